@@ -1,0 +1,1 @@
+"""Streamer carries a Salesforce org's events to Kafka and to the systems that act on them."""

@@ -1,0 +1,131 @@
+"""Time, as a thing that is handed in.
+
+Everything that waits, times out or stamps takes a :class:`Clock`, so that the
+110-second holds and 72-hour retentions of Salesforce can be turned in a test
+instead of waited for.
+"""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time and waits for it."""
+
+    def now(self) -> float:
+        """Return wall-clock time in seconds since the Unix epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back; only differences mean anything."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`; zero or less yields to other tasks once."""
+        ...
+
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[None]:
+        """Return a context whose body raises `TimeoutError` after `seconds`; `None` never does."""
+        ...
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> float:
+        """Return `time.time()`."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return `time.monotonic()`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep on the running loop."""
+        await asyncio.sleep(seconds)
+
+    @asynccontextmanager
+    async def timeout(self, seconds: float | None) -> AsyncIterator[None]:
+        """Limit the body by the running loop's time."""
+        async with asyncio.timeout(seconds):
+            yield
+
+
+class TurnedClock:
+    """A clock that stands still until it is turned.
+
+    Sleepers and timeouts fire in the order of their due times while
+    :meth:`turn` advances, and tasks that they wake run before the next one
+    fires. Real I/O is not part of this clock: a test that crosses a socket
+    turns the clock and then waits for what it expects.
+    """
+
+    def __init__(self, now: float = 1_735_689_600.0) -> None:
+        """Start at `now`, in seconds since the epoch (by default 2025-01-01T00:00Z)."""
+        self._now = now
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        """Return the time to which the clock was turned."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the same seconds as :meth:`now`."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock has been turned by `seconds`."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.get_running_loop().create_future()
+        self._at(seconds, lambda: woken.done() or woken.set_result(None))
+        await woken
+
+    @asynccontextmanager
+    async def timeout(self, seconds: float | None) -> AsyncIterator[None]:
+        """Limit the body by turned time."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as limit:
+            entered = True
+
+            def expire() -> None:
+                if entered and not limit.expired():
+                    limit.reschedule(loop.time())
+
+            if seconds is not None:
+                self._at(seconds, expire)
+            try:
+                yield
+            finally:
+                entered = False
+
+    async def turn(self, seconds: float) -> None:
+        """Advance by `seconds`, firing what falls due on the way."""
+        target = self._now + seconds
+        await self._settle()
+        while self._due and self._due[0][0] <= target:
+            due, _, fire = heapq.heappop(self._due)
+            self._now = max(self._now, due)
+            fire()
+            await self._settle()
+        self._now = target
+
+    @property
+    def waiting(self) -> int:
+        """How many sleeps and timeouts have not fired, finished ones included."""
+        return len(self._due)
+
+    def _at(self, seconds: float, fire: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (self._now + seconds, next(self._order), fire))
+
+    async def _settle(self) -> None:
+        # A chain of awaits between tasks needs a few rounds of the loop.
+        for _ in range(25):
+            await asyncio.sleep(0)

@@ -1,0 +1,108 @@
+"""What can go wrong, by what the caller does about it.
+
+    StreamerError
+    ├── RetryLater            try the same thing again, with back-off
+    │   ├── SalesforceUnavailable
+    │   ├── LogUnavailable
+    │   └── PositionLost
+    ├── SetAside              this event can't go on, the channel can
+    │   ├── UnreadableEvent
+    │   └── EventsRefused
+    └── Stop                  someone must act first
+        ├── ConfigurationError
+        ├── CredentialsRefused
+        ├── SubscriptionRefused
+        ├── ReplayIdRefused
+        ├── LogMisconfigured
+        └── Fenced
+
+A message is one sentence for the operator that says what to do. Data travel
+as attributes, and never hold a secret.
+"""
+
+from collections.abc import Sequence
+
+from streamer.events import EventId
+
+
+class StreamerError(Exception):
+    """Everything that Streamer raises on purpose."""
+
+
+class RetryLater(StreamerError):
+    """The other side is away or busy; nothing is lost by trying again.
+
+    `after_s` is how long it asked to be left alone, in seconds.
+    """
+
+    def __init__(self, message: str, *, after_s: float | None = None) -> None:
+        """Keep `message` for the operator and `after_s` for the caller."""
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class SalesforceUnavailable(RetryLater):
+    """Salesforce can't be reached or is too busy: check its status page if this lasts."""
+
+
+class LogUnavailable(RetryLater):
+    """The log did not take or give events: check the brokers, or the disk."""
+
+
+class PositionLost(RetryLater):
+    """What was read is uncertain: read again from the checkpoint in the log."""
+
+
+class SetAside(StreamerError):
+    """An event can't be processed; it becomes a dead letter."""
+
+
+class UnreadableEvent(SetAside):
+    """A message does not have the shape that its channel promises."""
+
+
+class EventsRefused(SetAside):
+    """The log refuses these events for good, such as for their size."""
+
+    def __init__(self, message: str, *, ids: Sequence[EventId]) -> None:
+        """Name the refused events by `ids`."""
+        super().__init__(message)
+        self.ids = tuple(ids)
+
+
+class Stop(StreamerError):
+    """Going on would fail again or lose events until someone acts."""
+
+
+class ConfigurationError(Stop):
+    """The configuration has a mistake: the message names the file, the key and what is allowed."""
+
+
+class CredentialsRefused(Stop):
+    """Salesforce, the log or a target refused who we are."""
+
+
+class SubscriptionRefused(Stop):
+    """Salesforce refused a channel: check its name and the user's permissions."""
+
+    def __init__(self, message: str, *, path: str) -> None:
+        """Name the channel by its `path`."""
+        super().__init__(message)
+        self.path = path
+
+
+class ReplayIdRefused(Stop):
+    """Salesforce no longer knows the replay id of a channel's checkpoint."""
+
+    def __init__(self, message: str, *, path: str) -> None:
+        """Name the channel by its `path`."""
+        super().__init__(message)
+        self.path = path
+
+
+class LogMisconfigured(Stop):
+    """The log can't keep what it is given: wrong topic settings, a second owner, a missing permission."""
+
+
+class Fenced(Stop):
+    """Another process owns these channels now; this one must let go of them."""

@@ -1,0 +1,261 @@
+"""The values that travel from Salesforce through the log to the targets.
+
+Nothing here does I/O or knows a transport, a log or a target.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+OrgId = NewType("OrgId", str)
+"""The 18-character id of a Salesforce org."""
+
+ReplayId = NewType("ReplayId", bytes)
+"""Salesforce's position in a channel: opaque bytes, never computed with.
+
+CometD's integers are kept as their decimal digits in ASCII.
+"""
+
+EventId = NewType("EventId", str)
+"""The deterministic id of an event: reading it again gives the same one."""
+
+SubscriberName = NewType("SubscriberName", str)
+"""The key of a subscriber in the configuration."""
+
+JsonObject = dict[str, Any]
+
+
+class Start(StrEnum):
+    """Where to begin when no position is known."""
+
+    LATEST = "latest"
+    EARLIEST = "earliest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One subscription path of one org, such as `/data/ChangeEvents`."""
+
+    org: OrgId
+    path: str
+
+    def __str__(self) -> str:
+        """Return `org/path`, the key of this channel in the log."""
+        return f"{self.org}{self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One change to one record, or one message: a CloudEvents 1.0 event.
+
+    `time` is the commit time, RFC 3339 in UTC with milliseconds. `key` is what
+    events are ordered by. `channel` (a path) and `replay_id` are the event's
+    position; the same org change read elsewhere differs in these alone.
+    """
+
+    id: EventId
+    source: str
+    type: str
+    subject: str | None
+    time: str
+    key: str
+    channel: str
+    replay_id: ReplayId
+    data: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A piece of a response that could not be read as a message."""
+
+    raw: bytes
+    error: str
+    replay_id: ReplayId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one read of a channel returned, possibly no messages.
+
+    `messages` are the transport's own payloads, in Salesforce's order; a
+    normaliser turns each into events. `read_at` is in epoch seconds.
+    `hole` is set when the source knows that events before this batch are
+    missing.
+    """
+
+    channel: Channel
+    read_at: float
+    messages: Sequence[Any] = ()
+    unreadable: Sequence[Unreadable] = ()
+    hole: "ContinuityRecord | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """How far a channel has been appended to the log.
+
+    Everything up to and including `replay_id` is complete; `None` means that
+    nothing is yet. `appended` are the ids of the events after it that the log
+    already holds: split events share one replay id, and reading resumes before
+    all of them. `open_replay_id` is the replay id that those events carry.
+    `verified_at` (epoch seconds) is the last moment at which nothing was known
+    to be missing.
+    """
+
+    channel: Channel
+    replay_id: ReplayId | None
+    verified_at: float
+    appended: tuple[EventId, ...] = ()
+    open_replay_id: ReplayId | None = None
+
+
+class HoleCause(StrEnum):
+    """Why events are, or may be, missing."""
+
+    REPLAY_ID_REFUSED = "replay_id_refused"
+    GAP_EVENT = "gap_event"
+    OVERFLOW = "overflow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuityRecord:
+    """The durable record of a hole: from, to, cause, repaired or not."""
+
+    channel: Channel
+    cause: HoleCause
+    detail: str
+    recorded_at: float
+    after: ReplayId | None = None
+    verified_at: float | None = None
+    repaired: bool = False
+
+
+class Stage(StrEnum):
+    """Which side of the log set an event aside."""
+
+    INGEST = "ingest"
+    DISPATCH = "dispatch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An event set aside with everything needed to understand and redrive it.
+
+    `id` is the same when the same event is set aside again. `reason` is a
+    stable word to filter by, `error` a sentence, `hint` what to do. `raw` is
+    what could not be read or appended. Times are epoch seconds.
+    """
+
+    id: str
+    stage: Stage
+    channel: str
+    reason: str
+    error: str
+    hint: str
+    failed_at: float
+    first_failed_at: float
+    replay_id: ReplayId | None = None
+    raw: bytes = b""
+    event: Event | None = None
+    subscriber: SubscriberName | None = None
+    attempts: int = 0
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One ordered part of the log, the unit in which subscribers share work."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An event at its place in the log."""
+
+    partition: Partition
+    offset: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one subscriber has come in one partition.
+
+    Everything below `next_offset` is settled, and so is every offset in
+    `settled_above`.
+    """
+
+    next_offset: int
+    settled_above: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event on its way to one target.
+
+    `key` is the idempotency key: the same on every attempt, restart and
+    redrive. `attempt` counts from 1. `body` is the target's own shape of the
+    event, `text` a sentence for people; each is `None` where not configured.
+    """
+
+    event: Event
+    key: str
+    attempt: int
+    body: Any = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The target has accepted the event; `answer` is what it said."""
+
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """This event may succeed later; `after_s` overrides the schedule when the target asked for it."""
+
+    reason: str
+    after_s: float | None = None
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """The whole target asks for a pause; costs this event no attempt."""
+
+    reason: str
+    after_s: float
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """This event can never succeed at this target."""
+
+    reason: str
+    hint: str = ""
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """This event is not for this target."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disable:
+    """The target does not want any more events, now or later."""
+
+    reason: str
+    answer: str = ""
+
+
+Outcome = Delivered | Retry | Hold | Reject | Skip | Disable
+"""What came of one attempt."""

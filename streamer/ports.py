@@ -1,0 +1,248 @@
+"""What the core needs from the outside, as contracts.
+
+Each port has an in-memory twin in the package and at least one real adapter,
+and one contract test suite runs on all of them.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from pydantic import BaseModel
+
+from streamer.clock import Clock
+from streamer.events import (
+    Batch,
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    DeadLetter,
+    Delivery,
+    Entry,
+    Event,
+    Outcome,
+    Partition,
+    Progress,
+    Start,
+    SubscriberName,
+)
+
+
+class Source(Protocol):
+    """Reads channels of one org."""
+
+    def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncIterator[Batch]:
+        """Yield what `channel` holds after `after`, in Salesforce's order, and then what comes.
+
+        Asking for the next batch says that the former one is in the log: only
+        then does the source read on, and only then may it resume from there
+        by itself after losing its session. After an internal resumption it may
+        repeat messages that share the last replay id, never skip any. Empty
+        batches are yielded when Salesforce confirmed that nothing new came.
+
+        Raises `SubscriptionRefused` or `CredentialsRefused` when someone must
+        act, `ReplayIdRefused` when the position is no longer known to
+        Salesforce. Whatever can be retried is retried inside, with back-off,
+        for as long as it takes. Closing the iterator ends the subscription.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """What one batch of one channel adds to the log, all of it or none.
+
+    `checkpoint` covers the events, the dead letters and the records beside it.
+    """
+
+    checkpoint: Checkpoint
+    events: Sequence[Event] = ()
+    set_aside: Sequence[DeadLetter] = ()
+    continuity: Sequence[ContinuityRecord] = ()
+
+
+class EventLog(Protocol):
+    """The durable, ordered record of events, as ingest writes it."""
+
+    async def checkpoint(self, channel: Channel) -> Checkpoint | None:
+        """Return the last committed checkpoint, or `None` for a channel never appended.
+
+        The answer is certain: an append whose result is still open is fenced
+        off or awaited first. Raises `LogUnavailable`.
+        """
+        ...
+
+    async def append(self, append: Append, /) -> None:
+        """Make `append` durable and visible, atomically; return when it is.
+
+        Appends of one channel take effect in the order of the calls; a call
+        waits for what it was asked to write, and calls that wait are written
+        together. The log is bounded: it waits rather than grow in memory.
+
+        Raises `EventsRefused` when some events can never be taken: nothing of
+        the append is visible, and the rest may be appended again without
+        them. Raises `LogUnavailable` when it is uncertain whether it took
+        effect: read the checkpoint again before anything else. Raises `Fenced`
+        when another process owns the channel.
+        """
+        ...
+
+
+class Ownership(Protocol):
+    """Decides which process reads which channel."""
+
+    def owned(self, channels: Sequence[Channel]) -> AsyncIterator[frozenset[Channel]]:
+        """Yield the channels that are this process's to read, each time that changes.
+
+        Asking for the next set says that the former one is in effect: channels
+        that are no longer in it have been let go of. Closing the iterator
+        gives all of them up.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """What one subscriber wants of the log.
+
+    `patterns` are event types, with `*` for any run of characters. `start`
+    holds where the subscriber begins the first time it is seen; from then on
+    its progress in the log decides.
+    """
+
+    subscriber: SubscriberName
+    patterns: tuple[str, ...]
+    start: Start | datetime = Start.LATEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned:
+    """These partitions are this process's now, settled as far as `progress` says.
+
+    `assignment` numbers the assignments of a feed: what is settled for a
+    partition names the assignment that it was read under.
+    """
+
+    assignment: int
+    progress: Mapping[Partition, Progress]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """These partitions are no longer this process's; nothing of them can be settled any more."""
+
+    partitions: frozenset[Partition]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some entries, each partition's in order, settled ones left out.
+
+    `through` gives, for each partition that was read, the offset up to which
+    it has been (exclusive): what lies before it and is not an entry does not
+    concern this subscriber. `behind` is how many entries are known to follow.
+    """
+
+    entries: Sequence[Entry]
+    through: Mapping[Partition, int]
+    behind: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What a subscriber finished, to be recorded all at once."""
+
+    assignment: int
+    progress: Mapping[Partition, Progress]
+    set_aside: Sequence[DeadLetter] = field(default=())
+
+
+class Feed(Protocol):
+    """One subscriber's place in the log, shared with its other processes."""
+
+    async def read(self) -> Assigned | Revoked | Page:
+        """Wait for the next page or change of assignment.
+
+        Raises `LogUnavailable`; reading may then be tried again.
+        """
+        ...
+
+    def pause(self, partitions: frozenset[Partition]) -> None:
+        """Read nothing of these partitions until they are resumed; the others go on."""
+        ...
+
+    def resume(self, partitions: frozenset[Partition]) -> None:
+        """Undo `pause`."""
+        ...
+
+    async def settle(self, settlement: Settlement, /) -> None:
+        """Record progress, and the dead letters that it covers, atomically.
+
+        Partitions that were revoked since are left out silently when there
+        are only offsets for them. Raises `LogUnavailable`, `Fenced`.
+        """
+        ...
+
+
+class LogReader(Protocol):
+    """The log, as dispatch reads it."""
+
+    def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
+        """Open the place of one subscriber; leaving the context hands its partitions over.
+
+        Raises `LogUnavailable`, `LogMisconfigured`.
+        """
+        ...
+
+
+class Subscriber(Protocol):
+    """Delivers events to one target. Implemented by plugins."""
+
+    async def __aenter__(self) -> Self:
+        """Open connections; called once before the first delivery."""
+        ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close what was opened."""
+        ...
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Try once and say what came of it.
+
+        Called for many keys at once, never twice at once for one. An exception
+        counts as `Retry`; a plugin does not retry by itself.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginContext:
+    """What a plugin is handed beside its settings."""
+
+    name: SubscriberName
+    clock: Clock
+
+
+class Plugin(Protocol):
+    """The class behind an entry point of the group `streamer.subscribers`.
+
+    `Settings` validates the `settings` of a subscriber that `uses` it.
+    """
+
+    Settings: type[BaseModel]
+
+    def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber:
+        """Make the subscriber; no I/O happens yet."""
+        ...
+
+
+Wants = Callable[[str], bool]
+"""Whether an event type concerns a subscriber."""

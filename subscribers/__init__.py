@@ -1,0 +1,1 @@
+"""The targets that Streamer ships with: each module is a plugin."""
