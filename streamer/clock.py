@@ -84,9 +84,9 @@ class TurnedClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        woken = asyncio.get_running_loop().create_future()
-        self._at(seconds, lambda: woken.done() or woken.set_result(None))
-        await woken
+        woken = asyncio.Event()
+        self._at(seconds, woken.set)
+        await woken.wait()
 
     @asynccontextmanager
     async def timeout(self, seconds: float | None) -> AsyncIterator[None]:
