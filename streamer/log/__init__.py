@@ -1,0 +1,1 @@
+"""The log: three adapters of one port, held to one contract."""

@@ -1,0 +1,263 @@
+"""Every knob, with its default and its unit in the name.
+
+The models are frozen and refuse unknown keys. Reading them from files, with
+`${ENV}` and `{file: …}` resolved, is `streamer.configuration`'s work.
+"""
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from streamer.events import Start, SubscriberName
+
+_HOUR_S = 3600.0
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and a typing mistake in a key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class JwtAuth(Section):
+    """OAuth 2 JWT bearer: a connected app with a certificate, approved in advance for the user."""
+
+    flow: Literal["jwt"]
+    client_id: str
+    username: str
+    key: SecretStr = Field(description="RSA private key, PEM; usually {file: /run/secrets/…}")
+    audience: str | None = Field(default=None, description="aud claim; default: login or test.salesforce.com")
+
+
+class ClientCredentialsAuth(Section):
+    """OAuth 2 client credentials: needs the org's My Domain URL and a run-as user on the app."""
+
+    flow: Literal["client_credentials"]
+    client_id: str
+    client_secret: SecretStr
+
+
+class RefreshAuth(Section):
+    """A refresh token that was issued before."""
+
+    flow: Literal["refresh"]
+    client_id: str
+    client_secret: SecretStr | None = None
+    refresh_token: SecretStr
+
+
+class PasswordAuth(Section):
+    """Username and password with security token: legacy, on its way out at Salesforce."""
+
+    flow: Literal["password"]
+    client_id: str
+    client_secret: SecretStr
+    username: str
+    password: SecretStr
+
+
+Auth = Annotated[
+    JwtAuth | ClientCredentialsAuth | RefreshAuth | PasswordAuth,
+    Field(discriminator="flow"),
+]
+
+
+class OrgSettings(Section):
+    """Which org, and who we are there."""
+
+    login_url: str = Field(
+        description="My Domain URL, login.salesforce.com, test.salesforce.com or any server"
+    )
+    auth: Auth
+    api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$")
+    allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
+
+    @field_validator("login_url")
+    @classmethod
+    def _has_scheme(cls, url: str) -> str:
+        if not re.match(r"^https?://[^/\s]+/?$", url):
+            raise ValueError("must be a URL without a path, such as https://acme.my.salesforce.com")
+        return url.rstrip("/")
+
+
+class ChannelSettings(Section):
+    """One subscription path and how to begin and recover on it."""
+
+    path: str
+    start: Start = Field(default=Start.LATEST, description="where to begin when the log has no checkpoint")
+    on_refused_replay_id: Literal["earliest", "latest", "fail"] = Field(
+        default="earliest",
+        description="what to do when Salesforce no longer knows the checkpoint; always recorded",
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_channel(cls, path: str) -> str:
+        if not re.match(r"^/(data|event)/[A-Za-z]\w*$", path):
+            raise ValueError(
+                "must look like /data/ChangeEvents, /data/AccountChangeEvent or /event/Order_Placed__e"
+            )
+        return path
+
+
+def _from_path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class KafkaSecurity(Section):
+    """How to reach the brokers safely."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = Field(
+        default=None, description="PEM; default: the system's certificate authorities"
+    )
+    certificate_file: Path | None = Field(default=None, description="client certificate for mTLS, PEM")
+    key_file: Path | None = Field(default=None, description="its private key, PEM")
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> Self:
+        if self.protocol.startswith("SASL") and not (self.mechanism and self.username and self.password):
+            raise ValueError(f"{self.protocol} needs mechanism, username and password")
+        return self
+
+
+class KafkaLogSettings(Section):
+    """The log in Kafka."""
+
+    bootstrap_servers: str = Field(description="host:port, several separated by commas")
+    prefix: str = Field(
+        default="streamer",
+        pattern=r"^[A-Za-z0-9._-]{1,80}$",
+        description="begins the names of groups, internal topics and transactions; sharing it shares the work",
+    )
+    security: KafkaSecurity = KafkaSecurity()
+    topic: str = Field(
+        default="salesforce.{kind}.{name}",
+        description="name of an event topic; {kind} is cdc or event, {name} the entity or platform event",
+    )
+    content_mode: Literal["binary", "structured"] = Field(
+        default="binary", description="CloudEvents attributes in headers, or one JSON document"
+    )
+    create_topics: bool = Field(default=True, description="false: missing topics are reported, never created")
+    partitions: int = Field(default=6, ge=1, description="of a new event topic")
+    replication_factor: int = Field(default=-1, description="of a new topic; -1 is the broker's default")
+    retention_h: float | None = Field(
+        default=None, gt=0, description="of a new event topic; default: the broker's"
+    )
+    checkpoint_partitions: int = Field(default=8, ge=1, le=256, description="fixed once the topic exists")
+    group_commit_events: int = Field(default=5_000, ge=1)
+    group_commit_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    append_deadline_s: float = Field(default=20.0, gt=0)
+    transaction_timeout_s: float = Field(default=30.0, gt=0)
+    session_timeout_s: float = Field(default=6.0, gt=0)
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="any librdkafka setting by its own name, for every client"
+    )
+
+    @field_validator("topic")
+    @classmethod
+    def _names_apart(cls, template: str) -> str:
+        if "{name}" not in template or re.search(
+            r"[^A-Za-z0-9._-]", re.sub(r"\{(kind|name)\}", "", template)
+        ):
+            raise ValueError(
+                "must hold {name}, may hold {kind}, and otherwise letters, digits, '.', '_' and '-'"
+            )
+        return template
+
+
+class SqliteLogSettings(Section):
+    """The log in one local file, for one process."""
+
+    path: Path = Path("data/streamer.db")
+    retention_h: float = Field(default=7 * 24, gt=0)
+    max_bytes: int = Field(
+        default=10 * 1024**3, ge=1024**2, description="ingest waits when the file is this large"
+    )
+    group_commit_events: int = Field(default=5_000, ge=1)
+
+
+class LogSettings(Section):
+    """Where events are kept: `kafka`, or `sqlite` (the default)."""
+
+    kafka: KafkaLogSettings | None = None
+    sqlite: SqliteLogSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_log(self) -> Self:
+        if self.kafka and self.sqlite:
+            raise ValueError("choose one of kafka and sqlite")
+        return self
+
+
+class RetrySettings(Section):
+    """How long and how often a delivery is tried."""
+
+    first_delay_s: float = Field(default=1.0, gt=0)
+    max_delay_s: float = Field(default=_HOUR_S, gt=0)
+    give_up_after_s: float = Field(default=24 * _HOUR_S, gt=0)
+
+
+class SubscriberSettings(Section):
+    """One consumer of the log that delivers to one target."""
+
+    uses: str = Field(description="the plugin: slack, erp, fulfillment, or one that you installed")
+    on: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+        min_length=1, description="event types, with * for any run of characters"
+    )
+    when: str | None = Field(default=None, description="a JMESPath predicate over the event")
+    body: Any = Field(default=None, description="a JMESPath projection: an expression, or a mapping of them")
+    text: str | None = Field(default=None, description="a Jinja2 template for people")
+    start: Start | datetime = Start.LATEST
+    settings: dict[str, Any] = Field(default_factory=dict, description="the plugin's own")
+    retry: RetrySettings = RetrySettings()
+    max_in_flight: int = Field(default=32, ge=1, le=10_000, description="keys delivered at once")
+    max_waiting: int = Field(default=2_000, ge=1, description="events held in memory; reading pauses above")
+    deliver_timeout_s: float = Field(default=30.0, gt=0)
+
+
+class ObserveSettings(Section):
+    """What operators see."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other hosts
+    port: int = Field(default=9464, ge=0, le=65535)
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Section):
+    """The whole configuration of one daemon."""
+
+    org: OrgSettings
+    channels: tuple[Annotated[ChannelSettings, BeforeValidator(_from_path)], ...] = Field(min_length=1)
+    log: LogSettings = LogSettings()
+    subscribers: dict[
+        Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
+    ] = Field(default_factory=dict)
+    observe: ObserveSettings = ObserveSettings()
+    grace_period_s: float = Field(
+        default=25.0, gt=0, description="how long a stop may drain before it cancels"
+    )
+
+    @field_validator("channels")
+    @classmethod
+    def _once_each(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
+        paths = [channel.path for channel in channels]
+        repeated = sorted({path for path in paths if paths.count(path) > 1})
+        if repeated:
+            raise ValueError(f"named more than once: {', '.join(repeated)}")
+        return channels
