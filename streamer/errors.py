@@ -7,12 +7,14 @@
     │   └── PositionLost
     ├── SetAside              this event can't go on, the channel can
     │   ├── UnreadableEvent
-    │   └── EventsRefused
+    │   ├── EventsRefused
+    │   └── BrokenRoute
     └── Stop                  someone must act first
         ├── ConfigurationError
         ├── CredentialsRefused
         ├── SubscriptionRefused
         ├── ReplayIdRefused
+        ├── MostlyUnreadable
         ├── LogMisconfigured
         └── Fenced
 
@@ -70,6 +72,10 @@ class EventsRefused(SetAside):
         self.ids = tuple(ids)
 
 
+class BrokenRoute(SetAside):
+    """A subscriber's when, body or text can't be evaluated for an event: mend it, then redrive."""
+
+
 class Stop(StreamerError):
     """Going on would fail again or lose events until someone acts."""
 
@@ -98,6 +104,10 @@ class ReplayIdRefused(Stop):
         """Name the channel by its `path`."""
         super().__init__(message)
         self.path = path
+
+
+class MostlyUnreadable(Stop):
+    """Most of what a channel sends can't be read: a broken schema, not a poison event."""
 
 
 class LogMisconfigured(Stop):

@@ -4,7 +4,7 @@ Each port has an in-memory twin in the package and at least one real adapter,
 and one contract test suite runs on all of them.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,7 +34,7 @@ from streamer.events import (
 class Source(Protocol):
     """Reads channels of one org."""
 
-    def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncIterator[Batch]:
+    def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield what `channel` holds after `after`, in Salesforce's order, and then what comes.
 
         Asking for the next batch says that the former one is in the log: only
@@ -94,7 +94,7 @@ class EventLog(Protocol):
 class Ownership(Protocol):
     """Decides which process reads which channel."""
 
-    def owned(self, channels: Sequence[Channel]) -> AsyncIterator[frozenset[Channel]]:
+    def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Yield the channels that are this process's to read, each time that changes.
 
         Asking for the next set says that the former one is in effect: channels
@@ -237,7 +237,11 @@ class Plugin(Protocol):
     `Settings` validates the `settings` of a subscriber that `uses` it.
     """
 
-    Settings: type[BaseModel]
+    # A property, so that a class whose settings are of a narrower type fits.
+    @property
+    def Settings(self) -> type[BaseModel]:  # noqa: N802 - a class within the plugin's class
+        """What the settings are read into."""
+        ...
 
     def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber:
         """Make the subscriber; no I/O happens yet."""

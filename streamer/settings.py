@@ -100,6 +100,11 @@ class ChannelSettings(Section):
         default="earliest",
         description="what to do when Salesforce no longer knows the checkpoint; always recorded",
     )
+    key: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z]\w*$",
+        description="the field by which platform events stay in order; default: no order between them",
+    )
 
     @field_validator("path")
     @classmethod
@@ -142,7 +147,7 @@ class KafkaLogSettings(Section):
     prefix: str = Field(
         default="streamer",
         pattern=r"^[A-Za-z0-9._-]{1,80}$",
-        description="begins the names of groups, internal topics and transactions; sharing it shares the work",
+        description="begins every name in Kafka but event topics; daemons that share it share the work",
     )
     security: KafkaSecurity = KafkaSecurity()
     topic: str = Field(
