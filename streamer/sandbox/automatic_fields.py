@@ -1,0 +1,48 @@
+"""Fields whose values the org works out itself."""
+
+from streamer.sandbox.records import Record
+from streamer.sandbox.schema import Entity
+
+_PROBABILITY = {
+    "Prospecting": 10,
+    "Qualification": 10,
+    "Needs Analysis": 20,
+    "Value Proposition": 50,
+    "Id. Decision Makers": 60,
+    "Perception Analysis": 70,
+    "Proposal/Price Quote": 75,
+    "Negotiation/Review": 90,
+    "Closed Won": 100,
+    "Closed Lost": 0,
+}
+_NUMBERS = {
+    "Case": "CaseNumber",
+    "Order": "OrderNumber",
+    "OrderItem": "OrderItemNumber",
+    "Contract": "ContractNumber",
+}
+
+
+def complete_new(entity: Entity, record: Record, *, number: int) -> None:
+    """Fill in what a new record gets without being told: its owner, its number, false for checkboxes."""
+    for field in entity.fields.values():
+        if field.type == "boolean":
+            record.setdefault(field.name, False)
+    if "OwnerId" in entity.fields:
+        record.setdefault("OwnerId", record["CreatedById"])
+    if (numbered := _NUMBERS.get(entity.name)) is not None:
+        record[numbered] = f"{number:08d}"
+    elif entity.is_custom:
+        record.setdefault("Name", record["Id"])
+
+
+def follow(entity: Entity, record: Record, written: Record) -> None:
+    """Set the fields that follow from those `written`, as an opportunity's stage closes it."""
+    if entity.name == "Opportunity" and "StageName" in written:
+        stage = written["StageName"]
+        record["IsWon"] = stage == "Closed Won"
+        record["IsClosed"] = stage in {"Closed Won", "Closed Lost"}
+        if "Probability" not in written and stage in _PROBABILITY:
+            record["Probability"] = _PROBABILITY[stage]
+    if entity.name == "Case" and "Status" in written:
+        record["IsClosed"] = written["Status"] == "Closed"

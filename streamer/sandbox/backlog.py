@@ -1,0 +1,71 @@
+"""Makes many changes at once, for load and for tests of order."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.clock import Clock
+from streamer.sandbox.org import Org
+from streamer.sandbox.schema import Entity
+
+_EVENT_WITHOUT_TEXT_BYTES = 680
+_AT_ONCE = 500
+_SAMPLES: dict[str, Any] = {
+    "date": "2025-01-01",
+    "datetime": "2025-01-01T00:00:00Z",
+    "reference": "001Sb0000000001IAA",
+    "int": 1,
+    "double": 1,
+    "currency": 1,
+    "percent": 1,
+    "boolean": True,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How many changes to make, each a transaction of its own, and how.
+
+    The first `records` changes (all, when it is `None`) create a record each,
+    the others update these in turn. `Number__c` counts the changes from 1, so
+    that their order can be told. `size_bytes` is roughly the size of an
+    event. `per_second` spreads them in time; `None` makes them as fast as
+    possible.
+    """
+
+    entity: str = "Account"
+    count: int = 1
+    records: int | None = None
+    size_bytes: int = 1000
+    per_second: float | None = None
+
+
+async def produce(org: Org, clock: Clock, backlog: Backlog) -> list[str]:
+    """Make the changes and return the ids of the records, letting others run meanwhile."""
+    text = "x" * max(1, backlog.size_bytes - _EVENT_WITHOUT_TEXT_BYTES)
+    created: list[str] = []
+    began_at = clock.monotonic()
+    for number in range(1, backlog.count + 1):
+        if backlog.per_second is not None:
+            await clock.sleep(began_at + number / backlog.per_second - clock.monotonic())
+        elif number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        entity = org.schema.entity(backlog.entity)
+        fields = _fields(entity, number, text)
+        with org.transaction() as transaction:
+            if backlog.records is None or len(created) < backlog.records:
+                created.append(transaction.create(entity.name, _required(entity, number) | fields))
+            else:
+                transaction.update(entity.name, created[number % len(created)], fields)
+    return created
+
+
+def _fields(entity: Entity, number: int, text: str) -> dict[str, Any]:
+    filler = entity.field_name("Description") or "Description__c"
+    # The text differs each time, for an unchanged field would be left out of an update.
+    return {"Number__c": number, filler: f"{number} {text}"}
+
+
+def _required(entity: Entity, number: int) -> dict[str, Any]:
+    needed = (field for field in entity.fields.values() if field.required)
+    return {field.name: _SAMPLES.get(field.type, f"{entity.name} {number}") for field in needed}

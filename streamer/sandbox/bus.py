@@ -1,0 +1,196 @@
+"""The org's event bus: what was published on each channel, for as long as Salesforce keeps it."""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from streamer.clock import Clock
+
+HOUR_S = 3600
+_DAY_CHANNELS = ("/topic/", "/u/")
+_PURGE_EVERY = 1024
+
+Listener = Callable[[Sequence[str]], None]
+"""Told the channels of each message, after it is stored."""
+
+_replay_id = attrgetter("replay_id")
+_sequence = attrgetter("sequence")
+_published_at = attrgetter("published_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One stored message, the same object on every channel that carries it.
+
+    `sequence` is its place among all messages of the bus, and unique where a
+    replay id need not be. `published_at` is in epoch seconds. `data` is the
+    encoded value of the message's `data` key, put on the wire as it is.
+    """
+
+    sequence: int
+    replay_id: int
+    published_at: float
+    data: bytes
+
+
+class EventBus:
+    """Holds each channel's messages under rising replay ids and tells who listens.
+
+    Replay ids are not contiguous, as Salesforce's are not. Messages are kept
+    for `retention_s`, on `/topic/` and `/u/` channels for a day at most
+    (Streaming API guide, message durability), and never more than `capacity`
+    on one channel. A purge may remove memory late; what is past its time is
+    never served.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        retention_s: float = 72 * HOUR_S,
+        capacity: int = 2_000_000,
+    ) -> None:
+        """Start empty; the clock decides what is past its time."""
+        self._clock = clock
+        self._retention_s = retention_s
+        self._capacity = capacity
+        self._streams: dict[str, list[Message]] = {}
+        # Every id that was issued and when, whatever its channels: positions are valid bus-wide.
+        self._ids = array("q")
+        self._times = array("d")
+        self._dropped_through: dict[str, int] = {}
+        self._listeners: list[Listener] = []
+        self._last_id = 1000
+        self._last_sequence = 0
+
+    @property
+    def sequence(self) -> int:
+        """The place of the newest message among all that were ever published; 0 before the first."""
+        return self._last_sequence
+
+    def publish(self, paths: Sequence[str], data: Mapping[str, Any], *, replay_id: int | None = None) -> int:
+        """Store one message on all of `paths` and return its replay id.
+
+        `data` is left alone; what is stored has `event.replayId` added. A given
+        `replay_id` repeats the latest one, as split enriched events do, or is
+        above it; `ValueError` otherwise.
+        """
+
+        def encode(issued: int) -> bytes:
+            return orjson.dumps({**data, "event": {**data.get("event", {}), "replayId": issued}})
+
+        return self.publish_raw(paths, encode, replay_id=replay_id)
+
+    def publish_raw(
+        self, paths: Sequence[str], encode: Callable[[int], bytes], *, replay_id: int | None = None
+    ) -> int:
+        """Store what `encode` makes of the replay id, readable or not; otherwise like `publish`."""
+        issued = self._issue(replay_id)
+        self._store(paths, issued, encode(issued))
+        return issued
+
+    def after(self, path: str, replay_id: int, limit: int | None = None) -> Sequence[Message]:
+        """Return up to `limit` retained messages of `path` behind `replay_id`, oldest first."""
+        stream = self._retained(path)
+        first = bisect_right(stream, replay_id, key=_replay_id)
+        return stream[first : None if limit is None else first + limit]
+
+    def since(self, path: str, sequence: int, limit: int | None = None) -> Sequence[Message]:
+        """Return up to `limit` retained messages of `path` behind `sequence`, oldest first."""
+        stream = self._retained(path)
+        if not stream or stream[-1].sequence <= sequence:
+            return ()
+        first = bisect_right(stream, sequence, key=_sequence)
+        return stream[first : None if limit is None else first + limit]
+
+    def place(self, path: str, replay_id: int) -> int:
+        """Return the sequence behind which everything of `path` after `replay_id` lies."""
+        behind = self.after(path, replay_id, 1)
+        return behind[0].sequence - 1 if behind else self._last_sequence
+
+    def tip(self, path: str) -> int | None:
+        """Return the replay id of the newest retained message of `path`, if there is one."""
+        stream = self._retained(path)
+        return stream[-1].replay_id if stream else None
+
+    def is_valid(self, path: str, replay_id: int) -> bool:
+        """Tell whether reading `path` can resume after `replay_id` without a hole.
+
+        False once the message of that id is past its time on such a channel,
+        when the bus never issued the id, and after `reset`.
+        """
+        self._retained(path)
+        at = bisect_left(self._ids, replay_id)
+        if at == len(self._ids) or self._ids[at] != replay_id:
+            return False
+        fresh = self._times[at] >= self._cutoff(path)
+        return fresh and replay_id >= self._dropped_through.get(path, 0)
+
+    def reset(self) -> None:
+        """Forget all messages and ids, as an org migration or a sandbox refresh does."""
+        self._streams.clear()
+        del self._ids[:]
+        del self._times[:]
+        self._dropped_through.clear()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` for each message from now on; call what is returned to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _issue(self, wanted: int | None) -> int:
+        if wanted is None:
+            return self._last_id + 1 + self._last_sequence % 4
+        if wanted < self._last_id:
+            raise ValueError(f"Replay id {wanted} is below {self._last_id}, the latest one.")
+        return wanted
+
+    def _store(self, paths: Sequence[str], replay_id: int, data: bytes) -> None:
+        self._last_id = replay_id
+        self._last_sequence += 1
+        message = Message(
+            sequence=self._last_sequence,
+            replay_id=replay_id,
+            published_at=self._now(),
+            # orjson's result keeps the kilobytes of its buffer for as long as it lives; a copy is exact.
+            data=bytes(memoryview(data)),
+        )
+        self._ids.append(replay_id)
+        self._times.append(message.published_at)
+        for path in paths:
+            self._streams.setdefault(path, []).append(message)
+        if self._last_sequence % _PURGE_EVERY == 0:
+            self._purge()
+        for listener in tuple(self._listeners):
+            listener(paths)
+
+    def _now(self) -> float:
+        # Searching by time needs it to rise, which a machine's clock does not promise.
+        latest = self._times[-1] if self._times else 0.0
+        return max(latest, self._clock.now())
+
+    def _cutoff(self, path: str) -> float:
+        day = path.startswith(_DAY_CHANNELS)
+        return self._clock.now() - (min(self._retention_s, 24 * HOUR_S) if day else self._retention_s)
+
+    def _retained(self, path: str) -> list[Message]:
+        stream = self._streams.get(path)
+        if stream is None:
+            return []
+        expired = bisect_left(stream, self._cutoff(path), key=_published_at)
+        surplus = max(expired, len(stream) - self._capacity)
+        if surplus:
+            self._dropped_through[path] = stream[surplus - 1].replay_id
+            del stream[:surplus]
+        return stream
+
+    def _purge(self) -> None:
+        for path in self._streams:
+            self._retained(path)
+        expired = bisect_left(self._times, self._clock.now() - self._retention_s)
+        del self._ids[:expired], self._times[:expired]

@@ -1,0 +1,154 @@
+"""From what a transaction did to the changes that Salesforce announces."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from streamer.sandbox.records import Record
+from streamer.sandbox.schema import Entity
+from streamer.sandbox.text_diff import text_diff
+
+OVERFLOW_ID = "000000000000000AAA"
+TRANSACTION_LIMIT = 100_000
+"""How many changes of one transaction are announced one by one (CDC guide, overflow events)."""
+
+_EVENT_LIMIT_BYTES = 1_000_000
+_NEVER_IN_BODY = frozenset({"Id", "IsDeleted", "SystemModstamp"})
+_STAMPS = frozenset({"CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById"})
+
+
+class ChangeType(StrEnum):
+    """What a change event says has happened."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    UNDELETE = "UNDELETE"
+    GAP_CREATE = "GAP_CREATE"
+    GAP_UPDATE = "GAP_UPDATE"
+    GAP_DELETE = "GAP_DELETE"
+    GAP_UNDELETE = "GAP_UNDELETE"
+    GAP_OVERFLOW = "GAP_OVERFLOW"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change event in the making: what happened to which records of one type."""
+
+    entity: Entity
+    type: ChangeType
+    record_ids: tuple[str, ...]
+    body: Mapping[str, Any] = field(default_factory=dict)
+    changed_fields: tuple[str, ...] = ()
+
+    @property
+    def weight(self) -> int:
+        """What it counts towards the transaction's limit: an update, each of its fields."""
+        return max(1, len(self.changed_fields))
+
+
+def change_between(entity: Entity, before: Record | None, after: Record) -> Change | None:
+    """Return the one change that a transaction made to a record, with the final values.
+
+    Several operations make one event: created and updated is a CREATE (CDC
+    guide, general considerations). A record that was made and deleted at once
+    gives none, and one that was updated and deleted a DELETE: the guide leaves
+    these open.
+    """
+    was_there = before is not None and not before["IsDeleted"]
+    if after["IsDeleted"]:
+        gone = Change(entity=entity, type=ChangeType.DELETE, record_ids=(after["Id"],))
+        return gone if was_there else None
+    if before is None:
+        change = _whole(entity, ChangeType.CREATE, after)
+    elif was_there:
+        change = _update(entity, before, after)
+    else:
+        change = _whole(entity, ChangeType.UNDELETE, after)
+    return _gap_for(change) if _size(change.body) > _EVENT_LIMIT_BYTES else change
+
+
+def merged(changes: Sequence[Change]) -> list[Change]:
+    """Join changes that did the same to several records of one type, in the order of the first."""
+    if len(changes) < 2:  # noqa: PLR2004
+        return list(changes)
+    together: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
+    for change in changes:
+        body = orjson.dumps(change.body)
+        key = (change.entity.name, change.type.value, body, change.changed_fields)
+        together.setdefault(key, []).append(change)
+    return [
+        replace(same[0], record_ids=tuple(each.record_ids[0] for each in same)) if same[1:] else same[0]
+        for same in together.values()
+    ]
+
+
+def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[Change]:
+    """Replace what exceeds the transaction's `limit` by one overflow change per type."""
+    announced: list[Change] = []
+    overflown: dict[str, Entity] = {}
+    total = 0
+    for change in changes:
+        total += change.weight
+        if total <= limit:
+            announced.append(change)
+        else:
+            overflown[change.entity.name] = change.entity
+    return announced + [overflow(entity) for entity in overflown.values()]
+
+
+def overflow(entity: Entity) -> Change:
+    """Return the change that stands for all further ones of a type in a transaction."""
+    return Change(entity=entity, type=ChangeType.GAP_OVERFLOW, record_ids=(OVERFLOW_ID,))
+
+
+def _whole(entity: Entity, kind: ChangeType, record: Record) -> Change:
+    filled = ((name, value) for name, value in record.items() if value is not None)
+    return Change(entity=entity, type=kind, record_ids=(record["Id"],), body=_nested(entity, filled))
+
+
+def _update(entity: Entity, before: Record, after: Record) -> Change:
+    differing = {name: value for name, value in after.items() if before.get(name) != value}
+    differing = {"LastModifiedDate": after["LastModifiedDate"], **differing}
+    names = [name for name in differing if name not in _NEVER_IN_BODY]
+    plain = [name for name in names if name not in entity.parts]
+    compound = [".".join(entity.parts[name]) for name in names if name in entity.parts]
+    return Change(
+        entity=entity,
+        type=ChangeType.UPDATE,
+        record_ids=(after["Id"],),
+        body=_nested(entity, ((name, _sent(entity, name, before, after)) for name in differing)),
+        changed_fields=(*sorted(plain, key=_STAMPS.__contains__), *compound),
+    )
+
+
+def _sent(entity: Entity, name: str, before: Record, after: Record) -> Any:
+    old, new = before.get(name), after[name]
+    if entity.fields[name].type == "textarea" and isinstance(old, str) and isinstance(new, str):
+        diff = text_diff(old, new)
+        return new if diff is None else {"diff": diff}
+    return new
+
+
+def _nested(entity: Entity, values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return `values` with the components of compound fields inside those."""
+    body: dict[str, Any] = {}
+    for name, value in values:
+        part = entity.parts.get(name)
+        if part is not None:
+            body.setdefault(part[0], {})[part[1]] = value
+        elif name not in _NEVER_IN_BODY:
+            body[name] = value
+    return body
+
+
+def _size(body: Mapping[str, Any]) -> int:
+    # Only long text can reach the limit, so that nothing needs to be encoded to know.
+    return sum(len(value) for value in body.values() if isinstance(value, str))
+
+
+def _gap_for(change: Change) -> Change:
+    return Change(entity=change.entity, type=ChangeType(f"GAP_{change.type}"), record_ids=change.record_ids)

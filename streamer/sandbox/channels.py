@@ -1,0 +1,87 @@
+"""Which channels the org has and which of them carry a change."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from streamer.sandbox.schema import Entity, Schema
+
+ALL_CHANGES = "/data/ChangeEvents"
+_STANDARD_EVENTS = frozenset(
+    {
+        "ApiEventStream",
+        "BatchApexErrorEvent",
+        "BulkApi2JobEvent",
+        "FlowExecutionErrorEvent",
+        "LoginEventStream",
+        "LogoutEventStream",
+        "PlatformStatusAlertEvent",
+        "ReportEventStream",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """A channel that an administrator made or adjusted, such as `/data/Erp__chn`.
+
+    `members` are record types, or platform events on an `/event/` channel;
+    empty stands for all that are selected. `enriched_fields` are sent with
+    each type's updates and deletes although they did not change. A channel
+    with enriched fields splits a merged event into one per record, under one
+    replay id (CDC guide, event enrichment).
+    """
+
+    path: str
+    members: frozenset[str] = frozenset()
+    enriched_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Channels:
+    """Knows every channel path of the org."""
+
+    def __init__(
+        self, schema: Schema, settings: Iterable[ChannelSettings] = (), selected: Iterable[str] | None = None
+    ) -> None:
+        """Carry the changes of the `selected` types, or of all when it is `None`."""
+        self._schema = schema
+        self._selected = None if selected is None else frozenset(selected)
+        self._settings = {each.path: each for each in settings}
+
+    def carrying(self, entity: Entity) -> list[ChannelSettings]:
+        """Return the channels on which changes of a type are published."""
+        if self._selected is not None and entity.name not in self._selected:
+            return []
+        everything = self._settings.get(ALL_CHANGES) or ChannelSettings(path=ALL_CHANGES)
+        own = ChannelSettings(path=f"/data/{entity.change_event}")
+        return [own, everything, *self._custom("/data/", entity.name)]
+
+    def carrying_platform_event(self, name: str) -> list[str]:
+        """Return the paths on which a platform event is published."""
+        return [f"/event/{name}", *(each.path for each in self._custom("/event/", name))]
+
+    def refusal(self, path: str) -> str | None:
+        """Return why `path` can't be subscribed to, or `None` if it can."""
+        if not path:
+            return "400::Channel name not specified"
+        if not path.startswith("/"):
+            return "400::Channel subscriptions must start with a leading '/'"
+        if path == ALL_CHANGES or path in self._settings or self._exists(path):
+            return None
+        return f"400::The channel you requested to subscribe to doesn't exist {{{path}}}"
+
+    def _custom(self, kind: str, member: str) -> list[ChannelSettings]:
+        return [
+            each
+            for path, each in self._settings.items()
+            if path != ALL_CHANGES and path.startswith(kind) and (not each.members or member in each.members)
+        ]
+
+    def _exists(self, path: str) -> bool:
+        _, kind, name = (*path.split("/", 2), "", "")[:3]
+        if kind == "event":
+            return name in _STANDARD_EVENTS or self._schema.is_platform_event(name)
+        if kind != "data" or not name.endswith("ChangeEvent"):
+            return False
+        stem = name.removesuffix("ChangeEvent")
+        entity = f"{stem}c" if stem.endswith("__") else stem
+        return self._schema.knows(entity) and (self._selected is None or entity in self._selected)

@@ -1,0 +1,34 @@
+"""How long, how many and how large: the numbers of the CometD server."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CometdLimits:
+    """The server's limits, by default Salesforce's (Streaming API guide, clients and timeouts).
+
+    `hold_s` is how long an idle connect is held, `reconnect_s` how long a
+    session lives without one, `cookie_s` how long the routing cookie is good.
+    `busy_interval_ms` is what clients are advised that share one browser
+    cookie. `coalesce_s` is waited after the first event of a batch, so that a
+    busy stream comes in larger ones. `connect_reply_first` puts the reply
+    before the events, `chunked` and `gzip` change the transfer of bodies.
+    """
+
+    hold_s: float = 110.0
+    reconnect_s: float = 40.0
+    cookie_s: float = 3 * 3600.0
+    request_bytes: int = 32_768
+    response_events: int = 2_000
+    response_bytes: int = 5_000_000
+    clients: int = 1_000
+    busy_interval_ms: int = 2_000
+    coalesce_s: float = 0.0
+    connect_reply_first: bool = False
+    chunked: bool = False
+    gzip: bool = False
+    first_advice: Mapping[str, Any] = field(
+        default_factory=lambda: {"interval": 0, "timeout": 110_000, "reconnect": "retry"}
+    )

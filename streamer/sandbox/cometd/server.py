@@ -1,0 +1,165 @@
+"""The HTTP side of the CometD server."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import orjson
+from aiohttp import web
+
+from streamer.clock import Clock
+from streamer.sandbox.bayeux import HANDSHAKE, VERSION_MISSING, VERSION_UNSUPPORTED, Failure, JsonObject
+from streamer.sandbox.bus import EventBus
+from streamer.sandbox.cometd.admission import Admission
+from streamer.sandbox.cometd.cookies import Balancer
+from streamer.sandbox.cometd.exchange import Exchange
+from streamer.sandbox.cometd.limits import CometdLimits
+from streamer.sandbox.cometd.meta_channels import MetaChannels
+from streamer.sandbox.cometd.node import Node
+from streamer.sandbox.cometd.sending import Sending
+from streamer.sandbox.cometd.session import Superseded
+from streamer.sandbox.cometd.sessions import Sessions
+from streamer.sandbox.cometd.subscribing import Known
+from streamer.sandbox.faults import Faults
+from streamer.sandbox.pending_faults import Occasion
+
+_VERSION = re.compile(r"\d{1,3}\.0")
+_OLDEST_VERSION = 37.0
+
+
+class CometdServer:
+    """Serves the channels of `bus` as Salesforce's Streaming API does.
+
+    `authorised` gets the value of the `Authorization` header, `known` a
+    channel; it returns why the channel is refused, or `None`.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        clock: Clock,
+        faults: Faults,
+        *,
+        authorised: Callable[[str | None], bool],
+        known: Known,
+        limits: CometdLimits | None = None,
+    ) -> None:
+        """Listen to `bus` and `faults` from now on."""
+        self._limits = limits or CometdLimits()
+        self._pending = faults.pending
+        self._sessions = Sessions(clock, self._limits)
+        self._balancer = Balancer(clock, self._limits.cookie_s)
+        node = Node(bus=bus, clock=clock, pending=self._pending, limits=self._limits, sessions=self._sessions)
+        admission = Admission(self._sessions, self._balancer, faults, authorised)
+        self._meta = MetaChannels(node, admission, known)
+        self._sending = Sending(node)
+        bus.listen(self._on_publish)
+        faults.pending.listen(self.wake)
+
+    @property
+    def clients(self) -> int:
+        """How many Bayeux sessions are alive."""
+        return len(self._sessions)
+
+    @property
+    def held(self) -> int:
+        """How many connects are held."""
+        return sum(session.held for session in self._sessions)
+
+    @property
+    def delivered(self) -> int:
+        """How many events were written into answers, summed over all clients."""
+        return self._pending.delivered
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes under `/cometd`."""
+        paths = ("/cometd", "/cometd/", "/cometd/{version}", "/cometd/{version}/", "/cometd/{version}/{type}")
+        return [web.post(path, self._handle) for path in paths]
+
+    def wake(self) -> None:
+        """Look again at all held connects, such as after a token was revoked."""
+        for session in self._sessions:
+            session.woken.set()
+
+    async def close(self, _: web.Application | None = None) -> None:
+        """End all sessions, so that a stopping server need not wait for held connects."""
+        self._pending.heal()
+        for session in self._sessions:
+            self._sessions.end(session)
+
+    def _on_publish(self, paths: Sequence[str]) -> None:
+        published = set(paths)
+        for session in self._sessions:
+            if any(subscription.path in published for subscription in session.subscriptions.values()):
+                session.woken.set()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        refusal = _refusal(request, self._limits.request_bytes)
+        if refusal is not None:
+            return refusal
+        body = await request.read()
+        if len(body) > self._limits.request_bytes:
+            return _too_large()
+        messages = _messages(body)
+        if messages is None:
+            return _html(400, "Bad Request")
+        occasion = _occasion(request, messages)
+        if fault := self._pending.strike("http_error", occasion):
+            return _html(fault.settings["status"], fault.settings["body"])
+        return await self._converse(request, messages, occasion)
+
+    async def _converse(
+        self, request: web.Request, messages: list[JsonObject], occasion: Occasion
+    ) -> web.StreamResponse:
+        exchange = Exchange(
+            version=occasion.version,
+            authorisation=request.headers.get("Authorization"),
+            cookies=self._balancer.route(request),
+            alone=len(messages) == 1,
+        )
+        try:
+            for message in messages:
+                await self._meta.answer(exchange, message)
+            return await self._sending.send(request, exchange)
+        except Superseded:
+            return _html(500, "<html><body><h2>HTTP ERROR 500</h2></body></html>")
+        finally:
+            if exchange.connected is not None:
+                exchange.connected.answered.set()
+
+
+def _refusal(request: web.Request, request_bytes: int) -> web.Response | None:
+    version = request.match_info.get("version", "")
+    if not _VERSION.fullmatch(version):
+        return _bayeux_error(400, VERSION_MISSING)
+    if float(version) < _OLDEST_VERSION:
+        return _bayeux_error(400, VERSION_UNSUPPORTED)
+    if request.content_type != "application/json":
+        return _html(415, "<html><body>Content-Type must be application/json</body></html>")
+    return _too_large() if (request.content_length or 0) > request_bytes else None
+
+
+def _too_large() -> web.Response:
+    return _html(413, "413::Maximum Request Size Exceeded")
+
+
+def _messages(body: bytes) -> list[JsonObject] | None:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    messages = parsed if isinstance(parsed, list) else [parsed]
+    return messages if messages and all(isinstance(message, dict) for message in messages) else None
+
+
+def _occasion(request: web.Request, messages: list[JsonObject]) -> Occasion:
+    channel = str(messages[0].get("channel", ""))
+    return Occasion(on=channel.removeprefix("/meta/"), version=float(request.match_info["version"]))
+
+
+def _bayeux_error(status: int, error: str) -> web.Response:
+    reply = Failure(error=error, advice={"reconnect": "none"}).reply_to({"channel": HANDSHAKE})
+    return web.Response(status=status, body=orjson.dumps([reply]), content_type="application/json")
+
+
+def _html(status: int, body: str) -> web.Response:
+    return web.Response(status=status, text=body, content_type="text/html")

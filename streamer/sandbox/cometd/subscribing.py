@@ -1,0 +1,72 @@
+"""Decides where a subscription starts, or why it is refused."""
+
+from collections.abc import Callable
+
+from streamer.sandbox.bayeux import Failure, JsonObject, invalid_replay_id, replay_id_not_found
+from streamer.sandbox.bus import EventBus
+from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, Subscription
+from streamer.sandbox.pending_faults import SUBSCRIBE, Occasion, PendingFaults
+
+Known = Callable[[str], str | None]
+"""Returns why a channel may not be subscribed to, or `None` if it may."""
+
+
+class Subscribing:
+    """Checks a channel and finds its starting place on the bus."""
+
+    def __init__(self, bus: EventBus, pending: PendingFaults, known: Known) -> None:
+        """`known` is asked about the channel without the filter of a PushTopic."""
+        self._bus = bus
+        self._pending = pending
+        self._known = known
+
+    def plan(self, message: JsonObject) -> list[Subscription] | Failure:
+        """Return what the message subscribes to: all its channels, or the first refusal."""
+        asked = message.get("subscription")
+        names = asked if isinstance(asked, list) else [asked]
+        planned: list[Subscription] = []
+        for name in names:
+            outcome = self._one(name, message.get("ext"))
+            if isinstance(outcome, Failure):
+                return outcome
+            planned.append(outcome)
+        return planned or Failure(error="400::Channel name not specified")
+
+    def _one(self, name: object, ext: object) -> Subscription | Failure:
+        if not isinstance(name, str) or not name:
+            return Failure(error="400::Channel name not specified")
+        if not name.startswith("/"):
+            return Failure(error="400::Channel subscriptions must start with a leading '/'")
+        path = name.partition("?")[0]
+        occasion = Occasion(on=SUBSCRIBE, path=path)
+        if fault := self._pending.strike("deny_subscription", occasion):
+            denial: Failure = fault.settings["failure"]
+            return denial
+        refusal = self._known(path)
+        if refusal is not None:
+            return Failure(error=refusal)
+        place = self._place(path, ext, occasion)
+        return place if isinstance(place, Failure) else Subscription(name=name, path=path, place=place)
+
+    def _place(self, path: str, ext: object, occasion: Occasion) -> int | Failure:
+        replay_id = _replay_id(path, ext)
+        if isinstance(replay_id, Failure):
+            return replay_id
+        if replay_id == NEW_ONLY:
+            return self._bus.sequence
+        if replay_id == ALL_RETAINED:
+            return 0
+        refused = self._pending.strike("refuse_replay_id", occasion) is not None
+        if refused or not self._bus.is_valid(path, replay_id):
+            return invalid_replay_id(replay_id)
+        return self._bus.place(path, replay_id)
+
+
+def _replay_id(path: str, ext: object) -> int | Failure:
+    replay = ext.get("replay") if isinstance(ext, dict) else None
+    if replay is None:
+        return NEW_ONLY
+    replay_id = replay.get(path) if isinstance(replay, dict) else None
+    if not isinstance(replay_id, int) or isinstance(replay_id, bool):
+        return replay_id_not_found(path, replay)
+    return replay_id

@@ -1,0 +1,84 @@
+"""One channel of one client: where it stands and what it still has to get."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from urllib.parse import parse_qsl
+
+import orjson
+
+from streamer.sandbox.bus import EventBus, Message
+
+NEW_ONLY = -1
+ALL_RETAINED = -2
+
+
+@dataclass(slots=True, kw_only=True)
+class Subscription:
+    """A client's place in one channel.
+
+    `name` is what the client asked for, with the filter of a PushTopic;
+    `path` is the channel on the bus. `place` is the bus's sequence up to which
+    everything is delivered: a replay id would not do, since split events share
+    one.
+    """
+
+    name: str
+    path: str
+    place: int
+
+    def take(self, bus: EventBus, limit: int) -> Sequence[Message]:
+        """Return what comes next, without moving on."""
+        if self.name == self.path:
+            return bus.since(self.path, self.place, limit)
+        wanted = parse_qsl(self.name.partition("?")[2])
+        matching = (message for message in bus.since(self.path, self.place) if _has_any(message, wanted))
+        return list(islice(matching, limit))
+
+
+def _has_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:
+    # `&` in a filtered PushTopic means "or" (Streaming API guide, filtered subscriptions).
+    sobject = orjson.loads(message.data).get("sobject", {})
+    return any(str(sobject.get(name)) == value.strip("'") for name, value in wanted)
+
+
+Delivery = tuple[Subscription, Message]
+
+
+def next_batch(
+    subscriptions: Mapping[str, Subscription], bus: EventBus, *, limit: int, max_bytes: int
+) -> list[Delivery]:
+    """Return what is due to a client, all its channels in the order of publication.
+
+    Holds up to `limit` messages of together about `max_bytes`, at least one if
+    any is due, and moves the subscriptions behind them.
+    """
+    streams = [
+        [(subscription, message) for message in subscription.take(bus, limit)]
+        for subscription in subscriptions.values()
+    ]
+    streams = [stream for stream in streams if stream]
+    ordered = streams[0] if len(streams) == 1 else list(islice(merge(*streams, key=_sequence), limit))
+    batch = _within(ordered, max_bytes) if streams else []
+    for subscription, message in batch:
+        subscription.place = message.sequence
+    return batch
+
+
+def is_due(subscriptions: Mapping[str, Subscription], bus: EventBus) -> bool:
+    """Tell whether any channel has something for the client."""
+    return any(subscription.take(bus, 1) for subscription in subscriptions.values())
+
+
+def _sequence(delivery: Delivery) -> int:
+    return delivery[1].sequence
+
+
+def _within(batch: list[Delivery], max_bytes: int) -> list[Delivery]:
+    size = 0
+    for count, (_, message) in enumerate(batch):
+        size += len(message.data)
+        if size > max_bytes and count:
+            return batch[:count]
+    return batch

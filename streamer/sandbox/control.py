@@ -1,0 +1,198 @@
+"""The sandbox's own API, for what no client can do to a real org."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any, Literal
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamer.clock import Clock, TurnedClock
+from streamer.sandbox.backlog import Backlog, produce
+from streamer.sandbox.changes import ChangeType
+from streamer.sandbox.cometd import CometdServer
+from streamer.sandbox.faults import Faults
+from streamer.sandbox.org import DEFAULT_ORIGIN, Org
+from streamer.sandbox.refusals import Refused
+from streamer.sandbox.rest.gate import answer
+from streamer.sandbox.tokens import Tokens
+from streamer.sandbox.transaction import Transaction
+
+_MAX_CHANGES = 2_000_000
+REVOKE_TOKENS = "revoke_tokens"
+
+Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
+"""Runs something in the background under a name."""
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Turn(_Body):
+    turn_s: Annotated[float, Field(ge=0)]
+
+
+class _Changes(_Body):
+    entity: str = "Account"
+    count: Annotated[int, Field(ge=1, le=_MAX_CHANGES)] = 1
+    records: Annotated[int, Field(ge=1)] | None = None
+    size_bytes: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    per_second: Annotated[float, Field(gt=0)] | None = None
+
+
+class _Operation(_Body):
+    op: Literal["create", "update", "delete", "undelete"]
+    type: str
+    id: str = ""
+    fields: dict[str, Any] = {}
+
+
+class _Transaction(_Body):
+    operations: Annotated[list[_Operation], Field(min_length=1)]
+    origin: str = DEFAULT_ORIGIN
+    user: str | None = None
+
+
+class _Gap(_Body):
+    type: str
+    record_ids: Annotated[list[str], Field(min_length=1)]
+    kind: Literal["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE"] = "GAP_UPDATE"
+
+
+class _Overflow(_Body):
+    type: str
+
+
+class Control:
+    """Serves `/sandbox/*`: the clock, faults, bulk changes, whole transactions, gaps, and the state."""
+
+    def __init__(self, org: Org, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock) -> None:
+        """Work on the parts of one sandbox."""
+        self._org = org
+        self._tokens = tokens
+        self._faults = faults
+        self._cometd = cometd
+        self._clock = clock
+
+    def routes(self, spawn: Spawn) -> list[web.RouteDef]:
+        """Return what the server must mount; changes that are spread in time run through `spawn`."""
+
+        async def changes(request: web.Request) -> web.Response:
+            return await self._changes(request, spawn)
+
+        return [
+            web.get("/sandbox/state", _guarded(self._state)),
+            web.post("/sandbox/clock", _guarded(self._turn)),
+            web.post("/sandbox/faults/{name}", _guarded(self._arm)),
+            web.delete("/sandbox/faults", _guarded(self._heal)),
+            web.delete("/sandbox/faults/{name}", _guarded(self._heal)),
+            web.post("/sandbox/changes", _guarded(changes)),
+            web.post("/sandbox/transactions", _guarded(self._transaction)),
+            web.post("/sandbox/records/{type}/{id}/undelete", _guarded(self._undelete)),
+            web.post("/sandbox/gaps", _guarded(self._gap)),
+            web.post("/sandbox/overflows", _guarded(self._overflow)),
+        ]
+
+    async def _state(self, _request: web.Request) -> web.Response:
+        schema, records = self._org.schema, self._org.records
+        counts = {entity.name: records.count(entity) for entity in schema.entities}
+        state = {
+            "now": self._clock.now(),
+            "org_id": self._org.settings.org_id,
+            "published_events": self._org.published,
+            "access_tokens": len(self._tokens),
+            "records": {name: count for name, count in counts.items() if count},
+            "cometd_clients": self._cometd.clients,
+            "held_connects": self._cometd.held,
+            "delivered_events": self._cometd.delivered,
+            "faults_struck": dict(self._faults.struck),
+            "events_lost_by_faults": self._faults.lost,
+        }
+        return answer(state)
+
+    async def _turn(self, request: web.Request) -> web.Response:
+        turn = _Turn.model_validate(await _json(request))
+        if not isinstance(self._clock, TurnedClock):
+            message = "This sandbox runs on the machine's clock: start it with a clock that can be turned."
+            return answer({"error": message}, status=409)
+        await self._clock.turn(turn.turn_s)
+        return answer({"now": self._clock.now()})
+
+    async def _arm(self, request: web.Request) -> web.Response:
+        name, parameters = request.match_info["name"], await _json(request)
+        if name == REVOKE_TOKENS:
+            return answer({"revoked": self._tokens.revoke_all()})
+        self._faults.arm(name, parameters)
+        return answer({"armed": name})
+
+    async def _heal(self, request: web.Request) -> web.Response:
+        self._faults.heal(request.match_info.get("name"))
+        return web.Response(status=204)
+
+    async def _changes(self, request: web.Request, spawn: Spawn) -> web.Response:
+        asked = _Changes.model_validate(await _json(request))
+        work = produce(self._org, self._clock, Backlog(**asked.model_dump()))
+        if asked.per_second is not None:
+            spawn(work, "sandbox.changes")
+            return answer({"started": asked.count}, status=202)
+        created = await work
+        return answer({"published": asked.count, "records": len(created)})
+
+    async def _transaction(self, request: web.Request) -> web.Response:
+        asked = _Transaction.model_validate(await _json(request))
+        with self._org.transaction(user=asked.user, origin=asked.origin) as transaction:
+            ids = [_perform(transaction, operation) for operation in asked.operations]
+        return answer({"ids": ids})
+
+    async def _undelete(self, request: web.Request) -> web.Response:
+        with self._org.transaction() as transaction:
+            transaction.undelete(request.match_info["type"], request.match_info["id"])
+        return web.Response(status=204)
+
+    async def _gap(self, request: web.Request) -> web.Response:
+        gap = _Gap.model_validate(await _json(request))
+        self._org.publish_gap(gap.type, gap.record_ids, ChangeType(gap.kind))
+        return web.Response(status=204)
+
+    async def _overflow(self, request: web.Request) -> web.Response:
+        self._org.publish_overflow(_Overflow.model_validate(await _json(request)).type)
+        return web.Response(status=204)
+
+
+def _perform(transaction: Transaction, operation: _Operation) -> str:
+    match operation.op:
+        case "create":
+            return transaction.create(operation.type, operation.fields)
+        case "update":
+            transaction.update(operation.type, operation.id, operation.fields)
+        case "delete":
+            transaction.delete(operation.type, operation.id)
+        case "undelete":
+            transaction.undelete(operation.type, operation.id)
+    return operation.id
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    text = await request.read()
+    body = orjson.loads(text) if text else {}
+    if not isinstance(body, dict):
+        raise ValueError("The body must be a JSON object.")  # noqa: TRY004 - all of these are answered alike
+    return body
+
+
+def _guarded(
+    handler: Callable[[web.Request], Awaitable[web.Response]],
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def guarded(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except Refused as refused:
+            return answer({"error": refused.message, "code": refused.code}, status=refused.status)
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+            return answer({"error": "; ".join(problems)}, status=400)
+        except ValueError as error:
+            return answer({"error": str(error)}, status=400)
+
+    return guarded

@@ -1,0 +1,274 @@
+"""What can be made to go wrong with event delivery, by name."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from pydantic import Field, validate_call
+
+from streamer.sandbox.bayeux import (
+    AUTHENTICATION_INVALID,
+    DAILY_LIMIT,
+    HANDSHAKE_AGAIN,
+    SERVER_BUSY,
+    STOP,
+    TOO_MANY_CONNECTIONS,
+    Failure,
+    handshake_denied,
+)
+from streamer.sandbox.bus import EventBus
+from streamer.sandbox.pending_faults import CONNECT, HANDSHAKE, SUBSCRIBE, Fault, PendingFaults
+
+Kind = Literal["handshake", "connect", "subscribe"]
+ANY: Final[tuple[Kind, ...]] = (HANDSHAKE, CONNECT, SUBSCRIBE)
+
+Count = Annotated[int, Field(ge=0)]
+Times = Annotated[int, Field(ge=1)] | None
+
+
+class Faults:
+    """Arms faults for the CometD server; each strikes at the next request that it fits.
+
+    Everywhere, `times` is how many requests are struck (`None`: all, until
+    healed) and `after_events` lets the server deliver exactly that many more
+    events first. A fault that is due answers a held connect at once. `struck`
+    counts what really happened, by the name of the method.
+    """
+
+    NAMES: Final = frozenset(
+        {
+            "advise",
+            "broken_response",
+            "busy",
+            "daily_limit",
+            "deny_subscription",
+            "disconnect",
+            "events_before_reply",
+            "events_beside_failure",
+            "expire_session",
+            "forget_client",
+            "half_open",
+            "handshake_denied",
+            "http_error",
+            "lapse_cookie",
+            "lose_response",
+            "refuse_replay_id",
+            "repeat_last",
+            "reset_stream",
+            "slow",
+            "unreadable",
+        }
+    )
+
+    def __init__(self, bus: EventBus) -> None:
+        """Start with nothing armed; `bus` takes the messages of `unreadable` and `repeat_last`."""
+        self.pending = PendingFaults()
+        self._bus = bus
+        self._expired: set[str | None] = set()
+
+    @property
+    def struck(self) -> Counter[str]:
+        """How often each fault struck, by name."""
+        return self.pending.struck
+
+    @property
+    def lost(self) -> int:
+        """How many events the server counts as delivered although a fault kept them from the client."""
+        return self.pending.lost
+
+    def arm(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Call the fault `name` with JSON parameters; `ValueError` says what is wrong with them."""
+        if name not in self.NAMES:
+            raise ValueError(f"There is no fault {name!r}; there are {', '.join(sorted(self.NAMES))}.")
+        fault: Callable[..., None] = getattr(self, name)
+        validate_call(fault)(**parameters)
+
+    def heal(self, name: str | None = None) -> None:
+        """Disarm the faults of that name, or all, and let half-open connections answer."""
+        self.pending.heal(name)
+
+    def expire_session(self, *, times: Times = 1, after_events: Count = 0) -> None:
+        """Let the access token that comes next be refused from then on: the 401 forms."""
+        self._ending("expire_session", ANY, times, after_events)
+
+    def forget_client(self, *, times: Times = 1, after_events: Count = 0) -> None:
+        """Drop the Bayeux session that comes next: 403::Unknown client."""
+        self._ending("forget_client", (CONNECT, SUBSCRIBE), times, after_events)
+
+    def lapse_cookie(self, *, times: Times = 1, after_events: Count = 0) -> None:
+        """Route the next request to a node without its session: unknown client and a fresh cookie."""
+        self._ending("lapse_cookie", (CONNECT, SUBSCRIBE), times, after_events)
+
+    def busy(
+        self,
+        *,
+        on: Sequence[Kind] = ANY,
+        error: str = AUTHENTICATION_INVALID,
+        times: Times = 1,
+        after_events: Count = 0,
+    ) -> None:
+        """Say 503 in the failure reason, and something misleading in `error`."""
+        self._fail("busy", on, Failure(error=error, reason=SERVER_BUSY, advice=STOP), times, after_events)
+
+    def daily_limit(self, *, times: Times = None, after_events: Count = 0) -> None:
+        """Refuse connects and subscriptions as if the day's events were used up."""
+        failure = Failure(error=DAILY_LIMIT, advice=STOP)
+        self._fail("daily_limit", (CONNECT, SUBSCRIBE), failure, times, after_events)
+
+    def handshake_denied(self, *, reason: str = TOO_MANY_CONNECTIONS, times: Times = 1) -> None:
+        """Deny handshakes with that failure reason."""
+        self._fail("handshake_denied", (HANDSHAKE,), handshake_denied(reason), times, 0)
+
+    def deny_subscription(
+        self,
+        path: str | None = None,
+        *,
+        error: str = "403:denied_by_security_policy:create_denied",
+        times: Times = 1,
+    ) -> None:
+        """Refuse subscriptions to `path`, or any, with `error`."""
+        settings = {"failure": Failure(error=error)}
+        self._arm("deny_subscription", (SUBSCRIBE,), times=times, path=path, settings=settings)
+
+    def refuse_replay_id(self, path: str | None = None, *, times: Times = 1) -> None:
+        """Call the replay id of the next subscription that names one invalid."""
+        self._arm("refuse_replay_id", (SUBSCRIBE,), times=times, path=path)
+
+    def disconnect(
+        self,
+        *,
+        form: Literal["alone", "with_reply"] = "alone",
+        times: Times = 1,
+        after_events: Count = 0,
+        since_version: float = 64.0,
+    ) -> None:
+        """End a session by a `/meta/disconnect` of the server's.
+
+        `with_reply` adds a successful connect reply that advises `none`. Only
+        endpoints from `since_version` on are struck, as in Salesforce.
+        """
+        self._arm(
+            "disconnect",
+            (CONNECT,),
+            times=times,
+            after_events=after_events,
+            since_version=since_version,
+            ends_hold=True,
+            settings={"form": form},
+        )
+
+    def events_beside_failure(
+        self, *, error: str = "403::Unknown client", times: Times = 1, after_events: Count = 0
+    ) -> None:
+        """Send the next events together with a failed connect reply, and drop the session."""
+        failure = Failure(error=error, advice=HANDSHAKE_AGAIN, anonymous=True)
+        self._arm(
+            "events_beside_failure",
+            (CONNECT,),
+            times=times,
+            after_events=after_events,
+            needs_events=True,
+            settings={"failure": failure},
+        )
+
+    def events_before_reply(self, *, times: Times = 1) -> None:
+        """Let a subscription's events overtake the reply to it, on the held connect if there is one."""
+        self._arm("events_before_reply", (SUBSCRIBE,), times=times)
+
+    def advise(self, advice: dict[str, Any], *, times: Times = 1, after_events: Count = 0) -> None:
+        """Give the next successful connect replies this advice."""
+        settings = {"advice": advice}
+        self._arm("advise", (CONNECT,), times=times, after_events=after_events, settings=settings)
+
+    def half_open(self, *, times: Times = 1, after_events: Count = 0) -> None:
+        """Never send the answer to a connect, nor close it, until healed; its events count as delivered."""
+        self._arm("half_open", (CONNECT,), times=times, after_events=after_events)
+
+    def slow(
+        self, seconds: float, *, on: Sequence[Kind] = ANY, times: Times = 1, after_events: Count = 0
+    ) -> None:
+        """Wait `seconds` on the sandbox's clock before an answer is sent."""
+        settings = {"seconds": seconds}
+        self._arm("slow", on, times=times, after_events=after_events, settings=settings)
+
+    def lose_response(self, *, times: Times = 1, after_events: Count = 0, needs_events: bool = True) -> None:
+        """Close the connection instead of sending events that are already counted as delivered."""
+        self._arm(
+            "lose_response", (CONNECT,), times=times, after_events=after_events, needs_events=needs_events
+        )
+
+    def broken_response(
+        self,
+        how: Literal["truncated", "garbage", "reset"] = "truncated",
+        *,
+        times: Times = 1,
+        after_events: Count = 0,
+        needs_events: bool = True,
+    ) -> None:
+        """Break an answer with events: half of it, something else, or half of it and a reset."""
+        self._arm(
+            "broken_response",
+            (CONNECT,),
+            times=times,
+            after_events=after_events,
+            needs_events=needs_events,
+            settings={"how": how},
+        )
+
+    def http_error(
+        self,
+        status: Annotated[int, Field(ge=400, le=599)] = 503,
+        *,
+        body: str = "<html><body>Service Unavailable</body></html>",
+        on: Sequence[Kind] = ANY,
+        times: Times = 1,
+        after_events: Count = 0,
+    ) -> None:
+        """Answer a request with an HTTP status and an HTML body, without looking at it."""
+        settings = {"status": status, "body": body}
+        self._arm("http_error", on, times=times, after_events=after_events, settings=settings)
+
+    def unreadable(self, path: str, *, kind: Literal["utf8", "nonsense", "json"] = "utf8") -> None:
+        """Put a message on `path` that is no UTF-8, has no sensible payload, or breaks the JSON around it."""
+        bodies: dict[str, bytes] = {
+            "utf8": b'{"schema":"unreadable","payload":{"Name":"\xff\xfe"},"event":{"replayId":%d}}',
+            "nonsense": b'{"schema":"unreadable","payload":"nonsense","event":{"replayId":%d}}',
+            "json": b'{"schema":"unreadable","payload":{"Name":],"event":{"replayId":%d}}',
+        }
+        self._bus.publish_raw([path], lambda replay_id: bodies[kind] % replay_id)
+        self.struck["unreadable"] += 1
+
+    def repeat_last(self, path: str) -> None:
+        """Publish the newest message of `path` again: the same `EventUuid`, a new replay id."""
+        tip = self._bus.tip(path)
+        if tip is None:
+            raise ValueError(f"There is no message on {path} to repeat.")
+        newest = self._bus.after(path, tip - 1)[-1]
+        self._bus.publish([path], orjson.loads(newest.data))
+        self.struck["repeat_last"] += 1
+
+    def reset_stream(self) -> None:
+        """Forget all retained messages and replay ids, as a refresh of the org does."""
+        self._bus.reset()
+        self.struck["reset_stream"] += 1
+
+    def expire(self, authorisation: str | None) -> None:
+        """Refuse this `Authorization` header from now on."""
+        self._expired.add(authorisation)
+
+    def is_expired(self, authorisation: str | None) -> bool:
+        """Tell whether `expire_session` struck this `Authorization` header."""
+        return authorisation in self._expired
+
+    def _ending(self, name: str, on: Sequence[str], times: int | None, after_events: int) -> None:
+        self._arm(name, on, times=times, after_events=after_events, ends_hold=True)
+
+    def _fail(
+        self, name: str, on: Sequence[str], failure: Failure, times: int | None, after_events: int
+    ) -> None:
+        settings = {"failure": failure}
+        self._arm(name, on, times=times, after_events=after_events, ends_hold=True, settings=settings)
+
+    def _arm(self, name: str, on: Sequence[str], *, after_events: int = 0, **more: Any) -> None:
+        self.pending.arm(Fault(name=name, on=frozenset(on), **more), after_events=after_events)

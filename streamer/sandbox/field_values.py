@@ -1,0 +1,91 @@
+"""What may be written to a field, and how the org keeps and shows it."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from streamer.sandbox.record_ids import normal_id
+from streamer.sandbox.refusals import Refused
+from streamer.sandbox.schema import Field
+
+_NUMBERS = frozenset({"int", "double", "currency", "percent"})
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def epoch_ms(epoch_s: float) -> int:
+    """Return a time in whole milliseconds, never later than it is."""
+    # In microseconds first: 1.517 s times a thousand is less than 1517.
+    return round(epoch_s * 1_000_000) // 1000
+
+
+def timestamp(epoch_s: float) -> str:
+    """Return a time as change events write it: UTC with milliseconds and a `Z`."""
+    seconds, ms = divmod(epoch_ms(epoch_s), 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+
+
+def kept(field: Field, value: Any) -> Any:
+    """Return `value` as the org keeps it; an empty text is no value.
+
+    Raises `Refused` where the type of the field does not allow it.
+    """
+    if value is None or value == "":
+        return None
+    if field.type == "boolean" and isinstance(value, bool):
+        return value
+    if field.type in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if field.type in _NUMBERS or field.type == "boolean" or not isinstance(value, str):
+        raise _unreadable(field, value)
+    return _kept_text(field, value)
+
+
+def from_path(field: Field | None, text: str) -> str | float:
+    """Return a value that stands in an address as the type of its field has it."""
+    if field is None or field.type not in _NUMBERS:
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise _unreadable(field, text) from error
+
+
+def shown(field: Field | None, value: Any) -> Any:
+    """Return a kept value as the REST API writes it, which gives times an offset instead of `Z`."""
+    if field is not None and field.type == "datetime" and isinstance(value, str):
+        return value.removesuffix("Z") + "+0000"
+    return value
+
+
+def _kept_text(field: Field, value: str) -> str:
+    match field.type:
+        case "datetime":
+            return parse_time(field, value)
+        case "date":
+            if _DATE.match(value) is None:
+                raise _unreadable(field, value)
+            return value[:10]
+        case "reference":
+            record_id = normal_id(value)
+            if record_id is None:
+                message = f"{field.name}: id value of incorrect type: {value}"
+                raise Refused("MALFORMED_ID", message, fields=[field.name])
+            return record_id
+        case _:
+            return value
+
+
+def parse_time(field: Field, value: str) -> str:
+    """Return an ISO 8601 time as the org keeps it; without an offset it is UTC."""
+    try:
+        moment = datetime.fromisoformat(value)
+        return timestamp((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise _unreadable(field, value) from error
+
+
+def _unreadable(field: Field, value: Any) -> Refused:
+    kinds = {bool: "VALUE_BOOLEAN", int: "VALUE_NUMBER_INT", float: "VALUE_NUMBER_FLOAT", str: "VALUE_STRING"}
+    found = kinds.get(type(value), "START_OBJECT")
+    message = f"Cannot deserialize instance of {field.type} from {found} value {str(value)[:80]}"
+    return Refused("JSON_PARSER_ERROR", message, fields=[field.name])

@@ -1,0 +1,216 @@
+"""An org in memory, whose record changes are announced as Salesforce announces them."""
+
+import itertools
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.clock import Clock
+from streamer.sandbox.bus import EventBus
+from streamer.sandbox.changes import (
+    TRANSACTION_LIMIT,
+    Change,
+    ChangeType,
+    limited,
+    merged,
+    overflow,
+)
+from streamer.sandbox.channels import Channels, ChannelSettings
+from streamer.sandbox.field_values import epoch_ms, timestamp
+from streamer.sandbox.record_ids import IdSequence, normal_id, with_checksum
+from streamer.sandbox.records import Record, Records, read
+from streamer.sandbox.refusals import Refused, not_found
+from streamer.sandbox.schema import Schema, fingerprint
+from streamer.sandbox.transaction import Transaction
+
+DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
+_GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgSettings:
+    """What an administrator has set up in the org.
+
+    `objects` are custom objects (`Invoice__c`) and platform events
+    (`Order_Placed__e`); others of such names are made when first used unless
+    the schema is `closed`. `selected` are the types whose changes are
+    announced, `None` for all.
+    """
+
+    org_id: str = with_checksum("00DSb0000000001")
+    user_id: str = with_checksum("005Sb0000000001")
+    username: str = "bus@sandbox.example"
+    objects: tuple[str, ...] = ()
+    closed: bool = False
+    selected: frozenset[str] | None = None
+    channels: tuple[ChannelSettings, ...] = ()
+    transaction_limit: int = TRANSACTION_LIMIT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Commit:
+    """What all change events of one transaction have in common."""
+
+    origin: str
+    user: str
+    at_ms: int
+    key: str
+    number: int
+
+    def header(self, change: Change, sequence: int) -> dict[str, Any]:
+        """Return the ChangeEventHeader of one change; `sequence` is its place in the transaction."""
+        return {
+            "entityName": change.entity.name,
+            "recordIds": change.record_ids,
+            "changeType": change.type.value,
+            "changeOrigin": self.origin,
+            "transactionKey": self.key,
+            "sequenceNumber": sequence,
+            "commitTimestamp": self.at_ms,
+            "commitNumber": self.number,
+            "commitUser": self.user,
+            "changedFields": change.changed_fields,
+        }
+
+
+class Org:
+    """Holds records, changes them in transactions and publishes what changed."""
+
+    def __init__(self, clock: Clock, bus: EventBus, settings: OrgSettings | None = None) -> None:
+        """Start with the running user and the organization's own record."""
+        self.settings = settings or OrgSettings()
+        self.schema = Schema(custom=self.settings.objects, closed=self.settings.closed)
+        self.channels = Channels(self.schema, self.settings.channels, self.settings.selected)
+        self.records = Records()
+        self.published_platform_events = 0
+        self._clock = clock
+        self._bus = bus
+        self._ids = IdSequence()
+        self._commit_numbers = itertools.count(10_500_000_000)
+        self._seed()
+
+    @property
+    def published(self) -> int:
+        """How many messages were ever published, change events included."""
+        return self._bus.sequence
+
+    @contextmanager
+    def transaction(self, *, user: str | None = None, origin: str = DEFAULT_ORIGIN) -> Iterator[Transaction]:
+        """Return a context whose operations are kept and announced at its end, or undone if it raises."""
+        now = self._clock.now()
+        by = user or self.settings.user_id
+        transaction = Transaction(self.schema, self.records, self._ids, user=by, at=timestamp(now))
+        try:
+            yield transaction
+        except BaseException:
+            transaction.roll_back()
+            raise
+        changes = limited(merged(transaction.changes()), self.settings.transaction_limit)
+        self._announce(changes, user=by, origin=origin)
+
+    def retrieve(self, type_name: str, record_id: str) -> Record:
+        """Return a record that is not deleted; raises `Refused` otherwise."""
+        record = self.records.get(self.schema.entity(type_name), normal_id(record_id) or record_id)
+        if record is None:
+            raise not_found()
+        if record["IsDeleted"]:
+            raise Refused("ENTITY_IS_DELETED", "entity is deleted", status=404)
+        return record
+
+    def publish_platform_event(self, name: str, fields: Mapping[str, Any], *, user: str | None = None) -> str:
+        """Publish a platform event and return its EventUuid."""
+        if not self.schema.is_platform_event(name):
+            raise not_found()
+        event_uuid = str(uuid.uuid4())
+        stamps = {"CreatedDate": timestamp(self._clock.now()), "CreatedById": user or self.settings.user_id}
+        # Unlike a record's field, an event's keeps empty text (Platform Events guide).
+        body = {field: _plain(field, value) for field, value in fields.items()}
+        data = {
+            "schema": fingerprint(name, body),
+            "payload": {**stamps, **body},
+            "event": {"EventUuid": event_uuid, "EventApiName": name},
+        }
+        self._bus.publish(self.channels.carrying_platform_event(name), data)
+        self.published_platform_events += 1
+        return event_uuid
+
+    def publish_gap(self, type_name: str, record_ids: Sequence[str], kind: ChangeType) -> None:
+        """Announce a change without its content; `kind` is one of the GAP types."""
+        if kind not in _GAPS:
+            raise ValueError(f"{kind} is not the type of a gap event.")
+        change = Change(entity=self.schema.entity(type_name), type=kind, record_ids=tuple(record_ids))
+        self._announce([change], user=self.settings.user_id, origin="")
+
+    def publish_overflow(self, type_name: str) -> None:
+        """Announce that changes of a type were too many to be announced."""
+        change = overflow(self.schema.entity(type_name))
+        self._announce([change], user=self.settings.user_id, origin=DEFAULT_ORIGIN)
+
+    def _announce(self, changes: Sequence[Change], *, user: str, origin: str) -> None:
+        commit = _Commit(
+            origin=origin,
+            user=user,
+            at_ms=epoch_ms(self._clock.now()),
+            key=str(uuid.uuid4()),
+            number=next(self._commit_numbers),
+        )
+        for sequence, change in enumerate(changes, 1):
+            self._publish(change, commit.header(change, sequence))
+
+    def _publish(self, change: Change, header: dict[str, Any]) -> None:
+        carrying = self.channels.carrying(change.entity)
+        split = [each for each in carrying if _enriches(each, change)]
+        whole = [each.path for each in carrying if each not in split]
+        replay_id = self._bus.publish(whole, _data(change, header, {})) if whole else None
+        for channel in split:
+            for record_id in change.record_ids:
+                extra = self._enrichment(channel, change, record_id)
+                data = _data(change, {**header, "recordIds": [record_id]}, extra)
+                replay_id = self._bus.publish([channel.path], data, replay_id=replay_id)
+
+    def _enrichment(self, channel: ChannelSettings, change: Change, record_id: str) -> dict[str, Any]:
+        record = self.records.get(change.entity, record_id) or {}
+        names = channel.enriched_fields[change.entity.name]
+        values = {name: read(change.entity, record, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _seed(self) -> None:
+        stamp = timestamp(self._clock.now())
+        user = self.settings.user_id
+        # Their numbers are taken, whatever ids the settings give.
+        self._ids.issue("005")
+        stamps = {
+            "IsDeleted": False,
+            "CreatedDate": stamp,
+            "CreatedById": user,
+            "LastModifiedDate": stamp,
+            "LastModifiedById": user,
+            "SystemModstamp": stamp,
+        }
+        person = {
+            "Id": user,
+            "Username": self.settings.username,
+            "Name": "Integration User",
+            "IsActive": True,
+        }
+        self.records.put(self.schema.entity("User"), {**person, **stamps})
+        own = {"Id": self.settings.org_id, "Name": "Sandbox", "IsSandbox": True, "InstanceName": "SANDBOX"}
+        self.records.put(self.schema.entity("Organization"), {**own, **stamps})
+
+
+def _enriches(channel: ChannelSettings, change: Change) -> bool:
+    enriched = change.entity.name in channel.enriched_fields
+    return enriched and change.type in {ChangeType.UPDATE, ChangeType.DELETE}
+
+
+def _data(change: Change, header: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    payload = {"ChangeEventHeader": header, **extra, **change.body}
+    return {"schema": change.entity.schema_id, "payload": payload}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise Refused("JSON_PARSER_ERROR", f"{name} takes text, a number or a checkbox", fields=[name])

@@ -1,0 +1,79 @@
+"""The org's records, deleted ones included."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from streamer.sandbox.schema import Entity
+
+Record = dict[str, Any]
+"""A record's fields by their names; compound fields are kept as their components."""
+
+_Index = dict[str, dict[str, None]]
+
+
+class Records:
+    """Holds each type's records by id and finds them by other fields.
+
+    An index over a field is built when the field is first searched, and kept.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._tables: dict[str, dict[str, Record]] = {}
+        self._indexes: dict[str, dict[str, _Index]] = {}
+
+    def get(self, entity: Entity, record_id: str) -> Record | None:
+        """Return the record, deleted or not."""
+        return self._tables.get(entity.name, {}).get(record_id)
+
+    def all(self, entity: Entity) -> Iterable[Record]:
+        """Return every record of a type in the order of creation, deleted ones included."""
+        return self._tables.get(entity.name, {}).values()
+
+    def count(self, entity: Entity) -> int:
+        """Return how many records of a type there are, deleted ones included."""
+        return len(self._tables.get(entity.name, {}))
+
+    def put(self, entity: Entity, record: Record) -> None:
+        """Store `record` in place of the one with its id."""
+        table = self._tables.setdefault(entity.name, {})
+        self._reindex(entity, table.get(record["Id"]), record)
+        table[record["Id"]] = record
+
+    def remove(self, entity: Entity, record_id: str) -> None:
+        """Forget the record as if it had never been."""
+        self._reindex(entity, self._tables[entity.name].pop(record_id), None)
+
+    def find(self, entity: Entity, field: str, value: Any) -> list[Record]:
+        """Return the records that are not deleted and hold `value`, in any letter case, in `field`."""
+        index = self._indexes.setdefault(entity.name, {}).get(field)
+        if index is None:
+            index = self._indexes[entity.name][field] = {}
+            for record in self.all(entity):
+                index.setdefault(_key(record.get(field)), {})[record["Id"]] = None
+        table = self._tables.get(entity.name, {})
+        found = (table[record_id] for record_id in index.get(_key(value), ()))
+        return [record for record in found if not record["IsDeleted"]]
+
+    def _reindex(self, entity: Entity, before: Record | None, after: Record | None) -> None:
+        for field, index in self._indexes.get(entity.name, {}).items():
+            if before is not None:
+                index[_key(before.get(field))].pop(before["Id"])
+            if after is not None:
+                index.setdefault(_key(after.get(field)), {})[after["Id"]] = None
+
+
+def read(entity: Entity, record: Record, field: str) -> Any:
+    """Return a field's value as the REST API shows it, compound fields included."""
+    if field in record or field not in entity.compounds:
+        return record.get(field)
+    parts = {part: record.get(name) for name, (compound, part) in entity.parts.items() if compound == field}
+    if field == "Name":
+        return " ".join(str(part) for key, part in parts.items() if part and key != "Salutation")
+    filled = {part[0].lower() + part[1:]: value for part, value in parts.items()}
+    return filled if any(value is not None for value in filled.values()) else None
+
+
+def _key(value: Any) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).casefold()

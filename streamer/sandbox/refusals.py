@@ -1,0 +1,38 @@
+"""What the org says when it does not do as it is asked."""
+
+from collections.abc import Sequence
+
+
+class Refused(Exception):
+    """The org refuses a request, with the code and sentence that Salesforce's APIs give.
+
+    `status` is the HTTP status of the REST answer.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400, fields: Sequence[str] = ()) -> None:
+        """Keep what the answer needs."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.fields = tuple(fields)
+
+    def as_rest_error(self) -> dict[str, object]:
+        """Return the element of a REST error list."""
+        error: dict[str, object] = {"message": self.message, "errorCode": self.code}
+        return error | ({"fields": list(self.fields)} if self.fields else {})
+
+    def as_save_error(self) -> dict[str, object]:
+        """Return the element of a save result's `errors`."""
+        return {"statusCode": self.code, "message": self.message, "fields": list(self.fields)}
+
+
+def not_found() -> Refused:
+    """Return the refusal for a record, type or resource that does not exist."""
+    return Refused("NOT_FOUND", "The requested resource does not exist", status=404)
+
+
+def external_field_missing(name: str) -> Refused:
+    """Return the refusal to look a record up by a field that its type does not have."""
+    message = f"Provided external ID field does not exist or is not accessible: {name}"
+    return Refused("NOT_FOUND", message, status=404)

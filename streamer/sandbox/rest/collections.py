@@ -1,0 +1,154 @@
+"""REST for many records in one call and one transaction."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from streamer.sandbox.refusals import Refused
+from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
+from streamer.sandbox.rest.shapes import (
+    field_list,
+    not_saved,
+    publish,
+    record_shown,
+    saved,
+    type_of,
+    without_attributes,
+)
+from streamer.sandbox.transaction import Transaction
+
+_MANY = BASE + "/composite/sobjects{_:/?}"
+_OF_TYPE = BASE + "/composite/sobjects/{type}{_:/?}"
+_MAX_WRITTEN, _MAX_READ = 200, 2000
+
+Save = Callable[[Transaction, Any], dict[str, Any]]
+
+
+class _RolledBack(Exception):
+    """Some record of an all-or-none call was refused."""
+
+
+class RestCollections:
+    """Serves `composite/sobjects`: up to 200 records written, or 2,000 read, at once."""
+
+    def routes(self, gate: RestGate) -> list[web.RouteDef]:
+        """Return what the server must mount."""
+        return [
+            web.post(_MANY, gate.admit(self._create)),
+            web.patch(_MANY, gate.admit(self._update)),
+            web.delete(_MANY, gate.admit(self._delete)),
+            web.get(_OF_TYPE, gate.admit(self._retrieve_by_query)),
+            web.post(_OF_TYPE, gate.admit(self._retrieve_by_body)),
+            web.patch(BASE + "/composite/sobjects/{type}/{field}{_:/?}", gate.admit(self._upsert)),
+        ]
+
+    async def _create(self, call: Call) -> web.Response:
+        def create(transaction: Transaction, record: Any) -> dict[str, Any]:
+            name, fields = type_of(record), without_attributes(record)
+            if call.org.schema.is_platform_event(name):
+                return publish(call, name, fields)
+            return saved(transaction.create(name, fields))
+
+        return await _save_body(call, create)
+
+    async def _update(self, call: Call) -> web.Response:
+        def update(transaction: Transaction, record: Any) -> dict[str, Any]:
+            fields = without_attributes(record)
+            record_id = str(fields.pop("id", None) or fields.pop("Id", ""))
+            transaction.update(type_of(record), record_id, fields)
+            return saved(record_id)
+
+        return await _save_body(call, update)
+
+    async def _upsert(self, call: Call) -> web.Response:
+        def upsert(transaction: Transaction, record: Any) -> dict[str, Any]:
+            fields = without_attributes(record)
+            if fields.get(call["field"]) is None:
+                raise Refused("MISSING_ARGUMENT", f"{call['field']} not specified")
+            record_id, created = transaction.upsert(call["type"], call["field"], fields)
+            return {**saved(record_id), "created": created}
+
+        return await _save_body(call, upsert)
+
+    async def _delete(self, call: Call) -> web.Response:
+        def delete(transaction: Transaction, record_id: Any) -> dict[str, Any]:
+            entity = call.org.schema.of_id(record_id)
+            if entity is None:
+                raise Refused("MALFORMED_ID", f"malformed id {record_id}")
+            transaction.delete(entity.name, record_id)
+            return saved(record_id)
+
+        ids = field_list(call.request.query.get("ids"))
+        all_or_none = call.request.query.get("allOrNone", "false").lower() == "true"
+        return answer(_save(call, ids, delete, all_or_none=all_or_none))
+
+    async def _retrieve_by_query(self, call: Call) -> web.Response:
+        query = call.request.query
+        return _retrieve(call, field_list(query.get("ids")), field_list(query.get("fields")))
+
+    async def _retrieve_by_body(self, call: Call) -> web.Response:
+        body = await call.json_object()
+        return _retrieve(call, _texts(body, "ids"), _texts(body, "fields"))
+
+
+async def _save_body(call: Call, save: Save) -> web.Response:
+    body = await call.json_object()
+    records = body.get("records")
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise Refused("JSON_PARSER_ERROR", "The body needs a list of records")
+    return answer(_save(call, records, save, all_or_none=body.get("allOrNone") is True))
+
+
+def _save(call: Call, items: Sequence[Any], save: Save, *, all_or_none: bool) -> list[dict[str, Any]]:
+    if len(items) > _MAX_WRITTEN:
+        raise Refused(
+            "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MAX_WRITTEN} records"
+        )
+    results: list[dict[str, Any]] = []
+    try:
+        with call.transaction() as transaction:
+            results += (_attempt(transaction, item, save) for item in items)
+            _demand(results, all_or_none=all_or_none)
+    except _RolledBack:
+        message = "Record rolled back because not all records were valid and the request was using AllOrNone"
+        undone = not_saved(Refused("ALL_OR_NONE_OPERATION_ROLLED_BACK", f"{message} header"))
+        return [undone if result["success"] else result for result in results]
+    return results
+
+
+def _demand(results: Sequence[dict[str, Any]], *, all_or_none: bool) -> None:
+    if all_or_none and not all(result["success"] for result in results):
+        raise _RolledBack
+
+
+def _attempt(transaction: Transaction, item: Any, save: Save) -> dict[str, Any]:
+    try:
+        return save(transaction, item)
+    except Refused as refused:
+        return not_saved(refused)
+
+
+def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> web.Response:
+    if len(ids) > _MAX_READ:
+        raise Refused("EXCEEDED_ID_LIMIT", f"You can't retrieve more than {_MAX_READ} records at once")
+    if not fields:
+        raise Refused("MISSING_ARGUMENT", "fields not specified")
+    return answer([_found(call, record_id, fields) for record_id in ids])
+
+
+def _found(call: Call, record_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
+    try:
+        record = call.org.retrieve(call["type"], record_id)
+    except Refused:
+        # A record that is missing or deleted is null at its place in the list.
+        call.org.schema.entity(call["type"])
+        return None
+    return record_shown(call, call.org.schema.entity(call["type"]), record, fields)
+
+
+def _texts(body: dict[str, Any], key: str) -> list[str]:
+    value = body.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Refused("JSON_PARSER_ERROR", f"{key} must be a list of texts")
+    return value

@@ -1,0 +1,83 @@
+"""REST for SOQL, page by page."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from streamer.clock import Clock
+from streamer.sandbox.query import QueryRun
+from streamer.sandbox.record_ids import IdSequence
+from streamer.sandbox.refusals import Refused
+from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
+from streamer.sandbox.soql import parse
+
+_CURSOR_S = 2 * 24 * 3600
+_MAX_CURSORS = 100
+_PAGE = range(200, 2001)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cursor:
+    rows: list[dict[str, Any]]
+    page: int
+    opened_at: float
+
+
+class RestQueries:
+    """Serves `query` and `queryAll`; further pages are read from a cursor of two days."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start without open cursors."""
+        self._clock = clock
+        self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
+        self._ids = IdSequence()
+
+    def routes(self, gate: RestGate) -> list[web.RouteDef]:
+        """Return what the server must mount."""
+        return [
+            web.get(BASE + "/{kind:query|queryAll}{_:/?}", gate.admit(self._query)),
+            web.get(BASE + "/{kind:query|queryAll}/{locator}", gate.admit(self._more)),
+        ]
+
+    async def _query(self, call: Call) -> web.Response:
+        query = parse(call.request.query.get("q", ""))
+        run = QueryRun(call.org, query, deleted_too=call["kind"] == "queryAll", url=call.base)
+        if not query.fields:
+            return answer({"totalSize": run.count(), "done": True, "records": []})
+        rows = run.rows()
+        cursor = _Cursor(rows=rows, page=_page_size(call), opened_at=self._clock.monotonic())
+        locator = self._ids.issue("01g")
+        if len(rows) > cursor.page:
+            self._cursors[locator] = cursor
+            if len(self._cursors) > _MAX_CURSORS:
+                self._cursors.popitem(last=False)
+        return answer(_page(call, cursor, locator, 0))
+
+    async def _more(self, call: Call) -> web.Response:
+        locator, _, start = call["locator"].partition("-")
+        cursor = self._cursors.get(locator)
+        expired = cursor is not None and self._clock.monotonic() - cursor.opened_at > _CURSOR_S
+        if cursor is None or expired or not start.isdigit():
+            raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
+        return answer(_page(call, cursor, locator, int(start)))
+
+
+def _page(call: Call, cursor: _Cursor, locator: str, start: int) -> dict[str, Any]:
+    end = start + cursor.page
+    body: dict[str, Any] = {
+        "totalSize": len(cursor.rows),
+        "done": end >= len(cursor.rows),
+        "records": cursor.rows[start:end],
+    }
+    if not body["done"]:
+        # Further pages are under /query/ even when it began under /queryAll/.
+        body["nextRecordsUrl"] = f"{call.base}/query/{locator}-{end}"
+    return body
+
+
+def _page_size(call: Call) -> int:
+    _, _, size = call.request.headers.get("Sforce-Query-Options", "").partition("batchSize=")
+    asked = int(size) if size.isdigit() else _PAGE.stop - 1
+    return min(max(asked, _PAGE.start), _PAGE.stop - 1)

@@ -1,0 +1,157 @@
+"""The sandbox as one server."""
+
+import socket
+import ssl
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from streamer.clock import Clock
+from streamer.sandbox.background import Background
+from streamer.sandbox.bus import EventBus
+from streamer.sandbox.cometd import CometdLimits, CometdServer
+from streamer.sandbox.control import Control
+from streamer.sandbox.faults import Faults
+from streamer.sandbox.oauth import ConnectedApp, Identity, OAuth
+from streamer.sandbox.org import Org, OrgSettings
+from streamer.sandbox.rest.about import RestAbout, unknown
+from streamer.sandbox.rest.collections import RestCollections
+from streamer.sandbox.rest.gate import BASE, RestGate
+from streamer.sandbox.rest.queries import RestQueries
+from streamer.sandbox.rest.records import RestRecords
+from streamer.sandbox.rest.replication import RestReplication
+from streamer.sandbox.soap import SoapLogin
+from streamer.sandbox.tokens import Tokens
+
+_MAX_BODY_BYTES = 50_000_000
+# Salesforce takes requests of up to 16,384 bytes of address and headers.
+_MAX_LINE_BYTES = 16_384
+_SHUTDOWN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """What the org is like, who may log in, and the limits of its CometD server.
+
+    `retention_s` is how long events are kept. With `tls` everything is served
+    over https.
+    """
+
+    org: OrgSettings = field(default_factory=OrgSettings)
+    app: ConnectedApp = field(default_factory=ConnectedApp)
+    cometd: CometdLimits = field(default_factory=CometdLimits)
+    retention_s: float = 72 * 3600.0
+    tls: ssl.SSLContext | None = None
+
+
+class Sandbox:
+    """A Salesforce org on this machine: OAuth, REST, CometD, and `/sandbox/*` to control it.
+
+    An async context manager. It listens on loopback unless `host` says
+    otherwise, for whoever reaches it can do anything to it, and on a free port
+    where `port` is 0. All its timers run on `clock`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        host: str = "localhost",
+        port: int = 0,
+        settings: SandboxSettings | None = None,
+    ) -> None:
+        """Put the parts together; nothing listens yet."""
+        self._settings = settings or SandboxSettings()
+        self.bus = EventBus(clock, retention_s=self._settings.retention_s)
+        self.faults = Faults(self.bus)
+        self.org = Org(clock, self.bus, self._settings.org)
+        self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
+        self.cometd = CometdServer(
+            self.bus,
+            clock,
+            self.faults,
+            authorised=self.tokens.valid,
+            known=self.org.channels.refusal,
+            limits=self._settings.cometd,
+        )
+        # A held connect must learn at once that its token is no longer good.
+        self.tokens.listen(self.cometd.wake)
+        self._clock = clock
+        self._host = host
+        self._port = port
+        self._background = Background()
+        self._running = AsyncExitStack()
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached: the login URL and the instance URL in one."""
+        return f"{'https' if self._settings.tls else 'http'}://{self._host}:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        """Start to listen."""
+        async with AsyncExitStack() as starting:
+            starting.push_async_callback(self._background.close)
+            runner = web.AppRunner(
+                self._web(), access_log=None, shutdown_timeout=_SHUTDOWN_S, max_line_size=_MAX_LINE_BYTES
+            )
+            starting.push_async_callback(runner.cleanup)
+            await runner.setup()
+            starting.push_async_callback(self.cometd.close)
+            for listener in _listeners(self._host, self._port):
+                await web.SockSite(runner, listener, ssl_context=self._settings.tls).start()
+                self._port = listener.getsockname()[1]
+            self._running = starting.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening and end what runs in the background."""
+        await self._running.aclose()
+
+    def _web(self) -> web.Application:
+        settings = self.org.settings
+        identity = Identity(
+            org_id=settings.org_id,
+            user_id=settings.user_id,
+            username=settings.username,
+            url=lambda: self.url,
+        )
+        gate = RestGate(self.org, self.tokens)
+        control = Control(self.org, self.tokens, self.faults, self.cometd, self._clock)
+        application = web.Application(client_max_size=_MAX_BODY_BYTES)
+        app = self._settings.app
+        application.add_routes(OAuth(self._clock, self.tokens, app, identity).routes())
+        application.add_routes(SoapLogin(self.tokens, app, identity).routes())
+        application.add_routes(self.cometd.routes())
+        application.add_routes(control.routes(self._background.spawn))
+        for part in (
+            RestAbout(self.org, self.cometd),
+            RestReplication(),
+            RestRecords(),
+            RestCollections(),
+            RestQueries(self._clock),
+        ):
+            application.add_routes(part.routes(gate))
+        application.add_routes([web.route("*", BASE + "/{rest:.*}", gate.admit(unknown))])
+        return application
+
+
+def _listeners(host: str, port: int) -> list[socket.socket]:
+    """Bind `host`, and for `localhost` both loopback addresses, to one port."""
+    if host != "localhost":
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return [_bound(family, host, port)]
+    first = _bound(socket.AF_INET, "127.0.0.1", port)
+    try:
+        return [first, _bound(socket.AF_INET6, "::1", first.getsockname()[1])]
+    except OSError:
+        # Not every machine has IPv6.
+        return [first]
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    return socket.create_server((host, port), family=family, backlog=128)

@@ -1,0 +1,43 @@
+"""What can be made to go wrong at a receiver."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Rubbish(Enum):
+    """Answers with status 200 that no client should believe, or try to hold in memory."""
+
+    HTML = (b"<!DOCTYPE html><html><body>Please sign in</body></html>", "text/html")
+    INVALID_JSON = (b'{"number": "INV-', "application/json")
+    LIST = (b"[1, 2, 3]", "application/json")
+    HUGE = (b'{"ok": true, "number": "' + b"9" * (3 * 1024 * 1024) + b'"}', "application/json")
+
+
+@dataclass(slots=True, kw_only=True)
+class Faults:
+    """Switches that may be turned at any time; none is on at first.
+
+    `down` closes every connection without an answer. `slow_s` delays each
+    answer by the receiver's clock. `retry_after` answers 429, or `busy_status`,
+    with that header. Keys that match `fail_keys`, a regular expression, get
+    `fail_status`. `rubbish` answers so without acting. `unauthorized` refuses
+    every request, whoever sends it. `lose_answers` acts on that
+    many requests and closes their connections instead of answering. `echo`
+    repeats the request's credentials in the answers that report a fault.
+    """
+
+    down: bool = False
+    slow_s: float = 0.0
+    retry_after: str | None = None
+    busy_status: int = 429
+    fail_keys: str | None = None
+    fail_status: int = 500
+    rubbish: Rubbish | None = None
+    unauthorized: bool = False
+    lose_answers: int = 0
+    echo: bool = False
+
+    def fails(self, key: str | None) -> bool:
+        """Return whether `key` is one of those that fail."""
+        return self.fail_keys is not None and re.search(self.fail_keys, key or "") is not None

@@ -1,0 +1,99 @@
+"""The access tokens that the org has given out."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamer.clock import Clock
+
+IDLE_S = 2 * 3600.0
+"""How long a session lives without being used (SOAP API guide, session expiration)."""
+
+_SCHEMES = ("bearer ", "oauth ")
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """Who holds a token, and when it was last used in the clock's seconds."""
+
+    user_id: str
+    client_id: str
+    used_at: float
+
+
+class Tokens:
+    """Issues tokens and knows which are valid.
+
+    A session ends after `idle_s` without use, or when it is revoked; each use
+    prolongs it.
+    """
+
+    def __init__(self, clock: Clock, *, org_id: str, idle_s: float = IDLE_S) -> None:
+        """Start with no sessions; tokens begin with the org's id, as Salesforce's do."""
+        self._clock = clock
+        self._org_id = org_id
+        self._idle_s = idle_s
+        self._sessions: dict[str, Session] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever sessions were revoked."""
+        self._listeners.append(listener)
+
+    def __len__(self) -> int:
+        """Return how many sessions are valid."""
+        self._drop_idle()
+        return len(self._sessions)
+
+    def issue(self, *, user_id: str, client_id: str) -> str:
+        """Return a new access token."""
+        self._drop_idle()
+        token = f"{self._org_id[:15]}!AQ{secrets.token_urlsafe(60)}"
+        session = Session(user_id=user_id, client_id=client_id, used_at=self._clock.monotonic())
+        self._sessions[token] = session
+        return token
+
+    def session(self, authorization: str | None) -> Session | None:
+        """Return the session that an Authorization header's value opens, and count it as used.
+
+        `Bearer` and `OAuth` are accepted before the token, and so is nothing,
+        as Salesforce does.
+        """
+        token = (authorization or "").strip()
+        for scheme in _SCHEMES:
+            if token.lower().startswith(scheme):
+                token = token[len(scheme) :].strip()
+        session = self._sessions.get(token)
+        if session is None or self._is_idle(session):
+            self._sessions.pop(token, None)
+            return None
+        session.used_at = self._clock.monotonic()
+        return session
+
+    def valid(self, authorization: str | None) -> bool:
+        """Tell whether an Authorization header's value opens a session, and count it as used."""
+        return self.session(authorization) is not None
+
+    def revoke(self, token: str) -> bool:
+        """End one session; return whether there was one."""
+        known = self._sessions.pop(token, None) is not None
+        self._tell()
+        return known
+
+    def revoke_all(self) -> int:
+        """End every session and return how many there were."""
+        count = len(self._sessions)
+        self._sessions.clear()
+        self._tell()
+        return count
+
+    def _is_idle(self, session: Session) -> bool:
+        return self._clock.monotonic() - session.used_at > self._idle_s
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _drop_idle(self) -> None:
+        live = {token: each for token, each in self._sessions.items() if not self._is_idle(each)}
+        self._sessions = live

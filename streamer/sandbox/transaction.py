@@ -1,0 +1,140 @@
+"""Changes to records that take effect, and are announced, together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.sandbox import automatic_fields
+from streamer.sandbox.changes import Change, change_between
+from streamer.sandbox.field_values import kept
+from streamer.sandbox.record_ids import IdSequence, normal_id
+from streamer.sandbox.records import Record, Records
+from streamer.sandbox.refusals import Refused, external_field_missing, not_found
+from streamer.sandbox.schema import Entity, Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Touched:
+    entity: Entity
+    before: Record | None
+
+
+class Transaction:
+    """Creates, updates, deletes and undeletes records for one user at one moment.
+
+    Every operation either takes effect as a whole or raises `Refused` and
+    changes nothing; `roll_back` undoes all of them.
+    """
+
+    def __init__(self, schema: Schema, records: Records, ids: IdSequence, *, user: str, at: str) -> None:
+        """Work on `records`; `at` is the time that their stamps show."""
+        self._schema = schema
+        self._records = records
+        self._ids = ids
+        self._user = user
+        self._at = at
+        self._touched: dict[str, _Touched] = {}
+
+    def create(self, type_name: str, fields: Mapping[str, Any]) -> str:
+        """Make a record and return its id."""
+        written = self._written(type_name, fields)
+        entity = self._schema.entity(type_name)
+        required = (field.name for field in entity.fields.values() if field.required)
+        missing = [name for name in required if written.get(name) is None]
+        if missing:
+            message = f"Required fields are missing: [{', '.join(missing)}]"
+            raise Refused("REQUIRED_FIELD_MISSING", message, fields=missing)
+        record: Record = {"Id": self._ids.issue(entity.prefix), "IsDeleted": False, **written}
+        record |= {"CreatedDate": self._at, "CreatedById": self._user}
+        automatic_fields.complete_new(entity, record, number=self._records.count(entity) + 1)
+        self._save(entity, None, record, written)
+        return str(record["Id"])
+
+    def update(self, type_name: str, record_id: str, fields: Mapping[str, Any]) -> None:
+        """Write `fields` to a record; `None` empties one."""
+        before = self._live(type_name, record_id)
+        written = self._written(type_name, fields)
+        entity = self._schema.entity(type_name)
+        emptied = [name for name, value in written.items() if value is None and entity.fields[name].required]
+        if emptied:
+            message = f"Required fields are missing: [{', '.join(emptied)}]"
+            raise Refused("REQUIRED_FIELD_MISSING", message, fields=emptied)
+        self._save(entity, before, {**before, **written}, written)
+
+    def upsert(self, type_name: str, key: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
+        """Update the record whose field `key` has the value in `fields`, or make one.
+
+        Returns its id and whether it was made.
+        """
+        entity = self._schema.entity(type_name)
+        name = self._schema.readable(entity, key)
+        if name is None:
+            raise external_field_missing(key)
+        others = {field: value for field, value in fields.items() if field.lower() != name.lower()}
+        found = self._records.find(entity, name, fields[key])
+        if len(found) > 1:
+            message = f"Several records have {name} {fields[key]}"
+            raise Refused("DUPLICATE_EXTERNAL_ID", message, status=300, fields=[name])
+        if found:
+            self.update(type_name, found[0]["Id"], others)
+            return str(found[0]["Id"]), False
+        if name == "Id":
+            raise not_found()
+        return self.create(type_name, {**others, name: fields[key]}), True
+
+    def delete(self, type_name: str, record_id: str) -> None:
+        """Move a record to the Recycle Bin."""
+        before = self._live(type_name, record_id)
+        entity = self._schema.entity(type_name)
+        self._save(entity, before, {**before, "IsDeleted": True}, {})
+
+    def undelete(self, type_name: str, record_id: str) -> None:
+        """Bring a record back from the Recycle Bin."""
+        entity = self._schema.entity(type_name)
+        before = self._records.get(entity, normal_id(record_id) or record_id)
+        if before is None or not before["IsDeleted"]:
+            raise Refused("UNDELETE_FAILED", "Entity is not in the recycle bin")
+        self._save(entity, before, {**before, "IsDeleted": False}, {})
+
+    def changes(self) -> list[Change]:
+        """Return what the transaction did to each record, in the order of its first operations."""
+        found = []
+        for record_id, touched in self._touched.items():
+            entity = self._schema.entity(touched.entity.name)
+            after = self._records.get(entity, record_id)
+            if after is not None:
+                found.append(change_between(entity, touched.before, after))
+        return [change for change in found if change is not None]
+
+    def roll_back(self) -> None:
+        """Restore every record as it was before."""
+        for record_id, touched in self._touched.items():
+            if touched.before is None:
+                self._records.remove(touched.entity, record_id)
+            else:
+                self._records.put(touched.entity, touched.before)
+        self._touched.clear()
+
+    def _live(self, type_name: str, record_id: str) -> Record:
+        entity = self._schema.entity(type_name)
+        record = self._records.get(entity, normal_id(record_id) or record_id)
+        if record is None:
+            raise not_found()
+        if record["IsDeleted"]:
+            raise Refused("ENTITY_IS_DELETED", "entity is deleted", status=404)
+        return record
+
+    def _written(self, type_name: str, fields: Mapping[str, Any]) -> Record:
+        entity = self._schema.entity(type_name)
+        written: Record = {}
+        for name, value in fields.items():
+            field = self._schema.writable(entity, name, value)
+            written[field.name] = kept(field, value)
+        return written
+
+    def _save(self, entity: Entity, before: Record | None, after: Record, written: Record) -> None:
+        automatic_fields.follow(entity, after, written)
+        after |= {"LastModifiedDate": self._at, "LastModifiedById": self._user, "SystemModstamp": self._at}
+        self._records.put(entity, after)
+        if after["Id"] not in self._touched:
+            self._touched[after["Id"]] = _Touched(entity=entity, before=before)

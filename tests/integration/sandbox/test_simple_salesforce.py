@@ -1,0 +1,160 @@
+"""An independent client, simple-salesforce, works against the sandbox as it is."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from requests.adapters import HTTPAdapter
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import (
+    SalesforceAuthenticationFailed,
+    SalesforceExpiredSession,
+    SalesforceMalformedRequest,
+    SalesforceResourceNotFound,
+)
+
+from streamer.clock import TurnedClock
+from streamer.sandbox import Sandbox, SandboxSettings
+from tools.kafka.certificate import write_certificate
+
+LOGIN = "https://login.salesforce.com"
+MY_DOMAIN = "https://acme.my.salesforce.com"
+
+
+class Diverted(HTTPAdapter):
+    """Stands in for the name service: what is meant for Salesforce's hosts goes to the sandbox."""
+
+    def __init__(self, host: str, url: str) -> None:
+        """Send what is addressed to `host` to `url`."""
+        super().__init__()
+        self._host, self._url = host, url
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Send the request to the sandbox."""
+        request.url = (request.url or "").replace(self._host, self._url)
+        return super().send(request, *args, **options)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """What clients trust, and what the server shows."""
+    return write_certificate(tmp_path)
+
+
+@pytest.fixture
+async def sandbox(clock: TurnedClock, certificate: tuple[Path, Path]) -> AsyncIterator[Sandbox]:
+    """A sandbox over https, which simple-salesforce insists on."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate[1])
+    async with Sandbox(clock, settings=SandboxSettings(tls=tls)) as running:
+        yield running
+
+
+@pytest.fixture
+def session(sandbox: Sandbox, certificate: tuple[Path, Path]) -> Iterator[requests.Session]:
+    """A session that trusts the sandbox's certificate."""
+    with requests.Session() as http:
+        http.trust_env = False
+        http.verify = str(certificate[0])
+        for host in (LOGIN, MY_DOMAIN):
+            http.mount(host, Diverted(host, sandbox.url))
+        yield http
+
+
+@pytest.fixture
+def salesforce(sandbox: Sandbox, session: requests.Session) -> Any:
+    """The client, with a token; its attributes are made up as they are asked for."""
+    token = sandbox.tokens.issue(user_id=sandbox.org.settings.user_id, client_id="sandbox")
+    return Salesforce(instance_url=sandbox.url, session_id=token, session=session)
+
+
+def private_key() -> str:
+    """Return a new private key; this sandbox checks the claims alone."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        lambda: {"username": "bus@sandbox.example", "password": "sandbox-password", "security_token": "XYZ"},
+        lambda: {
+            "username": "bus@sandbox.example",
+            "password": "sandbox-password",
+            "consumer_key": "sandbox",
+            "consumer_secret": "sandbox-secret",
+        },
+        lambda: {
+            "username": "bus@sandbox.example",
+            "consumer_key": "sandbox",
+            "privatekey": private_key(),
+        },
+        lambda: {"consumer_key": "sandbox", "consumer_secret": "sandbox-secret", "domain": "acme.my"},
+    ],
+    ids=["soap", "password", "jwt", "client-credentials"],
+)
+async def test_it_logs_in(session: requests.Session, credentials: Callable[[], dict[str, Any]]) -> None:
+    """Each of its login flows ends in a session that can be used."""
+
+    def login_and_ask() -> Any:
+        return Salesforce(session=session, **credentials()).is_sandbox()
+
+    assert await asyncio.to_thread(login_and_ask) is True
+
+
+async def test_a_wrong_password_is_its_login_error(session: requests.Session) -> None:
+    """It understands the SOAP fault."""
+    wrong: dict[str, Any] = {"username": "bus@sandbox.example", "password": "wrong", "security_token": ""}
+    with pytest.raises(SalesforceAuthenticationFailed, match="INVALID_LOGIN"):
+        await asyncio.to_thread(lambda: Salesforce(session=session, **wrong))
+
+
+async def test_it_works_with_records(salesforce: Any) -> None:
+    """Create, get, update, upsert, query all pages and delete."""
+
+    def work() -> list[Any]:
+        contact = salesforce.Contact.create({"LastName": "Smith", "Email": "smith@example.com"})["id"]
+        salesforce.Contact.update(contact, {"LastName": "Jones"})
+        salesforce.Contact.upsert("Badge__c/7", {"LastName": "Berg"})
+        found = salesforce.query_all("SELECT Id, LastName FROM Contact ORDER BY LastName")
+        renamed = salesforce.Contact.get(contact)["Name"]
+        by_badge = salesforce.Contact.get_by_custom_id("Badge__c", "7")["LastName"]
+        salesforce.Contact.delete(contact)
+        left = salesforce.query("SELECT COUNT() FROM Contact")["totalSize"]
+        return [[row["LastName"] for row in found["records"]], renamed, by_badge, left]
+
+    assert await asyncio.to_thread(work) == [["Berg", "Jones"], "Jones", "Berg", 1]
+
+
+async def test_it_describes_and_replicates(salesforce: Any, clock: TurnedClock) -> None:
+    """Types, limits and what was deleted in a span of time."""
+    contact = (await asyncio.to_thread(lambda: salesforce.Contact.create({"LastName": "Smith"})))["id"]
+    await clock.turn(60)
+    await asyncio.to_thread(lambda: salesforce.Contact.delete(contact))
+
+    def ask() -> list[Any]:
+        fields = [field["name"] for field in salesforce.Contact.describe()["fields"]]
+        types = [each["name"] for each in salesforce.describe()["sobjects"]]
+        deleted = salesforce.restful(
+            "sobjects/Contact/deleted", {"start": "2025-01-01T00:00:30+00:00", "end": "2025-01-01T00:02:00Z"}
+        )
+        return ["LastName" in fields, "Account" in types, [each["id"] for each in deleted["deletedRecords"]]]
+
+    assert await asyncio.to_thread(ask) == [True, True, [contact]]
+
+
+async def test_it_raises_its_own_errors(salesforce: Any, sandbox: Sandbox) -> None:
+    """Refusals have the statuses and bodies that it knows."""
+    with pytest.raises(SalesforceResourceNotFound):
+        await asyncio.to_thread(lambda: salesforce.Contact.get("003000000000001AAA"))
+    with pytest.raises(SalesforceMalformedRequest, match="Required fields are missing"):
+        await asyncio.to_thread(lambda: salesforce.Contact.create({"FirstName": "Ida"}))
+    sandbox.tokens.revoke_all()
+    with pytest.raises(SalesforceExpiredSession):
+        await asyncio.to_thread(lambda: salesforce.query("SELECT Id FROM Contact"))

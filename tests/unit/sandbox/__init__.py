@@ -1,0 +1,1 @@
+"""The sandbox, part by part."""

@@ -1,0 +1,1 @@
+"""The CometD server of the sandbox, over real sockets."""

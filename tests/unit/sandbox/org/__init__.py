@@ -1,0 +1,1 @@
+"""The org in memory, without a server."""

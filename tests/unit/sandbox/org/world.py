@@ -1,0 +1,43 @@
+"""An org with its clock and bus, and what it published."""
+
+from typing import Any
+
+import orjson
+
+from streamer.clock import TurnedClock
+from streamer.sandbox.bus import EventBus
+from streamer.sandbox.org import Org, OrgSettings
+
+EVERYTHING = "/data/ChangeEvents"
+
+
+class OrgWorld:
+    """One org on a clock that stands still."""
+
+    def __init__(self, settings: OrgSettings | None = None) -> None:
+        """Start an empty org."""
+        self.clock = TurnedClock()
+        self.bus = EventBus(self.clock)
+        self.org = Org(self.clock, self.bus, settings)
+
+    def create(self, type_name: str, **fields: Any) -> str:
+        """Create a record in a transaction of its own."""
+        with self.org.transaction() as transaction:
+            return transaction.create(type_name, fields)
+
+    def update(self, type_name: str, record_id: str, **fields: Any) -> None:
+        """Update a record in a transaction of its own."""
+        with self.org.transaction() as transaction:
+            transaction.update(type_name, record_id, fields)
+
+    def messages(self, path: str = EVERYTHING) -> list[dict[str, Any]]:
+        """Return the data of every message of a channel."""
+        return [orjson.loads(message.data) for message in self.bus.after(path, 0)]
+
+    def payloads(self, path: str = EVERYTHING) -> list[dict[str, Any]]:
+        """Return the payloads of a channel."""
+        return [message["payload"] for message in self.messages(path)]
+
+    def headers(self, path: str = EVERYTHING) -> list[dict[str, Any]]:
+        """Return the change event headers of a channel."""
+        return [payload["ChangeEventHeader"] for payload in self.payloads(path)]
