@@ -1,0 +1,1 @@
+"""Everything that speaks to Salesforce: who we are, its REST API, its event channels."""

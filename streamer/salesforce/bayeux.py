@@ -1,0 +1,151 @@
+"""Bayeux as Salesforce speaks it: what its refusals mean, and its advice."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any
+
+HANDSHAKE = "/meta/handshake"
+CONNECT = "/meta/connect"
+SUBSCRIBE = "/meta/subscribe"
+UNSUBSCRIBE = "/meta/unsubscribe"
+DISCONNECT = "/meta/disconnect"
+
+JsonObject = dict[str, Any]
+
+_LONGEST_WAIT_MS = 3_600_000
+_ERROR = re.compile(r"(\d{3}):([^:]*):(.*)", re.DOTALL)
+
+
+class Reaction(Enum):
+    """What to do about a refusal, by what it takes to go on."""
+
+    TRY_AGAIN = auto()
+    """Nothing is known of the cause: follow the advice, with back-off."""
+    HANDSHAKE = auto()
+    """The server does not know our session: begin a new one, with the same token."""
+    RENEW_TOKEN = auto()
+    """The token is no longer good: get another one, then begin a new session."""
+    LEAVE_ALONE = auto()
+    """The server is too busy or has too many clients: come back after minutes."""
+    WAIT_FOR_ALLOWANCE = auto()
+    """The org's events of the day are used up: wait for its rolling 24 hours to pass."""
+    REFUSE_REPLAY_ID = auto()
+    """The position of one channel is no longer known: its owner decides."""
+    REFUSE_CHANNEL = auto()
+    """One channel can't be read until someone acts."""
+    DOUBT_CHANNEL = auto()
+    """One channel is refused in a way that a lost session causes too: believe it when it lasts."""
+    GIVE_UP = auto()
+    """The server will never talk to us like this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BayeuxError:
+    """An error string of Bayeux, `code:args:message`, taken apart."""
+
+    code: int
+    args: str
+    message: str
+
+    @classmethod
+    def parse(cls, text: Any) -> "BayeuxError | None":
+        """Return what `text` says, or `None` when it has another form."""
+        found = _ERROR.match(text) if isinstance(text, str) else None
+        return cls(code=int(found[1]), args=found[2], message=found[3]) if found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """How the server wants us to go on; what it says last supersedes what it said before."""
+
+    reconnect: str = "retry"
+    interval_s: float = 0.0
+    timeout_s: float = 110.0
+
+    def updated(self, reply: JsonObject) -> "Advice":
+        """Return this advice as `reply` changes it; nonsense changes nothing."""
+        said = reply.get("advice")
+        if not isinstance(said, dict):
+            return self
+        reconnect = said.get("reconnect")
+        return Advice(
+            reconnect=reconnect if isinstance(reconnect, str) else self.reconnect,
+            interval_s=_seconds(said.get("interval"), self.interval_s),
+            timeout_s=_seconds(said.get("timeout"), self.timeout_s),
+        )
+
+
+def causes(reply: Mapping[str, Any]) -> list[str]:
+    """Return what a refusal gives as its causes, the true one first.
+
+    Salesforce hides it in `ext.sfdc.failureReason`, behind an `error` that may
+    say something else (Streaming API guide, handling errors).
+    """
+    ext = reply.get("ext")
+    sfdc = ext.get("sfdc") if isinstance(ext, dict) else None
+    reason = sfdc.get("failureReason") if isinstance(sfdc, dict) else None
+    return [cause for cause in (reason, reply.get("error")) if isinstance(cause, str) and cause]
+
+
+def reaction(reply: Mapping[str, Any]) -> Reaction:
+    """Return what the unsuccessful `reply` asks for (Streaming API guide, error codes)."""
+    errors = [error for cause in causes(reply) if (error := BayeuxError.parse(cause))]
+    # A busy server says so in the failure reason, and may say 401 in `error`.
+    if any(error.code == HTTPStatus.SERVICE_UNAVAILABLE for error in errors):
+        return Reaction.LEAVE_ALONE
+    if _names_no_channel(reply):
+        return Reaction.DOUBT_CHANNEL
+    for error in errors:
+        for channel, code, pattern, result in _TABLE:
+            if (
+                (channel is None or reply.get("channel") == channel)
+                and error.code == code
+                and re.match(pattern, f"{error.args}:{error.message}")
+            ):
+                return result
+    return Reaction.DOUBT_CHANNEL if reply.get("channel") == SUBSCRIBE else Reaction.TRY_AGAIN
+
+
+# Channel of the reply (any: None), code, pattern of `args:message`, reaction; the first match counts.
+_TABLE: tuple[tuple[str | None, int, str, Reaction], ...] = (
+    (None, 401, "", Reaction.RENEW_TOKEN),
+    (None, 402, "", Reaction.HANDSHAKE),
+    (None, 403, ":Unknown client", Reaction.HANDSHAKE),
+    (None, 403, ":Client has not completed handshake", Reaction.HANDSHAKE),
+    (None, 400, r":Client .*no BAYEUX_BROWSER cookie", Reaction.HANDSHAKE),
+    (None, 400, ":Authenticated user id does not match", Reaction.HANDSHAKE),
+    (None, 403, ":Organization total events daily limit exceeded", Reaction.WAIT_FOR_ALLOWANCE),
+    (None, 403, ":Organization concurrent user limit exceeded", Reaction.LEAVE_ALONE),
+    (None, 403, ":To protect all customers", Reaction.LEAVE_ALONE),
+    (None, 400, ":API version in the URI is mandatory", Reaction.GIVE_UP),
+    (None, 400, ":Unsupported API version", Reaction.GIVE_UP),
+    (None, 400, ":Invalid connection type", Reaction.GIVE_UP),
+    (SUBSCRIBE, 400, r":The replayId \{.*\} you provided was invalid", Reaction.REFUSE_REPLAY_ID),
+    (SUBSCRIBE, 400, r":The replayId for channel \{.*\} wasn't found", Reaction.REFUSE_REPLAY_ID),
+    (SUBSCRIBE, 403, "denied_by_", Reaction.DOUBT_CHANNEL),
+    (SUBSCRIBE, 400, ":", Reaction.REFUSE_CHANNEL),
+    (SUBSCRIBE, 403, ":(Cannot create|Restricted|User not|Subscriber does not)", Reaction.REFUSE_CHANNEL),
+    (SUBSCRIBE, 403, ":(Subscription limit|Unable to create|No access)", Reaction.REFUSE_CHANNEL),
+    (SUBSCRIBE, 404, ":", Reaction.REFUSE_CHANNEL),
+)
+
+
+def _names_no_channel(reply: Mapping[str, Any]) -> bool:
+    # So a server answers a subscription after it lost the session, whatever its error says.
+    advice = reply.get("advice")
+    return (
+        reply.get("channel") == SUBSCRIBE
+        and not reply.get("subscription")
+        and isinstance(advice, dict)
+        and advice.get("reconnect") == "handshake"
+    )
+
+
+def _seconds(milliseconds: Any, default: float) -> float:
+    # `true` is an int to Python, and NaN or a negative wait would make us spin.
+    if type(milliseconds) in {int, float} and 0 <= milliseconds <= _LONGEST_WAIT_MS:
+        return float(milliseconds) / 1000
+    return default

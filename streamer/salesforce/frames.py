@@ -1,0 +1,85 @@
+"""One answer of the Streaming API, taken apart so that one bad message costs only itself."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from streamer.events import ReplayId, Unreadable
+
+# A whole string, or one structural byte. A lone quote is a string that never ends.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+_CHANNEL = re.compile(rb'"channel"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
+
+
+class TornBody(Exception):
+    """The body is no complete JSON: part of it was lost on the way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The messages of one answer in their order, and the pieces that are none."""
+
+    messages: list[Any]
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+def parse(body: bytes) -> Frame:
+    """Return what `body` holds: a JSON array of messages, or one message.
+
+    A complete body with a message that is not JSON, such as invalid UTF-8,
+    still gives all others. Raises `TornBody`.
+    """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _piecemeal(body)
+    return Frame(messages=parsed if isinstance(parsed, list) else [parsed])
+
+
+def channels_named_in(raw: bytes) -> list[str]:
+    """Return every value that a key `channel` seems to have in `raw`, the last one first."""
+    return [name.decode(errors="replace").replace("\\/", "/") for name in reversed(_CHANNEL.findall(raw))]
+
+
+def split(body: bytes) -> list[bytes]:
+    """Return the elements of the array `body`, or `body` itself when it is an object.
+
+    Only brackets and strings are looked at; an element need not be valid JSON.
+    Raises `TornBody` when they do not close.
+    """
+    body = body.strip()
+    array = b"[" + body + b"]" if body.startswith(b"{") else body
+    return [piece for start, end in _elements(array) if (piece := array[start:end].strip())]
+
+
+def _elements(array: bytes) -> Iterator[tuple[int, int]]:
+    depth, start, end = 0, 1, 0
+    for token in _TOKEN.finditer(array if array.startswith(b"[") else b""):
+        mark, end = token[0], token.end()
+        depth += (mark in {b"[", b"{"}) - (mark in {b"]", b"}"})
+        if depth == 0 or (depth == 1 and mark == b","):
+            yield start, token.start()
+            start = end
+        if depth == 0 or mark == b'"':
+            break
+    if depth or end < max(len(array), 1):
+        raise TornBody(f"a body of {len(array)} bytes does not end where JSON should")
+
+
+def _piecemeal(body: bytes) -> Frame:
+    messages, unreadable = [], []
+    for piece in split(body):
+        try:
+            messages.append(orjson.loads(piece))
+        except orjson.JSONDecodeError as exc:
+            unreadable.append(Unreadable(raw=piece, error=f"not JSON: {exc}", replay_id=_replay_id(piece)))
+    return Frame(messages=messages, unreadable=tuple(unreadable))
+
+
+def _replay_id(piece: bytes) -> ReplayId | None:
+    found = _REPLAY_ID.search(piece)
+    return ReplayId(found[1]) if found else None

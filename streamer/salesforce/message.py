@@ -1,0 +1,40 @@
+"""One message of a channel, as the Streaming API gives it.
+
+`{"channel": …, "data": {"schema": …, "payload": …, "event": {"replayId": …}}}`
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from streamer.events import ReplayId
+
+
+def replay_id_of(message: Any) -> ReplayId | None:
+    """Return the position of `message` in its channel, or `None` where it carries none."""
+    value = _at(message, "data", "event", "replayId")
+    return None if value is None else ReplayId(str(value).encode())
+
+
+def committed_at(message: Any) -> float | None:
+    """Return when `message` came to be, in epoch seconds, or `None` where it doesn't say.
+
+    Change events say it in their header, platform events in `CreatedDate`,
+    PushTopic and generic events beside their replay id.
+    """
+    epoch_ms = _at(message, "data", "payload", "ChangeEventHeader", "commitTimestamp")
+    if isinstance(epoch_ms, int | float):
+        return epoch_ms / 1000
+    created = _at(message, "data", "payload", "CreatedDate") or _at(message, "data", "event", "createdDate")
+    try:
+        moment = datetime.fromisoformat(created)
+    except (TypeError, ValueError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def _at(value: Any, *keys: str) -> Any:
+    for key in keys:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value

@@ -1,0 +1,168 @@
+"""Salesforce's REST API, as thin as it can be."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from streamer.clock import Clock
+from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
+from streamer.events import JsonObject
+from streamer.salesforce.auth import Token, Tokens
+from streamer.salesforce.body import BodyTooLarge, read_body
+
+_TIMEOUT_S = 120.0
+_TEXT_LIMIT = 500
+_LONGEST_WAIT_S = 3600.0
+
+
+class RequestRefused(StreamerError):
+    """Salesforce understood the request and refused it: the caller knows what that means.
+
+    `status` is the HTTP status, `code` Salesforce's error code, such as
+    `NOT_FOUND` or `MALFORMED_QUERY`, or empty.
+    """
+
+    def __init__(self, message: str, *, status: int, code: str) -> None:
+        """Keep what was answered."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    status: int
+    body: bytes
+    retry_after: str | None
+
+
+class Rest:
+    """Asks one org's REST API, with a token that is renewed once when it is no longer good.
+
+    Every call raises `SalesforceUnavailable` when the answer is missing or a
+    server error (a change may or may not have been made), `RetryLater` when
+    the org's requests are used up, `CredentialsRefused` when nobody can log
+    in, and `RequestRefused` for everything else that is no success.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        tokens: Tokens,
+        clock: Clock,
+        *,
+        api_version: str = "64.0",
+        answer_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        """Ask over `http`; answers of more than `answer_bytes` are not read."""
+        self._http = http
+        self._tokens = tokens
+        self._clock = clock
+        self._base = f"/services/data/v{api_version}"
+        self._answer_bytes = answer_bytes
+
+    async def get(self, path: str, **parameters: str) -> Any:
+        """Return the JSON at `path`, which begins with `/services/` or below the API version."""
+        return await self._json("GET", path, params=parameters)
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send `body` to `path` and return the JSON that it answers."""
+        return await self._json("POST", path, data=orjson.dumps(body))
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Change what is at `path` by `body`; returns `None` where there is no answer."""
+        return await self._json("PATCH", path, data=orjson.dumps(body))
+
+    async def delete(self, path: str) -> None:
+        """Delete what is at `path`."""
+        await self._json("DELETE", path)
+
+    async def query(self, soql: str) -> AsyncGenerator[JsonObject, None]:
+        """Yield every record that `soql` finds, page by page; close it when leaving early."""
+        page = await self.get("query", q=soql)
+        while True:
+            for record in page.get("records", ()):
+                yield record
+            if page.get("done", True):
+                return
+            if "nextRecordsUrl" not in page:
+                raise SalesforceUnavailable(
+                    f"a page of the query is neither the last nor names the next: {soql}"
+                )
+            page = await self.get(page["nextRecordsUrl"])
+
+    async def retrieve(self, sobject: str, record_id: str, fields: Sequence[str] = ()) -> JsonObject:
+        """Return one record, with `fields` only if any are named."""
+        path = f"sobjects/{quote(sobject, safe='')}/{quote(record_id, safe='')}"
+        record: JsonObject = await self.get(path, **({"fields": ",".join(fields)} if fields else {}))
+        return record
+
+    async def limits(self) -> dict[str, dict[str, int]]:
+        """Return the org's limits by name, each with `Max` and `Remaining`."""
+        limits: dict[str, dict[str, int]] = await self.get("limits")
+        return limits
+
+    async def _json(self, method: str, path: str, **options: Any) -> Any:
+        token = await self._tokens.token()
+        answer = await self._ask(token, method, path, **options)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            token = await self._tokens.refreshed(token)
+            answer = await self._ask(token, method, path, **options)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(f"{method} {path}", answer)
+        try:
+            return orjson.loads(answer.body) if answer.body else None
+        except orjson.JSONDecodeError as exc:
+            raise SalesforceUnavailable(
+                f"{method} {path} was answered with something else than JSON"
+            ) from exc
+
+    async def _ask(self, token: Token, method: str, path: str, **options: Any) -> _Answer:
+        url = token.instance_url + (path if path.startswith("/services/") else f"{self._base}/{path}")
+        headers = {"Authorization": f"Bearer {token.access_token}", "Content-Type": "application/json"}
+        try:
+            async with (
+                self._clock.timeout(_TIMEOUT_S),
+                self._http.request(
+                    method, url, headers=headers, allow_redirects=False, **options
+                ) as response,
+            ):
+                body = await read_body(response, self._clock, limit=self._answer_bytes, idle_s=_TIMEOUT_S)
+        except TimeoutError as exc:
+            raise SalesforceUnavailable(f"{method} {path} was not answered in {_TIMEOUT_S:g} s") from exc
+        except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
+            raise SalesforceUnavailable(f"{method} {path} failed: {exc}") from exc
+        return _Answer(status=response.status, body=body, retry_after=response.headers.get("Retry-After"))
+
+
+def _refusal(request: str, answer: _Answer) -> StreamerError:
+    code, message = _error(answer.body)
+    said = f"{request} was refused with HTTP {answer.status} {code} {message}".strip()
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return CredentialsRefused(f"{said}, with a token that was new: check the user's and the app's access")
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return SalesforceUnavailable(said, after_s=_seconds(answer.retry_after))
+    if code == "REQUEST_LIMIT_EXCEEDED" or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RetryLater(f"{said}: the org's requests are used up", after_s=_seconds(answer.retry_after))
+    return RequestRefused(said, status=answer.status, code=code)
+
+
+def _error(body: bytes) -> tuple[str, str]:
+    # The form is `[{"errorCode": …, "message": …}]`, with the first one telling the most.
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "", ""
+    first = parsed[0] if isinstance(parsed, list) and parsed else parsed
+    if not isinstance(first, dict):
+        return "", ""
+    return str(first.get("errorCode", "")), str(first.get("message", ""))[:_TEXT_LIMIT]
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return min(float(retry_after), _LONGEST_WAIT_S) if retry_after and retry_after.isdecimal() else None

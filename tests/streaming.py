@@ -1,0 +1,144 @@
+"""A sandbox org, a source that reads it, and readers that keep what they were given."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from streamer.clock import TurnedClock
+from streamer.errors import StreamerError
+from streamer.events import Batch, Channel, Checkpoint, OrgId, Start
+from streamer.salesforce.auth import Login, Tokens
+from streamer.salesforce.cometd import CometdSource
+from streamer.salesforce.flows import ClientCredentials, Flow
+from streamer.salesforce.observer import NullObserver
+from streamer.sandbox.cometd import CometdLimits
+from streamer.sandbox.org import OrgSettings
+from streamer.sandbox.server import Sandbox, SandboxSettings
+
+CHANGES = "/data/ChangeEvents"
+ORDERS = "/event/Order_Placed__e"
+_LIMITS = CometdLimits()
+APP = ClientCredentials(client_id="sandbox", client_secret="sandbox-secret")
+
+
+class Losses(NullObserver):
+    """Remembers why sessions were lost, and how many there were."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.reasons: list[str] = []
+        self.handshakes = 0
+
+    def handshaken(self) -> None:
+        """Count a session."""
+        self.handshakes += 1
+
+    def lost(self, reason: str) -> None:
+        """Keep the reason."""
+        self.reasons.append(reason)
+
+
+@dataclass(kw_only=True)
+class Reader:
+    """Keeps the numbers of the events of one channel, each once, as the log does.
+
+    Only messages that share the last replay id may come again.
+    """
+
+    path: str
+    seen: list[int] = field(default_factory=list)
+    empty: int = 0
+    error: StreamerError | None = None
+    batches: list[Batch] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    _last: set[tuple[int, int]] = field(default_factory=set)
+
+    async def read(self, source: CometdSource, org: OrgId, after: Checkpoint | Start) -> None:
+        """Read until the source raises; wait at the gate with each batch."""
+        channel = Channel(org=org, path=self.path)
+        try:
+            async with aclosing(source.batches(channel, after=after)) as batches:
+                async for batch in batches:
+                    await self.gate.wait()
+                    self._keep(batch)
+        except StreamerError as error:
+            self.error = error
+
+    def _keep(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self.empty += not batch.messages
+        for message in batch.messages:
+            mark = (message["data"]["event"]["replayId"], message["data"]["payload"]["n"])
+            if mark in self._last:
+                continue
+            self._last = {other for other in self._last if other[0] == mark[0]} | {mark}
+            self.seen.append(mark[1])
+
+
+@dataclass(kw_only=True)
+class World:
+    """Everything that a test of the stream touches, on one turned clock."""
+
+    clock: TurnedClock
+    sandbox: Sandbox
+    source: CometdSource
+    losses: Losses
+    published: dict[str, int] = field(default_factory=dict)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def org(self) -> OrgId:
+        """The id of the sandbox's org."""
+        return OrgId(self.sandbox.org.settings.org_id)
+
+    def publish(self, count: int, path: str = CHANGES, **more: Any) -> None:
+        """Publish events that are numbered from 0 in each channel."""
+        for _ in range(count):
+            number = self.published.get(path, 0)
+            self.published[path] = number + 1
+            created = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
+            payload = {"n": number, "CreatedDate": created}
+            self.sandbox.bus.publish([path], {"schema": "s", "payload": payload}, **more)
+
+    def read(self, path: str = CHANGES, *, after: Checkpoint | Start = Start.EARLIEST) -> Reader:
+        """Start a reader of `path`."""
+        reader = Reader(path=path)
+        reader.gate.set()
+        reading = reader.read(self.source, self.org, after)
+        self.tasks.append(asyncio.create_task(reading, name=f"reader {path}"))
+        return reader
+
+    async def until(self, condition: Callable[[], Any], *, turning: float = 0.2) -> None:
+        """Turn the clock a little at a time until `condition` holds."""
+        async with asyncio.timeout(20):
+            while not condition():
+                await self.clock.turn(turning)
+                await asyncio.sleep(0.001)
+
+    async def all_read(self, *readers: Reader, turning: float = 0.2) -> None:
+        """Wait until the readers have seen every event; fails unless each was seen once and in order."""
+        for reader in readers:
+            wanted = list(range(self.published.get(reader.path, 0)))
+            await self.until(lambda: len(reader.seen) >= len(wanted), turning=turning)  # noqa: B023 - awaited at once
+            assert reader.seen == wanted
+            assert reader.error is None
+
+
+@asynccontextmanager
+async def streaming(flow: Flow = APP, cometd: CometdLimits = _LIMITS) -> AsyncIterator[World]:
+    """Serve a fresh org and a source that logs in to it by `flow`."""
+    clock, losses = TurnedClock(), Losses()
+    settings = SandboxSettings(org=OrgSettings(objects=("Order_Placed__e",), closed=True), cometd=cometd)
+    async with Sandbox(clock, settings=settings) as sandbox, aiohttp.ClientSession() as http:
+        tokens = Tokens(http, Login(url=sandbox.url, flow=flow), clock)
+        async with CometdSource(tokens, clock, observer=losses, random=lambda: 0.5) as source:
+            world = World(clock=clock, sandbox=sandbox, source=source, losses=losses)
+            yield world
+            for task in world.tasks:
+                task.cancel()
+            await asyncio.gather(*world.tasks, return_exceptions=True)

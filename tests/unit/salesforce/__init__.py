@@ -1,0 +1,1 @@
+"""What speaks to Salesforce, without a socket."""
