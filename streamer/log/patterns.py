@@ -1,0 +1,35 @@
+"""Event-type patterns, with `*` for any run of characters."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from streamer.ports import Wants
+
+_ANY_RUN = "*"
+_NOTHING = "(?!)"
+_TYPES_REMEMBERED = 4096
+
+
+def wants(patterns: Sequence[str]) -> Wants:
+    """Return whether an event type matches one of `patterns`, case and all.
+
+    The answer for a type is remembered: an org has few types and many events.
+    """
+    either = "|".join(map(_expression, patterns)) if patterns else _NOTHING
+    matches = re.compile(either, re.DOTALL).fullmatch
+
+    @lru_cache(_TYPES_REMEMBERED)
+    def wanted(event_type: str) -> bool:
+        return matches(event_type) is not None
+
+    return wanted
+
+
+def glob(pattern: str) -> str:
+    """Return `pattern` as SQLite's GLOB takes it, where `?` and `[` are special too."""
+    return re.sub(r"[?\[]", r"[\g<0>]", pattern)
+
+
+def _expression(pattern: str) -> str:
+    return ".*".join(map(re.escape, pattern.split(_ANY_RUN)))

@@ -1,0 +1,5 @@
+"""The embedded log: one SQLite file, for one process."""
+
+from streamer.log.sqlite.log import SqliteLog
+
+__all__ = ["SqliteLog"]

@@ -1,0 +1,178 @@
+"""The log in one local file."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from sqlite3 import Connection
+from typing import Self
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import LogMisconfigured, LogUnavailable
+from streamer.events import Channel, Checkpoint, Entry, SubscriberName
+from streamer.log.sqlite.appends import (
+    Written,
+    encode,
+    end,
+    letter_rows,
+    read_checkpoint,
+    write,
+    write_letters,
+)
+from streamer.log.sqlite.feed import SqliteFeed
+from streamer.log.sqlite.filesystem import check_local
+from streamer.log.sqlite.lock import locked
+from streamer.log.sqlite.pages import PARTITION, Window, read_page
+from streamer.log.sqlite.room import Room
+from streamer.log.sqlite.schema import used_bytes
+from streamer.log.sqlite.subscribers import find_place, mark_absent, write_progress
+from streamer.log.sqlite.worker import Worker
+from streamer.ports import Append, Settlement, Subscription
+from streamer.settings import SqliteLogSettings
+
+_log = structlog.get_logger()
+
+
+class SqliteLog:
+    """EventLog, LogReader and Ownership on one SQLite file that this process owns.
+
+    One thread writes for everybody and commits in groups; one thread reads for
+    all subscribers. Every commit is on the disk before a call returns, so a
+    process killed at any moment starts again without repair.
+    """
+
+    def __init__(self, writer: Worker, reader: Worker, room: Room, clock: Clock) -> None:
+        """Use `open` instead, which also closes."""
+        self._writer = writer
+        self._reader = reader
+        self._room = room
+        self._clock = clock
+        self._end = 0
+        self._turn = asyncio.Lock()
+        self._feeds: dict[SubscriberName, SqliteFeed] = {}
+        self._keeping: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: SqliteLogSettings, clock: Clock) -> AsyncIterator[Self]:
+        """Open the file, making it where it is missing; leaving writes what was asked for and closes it.
+
+        Raises `LogMisconfigured` when another process has it, when it is not a
+        log of this version, or when its file system can't carry it.
+        """
+        check_local(settings.path)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(locked(settings.path))
+            writer = await stack.enter_async_context(
+                Worker.writing(settings.path, group_weight=settings.group_commit_events)
+            )
+            reader = await stack.enter_async_context(Worker.reading(settings.path))
+            log = cls(writer, reader, Room(writer, settings, clock), clock)
+            await stack.enter_async_context(log._running())
+            yield log
+
+    async def checkpoint(self, channel: Channel) -> Checkpoint | None:
+        """Return the last committed checkpoint; appends that were asked for before are in it."""
+        return await self._writer.submit(lambda connection: read_checkpoint(connection, channel))
+
+    async def append(self, append: Append, /) -> None:
+        """Make `append` durable, together with what else waits; waits while the file is full."""
+        encoded = encode(append, now=self._clock.now())
+        async with self._turn:
+            await self._room.wait()
+            self._check_open()
+            written = self._writer.submit(
+                partial(write, append=encoded), weight=1 + len(encoded.events), then=self._appended
+            )
+        await written
+
+    async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
+        """Yield all `channels` once: whoever has the file has them."""
+        yield frozenset(channels)
+        await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def follow(self, subscription: Subscription) -> AsyncIterator[SqliteFeed]:
+        """Open a subscriber's feed; raises `LogMisconfigured` while another one is open."""
+        name = subscription.subscriber
+        if name in self._feeds:
+            raise LogMisconfigured(f"subscriber {name} is followed twice: name each subscriber once")
+        place = await self._writer.submit(lambda connection: find_place(connection, subscription))
+        if place.expired:
+            _log.error("subscriber.events_expired", subscriber=name, offsets=place.expired)
+        feed = self._feeds[name] = SqliteFeed(self, subscription, place)
+        try:
+            yield feed
+        finally:
+            feed.close()
+            del self._feeds[name]
+
+    async def expect(self, subscribers: Collection[SubscriberName]) -> None:
+        """Say which subscribers are configured.
+
+        What any other one has not settled is kept for one more retention
+        period and then forgotten; its place stays, should it come back.
+        """
+        now = self._clock.now()
+        absent = await self._writer.submit(lambda connection: mark_absent(connection, subscribers, now))
+        for name in absent:
+            _log.warning("subscriber.absent", subscriber=name)
+        self._room.changed()
+
+    def end(self) -> int:
+        """Return the offset of the next event; raises `LogUnavailable` once closed."""
+        self._check_open()
+        return self._end
+
+    async def read(self, window: Window) -> tuple[list[Entry], int]:
+        """Return the first entries of `window`, and the offset up to which it was read."""
+        return await self._reader.submit(lambda connection: read_page(connection, window))
+
+    async def settle(self, subscription: Subscription, settlement: Settlement) -> None:
+        """Record progress and the dead letters it covers in one transaction."""
+        progress = settlement.progress.get(PARTITION)
+        letters = letter_rows(settlement.set_aside)
+
+        def record(connection: Connection) -> None:
+            write_letters(connection, letters)
+            if progress is not None:
+                write_progress(connection, subscription.subscriber, progress)
+
+        await self._writer.submit(record, then=lambda _: self._room.changed())
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        self._appended(await self._writer.submit(_state))
+        self._keeping = asyncio.create_task(self._room.keep(), name="log.retention")
+        try:
+            yield
+        finally:
+            self._closed = True
+            self._keeping.cancel()
+            self._room.close()
+            for feed in self._feeds.values():
+                feed.wake()
+            await asyncio.wait([self._keeping])
+            if not self._keeping.cancelled():
+                self._keeping.result()
+
+    def _appended(self, written: Written) -> None:
+        self._room.used(written.used_bytes)
+        if written.end != self._end:
+            self._end = written.end
+            for feed in self._feeds.values():
+                feed.wake()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogUnavailable("the log is closed")
+        # A dead side task must not go unnoticed: without it the file grows.
+        if self._keeping is not None and self._keeping.done():
+            self._keeping.result()
+
+
+def _state(connection: Connection) -> Written:
+    return Written(end=end(connection), used_bytes=used_bytes(connection))

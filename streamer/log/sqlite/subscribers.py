@@ -1,0 +1,84 @@
+"""The subscribers that a log file knows, and how far each has come."""
+
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from streamer.events import Progress, Start, SubscriberName
+from streamer.log.sqlite.appends import end
+from streamer.log.sqlite.offsets import decode_offsets, encode_offsets
+from streamer.log.starts import as_event_time
+from streamer.ports import Subscription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a subscriber goes on.
+
+    `not_before` is the time of the oldest event that concerns it; it is empty
+    unless the subscriber started at a moment. `expired` counts the offsets
+    that retention took before the subscriber came back to them.
+    """
+
+    progress: Progress
+    not_before: str
+    expired: int
+
+
+def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Place:
+    """Return the subscriber's place; one never seen begins at its `start`, which is kept."""
+    name = subscription.subscriber
+    first = _first(connection)
+    begin = end(connection) if subscription.start is Start.LATEST else first
+    moment = as_event_time(subscription.start) if isinstance(subscription.start, datetime) else ""
+    connection.execute(
+        "INSERT OR IGNORE INTO subscribers VALUES (?, ?, ?, '[]', NULL)", (name, moment, begin)
+    )
+    connection.execute("UPDATE subscribers SET absent_since = NULL WHERE name = ?", (name,))
+    not_before, next_offset, above = connection.execute(
+        "SELECT not_before, next_offset, settled_above FROM subscribers WHERE name = ?", (name,)
+    ).fetchone()
+    return Place(
+        progress=Progress(next_offset=next_offset, settled_above=decode_offsets(above)),
+        not_before=not_before,
+        expired=max(0, first - next_offset),
+    )
+
+
+def write_progress(connection: sqlite3.Connection, name: SubscriberName, progress: Progress) -> None:
+    """Record how far a subscriber has come."""
+    connection.execute(
+        "UPDATE subscribers SET next_offset = ?, settled_above = ? WHERE name = ?",
+        (progress.next_offset, encode_offsets(progress.settled_above), name),
+    )
+
+
+def mark_absent(
+    connection: sqlite3.Connection, configured: Collection[SubscriberName], now: float
+) -> list[SubscriberName]:
+    """Note since when each subscriber is not in `configured`; return those that are new to it."""
+    names = [row[0] for row in connection.execute("SELECT name FROM subscribers WHERE absent_since IS NULL")]
+    absent = [SubscriberName(name) for name in names if name not in configured]
+    connection.executemany(
+        "UPDATE subscribers SET absent_since = ? WHERE name = ?", ((now, name) for name in absent)
+    )
+    return absent
+
+
+def slowest(connection: sqlite3.Connection, *, absent_before: float) -> tuple[SubscriberName, int] | None:
+    """Return the subscriber that is furthest behind, and its offset.
+
+    One that was absent before `absent_before` no longer counts.
+    """
+    row = connection.execute(
+        "SELECT name, next_offset FROM subscribers"
+        " WHERE absent_since IS NULL OR absent_since >= ? ORDER BY next_offset LIMIT 1",
+        (absent_before,),
+    ).fetchone()
+    return None if row is None else (SubscriberName(row[0]), row[1])
+
+
+def _first(connection: sqlite3.Connection) -> int:
+    first = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
+    return end(connection) if first is None else int(first)

@@ -1,0 +1,93 @@
+"""Reads a feed as dispatch does, and remembers what it said."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from streamer.events import DeadLetter, Entry, Event, Partition, Progress, Start, SubscriberName
+from streamer.ports import Assigned, Feed, LogReader, Page, Revoked, Settlement, Subscription
+
+# A bound for a test that fails; nothing waits for it otherwise.
+_DEADLINE_S = 30.0
+
+
+class Follower:
+    """One open feed and everything that was read of it."""
+
+    def __init__(self, feed: Feed) -> None:
+        """Begin to read `feed`."""
+        self.feed = feed
+        self.entries: list[Entry] = []
+        self.assigned: dict[Partition, int] = {}
+        self.through: dict[Partition, int] = {}
+        self.behind = 0
+        self._begun: dict[Partition, int] = {}
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the events read, in their order."""
+        return [entry.event.id for entry in self.entries]
+
+    @property
+    def events(self) -> list[Event]:
+        """The events read, in their order."""
+        return [entry.event for entry in self.entries]
+
+    async def read_until(self, *ids: str) -> list[str]:
+        """Read until the events `ids` have come; returns the ids of all that came so far."""
+        async with asyncio.timeout(_DEADLINE_S):
+            while not set(ids) <= set(self.ids):
+                await self.step()
+        return self.ids
+
+    async def read_past(self, count: int) -> None:
+        """Read until at least `count` offsets have been passed, whether they concern us or not."""
+        async with asyncio.timeout(_DEADLINE_S):
+            while sum(self.through.values()) - sum(self._begun.values()) < count:
+                await self.step()
+
+    async def step(self) -> None:
+        """Read once."""
+        match await self.feed.read():
+            case Assigned(assignment=number, progress=progress):
+                self.assigned |= dict.fromkeys(progress, number)
+                begun = {partition: at.next_offset for partition, at in progress.items()}
+                self._begun |= begun
+                self.through |= begun
+            case Revoked(partitions=partitions):
+                for partition in partitions:
+                    del self.assigned[partition]
+            case Page() as page:
+                self.entries += page.entries
+                self.through |= page.through
+                self.behind = page.behind
+
+    async def settle(self, *, but: Collection[str] = (), letters: Collection[DeadLetter] = ()) -> None:
+        """Settle everything that was read, except the events `but`."""
+        for number in set(self.assigned.values()):
+            progress = {
+                partition: self._progress(partition, but)
+                for partition, assignment in self.assigned.items()
+                if assignment == number
+            }
+            await self.feed.settle(Settlement(assignment=number, progress=progress, set_aside=tuple(letters)))
+
+    def _progress(self, partition: Partition, but: Collection[str]) -> Progress:
+        mine = [entry for entry in self.entries if entry.partition == partition]
+        open_ = [entry.offset for entry in mine if entry.event.id in but]
+        prefix = min(open_, default=self.through[partition])
+        above = frozenset(e.offset for e in mine if e.offset > prefix and e.event.id not in but)
+        return Progress(next_offset=prefix, settled_above=above)
+
+
+@asynccontextmanager
+async def following(
+    log: LogReader, *patterns: str, name: str = "target", start: Start | datetime = Start.EARLIEST
+) -> AsyncIterator[Follower]:
+    """Follow `log` as subscriber `name`; without patterns, everything."""
+    subscription = Subscription(
+        subscriber=SubscriberName(name), patterns=patterns or ("salesforce.*",), start=start
+    )
+    async with log.follow(subscription) as feed:
+        yield Follower(feed)

@@ -1,0 +1,85 @@
+"""Values to append, settle and compare."""
+
+from streamer.events import (
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    DeadLetter,
+    Event,
+    EventId,
+    HoleCause,
+    JsonObject,
+    OrgId,
+    ReplayId,
+    Stage,
+)
+from streamer.ports import Append
+
+ORG = OrgId("00D000000000001EAA")
+CHANGES = Channel(org=ORG, path="/data/ChangeEvents")
+
+
+def an_event(
+    name: str | int,
+    *,
+    what: str = "salesforce.cdc.Account.updated",
+    key: str | None = None,
+    time: str = "2025-01-01T00:00:00.000Z",
+    data: JsonObject | None = None,
+) -> Event:
+    """Return an event with the id `name`."""
+    return Event(
+        id=EventId(str(name)),
+        source=f"//salesforce.com/{ORG}",
+        type=what,
+        subject=key,
+        time=time,
+        key=key or str(name),
+        channel=CHANGES.path,
+        replay_id=ReplayId(b"\x00\xff7"),
+        data={"entity": "Account", "fields": {"Name": "Ünal & Söhne", "Zero": None}}
+        if data is None
+        else data,
+    )
+
+
+def a_checkpoint(at: int, *, channel: Channel = CHANGES) -> Checkpoint:
+    """Return a checkpoint at the replay id `at`."""
+    return Checkpoint(channel=channel, replay_id=ReplayId(str(at).encode()), verified_at=1735689600.25)
+
+
+def an_append(*events: Event, at: int = 1, channel: Channel = CHANGES) -> Append:
+    """Return an append of `events` that moves the checkpoint to `at`."""
+    return Append(checkpoint=a_checkpoint(at, channel=channel), events=events)
+
+
+def a_dead_letter(id_: str, *, stage: Stage = Stage.INGEST, error: str = "no such schema") -> DeadLetter:
+    """Return a dead letter with every field filled."""
+    return DeadLetter(
+        id=id_,
+        stage=stage,
+        channel=CHANGES.path,
+        reason="unreadable",
+        error=error,
+        hint="check the schema",
+        failed_at=1735689600.5,
+        first_failed_at=1735689600.0,
+        replay_id=ReplayId(b"\x01\x02"),
+        raw=b"\x00\xffraw",
+        event=an_event("set-aside"),
+        attempts=3,
+        answer="400",
+    )
+
+
+def a_hole(detail: str = "the replay id had expired") -> ContinuityRecord:
+    """Return a continuity record with every field filled."""
+    return ContinuityRecord(
+        channel=CHANGES,
+        cause=HoleCause.REPLAY_ID_REFUSED,
+        detail=detail,
+        recorded_at=1735689600.0,
+        after=ReplayId(b"17"),
+        verified_at=1735680000.0,
+        repaired=True,
+    )

@@ -1,0 +1,1 @@
+"""Unit tests of the log: its records, its twin and the embedded file."""

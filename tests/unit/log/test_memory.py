@@ -1,0 +1,75 @@
+"""The faults and rebalances that tests drive in the in-memory log."""
+
+import pytest
+
+from streamer.errors import LogUnavailable
+from streamer.events import Start, SubscriberName
+from streamer.log.memory import MemoryLog, partition_of
+from streamer.ports import Assigned, Page, Revoked, Subscription
+from tests.contracts.follower import Follower
+from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
+
+ACCOUNTS = partition_of("salesforce.cdc.Account.updated")
+TARGET = Subscription(subscriber=SubscriberName("target"), patterns=("*",), start=Start.EARLIEST)
+
+
+def test_kinds_of_change_share_the_partition_of_their_entity() -> None:
+    """A created and an updated event of one record stay in order."""
+    assert partition_of("salesforce.cdc.Account.created") == ACCOUNTS
+    assert partition_of("salesforce.event.Order__e").topic == "salesforce.event.Order__e"
+
+
+async def test_log_that_is_down_takes_nothing() -> None:
+    """Appending fails and leaves no trace while the log is down."""
+    log = MemoryLog(down=True)
+    with pytest.raises(LogUnavailable):
+        await log.append(an_append(an_event(1)))
+
+    assert log.events == []
+
+
+async def test_lost_answer_leaves_the_append_in_effect() -> None:
+    """The result is uncertain to the caller, and certain in the log."""
+    log = MemoryLog(fail_after_commit=True)
+    with pytest.raises(LogUnavailable):
+        await log.append(an_append(an_event(1)))
+
+    assert await log.checkpoint(CHANGES) == a_checkpoint(1)
+    assert [event.id for event in log.events] == ["1"]
+
+
+async def test_partition_that_comes_back_has_a_new_assignment_and_its_progress() -> None:
+    """What was read before the move is read again by whoever has the partition."""
+    log = MemoryLog()
+    await log.append(an_append(an_event(1), an_event(2)))
+    async with log.follow(TARGET) as feed:
+        follower = Follower(feed)
+        await follower.read_until("2")
+        await follower.settle(but=["2"])
+        log.reassign(TARGET.subscriber, [ACCOUNTS], to=None)
+        log.reassign(TARGET.subscriber, [ACCOUNTS], to=feed)
+
+        revoked, assigned, page = [await feed.read() for _ in range(3)]
+
+    assert revoked == Revoked(partitions=frozenset([ACCOUNTS]))
+    assert isinstance(assigned, Assigned)
+    assert assigned.assignment > 1
+    assert isinstance(page, Page)
+    assert [entry.event.id for entry in page.entries] == ["2"]
+
+
+async def test_feed_that_closes_hands_its_partitions_over() -> None:
+    """Two processes of one subscriber never have one partition at once."""
+    log = MemoryLog()
+    await log.append(an_append(an_event(1)))
+    async with log.follow(TARGET) as feed:
+        first = Follower(feed)
+        await first.read_until("1")
+        async with log.follow(TARGET) as other:
+            assert not other.holds
+            log.reassign(TARGET.subscriber, [ACCOUNTS], to=other)
+            assert await Follower(other).read_until("1") == ["1"]
+        await first.step()
+        await first.step()
+
+        assert first.assigned == {ACCOUNTS: 2}
