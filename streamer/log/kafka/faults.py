@@ -1,0 +1,112 @@
+"""Kafka's errors, made ours once."""
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+
+from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
+from streamer.settings import KafkaLogSettings
+
+_log = structlog.get_logger()
+
+_CREDENTIALS = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_PERMISSION = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+_MISCONFIGURED = frozenset(
+    {
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_EXCEPTION,
+    }
+)
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+
+
+def kafka_error(exception: KafkaException) -> KafkaError:
+    """Return the error inside `exception`, which says what may be done about it."""
+    error: KafkaError = exception.args[0]
+    return error
+
+
+def is_fencing(error: KafkaError) -> bool:
+    """Tell whether a producer was told that its transactional id is no longer its own."""
+    return error.code() in _FENCED
+
+
+class Faults:
+    """What one client's background threads complained of.
+
+    A call that fails says only that time ran out; why is told to `note`, on
+    whichever thread serves the client.
+    """
+
+    def __init__(self, settings: KafkaLogSettings) -> None:
+        """Know whom and as whom we talk to, for the sentences."""
+        self._settings = settings
+        self._last: KafkaError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """Remember `error`; librdkafka calls this as its `error_cb`."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._last is not None:
+            return
+        if self._last is None or self._last.code() != error.code():
+            _log.warning("kafka.failing", code=error.name(), error=error.str())
+        self._last = error
+
+    def clear(self) -> None:
+        """Forget what is over: a call has succeeded since."""
+        self._last = None
+
+    @property
+    def refusal(self) -> StreamerError | None:
+        """Why no retry can help, when the brokers or TLS said so."""
+        if self._last is None:
+            return None
+        if self._last.code() in _CREDENTIALS:
+            return self._credentials_refused()
+        if self._last.code() == KafkaError._SSL:
+            return LogMisconfigured(
+                f"no TLS with Kafka at {self._where}: check log.kafka.security.ca_file, and that the "
+                f"certificate names the host ({self._last.str()})"
+            )
+        return None
+
+    def explain(self, error: KafkaError, *, doing: str, subject: str) -> StreamerError:
+        """Return our error for `error`, which came of `doing` something with `subject`."""
+        if error.code() in _PERMISSION:
+            return LogMisconfigured(
+                f"Kafka does not allow {self._who} what {doing} needs on {subject}: grant it "
+                f"({error.name()}: {error.str()})"
+            )
+        if error.code() in _CREDENTIALS:
+            return self._credentials_refused()
+        if error.code() in _MISCONFIGURED:
+            return LogMisconfigured(f"{doing} {subject} failed: {error.str()} ({error.name()})")
+        if self.refusal is not None:
+            return self.refusal
+        cause = f"; before that: {self._last.str()}" if self._last else ""
+        return LogUnavailable(f"{doing} {subject} failed at {self._where}: {error.str()}{cause}")
+
+    @property
+    def _where(self) -> str:
+        return self._settings.bootstrap_servers
+
+    @property
+    def _who(self) -> str:
+        name = self._settings.security.username
+        return f"user {name!r}" if name else "this client"
+
+    def _credentials_refused(self) -> CredentialsRefused:
+        mechanism = self._settings.security.mechanism or self._settings.security.protocol
+        return CredentialsRefused(
+            f"Kafka at {self._where} refused {self._who} by {mechanism}: check username, password and "
+            "mechanism in log.kafka.security"
+        )

@@ -1,0 +1,117 @@
+"""The log in Kafka, as ingest and dispatch use it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Self
+
+from streamer.clock import Clock
+from streamer.errors import LogMisconfigured
+from streamer.events import Channel, Checkpoint
+from streamer.log.kafka.appends import AppendEncoder
+from streamer.log.kafka.checkpoints import Checkpoints
+from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.feed import follow
+from streamer.log.kafka.ownership import Membership
+from streamer.log.kafka.session import Session
+from streamer.log.kafka.topics import Topics
+from streamer.log.kafka.writer import Writer
+from streamer.ports import Append, Feed, Subscription
+from streamer.settings import KafkaLogSettings
+
+
+class KafkaLog:
+    """EventLog, Ownership and LogReader on one Kafka cluster.
+
+    Channels are placed on the partitions of the checkpoint topic. Each
+    partition in use has a writer: one thread and one transactional producer,
+    which fences off any other process's.
+    """
+
+    def __init__(self, clients: Clients, topics: Topics, clock: Clock) -> None:
+        """Use `open`: it prepares the topics first, and closes what was made."""
+        self._clients = clients
+        self._topics = topics
+        self._clock = clock
+        self._checkpoints = Checkpoints(clients, clock)
+        self._encoder = AppendEncoder(clients.settings, self._checkpoints)
+        self._writers: dict[int, Writer] = {}
+        self._membership: Membership | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: KafkaLogSettings, clock: Clock) -> AsyncIterator[Self]:
+        """Connect, check or make the topics, and close everything on leaving.
+
+        Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable`
+        within 10 s.
+        """
+        clients = Clients(settings=settings)
+        topics = Topics(clients, clock)
+        with ThreadPoolExecutor(1, "kafka-topics") as executor:
+            await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
+        log = cls(clients, topics, clock)
+        try:
+            yield log
+        finally:
+            await log.close()
+
+    async def checkpoint(self, channel: Channel) -> Checkpoint | None:
+        """Return the last committed checkpoint of `channel`, once that is certain."""
+        return await self._writer(self._checkpoints.partition_of(channel)).checkpoint(channel)
+
+    async def append(self, append: Append, /) -> None:
+        """Commit events, dead letters, records of holes and the checkpoint in one transaction."""
+        partition = self._checkpoints.partition_of(append.checkpoint.channel)
+        await self._writer(partition).append(append)
+
+    async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
+        """Share `channels` with the other processes of this prefix.
+
+        A partition is given up at the latest when an append that is under way
+        must have ended.
+        """
+        if self._membership is not None:
+            raise LogMisconfigured("the channels are shared already: follow their ownership once")
+        placed = {channel: self._checkpoints.partition_of(channel) for channel in channels}
+        grace_s = self._clients.settings.append_deadline_s
+        self._membership = membership = Membership(self._clients, grace_s=grace_s)
+        try:
+            version, last = 0, None
+            while True:
+                share = await membership.share(after=version)
+                mine = frozenset(channel for channel in placed if placed[channel] in share.partitions)
+                if mine != last:
+                    yield mine
+                await self._let_go(self._writers.keys() - share.partitions)
+                version, last = share.version, mine
+                membership.settle(version)
+        finally:
+            await membership.close()
+            self._membership = None
+            await self._let_go(self._writers.keys())
+
+    def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
+        """Open the place of one subscriber."""
+        return follow(self._clients, subscription, self._clock)
+
+    async def close(self) -> None:
+        """Finish what was asked for, then give up every producer."""
+        await self._let_go(self._writers.keys())
+
+    def _writer(self, partition: int) -> Writer:
+        if partition not in self._writers:
+            session = Session(partition, self._clients, self._checkpoints, self._mine, self._clock)
+            self._writers[partition] = Writer(
+                f"kafka-writer-{partition}", session, self._encoder, self._topics, self._clients.settings
+            )
+        return self._writers[partition]
+
+    def _mine(self, partition: int) -> bool | None:
+        membership = self._membership
+        return None if membership is None else membership.holds(partition)
+
+    async def _let_go(self, partitions: Collection[int]) -> None:
+        closing = [self._writers.pop(partition) for partition in list(partitions)]
+        await asyncio.gather(*(writer.close() for writer in closing))

@@ -1,0 +1,110 @@
+"""A subscriber's progress in one partition, as its group's committed offset keeps it.
+
+The contiguous prefix is the offset. What is settled above it stands in the
+commit's metadata: a version, then runs of settled offsets, each as the gap
+before it and its length, in variable-length integers and Base64.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from streamer.events import Progress
+
+_VERSION = "1:"
+# The broker takes 4,096 bytes, and librdkafka sends the zero that ends a C string along.
+MAX_METADATA_BYTES = 4_095
+_MAX_BODY_BYTES = (MAX_METADATA_BYTES - len(_VERSION)) // 4 * 3
+# Metadata that claims more were not written by us, and would not fit in memory.
+MAX_SETTLED_ABOVE = 1_000_000
+_LOW_BITS = 0x7F
+_MORE = 0x80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committable:
+    """What is committed for one partition.
+
+    `kept` is how many of the offsets settled above the prefix `metadata` holds:
+    the lowest. The others are repeated after a crash.
+    """
+
+    offset: int
+    metadata: str
+    kept: int
+
+
+def encode(progress: Progress) -> Committable:
+    """Return `progress` in at most `MAX_METADATA_BYTES` bytes of ASCII."""
+    body = bytearray()
+    kept = 0
+    end = progress.next_offset
+    for first, length in _runs(progress.settled_above, above=progress.next_offset):
+        run = _varint(first - end) + _varint(length)
+        if len(body) + len(run) > _MAX_BODY_BYTES or kept + length > MAX_SETTLED_ABOVE:
+            break
+        body += run
+        kept += length
+        end = first + length
+    metadata = _VERSION + base64.b64encode(body).decode("ascii") if body else ""
+    return Committable(offset=progress.next_offset, metadata=metadata, kept=kept)
+
+
+def decode(offset: int, metadata: str | None) -> Progress:
+    """Return the progress of a committed offset; raises `ValueError` for metadata that aren't ours."""
+    if not metadata:
+        return Progress(next_offset=offset)
+    if not metadata.startswith(_VERSION):
+        raise ValueError("commit metadata of an unknown version")
+    try:
+        body = base64.b64decode(metadata[len(_VERSION) :], validate=True)
+    except binascii.Error as exc:
+        raise ValueError("commit metadata that are not Base64") from exc
+    return Progress(next_offset=offset, settled_above=frozenset(_offsets(offset, body)))
+
+
+def _runs(offsets: Iterable[int], *, above: int) -> Iterator[tuple[int, int]]:
+    """Yield each run of consecutive offsets from `above` on as its first offset and its length."""
+    first = end = above
+    for offset in sorted(offset for offset in offsets if offset >= above):
+        if offset != end:
+            if end > first:
+                yield first, end - first
+            first = offset
+        end = offset + 1
+    if end > first:
+        yield first, end - first
+
+
+def _offsets(offset: int, body: bytes) -> Iterator[int]:
+    numbers = _varints(body)
+    total = 0
+    # The numbers come in pairs; an odd one out raises `ValueError`.
+    for gap, length in zip(numbers, numbers, strict=True):
+        total += length
+        if total > MAX_SETTLED_ABOVE:
+            raise ValueError("commit metadata with too many offsets")
+        yield from range(offset + gap, offset + gap + length)
+        offset += gap + length
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > _LOW_BITS:
+        encoded.append(number & _LOW_BITS | _MORE)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def _varints(body: bytes) -> Iterator[int]:
+    number = shift = 0
+    for byte in body:
+        number |= (byte & _LOW_BITS) << shift
+        shift += 7
+        if byte < _MORE:
+            yield number
+            number = shift = 0
+    if shift:
+        raise ValueError("commit metadata that end within a number")

@@ -1,0 +1,134 @@
+"""The hold of this process on one partition of the checkpoints."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+
+from streamer.clock import Clock
+from streamer.errors import Fenced, LogMisconfigured, LogUnavailable, StreamerError
+from streamer.events import Channel, Checkpoint
+from streamer.log.kafka.checkpoints import Checkpoints
+from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.encoding import Record
+from streamer.log.kafka.faults import Faults, is_fencing, kafka_error
+from streamer.log.kafka.names import Names
+from streamer.log.kafka.transactions import Content, RecordsRefused, Transactions
+
+Mine = Callable[[int], bool | None]
+"""Asks whether the group gives us a partition; `None` where nobody follows the group."""
+
+_log = structlog.get_logger()
+
+_MAX_FENCED_DELAY_S = 10.0
+_FIRST_FENCED_DELAY_S = 0.25
+
+
+class Session:
+    """Writes for one partition and knows its checkpoints. Blocking, for one thread.
+
+    It is opened when it is needed, and dropped by every failure, so that what
+    it says of a checkpoint is certain: the next one fences off what may still
+    be under way, and reads again.
+    """
+
+    def __init__(
+        self, partition: int, clients: Clients, checkpoints: Checkpoints, mine: Mine, clock: Clock
+    ) -> None:
+        """Be for `partition`; `mine` is asked before anybody is fenced off."""
+        self._partition = partition
+        self._clients = clients
+        self._checkpoints = checkpoints
+        self._mine = mine
+        self._clock = clock
+        self._names = Names.of(clients.settings)
+        self._faults = Faults(clients.settings)
+        self._transactions: Transactions | None = None
+        self._committed: dict[Channel, Checkpoint] = {}
+        self._fenced_in_a_row = 0
+
+    def committed(self, channel: Channel) -> Checkpoint | None:
+        """Return the last committed checkpoint; raises `Fenced`, `LogUnavailable`, or another `Stop`."""
+        self._opened(self._deadline())
+        return self._committed.get(channel)
+
+    def write(self, records: Sequence[Record], checkpoints: Mapping[Channel, Checkpoint]) -> None:
+        """Commit `records`, all or none, which move `checkpoints`.
+
+        Raises `RecordsRefused` for certain, with nothing written; else as `committed` does.
+        """
+        deadline = self._deadline()
+        transactions = self._opened(deadline)
+        try:
+            self._write(transactions, records, deadline)
+        except KafkaException as exc:
+            raise self._failed(kafka_error(exc), records) from exc
+        self._committed.update(checkpoints)
+        self._fenced_in_a_row = 0
+        self._faults.clear()
+
+    def close(self) -> None:
+        """Give up the producer, within 3 s; what is open is aborted by whoever comes next."""
+        if self._transactions is not None:
+            self._transactions.discard()
+            self._transactions = None
+            self._committed = {}
+
+    def _write(self, transactions: Transactions, records: Sequence[Record], deadline: float) -> None:
+        suspects: Collection[Content] = ()
+        while True:
+            try:
+                transactions.write(records, deadline, apart=suspects)
+            except RecordsRefused as refusal:
+                if refusal.certain:
+                    raise
+                suspects = refusal.refused.union(suspects)
+            else:
+                if suspects:
+                    _log.warning("kafka.batch_refused", partition=self._partition, records=len(suspects))
+                    transactions.send_less_at_once()
+                return
+
+    def _opened(self, deadline: float) -> Transactions:
+        if self._transactions is None:
+            self._check_ownership()
+            self._open(deadline)
+        assert self._transactions is not None  # noqa: S101 - opened the line before
+        return self._transactions
+
+    def _open(self, deadline: float) -> None:
+        id_ = self._names.ingest_transactions(self._partition)
+        self._transactions = Transactions(self._clients, id_, self._faults, self._clock)
+        try:
+            # In this order: only then is what is read certain.
+            self._transactions.begin(deadline)
+            self._committed = self._checkpoints.read(self._partition, self._faults, deadline)
+        except KafkaException as exc:
+            raise self._failed(kafka_error(exc), ()) from exc
+        except LogMisconfigured:
+            self.close()
+            raise
+        _log.info("partition.opened", partition=self._partition, checkpoints=len(self._committed))
+
+    def _failed(self, error: KafkaError, records: Sequence[Record]) -> StreamerError:
+        self.close()
+        if is_fencing(error):
+            return self._fenced(error)
+        topics = ", ".join(sorted({record.topic for record in records})) or self._names.checkpoints
+        return self._faults.explain(error, doing="appending to", subject=topics)
+
+    def _fenced(self, error: KafkaError) -> StreamerError:
+        # Either somebody else has the partition, or the broker ended our
+        # transaction because it took too long.
+        if not self._mine(self._partition):
+            return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
+        delay_s = min(_MAX_FENCED_DELAY_S, _FIRST_FENCED_DELAY_S * 2**self._fenced_in_a_row)
+        self._fenced_in_a_row = min(self._fenced_in_a_row + 1, 10)
+        return LogUnavailable(f"the transaction was ended by the broker: {error.str()}", after_s=delay_s)
+
+    def _check_ownership(self) -> None:
+        if self._mine(self._partition) is False:
+            raise Fenced(f"partition {self._partition} of {self._names.checkpoints} is another process's now")
+
+    def _deadline(self) -> float:
+        return self._clock.monotonic() + self._clients.settings.append_deadline_s
