@@ -1,0 +1,29 @@
+"""From what a transport carried to events: pure functions, a file for each kind.
+
+A normaliser belongs to one channel. It raises `UnreadableEvent` for a message
+that does not have the shape that its channel promises, and nothing else.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamer.events import Channel, Event
+from streamer.normalise.changes import ChangeNormaliser
+from streamer.normalise.platform_events import PlatformEventNormaliser
+
+Normaliser = Callable[[Any], Sequence[Event]]
+"""Turns one message into its events, in order."""
+
+
+def normaliser_for(channel: Channel, *, key: str | None = None) -> Normaliser:
+    """Return what reads the messages of `channel`.
+
+    `key` names the field by which platform events are ordered; change events
+    are ordered by their record.
+    """
+    if channel.path.startswith("/data/"):
+        return ChangeNormaliser(channel)
+    return PlatformEventNormaliser(channel, key=key)
+
+
+__all__ = ["Normaliser", "normaliser_for"]

@@ -1,0 +1,122 @@
+"""Change Data Capture, as CometD carries it, into events.
+
+The shapes are those of the Change Data Capture Developer Guide: the
+ChangeEventHeader, a body that holds the changed fields alone on an update, a
+key that is present with null where a field was cleared.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from streamer.errors import UnreadableEvent
+from streamer.events import Channel, Event, EventId, JsonObject, ReplayId
+from streamer.normalise.times import from_epoch_ms
+
+_HEADER = "ChangeEventHeader"
+
+_KIND = {
+    "CREATE": "created",
+    "UPDATE": "updated",
+    "DELETE": "deleted",
+    "UNDELETE": "undeleted",
+    "GAP_CREATE": "gap",
+    "GAP_UPDATE": "gap",
+    "GAP_DELETE": "gap",
+    "GAP_UNDELETE": "gap",
+    "GAP_OVERFLOW": "gap",
+    "SNAPSHOT": "snapshot",
+}
+
+
+class ChangeNormaliser:
+    """Turns a change message of one channel into one event for each record.
+
+    An update of "all records of a type" (record id `001*`, sent when a field's
+    type is converted) changes more than the event can say, so it is a gap.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        """Read the messages of `channel`."""
+        self._path = channel.path
+        self._source = f"/salesforce/{channel.org}"
+
+    def __call__(self, message: Any) -> Sequence[Event]:
+        """Return the events of `message`, one a record, in the header's order."""
+        try:
+            return self._events(message["data"])
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as error:
+            raise UnreadableEvent(f"Not a change event: {type(error).__name__}: {error}") from error
+
+    def _events(self, data: JsonObject) -> list[Event]:
+        payload = data["payload"]
+        header = payload[_HEADER]
+        record_ids = _texts(header["recordIds"])
+        entity: str = header["entityName"]
+        change: str = header["changeType"]
+        transaction_key: str = header["transactionKey"]
+        sequence: int = header["sequenceNumber"]
+        if type(transaction_key) is not str or type(sequence) is not int:
+            # Ids are made of these, so nothing may be made up from them.
+            raise ValueError("transactionKey or sequenceNumber is of another type")
+        replay_id = ReplayId(b"%d" % data["event"]["replayId"])
+        event_type = _event_type(entity, change, entity_wide=record_ids[0][-1] == "*")
+        time = from_epoch_ms(header["commitTimestamp"])
+
+        fields = {name: value for name, value in payload.items() if name != _HEADER}
+        common: JsonObject = {
+            "entity": entity,
+            "change": change,
+            "fields": fields,
+            "changed_fields": header.get("changedFields") or [],
+            "nulled_fields": _nulled(fields),
+            "transaction": {
+                "key": transaction_key,
+                "sequence": sequence,
+                "commit_number": header.get("commitNumber"),
+                "user": header.get("commitUser"),
+                "origin": header.get("changeOrigin"),
+            },
+        }
+        return [
+            Event(
+                id=EventId(f"{transaction_key}:{sequence}:{record_id}"),
+                source=self._source,
+                type=event_type,
+                subject=record_id,
+                time=time,
+                key=record_id,
+                channel=self._path,
+                replay_id=replay_id,
+                data={"record_id": record_id, **common},
+            )
+            for record_id in record_ids
+        ]
+
+
+def _texts(values: Any) -> list[str]:
+    if type(values) is not list or not values:
+        raise ValueError("recordIds is not a list of record ids")
+    for value in values:
+        if type(value) is not str or not value:
+            raise ValueError("recordIds holds something that is not a record id")
+    return values
+
+
+@lru_cache(maxsize=4096)
+def _event_type(entity: str, change: str, *, entity_wide: bool) -> str:
+    if not entity.isidentifier():
+        raise ValueError("entityName is not the API name of an object")
+    if change not in _KIND:
+        raise ValueError(f"unknown changeType {change[:40]!r}")
+    return f"salesforce.cdc.{entity}.{'gap' if entity_wide else _KIND[change]}"
+
+
+def _nulled(fields: JsonObject) -> list[str]:
+    nulled = []
+    for name, value in fields.items():
+        if value is None:
+            nulled.append(name)
+        elif type(value) is dict:
+            nulled += [f"{name}.{part}" for part, inner in value.items() if inner is None]
+    return nulled

@@ -1,0 +1,55 @@
+"""Platform events, as CometD carries them, into events."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from streamer.errors import UnreadableEvent
+from streamer.events import Channel, Event, EventId, JsonObject, ReplayId
+from streamer.normalise.times import from_text
+
+
+class PlatformEventNormaliser:
+    """Turns a platform event message of one channel into its event.
+
+    The id is the `EventUuid` (endpoints from 52.0 send it), which a publisher's
+    duplicate repeats under another replay id; without one it is made of the
+    position. `EventApiName` names the event on channels that carry several.
+    """
+
+    def __init__(self, channel: Channel, *, key: str | None = None) -> None:
+        """Read the messages of `channel`, ordered by the field `key` where it is given."""
+        self._channel = channel
+        self._key = key
+        self._name = channel.path.rpartition("/")[2]
+        self._source = f"/salesforce/{channel.org}"
+
+    def __call__(self, message: Any) -> Sequence[Event]:
+        """Return the one event of `message`."""
+        try:
+            return (self._event(message["data"]),)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UnreadableEvent(f"Not a platform event: {type(error).__name__}: {error}") from error
+
+    def _event(self, data: JsonObject) -> Event:
+        payload: JsonObject = data["payload"]
+        about: JsonObject = data["event"]
+        replay_id = ReplayId(b"%d" % about["replayId"])
+        name = about.get("EventApiName") or self._name
+        if not name.isidentifier():
+            raise ValueError("EventApiName is not the API name of an event")
+        event_id = EventId(about.get("EventUuid") or f"{self._channel}:{replay_id.decode()}")
+        return Event(
+            id=event_id,
+            source=self._source,
+            type=f"salesforce.event.{name}",
+            subject=None,
+            time=from_text(payload["CreatedDate"]),
+            key=self._key_of(payload, event_id),
+            channel=self._channel.path,
+            replay_id=replay_id,
+            data={"entity": name, "fields": dict(payload)},
+        )
+
+    def _key_of(self, payload: JsonObject, event_id: EventId) -> str:
+        value = payload.get(self._key) if self._key else None
+        return event_id if value is None else str(value)

@@ -1,0 +1,28 @@
+"""Moments in the one form that events carry: RFC 3339, UTC, milliseconds."""
+
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+
+
+def from_epoch_ms(epoch_ms: int) -> str:
+    """Return `epoch_ms`, milliseconds since the epoch, as RFC 3339 in UTC."""
+    seconds, milliseconds = divmod(epoch_ms, 1000)
+    return f"{_whole_seconds(seconds)}.{milliseconds:03d}Z"
+
+
+def from_text(text: str) -> str:
+    """Return a date-time that Salesforce wrote (`…Z`, `…+0000`) as RFC 3339 in UTC.
+
+    Raises `ValueError` for what is no date-time.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=4096)
+def _whole_seconds(seconds: int) -> str:
+    # Events come in bursts of the same second, and strftime is slow.
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -1,0 +1,143 @@
+"""Change messages become events."""
+
+import copy
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.errors import UnreadableEvent
+from streamer.normalise import normaliser_for
+from tests.messages import CHANGES, change
+
+READ = normaliser_for(CHANGES)
+
+NAMES = st.from_regex(r"[A-Z][A-Za-z0-9]{0,10}(__c)?", fullmatch=True).filter(
+    lambda n: n != "ChangeEventHeader"
+)
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.dictionaries(NAMES, st.none() | st.text())
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_change_of_one_record_is_one_event() -> None:
+    """The event has the id, type, subject, time, key and position that the header gives."""
+    (event,) = READ(change(4711, "001A", Phone="1"))
+
+    assert event.id == "t1-4711:1:001A"
+    assert event.source == "/salesforce/00DXX0000000001EAA"
+    assert event.type == "salesforce.cdc.Account.updated"
+    assert (event.subject, event.key) == ("001A", "001A")
+    assert event.time == "2025-01-01T00:00:04.711Z"
+    assert (event.channel, event.replay_id) == ("/data/ChangeEvents", b"4711")
+    assert event.data["transaction"]["origin"] == "com/salesforce/api/rest/61.0;client=erp-sync"
+
+
+def test_merged_change_is_one_event_for_each_record_in_order() -> None:
+    """All of them carry the same replay id and fields, and ids of their own."""
+    events = READ(change(1, "001A", "001B", "001C", Phone="1"))
+
+    assert [event.subject for event in events] == ["001A", "001B", "001C"]
+    assert [event.data["record_id"] for event in events] == ["001A", "001B", "001C"]
+    assert len({event.id for event in events}) == 3
+    assert {event.replay_id for event in events} == {b"1"}
+
+
+def test_cleared_fields_and_parts_are_named() -> None:
+    """A key that is present with null was cleared, in a compound field too."""
+    (event,) = READ(change(1, Phone=None, Name="Acme", BillingAddress={"City": "Oslo", "State": None}))
+
+    assert event.data["nulled_fields"] == ["Phone", "BillingAddress.State"]
+    assert event.data["fields"]["BillingAddress"] == {"City": "Oslo", "State": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "record_id", "word"),
+    [
+        ("CREATE", "001A", "created"),
+        ("UPDATE", "001A", "updated"),
+        ("DELETE", "001A", "deleted"),
+        ("UNDELETE", "001A", "undeleted"),
+        ("GAP_UPDATE", "001A", "gap"),
+        ("GAP_OVERFLOW", "000000000000000AAA", "gap"),
+        ("UPDATE", "001*", "gap"),
+        ("SNAPSHOT", "001A", "snapshot"),
+    ],
+)
+def test_change_type_is_the_last_word_of_the_type(kind: str, record_id: str, word: str) -> None:
+    """A conversion of all records of a type is a gap, for the event can't say what changed."""
+    (event,) = READ(change(1, record_id, kind=kind))
+
+    assert event.type == f"salesforce.cdc.Account.{word}"
+
+
+def test_message_without_changed_fields_is_read() -> None:
+    """Endpoints before version 47 leave changedFields out."""
+    message = change(1, Phone="1")
+    del message["data"]["payload"]["ChangeEventHeader"]["changedFields"]
+
+    assert READ(message)[0].data["changed_fields"] == []
+
+
+@given(
+    fields=st.dictionaries(NAMES, VALUES, max_size=6),
+    records=st.lists(st.from_regex(r"001[A-Z]{3}", fullmatch=True), min_size=1, max_size=4, unique=True),
+)
+def test_every_field_reaches_every_record(fields: dict[str, Any], records: list[str]) -> None:
+    """Nothing is dropped, renamed or changed, the message stays as it was, and the data are JSON."""
+    message = change(7, *records, **fields)
+    before = copy.deepcopy(message)
+
+    events = READ(message)
+
+    assert message == before
+    assert [event.subject for event in events] == records
+    for event in events:
+        assert event.data["fields"] == fields
+        assert orjson.loads(orjson.dumps(event.data)) == event.data
+
+
+@given(message=ANYTHING, place=st.sampled_from(["", "data", "payload", "header", "event", "ids"]))
+def test_whatever_comes_is_read_or_named_unreadable(message: Any, place: str) -> None:
+    """No shape of message raises anything else."""
+    whole = change(1)
+    targets = {
+        "data": (whole, "data"),
+        "payload": (whole["data"], "payload"),
+        "event": (whole["data"], "event"),
+    }
+    targets["header"] = (whole["data"]["payload"], "ChangeEventHeader")
+    targets["ids"] = (whole["data"]["payload"]["ChangeEventHeader"], "recordIds")
+    if place:
+        holder, key = targets[place]
+        holder[key] = message
+    try:
+        events = READ(whole if place else message)
+    except UnreadableEvent:
+        return
+    assert events
+
+
+@pytest.mark.parametrize(
+    "name", ["entityName", "recordIds", "changeType", "transactionKey", "sequenceNumber", "commitTimestamp"]
+)
+@pytest.mark.parametrize("value", [None, [], {}, 1.5, "../etc"])
+def test_header_of_another_shape_is_unreadable(name: str, value: Any) -> None:
+    """An id, a type or a time is never made up from something that is none."""
+    message = change(1)
+    message["data"]["payload"]["ChangeEventHeader"][name] = value
+    if name == "transactionKey" and value == "../etc":
+        return
+    with pytest.raises(UnreadableEvent):
+        READ(message)
