@@ -1,0 +1,113 @@
+"""Keeps the channels that this process owns running, through whatever happens to them."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import Fenced, RetryLater, Stop
+from streamer.events import Channel
+from streamer.ingest.relay import Ingest
+from streamer.ports import Ownership
+
+_log = structlog.get_logger()
+
+_FIRST_DELAY_S = 0.5
+_MAX_DELAY_S = 30.0
+_STOPPED_DELAY_S = 300.0
+_STEADY_S = 60.0
+
+
+class ChannelState(StrEnum):
+    """What one owned channel is doing."""
+
+    RUNNING = "running"
+    RECOVERING = "recovering"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelStatus:
+    """The state of a channel, and the sentence that explains it."""
+
+    state: ChannelState
+    reason: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Keeper:
+    """Runs one `Ingest` for each channel that is ours, and runs it again when it ends.
+
+    What can be retried is, with back-off and from the checkpoint in the log.
+    What someone must act on is said once a round and tried again every five
+    minutes, so that a repaired permission needs no restart.
+    """
+
+    ownership: Ownership
+    channels: Sequence[Channel]
+    ingest: Callable[[Channel], Ingest]
+    clock: Clock
+    jitter: Callable[[float, float], float] = random.uniform
+    _status: dict[Channel, ChannelStatus] = field(default_factory=dict, init=False)
+    _tasks: dict[Channel, asyncio.Task[None]] = field(default_factory=dict, init=False)
+
+    @property
+    def status(self) -> Mapping[Channel, ChannelStatus]:
+        """What each owned channel is doing; channels of other processes are absent."""
+        return self._status
+
+    async def run(self) -> None:
+        """Follow the ownership until cancelled; then let go of every channel."""
+        async with asyncio.TaskGroup() as group, aclosing(self.ownership.owned(self.channels)) as changes:
+            try:
+                async for owned in changes:
+                    await self._stop([channel for channel in self._tasks if channel not in owned])
+                    for channel in sorted(owned - self._tasks.keys(), key=str):
+                        self._tasks[channel] = group.create_task(
+                            self._keep(channel), name=f"ingest {channel}"
+                        )
+            finally:
+                # Before the ownership is given up: the next owner must not
+                # find us reading still.
+                await self._stop(list(self._tasks))
+
+    async def _keep(self, channel: Channel) -> None:
+        failures = 0
+        while True:
+            began = self.clock.monotonic()
+            self._status[channel] = ChannelStatus(state=ChannelState.RUNNING)
+            try:
+                await self.ingest(channel).run()
+            except (RetryLater, Fenced) as error:
+                failures = 1 if self.clock.monotonic() - began > _STEADY_S else failures + 1
+                delay = self._delay(error, failures)
+                self._status[channel] = ChannelStatus(state=ChannelState.RECOVERING, reason=str(error))
+                _log.warning(
+                    "channel.recovering", channel=str(channel), reason=str(error), delay_s=round(delay, 2)
+                )
+            except Stop as error:
+                delay = _STOPPED_DELAY_S
+                self._status[channel] = ChannelStatus(state=ChannelState.STOPPED, reason=str(error))
+                _log.error("channel.stopped", channel=str(channel), reason=str(error), tried_again_in_s=delay)
+            else:
+                return
+            await self.clock.sleep(delay)
+
+    def _delay(self, error: Exception, failures: int) -> float:
+        ceiling = min(_MAX_DELAY_S, _FIRST_DELAY_S * 2 ** min(failures, 10))
+        asked = error.after_s if isinstance(error, RetryLater) else None
+        return max(asked or 0.0, self.jitter(0.0, ceiling))
+
+    async def _stop(self, channels: Sequence[Channel]) -> None:
+        tasks = [self._tasks.pop(channel) for channel in channels]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for channel in channels:
+            self._status.pop(channel, None)
+            _log.info("channel.released", channel=str(channel))

@@ -1,0 +1,61 @@
+"""How a channel's checkpoint moves with what was read."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId
+
+
+def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
+    """Return the checkpoint that follows `checkpoint` once `read`, in Salesforce's order, is appended.
+
+    The last replay id stays open, for more events may carry it (split events
+    share one); what is before it is complete. A quiet answer completes it too:
+    split events are stored together, so none of them is still to come. Nothing
+    is known to be missing up to the last event's commit, or up to now when
+    nothing came.
+    """
+    former = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
+    placed = [item for item in read[-1:] if item.replay_id] or [item for item in read if item.replay_id]
+    if not (batch.messages or batch.unreadable):
+        return Checkpoint(
+            channel=batch.channel,
+            replay_id=former.open_replay_id or former.replay_id,
+            verified_at=batch.read_at,
+        )
+    if not placed:
+        return former
+
+    last = placed[-1].replay_id
+    ids: list[EventId] = []
+    before = None
+    for item in reversed(read):
+        if item.replay_id == last:
+            ids.append(EventId(item.id))
+        elif item.replay_id is not None:
+            before = item.replay_id
+            break
+    ids.reverse()
+    if last == former.open_replay_id:
+        before, ids = former.replay_id, [*former.appended, *ids]
+    return Checkpoint(
+        channel=batch.channel,
+        replay_id=before or former.open_replay_id or former.replay_id,
+        verified_at=max(former.verified_at, _committed_at(read)),
+        appended=tuple(ids),
+        open_replay_id=last,
+    )
+
+
+def without_appended(read: list[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:
+    """Return `read` without what the log holds already, according to `checkpoint`."""
+    # Only messages at the position of the checkpoint are ever read again, and
+    # a publisher's duplicate elsewhere is Salesforce's event, not our repeat.
+    seen = frozenset(checkpoint.appended)
+    position = checkpoint.open_replay_id
+    return [item for item in read if item.replay_id != position or item.id not in seen]
+
+
+def _committed_at(read: Sequence[Event | DeadLetter]) -> float:
+    last = next((item for item in reversed(read) if type(item) is Event), None)
+    return datetime.fromisoformat(last.time).timestamp() if last else 0.0

@@ -1,0 +1,109 @@
+"""What becomes of events that can't be read or appended."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import EventsRefused, MostlyUnreadable, UnreadableEvent
+from streamer.events import Batch, DeadLetter, Event, ReplayId, Stage, Unreadable
+from streamer.ports import Append
+
+_log = structlog.get_logger()
+
+_WINDOW = 100
+_ENOUGH = 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Quarantine:
+    """Sets events of one channel aside, and stops the channel when that is most of them.
+
+    A single bad event is poison; when most are, a schema or a transport is
+    broken, and setting everything aside would only hide it.
+    """
+
+    clock: Clock
+    _read: int = field(default=0, init=False)
+    _unreadable: int = field(default=0, init=False)
+
+    def unreadable_message(self, message: Any, error: UnreadableEvent, batch: Batch) -> DeadLetter:
+        """Return the dead letter of a message that is JSON, but not an event."""
+        raw = orjson.dumps(message)
+        return self.unreadable(Unreadable(raw=raw, error=str(error), replay_id=_replay_id(message)), batch)
+
+    def unreadable(self, piece: Unreadable, batch: Batch) -> DeadLetter:
+        """Return the dead letter of something that is not even JSON."""
+        digest = hashlib.sha256(piece.raw).hexdigest()[:16]
+        position = piece.replay_id.decode("ascii", "replace") if piece.replay_id else "unknown"
+        _log.warning("event.set_aside", channel=str(batch.channel), replay_id=position, reason="unreadable")
+        now = self.clock.now()
+        return DeadLetter(
+            id=f"{batch.channel}:{position}:{digest}",
+            stage=Stage.INGEST,
+            channel=str(batch.channel),
+            reason="unreadable",
+            error=piece.error,
+            hint="Look at the raw bytes; if the shape is a new one, update Streamer and redrive.",
+            failed_at=now,
+            first_failed_at=now,
+            replay_id=piece.replay_id,
+            raw=piece.raw,
+        )
+
+    def judge(self, *, read: int, unreadable: int) -> None:
+        """Count a batch; raise `MostlyUnreadable` when most of the last hundred messages were unreadable."""
+        self._read += read
+        self._unreadable += unreadable
+        if self._unreadable * 2 > self._read >= _ENOUGH:
+            raise MostlyUnreadable(
+                f"{self._unreadable} of the last {self._read} messages could not be read: the channel sends "
+                "a shape that this version does not know. Nothing was passed over: update, then restart."
+            )
+        if self._read >= _WINDOW:
+            self._read = self._unreadable = 0
+
+    def without_refused(self, append: Append, refused: EventsRefused) -> Append:
+        """Return `append` with the events that the log refused as dead letters instead."""
+        ids = frozenset(refused.ids)
+        out = [event for event in append.events if event.id in ids]
+        if not out:
+            raise refused
+        letters = [self._refused(event, refused) for event in out]
+        return replace(
+            append,
+            events=[event for event in append.events if event.id not in ids],
+            set_aside=[*append.set_aside, *letters],
+        )
+
+    def _refused(self, event: Event, refused: EventsRefused) -> DeadLetter:
+        _log.warning(
+            "event.set_aside",
+            channel=event.channel,
+            replay_id=event.replay_id.decode("ascii", "replace"),
+            reason="refused_by_log",
+        )
+        now = self.clock.now()
+        return DeadLetter(
+            id=f"{event.id}:refused",
+            stage=Stage.INGEST,
+            channel=event.channel,
+            reason="refused_by_log",
+            error=str(refused),
+            hint="Raise the size limit of the topic (max.message.bytes) and of the broker, then redrive.",
+            failed_at=now,
+            first_failed_at=now,
+            replay_id=event.replay_id,
+            raw=orjson.dumps(event.data),
+            event=replace(event, data={}),
+        )
+
+
+def _replay_id(message: Any) -> ReplayId | None:
+    try:
+        return ReplayId(b"%d" % message["data"]["event"]["replayId"])
+    except (KeyError, TypeError):
+        return None

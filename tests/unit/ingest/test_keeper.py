@@ -1,0 +1,133 @@
+"""Channels are kept running through whatever happens to them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.errors import LogUnavailable, SubscriptionRefused
+from streamer.events import Channel
+from streamer.ingest.keeper import ChannelState, Keeper
+from tests.messages import CHANGES, ORDERS
+
+
+@dataclass
+class Switchboard:
+    """An ownership that the test changes."""
+
+    changes: asyncio.Queue[frozenset[Channel]] = field(default_factory=asyncio.Queue)
+
+    async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
+        """Yield what the test puts in."""
+        del channels
+        while True:
+            yield await self.changes.get()
+
+
+@dataclass
+class Runs:
+    """Plays the part of `Ingest`: notes when a channel is run, and fails as told."""
+
+    failures: list[Exception] = field(default_factory=list)
+    running: set[Channel] = field(default_factory=set)
+    started: int = 0
+
+    def ingest(self, channel: Channel) -> "Run":
+        """Return a run of `channel`."""
+        return Run(self, channel)
+
+
+@dataclass
+class Run:
+    """One run of one channel."""
+
+    runs: Runs
+    channel: Channel
+
+    async def run(self) -> None:
+        """Fail, or go on until cancelled."""
+        self.runs.started += 1
+        if self.runs.failures:
+            raise self.runs.failures.pop(0)
+        self.runs.running.add(self.channel)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.runs.running.discard(self.channel)
+
+
+@dataclass
+class World:
+    """A keeper whose ownership, runs and clock are the test's."""
+
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    board: Switchboard = field(default_factory=Switchboard)
+    runs: Runs = field(default_factory=Runs)
+
+    def keeper(self, jitter: Callable[[float, float], float] = lambda _low, high: high) -> Keeper:
+        """Return the keeper, with the longest delays."""
+        return Keeper(
+            ownership=self.board,
+            channels=[CHANGES, ORDERS],
+            ingest=self.runs.ingest,  # type: ignore[arg-type]
+            clock=self.clock,
+            jitter=jitter,
+        )
+
+
+async def test_owned_channels_run_and_others_are_let_go() -> None:
+    """A channel that moves to another process stops here and leaves no status."""
+    world = World()
+    keeper = world.keeper()
+    task = asyncio.create_task(keeper.run())
+    world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
+    await world.clock.turn(0)
+    assert world.runs.running == {CHANGES, ORDERS}
+
+    world.board.changes.put_nowait(frozenset({ORDERS}))
+    await world.clock.turn(0)
+    assert world.runs.running == {ORDERS}
+    assert set(keeper.status) == {ORDERS}
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not world.runs.running
+
+
+async def test_failed_channel_runs_again_later_and_later() -> None:
+    """The delays double: 1 s after the first failure, 2 s after the second."""
+    world = World()
+    world.runs.failures = [LogUnavailable("away"), LogUnavailable("away")]
+    keeper = world.keeper()
+    task = asyncio.create_task(keeper.run())
+    world.board.changes.put_nowait(frozenset({CHANGES}))
+    await world.clock.turn(0.9)
+    assert world.runs.started == 1
+    assert keeper.status[CHANGES].state is ChannelState.RECOVERING
+    await world.clock.turn(0.2)
+    assert world.runs.started == 2
+    await world.clock.turn(1.8)
+    assert world.runs.started == 2
+    await world.clock.turn(0.3)
+    assert world.runs.running == {CHANGES}
+    task.cancel()
+
+
+async def test_refused_channel_says_why_and_is_tried_again() -> None:
+    """A repaired permission needs no restart, and the others go on meanwhile."""
+    world = World()
+    world.runs.failures = [SubscriptionRefused("403::No access on channel", path=CHANGES.path)]
+    keeper = world.keeper()
+    task = asyncio.create_task(keeper.run())
+    world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
+    await world.clock.turn(100)
+    assert keeper.status[CHANGES].state is ChannelState.STOPPED
+    assert "No access" in keeper.status[CHANGES].reason
+    assert world.runs.running == {ORDERS}
+
+    await world.clock.turn(201)
+    assert world.runs.running == {CHANGES, ORDERS}
+    task.cancel()

@@ -1,0 +1,65 @@
+"""The checkpoint moves with what was read."""
+
+from streamer.events import Checkpoint, ReplayId
+from streamer.ingest.position import advanced, without_appended
+from streamer.normalise import normaliser_for
+from tests.messages import CHANGES, batch, change
+
+READ = normaliser_for(CHANGES)
+
+
+def moved(former: Checkpoint | None, *messages: dict[str, object], at: float = 1_735_690_000.0) -> Checkpoint:
+    """Return the checkpoint after a batch of `messages`."""
+    read = [event for message in messages for event in READ(message)]
+    return advanced(former, read, batch(*messages, at=at))
+
+
+def test_last_replay_id_stays_open_and_the_one_before_is_complete() -> None:
+    """More events may carry the last one."""
+    checkpoint = moved(None, change(5, "001A"), change(6, "001A"))
+
+    assert checkpoint.replay_id == b"5"
+    assert checkpoint.open_replay_id == b"6"
+    assert checkpoint.appended == ("t1-6:1:001A",)
+
+
+def test_split_events_over_two_batches_gather_under_one_replay_id() -> None:
+    """The replay id before them stays the complete one until another follows."""
+    first = moved(None, change(5, "001A"), change(6, "001A"))
+    second = moved(first, change(6, "001B"))
+    third = moved(second, change(9, "001A"))
+
+    assert (second.replay_id, second.open_replay_id) == (b"5", b"6")
+    assert second.appended == ("t1-6:1:001A", "t1-6:1:001B")
+    assert (third.replay_id, third.open_replay_id) == (b"6", b"9")
+
+
+def test_quiet_answer_completes_the_last_replay_id() -> None:
+    """Nothing is missing at that moment, and no sibling of the last event is still to come."""
+    first = moved(None, change(5, "001A"), change(6, "001A"))
+    quiet = advanced(first, [], batch(at=1_735_700_000.0))
+
+    assert quiet.verified_at == 1_735_700_000.0
+    assert (quiet.replay_id, quiet.open_replay_id, quiet.appended) == (b"6", None, ())
+
+
+def test_backlog_verifies_no_later_than_its_last_event() -> None:
+    """What is read late proves nothing about what came after it."""
+    assert moved(None, change(5), at=1_735_999_999.0).verified_at == 1_735_689_600.005
+
+
+def test_only_the_open_position_is_read_again() -> None:
+    """A publisher's duplicate under another replay id is an event of its own."""
+    checkpoint = Checkpoint(
+        channel=CHANGES,
+        replay_id=ReplayId(b"5"),
+        verified_at=0,
+        appended=(READ(change(6, "001A"))[0].id,),
+        open_replay_id=ReplayId(b"6"),
+    )
+    again = [*READ(change(6, "001A", "001B")), *READ(change(7, "001A"))]
+
+    assert [(e.replay_id, e.key) for e in without_appended(list(again), checkpoint) if e in again] == [
+        (b"6", "001B"),
+        (b"7", "001A"),
+    ]

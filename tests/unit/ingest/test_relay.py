@@ -1,0 +1,207 @@
+"""The core loop: a batch and its checkpoint enter the log together, whatever happens."""
+
+import itertools
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.clock import TurnedClock
+from streamer.errors import LogUnavailable, MostlyUnreadable, ReplayIdRefused
+from streamer.events import Batch, Checkpoint, HoleCause, ReplayId, Start, Unreadable
+from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.relay import Ingest, OnRefused
+from streamer.log.memory import MemoryLog
+from streamer.normalise import normaliser_for
+from streamer.observe.metrics import Metrics
+from streamer.salesforce.memory import MemorySource
+from tests.messages import CHANGES, batch, change
+
+
+class RefusingSource(MemorySource):
+    """Refuses the first position that is a checkpoint."""
+
+    async def batches(self, channel: Any, *, after: Checkpoint | Start) -> Any:
+        """Refuse, or read."""
+        if isinstance(after, Checkpoint):
+            self.opened.append((channel.path, after))
+            raise ReplayIdRefused("400::The replayId {5} you provided was invalid.", path=channel.path)
+        async for each in super().batches(channel, after=after):
+            yield each
+
+
+@dataclass
+class World:
+    """One channel between a scripted source and a log in memory."""
+
+    source: MemorySource
+    log: MemoryLog = field(default_factory=MemoryLog)
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    on_refused: OnRefused = "earliest"
+
+    async def run(self) -> None:
+        """Relay the script to its end."""
+        await Ingest(
+            channel=CHANGES,
+            source=self.source,
+            log=self.log,
+            normalise=normaliser_for(CHANGES),
+            quarantine=Quarantine(clock=self.clock),
+            clock=self.clock,
+            observer=Metrics(clock=self.clock).channel(CHANGES),
+            start=Start.EARLIEST,
+            on_refused=self.on_refused,
+        ).run()
+
+    @property
+    def records(self) -> list[str]:
+        """What is in the log, by record."""
+        return [event.key for event in self.log.events]
+
+
+def world(*batches: Batch, source: type[MemorySource] = MemorySource) -> World:
+    """Return a world whose channel holds `batches`."""
+    return World(source=source({CHANGES.path: batches}))
+
+
+async def test_batches_are_appended_with_their_checkpoint() -> None:
+    """Events, checkpoint and start position are as the source gave them."""
+    one = world(batch(change(1, "001A"), change(2, "001B")), batch(change(3, "001C")))
+    await one.run()
+
+    assert one.records == ["001A", "001B", "001C"]
+    assert one.source.opened == [(CHANGES.path, Start.EARLIEST)]
+    assert one.log.checkpoints[CHANGES].open_replay_id == b"3"
+
+
+async def test_refused_batch_is_read_again_after_restart() -> None:
+    """A batch that the log did not take is not checkpointed, so the next run repeats it."""
+    one = world(batch(change(1, "001A")), batch(change(2, "001B")))
+    one.log.down = True
+    with pytest.raises(LogUnavailable):
+        await one.run()
+
+    one.log.down = False
+    await one.run()
+
+    assert one.records == ["001A", "001B"]
+
+
+async def test_append_that_happened_although_it_failed_is_not_repeated() -> None:
+    """An uncertain commit is settled by the checkpoint in the log."""
+    one = world(batch(change(1, "001A"), change(2, "001B")), batch(change(2, "001C"), change(3, "001D")))
+    one.log.fail_after_commit = True
+    with pytest.raises(LogUnavailable):
+        await one.run()
+    await one.run()
+
+    assert one.records == ["001A", "001B", "001C", "001D"]
+
+
+@given(data=st.data(), splits=st.lists(st.integers(1, 4), min_size=1, max_size=8))
+async def test_crash_between_any_two_batches_repeats_and_skips_nothing(
+    data: st.DataObject, splits: list[int]
+) -> None:
+    """Also where split events share a replay id and the crash falls among them."""
+    messages = [
+        change(rid * 3, f"001{rid}{part}") for rid, parts in enumerate(splits) for part in range(parts)
+    ]
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(messages)), max_size=4)) | {0, len(messages)})
+    batches = [batch(*messages[a:b]) for a, b in itertools.pairwise(cuts)]
+    one = world(*batches)
+    for _ in range(len(batches) + 1):
+        one.log.fail_after_commit = True
+        try:
+            await one.run()
+        except LogUnavailable:
+            continue
+        break
+    one.log.fail_after_commit = False
+    await one.run()
+
+    assert one.records == [f"001{rid}{part}" for rid, parts in enumerate(splits) for part in range(parts)]
+
+
+async def test_unreadable_message_is_set_aside_and_the_channel_goes_on() -> None:
+    """The dead letter holds the raw bytes, the channel and the replay id."""
+    poison = {"data": {"payload": {"nonsense": 1}, "event": {"replayId": 2}}}
+    one = world(batch(change(1, "001A"), poison, change(3, "001C")))
+    await one.run()
+
+    assert one.records == ["001A", "001C"]
+    (letter,) = one.log.dead_letters
+    assert (letter.reason, letter.channel, letter.replay_id) == ("unreadable", str(CHANGES), b"2")
+    assert b"nonsense" in letter.raw
+
+
+async def test_piece_that_is_not_json_is_set_aside() -> None:
+    """It enters the log beside the batch's readable messages."""
+    piece = Unreadable(raw=b'{"a": \xff}', error="invalid UTF-8", replay_id=ReplayId(b"1"))
+    one = world(replace(batch(change(2, "001A")), unreadable=[piece]))
+    await one.run()
+
+    assert one.records == ["001A"]
+    assert one.log.dead_letters[0].raw == b'{"a": \xff}'
+    assert one.log.checkpoints[CHANGES].open_replay_id == b"2"
+
+
+async def test_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
+    """The others of its batch are appended, and the checkpoint covers all of them."""
+    one = world(batch(change(1, "001A"), change(2, "BIG", Text="x" * 100), change(3, "001C")))
+    one.log.refuse = lambda event: event.key == "BIG"
+    await one.run()
+
+    assert one.records == ["001A", "001C"]
+    (letter,) = one.log.dead_letters
+    assert letter.reason == "refused_by_log"
+    assert b"x" * 100 in letter.raw
+    assert one.log.checkpoints[CHANGES].open_replay_id == b"3"
+
+
+async def test_mostly_unreadable_channel_stops_before_it_passes_anything_over() -> None:
+    """A broken schema is no poison event."""
+    one = world(batch(*({"data": {"event": {"replayId": n}}} for n in range(30))))
+    with pytest.raises(MostlyUnreadable, match="30 of the last 30"):
+        await one.run()
+
+    assert not one.log.checkpoints
+    assert not one.log.dead_letters
+
+
+@pytest.mark.parametrize("kind", ["GAP_UPDATE", "GAP_OVERFLOW"])
+async def test_gap_event_is_recorded_as_a_hole(kind: str) -> None:
+    """It is an event like others, and a continuity record beside it."""
+    one = world(batch(change(1, "001A", kind=kind)))
+    await one.run()
+
+    assert [event.type for event in one.log.events] == ["salesforce.cdc.Account.gap"]
+    cause = HoleCause.OVERFLOW if kind == "GAP_OVERFLOW" else HoleCause.GAP_EVENT
+    assert [record.cause for record in one.log.continuity] == [cause]
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest"])
+async def test_refused_replay_id_is_recorded_and_reading_goes_on(policy: OnRefused) -> None:
+    """The record enters the log with the first batch after the hole."""
+    one = world(batch(change(9, "001Z")), source=RefusingSource)
+    one.on_refused = policy
+    one.log.checkpoints[CHANGES] = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"5"), verified_at=77.0)
+    await one.run()
+
+    assert one.source.opened[-1] == (CHANGES.path, Start(policy))
+    assert one.records == ["001Z"]
+    (record,) = one.log.continuity
+    assert (record.cause, record.after, record.verified_at) == (HoleCause.REPLAY_ID_REFUSED, b"5", 77.0)
+    assert record.repaired is False
+
+
+async def test_refused_replay_id_stops_the_channel_where_that_is_wanted() -> None:
+    """The policy fail leaves the checkpoint alone."""
+    one = world(batch(change(9)), source=RefusingSource)
+    one.on_refused = "fail"
+    one.log.checkpoints[CHANGES] = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"5"), verified_at=77.0)
+
+    with pytest.raises(ReplayIdRefused):
+        await one.run()
+    assert one.log.checkpoints[CHANGES].replay_id == b"5"
