@@ -1,0 +1,100 @@
+"""One try at a delivery, whatever the plugin does."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.dispatch.lanes import Lane
+from streamer.dispatch.route import Route
+from streamer.errors import BrokenRoute
+from streamer.events import DeadLetter, Event, Outcome, Reject, Retry, Skip, Stage, SubscriberName
+from streamer.ports import Subscriber
+
+_log = structlog.get_logger()
+
+_ANSWER_LIMIT = 20_000
+_HINT = "Look at the error and the target's answer, mend the cause, then redrive."
+
+
+class DispatchObserver(Protocol):
+    """Is told what one subscriber does; must not block or raise."""
+
+    def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
+        """One attempt took `seconds`."""
+        ...
+
+    def set_aside(self, letter: DeadLetter) -> None:
+        """An event became a dead letter."""
+        ...
+
+    def set_lag(self, events: int) -> None:
+        """So many events in the log are not settled."""
+        ...
+
+    def set_in_flight(self, attempts: int) -> None:
+        """So many attempts are under way."""
+        ...
+
+    def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
+        """Whether the whole target is being left alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """Tries deliveries at one target and never raises for what the target or the plugin does."""
+
+    name: SubscriberName
+    subscriber: Subscriber
+    route: Route
+    timeout_s: float
+    clock: Clock
+    observer: DispatchObserver
+
+    async def try_once(self, lane: Lane) -> Outcome:
+        """Deliver the head of `lane` and return what came of it."""
+        event = lane.head.event
+        began = self.clock.monotonic()
+        outcome = await self._outcome(event, lane.attempts + 1)
+        self.observer.attempted(event, outcome, self.clock.monotonic() - began)
+        return outcome
+
+    def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
+        """Return the dead letter of the head of `lane`, which `failure` ended."""
+        event, now = lane.head.event, self.clock.now()
+        letter = DeadLetter(
+            id=f"{event.id}:{self.name}",
+            stage=Stage.DISPATCH,
+            channel=event.channel,
+            reason=reason,
+            error=failure.reason,
+            hint=(failure.hint if isinstance(failure, Reject) else "") or _HINT,
+            failed_at=now,
+            first_failed_at=lane.first_failed_at or now,
+            replay_id=event.replay_id,
+            event=event,
+            subscriber=self.name,
+            attempts=lane.attempts,
+            answer=failure.answer[:_ANSWER_LIMIT],
+        )
+        _log.warning("event.set_aside", subscriber=self.name, event_id=event.id, reason=reason)
+        self.observer.set_aside(letter)
+        return letter
+
+    async def _outcome(self, event: Event, attempt: int) -> Outcome:
+        try:
+            if not self.route.admits(event):
+                return Skip(reason="when does not hold")
+            delivery = self.route.delivery(event, attempt=attempt)
+        except BrokenRoute as error:
+            return Reject(reason=str(error), hint="Mend the subscriber's when, body or text, then redrive.")
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                return await self.subscriber.deliver(delivery)
+        except TimeoutError:
+            return Retry(reason=f"no answer within {self.timeout_s:g} s")
+        except Exception as error:  # noqa: BLE001 - a plugin is foreign code; its event is retried, then set aside
+            _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
+            return Retry(reason=f"the plugin raised {type(error).__name__}: {error}")

@@ -1,0 +1,42 @@
+"""Which offsets of a partition are settled, and how far without a hole."""
+
+from collections import deque
+
+from streamer.events import Progress
+
+
+class OffsetTracker:
+    """Follows the offsets of one partition through delivery.
+
+    The committed prefix never passes an offset that is open; what is settled
+    above it is kept beside it, so that a crash repeats only what was open.
+    """
+
+    def __init__(self, progress: Progress, *, assignment: int) -> None:
+        """Go on from `progress`; `assignment` is the one under which the partition is read."""
+        self.assignment = assignment
+        self._through = progress.next_offset
+        self._open: deque[int] = deque()
+        self._settled = set(progress.settled_above)
+
+    def opened(self, offset: int) -> None:
+        """Note that `offset` was read and is to be delivered; offsets come in rising order."""
+        self._open.append(offset)
+        self._through = max(self._through, offset + 1)
+
+    def passed(self, through: int) -> None:
+        """Note that everything below `through` was read; what was not opened is no concern of ours."""
+        self._through = max(self._through, through)
+
+    def settled(self, offset: int) -> None:
+        """Note that `offset` needs no more deliveries."""
+        self._settled.add(offset)
+
+    def progress(self) -> Progress:
+        """Return the contiguous prefix and what is settled above it."""
+        while self._open and self._open[0] in self._settled:
+            self._open.popleft()
+        prefix = self._open[0] if self._open else self._through
+        if self._settled:
+            self._settled = {offset for offset in self._settled if offset >= prefix}
+        return Progress(next_offset=prefix, settled_above=frozenset(self._settled))
