@@ -1,0 +1,90 @@
+"""Creates or updates a document in an ERP over REST and JSON."""
+
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+from yarl import URL
+
+from streamer.events import Delivered, Delivery, Outcome, Reject, Retry, Skip
+from streamer.ports import PluginContext
+from subscribers.expression import Expression, Query
+from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
+
+# Events that say nothing about a record's fields would empty its document.
+_WITHOUT_FIELDS = (".deleted", ".gap")
+
+
+class ErpSettings(TargetSettings):
+    """Where the documents are and how they are written."""
+
+    method: Literal["PUT", "PATCH", "POST"] = Field(
+        default="PUT", description="PUT and PATCH go to {url}/{external_id}, POST to {url}"
+    )
+    external_id: Expression = Field(
+        default="subject", description="JMESPath over the event; finds the document's external id"
+    )
+    answer: Literal["json", "any"] = Field(
+        default="json", description="any: a 2xx counts even when its body is not a JSON object"
+    )
+
+
+class Erp(HttpSubscriber):
+    """Upserts one document for each event; the ERP's JSON answer is kept, such as an invoice's number.
+
+    The body is the subscriber's `body`, or the event's data where that is not
+    configured. Deletions and gaps are then skipped.
+    """
+
+    Settings = ErpSettings
+
+    def __init__(self, settings: ErpSettings, context: PluginContext) -> None:
+        """Prepare; no I/O happens yet."""
+        super().__init__(HttpTarget(settings, settings.auth, context))
+        self._settings = settings
+        self._url = URL(settings.url)
+        self._external_id = Query(settings.external_id)
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Write the document once and say what came of it."""
+        if delivery.body is None and delivery.event.type.endswith(_WITHOUT_FIELDS):
+            return Skip(reason="the event holds no fields to write: set body to write one anyway")
+        url = self._document(delivery)
+        if url is None:
+            return Reject(
+                reason=f"external_id ({self._settings.external_id}) finds no id in the event",
+                hint="let external_id find a text or a whole number in every event that arrives here",
+            )
+        answer = await self._http.send(
+            Request(method=self._settings.method, url=url, key=delivery.key, body=_body(delivery))
+        )
+        return self._outcome(answer) if isinstance(answer, Answer) else answer
+
+    def _document(self, delivery: Delivery) -> URL | None:
+        if self._settings.method == "POST":
+            return self._url
+        external_id = self._external_id.name_of(delivery)
+        if external_id is None:
+            return None
+        # The query stays: some ERPs name the client or company in it.
+        document = self._url.joinpath(quote(external_id, safe=""), encoded=True)
+        return document.with_query(self._url.query)
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        outcome = self._http.verdict(answer)
+        if isinstance(outcome, Delivered) and not self._is_believable(answer):
+            # A login page or a proxy answers 200 as well. Repeating is safe,
+            # because the ERP knows the idempotency key.
+            return Retry(
+                reason=f"the target answered {answer.status_line}, but not with a JSON object: "
+                "check url, or set answer: any",
+                answer=answer.excerpt,
+            )
+        return outcome
+
+    def _is_believable(self, answer: Answer) -> bool:
+        return self._settings.answer == "any" or not answer.body or answer.json is not None
+
+
+def _body(delivery: Delivery) -> Any:
+    return delivery.event.data if delivery.body is None else delivery.body

@@ -1,0 +1,102 @@
+"""Has orders shipped by a fulfilment service, and shipments cancelled."""
+
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import Field
+from yarl import URL
+
+from streamer.events import Delivered, Delivery, Outcome, Reject, Retry, Skip
+from streamer.ports import PluginContext
+from subscribers.expression import Expression, Query
+from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
+
+
+class FulfillmentSettings(TargetSettings):
+    """Where shipments are asked for, and which events cancel one."""
+
+    order: Expression = Field(
+        default="subject",
+        description="JMESPath over the event; finds the order's id, by which a shipment is known",
+    )
+    cancel_when: Expression | None = Field(
+        default=None,
+        description="JMESPath over the event; true cancels, as a deletion always does: "
+        "data.fields.Status__c == 'Cancelled'",
+    )
+
+
+class Fulfillment(HttpSubscriber):
+    """Ships an order with `POST {url}/shipments`; cancels with `POST {url}/shipments/{order}/cancel`.
+
+    The order's id is sent as `order`, beside the members of the subscriber's
+    `body`, or the event's `data` where that is not configured. What the
+    service answers is kept: its `shipment`, the `state`, a tracking number.
+    """
+
+    Settings = FulfillmentSettings
+
+    def __init__(self, settings: FulfillmentSettings, context: PluginContext) -> None:
+        """Prepare; no I/O happens yet."""
+        super().__init__(HttpTarget(settings, settings.auth, context))
+        self._settings = settings
+        self._url = URL(settings.url)
+        self._order = Query(settings.order)
+        self._cancels = Query(settings.cancel_when) if settings.cancel_when else None
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Ask once for the shipment, or for its end, and say what came of it."""
+        if delivery.event.type.endswith(".gap"):
+            return Skip(reason="a gap event holds no order to ship")
+        order = self._order.name_of(delivery)
+        if order is None:
+            return Reject(
+                reason=f"order ({self._settings.order}) finds no id in the event",
+                hint="let order find a text or a whole number in every event that arrives here",
+            )
+        if self._is_cancellation(delivery):
+            return await self._cancel(delivery, order)
+        return await self._ship(delivery, order)
+
+    def _is_cancellation(self, delivery: Delivery) -> bool:
+        if delivery.event.type.endswith(".deleted"):
+            return True
+        return self._cancels is not None and self._cancels.of(delivery) is True
+
+    async def _ship(self, delivery: Delivery, order: str) -> Outcome:
+        answer = await self._post(delivery, "shipments", _body(delivery, order))
+        return self._outcome(answer) if isinstance(answer, Answer) else answer
+
+    async def _cancel(self, delivery: Delivery, order: str) -> Outcome:
+        answer = await self._post(delivery, f"shipments/{quote(order, safe='')}/cancel", {"order": order})
+        if not isinstance(answer, Answer):
+            return answer
+        # A 404 that is no JSON comes from something else than the service,
+        # such as a proxy before a wrong url.
+        if answer.status == 404 and answer.json is not None:  # noqa: PLR2004 - Not Found
+            return Skip(reason=f"nothing to cancel: the service knows no shipment of order {order}")
+        return self._outcome(answer)
+
+    async def _post(self, delivery: Delivery, path: str, body: Any) -> Answer | Outcome:
+        url = self._url.joinpath(path, encoded=True).with_query(self._url.query)
+        return await self._http.send(Request(method="POST", url=url, key=delivery.key, body=body))
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        outcome = self._http.verdict(answer)
+        if isinstance(outcome, Delivered) and answer.body and answer.json is None:
+            # A login page or a proxy answers 200 as well; repeating is safe.
+            return Retry(
+                reason=f"the target answered {answer.status_line}, but not with a JSON object: check url",
+                answer=answer.excerpt,
+            )
+        return outcome
+
+
+def _body(delivery: Delivery, order: str) -> Any:
+    match delivery.body:
+        case None:
+            return {"order": order, "data": delivery.event.data}
+        case dict():
+            return {"order": order, **delivery.body}
+        case _:
+            return delivery.body

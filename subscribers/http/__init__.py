@@ -1,0 +1,23 @@
+"""What plugins that speak HTTP share: connections, credentials, and what an answer means."""
+
+from subscribers.http.answer import Answer
+from subscribers.http.auth import Auth, BearerAuth, NoAuth, checked_secret
+from subscribers.http.settings import HttpSettings, TargetSettings, checked_url
+from subscribers.http.subscriber import HttpSubscriber
+from subscribers.http.target import HttpTarget, Request
+from subscribers.http.verdict import PATIENCE_S
+
+__all__ = [
+    "PATIENCE_S",
+    "Answer",
+    "Auth",
+    "BearerAuth",
+    "HttpSettings",
+    "HttpSubscriber",
+    "HttpTarget",
+    "NoAuth",
+    "Request",
+    "TargetSettings",
+    "checked_secret",
+    "checked_url",
+]

@@ -1,0 +1,85 @@
+"""Who we are at a target."""
+
+from base64 import b64encode
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+
+class _Auth(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="after")
+    def _secrets_fit_into_headers(self) -> Self:
+        for name, value in self:
+            if isinstance(value, SecretStr):
+                checked_secret(name, value)
+        return self
+
+
+class NoAuth(_Auth):
+    """The target asks nobody who they are."""
+
+    kind: Literal["none"] = "none"
+
+
+class ApiKeyAuth(_Auth):
+    """A key in a header of its own."""
+
+    kind: Literal["api_key"]
+    header: str = Field(default="X-API-Key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+    key: SecretStr
+
+
+class BasicAuth(_Auth):
+    """A user and a password."""
+
+    kind: Literal["basic"]
+    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$")
+    password: SecretStr
+
+
+class BearerAuth(_Auth):
+    """A token that does not change."""
+
+    kind: Literal["bearer"]
+    token: SecretStr
+
+
+class OAuth2Auth(_Auth):
+    """OAuth 2 client credentials: a token that is fetched, and fetched again before it expires."""
+
+    kind: Literal["oauth2"]
+    token_url: str
+    client_id: str
+    client_secret: SecretStr
+    scope: str | None = None
+    audience: str | None = None
+    client_auth: Literal["header", "body"] = Field(
+        default="header", description="how the token endpoint wants client_id and client_secret"
+    )
+
+
+Auth = Annotated[
+    NoAuth | ApiKeyAuth | BasicAuth | BearerAuth | OAuth2Auth,
+    Field(discriminator="kind"),
+]
+
+
+def checked_secret(name: str, secret: SecretStr) -> str:
+    """Return what `secret` holds when it can travel in a header.
+
+    Raises `ValueError`, naming the setting only: a file's last line feed or an
+    empty variable is a usual mistake.
+    """
+    value = secret.get_secret_value()
+    if not value:
+        raise ValueError(f"{name} is empty")
+    if not value.isprintable() or value != value.strip():
+        raise ValueError(f"{name} holds a line feed, a control character or space around it")
+    return value
+
+
+def basic(username: str, password: str) -> str:
+    """Return the value of an `Authorization` header in the form of RFC 7617."""
+    return "Basic " + b64encode(f"{username}:{password}".encode()).decode()

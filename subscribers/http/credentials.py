@@ -1,0 +1,209 @@
+"""Proof of who we are, made once and renewed when it is refused or about to expire."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import quote_plus, urlencode
+
+from yarl import URL
+
+from streamer.clock import Clock
+from streamer.errors import RetryLater
+from subscribers.http.answer import Answer
+from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
+from subscribers.http.connection import Connection, Exchange, Unreached
+from subscribers.http.redaction import Redaction
+
+# A token is renewed this long before its end, or a tenth of its life if that is less.
+_MARGIN_S = 60.0
+
+_REFUSED_S = 60.0
+_UNREACHED_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The headers that say who we are, and the secrets in them."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    redaction: Redaction = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the redaction once, not for each request."""
+        object.__setattr__(self, "redaction", Redaction.of(self.secrets))
+
+
+class NoToken(RetryLater):
+    """The token endpoint gave no token: check its URL and the client's credentials."""
+
+    def __init__(self, message: str, *, after_s: float, answer: Answer | None = None) -> None:
+        """Keep what the endpoint said, if anything, as `answer`."""
+        super().__init__(message, after_s=after_s)
+        self.after_s: float = after_s
+        self.answer = answer
+
+
+class Credentials(Protocol):
+    """Gives the proof for the next request."""
+
+    async def proof(self) -> Proof:
+        """Return a proof that is not known to be out of date. Raises `NoToken`."""
+        ...
+
+    async def renewed(self, refused: Proof) -> Proof | None:
+        """Return another proof than `refused`, or `None` when there can't be one. Raises `NoToken`."""
+        ...
+
+    async def close(self) -> None:
+        """End what still runs."""
+        ...
+
+
+class FixedCredentials:
+    """A key, password or token that does not change, or nothing at all."""
+
+    def __init__(self, proof: Proof) -> None:
+        """Give `proof` for every request."""
+        self._proof = proof
+
+    async def proof(self) -> Proof:
+        """Return the one proof there is."""
+        return self._proof
+
+    async def renewed(self, refused: Proof) -> None:
+        """Return `None`."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class ClientCredentials:
+    """OAuth 2 client credentials (RFC 6749, section 4.4).
+
+    However many deliveries need a token at the same time, one request fetches
+    it, and all of them share what comes of it.
+    """
+
+    def __init__(self, auth: OAuth2Auth, connection: Connection, clock: Clock) -> None:
+        """Keep the way to the token endpoint; nothing is fetched yet."""
+        self._auth = auth
+        self._connection = connection
+        self._clock = clock
+        self._proof: Proof | None = None
+        self._renew_at = 0.0
+        self._fetching: asyncio.Task[Proof] | None = None
+
+    async def proof(self) -> Proof:
+        """Return the token's proof, fetched anew when it is about to expire."""
+        if self._proof is not None and self._clock.monotonic() < self._renew_at:
+            return self._proof
+        return await self._fetched()
+
+    async def renewed(self, refused: Proof) -> Proof:
+        """Return another proof than `refused`: a newer one that exists already, or a fresh one."""
+        if self._proof is refused:
+            self._proof = None
+        return await self.proof()
+
+    async def close(self) -> None:
+        """Cancel a fetch that nobody waits for any more."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
+
+    async def _fetched(self) -> Proof:
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch(), name="oauth2-token")
+            self._fetching.add_done_callback(self._forget)
+        # A delivery that is cancelled must not take the token from the others.
+        return await asyncio.shield(self._fetching)
+
+    def _forget(self, _: asyncio.Task[Proof]) -> None:
+        self._fetching = None
+
+    async def _fetch(self) -> Proof:
+        asked_at = self._clock.monotonic()
+        token, lifetime_s = _token(await self._ask())
+        self._renew_at = asked_at + lifetime_s - min(_MARGIN_S, lifetime_s / 10)
+        self._proof = Proof(
+            headers={"Authorization": f"Bearer {token}"},
+            secrets=(token, self._auth.client_secret.get_secret_value()),
+        )
+        return self._proof
+
+    async def _ask(self) -> Answer:
+        try:
+            return await self._connection.exchange(_token_request(self._auth))
+        except Unreached as exc:
+            raise NoToken(f"no token: {exc}", after_s=_UNREACHED_S) from exc
+
+
+def credentials(auth: Auth, connection: Connection, clock: Clock) -> Credentials:
+    """Return what proves who we are in the way of `auth`."""
+    match auth:
+        case NoAuth():
+            return FixedCredentials(Proof())
+        case ApiKeyAuth():
+            key = auth.key.get_secret_value()
+            return FixedCredentials(Proof(headers={auth.header: key}, secrets=(key,)))
+        case BasicAuth():
+            password = auth.password.get_secret_value()
+            value = basic(auth.username, password)
+            return _fixed_authorization(value, password, value.removeprefix("Basic "))
+        case BearerAuth():
+            token = auth.token.get_secret_value()
+            return _fixed_authorization(f"Bearer {token}", token)
+        case OAuth2Auth():
+            return ClientCredentials(auth, connection, clock)
+
+
+def _fixed_authorization(value: str, *secrets: str) -> FixedCredentials:
+    return FixedCredentials(Proof(headers={"Authorization": value}, secrets=secrets))
+
+
+def _token_request(auth: OAuth2Auth) -> Exchange:
+    secret = auth.client_secret.get_secret_value()
+    form = {"grant_type": "client_credentials", "scope": auth.scope, "audience": auth.audience}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    # RFC 6749, section 2.3.1: both are form-encoded before they go into the header.
+    header = basic(quote_plus(auth.client_id), quote_plus(secret))
+    if auth.client_auth == "header":
+        headers["Authorization"] = header
+    else:
+        form |= {"client_id": auth.client_id, "client_secret": secret}
+    return Exchange(
+        method="POST",
+        url=URL(auth.token_url),
+        headers=headers,
+        content=urlencode({name: value for name, value in form.items() if value is not None}).encode(),
+        redaction=Redaction.of((secret, header.removeprefix("Basic "))),
+    )
+
+
+def _token(answer: Answer) -> tuple[str, float]:
+    found = answer.json or {}
+    token = found.get("access_token")
+    if answer.status == 200 and isinstance(token, str) and token and token.isascii() and token.isprintable():  # noqa: PLR2004
+        return token, _lifetime(found.get("expires_in"))
+    if answer.status in {400, 401, 403}:
+        raise NoToken(
+            f"no token: the token endpoint refused us ({answer.code or answer.status_line}): "
+            "check auth.client_id, auth.client_secret and auth.scope",
+            after_s=_REFUSED_S,
+            answer=answer,
+        )
+    raise NoToken(
+        f"no token: the token endpoint answered {answer.status_line}, without one: check auth.token_url",
+        after_s=_UNREACHED_S,
+        answer=answer,
+    )
+
+
+def _lifetime(expires_in: Any) -> float:
+    # RFC 6749 only recommends expires_in; some servers write it as a string.
+    try:
+        return max(0.0, float(expires_in))
+    except (TypeError, ValueError):
+        return float("inf")

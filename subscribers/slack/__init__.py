@@ -1,0 +1,6 @@
+"""Tells people in a Slack channel, by an incoming webhook or as an app."""
+
+from subscribers.slack.plugin import Slack
+from subscribers.slack.settings import SlackSettings
+
+__all__ = ["Slack", "SlackSettings"]

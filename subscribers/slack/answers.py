@@ -1,0 +1,98 @@
+"""What Slack's own words for a failure mean."""
+
+from streamer.events import Hold, Outcome, Reject, Retry
+from subscribers.http import PATIENCE_S, Answer
+
+_RATE_LIMIT_S = 30.0
+
+_BUSY = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+
+_PASSING = frozenset(
+    {
+        "fatal_error",
+        "internal_error",
+        "request_timeout",
+        "rollup_error",
+        "service_unavailable",
+        "team_added_to_org",
+    }
+)
+
+_WRONG_MESSAGE = {
+    "cannot_reply_to_message": "thread_ts names a message that takes no replies",
+    "invalid_attachments": "the attachments of the mapping are not what Slack expects",
+    "invalid_blocks": "the blocks of the mapping are not what Slack expects: try the Block Kit Builder",
+    "invalid_blocks_format": "the blocks of the mapping are not a list of objects",
+    "invalid_arguments": "the mapping sets members that chat.postMessage does not know",
+    "invalid_metadata_format": "the metadata of the mapping is not what Slack expects",
+    "invalid_payload": "the mapping sets members that the webhook does not take",
+    "markdown_text_conflict": "the mapping must not set markdown_text beside text or blocks",
+    "msg_blocks_too_long": "shorten the blocks of the mapping",
+    "msg_too_long": "shorten the text",
+    "no_text": "the mapping leaves nothing to say: set text or blocks",
+    "too_many_attachments": "Slack takes at most 100 attachments",
+}
+
+_CHANNEL = "name a channel that exists, by its id"
+_ARCHIVED = "unarchive the channel or name another one"
+_ALLOW = "let this app post in the channel, or ask Slack's administrators to"
+_WEBHOOK = "make a new webhook and set webhook_url to it"
+_TOKEN = "set token to a valid one with the scope chat:write"  # noqa: S105 - advice, not a token
+_WORKSPACE = "the workspace is not reachable for this app: ask Slack's administrators"
+
+_WRONG_CHANNEL = {
+    "channel_not_found": f"{_CHANNEL}, and invite the app to it if it is private",
+    "channel_is_archived": _ARCHIVED,
+    "is_archived": _ARCHIVED,
+    "not_in_channel": "invite the app to the channel, or give it the scope chat:write.public",
+    "user_not_found": _CHANNEL,
+}
+
+_WRONG_ACCESS = {
+    "access_denied": _ALLOW,
+    "account_inactive": _TOKEN,
+    "action_prohibited": _ALLOW,
+    "ekm_access_denied": _WORKSPACE,
+    "enterprise_is_restricted": _WORKSPACE,
+    "invalid_auth": _TOKEN,
+    "invalid_token": _WEBHOOK,
+    "missing_scope": _TOKEN,
+    "no_active_hooks": _WEBHOOK,
+    "no_permission": _ALLOW,
+    "no_service": _WEBHOOK,
+    "no_service_id": _WEBHOOK,
+    "no_team": _WEBHOOK,
+    "not_allowed_token_type": _TOKEN,
+    "not_authed": _TOKEN,
+    "org_login_required": _WORKSPACE,
+    "posting_to_general_channel_denied": _ALLOW,
+    "restricted_action": _ALLOW,
+    "restricted_action_read_only_channel": _ALLOW,
+    "team_access_not_granted": _WORKSPACE,
+    "team_disabled": _WORKSPACE,
+    "team_not_found": _WORKSPACE,
+    "token_expired": _TOKEN,
+    "token_revoked": _TOKEN,
+}
+
+
+def explained(code: str, answer: Answer, *, own_channel: bool) -> Outcome | None:
+    """Return what came of a request that Slack refused with `code`; `None` for a code we don't know.
+
+    A wrong channel or token in the settings holds the target, since every
+    event would fail alike and none of them is to blame. With `own_channel`
+    the event's mapping chose the channel, so only that event is rejected.
+    """
+    reason = f"Slack answered {code}"
+    if code in _BUSY:
+        return Hold(reason=reason, after_s=_RATE_LIMIT_S, answer=answer.excerpt)
+    if code in _PASSING:
+        return Retry(reason=reason, answer=answer.excerpt)
+    if code in _WRONG_MESSAGE:
+        return Reject(reason=reason, hint=_WRONG_MESSAGE[code], answer=answer.excerpt)
+    if code in _WRONG_CHANNEL and own_channel:
+        return Reject(reason=reason, hint=_WRONG_CHANNEL[code], answer=answer.excerpt)
+    advice = (_WRONG_CHANNEL | _WRONG_ACCESS).get(code)
+    if advice is None:
+        return None
+    return Hold(reason=f"{reason}: {advice}", after_s=PATIENCE_S, answer=answer.excerpt)

@@ -1,0 +1,30 @@
+"""One message a second to a channel, as Slack asks."""
+
+from streamer.clock import Clock
+
+# How many channels are remembered before those that are free again are forgotten.
+_REMEMBERED = 1_000
+
+
+class Pace:
+    """Spaces messages evenly, channel by channel."""
+
+    def __init__(self, clock: Clock, *, interval_s: float, max_wait_s: float) -> None:
+        """Let two messages to one channel be `interval_s` apart, and nobody wait over `max_wait_s`."""
+        self._clock = clock
+        self._interval_s = interval_s
+        self._max_wait_s = max_wait_s
+        self._free_at: dict[str, float] = {}
+
+    async def turn(self, channel: str) -> float | None:
+        """Wait for a turn in `channel` and return `None`, or at once how long the queue is in seconds."""
+        now = self._clock.monotonic()
+        due = max(now, self._free_at.get(channel, now))
+        if due - now > self._max_wait_s:
+            return due - now
+        if len(self._free_at) >= _REMEMBERED:
+            self._free_at = {name: free for name, free in self._free_at.items() if free > now}
+        self._free_at[channel] = due + self._interval_s
+        if due > now:
+            await self._clock.sleep(due - now)
+        return None

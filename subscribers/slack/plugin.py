@@ -1,0 +1,95 @@
+"""Posts one message for each event."""
+
+from yarl import URL
+
+from streamer.events import Delivered, Delivery, Hold, JsonObject, Outcome, Reject, Retry
+from streamer.ports import PluginContext
+from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request
+from subscribers.slack.answers import explained
+from subscribers.slack.message import message
+from subscribers.slack.pace import Pace
+from subscribers.slack.settings import SlackSettings
+
+# Deliveries that would wait longer than this for their turn give their place
+# back, so that none of them runs into dispatch's own time limit.
+_MAX_WAIT_S = 5.0
+
+
+class Slack(HttpSubscriber):
+    """Writes to a channel by an incoming webhook, or by chat.postMessage, whose `ts` is the receipt.
+
+    Slack knows no idempotency key: an attempt whose answer was lost may be
+    seen twice in the channel.
+    """
+
+    Settings = SlackSettings
+
+    def __init__(self, settings: SlackSettings, context: PluginContext) -> None:
+        """Prepare; no I/O happens yet."""
+        super().__init__(_target(settings, context))
+        self._settings = settings
+        self._pace = Pace(context.clock, interval_s=settings.interval_s, max_wait_s=_MAX_WAIT_S)
+        self._url = _url(settings)
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Post the message once, when it is the channel's turn, and say what came of it."""
+        if delivery.body is not None and not isinstance(delivery.body, dict):
+            return Reject(
+                reason="the body is not an object", hint="map body to members of a Slack message, or drop it"
+            )
+        payload = self._payload(delivery)
+        queue_s = await self._pace.turn(str(payload.get("channel")))
+        if queue_s is not None:
+            return Hold(reason="Slack takes one message a second in a channel", after_s=queue_s)
+        answer = await self._http.send(Request(method="POST", url=self._url, key=delivery.key, body=payload))
+        if not isinstance(answer, Answer):
+            return answer
+        return self._outcome(answer, own_channel=payload.get("channel") != self._settings.channel)
+
+    def _payload(self, delivery: Delivery) -> JsonObject:
+        payload = message(delivery, blocks=self._settings.blocks, record_url=self._settings.record_url)
+        if self._settings.channel is not None:
+            payload.setdefault("channel", self._settings.channel)
+        return payload
+
+    def _outcome(self, answer: Answer, *, own_channel: bool) -> Outcome:
+        outcome = self._http.verdict(answer)
+        if isinstance(outcome, Hold) and answer.retry_after:
+            return outcome
+        code = _code(answer)
+        known = explained(code, answer, own_channel=own_channel)
+        if known is not None:
+            return known
+        if isinstance(outcome, Delivered):
+            return self._confirmed(answer)
+        return outcome
+
+    def _confirmed(self, answer: Answer) -> Outcome:
+        """Believe a 200 only in Slack's own form: the word `ok`, or an object that says so."""
+        if self._settings.webhook_url is not None and answer.body.strip() == b"ok":
+            return Delivered()
+        said = answer.json or {}
+        if self._settings.token is not None and said.get("ok") is True:
+            return Delivered(answer={"ts": said.get("ts"), "channel": said.get("channel")})
+        word = answer.code or "something that Slack does not say"
+        return Retry(reason=f"the target answered {answer.status_line} with {word}", answer=answer.excerpt)
+
+
+def _target(settings: SlackSettings, context: PluginContext) -> HttpTarget:
+    if settings.webhook_url is None:
+        return HttpTarget(settings, settings.auth, context)
+    url = URL(settings.webhook_url.get_secret_value())
+    return HttpTarget(settings, settings.auth, context, secrets=(str(url), url.raw_path, url.raw_name))
+
+
+def _url(settings: SlackSettings) -> URL:
+    if settings.webhook_url is not None:
+        return URL(settings.webhook_url.get_secret_value())
+    return URL(settings.api_url) / "chat.postMessage"
+
+
+def _code(answer: Answer) -> str:
+    """Return Slack's word for a failure: `error` of an object, or the whole text of a webhook's answer."""
+    if answer.json is not None:
+        return answer.code
+    return answer.excerpt.strip() if len(answer.body) <= 100 else ""  # noqa: PLR2004 - longer than any code

@@ -1,0 +1,1 @@
+"""The plugins against receivers that behave like the real APIs, over real sockets."""

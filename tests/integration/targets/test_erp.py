@@ -1,0 +1,115 @@
+"""Documents in the ERP."""
+
+from typing import Any
+
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.events import Delivered, Delivery, Outcome, Reject, Retry, Skip
+from streamer.sandbox.targets import ErpReceiver
+from subscribers.erp import Erp
+from tests.deliveries import ORDER, context, delivery, event
+
+
+async def deliver(receiver: ErpReceiver, *deliveries: Delivery, **settings: Any) -> list[Outcome]:
+    """Return what came of `deliveries`, one after the other."""
+    defaults = {"url": f"{receiver.url}/api/invoices"}
+    read = Erp.Settings.model_validate(defaults | settings)
+    async with Erp(read, context(TurnedClock())) as plugin:
+        return [await plugin.deliver(each) for each in deliveries]
+
+
+async def test_document_is_created_and_its_number_kept(erp: ErpReceiver) -> None:
+    """By default the event's data are put under the record's id."""
+    [outcome] = await deliver(erp, delivery(key="invoice:1"))
+
+    assert outcome == Delivered(
+        answer={"number": "INV-000001", "external_id": ORDER, "version": 1, "status": "created"}
+    )
+    assert erp.documents["invoices", ORDER]["document"] == event().data
+    assert dict(erp.journal[0].headers) == {
+        "Content-Type": "application/json",
+        "Idempotency-Key": "invoice:1",
+        "User-Agent": "streamer",
+        "webhook-id": "invoice:1",
+    }
+
+
+async def test_later_event_of_the_record_updates_its_document(erp: ErpReceiver) -> None:
+    """Two events of one record are one document in its second version."""
+    first, second = await deliver(
+        erp, delivery(key="1", body={"amount": 1}), delivery(key="2", body={"amount": 2})
+    )
+
+    assert isinstance(first, Delivered)
+    assert isinstance(second, Delivered)
+    assert (second.answer["number"], second.answer["version"]) == (first.answer["number"], 2)
+    assert erp.documents["invoices", ORDER]["document"] == {"amount": 2}
+
+
+async def test_lost_answer_makes_no_second_document(erp: ErpReceiver) -> None:
+    """The attempt after a lost answer has the same key, and gets the first answer."""
+    erp.faults.lose_answers = 1
+    lost, repeated = await deliver(erp, delivery(key="1"), delivery(key="1"), method="POST")
+
+    assert isinstance(lost, Retry)
+    assert isinstance(repeated, Delivered)
+    assert repeated.answer["number"] == "INV-000001"
+    assert len(erp.documents) == 1
+    assert erp.journal.duplicates == {"1": 1}
+
+
+async def test_conflict_over_a_processed_key_is_delivered(erp: ErpReceiver) -> None:
+    """An ERP that answers a repeated key with 409 has the document."""
+    erp.replays.conflict = True
+    outcomes = await deliver(erp, delivery(key="1"), delivery(key="1"))
+
+    assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered]
+    assert [record.status for record in erp.journal] == [201, 409]
+
+
+async def test_external_id_can_come_from_the_mapping(erp: ErpReceiver) -> None:
+    """An id with a slash stays one part of the path."""
+    await deliver(erp, delivery(body={"number": "A/1 ü"}), external_id="body.number")
+
+    assert list(erp.documents) == [("invoices", "A/1 ü")]
+
+
+@pytest.mark.parametrize("found", [None, "", "..", ".", True, 1.5, ["A"], {"a": 1}])
+async def test_event_without_a_usable_id_is_rejected(erp: ErpReceiver, found: Any) -> None:
+    """What can't be a part of a path is never sent."""
+    [outcome] = await deliver(erp, delivery(body={"id": found}), external_id="body.id")
+
+    assert isinstance(outcome, Reject)
+    assert len(erp.journal) == 0
+
+
+async def test_query_of_the_url_is_kept(erp: ErpReceiver) -> None:
+    """Some ERPs name the client in the query."""
+    [outcome] = await deliver(erp, delivery(), url=f"{erp.url}/api/invoices?client=100")
+
+    assert isinstance(outcome, Delivered)
+    assert erp.journal[0].path == f"/api/invoices/{ORDER}?client=100"
+
+
+async def test_deletion_writes_no_empty_document(erp: ErpReceiver) -> None:
+    """A deletion has no fields; it is written only where a body is mapped."""
+    deleted = event("salesforce.cdc.Order.deleted")
+    skipped, written = await deliver(erp, delivery(deleted), delivery(deleted, body={"state": "void"}))
+
+    assert isinstance(skipped, Skip)
+    assert isinstance(written, Delivered)
+
+
+async def test_body_that_json_cannot_hold_is_rejected(erp: ErpReceiver) -> None:
+    """A number beyond 64 bits is the mapping's mistake, not the network's."""
+    [outcome] = await deliver(erp, delivery(body={"amount": 2**70}))
+
+    assert isinstance(outcome, Reject)
+
+
+async def test_key_with_a_line_feed_adds_no_header(erp: ErpReceiver) -> None:
+    """What ids from outside hold is quoted, the same way each time."""
+    await deliver(erp, delivery(key="a\r\nX-Evil: ü"))
+
+    assert erp.journal[0].key == "a%0D%0AX-Evil:%20%C3%BC"

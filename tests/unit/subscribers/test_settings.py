@@ -1,0 +1,65 @@
+"""A mistake in a plugin's settings is one clear sentence."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from subscribers.erp import Erp
+from subscribers.fulfillment import Fulfillment
+from subscribers.slack import Slack
+
+WEBHOOK = "https://hooks.slack.com/services/T/B/x"
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "sentence"),
+    [
+        (Erp.Settings, {}, "Field required"),
+        (Erp.Settings, {"url": "erp.example.com"}, "url must begin with https:// and name a host"),
+        (Erp.Settings, {"url": "https://"}, "url must begin with https:// and name a host"),
+        (Erp.Settings, {"url": "https://[::1"}, "url is not a URL"),
+        (Erp.Settings, {"url": "https://e.com:99999"}, "url is not a URL"),
+        (Erp.Settings, {"url": "https://e e.com"}, "url is not a URL"),
+        (Erp.Settings, {"url": f"https://{'e' * 64}.com"}, "url is not a URL"),
+        (Erp.Settings, {"url": "http://erp.example.com"}, "url is plain http: use https"),
+        (Erp.Settings, {"url": "http://127.0.0.1.example.com"}, "url is plain http: use https"),
+        (Erp.Settings, {"url": "https://a:b@erp.example.com"}, "must not hold a user or password"),
+        (Erp.Settings, {"url": "https://e.com", "method": "GET"}, "'PUT', 'PATCH' or 'POST'"),
+        (Erp.Settings, {"url": "https://e.com", "external_id": "a b"}, "is not a JMESPath expression"),
+        (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "basic"}}, "Field required"),
+        (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "bearer", "token": ""}}, "token is empty"),
+        (Erp.Settings, {"url": "https://e.com", "timeout": 3}, "Extra inputs are not permitted"),
+        (Fulfillment.Settings, {"url": "https://e.com", "cancel_when": "=="}, "JMESPath"),
+        (Slack.Settings, {}, "set either webhook_url, or token and channel"),
+        (Slack.Settings, {"token": "xoxb-1"}, "channel is missing"),
+        (Slack.Settings, {"webhook_url": WEBHOOK, "channel": "C1"}, "channel has no effect"),
+        (Slack.Settings, {"webhook_url": WEBHOOK, "record_url": "https://x"}, "must hold {id}"),
+        (Slack.Settings, {"webhook_url": "http://hooks.slack.com/x"}, "webhook_url is plain http"),
+    ],
+)
+def test_mistake_is_a_clear_sentence(model: type[BaseModel], settings: dict[str, Any], sentence: str) -> None:
+    """What is wrong, and what is allowed, is said."""
+    with pytest.raises(ValidationError) as error:
+        model.model_validate(settings)
+
+    assert sentence in str(error.value)
+
+
+def test_token_url_is_held_to_the_same_rules() -> None:
+    """A client's secret does not travel in the clear either."""
+    auth = {"kind": "oauth2", "token_url": "http://e.com/token", "client_id": "c", "client_secret": "s"}
+
+    with pytest.raises(ValidationError, match=r"auth\.token_url is plain http"):
+        Erp.Settings.model_validate({"url": "https://e.com", "auth": auth})
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "erp.localhost", "127.0.0.1", "[::1]:8080"])
+def test_plain_http_to_loopback_needs_no_permission(host: str) -> None:
+    """What never leaves the machine may be plain."""
+    assert Erp.Settings.model_validate({"url": f"http://{host}/api"}).url == f"http://{host}/api"
+
+
+def test_plain_http_elsewhere_can_be_allowed() -> None:
+    """A network that one trusts may be named as such."""
+    Erp.Settings.model_validate({"url": "http://erp.internal/api", "allow_http": True})

@@ -1,0 +1,123 @@
+"""What an answer means."""
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.clock import TurnedClock
+from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry
+from subscribers.http.answer import Answer
+from subscribers.http.verdict import verdict
+
+
+def judge(status: int, body: bytes = b"", retry_after: str | None = None) -> Outcome:
+    """Return the verdict on an answer, by a clock that stands at 2025-01-01T00:00Z."""
+    answer = Answer(status=status, body=body, retry_after=retry_after)
+    return verdict(answer, TurnedClock(), max_hold_s=3600.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (200, Delivered),
+        (204, Delivered),
+        (302, Reject),
+        (304, Reject),
+        (400, Reject),
+        (401, Hold),
+        (403, Hold),
+        (404, Reject),
+        (408, Retry),
+        (409, Reject),
+        (410, Disable),
+        (418, Reject),
+        (422, Reject),
+        (425, Retry),
+        (429, Hold),
+        (500, Retry),
+        (502, Retry),
+        (503, Retry),
+        (599, Retry),
+    ],
+)
+def test_each_status_has_its_outcome(status: int, kind: type) -> None:
+    """The table of statuses holds, unusual ones included."""
+    assert type(judge(status, b"anything")) is kind
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_in_seconds_holds_the_target(status: int) -> None:
+    """A pause that is asked for in seconds is the length of the hold."""
+    assert judge(status, retry_after="17").after_s == 17.0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000"])
+def test_retry_after_as_a_date_holds_until_then(zone: str) -> None:
+    """A pause that is asked for as a date lasts from now until that date."""
+    date = format_datetime(datetime(2025, 1, 1, 0, 2, tzinfo=UTC), usegmt=True).replace("GMT", zone)
+
+    assert judge(503, retry_after=date).after_s == 120.0  # type: ignore[union-attr]
+
+
+def test_retry_after_is_believed_up_to_an_hour() -> None:
+    """A target can't ask for a week."""
+    assert judge(429, retry_after="604800").after_s == 3600.0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("asked", ["0", "Tue, 31 Dec 2024 23:00:00 GMT"])
+def test_pause_that_is_over_still_leaves_a_second(asked: str) -> None:
+    """A hold never spins."""
+    assert judge(429, retry_after=asked).after_s == 1.0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("asked", ["", "soon", "-5", "1e9", "9" * 5000, "Tue, 99 Foo 2025 00:00:00 GMT"])
+def test_unreadable_retry_after_counts_as_absent(asked: str) -> None:
+    """What is neither seconds nor a date changes nothing."""
+    assert judge(503, retry_after=asked) == judge(503)
+    assert judge(429, retry_after=asked) == judge(429)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"code": "already_processed"}, "number": "INV-1"}',
+        b'{"code": "Already-Processed", "number": "INV-1"}',
+        b'{"type": "https://errors.example/duplicate-request", "number": "INV-1"}',
+    ],
+)
+def test_conflict_over_a_processed_key_is_delivered(body: bytes) -> None:
+    """A 409 that says the key was acted on is what we wanted, and brings its answer."""
+    outcome = judge(409, body)
+
+    assert isinstance(outcome, Delivered)
+    assert outcome.answer["number"] == "INV-1"
+
+
+def test_conflict_over_a_key_in_progress_is_tried_again() -> None:
+    """A 409 that says an earlier attempt is still running may succeed later."""
+    assert isinstance(judge(409, b'{"error": "idempotency-key-in-use"}'), Retry)
+
+
+def test_server_error_may_name_the_time_of_the_next_attempt() -> None:
+    """A 502 with `Retry-After` concerns this event alone, so nothing else waits."""
+    assert judge(502, retry_after="17").after_s == 17.0  # type: ignore[union-attr]
+
+
+@given(st.integers(100, 999), st.binary(max_size=200), st.none() | st.text(max_size=40))
+def test_no_answer_makes_the_verdict_raise(status: int, body: bytes, retry_after: str | None) -> None:
+    """Whatever a target sends has a meaning, and no pause is longer than allowed."""
+    outcome = judge(status, body, retry_after)
+
+    assert isinstance(outcome, Outcome)
+    assert (getattr(outcome, "after_s", None) or 1.0) <= 3600.0
+
+
+def test_rejection_names_the_target_s_own_code() -> None:
+    """The operator reads what the target called the mistake."""
+    outcome = judge(422, b'{"error": {"code": "amount_missing"}}')
+
+    assert isinstance(outcome, Reject)
+    assert outcome.reason == "the target answered 422 Unprocessable Entity (amount_missing)"
