@@ -1,0 +1,200 @@
+"""What is counted and timed, for Prometheus.
+
+Every metric is declared once, in :class:`Metrics`, and reached through a
+handle bound to its channel, subscriber or session: a handle's series exist
+from the start, at zero, and using one costs no lookup.
+"""
+
+from importlib.metadata import version
+from platform import python_version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    ProcessCollector,
+)
+
+from streamer.clock import Clock
+from streamer.events import (
+    Channel,
+    Delivered,
+    Disable,
+    Hold,
+    HoleCause,
+    Reject,
+    Retry,
+    Skip,
+    SubscriberName,
+)
+from streamer.observe.series import ChannelMetrics, SessionMetrics, SubscriberMetrics, Words
+
+_OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
+_APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+_AGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600, 86_400, 259_200)
+_DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own.
+
+    Label values are bounded: configured names, enums, and words from
+    :class:`~streamer.observe.series.Words`; never a record id or the text of an error.
+    """
+
+    def __init__(self, *, clock: Clock, registry: CollectorRegistry | None = None) -> None:
+        """Declare every metric in `registry`, or in a new one; `clock` measures ages."""
+        self.registry = registry or CollectorRegistry()
+        self._clock = clock
+        self._words = Words()
+        self._channels: dict[Channel, ChannelMetrics] = {}
+        self._subscribers: dict[SubscriberName, SubscriberMetrics] = {}
+        self._declare_session()
+        self._declare_ingest()
+        self._declare_set_aside()
+        self._declare_dispatch()
+        self._declare_process()
+        self.session = self._session()
+
+    def channel(self, channel: Channel) -> ChannelMetrics:
+        """Return the metrics of `channel`, the same object each time."""
+        if channel not in self._channels:
+            self._channels[channel] = self._bound_to_channel(channel)
+        return self._channels[channel]
+
+    def subscriber(self, name: SubscriberName) -> SubscriberMetrics:
+        """Return the metrics of the subscriber `name`, the same object each time."""
+        if name not in self._subscribers:
+            self._subscribers[name] = self._bound_to_subscriber(name)
+        return self._subscribers[name]
+
+    def loop_lagged(self, seconds: float) -> None:
+        """Note that the event loop ran something `seconds` after it was due."""
+        self._loop_lag.observe(seconds)
+
+    def _declare_ingest(self) -> None:
+        self._events = self._counter("ingest_events", "Events appended to the log.", "channel")
+        self._batches = self._counter(
+            "ingest_batches", "Batches appended to the log, empty ones included.", "channel"
+        )
+        self._append_seconds = self._histogram(
+            "append_seconds",
+            "Time that a batch waited to be durable in the log.",
+            _APPEND_BUCKETS_S,
+            "channel",
+        )
+        self._age_seconds = self._histogram(
+            "event_age_seconds",
+            "Time from the commit in Salesforce to the log, of the first event of each append.",
+            _AGE_BUCKETS_S,
+            "channel",
+        )
+        self._verified = self._gauge(
+            "checkpoint_verified_timestamp_seconds",
+            "Last moment at which nothing was known to be missing, in seconds since the epoch.",
+            "channel",
+        )
+        self._up = self._gauge(
+            "channel_up", "1 while the channel is subscribed and read, 0 otherwise.", "channel"
+        )
+
+    def _declare_session(self) -> None:
+        self._bytes = self._counter("ingest_bytes", "Size of the answers that were read from Salesforce.")
+        self._handshakes = self._counter("session_handshakes", "Sessions opened with Salesforce.")
+        self._lost = self._counter("session_lost", "Sessions with Salesforce that ended unasked.", "reason")
+        self._overdue = self._counter("session_overdue", "Answers of Salesforce that did not come in time.")
+        self._subscriptions = self._counter(
+            "session_subscriptions", "Subscriptions by Salesforce's answer.", "channel", "outcome"
+        )
+
+    def _declare_set_aside(self) -> None:
+        self._dead_letters = self._counter(
+            "dead_letters",
+            "Events set aside; subscriber is empty for those that never reached the log.",
+            "stage",
+            "subscriber",
+            "reason",
+        )
+        self._continuity = self._counter(
+            "continuity_records", "Holes that were detected and recorded.", "channel", "cause"
+        )
+
+    def _declare_dispatch(self) -> None:
+        self._deliveries = self._counter("deliveries", "Attempts by outcome.", "subscriber", "outcome")
+        self._delivery_seconds = self._histogram(
+            "delivery_seconds", "Duration of one attempt.", _DELIVERY_BUCKETS_S, "subscriber"
+        )
+        self._lag = self._gauge(
+            "delivery_lag_events", "Events in the log that are not settled yet.", "subscriber"
+        )
+        self._in_flight = self._gauge("delivery_in_flight", "Attempts that are under way.", "subscriber")
+        self._to_target_seconds = self._histogram(
+            "event_to_target_seconds",
+            "Time from the commit in Salesforce to the target's acceptance.",
+            _AGE_BUCKETS_S,
+            "subscriber",
+        )
+        self._held = self._gauge(
+            "subscriber_held", "1 while the whole target is being left alone, 0 otherwise.", "subscriber"
+        )
+
+    def _declare_process(self) -> None:
+        self._loop_lag = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop ran what was due.", _LAG_BUCKETS_S
+        )
+        build = Info("streamer_build", "Versions of Streamer and Python.", registry=self.registry)
+        build.info({"version": version("streamer"), "python": python_version()})
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def _counter(self, name: str, says: str, *labels: str) -> Counter:
+        return Counter(f"streamer_{name}", says, labels, registry=self.registry)
+
+    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(f"streamer_{name}", says, labels, registry=self.registry)
+
+    def _histogram(self, name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"streamer_{name}", says, labels, buckets=buckets, registry=self.registry)
+
+    def _session(self) -> SessionMetrics:
+        return SessionMetrics(
+            bytes=self._bytes,
+            handshakes=self._handshakes,
+            lost_by_reason=self._lost,
+            overdue_answers=self._overdue,
+            subscriptions=self._subscriptions,
+            words=self._words,
+        )
+
+    def _bound_to_channel(self, channel: Channel) -> ChannelMetrics:
+        path = channel.path
+        return ChannelMetrics(
+            clock=self._clock,
+            events=self._events.labels(path),
+            batches=self._batches.labels(path),
+            append_seconds=self._append_seconds.labels(path),
+            age_seconds=self._age_seconds.labels(path),
+            verified=self._verified.labels(path),
+            up=self._up.labels(path),
+            holes={cause: self._continuity.labels(path, cause.value) for cause in HoleCause},
+            dead_letters=self._dead_letters,
+            words=self._words,
+        )
+
+    def _bound_to_subscriber(self, name: SubscriberName) -> SubscriberMetrics:
+        return SubscriberMetrics(
+            name=name,
+            clock=self._clock,
+            outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in _OUTCOMES},
+            seconds=self._delivery_seconds.labels(name),
+            to_target_seconds=self._to_target_seconds.labels(name),
+            lag=self._lag.labels(name),
+            in_flight=self._in_flight.labels(name),
+            held=self._held.labels(name),
+            dead_letters=self._dead_letters,
+            words=self._words,
+        )

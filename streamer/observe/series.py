@@ -1,0 +1,148 @@
+"""The series of one channel, one subscriber or the session, as their owners use them."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from streamer.clock import Clock
+from streamer.events import Batch, DeadLetter, Delivered, Event, HoleCause, Outcome, Stage, SubscriberName
+from streamer.ports import Append
+
+
+@dataclass(slots=True)
+class Words:
+    """Keeps a label whose words come from elsewhere to few and short ones.
+
+    What is not a lower-case word, and what comes after the first `limit`
+    different ones, is `other`.
+    """
+
+    limit: int = 64
+    _known: set[str] = field(default_factory=set)
+
+    def bounded(self, word: str) -> str:
+        """Return `word`, or `other`."""
+        if word in self._known:
+            return word
+        if len(self._known) >= self.limit or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", word):
+            return "other"
+        self._known.add(word)
+        return word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMetrics:
+    """What is counted of the sessions with Salesforce."""
+
+    bytes: Counter
+    handshakes: Counter
+    lost_by_reason: Counter
+    overdue_answers: Counter
+    subscriptions: Counter
+    words: Words
+
+    def handshaken(self) -> None:
+        """Count a session that was opened."""
+        self.handshakes.inc()
+
+    def answered(self, events: int, size: int) -> None:  # noqa: ARG002 - events are counted when appended
+        """Count an answer of `size` bytes that was read whole."""
+        self.bytes.inc(size)
+
+    def lost(self, reason: str) -> None:
+        """Count a session that ended unasked; `reason` is one stable word, such as `unknown_client`."""
+        self.lost_by_reason.labels(self.words.bounded(reason)).inc()
+
+    def overdue(self) -> None:
+        """Count an answer that did not come in time."""
+        self.overdue_answers.inc()
+
+    def subscribed(self, path: str) -> None:
+        """Count a subscription that Salesforce accepted."""
+        self.subscriptions.labels(path, "accepted").inc()
+
+    def refused(self, path: str, error: str) -> None:  # noqa: ARG002 - its text is no label
+        """Count a subscription that Salesforce refused."""
+        self.subscriptions.labels(path, "refused").inc()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelMetrics:
+    """What is counted of one channel."""
+
+    clock: Clock
+    events: Counter
+    batches: Counter
+    append_seconds: Histogram
+    age_seconds: Histogram
+    verified: Gauge
+    up: Gauge
+    holes: dict[HoleCause, Counter]
+    dead_letters: Counter
+    words: Words
+
+    def appended(self, batch: Batch, append: Append, seconds: float) -> None:  # noqa: ARG002 - the observer's shape
+        """Count `append`, made of `batch` and in the log after `seconds` of waiting for it."""
+        self.batches.inc()
+        self.append_seconds.observe(seconds)
+        self.verified.set(append.checkpoint.verified_at)
+        if append.events:
+            self.events.inc(len(append.events))
+            # The first is the oldest. One observation an append, not one an
+            # event: a backlog must not pay for being measured.
+            self.age_seconds.observe(_age(append.events[0], self.clock))
+        for letter in append.set_aside:
+            reason = self.words.bounded(letter.reason)
+            self.dead_letters.labels(Stage.INGEST.value, "", reason).inc()
+        for record in append.continuity:
+            self.holes[record.cause].inc()
+
+    def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
+        """Note whether the channel is subscribed and read."""
+        self.up.set(up)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberMetrics:
+    """What is counted of one subscriber."""
+
+    name: SubscriberName
+    clock: Clock
+    outcomes: dict[type[Outcome], Counter]
+    seconds: Histogram
+    to_target_seconds: Histogram
+    lag: Gauge
+    in_flight: Gauge
+    held: Gauge
+    dead_letters: Counter
+    words: Words
+
+    def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
+        """Count one attempt at `event` that took `seconds`."""
+        self.outcomes[type(outcome)].inc()
+        self.seconds.observe(seconds)
+        if isinstance(outcome, Delivered):
+            self.to_target_seconds.observe(_age(event, self.clock))
+
+    def set_aside(self, letter: DeadLetter) -> None:
+        """Count an event that became `letter`."""
+        self.dead_letters.labels(letter.stage.value, self.name, self.words.bounded(letter.reason)).inc()
+
+    def set_lag(self, events: int) -> None:
+        """Note how many events are not settled yet."""
+        self.lag.set(events)
+
+    def set_in_flight(self, attempts: int) -> None:
+        """Note how many attempts are under way."""
+        self.in_flight.set(attempts)
+
+    def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
+        """Note whether the whole target is being left alone."""
+        self.held.set(held)
+
+
+def _age(event: Event, clock: Clock) -> float:
+    # A clock behind Salesforce's would give a negative age.
+    return max(0.0, clock.now() - datetime.fromisoformat(event.time).timestamp())

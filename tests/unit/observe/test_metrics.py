@@ -1,0 +1,169 @@
+"""What is counted, under which names."""
+
+from streamer.clock import TurnedClock
+from streamer.events import (
+    Batch,
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    DeadLetter,
+    Delivered,
+    Event,
+    EventId,
+    HoleCause,
+    ReplayId,
+    Retry,
+    Stage,
+    SubscriberName,
+)
+from streamer.observe.metrics import Metrics
+from streamer.observe.series import Words
+from streamer.ports import Append
+
+INVOICE = SubscriberName("invoice")
+CHANNEL = {"channel": "/data/ChangeEvents"}
+
+
+def event(time: str = "2024-12-31T23:59:58.000Z") -> Event:
+    """A change that was committed two seconds before the clock begins."""
+    return Event(
+        id=EventId("tx:1:001A"),
+        source="https://acme.my.salesforce.com",
+        type="salesforce.cdc.Account.updated",
+        subject="001A",
+        time=time,
+        key="001A",
+        channel="/data/ChangeEvents",
+        replay_id=ReplayId(b"7"),
+        data={},
+    )
+
+
+def dead_letter(reason: str, stage: Stage) -> DeadLetter:
+    """An event set aside for `reason`."""
+    return DeadLetter(
+        id="x",
+        stage=stage,
+        channel="/data/ChangeEvents",
+        reason=reason,
+        error="It can't be read.",
+        hint="",
+        failed_at=0.0,
+        first_failed_at=0.0,
+    )
+
+
+def append(channel: Channel, **parts: object) -> tuple[Batch, Append]:
+    """A batch of `channel` and what is appended of it."""
+    checkpoint = Checkpoint(channel=channel, replay_id=ReplayId(b"7"), verified_at=1_735_689_600.0)
+    return Batch(channel=channel, read_at=0.0), Append(checkpoint=checkpoint, **parts)  # type: ignore[arg-type]
+
+
+def value(metrics: Metrics, name: str, labels: dict[str, str] | None = None) -> float | None:
+    """What a scrape would show for one series."""
+    return metrics.registry.get_sample_value(f"streamer_{name}", labels or {})
+
+
+def test_append_counts_its_events_and_its_batch(metrics: Metrics, channel: Channel) -> None:
+    """An append adds its events and one batch to its channel."""
+    metrics.channel(channel).appended(*append(channel, events=[event(), event()]), 0.004)
+
+    assert value(metrics, "ingest_events_total", CHANNEL) == 2
+    assert value(metrics, "ingest_batches_total", CHANNEL) == 1
+    assert value(metrics, "append_seconds_sum", CHANNEL) == 0.004
+
+
+def test_age_is_measured_from_the_commit_of_the_oldest_event(metrics: Metrics, channel: Channel) -> None:
+    """The first event of an append stands for its age, whatever the clock's zone."""
+    newer = event("2025-01-01T00:00:00.000Z")
+    metrics.channel(channel).appended(*append(channel, events=[event(), newer]), 0.0)
+
+    assert value(metrics, "event_age_seconds_sum", CHANNEL) == 2.0
+    assert value(metrics, "event_age_seconds_count", CHANNEL) == 1
+
+
+def test_empty_append_still_moves_the_verified_time(metrics: Metrics, channel: Channel) -> None:
+    """A quiet channel shows that nothing is missing."""
+    metrics.channel(channel).appended(*append(channel), 0.0)
+
+    assert value(metrics, "checkpoint_verified_timestamp_seconds", CHANNEL) == 1_735_689_600.0
+    assert value(metrics, "event_age_seconds_count", CHANNEL) == 0
+
+
+def test_what_ingest_sets_aside_and_records_is_counted(metrics: Metrics, channel: Channel) -> None:
+    """Dead letters and holes of an append are counted by their cause."""
+    hole = ContinuityRecord(channel=channel, cause=HoleCause.GAP_EVENT, detail="", recorded_at=0.0)
+    letter = dead_letter("unreadable", Stage.INGEST)
+    metrics.channel(channel).appended(*append(channel, set_aside=[letter], continuity=[hole]), 0.0)
+
+    labels = {"stage": "ingest", "subscriber": "", "reason": "unreadable"}
+    assert value(metrics, "dead_letters_total", labels) == 1
+    assert value(metrics, "continuity_records_total", {**CHANNEL, "cause": "gap_event"}) == 1
+
+
+async def test_only_a_delivery_counts_as_having_reached_the_target(
+    metrics: Metrics, clock: TurnedClock
+) -> None:
+    """A retry is an attempt; the way to the target ends with its acceptance."""
+    invoice = metrics.subscriber(INVOICE)
+    invoice.attempted(event(), Retry(reason="busy"), 0.1)
+    await clock.turn(1)
+    invoice.attempted(event(), Delivered(), 0.1)
+
+    assert value(metrics, "deliveries_total", {"subscriber": "invoice", "outcome": "retry"}) == 1
+    assert value(metrics, "deliveries_total", {"subscriber": "invoice", "outcome": "delivered"}) == 1
+    assert value(metrics, "event_to_target_seconds_sum", {"subscriber": "invoice"}) == 3.0
+
+
+def test_dead_letter_of_a_subscriber_names_it(metrics: Metrics) -> None:
+    """What dispatch sets aside is counted for its subscriber."""
+    metrics.subscriber(INVOICE).set_aside(dead_letter("rejected", Stage.DISPATCH))
+
+    labels = {"stage": "dispatch", "subscriber": "invoice", "reason": "rejected"}
+    assert value(metrics, "dead_letters_total", labels) == 1
+
+
+def test_error_text_never_becomes_a_label(metrics: Metrics) -> None:
+    """A reason that is not a word is counted as other."""
+    metrics.session.lost("Connection to 10.0.0.7:443 reset by peer")
+
+    assert value(metrics, "session_lost_total", {"reason": "other"}) == 1
+
+
+def test_answers_of_salesforce_are_counted(metrics: Metrics) -> None:
+    """A refusal is counted for its channel, without Salesforce's text."""
+    metrics.session.answered(events=2, size=900)
+    metrics.session.overdue()
+    metrics.session.subscribed("/data/ChangeEvents")
+    metrics.session.refused("/event/Nope__e", "400::The channel you requested to subscribe to doesn't exist")
+
+    assert value(metrics, "ingest_bytes_total") == 900
+    assert value(metrics, "session_overdue_total") == 1
+    assert value(metrics, "session_subscriptions_total", {**CHANNEL, "outcome": "accepted"}) == 1
+    refused = {"channel": "/event/Nope__e", "outcome": "refused"}
+    assert value(metrics, "session_subscriptions_total", refused) == 1
+
+
+def test_words_beyond_the_limit_are_other() -> None:
+    """Reasons can't grow the number of series without bound."""
+    words = Words(limit=2)
+    assert [words.bounded(word) for word in ("a", "b", "c", "a")] == ["a", "b", "other", "a"]
+
+
+def test_series_exist_before_anything_happened(metrics: Metrics, channel: Channel) -> None:
+    """A rate can be computed over the very first event."""
+    metrics.channel(channel)
+    metrics.subscriber(INVOICE)
+
+    assert value(metrics, "ingest_events_total", CHANNEL) == 0
+    assert value(metrics, "deliveries_total", {"subscriber": "invoice", "outcome": "reject"}) == 0
+
+
+def test_every_metric_has_a_help_sentence_and_its_unit_in_its_name(metrics: Metrics) -> None:
+    """What is timed says seconds, and nothing lacks a sentence."""
+    ours = [family for family in metrics.registry.collect() if family.name.startswith("streamer_")]
+
+    assert len(ours) > 15
+    assert [family.name for family in ours if not family.documentation.endswith(".")] == []
+    timed = [family.name for family in ours if family.type == "histogram"]
+    assert [name for name in timed if not name.endswith("_seconds")] == []
