@@ -1,0 +1,50 @@
+"""From entry points to checked subscribers."""
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from pydantic import ValidationError
+
+from streamer.configuration import Document, problems
+from streamer.errors import ConfigurationError
+from streamer.events import SubscriberName
+from streamer.ports import Plugin, PluginContext, Subscriber
+from streamer.settings import SubscriberSettings
+
+GROUP = "streamer.subscribers"
+"""The entry-point group in which packages offer plugins."""
+
+
+def installed() -> Mapping[str, EntryPoint]:
+    """Return the plugins that are installed, by the name that `uses` gives them."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def make_subscriber(settings: SubscriberSettings, context: PluginContext, document: Document) -> Subscriber:
+    """Return the subscriber `context.name`, its plugin's settings validated; no I/O happens.
+
+    Raises `ConfigurationError` that names the file, the line and the key.
+    """
+    at = ("subscribers", context.name)
+    plugin = _plugin(settings.uses, document.place((*at, "uses")), context.name)
+    try:
+        own = plugin.Settings.model_validate(settings.settings)
+    except ValidationError as error:
+        lines = problems(error, document, plugin.Settings, at=(*at, "settings"))
+        raise ConfigurationError("\n".join(map(str, lines))) from None
+    return plugin(own, context)
+
+
+def _plugin(uses: str, place: str, name: SubscriberName) -> Plugin:
+    points = installed()
+    if uses not in points:
+        raise ConfigurationError(
+            f"{place}: subscribers.{name}.uses: found {uses!r}; installed: {', '.join(sorted(points))}"
+        )
+    try:
+        return cast("Plugin", points[uses].load())
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{place}: subscribers.{name}.uses: the plugin {uses!r} can't be loaded: {error}"
+        ) from error
