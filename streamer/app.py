@@ -1,0 +1,305 @@
+"""The composition root: the only place that knows concrete classes."""
+
+import asyncio
+from asyncio import Task
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import Protocol
+
+import aiohttp
+import structlog
+
+from streamer.clock import Clock
+from streamer.configuration import Document, load
+from streamer.dispatch.attempts import Attempts, DispatchObserver
+from streamer.dispatch.dispatcher import Dispatcher, Limits
+from streamer.dispatch.route import Route, compile_route
+from streamer.dispatch.schedule import RetrySchedule
+from streamer.errors import LogUnavailable, SalesforceUnavailable
+from streamer.events import Channel, OrgId, SubscriberName
+from streamer.ingest.keeper import Keeper
+from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.relay import Ingest, IngestObserver
+from streamer.log.kafka import KafkaLog
+from streamer.log.sqlite import SqliteLog
+from streamer.normalise import normaliser_for
+from streamer.observe.endpoint import serving
+from streamer.observe.health import Heartbeat
+from streamer.observe.metrics import Metrics
+from streamer.plugins import make_subscriber
+from streamer.ports import EventLog, LogReader, Ownership, PluginContext, Subscriber, Subscription
+from streamer.salesforce.auth import Login, Tokens
+from streamer.salesforce.bayeux_session import BayeuxOptions
+from streamer.salesforce.cometd import CometdSource
+from streamer.salesforce.flows import ClientCredentials, Flow, JwtBearer, Password, RefreshToken
+from streamer.settings import (
+    Auth,
+    ClientCredentialsAuth,
+    JwtAuth,
+    OrgSettings,
+    PasswordAuth,
+    RefreshAuth,
+    Settings,
+    SqliteLogSettings,
+)
+from streamer.status import Status
+from streamer.watching import WatchedDispatch, WatchedIngest, Watcher
+
+_log = structlog.get_logger()
+
+_FIRST_PAUSE_S = 1.0
+_MAX_PAUSE_S = 30.0
+
+
+class Role(StrEnum):
+    """Which side of the log this process serves."""
+
+    ALL = "all"
+    INGEST = "ingest"
+    DISPATCH = "dispatch"
+
+
+class Log(EventLog, LogReader, Ownership, Protocol):
+    """Everything that a log does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A configuration that was checked to the last expression, before anything connects."""
+
+    settings: Settings
+    subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
+    routes: Mapping[SubscriberName, Route]
+
+
+def plan(document: Document, clock: Clock) -> Plan:
+    """Check all of `document`, the plugins' settings and the expressions included.
+
+    Raises `ConfigurationError` with one line for each mistake.
+    """
+    settings = load(document)
+    makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
+    for name, each in settings.subscribers.items():
+        context = PluginContext(name=name, clock=clock)
+        makers[name] = partial(make_subscriber, each, context, document)
+        makers[name]()
+    return Plan(
+        settings=settings,
+        subscribers=makers,
+        routes={
+            name: compile_route(name, when=each.when, body=each.body, text=each.text)
+            for name, each in settings.subscribers.items()
+        },
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class App:
+    """One daemon: a plan, a clock, and what runs of it; a `watcher` is shown what flows."""
+
+    plan: Plan
+    clock: Clock
+    role: Role = Role.ALL
+    watcher: Watcher | None = None
+    metrics: Metrics = field(init=False)
+    port: int = field(default=0, init=False)
+    _status: Status = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Declare the metrics and the probes."""
+        self.metrics = Metrics(clock=self.clock)
+        self._status = Status(self.metrics)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every channel that is ours is subscribed and every subscriber follows the log."""
+        return self._status.complete(self.plan.settings.subscribers)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serve until `stopping` is set, then drain for at most the grace period.
+
+        Raises what someone must act on: a `Stop`, in an `ExceptionGroup`.
+        """
+        settings, observe = self.plan.settings, self.plan.settings.observe
+        heartbeat = Heartbeat(clock=self.clock, metrics=self.metrics)
+        health = self._status.health(heartbeat)
+        async with (
+            serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
+            open_log(settings, self.clock) as log,
+            asyncio.TaskGroup() as group,
+        ):
+            helping = [
+                group.create_task(heartbeat.run(), name="heartbeat"),
+                group.create_task(self._status.watch(self.clock), name="status"),
+            ]
+            ingesting = self._start_ingest(group, log)
+            dispatching = self._start_dispatch(group, log, stopping)
+            _log.info("daemon.started", role=self.role, port=self.port)
+            await stopping.wait()
+            await self._drain(ingesting, dispatching)
+            for task in helping:
+                task.cancel()
+        _log.info("daemon.stopped")
+
+    async def _drain(self, ingesting: Sequence[Task[None]], dispatching: Sequence[Task[None]]) -> None:
+        _log.info("daemon.draining", grace_period_s=self.plan.settings.grace_period_s)
+        for task in ingesting:
+            task.cancel()
+        try:
+            async with self.clock.timeout(self.plan.settings.grace_period_s):
+                if tasks := [*ingesting, *dispatching]:
+                    await asyncio.wait(tasks)
+        except TimeoutError:
+            _log.warning(
+                "daemon.cancelling", reason="deliveries outlasted the grace period; they are repeated"
+            )
+            for task in dispatching:
+                task.cancel()
+
+    def _start_ingest(self, group: asyncio.TaskGroup, log: Log) -> list[Task[None]]:
+        if self.role is Role.DISPATCH:
+            return []
+        return [group.create_task(self._ingest(log), name="ingest")]
+
+    def _start_dispatch(
+        self, group: asyncio.TaskGroup, log: Log, stopping: asyncio.Event
+    ) -> list[Task[None]]:
+        if self.role is Role.INGEST:
+            return []
+        return [
+            group.create_task(self._dispatch(name, log, stopping), name=f"dispatch {name}")
+            for name in self.plan.settings.subscribers
+        ]
+
+    async def _ingest(self, log: Log) -> None:
+        settings = self.plan.settings
+        async with aiohttp.ClientSession() as http:
+            tokens = Tokens(http, login(settings.org), self.clock)
+            org = await self._authenticated(tokens)
+            channels = {Channel(org=org, path=each.path): each for each in settings.channels}
+            options = BayeuxOptions(api_version=settings.org.api_version)
+            async with CometdSource(
+                tokens, self.clock, options=options, observer=self.metrics.session
+            ) as source:
+
+                def ingest(channel: Channel) -> Ingest:
+                    return Ingest(
+                        channel=channel,
+                        source=source,
+                        log=log,
+                        normalise=normaliser_for(channel, key=channels[channel].key),
+                        quarantine=Quarantine(clock=self.clock),
+                        clock=self.clock,
+                        observer=self._ingest_observer(channel),
+                        start=channels[channel].start,
+                        on_refused=channels[channel].on_refused_replay_id,
+                    )
+
+                keeper = Keeper(ownership=log, channels=list(channels), ingest=ingest, clock=self.clock)
+                self._status.keeper, self._status.source = keeper, source
+                await keeper.run()
+
+    async def _authenticated(self, tokens: Tokens) -> OrgId:
+        pause_s = _FIRST_PAUSE_S
+        waiting_for = self._status.waiting_for
+        waiting_for["salesforce"] = "Logging in to Salesforce."
+        while True:
+            try:
+                org = (await tokens.token()).org
+            except SalesforceUnavailable as error:
+                waiting_for["salesforce"] = str(error)
+                _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
+                await self.clock.sleep(pause_s)
+                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+            else:
+                del waiting_for["salesforce"]
+                return org
+
+    async def _dispatch(self, name: SubscriberName, log: Log, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            dispatcher = self._dispatcher(name, log)
+            self._status.dispatchers[name] = dispatcher
+            try:
+                await dispatcher.run(stopping)
+            except* LogUnavailable as group:
+                _log.warning("subscriber.recovering", subscriber=name, reason=str(group.exceptions[0]))
+                await self.clock.sleep(_FIRST_PAUSE_S)
+
+    def _dispatcher(self, name: SubscriberName, log: Log) -> Dispatcher:
+        settings = self.plan.settings.subscribers[name]
+        return Dispatcher(
+            subscription=Subscription(subscriber=name, patterns=settings.on, start=settings.start),
+            reader=log,
+            attempts=Attempts(
+                name=name,
+                subscriber=self.plan.subscribers[name](),
+                route=self.plan.routes[name],
+                timeout_s=settings.deliver_timeout_s,
+                clock=self.clock,
+                observer=self._dispatch_observer(name),
+            ),
+            schedule=RetrySchedule(
+                first_delay_s=settings.retry.first_delay_s,
+                max_delay_s=settings.retry.max_delay_s,
+                give_up_after_s=settings.retry.give_up_after_s,
+            ),
+            limits=Limits(in_flight=settings.max_in_flight, waiting=settings.max_waiting),
+            clock=self.clock,
+        )
+
+    def _ingest_observer(self, channel: Channel) -> IngestObserver:
+        metrics = self.metrics.channel(channel)
+        return WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics
+
+    def _dispatch_observer(self, name: SubscriberName) -> DispatchObserver:
+        metrics = self.metrics.subscriber(name)
+        return WatchedDispatch(name=name, metrics=metrics, watcher=self.watcher) if self.watcher else metrics
+
+
+@asynccontextmanager
+async def open_log(settings: Settings, clock: Clock) -> AsyncIterator[Log]:
+    """Open the log that is configured: Kafka, or the embedded one."""
+    if settings.log.kafka:
+        async with KafkaLog.open(settings.log.kafka, clock) as kafka:
+            yield kafka
+    else:
+        async with SqliteLog.open(settings.log.sqlite or SqliteLogSettings(), clock) as sqlite:
+            # What nobody is configured to read any more must not hold back retention.
+            await sqlite.expect(settings.subscribers)
+            yield sqlite
+
+
+def login(org: OrgSettings) -> Login:
+    """Return how to log in to `org`."""
+    return Login(url=org.login_url, flow=_flow(org.auth), allow_http=org.allow_http)
+
+
+def _flow(auth: Auth) -> Flow:
+    match auth:
+        case JwtAuth():
+            return JwtBearer(
+                client_id=auth.client_id,
+                username=auth.username,
+                key=auth.key.get_secret_value(),
+                audience=auth.audience,
+            )
+        case ClientCredentialsAuth():
+            return ClientCredentials(
+                client_id=auth.client_id, client_secret=auth.client_secret.get_secret_value()
+            )
+        case RefreshAuth():
+            return RefreshToken(
+                client_id=auth.client_id,
+                refresh_token=auth.refresh_token.get_secret_value(),
+                client_secret=auth.client_secret.get_secret_value() if auth.client_secret else None,
+            )
+        case PasswordAuth():
+            return Password(
+                client_id=auth.client_id,
+                username=auth.username,
+                client_secret=auth.client_secret.get_secret_value(),
+                password=auth.password.get_secret_value(),
+            )

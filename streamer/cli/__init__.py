@@ -1,0 +1,43 @@
+"""The command line: one file for each group of commands, no logic."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from streamer.cli.demo import demo
+from streamer.cli.run import check, run
+from streamer.cli.sandbox import sandbox
+
+app = typer.Typer(
+    name="streamer",
+    help="Carries a Salesforce org's events to Kafka and to the systems that act on them.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+)
+
+
+def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        typer.echo(f"streamer {version('streamer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Hold the options that need no command."""
+
+
+app.command()(run)
+app.command()(check)
+app.command()(sandbox)
+app.command()(demo)
+
+__all__ = ["app"]

@@ -1,0 +1,143 @@
+"""`streamer demo`."""
+
+import asyncio
+import os
+import re
+import tempfile
+import uuid
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from streamer.cli.failure import told
+from streamer.cli.signals import until_signalled
+from streamer.clock import SystemClock
+from streamer.demo.report import Report
+from streamer.demo.screen import Screen
+from streamer.demo.world import DemoOptions, World, demo_world, settled
+from streamer.observe import logs
+
+_FRAME_S = 0.25
+_LINE_S = 5.0
+_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """How the demo is shown: for how long, and where the picture goes."""
+
+    for_s: float | None
+    svg: Path | None
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of `20s`, `5m`, `1h` or a plain number. Raises `typer.BadParameter`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text)
+    if not match or not float(match[1]):
+        raise typer.BadParameter("write a duration such as 20s, 5m or 1h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2] or "s"]
+
+
+def demo(
+    for_: Annotated[
+        float | None,
+        typer.Option(
+            "--for",
+            parser=seconds,
+            metavar="DURATION",
+            help="Stop after 20s, 5m or 1h; until Ctrl-C by default.",
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the counts to this JSON file.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Keep the last picture in this SVG file.")] = None,
+    rate: Annotated[
+        float, typer.Option(min=0.1, max=500, help="Things that happen in the org, per second.")
+    ] = 20.0,
+    kafka: Annotated[
+        str | None, typer.Option(help="Keep the log in this Kafka (host:port) instead of SQLite.")
+    ] = None,
+) -> None:
+    """Show the whole flow on this machine: a local org, the daemon and three targets.
+
+    Exits 0 only if nothing was lost and nothing was in the log twice.
+    """
+    logs.configure("auto", "error")
+    found: list[Report] = []
+
+    async def work(stopping: asyncio.Event) -> None:
+        with tempfile.TemporaryDirectory(prefix="streamer-demo-") as directory:
+            options = DemoOptions(
+                per_second=rate,
+                directory=Path(directory),
+                kafka=kafka,
+                prefix=f"streamer-demo-{uuid.uuid4().hex[:8]}",
+            )
+            found.append(await _play(options, Showing(for_s=for_, svg=svg), stopping))
+
+    with told():
+        asyncio.run(until_signalled(work))
+    if not found:
+        raise typer.Exit(1)
+    _conclude(found[0], report)
+
+
+async def _play(options: DemoOptions, showing: Showing, stopping: asyncio.Event) -> Report:
+    clock = SystemClock()
+    console = Console(record=showing.svg is not None)
+    async with demo_world(options, clock) as world, asyncio.TaskGroup() as group:
+        story = group.create_task(world.story.run(), name="story")
+        drawing = group.create_task(_show(world, clock, console, showing), name="screen")
+        with suppress(TimeoutError):
+            async with clock.timeout(showing.for_s):
+                await stopping.wait()
+        story.cancel()
+        await settled(world, clock)
+        drawing.cancel()
+    return world.report()
+
+
+async def _show(world: World, clock: SystemClock, console: Console, showing: Showing) -> None:
+    screen = Screen(world, clock, for_s=showing.for_s)
+    with ExitStack() as stack:
+        if console.is_terminal:
+            live = stack.enter_context(Live(screen, console=console, auto_refresh=False, transient=True))
+        stack.callback(_keep_picture, screen, showing.svg)
+        last_line = clock.monotonic()
+        while True:
+            screen.tick()
+            if console.is_terminal:
+                live.refresh()
+            elif clock.monotonic() - last_line >= _LINE_S:
+                last_line = clock.monotonic()
+                console.print(_line(world.report()))
+            await clock.sleep(_FRAME_S)
+
+
+def _keep_picture(screen: Screen, svg: Path | None) -> None:
+    if svg is not None:
+        with Path(os.devnull).open("w") as nowhere:
+            canvas = Console(record=True, width=_WIDTH, file=nowhere, force_terminal=True)
+            canvas.print(screen)
+            canvas.save_svg(str(svg), title="streamer demo")
+
+
+def _line(report: Report) -> str:
+    delivered = ", ".join(f"{name} {target.delivered}" for name, target in report.targets.items())
+    return f"sent {report.sent}, in the log {report.appended}, delivered: {delivered}"
+
+
+def _conclude(report: Report, path: Path | None) -> None:
+    if path is not None:
+        path.write_bytes(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
+    console = Console(highlight=False)
+    console.print(f"{_line(report)}; lost {report.lost}, twice in the log {report.duplicates_in_log}.")
+    latency = report.append_latency_ms
+    console.print(f"From the commit in Salesforce to the log: p50 {latency.p50} ms, p99 {latency.p99} ms.")
+    if not report.sent or report.lost or report.duplicates_in_log or report.dead_letters:
+        raise typer.Exit(1)

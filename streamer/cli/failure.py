@@ -1,0 +1,37 @@
+"""How a failure reaches a person: one sentence each, and an exit status that scripts can tell apart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from streamer.errors import ConfigurationError, StreamerError
+
+CONFIGURATION = 2
+"""The configuration has a mistake; nothing was connected."""
+
+REFUSED = 1
+"""Someone must act: credentials, permissions, the log's settings."""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what Streamer raises on purpose into sentences on standard error and an exit status."""
+    try:
+        yield
+    except* StreamerError as group:
+        errors = list(_leaves(group))
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        for sentence in dict.fromkeys(map(str, errors)):
+            console.print(f"streamer: {sentence}", markup=False)
+        wrong = all(isinstance(error, ConfigurationError) for error in errors)
+        raise typer.Exit(CONFIGURATION if wrong else REFUSED) from None
+
+
+def _leaves(group: BaseExceptionGroup[StreamerError]) -> Iterator[StreamerError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

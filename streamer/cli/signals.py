@@ -1,0 +1,36 @@
+"""The two stages of a stop: the first signal drains, the second cancels."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+_log = structlog.get_logger()
+
+
+async def until_signalled(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `work`, which drains and returns when its event is set, until SIGTERM or SIGINT.
+
+    A second signal cancels it where it stands: nothing is lost, but deliveries
+    in flight are repeated by the next run.
+    """
+    stopping = asyncio.Event()
+    task = asyncio.ensure_future(work(stopping))
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            _log.warning("daemon.cancelled", reason="second signal")
+            task.cancel()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        with suppress(asyncio.CancelledError):
+            await task
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

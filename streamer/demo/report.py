@@ -1,0 +1,98 @@
+"""What the demo found out, for people and for scripts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.demo.story import Story
+from streamer.demo.tally import Tally, percentile
+from streamer.events import SubscriberName
+from streamer.sandbox.targets.receiver import Receiver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Milliseconds from the commit in Salesforce."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetReport:
+    """What one target was to hear of, and what it accepted."""
+
+    expected: int
+    delivered: int
+    repeated: int
+    latency_ms: Latency
+
+    @property
+    def lost(self) -> int:
+        """How many never arrived."""
+        return max(0, self.expected - self.delivered)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Counts at the org, in the log and at each target."""
+
+    sent: int
+    appended: int
+    duplicates_in_log: int
+    dead_letters: int
+    append_latency_ms: Latency
+    targets: Mapping[SubscriberName, TargetReport]
+
+    @property
+    def lost(self) -> int:
+        """How many never reached the log, and how many deliveries never their target."""
+        return max(0, self.sent - self.appended) + sum(target.lost for target in self.targets.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report for a file."""
+        return {
+            "sent": self.sent,
+            "appended": self.appended,
+            "duplicates": self.duplicates_in_log,
+            "dead_letters": self.dead_letters,
+            "lost": self.lost,
+            "append_latency_ms": {"p50": self.append_latency_ms.p50, "p99": self.append_latency_ms.p99},
+            "targets": {
+                name: {
+                    "expected": target.expected,
+                    "delivered": target.delivered,
+                    "repeated": target.repeated,
+                    "lost": target.lost,
+                    "latency_ms": {"p50": target.latency_ms.p50, "p99": target.latency_ms.p99},
+                }
+                for name, target in self.targets.items()
+            },
+        }
+
+
+def reported(story: Story, tally: Tally, receivers: Mapping[SubscriberName, Receiver]) -> Report:
+    """Hold what the receivers' own journals say against what happened in the org."""
+    distinct = len(tally.appended_ids)
+    return Report(
+        sent=story.sent,
+        appended=distinct,
+        duplicates_in_log=tally.appended_ids.total() - distinct,
+        dead_letters=tally.dead_letters,
+        append_latency_ms=_latency(tally.append_latency_s),
+        targets={
+            name: TargetReport(
+                expected=story.expected[name],
+                delivered=len(receiver.journal.accepted),
+                repeated=sum(receiver.journal.duplicates.values()),
+                latency_ms=_latency(tally.delivery_latency_s.get(name, [])),
+            )
+            for name, receiver in receivers.items()
+        },
+    )
+
+
+def _latency(seconds: list[float]) -> Latency:
+    return Latency(
+        p50=round(percentile(seconds, 0.5) * 1000, 1), p99=round(percentile(seconds, 0.99) * 1000, 1)
+    )

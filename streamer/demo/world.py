@@ -1,0 +1,157 @@
+"""Puts the demo together: org, targets and daemon in one process, on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streamer.app import App, plan
+from streamer.clock import Clock
+from streamer.configuration import Document
+from streamer.demo.report import Report, reported
+from streamer.demo.story import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Story
+from streamer.demo.tally import Tally
+from streamer.events import SubscriberName
+from streamer.sandbox import Sandbox
+from streamer.sandbox.targets.erp import ErpReceiver
+from streamer.sandbox.targets.fulfillment import FulfillmentReceiver
+from streamer.sandbox.targets.receiver import Receiver
+from streamer.sandbox.targets.slack import SlackReceiver
+
+_SETTLE_S = 20.0
+_LOOK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything that runs, for whoever shows it."""
+
+    sandbox: Sandbox
+    receivers: dict[SubscriberName, Receiver]
+    story: Story
+    tally: Tally
+    daemon: App
+    log: str
+
+    def report(self) -> Report:
+        """Return the counts of this moment."""
+        return reported(self.story, self.tally, self.receivers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """How much happens, and where the log is: `kafka` (host:port), or a file in `directory`."""
+
+    per_second: float
+    directory: Path
+    kafka: str | None = None
+    prefix: str = field(default="streamer-demo")
+
+
+@asynccontextmanager
+async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]:
+    """Run the world inside the context; nothing has happened in its org yet.
+
+    Returns once the daemon has subscribed, so that everything that happens
+    from then on concerns it.
+    """
+    erp = ErpReceiver(clock).require_oauth("streamer", "demo-secret")
+    fulfillment, slack = FulfillmentReceiver(clock), SlackReceiver(clock)
+    async with Sandbox(clock) as sandbox, erp, fulfillment, slack:
+        receivers: dict[SubscriberName, Receiver] = {
+            INVOICE: erp,
+            SHIPMENT: fulfillment,
+            SALES_CHANNEL: slack,
+        }
+        tally = Tally(clock=clock)
+        configuration = _configuration(options, sandbox, erp, fulfillment, slack)
+        daemon = App(plan=plan(Document(data=configuration), clock), clock=clock, watcher=tally)
+        stopping = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(daemon.run(stopping), name="daemon")
+            try:
+                await _until(lambda: daemon.ready, clock, within_s=_SETTLE_S)
+                yield World(
+                    sandbox=sandbox,
+                    receivers=receivers,
+                    story=Story(org=sandbox.org, clock=clock, per_second=options.per_second),
+                    tally=tally,
+                    daemon=daemon,
+                    log=f"Kafka at {options.kafka}" if options.kafka else "SQLite",
+                )
+            finally:
+                stopping.set()
+
+
+async def settled(world: World, clock: Clock) -> None:
+    """Wait until everything that happened has arrived, or for 20 s."""
+
+    def arrived() -> bool:
+        return world.report().lost == 0
+
+    await _until(arrived, clock, within_s=_SETTLE_S)
+
+
+async def _until(holds: Callable[[], bool], clock: Clock, *, within_s: float) -> None:
+    end = clock.monotonic() + within_s
+    while not holds() and clock.monotonic() < end:
+        await clock.sleep(_LOOK_S)
+
+
+def _configuration(
+    options: DemoOptions,
+    sandbox: Sandbox,
+    erp: ErpReceiver,
+    fulfillment: FulfillmentReceiver,
+    slack: SlackReceiver,
+) -> dict[str, Any]:
+    log = (
+        {"kafka": {"bootstrap_servers": options.kafka, "prefix": options.prefix}}
+        if options.kafka
+        else {"sqlite": {"path": str(options.directory / "demo.db")}}
+    )
+    won = "data.fields.StageName == 'Closed Won'"
+    return {
+        "org": {
+            "login_url": sandbox.url,
+            "auth": {
+                "flow": "client_credentials",
+                "client_id": "sandbox",
+                "client_secret": "sandbox-secret",
+            },
+        },
+        "channels": ["/data/ChangeEvents", {"path": f"/event/{ORDER_PLACED}"}],
+        "log": log,
+        "observe": {"host": "localhost", "port": 0},
+        "subscribers": {
+            INVOICE: {
+                "uses": "erp",
+                "on": "salesforce.cdc.Opportunity.updated",
+                "when": won,
+                "body": {"reference": "subject", "amount": "data.fields.Amount"},
+                "settings": {
+                    "url": f"{erp.url}/api/invoices",
+                    "auth": {
+                        "kind": "oauth2",
+                        "token_url": f"{erp.url}/oauth/token",
+                        "client_id": "streamer",
+                        "client_secret": "demo-secret",
+                    },
+                },
+            },
+            SHIPMENT: {
+                "uses": "fulfillment",
+                "on": f"salesforce.event.{ORDER_PLACED}",
+                "settings": {"url": fulfillment.url, "order": "data.fields.Order_No__c"},
+            },
+            SALES_CHANNEL: {
+                "uses": "slack",
+                "on": "salesforce.cdc.Opportunity.updated",
+                "when": f"{won} && data.fields.Amount >= `{BIG_DEAL}`",
+                "text": "Won: {{ data.fields.Amount | money }} ({{ subject }})",
+                "settings": {"webhook_url": slack.webhook_url},
+            },
+        },
+    }
