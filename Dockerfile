@@ -1,0 +1,31 @@
+# The image runs as a numeric user without a shell in the way, and writes
+# nowhere but /var/lib/streamer (the embedded log) and /tmp: mount volumes
+# there and the root file system can be read-only.
+ARG PYTHON=3.13
+
+FROM python:${PYTHON}-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY streamer streamer
+COPY subscribers subscribers
+RUN python -m venv /opt/streamer \
+ && /opt/streamer/bin/pip wheel --quiet --no-deps --wheel-dir /src/dist . \
+ && /opt/streamer/bin/pip install --quiet --constraint constraints.txt /src/dist/streamer-*.whl
+
+FROM python:${PYTHON}-slim
+LABEL org.opencontainers.image.title="Streamer" \
+      org.opencontainers.image.description="Carries a Salesforce org's events to Kafka and to the systems that act on them" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH="/opt/streamer/bin:${PATH}" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/streamer
+COPY --from=build /opt/streamer /opt/streamer
+# The default log is data/streamer.db, relative to here.
+WORKDIR /var/lib/streamer
+USER 10001:10001
+EXPOSE 9464
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:9464/healthz', timeout=4)"]
+ENTRYPOINT ["streamer"]
+CMD ["run", "-c", "/etc/streamer/streamer.yaml"]

