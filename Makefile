@@ -10,10 +10,15 @@ READY  := $(VENV)/.ready
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
+# Debian's python3 comes without what makes environments.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@echo "Creating the environment in $(VENV): this takes about a minute, once."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Streamer needs Python 3.11 or newer; name one with PYTHON=…")'
+	@$(PYTHON) -m ensurepip --version >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get -q update && apt-get -q -y install python3-venv; } || \
+		{ echo "Python's venv module is missing; in Debian: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
 
 lint: $(READY) ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
@@ -28,6 +33,18 @@ format: $(READY) ## rewrite the code as the linters want it
 test: $(READY) ## every test, on real servers that it installs and starts
 	$(BIN)/python -m tools.system_packages
 	$(BIN)/pytest
+
+demo: $(READY) ## the whole flow, live on this terminal; LOG=kafka keeps the log in a real Kafka
+ifeq ($(LOG),kafka)
+	@$(BIN)/python -m tools.system_packages
+	@$(BIN)/python -m tools.kafka.broker exec -- sh -c '$(BIN)/streamer demo --kafka "$$STREAMER_KAFKA" $(ARGS)'
+else
+	@$(BIN)/streamer demo $(ARGS)
+endif
+
+bench: $(READY) ## throughput, CPU, memory and latency on a real Kafka; ARGS="--quick --json FILE"
+	@$(BIN)/python -m tools.system_packages
+	@$(BIN)/python -m tools.kafka.broker exec -- $(BIN)/python -m tests.bench $(ARGS)
 
 check: lint test ## what CI runs
 
