@@ -117,7 +117,7 @@ def test_no_answer_makes_the_verdict_raise(status: int, body: bytes, retry_after
 
 def test_rejection_names_the_target_s_own_code() -> None:
     """The operator reads what the target called the mistake."""
-    outcome = judge(422, b'{"error": {"code": "amount_missing"}}')
+    outcome = judge(400, b'{"error": {"code": "amount_missing"}}')
 
     assert isinstance(outcome, Reject)
-    assert outcome.reason == "the target answered 422 Unprocessable Entity (amount_missing)"
+    assert outcome.reason == "the target answered 400 Bad Request (amount_missing)"
