@@ -1,5 +1,8 @@
 """One try at a delivery, whatever the plugin does."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,8 +11,8 @@ import structlog
 from streamer.clock import Clock
 from streamer.dispatch.lanes import Lane
 from streamer.dispatch.route import Route
-from streamer.errors import BrokenRoute
-from streamer.events import DeadLetter, Event, Outcome, Reject, Retry, Skip, Stage, SubscriberName
+from streamer.errors import BrokenRoute, RetryLater, StreamerError
+from streamer.events import DeadLetter, Delivery, Event, Outcome, Reject, Retry, Skip, Stage, SubscriberName
 from streamer.ports import Subscriber
 
 _log = structlog.get_logger()
@@ -53,6 +56,24 @@ class Attempts:
     clock: Clock
     observer: DispatchObserver
 
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Keep the plugin open inside the context.
+
+        Raises what Streamer raises on purpose, such as `ConfigurationError`,
+        and `RetryLater` for whatever else the plugin fails with.
+        """
+        try:
+            await self.subscriber.__aenter__()
+        except StreamerError:
+            raise
+        except Exception as error:
+            raise RetryLater(f"subscriber {self.name} can't be opened: {_named(error)}") from error
+        try:
+            yield
+        finally:
+            await self._close()
+
     async def try_once(self, lane: Lane) -> Outcome:
         """Deliver the head of `lane` and return what came of it."""
         event = lane.head.event
@@ -83,6 +104,12 @@ class Attempts:
         self.observer.set_aside(letter)
         return letter
 
+    async def _close(self) -> None:
+        try:
+            await self.subscriber.__aexit__(None, None, None)
+        except Exception:  # noqa: BLE001 - a plugin is foreign code; what it delivered is recorded all the same
+            _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
+
     async def _outcome(self, event: Event, attempt: int) -> Outcome:
         try:
             if not self.route.admits(event):
@@ -90,11 +117,31 @@ class Attempts:
             delivery = self.route.delivery(event, attempt=attempt)
         except BrokenRoute as error:
             return Reject(reason=str(error), hint="Mend the subscriber's when, body or text, then redrive.")
+        return await self._delivered(delivery)
+
+    async def _delivered(self, delivery: Delivery) -> Outcome:
         try:
             async with self.clock.timeout(self.timeout_s):
-                return await self.subscriber.deliver(delivery)
+                outcome = await self.subscriber.deliver(delivery)
         except TimeoutError:
             return Retry(reason=f"no answer within {self.timeout_s:g} s")
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            # Some task of the plugin's own was cancelled, not this attempt.
+            return Retry(reason="the plugin cancelled its own attempt")
         except Exception as error:  # noqa: BLE001 - a plugin is foreign code; its event is retried, then set aside
-            _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
-            return Retry(reason=f"the plugin raised {type(error).__name__}: {error}")
+            _log.warning("plugin.raised", subscriber=self.name, event_id=delivery.event.id, exc_info=True)
+            return Retry(reason=f"the plugin raised {_named(error)}")
+        if not isinstance(outcome, Outcome):
+            return Retry(reason=f"the plugin returned {type(outcome).__name__}, which is no outcome")
+        return outcome
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ from streamer.dispatch.lanes import Lane, Lanes
 from streamer.dispatch.ledger import Ledger
 from streamer.dispatch.schedule import RetrySchedule
 from streamer.errors import LogUnavailable
-from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
+from streamer.events import Delivered, Disable, Hold, Outcome, Partition, Reject, Retry, Skip
 from streamer.ports import Assigned, Feed, LogReader, Page, Revoked, Subscription
 
 _log = structlog.get_logger()
@@ -53,7 +53,9 @@ class Dispatcher:
     _busy: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _timers: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _behind: int = field(default=0, init=False)
-    _paused: bool = field(default=False, init=False)
+    _full: bool = field(default=False, init=False)
+    _draining: bool = field(default=False, init=False)
+    _paused: frozenset[Partition] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
         """Set up what keeps the state of the deliveries."""
@@ -63,63 +65,90 @@ class Dispatcher:
     @property
     def held(self) -> str:
         """Why nothing is delivered at the moment; empty while deliveries go on."""
-        return "" if self._gate.is_open else self._gate.reason
+        return self._gate.reason
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish what is in flight, record it and return.
 
-        Raises what `follow` raises.
+        Raises what `follow` and the opening of the plugin raise.
         """
         name = self.subscription.subscriber
         async with (
-            self.attempts.subscriber,
+            self.attempts.opened(),
             self.reader.follow(self.subscription) as feed,
             asyncio.TaskGroup() as group,
         ):
             self.following = True
-            reading = group.create_task(self._read(feed), name=f"read {name}")
-            recording = group.create_task(self._ledger.keep(feed), name=f"record {name}")
-            workers = [
-                group.create_task(self._work(feed, group, stopping), name=f"deliver {name} {number}")
-                for number in range(self.limits.in_flight)
+            helping = [
+                group.create_task(self._read(feed), name=f"read {name}"),
+                group.create_task(self._record(feed), name=f"record {name}"),
             ]
+            workers = {
+                group.create_task(self._work(group, stopping), name=f"deliver {name} {number}")
+                for number in range(self.limits.in_flight)
+            }
             await stopping.wait()
-            for task in {reading, recording, *workers, *self._timers} - self._busy:
+            await self._drain(feed, workers)
+            # Not sooner: what failed while draining has set timers too.
+            for task in {*helping, *self._timers}:
                 task.cancel()
-            await asyncio.wait([*workers, recording])
-            await self._ledger.record(feed)
+
+    async def _drain(self, feed: Feed, workers: set[asyncio.Task[None]]) -> None:
+        # Reading goes on, for it also hears which partitions were lost.
+        self._draining = True
+        self._restrain(feed)
+        for worker in workers - self._busy:
+            worker.cancel()
+        await asyncio.wait(workers)
+        await self._ledger.complete()
 
     async def _read(self, feed: Feed) -> None:
         while True:
             try:
-                match await feed.read():
-                    case Page() as page:
-                        self._take_in(page, feed)
-                    case Assigned() as assigned:
-                        self._ledger.assign(assigned)
-                    case Revoked(partitions=partitions):
-                        self._lanes.drop(partitions)
-                        self._ledger.revoke(partitions)
+                self._take_in(await feed.read())
             except LogUnavailable as error:
                 _log.warning("log.unavailable", subscriber=self.subscription.subscriber, reason=str(error))
                 await self.clock.sleep(_PAUSE_S)
+            else:
+                self._restrain(feed)
+                self._observe()
 
-    def _take_in(self, page: Page, feed: Feed) -> None:
-        for entry in page.entries:
-            self._ledger.opened(entry)
-            self._lanes.put(entry)
-        self._ledger.passed(page.through)
-        self._behind = page.behind
-        self._observe()
-        if self._lanes.waiting >= self.limits.waiting:
-            # Not only once: partitions may have been assigned since.
-            self._paused = True
-            feed.pause(self._ledger.partitions)
+    def _take_in(self, read: Page | Assigned | Revoked) -> None:
+        match read:
+            case Page():
+                for entry in read.entries:
+                    self._ledger.opened(entry)
+                    self._lanes.put(entry)
+                self._ledger.passed(read.through)
+                self._behind = read.behind
+            case Assigned():
+                self._ledger.assign(read)
+            case Revoked(partitions=partitions):
+                self._lanes.drop(partitions)
+                self._ledger.revoke(partitions)
+                self._paused -= partitions
 
-    async def _work(self, feed: Feed, group: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+    async def _record(self, feed: Feed) -> None:
+        while True:
+            await self._ledger.record(feed)
+            self._restrain(feed)
+
+    def _restrain(self, feed: Feed) -> None:
+        """Pause the partitions of which no more should be read for now, and resume the others."""
+        # What is settled but not recorded counts: a crash would repeat it.
+        held = self._lanes.waiting + self._ledger.unrecorded
+        limit = self.limits.waiting
+        self._full = held > limit // 2 if self._full else held >= limit
+        paused = self._ledger.partitions if self._full or self._draining else self._ledger.crowded
+        if paused != self._paused:
+            feed.pause(paused - self._paused)
+            feed.resume(self._paused - paused)
+            self._paused = paused
+
+    async def _work(self, group: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
         this = asyncio.current_task()
         assert this is not None  # noqa: S101 - a coroutine of a task group runs in a task
-        while not stopping.is_set():
+        while not (stopping.is_set() or this.cancelling()):
             lane = await self._lanes.take()
             await self._gate.passage()
             if not lane.alive:
@@ -133,7 +162,6 @@ class Dispatcher:
             # next owner repeats it.
             if lane.alive:
                 self._conclude(lane, outcome, group)
-            self._resume_reading(feed)
             self._observe()
 
     def _conclude(self, lane: Lane, outcome: Outcome, group: asyncio.TaskGroup) -> None:
@@ -162,7 +190,7 @@ class Dispatcher:
         if self.schedule.is_over(failing_for_s=now - lane.first_failed_at):
             self._set_aside(lane, failure, reason="retries_exhausted")
             return
-        delay = self.schedule.delay_s(lane.attempts) if failure.after_s is None else failure.after_s
+        delay = self.schedule.delay_s(lane.attempts, asked_s=failure.after_s)
         timer = group.create_task(self._wake(lane, delay), name=f"retry {lane.key}")
         self._timers.add(timer)
         timer.add_done_callback(self._timers.discard)
@@ -174,11 +202,6 @@ class Dispatcher:
     def _set_aside(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> None:
         self._ledger.settle(lane.head, self.attempts.dead_letter(lane, failure, reason=reason))
         self._lanes.advance(lane)
-
-    def _resume_reading(self, feed: Feed) -> None:
-        if self._paused and self._lanes.waiting <= self.limits.waiting // 2:
-            self._paused = False
-            feed.resume(self._ledger.partitions)
 
     def _observe(self) -> None:
         observer = self.attempts.observer

@@ -84,4 +84,6 @@ class Lanes:
             if lane.partition in partitions:
                 lane.alive = False
                 self._waiting -= len(lane.entries)
+                # A timer may hold on to the lane for as long as it runs.
+                lane.entries.clear()
                 del self._lanes[name]

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,6 +16,17 @@ from streamer.ports import Assigned, Feed, Settlement
 _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
+_CROWD = 100_000
+
+
+@dataclass(slots=True, kw_only=True)
+class _Holding:
+    """One partition under one assignment: what is settled, and what of it the log knows."""
+
+    assignment: int
+    tracker: OffsetTracker
+    recorded: Progress
+    letters: list[DeadLetter] = field(default_factory=list)
 
 
 class Ledger:
@@ -27,84 +39,112 @@ class Ledger:
     def __init__(self, clock: Clock) -> None:
         """Begin with no partitions."""
         self._clock = clock
-        self._trackers: dict[Partition, OffsetTracker] = {}
-        self._recorded: dict[Partition, Progress] = {}
-        self._letters: list[tuple[Partition, DeadLetter]] = []
+        self._holdings: dict[Partition, _Holding] = {}
+        self._unrecorded = 0
         self._changed = asyncio.Event()
+        self._complete = asyncio.Event()
+        self._complete.set()
 
     @property
     def partitions(self) -> frozenset[Partition]:
         """The partitions that are ours."""
-        return frozenset(self._trackers)
+        return frozenset(self._holdings)
+
+    @property
+    def crowded(self) -> frozenset[Partition]:
+        """The partitions in which too much is settled behind an event that is not."""
+        return frozenset(
+            partition for partition, each in self._holdings.items() if each.tracker.settled_above >= _CROWD
+        )
+
+    @property
+    def unrecorded(self) -> int:
+        """How many events were settled since the last record; a crash repeats them."""
+        return self._unrecorded
 
     def assign(self, assigned: Assigned) -> None:
         """Take over partitions as far as they are settled."""
         for partition, progress in assigned.progress.items():
-            self._trackers[partition] = OffsetTracker(progress, assignment=assigned.assignment)
-            self._recorded[partition] = progress
+            self._holdings[partition] = _Holding(
+                assignment=assigned.assignment, tracker=OffsetTracker(progress), recorded=progress
+            )
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
         """Forget partitions; their next owner repeats what was not recorded."""
         for partition in partitions:
-            self._trackers.pop(partition, None)
-            self._recorded.pop(partition, None)
-        self._letters = [(owner, letter) for owner, letter in self._letters if owner not in partitions]
+            self._holdings.pop(partition, None)
+        self._change()
 
     def opened(self, entry: Entry) -> None:
         """Note an event that is to be delivered."""
-        self._trackers[entry.partition].opened(entry.offset)
+        self._holdings[entry.partition].tracker.opened(entry.offset)
 
     def passed(self, through: Mapping[Partition, int]) -> None:
         """Note how far reading has come."""
         for partition, offset in through.items():
-            if tracker := self._trackers.get(partition):
-                tracker.passed(offset)
-        self._changed.set()
+            if holding := self._holdings.get(partition):
+                holding.tracker.passed(offset)
+        self._change()
 
     def settle(self, entry: Entry, letter: DeadLetter | None = None) -> None:
         """Note that `entry` needs no more deliveries, because it became `letter` where one is given."""
-        if tracker := self._trackers.get(entry.partition):
-            tracker.settled(entry.offset)
+        if holding := self._holdings.get(entry.partition):
+            holding.tracker.settled(entry.offset)
             if letter is not None:
-                self._letters.append((entry.partition, letter))
-            self._changed.set()
-
-    async def keep(self, feed: Feed) -> None:
-        """Record whatever changes, until cancelled."""
-        while True:
-            await self._changed.wait()
-            try:
-                await self.record(feed)
-            except LogUnavailable as error:
-                _log.warning("progress.not_recorded", reason=str(error), tried_again_in_s=_PAUSE_S)
-                self._changed.set()
-                await self._clock.sleep(_PAUSE_S)
+                holding.letters.append(letter)
+            self._unrecorded += 1
+            self._change()
 
     async def record(self, feed: Feed) -> None:
-        """Record what has changed since the last time. Raises `LogUnavailable`."""
+        """Wait for a change and record it, for as long as the log takes."""
+        await self._changed.wait()
+        while not await self._is_recorded(feed):
+            await self._clock.sleep(_PAUSE_S)
+        if not self._changed.is_set():
+            self._complete.set()
+
+    async def complete(self) -> None:
+        """Wait until everything that was settled is recorded."""
+        await self._complete.wait()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._complete.clear()
+
+    async def _is_recorded(self, feed: Feed) -> bool:
         self._changed.clear()
-        for settlement in self._settlements():
-            letters = {letter.id for letter in settlement.set_aside}
-            try:
+        covered = self._unrecorded
+        try:
+            for settlement in self._settlements():
                 await feed.settle(settlement)
-            except Fenced as error:
-                _log.warning("progress.fenced", reason=str(error))
-            self._letters = [(owner, letter) for owner, letter in self._letters if letter.id not in letters]
-            for partition, progress in settlement.progress.items():
-                if partition in self._recorded:
-                    self._recorded[partition] = progress
+                self._remember(settlement)
+        except (LogUnavailable, Fenced) as error:
+            # Fenced: one of the partitions was lost, and nothing of the others
+            # was recorded either. Reading is about to hear which one it was.
+            _log.warning("progress.not_recorded", reason=str(error), tried_again_in_s=_PAUSE_S)
+            return False
+        self._unrecorded -= covered
+        return True
+
+    def _remember(self, settlement: Settlement) -> None:
+        letters = {letter.id for letter in settlement.set_aside}
+        for partition, progress in settlement.progress.items():
+            holding = self._holdings.get(partition)
+            # It may have been lost and won again while the log was recording.
+            if holding and holding.assignment == settlement.assignment:
+                holding.recorded = progress
+                holding.letters = [each for each in holding.letters if each.id not in letters]
 
     def _settlements(self) -> list[Settlement]:
         # A settlement names one assignment, and kept partitions belong to an
         # older one than those that were added since.
         progress: dict[int, dict[Partition, Progress]] = defaultdict(dict)
         letters: dict[int, list[DeadLetter]] = defaultdict(list)
-        for owner, letter in self._letters:
-            letters[self._trackers[owner].assignment].append(letter)
-        for partition, tracker in self._trackers.items():
-            current = tracker.progress()
-            if current != self._recorded[partition]:
-                progress[tracker.assignment][partition] = current
+        for partition, holding in self._holdings.items():
+            current = holding.tracker.progress()
+            if current != holding.recorded:
+                progress[holding.assignment][partition] = current
+                letters[holding.assignment] += holding.letters
         return [
             Settlement(assignment=number, progress=moved, set_aside=letters[number])
             for number, moved in progress.items()

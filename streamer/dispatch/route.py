@@ -1,6 +1,6 @@
 """What concerns a subscriber, and in which shape it is sent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,14 @@ import jinja2
 import jinja2.sandbox
 import jmespath
 import jmespath.exceptions
+import jmespath.functions
 
+from streamer.configuration import Document, Keys
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Delivery, Event, JsonObject, SubscriberName
 
 _TEXT_LIMIT = 100_000
+_FUNCTIONS = frozenset(jmespath.functions.Functions.FUNCTION_TABLE)
 
 Project = Callable[[JsonObject], Any]
 
@@ -34,11 +37,11 @@ class Route:
         """Whether `when` holds for `event`. Raises `BrokenRoute`."""
         if self.when is None:
             return True
-        return bool(_evaluate("when", self.when, document(event)))
+        return bool(_evaluate("when", self.when, event_document(event)))
 
     def delivery(self, event: Event, *, attempt: int) -> Delivery:
         """Return `event` in the target's shape. Raises `BrokenRoute`."""
-        shaped = document(event) if self.body or self.text else {}
+        shaped = event_document(event) if self.body or self.text else {}
         return Delivery(
             event=event,
             key=f"{event.id}:{self.name}",
@@ -48,21 +51,23 @@ class Route:
         )
 
 
-def compile_route(name: SubscriberName, *, when: str | None, body: Any, text: str | None) -> Route:
-    """Compile the expressions of subscriber `name`.
+def compile_route(
+    name: SubscriberName, *, when: str | None, body: Any, text: str | None, document: Document
+) -> Route:
+    """Compile the expressions of subscriber `name`, which stand in `document`.
 
-    Raises `ConfigurationError` that names the key and the place of the mistake.
+    Raises `ConfigurationError` that names the file, the line and the key.
     """
-    where = f"subscribers.{name}"
+    compiling = _Compiling(document, ("subscribers", name))
     return Route(
         name=name,
-        when=_expression(when, f"{where}.when") if when is not None else None,
-        body=_projection(body, f"{where}.body") if body is not None else None,
-        text=_template(text, f"{where}.text") if text is not None else None,
+        when=compiling.expression(when, "when") if when is not None else None,
+        body=compiling.projection(body, "body") if body is not None else None,
+        text=compiling.template(text, "text") if text is not None else None,
     )
 
 
-def document(event: Event) -> JsonObject:
+def event_document(event: Event) -> JsonObject:
     """Return `event` as expressions and templates see it."""
     return {
         "id": event.id,
@@ -77,45 +82,66 @@ def document(event: Event) -> JsonObject:
 def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
     try:
         return function(shaped)
-    except (
-        jmespath.exceptions.JMESPathError,
-        jinja2.TemplateError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-    ) as error:
-        raise BrokenRoute(f"{key} fails on this event: {error}") from error
+    except Exception as error:
+        # Expressions and templates are code that somebody else wrote.
+        raise BrokenRoute(f"{key} fails on this event: {type(error).__name__}: {error}") from error
 
 
-def _expression(expression: str, where: str) -> Project:
-    try:
-        return jmespath.compile(expression).search
-    except jmespath.exceptions.JMESPathError as error:
-        raise ConfigurationError(f"{where}: {expression!r} is not a JMESPath expression: {error}") from error
+class _Compiling:
+    """Compiles the expressions below `keys`, and knows where they stand."""
+
+    def __init__(self, document: Document, keys: Keys) -> None:
+        self._document = document
+        self._keys = keys
+
+    def expression(self, expression: str, key: int | str) -> Project:
+        try:
+            compiled = jmespath.compile(expression)
+        except jmespath.exceptions.JMESPathError as error:
+            # The lines after the first draw the place, which a log would tear.
+            raise self._mistake(key, "is not a JMESPath expression", str(error).splitlines()[0]) from error
+        for function in _functions(compiled.parsed):
+            if function not in _FUNCTIONS:
+                raise self._mistake(key, "JMESPath has no such function", function)
+        return compiled.search
+
+    def projection(self, shape: Any, key: int | str) -> Project:
+        if isinstance(shape, str):
+            return self.expression(shape, key)
+        inner = _Compiling(self._document, (*self._keys, key))
+        if isinstance(shape, dict):
+            parts = {name: inner.projection(part, name) for name, part in shape.items()}
+            return lambda shaped: {name: part(shaped) for name, part in parts.items()}
+        if isinstance(shape, list):
+            items = [inner.projection(item, index) for index, item in enumerate(shape)]
+            return lambda shaped: [item(shaped) for item in items]
+        return lambda _: shape
+
+    def template(self, source: str, key: str) -> Callable[[JsonObject], str]:
+        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+            undefined=jinja2.StrictUndefined, autoescape=False
+        )
+        environment.filters["money"] = _money
+        try:
+            template = environment.from_string(source)
+        except jinja2.TemplateSyntaxError as error:
+            detail = f"line {error.lineno}: {error.message}"
+            raise self._mistake(key, "is not a Jinja2 template", detail) from error
+        return template.render
+
+    def _mistake(self, key: int | str, sentence: str, detail: str) -> ConfigurationError:
+        keys = (*self._keys, key)
+        if not self._document.is_secret(keys):
+            sentence = f"{sentence}: {detail}"
+        return ConfigurationError(self._document.mistake(keys, sentence))
 
 
-def _projection(shape: Any, where: str) -> Project:
-    if isinstance(shape, str):
-        return _expression(shape, where)
-    if isinstance(shape, dict):
-        parts = {name: _projection(inner, f"{where}.{name}") for name, inner in shape.items()}
-        return lambda shaped: {name: part(shaped) for name, part in parts.items()}
-    if isinstance(shape, list):
-        items = [_projection(inner, f"{where}[{index}]") for index, inner in enumerate(shape)]
-        return lambda shaped: [item(shaped) for item in items]
-    return lambda _: shape
-
-
-def _template(source: str, where: str) -> Callable[[JsonObject], str]:
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, autoescape=False
-    )
-    environment.filters["money"] = _money
-    try:
-        template = environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise ConfigurationError(f"{where}: line {error.lineno}: {error.message}") from error
-    return template.render
+def _functions(node: Any) -> Iterator[str]:
+    if node["type"] == "function_expression":
+        yield node["value"]
+    for child in node["children"]:
+        if isinstance(child, dict):
+            yield from _functions(child)
 
 
 def _money(amount: Any) -> str:

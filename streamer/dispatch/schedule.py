@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_LEAST_S = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySchedule:
@@ -18,8 +20,14 @@ class RetrySchedule:
     give_up_after_s: float
     jitter: Callable[[float, float], float] = random.uniform
 
-    def delay_s(self, attempts: int) -> float:
-        """Return how long to wait after `attempts` (at least 1) failed ones."""
+    def delay_s(self, attempts: int, *, asked_s: float | None = None) -> float:
+        """Return how long to wait after `attempts` (at least 1) failed ones.
+
+        What the target asked for comes first, but neither at once, which would
+        be a storm, nor after the end.
+        """
+        if asked_s is not None:
+            return max(_LEAST_S, min(asked_s, self.give_up_after_s))
         ceiling = min(self.max_delay_s, self.first_delay_s * 2.0 ** min(attempts - 1, 40))
         return self.jitter(0.0, ceiling)
 

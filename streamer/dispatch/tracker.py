@@ -12,31 +12,46 @@ class OffsetTracker:
     above it is kept beside it, so that a crash repeats only what was open.
     """
 
-    def __init__(self, progress: Progress, *, assignment: int) -> None:
-        """Go on from `progress`; `assignment` is the one under which the partition is read."""
-        self.assignment = assignment
+    def __init__(self, progress: Progress) -> None:
+        """Go on from `progress`."""
         self._through = progress.next_offset
         self._open: deque[int] = deque()
         self._settled = set(progress.settled_above)
+        self._progress: Progress | None = progress
+
+    @property
+    def settled_above(self) -> int:
+        """How many offsets are settled behind one that is open."""
+        return len(self._settled)
 
     def opened(self, offset: int) -> None:
         """Note that `offset` was read and is to be delivered; offsets come in rising order."""
         self._open.append(offset)
-        self._through = max(self._through, offset + 1)
+        self._moved_to(offset + 1)
 
     def passed(self, through: int) -> None:
         """Note that everything below `through` was read; what was not opened is no concern of ours."""
-        self._through = max(self._through, through)
+        self._moved_to(through)
 
     def settled(self, offset: int) -> None:
         """Note that `offset` needs no more deliveries."""
         self._settled.add(offset)
+        self._progress = None
 
     def progress(self) -> Progress:
         """Return the contiguous prefix and what is settled above it."""
+        if self._progress is None:
+            self._progress = self._computed()
+        return self._progress
+
+    def _moved_to(self, through: int) -> None:
+        self._through = max(self._through, through)
+        self._progress = None
+
+    def _computed(self) -> Progress:
         while self._open and self._open[0] in self._settled:
-            self._open.popleft()
+            self._settled.remove(self._open.popleft())
         prefix = self._open[0] if self._open else self._through
-        if self._settled:
-            self._settled = {offset for offset in self._settled if offset >= prefix}
+        # A former process may have settled offsets that were never opened here.
+        self._settled = {offset for offset in self._settled if offset >= prefix}
         return Progress(next_offset=prefix, settled_above=frozenset(self._settled))

@@ -1,0 +1,110 @@
+"""A dispatcher holds a bounded part of the log, whatever the backlog."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from streamer.dispatch import ledger
+from streamer.dispatch.dispatcher import Limits
+from streamer.errors import LogUnavailable
+from streamer.events import Hold, Partition, Retry, SubscriberName
+from streamer.log import memory
+from streamer.log.memory import MemoryLog
+from streamer.ports import Settlement
+from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
+
+CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
+
+
+@dataclass(kw_only=True)
+class Deaf(MemoryLog):
+    """A log that can be read, but does not take settlements."""
+
+    deaf: bool = True
+
+    def settle(self, subscriber: SubscriberName, settlement: Settlement) -> None:
+        """Refuse, or do as others do."""
+        if self.deaf:
+            raise LogUnavailable("the group's coordinator is away")
+        super().settle(subscriber, settlement)
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a page hold two events."""
+    monkeypatch.setattr(memory, "PAGE_EVENTS", 2)
+
+
+@pytest.fixture
+def small(world: World) -> World:
+    """A world that reads no more while ten events wait."""
+    world.limits = Limits(in_flight=2, waiting=10)
+    return world
+
+
+async def test_reading_pauses_above_the_limit_and_goes_on_at_half_of_it(small: World) -> None:
+    """Not at every event, which would make reading hectic."""
+    small.target.closed = True
+    await small.append(*range(30))
+    async with small.running() as dispatcher:
+        assert dispatcher._lanes.waiting == 10
+        assert small.feed._paused == {ACCOUNTS}
+        small.target.release()
+        await small.quiet()
+        assert len(small.target.delivered) == 30
+        assert small.feed._paused == frozenset()
+
+
+async def test_held_target_leaves_its_backlog_in_the_log(small: World) -> None:
+    """However long it lasts."""
+    small.target.answers["0"].append(Hold(reason="429", after_s=3600.0))
+    small.target.answers["1"].append(Hold(reason="429", after_s=3600.0))
+    await small.append(*range(100))
+    async with small.running() as dispatcher:
+        await small.turn(3000)
+        assert dispatcher._lanes.waiting == 10
+        await small.turn(601)
+        assert len(small.target.delivered) == 100
+
+
+async def test_partition_that_was_lost_makes_room_for_the_others(small: World) -> None:
+    """Its events no longer wait here, so reading goes on though nothing was delivered."""
+    small.target.closed = True
+    await small.append(*range(20))
+    async with small.running():
+        await small.append("contact", entity="Contact")
+        await small.quiet()
+        assert small.feed._paused == {ACCOUNTS, CONTACTS}
+        small.log.reassign(TARGET, [ACCOUNTS], to=None)
+        await small.quiet()
+        small.target.release()
+        await small.quiet()
+
+        assert "contact" in small.target.delivered
+
+
+async def test_deliveries_that_cannot_be_recorded_are_bounded(small: World) -> None:
+    """A crash would repeat all of them, so they count like those that wait."""
+    small.log = log = Deaf()
+    await small.append(*range(100))
+    async with small.running():
+        await small.turn(60)
+        assert len(small.target.delivered) == 10
+        log.deaf = False
+        await small.turn(2)
+        assert len(small.target.delivered) == 100
+
+
+async def test_failing_key_pauses_its_partition_only_when_much_is_settled_behind_it(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That much would come again after a crash; other partitions go on."""
+    monkeypatch.setattr(ledger, "_CROWD", 20)
+    small.target.answers["0"].append(Retry(reason="500", after_s=50.0))
+    await small.append(*range(100))
+    await small.append(*range(100, 150), entity="Contact")
+    async with small.running():
+        assert 20 <= len([name for name in small.target.delivered if int(name) < 100]) < 40
+        assert len([name for name in small.target.delivered if int(name) >= 100]) == 50
+        await small.turn(50)
+        assert len(small.target.delivered) == 150

@@ -1,0 +1,162 @@
+"""What is finished, on its way into the log."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.dispatch.ledger import Ledger
+from streamer.errors import Fenced, LogUnavailable
+from streamer.events import Entry, Partition, Progress
+from streamer.ports import Assigned, Page, Revoked, Settlement
+from tests.contracts.values import a_dead_letter, an_event
+from tests.unit.dispatch.world import ACCOUNTS
+
+CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
+NOTHING = Progress(next_offset=0)
+
+
+@dataclass
+class Slip:
+    """A feed that keeps what is settled, slowly if a test wants, and fails as often as `failures` says."""
+
+    settled: list[Settlement] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def settle(self, settlement: Settlement, /) -> None:
+        """Keep it."""
+        await self.answering.wait()
+        if self.failures:
+            raise self.failures.pop()
+        self.settled.append(settlement)
+
+    async def read(self) -> Assigned | Revoked | Page:
+        """Hold nothing."""
+        raise LogUnavailable("nothing is read here")
+
+    def pause(self, partitions: frozenset[Partition]) -> None:
+        """Do nothing."""
+
+    def resume(self, partitions: frozenset[Partition]) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """Time stands still."""
+    return TurnedClock()
+
+
+@pytest.fixture
+def ledger(clock: TurnedClock) -> Ledger:
+    """A ledger of two partitions under two assignments, one open event in each."""
+    ledger = Ledger(clock)
+    for number, partition in enumerate((ACCOUNTS, CONTACTS), 1):
+        ledger.assign(Assigned(assignment=number, progress={partition: NOTHING}))
+        ledger.opened(entry(partition))
+    return ledger
+
+
+@pytest.fixture
+def feed() -> Slip:
+    """A feed that answers at once."""
+    slip = Slip()
+    slip.answering.set()
+    return slip
+
+
+def entry(partition: Partition = ACCOUNTS) -> Entry:
+    """Return the first event of a partition."""
+    return Entry(partition=partition, offset=0, event=an_event("1"))
+
+
+async def test_each_assignment_is_settled_by_itself(ledger: Ledger, feed: Slip) -> None:
+    """And a dead letter stands with the offset that covers it."""
+    letter = a_dead_letter("1:target")
+    ledger.settle(entry(ACCOUNTS))
+    ledger.settle(entry(CONTACTS), letter)
+    await ledger.record(feed)
+
+    one = Progress(next_offset=1)
+    assert feed.settled == [
+        Settlement(assignment=1, progress={ACCOUNTS: one}, set_aside=[]),
+        Settlement(assignment=2, progress={CONTACTS: one}, set_aside=[letter]),
+    ]
+
+
+async def test_what_is_recorded_is_not_recorded_again(ledger: Ledger, feed: Slip) -> None:
+    """Neither offsets nor dead letters."""
+    ledger.settle(entry(), a_dead_letter("1:target"))
+    await ledger.record(feed)
+    ledger.passed({ACCOUNTS: 5})
+    await ledger.record(feed)
+
+    assert [len(each.set_aside) for each in feed.settled] == [1, 0]
+    assert ledger.unrecorded == 0
+
+
+@pytest.mark.parametrize("failure", [LogUnavailable("away"), Fenced("a partition was lost")])
+async def test_record_that_fails_is_made_again(
+    ledger: Ledger, feed: Slip, clock: TurnedClock, failure: Exception
+) -> None:
+    """With the dead letters, and with what was settled meanwhile."""
+    feed.failures.append(failure)
+    ledger.settle(entry(), a_dead_letter("1:target"))
+    recording = asyncio.create_task(ledger.record(feed))
+    await clock.turn(0)
+    assert (feed.settled, ledger.unrecorded) == ([], 1)
+    ledger.settle(entry(CONTACTS))
+    await clock.turn(1)
+
+    assert recording.done()
+    assert [(len(each.progress), len(each.set_aside)) for each in feed.settled] == [(1, 1), (1, 0)]
+
+
+async def test_record_of_a_former_assignment_says_nothing_of_the_present_one(
+    ledger: Ledger, feed: Slip, clock: TurnedClock
+) -> None:
+    """A partition that was lost and won again while the log was busy is recorded anew."""
+    feed.answering.clear()
+    ledger.settle(entry())
+    recording = asyncio.create_task(ledger.record(feed))
+    await clock.turn(0)
+    ledger.revoke(frozenset({ACCOUNTS}))
+    ledger.assign(Assigned(assignment=3, progress={ACCOUNTS: NOTHING}))
+    ledger.opened(entry())
+    feed.answering.set()
+    await recording
+    ledger.settle(entry())
+    await ledger.record(feed)
+
+    assert [each.assignment for each in feed.settled] == [1, 3]
+
+
+async def test_lost_partition_takes_its_dead_letters_along(ledger: Ledger, feed: Slip) -> None:
+    """Its next owner decides anew."""
+    ledger.settle(entry(), a_dead_letter("1:target"))
+    ledger.revoke(frozenset({ACCOUNTS}))
+    ledger.settle(entry(CONTACTS))
+    await ledger.record(feed)
+
+    assert [each.set_aside for each in feed.settled] == [[]]
+    assert ledger.partitions == {CONTACTS}
+
+
+async def test_complete_waits_for_the_last_record(ledger: Ledger, feed: Slip, clock: TurnedClock) -> None:
+    """What settles while the log is busy needs another one."""
+    feed.answering.clear()
+    ledger.settle(entry())
+    first = asyncio.create_task(ledger.record(feed))
+    complete = asyncio.create_task(ledger.complete())
+    await clock.turn(0)
+    ledger.settle(entry(CONTACTS))
+    feed.answering.set()
+    await first
+    await clock.turn(0)
+    assert not complete.done()
+    await ledger.record(feed)
+    await clock.turn(0)
+
+    assert complete.done()

@@ -1,0 +1,81 @@
+"""Partitions come and go while deliveries are in flight."""
+
+from streamer.events import Partition, Progress, Reject, Retry
+from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
+
+CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
+
+
+async def test_completion_after_a_revocation_is_dropped(world: World) -> None:
+    """The next owner repeats what was in flight, and decides."""
+    world.target.closed = True
+    await world.append(1, 2)
+    async with world.running():
+        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        await world.quiet()
+        world.target.release()
+        await world.quiet()
+        assert world.target.delivered == ["1", "2"]
+        assert world.progress == Progress(next_offset=0)
+        world.log.reassign(TARGET, [ACCOUNTS], to=world.feed)
+        await world.quiet()
+
+        assert world.target.delivered == ["1", "2", "1", "2"]
+        assert world.progress == Progress(next_offset=2)
+
+
+async def test_rejection_after_a_revocation_sets_nothing_aside(world: World) -> None:
+    """A partition's events are its owner's to give up."""
+    world.target.answers["1"].append(Reject(reason="422"))
+    world.target.closed = True
+    await world.append(1)
+    async with world.running():
+        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        world.target.release()
+        await world.quiet()
+
+        assert world.letters == []
+
+
+async def test_retry_of_a_lost_partition_is_forgotten(world: World) -> None:
+    """Its timer ends without an attempt."""
+    world.target.answers["1"].append(Retry(reason="500"))
+    await world.append(1)
+    async with world.running():
+        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        await world.turn(100)
+
+        assert world.target.began == ["1"]
+
+
+async def test_partition_that_is_kept_loses_no_dead_letter_to_one_that_is_lost(world: World) -> None:
+    """Both stand in one settlement, which the log refuses as a whole."""
+    world.target.answers["account"].append(Reject(reason="422"))
+    world.target.closed = True
+    await world.append("account")
+    await world.append("contact", entity="Contact")
+    async with world.running():
+        world.target.release()
+        while len(world.target.delivered) < 1 or world.target.open:
+            await world.clock.sleep(0)
+        # Before the log has answered, and before reading hears of it.
+        world.log.reassign(TARGET, [CONTACTS], to=None)
+        await world.turn(2)
+
+        assert [letter.id for letter in world.letters] == ["account:target"]
+        assert world.progress == Progress(next_offset=1)
+
+
+async def test_partition_that_appears_later_is_delivered_too(world: World) -> None:
+    """Kept partitions go on meanwhile, under their own assignment."""
+    await world.append(1)
+    async with world.running():
+        await world.append("contact", entity="Contact")
+        await world.append(2)
+        await world.quiet()
+
+    assert sorted(world.target.delivered) == ["1", "2", "contact"]
+    assert world.log.settled[TARGET] == {
+        ACCOUNTS: Progress(next_offset=2),
+        CONTACTS: Progress(next_offset=1),
+    }

@@ -1,0 +1,202 @@
+"""A dispatcher between a log in memory and a target whose answers a test writes."""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from streamer.clock import TurnedClock
+from streamer.configuration import Document
+from streamer.dispatch.attempts import Attempts
+from streamer.dispatch.dispatcher import Dispatcher, Limits
+from streamer.dispatch.route import Route, compile_route
+from streamer.dispatch.schedule import RetrySchedule
+from streamer.events import (
+    DeadLetter,
+    Delivered,
+    Delivery,
+    Event,
+    Outcome,
+    Partition,
+    Progress,
+    Start,
+    SubscriberName,
+)
+from streamer.log.memory import MemoryFeed, MemoryLog
+from streamer.observe.metrics import Metrics
+from streamer.ports import Subscription
+from tests.contracts.values import an_append, an_event
+
+TARGET = SubscriberName("target")
+ACCOUNTS = Partition(topic="salesforce.cdc.Account", number=0)
+
+Answer = Outcome | Exception | Callable[[], Any]
+
+
+@dataclass
+class ScriptedTarget:
+    """Answers each event's attempts in turn as `answers` says, and then that it was delivered.
+
+    While `closed`, attempts stay open.
+    """
+
+    answers: dict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
+    began: list[str] = field(default_factory=list)
+    delivered: list[str] = field(default_factory=list)
+    attempts: list[int] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
+    closed: bool = False
+    entered: int = 0
+    _opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __aenter__(self) -> Self:
+        """Count."""
+        self.entered += 1
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Count."""
+        self.entered -= 1
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Answer as written."""
+        assert delivery.event.key not in self.open, "two attempts of one key at once"
+        self.open.add(delivery.event.key)
+        self.began.append(delivery.event.id)
+        self.attempts.append(delivery.attempt)
+        try:
+            await asyncio.sleep(0)
+            while self.closed:
+                await self._opened.wait()
+            return await self._answer(delivery.event)
+        finally:
+            self.open.discard(delivery.event.key)
+
+    def release(self) -> None:
+        """Let the open attempts end."""
+        self.closed = False
+        self._opened.set()
+
+    async def _answer(self, event: Event) -> Outcome:
+        answer = self.answers[event.id].popleft() if self.answers[event.id] else Delivered()
+        if callable(answer):
+            answer = await answer()
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, Delivered):
+            self.delivered.append(event.id)
+        return answer
+
+
+def middle(low: float, high: float) -> float:
+    """Jitter without chance."""
+    return (low + high) / 2
+
+
+@dataclass
+class World:
+    """One subscriber; its retries come after 1, 2, 4 s and end after a minute."""
+
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    log: MemoryLog = field(default_factory=MemoryLog)
+    target: ScriptedTarget = field(default_factory=ScriptedTarget)
+    limits: Limits = field(default_factory=lambda: Limits(in_flight=8, waiting=100))
+    route: Route = field(default_factory=lambda: Route(name=TARGET))
+    schedule: RetrySchedule = field(
+        default_factory=lambda: RetrySchedule(
+            first_delay_s=2.0, max_delay_s=8.0, give_up_after_s=60.0, jitter=middle
+        )
+    )
+
+    def dispatcher(self) -> Dispatcher:
+        """Return a new process's dispatcher."""
+        return Dispatcher(
+            subscription=Subscription(subscriber=TARGET, patterns=("*",), start=Start.EARLIEST),
+            reader=self.log,
+            attempts=Attempts(
+                name=TARGET,
+                subscriber=self.target,
+                route=self.route,
+                timeout_s=30.0,
+                clock=self.clock,
+                observer=Metrics(clock=self.clock).subscriber(TARGET),
+            ),
+            schedule=self.schedule,
+            limits=self.limits,
+            clock=self.clock,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Dispatcher]:
+        """Run a dispatcher inside the context, and stop it in the end."""
+        dispatcher, stopping = self.dispatcher(), asyncio.Event()
+        running = asyncio.create_task(dispatcher.run(stopping))
+        try:
+            await self.quiet()
+            yield dispatcher
+            stopping.set()
+            await self.turn_until(running.done)
+            await running
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    async def run_and_crash(self, rounds: int) -> None:
+        """Run a dispatcher for some rounds of the loop, then end it where it stands."""
+        running = asyncio.create_task(self.dispatcher().run(asyncio.Event()))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+
+    async def append(self, *names: int | str, key: str | None = None, entity: str = "Account") -> None:
+        """Append events with the ids `names`; each has its own key where none is given."""
+        what = f"salesforce.cdc.{entity}.updated"
+        await self.log.append(an_append(*(an_event(name, what=what, key=key) for name in names)))
+
+    async def quiet(self) -> None:
+        """Let everything happen that does not need time."""
+        for _ in range(10):
+            await self.clock.turn(0)
+
+    async def turn(self, seconds: float) -> None:
+        """Let time pass, and what it sets off happen."""
+        await self.clock.turn(seconds)
+        await self.quiet()
+
+    async def turn_until(self, holds: Callable[[], bool], *, within_s: int = 600) -> None:
+        """Turn second by second until `holds`."""
+        for _ in range(within_s):
+            if holds():
+                return
+            await self.clock.turn(1)
+        assert holds()
+
+    @property
+    def feed(self) -> MemoryFeed:
+        """The place of the dispatcher that runs."""
+        return self.log._feeds[-1]
+
+    @property
+    def progress(self) -> Progress:
+        """What the log knows of the accounts' partition."""
+        return self.log.settled[TARGET].get(ACCOUNTS, Progress(next_offset=0))
+
+    @property
+    def letters(self) -> list[DeadLetter]:
+        """The dead letters in the log."""
+        return self.log.dead_letters
+
+
+def route(*, when: str | None = None, body: Any = None, text: str | None = None) -> Route:
+    """Return the compiled route of `TARGET`."""
+    return compile_route(TARGET, when=when, body=body, text=text, document=Document(data={}))
