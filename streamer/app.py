@@ -18,7 +18,7 @@ from streamer.dispatch.attempts import Attempts, DispatchObserver
 from streamer.dispatch.dispatcher import Dispatcher, Limits
 from streamer.dispatch.route import Route, compile_route
 from streamer.dispatch.schedule import RetrySchedule
-from streamer.errors import LogUnavailable, SalesforceUnavailable
+from streamer.errors import ConfigurationError, RetryLater, SalesforceUnavailable
 from streamer.events import Channel, OrgId, SubscriberName
 from streamer.ingest.keeper import Keeper
 from streamer.ingest.quarantine import Quarantine
@@ -52,6 +52,7 @@ _log = structlog.get_logger()
 
 _FIRST_PAUSE_S = 1.0
 _MAX_PAUSE_S = 30.0
+_FOLLOWED_WITHIN_S = 10.0
 
 
 class Role(StrEnum):
@@ -82,18 +83,21 @@ def plan(document: Document, clock: Clock) -> Plan:
     """
     settings = load(document)
     makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
+    routes: dict[SubscriberName, Route] = {}
+    mistakes: list[str] = []
     for name, each in settings.subscribers.items():
         context = PluginContext(name=name, clock=clock)
         makers[name] = partial(make_subscriber, each, context, document)
-        makers[name]()
-    return Plan(
-        settings=settings,
-        subscribers=makers,
-        routes={
-            name: compile_route(name, when=each.when, body=each.body, text=each.text)
-            for name, each in settings.subscribers.items()
-        },
-    )
+        try:
+            makers[name]()
+            routes[name] = compile_route(
+                name, when=each.when, body=each.body, text=each.text, document=document
+            )
+        except ConfigurationError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return Plan(settings=settings, subscribers=makers, routes=routes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,7 +120,7 @@ class App:
     @property
     def ready(self) -> bool:
         """Whether every channel that is ours is subscribed and every subscriber follows the log."""
-        return self._status.complete(self.plan.settings.subscribers)
+        return self._status.complete()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping` is set, then drain for at most the grace period.
@@ -135,8 +139,8 @@ class App:
                 group.create_task(heartbeat.run(), name="heartbeat"),
                 group.create_task(self._status.watch(self.clock), name="status"),
             ]
-            ingesting = self._start_ingest(group, log)
             dispatching = self._start_dispatch(group, log, stopping)
+            ingesting = self._start_ingest(group, log)
             _log.info("daemon.started", role=self.role, port=self.port)
             await stopping.wait()
             await self._drain(ingesting, dispatching)
@@ -162,6 +166,7 @@ class App:
     def _start_ingest(self, group: asyncio.TaskGroup, log: Log) -> list[Task[None]]:
         if self.role is Role.DISPATCH:
             return []
+        self._status.waiting_for["salesforce"] = "Not logged in to Salesforce yet."
         return [group.create_task(self._ingest(log), name="ingest")]
 
     def _start_dispatch(
@@ -169,6 +174,7 @@ class App:
     ) -> list[Task[None]]:
         if self.role is Role.INGEST:
             return []
+        self._status.awaited = frozenset(self.plan.settings.subscribers)
         return [
             group.create_task(self._dispatch(name, log, stopping), name=f"dispatch {name}")
             for name in self.plan.settings.subscribers
@@ -176,6 +182,7 @@ class App:
 
     async def _ingest(self, log: Log) -> None:
         settings = self.plan.settings
+        await self._status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
         async with aiohttp.ClientSession() as http:
             tokens = Tokens(http, login(settings.org), self.clock)
             org = await self._authenticated(tokens)
@@ -205,7 +212,6 @@ class App:
     async def _authenticated(self, tokens: Tokens) -> OrgId:
         pause_s = _FIRST_PAUSE_S
         waiting_for = self._status.waiting_for
-        waiting_for["salesforce"] = "Logging in to Salesforce."
         while True:
             try:
                 org = (await tokens.token()).org
@@ -224,7 +230,7 @@ class App:
             self._status.dispatchers[name] = dispatcher
             try:
                 await dispatcher.run(stopping)
-            except* LogUnavailable as group:
+            except* RetryLater as group:
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(group.exceptions[0]))
                 await self.clock.sleep(_FIRST_PAUSE_S)
 

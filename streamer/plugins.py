@@ -6,9 +6,8 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from streamer.configuration import Document, problems
+from streamer.configuration import Document, Keys, problems
 from streamer.errors import ConfigurationError
-from streamer.events import SubscriberName
 from streamer.ports import Plugin, PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
 
@@ -27,24 +26,21 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     Raises `ConfigurationError` that names the file, the line and the key.
     """
     at = ("subscribers", context.name)
-    plugin = _plugin(settings.uses, document.place((*at, "uses")), context.name)
+    plugin = _plugin(settings.uses, document, (*at, "uses"))
     try:
         own = plugin.Settings.model_validate(settings.settings)
     except ValidationError as error:
         lines = problems(error, document, plugin.Settings, at=(*at, "settings"))
-        raise ConfigurationError("\n".join(map(str, lines))) from None
+        raise ConfigurationError("\n".join(lines)) from None
     return plugin(own, context)
 
 
-def _plugin(uses: str, place: str, name: SubscriberName) -> Plugin:
+def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
     points = installed()
     if uses not in points:
-        raise ConfigurationError(
-            f"{place}: subscribers.{name}.uses: found {uses!r}; installed: {', '.join(sorted(points))}"
-        )
+        names = ", ".join(sorted(points))
+        raise ConfigurationError(document.mistake(keys, f"found {document.shown(keys)}; installed: {names}"))
     try:
         return cast("Plugin", points[uses].load())
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(
-            f"{place}: subscribers.{name}.uses: the plugin {uses!r} can't be loaded: {error}"
-        ) from error
+        raise ConfigurationError(document.mistake(keys, f"this plugin can't be loaded: {error}")) from error

@@ -1,6 +1,5 @@
 """What the parts of a running daemon are doing, for probes and metrics."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +10,7 @@ from streamer.observe.health import Health, Heartbeat, Kind, Verdict
 from streamer.observe.metrics import Metrics
 
 _LOOK_S = 1.0
+_STEP_S = 0.02
 
 
 class Subscribed(Protocol):
@@ -48,6 +48,7 @@ class Status:
     keeper: Keeper | None = None
     source: Subscribed | None = None
     dispatchers: dict[SubscriberName, Dispatching] = field(default_factory=dict)
+    awaited: frozenset[SubscriberName] = frozenset()
     waiting_for: dict[str, str] = field(default_factory=dict)
 
     def health(self, heartbeat: Heartbeat) -> Health:
@@ -58,12 +59,22 @@ class Status:
         health.register(Kind.READINESS, "channels", self._channels)
         return health
 
-    def complete(self, subscribers: Collection[SubscriberName]) -> bool:
-        """Whether channels are owned, all of them subscribed, and all `subscribers` follow the log."""
-        following = {name for name, each in self.dispatchers.items() if each.following}
-        return (
-            bool(self.keeper and self.keeper.status) and self._channels().ok and following >= set(subscribers)
-        )
+    def complete(self) -> bool:
+        """Whether channels are owned, all of them subscribed, and all subscribers follow the log."""
+        return bool(self.keeper and self.keeper.status) and self._channels().ok and self._all_follow()
+
+    async def followed(self, clock: Clock, *, within_s: float) -> None:
+        """Wait until every subscriber has its place in the log, or for `within_s`.
+
+        A subscriber that starts at the latest event must not miss those that
+        enter the log while it is being set up for the first time.
+        """
+        end = clock.monotonic() + within_s
+        while not self._all_follow() and clock.monotonic() < end:
+            await clock.sleep(_STEP_S)
+
+    def _all_follow(self) -> bool:
+        return {name for name, each in self.dispatchers.items() if each.following} >= self.awaited
 
     async def watch(self, clock: Clock) -> None:
         """Keep the gauges of channels and subscribers true, until cancelled."""

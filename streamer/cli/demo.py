@@ -124,7 +124,9 @@ def _keep_picture(screen: Screen, svg: Path | None) -> None:
         with Path(os.devnull).open("w") as nowhere:
             canvas = Console(record=True, width=_WIDTH, file=nowhere, force_terminal=True)
             canvas.print(screen)
-            canvas.save_svg(str(svg), title="streamer demo")
+            picture = canvas.export_svg(title="streamer demo")
+        # The picture must not send whoever looks at it to a server for fonts.
+        svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
 
 
 def _line(report: Report) -> str:

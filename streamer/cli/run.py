@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
 
@@ -53,9 +54,13 @@ def check(config: Config) -> None:
         settings = _planned(config).settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
         Console(highlight=False).print(
-            f"The configuration is good: {len(settings.channels)} channels, the log in {kind}, "
-            f"{len(settings.subscribers)} subscribers."
+            f"The configuration is good: {_counted(settings.channels, 'channel')}, the log in {kind}, "
+            f"{_counted(settings.subscribers, 'subscriber')}."
         )
+
+
+def _counted(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
 
 
 def _planned(paths: list[Path]) -> Plan:

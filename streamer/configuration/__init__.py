@@ -1,6 +1,6 @@
 """From YAML files to settings, with errors that name the file, the line and the key."""
 
-from streamer.configuration.document import Document
+from streamer.configuration.document import Document, Keys
 from streamer.configuration.load import load, load_document, problems
 
-__all__ = ["Document", "load", "load_document", "problems"]
+__all__ = ["Document", "Keys", "load", "load_document", "problems"]

@@ -3,30 +3,14 @@
 import difflib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from streamer.configuration.document import Document, read_document
+from streamer.configuration.document import Document, Keys, holds, read_document
 from streamer.errors import ConfigurationError
 from streamer.settings import Settings
-
-_SHOWN = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One mistake: where it stands, what was found there and what is allowed."""
-
-    place: str
-    key: str
-    sentence: str
-
-    def __str__(self) -> str:
-        """Return one line for a person."""
-        return f"{self.place}: {self.key}: {self.sentence}" if self.key else f"{self.place}: {self.sentence}"
 
 
 def load_document(paths: Sequence[Path], environ: Mapping[str, str] = os.environ) -> Document:
@@ -50,59 +34,57 @@ def load(document: Document) -> Settings:
     try:
         return Settings.model_validate(document.data)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(map(str, problems(error, document, Settings)))) from None
+        raise ConfigurationError("\n".join(problems(error, document, Settings))) from None
 
 
 def problems(
-    error: ValidationError, document: Document, model: type[BaseModel], *, at: tuple[str, ...] = ()
-) -> list[Problem]:
-    """Return what `error`, of validating the part of `document` at `at` as `model`, means to its author."""
-    found = []
-    for detail in error.errors(include_url=False):
-        keys = _keys(document.at(at), detail["loc"])
-        place = document.place((*at, *keys))
-        found.append(
-            Problem(
-                place=place,
-                key=".".join(map(str, (*at, *keys))),
-                sentence=_sentence(detail, keys, document, at, model),
-            )
-        )
-    return found
+    error: ValidationError, document: Document, model: type[BaseModel], *, at: Keys = ()
+) -> list[str]:
+    """Return what `error`, of validating the part of `document` at `at` as `model`, means to its author.
+
+    One line for each mistake: where it stands, what was found and what is allowed.
+    """
+    return [_problem(detail, document, model, at) for detail in error.errors(include_url=False)]
 
 
-def _keys(data: Any, loc: Sequence[int | str]) -> tuple[int | str, ...]:
-    """Return `loc` without the names of union members that pydantic puts between keys."""
+def _problem(detail: Any, document: Document, model: type[BaseModel], at: Keys) -> str:
+    keys = (*at, *_keys(document.at(at), detail["loc"]))
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind.startswith("union_tag"):
+        keys = (*keys, context["discriminator"].strip("'"))
+    if kind == "extra_forbidden":
+        return document.mistake(keys, _unknown_key(str(keys[-1]), _siblings(model, detail["loc"])))
+    if not holds(document.at(keys[:-1]), keys[-1]):
+        return document.mistake(keys, "is missing")
+    allowed = (
+        f"allowed: {context['expected_tags']}"
+        if kind == "union_tag_invalid"
+        else _allowed(detail, document, keys)
+    )
+    found = document.shown(keys)
+    return document.mistake(keys, f"found {found}; {allowed}" if found else allowed)
+
+
+def _allowed(detail: Any, document: Document, keys: Keys) -> str:
+    message: str = detail["msg"].removeprefix("Value error, ")
+    value = document.at(keys)
+    if document.is_secret(keys) and isinstance(value, str) and value in message:
+        return "it is not of the form that is needed here"
+    return message[0].lower() + message[1:]
+
+
+def _keys(data: Any, loc: Keys) -> Keys:
+    """Return `loc` without the names of union members and the like that pydantic puts between keys."""
     keys: list[int | str] = []
     for index, part in enumerate(loc):
-        inner = _step(data, part)
-        if inner is not None:
-            data = inner
-        elif index < len(loc) - 1:
+        is_last = index == len(loc) - 1
+        # A member may be named like a key beside it, such as the flow `password`.
+        if holds(data, part) and (is_last or isinstance(part, int) or isinstance(data[part], dict | list)):
+            data = data[part]
+        elif not is_last or not isinstance(data, dict) or part == "[key]":
             continue
-        elif not isinstance(data, dict):
-            break
         keys.append(part)
     return tuple(keys)
-
-
-def _step(data: Any, part: int | str) -> Any:
-    try:
-        return data[part]
-    except (KeyError, IndexError, TypeError):
-        return None
-
-
-def _sentence(
-    detail: Any, keys: tuple[int | str, ...], document: Document, at: tuple[str, ...], model: type[BaseModel]
-) -> str:
-    kind, message = detail["type"], detail["msg"].removeprefix("Value error, ")
-    if kind == "missing":
-        return "is missing"
-    if kind == "extra_forbidden":
-        return _unknown_key(str(keys[-1]), _siblings(model, detail["loc"]))
-    found = _shown((*at, *keys), document)
-    return f"found {found}; {message[0].lower()}{message[1:]}" if found else message
 
 
 def _unknown_key(key: str, allowed: Sequence[str]) -> str:
@@ -136,13 +118,3 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [each for argument in get_args(annotation) for each in _models(argument)]
-
-
-def _shown(keys: tuple[int | str, ...], document: Document) -> str:
-    if document.is_secret(keys):
-        return "a value that is not shown"
-    value = document.at(keys)
-    if isinstance(value, dict | list | tuple | SecretStr):
-        return ""
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

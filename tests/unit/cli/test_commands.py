@@ -1,0 +1,158 @@
+"""What a person sees of `streamer` before anything connects."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from streamer.cli import app
+from streamer.cli.failure import told
+from streamer.errors import ConfigurationError, CredentialsRefused
+
+GOOD = """\
+org:
+  login_url: https://acme.my.salesforce.com
+  auth: {flow: client_credentials, client_id: app, client_secret: sesame}
+channels: [/data/ChangeEvents]
+subscribers:
+  sales:
+    uses: slack
+    on: salesforce.cdc.Opportunity.updated
+    text: "{{ subject }}"
+    settings: {webhook_url: https://hooks.slack.com/services/T0/B0/x}
+"""
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def invoke() -> Invoke:
+    """Call the command line in this process."""
+    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration without mistakes."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("sandbox",), ("demo",)])
+def test_every_command_explains_itself(invoke: Invoke, command: tuple[str, ...]) -> None:
+    """With --help, and exit status 0."""
+    answer = invoke(*command, "--help")
+
+    assert answer.exit_code == 0
+    assert "Usage:" in answer.output
+
+
+def test_version_and_completion_are_offered(invoke: Invoke) -> None:
+    """As a command-line tool should."""
+    assert invoke("--version").output.startswith("streamer 0")
+    assert "--install-completion" in invoke("--help").output
+
+
+def test_good_configuration_passes(invoke: Invoke, config: Path) -> None:
+    """Exit status 0, and one sentence of what was found."""
+    answer = invoke("check", "-c", config)
+
+    assert answer.exit_code == 0
+    assert "1 channel, the log in SQLite, 1 subscriber" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "uses: slack",
+            "uses: slak",
+            "7: subscribers.sales.uses: found 'slak'; installed: erp, fulfillment, slack",
+        ),
+        ("{{ subject }}", "{{ subject", "9: subscribers.sales.text: is not a Jinja2 template"),
+        ("webhook_url", "webhok_url", "10: subscribers.sales.settings.webhok_url: no such key"),
+        ("channels: [", "channels: [/x, ", "4: channels.0: found '/x'; must look like"),
+    ],
+)
+def test_mistake_exits_2_and_names_its_place(
+    invoke: Invoke, config: Path, old: str, new: str, expected: str
+) -> None:
+    """Down to the plugins' settings and the expressions, for `run` as for `check`."""
+    config.write_text(GOOD.replace(old, new))
+    for command in ("check", "run"):
+        answer = invoke(command, "-c", config)
+        assert answer.exit_code == 2
+        assert f"streamer: {config}:{expected}" in answer.stderr
+        assert "Traceback" not in answer.output
+
+
+def test_missing_file_exits_2(invoke: Invoke, tmp_path: Path) -> None:
+    """In one sentence."""
+    answer = invoke("check", "-c", tmp_path / "none.yaml")
+
+    assert (answer.exit_code, answer.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("errors", "status"),
+    [
+        ([ConfigurationError("a"), ConfigurationError("b")], 2),
+        ([ConfigurationError("a"), CredentialsRefused("b")], 1),
+        ([CredentialsRefused("b"), CredentialsRefused("b")], 1),
+    ],
+)
+def test_failures_of_several_tasks_are_told_once_each(
+    capsys: pytest.CaptureFixture[str], errors: list[Exception], status: int
+) -> None:
+    """Task groups wrap them, however deep."""
+    with pytest.raises(typer.Exit) as caught, told():
+        raise ExceptionGroup("tasks", [ExceptionGroup("inner", errors[:1]), *errors[1:]])
+
+    assert caught.value.exit_code == status
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"streamer: {sentence}" for sentence in dict.fromkeys(map(str, errors))]
+
+
+def test_bug_is_not_told_as_if_it_were_planned() -> None:
+    """It keeps its traceback."""
+    with pytest.raises(ExceptionGroup) as caught, told():
+        raise ExceptionGroup("tasks", [ZeroDivisionError("a bug")])
+
+    assert isinstance(caught.value.exceptions[0], ZeroDivisionError)
+
+
+def test_no_colour_where_none_is_wanted(config: Path) -> None:
+    """NO_COLOR is honoured, a terminal or not."""
+    config.write_text(GOOD.replace("uses: slack", "uses: slak"))
+    environ = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "", "TERM": "xterm-256color"}
+    answer = subprocess.run(
+        [sys.executable, "-m", "streamer", "check", "-c", config],
+        env=environ,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert answer.returncode == 2
+    assert b"\x1b[3" not in answer.stdout + answer.stderr
+
+
+def test_sandbox_ends_cleanly_at_a_signal() -> None:
+    """SIGTERM is how containers ask."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamer", "sandbox", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdout is not None
+        assert b"http://localhost:" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(30) == 0

@@ -1,0 +1,75 @@
+"""The demo's durations and its verdict."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+import typer
+
+from streamer.cli.demo import _conclude, seconds
+from streamer.demo.report import Latency, Report, TargetReport
+from streamer.demo.tally import percentile
+from streamer.events import SubscriberName
+
+NONE = Latency(p50=0.0, p99=0.0)
+INVOICE = SubscriberName("invoice")
+TARGET = TargetReport(expected=4, delivered=4, repeated=1, latency_ms=NONE)
+GOOD = Report(
+    sent=9,
+    appended=9,
+    duplicates_in_log=0,
+    dead_letters=0,
+    append_latency_ms=Latency(p50=1.5, p99=9.0),
+    targets={INVOICE: TARGET},
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("20s", 20.0), ("5m", 300.0), ("1h", 3600.0), ("1.5", 1.5), ("0.5m", 30.0)]
+)
+def test_durations_are_read(text: str, expected: float) -> None:
+    """Seconds where no unit is given."""
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1s", "s", "5 m", "1d", "inf", "1e3"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """With an example of one."""
+    with pytest.raises(typer.BadParameter, match="20s, 5m or 1h"):
+        seconds(text)
+
+
+def test_demo_that_lost_nothing_succeeds(tmp_path: Path) -> None:
+    """Repeated deliveries are no loss; the counts are in the report."""
+    _conclude(GOOD, tmp_path / "report.json")
+
+    report = orjson.loads((tmp_path / "report.json").read_bytes())
+    assert (report["sent"], report["lost"], report["duplicates"]) == (9, 0, 0)
+    assert report["targets"]["invoice"]["repeated"] == 1
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        replace(GOOD, appended=8),
+        replace(GOOD, targets={INVOICE: replace(TARGET, delivered=3)}),
+        replace(GOOD, duplicates_in_log=1),
+        replace(GOOD, dead_letters=1),
+        replace(GOOD, sent=0, appended=0),
+    ],
+)
+def test_demo_that_lost_anything_fails(report: Report, tmp_path: Path) -> None:
+    """Exit status 1, and the report is written all the same."""
+    with pytest.raises(typer.Exit) as caught:
+        _conclude(report, tmp_path / "report.json")
+
+    assert caught.value.exit_code == 1
+    assert (tmp_path / "report.json").exists()
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 3.0), (0.99, 5.0), (1.0, 5.0)])
+def test_percentile_is_one_of_the_values(share: float, expected: float) -> None:
+    """Whatever their order."""
+    assert percentile([5.0, 1.0, 3.0, 2.0, 4.0], share) == expected
+    assert percentile([], share) == 0.0
