@@ -52,6 +52,7 @@ class Reader:
 
     path: str
     seen: list[int] = field(default_factory=list)
+    taken: int = 0
     empty: int = 0
     error: StreamerError | None = None
     batches: list[Batch] = field(default_factory=list)
@@ -64,6 +65,7 @@ class Reader:
         try:
             async with aclosing(source.batches(channel, after=after)) as batches:
                 async for batch in batches:
+                    self.taken += len(batch.messages)
                     await self.gate.wait()
                     self._keep(batch)
         except StreamerError as error:

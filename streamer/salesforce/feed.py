@@ -46,7 +46,7 @@ class Feed:
     read_at: float = 0.0
     begins: bool = False
     _replays_all: bool = field(default=False, init=False)
-    _offered: Batch = field(init=False)
+    _offered: list[Batch] = field(default_factory=list, init=False)
     _held: Batch | None = field(default=None, init=False)
     _error: StreamerError | None = field(default=None, init=False)
     _ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -82,10 +82,13 @@ class Feed:
 
     def offer(self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable], now: float) -> None:
         """Put a batch before the consumer; `now` is in epoch seconds."""
+        new = self._new(messages)
+        if messages and not (new or unreadable):
+            # History that is passed over: an empty batch would say that no more of it comes.
+            self._settled.set()
+            return
         self.read_at, self.begins = now, False
-        self._offered = Batch(
-            channel=self.channel, read_at=now, messages=self._new(messages), unreadable=unreadable
-        )
+        self._offered = [Batch(channel=self.channel, read_at=now, messages=new, unreadable=unreadable)]
         self._settled.clear()
         self._ready.set()
 
@@ -103,7 +106,8 @@ class Feed:
         if self._error is not None:
             raise self._error
         self._ready.clear()
-        self._held = batch = self._offered
+        # Popped, for an idle channel must not keep its last megabytes in memory.
+        self._held = batch = self._offered.pop()
         return batch
 
     def fail(self, error: StreamerError) -> None:

@@ -7,6 +7,7 @@ import pytest
 from streamer.errors import CredentialsRefused, ReplayIdRefused, SubscriptionRefused
 from streamer.events import Channel, Checkpoint, ReplayId, Start
 from streamer.salesforce.flows import ClientCredentials
+from streamer.sandbox.cometd import CometdLimits
 from tests.streaming import CHANGES, ORDERS, World, streaming
 
 
@@ -129,6 +130,7 @@ async def test_events_beside_a_failed_reply_are_taken(world: World) -> None:
     world.sandbox.faults.events_beside_failure(after_events=5)
     world.publish(10)
     await world.all_read(reader)
+    await world.until(lambda: world.losses.reasons)
     assert world.losses.reasons == ["handshake"]
 
 
@@ -151,6 +153,7 @@ async def test_slow_log_loses_the_session_quietly(world: World) -> None:
     await world.all_read(reader)
     reader.gate.clear()
     world.publish(5)
+    await world.until(lambda: reader.taken == 10, turning=0)
     await world.clock.turn(50)
     reader.gate.set()
     world.publish(5)
@@ -221,6 +224,7 @@ async def test_advice_to_shake_hands_or_stop_is_a_new_session(world: World, reco
     world.sandbox.faults.advise({"reconnect": reconnect}, after_events=5)
     world.publish(10)
     await world.all_read(reader)
+    await world.until(lambda: world.losses.reasons)
     assert world.losses.reasons == ["advised"]
 
 
@@ -257,3 +261,19 @@ async def test_quiet_channel_that_started_at_latest_misses_nothing(world: World)
     world.publish(2)
     await world.until(lambda: len(reader.seen) >= 3)
     assert reader.seen == [3, 4, 5]
+
+
+async def test_history_that_is_read_again_stays_out_whatever_its_length() -> None:
+    """What was there before a start at the latest is passed over, answer by answer."""
+    async with streaming(cometd=CometdLimits(response_events=2)) as world:
+        world.publish(9)
+        await world.clock.turn(3600)
+        reader = world.read(after=Start.LATEST)
+        await world.until(lambda: reader.empty)
+        world.publish(1)
+        await world.until(lambda: reader.seen, turning=0)
+        world.sandbox.faults.forget_client()
+        world.publish(2)
+        await world.until(lambda: len(reader.seen) >= 3)
+    assert reader.seen == [9, 10, 11]
+    assert world.losses.reasons == ["handshake"]
