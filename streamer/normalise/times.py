@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 
+# The events of a transaction share their moment, and those of a backlog come close together.
+@lru_cache(maxsize=1024, typed=True)
 def from_epoch_ms(epoch_ms: int) -> str:
     """Return `epoch_ms`, milliseconds since the epoch, as RFC 3339 in UTC."""
     seconds, milliseconds = divmod(epoch_ms, 1000)
