@@ -248,7 +248,7 @@ class Settings(Section):
     """The whole configuration of one daemon."""
 
     org: OrgSettings
-    channels: tuple[Annotated[ChannelSettings, BeforeValidator(_from_path)], ...] = Field(min_length=1)
+    channels: tuple[Annotated[ChannelSettings, BeforeValidator(_from_path)], ...]
     log: LogSettings = LogSettings()
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
@@ -261,6 +261,9 @@ class Settings(Section):
     @field_validator("channels")
     @classmethod
     def _once_each(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
+        # Not min_length, which counts the good ones alone and complains of it beside each bad one.
+        if not channels:
+            raise ValueError("name at least one channel, such as /data/ChangeEvents")
         paths = [channel.path for channel in channels]
         repeated = sorted({path for path in paths if paths.count(path) > 1})
         if repeated:

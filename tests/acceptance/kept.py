@@ -1,0 +1,102 @@
+"""What a log holds, read by parties that are not ours."""
+
+import asyncio
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+from tests.acceptance.sent import Seen
+
+
+class Kept(Protocol):
+    """A log in use, and who reads along."""
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The section `log` of a daemon that writes it."""
+        ...
+
+    async def events(self) -> list[Seen]:
+        """Return every committed event so far, those of a key in their order."""
+        ...
+
+
+class KeptInSqlite:
+    """A file, read with nothing but the standard library."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep it in `directory`."""
+        self.path = directory / "log.db"
+        self.configuration: dict[str, Any] = {"sqlite": {"path": str(self.path)}}
+
+    async def events(self) -> list[Seen]:
+        """Return what was committed."""
+        return [Seen(body["key"], body["id"]) for body in self.rows("events")]
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Return the decoded records of `table`; none before the file is there."""
+        if not self.path.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
+            order = "rowid" if table == "dead_letters" else "seq"
+            query = f"SELECT body FROM {table} ORDER BY {order}"  # noqa: S608 - names of ours
+            try:
+                found = connection.execute(query).fetchall()
+            except sqlite3.OperationalError:
+                # Killed before the tables were made.
+                return []
+        return [orjson.loads(body) for (body,) in found]
+
+
+class KeptInKafka:
+    """Topics of their own on a real broker, read by aiokafka as any service downstream would."""
+
+    def __init__(self, address: str) -> None:
+        """Keep it at `address`, apart from every other test."""
+        self.unique = uuid.uuid4().hex[:8]
+        self.configuration: dict[str, Any] = {
+            "kafka": {
+                "bootstrap_servers": address,
+                "prefix": f"streamer-{self.unique}",
+                "topic": f"t{self.unique}.{{kind}}.{{name}}",
+                "partitions": 3,
+                # A killed member's share is free this soon.
+                "session_timeout_s": 1,
+            }
+        }
+        self._events: list[Seen] = []
+        self._consumer: Any = None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["KeptInKafka"]:
+        """Read along inside the context."""
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.configuration["kafka"]["bootstrap_servers"],
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            metadata_max_age_ms=250,
+        )
+        self._consumer.subscribe(pattern=rf"^t{self.unique}\..*")
+        await self._consumer.start()
+        try:
+            yield self
+        finally:
+            await self._consumer.stop()
+
+    async def events(self) -> list[Seen]:
+        """Return what was committed."""
+        while batches := await self._consumer.getmany(timeout_ms=100):
+            self._events += [_seen(record) for records in batches.values() for record in records]
+            await asyncio.sleep(0)
+        return self._events
+
+
+def _seen(record: "ConsumerRecord[bytes, bytes]") -> Seen:
+    return Seen((record.key or b"").decode(), dict(record.headers)["ce_id"].decode())

@@ -1,0 +1,27 @@
+"""The bench measures what it says, so that it can be believed when it is run in earnest."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import orjson
+
+
+async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path: Path) -> None:
+    """Small counts: everything is committed once, and every number is there."""
+    file = tmp_path / "bench.json"
+    bench = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.bench", "--quick", "--json", str(file),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "STREAMER_KAFKA": kafka},
+    )  # fmt: skip
+    output, _ = await asyncio.wait_for(bench.communicate(), 60)
+
+    assert bench.returncode == 0, output.decode()
+    found = orjson.loads(file.read_bytes())
+    assert [drain["committed"] for drain in found["drains"]] == [found["best_drain"]["events"]]
+    assert 0 < found["best_drain"]["cpu_us_per_event"] < found["plain"]["cpu_us_per_event"]
+    assert 0 < found["best_latency"]["p50_ms"] <= found["best_latency"]["p99_ms"]
+    assert found["machine"]["cpu"]
+    assert "CPU an event" in output.decode()

@@ -1,0 +1,73 @@
+"""A daemon that is killed again and again loses nothing, repeats nothing and keeps the order."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from streamer.sandbox import Sandbox
+from tests.acceptance.busy_org import BusyOrg
+from tests.acceptance.kept import Kept, KeptInKafka, KeptInSqlite
+from tests.acceptance.sent import by_key, sent_by
+from tests.configuration import sandbox_configuration, written
+from tests.daemon import Daemon, until
+
+_MESSAGES = 20_000
+_KILLS = 4
+_PER_SECOND = 5_000.0
+
+
+@pytest.fixture(params=["sqlite", "kafka"])
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+    """Each log, with an independent party that reads it."""
+    if request.param == "sqlite":
+        yield KeptInSqlite(tmp_path)
+        return
+    async with KeptInKafka(request.getfixturevalue("kafka")).reading() as kept:
+        yield kept
+
+
+async def test_killed_run_holds_every_event_once_and_in_order(
+    sandbox: Sandbox, kept: Kept, tmp_path: Path
+) -> None:
+    """Twenty thousand messages through five kills at random moments: each event once, in order per key."""
+    seed = time.time_ns() % 1_000_000
+    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
+    dice, events = random.Random(seed), random.Random(seed)  # noqa: S311 - chance, no secret
+    config = written(tmp_path, sandbox_configuration(sandbox.url, log=kept.configuration))
+    org = BusyOrg(sandbox=sandbox, dice=events)
+    sending = asyncio.create_task(org.send(_MESSAGES, per_second=_PER_SECOND), name="busy org")
+
+    for _ in range(_KILLS):
+        await _run_and_kill(config, sandbox, dice)
+    before_last = len(await kept.events())
+    await sending
+    sent = sent_by(sandbox)
+    async with Daemon.running(config) as daemon:
+        await until(lambda: _holds(kept, len(sent)), within_s=30, every_s=0.2)
+        assert await daemon.stop() == 0
+
+    found = await kept.events()
+    assert 0 < before_last < len(sent)
+    assert Counter(found) == Counter(sent)
+    assert by_key(found) == by_key(sent)
+
+
+async def _run_and_kill(config: Path, sandbox: Sandbox, dice: random.Random) -> None:
+    enough = sandbox.cometd.delivered + dice.randrange(1, 2_000)
+    async with Daemon.running(config) as daemon:
+
+        async def has_delivered() -> bool:
+            return sandbox.cometd.delivered >= enough
+
+        await until(has_delivered)
+        await asyncio.sleep(dice.random() * 0.05)
+        await daemon.kill()
+
+
+async def _holds(kept: Kept, count: int) -> bool:
+    return len(await kept.events()) >= count

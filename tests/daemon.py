@@ -1,0 +1,139 @@
+"""The daemon as operators run it: a process of its own, started from a YAML file."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from prometheus_client.parser import text_string_to_metric_families
+
+_LOOK_S = 0.01
+_STOP_S = 30.0
+
+
+async def until(
+    holds: Callable[[], Awaitable[Any]], *, within_s: float = 15.0, every_s: float = _LOOK_S
+) -> Any:
+    """Return what `holds` returns once that is true; fail when that takes longer than `within_s`."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not (value := await holds()):  # noqa: ASYNC110 - what is waited for is in another process
+                await asyncio.sleep(every_s)
+    except TimeoutError:
+        raise AssertionError(f"waited {within_s:g} s in vain for {holds.__qualname__}") from None
+    return value
+
+
+class Daemon:
+    """One `streamer run`: its logs, its probes, its metrics, and how it ends."""
+
+    def __init__(self, process: asyncio.subprocess.Process, output: Path) -> None:
+        """Use `running`, which also ends it."""
+        self._process = process
+        self._output = output
+        self._port = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, config: Path, *arguments: str, environ: Mapping[str, str] | None = None
+    ) -> AsyncIterator["Daemon"]:
+        """Start `streamer run -c config`; whatever still runs at the end is killed."""
+        number = len(list(config.parent.glob("*.output")))
+        output = config.parent / f"{number}.output"
+        with output.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "streamer", "run", "-c", str(config), *arguments,
+                stdin=asyncio.subprocess.DEVNULL, stdout=file, stderr=file,
+                env={**os.environ, **(environ or {})},
+            )  # fmt: skip
+        daemon = cls(process, output)
+        try:
+            yield daemon
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """Everything that it has written to the standard output and error."""
+        return self._output.read_text(encoding="utf-8")
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return the fields of every log line of that event."""
+        lines = [line for line in self.output.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [fields for line in lines if (fields := orjson.loads(line)).get("event") == event]
+
+    async def started(self) -> None:
+        """Wait until it listens; fail when it ends instead."""
+
+        async def listening() -> bool:
+            assert self._process.returncode is None, self.output
+            return bool(self.logged("daemon.started"))
+
+        await until(listening)
+        self._port = self.logged("daemon.started")[0]["port"]
+
+    async def ready(self) -> None:
+        """Wait until `/readyz` says that every channel is subscribed."""
+        await self.started()
+
+        async def is_ready() -> bool:
+            status, _ = await self.probe("readyz")
+            return status == 200
+
+        await until(is_ready)
+
+    async def probe(self, name: str) -> tuple[int, dict[str, Any]]:
+        """Return the status and the body of `/healthz` or `/readyz`."""
+        status, body = await self._get(name)
+        return status, orjson.loads(body)
+
+    async def metrics_page(self) -> str:
+        """Return `/metrics` as it is."""
+        return (await self._get("metrics"))[1].decode()
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of all samples of `name` that carry `labels`."""
+        families = text_string_to_metric_families(await self.metrics_page())
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self._process.returncode is None, self.output
+        self._process.kill()
+        await self._process.wait()
+
+    async def stop(self) -> int:
+        """Send SIGTERM and return the exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self, *, within_s: float = _STOP_S) -> int:
+        """Wait until it has ended and return the exit status."""
+        async with asyncio.timeout(within_s):
+            return await self._process.wait()
+
+    async def _get(self, path: str) -> tuple[int, bytes]:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
+            http.get(f"http://localhost:{self._port}/{path}") as response,
+        ):
+            return response.status, await response.read()
