@@ -1,0 +1,80 @@
+"""`make bench`: the drain of a backlog, beside a plain script, and latency, on a real Kafka."""
+
+import argparse
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tests.bench.machine import described
+from tests.bench.measuring import Bench, Stream
+from tests.bench.org import sandbox_process
+from tests.bench.results import Results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is measured."""
+
+    backlog: int
+    drains: int
+    plain: int
+    stream: Stream
+
+
+_FULL = Size(backlog=100_000, drains=3, plain=10_000, stream=Stream(events=10_000, per_second=500, times=3))
+_QUICK = Size(backlog=4_000, drains=1, plain=300, stream=Stream(events=400, per_second=400, times=1))
+
+
+def main() -> int:
+    """Measure, show, and return 0 only if every event was committed, once."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small counts: whether it works, not how fast")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    chosen = parser.parse_args()
+    kafka = os.environ.get("STREAMER_KAFKA")
+    if not kafka:
+        parser.error("STREAMER_KAFKA names no broker: use `make bench`, which starts one")
+    results = asyncio.run(_measured(_QUICK if chosen.quick else _FULL, kafka))
+    results.show(Console())
+    if chosen.json:
+        chosen.json.write_bytes(orjson.dumps(results.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
+    return 0 if results.complete else 1
+
+
+async def _measured(size: Size, kafka: str) -> Results:
+    machine = described()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        async with sandbox_process() as org:
+            bench = Bench(org=org, kafka=kafka)
+            task = progress.add_task("making the backlog", total=size.backlog)
+            await org.change(size.backlog, records=size.backlog // 10)
+            progress.update(task, completed=size.backlog)
+
+            task = progress.add_task("draining it", total=size.backlog * size.drains)
+            drains = [
+                await bench.drain(size.backlog, lambda count: progress.advance(task, count))
+                for _ in range(size.drains)
+            ]
+            plain_task = progress.add_task("plain script", total=size.plain)
+            plain = await bench.plain(size.plain)
+            progress.update(plain_task, completed=size.plain)
+
+            total = size.backlog + size.stream.events * size.stream.times
+            latency_task = progress.add_task("latency", total=total)
+            latencies = await bench.latencies(
+                size.stream,
+                backlog=size.backlog,
+                progress=lambda count: progress.advance(latency_task, count),
+            )
+    return Results(machine=machine, drains=drains, plain=plain, latencies=latencies)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
