@@ -1,9 +1,10 @@
 """One Bayeux session: a client id, its cookies and its connections to one server."""
 
 import itertools
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -124,12 +125,17 @@ class BayeuxSession:
         self._client_id = client_id
 
     async def connect(self) -> Answer:
-        """Wait for events; the first call returns at once."""
+        """Wait for events; the first call returns at once. A large answer comes in parts."""
         self.connects += 1
         message: JsonObject = {"channel": bayeux.CONNECT, "connectionType": "long-polling"}
-        return await self._post(
+        status, body = await self._received(
             [self._numbered(message)], timeout_s=self.advice.timeout_s + self._options.grace_s
         )
+        return _sorted(status, partial(Answer.beginning, status, body))
+
+    def following(self, answer: Answer) -> Answer:
+        """Return the next part of a large answer."""
+        return _sorted(answer.status, answer.following)
 
     async def subscribe(
         self, replay: Mapping[str, int]
@@ -190,8 +196,12 @@ class BayeuxSession:
         return {**numbered, "clientId": self._client_id} if self._client_id else numbered
 
     async def _post(self, messages: Sequence[JsonObject], *, timeout_s: float) -> Answer:
+        status, body = await self._received(messages, timeout_s=timeout_s)
+        return _sorted(status, partial(Answer.of, status, body))
+
+    async def _received(self, messages: Sequence[JsonObject], *, timeout_s: float) -> tuple[int, bytes]:
         try:
-            status, body = await self._exchange(orjson.dumps(messages), timeout_s)
+            return await self._exchange(orjson.dumps(messages), timeout_s)
         except TimeoutError as exc:
             raise SessionLost(
                 "overdue", f"no answer in {timeout_s:g} s", reaction=Reaction.TRY_AGAIN
@@ -199,10 +209,6 @@ class BayeuxSession:
         except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
             detail = f"{type(exc).__name__}: {exc}"
             raise SessionLost("answer_lost", detail, reaction=Reaction.TRY_AGAIN) from exc
-        try:
-            return Answer.of(status, body)
-        except TornBody as exc:
-            raise _without_reply(status, str(exc)) from exc
 
     async def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         async with self._clock.timeout(timeout_s):
@@ -218,6 +224,13 @@ _BY_STATUS: Mapping[int, Reaction] = {
     HTTPStatus.FORBIDDEN: Reaction.HANDSHAKE,
     HTTPStatus.TOO_MANY_REQUESTS: Reaction.LEAVE_ALONE,
 }
+
+
+def _sorted(status: int, sort: Callable[[], Answer]) -> Answer:
+    try:
+        return sort()
+    except TornBody as exc:
+        raise _without_reply(status, str(exc)) from exc
 
 
 def _without_reply(status: int, detail: str) -> SessionLost:

@@ -136,6 +136,11 @@ class CometdSource:
         answer = await self._connected(session)
         if answer is None:
             return
+        while answer.rest:
+            # What is whole of an answer is whole even if its end is not.
+            self._observer.answered(answer.count, answer.size)
+            await self._feeds.hand_over(answer, confirmed=False)
+            answer = session.following(answer)
         confirmed = any(reply.get("successful") for reply in answer.replies.get(bayeux.CONNECT, ()))
         if confirmed:
             self.last_answer_at = self._clock.now()

@@ -21,9 +21,10 @@ class TornBody(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """The messages of one answer in their order, and the pieces that are none."""
+    """The messages of one answer in their order, and the pieces that are none; `size` in bytes."""
 
     messages: list[Any]
+    size: int
     unreadable: tuple[Unreadable, ...] = ()
 
 
@@ -37,7 +38,7 @@ def parse(body: bytes) -> Frame:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         return _piecemeal(body)
-    return Frame(messages=parsed if isinstance(parsed, list) else [parsed])
+    return Frame(messages=parsed if isinstance(parsed, list) else [parsed], size=len(body))
 
 
 def channels_named_in(raw: bytes) -> list[str]:
@@ -77,7 +78,7 @@ def _piecemeal(body: bytes) -> Frame:
             messages.append(orjson.loads(piece))
         except orjson.JSONDecodeError as exc:
             unreadable.append(Unreadable(raw=piece, error=f"not JSON: {exc}", replay_id=_replay_id(piece)))
-    return Frame(messages=messages, unreadable=tuple(unreadable))
+    return Frame(messages=messages, size=len(body), unreadable=tuple(unreadable))
 
 
 def _replay_id(piece: bytes) -> ReplayId | None:

@@ -7,6 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from streamer.events import Batch, Channel, Checkpoint, ReplayId, Start
+from streamer.salesforce import answer
 from streamer.salesforce.cometd import CometdSource
 from streamer.sandbox.cometd import CometdLimits
 from tests.streaming import CHANGES, ORDERS, Reader, World, streaming
@@ -198,8 +199,9 @@ async def test_unreadable_message_is_handed_over_with_its_bytes(world: World, ki
         CometdLimits(response_bytes=30_000_000, gzip=True, connect_reply_first=True),
     ],
 )
-async def test_large_responses_are_read_whole(limits: CometdLimits) -> None:
-    """More than the ten megabytes that the guide asks for."""
+async def test_large_responses_are_read_whole(limits: CometdLimits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than the ten megabytes that the guide asks for; not handed on in parts here, so as to see it."""
+    monkeypatch.setattr(answer, "_PART_BYTES", limits.response_bytes)
     async with streaming(cometd=limits) as world:
         for number in range(12):
             payload = {"n": number, "Text": "x" * 1_000_000}
