@@ -19,6 +19,7 @@ from streamer.log.records import decode_continuity, decode_dead_letter
 from streamer.log.sqlite import SqliteLog
 from streamer.ports import EventLog, LogReader, Ownership
 from streamer.settings import SqliteLogSettings
+from tests.contracts.kafka_world import KafkaWorld
 from tests.contracts.values import an_event
 
 
@@ -103,6 +104,7 @@ class SqliteWorld:
 
 
 WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
+    "kafka": lambda request: KafkaWorld(request.getfixturevalue("kafka")),
     "memory": lambda _: MemoryWorld(),
     "sqlite": lambda request: SqliteWorld(request.getfixturevalue("tmp_path")),
 }

@@ -1,6 +1,7 @@
 """One real Kafka broker on the loopback: `python -m tools.kafka.broker exec -- make bench`."""
 
 import base64
+import random
 import secrets
 import shutil
 import signal
@@ -21,6 +22,9 @@ from tools.kafka.jars import jars, java
 
 _START_DEADLINE_S = 60.0
 _STOP_DEADLINE_S = 15.0
+# Below what Linux, macOS and Windows give to connections: a client that calls
+# a broker which is down must not be given the very port that it calls.
+_PORTS = range(15_000, 32_000)
 # Kills the broker and clears its folder once the pipe to its starter breaks, however that one ended.
 _WATCHDOG = 'read -r _; kill -9 "$1"; rm -rf "$2"'
 
@@ -255,13 +259,23 @@ def end_process(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    # All are held at once, so that they differ.
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [held.getsockname()[1] for held in sockets]
-    finally:
-        for held in sockets:
-            held.close()
+    """Return ports that the system hands to nobody by itself: they stay ours through a restart."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.choice(_PORTS)
+        if port not in ports and not _is_taken(port):
+            ports.append(port)
+    return ports
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
 
 
 def _listens(port: int) -> bool:

@@ -88,8 +88,10 @@ class AppendEncoder:
             yield from dead_letter_records(letter, self._names.dead_letters)
         key = str(append.checkpoint.channel).encode()
         for hole in append.continuity:
-            headers = [("content-type", b"application/json")]
-            yield Record(self._names.continuity, encode_continuity(hole), key, ANY_PARTITION, headers)
+            value = encode_continuity(hole)
+            yield Record(
+                self._names.continuity, value, key, ANY_PARTITION, {"content-type": b"application/json"}
+            )
 
     def _refused(self, events: Sequence[Event]) -> EventsRefused:
         reasons = {event.id: reason for event in events if (reason := self._reason(event))}
@@ -103,7 +105,7 @@ class AppendEncoder:
         except orjson.JSONEncodeError:
             return "its data are no JSON"
         except ValueError:
-            return "its attributes are no Unicode text"
+            return "its attributes are no Unicode text, or its time is none"
         if self._is_too_large(record):
             return f"it has {len(record.value)} bytes, and at most {self._largest} are taken"
         return None

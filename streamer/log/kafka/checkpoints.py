@@ -1,18 +1,23 @@
-"""The channels' checkpoints, as one partition of a compacted topic."""
+"""The channels' checkpoints, in a compacted topic."""
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+import time
+from contextlib import closing
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.clock import Clock
+from streamer.errors import LogUnavailable
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.encoding import Record
 from streamer.log.kafka.faults import Faults
 from streamer.log.kafka.murmur import partition_of
 from streamer.log.kafka.names import Names
+from streamer.log.kafka.patience import Patience
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
-_PAGE = 1_000
-_POLL_S = 0.2
+_POLL_S = 0.1
+_CALL_S = 5.0
 
 
 class Checkpoints:
@@ -36,46 +41,76 @@ class Checkpoints:
             value=encode_checkpoint(checkpoint),
             key=str(checkpoint.channel).encode(),
             partition=self.partition_of(checkpoint.channel),
-            headers=[("content-type", b"application/json")],
+            headers={"content-type": b"application/json"},
         )
 
     def read(self, partition: int, faults: Faults, deadline: float) -> dict[Channel, Checkpoint]:
         """Return the committed checkpoints of a partition, by channel. Blocking.
 
-        They are certain only when `init_transactions` of the partition's
+        They are certain when `init_transactions` of the partition's
         transactional id came before. Raises `KafkaException`,
-        `LogMisconfigured` for a record that is no checkpoint.
+        `LogUnavailable`, and `LogMisconfigured` for what is no checkpoint.
         """
-        consumer = self._clients.consumer(faults, self._configuration())
-        try:
-            consumer.assign([TopicPartition(self._names.checkpoints, partition, OFFSET_BEGINNING)])
-            return self._read_to_end(consumer, deadline)
-        finally:
-            consumer.close()
+        place = TopicPartition(self._names.checkpoints, partition)
+        left_s = max(0.0, deadline - self._clock.monotonic())
+        patience = Patience(limit_s=left_s, wait=time.sleep, is_over=lambda: False)
+        with closing(self._consumer(faults, "read_committed")) as consumer:
+            begin, end = patience.insist(lambda: _bounds(consumer, place))
+            self._wait_until_decided(place, end, patience, faults)
+            if begin == end:
+                return {}
+            place.offset = begin
+            consumer.assign([place])
+            return self._read_until(end, consumer, deadline)
 
-    def _configuration(self) -> dict[str, object]:
-        return {
+    def _wait_until_decided(
+        self, place: TopicPartition, stable: int, patience: Patience, faults: Faults
+    ) -> None:
+        with closing(self._consumer(faults, "read_uncommitted")) as consumer:
+            _, end = patience.insist(lambda: _bounds(consumer, place))
+        if stable < end:
+            raise LogUnavailable(
+                f"a transaction is open in partition {place.partition} of topic {place.topic}: it ends "
+                "by its time limit, or by `kafka-transactions.sh abort` if the brokers lost track of it"
+            )
+
+    def _consumer(self, faults: Faults, isolation: str) -> Consumer:
+        configuration = {
             # It joins no group: assigning by hand only asks for some name.
             "group.id": self._names.ingest_group,
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 50,
         }
+        return self._clients.consumer(faults, configuration)
 
-    def _read_to_end(self, consumer: Consumer, deadline: float) -> dict[Channel, Checkpoint]:
+    def _read_until(self, end: int, consumer: Consumer, deadline: float) -> dict[Channel, Checkpoint]:
         newest: dict[Channel, Checkpoint] = {}
         while self._clock.monotonic() < deadline:
-            for message in consumer.consume(_PAGE, _POLL_S):
-                error = message.error()
-                if error is None:
-                    _keep(message, newest)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    return newest
-                else:
-                    raise KafkaException(error)
+            message = consumer.poll(_POLL_S)
+            if message is None:
+                continue
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if error is None:
+                _keep(message, newest)
+            # Markers of transactions take offsets too, so the last message may come before the end.
+            elif (message.offset() or 0) >= end:
+                return newest
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Return where a partition begins and ends.
+
+    A fetch may end early, at what a leader that was elected a moment ago
+    knows to be replicated. This is not answered before the leader knows.
+    """
+    begin, end = consumer.get_watermark_offsets(place, timeout=_CALL_S)
+    return begin, end
 
 
 def _keep(message: Message, newest: dict[Channel, Checkpoint]) -> None:

@@ -24,6 +24,7 @@ _OURS = frozenset(
     {
         "allow.auto.create.topics",
         "auto.offset.reset",
+        "batch.size",
         "delivery.report.only.error",
         "enable.auto.commit",
         "enable.auto.offset.store",

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from streamer.events import DeadLetter
-from streamer.log.kafka.encoding import ANY_PARTITION, Headers, Record
+from streamer.log.kafka.encoding import ANY_PARTITION, Headers, Record, WrittenHeaders
 from streamer.log.records import decode_dead_letter, encode_dead_letter
 
 PART_BYTES = 512 * 1024
@@ -20,9 +20,9 @@ def dead_letter_records(letter: DeadLetter, topic: str) -> list[Record]:
     whole = encode_dead_letter(letter)
     pieces = [whole[start : start + PART_BYTES] for start in range(0, len(whole), PART_BYTES)]
     id_ = letter.id.encode("utf-8", "backslashreplace")
-    about = [(_ID, id_), (_PARTS, b"%d" % len(pieces)), ("content-type", b"application/json")]
+    about: WrittenHeaders = {_ID: id_, _PARTS: b"%d" % len(pieces), "content-type": b"application/json"}
     return [
-        Record(topic, piece, b"%s#%d" % (id_, number), ANY_PARTITION, [(_PART, b"%d" % number), *about])
+        Record(topic, piece, b"%s#%d" % (id_, number), ANY_PARTITION, {_PART: b"%d" % number, **about})
         for number, piece in enumerate(pieces)
     ]
 

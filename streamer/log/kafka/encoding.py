@@ -5,7 +5,10 @@ in structured mode the value is the whole event. The record's key is the
 event's, so that a record's changes stay in one partition.
 """
 
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -23,16 +26,25 @@ _STRUCTURED = b"application/cloudevents+json"
 _TYPE_HEADERS = frozenset({"ce_type", "type"})
 
 Headers = Sequence[tuple[str, bytes]]
+"""The headers of a record that was read."""
+
+WrittenHeaders = dict[str, str | bytes | None]
+"""The headers of a record to write: a dictionary costs less than pairs, event by event."""
 
 
 class Record(NamedTuple):
-    """What is produced, in the order in which the producer takes it."""
+    """What is produced, in the order in which the producer takes it.
+
+    `timestamp_ms` is when an event was committed, by which a subscriber can
+    begin at a time; zero means the present.
+    """
 
     topic: str
     value: bytes
     key: bytes
     partition: int
-    headers: Headers
+    headers: WrittenHeaders
+    timestamp_ms: int = 0
 
 
 class Encoder:
@@ -82,19 +94,20 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
 
 
 def _binary(event: Event, topic: str, type_: bytes) -> Record:
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_type", type_),
-        ("ce_id", event.id.encode()),
-        ("ce_source", event.source.encode()),
-        ("ce_time", event.time.encode()),
-        ("ce_sfchannel", event.channel.encode()),
-        ("ce_sfreplayid", replay_id_to_text(event.replay_id).encode()),
-        ("content-type", b"application/json"),
-    ]
+    headers: WrittenHeaders = {
+        "ce_specversion": b"1.0",
+        "ce_type": type_,
+        "ce_id": event.id,
+        "ce_source": event.source,
+        "ce_time": event.time,
+        "ce_sfchannel": event.channel,
+        "ce_sfreplayid": replay_id_to_text(event.replay_id),
+        "content-type": b"application/json",
+    }
     if event.subject is not None:
-        headers.append(("ce_subject", event.subject.encode()))
-    return Record(topic, orjson.dumps(event.data), event.key.encode(), ANY_PARTITION, headers)
+        headers["ce_subject"] = event.subject
+    value = orjson.dumps(event.data)
+    return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, _timestamp_ms(event))
 
 
 def _structured(event: Event, topic: str, type_: bytes) -> Record:
@@ -111,8 +124,20 @@ def _structured(event: Event, topic: str, type_: bytes) -> Record:
     }
     if event.subject is not None:
         document["subject"] = event.subject
-    headers = [("type", type_), ("content-type", _STRUCTURED)]
-    return Record(topic, orjson.dumps(document), event.key.encode(), ANY_PARTITION, headers)
+    headers: WrittenHeaders = {"type": type_, "content-type": _STRUCTURED}
+    value = orjson.dumps(document)
+    return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, _timestamp_ms(event))
+
+
+def _timestamp_ms(event: Event) -> int:
+    # Brokers refuse what claims to come from the future, and clocks differ.
+    return min(_epoch_ms(event.time), round(time.time() * 1000))
+
+
+# The events of a transaction share their time, and those of a backlog come close together.
+@lru_cache(maxsize=1024)
+def _epoch_ms(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def _from_headers(attributes: Mapping[str, bytes], key: bytes | None, value: bytes | None) -> Event:

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.commits import Commits
 from streamer.log.kafka.faults import Faults, kafka_error
 from streamer.log.kafka.handover import Handover, conclude
 from streamer.log.kafka.interest import topic_expressions
@@ -26,7 +27,9 @@ from streamer.ports import Subscription
 
 _log = structlog.get_logger()
 
-_PATIENCE_S = 10.0
+# A transaction that a former owner left open ends by its timeout of 10 s, which
+# the broker looks for every 10 s; until then there are no offsets to go on from.
+_PATIENCE_S = 25.0
 _PAUSE_S = 1.0
 _HEARTBEATS_A_SESSION = 6
 
@@ -34,7 +37,7 @@ _HEARTBEATS_A_SESSION = 6
 _TUNING = {
     "fetch.min.bytes": 1,
     # A partition that is resumed or assigned waits for the request under way to end.
-    "fetch.wait.max.ms": 100,
+    "fetch.wait.max.ms": 250,
     "fetch.error.backoff.ms": 100,
     # How long a full queue is left alone; the default of 1 s starves a fast reader.
     "fetch.queue.backoff.ms": 20,
@@ -104,9 +107,11 @@ class Follower:
             self._crew.settler.close()
 
     def _be_a_member(self) -> None:
+        commits = Commits()
+        configuration = self._configuration() | {"on_commit": commits.confirm}
         try:
-            with closing(self._clients.consumer(self._faults, self._configuration())) as consumer:
-                self._follow(consumer)
+            with closing(self._clients.consumer(self._faults, configuration)) as consumer:
+                self._follow(consumer, commits)
         except KafkaException as exc:
             error = self._faults.explain(
                 kafka_error(exc), doing="reading", subject=f"the topics of subscriber {self._subscriber}"
@@ -114,9 +119,11 @@ class Follower:
             if not isinstance(error, LogUnavailable) or not self._has_joined:
                 raise error from exc
             self._begin_anew(error)
+        finally:
+            commits.give_up(all_of_them=True)
 
-    def _follow(self, consumer: Consumer) -> None:
-        member = Member(consumer, self._crew)
+    def _follow(self, consumer: Consumer, commits: Commits) -> None:
+        member = Member(consumer, commits, self._crew)
         member.join(self._first)
         self._has_joined = True
         self._tell_joined(None)

@@ -1,5 +1,6 @@
 """A partition that is ours, while it is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from streamer.events import DeadLetter, Partition, Progress
@@ -28,8 +29,9 @@ class Holding:
             settled_above=progress.settled_above.union(self.set_aside, self.unreadable),
         )
 
-    def settled(self, progress: Progress) -> None:
-        """Note that `progress` is in the log, and the dead letters with it."""
-        gone = self.set_aside.union(self.unreadable)
+    def settled(self, progress: Progress, letters: Collection[int]) -> None:
+        """Note that `progress` is in the log, and the dead letters of the offsets `letters` with it."""
+        gone = self.set_aside.union(letters)
         self.set_aside = frozenset(offset for offset in gone if offset >= progress.next_offset)
-        self.unreadable.clear()
+        for offset in letters:
+            self.unreadable.pop(offset, None)

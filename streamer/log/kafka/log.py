@@ -49,8 +49,11 @@ class KafkaLog:
         """
         clients = Clients(settings=settings)
         topics = Topics(clients, clock)
-        with ThreadPoolExecutor(1, "kafka-topics") as executor:
+        executor = ThreadPoolExecutor(1, "kafka-topics")
+        try:
             await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
+        finally:
+            executor.shutdown(wait=False)
         log = cls(clients, topics, clock)
         try:
             yield log
@@ -88,17 +91,20 @@ class KafkaLog:
                 version, last = share.version, mine
                 membership.settle(version)
         finally:
+            # Whoever takes over should find nothing under way.
+            await self._let_go(self._writers.keys())
             await membership.close()
             self._membership = None
-            await self._let_go(self._writers.keys())
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
         """Open the place of one subscriber."""
         return follow(self._clients, subscription, self._clock)
 
     async def close(self) -> None:
-        """Finish what was asked for, then give up every producer."""
+        """Finish what was asked for, give up every producer, and leave the group."""
         await self._let_go(self._writers.keys())
+        if self._membership is not None:
+            await self._membership.close()
 
     def _writer(self, partition: int) -> Writer:
         if partition not in self._writers:

@@ -3,25 +3,27 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamer.errors import StreamerError
 from streamer.events import Partition, Progress, SubscriberName
+from streamer.log.kafka.commits import Commits, send_at_once
 from streamer.log.kafka.handover import PAGE_ENTRIES, Handover
 from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.offsets import decode
 from streamer.log.kafka.patience import Patience
 from streamer.log.kafka.reading import Reading
 from streamer.log.kafka.retention import Hole, OnHole
-from streamer.log.kafka.settler import Settler
-from streamer.log.kafka.start import FirstPlace, commit, committed, look_up
+from streamer.log.kafka.settler import Commit, Settler
+from streamer.log.kafka.start import FirstPlace, committed, look_up
 from streamer.ports import Assigned
 
 _log = structlog.get_logger()
 
-_POLL_S = 0.02
+# How long a settlement may wait to be noticed; records are noticed at once.
+_POLL_S = 0.05
 _ROOM_S = 0.1
 _HAND_OVER_S = 3.0
 _ENDS_EVERY_S = 0.2
@@ -52,9 +54,10 @@ class Member:
     thread on a consumer gets through while a rebalance is being dealt with.
     """
 
-    def __init__(self, consumer: Consumer, crew: Crew) -> None:
-        """Work with `consumer`, which has not joined its group yet."""
+    def __init__(self, consumer: Consumer, commits: Commits, crew: Crew) -> None:
+        """Work with `consumer`, which has not joined its group yet, and whose commits are `commits`."""
         self._consumer = consumer
+        self._commits = commits
         self._crew = crew
         self._handover = crew.handover
         self._reading = crew.reading
@@ -64,7 +67,7 @@ class Member:
 
     def join(self, first: FirstPlace) -> None:
         """Settle where a new subscriber begins, then join. Raises `KafkaException`, `LogUnavailable`."""
-        first.settle(self._consumer, self._crew.patience)
+        first.settle(self._consumer, self._commits, self._crew.patience)
         self._marker = first.marker
         self._consumer.subscribe(
             list(first.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -72,7 +75,8 @@ class Member:
 
     def turn(self) -> None:
         """Record, read and hand over once, within a fraction of a second. Raises `KafkaException`."""
-        self._record()
+        self._record(partial(self._commits.send, self._consumer))
+        self._commits.give_up()
         self._hold_back()
         message = self._consumer.poll(_POLL_S)
         if message is not None:
@@ -84,15 +88,15 @@ class Member:
         if fresh := self._reading.take():
             self._handover.put(fresh)
 
-    def _record(self) -> None:
+    def _record(self, commit: Commit) -> None:
         """Record the settlements that were asked for."""
         for settling in self._handover.settlings():
-            try:
-                self._crew.settler.settle(self._consumer, settling.settlement, self._reading.holdings)
-            except StreamerError as exc:
-                self._handover.settled(settling, exc)
-            else:
-                self._handover.settled(settling, None)
+            self._crew.settler.settle(
+                settling.settlement,
+                self._reading.holdings,
+                commit,
+                partial(self._handover.settled, settling),
+            )
 
     def _hold_back(self) -> None:
         # A reader that is merely slower than we are makes room in a moment;
@@ -196,21 +200,21 @@ class Member:
         if not beginnings:
             return
         marker = [self._marker] if self._marker is not None else []
-        try:
-            commit(self._consumer, [*beginnings, *marker])
-        except KafkaException as exc:
-            _log.warning("progress.not_recorded", subscriber=self._crew.subscriber, reason=str(exc))
+        self._commits.send(self._consumer, [*beginnings, *marker], self._beginnings_committed)
+
+    def _beginnings_committed(self, error: KafkaError | None) -> None:
+        if error is not None:
+            _log.warning("progress.not_recorded", subscriber=self._crew.subscriber, reason=error.str())
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Give partitions up, once the reader knows and what it asked for until then is recorded."""
         gone = self._ours(places)
         self._handover.revoke(gone)
         deadline = time.monotonic() + _HAND_OVER_S
-        while not self._handover.closing and (left_s := deadline - time.monotonic()) > 0:
-            if self._handover.wait_until_told(left_s):
-                break
-            self._record()
-        self._record()
+        told = False
+        while not told and not self._handover.closing and (left_s := deadline - time.monotonic()) > 0:
+            told = self._handover.wait_until_told(left_s)
+            self._record(partial(send_at_once, consumer))
         self._reading.drop(gone)
         consumer.incremental_unassign(places)
 

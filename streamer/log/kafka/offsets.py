@@ -6,7 +6,6 @@ before it and its length, in variable-length integers and Base64.
 """
 
 import base64
-import binascii
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -59,9 +58,10 @@ def decode(offset: int, metadata: str | None) -> Progress:
         raise ValueError("commit metadata of an unknown version")
     try:
         body = base64.b64decode(metadata[len(_VERSION) :], validate=True)
-    except binascii.Error as exc:
-        raise ValueError("commit metadata that are not Base64") from exc
-    return Progress(next_offset=offset, settled_above=frozenset(_offsets(offset, body)))
+        above = frozenset(_offsets(offset, body))
+    except ValueError as exc:
+        raise ValueError(f"commit metadata that are not ours: {exc}") from exc
+    return Progress(next_offset=offset, settled_above=above)
 
 
 def _runs(offsets: Iterable[int], *, above: int) -> Iterator[tuple[int, int]]:
@@ -84,7 +84,7 @@ def _offsets(offset: int, body: bytes) -> Iterator[int]:
     for gap, length in zip(numbers, numbers, strict=True):
         total += length
         if total > MAX_SETTLED_ABOVE:
-            raise ValueError("commit metadata with too many offsets")
+            raise ValueError("too many offsets")
         yield from range(offset + gap, offset + gap + length)
         offset += gap + length
 
@@ -107,4 +107,4 @@ def _varints(body: bytes) -> Iterator[int]:
             yield number
             number = shift = 0
     if shift:
-        raise ValueError("commit metadata that end within a number")
+        raise ValueError("they end within a number")

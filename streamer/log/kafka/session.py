@@ -1,19 +1,19 @@
 """The hold of this process on one partition of the checkpoints."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from streamer.clock import Clock
-from streamer.errors import Fenced, LogMisconfigured, LogUnavailable, StreamerError
+from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.checkpoints import Checkpoints
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.encoding import Record
 from streamer.log.kafka.faults import Faults, is_fencing, kafka_error
 from streamer.log.kafka.names import Names
-from streamer.log.kafka.transactions import Content, RecordsRefused, Transactions
+from streamer.log.kafka.transactions import BATCH_BYTES, Content, RecordsRefused, Transactions
 
 Mine = Callable[[int], bool | None]
 """Asks whether the group gives us a partition; `None` where nobody follows the group."""
@@ -22,6 +22,7 @@ _log = structlog.get_logger()
 
 _MAX_FENCED_DELAY_S = 10.0
 _FIRST_FENCED_DELAY_S = 0.25
+_SMALLEST_STRIDE = 8 * 1024
 
 
 class Session:
@@ -46,6 +47,7 @@ class Session:
         self._transactions: Transactions | None = None
         self._committed: dict[Channel, Checkpoint] = {}
         self._fenced_in_a_row = 0
+        self._stride = BATCH_BYTES
 
     def committed(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint; raises `Fenced`, `LogUnavailable`, or another `Stop`."""
@@ -58,9 +60,8 @@ class Session:
         Raises `RecordsRefused` for certain, with nothing written; else as `committed` does.
         """
         deadline = self._deadline()
-        transactions = self._opened(deadline)
         try:
-            self._write(transactions, records, deadline)
+            self._write(records, deadline)
         except KafkaException as exc:
             raise self._failed(kafka_error(exc), records) from exc
         self._committed.update(checkpoints)
@@ -74,41 +75,55 @@ class Session:
             self._transactions = None
             self._committed = {}
 
-    def _write(self, transactions: Transactions, records: Sequence[Record], deadline: float) -> None:
-        suspects: Collection[Content] = ()
+    def _write(self, records: Sequence[Record], deadline: float) -> None:
+        suspects: frozenset[Content] = frozenset()
         while True:
+            transactions = self._opened(deadline)
             try:
-                transactions.write(records, deadline, apart=suspects)
+                transactions.write(records, deadline, stride=self._stride, apart=suspects)
             except RecordsRefused as refusal:
+                self._reopen(deadline)
                 if refusal.certain:
                     raise
-                suspects = refusal.refused.union(suspects)
+                suspects |= refusal.refused
             else:
                 if suspects:
-                    _log.warning("kafka.batch_refused", partition=self._partition, records=len(suspects))
-                    transactions.send_less_at_once()
+                    self._send_less_at_once()
                 return
+
+    def _send_less_at_once(self) -> None:
+        # None of the suspects was refused by itself: it was what they held together.
+        self._stride = max(_SMALLEST_STRIDE, self._stride // 2)
+        _log.warning("kafka.batches_made_smaller", partition=self._partition, size_bytes=self._stride)
+
+    def _reopen(self, deadline: float) -> None:
+        before = self._committed
+        self.close()
+        self._opened(deadline)
+        if self._committed != before:
+            raise LogUnavailable(f"partition {self._partition} was written by another process meanwhile")
 
     def _opened(self, deadline: float) -> Transactions:
         if self._transactions is None:
             self._check_ownership()
-            self._open(deadline)
-        assert self._transactions is not None  # noqa: S101 - opened the line before
+            self._transactions, self._committed = self._open(deadline)
         return self._transactions
 
-    def _open(self, deadline: float) -> None:
+    def _open(self, deadline: float) -> tuple[Transactions, dict[Channel, Checkpoint]]:
         id_ = self._names.ingest_transactions(self._partition)
-        self._transactions = Transactions(self._clients, id_, self._faults, self._clock)
+        transactions = Transactions(self._clients, id_, self._faults, self._clock)
         try:
             # In this order: only then is what is read certain.
-            self._transactions.begin(deadline)
-            self._committed = self._checkpoints.read(self._partition, self._faults, deadline)
+            transactions.begin(deadline)
+            committed = self._checkpoints.read(self._partition, self._faults, deadline)
         except KafkaException as exc:
+            transactions.discard()
             raise self._failed(kafka_error(exc), ()) from exc
-        except LogMisconfigured:
-            self.close()
+        except StreamerError:
+            transactions.discard()
             raise
-        _log.info("partition.opened", partition=self._partition, checkpoints=len(self._committed))
+        _log.info("partition.opened", partition=self._partition, checkpoints=len(committed))
+        return transactions, committed
 
     def _failed(self, error: KafkaError, records: Sequence[Record]) -> StreamerError:
         self.close()

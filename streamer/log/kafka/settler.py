@@ -3,20 +3,21 @@
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from streamer.errors import Fenced, StreamerError
 from streamer.events import DeadLetter, Partition, Progress, SubscriberName
 from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.commits import Outcome
 from streamer.log.kafka.dead_letters import dead_letter_records
 from streamer.log.kafka.faults import Faults, kafka_error
 from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.offsets import encode
-from streamer.log.kafka.start import commit
 from streamer.ports import Settlement
 
 _DEADLINE_S = 10.0
@@ -25,8 +26,28 @@ _CALL_TIMEOUT_S = 5.0
 _TRANSACTION_TIMEOUT_MS = 10_000
 
 
+Commit = Callable[[Sequence[TopicPartition], Outcome], None]
+"""How progress alone is committed at the moment."""
+
+Done = Callable[[StreamerError | None], None]
+"""Told what came of a settlement; without an error it is in the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Covered:
+    """One partition's part of a settlement that is in effect."""
+
+    holding: Holding
+    progress: Progress
+    unreadable: Mapping[int, DeadLetter]
+
+    def place(self) -> TopicPartition:
+        partition, committable = self.holding.partition, encode(self.progress)
+        return TopicPartition(partition.topic, partition.number, committable.offset, committable.metadata)
+
+
 class Settler:
-    """Commits settlements of one member of one group. Blocking; its thread owns the consumer too.
+    """Records settlements of one member of one group, in the thread that owns its consumer.
 
     Progress alone is a plain commit. Dead letters go into the log in one
     transaction with the offsets that cover them. Either is refused by the
@@ -57,26 +78,37 @@ class Settler:
         self._generation = generation
 
     def settle(
-        self, consumer: Consumer, settlement: Settlement, holdings: Mapping[Partition, Holding]
+        self, settlement: Settlement, holdings: Mapping[Partition, Holding], commit: Commit, done: Done
     ) -> None:
-        """Record `settlement`, as far as its assignments are in effect by `holdings`.
+        """Record `settlement`, as far as its assignment is in effect by `holdings`.
 
-        Raises `LogUnavailable` when it may not have been recorded, `Fenced`
-        when it holds dead letters of a former assignment.
+        `done` hears of `LogUnavailable` when it may not have been recorded, of
+        `Fenced` when it holds dead letters of a former assignment.
         """
-        covered = {
-            holding.partition: (holding, holding.with_unreadable(settlement.progress[holding.partition]))
-            for partition in settlement.progress
-            if (holding := holdings.get(partition)) and holding.assignment == settlement.assignment
-        }
+        covered = list(_covered(settlement, holdings))
         if settlement.set_aside and len(covered) < len(settlement.progress):
-            raise Fenced(f"{self._subscriber} gave up events of partitions that are no longer its own")
-        letters = [*settlement.set_aside]
-        for holding, _ in covered.values():
-            letters += holding.unreadable.values()
-        self._record(consumer, letters, [_offset(holding.partition, at) for holding, at in covered.values()])
-        for holding, at in covered.values():
-            holding.settled(at)
+            done(Fenced(f"{self._subscriber} gave up events of partitions that are no longer its own"))
+            return
+
+        def conclude(error: KafkaError | None) -> None:
+            if error is not None:
+                done(self._explained(error))
+                return
+            for part in covered:
+                part.holding.settled(part.progress, part.unreadable.keys())
+            done(None)
+
+        letters = [
+            *settlement.set_aside,
+            *(letter for part in covered for letter in part.unreadable.values()),
+        ]
+        places = [part.place() for part in covered]
+        if letters:
+            conclude(self._transact(letters, places))
+        elif places:
+            commit(places, conclude)
+        else:
+            done(None)
 
     def close(self) -> None:
         """Drop the producer, and with it what it did not commit."""
@@ -84,31 +116,24 @@ class Settler:
             self._producer.purge()
             self._producer = None
 
-    def _record(
-        self, consumer: Consumer, letters: Sequence[DeadLetter], offsets: Sequence[TopicPartition]
-    ) -> None:
+    def _transact(self, letters: Sequence[DeadLetter], places: Sequence[TopicPartition]) -> KafkaError | None:
         try:
-            if letters:
-                self._transact(letters, offsets)
-            elif offsets:
-                commit(consumer, offsets)
-        except KafkaException as exc:
-            raise self._explained(exc) from exc
-
-    def _transact(self, letters: Sequence[DeadLetter], offsets: Sequence[TopicPartition]) -> None:
-        producer = self._producer or self._new_producer()
-        try:
+            producer = self._producer or self._new_producer()
             producer.begin_transaction()
             for letter in letters:
                 for record in dead_letter_records(letter, self._names.dead_letters):
                     producer.produce(
-                        record.topic, record.value, record.key, record.partition, headers=list(record.headers)
+                        record.topic, record.value, record.key, record.partition, headers=record.headers
                     )
-            _insist(lambda s: producer.send_offsets_to_transaction(list(offsets), self._generation, s))
+            if places:
+                _insist(lambda s: producer.send_offsets_to_transaction(list(places), self._generation, s))
             _insist(producer.commit_transaction)
         except KafkaException as exc:
             self._undo(kafka_error(exc))
-            raise
+            return kafka_error(exc)
+        # Serves what the background threads have to say.
+        producer.poll(0)
+        return None
 
     def _undo(self, error: KafkaError) -> None:
         """End a transaction that failed; whether it was committed may be open."""
@@ -131,18 +156,24 @@ class Settler:
         self._producer = producer
         return producer
 
-    def _explained(self, exc: KafkaException) -> StreamerError:
+    def _explained(self, error: KafkaError) -> StreamerError:
         # A generation that has passed comes as LogUnavailable, not as Fenced:
         # partitions that we keep through a rebalance are settled by the next
         # try, and of those that we lost we hear by then.
         return self._faults.explain(
-            kafka_error(exc), doing="recording progress", subject=f"subscriber {self._subscriber}"
+            error, doing="recording progress", subject=f"subscriber {self._subscriber}"
         )
 
 
-def _offset(partition: Partition, progress: Progress) -> TopicPartition:
-    committable = encode(progress)
-    return TopicPartition(partition.topic, partition.number, committable.offset, committable.metadata)
+def _covered(settlement: Settlement, holdings: Mapping[Partition, Holding]) -> Iterator[_Covered]:
+    for partition, progress in settlement.progress.items():
+        holding = holdings.get(partition)
+        if holding is not None and holding.assignment == settlement.assignment:
+            yield _Covered(
+                holding=holding,
+                progress=holding.with_unreadable(progress),
+                unreadable=dict(holding.unreadable),
+            )
 
 
 def _insist(call: Callable[[float], None]) -> None:

@@ -8,6 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 
 from streamer.errors import LogUnavailable
 from streamer.events import Start
+from streamer.log.kafka.commits import Commits
 from streamer.log.kafka.faults import kafka_error
 from streamer.log.kafka.interest import matching
 from streamer.log.kafka.patience import Patience
@@ -35,7 +36,7 @@ class FirstPlace:
     topics: Sequence[str]
     marker: TopicPartition
 
-    def settle(self, consumer: Consumer, patience: Patience) -> None:
+    def settle(self, consumer: Consumer, commits: Commits, patience: Patience) -> None:
         """Commit the first offsets unless the group has any; `consumer` has not joined it yet.
 
         Raises `KafkaException`, `LogUnavailable`.
@@ -46,7 +47,7 @@ class FirstPlace:
                 return
             offsets = patience.insist(self._offsets, consumer, partitions)
             try:
-                patience.insist(commit, consumer, [self.marker, *offsets])
+                patience.insist(commits.wait_for, consumer, [self.marker, *offsets])
             except KafkaException as exc:
                 # Another process of this subscriber came first, and has settled it.
                 if kafka_error(exc).code() not in _GROUP_IS_BUSY:
@@ -88,11 +89,6 @@ def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int)
 def committed(consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
     """Return the group's offsets, negative where there is none. Raises `KafkaException`."""
     return _checked(consumer.committed(list(partitions), timeout=_CALL_TIMEOUT_S))
-
-
-def commit(consumer: Consumer, offsets: Sequence[TopicPartition]) -> None:
-    """Commit `offsets`, all of them or none. Raises `KafkaException`."""
-    _checked(consumer.commit(offsets=list(offsets), asynchronous=False))
 
 
 def _checked(partitions: list[TopicPartition]) -> list[TopicPartition]:

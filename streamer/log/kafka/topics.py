@@ -25,6 +25,7 @@ _log = structlog.get_logger()
 _CONNECT_DEADLINE_S = 9.0
 _CALL_TIMEOUT_S = 8.0
 _ATTEMPT_S = 1.0
+_PAUSE_S = 0.05
 _HOUR_MS = 3_600_000
 
 # A topic of many small records is slow to read to its end unless its segments
@@ -60,8 +61,8 @@ class Topics:
         found = self._connect()
         self._require({name: topic for name, topic in internal.items() if name not in found})
         # Somebody else may have made it meanwhile, so it is looked at again.
-        self._check_partitions(self._existing()[self._names.checkpoints])
-        self._check_policy(self._names.checkpoints, self._names.control)
+        self._check_partitions(self._found(self._names.checkpoints))
+        self._check_policies({self._names.checkpoints, self._names.control} & found.keys())
         self._known.update(internal)
 
     def ensure(self, topics: Collection[str], timeout_s: float = _CALL_TIMEOUT_S) -> None:
@@ -100,6 +101,15 @@ class Topics:
             listed: Mapping[str, TopicMetadata] = self._admin.list_topics(timeout=timeout_s).topics
             return listed
 
+    def _found(self, name: str) -> TopicMetadata:
+        """Wait for the brokers to know of a topic that was made a moment ago."""
+        deadline = self._clock.monotonic() + _CALL_TIMEOUT_S
+        while name not in (found := self._existing()):
+            if self._clock.monotonic() > deadline:
+                raise LogUnavailable(f"topic {name} was made, and the brokers do not know it yet")
+            self._admin.poll(_PAUSE_S)
+        return found[name]
+
     def _require(self, missing: Mapping[str, NewTopic], timeout_s: float = _CALL_TIMEOUT_S) -> None:
         if not missing:
             return
@@ -123,7 +133,9 @@ class Topics:
                 f"{wanted}: set log.kafka.checkpoint_partitions to {found}, since channels were placed by it"
             )
 
-    def _check_policy(self, *topics: str) -> None:
+    def _check_policies(self, topics: Collection[str]) -> None:
+        if not topics:
+            return
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics]
         described = self._admin.describe_configs(resources, request_timeout=_CALL_TIMEOUT_S)
         for resource, outcome in described.items():

@@ -10,10 +10,11 @@ from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.encoding import Record
 from streamer.log.kafka.faults import Faults, kafka_error
 
+BATCH_BYTES = 1_000_000
+"""What goes to the broker as one batch, unless a single record is larger."""
+
 _DISCARD_S = 3.0
-_ABORT_S = 3.0
 _PAUSE_S = 0.05
-_SMALLEST_STRIDE = 16 * 1024
 _OVERHEAD_BYTES = 512
 
 # What the broker says of a record that it will never take.
@@ -38,7 +39,7 @@ def content(record: Record) -> Content:
 
 
 class RecordsRefused(Exception):
-    """Some records can never be written; the transaction was aborted, and the next may begin.
+    """Some records can never be written, and so nothing was.
 
     `certain` is false when a broker refused them in one batch, for which any
     of them may be the reason.
@@ -55,9 +56,10 @@ class RecordsRefused(Exception):
 class Transactions:
     """Writes under one transactional id, whose former holder it fences off. Blocking, for one thread.
 
-    After any `KafkaException` it must be discarded: whether the transaction
-    took effect is certain only to the next one's `begin`. Deadlines are
-    points of the clock's monotonic time.
+    After any exception it must be discarded, and the next one's `begin`
+    decides what was left open: only then is it certain whether a transaction
+    took effect, and librdkafka counts on after a refusal where the broker did
+    not. Deadlines are points of the clock's monotonic time.
     """
 
     def __init__(self, clients: Clients, transactional_id: str, faults: Faults, clock: Clock) -> None:
@@ -65,13 +67,13 @@ class Transactions:
         timeout_ms = round(clients.settings.transaction_timeout_s * 1000)
         self._clock = clock
         self._failed: list[tuple[KafkaError, Content]] = []
-        self._stride = 0
         self._producers: list[Producer] = [
             clients.producer(
                 faults,
                 {
                     "transactional.id": transactional_id,
                     "transaction.timeout.ms": timeout_ms,
+                    "batch.size": BATCH_BYTES,
                     "delivery.report.only.error": True,
                     "on_delivery": self._note_failure,
                 },
@@ -82,31 +84,36 @@ class Transactions:
         """Fence off whoever had the id before; what that one left open is decided when this returns."""
         self._insisting(self._producer.init_transactions, deadline)
 
-    def write(self, records: Sequence[Record], deadline: float, *, apart: Collection[Content] = ()) -> None:
-        """Commit `records`, all or none; those that are in `apart` go in batches of their own.
+    def write(
+        self,
+        records: Sequence[Record],
+        deadline: float,
+        *,
+        stride: int = BATCH_BYTES,
+        apart: Collection[Content] = (),
+    ) -> None:
+        """Commit `records`, all or none.
 
-        Raises `RecordsRefused`, and `KafkaException` for everything else.
+        No batch takes more than `stride` bytes, and those that are in `apart`
+        go in batches of their own. Raises `RecordsRefused`, and
+        `KafkaException` for everything else.
         """
         self._failed.clear()
-        self._producer.begin_transaction()
         try:
-            if apart or self._stride:
-                self._produce_in_strides(records, deadline, apart)
+            self._producer.begin_transaction()
+            if apart or stride < BATCH_BYTES:
+                self._produce_in_strides(records, deadline, stride, apart)
             else:
                 self._produce(records, deadline)
+            self._flush(deadline)
             self._insisting(self._producer.commit_transaction, deadline)
-        except KafkaException:
+        except KafkaException as exc:
             self._producer.poll(0)
             if refusal := self._refusal(apart):
-                self._producer.abort_transaction(_ABORT_S)
                 raise refusal from None
-            raise
+            raise KafkaException(self._cause(kafka_error(exc))) from exc
         # Serves log lines and errors that wait in the queue.
         self._producer.poll(0)
-
-    def send_less_at_once(self) -> None:
-        """Make batches smaller from now on: the broker refused them for what they held together."""
-        self._stride = max((self._stride or 1024 * 1024) // 2, _SMALLEST_STRIDE)
 
     def discard(self) -> None:
         """Drop the producer with all that it holds, within 3 s, whatever the brokers do."""
@@ -123,21 +130,22 @@ class Transactions:
     def _produce(self, records: Sequence[Record], deadline: float) -> None:
         produce: Callable[..., None] = self._producer.produce
         for record in records:
-            topic, value, key, partition, headers = record
+            topic, value, key, partition, headers, timestamp_ms = record
             try:
-                produce(topic, value, key, partition, headers=headers)
+                produce(topic, value, key, partition, headers=headers, timestamp=timestamp_ms)
             except KafkaException as exc:
                 self._failed.append((kafka_error(exc), content(record)))
                 raise
+            except UnicodeEncodeError as exc:
+                raise RecordsRefused("not Unicode text", [content(record)], certain=True) from exc
             except BufferError:
                 self._producer.poll(min(_PAUSE_S, self._left(deadline)))
                 self._produce([record], deadline)
 
     def _produce_in_strides(
-        self, records: Sequence[Record], deadline: float, apart: Collection[Content]
+        self, records: Sequence[Record], deadline: float, stride: int, apart: Collection[Content]
     ) -> None:
         waiting = 0
-        stride = self._stride or 2**62
         for record in records:
             alone = content(record) in apart
             size = len(record.value) + _OVERHEAD_BYTES
@@ -145,10 +153,14 @@ class Transactions:
                 self._producer.flush(self._left(deadline))
                 waiting = 0
             self._produce([record], deadline)
-            waiting += size
-            if alone:
-                self._producer.flush(self._left(deadline))
-                waiting = 0
+            waiting += stride if alone else size
+
+    def _flush(self, deadline: float) -> None:
+        # Once a record was refused the others that wait are never sent, and a
+        # commit would wait for them until its deadline.
+        while self._producer.flush(min(_PAUSE_S, self._left(deadline))):
+            if self._failed:
+                raise KafkaException(self._failed[0][0])
 
     def _insisting(self, call: Callable[[float], None], deadline: float) -> None:
         while True:
@@ -169,10 +181,19 @@ class Transactions:
         if error is not None:
             self._failed.append((error, (message.topic(), message.key(), message.value())))
 
+    def _cause(self, told: KafkaError) -> KafkaError:
+        # A commit says only that a record failed; the record's own report says why.
+        if told.code() != KafkaError._INCONSISTENT or not self._failed:
+            return told
+        return self._failed[0][0]
+
     def _refusal(self, apart: Collection[Content]) -> RecordsRefused | None:
         refused = {what: error for error, what in self._failed if error.code() in _REFUSALS}
         if not refused:
             return None
         reason = next(iter(refused.values())).str()
-        certain = len(refused) == 1 or refused.keys() <= set(apart)
+        # What is larger than a batch was alone in its own.
+        certain = len(refused) == 1 or all(
+            what in apart or len(what[2] or b"") > BATCH_BYTES for what in refused
+        )
         return RecordsRefused(reason, refused.keys(), certain=certain)

@@ -110,6 +110,9 @@ class Writer:
         try:
             encoded = self._encoder.encode(append)
             self._topics.ensure(encoded.topics, self._settings.append_deadline_s)
+        except LogUnavailable as exc:
+            self._fail_waiting([asked], exc)
+            return None
         except Exception as exc:  # noqa: BLE001 - as above
             self._fail([asked], exc)
             return None

@@ -1,0 +1,97 @@
+"""What an append to Kafka costs: `python -m tests.bench.bench_kafka_append`."""
+
+import asyncio
+import os
+import platform
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+
+from streamer.clock import SystemClock
+from streamer.events import Channel, Checkpoint, Event, EventId, OrgId, ReplayId
+from streamer.log.kafka import KafkaLog
+from streamer.ports import Append
+from streamer.settings import KafkaLogSettings
+from tools.kafka.broker import Broker
+
+_CHANNEL = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
+_EVENTS = 100_000
+_ALONE = 2_000
+
+
+def an_event(number: int) -> Event:
+    """Return a change event of about 1 KB."""
+    record = f"001{number % 5_000:012d}AAA"
+    fields = {f"Field{n}__c": f"{number * 7919 % 100_003} of {n} and some words" for n in range(22)}
+    return Event(
+        id=EventId(f"0004d3a1-7b0e-{number:012d}:1:{record}"),
+        source="//acme.my.salesforce.com/00D000000000001EAA",
+        type="salesforce.cdc.Account.updated",
+        subject=record,
+        time="2026-11-01T00:00:00.000Z",
+        key=record,
+        channel=_CHANNEL.path,
+        replay_id=ReplayId(b"%d" % number),
+        data={"entity": "Account", "record_id": record, "fields": fields, "changed_fields": list(fields)[:8]},
+    )
+
+
+def an_append(events: Sequence[Event]) -> Append:
+    """Return an append of `events` with the checkpoint behind them."""
+    position = events[-1].replay_id
+    return Append(
+        checkpoint=Checkpoint(channel=_CHANNEL, replay_id=position, verified_at=time.time()), events=events
+    )
+
+
+async def backlog(log: KafkaLog, size: int) -> str:
+    """Append `_EVENTS` events, `size` at once."""
+    events = [an_event(number) for number in range(size)]
+    append = an_append(events)
+    await log.append(append)
+    cpu, wall = time.process_time(), time.perf_counter()
+    for _ in range(_EVENTS // size):
+        await log.append(append)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return f"{size:>6} at once: {cpu / _EVENTS * 1e6:5.2f} µs of CPU an event, {_EVENTS / wall:8.0f} events/s"
+
+
+async def alone(log: KafkaLog, pause_s: float) -> str:
+    """Append single events, `pause_s` apart, and return how long each took."""
+    appends = [an_append([an_event(number)]) for number in range(_ALONE)]
+    took: list[float] = []
+    for append in appends:
+        began = time.perf_counter()
+        await log.append(append)
+        took.append(time.perf_counter() - began)
+        await asyncio.sleep(pause_s)
+    took.sort()
+    p50, p99 = (took[int(len(took) * share)] * 1e3 for share in (0.5, 0.99))
+    return f"alone, {pause_s * 1e3:.0f} ms apart: p50 {p50:.1f} ms, p99 {p99:.1f} ms until committed"
+
+
+async def measure(bootstrap: str, say: Callable[[str], object]) -> None:
+    """Print every figure."""
+    settings = KafkaLogSettings(bootstrap_servers=bootstrap, prefix=f"bench-{uuid.uuid4().hex[:8]}")
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        lines: list[Awaitable[str]] = [backlog(log, size) for size in (2_000, 1_000, 2_000, 100)]
+        for line in [*lines, alone(log, 0.002)]:
+            say(await line + "\n")
+
+
+def main() -> None:
+    """Measure on the broker that STREAMER_KAFKA names, or on one of our own."""
+    say = sys.stdout.write
+    machine = platform.processor() or platform.machine()
+    say(f"{machine}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    say(f"events of {len(repr(an_event(1).data))} characters\n")
+    if address := os.environ.get("STREAMER_KAFKA"):
+        asyncio.run(measure(address, say))
+        return
+    with Broker() as broker:
+        asyncio.run(measure(broker.bootstrap, say))
+
+
+if __name__ == "__main__":
+    main()

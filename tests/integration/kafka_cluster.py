@@ -1,0 +1,152 @@
+"""A real Kafka as a test uses it beside us: to write, to look, and to take part."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+from streamer.clock import SystemClock
+from streamer.errors import StreamerError
+from streamer.events import DeadLetter, Event, Start, SubscriberName
+from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.commits import send_at_once
+from streamer.log.kafka.encoding import Encoder
+from streamer.log.kafka.feed import follow
+from streamer.log.kafka.holding import Holding
+from streamer.log.kafka.names import Names
+from streamer.log.kafka.retention import Hole, OnHole
+from streamer.log.kafka.settler import Settler
+from streamer.ports import Settlement, Subscription
+from streamer.settings import KafkaLogSettings
+from tests.contracts.follower import Follower
+from tests.contracts.kafka_world import read_dead_letters
+from tests.contracts.values import an_event
+
+_DEADLINE_S = 15.0
+
+
+class Cluster:
+    """A prefix of its own on the real broker, and what a test does there beside us."""
+
+    def __init__(self, address: str) -> None:
+        """Make the topic that is always there."""
+        unique = uuid.uuid4().hex[:8]
+        self.settings = KafkaLogSettings(
+            bootstrap_servers=address,
+            prefix=f"test-{unique}",
+            topic=f"t{unique}.{{kind}}.{{name}}",
+            # A new topic is found this fast.
+            options={"topic.metadata.refresh.interval.ms": 250},
+        )
+        self.names = Names.of(self.settings)
+        self.admin = AdminClient({"bootstrap.servers": address})
+        self.holes: list[Hole] = []
+        self.on_hole: OnHole = self.holes.append
+        self._producer: Producer | None = None
+        self._encoder = Encoder(self.names, "binary")
+        self.create(self.names.dead_letters, 1)
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Create a topic."""
+        for outcome in self.admin.create_topics([NewTopic(topic, partitions)]).values():
+            outcome.result()
+
+    def create_for(self, event_type: str = "salesforce.cdc.Account.updated", partitions: int = 1) -> str:
+        """Create the topic of an event type and return its name."""
+        topic = self.names.event_topic(event_type)
+        self.create(topic, partitions)
+        return topic
+
+    def write(self, *events: Event, partition: int = 0, at_ms: int = 0) -> None:
+        """Write events in one transaction, stamped with `at_ms` or the present."""
+        records = [self._encoder.encode(event) for event in events]
+        with self.transaction() as producer:
+            for record in records:
+                producer.produce(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    partition,
+                    timestamp=at_ms,
+                    headers=record.headers,
+                )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Producer]:
+        """Open a transaction, and commit it in the end."""
+        producer = self._producer or self._new_producer()
+        producer.begin_transaction()
+        yield producer
+        producer.commit_transaction(_DEADLINE_S)
+
+    def _new_producer(self) -> Producer:
+        self._producer = Producer(
+            {"bootstrap.servers": self.settings.bootstrap_servers, "transactional.id": self.settings.prefix}
+        )
+        self._producer.init_transactions(_DEADLINE_S)
+        return self._producer
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Add partitions to a topic."""
+        self.admin.create_partitions([NewPartitions(topic, partitions)])[topic].result()
+        # A new producer knows of them at once.
+        self._producer = None
+
+    def committed(self, topic: str, partition: int = 0) -> TopicPartition:
+        """Return what the subscriber's group has committed."""
+        with self._outsider() as consumer:
+            return consumer.committed([TopicPartition(topic, partition)], timeout=_DEADLINE_S)[0]
+
+    def commit(self, place: TopicPartition) -> None:
+        """Move the subscriber's offset, as an operator's tool would."""
+        with self._outsider() as consumer:
+            consumer.commit(offsets=[place], asynchronous=False)
+
+    def _outsider(self) -> AbstractContextManager[Consumer]:
+        group = self.names.dispatch_group(SubscriberName("target"))
+        return closing(Consumer({"bootstrap.servers": self.settings.bootstrap_servers, "group.id": group}))
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what a reader of committed records finds set aside."""
+        return read_dead_letters(self.settings.bootstrap_servers, self.names.dead_letters)
+
+    def former_member(self) -> Any:
+        """Return what a process knows of a group that it was a member of, and is no longer."""
+        with self._outsider() as consumer:
+            consumer.subscribe([self.names.event_topic(an_event(0).type)])
+            while not consumer.assignment():
+                consumer.poll(0.1)
+            return consumer.consumer_group_metadata()
+
+    def settle_as(self, generation: Any, settlement: Settlement) -> StreamerError | None:
+        """Settle as a process that believes in an assignment; returns what came of it."""
+        holdings = {
+            partition: Holding(
+                partition=partition, assignment=settlement.assignment, settled_above=frozenset()
+            )
+            for partition in settlement.progress
+        }
+        settler = Settler(Clients(settings=self.settings), SubscriberName("target"))
+        settler.enter(generation)
+        came_of_it: list[StreamerError | None] = []
+        with closing(settler), self._outsider() as consumer:
+            settler.settle(settlement, holdings, partial(send_at_once, consumer), came_of_it.append)
+        return came_of_it.pop()
+
+    @asynccontextmanager
+    async def following(
+        self, *patterns: str, start: Start | datetime = Start.EARLIEST
+    ) -> AsyncIterator[Follower]:
+        """Follow as one more process of the subscriber."""
+        subscription = Subscription(
+            subscriber=SubscriberName("target"), patterns=patterns or ("salesforce.*",), start=start
+        )
+        clients = Clients(settings=self.settings)
+        async with follow(clients, subscription, SystemClock(), self.on_hole) as feed:
+            yield Follower(feed)

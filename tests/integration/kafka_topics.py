@@ -1,0 +1,61 @@
+"""What a stranger sees of our topics, by a client that is not ours, and how a test prepares them."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from streamer.settings import KafkaLogSettings
+
+_DEADLINE_S = 15.0
+
+
+def own_settings(address: str, **settings: Any) -> KafkaLogSettings:
+    """Return settings under a prefix, and with topics, that nobody else has."""
+    unique = uuid.uuid4().hex[:8]
+    defaults = {"prefix": f"test-{unique}", "topic": f"t{unique}.{{kind}}.{{name}}", "partitions": 2}
+    return KafkaLogSettings.model_validate({"bootstrap_servers": address, **defaults, **settings})
+
+
+def make_topic(address: str, name: str, *, partitions: int = 1, **config: str) -> None:
+    """Make a topic as an operator would; underscores in a setting's name stand for dots."""
+    admin = AdminClient({"bootstrap.servers": address})
+    settings = {key.replace("_", "."): value for key, value in config.items()}
+    admin.create_topics([NewTopic(name, partitions, config=settings)])[name].result()
+
+
+async def read_committed(address: str, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:
+    """Return what a downstream service finds in all of a topic, by partition and offset.
+
+    A transaction is visible a moment after its commit was answered, so this
+    reads on to where the topic ends for those who read everything.
+    """
+    found: list[ConsumerRecord[bytes, bytes]] = []
+    async with asyncio.timeout(_DEADLINE_S), _reading(address, topic, "read_uncommitted") as everything:
+        ends = await everything.end_offsets(everything.assignment())
+        async with _reading(address, topic, "read_committed") as consumer:
+            while any([await consumer.position(place) < end for place, end in ends.items()]):
+                for records in (await consumer.getmany(timeout_ms=20)).values():
+                    found += records
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+@asynccontextmanager
+async def _reading(address: str, topic: str, isolation: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=address, isolation_level=isolation, auto_offset_reset="earliest"
+    )
+    async with consumer:
+        while not consumer.assignment():  # noqa: ASYNC110 - it has no other way to say that it is ready
+            await asyncio.sleep(0.02)
+        yield consumer
+
+
+async def ids(address: str, topic: str) -> list[str]:
+    """Return the ids of the events of a topic, as committed."""
+    return [dict(record.headers)["ce_id"].decode() for record in await read_committed(address, topic)]

@@ -1,0 +1,306 @@
+"""A subscriber's place in a real Kafka: what the contract suite can't ask of every log."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streamer.errors import LogUnavailable
+from streamer.events import Partition, Progress, Stage, Start
+from streamer.log.kafka.retention import Hole, OnHole
+from streamer.ports import Settlement
+from tests.contracts.follower import Follower
+from tests.contracts.values import a_dead_letter, an_event
+from tests.integration.kafka_cluster import Cluster
+
+_DEADLINE_S = 15.0
+
+
+@pytest.fixture
+def cluster(kafka: str) -> Cluster:
+    """A cluster with nothing of ours in it."""
+    return Cluster(kafka)
+
+
+async def test_topic_that_appears_later_is_read_from_its_first_event(cluster: Cluster) -> None:
+    """A subscriber that starts at the latest misses nothing of a topic that was not there."""
+    async with cluster.following("salesforce.cdc.Account.*", start=Start.LATEST) as follower:
+        cluster.create_for()
+        cluster.write(an_event(1), an_event(2))
+
+        assert await follower.read_until("2") == ["1", "2"]
+
+
+async def test_partition_that_is_added_is_read_from_its_first_event(cluster: Cluster) -> None:
+    """Growing a topic loses nothing."""
+    topic = cluster.create_for()
+    cluster.write(an_event("old"))
+    async with cluster.following(start=Start.LATEST) as follower:
+        await until_assigned(follower, 1)
+        cluster.grow(topic, 2)
+        cluster.write(an_event("first"), partition=1)
+
+        assert await follower.read_until("first") == ["first"]
+
+
+async def test_partitions_that_exist_begin_at_the_latest(cluster: Cluster) -> None:
+    """What was there before a subscriber was first seen is left out, whenever it begins to read."""
+    cluster.create_for()
+    cluster.write(an_event("old"))
+    async with cluster.following(start=Start.LATEST) as follower:
+        cluster.write(an_event("new"))
+
+        assert await follower.read_until("new") == ["new"]
+
+
+async def test_start_at_a_time_goes_by_the_times_of_the_records(cluster: Cluster) -> None:
+    """A subscriber begins with the first record that is not older than the time it asks for."""
+    cluster.create_for(partitions=2)
+    for hour in range(3):
+        cluster.write(an_event(hour), at_ms=1_700_000_000_000 + hour * 3_600_000)
+    async with cluster.following(start=datetime.fromtimestamp(1_700_003_600, UTC)) as follower:
+        cluster.write(an_event("none that late"), partition=1)
+
+        assert sorted(await follower.read_until("2", "none that late")) == ["1", "2", "none that late"]
+
+
+async def test_subscriber_that_saw_no_topic_has_begun_all_the_same(cluster: Cluster) -> None:
+    """What appears while a subscriber is away, after it was first seen, is not its past."""
+    async with cluster.following(start=Start.LATEST):
+        pass
+    cluster.create_for()
+    cluster.write(an_event("while away"))
+    async with cluster.following(start=Start.LATEST) as follower:
+        assert await follower.read_until("while away") == ["while away"]
+
+
+async def test_committed_offset_reaches_the_end_of_the_log(cluster: Cluster) -> None:
+    """The records that end transactions are passed as well, so a subscriber at rest has no lag."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    cluster.write(an_event(2))
+    async with cluster.following() as follower:
+        await follower.read_past(4)
+        await follower.settle()
+
+        assert follower.behind == 0
+        assert cluster.committed(topic).offset == 4
+
+
+async def test_event_reaches_a_waiting_reader_at_once(cluster: Cluster) -> None:
+    """Between the commit and the page lie milliseconds, not a polling interval."""
+    cluster.create_for()
+    delays = []
+    async with cluster.following() as follower:
+        await until_assigned(follower, 1)
+        for number in range(10):
+            reading = asyncio.create_task(follower.read_until(str(number)))
+            await asyncio.to_thread(cluster.write, an_event(number))
+            began = time.perf_counter()
+            await reading
+            delays.append(time.perf_counter() - began)
+
+    assert sorted(delays)[5] < 0.02
+
+
+async def test_unreadable_record_is_set_aside_with_the_next_settlement(cluster: Cluster) -> None:
+    """A record that is no event neither vanishes nor stops the events around it."""
+    topic = cluster.create_for()
+    with cluster.transaction() as producer:
+        producer.produce(topic, b"\xff\x00", b"key", 0, headers=[("ce_type", None)])
+    cluster.write(an_event("after"))
+    async with cluster.following() as follower:
+        await follower.read_until("after")
+        assert not cluster.dead_letters()
+        await follower.settle(but=["after"])
+
+    [letter] = cluster.dead_letters()
+    assert (letter.reason, letter.raw, letter.subscriber) == ("unreadable", b"\xff\x00", "target")
+    async with cluster.following() as follower:
+        assert await follower.read_until("after") == ["after"]
+        await follower.settle()
+    assert len(cluster.dead_letters()) == 1
+
+
+async def test_dead_letter_and_its_offset_are_one_transaction(cluster: Cluster) -> None:
+    """A process that is out of its group can neither move progress nor set anything aside."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    settlement = Settlement(
+        assignment=1,
+        progress={Partition(topic=topic, number=0): Progress(next_offset=2)},
+        set_aside=[a_dead_letter("x", stage=Stage.DISPATCH)],
+    )
+    former = await asyncio.to_thread(cluster.former_member)
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        for attempt in (settlement, replace(settlement, set_aside=[])):
+            refused = await asyncio.to_thread(cluster.settle_as, former, attempt)
+            assert isinstance(refused, LogUnavailable)
+        assert (cluster.dead_letters(), cluster.committed(topic).offset) == ([], 0)
+
+        await follower.feed.settle(settlement)
+        assert [letter.id for letter in cluster.dead_letters()] == ["x"]
+        assert cluster.committed(topic).offset == 2
+
+
+async def test_processes_of_a_subscriber_share_partitions_and_keep_what_stays(cluster: Cluster) -> None:
+    """A second process takes over half; the first one repeats and skips nothing of what it keeps."""
+    cluster.create_for(partitions=4)
+    for partition in range(4):
+        cluster.write(an_event(f"{partition}-old"), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until(*(f"{partition}-old" for partition in range(4)))
+        async with cluster.following() as second, reading(first):
+            await until_assigned(second, 2)
+            for partition in range(4):
+                cluster.write(an_event(f"{partition}-new"), partition=partition)
+            kept = {partition.number for partition in first.assigned}
+            await second.read_until(*(f"{number}-new" for number in range(4) if number not in kept))
+            await until(lambda: {f"{number}-new" for number in kept} <= set(first.ids))
+
+    assert len(kept) == 2
+    assert not [id_ for id_ in first.ids if first.ids.count(id_) > 1]
+
+
+async def test_settlement_in_flight_is_recorded_before_a_partition_moves(cluster: Cluster) -> None:
+    """The next owner repeats nothing that was settled until its former one heard of the move."""
+    cluster.create_for(partitions=2)
+    for partition in range(2):
+        cluster.write(an_event(f"{partition}-old"), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until("0-old", "1-old")
+        async with cluster.following() as second:
+            # The first one is asked to let go at its next heartbeat.
+            await asyncio.sleep(1.5)
+            await first.settle()
+            async with reading(first):
+                await until_assigned(second, 1)
+                [moved] = second.assigned
+                cluster.write(an_event("new"), partition=moved.number)
+
+                assert await second.read_until("new") == ["new"]
+
+
+async def test_retention_that_overtook_a_subscriber_is_reported(cluster: Cluster) -> None:
+    """What the log let go of is a hole on record, never a silent reset."""
+    topic = cluster.create_for()
+    cluster.write(*(an_event(number) for number in range(10)))
+    async with cluster.following() as follower:
+        await follower.read_until("9")
+        await follower.settle(but=["2"])
+    cluster.admin.delete_records([TopicPartition(topic, 0, 7)])[TopicPartition(topic, 0, 7)].result()
+
+    async with cluster.following() as follower:
+        cluster.write(an_event("next"))
+        assert await follower.read_until("next") == ["next"]
+    assert [(hole.expected, hole.found, hole.missing) for hole in cluster.holes] == [(2, 7, 5)]
+
+
+async def test_member_that_failed_begins_anew(cluster: Cluster) -> None:
+    """An error of the client is told once, and the partitions are read again from where they were settled."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    cluster.commit(TopicPartition(cluster.names.event_topic(an_event(1).type), 0, 50))
+    cluster.on_hole = fail(KafkaException(KafkaError(KafkaError._FAIL)))
+    async with cluster.following() as follower:
+        with pytest.raises(LogUnavailable):
+            await follower.read_until("1")
+
+        assert await follower.read_until("1") == ["1"]
+
+
+async def test_end_of_the_thread_ends_its_reader(cluster: Cluster) -> None:
+    """A mistake in the thread is raised where someone hears it, and again by whoever tries again."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    cluster.commit(TopicPartition(cluster.names.event_topic(an_event(1).type), 0, 50))
+    cluster.on_hole = fail(ZeroDivisionError())
+    async with cluster.following() as follower:
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                await follower.read_until("1")
+
+
+async def test_offset_beyond_the_end_is_reported_and_all_is_read_again(cluster: Cluster) -> None:
+    """A partition that holds less than it did is not trusted to hold the same."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    cluster.commit(TopicPartition(topic, 0, 50))
+    async with cluster.following() as follower:
+        assert await follower.read_until("1") == ["1"]
+        await until(lambda: follower.behind == 0)
+        await follower.settle()
+
+    assert [(hole.expected, hole.found, hole.missing) for hole in cluster.holes] == [(50, 0, 0)]
+    assert cluster.committed(topic).offset == 2
+
+
+async def test_slow_reader_gets_all_of_a_backlog_in_order(cluster: Cluster) -> None:
+    """Pausing what can't be taken in skips nothing and repeats nothing."""
+    cluster.create_for()
+    cluster.write(*(an_event(number) for number in range(10_000)))
+    async with cluster.following() as follower:
+        await follower.read_until("0")
+        await asyncio.sleep(0.5)
+
+        assert await follower.read_until("9999") == [str(number) for number in range(10_000)]
+
+
+async def test_leaving_is_quick_and_leaves_no_thread(cluster: Cluster) -> None:
+    """A process that stops hands its partitions over at once."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        began = time.perf_counter()
+
+    assert time.perf_counter() - began < 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("follow ")]
+
+
+def fail(error: Exception) -> OnHole:
+    """Return what fails when it is told of a hole, the first time."""
+    errors = [error]
+
+    def told(_: Hole) -> None:
+        if errors:
+            raise errors.pop()
+
+    return told
+
+
+async def until_assigned(follower: Follower, count: int) -> None:
+    """Read until `count` partitions are ours."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while len(follower.assigned) != count:
+            await follower.step()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until `holds`."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def reading(follower: Follower) -> AsyncIterator[None]:
+    """Let `follower` read beside the body."""
+
+    async def read() -> None:
+        while True:
+            await follower.step()
+
+    task = asyncio.create_task(read())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
