@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -14,6 +15,7 @@ BATCH_BYTES = 1_000_000
 """What goes to the broker as one batch, unless a single record is larger."""
 
 _DISCARD_S = 3.0
+_ABORT_S = 3.0
 _PAUSE_S = 0.05
 _OVERHEAD_BYTES = 512
 
@@ -110,6 +112,9 @@ class Transactions:
         except KafkaException as exc:
             self._producer.poll(0)
             if refusal := self._refusal(apart):
+                # Quicker than leaving it to the next one's `begin`.
+                with suppress(KafkaException):
+                    self._producer.abort_transaction(_ABORT_S)
                 raise refusal from None
             raise KafkaException(self._cause(kafka_error(exc))) from exc
         # Serves log lines and errors that wait in the queue.
