@@ -92,15 +92,21 @@ async def test_clean_leave_hands_over_at_once(kafka: str) -> None:
     shares: list[frozenset[Channel]] = []
     async with sharing(settings) as (_, staying):
         following = asyncio.ensure_future(record(staying, shares))
+        await until_all(shares)
         async with sharing(settings) as (_, leaving):
             assert await until_any(leaving)
             assert shares[-1] < _ALL
 
-        async with asyncio.timeout(5):
-            while shares[-1] != _ALL:  # noqa: ASYNC110 - the other task only appends
-                await asyncio.sleep(0.02)
+        await until_all(shares)
         following.cancel()
         await asyncio.wait([following])
+
+
+async def until_all(shares: list[frozenset[Channel]]) -> None:
+    """Wait until the last of `shares` is everything."""
+    async with asyncio.timeout(7):
+        while not shares or shares[-1] != _ALL:  # noqa: ASYNC110 - the other task only appends
+            await asyncio.sleep(0.02)
 
 
 async def record(owned: Owned, shares: list[frozenset[Channel]]) -> None:
