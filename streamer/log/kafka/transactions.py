@@ -16,6 +16,7 @@ BATCH_BYTES = 1_000_000
 
 _DISCARD_S = 3.0
 _ABORT_S = 3.0
+_LOOK_S = 0.5
 _PAUSE_S = 0.05
 _OVERHEAD_BYTES = 512
 
@@ -107,7 +108,6 @@ class Transactions:
                 self._produce_in_strides(records, deadline, stride, apart)
             else:
                 self._produce(records, deadline)
-            self._flush(deadline)
             self._insisting(self._producer.commit_transaction, deadline)
         except KafkaException as exc:
             self._producer.poll(0)
@@ -160,21 +160,19 @@ class Transactions:
             self._produce([record], deadline)
             waiting += stride if alone else size
 
-    def _flush(self, deadline: float) -> None:
-        # Once a record was refused the others that wait are never sent, and a
-        # commit would wait for them until its deadline.
-        while self._producer.flush(min(_PAUSE_S, self._left(deadline))):
-            if self._failed:
-                raise KafkaException(self._failed[0][0])
-
     def _insisting(self, call: Callable[[float], None], deadline: float) -> None:
+        # A call that timed out is resumed by the next. Once a record was
+        # refused the others that wait are never sent, and a commit would wait
+        # for them until its deadline: so it is looked after now and then.
         while True:
             try:
-                return call(self._left(deadline))
+                return call(min(_LOOK_S, self._left(deadline)))
             except KafkaException as exc:
                 if not kafka_error(exc).retriable():
                     raise
-                self._producer.poll(_PAUSE_S)
+            self._producer.poll(_PAUSE_S)
+            if self._failed:
+                raise KafkaException(self._failed[0][0])
 
     def _left(self, deadline: float) -> float:
         left = deadline - self._clock.monotonic()
