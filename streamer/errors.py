@@ -3,8 +3,7 @@
     StreamerError
     ├── RetryLater            try the same thing again, with back-off
     │   ├── SalesforceUnavailable
-    │   ├── LogUnavailable
-    │   └── PositionLost
+    │   └── LogUnavailable
     ├── SetAside              this event can't go on, the channel can
     │   ├── UnreadableEvent
     │   ├── EventsRefused
@@ -49,10 +48,6 @@ class SalesforceUnavailable(RetryLater):
 
 class LogUnavailable(RetryLater):
     """The log did not take or give events: check the brokers, or the disk."""
-
-
-class PositionLost(RetryLater):
-    """What was read is uncertain: read again from the checkpoint in the log."""
 
 
 class SetAside(StreamerError):

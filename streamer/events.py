@@ -80,15 +80,12 @@ class Batch:
 
     `messages` are the transport's own payloads, in Salesforce's order; a
     normaliser turns each into events. `read_at` is in epoch seconds.
-    `hole` is set when the source knows that events before this batch are
-    missing.
     """
 
     channel: Channel
     read_at: float
     messages: Sequence[Any] = ()
     unreadable: Sequence[Unreadable] = ()
-    hole: "ContinuityRecord | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,10 +120,7 @@ class Ingest:
         return append.checkpoint
 
     def _holes(self, events: Sequence[Event], batch: Batch) -> list[ContinuityRecord]:
-        holes = [self._hole] if self._hole else []
-        if batch.hole:
-            holes.append(batch.hole)
-        return holes + [
+        return ([self._hole] if self._hole else []) + [
             ContinuityRecord(
                 channel=self.channel,
                 cause=HoleCause.GAP_EVENT if event.data["change"] != "GAP_OVERFLOW" else HoleCause.OVERFLOW,

@@ -62,11 +62,6 @@ class Entity:
         return self.name.endswith("__c")
 
     @property
-    def has_person_name(self) -> bool:
-        """Whether `Name` is a compound of first and last name."""
-        return "LastName" in self.parts
-
-    @property
     def compounds(self) -> frozenset[str]:
         """The names of its compound fields."""
         return frozenset(compound for compound, _ in self.parts.values())

@@ -83,10 +83,6 @@ class Topics:
         with self._lock:
             self._known.difference_update(topics)
 
-    def existing(self) -> frozenset[str]:
-        """Return the names of all topics of the cluster; raises `LogUnavailable`."""
-        return frozenset(self._existing())
-
     def _connect(self) -> Mapping[str, TopicMetadata]:
         deadline = self._clock.monotonic() + _CONNECT_DEADLINE_S
         while True:
