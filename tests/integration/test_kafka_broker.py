@@ -5,9 +5,18 @@ import os
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka.admin import AdminClient
+
 from tools.kafka.broker import Broker
+from tools.kafka.server import QUICK_START
+from tools.proxy import TcpProxy
 
 _STARTER = """
 from tools.kafka.broker import Broker
@@ -59,3 +68,58 @@ async def test_command_runs_on_a_broker_that_is_there_already(kafka: str) -> Non
 def test_two_brokers_never_share_a_port() -> None:
     """Test runs beside each other do not meet."""
     assert Broker().bootstrap != Broker().bootstrap
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[Broker]:
+    """A broker with a way in that leads through a proxy."""
+    with Broker(proxied=1, java_options=QUICK_START) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def proxy(proxied: Broker) -> AsyncIterator[TcpProxy]:
+    """The proxy before it."""
+    (listener,) = proxied.proxied
+    async with TcpProxy(listener.port, port=listener.proxy_port) as proxy:
+        yield proxy
+
+
+def _written(address: str, *, within_s: float = 10) -> bool:
+    """Write a record to a topic, and tell whether the broker has confirmed it."""
+    outcomes: list[KafkaError | None] = []
+    producer = Producer({"bootstrap.servers": address, "message.timeout.ms": within_s * 1000, "log_level": 0})
+    producer.produce("through-proxy", b"x", on_delivery=lambda error, _: outcomes.append(error))
+    producer.flush(within_s + 10)
+    return [error is None for error in outcomes] == [True]
+
+
+def _read(address: str) -> bytes | None:
+    settings = {"bootstrap.servers": address, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
+    with closing(Consumer(settings)) as consumer:
+        consumer.subscribe(["through-proxy"])
+        record = consumer.poll(15)
+        return record.value() if record else None
+
+
+async def test_client_that_comes_through_the_proxy_stays_there(proxied: Broker, proxy: TcpProxy) -> None:
+    """The broker names no address but the proxy's, so a cut of its line cuts the client off."""
+    (listener,) = proxied.proxied
+    admin = AdminClient({"bootstrap.servers": proxy.address})
+    told = (await asyncio.to_thread(admin.list_topics, timeout=10)).brokers.values()
+    assert [f"{node.host}:{node.port}" for node in told] == [listener.bootstrap]
+
+    assert await asyncio.to_thread(_written, proxy.address)
+    assert await asyncio.to_thread(_read, proxy.address) == b"x"
+
+
+async def test_client_fails_while_its_line_is_cut_and_goes_on_once_mended(
+    proxied: Broker, proxy: TcpProxy
+) -> None:
+    """The broker itself is well all the time, as its other listener shows."""
+    proxy.reset()
+    assert not await asyncio.to_thread(_written, proxy.address, within_s=1)
+    assert await asyncio.to_thread(_written, proxied.bootstrap)
+
+    proxy.mend()
+    assert await asyncio.to_thread(_written, proxy.address)

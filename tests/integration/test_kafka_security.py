@@ -1,6 +1,7 @@
 """Managed Kafkas ask for TLS and a password: both on the real broker's own listener."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,17 +15,24 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     ResourcePatternType,
     ResourceType,
 )
+from structlog.testing import capture_logs
 
 from streamer.clock import Clock, SystemClock, TurnedClock
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
+from streamer.events import Start, SubscriberName
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.names import Names
+from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
 from tests.integration.kafka_topics import make_topic, own_settings
-from tools.kafka.broker import Broker, Users
+from tools.kafka.broker import Broker
+from tools.kafka.users import Users
 
 _PASSWORD = "an-invented-password"
+_SUBSCRIPTION = Subscription(
+    subscriber=SubscriberName("erp"), patterns=("salesforce.*",), start=Start.EARLIEST
+)
 _MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
@@ -36,7 +44,7 @@ def broker() -> Iterator[Broker]:
         yield broker
 
 
-def secure(broker: Broker, **security: Any) -> KafkaLogSettings:
+def secure(broker: Broker, *, create_topics: bool = True, **security: Any) -> KafkaLogSettings:
     """Return settings for the SASL_SSL listener."""
     right = {
         "protocol": "SASL_SSL",
@@ -45,7 +53,7 @@ def secure(broker: Broker, **security: Any) -> KafkaLogSettings:
         "password": _PASSWORD,
         "ca_file": broker.ca_file,
     }
-    return own_settings(broker.sasl_bootstrap, security=right | security)
+    return own_settings(broker.sasl_bootstrap, security=right | security, create_topics=create_topics)
 
 
 async def refusal(settings: KafkaLogSettings, clock: Clock | None = None) -> StreamerError:
@@ -110,9 +118,113 @@ async def test_missing_permission_names_the_topic(broker: Broker) -> None:
         assert await log.checkpoint(CHANGES) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "suffix", "operation", "sentence"),
+    [
+        (ResourceType.TOPIC, "checkpoints", AclOperation.READ, "'ann'.*: grant READ on topic .*checkpoints$"),
+        (ResourceType.TOPIC, "control", AclOperation.DESCRIBE, "grant DESCRIBE_CONFIGS and READ and WRITE"),
+        (ResourceType.TOPIC, "control", AclOperation.DESCRIBE_CONFIGS, "grant DESCRIBE_CONFIGS on topic"),
+        (ResourceType.GROUP, "ingest", AclOperation.READ, "grant Read and Describe on consumer groups"),
+        (ResourceType.GROUP, "ingest", AclOperation.ALL, "grant Read and Describe on consumer groups"),
+        (
+            ResourceType.TRANSACTIONAL_ID,
+            "ingest.trial",
+            AclOperation.WRITE,
+            "grant Write .* transactional id",
+        ),
+    ],
+)
+async def test_permission_that_is_missing_at_the_start_is_one_sentence(
+    broker: Broker, kind: ResourceType, suffix: str, operation: AclOperation, sentence: str
+) -> None:
+    """Nothing is asked of Salesforce that the log could not take."""
+    settings = await opened_before(broker)
+    forbid(broker, kind, f"{settings.prefix}.{suffix}", operation)
+
+    error = await refusal(settings)
+
+    assert type(error) is LogMisconfigured
+    assert re.search(sentence, str(error)), str(error)
+
+
+async def test_all_that_is_missing_is_told_at_once(broker: Broker) -> None:
+    """A locked-down cluster is set up in one go."""
+    settings = secure(broker, create_topics=False)
+    forbid(broker, ResourceType.GROUP, Names.of(settings).ingest_group, AclOperation.READ)
+    forbid(broker, ResourceType.TRANSACTIONAL_ID, f"{settings.prefix}.ingest.trial", AclOperation.WRITE)
+    forbid(broker, ResourceType.TOPIC, Names.of(settings).control, AclOperation.DESCRIBE)
+
+    said = str(await refusal(settings))
+
+    assert all(f"{settings.prefix}.{name}" in said for name in ("checkpoints", "continuity", "control"))
+    assert "consumer groups" in said
+    assert "transactional ids" in said
+
+
+async def test_event_topic_that_may_not_be_used_is_a_warning(broker: Broker) -> None:
+    """A process that only delivers does not need to write."""
+    settings = await opened_before(broker)
+    topic = Names.of(settings).event_topic(an_event(1).type)
+    make_topic(broker.bootstrap, topic)
+    forbid(broker, ResourceType.TOPIC, topic, AclOperation.WRITE)
+    with capture_logs() as logged:
+        async with KafkaLog.open(settings, SystemClock()):
+            pass
+
+    (line,) = [line for line in logged if line["event"] == "log.permission_missing"]
+    assert f"WRITE topic {topic}" in line["reason"]
+
+
+@pytest.mark.parametrize("resource", [ResourceType.GROUP, ResourceType.TOPIC])
+async def test_subscriber_that_may_no_longer_read_is_told_so(broker: Broker, resource: ResourceType) -> None:
+    """It does not wait for ever, as if there were no events."""
+    settings = await opened_before(broker)
+    topic = Names.of(settings).event_topic(an_event(1).type)
+    make_topic(broker.bootstrap, topic)
+    group = Names.of(settings).dispatch_group(_SUBSCRIPTION.subscriber)
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        async with log.follow(_SUBSCRIPTION) as feed:
+            await feed.read()
+        forbid(broker, resource, group if resource is ResourceType.GROUP else topic, AclOperation.READ)
+
+        with pytest.raises(LogMisconfigured, match="does not allow user 'ann'"):
+            await asyncio.wait_for(read_on(log), 15)
+
+
+async def read_on(log: KafkaLog) -> None:
+    """Read for as long as the log lets us."""
+    async with log.follow(_SUBSCRIPTION) as feed:
+        while True:
+            await feed.read()
+
+
+async def opened_before(broker: Broker) -> KafkaLogSettings:
+    """Return settings whose internal topics exist."""
+    settings = secure(broker)
+    async with KafkaLog.open(settings, SystemClock()):
+        return settings
+
+
+def forbid(broker: Broker, kind: ResourceType, name: str, operation: AclOperation) -> None:
+    """Let Ann do everything with `name` but `operation`."""
+    rights = {AclOperation.ALL: AclPermissionType.ALLOW, operation: AclPermissionType.DENY}
+    add_rules(broker, *(rule(kind, name, "ann", which, right) for which, right in rights.items()))
+
+
 def allow_only_others_to_write(broker: Broker, topic: str) -> None:
     """Let one who is not Ann write to `topic`, which shuts out Ann."""
+    add_rules(broker, rule(ResourceType.TOPIC, topic, "ben", AclOperation.WRITE, AclPermissionType.ALLOW))
+
+
+def rule(
+    kind: ResourceType, name: str, who: str, operation: AclOperation, right: AclPermissionType
+) -> AclBinding:
+    """Return a rule about one thing by its name."""
+    return AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{who}", "*", operation, right)
+
+
+def add_rules(broker: Broker, *rules: AclBinding) -> None:
+    """Put rules into effect."""
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    pattern, write = ResourcePatternType.LITERAL, AclOperation.WRITE
-    rule = AclBinding(ResourceType.TOPIC, topic, pattern, "User:ben", "*", write, AclPermissionType.ALLOW)
-    admin.create_acls([rule])[rule].result()
+    for outcome in admin.create_acls(list(rules)).values():
+        outcome.result()

@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from tools.kafka.broker import Broker, BrokerFailed
+from tools.kafka.broker import Broker
 from tools.kafka.jars import KafkaMissing, jars
+from tools.kafka.server import BrokerFailed
 
 ADDRESS = "STREAMER_KAFKA"
 _STOP_DEADLINE_S = 15.0

@@ -1,0 +1,83 @@
+"""Three brokers that tests break one by one."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+)
+
+from tools.kafka.cluster import Cluster
+
+_TOPIC = "kept"
+_PARTITIONS = 3
+_DEADLINE_S = 20
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes and a topic that is spread over them."""
+    with Cluster(proxied=1) as cluster:
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+        admin.create_topics([NewTopic(_TOPIC, _PARTITIONS)])[_TOPIC].result()
+        yield cluster
+
+
+def _write(cluster: Cluster) -> list[bool]:
+    """Write to every partition, all copies of it, and tell of each whether it was confirmed."""
+    confirmed: list[bool] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": cluster.bootstrap,
+            "acks": "all",
+            "message.timeout.ms": _DEADLINE_S * 1000,
+            "log_level": 0,
+        }
+    )
+    for partition in range(_PARTITIONS):
+        producer.produce(
+            _TOPIC, b"x", partition=partition, on_delivery=lambda error, _: confirmed.append(error is None)
+        )
+    producer.flush(_DEADLINE_S + 10)
+    return confirmed
+
+
+def _copies_in_sync(bootstrap: str) -> list[int]:
+    seen = AdminClient({"bootstrap.servers": bootstrap}).list_topics(_TOPIC, timeout=_DEADLINE_S)
+    return [len(partition.isrs) for partition in seen.topics[_TOPIC].partitions.values()]
+
+
+def test_every_write_needs_two_of_three_copies(cluster: Cluster) -> None:
+    """A topic that is made without a word about it is as safe as three nodes can make it."""
+    topic = ConfigResource(ConfigResource.Type.TOPIC, _TOPIC)
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    settings = admin.describe_configs([topic])[topic].result()
+
+    assert settings["min.insync.replicas"].value == "2"
+    assert _copies_in_sync(cluster.bootstrap) == [3, 3, 3]
+
+
+def test_cluster_goes_on_without_its_controller_and_takes_it_back(cluster: Cluster) -> None:
+    """One node's death holds up writers for seconds, and after its return every copy is in sync."""
+    victim = cluster.controller
+    began = time.monotonic()
+    victim.kill()
+    assert _write(cluster) == [True, True, True]
+    assert time.monotonic() - began < 10
+    assert cluster.controller is not victim
+
+    victim.restart()
+
+    assert _copies_in_sync(victim.bootstrap) == [3, 3, 3]
+
+
+def test_clients_of_a_proxied_cluster_are_sent_to_the_proxies(cluster: Cluster) -> None:
+    """Whoever comes in at such a listener never learns of another way."""
+    inside = AdminClient({"bootstrap.servers": f"127.0.0.1:{cluster.nodes[0].proxied[0].port}"})
+    told = inside.list_topics(timeout=_DEADLINE_S).brokers.values()
+
+    assert {f"{node.host}:{node.port}" for node in told} == set(cluster.proxied_bootstrap().split(","))

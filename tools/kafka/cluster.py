@@ -1,0 +1,111 @@
+"""Several brokers that hold copies of each other's data."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tools.kafka.broker import Broker
+from tools.kafka.membership import Membership
+from tools.kafka.server import QUICK_START, BrokerFailed
+
+_JOIN_DEADLINE_S = 30.0
+_QUORUM = "data/__cluster_metadata-0/quorum-state"
+
+
+class Cluster:
+    """Apache Kafka on the loopback, each node a process that is broker and controller in one.
+
+    With three nodes, topics have three copies, and a write with `acks=all`
+    needs two of them. Killing one node, the active controller too, holds up
+    nobody for more than a few seconds. A context, and blocking, as `Broker` is.
+    """
+
+    def __init__(
+        self, nodes: int = 3, *, settings: Mapping[str, str] | None = None, proxied: int = 0
+    ) -> None:
+        """Prepare the nodes; `settings` and `proxied` are each node's, as with `Broker`."""
+        self._nodes = tuple(
+            Broker(settings=settings, proxied=proxied, membership=membership, java_options=QUICK_START)
+            for membership in Membership.of_all(nodes)
+        )
+
+    @property
+    def nodes(self) -> tuple[Broker, ...]:
+        """The nodes, to kill, freeze, thaw and restart one by one."""
+        return self._nodes
+
+    @property
+    def bootstrap(self) -> str:
+        """The addresses of all plaintext listeners."""
+        return ",".join(node.bootstrap for node in self._nodes)
+
+    def proxied_bootstrap(self, number: int = 0) -> str:
+        """Return the addresses of the nodes' proxies of that number."""
+        return ",".join(node.proxied[number].bootstrap for node in self._nodes)
+
+    @property
+    def controller(self) -> Broker:
+        """The node whose controller is in charge, as far as those that run know.
+
+        Raises `BrokerFailed` while there is none.
+        """
+        votes = [_vote(node) for node in self._nodes if node.runs]
+        _, leader = max(votes, default=(-1, -1))
+        for node in self._nodes:
+            if node.node == leader:
+                return node
+        raise BrokerFailed("no controller is in charge")
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Stop and forget the data."""
+        self.stop()
+
+    def start(self) -> None:
+        """Start all nodes beside each other and return once each knows all of them."""
+        try:
+            self._together(Broker.start)
+            self._wait_until_complete()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all nodes and remove their data."""
+        # In good order each would wait for the others to take over its partitions.
+        self._together(Broker.kill)
+        self._together(Broker.stop)
+
+    def _together(self, action: Callable[[Broker], None]) -> None:
+        with ThreadPoolExecutor(len(self._nodes)) as threads:
+            list(threads.map(action, self._nodes))
+
+    def _wait_until_complete(self) -> None:
+        deadline = time.monotonic() + _JOIN_DEADLINE_S
+        while not all(_known(node.bootstrap) == len(self._nodes) for node in self._nodes):
+            if time.monotonic() > deadline:
+                raise BrokerFailed("the nodes did not find each other")
+            time.sleep(0.05)
+
+
+def _known(bootstrap: str) -> int:
+    quiet: dict[str, Any] = {"log_level": 0, "error_cb": lambda _: None}
+    try:
+        return len(AdminClient({"bootstrap.servers": bootstrap} | quiet).list_topics(timeout=2).brokers)
+    except KafkaException:
+        return 0
+
+
+def _vote(node: Broker) -> tuple[int, int]:
+    """Return the epoch and the leader that a controller believes in."""
+    state = json.loads((node.folder / _QUORUM).read_text(encoding="utf-8"))
+    return state["leaderEpoch"], state["leaderId"]

@@ -1,0 +1,49 @@
+"""Where a broker listens, and what it tells clients of that."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CONTROLLER = "CONTROLLER"
+PLAINTEXT = "PLAINTEXT"
+SASL_SSL = "SASL_SSL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A port of a broker; clients are sent to `bootstrap`, which may lie elsewhere."""
+
+    name: str
+    port: int
+    bootstrap: str
+    protocol: str = PLAINTEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxiedListener:
+    """A plaintext listener at `port` that sends its clients to a proxy at `proxy_port`.
+
+    The proxy is the caller's: `TcpProxy(listener.port, port=listener.proxy_port)`.
+    """
+
+    port: int
+    proxy_port: int
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for clients: the proxy's."""
+        return f"127.0.0.1:{self.proxy_port}"
+
+
+def listener_properties(listeners: Sequence[Listener]) -> dict[str, str]:
+    """Return Kafka's settings of these listeners; brokers speak to each other over `PLAINTEXT`."""
+    protocols = [f"{listener.name}:{listener.protocol}" for listener in listeners]
+    bound = [f"{listener.name}://127.0.0.1:{listener.port}" for listener in listeners]
+    # Kafka refuses to start when the controllers' listener is advertised to clients.
+    told = [f"{one.name}://{one.bootstrap}" for one in listeners if one.name != CONTROLLER]
+    return {
+        "listeners": ",".join(bound),
+        "advertised.listeners": ",".join(told),
+        "listener.security.protocol.map": ",".join(protocols),
+        "controller.listener.names": CONTROLLER,
+        "inter.broker.listener.name": PLAINTEXT,
+    }

@@ -1,0 +1,89 @@
+"""The process of a broker."""
+
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.kafka.jars import jars, java
+
+FULL_SPEED = ("-Xmx768m",)
+# Java's second compiler costs a third of the CPU that a start takes, and pays only under load.
+QUICK_START = ("-Xmx512m", "-XX:TieredStopAtLevel=1")
+_FORMAT_DEADLINE_S = 60.0
+_STOP_DEADLINE_S = 15.0
+# Kills the broker and clears its folder once the pipe to its starter breaks, however that one ended.
+_WATCHDOG = 'read -r _; kill -9 "$1"; rm -rf "$2"'
+
+
+class BrokerFailed(Exception):
+    """The broker did not start; the message ends with its log."""
+
+
+class Server:
+    """A running Kafka, whose settings, data and log are in one folder."""
+
+    def __init__(self, folder: Path, *, java_options: Sequence[str], detached: bool) -> None:
+        """Launch; unless it is `detached`, it dies with this process, and its folder with it."""
+        options = [*java_options, "-Dorg.apache.logging.log4j.level=WARN"]
+        with (folder / "server.log").open("ab") as log:
+            # A session of its own: Ctrl-C is for us, and we stop the broker in good order.
+            self._process = subprocess.Popen(
+                [java(), *options, "-cp", f"{jars()}/*", "kafka.Kafka", str(folder / "server.properties")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._watchdog = None if detached else _watch(self.pid, folder)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def runs(self) -> bool:
+        """Tell whether it has not ended by itself."""
+        return self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def end(self, how: signal.Signals) -> None:
+        """End by `how`, or by force when that takes too long; a frozen one too."""
+        if self._watchdog is not None:
+            self._watchdog.kill()
+            # Closes the pipe and reaps.
+            self._watchdog.communicate()
+        self._process.send_signal(signal.SIGCONT)
+        self._process.send_signal(how)
+        try:
+            self._process.wait(_STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def format_storage(properties: Path, cluster: str, more: list[str]) -> None:
+    """Prepare an empty data folder for a node of `cluster`; raises `BrokerFailed`."""
+    tool = [java(), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*"]
+    formatted = subprocess.run(
+        [*tool, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *more],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_FORMAT_DEADLINE_S,
+    )
+    if formatted.returncode != 0:
+        raise BrokerFailed(f"Kafka's storage was not formatted:\n{formatted.stdout}{formatted.stderr}")
+
+
+def _watch(pid: int, folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["sh", "-c", _WATCHDOG, "watchdog", str(pid), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

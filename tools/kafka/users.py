@@ -1,0 +1,43 @@
+"""Who may come in over SASL_SSL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """Who may come in over SASL_SSL: names and passwords, by mechanism."""
+
+    plain: Mapping[str, str] = field(default_factory=dict)
+    scram: Mapping[str, str] = field(default_factory=dict)
+
+
+def scram_arguments(users: Users) -> list[str]:
+    """Return what tells `StorageTool format` of the users that Kafka itself keeps."""
+    return [
+        argument
+        for name, password in users.scram.items()
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
+        for argument in ("--add-scram", f"{mechanism}=[name={name},password={password}]")
+    ]
+
+
+def sasl_properties(users: Users, keystore: Path) -> dict[str, str]:
+    """Return the settings of a SASL_SSL listener with a PEM `keystore`."""
+    modules = "org.apache.kafka.common.security"
+    logins = "".join(f' user_{name}="{password}"' for name, password in users.plain.items())
+    plain = f"{modules}.plain.PlainLoginModule required{logins};"
+    scram = f"{modules}.scram.ScramLoginModule required;"
+    return {
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+        "listener.name.sasl_ssl.plain.sasl.jaas.config": plain,
+        "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": scram,
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": scram,
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(keystore),
+        # Rules apply to names on this listener; whoever comes over plaintext may do everything.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "allow.everyone.if.no.acl.found": "true",
+    }

@@ -1,0 +1,206 @@
+"""A TCP proxy on the loopback whose line can be cut in every way that networks are."""
+
+import asyncio
+import enum
+import socket
+import struct
+from dataclasses import dataclass, field
+from typing import Self
+
+from tools.ports import free_ports
+
+_PIECE_BYTES = 65_536
+_CONNECT_TIMEOUT_S = 5.0
+_BACKLOG = 128
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class _Mode(enum.Enum):
+    MENDED = enum.auto()
+    STALLED = enum.auto()
+    BLACK_HOLE = enum.auto()
+    RESETTING = enum.auto()
+
+
+class _Way(enum.Enum):
+    REQUESTS = enum.auto()
+    ANSWERS = enum.auto()
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Connection:
+    client: socket.socket
+    server: socket.socket
+    # Ways that swallowed something: what follows a gap is never passed on.
+    broken: set[_Way] = field(default_factory=set)
+    orderly: bool = False
+
+    def close(self) -> None:
+        for end in (self.client, self.server):
+            if not self.orderly:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            end.close()
+
+
+class TcpProxy:
+    """Carries connections to one target until it is told to stall, to lose or to reset them.
+
+    An async context. Its methods act at once and on every connection, old and
+    new; they belong to the thread of the event loop that entered it.
+    """
+
+    def __init__(
+        self, target_port: int, *, target_host: str = "127.0.0.1", port: int = 0, delay_s: float = 0.0
+    ) -> None:
+        """Prepare a proxy at `port`, or at a free one that stays the same from now on.
+
+        Every piece of at most 64 KiB is held for `delay_s` in either direction,
+        which limits the throughput too.
+        """
+        self.port = port or free_ports(1)[0]
+        self.delay_s = delay_s
+        self._target = (target_host, target_port)
+        self._mode = _Mode.MENDED
+        self._answers_only = False
+        self._changed = asyncio.Event()
+        self._connections: dict[_Connection, asyncio.Task[None]] = {}
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where clients find the proxy, as `host:port`."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        return len(self._connections)
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        self._accepting = asyncio.create_task(self._accept(self._listener), name=f"proxy-{self.port}")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Reset what is connected and let the port go; raises what broke the proxy itself."""
+        tasks = [task for task in (self._accepting, *self._connections.values()) if task]
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    def mend(self) -> None:
+        """Pass bytes again; connections that lost some are reset, the others go on."""
+        self._change(_Mode.MENDED)
+        self._reset([connection for connection in self._connections if connection.broken])
+
+    def stall(self, *, answers_only: bool = False) -> None:
+        """Let no byte through until `mend`, which delivers them all.
+
+        Connections stay open and new ones are accepted; whoever sends much
+        meanwhile is held up by TCP. With `answers_only`, requests pass.
+        """
+        self._change(_Mode.STALLED, answers_only=answers_only)
+
+    def black_hole(self, *, answers_only: bool = False) -> None:
+        """Swallow every byte, and the end of a connection as well, while all of them stay open.
+
+        With `answers_only`, requests reach the target and are carried out, and nobody learns of it.
+        """
+        self._change(_Mode.BLACK_HOLE, answers_only=answers_only)
+
+    def reset(self) -> None:
+        """Reset every connection, and each new one as soon as it is made, until `mend`."""
+        self._change(_Mode.RESETTING)
+        self._reset(list(self._connections))
+
+    def _change(self, mode: _Mode, *, answers_only: bool = False) -> None:
+        self._mode, self._answers_only = mode, answers_only
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _reset(self, connections: list[_Connection]) -> None:
+        for connection in connections:
+            self._connections[connection].cancel()
+
+    def _mode_of(self, way: _Way) -> _Mode:
+        return _Mode.MENDED if self._answers_only and way is _Way.REQUESTS else self._mode
+
+    async def _accept(self, listener: socket.socket) -> None:
+        while True:
+            client, _ = await asyncio.get_running_loop().sock_accept(listener)
+            connection = _Connection(client=client, server=socket.socket())
+            if self._mode is _Mode.RESETTING:
+                connection.close()
+            else:
+                self._begin(connection)
+
+    def _begin(self, connection: _Connection) -> None:
+        def end(_: asyncio.Task[None]) -> None:
+            del self._connections[connection]
+            connection.close()
+
+        task = asyncio.create_task(self._carry(connection), name=f"proxy-{self.port}-connection")
+        # A task that is cancelled before its first step runs no `finally`.
+        task.add_done_callback(end)
+        self._connections[connection] = task
+
+    async def _carry(self, connection: _Connection) -> None:
+        try:
+            await self._connect(connection)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass_on(connection, _Way.REQUESTS))
+                both.create_task(self._pass_on(connection, _Way.ANSWERS))
+            connection.orderly = True
+        except* OSError:
+            # One end is gone: the other is reset, as that one was.
+            connection.orderly = False
+
+    async def _connect(self, connection: _Connection) -> None:
+        if self._mode_of(_Way.REQUESTS) is _Mode.BLACK_HOLE:
+            connection.broken.add(_Way.REQUESTS)
+        while self._mode_of(_Way.REQUESTS) is not _Mode.MENDED:
+            await self._changed.wait()
+        for end in (connection.client, connection.server):
+            end.setblocking(False)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            await asyncio.get_running_loop().sock_connect(connection.server, self._target)
+
+    async def _pass_on(self, connection: _Connection, way: _Way) -> None:
+        ends = (connection.client, connection.server)
+        source, sink = ends if way is _Way.REQUESTS else reversed(ends)
+        while True:
+            received = await _receive(source)
+            await self._held_up(way)
+            if self._mode_of(way) is _Mode.BLACK_HOLE or way in connection.broken:
+                connection.broken.add(way)
+            elif isinstance(received, OSError):
+                raise received
+            elif received:
+                await asyncio.get_running_loop().sock_sendall(sink, received)
+            else:
+                sink.shutdown(socket.SHUT_WR)
+            if not isinstance(received, bytes) or not received:
+                return
+
+    async def _held_up(self, way: _Way) -> None:
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        while self._mode_of(way) is _Mode.STALLED:
+            await self._changed.wait()
+
+
+async def _receive(source: socket.socket) -> bytes | OSError:
+    """Return what came, nothing at the end, or how the connection broke: news that may be lost as well."""
+    try:
+        return await asyncio.get_running_loop().sock_recv(source, _PIECE_BYTES)
+    except OSError as broke:
+        return broke
