@@ -3,7 +3,7 @@
 import base64
 import binascii
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,12 +64,11 @@ class ConnectedApp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The org and user that tokens are issued for; `url` is where the org can be reached."""
+    """The org and user that tokens are issued for."""
 
     org_id: str
     user_id: str
     username: str
-    url: Callable[[], str]
 
 
 class OAuth:
@@ -99,7 +98,7 @@ class OAuth:
         except TokenDenied as denied:
             answer = {"error": denied.error, "error_description": denied.description}
             return web.json_response(answer, status=400)
-        return web.json_response(self._grant(form))
+        return web.json_response(self._grant(form, _origin(request)))
 
     def _check(self, request: web.Request, form: Mapping[str, str]) -> None:
         match form.get("grant_type"):
@@ -113,7 +112,7 @@ class OAuth:
                 self._check_client(request, form)
                 self._check_password(form)
             case grant if grant == _JWT_BEARER:
-                self._check_assertion(form.get("assertion", ""), str(request.url.origin()))
+                self._check_assertion(form.get("assertion", ""), _origin(request))
             case _:
                 raise TokenDenied("unsupported_grant_type", "grant type not supported")
 
@@ -142,7 +141,7 @@ class OAuth:
         if claims.get("sub") != self._identity.username:
             raise TokenDenied("invalid_grant", "user hasn't approved this consumer")
         audience = claims.get("aud")
-        if str(audience).rstrip("/") not in {*_LOGIN_HOSTS, origin, self._identity.url()}:
+        if str(audience).rstrip("/") not in {*_LOGIN_HOSTS, origin}:
             raise TokenDenied("invalid_grant", "Audience validation failed")
         try:
             expires_at = float(claims.get("exp", ""))
@@ -160,8 +159,7 @@ class OAuth:
         except jwt.PyJWTError as error:
             raise TokenDenied("invalid_grant", "invalid assertion") from error
 
-    def _grant(self, form: Mapping[str, str]) -> dict[str, str]:
-        url = self._identity.url()
+    def _grant(self, form: Mapping[str, str], url: str) -> dict[str, str]:
         user_id = self._identity.user_id
         return {
             "access_token": self._tokens.issue(user_id=user_id, client_id=self._app.client_id),
@@ -182,22 +180,21 @@ class OAuth:
         return web.json_response(answer, status=400)
 
     async def _userinfo(self, request: web.Request) -> web.Response:
-        return self._about(self._session(request))
+        return self._about(self._session(request), _origin(request))
 
     async def _id(self, request: web.Request) -> web.Response:
         named = (request.match_info["org_id"], request.match_info["user_id"])
         session = self._session(request)
         if named != (self._identity.org_id, self._identity.user_id):
             return web.Response(status=404, text="Bad_Id")
-        return self._about(session)
+        return self._about(session, _origin(request))
 
     def _session(self, request: web.Request) -> Session | None:
         return self._tokens.session(request.headers.get("Authorization"))
 
-    def _about(self, session: Session | None) -> web.Response:
+    def _about(self, session: Session | None, url: str) -> web.Response:
         if session is None:
             return web.Response(status=403, text="Bad_OAuth_Token")
-        url = self._identity.url()
         who = f"{url}/id/{self._identity.org_id}/{session.user_id}"
         about = {
             "sub": who,
@@ -213,6 +210,11 @@ class OAuth:
             "urls": {"rest": f"{url}/services/data/v{{version}}/", "custom_domain": url},
         }
         return web.json_response(about)
+
+
+def _origin(request: web.Request) -> str:
+    """Return the address by which we were reached, which need not be the one that we listen on."""
+    return str(request.url.origin())
 
 
 def _same(given: str | None, expected: str) -> bool:

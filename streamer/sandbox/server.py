@@ -118,7 +118,6 @@ class Sandbox:
             org_id=settings.org_id,
             user_id=settings.user_id,
             username=settings.username,
-            url=lambda: self.url,
         )
         gate = RestGate(self.org, self.tokens)
         control = Control(self.org, self.tokens, self.faults, self.cometd, self._clock)

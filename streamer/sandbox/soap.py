@@ -40,10 +40,10 @@ class SoapLogin:
             message = "Invalid username, password, security token; or user locked out."
             return _fault("INVALID_LOGIN", message)
         token = self._tokens.issue(user_id=self._identity.user_id, client_id=self._app.client_id)
-        return _xml(self._result(token, version))
+        return _xml(self._result(token, version, str(request.url.origin())))
 
-    def _result(self, token: str, version: str) -> str:
-        url, org_id, user_id = self._identity.url(), self._identity.org_id, self._identity.user_id
+    def _result(self, token: str, version: str, url: str) -> str:
+        org_id, user_id = self._identity.org_id, self._identity.user_id
         user = _elements(
             organizationId=org_id,
             userId=user_id,
