@@ -115,7 +115,11 @@ class TurnedClock:
             self._now = max(self._now, due)
             fire()
             await self._settle()
-        self._now = target
+        self._now = max(self._now, target)
+
+    def jump(self, seconds: float) -> None:
+        """Advance while nothing runs, as when a process is stopped; what fell due fires at the next turn."""
+        self._now += seconds
 
     @property
     def waiting(self) -> int:

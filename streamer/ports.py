@@ -85,8 +85,9 @@ class EventLog(Protocol):
         Raises `EventsRefused` when some events can never be taken: nothing of
         the append is visible, and the rest may be appended again without
         them. Raises `LogUnavailable` when it is uncertain whether it took
-        effect: read the checkpoint again before anything else. Raises `Fenced`
-        when another process owns the channel.
+        effect, or when the checkpoint is no longer the one that was read: read
+        it again before anything else. Raises `Fenced` when another process
+        owns the channel.
         """
         ...
 
@@ -132,7 +133,11 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """These partitions are no longer this process's; nothing of them can be settled any more."""
+    """These partitions are no longer this process's; no attempt at their events may begin.
+
+    What was finished can still be settled until the next `read`, unless
+    another process has them already.
+    """
 
     partitions: frozenset[Partition]
 
@@ -160,29 +165,45 @@ class Settlement:
     set_aside: Sequence[DeadLetter] = field(default=())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What of a settlement is in the log.
+
+    Of `partitions` all is; those that were revoked since are missing. Of
+    `crowded` the log can hardly keep any more offsets above the prefix, so no
+    more of them should be read until a later record says otherwise.
+    """
+
+    partitions: frozenset[Partition] = frozenset()
+    crowded: frozenset[Partition] = frozenset()
+
+
 class Feed(Protocol):
     """One subscriber's place in the log, shared with its other processes."""
 
     async def read(self) -> Assigned | Revoked | Page:
         """Wait for the next page or change of assignment.
 
-        Raises `LogUnavailable`; reading may then be tried again.
+        Asking for the next says that the former change is in effect. Raises
+        `LogUnavailable`; reading may then be tried again.
         """
         ...
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing of these partitions until they are resumed; the others go on."""
+        """Read nothing of these partitions until they are resumed or revoked; the others go on."""
         ...
 
     def resume(self, partitions: frozenset[Partition]) -> None:
         """Undo `pause`."""
         ...
 
-    async def settle(self, settlement: Settlement, /) -> None:
-        """Record progress, and the dead letters that it covers, atomically.
+    async def settle(self, settlement: Settlement, /) -> Recorded:
+        """Record progress, and the dead letters that it covers, atomically; return what is in the log.
 
-        Partitions that were revoked since are left out silently when there
-        are only offsets for them. Raises `LogUnavailable`, `Fenced`.
+        Progress that is there already is recorded again, which shows that its
+        partition is still ours. Partitions that were revoked since are left
+        out silently when there are only offsets for them. Raises
+        `LogUnavailable`, `Fenced`.
         """
         ...
 

@@ -1,14 +1,16 @@
 """Delivers the log's events to one target."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.attempts import Attempts
+from streamer.dispatch.beat import Beat
 from streamer.dispatch.gate import Gate
-from streamer.dispatch.lanes import Lane, Lanes
+from streamer.dispatch.lanes import Lane, Lanes, LaneState
 from streamer.dispatch.ledger import Ledger
 from streamer.dispatch.schedule import RetrySchedule
 from streamer.errors import LogUnavailable
@@ -18,6 +20,8 @@ from streamer.ports import Assigned, Feed, LogReader, Page, Revoked, Subscriptio
 _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
+# Less than the log waits before it hands partitions over without us.
+_LAND_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,10 @@ class Dispatcher:
 
     An event is settled when it was delivered, skipped or set aside; only then
     does the next of its key go out.
+
+    A loop that stood still for longer than `freeze_limit_s` may have lost its
+    partitions: no attempt begins from then on until the log has taken a record
+    of them. `None` is for a log that gives them to nobody else meanwhile.
     """
 
     subscription: Subscription
@@ -46,16 +54,21 @@ class Dispatcher:
     schedule: RetrySchedule
     limits: Limits
     clock: Clock
+    freeze_limit_s: float | None = None
     following: bool = field(default=False, init=False)
     _lanes: Lanes = field(default_factory=Lanes, init=False)
     _ledger: Ledger = field(init=False)
     _gate: Gate = field(init=False)
-    _busy: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _busy: dict[asyncio.Task[None], Lane] = field(default_factory=dict, init=False)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _timers: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _behind: int = field(default=0, init=False)
     _full: bool = field(default=False, init=False)
     _draining: bool = field(default=False, init=False)
     _paused: frozenset[Partition] = field(default=frozenset(), init=False)
+    _beat: Beat | None = field(default=None, init=False)
+    _frozen: bool = field(default=False, init=False)
+    _moved_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         """Set up what keeps the state of the deliveries."""
@@ -66,6 +79,17 @@ class Dispatcher:
     def held(self) -> str:
         """Why nothing is delivered at the moment; empty while deliveries go on."""
         return self._gate.reason
+
+    @property
+    def stalled_since(self) -> float | None:
+        """Since when nothing was concluded though something could be, in the clock's monotonic seconds.
+
+        `None` while there is nothing to try, and while a hold, retries that
+        are not due or a doubt about our partitions explain the standstill.
+        """
+        if not self._has_work() or not self._gate.is_open or self._frozen:
+            return None
+        return max(self._moved_at, self._gate.opened_at)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish what is in flight, record it and return.
@@ -83,6 +107,9 @@ class Dispatcher:
                 group.create_task(self._read(feed), name=f"read {name}"),
                 group.create_task(self._record(feed), name=f"record {name}"),
             ]
+            if self.freeze_limit_s is not None:
+                self._beat = Beat(self.clock, self.freeze_limit_s)
+                helping.append(group.create_task(self._strike(self._beat), name=f"beat {name}"))
             workers = {
                 group.create_task(self._work(group, stopping), name=f"deliver {name} {number}")
                 for number in range(self.limits.in_flight)
@@ -97,7 +124,7 @@ class Dispatcher:
         # Reading goes on, for it also hears which partitions were lost.
         self._draining = True
         self._restrain(feed)
-        for worker in workers - self._busy:
+        for worker in workers - self._busy.keys():
             worker.cancel()
         await asyncio.wait(workers)
         await self._ledger.complete()
@@ -105,7 +132,7 @@ class Dispatcher:
     async def _read(self, feed: Feed) -> None:
         while True:
             try:
-                self._take_in(await feed.read())
+                await self._take_in(await feed.read(), feed)
             except LogUnavailable as error:
                 _log.warning("log.unavailable", subscriber=self.subscription.subscriber, reason=str(error))
                 await self.clock.sleep(_PAUSE_S)
@@ -113,9 +140,10 @@ class Dispatcher:
                 self._restrain(feed)
                 self._observe()
 
-    def _take_in(self, read: Page | Assigned | Revoked) -> None:
+    async def _take_in(self, read: Page | Assigned | Revoked, feed: Feed) -> None:
         match read:
             case Page():
+                self._stir()
                 for entry in read.entries:
                     self._ledger.opened(entry)
                     self._lanes.put(entry)
@@ -124,13 +152,31 @@ class Dispatcher:
             case Assigned():
                 self._ledger.assign(read)
             case Revoked(partitions=partitions):
-                self._lanes.drop(partitions)
-                self._ledger.revoke(partitions)
+                self._lanes.leave(partitions)
                 self._paused -= partitions
+                leaving = await self._landed(partitions)
+                await self._ledger.give_up(feed, partitions)
+                for lane in leaving:
+                    lane.state = LaneState.GONE
+
+    async def _landed(self, partitions: frozenset[Partition]) -> list[Lane]:
+        """Wait for what is under way in `partitions`, for a moment; return what still is.
+
+        Their next owner would repeat it, and a rolling restart repeats nothing.
+        """
+        leaving = [lane for lane in self._busy.values() if lane.partition in partitions]
+        with suppress(TimeoutError):
+            async with self.clock.timeout(_LAND_S):
+                while any(lane in self._busy.values() for lane in leaving):
+                    self._ended.clear()
+                    await self._ended.wait()
+        return leaving
 
     async def _record(self, feed: Feed) -> None:
         while True:
             await self._ledger.record(feed)
+            if self._frozen and not self._ledger.doubt.lasts:
+                self._resume()
             self._restrain(feed)
 
     def _restrain(self, feed: Feed) -> None:
@@ -150,19 +196,49 @@ class Dispatcher:
         assert this is not None  # noqa: S101 - a coroutine of a task group runs in a task
         while not (stopping.is_set() or this.cancelling()):
             lane = await self._lanes.take()
-            await self._gate.passage()
-            if not lane.alive:
+            await self._clearance()
+            if lane.state is not LaneState.OPEN:
                 continue
-            self._busy.add(this)
+            self._busy[this] = lane
             try:
                 outcome = await self.attempts.try_once(lane)
             finally:
-                self._busy.discard(this)
-            # An attempt that outlived its lane has no say: the partition's
-            # next owner repeats it.
-            if lane.alive:
+                del self._busy[this]
+                self._ended.set()
+            if lane.state is LaneState.OPEN:
                 self._conclude(lane, outcome, group)
+            # An attempt that outlived its partition has no say: the next owner
+            # repeats it. While that is handed over, what was finished counts.
+            elif lane.state is LaneState.LEAVING and isinstance(outcome, Delivered | Skip):
+                self._ledger.settle(lane.head)
+            self._moved_at = self.clock.monotonic()
             self._observe()
+
+    async def _clearance(self) -> None:
+        """Wait until an attempt may begin; it may when this returns, but not later."""
+        while True:
+            await self._gate.passage()
+            self._notice_standstill()
+            if not self._ledger.doubt.lasts:
+                return
+            await self._ledger.doubt.over()
+
+    async def _strike(self, beat: Beat) -> None:
+        while True:
+            await self.clock.sleep(beat.interval_s)
+            self._notice_standstill()
+            beat.strike()
+
+    def _notice_standstill(self) -> None:
+        if self._beat is not None and (frozen_s := self._beat.standstill_s()):
+            self._frozen = True
+            self._ledger.question()
+            _log.warning("dispatch.frozen", subscriber=self.subscription.subscriber, for_s=round(frozen_s, 3))
+
+    def _resume(self) -> None:
+        self._frozen = False
+        self._moved_at = self.clock.monotonic()
+        _log.info("dispatch.resumed", subscriber=self.subscription.subscriber)
 
     def _conclude(self, lane: Lane, outcome: Outcome, group: asyncio.TaskGroup) -> None:
         match outcome:
@@ -197,11 +273,20 @@ class Dispatcher:
 
     async def _wake(self, lane: Lane, delay_s: float) -> None:
         await self.clock.sleep(delay_s)
+        self._stir()
         self._lanes.again(lane)
 
     def _set_aside(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> None:
         self._ledger.settle(lane.head, self.attempts.dead_letter(lane, failure, reason=reason))
         self._lanes.advance(lane)
+
+    def _has_work(self) -> bool:
+        return bool(self._busy) or (self._lanes.ready and not self._draining)
+
+    def _stir(self) -> None:
+        """Note that there is something to do, where there was nothing."""
+        if not self._has_work():
+            self._moved_at = self.clock.monotonic()
 
     def _observe(self) -> None:
         observer = self.attempts.observer

@@ -26,6 +26,11 @@ class Gate:
         return not self._disabled and self._clock.monotonic() >= self._until
 
     @property
+    def opened_at(self) -> float:
+        """When it opened, in the clock's monotonic seconds; later than now while it is held."""
+        return self._until
+
+    @property
     def reason(self) -> str:
         """Why it is closed; empty while it is open."""
         return "" if self.is_open else self._reason

@@ -3,16 +3,27 @@
 from asyncio import Queue
 from collections import deque
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from streamer.events import Entry, Partition
+
+
+class LaneState(Enum):
+    """Whose a lane is."""
+
+    OPEN = auto()
+    """Ours."""
+    LEAVING = auto()
+    """Ours until it is handed over: what is under way may end, and nothing may begin."""
+    GONE = auto()
+    """Another process's: nothing that we still learn of it counts."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
     """Events of one key in one partition, in order; the head is the one being delivered.
 
-    `attempts` and `first_failed_at` (epoch seconds) are the head's. A lane that
-    is no longer `alive` belongs to another process now.
+    `attempts` and `first_failed_at` (epoch seconds) are the head's.
     """
 
     partition: Partition
@@ -20,7 +31,7 @@ class Lane:
     entries: deque[Entry] = field(default_factory=deque)
     attempts: int = 0
     first_failed_at: float | None = None
-    alive: bool = True
+    state: LaneState = LaneState.OPEN
 
     @property
     def head(self) -> Entry:
@@ -47,6 +58,11 @@ class Lanes:
         """How many events are held, those being delivered included."""
         return self._waiting
 
+    @property
+    def ready(self) -> bool:
+        """Whether a head is there to be tried."""
+        return not self._ready.empty()
+
     def put(self, entry: Entry) -> None:
         """Queue `entry` behind the others of its key."""
         name = (entry.partition, entry.event.key)
@@ -61,7 +77,7 @@ class Lanes:
         """Wait for a lane whose head may be tried."""
         while True:
             lane = await self._ready.get()
-            if lane.alive:
+            if lane.state is LaneState.OPEN:
                 return lane
 
     def again(self, lane: Lane) -> None:
@@ -78,12 +94,15 @@ class Lanes:
         else:
             del self._lanes[lane.partition, lane.key]
 
-    def drop(self, partitions: frozenset[Partition]) -> None:
-        """Forget the lanes of `partitions`; attempts under way find theirs no longer alive."""
+    def leave(self, partitions: frozenset[Partition]) -> None:
+        """Hand out no more of `partitions`; attempts under way find their lanes leaving."""
         for name, lane in list(self._lanes.items()):
             if lane.partition in partitions:
-                lane.alive = False
+                lane.state = LaneState.LEAVING
                 self._waiting -= len(lane.entries)
-                # A timer may hold on to the lane for as long as it runs.
+                # A timer may hold on to the lane for as long as it runs, and
+                # an attempt to its head.
+                head = lane.head
                 lane.entries.clear()
+                lane.entries.append(head)
                 del self._lanes[name]

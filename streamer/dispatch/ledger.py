@@ -2,30 +2,38 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from streamer.clock import Clock
+from streamer.dispatch.doubt import Doubt
 from streamer.dispatch.tracker import OffsetTracker
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition, Progress
-from streamer.ports import Assigned, Feed, Settlement
+from streamer.ports import Assigned, Feed, Recorded, Settlement
 
 _log = structlog.get_logger()
 
-_PAUSE_S = 1.0
+# While partitions move the log takes nothing for a moment, and a crash repeats
+# what was finished in it.
+_FIRST_PAUSE_S = 0.1
+_MAX_PAUSE_S = 1.0
 _CROWD = 100_000
 
 
 @dataclass(slots=True, kw_only=True)
 class _Holding:
-    """One partition under one assignment: what is settled, and what of it the log knows."""
+    """One partition under one assignment: what is settled, and what of it the log knows.
+
+    It is `crowded` when the log can hardly keep more of it.
+    """
 
     assignment: int
     tracker: OffsetTracker
     recorded: Progress
+    crowded: bool = False
     letters: list[DeadLetter] = field(default_factory=list)
 
 
@@ -33,12 +41,14 @@ class Ledger:
     """Collects settled offsets and dead letters and records them together.
 
     It records as soon as the former record is in the log, so a crash repeats
-    only what was in flight, and what settles meanwhile goes in one.
+    only what was in flight, and what settles meanwhile goes in one. While a
+    `doubt` lasts it records what it knows to be recorded too.
     """
 
     def __init__(self, clock: Clock) -> None:
         """Begin with no partitions."""
         self._clock = clock
+        self.doubt = Doubt()
         self._holdings: dict[Partition, _Holding] = {}
         self._unrecorded = 0
         self._changed = asyncio.Event()
@@ -54,7 +64,9 @@ class Ledger:
     def crowded(self) -> frozenset[Partition]:
         """The partitions in which too much is settled behind an event that is not."""
         return frozenset(
-            partition for partition, each in self._holdings.items() if each.tracker.settled_above >= _CROWD
+            partition
+            for partition, each in self._holdings.items()
+            if each.crowded or each.tracker.settled_above >= _CROWD
         )
 
     @property
@@ -68,11 +80,33 @@ class Ledger:
             self._holdings[partition] = _Holding(
                 assignment=assigned.assignment, tracker=OffsetTracker(progress), recorded=progress
             )
+        self.doubt.assigned(assigned.progress)
+        if self.doubt.lasts:
+            self._change()
+
+    async def give_up(self, feed: Feed, partitions: frozenset[Partition]) -> None:
+        """Forget partitions at once, and try to record a last time what was finished of them.
+
+        Their next owner repeats what was not.
+        """
+        last = self._settlements(partitions.intersection(self._holdings))
+        self.revoke(partitions)
+        for settlement in last:
+            try:
+                await feed.settle(settlement)
+            except (LogUnavailable, Fenced) as error:
+                _log.warning("progress.not_recorded", reason=str(error), partitions=len(settlement.progress))
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
-        """Forget partitions; their next owner repeats what was not recorded."""
+        """Forget partitions."""
         for partition in partitions:
             self._holdings.pop(partition, None)
+        self.doubt.revoked(partitions)
+        self._change()
+
+    def question(self) -> None:
+        """Doubt that any of the partitions is still ours, and have the log say so."""
+        self.doubt.begin(self._holdings)
         self._change()
 
     def opened(self, entry: Entry) -> None:
@@ -98,8 +132,10 @@ class Ledger:
     async def record(self, feed: Feed) -> None:
         """Wait for a change and record it, for as long as the log takes."""
         await self._changed.wait()
+        pause_s = _FIRST_PAUSE_S
         while not await self._is_recorded(feed):
-            await self._clock.sleep(_PAUSE_S)
+            await self._clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
         if not self._changed.is_set():
             self._complete.set()
 
@@ -115,34 +151,37 @@ class Ledger:
         self._changed.clear()
         covered = self._unrecorded
         try:
-            for settlement in self._settlements():
-                await feed.settle(settlement)
-                self._remember(settlement)
+            for settlement in self._settlements(self._holdings):
+                number = self.doubt.number
+                self._remember(settlement, await feed.settle(settlement), number)
         except (LogUnavailable, Fenced) as error:
             # Fenced: one of the partitions was lost, and nothing of the others
             # was recorded either. Reading is about to hear which one it was.
-            _log.warning("progress.not_recorded", reason=str(error), tried_again_in_s=_PAUSE_S)
+            _log.warning("progress.not_recorded", reason=str(error))
             return False
         self._unrecorded -= covered
         return True
 
-    def _remember(self, settlement: Settlement) -> None:
+    def _remember(self, settlement: Settlement, recorded: Recorded, doubt: int) -> None:
         letters = {letter.id for letter in settlement.set_aside}
-        for partition, progress in settlement.progress.items():
+        for partition in recorded.partitions:
             holding = self._holdings.get(partition)
             # It may have been lost and won again while the log was recording.
             if holding and holding.assignment == settlement.assignment:
-                holding.recorded = progress
+                holding.recorded = settlement.progress[partition]
+                holding.crowded = partition in recorded.crowded
                 holding.letters = [each for each in holding.letters if each.id not in letters]
+                self.doubt.recorded(partition, number=doubt)
 
-    def _settlements(self) -> list[Settlement]:
+    def _settlements(self, partitions: Iterable[Partition]) -> list[Settlement]:
         # A settlement names one assignment, and kept partitions belong to an
         # older one than those that were added since.
         progress: dict[int, dict[Partition, Progress]] = defaultdict(dict)
         letters: dict[int, list[DeadLetter]] = defaultdict(list)
-        for partition, holding in self._holdings.items():
+        for partition in partitions:
+            holding = self._holdings[partition]
             current = holding.tracker.progress()
-            if current != holding.recorded:
+            if current != holding.recorded or self.doubt.covers(partition):
                 progress[holding.assignment][partition] = current
                 letters[holding.assignment] += holding.letters
         return [

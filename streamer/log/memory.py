@@ -22,7 +22,7 @@ from streamer.events import (
 )
 from streamer.log.patterns import wants
 from streamer.log.starts import as_event_time
-from streamer.ports import Append, Assigned, Page, Revoked, Settlement, Subscription
+from streamer.ports import Append, Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 PAGE_EVENTS = 500
 
@@ -39,12 +39,14 @@ class MemoryLog:
     Tests switch its faults: `down` makes every call raise `LogUnavailable`,
     `refuse` names events that can never be taken, and `fail_after_commit`
     lets the next append or settlement take effect and then raises
-    `LogUnavailable`. What was kept can be looked at.
+    `LogUnavailable`. A partition with more than `room` offsets settled above
+    its prefix is crowded. What was kept can be looked at.
     """
 
     down: bool = False
     refuse: Callable[[Event], bool] = field(default=lambda _: False)
     fail_after_commit: bool = False
+    room: int | None = None
     checkpoints: dict[Channel, Checkpoint] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     continuity: list[ContinuityRecord] = field(default_factory=list)
@@ -111,23 +113,34 @@ class MemoryLog:
     def reassign(
         self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: "MemoryFeed | None"
     ) -> None:
-        """Move `partitions` to the feed `to`, or to a process that is not here."""
+        """Move `partitions` to the feed `to`, or to a process that is not here, without asking anybody."""
         moved = frozenset(partitions)
         for feed in self._feeds_of(subscriber):
             feed.revoke(moved)
         if to is not None and moved:
             to.assign(moved)
 
+    async def hand_over(
+        self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: "MemoryFeed | None"
+    ) -> None:
+        """Move `partitions` as `reassign` does, once those that hold them have let go of them."""
+        moved = frozenset(partitions)
+        for feed in self._feeds_of(subscriber):
+            await feed.let_go(moved)
+        self.reassign(subscriber, moved, to=to)
+
     def partition(self, partition: Partition) -> Sequence[Entry]:
         """Return what a partition holds, so that an offset is an index."""
         return self._partitions.get(partition, ())
 
-    def settle(self, subscriber: SubscriberName, settlement: Settlement) -> None:
+    def settle(self, subscriber: SubscriberName, settlement: Settlement) -> Recorded:
         """Keep what a feed settled."""
         self.check_up()
         self.settled[subscriber].update(settlement.progress)
         self._set_aside(settlement.set_aside)
         self._check_answered()
+        crowded = (partition for partition, at in settlement.progress.items() if self._is_crowded(at))
+        return Recorded(partitions=frozenset(settlement.progress), crowded=frozenset(crowded))
 
     def check_up(self) -> None:
         """Raise `LogUnavailable` while the log is down."""
@@ -154,6 +167,9 @@ class MemoryLog:
     def _unowned(self, subscriber: SubscriberName) -> frozenset[Partition]:
         held = (feed.holds for feed in self._feeds_of(subscriber))
         return frozenset(self._partitions).difference(*held)
+
+    def _is_crowded(self, progress: Progress) -> bool:
+        return self.room is not None and len(progress.settled_above) > self.room
 
     def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
         self._letters.update((letter.id, letter) for letter in letters)
@@ -183,10 +199,14 @@ class MemoryFeed:
         self._paused: frozenset[Partition] = frozenset()
         self._assignment = 0
         self._woken = asyncio.Event()
+        self._leaving: frozenset[Partition] = frozenset()
+        self._told = asyncio.Event()
+        self._asked_again = asyncio.Event()
         self.holds: frozenset[Partition] = frozenset()
 
     async def read(self) -> Assigned | Revoked | Page:
         """Wait for the next page or change of assignment."""
+        self._asked_again.set()
         while True:
             self._log.check_up()
             self._woken.clear()
@@ -197,7 +217,7 @@ class MemoryFeed:
             await self._woken.wait()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing of these partitions until they are resumed."""
+        """Read nothing of these partitions until they are resumed or revoked."""
         self._paused |= partitions
 
     def resume(self, partitions: frozenset[Partition]) -> None:
@@ -205,7 +225,7 @@ class MemoryFeed:
         self._paused -= partitions
         self.wake()
 
-    async def settle(self, settlement: Settlement, /) -> None:
+    async def settle(self, settlement: Settlement, /) -> Recorded:
         """Record progress and dead letters at once; what was revoked since is left out."""
         await asyncio.sleep(0)
         valid = {
@@ -215,7 +235,7 @@ class MemoryFeed:
         }
         if settlement.set_aside and len(valid) < len(settlement.progress):
             raise Fenced(f"{self.subscriber} settled partitions that were revoked")
-        self._log.settle(self.subscriber, replace(settlement, progress=valid))
+        return self._log.settle(self.subscriber, replace(settlement, progress=valid))
 
     def assign(self, partitions: frozenset[Partition]) -> None:
         """Take over `partitions`, which the next `read` says."""
@@ -223,13 +243,26 @@ class MemoryFeed:
         self._changes.append(partitions)
         self.wake()
 
+    async def let_go(self, partitions: frozenset[Partition]) -> None:
+        """Say that `partitions` are to go; they have when the `read` after the one that says so begins."""
+        self._leaving = self.holds & partitions
+        if not self._leaving:
+            return
+        self.holds -= self._leaving
+        self._changes.append(Revoked(partitions=self._leaving))
+        self._told.clear()
+        self.wake()
+        await self._told.wait()
+        self._asked_again.clear()
+        await self._asked_again.wait()
+        self._forget(partitions)
+
     def revoke(self, partitions: frozenset[Partition]) -> None:
         """Give up `partitions` at once, which the next `read` says."""
         lost = self.holds & partitions
         if not lost:
             return
         self.holds -= lost
-        self._paused -= lost
         self._forget(lost)
         self._changes.append(Revoked(partitions=lost))
         self.wake()
@@ -241,7 +274,11 @@ class MemoryFeed:
     def _take_change(self) -> Assigned | Revoked:
         change = self._changes.popleft()
         if isinstance(change, Revoked):
-            self._forget(change.partitions)
+            self._paused -= change.partitions
+            if change.partitions == self._leaving:
+                self._told.set()
+            else:
+                self._forget(change.partitions)
             return change
         self._assignment += 1
         stored = self._log.settled[self.subscriber]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from streamer.events import DeadLetter, Entry, Event, Partition, Progress, Start, SubscriberName
-from streamer.ports import Assigned, Feed, LogReader, Page, Revoked, Settlement, Subscription
+from streamer.ports import Assigned, Feed, LogReader, Page, Recorded, Revoked, Settlement, Subscription
 
 # A bound for a test that fails; nothing waits for it otherwise.
 _DEADLINE_S = 30.0
@@ -63,15 +63,22 @@ class Follower:
                 self.through |= page.through
                 self.behind = page.behind
 
-    async def settle(self, *, but: Collection[str] = (), letters: Collection[DeadLetter] = ()) -> None:
-        """Settle everything that was read, except the events `but`."""
+    async def settle(self, *, but: Collection[str] = (), letters: Collection[DeadLetter] = ()) -> Recorded:
+        """Settle everything that was read, except the events `but`; returns what is in the log."""
+        partitions: set[Partition] = set()
+        crowded: set[Partition] = set()
         for number in set(self.assigned.values()):
             progress = {
                 partition: self._progress(partition, but)
                 for partition, assignment in self.assigned.items()
                 if assignment == number
             }
-            await self.feed.settle(Settlement(assignment=number, progress=progress, set_aside=tuple(letters)))
+            recorded = await self.feed.settle(
+                Settlement(assignment=number, progress=progress, set_aside=tuple(letters))
+            )
+            partitions |= recorded.partitions
+            crowded |= recorded.crowded
+        return Recorded(partitions=frozenset(partitions), crowded=frozenset(crowded))
 
     def _progress(self, partition: Partition, but: Collection[str]) -> Progress:
         mine = [entry for entry in self.entries if entry.partition == partition]

@@ -9,9 +9,9 @@ import pytest
 
 from streamer.errors import Fenced
 from streamer.events import Progress, Stage, Start
-from streamer.ports import Settlement
+from streamer.ports import Recorded, Settlement
 from tests.contracts.follower import Follower, following
-from tests.contracts.values import a_dead_letter, an_append, an_event
+from tests.contracts.values import CHANGES, a_dead_letter, an_append, an_event
 from tests.contracts.worlds import Log, World
 
 ONE_KEY = "001000000000001AAA"
@@ -19,6 +19,8 @@ ONE_KEY = "001000000000001AAA"
 
 async def append_numbers(log: Log, *numbers: int) -> None:
     """Append events of one key with the ids `numbers`, at once."""
+    # As whoever appends does: another process may have written before.
+    await log.checkpoint(CHANGES)
     await log.append(an_append(*(an_event(n, key=ONE_KEY) for n in numbers), at=max(numbers)))
 
 
@@ -116,7 +118,8 @@ async def test_restart_repeats_only_what_was_not_settled(world: World) -> None:
         await append_numbers(log, 1, 2, 3, 4, 5)
         async with following(log) as follower:
             await follower.read_until("5")
-            await follower.settle(but=["2", "4"])
+            recorded = await follower.settle(but=["2", "4"])
+            assert recorded == Recorded(partitions=frozenset(follower.assigned))
     async with world.open() as log, following(log) as follower:
         await append_numbers(log, 6)
 
@@ -145,6 +148,17 @@ async def test_progress_goes_on_after_a_restart(world: World) -> None:
             await append_numbers(log, 4)
 
             assert await follower.read_until("4") == ["4"]
+
+
+async def test_progress_that_is_recorded_already_is_recorded_again(world: World) -> None:
+    """Who asks whether a partition is still its own is answered, though nothing has changed."""
+    async with world.open() as log:
+        await append_numbers(log, 1)
+        async with following(log) as follower:
+            await follower.read_until("1")
+            recorded = [await follower.settle() for _ in range(2)]
+
+    assert recorded == [Recorded(partitions=frozenset(follower.assigned))] * 2
 
 
 async def test_subscribers_do_not_touch_each_other(world: World) -> None:
@@ -212,7 +226,7 @@ async def test_offsets_of_a_former_assignment_are_left_out(world: World) -> None
         await append_numbers(log, 1)
         async with following(log) as follower:
             await follower.read_until("1")
-            await follower.feed.settle(stale(follower))
+            assert await follower.feed.settle(stale(follower)) == Recorded()
         async with following(log) as follower:
             assert await follower.read_until("1") == ["1"]
 

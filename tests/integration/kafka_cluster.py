@@ -22,7 +22,7 @@ from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.retention import Hole, OnHole
 from streamer.log.kafka.settler import Settler
-from streamer.ports import Settlement, Subscription
+from streamer.ports import Recorded, Settlement, Subscription
 from streamer.settings import KafkaLogSettings
 from tests.contracts.follower import Follower
 from tests.contracts.kafka_world import read_dead_letters
@@ -124,7 +124,7 @@ class Cluster:
                 consumer.poll(0.1)
             return consumer.consumer_group_metadata()
 
-    def settle_as(self, generation: Any, settlement: Settlement) -> StreamerError | None:
+    def settle_as(self, generation: Any, settlement: Settlement) -> Recorded | StreamerError:
         """Settle as a process that believes in an assignment; returns what came of it."""
         holdings = {
             partition: Holding(
@@ -134,7 +134,7 @@ class Cluster:
         }
         settler = Settler(Clients(settings=self.settings), SubscriberName("target"))
         settler.enter(generation)
-        came_of_it: list[StreamerError | None] = []
+        came_of_it: list[Recorded | StreamerError] = []
         with closing(settler), self._outsider() as consumer:
             settler.settle(settlement, holdings, partial(send_at_once, consumer), came_of_it.append)
         return came_of_it.pop()

@@ -133,6 +133,7 @@ async def test_topic_of_a_new_event_type_is_named_and_stops_only_its_channel(kaf
         await log.append(an_append(an_event("known"), at=1))
     locked = settings.model_copy(update={"create_topics": False})
     async with KafkaLog.open(locked, SystemClock()) as log:
+        await log.checkpoint(CHANGES)
         new = log.append(an_append(an_event("new", what="salesforce.event.New__e"), at=1, channel=_ORDERS))
         known = log.append(an_append(an_event("known"), at=2))
         refused, written = await asyncio.gather(new, known, return_exceptions=True)

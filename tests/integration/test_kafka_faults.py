@@ -128,6 +128,23 @@ async def test_former_owner_that_wakes_up_is_fenced(settings: KafkaLogSettings, 
         assert await _written(settings) == ["first", "heir"]
 
 
+async def test_append_behind_a_checkpoint_that_somebody_moved_is_refused(
+    settings: KafkaLogSettings, log: KafkaLog
+) -> None:
+    """A process that opens its hold anew must not repeat what was written between."""
+    async with KafkaLog.open(settings, SystemClock()) as heir:
+        await _insist(heir, "second", at=2)
+    with pytest.raises(Fenced):
+        await log.append(an_append(an_event("second"), at=2))
+
+    with pytest.raises(LogUnavailable, match="was moved by another process"):
+        await log.append(an_append(an_event("second"), at=2))
+
+    assert await log.checkpoint(CHANGES) == a_checkpoint(2)
+    await log.append(an_append(an_event("third"), at=3))
+    assert await _written(settings) == ["first", "second", "third"]
+
+
 async def test_transaction_that_a_former_owner_left_open_does_not_hold_up_the_next(
     settings: KafkaLogSettings,
 ) -> None:

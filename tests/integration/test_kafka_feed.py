@@ -1,6 +1,7 @@
 """A subscriber's place in a real Kafka: what the contract suite can't ask of every log."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, Progress, Stage, Start
 from streamer.log.kafka.retention import Hole, OnHole
-from streamer.ports import Settlement
+from streamer.ports import Recorded, Settlement
 from tests.contracts.follower import Follower
 from tests.contracts.values import a_dead_letter, an_event
 from tests.integration.kafka_cluster import Cluster
@@ -188,6 +189,82 @@ async def test_settlement_in_flight_is_recorded_before_a_partition_moves(cluster
                 assert await second.read_until("new") == ["new"]
 
 
+async def test_what_was_finished_is_recorded_after_a_partition_is_said_to_move(cluster: Cluster) -> None:
+    """Until the reader asks for more, so that the next owner repeats only what is in flight."""
+    cluster.create_for(partitions=2)
+    for partition in range(2):
+        cluster.write(an_event(f"{partition}-old"), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until("0-old", "1-old")
+        held = dict(first.assigned)
+        async with cluster.following() as second:
+            while len(first.assigned) == 2:
+                await first.step()
+            [moved] = held.keys() - first.assigned.keys()
+            progress = {moved: Progress(next_offset=first.through[moved])}
+            recorded = await first.feed.settle(Settlement(assignment=held[moved], progress=progress))
+            assert recorded.partitions == {moved}
+            async with reading(first):
+                await until_assigned(second, 1)
+                cluster.write(an_event("new"), partition=moved.number)
+
+                assert await second.read_until("new") == ["new"]
+
+
+async def test_partition_that_moved_is_not_among_those_recorded(cluster: Cluster) -> None:
+    """The broker takes what is kept, under its older assignment."""
+    cluster.create_for(partitions=2)
+    async with cluster.following() as first:
+        await until_assigned(first, 2)
+        stale = [
+            Settlement(assignment=number, progress={partition: Progress(next_offset=0)})
+            for partition, number in first.assigned.items()
+        ]
+        async with cluster.following() as second, reading(first):
+            await until_assigned(second, 1)
+            recorded = [await first.feed.settle(each) for each in stale]
+
+            kept = Recorded(partitions=frozenset(first.assigned))
+            assert sorted(recorded, key=lambda each: len(each.partitions)) == [Recorded(), kept]
+
+
+async def test_partition_is_crowded_while_its_metadata_are_nearly_full(cluster: Cluster) -> None:
+    """Some 1,150 runs of settled offsets take three quarters; what was recorded is honoured all the same."""
+    topic = cluster.create_for()
+    cluster.write(*(an_event(number) for number in range(3_000)))
+    every_second = [str(number) for number in range(0, 3_000, 2)]
+    async with cluster.following() as follower:
+        await follower.read_until("2999")
+        assert (await follower.settle(but=every_second[:1_100])).crowded == frozenset()
+        recorded = await follower.settle(but=every_second)
+
+    assert recorded.partitions == recorded.crowded == {Partition(topic=topic, number=0)}
+    async with cluster.following() as follower:
+        assert await follower.read_until("2998") == every_second
+        assert (await follower.settle()).crowded == frozenset()
+
+
+async def test_kept_partition_does_not_pause_while_others_move(cluster: Cluster) -> None:
+    """Two processes join and leave, and what the first one keeps comes as if nothing happened."""
+    cluster.create_for(partitions=3)
+    async with cluster.following() as first:
+        await until_assigned(first, 3)
+        before = dict(first.assigned)
+        arrivals: dict[str, float] = {}
+        async with reading(first, arrivals), writing(cluster, partitions=3) as sent:
+            async with cluster.following() as second, reading(second):
+                await until(lambda: len(second.assigned) > 0)
+                async with cluster.following() as third, reading(third):
+                    await until(lambda: len(third.assigned) == len(second.assigned) == 1)
+                    [kept] = first.assigned
+            await until(lambda: len(first.assigned) == 3)
+        delays = [arrivals[name] - at for name, at in sent.items() if name.startswith(f"{kept.number}-")]
+
+    assert first.assigned[kept] == before[kept]
+    assert len(delays) > 20
+    assert max(delays) < 0.5
+
+
 async def test_retention_that_overtook_a_subscriber_is_reported(cluster: Cluster) -> None:
     """What the log let go of is a hole on record, never a silent reset."""
     topic = cluster.create_for()
@@ -291,12 +368,15 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def reading(follower: Follower) -> AsyncIterator[None]:
-    """Let `follower` read beside the body."""
+async def reading(follower: Follower, arrivals: dict[str, float] | None = None) -> AsyncIterator[None]:
+    """Let `follower` read beside the body, and note when each event came."""
 
     async def read() -> None:
         while True:
+            known = len(follower.entries)
             await follower.step()
+            if arrivals is not None:
+                arrivals.update((name, time.monotonic()) for name in follower.ids[known:])
 
     task = asyncio.create_task(read())
     try:
@@ -304,3 +384,25 @@ async def reading(follower: Follower) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def writing(cluster: Cluster, *, partitions: int) -> AsyncIterator[dict[str, float]]:
+    """Write events to each partition beside the body, and note when; all are read a moment after it."""
+    sent: dict[str, float] = {}
+
+    async def write() -> None:
+        for number in itertools.count():
+            for partition in range(partitions):
+                name = f"{partition}-{number}"
+                await asyncio.to_thread(cluster.write, an_event(name), partition=partition)
+                sent[name] = time.monotonic()
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(write())
+    try:
+        yield sent
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await asyncio.sleep(0.5)

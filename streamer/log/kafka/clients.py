@@ -15,6 +15,8 @@ from streamer.settings import KafkaLogSettings, KafkaSecurity
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Events reach 1 MB at Salesforce, and grow on their way."""
 
+_SOCKET_TIMEOUT_MS = 10_000
+
 _log = structlog.get_logger()
 
 _Client = TypeVar("_Client")
@@ -70,7 +72,10 @@ class Clients:
 
     def producer(self, faults: Faults, configuration: Mapping[str, Any]) -> Producer:
         """Return a producer; `configuration` wins over everything."""
-        return self._made(Producer, _PRODUCER_DEFAULTS, configuration, faults)
+        # librdkafka wants this below the limit of a transaction.
+        patience_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
+        defaults = {**_PRODUCER_DEFAULTS, "socket.timeout.ms": patience_ms}
+        return self._made(Producer, defaults, configuration, faults)
 
     def consumer(self, faults: Faults, configuration: Mapping[str, Any]) -> Consumer:
         """Return a consumer; `configuration` wins over everything."""
@@ -106,6 +111,9 @@ class Clients:
             "reconnect.backoff.max.ms": 1_000,
             "socket.connection.setup.timeout.ms": 10_000,
             "socket.keepalive.enable": True,
+            # A broker that is frozen must not hold a request for a minute when
+            # another one has taken over from it.
+            "socket.timeout.ms": _SOCKET_TIMEOUT_MS,
             **_security(self.settings.security),
         }
 

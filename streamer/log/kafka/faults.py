@@ -25,8 +25,22 @@ _MISCONFIGURED = frozenset(
         KafkaError.INVALID_TRANSACTION_TIMEOUT,
         KafkaError.POLICY_VIOLATION,
         KafkaError.TOPIC_EXCEPTION,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,
     }
 )
+# What a start of `log.kafka.prefix` covers is granted by one rule.
+_BY_PREFIX = {
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "Read and Describe on consumer groups",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write and Describe on transactional ids",
+}
+_ADVICE = {
+    KafkaError.INVALID_TRANSACTION_TIMEOUT: (
+        ": lower log.kafka.transaction_timeout_s to the brokers' transaction.max.timeout.ms"
+    ),
+    KafkaError.UNSUPPORTED_VERSION: ": Streamer needs brokers with transactions",
+    KafkaError._UNSUPPORTED_FEATURE: ": Streamer needs brokers with transactions",
+}
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 
 
@@ -39,6 +53,17 @@ def kafka_error(exception: KafkaException) -> KafkaError:
 def is_fencing(error: KafkaError) -> bool:
     """Tell whether a producer was told that its transactional id is no longer its own."""
     return error.code() in _FENCED
+
+
+def is_denied(error: KafkaError) -> bool:
+    """Tell whether somebody must grant something first."""
+    return error.code() in _PERMISSION
+
+
+def who(settings: KafkaLogSettings) -> str:
+    """Return as whom the brokers know us, for a sentence."""
+    name = settings.security.username
+    return f"user {name!r}" if name else "this client"
 
 
 class Faults:
@@ -82,18 +107,23 @@ class Faults:
     def explain(self, error: KafkaError, *, doing: str, subject: str) -> StreamerError:
         """Return our error for `error`, which came of `doing` something with `subject`."""
         if error.code() in _PERMISSION:
-            return LogMisconfigured(
-                f"Kafka does not allow {self._who} what {doing} needs on {subject}: grant it "
-                f"({error.name()}: {error.str()})"
-            )
+            return self._not_allowed(error, doing, subject)
         if error.code() in _CREDENTIALS:
             return self._credentials_refused()
         if error.code() in _MISCONFIGURED:
-            return LogMisconfigured(f"{doing} {subject} failed: {error.str()} ({error.name()})")
+            advice = _ADVICE.get(error.code(), "")
+            return LogMisconfigured(f"{doing} {subject} failed: {error.str()} ({error.name()}){advice}")
         if self.refusal is not None:
             return self.refusal
         cause = f"; before that: {self._last.str()}" if self._last else ""
         return LogUnavailable(f"{doing} {subject} failed at {self._where}: {error.str()}{cause}")
+
+    def _not_allowed(self, error: KafkaError, doing: str, subject: str) -> StreamerError:
+        needed = f"Kafka does not allow {self._who} what {doing} needs"
+        if error.code() in _BY_PREFIX:
+            granted = f"{_BY_PREFIX[error.code()]} that begin with '{self._settings.prefix}.'"
+            return LogMisconfigured(f"{needed}: grant {granted} ({error.name()})")
+        return LogMisconfigured(f"{needed} on {subject}: grant it ({error.name()}: {error.str()})")
 
     @property
     def _where(self) -> str:
@@ -101,8 +131,7 @@ class Faults:
 
     @property
     def _who(self) -> str:
-        name = self._settings.security.username
-        return f"user {name!r}" if name else "this client"
+        return who(self._settings)
 
     def _credentials_refused(self) -> CredentialsRefused:
         mechanism = self._settings.security.mechanism or self._settings.security.protocol

@@ -9,7 +9,8 @@ from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.follower import Follower
 from streamer.log.kafka.handover import Handover
 from streamer.log.kafka.retention import OnHole, forget
-from streamer.ports import Assigned, Page, Revoked, Settlement, Subscription
+from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
+from streamer.pulse import Pulses
 
 
 class KafkaFeed:
@@ -27,21 +28,26 @@ class KafkaFeed:
             await self._handover.filled()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing of these partitions until they are resumed."""
+        """Read nothing of these partitions until they are resumed or revoked."""
         self._handover.pause(partitions)
 
     def resume(self, partitions: frozenset[Partition]) -> None:
         """Undo `pause`."""
         self._handover.resume(partitions)
 
-    async def settle(self, settlement: Settlement, /) -> None:
+    async def settle(self, settlement: Settlement, /) -> Recorded:
         """Record progress and dead letters; records that hold no event are set aside with it."""
-        await self._handover.ask(settlement)
+        return await self._handover.ask(settlement)
 
 
 @asynccontextmanager
 async def follow(
-    clients: Clients, subscription: Subscription, clock: Clock, on_hole: OnHole = forget
+    clients: Clients,
+    subscription: Subscription,
+    clock: Clock,
+    on_hole: OnHole = forget,
+    *,
+    pulses: Pulses | None = None,
 ) -> AsyncIterator[KafkaFeed]:
     """Open the place of one subscriber in its consumer group, and leave the group in the end.
 
@@ -50,7 +56,7 @@ async def follow(
     `CredentialsRefused`.
     """
     handover = Handover()
-    follower = Follower(clients, subscription, clock, handover, on_hole)
+    follower = Follower(clients, subscription, clock, handover, on_hole, pulses or Pulses(clock))
     try:
         await follower.start()
         yield KafkaFeed(handover)

@@ -24,6 +24,7 @@ from streamer.log.kafka.retention import OnHole
 from streamer.log.kafka.settler import Settler
 from streamer.log.kafka.start import FirstPlace
 from streamer.ports import Subscription
+from streamer.pulse import Pulses
 
 _log = structlog.get_logger()
 
@@ -31,6 +32,9 @@ _log = structlog.get_logger()
 # the broker looks for every 10 s; until then there are no offsets to go on from.
 _PATIENCE_S = 25.0
 _PAUSE_S = 1.0
+# A reader has at least this long, or a session, to hear of a revocation: longer than
+# its loop may stand still before it takes its partitions for doubtful.
+_HAND_OVER_S = 3.0
 _HEARTBEATS_A_SESSION = 6
 
 # The operator may choose otherwise for all clients, by `log.kafka.options`.
@@ -42,7 +46,6 @@ _TUNING = {
     # How long a full queue is left alone; the default of 1 s starves a fast reader.
     "fetch.queue.backoff.ms": 20,
     "queued.max.messages.kbytes": 8192,
-    "socket.timeout.ms": 10_000,
     "topic.metadata.refresh.interval.ms": 5_000,
 }
 
@@ -61,6 +64,7 @@ class Follower:
         clock: Clock,
         handover: Handover,
         on_hole: OnHole,
+        pulses: Pulses,
     ) -> None:
         """Prepare; no I/O happens yet. Raises `LogMisconfigured`."""
         self._clients = clients
@@ -68,21 +72,24 @@ class Follower:
         self._subscriber = subscription.subscriber
         self._handover = handover
         self._first = _first_place(clients, subscription)
+        name = f"follow {subscription.subscriber}"
+        self._pulses = pulses
+        self._pulse = pulses.begin(name)
         self._crew = Crew(
             subscriber=subscription.subscriber,
             handover=handover,
             reading=Reading(subscription, clock),
             settler=Settler(clients, subscription.subscriber),
-            patience=Patience(limit_s=_PATIENCE_S, wait=handover.wait, is_over=lambda: handover.closing),
+            patience=Patience(limit_s=_PATIENCE_S, wait=self._wait, is_over=lambda: handover.closing),
             on_hole=on_hole,
+            pulse=self._pulse,
             number=itertools.count(1).__next__,
+            hand_over_s=max(_HAND_OVER_S, clients.settings.session_timeout_s),
         )
         self._loop = asyncio.get_running_loop()
         self._joined: asyncio.Future[None] = self._loop.create_future()
         self._has_joined = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"follow {subscription.subscriber}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     async def start(self) -> None:
         """Return when the place of the subscriber is settled and it is about to join its group."""
@@ -105,6 +112,7 @@ class Follower:
             self._handover.break_off(exc)
         finally:
             self._crew.settler.close()
+            self._pulses.end(self._pulse)
 
     def _be_a_member(self) -> None:
         commits = Commits()
@@ -128,6 +136,7 @@ class Follower:
         self._has_joined = True
         self._tell_joined(None)
         while not self._handover.closing:
+            self._pulse.beat()
             member.turn()
 
     def _begin_anew(self, error: LogUnavailable) -> None:
@@ -138,7 +147,11 @@ class Follower:
             reading.drop(held)
             self._handover.revoke(held)
         self._handover.fail(error)
-        self._handover.wait(_PAUSE_S)
+        self._wait(_PAUSE_S)
+
+    def _wait(self, timeout_s: float) -> None:
+        self._pulse.beat()
+        self._handover.wait(timeout_s)
 
     def _tell_joined(self, error: Exception | None) -> None:
         self._loop.call_soon_threadsafe(conclude, self._joined, error)

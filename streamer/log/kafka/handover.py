@@ -5,13 +5,16 @@ import threading
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from streamer.events import Entry, Partition
-from streamer.ports import Assigned, Page, Revoked, Settlement
+from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 
 PAGE_ENTRIES = 500
 _FULL_ENTRIES = 2_000
 _FULL_BYTES = 8 * 1024 * 1024
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +22,7 @@ class Settling:
     """A settlement on its way into the log, and who waits for it."""
 
     settlement: Settlement
-    done: asyncio.Future[None]
+    done: asyncio.Future[Recorded]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class Handover:
         self._paused: frozenset[Partition] = frozenset()
         self._failure: Exception | None = None
         self._broken: Exception | None = None
+        self._handed = False
         self._full = False
         self._closing = False
 
@@ -70,11 +74,11 @@ class Handover:
         """Return what comes next, `None` when nothing is ready; raises what went wrong."""
         with self._changed:
             self._filled.clear()
-            self._raise_failure()
-            taken = self._changes.popleft() if self._changes else self._page()
-            if taken is not None:
-                self._full = self._full and self._is_above(0.5)
-                self._changed.notify_all()
+            # Who asks for the next has dealt with what it took before.
+            self._handed = False
+            self._changed.notify_all()
+            taken = self._change() or self._page()
+            self._full = self._full and self._is_above(0.5)
             return taken
 
     async def filled(self) -> None:
@@ -95,9 +99,9 @@ class Handover:
             self._full = self._full or self._is_above(1.0)
             self._filled.set()
 
-    def ask(self, settlement: Settlement) -> asyncio.Future[None]:
+    def ask(self, settlement: Settlement) -> asyncio.Future[Recorded]:
         """Let the thread record `settlement`; the future says what came of it."""
-        done = self._loop.create_future()
+        done: asyncio.Future[Recorded] = self._loop.create_future()
         with self._changed:
             if self._broken is not None:
                 raise self._broken
@@ -130,7 +134,6 @@ class Handover:
         with self._changed:
             for partition in partitions:
                 self._shelves.pop(partition, None)
-            self._paused -= partitions
             self._full = self._full and self._is_above(0.5)
             self._changes.append(Revoked(partitions=partitions))
             self._wake()
@@ -157,9 +160,9 @@ class Handover:
             self._settlings.clear()
             return asked
 
-    def settled(self, settling: Settling, error: Exception | None) -> None:
+    def settled(self, settling: Settling, outcome: Recorded | Exception) -> None:
         """Say what came of `settling`."""
-        self._loop.call_soon_threadsafe(conclude, settling.done, error)
+        self._loop.call_soon_threadsafe(conclude, settling.done, outcome)
 
     def held_back(self, partitions: Collection[Partition]) -> frozenset[Partition]:
         """Return which of `partitions` are not to be read at the moment."""
@@ -174,12 +177,15 @@ class Handover:
             )
 
     def wait_until_told(self, timeout_s: float) -> bool:
-        """Return whether the reader knows of every change; waits at most `timeout_s` or for a settlement."""
+        """Return whether the reader has dealt with every change.
+
+        Waits for that, or for a settlement, and at most `timeout_s`.
+        """
         with self._changed:
             self._changed.wait_for(
-                lambda: not self._changes or bool(self._settlings) or self._closing, timeout_s
+                lambda: self._is_told() or bool(self._settlings) or self._closing, timeout_s
             )
-            return not self._changes
+            return self._is_told()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for `timeout_s`, less when the thread is to end."""
@@ -205,12 +211,24 @@ class Handover:
     def _wake(self) -> None:
         self._loop.call_soon_threadsafe(self._filled.set)
 
-    def _raise_failure(self) -> None:
+    def _is_told(self) -> bool:
+        return not self._changes and not self._handed
+
+    def _change(self) -> Assigned | Revoked | None:
         if self._broken is not None:
             raise self._broken
+        if self._changes:
+            change = self._changes.popleft()
+            self._handed = True
+            if isinstance(change, Revoked):
+                # Until now the reader could pause what it did not know to be gone.
+                self._paused -= change.partitions
+            return change
+        # Only now: who waits after trouble must not go on with what was lost by it.
         if self._failure is not None:
             error, self._failure = self._failure, None
             raise error
+        return None
 
     def _is_above(self, share: float) -> bool:
         # What the reader paused by itself must not hold up the others.
@@ -246,11 +264,11 @@ def _take(shelf: _Shelf, room: int) -> list[Entry]:
     return taken
 
 
-def conclude(done: asyncio.Future[None], error: Exception | None) -> None:
+def conclude(done: asyncio.Future[_Answer], outcome: _Answer | Exception) -> None:
     """Say what came of something, in the loop, unless nobody waits any more."""
     if done.done():
         return
-    if error is None:
-        done.set_result(None)
+    if isinstance(outcome, Exception):
+        done.set_exception(outcome)
     else:
-        done.set_exception(error)
+        done.set_result(outcome)

@@ -14,10 +14,12 @@ from streamer.log.kafka.checkpoints import Checkpoints
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.feed import follow
 from streamer.log.kafka.ownership import Membership
+from streamer.log.kafka.reach import Reach
 from streamer.log.kafka.session import Session
 from streamer.log.kafka.topics import Topics
 from streamer.log.kafka.writer import Writer
 from streamer.ports import Append, Feed, Subscription
+from streamer.pulse import Pulses
 from streamer.settings import KafkaLogSettings
 
 
@@ -29,19 +31,24 @@ class KafkaLog:
     which fences off any other process's.
     """
 
-    def __init__(self, clients: Clients, topics: Topics, clock: Clock) -> None:
+    def __init__(self, clients: Clients, topics: Topics, clock: Clock, pulses: Pulses) -> None:
         """Use `open`: it prepares the topics first, and closes what was made."""
         self._clients = clients
         self._topics = topics
         self._clock = clock
+        self._pulses = pulses
+        self._reach = Reach(clients, clock)
         self._checkpoints = Checkpoints(clients, clock)
         self._encoder = AppendEncoder(clients.settings, self._checkpoints)
         self._writers: dict[int, Writer] = {}
         self._membership: Membership | None = None
+        self._has_left = False
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: KafkaLogSettings, clock: Clock) -> AsyncIterator[Self]:
+    async def open(
+        cls, settings: KafkaLogSettings, clock: Clock, pulses: Pulses | None = None
+    ) -> AsyncIterator[Self]:
         """Connect, check or make the topics, and close everything on leaving.
 
         Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable`
@@ -54,11 +61,24 @@ class KafkaLog:
             await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
         finally:
             executor.shutdown(wait=False)
-        log = cls(clients, topics, clock)
+        log = cls(clients, topics, clock, pulses or Pulses(clock))
+        reaching = asyncio.create_task(log._reach.run(), name="log.reach")
         try:
             yield log
         finally:
+            reaching.cancel()
             await log.close()
+            await asyncio.wait([reaching])
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing can be appended or read at the moment; empty while a broker answers."""
+        return self._reach.hindrance
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this process takes part in sharing the channels."""
+        return self._membership is not None and self._membership.is_in
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint of `channel`, once that is certain."""
@@ -79,7 +99,8 @@ class KafkaLog:
             raise LogMisconfigured("the channels are shared already: follow their ownership once")
         placed = {channel: self._checkpoints.partition_of(channel) for channel in channels}
         grace_s = self._clients.settings.append_deadline_s
-        self._membership = membership = Membership(self._clients, grace_s=grace_s)
+        self._has_left = False
+        self._membership = membership = Membership(self._clients, grace_s=grace_s, pulses=self._pulses)
         try:
             version, last = 0, None
             while True:
@@ -91,14 +112,16 @@ class KafkaLog:
                 version, last = share.version, mine
                 membership.settle(version)
         finally:
-            # Whoever takes over should find nothing under way.
+            # Whoever takes over should find nothing under way, and nothing may
+            # be opened again behind its back.
+            self._has_left = True
             await self._let_go(self._writers.keys())
             await membership.close()
             self._membership = None
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
         """Open the place of one subscriber."""
-        return follow(self._clients, subscription, self._clock)
+        return follow(self._clients, subscription, self._clock, pulses=self._pulses)
 
     async def close(self) -> None:
         """Finish what was asked for, give up every producer, and leave the group."""
@@ -110,13 +133,19 @@ class KafkaLog:
         if partition not in self._writers:
             session = Session(partition, self._clients, self._checkpoints, self._mine, self._clock)
             self._writers[partition] = Writer(
-                f"kafka-writer-{partition}", session, self._encoder, self._topics, self._clients.settings
+                f"kafka-writer-{partition}",
+                session,
+                self._encoder,
+                self._topics,
+                self._clients.settings,
+                pulses=self._pulses,
             )
         return self._writers[partition]
 
     def _mine(self, partition: int) -> bool | None:
-        membership = self._membership
-        return None if membership is None else membership.holds(partition)
+        if self._has_left:
+            return False
+        return None if self._membership is None else self._membership.holds(partition)
 
     async def _let_go(self, partitions: Collection[int]) -> None:
         closing = [self._writers.pop(partition) for partition in list(partitions)]

@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from streamer.events import Partition, Progress, SubscriberName
 from streamer.log.kafka.commits import Commits, send_at_once
+from streamer.log.kafka.faults import is_denied
 from streamer.log.kafka.handover import PAGE_ENTRIES, Handover
 from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.offsets import decode
@@ -19,13 +20,13 @@ from streamer.log.kafka.retention import Hole, OnHole
 from streamer.log.kafka.settler import Commit, Settler
 from streamer.log.kafka.start import FirstPlace, committed, look_up
 from streamer.ports import Assigned
+from streamer.pulse import Pulse
 
 _log = structlog.get_logger()
 
 # How long a settlement may wait to be noticed; records are noticed at once.
 _POLL_S = 0.05
 _ROOM_S = 0.1
-_HAND_OVER_S = 3.0
 _ENDS_EVERY_S = 0.2
 # Dead letters that wait for a settlement hold the bytes of their records.
 _MAX_UNREADABLE = 500
@@ -35,7 +36,8 @@ _MAX_UNREADABLE = 500
 class Crew:
     """Whom a member works with, from one consumer to the next.
 
-    `number` gives each assignment a number of its own.
+    `number` gives each assignment a number of its own. A reader has
+    `hand_over_s` seconds to hear that partitions are to go.
     """
 
     subscriber: SubscriberName
@@ -44,7 +46,9 @@ class Crew:
     settler: Settler
     patience: Patience
     on_hole: OnHole
+    pulse: Pulse
     number: Callable[[], int]
+    hand_over_s: float
 
 
 class Member:
@@ -117,7 +121,7 @@ class Member:
             self._reading.sort(message)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._go_on_after_hole(message)
-        elif error.fatal():
+        elif error.fatal() or is_denied(error):
             raise KafkaException(error)
         else:
             # librdkafka goes on trying by itself.
@@ -209,8 +213,10 @@ class Member:
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Give partitions up, once the reader knows and what it asked for until then is recorded."""
         gone = self._ours(places)
+        # What commits in here waits for as long as a broker is frozen.
+        self._crew.pulse.rest()
         self._handover.revoke(gone)
-        deadline = time.monotonic() + _HAND_OVER_S
+        deadline = time.monotonic() + self._crew.hand_over_s
         told = False
         while not told and not self._handover.closing and (left_s := deadline - time.monotonic()) > 0:
             told = self._handover.wait_until_told(left_s)

@@ -53,6 +53,11 @@ class Names:
         """Return the transactional id of whoever owns `partition` of the checkpoints."""
         return f"{self.prefix}.ingest.{partition}"
 
+    @property
+    def trial_transactions(self) -> str:
+        """The transactional id by which a start finds out whether there can be any."""
+        return f"{self.prefix}.ingest.trial"
+
     def dispatch_group(self, subscriber: SubscriberName) -> str:
         """Return the consumer group of a subscriber."""
         return f"{self.prefix}.dispatch.{subscriber}"

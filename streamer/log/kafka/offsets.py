@@ -15,6 +15,8 @@ _VERSION = "1:"
 # The broker takes 4,096 bytes, and librdkafka sends the zero that ends a C string along.
 MAX_METADATA_BYTES = 4_095
 _MAX_BODY_BYTES = (MAX_METADATA_BYTES - len(_VERSION)) // 4 * 3
+# What is being delivered when reading stops still has to fit.
+_CROWDED_BYTES = MAX_METADATA_BYTES * 3 // 4
 # Metadata that claims more were not written by us, and would not fit in memory.
 MAX_SETTLED_ABOVE = 1_000_000
 _LOW_BITS = 0x7F
@@ -26,28 +28,33 @@ class Committable:
     """What is committed for one partition.
 
     `kept` is how many of the offsets settled above the prefix `metadata` holds:
-    the lowest. The others are repeated after a crash.
+    the lowest. The others are repeated after a crash, so a partition that is
+    `crowded`, whose metadata are three quarters full, should be read no further.
     """
 
     offset: int
     metadata: str
     kept: int
+    crowded: bool
 
 
 def encode(progress: Progress) -> Committable:
     """Return `progress` in at most `MAX_METADATA_BYTES` bytes of ASCII."""
     body = bytearray()
     kept = 0
+    cut = False
     end = progress.next_offset
     for first, length in _runs(progress.settled_above, above=progress.next_offset):
         run = _varint(first - end) + _varint(length)
         if len(body) + len(run) > _MAX_BODY_BYTES or kept + length > MAX_SETTLED_ABOVE:
+            cut = True
             break
         body += run
         kept += length
         end = first + length
     metadata = _VERSION + base64.b64encode(body).decode("ascii") if body else ""
-    return Committable(offset=progress.next_offset, metadata=metadata, kept=kept)
+    crowded = cut or len(metadata) > _CROWDED_BYTES
+    return Committable(offset=progress.next_offset, metadata=metadata, kept=kept, crowded=crowded)
 
 
 def decode(offset: int, metadata: str | None) -> Progress:

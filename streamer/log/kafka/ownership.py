@@ -14,12 +14,15 @@ from streamer.errors import LogUnavailable, StreamerError
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.faults import Faults, kafka_error
 from streamer.log.kafka.names import Names
+from streamer.pulse import Pulses
 
 _log = structlog.get_logger()
 
+_THREAD = "kafka-ownership"
 _POLL_S = 0.1
 _ANSWER_S = 5.0
-_HEARTBEATS_A_SESSION = 6
+# What a member must know, such as that another one left, comes by its next heartbeat.
+_HEARTBEATS_A_SESSION = 12
 # Beyond any end: monitoring sees no lag in a group that reads nothing.
 _NO_LAG = 2**62
 
@@ -39,7 +42,7 @@ class Membership:
     until their `Share` was settled, for at most the grace.
     """
 
-    def __init__(self, clients: Clients, *, grace_s: float) -> None:
+    def __init__(self, clients: Clients, *, grace_s: float, pulses: Pulses) -> None:
         """Join; the first share comes when the group has met."""
         self._clients = clients
         self._grace_s = grace_s
@@ -53,9 +56,11 @@ class Membership:
         self._questions: list[tuple[int, Future[bool]]] = []
         self._failure: StreamerError | None = None
         self._closing = False
+        self._is_in = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         consumer = clients.consumer(self._faults, self._configuration())
-        threading.Thread(target=self._serve, args=(consumer,), name="kafka-ownership", daemon=True).start()
+        self._pulse = pulses.begin(_THREAD)
+        threading.Thread(target=self._serve, args=(consumer, pulses), name=_THREAD, daemon=True).start()
 
     async def share(self, *, after: int) -> Share:
         """Return the first share with a version beyond `after`; raises what someone must act on."""
@@ -65,6 +70,11 @@ class Membership:
             self._changed.clear()
             await self._changed.wait()
         return self._share
+
+    @property
+    def is_in(self) -> bool:
+        """Whether the group has given us a share, be it an empty one, and has not lost us since."""
+        return self._is_in
 
     def settle(self, version: int) -> None:
         """Say that what went with `version` has been let go of."""
@@ -97,7 +107,7 @@ class Membership:
 
     # On the thread.
 
-    def _serve(self, consumer: Consumer) -> None:
+    def _serve(self, consumer: Consumer, pulses: Pulses) -> None:
         try:
             consumer.subscribe(
                 [self._names.checkpoints],
@@ -106,6 +116,7 @@ class Membership:
                 on_lost=self._lost,
             )
             while not self._closing:
+                self._pulse.beat()
                 self._look_at(consumer.poll(_POLL_S))
                 self._answer_questions(consumer)
         except KafkaException as exc:
@@ -114,6 +125,7 @@ class Membership:
             with suppress(KafkaException):
                 consumer.close()
             self._loop.call_soon_threadsafe(self._ended.set_result, None)
+        pulses.end(self._pulse)
 
     def _look_at(self, message: object) -> None:
         error = message.error() if message is not None else None  # type: ignore[attr-defined]
@@ -128,6 +140,7 @@ class Membership:
         consumer.incremental_assign(begin)
         # The group only shares the work: what the partitions hold is read elsewhere.
         consumer.pause(begin)
+        self._is_in = True
         self._publish(self._share.partitions | _numbers(partitions))
 
     def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
@@ -143,6 +156,7 @@ class Membership:
     def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         # Somebody else may own them already: there is nothing to wait for.
         _log.warning("ownership.lost", partitions=sorted(_numbers(partitions)))
+        self._is_in = False
         self._publish(self._share.partitions - _numbers(partitions))
         consumer.incremental_unassign(list(partitions))
 
@@ -167,6 +181,8 @@ class Membership:
     def _is_member(self, consumer: Consumer, partition: int) -> bool:
         """Commit something: the coordinator takes that only from a member of this generation."""
         place = TopicPartition(self._names.checkpoints, partition, _NO_LAG)
+        # librdkafka waits for as long as a broker is frozen.
+        self._pulse.rest()
         try:
             committed = consumer.commit(offsets=[place], asynchronous=False)
         except KafkaException as exc:

@@ -1,6 +1,6 @@
 """The hold of this process on one partition of the checkpoints."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
@@ -46,25 +46,33 @@ class Session:
         self._faults = Faults(clients.settings)
         self._transactions: Transactions | None = None
         self._committed: dict[Channel, Checkpoint] = {}
+        # What whoever appends believes: the last checkpoint told or written, by channel.
+        self._believed: dict[Channel, Checkpoint | None] = {}
         self._fenced_in_a_row = 0
         self._stride = BATCH_BYTES
 
     def committed(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint; raises `Fenced`, `LogUnavailable`, or another `Stop`."""
         self._opened(self._deadline())
-        return self._committed.get(channel)
+        self._believed[channel] = self._committed.get(channel)
+        return self._believed[channel]
 
     def write(self, records: Sequence[Record], checkpoints: Mapping[Channel, Checkpoint]) -> None:
         """Commit `records`, all or none, which move `checkpoints`.
 
-        Raises `RecordsRefused` for certain, with nothing written; else as `committed` does.
+        Raises `RecordsRefused` for certain, with nothing written; else as
+        `committed` does, above all when another process has moved one of them
+        since this one was told of it.
         """
         deadline = self._deadline()
+        self._opened(deadline)
+        self._check_beliefs(checkpoints)
         try:
             self._write(records, deadline)
         except KafkaException as exc:
             raise self._failed(kafka_error(exc), records) from exc
         self._committed.update(checkpoints)
+        self._believed.update(checkpoints)
         self._fenced_in_a_row = 0
         self._faults.clear()
 
@@ -144,6 +152,13 @@ class Session:
     def _check_ownership(self) -> None:
         if self._mine(self._partition) is False:
             raise Fenced(f"partition {self._partition} of {self._names.checkpoints} is another process's now")
+
+    def _check_beliefs(self, channels: Iterable[Channel]) -> None:
+        # A session that was opened anew may find what somebody else wrote in
+        # between: whoever appends from an older checkpoint would repeat it.
+        for channel in channels:
+            if self._committed.get(channel) != self._believed.get(channel):
+                raise LogUnavailable(f"the checkpoint of {channel} was moved by another process meanwhile")
 
     def _deadline(self) -> float:
         return self._clock.monotonic() + self._clients.settings.append_deadline_s

@@ -14,14 +14,16 @@ from streamer.events import DeadLetter, Partition, Progress, SubscriberName
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.commits import Outcome
 from streamer.log.kafka.dead_letters import dead_letter_records
+from streamer.log.kafka.expendable import Expendable
 from streamer.log.kafka.faults import Faults, kafka_error
 from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.names import Names
-from streamer.log.kafka.offsets import encode
-from streamer.ports import Settlement
+from streamer.log.kafka.offsets import Committable, encode
+from streamer.ports import Recorded, Settlement
 
 _DEADLINE_S = 10.0
 _CALL_TIMEOUT_S = 5.0
+_ABORT_S = 3.0
 # A process that dies in mid-transaction holds up its partitions' next owner for this long.
 _TRANSACTION_TIMEOUT_MS = 10_000
 
@@ -29,8 +31,8 @@ _TRANSACTION_TIMEOUT_MS = 10_000
 Commit = Callable[[Sequence[TopicPartition], Outcome], None]
 """How progress alone is committed at the moment."""
 
-Done = Callable[[StreamerError | None], None]
-"""Told what came of a settlement; without an error it is in the log."""
+Done = Callable[[Recorded | StreamerError], None]
+"""Told what of a settlement is in the log, or why that is uncertain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +42,11 @@ class _Covered:
     holding: Holding
     progress: Progress
     unreadable: Mapping[int, DeadLetter]
+    committable: Committable
 
     def place(self) -> TopicPartition:
-        partition, committable = self.holding.partition, encode(self.progress)
-        return TopicPartition(partition.topic, partition.number, committable.offset, committable.metadata)
+        partition, at = self.holding.partition, self.committable
+        return TopicPartition(partition.topic, partition.number, at.offset, at.metadata)
 
 
 class Settler:
@@ -66,7 +69,7 @@ class Settler:
         # producer then ends the transaction that a former one left open.
         self._transactional_id = f"{self._names.dispatch_group(subscriber)}.{uuid.uuid4().hex}"
         self._faults = Faults(clients.settings)
-        self._producer: Producer | None = None
+        self._producer: Expendable | None = None
         self._generation: Any = None
 
     def enter(self, generation: Any) -> None:
@@ -96,7 +99,7 @@ class Settler:
                 return
             for part in covered:
                 part.holding.settled(part.progress, part.unreadable.keys())
-            done(None)
+            done(_recorded(covered))
 
         letters = [
             *settlement.set_aside,
@@ -108,52 +111,52 @@ class Settler:
         elif places:
             commit(places, conclude)
         else:
-            done(None)
+            done(Recorded())
 
     def close(self) -> None:
         """Drop the producer, and with it what it did not commit."""
         if self._producer is not None:
-            self._producer.purge()
+            self._producer.discard()
             self._producer = None
 
     def _transact(self, letters: Sequence[DeadLetter], places: Sequence[TopicPartition]) -> KafkaError | None:
         try:
             producer = self._producer or self._new_producer()
-            producer.begin_transaction()
+            producer.live.begin_transaction()
             for letter in letters:
                 for record in dead_letter_records(letter, self._names.dead_letters):
-                    producer.produce(
+                    producer.live.produce(
                         record.topic, record.value, record.key, record.partition, headers=record.headers
                     )
             if places:
-                _insist(lambda s: producer.send_offsets_to_transaction(list(places), self._generation, s))
-            _insist(producer.commit_transaction)
+                _insist(producer, Producer.send_offsets_to_transaction, list(places), self._generation)
+            _insist(producer, Producer.commit_transaction)
         except KafkaException as exc:
             self._undo(kafka_error(exc))
             return kafka_error(exc)
         # Serves what the background threads have to say.
-        producer.poll(0)
+        producer.live.poll(0)
         return None
 
     def _undo(self, error: KafkaError) -> None:
-        """End a transaction that failed; whether it was committed may be open."""
+        """Give up a producer whose transaction failed; whether it was committed may be open."""
         if error.txn_requires_abort() and self._producer is not None:
+            # Quicker than leaving it to the next one, which begins by ending what this one left.
             with contextlib.suppress(KafkaException):
-                self._producer.abort_transaction(_CALL_TIMEOUT_S)
-                return
-        # A new one with our id begins by ending what this one left.
+                self._producer.live.abort_transaction(_ABORT_S)
         self.close()
 
-    def _new_producer(self) -> Producer:
-        producer = self._clients.producer(
-            self._faults,
-            {
-                "transactional.id": self._transactional_id,
-                "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-            },
+    def _new_producer(self) -> Expendable:
+        producer = self._producer = Expendable(
+            self._clients.producer(
+                self._faults,
+                {
+                    "transactional.id": self._transactional_id,
+                    "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+                },
+            )
         )
-        _insist(producer.init_transactions)
-        self._producer = producer
+        _insist(producer, Producer.init_transactions)
         return producer
 
     def _explained(self, error: KafkaError) -> StreamerError:
@@ -169,18 +172,27 @@ def _covered(settlement: Settlement, holdings: Mapping[Partition, Holding]) -> I
     for partition, progress in settlement.progress.items():
         holding = holdings.get(partition)
         if holding is not None and holding.assignment == settlement.assignment:
+            full = holding.with_unreadable(progress)
             yield _Covered(
                 holding=holding,
-                progress=holding.with_unreadable(progress),
+                progress=full,
                 unreadable=dict(holding.unreadable),
+                committable=encode(full),
             )
 
 
-def _insist(call: Callable[[float], None]) -> None:
+def _recorded(covered: Sequence[_Covered]) -> Recorded:
+    return Recorded(
+        partitions=frozenset(part.holding.partition for part in covered),
+        crowded=frozenset(part.holding.partition for part in covered if part.committable.crowded),
+    )
+
+
+def _insist(producer: Expendable, call: Callable[..., None], *arguments: object) -> None:
     deadline = time.monotonic() + _DEADLINE_S
     while True:
         try:
-            call(_CALL_TIMEOUT_S)
+            call(producer.live, *arguments, _CALL_TIMEOUT_S)
         except KafkaException as exc:
             if not kafka_error(exc).retriable() or time.monotonic() > deadline:
                 raise

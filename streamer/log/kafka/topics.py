@@ -1,29 +1,22 @@
 """Our topics: made as they must be, or checked, before anything else touches them."""
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
-    AdminClient,
-    ConfigResource,
-    NewTopic,
-    TopicMetadata,
-)
+from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr-defined] # public, but not marked so
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
+from streamer.log.kafka.administrator import CALL_TIMEOUT_S, Administrator, TopicState
 from streamer.log.kafka.clients import MAX_MESSAGE_BYTES, Clients
-from streamer.log.kafka.faults import Faults, kafka_error
+from streamer.log.kafka.coordinators import Coordinators
 from streamer.log.kafka.names import Names
+from streamer.log.kafka.protection import MANY_BROKERS, SAFE_MINIMUM, Protection
 
 _log = structlog.get_logger()
 
-_CONNECT_DEADLINE_S = 9.0
-_CALL_TIMEOUT_S = 8.0
+_PREPARE_S = 8.0
 _ATTEMPT_S = 1.0
 _PAUSE_S = 0.05
 _HOUR_MS = 3_600_000
@@ -45,27 +38,43 @@ class Topics:
         """Connect lazily, by one admin client."""
         self._settings = clients.settings
         self._names = Names.of(clients.settings)
-        self._faults = Faults(clients.settings)
-        self._admin: AdminClient = clients.admin(self._faults)
+        self._administrator = Administrator(clients)
+        self._coordinators = Coordinators(clients, self._administrator, clock)
+        self._protection = Protection(clients.settings)
         self._clock = clock
         self._lock = threading.Lock()
         self._known: set[str] = set()
+        self._durability: dict[str, str] = {}
 
     def prepare(self) -> None:
-        """Connect, and make or check the topics that are Streamer's own.
+        """Connect, make or check the topics that are Streamer's own, and look for what is unsafe.
 
         Raises `CredentialsRefused` or `LogMisconfigured` when someone must
-        act, `LogUnavailable` within 10 s when no broker answers.
+        act, with all that is wrong at once, and `LogUnavailable` within 10 s
+        when no broker answers.
         """
+        deadline = self._clock.monotonic() + _PREPARE_S
+        cluster = self._connect(deadline)
+        self._durability = self._durability_on(cluster)
         internal = self._internal()
-        found = self._connect()
-        self._require({name: topic for name, topic in internal.items() if name not in found})
-        # Somebody else may have made it meanwhile, so it is looked at again.
-        self._check_partitions(self._found(self._names.checkpoints))
-        self._check_policies({self._names.checkpoints, self._names.control} & found.keys())
+        states = self._administrator.states({*internal, *self._event_topics(cluster)}, self._left(deadline))
+        faults: list[str] = []
+        if missing := {name: topic for name, topic in internal.items() if name not in states}:
+            try:
+                self._require(missing, self._left(deadline))
+                # Somebody else may have made it meanwhile, so it is looked at again.
+                states |= self._made(missing.keys(), deadline)
+            except LogMisconfigured as exc:
+                faults.append(str(exc))
+        faults += self._protection.refusals([states[name] for name in internal if name in states])
+        faults += self._uncoordinated(deadline)
+        if faults:
+            raise LogMisconfigured("; ".join(faults))
+        for weakness in self._protection.weaknesses(list(states.values()), brokers=len(cluster.brokers)):
+            _log.warning(weakness.event, topics=weakness.topics, reason=weakness.sentence)
         self._known.update(internal)
 
-    def ensure(self, topics: Collection[str], timeout_s: float = _CALL_TIMEOUT_S) -> None:
+    def ensure(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> None:
         """Make the event topics `topics` where they are missing; what is known to exist costs nothing.
 
         Raises `LogMisconfigured` and `LogUnavailable`.
@@ -73,7 +82,7 @@ class Topics:
         if self._known.issuperset(topics):
             return
         with self._lock:
-            self._known.update(self._existing(timeout_s))
+            self._known.update(self._administrator.cluster(timeout_s).topics)
             missing = set(topics) - self._known
             self._require({name: self._event_topic(name) for name in missing}, timeout_s)
             self._known.update(missing)
@@ -83,30 +92,43 @@ class Topics:
         with self._lock:
             self._known.difference_update(topics)
 
-    def _connect(self) -> Mapping[str, TopicMetadata]:
-        deadline = self._clock.monotonic() + _CONNECT_DEADLINE_S
+    def _connect(self, deadline: float) -> ClusterMetadata:
         while True:
             try:
-                return self._existing(_ATTEMPT_S)
+                return self._administrator.cluster(_ATTEMPT_S)
             except LogUnavailable:
                 if self._clock.monotonic() > deadline:
                     raise
 
-    def _existing(self, timeout_s: float = _CALL_TIMEOUT_S) -> Mapping[str, TopicMetadata]:
-        with self._explained("listing", "topics"):
-            listed: Mapping[str, TopicMetadata] = self._admin.list_topics(timeout=timeout_s).topics
-            return listed
+    def _left(self, deadline: float) -> float:
+        return max(_PAUSE_S, deadline - self._clock.monotonic())
 
-    def _found(self, name: str) -> TopicMetadata:
-        """Wait for the brokers to know of a topic that was made a moment ago."""
-        deadline = self._clock.monotonic() + _CALL_TIMEOUT_S
-        while name not in (found := self._existing()):
+    def _event_topics(self, cluster: ClusterMetadata) -> set[str]:
+        return {
+            name
+            for name in cluster.topics
+            if not name.startswith("__") and self._names.event_type_stem(name) is not None
+        }
+
+    def _made(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
+        """Wait for the brokers to know of topics that were made a moment ago."""
+        while len(states := self._administrator.states(topics, self._left(deadline))) < len(topics):
             if self._clock.monotonic() > deadline:
-                raise LogUnavailable(f"topic {name} was made, and the brokers do not know it yet")
-            self._admin.poll(_PAUSE_S)
-        return found[name]
+                raise LogUnavailable(
+                    f"topics {', '.join(topics)} were made, and the brokers do not know them yet"
+                )
+            self._administrator.wait(_PAUSE_S)
+        return states
 
-    def _require(self, missing: Mapping[str, NewTopic], timeout_s: float = _CALL_TIMEOUT_S) -> None:
+    def _uncoordinated(self, deadline: float) -> list[str]:
+        faults: list[str] = []
+        for refusal in self._coordinators.refusals(deadline):
+            if not isinstance(refusal, LogMisconfigured):
+                raise refusal
+            faults.append(str(refusal))
+        return faults
+
+    def _require(self, missing: Mapping[str, NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
         if not missing:
             return
         if not self._settings.create_topics:
@@ -114,45 +136,19 @@ class Topics:
             raise LogMisconfigured(
                 f"topics are missing and log.kafka.create_topics is false: create {wanted}"
             )
-        created = self._admin.create_topics(
-            list(missing.values()), operation_timeout=timeout_s, request_timeout=timeout_s
-        )
-        for name, outcome in created.items():
-            with self._explained("creating", f"topic {name}"):
-                _await_creation(outcome, timeout_s)
+        self._administrator.create(missing.values(), timeout_s)
 
-    def _check_partitions(self, checkpoints: TopicMetadata) -> None:
-        found, wanted = len(checkpoints.partitions), self._settings.checkpoint_partitions
-        if found != wanted:
-            raise LogMisconfigured(
-                f"topic {self._names.checkpoints} has {found} partitions and checkpoint_partitions is "
-                f"{wanted}: set log.kafka.checkpoint_partitions to {found}, since channels were placed by it"
-            )
-
-    def _check_policies(self, topics: Collection[str]) -> None:
-        if not topics:
-            return
-        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topics]
-        described = self._admin.describe_configs(resources, request_timeout=_CALL_TIMEOUT_S)
-        for resource, outcome in described.items():
-            with self._explained("describing", f"topic {resource.name}"):
-                policy = outcome.result(_CALL_TIMEOUT_S)["cleanup.policy"].value
-            if policy != "compact":
-                raise LogMisconfigured(
-                    f"topic {resource.name} has cleanup.policy={policy}, by which the broker would delete "
-                    "what must stay: set it to compact"
-                )
-
-    @contextmanager
-    def _explained(self, doing: str, subject: str) -> Iterator[None]:
-        try:
-            yield
-        except (KafkaException, TimeoutError) as exc:
-            # Serves what the background threads had to say about it.
-            self._admin.poll(0)
-            error = kafka_error(exc) if isinstance(exc, KafkaException) else KafkaError(KafkaError._TIMED_OUT)
-            raise self._faults.explain(error, doing=doing, subject=subject) from exc
-        self._faults.clear()
+    def _durability_on(self, cluster: ClusterMetadata) -> dict[str, str]:
+        """Return what a new topic needs so that no single broker's death loses anything."""
+        if len(cluster.brokers) < MANY_BROKERS:
+            return {}
+        broker = self._administrator.broker_settings(next(iter(cluster.brokers)))
+        factor = self._settings.replication_factor
+        copies = factor if factor > 0 else int(broker.get("default.replication.factor", 1))
+        minimum = int(broker.get("min.insync.replicas", 1))
+        if copies <= SAFE_MINIMUM or minimum >= SAFE_MINIMUM:
+            return {}
+        return {"min.insync.replicas": str(SAFE_MINIMUM)}
 
     def _internal(self) -> dict[str, NewTopic]:
         # Dead letters are kept by id until someone removes them, records of
@@ -162,7 +158,7 @@ class Topics:
                 name,
                 num_partitions=partitions,
                 replication_factor=self._settings.replication_factor,
-                config=_LIMIT | config,
+                config=_LIMIT | config | self._durability,
             )
             for name, partitions, config in (
                 (self._names.checkpoints, self._settings.checkpoint_partitions, _QUICKLY_READ),
@@ -179,17 +175,8 @@ class Topics:
             name,
             num_partitions=self._settings.partitions,
             replication_factor=self._settings.replication_factor,
-            config=_LIMIT | retention,
+            config=_LIMIT | retention | self._durability,
         )
-
-
-def _await_creation(outcome: "Future[None]", timeout_s: float) -> None:
-    try:
-        outcome.result(timeout_s + _ATTEMPT_S)
-    except KafkaException as exc:
-        # Another process was quicker, which is as good.
-        if kafka_error(exc).code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
 
 
 def _described(topic: NewTopic) -> str:

@@ -1,6 +1,5 @@
 """One transactional producer: nothing it writes is seen unless all of it is."""
 
-import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
@@ -9,15 +8,17 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streamer.clock import Clock
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.encoding import Record
+from streamer.log.kafka.expendable import Expendable
 from streamer.log.kafka.faults import Faults, kafka_error
+from streamer.log.kafka.names import Names
 
 BATCH_BYTES = 1_000_000
 """What goes to the broker as one batch, unless a single record is larger."""
 
-_DISCARD_S = 3.0
 _ABORT_S = 3.0
 _LOOK_S = 0.5
 _PAUSE_S = 0.05
+_CONNECTIONS = 2
 _OVERHEAD_BYTES = 512
 
 # What the broker says of a record that it will never take.
@@ -69,8 +70,9 @@ class Transactions:
         """Connect; nothing is fenced before `begin`."""
         timeout_ms = round(clients.settings.transaction_timeout_s * 1000)
         self._clock = clock
+        self._known_topic = Names.of(clients.settings).checkpoints
         self._failed: list[tuple[KafkaError, Content]] = []
-        self._producers: list[Producer] = [
+        self._expendable = Expendable(
             clients.producer(
                 faults,
                 {
@@ -81,11 +83,12 @@ class Transactions:
                     "on_delivery": self._note_failure,
                 },
             )
-        ]
+        )
 
     def begin(self, deadline: float) -> None:
         """Fence off whoever had the id before; what that one left open is decided when this returns."""
-        self._insisting(self._producer.init_transactions, deadline)
+        self._connect(deadline)
+        self._insisting(Producer.init_transactions, deadline)
 
     def write(
         self,
@@ -108,9 +111,11 @@ class Transactions:
                 self._produce_in_strides(records, deadline, stride, apart)
             else:
                 self._produce(records, deadline)
-            self._insisting(self._producer.commit_transaction, deadline)
+            self._insisting(Producer.commit_transaction, deadline)
         except KafkaException as exc:
-            self._producer.poll(0)
+            # Serves the reports; it raises what is fatal once more.
+            with suppress(KafkaException):
+                self._producer.poll(0)
             if refusal := self._refusal(apart):
                 # Quicker than leaving it to the next one's `begin`.
                 with suppress(KafkaException):
@@ -121,31 +126,34 @@ class Transactions:
         self._producer.poll(0)
 
     def discard(self) -> None:
-        """Drop the producer with all that it holds, within 3 s, whatever the brokers do."""
-        self._producer.purge(blocking=False)
-        # Its end waits for its threads, which a broker might hold up.
-        ending = threading.Thread(target=self._producers.clear, name="kafka-discard", daemon=True)
-        ending.start()
-        ending.join(_DISCARD_S)
+        """Drop the producer with all that it holds, within 3 s; every later call raises `RuntimeError`."""
+        self._expendable.discard()
 
     @property
     def _producer(self) -> Producer:
-        return self._producers[0]
+        return self._expendable.live
 
     def _produce(self, records: Sequence[Record], deadline: float) -> None:
         produce: Callable[..., None] = self._producer.produce
-        for record in records:
-            topic, value, key, partition, headers, timestamp_ms = record
-            try:
-                produce(topic, value, key, partition, headers=headers, timestamp=timestamp_ms)
-            except KafkaException as exc:
-                self._failed.append((kafka_error(exc), content(record)))
-                raise
-            except UnicodeEncodeError as exc:
-                raise RecordsRefused("not Unicode text", [content(record)], certain=True) from exc
-            except BufferError:
-                self._producer.poll(min(_PAUSE_S, self._left(deadline)))
-                self._produce([record], deadline)
+        try:
+            for record in records:
+                topic, value, key, partition, headers, timestamp_ms = record
+                while True:
+                    try:
+                        produce(topic, value, key, partition, headers=headers, timestamp=timestamp_ms)
+                    except BufferError:
+                        # An operator may have bounded the queue by an option.
+                        self._producer.poll(min(_PAUSE_S, self._left(deadline)))
+                    else:
+                        break
+        except KafkaException as exc:
+            self._failed.append((kafka_error(exc), content(record)))
+            raise
+        except UnicodeEncodeError as exc:
+            raise RecordsRefused("not Unicode text", [content(record)], certain=True) from exc
+        finally:
+            # A traceback would keep it, and with it the producer.
+            del produce
 
     def _produce_in_strides(
         self, records: Sequence[Record], deadline: float, stride: int, apart: Collection[Content]
@@ -160,13 +168,20 @@ class Transactions:
             self._produce([record], deadline)
             waiting += stride if alone else size
 
-    def _insisting(self, call: Callable[[float], None], deadline: float) -> None:
+    def _connect(self, deadline: float) -> None:
+        # What finds no connected broker is tried again half a second later,
+        # and the first connection lasts only until the brokers' names are known.
+        with suppress(KafkaException):
+            for _ in range(_CONNECTIONS):
+                self._producer.list_topics(self._known_topic, timeout=min(_LOOK_S, self._left(deadline)))
+
+    def _insisting(self, call: Callable[[Producer, float], None], deadline: float) -> None:
         # A call that timed out is resumed by the next. Once a record was
         # refused the others that wait are never sent, and a commit would wait
         # for them until its deadline: so it is looked after now and then.
         while True:
             try:
-                return call(min(_LOOK_S, self._left(deadline)))
+                return call(self._producer, min(_LOOK_S, self._left(deadline)))
             except KafkaException as exc:
                 if not kafka_error(exc).retriable():
                     raise

@@ -15,6 +15,7 @@ from streamer.log.kafka.session import Session
 from streamer.log.kafka.topics import Topics
 from streamer.log.kafka.transactions import RecordsRefused
 from streamer.ports import Append
+from streamer.pulse import Pulses
 from streamer.settings import KafkaLogSettings
 
 
@@ -35,7 +36,14 @@ class Writer:
     """
 
     def __init__(
-        self, name: str, session: Session, encoder: AppendEncoder, topics: Topics, settings: KafkaLogSettings
+        self,
+        name: str,
+        session: Session,
+        encoder: AppendEncoder,
+        topics: Topics,
+        settings: KafkaLogSettings,
+        *,
+        pulses: Pulses,
     ) -> None:
         """Start the thread `name`, which opens `session` when it is first asked."""
         self._session = session
@@ -49,7 +57,8 @@ class Writer:
         # Failures by channel: those that the loop was told, and those that the thread has seen.
         self._told: Counter[Channel] = Counter()
         self._seen: Counter[Channel] = Counter()
-        threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self._pulse = pulses.begin(name)
+        threading.Thread(target=self._serve, args=(pulses,), name=name, daemon=True).start()
 
     def append(self, append: Append) -> asyncio.Future[None]:
         """Return what tells when `append` is durable, as `EventLog.append` does."""
@@ -75,14 +84,21 @@ class Writer:
 
     # On the thread.
 
-    def _serve(self) -> None:
-        while self._inbox.wait():
+    def _serve(self, pulses: Pulses) -> None:
+        while self._is_asked():
             if asked := self._inbox.take(append=False):
                 self._look_up(asked)
             elif group := self._gather():
                 self._write(group)
         self._session.close()
         self._loop.call_soon_threadsafe(self._ended.set_result, None)
+        pulses.end(self._pulse)
+
+    def _is_asked(self) -> bool:
+        self._pulse.rest()
+        asked = self._inbox.wait()
+        self._pulse.beat()
+        return asked
 
     def _look_up(self, asked: Asked) -> None:
         try:
@@ -107,6 +123,7 @@ class Writer:
         return group
 
     def _encoded(self, asked: Asked, append: Append) -> EncodedAppend | None:
+        self._pulse.beat()
         try:
             encoded = self._encoder.encode(append)
             self._topics.ensure(encoded.topics, self._settings.append_deadline_s)
@@ -121,6 +138,7 @@ class Writer:
     def _write(self, ready: Sequence[_Ready]) -> None:
         group = list(ready)
         while group := self._still_good(group):
+            self._pulse.beat()
             try:
                 self._session.write(
                     self._encoder.group([ready.encoded for ready in group]),

@@ -7,7 +7,7 @@ from streamer.errors import Fenced
 from streamer.events import Entry, Partition
 from streamer.log.sqlite.pages import PARTITION, Window
 from streamer.log.sqlite.subscribers import Place
-from streamer.ports import Assigned, Page, Revoked, Settlement, Subscription
+from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 _ASSIGNMENT = 1
 
@@ -61,13 +61,17 @@ class SqliteFeed:
         self._paused = self._paused and PARTITION not in partitions
         self.wake()
 
-    async def settle(self, settlement: Settlement, /) -> None:
-        """Record progress and dead letters in one transaction; raises `LogUnavailable`, `Fenced`."""
+    async def settle(self, settlement: Settlement, /) -> Recorded:
+        """Record progress and dead letters in one transaction; raises `LogUnavailable`, `Fenced`.
+
+        A column of text takes any number of offsets: nothing is ever crowded.
+        """
         if self._closed or settlement.assignment != _ASSIGNMENT:
             if settlement.set_aside:
                 raise Fenced(f"{self.subscription.subscriber} settled what it no longer holds")
-            return
+            return Recorded()
         await self._log.settle(self.subscription, settlement)
+        return Recorded(partitions=frozenset(settlement.progress))
 
     def wake(self) -> None:
         """Let a waiting `read` look again."""

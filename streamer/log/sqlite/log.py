@@ -30,6 +30,7 @@ from streamer.log.sqlite.schema import used_bytes
 from streamer.log.sqlite.subscribers import find_place, mark_absent, write_progress
 from streamer.log.sqlite.worker import Worker
 from streamer.ports import Append, Settlement, Subscription
+from streamer.pulse import Pulses
 from streamer.settings import SqliteLogSettings
 
 _log = structlog.get_logger()
@@ -57,19 +58,22 @@ class SqliteLog:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: SqliteLogSettings, clock: Clock) -> AsyncIterator[Self]:
+    async def open(
+        cls, settings: SqliteLogSettings, clock: Clock, pulses: Pulses | None = None
+    ) -> AsyncIterator[Self]:
         """Open the file, making it where it is missing; leaving writes what was asked for and closes it.
 
         Raises `LogMisconfigured` when another process has it, when it is not a
         log of this version, or when its file system can't carry it.
         """
+        pulses = pulses or Pulses(clock)
         check_local(settings.path)
         async with AsyncExitStack() as stack:
             stack.enter_context(locked(settings.path))
             writer = await stack.enter_async_context(
-                Worker.writing(settings.path, group_weight=settings.group_commit_events)
+                Worker.writing(settings.path, group_weight=settings.group_commit_events, pulses=pulses)
             )
-            reader = await stack.enter_async_context(Worker.reading(settings.path))
+            reader = await stack.enter_async_context(Worker.reading(settings.path, pulses=pulses))
             log = cls(writer, reader, Room(writer, settings, clock), clock)
             await stack.enter_async_context(log._running())
             yield log
@@ -88,6 +92,16 @@ class SqliteLog:
                 partial(write, append=encoded), weight=1 + len(encoded.events), then=self._appended
             )
         await written
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing can be appended at the moment; empty while it can."""
+        return self._room.lack
+
+    @property
+    def is_member(self) -> bool:
+        """Always, for whoever has the file has all channels."""
+        return True
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Yield all `channels` once: whoever has the file has them."""

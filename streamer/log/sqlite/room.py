@@ -29,6 +29,7 @@ class Room:
         self._used_bytes = 0
         self._changed = asyncio.Event()
         self._closed = False
+        self._is_lacking = False
 
     def used(self, used_bytes: int) -> None:
         """Note how much of the file is in use."""
@@ -43,8 +44,24 @@ class Room:
         self._closed = True
         self._changed.set()
 
+    @property
+    def lack(self) -> str:
+        """Why an append waits; empty while none does."""
+        if not self._is_lacking:
+            return ""
+        return (
+            f"{self._settings.path} has reached log.sqlite.max_bytes, and what it holds is not settled yet: "
+            "mend the subscribers that are behind, or raise the limit."
+        )
+
     async def wait(self) -> None:
         """Return when the file is below its size limit; raises `LogUnavailable`."""
+        try:
+            await self._wait()
+        finally:
+            self._is_lacking = False
+
+    async def _wait(self) -> None:
         full = limit = self._settings.max_bytes
         while self._used_bytes >= limit:
             self._changed.clear()
@@ -53,6 +70,7 @@ class Room:
                 continue
             if limit == full:
                 self._say_full(trimmed)
+            self._is_lacking = True
             # Going on at the limit itself would stop again an append later.
             limit = int(full * _ROOM_AGAIN)
             await self._changed.wait()

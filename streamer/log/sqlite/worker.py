@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from streamer.errors import LogUnavailable
 from streamer.log.sqlite.faults import translated
 from streamer.log.sqlite.schema import open_reader, open_writer
+from streamer.pulse import Pulse, Pulses
 
 _Result = TypeVar("_Result")
 _Connect = Callable[[Path], sqlite3.Connection]
@@ -45,19 +46,21 @@ class Worker:
         self._closed = False
 
     @classmethod
-    def writing(cls, path: Path, *, group_weight: int) -> AbstractAsyncContextManager[Self]:
+    def writing(cls, path: Path, *, group_weight: int, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
         """Return the worker that writes, with its group commit."""
-        return cls(path, open_writer, group_weight=group_weight, atomic=True).running("log.writer")
+        return cls(path, open_writer, group_weight=group_weight, atomic=True).running("log.writer", pulses)
 
     @classmethod
-    def reading(cls, path: Path) -> AbstractAsyncContextManager[Self]:
+    def reading(cls, path: Path, *, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
         """Return a worker that only reads, one job at a time."""
-        return cls(path, open_reader, group_weight=1, atomic=False).running("log.reader")
+        return cls(path, open_reader, group_weight=1, atomic=False).running("log.reader", pulses)
 
     @asynccontextmanager
-    async def running(self, name: str) -> AsyncIterator[Self]:
+    async def running(self, name: str, pulses: Pulses) -> AsyncIterator[Self]:
         """Run the thread; leaving does what was asked for before, and closes the connection."""
-        thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        thread = threading.Thread(
+            target=self._serve, args=(pulses, pulses.begin(name)), name=name, daemon=True
+        )
         thread.start()
         try:
             await self.submit(_nothing)
@@ -96,11 +99,16 @@ class Worker:
         self._jobs.put(job)
         return job.done
 
-    def _serve(self) -> None:
+    def _serve(self, pulses: Pulses, pulse: Pulse) -> None:
+        pulse.rest()
         while group := self._next_group():
+            pulse.beat()
             results, failure = self._do(group)
             self._loop.call_soon_threadsafe(_answer, group, results, failure)
+            # Until somebody asks for something.
+            pulse.rest()
         self._drop()
+        pulses.end(pulse)
 
     def _next_group(self) -> Sequence[_Job]:
         group: list[_Job] = []

@@ -10,7 +10,7 @@ from streamer.errors import LogUnavailable
 from streamer.events import Hold, Partition, Retry, SubscriberName
 from streamer.log import memory
 from streamer.log.memory import MemoryLog
-from streamer.ports import Settlement
+from streamer.ports import Recorded, Settlement
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
 CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
@@ -22,11 +22,11 @@ class Deaf(MemoryLog):
 
     deaf: bool = True
 
-    def settle(self, subscriber: SubscriberName, settlement: Settlement) -> None:
+    def settle(self, subscriber: SubscriberName, settlement: Settlement) -> Recorded:
         """Refuse, or do as others do."""
         if self.deaf:
             raise LogUnavailable("the group's coordinator is away")
-        super().settle(subscriber, settlement)
+        return super().settle(subscriber, settlement)
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +93,19 @@ async def test_deliveries_that_cannot_be_recorded_are_bounded(small: World) -> N
         log.deaf = False
         await small.turn(2)
         assert len(small.target.delivered) == 100
+
+
+async def test_partition_that_the_log_calls_crowded_is_read_no_further(small: World) -> None:
+    """Until its failing event is settled; other partitions go on."""
+    small.log = MemoryLog(room=20)
+    small.target.answers["0"].append(Retry(reason="500", after_s=50.0))
+    await small.append(*range(100))
+    await small.append(*range(100, 150), entity="Contact")
+    async with small.running():
+        assert 20 <= len([name for name in small.target.delivered if int(name) < 100]) < 40
+        assert len([name for name in small.target.delivered if int(name) >= 100]) == 50
+        await small.turn(50)
+        assert len(small.target.delivered) == 150
 
 
 async def test_failing_key_pauses_its_partition_only_when_much_is_settled_behind_it(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streamer.dispatch.lanes import Lane, Lanes
+from streamer.dispatch.lanes import Lane, Lanes, LaneState
 from streamer.events import Entry, Partition
 from tests.contracts.values import an_event
 
@@ -78,18 +78,18 @@ async def test_lane_that_ran_empty_makes_place_for_a_new_one() -> None:
     assert [each.head.event.id for each in await ready(lanes)] == ["2"]
 
 
-async def test_dropped_partition_is_not_handed_out() -> None:
-    """Neither what was ready nor what comes back from a wait."""
+async def test_partition_that_leaves_is_not_handed_out() -> None:
+    """Neither what was ready nor what comes back from a wait; an attempt under way keeps its event."""
     lanes = Lanes()
     lanes.put(entry("1", "a"))
     lanes.put(entry("2", "b"))
     lanes.put(entry("3", "a", THERE))
     waiting = await lanes.take()
-    lanes.drop(frozenset({HERE}))
+    lanes.leave(frozenset({HERE}))
     lanes.again(waiting)
 
     assert [lane.head.event.id for lane in await ready(lanes)] == ["3"]
-    assert (waiting.alive, len(waiting.entries), lanes.waiting) == (False, 0, 1)
+    assert (waiting.state, waiting.head.event.id, lanes.waiting) == (LaneState.LEAVING, "1", 1)
 
 
 @pytest.mark.parametrize("key", ["a", "b"])

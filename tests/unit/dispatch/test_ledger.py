@@ -9,7 +9,7 @@ from streamer.clock import TurnedClock
 from streamer.dispatch.ledger import Ledger
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Entry, Partition, Progress
-from streamer.ports import Assigned, Page, Revoked, Settlement
+from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 from tests.contracts.values import a_dead_letter, an_event
 from tests.unit.dispatch.world import ACCOUNTS
 
@@ -19,18 +19,24 @@ NOTHING = Progress(next_offset=0)
 
 @dataclass
 class Slip:
-    """A feed that keeps what is settled, slowly if a test wants, and fails as often as `failures` says."""
+    """A feed that keeps what is settled, slowly if a test wants, and fails as often as `failures` says.
+
+    Of `gone` it records nothing.
+    """
 
     settled: list[Settlement] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    gone: frozenset[Partition] = frozenset()
+    crowded: frozenset[Partition] = frozenset()
     answering: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def settle(self, settlement: Settlement, /) -> None:
+    async def settle(self, settlement: Settlement, /) -> Recorded:
         """Keep it."""
         await self.answering.wait()
         if self.failures:
             raise self.failures.pop()
         self.settled.append(settlement)
+        return Recorded(partitions=frozenset(settlement.progress) - self.gone, crowded=self.crowded)
 
     async def read(self) -> Assigned | Revoked | Page:
         """Hold nothing."""
@@ -131,6 +137,127 @@ async def test_record_of_a_former_assignment_says_nothing_of_the_present_one(
     await ledger.record(feed)
 
     assert [each.assignment for each in feed.settled] == [1, 3]
+
+
+async def test_partition_that_was_not_recorded_is_recorded_again(ledger: Ledger, feed: Slip) -> None:
+    """The log says what it took."""
+    feed.gone = frozenset({ACCOUNTS})
+    ledger.settle(entry(ACCOUNTS))
+    await ledger.record(feed)
+    feed.gone = frozenset()
+    ledger.settle(entry(CONTACTS))
+    await ledger.record(feed)
+
+    assert [set(each.progress) for each in feed.settled] == [{ACCOUNTS}, {ACCOUNTS}, {CONTACTS}]
+
+
+async def test_log_says_which_partitions_are_crowded(ledger: Ledger, feed: Slip) -> None:
+    """Until a later record of them says otherwise."""
+    feed.crowded = frozenset({ACCOUNTS})
+    ledger.settle(entry(ACCOUNTS))
+    await ledger.record(feed)
+    assert ledger.crowded == {ACCOUNTS}
+
+    feed.crowded = frozenset()
+    ledger.settle(entry(CONTACTS))
+    await ledger.record(feed)
+    assert ledger.crowded == {ACCOUNTS}
+    ledger.passed({ACCOUNTS: 5})
+    await ledger.record(feed)
+    assert ledger.crowded == set()
+
+
+async def test_doubt_has_everything_recorded_again(ledger: Ledger, feed: Slip) -> None:
+    """Under each assignment, whether it has changed or not."""
+    ledger.question()
+    assert ledger.doubt.lasts
+    await ledger.record(feed)
+
+    assert [set(each.progress) for each in feed.settled] == [{ACCOUNTS}, {CONTACTS}]
+    assert not ledger.doubt.lasts
+
+
+async def test_record_that_began_before_a_doubt_proves_nothing(
+    ledger: Ledger, feed: Slip, clock: TurnedClock
+) -> None:
+    """The log may have taken it before the process was frozen."""
+    feed.answering.clear()
+    ledger.revoke(frozenset({CONTACTS}))
+    ledger.settle(entry())
+    recording = asyncio.create_task(ledger.record(feed))
+    await clock.turn(0)
+    ledger.question()
+    feed.answering.set()
+    await recording
+    assert ledger.doubt.lasts
+    await ledger.record(feed)
+
+    assert not ledger.doubt.lasts
+
+
+async def test_record_of_a_former_assignment_proves_nothing(
+    ledger: Ledger, feed: Slip, clock: TurnedClock
+) -> None:
+    """A partition that came back meanwhile is recorded under its new one."""
+    ledger.revoke(frozenset({CONTACTS}))
+    feed.answering.clear()
+    ledger.question()
+    recording = asyncio.create_task(ledger.record(feed))
+    await clock.turn(0)
+    ledger.revoke(frozenset({ACCOUNTS}))
+    ledger.assign(Assigned(assignment=3, progress={ACCOUNTS: NOTHING}))
+    feed.answering.set()
+    await recording
+    assert ledger.doubt.lasts
+    await ledger.record(feed)
+
+    assert not ledger.doubt.lasts
+
+
+async def test_partition_that_was_not_recorded_stays_in_doubt_until_it_is_gone(
+    ledger: Ledger, feed: Slip
+) -> None:
+    """Who lost it is about to hear so."""
+    feed.gone = frozenset({ACCOUNTS})
+    ledger.question()
+    await ledger.record(feed)
+    assert ledger.doubt.lasts
+    ledger.revoke(frozenset({ACCOUNTS}))
+
+    assert not ledger.doubt.lasts
+
+
+async def test_doubt_without_partitions_waits_for_the_next_ones(
+    ledger: Ledger, feed: Slip, clock: TurnedClock
+) -> None:
+    """They may have been assigned before the process was frozen."""
+    ledger.question()
+    ledger.revoke(ledger.partitions)
+    await ledger.record(feed)
+    recording = asyncio.create_task(ledger.record(feed))
+    await clock.turn(0)
+    assert ledger.doubt.lasts
+    ledger.assign(Assigned(assignment=3, progress={ACCOUNTS: NOTHING}))
+    await clock.turn(0)
+
+    assert recording.done()
+    assert not ledger.doubt.lasts
+
+
+async def test_what_is_not_recorded_of_a_lost_partition_is_tried_once_more(
+    ledger: Ledger, feed: Slip
+) -> None:
+    """Under its assignment, and in vain without harm."""
+    ledger.settle(entry(ACCOUNTS))
+    ledger.settle(entry(CONTACTS))
+    await ledger.give_up(feed, frozenset({ACCOUNTS}))
+    feed.failures.append(LogUnavailable("away"))
+    await ledger.give_up(feed, frozenset({CONTACTS}))
+
+    assert feed.settled == [
+        Settlement(assignment=1, progress={ACCOUNTS: Progress(next_offset=1)}, set_aside=[])
+    ]
+    assert ledger.partitions == set()
 
 
 async def test_lost_partition_takes_its_dead_letters_along(ledger: Ledger, feed: Slip) -> None:

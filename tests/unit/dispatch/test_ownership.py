@@ -1,9 +1,78 @@
 """Partitions come and go while deliveries are in flight."""
 
-from streamer.events import Partition, Progress, Reject, Retry
+import asyncio
+from dataclasses import dataclass, field
+
+from streamer.events import Partition, Progress, Reject, Retry, SubscriberName
+from streamer.log.memory import MemoryLog
+from streamer.ports import Recorded, Settlement
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
 CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
+
+
+@dataclass(kw_only=True)
+class Noting(MemoryLog):
+    """A log that notes what it is asked to settle."""
+
+    asked: list[Settlement] = field(default_factory=list)
+
+    def settle(self, subscriber: SubscriberName, settlement: Settlement) -> Recorded:
+        """Note it, and do as others do."""
+        self.asked.append(settlement)
+        return super().settle(subscriber, settlement)
+
+
+async def test_log_is_asked_once_more_when_a_partition_is_to_go(world: World) -> None:
+    """What it could not take a moment ago would be repeated by the next owner."""
+    world.log = log = Noting()
+    world.target.closed = True
+    await world.append(1)
+    async with world.running():
+        log.down = True
+        world.target.release()
+        await world.quiet()
+        log.down = False
+        before = len(log.asked)
+        log.reassign(TARGET, [ACCOUNTS], to=None)
+        await world.quiet()
+
+        assert [each.assignment for each in log.asked[before:]] == [1]
+
+
+async def test_attempt_under_way_may_end_before_its_partition_goes(world: World) -> None:
+    """Processes that come and go in good order make nobody repeat anything."""
+    world.target.closed = True
+    await world.append(1, 2)
+    async with world.running():
+        moving = asyncio.create_task(world.log.hand_over(TARGET, [ACCOUNTS], to=world.feed))
+        await world.turn(1)
+        assert not moving.done()
+        world.target.release()
+        await moving
+        await world.quiet()
+
+        assert world.target.began == ["1", "2"]
+        assert world.progress == Progress(next_offset=2)
+
+
+async def test_attempt_that_does_not_end_holds_up_no_other_partition(world: World) -> None:
+    """Its partition goes without it, and what comes of it counts no more."""
+    world.target.closed = True
+    await world.append(1)
+    async with world.running():
+        moving = asyncio.create_task(world.log.hand_over(TARGET, [ACCOUNTS], to=None))
+        await world.append("contact", entity="Contact")
+        await world.turn(3)
+        await moving
+        assert world.target.began == ["1", "contact"]
+        world.target.release()
+        await world.quiet()
+
+        assert world.log.settled[TARGET] == {
+            ACCOUNTS: Progress(next_offset=0),
+            CONTACTS: Progress(next_offset=1),
+        }
 
 
 async def test_completion_after_a_revocation_is_dropped(world: World) -> None:
@@ -64,6 +133,20 @@ async def test_partition_that_is_kept_loses_no_dead_letter_to_one_that_is_lost(w
 
         assert [letter.id for letter in world.letters] == ["account:target"]
         assert world.progress == Progress(next_offset=1)
+
+
+async def test_partition_that_is_lost_while_reading_is_paused_comes_back_unpaused(world: World) -> None:
+    """A pause belongs to the assignment that was known when it was made."""
+    await world.append(1)
+    async with world.running():
+        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        # Reading has not heard of the loss yet.
+        world.feed.pause(frozenset([ACCOUNTS]))
+        world.log.reassign(TARGET, [ACCOUNTS], to=world.feed)
+        await world.append(2)
+        await world.quiet()
+
+        assert world.target.delivered == ["1", "2"]
 
 
 async def test_partition_that_appears_later_is_delivered_too(world: World) -> None:

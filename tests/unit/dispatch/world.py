@@ -109,6 +109,7 @@ class World:
     log: MemoryLog = field(default_factory=MemoryLog)
     target: ScriptedTarget = field(default_factory=ScriptedTarget)
     limits: Limits = field(default_factory=lambda: Limits(in_flight=8, waiting=100))
+    freeze_limit_s: float | None = None
     route: Route = field(default_factory=lambda: Route(name=TARGET))
     schedule: RetrySchedule = field(
         default_factory=lambda: RetrySchedule(
@@ -132,6 +133,7 @@ class World:
             schedule=self.schedule,
             limits=self.limits,
             clock=self.clock,
+            freeze_limit_s=self.freeze_limit_s,
         )
 
     @asynccontextmanager

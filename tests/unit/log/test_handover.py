@@ -108,6 +108,42 @@ async def test_what_was_read_of_a_lost_partition_is_dropped() -> None:
     assert page(handover).through == {TWO: 1}
 
 
+async def test_loss_is_told_once_the_reader_asks_for_more() -> None:
+    """Until then it may settle what it has finished."""
+    handover = await a_handover(ONE)
+    handover.revoke(frozenset([ONE]))
+    told = [handover.wait_until_told(0)]
+    for _ in range(2):
+        handover.take()
+        told.append(handover.wait_until_told(0))
+
+    assert told == [False, False, True]
+
+
+async def test_pause_of_a_partition_that_is_gone_does_not_outlive_it() -> None:
+    """The reader could not know, and never resumes what it does not hold."""
+    handover = await a_handover(ONE)
+    handover.revoke(frozenset([ONE]))
+    handover.pause(frozenset([ONE]))
+    handover.assign(assigned(ONE))
+    handover.put(stretch(ONE, 0, 1))
+    handover.take()
+    handover.take()
+
+    assert page(handover).through == {ONE: 1}
+
+
+async def test_loss_is_told_before_the_trouble_that_it_came_of() -> None:
+    """A reader that waits after trouble goes on with nothing that is no longer its own."""
+    handover = await a_handover(ONE)
+    handover.revoke(frozenset([ONE]))
+    handover.fail(LogUnavailable("no broker answers"))
+
+    assert handover.take() == Revoked(partitions=frozenset([ONE]))
+    with pytest.raises(LogUnavailable):
+        handover.take()
+
+
 async def test_waiting_reader_is_woken_from_another_thread() -> None:
     """Nothing is polled."""
     handover = await a_handover(ONE)

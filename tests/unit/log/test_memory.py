@@ -5,7 +5,7 @@ import pytest
 from streamer.errors import LogUnavailable
 from streamer.events import Start, SubscriberName
 from streamer.log.memory import MemoryLog, partition_of
-from streamer.ports import Assigned, Page, Revoked, Subscription
+from streamer.ports import Assigned, Page, Recorded, Revoked, Subscription
 from tests.contracts.follower import Follower
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
 
@@ -56,6 +56,31 @@ async def test_partition_that_comes_back_has_a_new_assignment_and_its_progress()
     assert assigned.assignment > 1
     assert isinstance(page, Page)
     assert [entry.event.id for entry in page.entries] == ["2"]
+
+
+async def test_partition_that_moved_is_not_among_those_recorded() -> None:
+    """Whether the feed has heard of it or not."""
+    log = MemoryLog()
+    await log.append(an_append(an_event(1), an_event(2, what="salesforce.cdc.Contact.updated")))
+    async with log.follow(TARGET) as feed:
+        follower = Follower(feed)
+        await follower.read_until("1", "2")
+        log.reassign(TARGET.subscriber, [ACCOUNTS], to=None)
+
+        contacts = partition_of("salesforce.cdc.Contact.updated")
+        assert await follower.settle() == Recorded(partitions=frozenset([contacts]))
+
+
+async def test_partition_with_more_than_there_is_room_for_is_crowded() -> None:
+    """Until what is open is settled."""
+    log = MemoryLog(room=1)
+    await log.append(an_append(an_event(1), an_event(2), an_event(3)))
+    async with log.follow(TARGET) as feed:
+        follower = Follower(feed)
+        await follower.read_until("3")
+
+        assert (await follower.settle(but=["1"])).crowded == {ACCOUNTS}
+        assert (await follower.settle()).crowded == frozenset()
 
 
 async def test_feed_that_closes_hands_its_partitions_over() -> None:

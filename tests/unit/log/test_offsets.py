@@ -53,6 +53,28 @@ def test_as_much_is_kept_as_the_broker_takes() -> None:
     assert MAX_METADATA_BYTES - 4 < len(encode(twice).metadata) <= MAX_METADATA_BYTES
 
 
+def test_partition_is_crowded_once_three_quarters_are_taken() -> None:
+    """What is being delivered when reading stops still fits."""
+    runs = next(count for count in range(2_000) if encode(every_second(count)).crowded)
+    least = encode(every_second(runs))
+
+    assert 0 < len(least.metadata) - MAX_METADATA_BYTES * 0.75 <= 4
+    assert not encode(every_second(runs - 1)).crowded
+    assert least.kept == runs
+
+
+def test_partition_of_which_something_was_left_out_is_crowded() -> None:
+    """However few bytes the rest takes."""
+    too_many = encode(Progress(next_offset=0, settled_above=frozenset(range(1, MAX_SETTLED_ABOVE + 2))))
+
+    assert (too_many.kept, too_many.crowded) == (0, True)
+
+
+def every_second(runs: int) -> Progress:
+    """Return progress with `runs` single offsets settled above the prefix."""
+    return Progress(next_offset=0, settled_above=frozenset(range(1, 2 * runs + 1, 2)))
+
+
 def test_offsets_below_the_prefix_are_not_kept() -> None:
     """The prefix says it already."""
     committable = encode(Progress(next_offset=10, settled_above=frozenset({3, 9, 12})))

@@ -1,0 +1,50 @@
+"""A producer that can be thrown away at any moment, whatever the brokers do."""
+
+import threading
+
+import structlog
+from confluent_kafka import Producer
+
+_log = structlog.get_logger()
+
+_DISCARD_S = 3.0
+
+
+class Expendable:
+    """Holds the only reference to a producer, by which alone it is ended.
+
+    librdkafka ends a producer when the last reference to it goes: in 5 ms,
+    with all of its threads and without a word to the brokers, be they well,
+    frozen or dead. Its `close` would abort the open transaction first, and
+    waits for brokers that do not answer. So nobody keeps what `live` returns
+    in a variable: a traceback keeps variables, and an exception lives long.
+    """
+
+    def __init__(self, producer: Producer) -> None:
+        """Take `producer` over."""
+        self._producer: Producer | None = producer
+
+    @property
+    def live(self) -> Producer:
+        """The producer, for one call; raises `RuntimeError` once it was discarded."""
+        if self._producer is None:
+            raise RuntimeError("this producer was discarded: make a new one, whose id fences it off")
+        return self._producer
+
+    def discard(self) -> None:
+        """Drop the producer with all that it holds, within 3 s; a second time does nothing.
+
+        What is open is ended by the next `init_transactions` of its id. Only
+        a thread that looks up a broker's name can't be interrupted: it holds
+        up the end, on a thread of its own, until the resolver gives up.
+        """
+        if self._producer is None:
+            return
+        self._producer.purge(blocking=False)
+        dropped = [self._producer]
+        self._producer = None
+        ending = threading.Thread(target=dropped.clear, name="kafka-discard", daemon=True)
+        ending.start()
+        ending.join(_DISCARD_S)
+        if ending.is_alive():
+            _log.warning("kafka.producer_ends_late", waited_s=_DISCARD_S)

@@ -1,0 +1,97 @@
+"""Since when a dispatcher that could do something has not."""
+
+import asyncio
+
+from streamer.dispatch.dispatcher import Limits
+from streamer.events import Hold, Retry
+from tests.unit.dispatch.world import World
+
+
+async def test_nothing_to_try_is_no_stall(world: World) -> None:
+    """Neither before the first event nor after the last."""
+    async with world.running() as dispatcher:
+        await world.turn(100)
+        assert dispatcher.stalled_since is None
+        await world.append(1)
+        await world.turn(100)
+        assert dispatcher.stalled_since is None
+
+
+async def test_stall_begins_with_the_work_that_ends_an_idle_time(world: World) -> None:
+    """And ends with the first conclusion."""
+    world.target.closed = True
+    async with world.running() as dispatcher:
+        await world.turn(1000)
+        began = world.clock.monotonic()
+        await world.append(1)
+        await world.turn(20)
+        assert dispatcher.stalled_since == began
+        world.target.release()
+        await world.quiet()
+        assert dispatcher.stalled_since is None
+
+
+async def test_each_conclusion_begins_anew(world: World) -> None:
+    """One key that hangs does not hide that others move."""
+    world.limits = Limits(in_flight=1, waiting=100)
+    world.target.closed = True
+    await world.append(1, 2)
+    async with world.running() as dispatcher:
+        # An attempt is given up after thirty seconds, and the next one begins.
+        await world.turn(31)
+        assert dispatcher.stalled_since == world.clock.monotonic() - 1
+        world.target.release()
+
+
+async def test_retries_that_are_not_due_explain_a_standstill(world: World) -> None:
+    """The target failed, not we; once due, it is for us to try."""
+    world.target.answers["1"].append(Retry(reason="500", after_s=50.0))
+    await world.append(1)
+    async with world.running() as dispatcher:
+        await world.turn(49)
+        assert dispatcher.stalled_since is None
+        world.target.closed = True
+        await world.turn(11)
+        assert dispatcher.stalled_since == world.clock.monotonic() - 10
+        world.target.release()
+
+
+async def test_hold_explains_a_standstill_until_it_is_over(world: World) -> None:
+    """From then on it counts."""
+    world.target.answers["1"].append(Hold(reason="429", after_s=50.0))
+    await world.append(1)
+    async with world.running() as dispatcher:
+        await world.turn(49)
+        assert dispatcher.stalled_since is None
+        world.target.closed = True
+        await world.turn(11)
+        assert dispatcher.stalled_since == world.clock.monotonic() - 10
+        world.target.release()
+
+
+async def test_doubt_explains_a_standstill_until_it_is_over(world: World) -> None:
+    """While the log is away nobody can say whose the partitions are."""
+    world.limits, world.freeze_limit_s = Limits(in_flight=1, waiting=100), 3.0
+    world.target.closed = True
+    world.target.answers["2"].append(asyncio.Event().wait)
+    await world.append(1, 2, 3)
+    async with world.running() as dispatcher:
+        world.log.down = True
+        world.clock.jump(10)
+        world.target.release()
+        await world.turn(20)
+        assert (world.target.began, dispatcher.stalled_since) == (["1"], None)
+        world.log.down = False
+        await world.turn(5)
+        assert 0 < world.clock.monotonic() - (dispatcher.stalled_since or 0.0) <= 5
+
+
+async def test_log_that_takes_no_record_explains_a_standstill(world: World) -> None:
+    """Everything in memory was tried, and no more is read."""
+    world.limits = Limits(in_flight=2, waiting=3)
+    await world.append(1)
+    async with world.running() as dispatcher:
+        world.log.down = True
+        await world.turn(100)
+        assert dispatcher.stalled_since is None
+        world.log.down = False
