@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import Task
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -18,19 +18,22 @@ from streamer.dispatch.attempts import Attempts, DispatchObserver
 from streamer.dispatch.dispatcher import Dispatcher, Limits
 from streamer.dispatch.route import Route, compile_route
 from streamer.dispatch.schedule import RetrySchedule
-from streamer.errors import ConfigurationError, RetryLater, SalesforceUnavailable
+from streamer.errors import ConfigurationError, LogUnavailable, RetryLater, SalesforceUnavailable
 from streamer.events import Channel, OrgId, SubscriberName
 from streamer.ingest.keeper import Keeper
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.log.kafka import KafkaLog
 from streamer.log.sqlite import SqliteLog
+from streamer.lookout import Lookout
 from streamer.normalise import normaliser_for
 from streamer.observe.endpoint import serving
-from streamer.observe.health import Heartbeat
+from streamer.observe.health import Health, Heartbeat
 from streamer.observe.metrics import Metrics
+from streamer.observe.watchdog import Watchdog
 from streamer.plugins import make_subscriber
 from streamer.ports import EventLog, LogReader, Ownership, PluginContext, Subscriber, Subscription
+from streamer.pulse import Pulses
 from streamer.salesforce.auth import Login, Tokens
 from streamer.salesforce.bayeux_session import BayeuxOptions
 from streamer.salesforce.cometd import CometdSource
@@ -45,7 +48,8 @@ from streamer.settings import (
     Settings,
     SqliteLogSettings,
 )
-from streamer.status import Status
+from streamer.status import LogCondition, Status
+from streamer.stuck import StuckLimits
 from streamer.watching import WatchedDispatch, WatchedIngest, Watcher
 
 _log = structlog.get_logger()
@@ -53,6 +57,7 @@ _log = structlog.get_logger()
 _FIRST_PAUSE_S = 1.0
 _MAX_PAUSE_S = 30.0
 _FOLLOWED_WITHIN_S = 10.0
+_LOOP_LIMIT_S = 30.0
 
 
 class Role(StrEnum):
@@ -63,7 +68,7 @@ class Role(StrEnum):
     DISPATCH = "dispatch"
 
 
-class Log(EventLog, LogReader, Ownership, Protocol):
+class Log(EventLog, LogReader, Ownership, LogCondition, Protocol):
     """Everything that a log does."""
 
 
@@ -102,20 +107,26 @@ def plan(document: Document, clock: Clock) -> Plan:
 
 @dataclass(slots=True, kw_only=True)
 class App:
-    """One daemon: a plan, a clock, and what runs of it; a `watcher` is shown what flows."""
+    """One daemon: a plan, a clock, and what runs of it.
+
+    A `watcher` is shown what flows; a `watchdog` tells where a loop hangs that
+    does not turn, and is for a process that serves nothing else.
+    """
 
     plan: Plan
     clock: Clock
     role: Role = Role.ALL
     watcher: Watcher | None = None
+    watchdog: Watchdog | None = None
     metrics: Metrics = field(init=False)
     port: int = field(default=0, init=False)
-    _status: Status = field(init=False)
+    _status: Status = field(default_factory=Status, init=False)
+    _pulses: Pulses = field(init=False)
 
     def __post_init__(self) -> None:
-        """Declare the metrics and the probes."""
+        """Declare the metrics."""
         self.metrics = Metrics(clock=self.clock)
-        self._status = Status(self.metrics)
+        self._pulses = Pulses(self.clock)
 
     @property
     def ready(self) -> bool:
@@ -128,27 +139,60 @@ class App:
         Raises what someone must act on: a `Stop`, in an `ExceptionGroup`.
         """
         settings, observe = self.plan.settings, self.plan.settings.observe
-        heartbeat = Heartbeat(clock=self.clock, metrics=self.metrics)
-        health = self._status.health(heartbeat)
+        heartbeat = Heartbeat(
+            clock=self.clock,
+            metrics=self.metrics,
+            limit_s=min(_LOOP_LIMIT_S, observe.stuck_after_s),
+            watchdog=self.watchdog,
+        )
+        lookout = Lookout(self._status, self.metrics, self.clock, self._pulses, StuckLimits.of(settings))
+        health = Health(self._status.state)
+        for each in (heartbeat, lookout, self._status):
+            each.register(health)
         async with (
             serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
-            open_log(settings, self.clock) as log,
             asyncio.TaskGroup() as group,
         ):
             helping = [
                 group.create_task(heartbeat.run(), name="heartbeat"),
-                group.create_task(self._status.watch(self.clock), name="status"),
+                group.create_task(lookout.run(), name="lookout"),
             ]
-            dispatching = self._start_dispatch(group, log, stopping)
-            ingesting = self._start_ingest(group, log)
             _log.info("daemon.started", role=self.role, port=self.port)
-            await stopping.wait()
-            await self._drain(ingesting, dispatching)
+            async with AsyncExitStack() as stack:
+                if log := await self._opened_log(stack, stopping):
+                    await self._serve(log, stopping)
             for task in helping:
                 task.cancel()
         _log.info("daemon.stopped")
 
+    async def _serve(self, log: Log, stopping: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            dispatching = self._start_dispatch(group, log, stopping)
+            ingesting = self._start_ingest(group, log)
+            await stopping.wait()
+            await self._drain(ingesting, dispatching)
+
+    async def _opened_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
+        """Open the log as soon as it can be reached; `None` when we are to stop before that."""
+        pause_s = _FIRST_PAUSE_S
+        while not stopping.is_set():
+            try:
+                log = await stack.enter_async_context(open_log(self.plan.settings, self.clock, self._pulses))
+            except LogUnavailable as error:
+                self._status.waiting_for["log"] = str(error)
+                _log.warning("log.unavailable", reason=str(error), tried_again_in_s=pause_s)
+                with suppress(TimeoutError):
+                    async with self.clock.timeout(pause_s):
+                        await stopping.wait()
+                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+            else:
+                self._status.waiting_for.pop("log", None)
+                self._status.log = log
+                return log
+        return None
+
     async def _drain(self, ingesting: Sequence[Task[None]], dispatching: Sequence[Task[None]]) -> None:
+        self._status.stopping = True
         _log.info("daemon.draining", grace_period_s=self.plan.settings.grace_period_s)
         for task in ingesting:
             task.cancel()
@@ -166,6 +210,7 @@ class App:
     def _start_ingest(self, group: asyncio.TaskGroup, log: Log) -> list[Task[None]]:
         if self.role is Role.DISPATCH:
             return []
+        self._status.ingests = True
         self._status.waiting_for["salesforce"] = "Not logged in to Salesforce yet."
         return [group.create_task(self._ingest(log), name="ingest")]
 
@@ -231,8 +276,16 @@ class App:
             try:
                 await dispatcher.run(stopping)
             except* RetryLater as group:
+                self._note_unopened(name, group)
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(group.exceptions[0]))
                 await self.clock.sleep(_FIRST_PAUSE_S)
+
+    def _note_unopened(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
+        # What is not the log is the plugin, which waits for its target.
+        if failure.subgroup(LogUnavailable) is None:
+            self._status.unopened[name] = str(failure.exceptions[0])
+        else:
+            self._status.unopened.pop(name, None)
 
     def _dispatcher(self, name: SubscriberName, log: Log) -> Dispatcher:
         settings = self.plan.settings.subscribers[name]
@@ -254,6 +307,7 @@ class App:
             ),
             limits=Limits(in_flight=settings.max_in_flight, waiting=settings.max_waiting),
             clock=self.clock,
+            freeze_limit_s=_freeze_limit_s(self.plan.settings),
         )
 
     def _ingest_observer(self, channel: Channel) -> IngestObserver:
@@ -266,16 +320,21 @@ class App:
 
 
 @asynccontextmanager
-async def open_log(settings: Settings, clock: Clock) -> AsyncIterator[Log]:
+async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIterator[Log]:
     """Open the log that is configured: Kafka, or the embedded one."""
     if settings.log.kafka:
-        async with KafkaLog.open(settings.log.kafka, clock) as kafka:
+        async with KafkaLog.open(settings.log.kafka, clock, pulses) as kafka:
             yield kafka
     else:
-        async with SqliteLog.open(settings.log.sqlite or SqliteLogSettings(), clock) as sqlite:
+        async with SqliteLog.open(settings.log.sqlite or SqliteLogSettings(), clock, pulses) as sqlite:
             # What nobody is configured to read any more must not hold back retention.
             await sqlite.expect(settings.subscribers)
             yield sqlite
+
+
+def _freeze_limit_s(settings: Settings) -> float | None:
+    # Heartbeats are a sixth of a session apart. A file has one owner, by its lock.
+    return settings.log.kafka.session_timeout_s / 2 if settings.log.kafka else None
 
 
 def login(org: OrgSettings) -> Login:

@@ -242,6 +242,12 @@ class ObserveSettings(Section):
     port: int = Field(default=9464, ge=0, le=65535)
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    stuck_after_s: float = Field(
+        default=120.0,
+        ge=1,
+        description="liveness fails when work that could go on has not for so long; raised by itself above "
+        "what log.kafka.append_deadline_s and a subscriber's deliver_timeout_s allow",
+    )
 
 
 class Settings(Section):

@@ -57,7 +57,7 @@ class Daemon:
         try:
             yield daemon
         finally:
-            if process.returncode is None:
+            if daemon.runs:
                 process.kill()
                 await process.wait()
 
@@ -76,15 +76,26 @@ class Daemon:
         lines = [line for line in self.output.splitlines() if line.startswith("{") and line.endswith("}")]
         return [fields for line in lines if (fields := orjson.loads(line)).get("event") == event]
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    @property
+    def listens(self) -> bool:
+        """Whether it has said where its probes are, and still runs."""
+        if self.runs and not self._port and (lines := self.logged("daemon.started")):
+            self._port = lines[0]["port"]
+        return self.runs and bool(self._port)
+
     async def started(self) -> None:
         """Wait until it listens; fail when it ends instead."""
 
         async def listening() -> bool:
-            assert self._process.returncode is None, self.output
-            return bool(self.logged("daemon.started"))
+            assert self.runs, self.output
+            return self.listens
 
         await until(listening)
-        self._port = self.logged("daemon.started")[0]["port"]
 
     async def ready(self) -> None:
         """Wait until `/readyz` says that every channel is subscribed."""
@@ -117,9 +128,17 @@ class Daemon:
 
     async def kill(self) -> None:
         """End it as a power cut would."""
-        assert self._process.returncode is None, self.output
+        assert self.runs, self.output
         self._process.kill()
         await self._process.wait()
+
+    def freeze(self) -> None:
+        """Let it stand still with its connections open, as a paused machine does."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> int:
         """Send SIGTERM and return the exit status."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import Sized
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.observe import logs
+from streamer.observe.watchdog import Watchdog
 
 Config = Annotated[
     list[Path],
@@ -45,7 +47,9 @@ def run(
         # cycles after every few hundred of them costs a tenth of the time.
         gc.freeze()
         gc.set_threshold(_GENERATION_0, 20, 100)
-        asyncio.run(until_signalled(App(plan=checked, clock=SystemClock(), role=role).run))
+        watchdog = Watchdog(sys.stderr)
+        daemon = App(plan=checked, clock=SystemClock(), role=role, watchdog=watchdog)
+        asyncio.run(until_signalled(daemon.run))
 
 
 def check(config: Config) -> None:

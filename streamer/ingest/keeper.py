@@ -45,7 +45,8 @@ class Keeper:
 
     What can be retried is, with back-off and from the checkpoint in the log.
     What someone must act on is said once a round and tried again every five
-    minutes, so that a repaired permission needs no restart.
+    minutes, so that a repaired permission needs no restart. It has `joined`
+    once it was told for the first time what is ours, be it nothing.
     """
 
     ownership: Ownership
@@ -53,7 +54,9 @@ class Keeper:
     ingest: Callable[[Channel], Ingest]
     clock: Clock
     jitter: Callable[[float, float], float] = random.uniform
+    joined: bool = field(default=False, init=False)
     _status: dict[Channel, ChannelStatus] = field(default_factory=dict, init=False)
+    _runs: dict[Channel, Ingest] = field(default_factory=dict, init=False)
     _tasks: dict[Channel, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
     @property
@@ -61,20 +64,31 @@ class Keeper:
         """What each owned channel is doing; channels of other processes are absent."""
         return self._status
 
+    @property
+    def busy_since(self) -> Mapping[Channel, float]:
+        """Since when each channel waits for the log, in monotonic seconds; absent if it does not."""
+        return {channel: run.busy_since for channel, run in self._runs.items() if run.busy_since is not None}
+
     async def run(self) -> None:
         """Follow the ownership until cancelled; then let go of every channel."""
-        async with asyncio.TaskGroup() as group, aclosing(self.ownership.owned(self.channels)) as changes:
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(self._follow(group), name="ownership")
             try:
-                async for owned in changes:
-                    await self._stop([channel for channel in self._tasks if channel not in owned])
-                    for channel in sorted(owned - self._tasks.keys(), key=str):
-                        self._tasks[channel] = group.create_task(
-                            self._keep(channel), name=f"ingest {channel}"
-                        )
+                # Not awaited itself, or our cancellation would end it first.
+                await asyncio.wait([following])
             finally:
                 # Before the ownership is given up: the next owner must not
                 # find us reading still.
-                await self._stop(list(self._tasks))
+                while self._tasks:
+                    await self._stop(list(self._tasks))
+
+    async def _follow(self, group: asyncio.TaskGroup) -> None:
+        async with aclosing(self.ownership.owned(self.channels)) as changes:
+            async for owned in changes:
+                await self._stop([channel for channel in self._tasks if channel not in owned])
+                for channel in sorted(owned - self._tasks.keys(), key=str):
+                    self._tasks[channel] = group.create_task(self._keep(channel), name=f"ingest {channel}")
+                self.joined = True
 
     async def _keep(self, channel: Channel) -> None:
         failures = 0
@@ -82,7 +96,7 @@ class Keeper:
             began = self.clock.monotonic()
             self._status[channel] = ChannelStatus(state=ChannelState.RUNNING)
             try:
-                await self.ingest(channel).run()
+                await self._run(channel)
             except (RetryLater, Fenced) as error:
                 failures = 1 if self.clock.monotonic() - began > _STEADY_S else failures + 1
                 delay = self._delay(error, failures)
@@ -98,16 +112,26 @@ class Keeper:
                 return
             await self.clock.sleep(delay)
 
+    async def _run(self, channel: Channel) -> None:
+        run = self._runs[channel] = self.ingest(channel)
+        try:
+            await run.run()
+        finally:
+            del self._runs[channel]
+
     def _delay(self, error: Exception, failures: int) -> float:
         ceiling = min(_MAX_DELAY_S, _FIRST_DELAY_S * 2 ** min(failures, 10))
         asked = error.after_s if isinstance(error, RetryLater) else None
         return max(asked or 0.0, self.jitter(0.0, ceiling))
 
     async def _stop(self, channels: Sequence[Channel]) -> None:
-        tasks = [self._tasks.pop(channel) for channel in channels]
-        for task in tasks:
+        stopping = {channel: self._tasks[channel] for channel in channels}
+        for task in stopping.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for channel in channels:
-            self._status.pop(channel, None)
-            _log.info("channel.released", channel=str(channel))
+        await asyncio.gather(*stopping.values(), return_exceptions=True)
+        for channel, task in stopping.items():
+            # Two may have waited for the same one.
+            if self._tasks.get(channel) is task:
+                del self._tasks[channel]
+                self._status.pop(channel, None)
+                _log.info("channel.released", channel=str(channel))

@@ -42,7 +42,8 @@ class Ingest:
     """Carries one channel's events from Salesforce into the log.
 
     A batch's replay id is committed together with its events, so a crash
-    repeats nothing and skips nothing. May be cancelled at any moment.
+    repeats nothing and skips nothing. May be cancelled at any moment. While it
+    waits for the log, `busy_since` tells since when, in monotonic seconds.
     """
 
     channel: Channel
@@ -54,6 +55,7 @@ class Ingest:
     observer: IngestObserver
     start: Start = Start.LATEST
     on_refused: OnRefused = "earliest"
+    busy_since: float | None = field(default=None, init=False)
     _hole: ContinuityRecord | None = field(default=None, init=False)
 
     async def run(self) -> None:
@@ -62,13 +64,13 @@ class Ingest:
         Raises what the source and the log raise, but for refused events, which
         are set aside, and a refused replay id, which the policy decides on.
         """
-        checkpoint = await self.log.checkpoint(self.channel)
+        checkpoint = await self._checkpoint()
         after: Checkpoint | Start = checkpoint or self.start
         while True:
             try:
                 await self._relay(checkpoint, after)
             except ReplayIdRefused as refused:
-                after = self._resume(refused, await self.log.checkpoint(self.channel))
+                after = self._resume(refused, await self._checkpoint())
                 checkpoint = None
             else:
                 return
@@ -80,6 +82,12 @@ class Ingest:
                 # Asking for the next batch tells the source that this one is
                 # safe: nothing may come between the append and the next turn.
                 checkpoint = await self._append(batch, append)
+
+    async def _checkpoint(self) -> Checkpoint | None:
+        self.busy_since = self.clock.monotonic()
+        checkpoint = await self.log.checkpoint(self.channel)
+        self.busy_since = None
+        return checkpoint
 
     def _digest(self, batch: Batch, checkpoint: Checkpoint | None) -> Append:
         # Where an unreadable piece stood among the messages is not known; put
@@ -107,7 +115,7 @@ class Ingest:
         )
 
     async def _append(self, batch: Batch, append: Append) -> Checkpoint:
-        began = self.clock.monotonic()
+        began = self.busy_since = self.clock.monotonic()
         while True:
             try:
                 await self.log.append(append)
@@ -115,7 +123,7 @@ class Ingest:
                 append = self.quarantine.without_refused(append, refused)
             else:
                 break
-        self._hole = None
+        self._hole = self.busy_since = None
         self.observer.appended(batch, append, self.clock.monotonic() - began)
         return append.checkpoint
 

@@ -18,7 +18,8 @@ async def serving(health: Health, registry: CollectorRegistry, *, host: str, por
     """Answer `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
 
     `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a
-    probe failed, with each verdict and the problems as JSON. Port 0 takes a
+    probe failed, with each verdict, the problems and the process's `state` in
+    one word as JSON. Port 0 takes a
     free one. Raises `ConfigurationError` when the address can't be had.
     """
     runner = web.AppRunner(_app(health, registry), access_log=None, shutdown_timeout=1.0)
@@ -56,6 +57,7 @@ def _app(health: Health, registry: CollectorRegistry) -> web.Application:
 def _answer(report: Report) -> web.Response:
     body: dict[str, Any] = {
         "status": "ok" if report.ok else "failing",
+        "state": report.state,
         "problems": report.problems,
         "checks": {
             name: {"ok": verdict.ok, "says": verdict.sentence} for name, verdict in report.verdicts.items()

@@ -13,6 +13,7 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.observe.metrics import Metrics
+from streamer.observe.watchdog import Watchdog
 
 _BEAT_S = 1.0
 
@@ -31,6 +32,15 @@ Probe = Callable[[], Verdict]
 """Looks at a component's state without waiting for anything."""
 
 
+class State(StrEnum):
+    """What a process is to the others, in one word."""
+
+    STARTING = "starting"
+    ACTIVE = "active"
+    STANDBY = "standby"
+    STOPPING = "stopping"
+
+
 class Kind(StrEnum):
     """The question that a probe answers."""
 
@@ -40,8 +50,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What all probes of one kind found, by name."""
+    """What all probes of one kind found, by name, and what the process is."""
 
+    state: State
     verdicts: Mapping[str, Verdict]
 
     @property
@@ -58,8 +69,9 @@ class Report:
 class Health:
     """The probes that components registered."""
 
-    def __init__(self) -> None:
-        """Begin with no probes: alive and ready."""
+    def __init__(self, state: Callable[[], State] = lambda: State.ACTIVE) -> None:
+        """Begin with no probes: alive and ready; `state` is told beside what they find."""
+        self._state = state
         self._probes: dict[Kind, dict[str, Probe]] = {kind: {} for kind in Kind}
 
     def register(self, kind: Kind, name: str, probe: Probe) -> None:
@@ -70,7 +82,10 @@ class Health:
 
     def report(self, kind: Kind) -> Report:
         """Ask every probe of `kind`; one that raises has failed."""
-        return Report(verdicts={name: _asked(name, probe) for name, probe in self._probes[kind].items()})
+        return Report(
+            state=self._state(),
+            verdicts={name: _asked(name, probe) for name, probe in self._probes[kind].items()},
+        )
 
 
 def _asked(name: str, probe: Probe) -> Verdict:
@@ -91,20 +106,39 @@ class Heartbeat:
     side tasks have died.
     """
 
-    def __init__(self, *, clock: Clock, metrics: Metrics, limit_s: float = 30.0) -> None:
-        """Fail the probe when the last beat is older than `limit_s`."""
+    def __init__(
+        self, *, clock: Clock, metrics: Metrics, limit_s: float = 30.0, watchdog: Watchdog | None = None
+    ) -> None:
+        """Fail the probe when the last beat is older than `limit_s`, and let `watchdog` tell then where."""
         self._clock = clock
         self._metrics = metrics
         self._limit_s = limit_s
+        self._watchdog = watchdog
         self._beat_at = clock.monotonic()
 
     async def run(self) -> None:
         """Beat until cancelled."""
-        while True:
-            due = self._clock.monotonic() + _BEAT_S
-            await self._clock.sleep(_BEAT_S)
-            self._beat_at = self._clock.monotonic()
-            self._metrics.loop_lagged(max(0.0, self._beat_at - due))
+        try:
+            while True:
+                if self._watchdog:
+                    self._watchdog.rearm(self._limit_s)
+                await self._beat()
+        finally:
+            if self._watchdog:
+                self._watchdog.disarm()
+
+    async def _beat(self) -> None:
+        due = self._clock.monotonic() + _BEAT_S
+        await self._clock.sleep(_BEAT_S)
+        self._beat_at = self._clock.monotonic()
+        late_s = max(0.0, self._beat_at - due)
+        self._metrics.loop_lagged(late_s)
+        if late_s > self._limit_s:
+            _log.error("loop.stood_still", for_s=round(late_s, 1))
+
+    def register(self, health: Health) -> None:
+        """Let `health` ask how old the last beat is."""
+        health.register(Kind.LIVENESS, "event loop", self.probe)
 
     def probe(self) -> Verdict:
         """Tell how old the last beat is."""

@@ -5,6 +5,7 @@ handle bound to its channel, subscriber or session: a handle's series exist
 from the start, at zero, and using one costs no lookup.
 """
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from platform import python_version
 
@@ -76,6 +77,22 @@ class Metrics:
         """Note that the event loop ran something `seconds` after it was due."""
         self._loop_lag.observe(seconds)
 
+    def set_standby(self, standby: bool) -> None:  # noqa: FBT001 - a gauge of two states
+        """Note whether others read all channels."""
+        self._standby.set(standby)
+
+    def polled(self, ages: Mapping[str, float]) -> None:
+        """Note for how many seconds each thread has not come round; they are all that there are."""
+        self._poll_age.clear()
+        for thread, age_s in ages.items():
+            self._poll_age.labels(thread).set(age_s)
+
+    def set_stuck(self, stuck: Mapping[tuple[str, str], bool]) -> None:
+        """Note of each part, by kind and name, whether it is stuck; they are all that there are."""
+        self._stuck.clear()
+        for (kind, name), is_stuck in stuck.items():
+            self._stuck.labels(kind, name).set(is_stuck)
+
     def _declare_ingest(self) -> None:
         self._events = self._counter("ingest_events", "Events appended to the log.", "channel")
         self._batches = self._counter(
@@ -99,7 +116,15 @@ class Metrics:
             "channel",
         )
         self._up = self._gauge(
-            "channel_up", "1 while the channel is subscribed and read, 0 otherwise.", "channel"
+            "channel_up",
+            "1 while the channel is subscribed and read, 0 otherwise; absent while another process owns it.",
+            "channel",
+        )
+        self._owned = self._gauge(
+            "channel_owned", "1 while this process is to read the channel, 0 while another is.", "channel"
+        )
+        self._standby = self._gauge(
+            "standby", "1 while this process is ready and others read all channels, 0 otherwise."
         )
 
     def _declare_session(self) -> None:
@@ -146,6 +171,12 @@ class Metrics:
         self._loop_lag = self._histogram(
             "event_loop_lag_seconds", "How late the event loop ran what was due.", _LAG_BUCKETS_S
         )
+        self._poll_age = self._gauge(
+            "poll_age_seconds", "Time since a thread of the log came round; 0 while it rests.", "thread"
+        )
+        self._stuck = self._gauge(
+            "stuck", "1 while a part does not get on and nothing explains it, 0 otherwise.", "kind", "name"
+        )
         build = Info("streamer_build", "Versions of Streamer and Python.", registry=self.registry)
         build.info({"version": version("streamer"), "python": python_version()})
         ProcessCollector(registry=self.registry)
@@ -179,7 +210,9 @@ class Metrics:
             append_seconds=self._append_seconds.labels(path),
             age_seconds=self._age_seconds.labels(path),
             verified=self._verified.labels(path),
-            up=self._up.labels(path),
+            path=path,
+            ups=self._up,
+            owned=self._owned.labels(path),
             holes={cause: self._continuity.labels(path, cause.value) for cause in HoleCause},
             dead_letters=self._dead_letters,
             words=self._words,

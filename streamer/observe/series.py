@@ -78,7 +78,9 @@ class ChannelMetrics:
     append_seconds: Histogram
     age_seconds: Histogram
     verified: Gauge
-    up: Gauge
+    path: str
+    ups: Gauge
+    owned: Gauge
     holes: dict[HoleCause, Counter]
     dead_letters: Counter
     words: Words
@@ -99,9 +101,16 @@ class ChannelMetrics:
         for record in append.continuity:
             self.holes[record.cause].inc()
 
+    def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
+        """Note whether this process is to read the channel."""
+        self.owned.set(owned)
+        if not owned:
+            # A channel that another process reads is not down.
+            self.ups.remove(self.path)
+
     def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Note whether the channel is subscribed and read."""
-        self.up.set(up)
+        """Note whether the channel, which is ours, is subscribed and read."""
+        self.ups.labels(self.path).set(up)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

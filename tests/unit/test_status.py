@@ -1,16 +1,16 @@
-"""What probes and metrics are told of the parts."""
+"""What readiness is told of the parts."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 
 from streamer.clock import TurnedClock
 from streamer.events import Channel, SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
-from streamer.observe.health import Heartbeat, Kind
-from streamer.observe.metrics import Metrics
+from streamer.observe.health import Health, Kind, State
 from streamer.status import Status
 from tests.contracts.values import CHANGES
 
@@ -22,6 +22,9 @@ class Kept:
     """A keeper that says what a test wants."""
 
     status: dict[Channel, ChannelStatus]
+    channels: Sequence[Channel] = (CHANGES,)
+    joined: bool = True
+    busy_since: dict[Channel, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,6 +40,15 @@ class Delivering:
 
     following: bool = True
     held: str = ""
+    stalled_since: float | None = None
+
+
+@dataclass
+class Condition:
+    """A log in the condition that a test wants."""
+
+    hindrance: str = ""
+    is_member: bool = True
 
 
 @pytest.fixture
@@ -46,57 +58,76 @@ def clock() -> TurnedClock:
 
 
 @pytest.fixture
-def status(clock: TurnedClock) -> Status:
+def status() -> Status:
     """One channel that runs and is subscribed, and one subscriber that follows the log."""
-    status = Status(Metrics(clock=clock))
-    status.keeper = keeper(ChannelState.RUNNING)
-    status.source = Session(frozenset({CHANGES.path}))
-    status.dispatchers[SALES] = Delivering()
-    status.awaited = frozenset({SALES})
-    return status
+    return Status(
+        log=Condition(),
+        ingests=True,
+        keeper=keeper(ChannelState.RUNNING),
+        source=Session(frozenset({CHANGES.path})),
+        dispatchers={SALES: Delivering()},
+        awaited=frozenset({SALES}),
+    )
 
 
-def keeper(state: ChannelState, reason: str = "") -> Keeper:
-    """Return a keeper of one channel."""
-    return cast("Keeper", Kept({CHANGES: ChannelStatus(state=state, reason=reason)}))
+def keeper(state: ChannelState | None = None, reason: str = "") -> Keeper:
+    """Return a keeper of one channel, which is another process's without a `state`."""
+    kept = {CHANGES: ChannelStatus(state=state, reason=reason)} if state else {}
+    return cast("Keeper", Kept(kept))
 
 
-def readiness(status: Status, clock: TurnedClock) -> list[str]:
+def readiness(status: Status) -> list[str]:
     """Return what keeps the daemon from being ready."""
-    health = status.health(Heartbeat(clock=clock, metrics=status.metrics))
+    health = Health()
+    status.register(health)
     return health.report(Kind.READINESS).problems
 
 
-def test_daemon_whose_events_can_flow_is_ready(status: Status, clock: TurnedClock) -> None:
+def says(status: Status, probe: str) -> str:
+    """Return the sentence of one probe."""
+    health = Health()
+    status.register(health)
+    return health.report(Kind.READINESS).verdicts[probe].sentence
+
+
+def without_subscribers(status: Status) -> Status:
+    """Leave only what an ingest process does."""
+    status.awaited = frozenset()
+    status.dispatchers.clear()
+    return status
+
+
+def test_daemon_whose_events_can_flow_is_ready(status: Status) -> None:
     """A target that is away keeps its backlog in the log and makes nobody unready."""
     status.dispatchers[SALES] = Delivering(held="429")
 
-    assert readiness(status, clock) == []
+    assert readiness(status) == []
     assert status.complete()
+    assert status.state() is State.ACTIVE
 
 
-def test_channel_that_does_not_run_is_named_with_its_reason(status: Status, clock: TurnedClock) -> None:
+def test_channel_that_does_not_run_is_named_with_its_reason(status: Status) -> None:
     """So that an operator need not look into the log."""
     status.keeper = keeper(
         next(each for each in ChannelState if each is not ChannelState.RUNNING), "no right"
     )
 
-    assert readiness(status, clock) == [f"channels: {CHANGES.path}: no right"]
+    assert readiness(status) == [f"channels: {CHANGES.path}: no right"]
     assert not status.complete()
 
 
-def test_channel_that_is_not_subscribed_is_named(status: Status, clock: TurnedClock) -> None:
+def test_channel_that_is_not_subscribed_is_named(status: Status) -> None:
     """It runs, but Salesforce has not accepted it yet."""
     status.source = Session()
 
-    assert readiness(status, clock) == [f"channels: {CHANGES.path}: not subscribed yet"]
+    assert readiness(status) == [f"channels: {CHANGES.path}: not subscribed yet"]
 
 
-def test_what_is_waited_for_is_named(status: Status, clock: TurnedClock) -> None:
+def test_what_is_waited_for_is_named(status: Status) -> None:
     """Such as Salesforce's login."""
     status.waiting_for["salesforce"] = "Logging in to Salesforce."
 
-    assert readiness(status, clock) == ["connections: Logging in to Salesforce."]
+    assert readiness(status) == ["connections: Logging in to Salesforce."]
 
 
 def test_daemon_without_its_subscribers_is_not_complete(status: Status) -> None:
@@ -125,20 +156,67 @@ async def test_followers_are_waited_for_within_reason(
     assert waiting.done()
 
 
-async def test_gauges_follow_the_parts(status: Status, clock: TurnedClock) -> None:
-    """Within a second."""
-    watching = asyncio.create_task(status.watch(clock))
-    await clock.turn(0)
-    channel, sales = status.metrics.channel(CHANGES), status.metrics.subscriber(SALES)
-    assert (value(channel.up), value(sales.held)) == (1, 0)
-    status.source = Session()
-    status.dispatchers[SALES] = Delivering(held="410")
-    await clock.turn(1)
+def test_process_whose_channels_are_all_read_by_others_stands_by(status: Status) -> None:
+    """It is ready, and says so in a sentence and in a word."""
+    without_subscribers(status).keeper = keeper()
 
-    assert (value(channel.up), value(sales.held)) == (0, 1)
-    watching.cancel()
+    assert readiness(status) == []
+    assert says(status, "channels").startswith("Standby: the channels are read by other processes;")
+    assert status.state() is State.STANDBY
 
 
-def value(gauge: Any) -> float:
-    """Return what a gauge shows."""
-    return float(gauge._value.get())
+def test_process_that_also_delivers_is_active_without_channels(status: Status) -> None:
+    """Its subscribers are not on standby."""
+    status.keeper = keeper()
+
+    assert readiness(status) == []
+    assert status.state() is State.ACTIVE
+
+
+@pytest.mark.parametrize("lacks", ["membership", "share", "login"])
+def test_process_that_has_not_joined_is_not_ready(status: Status, lacks: str) -> None:
+    """Nobody may count on it before it is logged in, a member, and has its first share."""
+    without_subscribers(status)
+    if lacks == "membership":
+        status.log = Condition(is_member=False)
+    else:
+        status.keeper = cast("Keeper", Kept({}, joined=False)) if lacks == "share" else None
+
+    assert readiness(status) == [
+        "channels: This process has not joined the group that shares the channels yet."
+    ]
+    assert status.state() is State.STARTING
+
+
+def test_log_that_is_away_makes_every_role_unready(status: Status) -> None:
+    """A standby and a process that only delivers, too."""
+    status.log = Condition(hindrance="No broker has answered for 9 s.")
+    assert readiness(status) == ["log: No broker has answered for 9 s."]
+    without_subscribers(status).keeper = keeper()
+    assert readiness(status) == ["log: No broker has answered for 9 s."]
+    status.log = None
+    assert "log: The log is not open yet." in readiness(status)
+
+
+def test_subscriber_without_its_place_in_the_log_makes_unready(status: Status) -> None:
+    """Nothing can be delivered."""
+    status.dispatchers[SALES] = Delivering(following=False)
+
+    assert readiness(status) == ["subscribers: sales: no place in the log yet."]
+
+
+def test_plugin_that_waits_for_its_target_does_not_make_unready(status: Status) -> None:
+    """Its backlog is kept; the sentence says what is waited for."""
+    status.dispatchers[SALES] = Delivering(following=False)
+    status.unopened[SALES] = "the broker of MQTT refuses"
+
+    assert readiness(status) == []
+    assert says(status, "subscribers") == "sales: the broker of MQTT refuses"
+
+
+def test_process_that_stops_is_not_ready(status: Status) -> None:
+    """Whatever it still drains."""
+    status.stopping = True
+
+    assert readiness(status) == ["connections: This process is stopping."]
+    assert status.state() is State.STOPPING

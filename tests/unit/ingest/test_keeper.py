@@ -18,12 +18,16 @@ class Switchboard:
     """An ownership that the test changes."""
 
     changes: asyncio.Queue[frozenset[Channel]] = field(default_factory=asyncio.Queue)
+    given_up: Callable[[], None] = lambda: None
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Yield what the test puts in."""
         del channels
-        while True:
-            yield await self.changes.get()
+        try:
+            while True:
+                yield await self.changes.get()
+        finally:
+            self.given_up()
 
 
 @dataclass
@@ -95,6 +99,22 @@ async def test_owned_channels_run_and_others_are_let_go() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not world.runs.running
+
+
+async def test_ownership_is_given_up_when_no_channel_runs_any_more() -> None:
+    """A next owner must not find the former one reading, and what it appends late fenced off again."""
+    world = World()
+    still_running: list[set[Channel]] = []
+    world.board.given_up = lambda: still_running.append(set(world.runs.running))
+    task = asyncio.create_task(world.keeper().run())
+    world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
+    await world.clock.turn(0)
+    assert world.runs.running == {CHANGES, ORDERS}
+
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert still_running == [set()]
 
 
 async def test_failed_channel_runs_again_later_and_later() -> None:

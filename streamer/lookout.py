@@ -1,0 +1,103 @@
+"""Keeps the gauges of a running daemon true, and notices when something is stuck."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.observe.health import Health, Kind, State, Verdict
+from streamer.observe.metrics import Metrics
+from streamer.observe.stacks import stacks
+from streamer.pulse import Pulses
+from streamer.status import Status
+from streamer.stuck import Name, Part, Stuck, StuckDetector, StuckLimits, Work
+
+_LOOK_S = 1.0
+
+_log = structlog.get_logger()
+
+
+class Lookout:
+    """Looks at the parts once a second, and whenever liveness is asked for.
+
+    A broker, a Salesforce or a target that is away explains that nothing gets
+    on: what is found here is a fault of this process, which a restart mends.
+    """
+
+    def __init__(
+        self, status: Status, metrics: Metrics, clock: Clock, pulses: Pulses, limits: StuckLimits
+    ) -> None:
+        """Look at what `status` and `pulses` show."""
+        self._status = status
+        self._metrics = metrics
+        self._clock = clock
+        self._pulses = pulses
+        self._limits = limits
+        self._detector = StuckDetector(clock)
+        self._stuck: frozenset[Name] = frozenset()
+
+    def register(self, health: Health) -> None:
+        """Let `health` ask whether something is stuck."""
+        health.register(Kind.LIVENESS, "progress", self._progress)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            self._look_at_channels()
+            for name, dispatcher in self._status.dispatchers.items():
+                self._metrics.subscriber(name).set_held(bool(dispatcher.held))
+            self._metrics.set_standby(self._status.state() is State.STANDBY)
+            self._look_at_threads()
+            self._look_for_stuck()
+            await self._clock.sleep(_LOOK_S)
+
+    def _progress(self) -> Verdict:
+        stuck = self._detector.judge(self._works())
+        return Verdict(ok=not stuck, sentence=" ".join(map(str, stuck)) or "Nothing is stuck.")
+
+    def _look_at_channels(self) -> None:
+        if self._status.keeper is None:
+            return
+        owned = self._status.channels
+        for channel in self._status.keeper.channels:
+            metrics = self._metrics.channel(channel)
+            metrics.set_owned(channel in owned)
+            if channel in owned:
+                metrics.set_up(channel.path in self._status.subscribed)
+
+    def _look_at_threads(self) -> None:
+        now = self._clock.monotonic()
+        beats = self._pulses.beats()
+        self._metrics.polled({name: 0.0 if at is None else now - at for name, at in beats.items()})
+
+    def _look_for_stuck(self) -> None:
+        works = self._works()
+        found = self._detector.judge(works)
+        names = frozenset((each.part, each.name) for each in found)
+        self._metrics.set_stuck({name: name in names for name in works})
+        self._say(found, names)
+        self._stuck = names
+
+    def _say(self, found: Sequence[Stuck], names: frozenset[Name]) -> None:
+        if new := [str(each) for each in found if (each.part, each.name) not in self._stuck]:
+            _log.error("stuck.found", stuck=new, stacks=stacks())
+        for part, name in self._stuck - names:
+            _log.warning("stuck.ended", part=part, name=name)
+
+    def _works(self) -> Mapping[Name, Work]:
+        return dict([*self._threads(), *self._channels(), *self._subscribers()])
+
+    def _threads(self) -> Iterator[tuple[Name, Work]]:
+        for name, beat_at in self._pulses.beats().items():
+            yield (Part.THREAD, name), Work(since=beat_at, limit_s=self._limits.log_s)
+
+    def _channels(self) -> Iterator[tuple[Name, Work]]:
+        keeper, log = self._status.keeper, self._status.log
+        busy = keeper.busy_since if keeper and log and not log.hindrance else {}
+        for channel in self._status.channels:
+            yield (Part.CHANNEL, channel.path), Work(since=busy.get(channel), limit_s=self._limits.log_s)
+
+    def _subscribers(self) -> Iterator[tuple[Name, Work]]:
+        for name, each in self._status.dispatchers.items():
+            limit_s = self._limits.subscribers_s[name]
+            yield (Part.SUBSCRIBER, name), Work(since=each.stalled_since, limit_s=limit_s)

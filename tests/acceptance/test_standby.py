@@ -1,0 +1,63 @@
+"""A process whose channels are read by others is ready, says so, and takes over."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from streamer.sandbox import Sandbox
+from tests.acceptance.kept import KeptInKafka
+from tests.configuration import CHANGES, ORDER_KEY, ORDERS, sandbox_configuration, written
+from tests.daemon import Daemon, until
+
+
+@pytest.fixture
+async def kept(kafka: str) -> AsyncIterator[KeptInKafka]:
+    """A log whose channels are all on one partition, so that one process owns them all."""
+    kept = KeptInKafka(kafka)
+    kept.configuration["kafka"]["checkpoint_partitions"] = 1
+    async with kept.reading():
+        yield kept
+
+
+@pytest.fixture
+def config(sandbox: Sandbox, kept: KeptInKafka, tmp_path: Path) -> Path:
+    """What both processes are started with."""
+    return written(tmp_path, sandbox_configuration(sandbox.url, log=kept.configuration))
+
+
+async def test_standby_is_ready_says_so_and_takes_over(
+    sandbox: Sandbox, kept: KeptInKafka, config: Path
+) -> None:
+    """By probe and by metrics; its channels do not look down, and are up after the owner's SIGTERM."""
+    ingest = ("--role", "ingest")
+    async with Daemon.running(config, *ingest) as first, Daemon.running(config, *ingest) as second:
+        await first.ready()
+        await second.ready()
+        # Who of them came first to the group was left open.
+        first_owns = (await first.probe("readyz"))[1]["state"] == "active"
+        owner, standby = (first, second) if first_owns else (second, first)
+        await _assert_stands_by(standby)
+        assert (await owner.probe("readyz"))[1]["state"] == "active"
+
+        assert await owner.stop() == 0
+        sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: "1"})
+
+        async def is_active() -> bool:
+            status, body = await standby.probe("readyz")
+            return (status, body["state"]) == (200, "active")
+
+        await until(is_active)
+        await until(kept.events)
+        await until(lambda: standby.metric("streamer_channel_up", channel=ORDERS))
+        assert await standby.metric("streamer_standby") == 0
+
+
+async def _assert_stands_by(daemon: Daemon) -> None:
+    status, body = await daemon.probe("readyz")
+    assert (status, body["state"]) == (200, "standby")
+    assert body["checks"]["channels"]["says"].startswith("Standby: the channels are read by other processes;")
+    await until(lambda: daemon.metric("streamer_standby"))
+    page = await daemon.metrics_page()
+    assert f'streamer_channel_owned{{channel="{CHANGES}"}} 0.0' in page
+    assert "streamer_channel_up{" not in page
