@@ -1,10 +1,11 @@
 # Everything is reached from here: `make help`.
 PYTHON ?= python3
 VENV   ?= .venv
+SEEDS  ?= 20
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help check lint test demo bench format clean
+.PHONY: help check lint test demo bench fire mutants format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -45,6 +46,14 @@ endif
 bench: $(READY) ## throughput, CPU, memory and latency on a real Kafka; ARGS="--quick --json FILE"
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tools.kafka.broker exec -- $(BIN)/python -m tests.bench $(ARGS)
+
+fire: $(READY) ## the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--seed N --keep DIR"
+	@$(BIN)/python -m tools.system_packages
+	@$(BIN)/python -m tests.acceptance.fire --seeds $(SEEDS) $(ARGS)
+
+mutants: $(READY) ## breaks copies of Streamer on purpose and expects the fault bench to notice
+	@$(BIN)/python -m tools.system_packages
+	@$(BIN)/python -m tests.acceptance.fire.mutations
 
 check: lint test ## what CI runs
 

@@ -3,13 +3,14 @@
 import asyncio
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from tests.acceptance.sent import Seen
 
@@ -71,6 +72,7 @@ class KeptInKafka:
             }
         }
         self._events: list[Seen] = []
+        self._next: dict[TopicPartition, int] = defaultdict(int)
         self._consumer: Any = None
 
     @asynccontextmanager
@@ -93,9 +95,21 @@ class KeptInKafka:
     async def events(self) -> list[Seen]:
         """Return what was committed."""
         while batches := await self._consumer.getmany(timeout_ms=100):
-            self._events += [_seen(record) for records in batches.values() for record in records]
+            for partition, records in batches.items():
+                self._note(partition, records)
             await asyncio.sleep(0)
         return self._events
+
+    def _note(self, partition: TopicPartition, records: Iterable["ConsumerRecord[bytes, bytes]"]) -> None:
+        # aiokafka begins every partition again when a topic joins the pattern.
+        for record in records:
+            if record.offset >= self._next[partition]:
+                self._next[partition] = record.offset + 1
+                self._events.append(_seen(record))
+
+    async def reached(self, count: int) -> bool:
+        """Tell whether as many events are committed."""
+        return len(await self.events()) >= count
 
 
 def _seen(record: "ConsumerRecord[bytes, bytes]") -> Seen:

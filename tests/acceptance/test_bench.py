@@ -16,12 +16,17 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "STREAMER_KAFKA": kafka},
     )  # fmt: skip
-    output, _ = await asyncio.wait_for(bench.communicate(), 60)
+    output, _ = await asyncio.wait_for(bench.communicate(), 120)
 
     assert bench.returncode == 0, output.decode()
     found = orjson.loads(file.read_bytes())
     assert [drain["committed"] for drain in found["drains"]] == [found["best_drain"]["events"]]
     assert 0 < found["best_drain"]["cpu_us_per_event"] < found["plain"]["cpu_us_per_event"]
     assert 0 < found["best_latency"]["p50_ms"] <= found["best_latency"]["p99_ms"]
+    takeovers = found["takeovers"]
+    for moment in ("killed_s", "stopped_s", "frozen_s", "let_go_s"):
+        assert [0 < seconds < 10 for seconds in takeovers[moment]] == [True]
+    assert (takeovers["committed"], takeovers["repeated"]) == (takeovers["sent"], 0)
     assert found["machine"]["cpu"]
-    assert "CPU an event" in output.decode()
+    for words in ("CPU an event", "owner killed", "owner stopped", "owner frozen"):
+        assert words in output.decode()

@@ -1,4 +1,4 @@
-"""`make bench`: the drain of a backlog, beside a plain script, and latency, on a real Kafka."""
+"""`make bench`: draining a backlog, beside a plain script; latency; takeovers. On a real Kafka."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from tests.bench.machine import described
 from tests.bench.measuring import Bench, Stream
 from tests.bench.org import sandbox_process
 from tests.bench.results import Results
+from tests.bench.takeovers import Rounds, measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,23 @@ class Size:
     drains: int
     plain: int
     stream: Stream
+    rounds: Rounds
 
 
-_FULL = Size(backlog=100_000, drains=3, plain=10_000, stream=Stream(events=10_000, per_second=500, times=3))
-_QUICK = Size(backlog=4_000, drains=1, plain=300, stream=Stream(events=400, per_second=400, times=1))
+_FULL = Size(
+    backlog=100_000,
+    drains=3,
+    plain=10_000,
+    stream=Stream(events=10_000, per_second=500, times=3),
+    rounds=Rounds(times=3, session_s=6.0),
+)
+_QUICK = Size(
+    backlog=4_000,
+    drains=1,
+    plain=300,
+    stream=Stream(events=400, per_second=400, times=1),
+    rounds=Rounds(times=1, session_s=1.0),
+)
 
 
 def main() -> int:
@@ -73,7 +87,9 @@ async def _measured(size: Size, kafka: str) -> Results:
                 backlog=size.backlog,
                 progress=lambda count: progress.advance(latency_task, count),
             )
-    return Results(machine=machine, drains=drains, plain=plain, latencies=latencies)
+        task = progress.add_task("takeovers", total=size.rounds.times * 3)
+        takeovers = await measured(kafka, size.rounds, lambda: progress.advance(task))
+    return Results(machine=machine, drains=drains, plain=plain, latencies=latencies, takeovers=takeovers)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.table import Table
 TARGET_CPU_US = 14.0
 TARGET_P50_MS = 8.0
 TARGET_P99_MS = 30.0
+TARGET_KILLED_S = 10.0
+TARGET_STOPPED_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,24 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Takeovers:
+    """What befell the process that read a channel, and how long events waited then for the other one.
+
+    `let_go_s` is how long a frozen one, once woken, still believed itself the
+    owner. `committed` counts each event once, as an independent reader does.
+    """
+
+    session_s: float
+    killed_s: Sequence[float]
+    stopped_s: Sequence[float]
+    frozen_s: Sequence[float]
+    let_go_s: Sequence[float]
+    sent: int
+    committed: int
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """One run of the bench; `drains` and `latencies` are in the order in which they were measured."""
 
@@ -65,6 +86,7 @@ class Results:
     drains: Sequence[Drain]
     plain: Plain
     latencies: Sequence[Latency]
+    takeovers: Takeovers
 
     @property
     def best_drain(self) -> Drain:
@@ -78,8 +100,11 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every event of every drain was committed, and none twice."""
-        return all(drain.committed == drain.events for drain in self.drains)
+        """Whether every event was committed, and none twice, in the drains and through the takeovers."""
+        takeovers = self.takeovers
+        return all(drain.committed == drain.events for drain in self.drains) and (
+            (takeovers.committed, takeovers.repeated) == (takeovers.sent, 0)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, the best runs named."""
@@ -97,7 +122,7 @@ class Results:
         table.add_column("what")
         for heading in ("measured", "aim"):
             table.add_column(heading, justify="right")
-        for row in self._rows():
+        for row in [*self._rows(), *self._takeover_rows()]:
             table.add_row(*row)
         console.print(table)
 
@@ -129,3 +154,30 @@ class Results:
             ("latency, the longest", f"{latency.max_ms:.1f} ms", ""),
             ("memory after the latency run", f"{latency.resident_mb:.0f} MB", "200 MB"),
         ]
+
+    def _takeover_rows(self) -> list[tuple[str, str, str]]:
+        each = self.takeovers
+        of = f"sessions of {each.session_s:g} s, median of {len(each.killed_s)}"
+        return [
+            (f"owner killed in mid-transaction ({of})", _seconds(each.killed_s), f"{TARGET_KILLED_S:g} s"),
+            ("owner stopped", _seconds(each.stopped_s), f"{TARGET_STOPPED_S:g} s"),
+            ("owner frozen in mid-transaction", _seconds(each.frozen_s), f"{TARGET_KILLED_S:g} s"),
+            ("frozen owner, from waking to letting go", _in_ms(each.let_go_s), ""),
+            (
+                "events sent meanwhile, committed, repeated",
+                f"{each.sent:,} {each.committed:,} {each.repeated:,}",
+                "",
+            ),
+        ]
+
+
+def _seconds(measured: Sequence[float]) -> str:
+    return f"{median(measured):.2f} s" + _each([f"{one:.2f}" for one in measured])
+
+
+def _in_ms(measured: Sequence[float]) -> str:
+    return f"{median(measured) * 1000:.0f} ms" + _each([f"{one * 1000:.0f}" for one in measured])
+
+
+def _each(measured: Sequence[str]) -> str:
+    return f" ({' '.join(measured)})" if len(measured) > 1 else ""

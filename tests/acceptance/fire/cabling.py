@@ -1,0 +1,56 @@
+"""The brokers of the bench, and the cables by which each daemon reaches them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from tools.kafka.broker import Broker
+from tools.kafka.cluster import Cluster
+from tools.proxy import TcpProxy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cable:
+    """One daemon's way to all brokers; `bootstrap` is the end that it holds."""
+
+    bootstrap: str
+    strands: Sequence[TcpProxy]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kafka:
+    """One broker or several; `bootstrap` is the way around all cables."""
+
+    bootstrap: str
+    brokers: Sequence[Broker]
+    cables: Sequence[Cable]
+
+    def delay(self, seconds: float) -> None:
+        """Let everything take so long on its way through the cables."""
+        for cable in self.cables:
+            for strand in cable.strands:
+                strand.delay_s = seconds
+
+
+@asynccontextmanager
+async def kafka(*, brokers: int, cables: int) -> AsyncIterator[Kafka]:
+    """Run so many brokers and cables inside the context; several brokers make a cluster."""
+    running = Broker(proxied=cables) if brokers == 1 else Cluster(brokers, proxied=cables)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, running.stop)
+        await asyncio.to_thread(running.start)
+        nodes = running.nodes if isinstance(running, Cluster) else [running]
+        yield Kafka(
+            bootstrap=running.bootstrap,
+            brokers=nodes,
+            cables=[await _cable(stack, nodes, number) for number in range(cables)],
+        )
+
+
+async def _cable(stack: AsyncExitStack, nodes: Sequence[Broker], number: int) -> Cable:
+    listeners = [node.proxied[number] for node in nodes]
+    strands = [TcpProxy(listener.port, port=listener.proxy_port) for listener in listeners]
+    for strand in strands:
+        await stack.enter_async_context(strand)
+    return Cable(bootstrap=",".join(listener.bootstrap for listener in listeners), strands=strands)

@@ -1,0 +1,105 @@
+"""What came of a trial, held against the promises."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streamer.sandbox.targets.journal import Received
+from tests.acceptance.fire.struck import Strikes
+from tests.acceptance.sent import Seen, by_key
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """What one target got: events in the order of their first arrivals, and those that came again.
+
+    `again` holds, for each repeated arrival, the event, the arrival before and
+    the repeated one, in epoch seconds.
+    """
+
+    first: Sequence[str]
+    again: Sequence[tuple[str, float, float]]
+
+    @classmethod
+    def of(cls, journal: Iterable[Received]) -> "Arrivals":
+        """Read a journal whose requests name their event as `order`."""
+        last: dict[str, float] = {}
+        first: list[str] = []
+        again: list[tuple[str, float, float]] = []
+        for received in sorted(journal, key=lambda each: each.at):
+            event = received.body["order"]
+            if event in last:
+                again.append((event, last[event], received.at))
+            else:
+                first.append(event)
+            last[event] = received.at
+        return cls(first=first, again=again)
+
+
+@dataclass(slots=True, kw_only=True)
+class Findings:
+    """Every promise that was broken, by a sentence, and what was merely counted."""
+
+    sent: int = 0
+    repeats: dict[str, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all promises were kept."""
+        return not self.broken
+
+    def __str__(self) -> str:
+        """Tell it in a line."""
+        repeats = ", ".join(f"{count:,} to {name}" for name, count in self.repeats.items())
+        verdict = "all promises kept" if self.ok else f"{len(self.broken)} promises broken"
+        return f"{verdict}; {self.sent:,} events, repeats: {repeats}"
+
+    def look_at_log(self, sent: Sequence[Seen], kept: Sequence[Seen]) -> None:
+        """Nothing lost, nothing twice, in order per key."""
+        self.sent = len(sent)
+        wanted, found = Counter(sent), Counter(kept)
+        self._say("lost from the log", list((wanted - found).elements()))
+        self._say("twice in the log, or never sent", list((found - wanted).elements()))
+        if wanted == found:
+            right, is_ = by_key(sent), by_key(kept)
+            self._say("keys out of order in the log", [key for key in right if right[key] != is_[key]])
+
+    def look_at_target(self, name: str, sent: Sequence[Seen], arrivals: Arrivals, strikes: Strikes) -> None:
+        """Everything delivered, in order per key, and repeated only where something struck."""
+        keys = {event.id: event.key for event in sent}
+        self._say(f"never delivered to {name}", sorted(keys.keys() - set(arrivals.first)))
+        self._say(f"delivered to {name}, never sent", sorted(set(arrivals.first) - keys.keys()))
+        self._say(f"keys out of order at {name}", _disordered(sent, arrivals, keys))
+        unexplained = [
+            f"{event} at {before:.2f}, again at {at:.2f}"
+            for event, before, at in arrivals.again
+            if not strikes.could_repeat(before, at)
+        ]
+        self._say(f"repeated to {name} though nothing had struck", unexplained)
+        self.repeats[name] = len(arrivals.again)
+
+    def add(self, sentences: Iterable[str]) -> None:
+        """Take over what others found."""
+        self.broken += sentences
+
+    def _say(self, what: str, found: Sequence[object]) -> None:
+        if found:
+            shown = ", ".join(map(str, found[:_SHOWN])) + (", …" if len(found) > _SHOWN else "")
+            self.broken.append(f"{len(found)} {what}: {shown}")
+
+
+def _disordered(sent: Sequence[Seen], arrivals: Arrivals, keys: Mapping[str, str]) -> list[str]:
+    came: dict[str, list[str]] = defaultdict(list)
+    for event in arrivals.first:
+        if event in keys:
+            came[keys[event]].append(event)
+    right = by_key(sent)
+    return [
+        key
+        for key, events in came.items()
+        # What never came is said already; it must not make all else look disordered.
+        if events != [event for event in right[key] if event in set(events)]
+    ]

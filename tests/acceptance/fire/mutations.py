@@ -1,0 +1,117 @@
+"""`make mutants`: breaks a copy of Streamer on purpose, and expects the fault bench to find it."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+_ROOT = Path(__file__).parents[3]
+_COPIED = ("streamer", "subscribers", "tests", "tools", "pyproject.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """A mistake: `old` becomes `new` in `file`, and one of `seeds` must show it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    seeds: Sequence[int]
+
+    def apply(self, root: Path) -> None:
+        """Make the mistake in the copy at `root`; `ValueError` when the code is no longer what it was."""
+        path = root / self.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file} does not hold what {self.name!r} changes: adapt the mutation")
+        path.write_text(text.replace(self.old, self.new), encoding="utf-8")
+
+
+MUTATIONS = (
+    Mutation(
+        name="the checkpoint is read before init_transactions",
+        file="streamer/log/kafka/session.py",
+        old="""\
+            transactions.begin(deadline)
+            committed = self._checkpoints.read(self._partition, self._faults, deadline)
+""",
+        new="""\
+            committed = self._checkpoints.read(self._partition, self._faults, deadline)
+            transactions.begin(deadline)
+""",
+        seeds=range(2, 50, 4),
+    ),
+    Mutation(
+        name="the checkpoint is written outside the transaction",
+        file="streamer/log/kafka/session.py",
+        old="""\
+                transactions.write(records, deadline, stride=self._stride, apart=suspects)
+""",
+        new="""\
+                inside = [each for each in records if each.topic != self._names.checkpoints]
+                transactions.write(inside, deadline, stride=self._stride, apart=suspects)
+                outside = [each for each in records if each.topic == self._names.checkpoints]
+                transactions.write(outside, deadline)
+""",
+        seeds=range(1, 20),
+    ),
+    Mutation(
+        name="offsets are committed past an incomplete delivery",
+        file="streamer/dispatch/tracker.py",
+        old="prefix = self._open[0] if self._open else self._through",
+        new="prefix = self._through",
+        seeds=range(1, 20),
+    ),
+)
+
+
+def main() -> int:
+    """Try every mutation; return 0 only if each was found."""
+    console = Console(highlight=False)
+    missed = [mutation.name for mutation in MUTATIONS if not _is_found(mutation, console)]
+    for name in missed:
+        console.print(f"The bench did not notice that {name}.", style="red")
+    return 1 if missed else 0
+
+
+def _is_found(mutation: Mutation, console: Console) -> bool:
+    with tempfile.TemporaryDirectory(prefix="streamer-mutant-") as name:
+        root = Path(name)
+        _copy(root)
+        mutation.apply(root)
+        for seed in mutation.seeds:
+            if sentence := _broken(root, seed):
+                console.print(f"Found with seed {seed}: {mutation.name}.\n  {sentence}", soft_wrap=True)
+                return True
+            console.print(f"Not found with seed {seed}: {mutation.name}.", style="dim", soft_wrap=True)
+    return False
+
+
+def _copy(root: Path) -> None:
+    for name in _COPIED:
+        source = _ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, root / name)
+
+
+def _broken(root: Path, seed: int) -> str:
+    """Return the first promise that the copy at `root` breaks; empty when it keeps all."""
+    command = [sys.executable, "-m", "tests.acceptance.fire", "--seed", str(seed)]
+    bench = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
+    lines = f"{bench.stdout}{bench.stderr}".splitlines()
+    found = [line.strip() for line in lines if "BROKEN" in line]
+    if bench.returncode != 0 and not found:
+        raise RuntimeError(f"the bench itself failed:\n{bench.stdout}{bench.stderr}")
+    return found[0] if found else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

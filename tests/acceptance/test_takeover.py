@@ -1,0 +1,109 @@
+"""Where one process goes away, the other goes on: soon, without a loss, a repeat or disorder."""
+
+import asyncio
+import random
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from streamer.sandbox import Sandbox
+from tests.acceptance.busy_org import BusyOrg
+from tests.acceptance.sent import Seen, by_key, sent_by
+from tests.arrivals import Arrivals
+from tests.configuration import ORDER_KEY, ORDERS, sandbox_configuration, written
+from tests.daemon import until
+from tests.ingest_group import IngestGroup
+from tests.takeover import Takeover
+
+_PER_SECOND = 300.0
+_ENDLESS = 10**9
+_ACCOUNTS = "/data/AccountChangeEvent"
+# Their checkpoints are in three partitions.
+_CHANNELS = [
+    {"path": _ACCOUNTS, "start": "earliest"},
+    {"path": "/data/ContactChangeEvent", "start": "earliest"},
+    {"path": ORDERS, "start": "earliest", "key": ORDER_KEY},
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A busy org, and two processes that relay it with the settings that users have."""
+
+    sandbox: Sandbox
+    arrivals: Arrivals
+    takeover: Takeover
+    sending: asyncio.Task[None]
+
+    async def check_promises(self) -> None:
+        """End the stream; each event was committed once, and those of a key in their order."""
+        self.sending.cancel()
+        sent = sent_by(self.sandbox)
+
+        async def all_arrived() -> bool:
+            return len(self.arrivals.all) >= len(sent)
+
+        await until(all_arrived)
+        found = [Seen(each.key, each.id) for each in self.arrivals.all]
+        assert Counter(found) == Counter(sent)
+        assert by_key(found) == by_key(sent)
+
+
+@pytest.fixture
+async def world(sandbox: Sandbox, kafka: str, tmp_path: Path) -> AsyncIterator[World]:
+    """Events stream; the processes start when the first of them is to be taken away."""
+    unique = f"t{uuid.uuid4().hex[:8]}"
+    log = {"bootstrap_servers": kafka, "prefix": f"streamer-{unique}", "topic": unique + ".{kind}.{name}"}
+    configuration = sandbox_configuration(sandbox.url, log={"kafka": {**log, "partitions": 3}})
+    config = written(tmp_path, {**configuration, "channels": _CHANNELS})
+    async with Arrivals.reading(kafka, prefix=unique) as arrivals, sending(sandbox) as task:
+        takeover = Takeover(
+            config=config,
+            path=_ACCOUNTS,
+            topics=len(_CHANNELS),
+            group=IngestGroup(kafka, prefix=f"streamer-{unique}"),
+            arrivals=arrivals,
+        )
+        async with takeover.ready():
+            yield World(sandbox=sandbox, arrivals=arrivals, takeover=takeover, sending=task)
+
+
+@asynccontextmanager
+async def sending(sandbox: Sandbox) -> AsyncIterator[asyncio.Task[None]]:
+    """Let an org change records and place orders inside the context."""
+    org = BusyOrg(sandbox=sandbox, dice=random.Random(4))  # noqa: S311 - chance, no secret
+    task = asyncio.create_task(org.send(_ENDLESS, per_second=_PER_SECOND), name="busy org")
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_killed_owner_is_replaced_within_ten_seconds(world: World) -> None:
+    """With sessions of six seconds and a transaction open, whatever happens next waits no longer."""
+    assert await world.takeover.by_kill() < 10
+    await world.check_promises()
+
+
+async def test_stopped_owner_is_replaced_within_two_seconds(world: World) -> None:
+    """A rolling restart is no pause to speak of: nobody waits for a session to end."""
+    assert await world.takeover.by_stop() < 2
+    await world.check_promises()
+
+
+async def test_woken_owner_lets_go_and_serves_again_when_it_is_needed(world: World) -> None:
+    """Frozen in mid-transaction and replaced, it commits nothing when it wakes, and takes over in turn."""
+    woken = await world.takeover.by_freeze()
+    assert woken.waited_s < 10
+    assert woken.zombie.logged("ownership.lost")
+    assert await world.takeover.owner() is not woken.zombie
+
+    assert await world.takeover.by_stop() < 2
+    assert await world.takeover.owner() is woken.zombie
+    await world.check_promises()
