@@ -51,6 +51,7 @@ class Ledger:
         self.doubt = Doubt()
         self._holdings: dict[Partition, _Holding] = {}
         self._unrecorded = 0
+        self._giving_up = 0
         self._changed = asyncio.Event()
         self._complete = asyncio.Event()
         self._complete.set()
@@ -90,12 +91,14 @@ class Ledger:
         Their next owner repeats what was not.
         """
         last = self._settlements(partitions.intersection(self._holdings))
+        self._giving_up += 1
         self.revoke(partitions)
-        for settlement in last:
-            try:
-                await feed.settle(settlement)
-            except (LogUnavailable, Fenced) as error:
-                _log.warning("progress.not_recorded", reason=str(error), partitions=len(settlement.progress))
+        try:
+            for settlement in last:
+                await self._record_last(feed, settlement)
+        finally:
+            self._giving_up -= 1
+            self._change()
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
         """Forget partitions."""
@@ -136,16 +139,22 @@ class Ledger:
         while not await self._is_recorded(feed):
             await self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
-        if not self._changed.is_set():
+        if not self._changed.is_set() and not self._giving_up:
             self._complete.set()
 
     async def complete(self) -> None:
-        """Wait until everything that was settled is recorded."""
+        """Wait until everything that was settled is recorded, and what is being given up is given up."""
         await self._complete.wait()
 
     def _change(self) -> None:
         self._changed.set()
         self._complete.clear()
+
+    async def _record_last(self, feed: Feed, settlement: Settlement) -> None:
+        try:
+            await feed.settle(settlement)
+        except (LogUnavailable, Fenced) as error:
+            _log.warning("progress.not_recorded", reason=str(error), partitions=len(settlement.progress))
 
     async def _is_recorded(self, feed: Feed) -> bool:
         self._changed.clear()

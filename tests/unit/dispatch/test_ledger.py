@@ -287,3 +287,23 @@ async def test_complete_waits_for_the_last_record(ledger: Ledger, feed: Slip, cl
     await clock.turn(0)
 
     assert complete.done()
+
+
+async def test_complete_waits_for_what_is_being_given_up(
+    ledger: Ledger, feed: Slip, clock: TurnedClock
+) -> None:
+    """Who stops in the midst of a rebalance would leave it to the next owner to repeat."""
+    ledger.settle(entry())
+    feed.answering.clear()
+    giving_up = asyncio.create_task(ledger.give_up(feed, frozenset({ACCOUNTS})))
+    await clock.turn(0)
+    await ledger.record(feed)
+    complete = asyncio.create_task(ledger.complete())
+    await clock.turn(0)
+    assert not complete.done()
+    feed.answering.set()
+    await giving_up
+    await ledger.record(feed)
+    await clock.turn(0)
+
+    assert complete.done()
