@@ -65,13 +65,20 @@ class Arrivals:
 
     async def longest_wait_s(self, *, topics: int, since: float) -> float:
         """Wait until what happens now arrives in so many topics; return how long any since `since` waited."""
+        return max((await self.longest_waits_s(topics=topics, since=since)).values())
+
+    async def longest_waits_s(self, *, topics: int, since: float) -> dict[str, float]:
+        """Return the same for each topic."""
         now = time.time()
 
         async def flowing() -> bool:
             return len({each.topic for each in self._since(now)}) == topics
 
         await until(flowing, within_s=30)
-        return max(each.waited_s for each in self._since(since))
+        longest: dict[str, float] = {}
+        for each in self._since(since):
+            longest[each.topic] = max(each.waited_s, longest.get(each.topic, 0.0))
+        return longest
 
     def _since(self, moment: float) -> list[Arrival]:
         return [each for each in self.all if each.happened_at > moment]

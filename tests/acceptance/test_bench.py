@@ -27,6 +27,9 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
     for moment in ("killed_s", "stopped_s", "frozen_s", "let_go_s"):
         assert [0 < seconds < 10 for seconds in takeovers[moment]] == [True]
     assert (takeovers["committed"], takeovers["repeated"]) == (takeovers["sent"], 0)
+    rolling = found["rolling"]
+    assert len(rolling["paused_s"]) == 2
+    assert rolling["sent"] == rolling["committed"] == rolling["delivered"]
     assert found["machine"]["cpu"]
-    for words in ("CPU an event", "owner killed", "owner stopped", "owner frozen"):
+    for words in ("CPU an event", "owner killed", "owner stopped", "owner frozen", "longest pause of"):
         assert words in output.decode()

@@ -13,7 +13,7 @@ from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import FulfillmentReceiver
 from tests.acceptance.busy_org import BusyOrg
-from tests.acceptance.fire.findings import Arrivals, Findings
+from tests.acceptance.fire.findings import Deliveries, Findings
 from tests.acceptance.fire.struck import Strikes
 from tests.acceptance.kept import KeptInKafka
 from tests.acceptance.sent import sent_by
@@ -99,7 +99,7 @@ async def test_dispatch_grows_and_shrinks_without_loss_disorder_or_needless_repe
         await asyncio.wait_for(target.journal.reached(len(sent)), 60)
 
     findings = Findings()
-    arrivals = Arrivals.of(target.journal)
+    deliveries = Deliveries.of(target.journal)
     # Nothing struck: whatever is repeated is a finding.
-    findings.look_at_target("the target", sent, arrivals, Strikes(clock=SystemClock()))
+    findings.look_at_target("the target", sent, deliveries, Strikes(clock=SystemClock()))
     assert findings.ok, findings.broken

@@ -1,4 +1,4 @@
-"""`make bench`: draining a backlog, beside a plain script; latency; takeovers. On a real Kafka."""
+"""`make bench`: a backlog, beside a plain script; latency; takeovers; a rolling restart. On a real Kafka."""
 
 import argparse
 import asyncio
@@ -15,7 +15,8 @@ from tests.bench.machine import described
 from tests.bench.measuring import Bench, Stream
 from tests.bench.org import sandbox_process
 from tests.bench.results import Results
-from tests.bench.takeovers import Rounds, measured
+from tests.bench.rolling import rolling_of
+from tests.bench.takeovers import Rounds, takeovers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Size:
     plain: int
     stream: Stream
     rounds: Rounds
+    processes: int
 
 
 _FULL = Size(
@@ -35,6 +37,7 @@ _FULL = Size(
     plain=10_000,
     stream=Stream(events=10_000, per_second=500, times=3),
     rounds=Rounds(times=3, session_s=6.0),
+    processes=3,
 )
 _QUICK = Size(
     backlog=4_000,
@@ -42,6 +45,7 @@ _QUICK = Size(
     plain=300,
     stream=Stream(events=400, per_second=400, times=1),
     rounds=Rounds(times=1, session_s=1.0),
+    processes=2,
 )
 
 
@@ -88,8 +92,22 @@ async def _measured(size: Size, kafka: str) -> Results:
                 progress=lambda count: progress.advance(latency_task, count),
             )
         task = progress.add_task("takeovers", total=size.rounds.times * 3)
-        takeovers = await measured(kafka, size.rounds, lambda: progress.advance(task))
-    return Results(machine=machine, drains=drains, plain=plain, latencies=latencies, takeovers=takeovers)
+        takeovers = await takeovers_of(kafka, size.rounds, lambda: progress.advance(task))
+        task = progress.add_task("rolling restart", total=size.processes)
+        rolling = await rolling_of(
+            kafka,
+            processes=size.processes,
+            session_s=size.rounds.session_s,
+            progress=lambda: progress.advance(task),
+        )
+    return Results(
+        machine=machine,
+        drains=drains,
+        plain=plain,
+        latencies=latencies,
+        takeovers=takeovers,
+        rolling=rolling,
+    )
 
 
 if __name__ == "__main__":

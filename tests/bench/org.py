@@ -23,9 +23,17 @@ class Org:
     url: str
     http: aiohttp.ClientSession
 
-    async def change(self, count: int, *, records: int, per_second: float | None = None) -> None:
+    async def change(
+        self, count: int, *, records: int, per_second: float | None = None, entity: str = "Account"
+    ) -> None:
         """Make `count` changes of about 1 KB to `records` records, at once or spread in time."""
-        body = {"count": count, "records": records, "size_bytes": 1000, "per_second": per_second}
+        body = {
+            "entity": entity,
+            "count": count,
+            "records": records,
+            "size_bytes": 1000,
+            "per_second": per_second,
+        }
         async with self.http.post("/sandbox/changes", json=body) as response:
             response.raise_for_status()
 

@@ -1,6 +1,6 @@
 """What the bench found, for people and for scripts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -79,6 +79,25 @@ class Takeovers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rolling:
+    """Processes that were replaced one after the other while events streamed to the log and a target.
+
+    `paused_s` is, for each channel, the longest that an event waited then until
+    it could be read as committed. `committed` and `delivered` count each event
+    once; what came again is in the other two.
+    """
+
+    processes: int
+    session_s: float
+    paused_s: Mapping[str, float]
+    sent: int
+    committed: int
+    delivered: int
+    repeated_in_log: int
+    repeated_to_target: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """One run of the bench; `drains` and `latencies` are in the order in which they were measured."""
 
@@ -87,6 +106,7 @@ class Results:
     plain: Plain
     latencies: Sequence[Latency]
     takeovers: Takeovers
+    rolling: Rolling
 
     @property
     def best_drain(self) -> Drain:
@@ -100,10 +120,13 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every event was committed, and none twice, in the drains and through the takeovers."""
-        takeovers = self.takeovers
-        return all(drain.committed == drain.events for drain in self.drains) and (
-            (takeovers.committed, takeovers.repeated) == (takeovers.sent, 0)
+        """Whether every event was committed, and none twice, whatever processes came and went."""
+        takeovers, rolling = self.takeovers, self.rolling
+        return (
+            all(drain.committed == drain.events for drain in self.drains)
+            and (takeovers.committed, takeovers.repeated) == (takeovers.sent, 0)
+            and rolling.committed == rolling.delivered == rolling.sent
+            and rolling.repeated_in_log == rolling.repeated_to_target == 0
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -122,7 +145,7 @@ class Results:
         table.add_column("what")
         for heading in ("measured", "aim"):
             table.add_column(heading, justify="right")
-        for row in [*self._rows(), *self._takeover_rows()]:
+        for row in [*self._rows(), *self._takeover_rows(), *self._rolling_rows()]:
             table.add_row(*row)
         console.print(table)
 
@@ -167,6 +190,25 @@ class Results:
                 "events sent meanwhile, committed, repeated",
                 f"{each.sent:,} {each.committed:,} {each.repeated:,}",
                 "",
+            ),
+        ]
+
+    def _rolling_rows(self) -> list[tuple[str, str, str]]:
+        each = self.rolling
+        return [
+            *(
+                (f"rolling restart of {each.processes}: longest pause of {channel}", f"{paused_s:.2f} s", "")
+                for channel, paused_s in each.paused_s.items()
+            ),
+            (
+                "events sent meanwhile, committed, delivered",
+                f"{each.sent:,} {each.committed:,} {each.delivered:,}",
+                "",
+            ),
+            (
+                "repeated in the log, to the target",
+                f"{each.repeated_in_log:,} {each.repeated_to_target:,}",
+                "0 0",
             ),
         ]
 

@@ -29,7 +29,7 @@ class Rounds:
     per_second: int = 200
 
 
-async def measured(kafka: str, rounds: Rounds, progress: Callable[[], object]) -> Takeovers:
+async def takeovers_of(kafka: str, rounds: Rounds, progress: Callable[[], object]) -> Takeovers:
     """Freeze, kill and stop the owner of a channel in turn; `progress` is called after each."""
     killed_s, stopped_s, frozen_s, let_go_s = [], [], [], []
     async with sandbox_process() as org, _pair(org, kafka, rounds.session_s) as takeover:

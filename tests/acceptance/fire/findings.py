@@ -12,7 +12,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
+class Deliveries:
     """What one target got: events in the order of their first arrivals, and those that came again.
 
     `again` holds, for each repeated arrival, the event, the arrival before and
@@ -23,7 +23,7 @@ class Arrivals:
     again: Sequence[tuple[str, float, float]]
 
     @classmethod
-    def of(cls, journal: Iterable[Received]) -> "Arrivals":
+    def of(cls, journal: Iterable[Received]) -> "Deliveries":
         """Read a journal whose requests name their event as `order`."""
         last: dict[str, float] = {}
         first: list[str] = []
@@ -67,19 +67,21 @@ class Findings:
             right, is_ = by_key(sent), by_key(kept)
             self._say("keys out of order in the log", [key for key in right if right[key] != is_[key]])
 
-    def look_at_target(self, name: str, sent: Sequence[Seen], arrivals: Arrivals, strikes: Strikes) -> None:
+    def look_at_target(
+        self, name: str, sent: Sequence[Seen], deliveries: Deliveries, strikes: Strikes
+    ) -> None:
         """Everything delivered, in order per key, and repeated only where something struck."""
         keys = {event.id: event.key for event in sent}
-        self._say(f"never delivered to {name}", sorted(keys.keys() - set(arrivals.first)))
-        self._say(f"delivered to {name}, never sent", sorted(set(arrivals.first) - keys.keys()))
-        self._say(f"keys out of order at {name}", _disordered(sent, arrivals, keys))
+        self._say(f"never delivered to {name}", sorted(keys.keys() - set(deliveries.first)))
+        self._say(f"delivered to {name}, never sent", sorted(set(deliveries.first) - keys.keys()))
+        self._say(f"keys out of order at {name}", _disordered(sent, deliveries, keys))
         unexplained = [
             f"{event} at {before:.2f}, again at {at:.2f}"
-            for event, before, at in arrivals.again
+            for event, before, at in deliveries.again
             if not strikes.could_repeat(before, at)
         ]
         self._say(f"repeated to {name} though nothing had struck", unexplained)
-        self.repeats[name] = len(arrivals.again)
+        self.repeats[name] = len(deliveries.again)
 
     def add(self, sentences: Iterable[str]) -> None:
         """Take over what others found."""
@@ -91,9 +93,9 @@ class Findings:
             self.broken.append(f"{len(found)} {what}: {shown}")
 
 
-def _disordered(sent: Sequence[Seen], arrivals: Arrivals, keys: Mapping[str, str]) -> list[str]:
+def _disordered(sent: Sequence[Seen], deliveries: Deliveries, keys: Mapping[str, str]) -> list[str]:
     came: dict[str, list[str]] = defaultdict(list)
-    for event in arrivals.first:
+    for event in deliveries.first:
         if event in keys:
             came[keys[event]].append(event)
     right = by_key(sent)

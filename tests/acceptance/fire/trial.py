@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.fire.cabling import Kafka
-from tests.acceptance.fire.findings import Arrivals, Findings
+from tests.acceptance.fire.findings import Deliveries, Findings
 from tests.acceptance.fire.schedule import Fault, profile_of, schedule
 from tests.acceptance.fire.world import World, world
 from tests.acceptance.sent import Seen, sent_by
@@ -45,7 +45,7 @@ async def _findings(parts: World) -> Findings:
         await parts.fleet.stop()
         findings.look_at_log(sent, await kept.events())
     for name, target in parts.targets.items():
-        findings.look_at_target(name, sent, Arrivals.of(target.journal), parts.strikes)
+        findings.look_at_target(name, sent, Deliveries.of(target.journal), parts.strikes)
     findings.add(late)
     findings.add(parts.fleet.complaints)
     return findings
