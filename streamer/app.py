@@ -34,20 +34,11 @@ from streamer.observe.watchdog import Watchdog
 from streamer.plugins import make_subscriber
 from streamer.ports import EventLog, LogReader, Ownership, PluginContext, Subscriber, Subscription
 from streamer.pulse import Pulses
-from streamer.salesforce.auth import Login, Tokens
+from streamer.salesforce.auth import Tokens
 from streamer.salesforce.bayeux_session import BayeuxOptions
 from streamer.salesforce.cometd import CometdSource
-from streamer.salesforce.flows import ClientCredentials, Flow, JwtBearer, Password, RefreshToken
-from streamer.settings import (
-    Auth,
-    ClientCredentialsAuth,
-    JwtAuth,
-    OrgSettings,
-    PasswordAuth,
-    RefreshAuth,
-    Settings,
-    SqliteLogSettings,
-)
+from streamer.salesforce.login import login
+from streamer.settings import Settings, SqliteLogSettings
 from streamer.status import LogCondition, Status
 from streamer.stuck import StuckLimits
 from streamer.watching import WatchedDispatch, WatchedIngest, Watcher
@@ -335,36 +326,3 @@ async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIte
 def _freeze_limit_s(settings: Settings) -> float | None:
     # Heartbeats are a sixth of a session apart. A file has one owner, by its lock.
     return settings.log.kafka.session_timeout_s / 2 if settings.log.kafka else None
-
-
-def login(org: OrgSettings) -> Login:
-    """Return how to log in to `org`."""
-    return Login(url=org.login_url, flow=_flow(org.auth), allow_http=org.allow_http)
-
-
-def _flow(auth: Auth) -> Flow:
-    match auth:
-        case JwtAuth():
-            return JwtBearer(
-                client_id=auth.client_id,
-                username=auth.username,
-                key=auth.key.get_secret_value(),
-                audience=auth.audience,
-            )
-        case ClientCredentialsAuth():
-            return ClientCredentials(
-                client_id=auth.client_id, client_secret=auth.client_secret.get_secret_value()
-            )
-        case RefreshAuth():
-            return RefreshToken(
-                client_id=auth.client_id,
-                refresh_token=auth.refresh_token.get_secret_value(),
-                client_secret=auth.client_secret.get_secret_value() if auth.client_secret else None,
-            )
-        case PasswordAuth():
-            return Password(
-                client_id=auth.client_id,
-                username=auth.username,
-                client_secret=auth.client_secret.get_secret_value(),
-                password=auth.password.get_secret_value(),
-            )
