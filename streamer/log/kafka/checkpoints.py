@@ -71,7 +71,8 @@ class Checkpoints:
         if stable < end:
             raise LogUnavailable(
                 f"a transaction is open in partition {place.partition} of topic {place.topic}: it ends "
-                "by its time limit, or by `kafka-transactions.sh abort` if the brokers lost track of it"
+                "by its time limit, or, if the brokers lost track of it, by `kafka-transactions.sh abort` in "
+                "every partition that `kafka-transactions.sh find-hanging` names"
             )
 
     def _consumer(self, faults: Faults, isolation: str) -> Consumer:

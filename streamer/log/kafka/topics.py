@@ -1,7 +1,8 @@
 """Our topics: made as they must be, or checked, before anything else touches them."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr-defined] # public, but not marked so
@@ -81,16 +82,26 @@ class Topics:
         """
         if self._known.issuperset(topics):
             return
-        with self._lock:
+        with self._alone(timeout_s):
             self._known.update(self._administrator.cluster(timeout_s).topics)
             missing = set(topics) - self._known
             self._require({name: self._event_topic(name) for name in missing}, timeout_s)
             self._known.update(missing)
 
     def forget(self, topics: Collection[str]) -> None:
-        """Look again before these are written to: someone may have removed them."""
-        with self._lock:
-            self._known.difference_update(topics)
+        """Look again before these are written to: someone may have removed them. Never waits."""
+        # One step of the interpreter, so it needs no lock; who looks at the same moment sees what is there.
+        self._known.difference_update(topics)
+
+    @contextmanager
+    def _alone(self, timeout_s: float) -> Iterator[None]:
+        """Let one thread at a time in; none waits for long where a broker keeps that one waiting."""
+        if not self._lock.acquire(timeout=timeout_s):
+            raise LogUnavailable("another channel has been waiting for a broker to tell its topics")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _connect(self, deadline: float) -> ClusterMetadata:
         while True:
