@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from streamer.clock import TurnedClock
 from streamer.sandbox import ConnectedApp, Sandbox, SandboxSettings
+from tools.proxy import TcpProxy
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -68,6 +69,15 @@ async def test_each_flow_gives_a_token_that_is_good(sandbox: Sandbox, form: dict
     assert answer["id"] == f"{sandbox.url}/id/{sandbox.org.settings.org_id}/{sandbox.org.settings.user_id}"
     assert (answer["token_type"], answer["issued_at"]) == ("Bearer", "1735689600000")
     assert "expires_in" not in answer
+
+
+async def test_instance_is_where_the_client_has_found_it(sandbox: Sandbox) -> None:
+    """A client that comes through a proxy goes on through it."""
+    async with TcpProxy(int(sandbox.url.rsplit(":", 1)[1])) as proxy, aiohttp.ClientSession() as http:
+        here = f"http://localhost:{proxy.port}"
+        form = {"grant_type": "client_credentials", **CLIENT}
+        async with http.post(f"{here}/services/oauth2/token", data=form) as response:
+            assert (await response.json())["instance_url"] == here
 
 
 async def test_client_credentials_may_come_as_basic(sandbox: Sandbox) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from streamer.dispatch.dispatcher import Limits
-from streamer.events import Hold, Retry
+from streamer.events import Hold, Outcome, Retry
 from tests.unit.dispatch.world import World
 
 
@@ -43,22 +45,14 @@ async def test_each_conclusion_begins_anew(world: World) -> None:
         world.target.release()
 
 
-async def test_retries_that_are_not_due_explain_a_standstill(world: World) -> None:
-    """The target failed, not we; once due, it is for us to try."""
-    world.target.answers["1"].append(Retry(reason="500", after_s=50.0))
-    await world.append(1)
-    async with world.running() as dispatcher:
-        await world.turn(49)
-        assert dispatcher.stalled_since is None
-        world.target.closed = True
-        await world.turn(11)
-        assert dispatcher.stalled_since == world.clock.monotonic() - 10
-        world.target.release()
-
-
-async def test_hold_explains_a_standstill_until_it_is_over(world: World) -> None:
-    """From then on it counts."""
-    world.target.answers["1"].append(Hold(reason="429", after_s=50.0))
+@pytest.mark.parametrize(
+    "answer", [Retry(reason="500", after_s=50.0), Hold(reason="429", after_s=50.0)], ids=["retry", "hold"]
+)
+async def test_waiting_for_a_target_explains_a_standstill_until_it_is_over(
+    world: World, answer: Outcome
+) -> None:
+    """The target failed, not we; once the time has come, it is for us to try."""
+    world.target.answers["1"].append(answer)
     await world.append(1)
     async with world.running() as dispatcher:
         await world.turn(49)
