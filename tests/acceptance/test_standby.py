@@ -34,9 +34,14 @@ async def test_standby_is_ready_says_so_and_takes_over(
     async with Daemon.running(config, *ingest) as first, Daemon.running(config, *ingest) as second:
         await first.ready()
         await second.ready()
-        # Who of them came first to the group was left open.
-        first_owns = (await first.probe("readyz"))[1]["state"] == "active"
-        owner, standby = (first, second) if first_owns else (second, first)
+
+        async def active() -> list[Daemon]:
+            states = {daemon: (await daemon.probe("readyz"))[1]["state"] for daemon in (first, second)}
+            return [daemon for daemon, state in states.items() if state == "active"]
+
+        # Who of them comes first to the group is left open.
+        [owner] = await until(active)
+        standby = second if owner is first else first
         await _assert_stands_by(standby)
         assert (await owner.probe("readyz"))[1]["state"] == "active"
 
