@@ -136,12 +136,22 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One ordered part of the log, the unit in which subscribers share work."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """An event set aside with everything needed to understand and redrive it.
 
     `id` is the same when the same event is set aside again. `reason` is a
-    stable word to filter by, `error` a sentence, `hint` what to do. `raw` is
-    what could not be read or appended. Times are epoch seconds.
+    stable word to filter by, `error` a sentence, `hint` what to do, and
+    `first_error` that of the first attempt. `raw` is what could not be read or
+    appended. `partition` and `offset` are the place in the log of an event that
+    had one. Times are epoch seconds.
     """
 
     id: str
@@ -157,24 +167,20 @@ class DeadLetter:
     event: Event | None = None
     subscriber: SubscriberName | None = None
     attempts: int = 0
+    first_error: str = ""
     answer: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
-    """One ordered part of the log, the unit in which subscribers share work."""
-
-    topic: str
-    number: int
+    partition: Partition | None = None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An event at its place in the log."""
+    """An event at its place in the log, where it takes `size` bytes."""
 
     partition: Partition
     offset: int
     event: Event
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +193,52 @@ class Progress:
 
     next_offset: int
     settled_above: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setback:
+    """How the head of a lane has failed so far, and when it is tried again.
+
+    `attempts` were spent on it. `first_failed_at` and `due_at` are epoch seconds.
+    """
+
+    attempts: int
+    first_failed_at: float
+    due_at: float
+    first_error: str
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedLane:
+    """A lane that the log keeps because its head keeps failing.
+
+    `offsets` are those of its events, rising: the places that they had in the
+    partition that they were read from.
+    """
+
+    lane: str
+    offsets: tuple[int, ...]
+    setback: Setback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The durable record of a finished delivery, with the target's answer.
+
+    `attempts` counts the one that succeeded, which took `seconds`. The other
+    times are epoch seconds.
+    """
+
+    event_id: EventId
+    event_type: str
+    event_key: str
+    subscriber: SubscriberName
+    attempts: int
+    first_tried_at: float
+    delivered_at: float
+    seconds: float
+    answer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 from pydantic import BaseModel
 
 from streamer.clock import Clock
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.events import (
     Batch,
     Channel,
@@ -24,8 +25,11 @@ from streamer.events import (
     Entry,
     Event,
     Outcome,
+    ParkedLane,
     Partition,
     Progress,
+    Receipt,
+    Setback,
     Start,
     SubscriberName,
 )
@@ -124,11 +128,13 @@ class Assigned:
     """These partitions are this process's now, settled as far as `progress` says.
 
     `assignment` numbers the assignments of a feed: what is settled for a
-    partition names the assignment that it was read under.
+    partition names the assignment that it was read under. `parked` are the
+    lanes that are parked in them.
     """
 
     assignment: int
     progress: Mapping[Partition, Progress]
+    parked: Mapping[Partition, Sequence[ParkedLane]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,12 +163,42 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaneChange:
+    """What changes about one parked lane of one partition.
+
+    The events `joined` are parked behind those that are there, in rising
+    offsets; those whose offsets are in `left` are parked no longer. `setback`
+    replaces what was kept of the head; without one the lane, which then holds
+    nothing any more, is forgotten. The same change may be recorded twice.
+    """
+
+    partition: Partition
+    lane: str
+    setback: Setback | None
+    joined: Sequence[Entry] = ()
+    left: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What a subscriber finished, to be recorded all at once."""
+    """What a subscriber finished, to be recorded all at once.
+
+    Everything belongs to partitions that `progress` names. `redriven` are the
+    ids of dead letters that are none any more, because their events are parked
+    by `lanes`.
+    """
 
     assignment: int
     progress: Mapping[Partition, Progress]
-    set_aside: Sequence[DeadLetter] = field(default=())
+    set_aside: Sequence[DeadLetter] = ()
+    lanes: Sequence[LaneChange] = ()
+    receipts: Sequence[Receipt] = ()
+    redriven: Sequence[str] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is progress and nothing else."""
+        return not (self.set_aside or self.lanes or self.receipts or self.redriven)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,12 +234,21 @@ class Feed(Protocol):
         ...
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress, and the dead letters that it covers, atomically; return what is in the log.
+        """Record progress, and all that it covers, atomically; return what is in the log.
 
         Progress that is there already is recorded again, which shows that its
         partition is still ours. Partitions that were revoked since are left
-        out silently when there are only offsets for them. Raises
-        `LogUnavailable`, `Fenced`.
+        out silently when there are only offsets for them. Raises `Fenced`, and
+        `LogUnavailable` when it is uncertain whether it took effect. A receipt
+        must not be written twice, so where there are some, the partitions are
+        then revoked and assigned anew, as the log has them.
+        """
+        ...
+
+    async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
+        """Return parked events of a partition that is ours, in the order of `offsets`; they stay parked.
+
+        What is not parked, or not ours any more, is left out. Raises `LogUnavailable`.
         """
         ...
 
@@ -216,6 +261,44 @@ class LogReader(Protocol):
 
         Raises `LogUnavailable`, `LogMisconfigured`.
         """
+        ...
+
+
+class Controls(Protocol):
+    """What was switched, kept in the log, where every process sees it."""
+
+    def switched(self) -> AsyncGenerator[Switchboard, None]:
+        """Yield what is switched, and again after each change, whichever process made it.
+
+        While the log can't be read it waits and goes on.
+        """
+        ...
+
+    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
+        """Replace the control of a subscriber, and write down who did it. Raises `LogUnavailable`."""
+        ...
+
+    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
+        """Open a redrive or replace it by its id; an ended one is forgotten. Raises `LogUnavailable`."""
+        ...
+
+    async def note(self, audit: AuditRecord, /) -> None:
+        """Write down what was done. Raises `LogUnavailable`."""
+        ...
+
+    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
+        """Return what was written down last, oldest first, at most so many. Raises `LogUnavailable`."""
+        ...
+
+    def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield each dead letter that there is now, once, the latest of its id, and end.
+
+        Memory is bounded whatever their number, save for their ids. Raises `LogUnavailable`.
+        """
+        ...
+
+    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
+        """Remove dead letters by their ids, for good, and write down who did it. Raises `LogUnavailable`."""
         ...
 
 

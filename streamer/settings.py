@@ -164,6 +164,9 @@ class KafkaLogSettings(Section):
         default=None, gt=0, description="of a new event topic; default: the broker's"
     )
     checkpoint_partitions: int = Field(default=8, ge=1, le=256, description="fixed once the topic exists")
+    parked_partitions: int = Field(
+        default=8, ge=1, le=256, description="of each subscriber's parked events; fixed once the topic exists"
+    )
     group_commit_events: int = Field(default=5_000, ge=1)
     group_commit_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     append_deadline_s: float = Field(default=20.0, gt=0)
@@ -214,7 +217,41 @@ class RetrySettings(Section):
 
     first_delay_s: float = Field(default=1.0, gt=0)
     max_delay_s: float = Field(default=_HOUR_S, gt=0)
-    give_up_after_s: float = Field(default=24 * _HOUR_S, gt=0)
+    give_up_after_s: float = Field(
+        default=24 * _HOUR_S,
+        gt=0,
+        description="how long an event is tried, on average; while nothing is tried it does not count",
+    )
+    fast_tries: int = Field(
+        default=3, ge=0, le=20, description="retries from memory, before the key is parked in the log"
+    )
+
+
+class RateSettings(Section):
+    """How many attempts a target is sent at most."""
+
+    per_second: float = Field(gt=0)
+    burst: int = Field(default=1, ge=1)
+
+
+class BreakerSettings(Section):
+    """When a target counts as down, and how it is asked whether it is up again."""
+
+    failure_ratio: float = Field(default=0.7, gt=0, le=1, description="of the attempts in the window")
+    minimum: int = Field(default=10, ge=1, description="attempts in the window, below which it never opens")
+    window: int = Field(default=50, ge=1, le=10_000, description="how many attempts are looked at")
+    window_s: float = Field(default=300.0, gt=0, description="how old these may be")
+    open_s: float = Field(default=5.0, gt=0, description="until the first probe; then it doubles")
+    max_open_s: float = Field(default=60.0, gt=0)
+
+
+class GuardSettings(Section):
+    """How many dead letters pause a subscriber."""
+
+    consecutive: int = Field(default=50, ge=1)
+    ratio: float = Field(default=0.5, gt=0, le=1)
+    window: int = Field(default=200, ge=1, le=100_000, description="how many events the ratio is of")
+    minimum: int = Field(default=100, ge=1, description="events in the window, below which it says nothing")
 
 
 class SubscriberSettings(Section):
@@ -229,9 +266,22 @@ class SubscriberSettings(Section):
     text: str | None = Field(default=None, description="a Jinja2 template for people")
     start: Start | datetime = Start.LATEST
     settings: dict[str, Any] = Field(default_factory=dict, description="the plugin's own")
+    order: Literal["key", "partition", "none"] = Field(
+        default="key", description="which events wait for each other"
+    )
     retry: RetrySettings = RetrySettings()
-    max_in_flight: int = Field(default=32, ge=1, le=10_000, description="keys delivered at once")
+    rate: RateSettings | None = None
+    breaker: BreakerSettings = BreakerSettings()
+    guard: GuardSettings = GuardSettings()
+    receipts: bool = Field(default=False, description="whether the log keeps what each delivery answered")
+    max_in_flight: int = Field(
+        default=32, ge=1, le=10_000, description="keys delivered at once, if the target bears it"
+    )
     max_waiting: int = Field(default=2_000, ge=1, description="events held in memory; reading pauses above")
+    max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="what these may take")
+    max_parked: int = Field(
+        default=100_000, ge=1, description="parked events of one partition; it is read no further above"
+    )
     deliver_timeout_s: float = Field(default=30.0, gt=0)
 
 

@@ -58,6 +58,14 @@ class WatchedDispatch:
         """Set the gauge."""
         self.metrics.set_in_flight(attempts)
 
+    def set_parked(self, events: int) -> None:
+        """Set the gauge."""
+        self.metrics.set_parked(events)
+
+    def set_limit(self, attempts: int) -> None:
+        """Set the gauge."""
+        self.metrics.set_limit(attempts)
+
     def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Set the gauge."""
         self.metrics.set_held(held)

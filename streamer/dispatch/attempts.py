@@ -12,7 +12,20 @@ from streamer.clock import Clock
 from streamer.dispatch.lanes import Lane
 from streamer.dispatch.route import Route
 from streamer.errors import BrokenRoute, RetryLater, StreamerError
-from streamer.events import DeadLetter, Delivery, Event, Outcome, Reject, Retry, Skip, Stage, SubscriberName
+from streamer.events import (
+    DeadLetter,
+    Delivered,
+    Delivery,
+    Entry,
+    Event,
+    Outcome,
+    Receipt,
+    Reject,
+    Retry,
+    Skip,
+    Stage,
+    SubscriberName,
+)
 from streamer.ports import Subscriber
 
 _log = structlog.get_logger()
@@ -40,14 +53,34 @@ class DispatchObserver(Protocol):
         """So many attempts are under way."""
         ...
 
+    def set_parked(self, events: int) -> None:
+        """So many events are parked in the log."""
+        ...
+
+    def set_limit(self, attempts: int) -> None:
+        """So many attempts may be under way at the moment."""
+        ...
+
     def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Whether the whole target is being left alone."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of one attempt at `entry`, and how long it took."""
+
+    entry: Entry
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """Tries deliveries at one target and never raises for what the target or the plugin does."""
+    """Tries deliveries at one target and never raises for what the target or the plugin does.
+
+    With `receipts`, each delivery leaves one.
+    """
 
     name: SubscriberName
     subscriber: Subscriber
@@ -55,6 +88,7 @@ class Attempts:
     timeout_s: float
     clock: Clock
     observer: DispatchObserver
+    receipts: bool = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -74,17 +108,49 @@ class Attempts:
         finally:
             await self._close()
 
-    async def try_once(self, lane: Lane) -> Outcome:
+    def skips(self, event: Event) -> bool:
+        """Whether `when` says that `event` is not for this target, and say so."""
+        try:
+            if self.route.admits(event):
+                return False
+        except BrokenRoute:
+            # Its turn will come, and then it is set aside.
+            return False
+        self.observer.attempted(event, Skip(reason="when does not hold"), 0.0)
+        return True
+
+    async def try_once(self, lane: Lane) -> Tried:
         """Deliver the head of `lane` and return what came of it."""
-        event = lane.head.event
+        entry = lane.head
+        if lane.first_tried_at is None:
+            lane.first_tried_at = self.clock.now()
         began = self.clock.monotonic()
-        outcome = await self._outcome(event, lane.attempts + 1)
-        self.observer.attempted(event, outcome, self.clock.monotonic() - began)
-        return outcome
+        outcome = await self._outcome(entry.event, lane.attempts + 1)
+        seconds = self.clock.monotonic() - began
+        self.observer.attempted(entry.event, outcome, seconds)
+        return Tried(entry=entry, outcome=outcome, seconds=seconds)
+
+    def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
+        """Return the receipt of the head of `lane`, where receipts are wanted and it was delivered."""
+        if not self.receipts or not isinstance(tried.outcome, Delivered):
+            return None
+        event, now = tried.entry.event, self.clock.now()
+        return Receipt(
+            event_id=event.id,
+            event_type=event.type,
+            event_key=event.key,
+            subscriber=self.name,
+            attempts=lane.attempts + 1,
+            first_tried_at=now if lane.first_tried_at is None else lane.first_tried_at,
+            delivered_at=now,
+            seconds=tried.seconds,
+            answer=tried.outcome.answer,
+        )
 
     def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
         """Return the dead letter of the head of `lane`, which `failure` ended."""
-        event, now = lane.head.event, self.clock.now()
+        entry, now = lane.head, self.clock.now()
+        event = entry.event
         letter = DeadLetter(
             id=f"{event.id}:{self.name}",
             stage=Stage.DISPATCH,
@@ -98,7 +164,10 @@ class Attempts:
             event=event,
             subscriber=self.name,
             attempts=lane.attempts,
+            first_error=lane.first_error or failure.reason,
             answer=failure.answer[:_ANSWER_LIMIT],
+            partition=entry.partition,
+            offset=entry.offset,
         )
         _log.warning("event.set_aside", subscriber=self.name, event_id=event.id, reason=reason)
         self.observer.set_aside(letter)

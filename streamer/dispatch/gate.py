@@ -1,6 +1,4 @@
-"""Whether a target wants anything at all just now."""
-
-import asyncio
+"""Whether a target is to be left alone just now."""
 
 from streamer.clock import Clock
 
@@ -8,7 +6,7 @@ _LEAST_S = 0.1
 
 
 class Gate:
-    """Holds a whole subscriber back while its target asked for a pause.
+    """Holds a whole subscriber back while its target asked for a pause, or somebody paused it.
 
     A hold costs no event an attempt. The longest of several holds counts.
     """
@@ -17,38 +15,41 @@ class Gate:
         """Begin open."""
         self._clock = clock
         self._until = clock.monotonic()
-        self._disabled = False
-        self._reason = ""
+        self._held_for = ""
+        self._paused_for: str | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether deliveries may be tried now."""
-        return not self._disabled and self._clock.monotonic() >= self._until
+        return not self.is_paused and self.opens_in_s == 0
 
     @property
-    def opened_at(self) -> float:
-        """When it opened, in the clock's monotonic seconds; later than now while it is held."""
-        return self._until
+    def is_paused(self) -> bool:
+        """Whether it opens by `resume` only."""
+        return self._paused_for is not None
+
+    @property
+    def opens_in_s(self) -> float | None:
+        """When it opens by itself; `None` when it does not."""
+        return None if self.is_paused else max(0.0, self._until - self._clock.monotonic())
 
     @property
     def reason(self) -> str:
         """Why it is closed; empty while it is open."""
-        return "" if self.is_open else self._reason
+        if self._paused_for is not None:
+            return f"paused: {self._paused_for}"
+        return "" if self.is_open else self._held_for
 
     def hold(self, seconds: float, reason: str) -> None:
         """Let nothing through for `seconds` from now, a tenth of one at least."""
         until = self._clock.monotonic() + max(_LEAST_S, seconds)
-        if until > self._until and not self._disabled:
-            self._until, self._reason = until, reason
+        if until > self._until:
+            self._until, self._held_for = until, reason
 
-    def disable(self, reason: str) -> None:
-        """Let nothing through until a person starts the subscriber anew."""
-        self._disabled = True
-        self._reason = reason
+    def pause(self, reason: str) -> None:
+        """Let nothing through until `resume`."""
+        self._paused_for = reason
 
-    async def passage(self) -> None:
-        """Wait until deliveries may be tried."""
-        while not self.is_open:
-            if self._disabled:
-                await asyncio.Event().wait()
-            await self._clock.sleep(self._until - self._clock.monotonic())
+    def resume(self) -> None:
+        """Undo `pause`; a hold goes on."""
+        self._paused_for = None

@@ -1,11 +1,29 @@
-"""The queues of one subscriber's undelivered events, one for each key."""
+"""The queues of one subscriber's undelivered events."""
 
-from asyncio import Queue
-from collections import deque
+import asyncio
+from collections import Counter, deque
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
-from streamer.events import Entry, Partition
+from streamer.events import Entry, ParkedLane, Partition, Setback
+
+
+class Order(StrEnum):
+    """Which events wait for each other."""
+
+    KEY = "key"
+    PARTITION = "partition"
+    NONE = "none"
+
+    def lane_of(self, entry: Entry) -> str:
+        """Return the name of the lane that `entry` belongs to, in its partition."""
+        match self:
+            case Order.KEY:
+                return entry.event.key
+            case Order.PARTITION:
+                return ""
+            case Order.NONE:
+                return str(entry.offset)
 
 
 class LaneState(Enum):
@@ -19,90 +37,258 @@ class LaneState(Enum):
     """Another process's: nothing that we still learn of it counts."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Lane:
-    """Events of one key in one partition, in order; the head is the one being delivered.
+    """Events of one partition that are delivered one after the other; the head is the one being tried.
 
-    `attempts` and `first_failed_at` (epoch seconds) are the head's.
+    `entries` are in memory. Of a lane that is parked all events are in the
+    log, at the offsets `parked`, and `entries` are the first of them, as far
+    as they were recalled. What stands here of attempts and errors is the
+    head's; times are epoch seconds.
     """
 
     partition: Partition
-    key: str
+    name: str
     entries: deque[Entry] = field(default_factory=deque)
+    parked: deque[int] = field(default_factory=deque)
     attempts: int = 0
+    first_tried_at: float | None = None
     first_failed_at: float | None = None
+    first_error: str = ""
+    last_error: str = ""
+    due_at: float = 0.0
     state: LaneState = LaneState.OPEN
+
+    @property
+    def full_name(self) -> tuple[Partition, str]:
+        """Its name among the lanes of all partitions."""
+        return self.partition, self.name
 
     @property
     def head(self) -> Entry:
         """The event whose turn it is."""
         return self.entries[0]
 
+    @property
+    def head_offset(self) -> int:
+        """Where the head is in the partition."""
+        return self.entries[0].offset if self.entries else self.parked[0]
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the log keeps its events."""
+        return bool(self.parked)
+
+    def failed(self, error: str, now: float) -> None:
+        """Count one attempt at the head that failed."""
+        self.attempts += 1
+        self.last_error = error
+        if self.first_failed_at is None:
+            self.first_failed_at, self.first_error = now, error
+
+    def give_back(self, attempts: int) -> None:
+        """Take back attempts at the head that say nothing of it."""
+        self.attempts = max(0, self.attempts - attempts)
+        if not self.attempts:
+            self.first_failed_at, self.first_error, self.last_error = None, "", ""
+
+    @property
+    def setback(self) -> Setback:
+        """What the log is to keep of the head."""
+        return Setback(
+            attempts=self.attempts,
+            first_failed_at=self.due_at if self.first_failed_at is None else self.first_failed_at,
+            due_at=self.due_at,
+            first_error=self.first_error,
+            last_error=self.last_error,
+        )
+
+    def advance(self) -> None:
+        """Drop the head; the next event has not been tried yet."""
+        if self.parked:
+            self.parked.popleft()
+        if self.entries:
+            self.entries.popleft()
+        self.attempts = 0
+        self.first_tried_at = self.first_failed_at = None
+        self.first_error = self.last_error = ""
+
 
 class Lanes:
     """All lanes of one subscriber, and whose turn it is.
 
-    A lane is ready, or being delivered, or waiting for its next attempt; it is
-    handed out by :meth:`take` to one worker at a time, in the order in which
-    lanes became ready.
+    A lane is ready, or being tried, or waiting for its next attempt. Lanes are
+    handed out by `take`, each to one at a time: the partitions in turn, and
+    those of one partition in the order in which they became ready.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order = Order.KEY) -> None:
         """Begin empty."""
+        self._order = order
         self._lanes: dict[tuple[Partition, str], Lane] = {}
-        self._ready: Queue[Lane] = Queue()
-        self._waiting = 0
-
-    @property
-    def waiting(self) -> int:
-        """How many events are held, those being delivered included."""
-        return self._waiting
+        self._ready: dict[Partition, deque[Lane]] = {}
+        self._is_ready = asyncio.Event()
+        self._parked: Counter[Partition] = Counter()
+        self.waiting = 0
+        """How many events are in memory, those being delivered included."""
+        self.waiting_bytes = 0
+        """What these took in the log."""
 
     @property
     def ready(self) -> bool:
         """Whether a head is there to be tried."""
-        return not self._ready.empty()
+        return bool(self._ready)
 
-    def put(self, entry: Entry) -> None:
-        """Queue `entry` behind the others of its key."""
-        name = (entry.partition, entry.event.key)
+    @property
+    def parked(self) -> int:
+        """How many events are parked."""
+        return self._parked.total()
+
+    def get(self, full_name: tuple[Partition, str]) -> Lane | None:
+        """Return the lane of that name, if there is one."""
+        return self._lanes.get(full_name)
+
+    def parked_in(self, partition: Partition) -> int:
+        """Return how many events of `partition` are parked."""
+        return self._parked[partition]
+
+    def put(self, entry: Entry) -> Lane | None:
+        """Queue `entry` behind the others of its lane; returns the lane when that is parked.
+
+        Then the event is to be parked too, and is not kept here.
+        """
+        name = entry.partition, self._order.lane_of(entry)
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = Lane(partition=entry.partition, key=entry.event.key)
-            self._ready.put_nowait(lane)
+            lane = self._lanes[name] = Lane(partition=entry.partition, name=name[1])
+            self.make_ready(lane)
+        elif lane.is_parked:
+            lane.parked.append(entry.offset)
+            self._parked[entry.partition] += 1
+            return lane
         lane.entries.append(entry)
-        self._waiting += 1
+        self._count(entry, 1)
+        return None
 
-    async def take(self) -> Lane:
-        """Wait for a lane whose head may be tried."""
+    def restore(self, partition: Partition, kept: ParkedLane) -> Lane:
+        """Take over a lane that is parked."""
+        setback = kept.setback
+        lane = self._lanes[partition, kept.lane] = Lane(
+            partition=partition,
+            name=kept.lane,
+            parked=deque(kept.offsets),
+            attempts=setback.attempts,
+            first_failed_at=setback.first_failed_at if setback.attempts else None,
+            first_error=setback.first_error,
+            last_error=setback.last_error,
+            due_at=setback.due_at,
+        )
+        self._parked[partition] += len(kept.offsets)
+        return lane
+
+    def join(self, entry: Entry) -> Lane:
+        """Let a lane that nobody tries just now have `entry` at the place that its offset gives it.
+
+        The lane is parked afterwards. Its head may be another one than before,
+        and is taken for one that was never tried.
+        """
+        name = entry.partition, self._order.lane_of(entry)
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(partition=entry.partition, name=name[1])
+        self.forget_recalled(lane)
+        lane.parked = deque(sorted({*lane.parked, entry.offset}))
+        self._parked[entry.partition] += 1
+        lane.give_back(lane.attempts)
+        lane.first_tried_at = None
+        return lane
+
+    def lane_of(self, entry: Entry) -> Lane | None:
+        """Return the lane that `entry` belongs to, if there is one."""
+        return self._lanes.get((entry.partition, self._order.lane_of(entry)))
+
+    async def take(self, *, untried_first: bool = False) -> Lane:
+        """Wait for a lane whose head may be tried; one that was never tried first, if that is asked for."""
         while True:
-            lane = await self._ready.get()
-            if lane.state is LaneState.OPEN:
-                return lane
+            while self._ready:
+                lane = (self._untried() if untried_first else None) or self._next()
+                if lane.state is LaneState.OPEN:
+                    return lane
+            self._is_ready.clear()
+            await self._is_ready.wait()
 
-    def again(self, lane: Lane) -> None:
-        """Hand the same head out again."""
-        self._ready.put_nowait(lane)
+    def make_ready(self, lane: Lane) -> None:
+        """Hand the head out, when those before it have been."""
+        self._ready.setdefault(lane.partition, deque()).append(lane)
+        self._is_ready.set()
+
+    def park(self, lane: Lane) -> list[Entry]:
+        """Let the log keep the events of `lane`, and return those that it does not have yet."""
+        entries = list(lane.entries)
+        self.forget_recalled(lane)
+        if lane.is_parked:
+            return []
+        lane.parked.extend(entry.offset for entry in entries)
+        self._parked[lane.partition] += len(entries)
+        return entries
+
+    def recalled(self, lane: Lane, entries: list[Entry]) -> None:
+        """Hold the first events of a parked lane in memory."""
+        lane.entries.extend(entries)
+        for entry in entries:
+            self._count(entry, 1)
+
+    def forget_recalled(self, lane: Lane) -> None:
+        """Hold no events of `lane` in memory."""
+        for entry in lane.entries:
+            self._count(entry, -1)
+        lane.entries.clear()
 
     def advance(self, lane: Lane) -> None:
-        """Drop the head, which is settled; the next event of the key, if any, gets its turn."""
-        lane.entries.popleft()
-        self._waiting -= 1
-        lane.attempts, lane.first_failed_at = 0, None
-        if lane.entries:
-            self._ready.put_nowait(lane)
+        """Drop the head, which is settled; the next event of the lane, if any, gets its turn."""
+        self._parked[lane.partition] -= lane.is_parked
+        for entry in list(lane.entries)[:1]:
+            self._count(entry, -1)
+        lane.advance()
+        if lane.entries or lane.is_parked:
+            self.make_ready(lane)
         else:
-            del self._lanes[lane.partition, lane.key]
+            del self._lanes[lane.full_name]
 
     def leave(self, partitions: frozenset[Partition]) -> None:
         """Hand out no more of `partitions`; attempts under way find their lanes leaving."""
         for name, lane in list(self._lanes.items()):
             if lane.partition in partitions:
                 lane.state = LaneState.LEAVING
-                self._waiting -= len(lane.entries)
                 # A timer may hold on to the lane for as long as it runs, and
                 # an attempt to its head.
-                head = lane.head
-                lane.entries.clear()
-                lane.entries.append(head)
+                head = list(lane.entries)[:1]
+                self.forget_recalled(lane)
+                lane.entries.extend(head)
                 del self._lanes[name]
+        for partition in partitions:
+            self._parked.pop(partition, None)
+            self._ready.pop(partition, None)
+
+    def _next(self) -> Lane:
+        partition, queue = next(iter(self._ready.items()))
+        lane = queue.popleft()
+        # Who was served goes to the end.
+        del self._ready[partition]
+        if queue:
+            self._ready[partition] = queue
+        return lane
+
+    def _untried(self) -> Lane | None:
+        for partition, queue in self._ready.items():
+            for lane in queue:
+                if lane.first_tried_at is None:
+                    queue.remove(lane)
+                    if not queue:
+                        del self._ready[partition]
+                    return lane
+        return None
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        self.waiting += sign
+        self.waiting_bytes += sign * entry.size

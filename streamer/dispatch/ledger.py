@@ -1,18 +1,19 @@
-"""What one subscriber has finished, on its way into the log."""
+"""What one subscriber has finished or parked, on its way into the log."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.doubt import Doubt
+from streamer.dispatch.pending import Pending
 from streamer.dispatch.tracker import OffsetTracker
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import DeadLetter, Entry, Partition, Progress
-from streamer.ports import Assigned, Feed, Recorded, Settlement
+from streamer.events import DeadLetter, Entry, Partition, Progress, Receipt
+from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement
 
 _log = structlog.get_logger()
 
@@ -27,18 +28,22 @@ _CROWD = 100_000
 class _Holding:
     """One partition under one assignment: what is settled, and what of it the log knows.
 
-    It is `crowded` when the log can hardly keep more of it.
+    It is `crowded` when the log can hardly keep more of it. `under_way` is
+    being recorded, and `pending` is to be. What the log did not answer for is
+    `uncertain`: only a new assignment tells whether it took effect.
     """
 
     assignment: int
     tracker: OffsetTracker
     recorded: Progress
     crowded: bool = False
-    letters: list[DeadLetter] = field(default_factory=list)
+    uncertain: bool = False
+    under_way: Pending = field(default_factory=Pending)
+    pending: Pending = field(default_factory=Pending)
 
 
 class Ledger:
-    """Collects settled offsets and dead letters and records them together.
+    """Collects what is settled, set aside and parked, and records it together.
 
     It records as soon as the former record is in the log, so a crash repeats
     only what was in flight, and what settles meanwhile goes in one. While a
@@ -52,6 +57,7 @@ class Ledger:
         self._holdings: dict[Partition, _Holding] = {}
         self._unrecorded = 0
         self._giving_up = 0
+        self._recording = asyncio.Lock()
         self._changed = asyncio.Event()
         self._complete = asyncio.Event()
         self._complete.set()
@@ -72,7 +78,7 @@ class Ledger:
 
     @property
     def unrecorded(self) -> int:
-        """How many events were settled since the last record; a crash repeats them."""
+        """How many events were settled or parked since the last record; a crash repeats them."""
         return self._unrecorded
 
     def assign(self, assigned: Assigned) -> None:
@@ -86,16 +92,18 @@ class Ledger:
             self._change()
 
     async def give_up(self, feed: Feed, partitions: frozenset[Partition]) -> None:
-        """Forget partitions at once, and try to record a last time what was finished of them.
+        """Forget partitions, and try to record a last time what was finished of them.
 
         Their next owner repeats what was not.
         """
-        last = self._settlements(partitions.intersection(self._holdings))
         self._giving_up += 1
-        self.revoke(partitions)
         try:
-            for settlement in last:
-                await self._record_last(feed, settlement)
+            # What is being recorded must not be recorded again beside it.
+            async with self._recording:
+                last = self._settlements(partitions.intersection(self._holdings))
+                self.revoke(partitions)
+                for settlement in last:
+                    await self._record_last(feed, settlement)
         finally:
             self._giving_up -= 1
             self._change()
@@ -123,14 +131,40 @@ class Ledger:
                 holding.tracker.passed(offset)
         self._change()
 
-    def settle(self, entry: Entry, letter: DeadLetter | None = None) -> None:
-        """Note that `entry` needs no more deliveries, because it became `letter` where one is given."""
+    def settle(self, entry: Entry, proof: DeadLetter | Receipt | None = None) -> None:
+        """Note that `entry` needs no more deliveries, and what is to be kept of it."""
         if holding := self._holdings.get(entry.partition):
             holding.tracker.settled(entry.offset)
-            if letter is not None:
-                holding.letters.append(letter)
-            self._unrecorded += 1
-            self._change()
+            self._keep(holding, proof)
+
+    def park(self, change: LaneChange) -> None:
+        """Note that the log is to keep the events that join a lane; their offsets are settled."""
+        if holding := self._holdings.get(change.partition):
+            for entry in change.joined:
+                holding.tracker.settled(entry.offset)
+            self._alter(holding, change, None)
+
+    def alter(self, change: LaneChange, proof: DeadLetter | Receipt | None = None) -> None:
+        """Note what becomes of a parked lane, and what is to be kept of an event that leaves it."""
+        if holding := self._holdings.get(change.partition):
+            self._alter(holding, change, proof)
+
+    def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
+        """Note that the event of a dead letter joins a parked lane, and is a dead letter no more."""
+        if holding := self._holdings.get(change.partition):
+            holding.pending.redriven.append(letter.id)
+            self._alter(holding, change, None)
+
+    async def recall(self, feed: Feed, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
+        """Return parked events in the order of `offsets`, also such as are not recorded yet.
+
+        What is nowhere is left out. Raises `LogUnavailable`.
+        """
+        found = {entry.offset: entry for entry in self._being_parked(partition)}
+        missing = [offset for offset in offsets if offset not in found]
+        if missing:
+            found |= {entry.offset: entry for entry in await feed.recall(partition, missing)}
+        return [found[offset] for offset in offsets if offset in found]
 
     async def record(self, feed: Feed) -> None:
         """Wait for a change and record it, for as long as the log takes."""
@@ -150,6 +184,24 @@ class Ledger:
         self._changed.set()
         self._complete.clear()
 
+    def _alter(self, holding: _Holding, change: LaneChange, proof: DeadLetter | Receipt | None) -> None:
+        holding.pending.change(change)
+        self._keep(holding, proof)
+
+    def _keep(self, holding: _Holding, proof: DeadLetter | Receipt | None) -> None:
+        match proof:
+            case DeadLetter():
+                holding.pending.letters.append(proof)
+            case Receipt():
+                holding.pending.receipts.append(proof)
+        self._unrecorded += 1
+        self._change()
+
+    def _being_parked(self, partition: Partition) -> Iterable[Entry]:
+        if holding := self._holdings.get(partition):
+            yield from holding.under_way.entries()
+            yield from holding.pending.entries()
+
     async def _record_last(self, feed: Feed, settlement: Settlement) -> None:
         try:
             await feed.settle(settlement)
@@ -157,43 +209,70 @@ class Ledger:
             _log.warning("progress.not_recorded", reason=str(error), partitions=len(settlement.progress))
 
     async def _is_recorded(self, feed: Feed) -> bool:
-        self._changed.clear()
-        covered = self._unrecorded
+        async with self._recording:
+            self._changed.clear()
+            covered = self._unrecorded
+            try:
+                for settlement in self._settlements(self._holdings):
+                    number = self.doubt.number
+                    self._remember(settlement, await self._settled(feed, settlement), number)
+            except (LogUnavailable, Fenced) as error:
+                # Fenced: one of the partitions was lost, and nothing of the others
+                # was recorded either. Reading is about to hear which one it was.
+                _log.warning("progress.not_recorded", reason=str(error))
+                return False
+            self._unrecorded -= covered
+            return True
+
+    async def _settled(self, feed: Feed, settlement: Settlement) -> Recorded:
+        begun = [holding for holding in map(self._holdings.get, settlement.progress) if holding]
         try:
-            for settlement in self._settlements(self._holdings):
-                number = self.doubt.number
-                self._remember(settlement, await feed.settle(settlement), number)
+            return await feed.settle(settlement)
         except (LogUnavailable, Fenced) as error:
-            # Fenced: one of the partitions was lost, and nothing of the others
-            # was recorded either. Reading is about to hear which one it was.
-            _log.warning("progress.not_recorded", reason=str(error))
-            return False
-        self._unrecorded -= covered
-        return True
+            for holding in begun:
+                # A receipt that may be in the log must not be written once
+                # more: the log is about to say what is in effect.
+                holding.uncertain = bool(settlement.receipts) and isinstance(error, LogUnavailable)
+            raise
 
     def _remember(self, settlement: Settlement, recorded: Recorded, doubt: int) -> None:
-        letters = {letter.id for letter in settlement.set_aside}
         for partition in recorded.partitions:
             holding = self._holdings.get(partition)
             # It may have been lost and won again while the log was recording.
             if holding and holding.assignment == settlement.assignment:
                 holding.recorded = settlement.progress[partition]
                 holding.crowded = partition in recorded.crowded
-                holding.letters = [each for each in holding.letters if each.id not in letters]
+                holding.under_way = Pending()
                 self.doubt.recorded(partition, number=doubt)
 
     def _settlements(self, partitions: Iterable[Partition]) -> list[Settlement]:
         # A settlement names one assignment, and kept partitions belong to an
         # older one than those that were added since.
         progress: dict[int, dict[Partition, Progress]] = defaultdict(dict)
-        letters: dict[int, list[DeadLetter]] = defaultdict(list)
+        beside: dict[int, Pending] = defaultdict(Pending)
+        lanes: dict[int, list[LaneChange]] = defaultdict(list)
         for partition in partitions:
             holding = self._holdings[partition]
+            if holding.uncertain:
+                continue
+            holding.under_way.add(holding.pending)
+            holding.pending = Pending()
             current = holding.tracker.progress()
-            if current != holding.recorded or self.doubt.covers(partition):
+            if current != holding.recorded or holding.under_way or self.doubt.covers(partition):
                 progress[holding.assignment][partition] = current
-                letters[holding.assignment] += holding.letters
+                lanes[holding.assignment] += holding.under_way.lanes.values()
+                # Lanes of two partitions may have one name.
+                beside[holding.assignment].letters += holding.under_way.letters
+                beside[holding.assignment].receipts += holding.under_way.receipts
+                beside[holding.assignment].redriven += holding.under_way.redriven
         return [
-            Settlement(assignment=number, progress=moved, set_aside=letters[number])
+            Settlement(
+                assignment=number,
+                progress=moved,
+                set_aside=tuple(beside[number].letters),
+                lanes=tuple(lanes[number]),
+                receipts=tuple(beside[number].receipts),
+                redriven=tuple(beside[number].redriven),
+            )
             for number, moved in progress.items()
         ]

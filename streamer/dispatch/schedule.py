@@ -1,10 +1,12 @@
-"""When a failed delivery is tried again."""
+"""When a failed delivery is tried again, and when no more."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 _LEAST_S = 0.1
+_MOST_IN_MEMORY_S = 30.0
+_MOST_ATTEMPTS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,13 +14,25 @@ class RetrySchedule:
     """Exponential back-off with full jitter, up to an end.
 
     Full jitter (any delay between nothing and the ceiling) spreads the keys
-    that failed together.
+    that failed together. `give_up_after_s` is how long the retries take on
+    average; it becomes a number of attempts, because time in which nothing was
+    tried must not count. The first `fast_tries` retries are made from memory.
     """
 
     first_delay_s: float
     max_delay_s: float
     give_up_after_s: float
+    fast_tries: int = 3
     jitter: Callable[[float, float], float] = random.uniform
+
+    @property
+    def attempts(self) -> int:
+        """How often an event is tried before it is set aside."""
+        total_s, attempts = 0.0, 1
+        while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
+            total_s += self._ceiling_s(attempts) / 2
+            attempts += 1
+        return attempts
 
     def delay_s(self, attempts: int, *, asked_s: float | None = None) -> float:
         """Return how long to wait after `attempts` (at least 1) failed ones.
@@ -28,9 +42,11 @@ class RetrySchedule:
         """
         if asked_s is not None:
             return max(_LEAST_S, min(asked_s, self.give_up_after_s))
-        ceiling = min(self.max_delay_s, self.first_delay_s * 2.0 ** min(attempts - 1, 40))
-        return self.jitter(0.0, ceiling)
+        return self.jitter(0.0, self._ceiling_s(attempts))
 
-    def is_over(self, *, failing_for_s: float) -> bool:
-        """Whether an event that has failed for `failing_for_s` is to be set aside."""
-        return failing_for_s >= self.give_up_after_s
+    def is_fast(self, attempts: int, delay_s: float) -> bool:
+        """Whether the retry after `attempts` failed ones is made from memory."""
+        return attempts <= self.fast_tries and delay_s <= _MOST_IN_MEMORY_S
+
+    def _ceiling_s(self, attempts: int) -> float:
+        return min(self.max_delay_s, self.first_delay_s * 2.0 ** min(attempts - 1, 40))

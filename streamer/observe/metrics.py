@@ -157,6 +157,12 @@ class Metrics:
             "delivery_lag_events", "Events in the log that are not settled yet.", "subscriber"
         )
         self._in_flight = self._gauge("delivery_in_flight", "Attempts that are under way.", "subscriber")
+        self._limit = self._gauge(
+            "delivery_limit", "Attempts that may be under way, as the target bears them.", "subscriber"
+        )
+        self._parked = self._gauge(
+            "parked_events", "Events that the log keeps until they are tried again.", "subscriber"
+        )
         self._to_target_seconds = self._histogram(
             "event_to_target_seconds",
             "Time from the commit in Salesforce to the target's acceptance.",
@@ -227,6 +233,8 @@ class Metrics:
             to_target_seconds=self._to_target_seconds.labels(name),
             lag=self._lag.labels(name),
             in_flight=self._in_flight.labels(name),
+            parked=self._parked.labels(name),
+            limit=self._limit.labels(name),
             held=self._held.labels(name),
             dead_letters=self._dead_letters,
             words=self._words,

@@ -124,6 +124,8 @@ class SubscriberMetrics:
     to_target_seconds: Histogram
     lag: Gauge
     in_flight: Gauge
+    parked: Gauge
+    limit: Gauge
     held: Gauge
     dead_letters: Counter
     words: Words
@@ -146,6 +148,14 @@ class SubscriberMetrics:
     def set_in_flight(self, attempts: int) -> None:
         """Note how many attempts are under way."""
         self.in_flight.set(attempts)
+
+    def set_parked(self, events: int) -> None:
+        """Note how many events are parked in the log."""
+        self.parked.set(events)
+
+    def set_limit(self, attempts: int) -> None:
+        """Note how many attempts may be under way at the moment."""
+        self.limit.set(attempts)
 
     def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Note whether the whole target is being left alone."""

@@ -5,8 +5,28 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from streamer.events import DeadLetter, Entry, Event, Partition, Progress, Start, SubscriberName
-from streamer.ports import Assigned, Feed, LogReader, Page, Recorded, Revoked, Settlement, Subscription
+from streamer.events import (
+    DeadLetter,
+    Entry,
+    Event,
+    ParkedLane,
+    Partition,
+    Progress,
+    Receipt,
+    Start,
+    SubscriberName,
+)
+from streamer.ports import (
+    Assigned,
+    Feed,
+    LaneChange,
+    LogReader,
+    Page,
+    Recorded,
+    Revoked,
+    Settlement,
+    Subscription,
+)
 
 # A bound for a test that fails; nothing waits for it otherwise.
 _DEADLINE_S = 30.0
@@ -22,6 +42,7 @@ class Follower:
         self.assigned: dict[Partition, int] = {}
         self.through: dict[Partition, int] = {}
         self.behind = 0
+        self.lanes: list[ParkedLane] = []
         self._begun: dict[Partition, int] = {}
 
     @property
@@ -50,7 +71,8 @@ class Follower:
     async def step(self) -> None:
         """Read once."""
         match await self.feed.read():
-            case Assigned(assignment=number, progress=progress):
+            case Assigned(assignment=number, progress=progress, parked=parked):
+                self.lanes += [lane for lanes in parked.values() for lane in lanes]
                 self.assigned |= dict.fromkeys(progress, number)
                 begun = {partition: at.next_offset for partition, at in progress.items()}
                 self._begun |= begun
@@ -63,7 +85,15 @@ class Follower:
                 self.through |= page.through
                 self.behind = page.behind
 
-    async def settle(self, *, but: Collection[str] = (), letters: Collection[DeadLetter] = ()) -> Recorded:
+    async def settle(
+        self,
+        *,
+        but: Collection[str] = (),
+        letters: Collection[DeadLetter] = (),
+        lanes: Collection[LaneChange] = (),
+        receipts: Collection[Receipt] = (),
+        redriven: Collection[str] = (),
+    ) -> Recorded:
         """Settle everything that was read, except the events `but`; returns what is in the log."""
         partitions: set[Partition] = set()
         crowded: set[Partition] = set()
@@ -74,11 +104,28 @@ class Follower:
                 if assignment == number
             }
             recorded = await self.feed.settle(
-                Settlement(assignment=number, progress=progress, set_aside=tuple(letters))
+                Settlement(
+                    assignment=number,
+                    progress=progress,
+                    set_aside=tuple(letters),
+                    lanes=[change for change in lanes if change.partition in progress],
+                    receipts=tuple(receipts),
+                    redriven=tuple(redriven),
+                )
             )
             partitions |= recorded.partitions
             crowded |= recorded.crowded
         return Recorded(partitions=frozenset(partitions), crowded=frozenset(crowded))
+
+    def stale(self) -> Settlement:
+        """Return a settlement of all that was read, under an assignment that is not in effect."""
+        progress = {p: Progress(next_offset=offset) for p, offset in self.through.items()}
+        return Settlement(assignment=max(self.assigned.values()) + 1, progress=progress)
+
+    async def recall(self, *entries: Entry) -> list[Entry]:
+        """Return those of `entries`, all of one partition, that are parked."""
+        offsets = [entry.offset for entry in entries]
+        return list(await self.feed.recall(entries[0].partition, offsets))
 
     def _progress(self, partition: Partition, but: Collection[str]) -> Progress:
         mine = [entry for entry in self.entries if entry.partition == partition]

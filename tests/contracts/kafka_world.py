@@ -1,19 +1,19 @@
 """The log in a real Kafka, under a prefix of the test's own."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, closing
-from typing import cast
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
+from typing import Any, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from streamer.clock import SystemClock
-from streamer.events import ContinuityRecord, DeadLetter, Event
+from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
 from streamer.log.kafka import KafkaLog
-from streamer.log.kafka.dead_letters import dead_letters
 from streamer.log.kafka.encoding import Headers
 from streamer.log.kafka.names import Names
-from streamer.log.records import decode_continuity
+from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event
 
@@ -53,33 +53,61 @@ class KafkaWorld:
         messages = read_committed(self._settings.bootstrap_servers, self._names.continuity)
         return [decode_continuity(message.value() or b"") for message in messages]
 
+    async def receipts(self) -> Sequence[Receipt]:
+        """Read them as anyone would."""
+        address, topic = self._settings.bootstrap_servers, self._names.receipts
+        messages = read_committed(address, topic, self._settings.partitions)
+        return [decode_receipt(message.value() or b"") for message in messages]
+
 
 def read_dead_letters(address: str, topic: str) -> list[DeadLetter]:
-    """Return what was set aside, the latest of each id."""
-    messages = read_committed(address, topic)
-    return list(dead_letters((message.value(), cast("Headers", message.headers())) for message in messages))
+    """Return what is set aside, the latest of each id, put together of its parts."""
+    latest = {message.key(): message for message in read_committed(address, topic)}
+    parts: dict[bytes, dict[int, bytes]] = defaultdict(dict)
+    counts: dict[bytes, int] = {}
+    for message in latest.values():
+        if (value := message.value()) is not None:
+            about = dict(cast("Headers", message.headers()))
+            parts[about["id"]][int(about["part"])] = value
+            counts[about["id"]] = int(about["parts"])
+    return [
+        decode_dead_letter(b"".join(found[number] for number in range(counts[id_])))
+        for id_, found in parts.items()
+        if found.keys() >= set(range(counts[id_]))
+    ]
 
 
-def read_committed(address: str, topic: str) -> list[Message]:
-    """Return what a reader of committed records finds in a topic of one partition."""
-    reader = Consumer(
-        {
-            "bootstrap.servers": address,
-            "group.id": "unused",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 10,
-        }
-    )
-    with closing(reader):
-        reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        return list(_until_the_end(reader))
+def read_committed(address: str, topic: str, partitions: int = 1) -> list[Message]:
+    """Return what a reader of committed records finds in a topic of so many partitions.
+
+    A transaction is visible a moment after its commit was answered, so this
+    reads on to where the topic ends for those who read everything.
+    """
+    places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)]
+    with _reader(address, "read_uncommitted") as everything:
+        ends = [everything.get_watermark_offsets(place, _DEADLINE_S)[1] for place in places]
+    with _reader(address, "read_committed") as reader:
+        reader.assign(places)
+        return list(_until(dict(enumerate(ends)), reader))
 
 
-def _until_the_end(reader: Consumer) -> Iterator[Message]:
-    while True:
+def _reader(address: str, isolation: str) -> AbstractContextManager[Consumer]:
+    configuration: dict[str, Any] = {
+        "bootstrap.servers": address,
+        "group.id": "unused",
+        "isolation.level": isolation,
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 10,
+    }
+    return closing(Consumer(configuration))
+
+
+def _until(ends: dict[int, int], reader: Consumer) -> Iterator[Message]:
+    while ends:
         message = reader.poll(_DEADLINE_S)
         assert message is not None
-        if message.error():
-            return
-        yield message
+        partition = message.partition() or 0
+        if message.error() is None:
+            yield message
+        elif (message.offset() or 0) >= ends.get(partition, 0):
+            ends.pop(partition, None)

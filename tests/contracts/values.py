@@ -10,8 +10,11 @@ from streamer.events import (
     HoleCause,
     JsonObject,
     OrgId,
+    Partition,
+    Receipt,
     ReplayId,
     Stage,
+    SubscriberName,
 )
 from streamer.ports import Append
 
@@ -68,7 +71,25 @@ def a_dead_letter(id_: str, *, stage: Stage = Stage.INGEST, error: str = "no suc
         raw=b"\x00\xffraw",
         event=an_event("set-aside"),
         attempts=3,
+        first_error="a time-out",
         answer="400",
+        partition=Partition(topic="salesforce.cdc.Account", number=1),
+        offset=17,
+    )
+
+
+def a_receipt(name: str) -> Receipt:
+    """Return the receipt of the event `name`, with every field filled."""
+    return Receipt(
+        event_id=EventId(name),
+        event_type="salesforce.cdc.Account.updated",
+        event_key="001000000000001AAA",
+        subscriber=SubscriberName("target"),
+        attempts=2,
+        first_tried_at=1735689600.5,
+        delivered_at=1735689660.75,
+        seconds=0.25,
+        answer={"number": "Ü-1", "lines": [1, 2]},
     )
 
 

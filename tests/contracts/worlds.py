@@ -13,17 +13,17 @@ from typing import Protocol
 import pytest
 
 from streamer.clock import SystemClock
-from streamer.events import ContinuityRecord, DeadLetter, Event
+from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
 from streamer.log.memory import MemoryLog
-from streamer.log.records import decode_continuity, decode_dead_letter
+from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
 from streamer.log.sqlite import SqliteLog
-from streamer.ports import EventLog, LogReader, Ownership
+from streamer.ports import Controls, EventLog, LogReader, Ownership
 from streamer.settings import SqliteLogSettings
 from tests.contracts.kafka_world import KafkaWorld
 from tests.contracts.values import an_event
 
 
-class Log(EventLog, LogReader, Ownership, Protocol):
+class Log(EventLog, LogReader, Ownership, Controls, Protocol):
     """Everything that a log is."""
 
 
@@ -46,6 +46,10 @@ class World(Protocol):
         """Return the continuity records, in their order; works while the log is open."""
         ...
 
+    async def receipts(self) -> Sequence[Receipt]:
+        """Return the receipts, those of a key in their order; works while the log is open."""
+        ...
+
 
 class MemoryWorld:
     """The in-memory twin."""
@@ -65,11 +69,15 @@ class MemoryWorld:
 
     async def dead_letters(self) -> Sequence[DeadLetter]:
         """Look into the log."""
-        return self._log.dead_letters
+        return self._log.letters
 
     async def continuity(self) -> Sequence[ContinuityRecord]:
         """Look into the log."""
         return self._log.continuity
+
+    async def receipts(self) -> Sequence[Receipt]:
+        """Look into the log."""
+        return self._log.receipts
 
 
 class SqliteWorld:
@@ -94,6 +102,10 @@ class SqliteWorld:
     async def continuity(self) -> Sequence[ContinuityRecord]:
         """Read them with a connection of our own."""
         return [decode_continuity(body) for body in self._bodies("continuity")]
+
+    async def receipts(self) -> Sequence[Receipt]:
+        """Read them with a connection of our own."""
+        return [decode_receipt(body) for body in self._bodies("receipts")]
 
     def _bodies(self, table: str) -> list[bytes]:
         connection = sqlite3.connect(self._path)

@@ -1,5 +1,6 @@
 """A real Kafka as a test uses it beside us: to write, to look, and to take part."""
 
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
@@ -7,40 +8,49 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from streamer.clock import SystemClock
 from streamer.errors import StreamerError
-from streamer.events import DeadLetter, Event, Start, SubscriberName
+from streamer.events import DeadLetter, Event, Receipt, Start, SubscriberName
+from streamer.log.kafka.administrator import Administrator, TopicState
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.commits import send_at_once
 from streamer.log.kafka.encoding import Encoder
+from streamer.log.kafka.faults import Faults
 from streamer.log.kafka.feed import follow
 from streamer.log.kafka.holding import Holding
+from streamer.log.kafka.layout import Layout
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.retention import Hole, OnHole
 from streamer.log.kafka.settler import Settler
+from streamer.log.kafka.surroundings import Surroundings
+from streamer.log.kafka.topics import Topics
+from streamer.log.records import decode_receipt
 from streamer.ports import Recorded, Settlement, Subscription
+from streamer.pulse import Pulses
 from streamer.settings import KafkaLogSettings
 from tests.contracts.follower import Follower
-from tests.contracts.kafka_world import read_dead_letters
+from tests.contracts.kafka_world import read_committed, read_dead_letters
 from tests.contracts.values import an_event
 
 _DEADLINE_S = 15.0
+TARGET = SubscriberName("target")
 
 
 class Cluster:
     """A prefix of its own on the real broker, and what a test does there beside us."""
 
-    def __init__(self, address: str) -> None:
-        """Make the topic that is always there."""
+    def __init__(self, address: str, *, session_timeout_s: float = 6, dotted: bool = False) -> None:
+        """Make the topics that are always there; `dotted` names fit the template of event topics."""
         unique = uuid.uuid4().hex[:8]
         self.settings = KafkaLogSettings(
             bootstrap_servers=address,
-            prefix=f"test-{unique}",
+            prefix=f"t{unique}" if dotted else f"test-{unique}",
             topic=f"t{unique}.{{kind}}.{{name}}",
+            session_timeout_s=session_timeout_s,
             # A new topic is found this fast.
             options={"topic.metadata.refresh.interval.ms": 250},
         )
@@ -50,11 +60,17 @@ class Cluster:
         self.on_hole: OnHole = self.holes.append
         self._producer: Producer | None = None
         self._encoder = Encoder(self.names, "binary")
-        self.create(self.names.dead_letters, 1)
+        layout = Layout(self.settings)
+        self.parked = self.names.parked(TARGET)
+        internal = layout.internal()
+        self._make(internal[self.names.dead_letters], internal[self.names.receipts], layout.parked(TARGET))
 
     def create(self, topic: str, partitions: int) -> None:
         """Create a topic."""
-        for outcome in self.admin.create_topics([NewTopic(topic, partitions)]).values():
+        self._make(NewTopic(topic, partitions))
+
+    def _make(self, *topics: NewTopic) -> None:
+        for outcome in self.admin.create_topics(list(topics)).values():
             outcome.result()
 
     def create_for(self, event_type: str = "salesforce.cdc.Account.updated", partitions: int = 1) -> str:
@@ -76,6 +92,24 @@ class Cluster:
                     timestamp=at_ms,
                     headers=record.headers,
                 )
+
+    def write_large(self, event: Event) -> None:
+        """Write an event that is larger than brokers take by default, to a topic that takes it."""
+        record = self._encoder.encode(event)
+        self._make(Layout(self.settings).events(record.topic))
+        producer = Clients(settings=self.settings).producer(Faults(self.settings), {})
+        producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)
+        producer.flush(_DEADLINE_S)
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic, and return when the broker has forgotten it."""
+        self.admin.delete_topics([topic])[topic].result()
+        while Administrator(Clients(settings=self.settings)).states([topic]):
+            time.sleep(0.05)
+
+    def state(self, topic: str) -> TopicState:
+        """Return how the broker describes a topic."""
+        return Administrator(Clients(settings=self.settings)).states([topic])[topic]
 
     @contextmanager
     def transaction(self) -> Iterator[Producer]:
@@ -109,12 +143,21 @@ class Cluster:
             consumer.commit(offsets=[place], asynchronous=False)
 
     def _outsider(self) -> AbstractContextManager[Consumer]:
-        group = self.names.dispatch_group(SubscriberName("target"))
+        group = self.names.dispatch_group(TARGET)
         return closing(Consumer({"bootstrap.servers": self.settings.bootstrap_servers, "group.id": group}))
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return what a reader of committed records finds set aside."""
         return read_dead_letters(self.settings.bootstrap_servers, self.names.dead_letters)
+
+    def receipts(self) -> list[Receipt]:
+        """Return what a reader of committed records finds of receipts."""
+        found = read_committed(self.settings.bootstrap_servers, self.names.receipts, self.settings.partitions)
+        return [decode_receipt(message.value() or b"") for message in found]
+
+    def parked_records(self) -> list[Message]:
+        """Return what a reader of committed records finds in the topic of parked events."""
+        return read_committed(self.settings.bootstrap_servers, self.parked, self.settings.parked_partitions)
 
     def former_member(self) -> Any:
         """Return what a process knows of a group that it was a member of, and is no longer."""
@@ -132,7 +175,7 @@ class Cluster:
             )
             for partition in settlement.progress
         }
-        settler = Settler(Clients(settings=self.settings), SubscriberName("target"))
+        settler = Settler(Clients(settings=self.settings), TARGET)
         settler.enter(generation)
         came_of_it: list[Recorded | StreamerError] = []
         with closing(settler), self._outsider() as consumer:
@@ -144,9 +187,10 @@ class Cluster:
         self, *patterns: str, start: Start | datetime = Start.EARLIEST
     ) -> AsyncIterator[Follower]:
         """Follow as one more process of the subscriber."""
-        subscription = Subscription(
-            subscriber=SubscriberName("target"), patterns=patterns or ("salesforce.*",), start=start
+        subscription = Subscription(subscriber=TARGET, patterns=patterns or ("salesforce.*",), start=start)
+        clients, clock = Clients(settings=self.settings), SystemClock()
+        around = Surroundings(
+            clients=clients, topics=Topics(clients, clock), clock=clock, pulses=Pulses(clock)
         )
-        clients = Clients(settings=self.settings)
-        async with follow(clients, subscription, SystemClock(), self.on_hole) as feed:
+        async with follow(around, subscription, self.on_hole) as feed:
             yield Follower(feed)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 
 import pytest
 from confluent_kafka import Producer
@@ -14,6 +15,7 @@ from streamer.log.kafka.checkpoints import Checkpoints
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.names import Names
 from streamer.settings import KafkaLogSettings
+from tests.contracts.test_controls import PAUSED, TARGET, done
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
 from tests.integration.kafka_topics import ids, own_settings
 from tools.kafka.broker import Broker
@@ -200,3 +202,18 @@ def _left_open(settings: KafkaLogSettings, transactional_id: str, partition: int
     producer.produce(Names.of(settings).checkpoints, b"not committed", b"key", partition)
     producer.flush(10)
     return producer
+
+
+async def test_watching_goes_on_after_a_broker_was_away(
+    broker: Broker, settings: KafkaLogSettings, log: KafkaLog
+) -> None:
+    """A pause that another process made meanwhile is obeyed."""
+    async with aclosing(log.switched()) as boards:
+        assert not (await anext(boards)).pauses(TARGET)
+        await asyncio.to_thread(broker.restart)
+        async with KafkaLog.open(settings, SystemClock()) as other:
+            await other.switch(PAUSED, done("subscriber.paused"))
+
+        async with asyncio.timeout(15):
+            while not (await anext(boards)).pauses(TARGET):
+                pass

@@ -61,6 +61,14 @@ def test_unknown_plugin_names_those_that_are_installed(tmp_path: Path) -> None:
             "{url: 'https://x', timeout_s: '${SECRET}'}",
             "streamer.yaml:5: subscribers.crm.settings.timeout_s: found a value that is not shown",
         ),
+        (
+            "{url: 'https://x', signing: {secrets: ['${SECRET}']}}",
+            "settings.signing.secrets.0: found a value that is not shown; is not a signing secret",
+        ),
+        (
+            "{url: 'https://x', outcomes: {4o4: skip}}",
+            "streamer.yaml:5: subscribers.crm.settings.outcomes: 4o4 is neither a status",
+        ),
     ],
 )
 def test_settings_are_the_plugins_own_to_judge(tmp_path: Path, settings: str, expected: str) -> None:

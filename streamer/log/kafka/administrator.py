@@ -6,12 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
     AdminClient,
     ClusterMetadata,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
 )
 
 from streamer.log.kafka.clients import Clients
@@ -108,9 +115,29 @@ class Administrator:
                 return None
             raise
 
+    def bounds(
+        self, topic: str, partitions: Collection[int], timeout_s: float = CALL_TIMEOUT_S
+    ) -> dict[int, tuple[int, int]]:
+        """Return where partitions begin and end, open transactions included. Raises `KafkaException`."""
+        begins = self._offsets(topic, partitions, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
+        ends = self._offsets(topic, partitions, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
+        return {
+            place.partition: (_answer(begins[place], timeout_s).offset, _answer(end, timeout_s).offset)
+            for place, end in ends.items()
+        }
+
     def wait(self, seconds: float) -> None:
         """Pause, and serve what the client has to say meanwhile."""
         self._client.poll(seconds)
+
+    def _offsets(
+        self, topic: str, partitions: Collection[int], which: OffsetSpec, timeout_s: float
+    ) -> "dict[TopicPartition, Future[Any]]":
+        places = {TopicPartition(topic, partition): which for partition in partitions}
+        # A copy that was elected a moment ago does not answer before it knows what is replicated.
+        return self._client.list_offsets(
+            places, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout_s
+        )
 
     def _with_settings(self, states: Mapping[str, TopicState], timeout_s: float) -> dict[str, TopicState]:
         visible = [name for name, state in states.items() if not state.is_hidden]
@@ -136,6 +163,13 @@ class Administrator:
             error = kafka_error(exc) if isinstance(exc, KafkaException) else KafkaError(KafkaError._TIMED_OUT)
             raise self._faults.explain(error, doing=doing, subject=subject) from exc
         self._faults.clear()
+
+
+def _answer(outcome: "Future[Any]", timeout_s: float) -> Any:
+    try:
+        return outcome.result(timeout_s + _LATE_S)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
 
 
 def _await_creation(outcome: "Future[None]", timeout_s: float) -> None:

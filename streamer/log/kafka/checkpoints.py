@@ -6,7 +6,6 @@ from contextlib import closing
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.clock import Clock
-from streamer.errors import LogUnavailable
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.encoding import Record
@@ -14,6 +13,7 @@ from streamer.log.kafka.faults import Faults
 from streamer.log.kafka.murmur import partition_of
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.patience import Patience
+from streamer.log.kafka.sweep import undecided
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
 _POLL_S = 0.1
@@ -69,11 +69,7 @@ class Checkpoints:
         with closing(self._consumer(faults, "read_uncommitted")) as consumer:
             _, end = patience.insist(lambda: _bounds(consumer, place))
         if stable < end:
-            raise LogUnavailable(
-                f"a transaction is open in partition {place.partition} of topic {place.topic}: it ends "
-                "by its time limit, or, if the brokers lost track of it, by `kafka-transactions.sh abort` in "
-                "every partition that `kafka-transactions.sh find-hanging` names"
-            )
+            raise undecided(place.topic, place.partition)
 
     def _consumer(self, faults: Faults, isolation: str) -> Consumer:
         configuration = {

@@ -1,44 +1,70 @@
 """Dead letters as Kafka records, in parts where one would be too large for a broker."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from streamer.events import DeadLetter
-from streamer.log.kafka.encoding import ANY_PARTITION, Headers, Record, WrittenHeaders
-from streamer.log.records import decode_dead_letter, encode_dead_letter
-
-PART_BYTES = 512 * 1024
-"""Well below the 1 MB that brokers take by default."""
+from streamer.log.kafka.encoding import ANY_PARTITION, Headers, Record, Tombstone, WrittenHeaders
+from streamer.log.kafka.parts import PART_BYTES, parts_of
+from streamer.log.records import encode_dead_letter, encode_event
+from streamer.ports import Settlement
 
 _PART = "part"
 _PARTS = "parts"
 _ID = "id"
+# What a letter holds beside its event: errors, a hint, the target's answer.
+_ROOM_BYTES = 128 * 1024
+_TIMES = 3
 
 
 def dead_letter_records(letter: DeadLetter, topic: str) -> list[Record]:
     """Return the records of `letter`; the same letter has the same keys, so compaction keeps the last."""
-    whole = encode_dead_letter(letter)
-    pieces = [whole[start : start + PART_BYTES] for start in range(0, len(whole), PART_BYTES)]
-    id_ = letter.id.encode("utf-8", "backslashreplace")
+    pieces = parts_of(encode_dead_letter(letter))
+    id_ = encoded_id(letter.id)
     about: WrittenHeaders = {_ID: id_, _PARTS: b"%d" % len(pieces), "content-type": b"application/json"}
     return [
-        Record(topic, piece, b"%s#%d" % (id_, number), ANY_PARTITION, {_PART: b"%d" % number, **about})
+        Record(topic, piece, _key(id_, number), ANY_PARTITION, {_PART: b"%d" % number, **about})
         for number, piece in enumerate(pieces)
     ]
 
 
-def dead_letters(records: Iterable[tuple[bytes | None, Headers | None]]) -> Iterator[DeadLetter]:
-    """Yield the letters that `records` (value, headers) hold whole, the last of each id.
+def letter_tombstones(id_: bytes, parts: int, topic: str) -> list[Tombstone]:
+    """Return what removes a letter that has at most so many parts."""
+    return [Tombstone(topic, _key(id_, number), ANY_PARTITION) for number in range(parts)]
 
-    Raises `LogMisconfigured` for what is no dead letter.
+
+def redriven_tombstones(settlement: Settlement, topic: str) -> Iterator[Tombstone]:
+    """Yield what removes the letters that `settlement` has redriven.
+
+    How many parts a letter has is not known here. It can't have more than the
+    largest event that is parked instead accounts for.
     """
-    found: dict[bytes, dict[int, bytes]] = defaultdict(dict)
-    counts: dict[bytes, int] = {}
-    for value, headers in records:
-        about = dict(headers or ())
-        if value is not None and _ID in about:
-            found[about[_ID]][int(about[_PART])] = value
-            counts[about[_ID]] = int(about[_PARTS])
-    for id_, count in counts.items():
-        if all(number in found[id_] for number in range(count)):
-            yield decode_dead_letter(b"".join(found[id_][number] for number in range(count)))
+    if not settlement.redriven:
+        return
+    joined = (entry.event for change in settlement.lanes for entry in change.joined)
+    largest = max((len(encode_event(event)) for event in joined), default=0)
+    parts = 1 + (_TIMES * largest + _ROOM_BYTES) // PART_BYTES
+    for id_ in settlement.redriven:
+        yield from letter_tombstones(encoded_id(id_), parts, topic)
+
+
+def encoded_id(id_: str) -> bytes:
+    """Return the id of a letter as keys and headers hold it."""
+    return id_.encode("utf-8", "backslashreplace")
+
+
+def letter_part(key: bytes | None) -> tuple[bytes, int]:
+    """Return the id of a letter, and which part of it is meant, by the key of a record.
+
+    Raises `ValueError`.
+    """
+    id_, _, number = (key or b"").rpartition(b"#")
+    return id_, int(number)
+
+
+def part_count(headers: Headers | None) -> int:
+    """Return how many parts a letter has; raises `LookupError`, `ValueError`."""
+    return int(dict(headers or ())[_PARTS])
+
+
+def _key(id_: bytes, part: int) -> bytes:
+    return b"%s#%d" % (id_, part)

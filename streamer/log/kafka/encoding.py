@@ -47,6 +47,14 @@ class Record(NamedTuple):
     timestamp_ms: int = 0
 
 
+class Tombstone(NamedTuple):
+    """What removes the record of a key from a compacted topic."""
+
+    topic: str
+    key: bytes
+    partition: int
+
+
 class Encoder:
     """Turns events into records, remembering what is the same for all of a type."""
 

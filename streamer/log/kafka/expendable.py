@@ -1,13 +1,15 @@
 """A producer that can be thrown away at any moment, whatever the brokers do."""
 
 import threading
+from contextlib import suppress
 
 import structlog
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 _log = structlog.get_logger()
 
 _DISCARD_S = 3.0
+_CONNECTIONS = 2
 
 
 class Expendable:
@@ -30,6 +32,16 @@ class Expendable:
         if self._producer is None:
             raise RuntimeError("this producer was discarded: make a new one, whose id fences it off")
         return self._producer
+
+    def connect(self, topic: str, timeout_s: float) -> None:
+        """Come to know the brokers before something is asked of them that would wait for it.
+
+        What finds no connected broker is tried again half a second later, and
+        the first connection lasts only until the brokers' names are known.
+        """
+        with suppress(KafkaException):
+            for _ in range(_CONNECTIONS):
+                self.live.list_topics(topic, timeout=timeout_s)
 
     def discard(self) -> None:
         """Drop the producer with all that it holds, within 3 s; a second time does nothing.

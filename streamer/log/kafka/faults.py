@@ -1,5 +1,8 @@
 """Kafka's errors, made ours once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
@@ -117,6 +120,14 @@ class Faults:
             return self.refusal
         cause = f"; before that: {self._last.str()}" if self._last else ""
         return LogUnavailable(f"{doing} {subject} failed at {self._where}: {error.str()}{cause}")
+
+    @contextmanager
+    def explained(self, *, doing: str, subject: str) -> Iterator[None]:
+        """Raise what comes of `doing` something with `subject` as our error, inside the context."""
+        try:
+            yield
+        except KafkaException as exc:
+            raise self.explain(kafka_error(exc), doing=doing, subject=subject) from exc
 
     def _not_allowed(self, error: KafkaError, doing: str, subject: str) -> StreamerError:
         needed = f"Kafka does not allow {self._who} what {doing} needs"

@@ -1,24 +1,26 @@
 """One subscriber's place in the Kafka log."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from streamer.clock import Clock
-from streamer.events import Partition
-from streamer.log.kafka.clients import Clients
+from streamer.events import Entry, Partition
 from streamer.log.kafka.follower import Follower
 from streamer.log.kafka.handover import Handover
 from streamer.log.kafka.retention import OnHole, forget
+from streamer.log.kafka.surroundings import Surroundings
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
-from streamer.pulse import Pulses
+
+Recalling = Callable[[Partition, Sequence[int]], Awaitable[Sequence[Entry]]]
+"""Returns parked events, as `Feed.recall` does."""
 
 
 class KafkaFeed:
     """What a thread of its own reads for one subscriber, page by page."""
 
-    def __init__(self, handover: Handover) -> None:
-        """Take what is handed over."""
+    def __init__(self, handover: Handover, recall: Recalling) -> None:
+        """Take what is handed over; parked events come by `recall`."""
         self._handover = handover
+        self._recall = recall
 
     async def read(self) -> Assigned | Revoked | Page:
         """Wait for the next page or change of assignment."""
@@ -36,29 +38,28 @@ class KafkaFeed:
         self._handover.resume(partitions)
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and dead letters; records that hold no event are set aside with it."""
+        """Record progress and what it covers; records that hold no event are set aside with it."""
         return await self._handover.ask(settlement)
+
+    async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
+        """Return parked events of a partition that is ours."""
+        return await self._recall(partition, offsets)
 
 
 @asynccontextmanager
 async def follow(
-    clients: Clients,
-    subscription: Subscription,
-    clock: Clock,
-    on_hole: OnHole = forget,
-    *,
-    pulses: Pulses | None = None,
+    around: Surroundings, subscription: Subscription, on_hole: OnHole = forget
 ) -> AsyncIterator[KafkaFeed]:
     """Open the place of one subscriber in its consumer group, and leave the group in the end.
 
-    Where a new subscriber begins is settled when this returns. The topics that
-    are Streamer's own must exist. Raises `LogUnavailable`, `LogMisconfigured`,
-    `CredentialsRefused`.
+    Where a new subscriber begins is settled when this returns, and the topic
+    of what it parks is there; the others of Streamer's own must exist. Raises
+    `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
     """
     handover = Handover()
-    follower = Follower(clients, subscription, clock, handover, on_hole, pulses or Pulses(clock))
+    follower = Follower(around, subscription, handover, on_hole)
     try:
         await follower.start()
-        yield KafkaFeed(handover)
+        yield KafkaFeed(handover, follower.recall)
     finally:
         await follower.stop()

@@ -3,28 +3,34 @@
 import asyncio
 import itertools
 import threading
+from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.log.kafka.clients import Clients
+from streamer.events import Entry, Partition
 from streamer.log.kafka.commits import Commits
-from streamer.log.kafka.faults import Faults, kafka_error
+from streamer.log.kafka.crew import Crew
+from streamer.log.kafka.faults import Faults
 from streamer.log.kafka.handover import Handover, conclude
 from streamer.log.kafka.interest import topic_expressions
-from streamer.log.kafka.member import Crew, Member
+from streamer.log.kafka.member import Member
 from streamer.log.kafka.names import Names
+from streamer.log.kafka.parked_topic import ParkedTopic
 from streamer.log.kafka.patience import Patience
 from streamer.log.kafka.reading import Reading
+from streamer.log.kafka.recall import Recall
+from streamer.log.kafka.recorder import Recorder
+from streamer.log.kafka.restorations import Restorations
 from streamer.log.kafka.retention import OnHole
 from streamer.log.kafka.settler import Settler
 from streamer.log.kafka.start import FirstPlace
+from streamer.log.kafka.surroundings import Surroundings
 from streamer.ports import Subscription
-from streamer.pulse import Pulses
 
 _log = structlog.get_logger()
 
@@ -58,29 +64,29 @@ class Follower:
     """
 
     def __init__(
-        self,
-        clients: Clients,
-        subscription: Subscription,
-        clock: Clock,
-        handover: Handover,
-        on_hole: OnHole,
-        pulses: Pulses,
+        self, around: Surroundings, subscription: Subscription, handover: Handover, on_hole: OnHole
     ) -> None:
         """Prepare; no I/O happens yet. Raises `LogMisconfigured`."""
-        self._clients = clients
+        clients = self._clients = around.clients
         self._faults = Faults(clients.settings)
         self._subscriber = subscription.subscriber
         self._handover = handover
-        self._first = _first_place(clients, subscription)
+        self._first = _first_place(around, subscription)
         name = f"follow {subscription.subscriber}"
-        self._pulses = pulses
-        self._pulse = pulses.begin(name)
+        self._pulses = around.pulses
+        self._pulse = around.pulses.begin(name)
+        parked = ParkedTopic.of(clients.settings, subscription.subscriber)
+        self._recall = Recall(clients, parked)
+        patience = Patience(limit_s=_PATIENCE_S, wait=self._wait, is_over=lambda: handover.closing)
+        settler = Settler(clients, subscription.subscriber)
         self._crew = Crew(
             subscriber=subscription.subscriber,
             handover=handover,
-            reading=Reading(subscription, clock),
-            settler=Settler(clients, subscription.subscriber),
-            patience=Patience(limit_s=_PATIENCE_S, wait=self._wait, is_over=lambda: handover.closing),
+            reading=Reading(subscription, around.clock),
+            settler=settler,
+            recorder=Recorder(subscription.subscriber, handover, settler),
+            restorations=Restorations(clients, around.topics.administrator, parked, patience),
+            patience=patience,
             on_hole=on_hole,
             pulse=self._pulse,
             number=itertools.count(1).__next__,
@@ -96,8 +102,17 @@ class Follower:
         self._thread.start()
         await self._joined
 
+    async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
+        """Return parked events of a partition, those that are parked and ours."""
+        holding = self._crew.reading.holdings.get(partition)
+        if holding is None:
+            return []
+        places = {offset: place for offset in offsets if (place := holding.parked.place(offset))}
+        return await self._recall.fetch(partition, places) if places else []
+
     async def stop(self) -> None:
         """Leave the group and end the thread."""
+        self._recall.close()
         self._handover.close()
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
@@ -118,19 +133,24 @@ class Follower:
         commits = Commits()
         configuration = self._configuration() | {"on_commit": commits.confirm}
         try:
-            with closing(self._clients.consumer(self._faults, configuration)) as consumer:
+            with (
+                self._faults.explained(
+                    doing="reading", subject=f"the topics of subscriber {self._subscriber}"
+                ),
+                closing(self._clients.consumer(self._faults, configuration)) as consumer,
+            ):
                 self._follow(consumer, commits)
-        except KafkaException as exc:
-            error = self._faults.explain(
-                kafka_error(exc), doing="reading", subject=f"the topics of subscriber {self._subscriber}"
-            )
-            if not isinstance(error, LogUnavailable) or not self._has_joined:
-                raise error from exc
+        except LogUnavailable as error:
+            if not self._has_joined:
+                raise
             self._begin_anew(error)
         finally:
+            self._crew.restorations.abandon()
             commits.give_up(all_of_them=True)
 
     def _follow(self, consumer: Consumer, commits: Commits) -> None:
+        # Before anything is looked up: it would wait for a transaction of our own to time out.
+        self._crew.settler.decide()
         member = Member(consumer, commits, self._crew)
         member.join(self._first)
         self._has_joined = True
@@ -158,10 +178,12 @@ class Follower:
 
     def _configuration(self) -> dict[str, Any]:
         settings = self._clients.settings
+        names = Names.of(settings)
+        others = str(settings.options.get("topic.blacklist", ""))
         session_ms = round(settings.session_timeout_s * 1000)
         tuning = {name: value for name, value in _TUNING.items() if name not in settings.options}
         return tuning | {
-            "group.id": Names.of(settings).dispatch_group(self._subscriber),
+            "group.id": names.dispatch_group(self._subscriber),
             # Kept partitions go on at their position while others move.
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": session_ms,
@@ -170,17 +192,23 @@ class Follower:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
+            # Whatever the template of event topics is, ours are none of them.
+            "topic.blacklist": ",".join(filter(None, [names.internal_expressions, others])),
         }
 
 
-def _first_place(clients: Clients, subscription: Subscription) -> FirstPlace:
-    names = Names.of(clients.settings)
-    topics = topic_expressions(subscription.patterns, names.template)
-    if not topics:
+def _first_place(around: Surroundings, subscription: Subscription) -> FirstPlace:
+    names = Names.of(around.clients.settings)
+    expressions = topic_expressions(subscription.patterns, names.template)
+    if not expressions:
         raise LogMisconfigured(
             f"subscriber {subscription.subscriber} asks for {', '.join(subscription.patterns)}, and no event "
             "is of such a type: types look like salesforce.cdc.Account.updated"
         )
     return FirstPlace(
-        start=subscription.start, topics=topics, marker=TopicPartition(names.dead_letters, 0, 0)
+        start=subscription.start,
+        topics=expressions,
+        is_internal=names.is_internal,
+        marker=TopicPartition(names.dead_letters, 0, 0),
+        ensure_parked=partial(around.topics.ensure_parked, subscription.subscriber),
     )

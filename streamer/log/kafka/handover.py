@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -159,6 +159,11 @@ class Handover:
             asked = list(self._settlings)
             self._settlings.clear()
             return asked
+
+    def postpone(self, settlings: Sequence[Settling]) -> None:
+        """Put settlements back, in front of those that were asked for since."""
+        with self._changed:
+            self._settlings.extendleft(reversed(settlings))
 
     def settled(self, settling: Settling, outcome: Recorded | Exception) -> None:
         """Say what came of `settling`."""

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from streamer.events import DeadLetter, Partition, Progress
+from streamer.log.kafka.parked import Parked
 
 
 @dataclass(slots=True, kw_only=True)
@@ -13,12 +14,13 @@ class Holding:
     `settled_above` was settled before and is left out of pages. `unreadable`
     are the records that hold no event, as dead letters that go into the log
     with the next settlement of the partition; `set_aside` are the offsets of
-    those that have gone.
+    those that have gone. `parked` is where its parked events lie.
     """
 
     partition: Partition
     assignment: int
     settled_above: frozenset[int]
+    parked: Parked = field(default_factory=Parked)
     unreadable: dict[int, DeadLetter] = field(default_factory=dict)
     set_aside: frozenset[int] = frozenset()
 

@@ -7,6 +7,7 @@ from streamer.events import SubscriberName
 from streamer.settings import KafkaLogSettings
 
 _TYPE_PARTS = 3
+_PARKED = "parked"
 _MAX_TOPIC_LENGTH = 249
 _NOT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
 _PLACE = re.compile(r"\\{(kind|name)\\}")
@@ -41,8 +42,22 @@ class Names:
 
     @property
     def control(self) -> str:
-        """The topic of what people switched."""
+        """The topic of what is switched."""
         return f"{self.prefix}.control"
+
+    @property
+    def audit(self) -> str:
+        """The topic of what was done."""
+        return f"{self.prefix}.audit"
+
+    @property
+    def receipts(self) -> str:
+        """The topic of the receipts."""
+        return f"{self.prefix}.receipts"
+
+    def parked(self, subscriber: SubscriberName) -> str:
+        """Return the topic of what a subscriber has parked."""
+        return f"{self.prefix}.{_PARKED}.{subscriber}"
 
     @property
     def ingest_group(self) -> str:
@@ -78,7 +93,7 @@ class Names:
         `*` stands for the kind where the template does not tell it. Foreign
         topics may fit the template as well.
         """
-        if topic.startswith(f"{self.prefix}.") and topic in self.internal:
+        if self.is_internal(topic):
             return None
         found = re.fullmatch(self._topic_expression(), topic)
         if found is None:
@@ -87,8 +102,29 @@ class Names:
 
     @property
     def internal(self) -> frozenset[str]:
-        """The topics that hold no events."""
-        return frozenset({self.checkpoints, self.dead_letters, self.continuity, self.control})
+        """The topics of Streamer's own that there always are."""
+        return frozenset(
+            {
+                self.checkpoints,
+                self.dead_letters,
+                self.continuity,
+                self.control,
+                self.audit,
+                self.receipts,
+            }
+        )
+
+    def is_internal(self, topic: str) -> bool:
+        """Whether `topic` is Streamer's own and so holds no events, whatever the template says."""
+        return topic in self.internal or topic.startswith(f"{self.prefix}.{_PARKED}.")
+
+    @property
+    def internal_expressions(self) -> str:
+        """Regular expressions of all topics that are Streamer's own, as librdkafka's lists want them."""
+        # Of the characters that a prefix may hold, only the dot has a meaning of its own.
+        escaped = [name.replace(".", r"\.") for name in sorted(self.internal)]
+        parked = f"{self.prefix}.{_PARKED}.".replace(".", r"\.")
+        return ",".join([*(f"^{name}$" for name in escaped), f"^{parked}"])
 
     def _topic_expression(self) -> str:
         seen: set[str] = set()

@@ -20,6 +20,8 @@ _SALESFORCE_KEEPS_H = 72
 _HOUR_MS = 3_600_000
 _NAMED = 5
 _NEEDED = ("READ", "WRITE", "DESCRIBE_CONFIGS")
+# What brokers take by default. Whatever is larger goes in parts, and a batch is no larger.
+_TAKEN_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
 _FOR_EVENTS = {"WRITE": "no event of it can be appended", "READ": "no subscriber can read it"}
 
@@ -39,7 +41,8 @@ class Protection:
     def __init__(self, settings: KafkaLogSettings) -> None:
         """Judge by `settings`."""
         self._names = Names.of(settings)
-        self._partitions = settings.checkpoint_partitions
+        self._checkpoint_partitions = settings.checkpoint_partitions
+        self._parked_partitions = settings.parked_partitions
         self._who = who(settings)
 
     def refusals(self, states: Collection[TopicState]) -> Iterator[str]:
@@ -50,12 +53,13 @@ class Protection:
                 yield from self._placement(state)
             if state.settings:
                 yield from self._policy(state)
+                yield from self._size(state)
 
     def weaknesses(self, states: Collection[TopicState], *, brokers: int) -> Iterator[Weakness]:
         """Tell what is unsafe about any topics, on a cluster of so many `brokers`."""
         if brokers >= MANY_BROKERS:
             yield from self._copies(states, brokers)
-        events = [state for state in states if state.name not in self._names.internal]
+        events = [state for state in states if not self._names.is_internal(state.name)]
         yield from _retention(events)
         yield from self._event_permissions(events)
 
@@ -68,7 +72,13 @@ class Protection:
 
     def _policy(self, state: TopicState) -> Iterator[str]:
         policy = state.settings.get("cleanup.policy", "")
-        if state.name != self._names.continuity:
+        if state.name == self._names.receipts:
+            if "compact" in policy:
+                yield (
+                    f"topic {state.name} has cleanup.policy={policy}, by which a receipt would replace "
+                    "the former one of its key: set it to delete"
+                )
+        elif state.name not in {self._names.continuity, self._names.audit}:
             if policy != "compact":
                 yield (
                     f"topic {state.name} has cleanup.policy={policy}, by which the broker would delete "
@@ -76,16 +86,29 @@ class Protection:
                 )
         elif "delete" in policy and any(state.settings.get(name) != "-1" for name in _LIMITS):
             yield (
-                f"topic {state.name} is deleted by age or size, and records of holes must stay: set its "
+                f"topic {state.name} is deleted by age or size, and what it records must stay: set its "
                 f"{' and '.join(_LIMITS)} to -1"
             )
 
-    def _placement(self, state: TopicState) -> Iterator[str]:
-        if state.name == self._names.checkpoints and state.partitions != self._partitions:
+    def _size(self, state: TopicState) -> Iterator[str]:
+        limit = int(state.settings.get("max.message.bytes", _TAKEN_BYTES))
+        if limit < _TAKEN_BYTES:
             yield (
-                f"topic {state.name} has {state.partitions} partitions and checkpoint_partitions is "
-                f"{self._partitions}: set log.kafka.checkpoint_partitions to {state.partitions}, since "
-                "channels were placed by it"
+                f"topic {state.name} takes no more than {limit} bytes at once, and Streamer writes up to a "
+                f"megabyte: set its max.message.bytes to {_TAKEN_BYTES} or more"
+            )
+
+    def _placement(self, state: TopicState) -> Iterator[str]:
+        if state.name == self._names.checkpoints:
+            setting, wanted, what = "checkpoint_partitions", self._checkpoint_partitions, "channels"
+        elif state.name not in self._names.internal:
+            setting, wanted, what = "parked_partitions", self._parked_partitions, "parked events"
+        else:
+            return
+        if state.partitions != wanted:
+            yield (
+                f"topic {state.name} has {state.partitions} partitions and {setting} is {wanted}: set "
+                f"log.kafka.{setting} to {state.partitions}, since {what} were placed by it"
             )
 
     def _copies(self, states: Collection[TopicState], brokers: int) -> Iterator[Weakness]:

@@ -1,8 +1,9 @@
 """Where a subscriber begins the first time it is seen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -22,6 +23,14 @@ _GROUP_IS_BUSY = frozenset(
 )
 
 
+class EnsureParked(Protocol):
+    """Sees to it that there is a topic for what a subscriber parks."""
+
+    def __call__(self, *, has_begun: bool) -> None:
+        """Check it, or make it for a subscriber that has not begun."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstPlace:
     """Resolves `start` into committed offsets, once in the life of a consumer group.
@@ -29,21 +38,27 @@ class FirstPlace:
     From then on every partition without an offset appeared later and is read
     from its beginning. `marker`, a partition that always exists and is never
     read, holds an offset too: so a subscriber is known to have been here even
-    if there was no partition then.
+    if there was no partition then. `ensure_parked` is told by `has_begun`
+    whether what the subscriber parks may have to be there already.
     """
 
     start: Start | datetime
     topics: Sequence[str]
+    is_internal: Callable[[str], bool]
     marker: TopicPartition
+    ensure_parked: EnsureParked
 
     def settle(self, consumer: Consumer, commits: Commits, patience: Patience) -> None:
         """Commit the first offsets unless the group has any; `consumer` has not joined it yet.
 
-        Raises `KafkaException`, `LogUnavailable`.
+        Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
         for _ in range(_TRIES):
             partitions = patience.insist(self._partitions, consumer)
-            if patience.insist(_is_known, consumer, [self.marker, *partitions]):
+            has_begun = patience.insist(_is_known, consumer, [self.marker, *partitions])
+            # Before the first offsets: who has those must have had it, too.
+            self.ensure_parked(has_begun=has_begun)
+            if has_begun:
                 return
             offsets = patience.insist(self._offsets, consumer, partitions)
             try:
@@ -62,6 +77,7 @@ class FirstPlace:
         return [
             TopicPartition(name, number)
             for name in matching(topics, self.topics)
+            if not self.is_internal(name)
             for number in topics[name].partitions
         ]
 

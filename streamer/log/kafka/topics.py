@@ -9,9 +9,11 @@ from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
+from streamer.events import SubscriberName
 from streamer.log.kafka.administrator import CALL_TIMEOUT_S, Administrator, TopicState
-from streamer.log.kafka.clients import MAX_MESSAGE_BYTES, Clients
+from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.coordinators import Coordinators
+from streamer.log.kafka.layout import Layout, described
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.protection import MANY_BROKERS, SAFE_MINIMUM, Protection
 
@@ -20,16 +22,7 @@ _log = structlog.get_logger()
 _PREPARE_S = 8.0
 _ATTEMPT_S = 1.0
 _PAUSE_S = 0.05
-_HOUR_MS = 3_600_000
-
-# A topic of many small records is slow to read to its end unless its segments
-# are small and the cleaner is eager.
-_QUICKLY_READ = {
-    "cleanup.policy": "compact",
-    "segment.bytes": str(16 * 1024 * 1024),
-    "min.cleanable.dirty.ratio": "0.1",
-}
-_LIMIT = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+_SPREAD_S = 2.0
 
 
 class Topics:
@@ -45,7 +38,12 @@ class Topics:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: set[str] = set()
-        self._durability: dict[str, str] = {}
+        self._layout = Layout(clients.settings)
+
+    @property
+    def administrator(self) -> Administrator:
+        """Whoever asks the brokers."""
+        return self._administrator
 
     def prepare(self) -> None:
         """Connect, make or check the topics that are Streamer's own, and look for what is unsafe.
@@ -56,9 +54,9 @@ class Topics:
         """
         deadline = self._clock.monotonic() + _PREPARE_S
         cluster = self._connect(deadline)
-        self._durability = self._durability_on(cluster)
-        internal = self._internal()
-        states = self._administrator.states({*internal, *self._event_topics(cluster)}, self._left(deadline))
+        self._layout.durability = self._durability_on(cluster)
+        internal = self._layout.internal()
+        states = self._administrator.states({*internal, *self._ours(cluster)}, self._left(deadline))
         faults: list[str] = []
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
             try:
@@ -85,8 +83,34 @@ class Topics:
         with self._alone(timeout_s):
             self._known.update(self._administrator.cluster(timeout_s).topics)
             missing = set(topics) - self._known
-            self._require({name: self._event_topic(name) for name in missing}, timeout_s)
+            self._require({name: self._layout.events(name) for name in missing}, timeout_s)
             self._known.update(missing)
+
+    def ensure_parked(self, subscriber: SubscriberName, *, has_begun: bool) -> None:
+        """Check the topic of what `subscriber` has parked; make it for one that has not begun yet.
+
+        Raises `LogMisconfigured`, above all when one that has begun lacks it:
+        what was parked there would be lost without a word. Raises
+        `LogUnavailable`.
+        """
+        topic = self._layout.parked(subscriber)
+        deadline = self._clock.monotonic() + _SPREAD_S
+        states = self._administrator.states([topic.topic])
+        while not states and has_begun and self._clock.monotonic() < deadline:
+            # Another process may have made it a moment ago, and not every broker knows.
+            self._administrator.wait(_PAUSE_S)
+            states = self._administrator.states([topic.topic])
+        if not states and has_begun:
+            raise LogMisconfigured(
+                f"topic {topic.topic} is missing although subscriber {subscriber} has been at work, and what "
+                f"it had parked is gone with it: restore it, or go on without those events by creating "
+                f"{described(topic)}"
+            )
+        if not states:
+            self._require({topic.topic: topic})
+            states = self._made([topic.topic], self._clock.monotonic() + _PREPARE_S)
+        if faults := list(self._protection.refusals(list(states.values()))):
+            raise LogMisconfigured("; ".join(faults))
 
     def forget(self, topics: Collection[str]) -> None:
         """Look again before these are written to: someone may have removed them. Never waits."""
@@ -114,11 +138,12 @@ class Topics:
     def _left(self, deadline: float) -> float:
         return max(_PAUSE_S, deadline - self._clock.monotonic())
 
-    def _event_topics(self, cluster: ClusterMetadata) -> set[str]:
+    def _ours(self, cluster: ClusterMetadata) -> set[str]:
         return {
             name
             for name in cluster.topics
-            if not name.startswith("__") and self._names.event_type_stem(name) is not None
+            if self._names.is_internal(name)
+            or (not name.startswith("__") and self._names.event_type_stem(name) is not None)
         }
 
     def _made(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
@@ -143,7 +168,7 @@ class Topics:
         if not missing:
             return
         if not self._settings.create_topics:
-            wanted = "; ".join(_described(topic) for _, topic in sorted(missing.items()))
+            wanted = "; ".join(described(topic) for _, topic in sorted(missing.items()))
             raise LogMisconfigured(
                 f"topics are missing and log.kafka.create_topics is false: create {wanted}"
             )
@@ -160,36 +185,3 @@ class Topics:
         if copies <= SAFE_MINIMUM or minimum >= SAFE_MINIMUM:
             return {}
         return {"min.insync.replicas": str(SAFE_MINIMUM)}
-
-    def _internal(self) -> dict[str, NewTopic]:
-        # Dead letters are kept by id until someone removes them, records of
-        # holes for ever.
-        return {
-            name: NewTopic(
-                name,
-                num_partitions=partitions,
-                replication_factor=self._settings.replication_factor,
-                config=_LIMIT | config | self._durability,
-            )
-            for name, partitions, config in (
-                (self._names.checkpoints, self._settings.checkpoint_partitions, _QUICKLY_READ),
-                (self._names.dead_letters, 1, {"cleanup.policy": "compact"}),
-                (self._names.continuity, 1, {"cleanup.policy": "delete", "retention.ms": "-1"}),
-                (self._names.control, 1, _QUICKLY_READ),
-            )
-        }
-
-    def _event_topic(self, name: str) -> NewTopic:
-        retention_h = self._settings.retention_h
-        retention = {"retention.ms": str(round(retention_h * _HOUR_MS))} if retention_h else {}
-        return NewTopic(
-            name,
-            num_partitions=self._settings.partitions,
-            replication_factor=self._settings.replication_factor,
-            config=_LIMIT | retention | self._durability,
-        )
-
-
-def _described(topic: NewTopic) -> str:
-    settings = " ".join(f"{name}={value}" for name, value in (topic.config or {}).items())
-    return f"{topic.topic} ({topic.num_partitions} partitions, {settings})"

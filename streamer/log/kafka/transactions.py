@@ -18,7 +18,6 @@ BATCH_BYTES = 1_000_000
 _ABORT_S = 3.0
 _LOOK_S = 0.5
 _PAUSE_S = 0.05
-_CONNECTIONS = 2
 _OVERHEAD_BYTES = 512
 
 # What the broker says of a record that it will never take.
@@ -87,7 +86,7 @@ class Transactions:
 
     def begin(self, deadline: float) -> None:
         """Fence off whoever had the id before; what that one left open is decided when this returns."""
-        self._connect(deadline)
+        self._expendable.connect(self._known_topic, min(_LOOK_S, self._left(deadline)))
         self._insisting(Producer.init_transactions, deadline)
 
     def write(
@@ -167,13 +166,6 @@ class Transactions:
                 waiting = 0
             self._produce([record], deadline)
             waiting += stride if alone else size
-
-    def _connect(self, deadline: float) -> None:
-        # What finds no connected broker is tried again half a second later,
-        # and the first connection lasts only until the brokers' names are known.
-        with suppress(KafkaException):
-            for _ in range(_CONNECTIONS):
-                self._producer.list_topics(self._known_topic, timeout=min(_LOOK_S, self._left(deadline)))
 
     def _insisting(self, call: Callable[[Producer, float], None], deadline: float) -> None:
         # A call that timed out is resumed by the next. Once a record was

@@ -1,32 +1,23 @@
-"""Appends, as rows.
-
-A thread that steps through a statement row by row hands the interpreter over
-at each row, and gets it back milliseconds later when the loop is busy; so many
-rows go in with one statement.
-"""
+"""Appends, as rows."""
 
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from streamer.errors import EventsRefused
-from streamer.events import Channel, Checkpoint, DeadLetter, Event, EventId
+from streamer.events import Channel, Checkpoint, Event, EventId
 from streamer.log.records import (
     decode_checkpoint,
     encode_checkpoint,
     encode_continuity,
-    encode_dead_letter,
     encode_event,
 )
+from streamer.log.sqlite.letters import LetterRow, letter_rows, write_letters
+from streamer.log.sqlite.rows import insert_rows
 from streamer.log.sqlite.schema import used_bytes
 from streamer.ports import Append
 
-# SQLite before 3.32 takes 999 parameters in a statement, later ones 32,766.
-_ROWS_AT_ONCE = 999 // 4 if sqlite3.sqlite_version_info < (3, 32) else 1_000
-
 _EventRow = tuple[int, str, int, bytes]
-_LetterRow = tuple[str, float, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +27,7 @@ class EncodedAppend:
     channel: str
     checkpoint: bytes
     events: Sequence[_EventRow]
-    dead_letters: Sequence[_LetterRow]
+    dead_letters: Sequence[LetterRow]
     continuity: Sequence[bytes]
 
 
@@ -68,23 +59,9 @@ def encode(append: Append, *, now: float) -> EncodedAppend:
     )
 
 
-def letter_rows(letters: Sequence[DeadLetter]) -> list[_LetterRow]:
-    """Return dead letters as rows."""
-    return [
-        (letter.id.encode("utf-8", "backslashreplace").decode(), letter.failed_at, encode_dead_letter(letter))
-        for letter in letters
-    ]
-
-
 def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
     """Add the rows of `append`."""
-    for begin in range(0, len(append.events), _ROWS_AT_ONCE):
-        rows = append.events[begin : begin + _ROWS_AT_ONCE]
-        places = ",".join(["(?,?,?,?)"] * len(rows))
-        connection.execute(
-            f"INSERT INTO events (appended_at, type, size, body) VALUES {places}",  # noqa: S608 - only places
-            tuple(chain.from_iterable(rows)),
-        )
+    insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
     write_letters(connection, append.dead_letters)
     connection.executemany(
         "INSERT INTO continuity (body) VALUES (?)", ((body,) for body in append.continuity)
@@ -93,11 +70,6 @@ def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
         "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (append.channel, append.checkpoint)
     )
     return Written(end=end(connection), used_bytes=used_bytes(connection))
-
-
-def write_letters(connection: sqlite3.Connection, rows: Sequence[_LetterRow]) -> None:
-    """Add dead letters; the same id again replaces the former one."""
-    connection.executemany("INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?)", rows)
 
 
 def end(connection: sqlite3.Connection) -> int:

@@ -1,11 +1,13 @@
 """One subscriber's place in a log file."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from streamer.errors import Fenced
-from streamer.events import Entry, Partition
+from streamer.events import Entry, ParkedLane, Partition, SubscriberName
 from streamer.log.sqlite.pages import PARTITION, Window
+from streamer.log.sqlite.settler import Settler
 from streamer.log.sqlite.subscribers import Place
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
@@ -23,18 +25,23 @@ class Pages(Protocol):
         """Return the first entries of `window`, and the offset up to which it was read."""
         ...
 
-    async def settle(self, subscription: Subscription, settlement: Settlement) -> None:
-        """Make a settlement durable."""
+    async def lanes(self, subscriber: SubscriberName) -> Sequence[ParkedLane]:
+        """Return what a subscriber has parked."""
+        ...
+
+    async def recall(self, subscriber: SubscriberName, offsets: Sequence[int]) -> Sequence[Entry]:
+        """Return those of a subscriber's parked events that are asked for, in that order."""
         ...
 
 
 class SqliteFeed:
     """A subscriber's feed: the file is one partition, assigned once."""
 
-    def __init__(self, log: Pages, subscription: Subscription, place: Place) -> None:
+    def __init__(self, log: Pages, subscription: Subscription, place: Place, settler: Settler) -> None:
         """Go on at `place`."""
         self.subscription = subscription
         self._log = log
+        self._settler = settler
         self._place = place
         self._cursor = place.progress.next_offset
         self._assigned = False
@@ -45,8 +52,13 @@ class SqliteFeed:
     async def read(self) -> Assigned | Revoked | Page:
         """Wait for the next page; the first answer is the assignment."""
         if not self._assigned:
+            lanes = await self._log.lanes(self.subscription.subscriber)
             self._assigned = True
-            return Assigned(assignment=_ASSIGNMENT, progress={PARTITION: self._place.progress})
+            return Assigned(
+                assignment=_ASSIGNMENT,
+                progress={PARTITION: self._place.progress},
+                parked={PARTITION: lanes},
+            )
         while self._paused or self._cursor >= self._log.end():
             self._woken.clear()
             await self._woken.wait()
@@ -62,16 +74,23 @@ class SqliteFeed:
         self.wake()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and dead letters in one transaction; raises `LogUnavailable`, `Fenced`.
+        """Record all of it in one transaction; raises `LogUnavailable` once closed, and `Fenced`.
 
-        A column of text takes any number of offsets: nothing is ever crowded.
+        It waits while the disk takes nothing, and is never left in doubt. A
+        column of text takes any number of offsets: nothing is ever crowded.
         """
         if self._closed or settlement.assignment != _ASSIGNMENT:
-            if settlement.set_aside:
+            if not settlement.is_plain:
                 raise Fenced(f"{self.subscription.subscriber} settled what it no longer holds")
             return Recorded()
-        await self._log.settle(self.subscription, settlement)
+        await self._settler.settle(settlement)
         return Recorded(partitions=frozenset(settlement.progress))
+
+    async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
+        """Return parked events in the order of `offsets`; raises `LogUnavailable`."""
+        if self._closed or partition != PARTITION:
+            return []
+        return await self._log.recall(self.subscription.subscriber, offsets)
 
     def wake(self) -> None:
         """Let a waiting `read` look again."""
@@ -80,6 +99,7 @@ class SqliteFeed:
     def close(self) -> None:
         """Hand the place over: nothing can be settled here any more."""
         self._closed = True
+        self._settler.close()
 
     async def _next_page(self) -> Page:
         window = Window(begin=self._cursor, end=self._log.end(), patterns=self.subscription.patterns)

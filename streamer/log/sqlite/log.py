@@ -10,26 +10,22 @@ from typing import Self
 import structlog
 
 from streamer.clock import Clock
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Channel, Checkpoint, Entry, SubscriberName
-from streamer.log.sqlite.appends import (
-    Written,
-    encode,
-    end,
-    letter_rows,
-    read_checkpoint,
-    write,
-    write_letters,
-)
+from streamer.events import Channel, Checkpoint, DeadLetter, Entry, ParkedLane, SubscriberName
+from streamer.log.sqlite.appends import Written, encode, end, read_checkpoint, write
+from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.filesystem import check_local
 from streamer.log.sqlite.lock import locked
-from streamer.log.sqlite.pages import PARTITION, Window, read_page
+from streamer.log.sqlite.pages import Window, read_page
+from streamer.log.sqlite.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.room import Room
 from streamer.log.sqlite.schema import used_bytes
-from streamer.log.sqlite.subscribers import find_place, mark_absent, write_progress
+from streamer.log.sqlite.settler import Settler
+from streamer.log.sqlite.subscribers import find_place, mark_absent
 from streamer.log.sqlite.worker import Worker
-from streamer.ports import Append, Settlement, Subscription
+from streamer.ports import Append, Subscription
 from streamer.pulse import Pulses
 from streamer.settings import SqliteLogSettings
 
@@ -37,7 +33,7 @@ _log = structlog.get_logger()
 
 
 class SqliteLog:
-    """EventLog, LogReader and Ownership on one SQLite file that this process owns.
+    """EventLog, LogReader, Ownership and Controls on one SQLite file that this process owns.
 
     One thread writes for everybody and commits in groups; one thread reads for
     all subscribers. Every commit is on the disk before a call returns, so a
@@ -50,6 +46,7 @@ class SqliteLog:
         self._reader = reader
         self._room = room
         self._clock = clock
+        self._controls = SqliteControls(writer, reader, clock, freed=self._settled)
         self._end = 0
         self._turn = asyncio.Lock()
         self._feeds: dict[SubscriberName, SqliteFeed] = {}
@@ -117,7 +114,8 @@ class SqliteLog:
         place = await self._writer.submit(lambda connection: find_place(connection, subscription))
         if place.expired:
             _log.error("subscriber.events_expired", subscriber=name, offsets=place.expired)
-        feed = self._feeds[name] = SqliteFeed(self, subscription, place)
+        settler = Settler(self._writer, self._clock, place, then=self._settled)
+        feed = self._feeds[name] = SqliteFeed(self, subscription, place, settler)
         try:
             yield feed
         finally:
@@ -128,12 +126,21 @@ class SqliteLog:
         """Say which subscribers are configured.
 
         What any other one has not settled is kept for one more retention
-        period and then forgotten; its place stays, should it come back.
+        period and then forgotten; its place stays, should it come back, and
+        what it has parked, which is said at each start.
         """
         now = self._clock.now()
         absent = await self._writer.submit(lambda connection: mark_absent(connection, subscribers, now))
         for name in absent:
             _log.warning("subscriber.absent", subscriber=name)
+        for name, events in (await self._reader.submit(count_parked)).items():
+            if name not in subscribers:
+                _log.warning(
+                    "subscriber.parked_events_kept",
+                    subscriber=name,
+                    events=events,
+                    hint="they take room until they are delivered: configure the subscriber again",
+                )
         self._room.changed()
 
     def end(self) -> int:
@@ -145,21 +152,57 @@ class SqliteLog:
         """Return the first entries of `window`, and the offset up to which it was read."""
         return await self._reader.submit(lambda connection: read_page(connection, window))
 
-    async def settle(self, subscription: Subscription, settlement: Settlement) -> None:
-        """Record progress and the dead letters it covers in one transaction."""
-        progress = settlement.progress.get(PARTITION)
-        letters = letter_rows(settlement.set_aside)
+    async def lanes(self, subscriber: SubscriberName) -> Sequence[ParkedLane]:
+        """Return what a subscriber has parked; raises `LogUnavailable`."""
+        found: list[ParkedLane] = []
+        page, last = await self._reader.submit(partial(read_lanes, subscriber=subscriber, after=None))
+        while page:
+            found += page
+            page, last = await self._reader.submit(partial(read_lanes, subscriber=subscriber, after=last))
+        return found
 
-        def record(connection: Connection) -> None:
-            write_letters(connection, letters)
-            if progress is not None:
-                write_progress(connection, subscription.subscriber, progress)
+    async def recall(self, subscriber: SubscriberName, offsets: Sequence[int]) -> Sequence[Entry]:
+        """Return those of a subscriber's parked events that are asked for, in that order."""
+        found: dict[int, Entry] = {}
+        left: Sequence[int] = sorted(set(offsets))
+        while left:
+            more = partial(read_parked, subscriber=subscriber, offsets=left)
+            entries, left = await self._reader.submit(more)
+            found.update((entry.offset, entry) for entry in entries)
+        return [found[offset] for offset in offsets if offset in found]
 
-        await self._writer.submit(record, then=lambda _: self._room.changed())
+    def switched(self) -> AsyncGenerator[Switchboard, None]:
+        """Yield what is switched, and again after each change."""
+        return self._controls.switched()
+
+    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
+        """Replace the control of a subscriber."""
+        await self._controls.switch(control, audit)
+
+    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
+        """Open, replace or forget a redrive."""
+        await self._controls.order(redrive, audit)
+
+    async def note(self, audit: AuditRecord, /) -> None:
+        """Write down what was done."""
+        await self._controls.note(audit)
+
+    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
+        """Return what was written down last."""
+        return await self._controls.audit(last=last)
+
+    def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield each dead letter that there is."""
+        return self._controls.dead_letters()
+
+    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
+        """Remove dead letters."""
+        await self._controls.discard(letters, audit)
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         self._appended(await self._writer.submit(_state))
+        await self._controls.look()
         self._keeping = asyncio.create_task(self._room.keep(), name="log.retention")
         try:
             yield
@@ -179,6 +222,9 @@ class SqliteLog:
             self._end = written.end
             for feed in self._feeds.values():
                 feed.wake()
+
+    def _settled(self, _: None) -> None:
+        self._room.changed()
 
     def _check_open(self) -> None:
         if self._closed:

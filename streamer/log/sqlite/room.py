@@ -1,13 +1,17 @@
 """Keeps a log file within its age and its size."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
+from sqlite3 import Connection
 
 import structlog
 
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
-from streamer.log.sqlite.retention import Trimmed, trim
+from streamer.log.sqlite.letters import count_letters
+from streamer.log.sqlite.parked import count_parked
+from streamer.log.sqlite.retention import AUDIT, RECEIPTS, Trimmed, trim, trim_records
 from streamer.log.sqlite.worker import Worker
 from streamer.settings import SqliteLogSettings
 
@@ -15,11 +19,17 @@ _HOUR_S = 3600.0
 _EVERY_S = 60.0
 _ROOM_AGAIN = 0.9
 
+_Trim = Callable[[Connection], Trimmed]
+
 _log = structlog.get_logger()
 
 
 class Room:
-    """Makes room by forgetting what is old and settled; where there is none, appends wait."""
+    """Makes room by forgetting what is old and settled; where there is none, appends wait.
+
+    At the size limit what nobody waits for goes early: first settled events,
+    then receipts, for a receipt is worth less than the next event.
+    """
 
     def __init__(self, writer: Worker, settings: SqliteLogSettings, clock: Clock) -> None:
         """Know nothing of the file until `used` is called."""
@@ -30,6 +40,7 @@ class Room:
         self._changed = asyncio.Event()
         self._closed = False
         self._is_lacking = False
+        self._receipts_gone_early = 0
 
     def used(self, used_bytes: int) -> None:
         """Note how much of the file is in use."""
@@ -50,8 +61,9 @@ class Room:
         if not self._is_lacking:
             return ""
         return (
-            f"{self._settings.path} has reached log.sqlite.max_bytes, and what it holds is not settled yet: "
-            "mend the subscribers that are behind, or raise the limit."
+            f"{self._settings.path} has reached log.sqlite.max_bytes, and what it holds is not settled yet, "
+            "parked or set aside: mend the subscribers that are behind, redrive or discard dead letters, or "
+            "raise the limit."
         )
 
     async def wait(self) -> None:
@@ -65,11 +77,11 @@ class Room:
         full = limit = self._settings.max_bytes
         while self._used_bytes >= limit:
             self._changed.clear()
-            trimmed = await self._trim_step(older_than=None)
+            trimmed = await self._make_room(limit)
             if trimmed.deleted or self._used_bytes < limit:
                 continue
             if limit == full:
-                self._say_full(trimmed)
+                await self._say_full(trimmed)
             self._is_lacking = True
             # Going on at the limit itself would stop again an append later.
             limit = int(full * _ROOM_AGAIN)
@@ -80,7 +92,7 @@ class Room:
             _log.info("log.has_room", path=str(self._settings.path), used_bytes=self._used_bytes)
 
     async def keep(self) -> None:
-        """Forget what is older than the retention, once a minute, for ever."""
+        """Forget what is older than the retention, save for what is parked, once a minute, for ever."""
         while True:
             try:
                 await self._forget_old()
@@ -90,26 +102,65 @@ class Room:
 
     async def _forget_old(self) -> None:
         oldest = self._clock.now() - self._settings.retention_h * _HOUR_S
-        deleted = 0
-        # Each step is a transaction of its own, so that appends go in between.
-        while step := (await self._trim_step(older_than=oldest)).deleted:
-            deleted += step
-        if deleted:
-            _log.info("log.events_expired", path=str(self._settings.path), events=deleted)
+        gone = {
+            "events": await self._repeat(self._events(older_than=oldest)),
+            "receipts": await self._repeat(self._records(RECEIPTS, older_than=oldest)),
+            "audit": await self._repeat(self._records(AUDIT, older_than=oldest)),
+        }
+        if any(gone.values()):
+            _log.info("log.events_expired", path=str(self._settings.path), **gone)
+        self._say_receipts_gone()
         self.changed()
 
-    async def _trim_step(self, *, older_than: float | None) -> Trimmed:
-        absent_before = self._clock.now() - self._settings.retention_h * _HOUR_S
-        step = partial(trim, older_than=older_than, absent_before=absent_before)
-        trimmed = await self._writer.submit(step)
+    async def _make_room(self, limit: int) -> Trimmed:
+        events = await self._step(self._events(older_than=None))
+        if events.deleted or self._used_bytes < limit:
+            return events
+        receipts = await self._step(self._records(RECEIPTS, older_than=None))
+        self._receipts_gone_early += receipts.deleted
+        return receipts if receipts.deleted else events
+
+    async def _repeat(self, trim: _Trim) -> int:
+        deleted = 0
+        # Each step is a transaction of its own, so that appends go in between.
+        while step := (await self._step(trim)).deleted:
+            deleted += step
+        return deleted
+
+    async def _step(self, trim: _Trim) -> Trimmed:
+        trimmed = await self._writer.submit(trim)
         self.used(trimmed.used_bytes)
         return trimmed
 
-    def _say_full(self, trimmed: Trimmed) -> None:
+    def _events(self, *, older_than: float | None) -> _Trim:
+        absent_before = self._clock.now() - self._settings.retention_h * _HOUR_S
+        return partial(trim, older_than=older_than, absent_before=absent_before)
+
+    def _records(self, table: str, *, older_than: float | None) -> _Trim:
+        return partial(trim_records, table=table, older_than=older_than)
+
+    def _say_receipts_gone(self) -> None:
+        if self._receipts_gone_early:
+            _log.warning(
+                "log.receipts_expired_early",
+                path=str(self._settings.path),
+                receipts=self._receipts_gone_early,
+                hint="raise log.sqlite.max_bytes to keep receipts for as long as log.sqlite.retention_h says",
+            )
+            self._receipts_gone_early = 0
+
+    async def _say_full(self, trimmed: Trimmed) -> None:
+        parked, letters = await self._writer.submit(_kept)
         _log.warning(
             "log.full",
             path=str(self._settings.path),
             used_bytes=self._used_bytes,
             max_bytes=self._settings.max_bytes,
             held_by=trimmed.held_by,
+            parked_events=parked,
+            dead_letters=letters,
         )
+
+
+def _kept(connection: Connection) -> tuple[int, int]:
+    return sum(count_parked(connection).values()), count_letters(connection)

@@ -1,4 +1,4 @@
-"""The tables of a log file, and how it is opened.
+"""How a log file is opened, and brought up to date.
 
 SQLite up to 3.51.2 can corrupt a write-ahead log when two connections write or
 checkpoint at once, so one connection does both and all others only read.
@@ -7,39 +7,16 @@ checkpoint at once, so one connection does both and all others only read.
 import sqlite3
 from pathlib import Path
 
+import structlog
+
 from streamer.errors import LogMisconfigured
 from streamer.log.sqlite.faults import translated
+from streamer.log.sqlite.tables import APPLICATION_ID, UPGRADES, VERSION
 
-VERSION = 1
-_APPLICATION_ID = 0x53747265  # "Stre"
 _BUSY_S = 5.0
 _LARGEST_IDLE_WAL = 64 * 1024 * 1024
 
-# AUTOINCREMENT, so that an offset is never given twice, even after retention
-# emptied the table.
-_TABLES = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE events (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  appended_at INTEGER NOT NULL,
-  type TEXT NOT NULL,
-  size INTEGER NOT NULL,
-  body BLOB NOT NULL
-);
-CREATE TABLE checkpoints (channel TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE continuity (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE dead_letters (id TEXT PRIMARY KEY, failed_at REAL NOT NULL, body BLOB NOT NULL);
-CREATE TABLE subscribers (
-  name TEXT PRIMARY KEY,
-  not_before TEXT NOT NULL,
-  next_offset INTEGER NOT NULL,
-  settled_above TEXT NOT NULL,
-  absent_since REAL
-) WITHOUT ROWID;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""
+_log = structlog.get_logger()
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
@@ -85,10 +62,17 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_IDLE_WAL}")
-        if not connection.execute("PRAGMA user_version").fetchone()[0]:
-            connection.executescript(_TABLES)
+        _upgrade(connection, path)
     except sqlite3.Error as exc:
         raise translated(exc, path) from exc
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    for upgrade in UPGRADES[found:]:
+        connection.executescript(upgrade)
+    if 0 < found < VERSION:
+        _log.info("log.upgraded", path=str(path), found=found, version=VERSION)
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
@@ -96,7 +80,7 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(query).fetchone()[0]
         for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
     )
-    if application != _APPLICATION_ID and (application or version or tables):
+    if application != APPLICATION_ID and (application or version or tables):
         raise LogMisconfigured(f"{path} is another program's database: name another path for the log")
     if version > VERSION:
         raise LogMisconfigured(

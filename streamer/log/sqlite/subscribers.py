@@ -14,16 +14,19 @@ from streamer.ports import Subscription
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a subscriber goes on.
+    """Where `subscriber` goes on.
 
     `not_before` is the time of the oldest event that concerns it; it is empty
     unless the subscriber started at a moment. `expired` counts the offsets
-    that retention took before the subscriber came back to them.
+    that retention took before the subscriber came back to them, and
+    `settlements` those that it has made.
     """
 
+    subscriber: SubscriberName
     progress: Progress
     not_before: str
     expired: int
+    settlements: int
 
 
 def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Place:
@@ -33,24 +36,45 @@ def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Pl
     begin = end(connection) if subscription.start is Start.LATEST else first
     moment = as_event_time(subscription.start) if isinstance(subscription.start, datetime) else ""
     connection.execute(
-        "INSERT OR IGNORE INTO subscribers VALUES (?, ?, ?, '[]', NULL)", (name, moment, begin)
+        "INSERT OR IGNORE INTO subscribers (name, not_before, next_offset, settled_above)"
+        " VALUES (?, ?, ?, '[]')",
+        (name, moment, begin),
     )
     connection.execute("UPDATE subscribers SET absent_since = NULL WHERE name = ?", (name,))
-    not_before, next_offset, above = connection.execute(
-        "SELECT not_before, next_offset, settled_above FROM subscribers WHERE name = ?", (name,)
+    not_before, next_offset, above, settlements = connection.execute(
+        "SELECT not_before, next_offset, settled_above, settlements FROM subscribers WHERE name = ?", (name,)
     ).fetchone()
     return Place(
+        subscriber=name,
         progress=Progress(next_offset=next_offset, settled_above=decode_offsets(above)),
         not_before=not_before,
         expired=max(0, first - next_offset),
+        settlements=settlements,
     )
 
 
-def write_progress(connection: sqlite3.Connection, name: SubscriberName, progress: Progress) -> None:
-    """Record how far a subscriber has come."""
-    connection.execute(
-        "UPDATE subscribers SET next_offset = ?, settled_above = ? WHERE name = ?",
-        (progress.next_offset, encode_offsets(progress.settled_above), name),
+def write_progress(
+    connection: sqlite3.Connection, name: SubscriberName, progress: Progress | None, *, settlement: int
+) -> bool:
+    """Record how far a subscriber has come with its so manieth `settlement`; `None` is no further.
+
+    Returns whether that was not recorded before; if it was, nothing changes.
+    """
+    return bool(
+        connection.execute(
+            """
+            UPDATE subscribers SET settlements = ?,
+              next_offset = coalesce(?, next_offset), settled_above = coalesce(?, settled_above)
+            WHERE name = ? AND settlements < ?
+            """,
+            (
+                settlement,
+                progress and progress.next_offset,
+                progress and encode_offsets(progress.settled_above),
+                name,
+                settlement,
+            ),
+        ).rowcount
     )
 
 

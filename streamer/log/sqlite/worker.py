@@ -75,6 +75,11 @@ class Worker:
             finally:
                 thread.join()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be asked for any more."""
+        return self._closed
+
     def submit(
         self,
         work: Callable[[sqlite3.Connection], _Result],

@@ -1,5 +1,7 @@
 """A dispatcher holds a bounded part of the log, whatever the backlog."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -7,9 +9,8 @@ import pytest
 from streamer.dispatch import ledger
 from streamer.dispatch.dispatcher import Limits
 from streamer.errors import LogUnavailable
-from streamer.events import Hold, Partition, Retry, SubscriberName
-from streamer.log import memory
-from streamer.log.memory import MemoryLog
+from streamer.events import Delivered, Hold, Outcome, Partition, SubscriberName
+from streamer.log.memory import MemoryLog, feed
 from streamer.ports import Recorded, Settlement
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
@@ -32,13 +33,13 @@ class Deaf(MemoryLog):
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a page hold two events."""
-    monkeypatch.setattr(memory, "PAGE_EVENTS", 2)
+    monkeypatch.setattr(feed, "PAGE_EVENTS", 2)
 
 
 @pytest.fixture
 def small(world: World) -> World:
     """A world that reads no more while ten events wait."""
-    world.limits = Limits(in_flight=2, waiting=10)
+    world.in_flight, world.limits = 2, Limits(waiting=10)
     return world
 
 
@@ -83,6 +84,16 @@ async def test_partition_that_was_lost_makes_room_for_the_others(small: World) -
         assert "contact" in small.target.delivered
 
 
+def answering(moment: asyncio.Event) -> Callable[[], Awaitable[Outcome]]:
+    """Return what accepts an event at `moment`."""
+
+    async def answer() -> Outcome:
+        await moment.wait()
+        return Delivered()
+
+    return answer
+
+
 async def test_deliveries_that_cannot_be_recorded_are_bounded(small: World) -> None:
     """A crash would repeat all of them, so they count like those that wait."""
     small.log = log = Deaf()
@@ -98,13 +109,15 @@ async def test_deliveries_that_cannot_be_recorded_are_bounded(small: World) -> N
 async def test_partition_that_the_log_calls_crowded_is_read_no_further(small: World) -> None:
     """Until its failing event is settled; other partitions go on."""
     small.log = MemoryLog(room=20)
-    small.target.answers["0"].append(Retry(reason="500", after_s=50.0))
+    slow = asyncio.Event()
+    small.target.answers["0"].append(answering(slow))
     await small.append(*range(100))
     await small.append(*range(100, 150), entity="Contact")
     async with small.running():
         assert 20 <= len([name for name in small.target.delivered if int(name) < 100]) < 40
         assert len([name for name in small.target.delivered if int(name) >= 100]) == 50
-        await small.turn(50)
+        slow.set()
+        await small.turn(1)
         assert len(small.target.delivered) == 150
 
 
@@ -113,11 +126,13 @@ async def test_failing_key_pauses_its_partition_only_when_much_is_settled_behind
 ) -> None:
     """That much would come again after a crash; other partitions go on."""
     monkeypatch.setattr(ledger, "_CROWD", 20)
-    small.target.answers["0"].append(Retry(reason="500", after_s=50.0))
+    slow = asyncio.Event()
+    small.target.answers["0"].append(answering(slow))
     await small.append(*range(100))
     await small.append(*range(100, 150), entity="Contact")
     async with small.running():
         assert 20 <= len([name for name in small.target.delivered if int(name) < 100]) < 40
         assert len([name for name in small.target.delivered if int(name) >= 100]) == 50
-        await small.turn(50)
+        slow.set()
+        await small.turn(1)
         assert len(small.target.delivered) == 150

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from streamer.dispatch.dispatcher import Limits
 from streamer.errors import ConfigurationError, RetryLater
 from streamer.events import Disable, Hold, Progress, Reject, Retry, Skip, Stage
 from tests.unit.dispatch.world import ScriptedTarget, World, route
@@ -28,7 +27,7 @@ async def test_events_of_a_key_go_out_in_order_and_keys_at_once(world: World) ->
 
 async def test_no_more_keys_than_allowed_are_delivered_at_once(world: World) -> None:
     """A target is not asked for more than it was set up for."""
-    world.limits = Limits(in_flight=3, waiting=100)
+    world.in_flight = 3
     world.target.closed = True
     await world.append(*range(10))
     async with world.running():
@@ -85,7 +84,7 @@ async def nonsense() -> str:
 @pytest.mark.parametrize("answer", [broken, cancelled, nonsense])
 async def test_plugin_that_misbehaves_is_retried(world: World, answer: Any) -> None:
     """Its event is not lost, its worker lives on, and others flow."""
-    world.limits = Limits(in_flight=1, waiting=100)
+    world.in_flight = 1
     world.target.answers["1"].append(answer)
     await world.append(1, 2)
     async with world.running():
@@ -110,7 +109,7 @@ async def test_attempt_that_takes_too_long_is_retried(world: World) -> None:
 
 async def test_hold_costs_no_attempt_and_holds_every_key(world: World) -> None:
     """A target that asks for a pause gets it."""
-    world.limits = Limits(in_flight=1, waiting=100)
+    world.in_flight = 1
     world.target.answers["1"].append(Hold(reason="429", after_s=30.0))
     await world.append(1, 2, 3)
     async with world.running() as dispatcher:
@@ -191,12 +190,12 @@ async def test_skipped_events_are_settled(world: World) -> None:
 
 async def test_disabled_target_keeps_its_backlog_in_the_log(world: World) -> None:
     """Nothing more goes out, nothing is lost, and a restart tries again."""
-    world.limits = Limits(in_flight=1, waiting=100)
+    world.in_flight = 1
     world.target.answers["1"].append(Disable(reason="410"))
     await world.append(1, 2)
     async with world.running() as dispatcher:
         await world.turn(10_000)
-        assert (world.target.began, dispatcher.held) == (["1"], "410")
+        assert (world.target.began, dispatcher.held) == (["1"], "paused: 410")
     async with world.running():
         assert world.target.delivered == ["1", "2"]
 

@@ -3,7 +3,6 @@
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.dispatch.dispatcher import Limits
 from streamer.events import Delivered, Outcome, Progress, Retry
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
@@ -11,7 +10,7 @@ from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 @pytest.fixture
 def world() -> World:
     """A world in which three seconds are a standstill, and one event is delivered at a time."""
-    return World(limits=Limits(in_flight=1, waiting=100), freeze_limit_s=3.0)
+    return World(in_flight=1, freeze_limit_s=3.0)
 
 
 async def test_nothing_is_sent_for_a_partition_that_moved_meanwhile(world: World) -> None:

@@ -1,7 +1,5 @@
 """Holding a whole target back."""
 
-import asyncio
-
 import pytest
 
 from streamer.clock import TurnedClock
@@ -26,12 +24,11 @@ async def test_hold_ends_by_itself(clock: TurnedClock) -> None:
     """Nobody has to open the gate."""
     gate = Gate(clock)
     gate.hold(30, "429")
-    passing = asyncio.create_task(gate.passage())
-    await clock.turn(29.9)
-    assert (passing.done(), gate.reason) == (False, "429")
-    await clock.turn(0.1)
+    await clock.turn(29.5)
+    assert (gate.is_open, gate.opens_in_s, gate.reason) == (False, 0.5, "429")
+    await clock.turn(0.5)
 
-    assert (passing.done(), gate.is_open, gate.reason) == (True, True, "")
+    assert (gate.is_open, gate.opens_in_s, gate.reason) == (True, 0, "")
 
 
 async def test_longest_of_several_holds_counts(clock: TurnedClock) -> None:
@@ -44,18 +41,14 @@ async def test_longest_of_several_holds_counts(clock: TurnedClock) -> None:
     assert (gate.is_open, gate.reason) == (False, "long")
 
 
-async def test_hold_that_grows_while_it_lasts_is_waited_for(clock: TurnedClock) -> None:
-    """Who waits already waits for the new end too."""
+async def test_hold_may_grow_while_it_lasts(clock: TurnedClock) -> None:
+    """The new end counts."""
     gate = Gate(clock)
     gate.hold(5, "first")
-    passing = asyncio.create_task(gate.passage())
     await clock.turn(4)
     gate.hold(5, "second")
     await clock.turn(4)
-    assert not passing.done()
-    await clock.turn(1)
-
-    assert passing.done()
+    assert (gate.opens_in_s, gate.reason) == (1, "second")
 
 
 async def test_pause_of_nothing_is_still_a_pause(clock: TurnedClock) -> None:
@@ -66,16 +59,16 @@ async def test_pause_of_nothing_is_still_a_pause(clock: TurnedClock) -> None:
     assert not gate.is_open
 
 
-async def test_disabled_target_stays_so(clock: TurnedClock) -> None:
+async def test_paused_target_stays_so_until_it_is_resumed(clock: TurnedClock) -> None:
     """Neither time nor another hold opens it."""
     gate = Gate(clock)
-    gate.disable("410")
+    gate.pause("by an operator")
     gate.hold(1, "429")
-    passing = asyncio.create_task(gate.passage())
     await clock.turn(1e9)
-    assert (passing.done(), gate.reason) == (False, "410")
+    assert (gate.is_open, gate.opens_in_s, gate.reason) == (False, None, "paused: by an operator")
+    gate.resume()
 
-    passing.cancel()
+    assert gate.is_open
 
 
 async def test_hold_does_not_care_for_the_wall_clock() -> None:

@@ -48,7 +48,7 @@ async def test_head_that_is_tried_again_keeps_its_place() -> None:
     (lane,) = await ready(lanes)
     lanes.put(entry("2", "a"))
     assert await ready(lanes) == []
-    lanes.again(lane)
+    lanes.make_ready(lane)
 
     assert [each.head.event.id for each in await ready(lanes)] == ["1"]
 
@@ -86,7 +86,7 @@ async def test_partition_that_leaves_is_not_handed_out() -> None:
     lanes.put(entry("3", "a", THERE))
     waiting = await lanes.take()
     lanes.leave(frozenset({HERE}))
-    lanes.again(waiting)
+    lanes.make_ready(waiting)
 
     assert [lane.head.event.id for lane in await ready(lanes)] == ["3"]
     assert (waiting.state, waiting.head.event.id, lanes.waiting) == (LaneState.LEAVING, "1", 1)

@@ -1,6 +1,7 @@
 """What is finished, on its way into the log."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,9 +9,9 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.dispatch.ledger import Ledger
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import Entry, Partition, Progress
-from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
-from tests.contracts.values import a_dead_letter, an_event
+from streamer.events import Entry, Partition, Progress, Setback
+from streamer.ports import Assigned, LaneChange, Page, Recorded, Revoked, Settlement
+from tests.contracts.values import a_dead_letter, a_receipt, an_event
 from tests.unit.dispatch.world import ACCOUNTS
 
 CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
@@ -37,6 +38,10 @@ class Slip:
             raise self.failures.pop()
         self.settled.append(settlement)
         return Recorded(partitions=frozenset(settlement.progress) - self.gone, crowded=self.crowded)
+
+    async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
+        """Hold nothing."""
+        raise LogUnavailable(f"nothing is parked at {offsets} of {partition}")
 
     async def read(self) -> Assigned | Revoked | Page:
         """Hold nothing."""
@@ -87,8 +92,8 @@ async def test_each_assignment_is_settled_by_itself(ledger: Ledger, feed: Slip) 
 
     one = Progress(next_offset=1)
     assert feed.settled == [
-        Settlement(assignment=1, progress={ACCOUNTS: one}, set_aside=[]),
-        Settlement(assignment=2, progress={CONTACTS: one}, set_aside=[letter]),
+        Settlement(assignment=1, progress={ACCOUNTS: one}),
+        Settlement(assignment=2, progress={CONTACTS: one}, set_aside=(letter,)),
     ]
 
 
@@ -254,9 +259,7 @@ async def test_what_is_not_recorded_of_a_lost_partition_is_tried_once_more(
     feed.failures.append(LogUnavailable("away"))
     await ledger.give_up(feed, frozenset({CONTACTS}))
 
-    assert feed.settled == [
-        Settlement(assignment=1, progress={ACCOUNTS: Progress(next_offset=1)}, set_aside=[])
-    ]
+    assert feed.settled == [Settlement(assignment=1, progress={ACCOUNTS: Progress(next_offset=1)})]
     assert ledger.partitions == set()
 
 
@@ -267,7 +270,7 @@ async def test_lost_partition_takes_its_dead_letters_along(ledger: Ledger, feed:
     ledger.settle(entry(CONTACTS))
     await ledger.record(feed)
 
-    assert [each.set_aside for each in feed.settled] == [[]]
+    assert [each.set_aside for each in feed.settled] == [()]
     assert ledger.partitions == {CONTACTS}
 
 
@@ -297,13 +300,56 @@ async def test_complete_waits_for_what_is_being_given_up(
     feed.answering.clear()
     giving_up = asyncio.create_task(ledger.give_up(feed, frozenset({ACCOUNTS})))
     await clock.turn(0)
-    await ledger.record(feed)
+    recording = asyncio.create_task(ledger.record(feed))
     complete = asyncio.create_task(ledger.complete())
     await clock.turn(0)
     assert not complete.done()
     feed.answering.set()
     await giving_up
-    await ledger.record(feed)
+    await recording
     await clock.turn(0)
 
     assert complete.done()
+
+
+async def test_receipt_that_may_be_in_the_log_is_not_written_again(
+    ledger: Ledger, feed: Slip, clock: TurnedClock
+) -> None:
+    """Until a new assignment has said what is in effect."""
+    ledger.settle(entry(), a_receipt("1"))
+    feed.failures.append(LogUnavailable("away"))
+    recording = asyncio.create_task(ledger.record(feed))
+    await clock.turn(10)
+    ledger.settle(entry(CONTACTS))
+    await ledger.record(feed)
+    await recording
+    await ledger.give_up(feed, frozenset({ACCOUNTS}))
+
+    assert [each.progress.keys() for each in feed.settled] == [{CONTACTS}]
+
+
+async def test_what_is_being_recorded_is_not_recorded_beside_it(
+    ledger: Ledger, feed: Slip, clock: TurnedClock
+) -> None:
+    """A partition that goes meanwhile takes along only what came later."""
+    feed.answering.clear()
+    ledger.settle(entry(), a_receipt("1"))
+    recording = asyncio.create_task(ledger.record(feed))
+    await clock.turn(0)
+    giving_up = asyncio.create_task(ledger.give_up(feed, frozenset({ACCOUNTS})))
+    await clock.turn(0)
+    feed.answering.set()
+    await asyncio.gather(recording, giving_up)
+
+    assert [each.receipts for each in feed.settled] == [(a_receipt("1"),)]
+
+
+async def test_event_that_is_being_parked_can_be_had_before_it_is_recorded(
+    ledger: Ledger, feed: Slip
+) -> None:
+    """A slow log does not make it look lost."""
+    one = entry()
+    setback = Setback(attempts=1, first_failed_at=1, due_at=2, first_error="", last_error="")
+    ledger.park(LaneChange(partition=ACCOUNTS, lane="k", setback=setback, joined=[one]))
+
+    assert await ledger.recall(feed, ACCOUNTS, [one.offset]) == [one]

@@ -33,7 +33,23 @@ def test_target_decides_within_reason(asked: float) -> None:
         assert math.isclose(SCHEDULE.delay_s(1, asked_s=asked), asked)
 
 
-def test_give_up_comes_when_its_time_is_over() -> None:
-    """Not before, and not later."""
-    assert not SCHEDULE.is_over(failing_for_s=3599.9)
-    assert SCHEDULE.is_over(failing_for_s=3600.0)
+def test_attempts_last_for_as_long_as_configured_on_average() -> None:
+    """Time in which nothing is tried must not count, so attempts do."""
+    waited = [sum(SCHEDULE.delay_s(number) for number in range(1, SCHEDULE.attempts)) for _ in range(200)]
+
+    assert math.isclose(sum(waited) / len(waited), 3600.0, rel_tol=0.1)
+
+
+@given(first=st.floats(0.001, 1e4), longest=st.floats(0.001, 1e5), end=st.floats(0.001, 1e6))
+def test_number_of_attempts_is_bounded(first: float, longest: float, end: float) -> None:
+    """Whatever is configured, an event is tried at least twice and not for ever."""
+    schedule = RetrySchedule(first_delay_s=first, max_delay_s=longest, give_up_after_s=end)
+
+    assert 2 <= schedule.attempts <= 100_000
+
+
+def test_few_short_retries_are_made_from_memory() -> None:
+    """Then the log keeps the event."""
+    assert SCHEDULE.is_fast(3, 4.0)
+    assert not SCHEDULE.is_fast(4, 4.0)
+    assert not SCHEDULE.is_fast(1, 60.0)

@@ -35,7 +35,7 @@ async def test_stall_begins_with_the_work_that_ends_an_idle_time(world: World) -
 
 async def test_each_conclusion_begins_anew(world: World) -> None:
     """One key that hangs does not hide that others move."""
-    world.limits = Limits(in_flight=1, waiting=100)
+    world.in_flight = 1
     world.target.closed = True
     await world.append(1, 2)
     async with world.running() as dispatcher:
@@ -65,7 +65,7 @@ async def test_waiting_for_a_target_explains_a_standstill_until_it_is_over(
 
 async def test_doubt_explains_a_standstill_until_it_is_over(world: World) -> None:
     """While the log is away nobody can say whose the partitions are."""
-    world.limits, world.freeze_limit_s = Limits(in_flight=1, waiting=100), 3.0
+    world.in_flight, world.freeze_limit_s = 1, 3.0
     world.target.closed = True
     world.target.answers["2"].append(asyncio.Event().wait)
     await world.append(1, 2, 3)
@@ -82,7 +82,7 @@ async def test_doubt_explains_a_standstill_until_it_is_over(world: World) -> Non
 
 async def test_log_that_takes_no_record_explains_a_standstill(world: World) -> None:
     """Everything in memory was tried, and no more is read."""
-    world.limits = Limits(in_flight=2, waiting=3)
+    world.in_flight, world.limits = 2, Limits(waiting=3)
     await world.append(1)
     async with world.running() as dispatcher:
         world.log.down = True

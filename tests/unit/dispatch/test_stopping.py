@@ -34,10 +34,10 @@ async def test_stop_finishes_and_records_what_is_in_flight(world: World) -> None
     assert world.target.entered == 0
 
 
-async def test_stop_does_not_wait_for_a_retry(world: World) -> None:
-    """Neither for one that waits already, nor for what fails while draining."""
-    world.target.answers["1"].append(Retry(reason="500", after_s=3600.0))
-    world.target.answers["2"].append(Retry(reason="500", after_s=3600.0))
+async def test_stop_does_not_wait_for_a_retry_and_does_not_forget_it(world: World) -> None:
+    """Neither for one that waits already, nor for what fails while draining: both are parked."""
+    world.target.answers["1"].append(Retry(reason="500", after_s=20.0))
+    world.target.answers["2"].append(Retry(reason="500", after_s=20.0))
     await world.append(1)
     async with world.running():
         world.target.closed = True
@@ -46,7 +46,8 @@ async def test_stop_does_not_wait_for_a_retry(world: World) -> None:
         asyncio.get_running_loop().call_soon(world.target.release)
 
     assert world.clock.now() - 1_735_689_600 < 10
-    assert world.progress == Progress(next_offset=0)
+    assert world.progress == Progress(next_offset=2)
+    assert [lane.setback.attempts for lane in world.log.parked(TARGET, ACCOUNTS)] == [1, 1]
 
 
 async def test_what_ends_while_draining_is_recorded_before_the_last_one_ends(world: World) -> None:

@@ -10,8 +10,14 @@ from typing import Any, Self
 
 from streamer.clock import TurnedClock
 from streamer.configuration import Document
+from streamer.dispatch.admission import Admission
 from streamer.dispatch.attempts import Attempts
+from streamer.dispatch.breaker import Breaker, BreakerLimits
 from streamer.dispatch.dispatcher import Dispatcher, Limits
+from streamer.dispatch.gate import Gate
+from streamer.dispatch.guard import Guard, GuardLimits
+from streamer.dispatch.lanes import Order
+from streamer.dispatch.pace import Pace
 from streamer.dispatch.route import Route, compile_route
 from streamer.dispatch.schedule import RetrySchedule
 from streamer.events import (
@@ -22,6 +28,7 @@ from streamer.events import (
     Outcome,
     Partition,
     Progress,
+    Retry,
     Start,
     SubscriberName,
 )
@@ -40,7 +47,7 @@ Answer = Outcome | Exception | Callable[[], Any]
 class ScriptedTarget:
     """Answers each event's attempts in turn as `answers` says, and then that it was delivered.
 
-    While `closed`, attempts stay open.
+    While `closed`, attempts stay open; while `down`, all of them fail.
     """
 
     answers: dict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
@@ -49,6 +56,8 @@ class ScriptedTarget:
     attempts: list[int] = field(default_factory=list)
     open: set[str] = field(default_factory=set)
     closed: bool = False
+    down: bool = False
+    any_order: bool = False
     entered: int = 0
     _opened: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -68,7 +77,7 @@ class ScriptedTarget:
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Answer as written."""
-        assert delivery.event.key not in self.open, "two attempts of one key at once"
+        assert delivery.event.key not in self.open or self.any_order, "two attempts of one key at once"
         self.open.add(delivery.event.key)
         self.began.append(delivery.event.id)
         self.attempts.append(delivery.attempt)
@@ -80,12 +89,19 @@ class ScriptedTarget:
         finally:
             self.open.discard(delivery.event.key)
 
+    def hang(self) -> None:
+        """Let attempts stay open."""
+        self.closed = True
+        self._opened.clear()
+
     def release(self) -> None:
         """Let the open attempts end."""
         self.closed = False
         self._opened.set()
 
     async def _answer(self, event: Event) -> Outcome:
+        if self.down:
+            return Retry(reason="can't connect")
         answer = self.answers[event.id].popleft() if self.answers[event.id] else Delivered()
         if callable(answer):
             answer = await answer()
@@ -108,7 +124,13 @@ class World:
     clock: TurnedClock = field(default_factory=TurnedClock)
     log: MemoryLog = field(default_factory=MemoryLog)
     target: ScriptedTarget = field(default_factory=ScriptedTarget)
-    limits: Limits = field(default_factory=lambda: Limits(in_flight=8, waiting=100))
+    limits: Limits = field(default_factory=lambda: Limits(waiting=100))
+    in_flight: int = 8
+    order: Order = Order.KEY
+    receipts: bool = False
+    breaker: BreakerLimits = field(default_factory=lambda: BreakerLimits(minimum=10_000))
+    guard: GuardLimits = field(default_factory=lambda: GuardLimits(consecutive=10_000, minimum=10_000))
+    pauses: list[tuple[str, str]] = field(default_factory=list)
     freeze_limit_s: float | None = None
     route: Route = field(default_factory=lambda: Route(name=TARGET))
     schedule: RetrySchedule = field(
@@ -129,11 +151,26 @@ class World:
                 timeout_s=30.0,
                 clock=self.clock,
                 observer=Metrics(clock=self.clock).subscriber(TARGET),
+                receipts=self.receipts,
             ),
             schedule=self.schedule,
+            admission=self.admission(),
             limits=self.limits,
+            order=self.order,
             clock=self.clock,
             freeze_limit_s=self.freeze_limit_s,
+        )
+
+    def admission(self) -> Admission:
+        """Return what holds attempts back; as many as allowed may be under way from the start."""
+        return Admission(
+            name=TARGET,
+            clock=self.clock,
+            gate=Gate(self.clock),
+            breaker=Breaker(self.breaker, self.clock, jitter=middle),
+            pace=Pace(self.in_flight, self.clock, start=self.in_flight),
+            guard=Guard(TARGET, self.guard),
+            on_pause=lambda by, reason: self.pauses.append((by, reason)),
         )
 
     @asynccontextmanager
@@ -196,7 +233,7 @@ class World:
     @property
     def letters(self) -> list[DeadLetter]:
         """The dead letters in the log."""
-        return self.log.dead_letters
+        return self.log.letters
 
 
 def route(*, when: str | None = None, body: Any = None, text: str | None = None) -> Route:

@@ -131,7 +131,7 @@ async def test_unreadable_message_is_set_aside_and_the_channel_goes_on() -> None
     await one.run()
 
     assert one.records == ["001A", "001C"]
-    (letter,) = one.log.dead_letters
+    (letter,) = one.log.letters
     assert (letter.reason, letter.channel, letter.replay_id) == ("unreadable", str(CHANGES), b"2")
     assert b"nonsense" in letter.raw
 
@@ -143,7 +143,7 @@ async def test_piece_that_is_not_json_is_set_aside() -> None:
     await one.run()
 
     assert one.records == ["001A"]
-    assert one.log.dead_letters[0].raw == b'{"a": \xff}'
+    assert one.log.letters[0].raw == b'{"a": \xff}'
     assert one.log.checkpoints[CHANGES].open_replay_id == b"2"
 
 
@@ -154,7 +154,7 @@ async def test_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
     await one.run()
 
     assert one.records == ["001A", "001C"]
-    (letter,) = one.log.dead_letters
+    (letter,) = one.log.letters
     assert letter.reason == "refused_by_log"
     assert b"x" * 100 in letter.raw
     assert one.log.checkpoints[CHANGES].open_replay_id == b"3"
@@ -167,7 +167,7 @@ async def test_mostly_unreadable_channel_stops_before_it_passes_anything_over() 
         await one.run()
 
     assert not one.log.checkpoints
-    assert not one.log.dead_letters
+    assert not one.log.letters
 
 
 @pytest.mark.parametrize("kind", ["GAP_UPDATE", "GAP_OVERFLOW"])

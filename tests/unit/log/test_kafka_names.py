@@ -1,5 +1,7 @@
 """What things are called in Kafka."""
 
+import re
+
 import pytest
 
 from streamer.events import SubscriberName
@@ -43,6 +45,7 @@ def test_event_topics_are_told_from_internal_ones() -> None:
 
     assert names.event_type_stem("cdc.Account") == "salesforce.cdc.Account"
     assert names.event_type_stem(names.checkpoints) is None
+    assert names.is_internal(names.parked(SubscriberName("erp")))
     assert names.event_type_stem("unrelated") is None
 
 
@@ -53,7 +56,20 @@ def test_everything_begins_with_the_prefix() -> None:
         _NAMES.ingest_group,
         _NAMES.ingest_transactions(3),
         _NAMES.dispatch_group(SubscriberName("erp")),
+        _NAMES.parked(SubscriberName("erp")),
     }
 
     assert all(name.startswith("acme.") for name in named)
-    assert len(named) == 7
+    assert len(named) == 10
+
+
+def test_expressions_fit_all_topics_of_our_own_and_no_others() -> None:
+    """A consumer that looks for events by pattern must not come upon them."""
+    names = Names(prefix="a.b", template="{kind}.{name}")
+    expressions = names.internal_expressions.split(",")
+
+    def fits(topic: str) -> bool:
+        return any(re.match(expression, topic) for expression in expressions)
+
+    assert all(map(fits, [*names.internal, names.parked(SubscriberName("erp"))]))
+    assert not any(map(fits, ["a.b.controls", "a.b.cdc.Account", "axb.control", "a.b.parked"]))

@@ -1,7 +1,6 @@
 """What a log file forgets, and what it waits for."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,40 +9,16 @@ from streamer.errors import LogUnavailable
 from streamer.events import Start, SubscriberName
 from streamer.log.sqlite import SqliteLog
 from tests.contracts.follower import following
-from tests.contracts.values import CHANGES, an_append, an_event
+from tests.contracts.values import an_append, an_event
 from tests.unit.log.conftest import LogFile
-
-HOUR_S = 3600.0
-QUARTER_MB = {"entity": "Account", "fields": {"Text": "x" * 256 * 1024}}
-
-
-async def turned_until(log: SqliteLog, log_file: LogFile, condition: Callable[[], bool]) -> None:
-    """Turn minutes until `condition` holds; retention passes once a minute."""
-    for _ in range(200):
-        if condition():
-            return
-        await log_file.clock.turn(60)
-        await log.checkpoint(CHANGES)
-    raise AssertionError("it never came to hold")
-
-
-async def let_pass(log: SqliteLog, log_file: LogFile) -> None:
-    """Let retention pass a few times."""
-    for _ in range(5):
-        await log_file.clock.turn(60)
-        await log.checkpoint(CHANGES)
+from tests.unit.log.room import HOUR_S, QUARTER_MB, append_that_waits, let_pass, turned_until
 
 
 async def append_until_full(log: SqliteLog) -> "asyncio.Task[None]":
     """Fill the file and return an append that waits for room."""
     for n in range(4):
         await log.append(an_append(an_event(n, data=QUARTER_MB), at=n))
-    waiting = asyncio.create_task(log.append(an_append(an_event("waited"), at=9)))
-    for _ in range(5):
-        # Each answer comes from the writer, which has then done what was asked before.
-        await log.checkpoint(CHANGES)
-    assert not waiting.done()
-    return waiting
+    return await append_that_waits(log)
 
 
 async def test_what_is_old_is_forgotten(log_file: LogFile) -> None:

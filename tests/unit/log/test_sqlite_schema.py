@@ -44,9 +44,9 @@ async def test_file_of_a_newer_streamer_is_refused(log_file: LogFile) -> None:
     """A schema that would be misread is named with its version."""
     async with log_file.open():
         pass
-    execute(log_file.settings.path, "PRAGMA user_version = 2")
+    execute(log_file.settings.path, "PRAGMA user_version = 3")
 
-    assert "newer Streamer (schema 2, this one knows 1)" in await refusal(log_file)
+    assert "newer Streamer (schema 3, this one knows 2)" in await refusal(log_file)
 
 
 async def test_file_that_is_no_database_is_refused(log_file: LogFile) -> None:

@@ -1,13 +1,14 @@
-"""The log's in-memory twin, for tests and for whoever writes a plugin."""
+"""EventLog, LogReader, Ownership and Controls in one process's memory."""
 
 import asyncio
-from collections import deque
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from streamer.errors import EventsRefused, Fenced, LogUnavailable
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
+from streamer.errors import EventsRefused, LogUnavailable
 from streamer.events import (
     Channel,
     Checkpoint,
@@ -15,16 +16,18 @@ from streamer.events import (
     DeadLetter,
     Entry,
     Event,
+    ParkedLane,
     Partition,
     Progress,
+    Receipt,
     Start,
     SubscriberName,
 )
-from streamer.log.patterns import wants
+from streamer.log.memory.feed import MemoryFeed
+from streamer.log.memory.parked import ParkedEvents
+from streamer.log.memory.switches import Switches
 from streamer.log.starts import as_event_time
-from streamer.ports import Append, Assigned, Page, Recorded, Revoked, Settlement, Subscription
-
-PAGE_EVENTS = 500
+from streamer.ports import Append, Recorded, Settlement, Subscription
 
 
 def partition_of(event_type: str) -> Partition:
@@ -34,7 +37,7 @@ def partition_of(event_type: str) -> Partition:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryLog:
-    """EventLog, LogReader and Ownership in one process's memory.
+    """EventLog, LogReader, Ownership and Controls in one process's memory.
 
     Tests switch its faults: `down` makes every call raise `LogUnavailable`,
     `refuse` names events that can never be taken, and `fail_after_commit`
@@ -50,10 +53,13 @@ class MemoryLog:
     checkpoints: dict[Channel, Checkpoint] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     continuity: list[ContinuityRecord] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
     settled: dict[SubscriberName, dict[Partition, Progress]] = field(default_factory=dict)
     _letters: dict[str, DeadLetter] = field(default_factory=dict)
+    _parked: dict[SubscriberName, ParkedEvents] = field(default_factory=lambda: defaultdict(ParkedEvents))
     _partitions: dict[Partition, list[Entry]] = field(default_factory=dict)
-    _feeds: list["MemoryFeed"] = field(default_factory=list)
+    _feeds: list[MemoryFeed] = field(default_factory=list)
+    _switches: Switches = field(default_factory=Switches)
 
     @property
     def events(self) -> list[Event]:
@@ -61,7 +67,7 @@ class MemoryLog:
         return [entry.event for entry in self.entries]
 
     @property
-    def dead_letters(self) -> list[DeadLetter]:
+    def letters(self) -> list[DeadLetter]:
         """What was set aside, the latest of each id."""
         return list(self._letters.values())
 
@@ -92,7 +98,7 @@ class MemoryLog:
         await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def follow(self, subscription: Subscription) -> AsyncIterator["MemoryFeed"]:
+    async def follow(self, subscription: Subscription) -> AsyncIterator[MemoryFeed]:
         """Open a feed; the first one of a subscriber has every partition until `reassign`."""
         self.check_up()
         if subscription.subscriber not in self.settled:
@@ -111,7 +117,7 @@ class MemoryLog:
             self.reassign(subscription.subscriber, feed.holds, to=heir)
 
     def reassign(
-        self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: "MemoryFeed | None"
+        self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: MemoryFeed | None
     ) -> None:
         """Move `partitions` to the feed `to`, or to a process that is not here, without asking anybody."""
         moved = frozenset(partitions)
@@ -121,7 +127,7 @@ class MemoryLog:
             to.assign(moved)
 
     async def hand_over(
-        self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: "MemoryFeed | None"
+        self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: MemoryFeed | None
     ) -> None:
         """Move `partitions` as `reassign` does, once those that hold them have let go of them."""
         moved = frozenset(partitions)
@@ -138,9 +144,62 @@ class MemoryLog:
         self.check_up()
         self.settled[subscriber].update(settlement.progress)
         self._set_aside(settlement.set_aside)
+        self._parked[subscriber].change(settlement.lanes)
+        for letter in settlement.redriven:
+            self._letters.pop(letter, None)
+        self.receipts.extend(settlement.receipts)
         self._check_answered()
         crowded = (partition for partition, at in settlement.progress.items() if self._is_crowded(at))
         return Recorded(partitions=frozenset(settlement.progress), crowded=frozenset(crowded))
+
+    async def switched(self) -> AsyncGenerator[Switchboard, None]:
+        """Yield what is switched, and again after each change."""
+        async for board in self._switches.boards():
+            yield board
+
+    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
+        """Replace the control of a subscriber."""
+        await self.note(audit)
+        await self._switches.switch(control)
+
+    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
+        """Open, replace or end a redrive."""
+        await self.note(audit)
+        await self._switches.order(redrive)
+
+    async def note(self, audit: AuditRecord, /) -> None:
+        """Write down what was done."""
+        await asyncio.sleep(0)
+        self.check_up()
+        self._switches.audit.append(audit)
+
+    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
+        """Return what was written down last."""
+        self.check_up()
+        return self._switches.audit[-last:] if last else []
+
+    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield each dead letter that there is."""
+        self.check_up()
+        for letter in self.letters:
+            yield letter
+
+    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
+        """Remove dead letters."""
+        await self.note(audit)
+        for letter in letters:
+            self._letters.pop(letter, None)
+
+    def parked(self, subscriber: SubscriberName, partition: Partition) -> Sequence[ParkedLane]:
+        """Return what a subscriber has parked of a partition."""
+        return self._parked[subscriber].lanes(partition)
+
+    def recall(
+        self, subscriber: SubscriberName, partition: Partition, offsets: Sequence[int]
+    ) -> Sequence[Entry]:
+        """Return parked events."""
+        self.check_up()
+        return self._parked[subscriber].entries(partition, offsets)
 
     def check_up(self) -> None:
         """Raise `LogUnavailable` while the log is down."""
@@ -161,7 +220,7 @@ class MemoryLog:
         for subscriber in {feed.subscriber for feed in self._feeds}:
             self.reassign(subscriber, [partition], to=next(self._feeds_of(subscriber)))
 
-    def _feeds_of(self, subscriber: SubscriberName) -> Iterator["MemoryFeed"]:
+    def _feeds_of(self, subscriber: SubscriberName) -> Iterator[MemoryFeed]:
         return (feed for feed in self._feeds if feed.subscriber == subscriber)
 
     def _unowned(self, subscriber: SubscriberName) -> frozenset[Partition]:
@@ -182,138 +241,6 @@ class MemoryLog:
         if self.fail_after_commit:
             self.fail_after_commit = False
             raise LogUnavailable("the log's answer was lost: read the checkpoint again")
-
-
-class MemoryFeed:
-    """One place of a subscriber in a `MemoryLog`."""
-
-    def __init__(self, log: MemoryLog, subscription: Subscription) -> None:
-        """Begin with no partitions; the log assigns them."""
-        self.subscriber = subscription.subscriber
-        self._log = log
-        self._wanted = wants(subscription.patterns)
-        self._changes: deque[Revoked | frozenset[Partition]] = deque()
-        self._assignments: dict[Partition, int] = {}
-        self._settled: dict[Partition, Progress] = {}
-        self._cursors: dict[Partition, int] = {}
-        self._paused: frozenset[Partition] = frozenset()
-        self._assignment = 0
-        self._woken = asyncio.Event()
-        self._leaving: frozenset[Partition] = frozenset()
-        self._told = asyncio.Event()
-        self._asked_again = asyncio.Event()
-        self.holds: frozenset[Partition] = frozenset()
-
-    async def read(self) -> Assigned | Revoked | Page:
-        """Wait for the next page or change of assignment."""
-        self._asked_again.set()
-        while True:
-            self._log.check_up()
-            self._woken.clear()
-            if self._changes:
-                return self._take_change()
-            if page := self._page():
-                return page
-            await self._woken.wait()
-
-    def pause(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing of these partitions until they are resumed or revoked."""
-        self._paused |= partitions
-
-    def resume(self, partitions: frozenset[Partition]) -> None:
-        """Undo `pause`."""
-        self._paused -= partitions
-        self.wake()
-
-    async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and dead letters at once; what was revoked since is left out."""
-        await asyncio.sleep(0)
-        valid = {
-            partition: progress
-            for partition, progress in settlement.progress.items()
-            if self._assignments.get(partition) == settlement.assignment
-        }
-        if settlement.set_aside and len(valid) < len(settlement.progress):
-            raise Fenced(f"{self.subscriber} settled partitions that were revoked")
-        return self._log.settle(self.subscriber, replace(settlement, progress=valid))
-
-    def assign(self, partitions: frozenset[Partition]) -> None:
-        """Take over `partitions`, which the next `read` says."""
-        self.holds |= partitions
-        self._changes.append(partitions)
-        self.wake()
-
-    async def let_go(self, partitions: frozenset[Partition]) -> None:
-        """Say that `partitions` are to go; they have when the `read` after the one that says so begins."""
-        self._leaving = self.holds & partitions
-        if not self._leaving:
-            return
-        self.holds -= self._leaving
-        self._changes.append(Revoked(partitions=self._leaving))
-        self._told.clear()
-        self.wake()
-        await self._told.wait()
-        self._asked_again.clear()
-        await self._asked_again.wait()
-        self._forget(partitions)
-
-    def revoke(self, partitions: frozenset[Partition]) -> None:
-        """Give up `partitions` at once, which the next `read` says."""
-        lost = self.holds & partitions
-        if not lost:
-            return
-        self.holds -= lost
-        self._forget(lost)
-        self._changes.append(Revoked(partitions=lost))
-        self.wake()
-
-    def wake(self) -> None:
-        """Let a waiting `read` look again."""
-        self._woken.set()
-
-    def _take_change(self) -> Assigned | Revoked:
-        change = self._changes.popleft()
-        if isinstance(change, Revoked):
-            self._paused -= change.partitions
-            if change.partitions == self._leaving:
-                self._told.set()
-            else:
-                self._forget(change.partitions)
-            return change
-        self._assignment += 1
-        stored = self._log.settled[self.subscriber]
-        # A partition that was there at the subscriber's start has its place;
-        # what appeared later is read from its beginning.
-        progress = {partition: stored.get(partition, Progress(next_offset=0)) for partition in change}
-        for partition in change & self.holds:
-            self._assignments[partition] = self._assignment
-            self._settled[partition] = progress[partition]
-            self._cursors[partition] = progress[partition].next_offset
-        return Assigned(assignment=self._assignment, progress=progress)
-
-    def _forget(self, partitions: frozenset[Partition]) -> None:
-        for partition in partitions:
-            self._assignments.pop(partition, None)
-            self._cursors.pop(partition, None)
-
-    def _page(self) -> Page | None:
-        entries: list[Entry] = []
-        through: dict[Partition, int] = {}
-        behind = 0
-        for partition, cursor in self._cursors.items():
-            kept = self._log.partition(partition)
-            room = 0 if partition in self._paused else PAGE_EVENTS - len(entries)
-            taken = kept[cursor : cursor + room]
-            behind += len(kept) - cursor - len(taken)
-            if taken:
-                through[partition] = cursor + len(taken)
-                entries += (entry for entry in taken if self._concerns(entry))
-        self._cursors.update(through)
-        return Page(entries=entries, through=through, behind=behind) if through else None
-
-    def _concerns(self, entry: Entry) -> bool:
-        settled = self._settled[entry.partition]
-        return entry.offset not in settled.settled_above and self._wanted(entry.event.type)
 
 
 def _first_offset(entries: Sequence[Entry], start: Start | datetime) -> int:

@@ -1,0 +1,74 @@
+"""One subscriber's dispatcher, put together as configured."""
+
+from dataclasses import dataclass
+
+from streamer.app.log import Log
+from streamer.app.plan import Plan
+from streamer.clock import Clock
+from streamer.dispatch.admission import Admission, OnPause
+from streamer.dispatch.attempts import Attempts, DispatchObserver
+from streamer.dispatch.breaker import Breaker, BreakerLimits
+from streamer.dispatch.dispatcher import Dispatcher, Limits
+from streamer.dispatch.gate import Gate
+from streamer.dispatch.guard import Guard, GuardLimits
+from streamer.dispatch.lanes import Order
+from streamer.dispatch.pace import Pace
+from streamer.dispatch.rate import Rate
+from streamer.dispatch.schedule import RetrySchedule
+from streamer.events import SubscriberName
+from streamer.ports import Subscription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """Makes dispatchers of one plan that read one log."""
+
+    plan: Plan
+    clock: Clock
+    log: Log
+
+    def dispatcher(self, name: SubscriberName, observer: DispatchObserver, on_pause: OnPause) -> Dispatcher:
+        """Return a new dispatcher; nothing is opened yet."""
+        settings = self.plan.settings.subscribers[name]
+        return Dispatcher(
+            subscription=Subscription(subscriber=name, patterns=settings.on, start=settings.start),
+            reader=self.log,
+            attempts=Attempts(
+                name=name,
+                subscriber=self.plan.subscribers[name](),
+                route=self.plan.routes[name],
+                timeout_s=settings.deliver_timeout_s,
+                clock=self.clock,
+                observer=observer,
+                receipts=settings.receipts,
+            ),
+            schedule=RetrySchedule(**settings.retry.model_dump()),
+            admission=self._admission(name, on_pause),
+            limits=Limits(
+                waiting=settings.max_waiting,
+                waiting_bytes=settings.max_waiting_bytes,
+                parked=settings.max_parked,
+            ),
+            order=Order(settings.order),
+            clock=self.clock,
+            freeze_limit_s=self._freeze_limit_s(),
+        )
+
+    def _admission(self, name: SubscriberName, on_pause: OnPause) -> Admission:
+        settings = self.plan.settings.subscribers[name]
+        rate = settings.rate
+        return Admission(
+            name=name,
+            clock=self.clock,
+            gate=Gate(self.clock),
+            breaker=Breaker(BreakerLimits(**settings.breaker.model_dump()), self.clock),
+            pace=Pace(settings.max_in_flight, self.clock),
+            guard=Guard(name, GuardLimits(**settings.guard.model_dump())),
+            rate=Rate(rate.per_second, rate.burst, self.clock) if rate else None,
+            on_pause=on_pause,
+        )
+
+    def _freeze_limit_s(self) -> float | None:
+        # Heartbeats are a sixth of a session apart. A file has one owner, by its lock.
+        kafka = self.plan.settings.log.kafka
+        return kafka.session_timeout_s / 2 if kafka else None

@@ -1,0 +1,140 @@
+"""The side of a daemon that delivers."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from streamer.app.assembly import Assembly
+from streamer.app.log import Log
+from streamer.app.obedience import Obedience
+from streamer.app.plan import Plan
+from streamer.app.redriving import Redrives
+from streamer.clock import Clock
+from streamer.dispatch.attempts import DispatchObserver
+from streamer.dispatch.dispatcher import Dispatcher
+from streamer.errors import LogUnavailable, RetryLater
+from streamer.events import SubscriberName
+from streamer.observe.metrics import Metrics
+from streamer.settings import SubscriberSettings
+from streamer.status import Status
+from streamer.watching import WatchedDispatch, Watcher
+
+_log = structlog.get_logger()
+
+_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """A subscriber that delivers by `settings` until `stop` is set."""
+
+    settings: SubscriberSettings
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatching:
+    """Runs a dispatcher for each subscriber of a plan.
+
+    `apply` starts, ends and replaces them while they run; those whose settings
+    stay the same do not notice.
+    """
+
+    plan: Plan
+    clock: Clock
+    metrics: Metrics
+    status: Status
+    watcher: Watcher | None
+    dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
+    _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
+    _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def run(self, log: Log, stopping: asyncio.Event) -> None:
+        """Deliver until `stopping`, then finish what is in flight, record it and return."""
+        self._await_all()
+        async with asyncio.TaskGroup() as group:
+            obedience = self._obedience(log, group)
+            obeying = group.create_task(obedience.run(), name="controls")
+            # Nobody delivers to a target that was paused before we were started.
+            replacing = group.create_task(self._replace(group, log, obedience), name="subscribers")
+            await stopping.wait()
+            replacing.cancel()
+            await self._end(self._running)
+            obeying.cancel()
+            obedience.close()
+
+    def apply(self, plan: Plan) -> None:
+        """Deliver by `plan` from now on."""
+        self.plan = plan
+        self._applied.set()
+
+    def hasten(self) -> None:
+        """Cancel the deliveries that are under way; they are repeated."""
+        for running in self._running.values():
+            running.task.cancel()
+
+    def _obedience(self, log: Log, group: asyncio.TaskGroup) -> Obedience:
+        redrives = Redrives(log=log, clock=self.clock, dispatchers=self.dispatchers, group=group)
+        return Obedience(
+            log=log, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
+        )
+
+    async def _replace(self, group: asyncio.TaskGroup, log: Log, obedience: Obedience) -> None:
+        await obedience.known()
+        while True:
+            self._applied.clear()
+            self._await_all()
+            wanted = self.plan.settings.subscribers
+            await self._end(
+                [name for name, running in self._running.items() if wanted.get(name) != running.settings]
+            )
+            assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
+            for name in wanted.keys() - self._running.keys():
+                stop = asyncio.Event()
+                work = self._deliver(name, assembly, obedience, stop)
+                task = group.create_task(work, name=f"dispatch {name}")
+                self._running[name] = _Running(settings=wanted[name], task=task, stop=stop)
+            await self._applied.wait()
+
+    async def _end(self, names: Collection[SubscriberName]) -> None:
+        ending = {name: self._running[name] for name in names}
+        for running in ending.values():
+            running.stop.set()
+        if ending:
+            await asyncio.wait([running.task for running in ending.values()])
+        for name in ending:
+            del self._running[name]
+            self.dispatchers.pop(name, None)
+            self.status.dispatchers.pop(name, None)
+
+    async def _deliver(
+        self, name: SubscriberName, assembly: Assembly, obedience: Obedience, stop: asyncio.Event
+    ) -> None:
+        while not stop.is_set():
+            dispatcher = assembly.dispatcher(name, self._observer(name), partial(obedience.paused_by, name))
+            self.dispatchers[name] = self.status.dispatchers[name] = dispatcher
+            obedience.greet(name)
+            try:
+                await dispatcher.run(stop)
+            except* RetryLater as group:
+                self._note_unopened(name, group)
+                _log.warning("subscriber.recovering", subscriber=name, reason=str(group.exceptions[0]))
+                await self.clock.sleep(_PAUSE_S)
+
+    def _await_all(self) -> None:
+        self.status.awaited = frozenset(self.plan.settings.subscribers)
+
+    def _note_unopened(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
+        # What is not the log is the plugin, which waits for its target.
+        if failure.subgroup(LogUnavailable) is None:
+            self.status.unopened[name] = str(failure.exceptions[0])
+        else:
+            self.status.unopened.pop(name, None)
+
+    def _observer(self, name: SubscriberName) -> DispatchObserver:
+        metrics = self.metrics.subscriber(name)
+        return WatchedDispatch(name=name, metrics=metrics, watcher=self.watcher) if self.watcher else metrics

@@ -1,0 +1,89 @@
+"""The side of a daemon that reads Salesforce."""
+
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+
+from streamer.app.log import Log
+from streamer.clock import Clock
+from streamer.errors import SalesforceUnavailable
+from streamer.events import Channel, OrgId
+from streamer.ingest.keeper import Keeper
+from streamer.ingest.quarantine import Quarantine
+from streamer.ingest.relay import Ingest, IngestObserver
+from streamer.normalise import normaliser_for
+from streamer.observe.metrics import Metrics
+from streamer.salesforce.auth import Tokens
+from streamer.salesforce.bayeux_session import BayeuxOptions
+from streamer.salesforce.cometd import CometdSource
+from streamer.salesforce.login import login
+from streamer.settings import Settings
+from streamer.status import Status
+from streamer.watching import WatchedIngest, Watcher
+
+_log = structlog.get_logger()
+
+_FIRST_PAUSE_S = 1.0
+_MAX_PAUSE_S = 30.0
+_FOLLOWED_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingesting:
+    """Carries the org's channels into the log, those that are this process's."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    status: Status
+    watcher: Watcher | None
+
+    async def run(self, log: Log) -> None:
+        """Log in, and read until cancelled. Raises what someone must act on."""
+        settings = self.settings
+        await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
+        async with aiohttp.ClientSession() as http:
+            tokens = Tokens(http, login(settings.org), self.clock)
+            org = await self._authenticated(tokens)
+            channels = {Channel(org=org, path=each.path): each for each in settings.channels}
+            options = BayeuxOptions(api_version=settings.org.api_version)
+            async with CometdSource(
+                tokens, self.clock, options=options, observer=self.metrics.session
+            ) as source:
+
+                def ingest(channel: Channel) -> Ingest:
+                    return Ingest(
+                        channel=channel,
+                        source=source,
+                        log=log,
+                        normalise=normaliser_for(channel, key=channels[channel].key),
+                        quarantine=Quarantine(clock=self.clock),
+                        clock=self.clock,
+                        observer=self._observer(channel),
+                        start=channels[channel].start,
+                        on_refused=channels[channel].on_refused_replay_id,
+                    )
+
+                keeper = Keeper(ownership=log, channels=list(channels), ingest=ingest, clock=self.clock)
+                self.status.keeper, self.status.source = keeper, source
+                await keeper.run()
+
+    async def _authenticated(self, tokens: Tokens) -> OrgId:
+        pause_s = _FIRST_PAUSE_S
+        waiting_for = self.status.waiting_for
+        while True:
+            try:
+                org = (await tokens.token()).org
+            except SalesforceUnavailable as error:
+                waiting_for["salesforce"] = str(error)
+                _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
+                await self.clock.sleep(pause_s)
+                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+            else:
+                del waiting_for["salesforce"]
+                return org
+
+    def _observer(self, channel: Channel) -> IngestObserver:
+        metrics = self.metrics.channel(channel)
+        return WatchedIngest(metrics=metrics, watcher=self.watcher) if self.watcher else metrics

@@ -1,0 +1,30 @@
+"""The log that is configured."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from streamer.clock import Clock
+from streamer.log.kafka import KafkaLog
+from streamer.log.sqlite import SqliteLog
+from streamer.ports import Controls, EventLog, LogReader, Ownership
+from streamer.pulse import Pulses
+from streamer.settings import Settings, SqliteLogSettings
+from streamer.status import LogCondition
+
+
+class Log(EventLog, LogReader, Ownership, Controls, LogCondition, Protocol):
+    """Everything that a log does."""
+
+
+@asynccontextmanager
+async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIterator[Log]:
+    """Open the log that is configured: Kafka, or the embedded one."""
+    if settings.log.kafka:
+        async with KafkaLog.open(settings.log.kafka, clock, pulses) as kafka:
+            yield kafka
+    else:
+        async with SqliteLog.open(settings.log.sqlite or SqliteLogSettings(), clock, pulses) as sqlite:
+            # What nobody is configured to read any more must not hold back retention.
+            await sqlite.expect(settings.subscribers)
+            yield sqlite

@@ -1,0 +1,47 @@
+"""A configuration, checked to the last expression."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from streamer.clock import Clock
+from streamer.configuration import Document, load
+from streamer.dispatch.route import Route, compile_route
+from streamer.errors import ConfigurationError
+from streamer.events import SubscriberName
+from streamer.plugins import make_subscriber
+from streamer.ports import PluginContext, Subscriber
+from streamer.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A configuration that was checked to the last expression, before anything connects."""
+
+    settings: Settings
+    subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
+    routes: Mapping[SubscriberName, Route]
+
+
+def plan(document: Document, clock: Clock) -> Plan:
+    """Check all of `document`, the plugins' settings and the expressions included.
+
+    Raises `ConfigurationError` with one line for each mistake.
+    """
+    settings = load(document)
+    makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
+    routes: dict[SubscriberName, Route] = {}
+    mistakes: list[str] = []
+    for name, each in settings.subscribers.items():
+        context = PluginContext(name=name, clock=clock)
+        makers[name] = partial(make_subscriber, each, context, document)
+        try:
+            makers[name]()
+            routes[name] = compile_route(
+                name, when=each.when, body=each.body, text=each.text, document=document
+            )
+        except ConfigurationError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return Plan(settings=settings, subscribers=makers, routes=routes)

@@ -1,0 +1,122 @@
+"""Delivers dead letters again, as ordered."""
+
+import asyncio
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.controls import AuditRecord, Redrive
+from streamer.dispatch.dispatcher import Dispatcher
+from streamer.errors import LogUnavailable
+from streamer.events import DeadLetter, Partition, SubscriberName
+from streamer.ports import Controls
+
+_log = structlog.get_logger()
+
+_AT_ONCE = 500
+_FIRST_PAUSE_S = 0.5
+_MAX_PAUSE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriving:
+    """Carries out one order, as far as the partitions of its letters are this process's.
+
+    Each process does so, and whoever finds nothing left says that it has
+    ended. A letter that is being delivered again is a letter no more, so an
+    order goes on where it was after a crash.
+    """
+
+    order: Redrive
+    log: Controls
+    dispatchers: Mapping[SubscriberName, Dispatcher]
+    clock: Clock
+
+    async def run(self) -> None:
+        """Redrive until nothing is left."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                left, moved = await self._pass()
+                if not left:
+                    await self._end()
+                    return
+            except LogUnavailable as error:
+                _log.warning("redrive.delayed", redrive=self.order.id, reason=str(error))
+                moved = 0
+            pause_s = _FIRST_PAUSE_S if moved else min(2 * pause_s, _MAX_PAUSE_S)
+            await self.clock.sleep(pause_s)
+
+    async def _pass(self) -> tuple[int, int]:
+        """Return how many letters there were to redrive, and how many of them were."""
+        # The first of each partition, so that those of a key stay in order
+        # whatever order the log lists them in.
+        first: list[tuple[tuple[str, int, int], str, DeadLetter]] = []
+        left = 0
+        async for letter in self.log.dead_letters():
+            if self.order.admits(letter):
+                left += 1
+                first.append((_place(letter), letter.id, letter))
+                if len(first) >= 2 * _AT_ONCE:
+                    first = heapq.nsmallest(_AT_ONCE, first)
+        return left, await self._moved([letter for *_, letter in heapq.nsmallest(_AT_ONCE, first)])
+
+    async def _moved(self, letters: list[DeadLetter]) -> int:
+        moved = 0
+        waiting: set[tuple[Partition | None, str]] = set()
+        for letter in letters:
+            key = letter.partition, letter.event.key if letter.event else ""
+            dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
+            # What comes after one that has to wait would overtake it.
+            if key in waiting or dispatcher is None or not dispatcher.redrive(letter):
+                waiting.add(key)
+                continue
+            moved += 1
+            await self.clock.sleep(1 / self.order.per_second)
+        return moved
+
+    async def _end(self) -> None:
+        now = self.clock.now()
+        audit = AuditRecord(
+            at=now,
+            what="redrive.ended",
+            by="streamer",
+            subscriber=self.order.letters.subscriber,
+            detail={"id": self.order.id},
+        )
+        await self.log.order(replace(self.order, ended_at=now), audit)
+        _log.info("redrive.ended", redrive=self.order.id)
+
+
+@dataclass(slots=True, kw_only=True)
+class Redrives:
+    """Lets every open order be carried out, each once at a time."""
+
+    log: Controls
+    dispatchers: Mapping[SubscriberName, Dispatcher]
+    clock: Clock
+    group: asyncio.TaskGroup
+    _running: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
+
+    def are(self, orders: Mapping[str, Redrive]) -> None:
+        """Carry out `orders` and no others."""
+        for name in self._running.keys() - orders.keys():
+            self._running.pop(name).cancel()
+        for name in orders.keys() - self._running.keys():
+            redriving = Redriving(
+                order=orders[name], log=self.log, dispatchers=self.dispatchers, clock=self.clock
+            )
+            self._running[name] = self.group.create_task(redriving.run(), name=f"redrive {name}")
+
+    def close(self) -> None:
+        """End all of them; the next process goes on."""
+        self.are({})
+
+
+def _place(letter: DeadLetter) -> tuple[str, int, int]:
+    if letter.partition is None:
+        return "", 0, 0
+    return letter.partition.topic, letter.partition.number, letter.offset or 0

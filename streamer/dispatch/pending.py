@@ -1,0 +1,51 @@
+"""What is to be recorded of a partition beside its progress."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from streamer.events import DeadLetter, Entry, Receipt
+from streamer.ports import LaneChange
+
+
+@dataclass(slots=True, kw_only=True)
+class Pending:
+    """Dead letters, receipts and changes to parked lanes, each lane's as one."""
+
+    letters: list[DeadLetter] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    redriven: list[str] = field(default_factory=list)
+    lanes: dict[str, LaneChange] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything."""
+        return bool(self.letters or self.receipts or self.redriven or self.lanes)
+
+    def change(self, change: LaneChange) -> None:
+        """Add what changes about one lane."""
+        former = self.lanes.get(change.lane)
+        self.lanes[change.lane] = change if former is None else _joined(former, change)
+
+    def add(self, newer: "Pending") -> None:
+        """Add what came later."""
+        self.letters += newer.letters
+        self.receipts += newer.receipts
+        self.redriven += newer.redriven
+        for change in newer.lanes.values():
+            self.change(change)
+
+    def entries(self) -> Iterable[Entry]:
+        """Yield the events that are being parked."""
+        for change in self.lanes.values():
+            yield from change.joined
+
+
+def _joined(former: LaneChange, later: LaneChange) -> LaneChange:
+    joining = {entry.offset for entry in later.joined}
+    leaving = set(later.left)
+    return replace(
+        later,
+        joined=(*(entry for entry in former.joined if entry.offset not in leaving), *later.joined),
+        # Whether the former change took effect may be unknown, so what left is
+        # said again, but not of what has come back.
+        left=(*(offset for offset in former.left if offset not in joining), *later.left),
+    )

@@ -1,0 +1,173 @@
+"""Transactions that carry the offsets of a consumer group."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streamer.events import SubscriberName
+from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.encoding import Record, Tombstone
+from streamer.log.kafka.expendable import Expendable
+from streamer.log.kafka.faults import Faults, kafka_error
+from streamer.log.kafka.names import Names
+
+_DEADLINE_S = 10.0
+_CALL_TIMEOUT_S = 5.0
+_ABORT_S = 3.0
+_PAUSE_S = 0.05
+_LOOK_S = 0.5
+# A process that dies in mid-transaction holds up its partitions' next owner for this long.
+_TRANSACTION_TIMEOUT_MS = 10_000
+
+
+class NothingWritten(Exception):
+    """A transaction failed, and nothing of it is or will ever be in the log."""
+
+    def __init__(self, error: KafkaError) -> None:
+        """Keep what Kafka said."""
+        super().__init__(error.str())
+        self.error = error
+
+
+class GroupTransactions:
+    """Writes records and a group's offsets together, or neither. Blocking, for one thread.
+
+    A member that is no longer in the group is refused by the broker.
+    """
+
+    def __init__(self, clients: Clients, subscriber: SubscriberName, faults: Faults) -> None:
+        """Make no producer before something is to be written."""
+        self._clients = clients
+        # The group's metadata in the transaction do the fencing: a generation
+        # that has passed can't commit. The id has only to be nobody else's,
+        # since one shared by all processes of a subscriber would let them
+        # fence each other, and to stay the same for this one, since a new
+        # producer then ends the transaction that a former one left open.
+        group = Names.of(clients.settings).dispatch_group(subscriber)
+        self._transactional_id = f"{group}.{uuid.uuid4().hex}"
+        self._known_topic = Names.of(clients.settings).dead_letters
+        self._faults = faults
+        self._producer: Expendable | None = None
+        self._is_open = False
+
+    def write(
+        self,
+        records: Sequence[Record | Tombstone],
+        places: Sequence[TopicPartition],
+        generation: Any,
+        *,
+        noting: str,
+    ) -> Mapping[bytes, int]:
+        """Commit `records` and the offsets `places`; return where those of the topic `noting` are, by key.
+
+        Raises `NothingWritten`, and `KafkaException` when it may have taken
+        effect all the same; then only `decide` makes that certain.
+        """
+        noted: dict[bytes, int] = {}
+        try:
+            producer = self._producer or self._new_producer()
+            producer.live.begin_transaction()
+            for record in records:
+                _produce(producer, record, noted if record.topic == noting else None)
+            if places:
+                _insist(producer, Producer.send_offsets_to_transaction, list(places), generation)
+        except KafkaException as exc:
+            self._undo(kafka_error(exc))
+            raise NothingWritten(kafka_error(exc)) from exc
+        self._commit(producer)
+        wanted = {each.key for each in records if isinstance(each, Record) and each.topic == noting}
+        if wanted - noted.keys():
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no broker said where records are"))
+        return noted
+
+    def _commit(self, producer: Expendable) -> None:
+        try:
+            _insist(producer, Producer.commit_transaction)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            is_aborted = error.txn_requires_abort()
+            self._undo(error)
+            if is_aborted:
+                raise NothingWritten(error) from exc
+            self._is_open = True
+            raise
+        # Serves what the background threads have to say.
+        producer.live.poll(0)
+
+    def decide(self) -> None:
+        """See to it that it is decided whether the last transaction took effect. Raises `KafkaException`."""
+        if self._is_open and self._producer is None:
+            self._new_producer()
+
+    def close(self) -> None:
+        """Drop the producer, and with it what it did not commit."""
+        if self._producer is not None:
+            self._producer.discard()
+            self._producer = None
+
+    def _undo(self, error: KafkaError) -> None:
+        """Give up a producer whose transaction failed; whether it was committed may be open."""
+        if error.txn_requires_abort() and self._producer is not None:
+            # Quicker than leaving it to the next one, which begins by ending what this one left.
+            with contextlib.suppress(KafkaException):
+                self._producer.live.abort_transaction(_ABORT_S)
+        self.close()
+
+    def _new_producer(self) -> Expendable:
+        producer = self._producer = Expendable(
+            self._clients.producer(
+                self._faults,
+                {
+                    "transactional.id": self._transactional_id,
+                    "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+                },
+            )
+        )
+        producer.connect(self._known_topic, _LOOK_S)
+        try:
+            _insist(producer, Producer.init_transactions)
+        except KafkaException:
+            self.close()
+            raise
+        self._is_open = False
+        return producer
+
+
+def _produce(producer: Expendable, record: Record | Tombstone, noted: dict[bytes, int] | None) -> None:
+    value, headers = (record.value, record.headers) if isinstance(record, Record) else (None, None)
+    told = partial(_note, noted) if noted is not None and value is not None else None
+    deadline = time.monotonic() + _DEADLINE_S
+    while True:
+        try:
+            producer.live.produce(record.topic, value, record.key, record.partition, told, headers=headers)
+        except BufferError:
+            # An operator may have bounded the queue by an option.
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+            producer.live.poll(_PAUSE_S)
+        else:
+            return
+
+
+def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -> None:
+    # What could not be delivered fails the commit as well.
+    key, offset = message.key(), message.offset()
+    if error is None and key is not None and offset is not None and offset >= 0:
+        noted[key] = offset
+
+
+def _insist(producer: Expendable, call: Callable[..., None], *arguments: object) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while True:
+        try:
+            call(producer.live, *arguments, _CALL_TIMEOUT_S)
+        except KafkaException as exc:
+            if not kafka_error(exc).retriable() or time.monotonic() > deadline:
+                raise
+        else:
+            return

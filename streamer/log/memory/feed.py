@@ -1,0 +1,192 @@
+"""One process's place in a log in memory."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from streamer.errors import Fenced, LogUnavailable
+from streamer.events import Entry, ParkedLane, Partition, Progress, SubscriberName
+from streamer.log.patterns import wants
+from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
+
+PAGE_EVENTS = 500
+
+
+class Shared(Protocol):
+    """What a feed needs of its log."""
+
+    @property
+    def settled(self) -> Mapping[SubscriberName, Mapping[Partition, Progress]]:
+        """How far each subscriber has come."""
+        ...
+
+    def partition(self, partition: Partition) -> Sequence[Entry]:
+        """Return what a partition holds, so that an offset is an index."""
+        ...
+
+    def settle(self, subscriber: SubscriberName, settlement: Settlement) -> Recorded:
+        """Keep what a feed settled."""
+        ...
+
+    def parked(self, subscriber: SubscriberName, partition: Partition) -> Sequence[ParkedLane]:
+        """Return what a subscriber has parked of a partition."""
+        ...
+
+    def recall(
+        self, subscriber: SubscriberName, partition: Partition, offsets: Sequence[int]
+    ) -> Sequence[Entry]:
+        """Return parked events."""
+        ...
+
+    def check_up(self) -> None:
+        """Raise `LogUnavailable` while the log is down."""
+        ...
+
+
+class MemoryFeed:
+    """One place of a subscriber in a log in memory."""
+
+    def __init__(self, log: Shared, subscription: Subscription) -> None:
+        """Begin with no partitions; the log assigns them."""
+        self.subscriber = subscription.subscriber
+        self._log = log
+        self._wanted = wants(subscription.patterns)
+        self._changes: deque[Revoked | frozenset[Partition]] = deque()
+        self._assignments: dict[Partition, int] = {}
+        self._settled: dict[Partition, Progress] = {}
+        self._cursors: dict[Partition, int] = {}
+        self._paused: frozenset[Partition] = frozenset()
+        self._assignment = 0
+        self._woken = asyncio.Event()
+        self._leaving: frozenset[Partition] = frozenset()
+        self._told = asyncio.Event()
+        self._asked_again = asyncio.Event()
+        self.holds: frozenset[Partition] = frozenset()
+
+    async def read(self) -> Assigned | Revoked | Page:
+        """Wait for the next page or change of assignment."""
+        self._asked_again.set()
+        while True:
+            self._log.check_up()
+            self._woken.clear()
+            if self._changes:
+                return self._take_change()
+            if page := self._page():
+                return page
+            await self._woken.wait()
+
+    def pause(self, partitions: frozenset[Partition]) -> None:
+        """Read nothing of these partitions until they are resumed or revoked."""
+        self._paused |= partitions
+
+    def resume(self, partitions: frozenset[Partition]) -> None:
+        """Undo `pause`."""
+        self._paused -= partitions
+        self.wake()
+
+    async def settle(self, settlement: Settlement, /) -> Recorded:
+        """Record progress and what it covers at once; what was revoked since is left out."""
+        await asyncio.sleep(0)
+        valid = {
+            partition: progress
+            for partition, progress in settlement.progress.items()
+            if self._assignments.get(partition) == settlement.assignment
+        }
+        if len(valid) < len(settlement.progress) and not settlement.is_plain:
+            raise Fenced(f"{self.subscriber} settled partitions that were revoked")
+        try:
+            return self._log.settle(self.subscriber, replace(settlement, progress=valid))
+        except LogUnavailable:
+            if settlement.receipts:
+                # Whether they are in the log is told by what it says of the partitions now.
+                self.revoke(frozenset(valid))
+                self.assign(frozenset(valid))
+            raise
+
+    async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
+        """Return parked events of a partition that is ours."""
+        await asyncio.sleep(0)
+        if partition not in self._assignments:
+            return []
+        return self._log.recall(self.subscriber, partition, offsets)
+
+    def assign(self, partitions: frozenset[Partition]) -> None:
+        """Take over `partitions`, which the next `read` says."""
+        self.holds |= partitions
+        self._changes.append(partitions)
+        self.wake()
+
+    async def let_go(self, partitions: frozenset[Partition]) -> None:
+        """Say that `partitions` are to go; they have when the `read` after the one that says so begins."""
+        self._leaving = self.holds & partitions
+        if not self._leaving:
+            return
+        self.holds -= self._leaving
+        self._changes.append(Revoked(partitions=self._leaving))
+        self._told.clear()
+        self.wake()
+        await self._told.wait()
+        self._asked_again.clear()
+        await self._asked_again.wait()
+        self._forget(partitions)
+
+    def revoke(self, partitions: frozenset[Partition]) -> None:
+        """Give up `partitions` at once, which the next `read` says."""
+        lost = self.holds & partitions
+        if not lost:
+            return
+        self.holds -= lost
+        self._forget(lost)
+        self._changes.append(Revoked(partitions=lost))
+        self.wake()
+
+    def wake(self) -> None:
+        """Let a waiting `read` look again."""
+        self._woken.set()
+
+    def _take_change(self) -> Assigned | Revoked:
+        change = self._changes.popleft()
+        if isinstance(change, Revoked):
+            self._paused -= change.partitions
+            if change.partitions == self._leaving:
+                self._told.set()
+            else:
+                self._forget(change.partitions)
+            return change
+        self._assignment += 1
+        stored = self._log.settled[self.subscriber]
+        # A partition that was there at the subscriber's start has its place;
+        # what appeared later is read from its beginning.
+        progress = {partition: stored.get(partition, Progress(next_offset=0)) for partition in change}
+        for partition in change & self.holds:
+            self._assignments[partition] = self._assignment
+            self._settled[partition] = progress[partition]
+            self._cursors[partition] = progress[partition].next_offset
+        parked = {partition: self._log.parked(self.subscriber, partition) for partition in change}
+        return Assigned(assignment=self._assignment, progress=progress, parked=parked)
+
+    def _forget(self, partitions: frozenset[Partition]) -> None:
+        for partition in partitions:
+            self._assignments.pop(partition, None)
+            self._cursors.pop(partition, None)
+
+    def _page(self) -> Page | None:
+        entries: list[Entry] = []
+        through: dict[Partition, int] = {}
+        behind = 0
+        for partition, cursor in self._cursors.items():
+            kept = self._log.partition(partition)
+            room = 0 if partition in self._paused else PAGE_EVENTS - len(entries)
+            taken = kept[cursor : cursor + room]
+            behind += len(kept) - cursor - len(taken)
+            if taken:
+                through[partition] = cursor + len(taken)
+                entries += (entry for entry in taken if self._concerns(entry))
+        self._cursors.update(through)
+        return Page(entries=entries, through=through, behind=behind) if through else None
+
+    def _concerns(self, entry: Entry) -> bool:
+        settled = self._settled[entry.partition]
+        return entry.offset not in settled.settled_above and self._wanted(entry.event.type)

@@ -1,0 +1,48 @@
+"""How values are kept in the durable logs: as JSON that a person can read.
+
+Every record holds its version as `v`. Unknown keys are passed over, so that
+an older Streamer reads what a newer one added; a change that it would misread
+raises the version, and reading that raises `LogMisconfigured`.
+
+A replay id of printable ASCII is kept as it is, any other as `base64:…`.
+"""
+
+from streamer.log.records.audit import decode_audit, encode_audit
+from streamer.log.records.channels import (
+    decode_checkpoint,
+    decode_continuity,
+    encode_checkpoint,
+    encode_continuity,
+)
+from streamer.log.records.controls import decode_control, decode_redrive, encode_control, encode_redrive
+from streamer.log.records.dead_letters import decode_dead_letter, encode_dead_letter
+from streamer.log.records.events import decode_event, encode_event, event_from_json
+from streamer.log.records.receipts import decode_receipt, encode_receipt
+from streamer.log.records.record import VERSION
+from streamer.log.records.replay_ids import replay_id_from_text, replay_id_to_text
+from streamer.log.records.setbacks import decode_setback, encode_setback
+
+__all__ = [
+    "VERSION",
+    "decode_audit",
+    "decode_checkpoint",
+    "decode_continuity",
+    "decode_control",
+    "decode_dead_letter",
+    "decode_event",
+    "decode_receipt",
+    "decode_redrive",
+    "decode_setback",
+    "encode_audit",
+    "encode_checkpoint",
+    "encode_continuity",
+    "encode_control",
+    "encode_dead_letter",
+    "encode_event",
+    "encode_receipt",
+    "encode_redrive",
+    "encode_setback",
+    "event_from_json",
+    "replay_id_from_text",
+    "replay_id_to_text",
+]

@@ -1,0 +1,92 @@
+"""Dead letters as JSON."""
+
+import base64
+from dataclasses import replace
+
+from streamer.events import DeadLetter, JsonObject, Partition, Stage, SubscriberName
+from streamer.log.records.events import event_fields, event_from_json
+from streamer.log.records.record import decode, encode, printable
+from streamer.log.records.replay_ids import optional_replay_id, optional_text
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    """Return `letter` as JSON.
+
+    What JSON can't hold must not keep an event from being set aside: then the
+    event is kept as its Python text in `raw`, and odd characters as escapes.
+    """
+    try:
+        return encode(_fields(letter))
+    except TypeError:
+        return encode(_fields(_escaped(letter)))
+
+
+def decode_dead_letter(raw: bytes | str) -> DeadLetter:
+    """Return the dead letter that `encode_dead_letter` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "a dead letter", _dead_letter)
+
+
+def _fields(letter: DeadLetter) -> JsonObject:
+    return {
+        "id": letter.id,
+        "stage": letter.stage,
+        "channel": letter.channel,
+        "reason": letter.reason,
+        "error": letter.error,
+        "hint": letter.hint,
+        "failed_at": letter.failed_at,
+        "first_failed_at": letter.first_failed_at,
+        "replay_id": optional_text(letter.replay_id),
+        "raw": base64.b64encode(letter.raw).decode("ascii"),
+        "event": None if letter.event is None else event_fields(letter.event),
+        "subscriber": letter.subscriber,
+        "attempts": letter.attempts,
+        "first_error": letter.first_error,
+        "answer": letter.answer,
+        "topic": letter.partition.topic if letter.partition else None,
+        "partition": letter.partition.number if letter.partition else None,
+        "offset": letter.offset,
+    }
+
+
+def _escaped(letter: DeadLetter) -> DeadLetter:
+    return replace(
+        letter,
+        id=printable(letter.id),
+        channel=printable(letter.channel),
+        reason=printable(letter.reason),
+        error=printable(letter.error),
+        first_error=printable(letter.first_error),
+        hint=printable(letter.hint),
+        answer=printable(letter.answer),
+        raw=letter.raw or printable(repr(letter.event)).encode(),
+        event=None,
+    )
+
+
+def _dead_letter(fields: JsonObject) -> DeadLetter:
+    event, subscriber = fields.get("event"), fields.get("subscriber")
+    return DeadLetter(
+        id=fields["id"],
+        stage=Stage(fields["stage"]),
+        channel=fields["channel"],
+        reason=fields["reason"],
+        error=fields["error"],
+        hint=fields["hint"],
+        failed_at=float(fields["failed_at"]),
+        first_failed_at=float(fields["first_failed_at"]),
+        replay_id=optional_replay_id(fields.get("replay_id")),
+        raw=base64.b64decode(fields.get("raw", ""), validate=True),
+        event=None if event is None else event_from_json(event),
+        subscriber=None if subscriber is None else SubscriberName(subscriber),
+        attempts=fields.get("attempts", 0),
+        first_error=fields.get("first_error", ""),
+        answer=fields.get("answer", ""),
+        partition=_partition(fields),
+        offset=fields.get("offset"),
+    )
+
+
+def _partition(fields: JsonObject) -> Partition | None:
+    topic = fields.get("topic")
+    return None if topic is None else Partition(topic=topic, number=int(fields["partition"]))

@@ -1,0 +1,33 @@
+"""Replay ids as text: printable ASCII as it is, anything else as `base64:…`."""
+
+import base64
+
+from streamer.events import ReplayId
+
+_BASE64 = "base64:"
+
+
+def replay_id_to_text(replay_id: ReplayId) -> str:
+    """Return `replay_id` as text that `replay_id_from_text` turns back."""
+    if replay_id.isascii():
+        text = replay_id.decode("ascii")
+        if text.isprintable() and not text.startswith(_BASE64):
+            return text
+    return _BASE64 + base64.b64encode(replay_id).decode("ascii")
+
+
+def replay_id_from_text(text: str) -> ReplayId:
+    """Return the replay id of which `text` was made; raises `ValueError`."""
+    if text.startswith(_BASE64):
+        return ReplayId(base64.b64decode(text[len(_BASE64) :], validate=True))
+    return ReplayId(text.encode("ascii"))
+
+
+def optional_text(replay_id: ReplayId | None) -> str | None:
+    """Return `replay_id`, if there is one, as text."""
+    return None if replay_id is None else replay_id_to_text(replay_id)
+
+
+def optional_replay_id(text: str | None) -> ReplayId | None:
+    """Return the replay id, if any, of which `text` was made; raises `ValueError`."""
+    return None if text is None else replay_id_from_text(text)

@@ -1,0 +1,60 @@
+"""Pages of what is kept as JSON, whatever the table.
+
+A page comes out of SQLite as one row, a line for each body, for the reason
+that events do; JSON as we write it has no line breaks.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PAGE_ROWS = 500
+_PAGE_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bodies:
+    """Which bodies to read: of `table`, `where` its rows are so, with its `parameters`.
+
+    `latest` begins with the highest numbers; at most `count` are wanted.
+    """
+
+    table: str
+    where: str
+    parameters: Sequence[Any]
+    latest: bool = False
+    count: int = PAGE_ROWS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyPage:
+    """Some bodies with their numbers, rising; whether they are all that were meant."""
+
+    rows: Sequence[tuple[int, bytes]]
+    is_whole: bool
+
+
+def read_bodies(connection: sqlite3.Connection, wanted: Bodies) -> BodyPage:
+    """Return the first of what is wanted, bounded in rows and in bytes, though one always fits."""
+    order = "seq DESC" if wanted.latest else "seq"
+    count = min(wanted.count, PAGE_ROWS)
+    query = f"""
+        WITH found AS (
+          SELECT rowid AS place, seq, length(body) AS size FROM {wanted.table}
+          WHERE {wanted.where} ORDER BY {order} LIMIT ?
+        ), summed AS (
+          SELECT place, size, sum(size) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS through FROM found
+        )
+        SELECT (SELECT count(*) FROM found), CAST(group_concat(seq || ' ' || body, char(10)) AS BLOB)
+        FROM summed CROSS JOIN {wanted.table} AS kept ON kept.rowid = summed.place
+        WHERE through - size < ?
+        """  # noqa: S608 - the names are our own
+    found, lines = connection.execute(query, (*wanted.parameters, count, _PAGE_BYTES)).fetchone()
+    rows = sorted(map(_row, lines.split(b"\n"))) if lines else []
+    return BodyPage(rows=rows, is_whole=len(rows) == found < PAGE_ROWS)
+
+
+def _row(line: bytes) -> tuple[int, bytes]:
+    seq, _, body = line.partition(b" ")
+    return int(seq), body

@@ -1,0 +1,113 @@
+"""Controls in a log file."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from sqlite3 import Connection
+
+from streamer.clock import Clock
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
+from streamer.errors import LogUnavailable
+from streamer.events import DeadLetter
+from streamer.log.records import encode_audit
+from streamer.log.sqlite.audit import read_audit, write_audit
+from streamer.log.sqlite.letters import last_letter, letter_key, read_letters, remove_letters
+from streamer.log.sqlite.switches import (
+    Switches,
+    control_row,
+    forget_redrive,
+    read_board,
+    redrive_row,
+    write_control,
+    write_redrive,
+)
+from streamer.log.sqlite.worker import Worker
+
+_LETTERS_AT_ONCE = 1_000
+
+
+class SqliteControls:
+    """What was switched and done, written by the log's writer and read by its reader."""
+
+    def __init__(
+        self, writer: Worker, reader: Worker, clock: Clock, *, freed: Callable[[None], None]
+    ) -> None:
+        """Know nothing of what is switched until `look`; call `freed` on the loop after removing letters."""
+        self._writer = writer
+        self._reader = reader
+        self._clock = clock
+        self._freed = freed
+        self._switches = Switches()
+
+    async def look(self) -> None:
+        """Find out what is switched; raises `LogUnavailable`, `LogMisconfigured`."""
+        await self._writer.submit(read_board, then=self._switches.show)
+
+    def switched(self) -> AsyncGenerator[Switchboard, None]:
+        """Yield what is switched, and again after each change."""
+        return self._switches.boards()
+
+    async def switch(self, control: Control, audit: AuditRecord) -> None:
+        """Replace the control of a subscriber."""
+        await self._change(partial(write_control, row=control_row(control)), audit)
+
+    async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
+        """Open, replace or forget a redrive."""
+        if redrive.ended_at is None:
+            await self._change(partial(write_redrive, row=redrive_row(redrive)), audit)
+        else:
+            await self._change(partial(forget_redrive, id_=redrive_row(redrive)[0]), audit)
+
+    async def note(self, audit: AuditRecord) -> None:
+        """Write down what was done."""
+        await self._writer.submit(self._noting(audit))
+
+    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
+        """Return what was written down last."""
+        found: list[AuditRecord] = []
+        page, lowest = await self._reader.submit(partial(read_audit, count=last))
+        while page:
+            found = [*page, *found]
+            more = partial(read_audit, count=last - len(found), before=lowest)
+            page, lowest = await self._reader.submit(more)
+        return found
+
+    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield each dead letter that there is at the beginning and has not gone when its turn comes."""
+        last = await self._reader.submit(last_letter)
+        page, after = await self._reader.submit(partial(read_letters, after=0, last=last))
+        while page:
+            for letter in page:
+                yield letter
+            page, after = await self._reader.submit(partial(read_letters, after=after, last=last))
+
+    async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
+        """Remove dead letters, some at a time so that others can write in between.
+
+        Who does it is written down first. After `LogUnavailable` some may be
+        gone; asking again removes the rest.
+        """
+        await self.note(audit)
+        keys = [letter_key(id_) for id_ in letters]
+        for begin in range(0, len(keys), _LETTERS_AT_ONCE):
+            some = keys[begin : begin + _LETTERS_AT_ONCE]
+            await self._writer.submit(partial(remove_letters, keys=some), weight=len(some), then=self._freed)
+
+    def _noting(self, audit: AuditRecord) -> Callable[[Connection], None]:
+        return partial(write_audit, body=encode_audit(audit), now=self._clock.now())
+
+    async def _change(self, write: Callable[[Connection], None], audit: AuditRecord) -> None:
+        note = self._noting(audit)
+
+        def change(connection: Connection) -> Switchboard:
+            write(connection)
+            note(connection)
+            return read_board(connection)
+
+        try:
+            await self._writer.submit(change, then=self._switches.show)
+        except LogUnavailable:
+            # What failed may have taken effect all the same.
+            with suppress(LogUnavailable):
+                await self.look()
+            raise

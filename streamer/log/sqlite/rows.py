@@ -1,0 +1,51 @@
+"""Many rows with few statements.
+
+A thread that steps through a statement row by row hands the interpreter over
+at each row, and gets it back milliseconds later when the loop is busy.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+_ROWS_AT_ONCE = 1_000
+# SQLite before 3.32 takes fewer.
+_PARAMETERS = 999 if sqlite3.sqlite_version_info < (3, 32) else 32_766
+
+
+def insert_rows(
+    connection: sqlite3.Connection, insert: str, rows: Sequence[tuple[Any, ...]], *, conflict: str = ""
+) -> None:
+    """Do the statement `insert`, without its values, for all `rows`, which are of one width.
+
+    `conflict` is the clause that follows the values.
+    """
+    if not rows:
+        return
+    width = len(rows[0])
+    place = f"({','.join('?' * width)})"
+    for some in _portions(rows, min(_ROWS_AT_ONCE, _PARAMETERS // width)):
+        places = ",".join([place] * len(some))
+        connection.execute(f"{insert} VALUES {places} {conflict}", tuple(chain.from_iterable(some)))
+
+
+def delete_rows(
+    connection: sqlite3.Connection,
+    delete: str,
+    keys: Iterable[Any],
+    *,
+    parameters: Sequence[Any] = (),
+) -> None:
+    """Do the statement `delete` for all `keys` of the column with which it ends.
+
+    It may hold `parameters` before that.
+    """
+    for some in _portions(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
+        connection.execute(f"{delete} IN ({','.join('?' * len(some))})", (*parameters, *some))
+
+
+def _portions(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
+    rest = iter(items)
+    while some := tuple(islice(rest, size)):
+        yield some

@@ -1,0 +1,68 @@
+"""Records what one subscriber settles."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import LogUnavailable
+from streamer.log.sqlite.settlements import EncodedSettlement, encode_settlement, write_settlement
+from streamer.log.sqlite.subscribers import Place
+from streamer.log.sqlite.worker import Worker
+from streamer.ports import Settlement
+
+_PAUSE_S = 1.0
+
+_log = structlog.get_logger()
+
+
+class Settler:
+    """Records each settlement once, in the order of the calls, for as long as the disk takes.
+
+    A commit that failed may have taken effect all the same. So settlements are
+    numbered, the file holds the last number, and whatever is tried again finds
+    out there: the caller never has to wonder whether a receipt is on record.
+    """
+
+    def __init__(self, writer: Worker, clock: Clock, place: Place, *, then: Callable[[None], None]) -> None:
+        """Go on counting from `place`; call `then` on the loop after each settlement."""
+        self._writer = writer
+        self._clock = clock
+        self._subscriber = place.subscriber
+        self._number = place.settlements
+        self._then = then
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Begin nothing any more: another one may have read how far the subscriber is."""
+        self._closed = True
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Return when `settlement` is durable; raises `LogUnavailable` once closed."""
+        async with self._turn:
+            self._number += 1
+            encoded = encode_settlement(
+                settlement, subscriber=self._subscriber, number=self._number, now=self._clock.now()
+            )
+            delayed = False
+            while reason := await self._failure(encoded):
+                if not delayed:
+                    _log.warning("settlement.delayed", subscriber=self._subscriber, reason=reason)
+                delayed = True
+                await self._clock.sleep(_PAUSE_S)
+
+    async def _failure(self, settlement: EncodedSettlement) -> str:
+        if self._closed:
+            raise LogUnavailable(f"the place of {self._subscriber} in the log is closed")
+        try:
+            await self._writer.submit(
+                partial(write_settlement, settlement=settlement), weight=settlement.weight, then=self._then
+            )
+        except LogUnavailable as exc:
+            if self._writer.is_closed:
+                raise
+            return str(exc)
+        return ""

@@ -1,0 +1,74 @@
+"""The tables of a log file, as each version of Streamer added them."""
+
+APPLICATION_ID = 0x53747265  # "Stre"
+
+# AUTOINCREMENT, so that an offset is never given twice, even after retention
+# emptied the table.
+_EVENTS = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE events (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  appended_at INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE TABLE checkpoints (channel TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE continuity (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE dead_letters (id TEXT PRIMARY KEY, failed_at REAL NOT NULL, body BLOB NOT NULL);
+CREATE TABLE subscribers (
+  name TEXT PRIMARY KEY,
+  not_before TEXT NOT NULL,
+  next_offset INTEGER NOT NULL,
+  settled_above TEXT NOT NULL,
+  absent_since REAL
+) WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = 1;
+COMMIT;
+"""
+
+# Parked events keep the offsets that they were read at, and a retry rewrites
+# their lane's setback alone. The second index holds all that a restart needs,
+# so it reads no bodies.
+#
+# Dead letters get a number that is never given twice, so that they can be
+# listed in pages while others come and go; the former key did not promise it.
+_DELIVERY = """
+BEGIN IMMEDIATE;
+CREATE TABLE parked_events (
+  subscriber TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  lane TEXT NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (subscriber, seq)
+);
+CREATE INDEX parked_in_lanes ON parked_events (subscriber, lane, seq);
+CREATE TABLE parked_lanes (
+  subscriber TEXT NOT NULL,
+  lane TEXT NOT NULL,
+  setback BLOB NOT NULL,
+  PRIMARY KEY (subscriber, lane)
+) WITHOUT ROWID;
+CREATE TABLE receipts (seq INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE audit (seq INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE controls (subscriber TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE redrives (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+ALTER TABLE subscribers ADD COLUMN settlements INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters RENAME TO former_dead_letters;
+CREATE TABLE dead_letters (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  failed_at REAL NOT NULL,
+  body BLOB NOT NULL
+);
+INSERT INTO dead_letters SELECT rowid, id, failed_at, body FROM former_dead_letters;
+DROP TABLE former_dead_letters;
+PRAGMA user_version = 2;
+COMMIT;
+"""
+
+UPGRADES = (_EVENTS, _DELIVERY)
+"""What makes a file of version n one of version n + 1, each in a transaction of its own."""
+
+VERSION = len(UPGRADES)

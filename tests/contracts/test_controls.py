@@ -1,0 +1,160 @@
+"""What is switched, ordered and written down is kept, whatever the log, and every process sees it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+
+from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, Switch, Switchboard
+from streamer.events import DeadLetter, Stage, SubscriberName
+from streamer.ports import Controls, LaneChange
+from tests.contracts.follower import following
+from tests.contracts.test_parking import ONCE
+from tests.contracts.values import a_dead_letter, an_append, an_event
+from tests.contracts.worlds import Log, World
+
+TARGET, OTHER = SubscriberName("target"), SubscriberName("other")
+PAUSED = Control(subscriber=TARGET, switch=Switch.PAUSED, by="operator", at=10.5, reason="it is mended")
+REDRIVE = Redrive(
+    id="r1",
+    letters=LetterFilter(
+        subscriber=TARGET, key="k", reason="rejected", error="ü", failed_from=1.0, failed_before=9.5
+    ),
+    per_second=12.5,
+    by="operator",
+    at=9.5,
+    skipped=("a:target",),
+)
+
+Until = Callable[[Callable[[Switchboard], bool]], Awaitable[Switchboard]]
+
+
+def done(what: str, at: float = 1.0) -> AuditRecord:
+    """Return what is written down of something that was done."""
+    return AuditRecord(at=at, what=what, by="operator", subscriber=TARGET, detail={"letters": 3})
+
+
+@asynccontextmanager
+async def watching(log: Controls) -> AsyncIterator[Until]:
+    """Return what waits until a switchboard comes that is as expected."""
+    async with aclosing(log.switched()) as boards:
+
+        async def until(holds: Callable[[Switchboard], bool]) -> Switchboard:
+            async with asyncio.timeout(20):
+                async for board in boards:
+                    if holds(board):
+                        return board
+            raise AssertionError("the switchboards ended")
+
+        yield until
+
+
+async def letters(log: Controls) -> dict[str, DeadLetter]:
+    """Return the dead letters, each of which must come once."""
+    found = [letter async for letter in log.dead_letters()]
+    assert len({letter.id for letter in found}) == len(found)
+    return {letter.id: letter for letter in found}
+
+
+async def test_nothing_is_switched_at_first(world: World) -> None:
+    """A new log has no pause and no redrive, and says so without being asked twice."""
+    async with world.open() as log, watching(log) as until:
+        assert await until(lambda _: True) == Switchboard()
+
+
+async def test_pause_outlives_a_restart_until_it_is_undone(world: World) -> None:
+    """Who paused a target does not find it delivered to after a crash."""
+    async with world.open() as log:
+        await log.switch(PAUSED, done("subscriber.paused"))
+    async with world.open() as log, watching(log) as until:
+        board = await until(lambda board: board.pauses(TARGET))
+        assert (board.controls, board.pauses(OTHER)) == ({TARGET: PAUSED}, False)
+        await log.switch(replace(PAUSED, switch=Switch.RUNNING), done("subscriber.resumed"))
+
+        await until(lambda board: not board.pauses(TARGET))
+
+
+async def test_change_reaches_whoever_watches_already(world: World) -> None:
+    """Every process obeys, not only the one that was asked."""
+    async with world.open() as log, watching(log) as first, watching(log) as second:
+        for until in (first, second):
+            await until(lambda _: True)
+        await log.switch(PAUSED, done("subscriber.paused"))
+        for until in (first, second):
+            await until(lambda board: board.pauses(TARGET))
+
+
+async def test_redrive_is_open_until_it_ends(world: World) -> None:
+    """A crash in the midst of it does not forget it."""
+    async with world.open() as log:
+        await log.order(REDRIVE, done("redrive.ordered"))
+    async with world.open() as log, watching(log) as until:
+        board = await until(lambda board: bool(board.redrives))
+        assert board.redrives == {"r1": REDRIVE}
+        await log.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
+
+        await until(lambda board: not board.redrives)
+
+
+async def test_what_was_done_is_written_down_in_order(world: World) -> None:
+    """Each change leaves a record, and so does what changes nothing."""
+    async with world.open() as log:
+        await log.switch(PAUSED, done("subscriber.paused", at=1.0))
+        await log.order(REDRIVE, done("redrive.ordered", at=2.0))
+        await log.note(done("breaker.opened", at=3.5))
+    async with world.open() as log:
+        assert list(await log.audit(last=2)) == [done("redrive.ordered", 2.0), done("breaker.opened", 3.5)]
+        assert [record.what for record in await log.audit(last=100)] == [
+            "subscriber.paused",
+            "redrive.ordered",
+            "breaker.opened",
+        ]
+
+
+async def set_aside(log: Log, *names: str) -> None:
+    """Append dead letters, as ingest does."""
+    append = an_append(an_event("beside"))
+    await log.append(replace(append, set_aside=[a_dead_letter(name) for name in names]))
+
+
+async def test_dead_letters_can_be_listed_each_once(world: World) -> None:
+    """The latest of each id, large and small; listing changes nothing."""
+    large = replace(a_dead_letter("large"), raw=b"x" * 1_500_000)
+    newer = replace(a_dead_letter("a"), error="newer")
+    async with world.open() as log:
+        await set_aside(log, "a", "b", "a")
+        await log.append(replace(an_append(at=2), set_aside=[newer, large]))
+        for _ in range(2):
+            found = await letters(log)
+            assert found == {
+                "a": replace(a_dead_letter("a"), error="newer"),
+                "b": a_dead_letter("b"),
+                "large": large,
+            }
+
+
+async def test_discarded_dead_letters_are_gone(world: World) -> None:
+    """For good, and with a record of who did it."""
+    async with world.open() as log:
+        await set_aside(log, "a", "b", "c")
+        await log.discard(["a", "c", "never there"], done("deadletters.discarded"))
+        assert list(await letters(log)) == ["b"]
+    async with world.open() as log:
+        assert list(await letters(log)) == ["b"]
+        assert [record.what for record in await log.audit(last=9)] == ["deadletters.discarded"]
+
+
+async def test_redriven_dead_letter_becomes_a_parked_event_at_once(world: World) -> None:
+    """It is never both, and never neither."""
+    letter = replace(a_dead_letter("1:target", stage=Stage.DISPATCH), event=an_event(1))
+    async with world.open() as log:
+        await log.append(an_append(an_event(1)))
+        async with following(log) as follower:
+            await follower.read_until("1")
+            [entry] = follower.entries
+            await follower.settle(letters=[letter])
+            change = LaneChange(partition=entry.partition, lane="1", setback=ONCE, joined=[entry])
+            await follower.settle(lanes=[change], redriven=[letter.id])
+
+            assert await follower.recall(entry) == [entry]
+        assert not await letters(log)

@@ -1,0 +1,198 @@
+"""Receipts in a real Kafka."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from streamer.clock import SystemClock
+from streamer.errors import LogUnavailable
+from streamer.events import Progress
+from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.group_transactions import GroupTransactions, NothingWritten
+from streamer.log.kafka.names import Names
+from streamer.ports import Settlement
+from tests.contracts.follower import Follower, following
+from tests.contracts.kafka_world import read_committed
+from tests.contracts.values import a_receipt, an_append, an_event
+from tests.integration.kafka_cluster import Cluster
+from tests.integration.kafka_topics import own_settings
+from tests.integration.test_kafka_parking import reading, until_assigned
+
+_DEADLINE_S = 15.0
+
+
+@pytest.fixture
+def cluster(kafka: str) -> Cluster:
+    """A cluster with nothing of ours in it."""
+    return Cluster(kafka)
+
+
+async def test_receipt_lies_in_the_partition_of_its_events_key(kafka: str) -> None:
+    """So events and what became of them can be joined partition by partition."""
+    settings = own_settings(kafka, partitions=5)
+    events = [an_event(n, key=f"001{n:05d}AAA") for n in range(40)]
+    receipts = [replace(a_receipt(event.id), event_key=event.key) for event in events]
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        await log.append(an_append(*events))
+        async with following(log) as follower:
+            await follower.read_until("39")
+            [number] = set(follower.assigned.values())
+            progress = {p: Progress(next_offset=at) for p, at in follower.through.items()}
+            await follower.feed.settle(Settlement(assignment=number, progress=progress, receipts=receipts))
+    names = Names.of(settings)
+    places = [
+        {message.key(): message.partition() for message in read_committed(kafka, topic, 5)}
+        for topic in (names.event_topic(events[0].type), names.receipts)
+    ]
+
+    assert places[0] == places[1]
+    assert len(places[1]) == 40
+
+
+async def test_receipt_is_written_once_though_nobody_heard_of_its_commit(cluster: Cluster) -> None:
+    """The partition is assigned anew, as the log has it: settled."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        disturb(follower, lost_answer)
+        with pytest.raises(LogUnavailable):
+            await follower.settle(receipts=[a_receipt("1")])
+        await until_assigned_anew(follower)
+        cluster.write(an_event(2))
+        assert await follower.read_until("2") == ["1", "2"]
+
+    assert cluster.receipts() == [a_receipt("1")]
+
+
+async def test_event_comes_again_whose_receipt_was_never_written(cluster: Cluster) -> None:
+    """The partition is assigned anew, as the log has it: open."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        disturb(follower, lost_request)
+        with pytest.raises(LogUnavailable):
+            await follower.settle(receipts=[a_receipt("1")])
+        await until_assigned_anew(follower)
+        cluster.write(an_event(2))
+
+        assert await follower.read_until("2") == ["1", "1", "2"]
+    assert not cluster.receipts()
+
+
+async def test_settlement_waits_for_what_is_in_its_way(cluster: Cluster) -> None:
+    """While nothing of it is in the log it is tried again, and whoever waits for it is not bothered."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        disturb(follower, refused, refused, refused)
+        recorded = await follower.settle(receipts=[a_receipt("1")])
+
+        assert recorded.partitions == {*follower.assigned}
+    assert cluster.receipts() == [a_receipt("1")]
+
+
+async def test_receipts_of_what_was_finished_are_written_after_a_partition_is_said_to_move(
+    cluster: Cluster,
+) -> None:
+    """Until the reader asks for more, so that the next owner delivers nothing twice."""
+    cluster.create_for(partitions=2)
+    for partition in range(2):
+        cluster.write(an_event(partition), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until("0", "1")
+        held = dict(first.assigned)
+        async with cluster.following() as second:
+            while len(first.assigned) == 2:
+                await first.step()
+            [moved] = held.keys() - first.assigned.keys()
+            receipt = a_receipt(str(moved.number))
+            await first.feed.settle(
+                Settlement(
+                    assignment=held[moved],
+                    progress={moved: Progress(next_offset=first.through[moved])},
+                    receipts=[receipt],
+                )
+            )
+            async with reading(first):
+                await until_assigned(second, 1)
+                cluster.write(an_event("new"), partition=moved.number)
+                assert await second.read_until("new") == ["new"]
+
+    assert cluster.receipts() == [receipt]
+
+
+async def test_answer_that_no_broker_takes_is_cut(cluster: Cluster) -> None:
+    """What was delivered is not delivered again because its target talks too much."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    talkative = replace(a_receipt("1"), answer={"text": "x" * 5_000_000})
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        await follower.settle(receipts=[talkative])
+
+    [receipt] = await asyncio.to_thread(cluster.receipts)
+    assert receipt == replace(talkative, answer=receipt.answer)
+    assert len(str(receipt.answer)) < 21_000
+
+
+Fault = Callable[[GroupTransactions, Callable[[], Mapping[bytes, int]]], Mapping[bytes, int]]
+
+
+class Disturbed:
+    """Transactions of which the first ones meet a fault each."""
+
+    def __init__(self, real: GroupTransactions, faults: Sequence[Fault]) -> None:
+        """Write by `real` once there are no more `faults`."""
+        self._real = real
+        self._faults = list(faults)
+
+    def write(self, *args: Any, **kwargs: Any) -> Mapping[bytes, int]:
+        """Write, or fail."""
+        write = partial(self._real.write, *args, **kwargs)
+        return self._faults.pop()(self._real, write) if self._faults else write()
+
+    def __getattr__(self, name: str) -> Any:
+        """Leave the rest to what is real."""
+        return getattr(self._real, name)
+
+
+def disturb(follower: Follower, *faults: Fault) -> None:
+    """Let the next transactions of `follower` meet `faults`."""
+    settler = follower.feed._recall.__self__._crew.settler  # type: ignore[attr-defined]
+    settler._transactions = Disturbed(settler._transactions, faults)
+
+
+def lost_answer(real: GroupTransactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
+    """Commit, and hear nothing of it."""
+    write()
+    return lost_request(real, write)
+
+
+def lost_request(real: GroupTransactions, _: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
+    """Ask for a commit that never comes to the broker."""
+    real.close()
+    real._is_open = True
+    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def refused(_: GroupTransactions, __: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
+    """Be told that nothing of it was written."""
+    raise NothingWritten(KafkaError(KafkaError.ILLEGAL_GENERATION))
+
+
+async def until_assigned_anew(follower: Follower) -> None:
+    """Read until what is ours now was taken away and given back."""
+    [former] = set(follower.assigned.values())
+    async with asyncio.timeout(_DEADLINE_S):
+        while max(follower.assigned.values(), default=0) <= former:
+            with suppress(LogUnavailable):
+                await follower.step()

@@ -1,0 +1,116 @@
+"""Dead letters are delivered again as ordered: which, how fast, in which order, and until when."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from streamer.app.redriving import Redriving
+from streamer.controls import AuditRecord, LetterFilter, Redrive
+from streamer.dispatch.dispatcher import Dispatcher
+from streamer.events import Reject
+from tests.unit.dispatch.world import TARGET, World
+
+BAD = 20
+
+
+@pytest.fixture
+async def world() -> World:
+    """Twenty events of two keys were rejected; then the cause was mended."""
+    world = World()
+    for number in range(BAD):
+        world.target.answers[str(number)].append(Reject(reason="422 no such field"))
+        await world.append(number, key=f"k{number % 2}")
+    async with world.running():
+        await world.turn(10)
+    assert len(world.letters) == BAD
+    world.target.began.clear()
+    return world
+
+
+def ordered(world: World, *, key: str | None = None) -> Redrive:
+    """Return an order for what has failed so far, ten a second."""
+    letters = LetterFilter(subscriber=TARGET, key=key, failed_before=world.clock.now())
+    return Redrive(id="r1", letters=letters, per_second=10.0, by="operator", at=world.clock.now())
+
+
+@asynccontextmanager
+async def redriving(world: World, order: Redrive) -> AsyncIterator[asyncio.Task[None]]:
+    """Carry `order` out beside a dispatcher."""
+    audit = AuditRecord(at=order.at, what="redrive.ordered", by="operator", subscriber=TARGET)
+    await world.log.order(order, audit)
+    async with world.running() as dispatcher:
+        task = asyncio.create_task(carried_out(world, order, dispatcher).run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def carried_out(world: World, order: Redrive, dispatcher: Dispatcher) -> Redriving:
+    """Return what carries `order` out."""
+    return Redriving(order=order, log=world.log, dispatchers={TARGET: dispatcher}, clock=world.clock)
+
+
+async def test_redrive_delivers_each_letter_once_and_ends(world: World) -> None:
+    """In order per key, and with a record of its end."""
+    async with redriving(world, ordered(world)) as task:
+        await world.turn_until(task.done)
+
+        for key in range(2):
+            assert [n for n in map(int, world.target.delivered) if n % 2 == key] == [*range(key, BAD, 2)]
+        assert (world.letters, len(world.target.began)) == ([], BAD)
+        assert [each.what for each in await world.log.audit(last=9)] == ["redrive.ordered", "redrive.ended"]
+
+
+async def test_redrive_is_no_faster_than_ordered(world: World) -> None:
+    """A target that has just come back is not flooded."""
+    async with redriving(world, ordered(world)):
+        await world.turn(1.0)
+        assert 8 <= len(world.target.delivered) <= 12
+
+
+async def test_only_what_is_meant_is_redriven(world: World) -> None:
+    """The others stay where they are."""
+    async with redriving(world, ordered(world, key="k1")) as task:
+        await world.turn_until(task.done)
+
+    assert {int(name) % 2 for name in world.target.delivered} == {1}
+    assert len(world.letters) == BAD / 2
+
+
+async def test_what_fails_again_is_not_redriven_for_ever(world: World) -> None:
+    """It is a letter again, of a later time than the order means."""
+    await world.clock.turn(1)
+    for number in range(BAD):
+        world.target.answers[str(number)].append(Reject(reason="422 still"))
+    async with redriving(world, ordered(world)) as task:
+        await world.turn_until(task.done)
+
+    assert len(world.target.began) == len(world.letters) == BAD
+
+
+async def test_redrive_goes_on_after_a_crash(world: World) -> None:
+    """What was redriven is no letter any more."""
+    order = ordered(world)
+    async with redriving(world, order):
+        await world.turn(0.5)
+    done = len(world.target.delivered)
+    assert 0 < done < BAD
+    async with redriving(world, order) as task:
+        await world.turn_until(task.done)
+
+    assert len(world.target.began) == BAD
+
+
+async def test_log_that_is_away_delays_a_redrive(world: World) -> None:
+    """It goes on when the log is back."""
+    async with redriving(world, ordered(world)) as task:
+        world.log.down = True
+        await world.turn(30)
+        world.log.down = False
+        await world.turn_until(task.done)
+
+    assert len(world.target.delivered) == BAD
