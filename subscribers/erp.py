@@ -6,7 +6,7 @@ from urllib.parse import quote
 from pydantic import Field
 from yarl import URL
 
-from streamer.events import Delivered, Delivery, Outcome, Reject, Retry, Skip
+from streamer.events import Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
 from subscribers.expression import Expression, Query
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
@@ -40,7 +40,7 @@ class Erp(HttpSubscriber):
 
     def __init__(self, settings: ErpSettings, context: PluginContext) -> None:
         """Prepare; no I/O happens yet."""
-        super().__init__(HttpTarget(settings, settings.auth, context))
+        super().__init__(HttpTarget.of(settings, context))
         self._settings = settings
         self._url = URL(settings.url)
         self._external_id = Query(settings.external_id)
@@ -71,16 +71,11 @@ class Erp(HttpSubscriber):
         return document.with_query(self._url.query)
 
     def _outcome(self, answer: Answer) -> Outcome:
-        outcome = self._http.verdict(answer)
-        if isinstance(outcome, Delivered) and not self._is_believable(answer):
-            # A login page or a proxy answers 200 as well. Repeating is safe,
-            # because the ERP knows the idempotency key.
-            return Retry(
-                reason=f"the target answered {answer.status_line}, but not with a JSON object: "
-                "check url, or set answer: any",
-                answer=answer.excerpt,
-            )
-        return outcome
+        if self._is_believable(answer):
+            return self._http.verdict(answer)
+        # A login page or a proxy answers 200 as well. Repeating is safe,
+        # because the ERP knows the idempotency key.
+        return self._http.verdict(answer, doubt="but not with a JSON object: check url, or set answer: any")
 
     def _is_believable(self, answer: Answer) -> bool:
         return self._settings.answer == "any" or not answer.body or answer.json is not None

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from pydantic import Field
 from yarl import URL
 
-from streamer.events import Delivered, Delivery, Outcome, Reject, Retry, Skip
+from streamer.events import Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
 from subscribers.expression import Expression, Query
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
@@ -38,7 +38,7 @@ class Fulfillment(HttpSubscriber):
 
     def __init__(self, settings: FulfillmentSettings, context: PluginContext) -> None:
         """Prepare; no I/O happens yet."""
-        super().__init__(HttpTarget(settings, settings.auth, context))
+        super().__init__(HttpTarget.of(settings, context))
         self._settings = settings
         self._url = URL(settings.url)
         self._order = Query(settings.order)
@@ -82,14 +82,10 @@ class Fulfillment(HttpSubscriber):
         return await self._http.send(Request(method="POST", url=url, key=delivery.key, body=body))
 
     def _outcome(self, answer: Answer) -> Outcome:
-        outcome = self._http.verdict(answer)
-        if isinstance(outcome, Delivered) and answer.body and answer.json is None:
-            # A login page or a proxy answers 200 as well; repeating is safe.
-            return Retry(
-                reason=f"the target answered {answer.status_line}, but not with a JSON object: check url",
-                answer=answer.excerpt,
-            )
-        return outcome
+        if not answer.body or answer.json is not None:
+            return self._http.verdict(answer)
+        # A login page or a proxy answers 200 as well; repeating is safe.
+        return self._http.verdict(answer, doubt="but not with a JSON object: check url")
 
 
 def _body(delivery: Delivery, order: str) -> Any:

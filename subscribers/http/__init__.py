@@ -2,7 +2,9 @@
 
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth, BearerAuth, NoAuth, checked_secret
+from subscribers.http.meaning import Meaning
 from subscribers.http.settings import HttpSettings, TargetSettings, checked_url
+from subscribers.http.signing import Signing
 from subscribers.http.subscriber import HttpSubscriber
 from subscribers.http.target import HttpTarget, Request
 from subscribers.http.verdict import PATIENCE_S
@@ -15,8 +17,10 @@ __all__ = [
     "HttpSettings",
     "HttpSubscriber",
     "HttpTarget",
+    "Meaning",
     "NoAuth",
     "Request",
+    "Signing",
     "TargetSettings",
     "checked_secret",
     "checked_url",

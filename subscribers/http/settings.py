@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
+from subscribers.http.meaning import Changes
+from subscribers.http.signing import Signing
 
 
 class ClientCertificate(BaseModel):
@@ -31,6 +33,11 @@ class HttpSettings(BaseModel):
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
     max_hold_s: float = Field(default=3600.0, gt=0, description="the longest Retry-After that is believed")
+    outcomes: Changes = Field(
+        default_factory=dict,
+        description="what answers mean where it is not the usual, such as {404: skip, 5xx: hold}: "
+        "delivered, retry, hold, reject, skip or disable",
+    )
 
 
 class TargetSettings(HttpSettings):
@@ -38,6 +45,7 @@ class TargetSettings(HttpSettings):
 
     url: str = Field(description="where the target listens, such as https://erp.example.com/api/invoices")
     auth: Auth = Field(default=NoAuth())
+    signing: Signing | None = Field(default=None, description="sign requests as Standard Webhooks says")
 
     @model_validator(mode="after")
     def _urls_are_safe(self) -> Self:

@@ -9,14 +9,16 @@ from urllib.parse import quote
 import orjson
 from yarl import URL
 
-from streamer.events import Hold, Outcome, Reject, Retry
+from streamer.events import Delivered, Hold, Outcome, Reject, Retry
 from streamer.ports import PluginContext
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
 from subscribers.http.connection import Connection, Exchange, Unreached
 from subscribers.http.credentials import NoToken, Proof, credentials
+from subscribers.http.meaning import Meanings
 from subscribers.http.redaction import Redaction
-from subscribers.http.settings import HttpSettings
+from subscribers.http.settings import HttpSettings, TargetSettings
+from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import verdict
 
 _REFUSALS = frozenset({401, 403})
@@ -39,7 +41,9 @@ class HttpTarget:
     """Sends requests to one target and judges what it answers.
 
     Every request carries its idempotency key as `Idempotency-Key`, the name of
-    the IETF draft, and as `webhook-id`, the name of Standard Webhooks.
+    the IETF draft, and as `webhook-id`, the name of Standard Webhooks, whose
+    signatures it carries where secrets are set. Both headers hold the key
+    quoted as in a URL, full stops included.
     """
 
     def __init__(
@@ -49,14 +53,22 @@ class HttpTarget:
         context: PluginContext,
         *,
         secrets: tuple[str, ...] = (),
+        signing: Signing | None = None,
     ) -> None:
-        """Prepare; nothing is opened yet. `secrets` are kept out of answers beside those of `auth`."""
+        """Prepare; nothing is opened yet. `secrets` are kept out of answers beside those of the settings."""
         self._settings = settings
         self._clock = context.clock
         self._connection = Connection(settings, context.clock)
         self._credentials = credentials(auth, self._connection, context.clock)
-        self._redaction = Redaction.of(secrets)
+        self._signer = Signer.of(signing)
+        self._meanings = Meanings(settings.outcomes)
+        self._redaction = Redaction.of((*secrets, *self._signer.secrets))
         self._open = AsyncExitStack()
+
+    @classmethod
+    def of(cls, settings: TargetSettings, context: PluginContext) -> Self:
+        """Return the target that `settings` describe, with its credentials and signatures."""
+        return cls(settings, settings.auth, context, signing=settings.signing)
 
     async def __aenter__(self) -> Self:
         """Open the connection; raises `ConfigurationError` for unusable certificates."""
@@ -73,6 +85,11 @@ class HttpTarget:
     ) -> None:
         """Close the connection."""
         await self._open.aclose()
+
+    async def deliver(self, request: Request) -> Outcome:
+        """Send once and return what came of it: all that a target without words of its own needs."""
+        answer = await self.send(request)
+        return self.verdict(answer) if isinstance(answer, Answer) else answer
 
     async def send(self, request: Request) -> Answer | Outcome:
         """Return what the target answered, or the outcome when it gave no answer.
@@ -93,9 +110,18 @@ class HttpTarget:
         except NoToken as exc:
             return self._hold(exc)
 
-    def verdict(self, answer: Answer) -> Outcome:
-        """Return what `answer` means by the rules that hold for every target."""
-        return verdict(answer, self._clock, max_hold_s=self._settings.max_hold_s)
+    def verdict(self, answer: Answer, *, doubt: str | None = None) -> Outcome:
+        """Return what `answer` means by the rules for every target and the settings' `outcomes`.
+
+        `doubt` ends a sentence that says why a success is not to be believed,
+        such as "but not with a JSON object"; it is then tried again. What
+        `outcomes` calls delivered is believed all the same.
+        """
+        max_hold_s = self._settings.max_hold_s
+        outcome = verdict(answer, self._clock, max_hold_s=max_hold_s, meanings=self._meanings)
+        if doubt is None or not isinstance(outcome, Delivered) or self._meanings.is_changed(answer.status):
+            return outcome
+        return Retry(reason=f"the target answered {answer.status_line}, {doubt}", answer=answer.excerpt)
 
     async def _proven(self, request: Request, content: bytes) -> Answer:
         proof = await self._credentials.proof()
@@ -106,7 +132,7 @@ class HttpTarget:
         return answer if renewed is None else await self._exchange(request, content, renewed)
 
     async def _exchange(self, request: Request, content: bytes, proof: Proof) -> Answer:
-        key = quote(request.key, safe=_HEADER_SAFE)
+        key = _quoted(request.key)
         return await self._connection.exchange(
             Exchange(
                 method=request.method,
@@ -115,6 +141,7 @@ class HttpTarget:
                     "Content-Type": "application/json",
                     "Idempotency-Key": key,
                     "webhook-id": key,
+                    **self._signer.headers(key, content, now=self._clock.now()),
                     **proof.headers,
                 },
                 content=content,
@@ -125,6 +152,13 @@ class HttpTarget:
     def _hold(self, refusal: NoToken) -> Outcome:
         """Hold for as long as a busy token endpoint asks, or as the failure suggests."""
         answer = refusal.answer or Answer(status=0)
-        told = self.verdict(answer) if answer.retry_after else None
+        # What `outcomes` changes is about the target, and not about who gives out its tokens.
+        max_hold_s = self._settings.max_hold_s
+        told = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
         after_s = told.after_s if isinstance(told, Hold) else refusal.after_s
         return Hold(reason=str(refusal), after_s=after_s, answer=answer.excerpt)
+
+
+def _quoted(key: str) -> str:
+    """Return `key` as a header takes it, and without the full stop that ends it in what is signed."""
+    return quote(key, safe=_HEADER_SAFE).replace(".", "%2E")

@@ -5,15 +5,23 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from streamer.clock import Clock
-from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry
+from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
 from subscribers.http.answer import Answer
+from subscribers.http.meaning import Meaning, Meanings
 
 PATIENCE_S = 60.0
 """How long a target is left alone before we look whether someone has mended what it complains about."""
 
 _BUSY_S = 10.0
 _SHORTEST_S = 1.0
-_PASSING = frozenset({408, 425, 429})
+
+_CONFLICT = 409
+_TOO_MANY = 429
+_REFUSALS = frozenset({401, 403})
+# With these, Retry-After is about the target and not about one request: RFC 6585 and RFC 9110.
+_PAUSES = frozenset({_TOO_MANY, 503})
+
+_USUAL_MEANINGS = Meanings()
 
 # What APIs call a key that they have acted on, and one that they are acting
 # on now; the IETF draft on Idempotency-Key has 409 for the second.
@@ -29,65 +37,79 @@ _PROCESSED = frozenset(
 _IN_PROGRESS = frozenset({"idempotency_key_in_use", "request_in_progress", "concurrent_request"})
 
 
-def verdict(answer: Answer, clock: Clock, *, max_hold_s: float) -> Outcome:
+def verdict(
+    answer: Answer, clock: Clock, *, max_hold_s: float, meanings: Meanings = _USUAL_MEANINGS
+) -> Outcome:
     """Return what came of a request that was answered.
 
-    2xx is delivered, and so is a 409 that says the idempotency key was acted
-    on already. 408, 425 and 5xx may succeed later, at the time that they name
-    if they do. 429 and 503 with `Retry-After` hold the target for that long,
-    at most `max_hold_s`; 429 without it for ten seconds, since a limit is no
-    fault of the event. 401 and 403, after a renewal, hold it for a minute. 410
-    disables it. Whatever else says that the request is wrong rejects the event.
+    A 409 that speaks of our idempotency key means what it says: acted on
+    already, or still busy. Everything else means what `meanings` say of its
+    status. `Retry-After` is believed up to `max_hold_s`: with 429 and 503 it
+    holds the target, and any other retry comes at the time that it names. A
+    hold that no `Retry-After` measures lasts a minute, and ten seconds with 429.
     """
-    if 200 <= answer.status < 300:  # noqa: PLR2004 - the class of success
-        return Delivered(answer=answer.receipt)
-    if answer.status >= 500 or answer.status in _PASSING:  # noqa: PLR2004 - the class of server errors
-        asked_s = _retry_after(answer, clock)
-        return _later(answer, None if asked_s is None else min(max(asked_s, _SHORTEST_S), max_hold_s))
-    return _refusal(answer)
-
-
-def _later(answer: Answer, asked_s: float | None) -> Outcome:
-    if answer.status == 429 or (answer.status == 503 and asked_s is not None):  # noqa: PLR2004 - RFC 9110 and 6585
-        return _hold(answer, asked_s or _BUSY_S, "it asks for a pause")
-    reason = f"the target answered {answer.status_line}"
-    return Retry(reason=reason, after_s=asked_s, answer=answer.excerpt)
-
-
-def _hold(answer: Answer, after_s: float, why: str) -> Hold:
-    reason = f"the target answered {answer.status_line}: {why}"
-    return Hold(reason=reason, after_s=after_s, answer=answer.excerpt)
-
-
-def _refusal(answer: Answer) -> Outcome:
-    match answer.status:
-        case 401 | 403:
-            return _hold(answer, PATIENCE_S, "check the subscriber's credentials and their rights")
-        case 409:
-            return _conflict(answer)
-        case 410:
-            return Disable(reason="the target answered 410 Gone: it wants no more", answer=answer.excerpt)
-        case _:
+    told = _told_of_key(answer) if answer.status == _CONFLICT else None
+    if told is not None:
+        return told
+    asked_s = _asked(answer, clock, max_hold_s)
+    match meanings.of(answer.status):
+        case Meaning.DELIVERED:
+            return Delivered(answer=answer.receipt)
+        case Meaning.RETRY | Meaning.HOLD as meaning:
+            return _later(answer, meaning, asked_s)
+        case Meaning.REJECT:
             return _rejected(answer)
+        case Meaning.SKIP:
+            return Skip(reason=f"{_said(answer)}, which outcomes says to skip")
+        case Meaning.DISABLE:
+            return Disable(reason=f"{_said(answer)}: it wants no more", answer=answer.excerpt)
 
 
-def _conflict(answer: Answer) -> Outcome:
+def _told_of_key(answer: Answer) -> Outcome | None:
     if answer.code in _PROCESSED:
         return Delivered(answer=answer.receipt)
     if answer.code in _IN_PROGRESS:
         return Retry(reason="the target is still busy with an earlier attempt", answer=answer.excerpt)
-    return _rejected(answer)
+    return None
+
+
+def _later(answer: Answer, meaning: Meaning, asked_s: float | None) -> Hold | Retry:
+    if meaning is Meaning.RETRY and (asked_s is None or answer.status not in _PAUSES):
+        return Retry(reason=_said(answer), after_s=asked_s, answer=answer.excerpt)
+    usual_s = _BUSY_S if answer.status == _TOO_MANY else PATIENCE_S
+    return Hold(
+        reason=f"{_said(answer)}: {_advice(answer.status)}",
+        after_s=usual_s if asked_s is None else asked_s,
+        answer=answer.excerpt,
+    )
+
+
+def _advice(status: int) -> str:
+    if status in _PAUSES:
+        return "it asks for a pause"
+    if status in _REFUSALS:
+        return "check the subscriber's credentials and their rights"
+    return "see what it says, and mend what it complains about"
 
 
 def _rejected(answer: Answer) -> Reject:
     redirected = 300 <= answer.status < 400  # noqa: PLR2004 - the class of redirections
     return Reject(
-        reason=f"the target answered {answer.status_line}" + (f" ({answer.code})" if answer.code else ""),
+        reason=_said(answer) + (f" ({answer.code})" if answer.code else ""),
         hint="redirects are not followed: set url to the final address"
         if redirected
         else "compare what was sent with what the target expects: body, url and method",
         answer=answer.excerpt,
     )
+
+
+def _said(answer: Answer) -> str:
+    return f"the target answered {answer.status_line}"
+
+
+def _asked(answer: Answer, clock: Clock, max_hold_s: float) -> float | None:
+    asked_s = _retry_after(answer, clock)
+    return None if asked_s is None else min(max(asked_s, _SHORTEST_S), max_hold_s)
 
 
 def _retry_after(answer: Answer, clock: Clock) -> float | None:

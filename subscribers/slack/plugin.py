@@ -2,7 +2,7 @@
 
 from yarl import URL
 
-from streamer.events import Delivered, Delivery, Hold, JsonObject, Outcome, Reject, Retry
+from streamer.events import Delivered, Delivery, Hold, JsonObject, Outcome, Reject
 from streamer.ports import PluginContext
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request
 from subscribers.slack.answers import explained
@@ -53,26 +53,27 @@ class Slack(HttpSubscriber):
         return payload
 
     def _outcome(self, answer: Answer, *, own_channel: bool) -> Outcome:
-        outcome = self._http.verdict(answer)
+        outcome = self._http.verdict(answer, doubt=self._doubt(answer))
         if isinstance(outcome, Hold) and answer.retry_after:
             return outcome
         code = _code(answer)
         known = explained(code, answer, own_channel=own_channel)
         if known is not None:
             return known
-        if isinstance(outcome, Delivered):
-            return self._confirmed(answer)
-        return outcome
+        return _receipt(answer) if isinstance(outcome, Delivered) else outcome
 
-    def _confirmed(self, answer: Answer) -> Outcome:
+    def _doubt(self, answer: Answer) -> str | None:
         """Believe a 200 only in Slack's own form: the word `ok`, or an object that says so."""
         if self._settings.webhook_url is not None and answer.body.strip() == b"ok":
-            return Delivered()
-        said = answer.json or {}
-        if self._settings.token is not None and said.get("ok") is True:
-            return Delivered(answer={"ts": said.get("ts"), "channel": said.get("channel")})
-        word = answer.code or "something that Slack does not say"
-        return Retry(reason=f"the target answered {answer.status_line} with {word}", answer=answer.excerpt)
+            return None
+        if self._settings.token is not None and (answer.json or {}).get("ok") is True:
+            return None
+        return f"with {answer.code or 'something that Slack does not say'}"
+
+
+def _receipt(answer: Answer) -> Delivered:
+    said = answer.json or {}
+    return Delivered(answer={name: said[name] for name in ("ts", "channel") if name in said})
 
 
 def _target(settings: SlackSettings, context: PluginContext) -> HttpTarget:

@@ -1,5 +1,6 @@
 """A mistake in a plugin's settings is one clear sentence."""
 
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -30,6 +31,12 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "basic"}}, "Field required"),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "bearer", "token": ""}}, "token is empty"),
         (Erp.Settings, {"url": "https://e.com", "timeout": 3}, "Extra inputs are not permitted"),
+        (Erp.Settings, {"url": "https://e.com", "outcomes": {"40": "skip"}}, "is neither a status from 200"),
+        (Erp.Settings, {"url": "https://e.com", "outcomes": {"4XX": "skip"}}, "such as 4xx"),
+        (Erp.Settings, {"url": "https://e.com", "outcomes": {"604": "skip"}}, "is neither a status from 200"),
+        (Erp.Settings, {"url": "https://e.com", "outcomes": {404: "drop"}}, "'delivered', 'retry', 'hold'"),
+        (Erp.Settings, {"url": "https://e.com", "signing": {}}, "Field required"),
+        (Erp.Settings, {"url": "https://e.com", "signing": {"secrets": []}}, "must be a list of one to 10"),
         (Fulfillment.Settings, {"url": "https://e.com", "cancel_when": "=="}, "JMESPath"),
         (Slack.Settings, {}, "set either webhook_url, or token and channel"),
         (Slack.Settings, {"token": "xoxb-1"}, "channel is missing"),
@@ -63,3 +70,30 @@ def test_plain_http_to_loopback_needs_no_permission(host: str) -> None:
 def test_plain_http_elsewhere_can_be_allowed() -> None:
     """A network that one trusts may be named as such."""
     Erp.Settings.model_validate({"url": "http://erp.internal/api", "allow_http": True})
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "whsec_",
+        "whsec_hunter22",
+        "whsec_" + b64encode(b"x" * 23).decode(),
+        "whsec_" + b64encode(b"x" * 65).decode(),
+        b64encode(b"x" * 32).decode(),
+        "whpk_" + b64encode(b"x" * 32).decode(),
+        "whsec_" + urlsafe_b64encode(b"\xff" * 32).decode(),
+        "whsec_" + b64encode(b"x" * 32).decode() + "\n",
+        "whsec_ü" + b64encode(b"x" * 32).decode(),
+    ],
+)
+def test_signing_secret_that_a_receiver_would_read_otherwise_is_refused(secret: str) -> None:
+    """The place is named, the secret is not shown."""
+    good = "whsec_" + b64encode(b"y" * 32).decode()
+    with pytest.raises(ValidationError) as error:
+        Erp.Settings.model_validate({"url": "https://e.com", "signing": {"secrets": [good, secret]}})
+
+    [detail] = error.value.errors()
+    assert detail["loc"] == ("signing", "secrets", 1)
+    assert "it must be whsec_ and 24 to 64 bytes as base64" in detail["msg"]
+    assert len(secret) < 7 or secret not in str(error.value)

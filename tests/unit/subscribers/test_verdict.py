@@ -8,15 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.clock import TurnedClock
-from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry
+from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
 from subscribers.http.answer import Answer
+from subscribers.http.meaning import Meaning, Meanings
 from subscribers.http.verdict import verdict
 
 
-def judge(status: int, body: bytes = b"", retry_after: str | None = None) -> Outcome:
-    """Return the verdict on an answer, by a clock that stands at 2025-01-01T00:00Z."""
+def judge(
+    status: int, body: bytes = b"", retry_after: str | None = None, changes: dict[str, str] | None = None
+) -> Outcome:
+    """Return the verdict on an answer, by a clock that stands at 2025-01-01T00:00Z.
+
+    `changes` are a subscriber's own, such as `{"4xx": "skip"}`.
+    """
     answer = Answer(status=status, body=body, retry_after=retry_after)
-    return verdict(answer, TurnedClock(), max_hold_s=3600.0)
+    meanings = Meanings({key: Meaning(word) for key, word in (changes or {}).items()})
+    return verdict(answer, TurnedClock(), max_hold_s=3600.0, meanings=meanings)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_server_error_may_name_the_time_of_the_next_attempt() -> None:
     assert judge(502, retry_after="17").after_s == 17.0  # type: ignore[union-attr]
 
 
-@given(st.integers(100, 999), st.binary(max_size=200), st.none() | st.text(max_size=40))
+@given(st.integers(0, 999), st.binary(max_size=200), st.none() | st.text(max_size=40))
 def test_no_answer_makes_the_verdict_raise(status: int, body: bytes, retry_after: str | None) -> None:
     """Whatever a target sends has a meaning, and no pause is longer than allowed."""
     outcome = judge(status, body, retry_after)
@@ -121,3 +128,62 @@ def test_rejection_names_the_target_s_own_code() -> None:
 
     assert isinstance(outcome, Reject)
     assert outcome.reason == "the target answered 400 Bad Request (amount_missing)"
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("delivered", Delivered),
+        ("retry", Retry),
+        ("hold", Hold),
+        ("reject", Reject),
+        ("skip", Skip),
+        ("disable", Disable),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 302, 401, 404, 410, 500])
+def test_subscriber_may_say_what_a_status_means(status: int, word: str, kind: type) -> None:
+    """Any status can mean anything: targets use them in ways that no table foresees."""
+    assert type(judge(status, changes={str(status): word})) is kind
+
+
+def test_single_status_beats_its_class() -> None:
+    """The exception is written beside the rule, in any order."""
+    changes = {"404": "skip", "4xx": "retry"}
+
+    assert isinstance(judge(404, changes=changes), Skip)
+    assert isinstance(judge(422, changes=changes), Retry)
+    assert isinstance(judge(500, changes=changes), Retry)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, Hold), (403, Hold), (410, Disable), (429, Hold)])
+def test_changed_class_leaves_the_single_statuses_of_the_table(status: int, kind: type) -> None:
+    """`4xx: skip` is no reason to let a day's events pass when a key was rotated."""
+    assert isinstance(judge(status, changes={"4xx": "skip"}), kind)
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "kind"), [(429, "retry", Hold), (503, "retry", Hold), (422, "retry", Retry)]
+)
+def test_changed_status_still_heeds_retry_after(status: int, word: str, kind: type) -> None:
+    """With 429 and 503 the whole target waits; another retry comes at the time that is named."""
+    outcome = judge(status, retry_after="17", changes={str(status): word})
+
+    assert (type(outcome), outcome.after_s) == (kind, 17.0)  # type: ignore[union-attr]
+
+
+def test_final_outcome_needs_no_pause() -> None:
+    """Who rejects what is busy does not wait for it."""
+    assert isinstance(judge(429, retry_after="17", changes={"429": "reject"}), Reject)
+
+
+def test_chosen_hold_lasts_a_minute_or_as_long_as_is_asked() -> None:
+    """The operator sees what to mend, and the target is not asked all the time."""
+    assert judge(402, changes={"402": "hold"}).after_s == 60.0  # type: ignore[union-attr]
+    assert judge(402, retry_after="17", changes={"402": "hold"}).after_s == 17.0  # type: ignore[union-attr]
+
+
+def test_word_about_our_key_beats_what_its_status_means() -> None:
+    """Trying a key again that the target has acted on would get the same 409 for ever."""
+    assert isinstance(judge(409, b'{"code": "already_processed"}', changes={"409": "retry"}), Delivered)
+    assert isinstance(judge(409, b'{"code": "locked"}', changes={"409": "retry"}), Retry)

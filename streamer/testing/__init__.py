@@ -1,0 +1,24 @@
+"""For authors of plugins: what every plugin must do, as tests to inherit, and a target to try it on."""
+
+from streamer.testing.check import ContractBrokenError
+from streamer.testing.contract import SubscriberContract
+from streamer.testing.deliveries import a_delivery, an_event
+from streamer.testing.http.contract import HttpSubscriberContract
+from streamer.testing.http.replies import CUT_OFF, HANG_UP, Echo, Raw, Reply, Silence
+from streamer.testing.http.target import Received, ScriptedTarget
+
+__all__ = [
+    "CUT_OFF",
+    "HANG_UP",
+    "ContractBrokenError",
+    "Echo",
+    "HttpSubscriberContract",
+    "Raw",
+    "Received",
+    "Reply",
+    "ScriptedTarget",
+    "Silence",
+    "SubscriberContract",
+    "a_delivery",
+    "an_event",
+]

@@ -1,0 +1,39 @@
+"""One check of a contract: a coroutine that any test runner calls as a plain method."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from streamer.clock import SystemClock
+
+_Contract = TypeVar("_Contract")
+
+_LIMIT_S = 20.0
+
+
+class ContractBrokenError(AssertionError):
+    """The plugin does not do what dispatch counts on: the sentence says what, and how to mend it."""
+
+
+def check(method: Callable[[_Contract], Awaitable[None]]) -> Callable[[_Contract], None]:
+    """Make a plain method of a coroutine, which runs it on a loop of its own, for at most 20 seconds.
+
+    A plugin's author then needs no plugin of pytest, and no setting of one.
+    """
+
+    def run(self: _Contract) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(_limited(method(self)))
+
+    # Not functools.wraps: what it leaves behind would be taken for a coroutine.
+    run.__name__, run.__qualname__ = method.__name__, method.__qualname__
+    run.__doc__, run.__module__ = method.__doc__, method.__module__
+    return run
+
+
+async def _limited(checking: Awaitable[None]) -> None:
+    try:
+        async with SystemClock().timeout(_LIMIT_S):
+            await checking
+    except TimeoutError:
+        raise ContractBrokenError(f"the check did not end within {_LIMIT_S:g} s") from None

@@ -1,0 +1,164 @@
+"""What every plugin must do, whatever its target speaks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from streamer.clock import Clock, TurnedClock
+from streamer.errors import Stop
+from streamer.events import Delivered, Delivery, Hold, Retry, SubscriberName
+from streamer.ports import Plugin, PluginContext, Subscriber
+from streamer.testing.check import ContractBrokenError, check
+from streamer.testing.deliveries import a_delivery, an_event
+from streamer.testing.leftovers import nothing_left
+from streamer.testing.secrets import plain_secrets_in, secrets_in
+from streamer.testing.trial import Trial
+
+_AT_ONCE = 20
+
+
+class SubscriberContract:
+    """Checks that hold for every plugin; `HttpSubscriberContract` has more for those that speak HTTP.
+
+    Subclass it where pytest looks for tests, under a name that begins with
+    `Test`. Set `plugin` to the class behind your entry point and `nowhere` to
+    an address at which there is no target; implement `settings` and `target`.
+
+    Each check is a method of its own. Override one that makes no sense for
+    your target, and say why.
+    """
+
+    plugin: Plugin
+    """The class under test."""
+
+    nowhere: str
+    """The address of no target."""
+
+    secrets: tuple[str, ...] = ()
+    """What must not be seen, beside what the settings type as `SecretStr`."""
+
+    patience_s = 5.0
+    """How long one attempt may take in real time, whatever the target does."""
+
+    def settings(self, address: str) -> Mapping[str, Any]:
+        """Return settings that deliver to the target at `address`, without pauses between deliveries."""
+        raise NotImplementedError
+
+    def target(self) -> AbstractAsyncContextManager[str]:
+        """Run a target that accepts everything for as long as the context is open; give its address."""
+        raise NotImplementedError
+
+    def delivery(self, number: int) -> Delivery:
+        """Return a delivery that the target accepts; another `number` is another record."""
+        return a_delivery(an_event(number, subject=f"801{number:012d}AAA"))
+
+    def subscriber(self, address: str, clock: Clock) -> Subscriber:
+        """Return a subscriber that delivers to `address`, made as the daemon makes it."""
+        context = PluginContext(name=SubscriberName("target"), clock=clock)
+        return self.plugin(self._read(address), context)
+
+    @asynccontextmanager
+    async def trial(self, address: str, clock: Clock | None = None) -> AsyncIterator[Trial]:
+        """Open a subscriber that delivers to `address`; unless a `clock` is given, time stands still."""
+        secrets = secrets_in(self._read(address)) | frozenset(self.secrets)
+        async with self.subscriber(address, clock or TurnedClock()) as subscriber:
+            yield Trial(subscriber=subscriber, patience_s=self.patience_s, secrets=secrets)
+
+    @check
+    async def test_settings_do_not_show_their_secrets(self) -> None:
+        """Settings get into logs and error messages."""
+        settings = self._read(self.nowhere)
+        if plain := plain_secrets_in(settings):
+            names = ", ".join(sorted(plain))
+            raise ContractBrokenError(f"{names} is a plain text: type it as pydantic.SecretStr")
+        if any(secret in repr(settings) for secret in secrets_in(settings) | frozenset(self.secrets)):
+            raise ContractBrokenError("the settings show a secret: type it as pydantic.SecretStr")
+
+    @check
+    async def test_delivers(self) -> None:
+        """The target accepts an event, and the plugin says so."""
+        async with self.target() as address, self.trial(address) as trial:
+            await trial.expect(Delivered, self.delivery(1), when="the target accepted the event")
+
+    @check
+    async def test_opens_and_closes_twice(self) -> None:
+        """After a rebalance or a restart, the same settings make another subscriber."""
+        async with self.target() as address:
+            async with self.trial(address):
+                pass
+            for number in (1, 2):
+                async with self.trial(address) as trial:
+                    await trial.expect(
+                        Delivered, self.delivery(number), when=f"opened for the {number}. time"
+                    )
+
+    @check
+    async def test_takes_many_keys_at_once(self) -> None:
+        """Deliveries of different records do not get into each other's way."""
+        async with self.target() as address, self.trial(address) as trial:
+            when = f"{_AT_ONCE} deliveries at once"
+            await asyncio.gather(
+                *(trial.expect(Delivered, self.delivery(number), when=when) for number in range(_AT_ONCE))
+            )
+
+    @check
+    async def test_every_event_has_an_outcome(self) -> None:
+        """What the plugin has no use for is skipped or rejected; nothing makes it raise."""
+        async with self.target() as address, self.trial(address) as trial:
+            for delivery in _odd(self.delivery(1)):
+                await trial.outcome(delivery)
+
+    @check
+    async def test_missing_target_is_tried_again(self) -> None:
+        """A target that is away costs no event, and does not stop the daemon."""
+        try:
+            async with self.trial(self.nowhere) as trial:
+                await trial.expect(Retry | Hold, self.delivery(1), when="there is no target")
+        except ContractBrokenError:
+            raise
+        except Stop as error:
+            raise ContractBrokenError(
+                f"opening raised {type(error).__name__}, which stops the subscriber for good: "
+                "raise it only for what waiting can't mend"
+            ) from error
+        except Exception:  # noqa: BLE001 - whatever else opening fails with, it is tried again
+            return
+
+    @check
+    async def test_leaves_nothing_open(self) -> None:
+        """A daemon opens and closes subscribers for months."""
+        async with nothing_left(), self.target() as address:
+            await self._come_and_go(address)
+
+    async def _come_and_go(self, address: str) -> None:
+        async with self.trial(address) as trial:
+            await trial.outcome(self.delivery(1))
+
+    def _read(self, address: str) -> BaseModel:
+        return self.plugin.Settings.model_validate(dict(self.settings(address)))
+
+
+def _odd(usual: Delivery) -> Iterator[Delivery]:
+    """Yield deliveries that are unlike `usual`, each under a key of its own."""
+    events = [
+        replace(usual.event, type="salesforce.cdc.Order.deleted"),
+        replace(usual.event, type="salesforce.cdc.Order.gap"),
+        replace(usual.event, type="salesforce.event.Order_Placed__e", subject=None),
+        replace(usual.event, data={}),
+        replace(usual.event, data={"fields": None}),
+        replace(usual.event, data={"fields": {"Name": "\x00\r\n<&> ü 😀", "Amount": 2**70, "Lines": [None]}}),
+    ]
+    shapes: list[tuple[Any, str | None]] = [
+        ({}, ""),
+        ([], "x" * 100_000),
+        ("text", "\x00\r\n<&> ü 😀"),
+        (2**70, None),
+    ]
+    odd = [replace(usual, event=event) for event in events]
+    odd += [replace(usual, body=body, text=text) for body, text in shapes]
+    for number, delivery in enumerate(odd):
+        yield replace(delivery, key=f"{usual.key}:odd-{number}")

@@ -1,0 +1,65 @@
+"""Checks of how a plugin tells one delivery from another."""
+
+import asyncio
+from dataclasses import replace
+
+from streamer.events import Delivered, Delivery
+from streamer.testing.check import ContractBrokenError, check
+from streamer.testing.http.facing import HttpFacing
+from streamer.testing.http.replies import Reply
+from streamer.testing.http.target import ScriptedTarget
+
+_HALF = 10
+
+
+class KeyChecks(HttpFacing):
+    """Each delivery is known by its key, and keeps its own outcome."""
+
+    @check
+    async def test_every_attempt_carries_the_same_key(self) -> None:
+        """By it the target knows an event that it has had, also after a restart."""
+        if self.key_header is None:
+            return
+        async with self.scripted() as target:
+            target.then(Reply(status=500))
+            once = await self._keys(target, self.delivery(1))
+            again = await self._keys(target, replace(self.delivery(1), attempt=2))
+            other = await self._keys(target, self.delivery(2))
+        if len(once) != 1 or None in once:
+            raise ContractBrokenError(f"{self.key_header} must hold the delivery's key: found {once}")
+        if once != again or once == other:
+            raise ContractBrokenError(
+                f"{self.key_header} must be the same on each attempt, and another for another event: "
+                f"found {once}, then {again}, and {other} for the other"
+            )
+
+    @check
+    async def test_key_of_any_characters_adds_no_header(self) -> None:
+        """A key is made of ids that come from outside."""
+        async with self.facing() as (target, trial):
+            await trial.outcome(replace(self.delivery(1), key="a\r\nX-Added: 1\x00 ü 😀 %"))
+        if any("X-Added" in request.headers for request in target.requests):
+            raise ContractBrokenError("a key with a line break added a header: quote the key")
+
+    @check
+    async def test_failures_stay_with_their_deliveries(self) -> None:
+        """Of deliveries at once, those fail that the target failed, and no others."""
+        async with self.facing() as (target, trial):
+            for _ in range(_HALF):
+                target.then(self.accepted, Reply(status=500))
+            outcomes = await asyncio.gather(
+                *(trial.outcome(self.delivery(number)) for number in range(2 * _HALF))
+            )
+        delivered = sum(isinstance(outcome, Delivered) for outcome in outcomes)
+        if delivered != _HALF:
+            raise ContractBrokenError(
+                f"the target accepted {_HALF} of {2 * _HALF} deliveries, and {delivered} were Delivered: "
+                "keep nothing of a delivery in self"
+            )
+
+    async def _keys(self, target: ScriptedTarget, delivery: Delivery) -> set[str | None]:
+        """Return the keys under which a new subscriber sends `delivery`."""
+        before = len(target.requests)
+        async with self.trial(target.url) as trial:
+            await trial.outcome(delivery)
+        return {request.headers.get(self.key_header or "") for request in target.requests[before:]}

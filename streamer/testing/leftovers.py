@@ -1,0 +1,46 @@
+"""What a plugin leaves open when it is closed."""
+
+import asyncio
+import gc
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from streamer.clock import SystemClock
+from streamer.testing.check import ContractBrokenError
+
+# What was closed may need some rounds of the loop to be gone.
+_ROUNDS = 50
+_ROUND_S = 0.01
+
+
+@asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    """Raise `ContractBrokenError` when tasks, sessions, sockets or files outlive the context.
+
+    Nothing outside may still hold what was made inside: what is found when
+    the garbage is collected is what nobody closed.
+    """
+    before = asyncio.all_tasks()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+        caught.clear()
+        yield
+        tasks = await _lasting(before)
+        gc.collect()
+    if tasks:
+        names = ", ".join(sorted(task.get_name() for task in tasks))
+        raise ContractBrokenError(f"tasks go on after closing ({names}): end them in __aexit__")
+    for warning in caught:
+        if issubclass(warning.category, ResourceWarning):
+            raise ContractBrokenError(f"something stays open ({warning.message}): close it in __aexit__")
+
+
+async def _lasting(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:
+    for _ in range(_ROUNDS):
+        lasting = asyncio.all_tasks() - before
+        if not lasting:
+            break
+        await SystemClock().sleep(_ROUND_S)
+    return lasting

@@ -1,0 +1,44 @@
+"""What of a plugin's settings nobody may see."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+_NAME_OF_A_SECRET = re.compile(
+    r"(^|_)(secret|password|passphrase|token|api_?key|private_key)$", re.IGNORECASE
+)
+
+# A shorter text would be found in any sentence.
+_SHORTEST = 4
+
+
+def secrets_in(settings: BaseModel) -> frozenset[str]:
+    """Return what stands in `settings` as a secret, at any depth; what is very short is left out."""
+    values = (value for _, value in _values("", settings))
+    found = {_shown(value) for value in values if isinstance(value, SecretStr | SecretBytes)}
+    return frozenset(text for text in found if len(text) >= _SHORTEST)
+
+
+def plain_secrets_in(settings: BaseModel) -> frozenset[str]:
+    """Return the names of settings that sound like a secret and are a plain text."""
+    found = (name for name, value in _values("", settings) if isinstance(value, str) and value)
+    return frozenset(name for name in found if _NAME_OF_A_SECRET.search(name.rpartition(".")[2]))
+
+
+def _shown(secret: SecretStr | SecretBytes) -> str:
+    value = secret.get_secret_value()
+    return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what `value` is made of, each with the dotted name under which it stands."""
+    if isinstance(value, BaseModel | Mapping):
+        for key, part in dict(value).items():
+            yield from _values(f"{name}.{key}".removeprefix("."), part)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from _values(name, part)
+    else:
+        yield name, value

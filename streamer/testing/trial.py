@@ -1,0 +1,100 @@
+"""A subscriber under test."""
+
+import math
+from dataclasses import dataclass, field
+from types import UnionType
+
+from streamer.clock import SystemClock
+from streamer.events import Delivery, Hold, Outcome, Retry
+from streamer.ports import Subscriber
+from streamer.testing.check import ContractBrokenError
+
+Kinds = UnionType | type
+"""The outcomes that are right: one, or several as `Retry | Hold`."""
+
+_LARGEST_OUTCOME = 100_000
+_LONGEST_PAUSE_S = 86_400.0
+_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """An open subscriber, each of whose outcomes is held to what is true of all of them.
+
+    Whatever the target does: `deliver` returns, with an outcome that says in
+    few words and without a secret what came of it, and asks for no pause that
+    is senseless. Each attempt at a local target may take `patience_s` in real time.
+    """
+
+    subscriber: Subscriber
+    patience_s: float
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    async def outcome(self, delivery: Delivery) -> Outcome:
+        """Return what came of one attempt. Raises `ContractBrokenError`."""
+        outcome = await self._returned(delivery)
+        if not isinstance(outcome, Outcome):
+            raise ContractBrokenError(
+                f"deliver returned {type(outcome).__name__}: return an outcome of streamer.events"
+            )
+        self._examine(outcome)
+        return outcome
+
+    async def expect(self, kinds: Kinds, delivery: Delivery, *, when: str) -> Outcome:
+        """Return what came of one attempt, which must be of `kinds`; `when` says what the target did."""
+        outcome = await self.outcome(delivery)
+        expect(kinds, outcome, when=when)
+        return outcome
+
+    async def _returned(self, delivery: Delivery) -> object:
+        try:
+            async with SystemClock().timeout(self.patience_s):
+                return await self.subscriber.deliver(delivery)
+        except TimeoutError as error:
+            raise ContractBrokenError(
+                f"deliver raised TimeoutError, or took longer than {self.patience_s:g} s: bound its waits, "
+                "return Retry, and let the settings of the test leave no pauses between deliveries"
+            ) from error
+        except Exception as error:
+            raise ContractBrokenError(
+                f"deliver raised {type(error).__name__}: {error}: return an outcome that says what went wrong"
+            ) from error
+
+    def _examine(self, outcome: Outcome) -> None:
+        said = repr(outcome)
+        if any(secret in said for secret in self.secrets):
+            # Not shown: the secret may be a real one.
+            raise ContractBrokenError(
+                f"a secret of the settings is in a {type(outcome).__name__}: take it out of what the target "
+                "said and of what libraries raise"
+            )
+        if len(said) > _LARGEST_OUTCOME:
+            raise ContractBrokenError(
+                f"a {type(outcome).__name__} holds {len(said):,} characters: keep an excerpt of the answer"
+            )
+        if isinstance(outcome, Retry | Hold) and not _is_sensible(outcome):
+            raise ContractBrokenError(
+                f"{_short(outcome)} asks for no sensible pause: read Retry-After as seconds or as a date, "
+                f"and let after_s be more than 0 and at most {_LONGEST_PAUSE_S:g}"
+            )
+
+
+def expect(kinds: Kinds, outcome: Outcome, *, when: str) -> None:
+    """Raise `ContractBrokenError` unless `outcome`, of what happened `when`, is of `kinds`."""
+    if not isinstance(outcome, kinds):
+        raise ContractBrokenError(f"{when}: {_short(outcome)}, where {_named(kinds)} is right")
+
+
+def _is_sensible(outcome: Retry | Hold) -> bool:
+    after_s = outcome.after_s
+    return after_s is None or (math.isfinite(after_s) and 0 < after_s <= _LONGEST_PAUSE_S)
+
+
+def _short(outcome: Outcome) -> str:
+    said = repr(outcome)
+    return said if len(said) <= _SHOWN else said[:_SHOWN] + "…"
+
+
+def _named(kinds: Kinds) -> str:
+    several = kinds.__args__ if isinstance(kinds, UnionType) else (kinds,)
+    return " or ".join(kind.__name__ for kind in several)

@@ -1,0 +1,89 @@
+"""Signatures by which a target knows that a request is ours and unchanged: Standard Webhooks."""
+
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+_PREFIX = "whsec_"
+
+# The specification's limits of a key, in bytes.
+_SHORTEST, _LONGEST = 24, 64
+
+_MOST = 10
+
+
+def _key(secret: str) -> bytes:
+    # Strict, since receivers differ in what they make of characters that are not base64.
+    core = secret.removeprefix(_PREFIX).rstrip("=")
+    return b64decode(core + "=" * (-len(core) % 4), validate=True)
+
+
+def _usable(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    try:
+        size = len(_key(value)) if value.startswith(_PREFIX) else 0
+    except ValueError:
+        size = 0
+    if not _SHORTEST <= size <= _LONGEST:
+        raise ValueError(
+            f"is not a signing secret: it must be {_PREFIX} and {_SHORTEST} to {_LONGEST} bytes as base64, "
+            f'such as `echo "{_PREFIX}$(openssl rand -base64 32)"` makes'
+        )
+    return secret
+
+
+class Signing(BaseModel):
+    """What requests are signed with: each of `secrets` makes one signature.
+
+    While a secret is replaced, name the old and the new one: a target may know either.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    secrets: tuple[Annotated[SecretStr, AfterValidator(_usable)], ...] = Field(
+        description="whsec_…; several while one is being replaced"
+    )
+
+    @field_validator("secrets")
+    @classmethod
+    def _some(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        # Not min_length, which counts the good ones alone and complains of it beside each bad one.
+        if not 1 <= len(secrets) <= _MOST:
+            raise ValueError(f"must be a list of one to {_MOST} secrets")
+        return secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Signs with each of `keys`; `secrets` is what an answer must not repeat."""
+
+    keys: tuple[bytes, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, signing: Signing | None) -> Self:
+        """Return the signer that `signing` describes; without it, one that signs nothing."""
+        given = [secret.get_secret_value() for secret in signing.secrets] if signing else []
+        # Without prefix and padding, so that it is found in whatever form it comes back.
+        cores = tuple(secret.removeprefix(_PREFIX).rstrip("=") for secret in given)
+        return cls(keys=tuple(map(_key, given)), secrets=cores)
+
+    def headers(self, webhook_id: str, content: bytes, *, now: float) -> Mapping[str, str]:
+        """Return the headers that prove `content`, sent under `webhook_id` at `now`, in epoch seconds.
+
+        `webhook_id` must be what the header of that name holds, and must hold
+        no full stop, which would leave open where it ends.
+        """
+        if not self.keys:
+            return {}
+        timestamp = str(int(now))
+        signed = f"{webhook_id}.{timestamp}.".encode() + content
+        signatures = (b64encode(hmac.digest(key, signed, "sha256")).decode() for key in self.keys)
+        return {
+            "webhook-timestamp": timestamp,
+            "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+        }

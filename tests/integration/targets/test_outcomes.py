@@ -1,0 +1,125 @@
+"""What a subscriber's `outcomes` change, and what they leave alone."""
+
+from typing import Any
+
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.events import Delivered, Delivery, Hold, Outcome, Reject, Retry, Skip
+from streamer.ports import Plugin
+from streamer.testing import Reply, ScriptedTarget
+from subscribers.erp import Erp
+from subscribers.fulfillment import Fulfillment
+from subscribers.slack import Slack
+from tests.deliveries import context, delivery, event
+
+HTML = b"<html>No such page</html>"
+CANCELLATION = delivery(event("salesforce.cdc.Order.deleted"))
+
+
+async def answered(
+    plugin: Plugin, reply: Reply, outcomes: dict[Any, str], of: Delivery | None = None, **settings: Any
+) -> Outcome:
+    """Return what comes of a delivery that the target answers with `reply`."""
+    async with ScriptedTarget(reply) as target:
+        placed = {
+            name: value.format(url=target.url) if isinstance(value, str) else value
+            for name, value in settings.items()
+        }
+        read = plugin.Settings.model_validate(placed | {"outcomes": outcomes})
+        async with plugin(read, context(TurnedClock())) as subscriber:
+            return await subscriber.deliver(of or delivery())
+
+
+@pytest.mark.parametrize("plugin", [Erp, Fulfillment])
+@pytest.mark.parametrize(("key", "word", "kind"), [(404, "skip", Skip), ("4xx", "retry", Retry)])
+async def test_subscriber_says_what_a_status_means(plugin: Plugin, key: Any, word: str, kind: type) -> None:
+    """An ERP that answers 404 before a record has been replicated to it is asked again."""
+    outcome = await answered(plugin, Reply(status=404), {key: word}, url="{url}")
+
+    assert type(outcome) is kind
+
+
+async def test_slack_takes_outcomes_as_well() -> None:
+    """For what Slack has no word for, such as a proxy's page."""
+    page = Reply(status=404, body=HTML)
+
+    assert isinstance(await answered(Slack, page, {404: "hold"}, webhook_url="{url}/hook"), Hold)
+    assert isinstance(await answered(Slack, page, {}, webhook_url="{url}/hook"), Reject)
+
+
+async def test_slacks_own_words_come_first() -> None:
+    """A webhook that was removed holds the target, whatever a 404 means otherwise."""
+    gone = Reply(status=404, body=b"no_service")
+
+    assert isinstance(await answered(Slack, gone, {404: "skip"}, webhook_url="{url}/hook"), Hold)
+
+
+@pytest.mark.parametrize("word", ["reject", "retry", "disable"])
+async def test_nothing_to_cancel_is_skipped_whatever_a_404_means(word: str) -> None:
+    """The service's own answer to a cancellation says more than its status."""
+    unknown = Reply(status=404, body=b'{"error": "no_such_shipment"}')
+
+    assert isinstance(await answered(Fulfillment, unknown, {404: word}, CANCELLATION, url="{url}"), Skip)
+
+
+async def test_missing_page_means_what_the_subscriber_says_also_on_a_cancellation() -> None:
+    """A 404 that the service did not write itself is a status like any other."""
+    page = Reply(status=404, body=HTML)
+
+    assert isinstance(await answered(Fulfillment, page, {404: "retry"}, CANCELLATION, url="{url}"), Retry)
+    assert isinstance(await answered(Fulfillment, page, {}, CANCELLATION, url="{url}"), Reject)
+
+
+@pytest.mark.parametrize("plugin", [Erp, Fulfillment])
+@pytest.mark.parametrize(("status", "key"), [(200, 200), (200, "2xx"), (404, 404), (404, "4xx")])
+async def test_what_is_called_delivered_is_believed(plugin: Plugin, status: int, key: Any) -> None:
+    """No doubt about a login page outweighs what the operator wrote."""
+    outcome = await answered(plugin, Reply(status=status, body=HTML), {key: "delivered"}, url="{url}")
+
+    assert outcome == Delivered()
+
+
+async def test_credentials_are_renewed_before_a_refusal_means_anything() -> None:
+    """A token that was revoked is no reason to reject, where 401 usually rejects."""
+    aside = {"/token": Reply(body=b'{"access_token": "t"}')}
+    auth = {"kind": "oauth2", "client_id": "c", "client_secret": "secret"}
+    async with ScriptedTarget(aside=aside) as target:
+        target.then(Reply(status=401), Reply(), Reply(status=401), Reply(status=401))
+        settings = {
+            "url": target.url,
+            "auth": auth | {"token_url": f"{target.url}/token"},
+            "outcomes": {401: "reject"},
+        }
+        async with Erp(Erp.Settings.model_validate(settings), context(TurnedClock())) as plugin:
+            outcomes = [await plugin.deliver(delivery(key=key)) for key in "ab"]
+
+    assert [type(outcome) for outcome in outcomes] == [Delivered, Reject]
+
+
+async def test_outcomes_are_not_about_the_token_endpoint() -> None:
+    """Without a token nothing was sent, so no event can be rejected for it."""
+    async with ScriptedTarget(aside={"/token": Reply(status=429, headers={"Retry-After": "33"})}) as target:
+        auth = {
+            "kind": "oauth2",
+            "token_url": f"{target.url}/token",
+            "client_id": "c",
+            "client_secret": "secret",
+        }
+        settings = {"url": target.url, "auth": auth, "outcomes": {429: "reject"}}
+        async with Erp(Erp.Settings.model_validate(settings), context(TurnedClock())) as plugin:
+            outcome = await plugin.deliver(delivery())
+
+    assert isinstance(outcome, Hold)
+    assert outcome.after_s == 33.0
+
+
+async def test_token_endpoint_that_is_not_there_holds_the_target(clock: TurnedClock) -> None:
+    """There is no answer then to read a pause from."""
+    auth = {"kind": "oauth2", "token_url": "http://localhost:1", "client_id": "c", "client_secret": "secret"}
+    settings = Erp.Settings.model_validate({"url": "http://localhost:1", "auth": auth})
+    async with Erp(settings, context(clock)) as plugin:
+        outcome = await plugin.deliver(delivery())
+
+    assert isinstance(outcome, Hold)
+    assert outcome.reason.startswith("no token: can't connect to localhost:1")

@@ -1,0 +1,1 @@
+"""The test kit for authors of plugins, on plugins that it must let pass and others that it must not."""

@@ -1,0 +1,101 @@
+"""The contract lets careful plugins pass, and finds each mistake."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streamer.errors import ConfigurationError
+from streamer.testing import ContractBrokenError, HttpSubscriberContract
+from tests.integration.testing import mistakes
+from tests.integration.testing.careful import Careful
+
+
+class TestCareful(HttpSubscriberContract):
+    """What keeps the contract without our own HTTP code passes."""
+
+    plugin = Careful
+
+    def settings(self, address: str) -> dict[str, Any]:
+        """Return those of a target at `address`."""
+        return {"url": address, "token": "hunter22"}
+
+
+Contract = HttpSubscriberContract
+
+MISTAKES: list[tuple[type[Careful], Callable[[Contract], None], str]] = [
+    (mistakes.Raises, Contract.test_failing_target_is_tried_again, "deliver raised ClientResponseError"),
+    (mistakes.Raises, Contract.test_lost_connection_is_tried_again, "deliver raised ServerDisconnectedError"),
+    (mistakes.ReturnsNothing, Contract.test_failing_target_is_tried_again, "deliver returned NoneType"),
+    (mistakes.TriesEverythingAgain, Contract.test_wrong_request_is_not_repeated, "answered 400: Retry"),
+    (mistakes.TriesEverythingAgain, Contract.test_target_that_is_gone_is_left_alone, "answered 410: Retry"),
+    (mistakes.RejectsWhoMustLogIn, Contract.test_refused_credentials_hold_the_target, "answered 401: Reject"),
+    (mistakes.IgnoresPauses, Contract.test_pause_that_the_target_asks_for_is_kept, "was held for 60 s"),
+    (
+        mistakes.ReadsSecondsAlone,
+        Contract.test_pause_that_the_target_asks_for_is_kept,
+        "deliver raised ValueError",
+    ),
+    (mistakes.BelievesEveryPause, Contract.test_senseless_pause_does_no_harm, "asks for no sensible pause"),
+    (mistakes.FollowsRedirects, Contract.test_redirect_is_not_followed, "was followed"),
+    (mistakes.NeverGivesUp, Contract.test_slow_target_is_given_up, r"took longer than 0\.5 s"),
+    (mistakes.SwallowsCancellation, Contract.test_cancelled_attempt_ends, "let CancelledError pass"),
+    (mistakes.ParsesAnything, Contract.test_nonsense_has_an_outcome, "deliver raised JSONDecodeError"),
+    (mistakes.KeepsWholeAnswers, Contract.test_large_answer_is_not_kept, "keep an excerpt"),
+    (mistakes.ShowsItsToken, Contract.test_echoed_secrets_are_taken_out, "a secret of the settings is in a "),
+    (
+        mistakes.NewKeyEachTime,
+        Contract.test_every_attempt_carries_the_same_key,
+        "must be the same on each attempt",
+    ),
+    (
+        mistakes.SameKeyForAll,
+        Contract.test_every_attempt_carries_the_same_key,
+        "and another for another event",
+    ),
+    (mistakes.NoKey, Contract.test_every_attempt_carries_the_same_key, "must hold the delivery's key"),
+    (mistakes.KeyAsItIs, Contract.test_key_of_any_characters_adds_no_header, "deliver raised ValueError"),
+    (
+        mistakes.SharesItsState,
+        Contract.test_failures_stay_with_their_deliveries,
+        "keep nothing of a delivery in self",
+    ),
+    (mistakes.TakesOneAtATime, Contract.test_takes_many_keys_at_once, "20 deliveries at once: Retry"),
+    (mistakes.NeverCloses, Contract.test_leaves_nothing_open, "connections stay open"),
+    (mistakes.ForgetsASession, Contract.test_leaves_nothing_open, "Unclosed client session"),
+    (mistakes.ForgetsATask, Contract.test_leaves_nothing_open, r"tasks go on after closing \(heartbeat\)"),
+    (
+        mistakes.StopsWithoutTarget,
+        Contract.test_missing_target_is_tried_again,
+        "opening raised ConfigurationError",
+    ),
+    (mistakes.ShowsItsSettings, Contract.test_settings_do_not_show_their_secrets, "token is a plain text"),
+    (mistakes.WantsASubject, Contract.test_every_event_has_an_outcome, "deliver raised AssertionError"),
+]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "check", "words"), MISTAKES, ids=lambda each: getattr(each, "__name__", "")
+)
+def test_mistake_is_found(plugin: type[Careful], check: Callable[[Contract], None], words: str) -> None:
+    """Each check fails for what it is there for, with a sentence that says what to mend."""
+
+    class Mistaken(TestCareful):
+        """The contract of the plugin with the mistake."""
+
+    Mistaken.plugin = plugin
+    Mistaken.patience_s = 0.5
+    with pytest.raises(ContractBrokenError, match=words):
+        check(Mistaken())
+
+
+def test_plugin_that_opens_once_is_found() -> None:
+    """After a rebalance it would never deliver again."""
+
+    class Mistaken(TestCareful):
+        """The contract of the plugin with the mistake."""
+
+        plugin = mistakes.OpensOnce
+
+    with pytest.raises(ConfigurationError, match="is in use"):
+        Mistaken().test_opens_and_closes_twice()
