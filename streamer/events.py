@@ -194,6 +194,15 @@ class Progress:
     next_offset: int
     settled_above: frozenset[int] = frozenset()
 
+    def covers(self, offset: int) -> bool:
+        """Whether `offset` is settled."""
+        return offset < self.next_offset or offset in self.settled_above
+
+    @property
+    def end(self) -> int:
+        """The offset below which everything lies that is settled."""
+        return max(self.next_offset, max(self.settled_above, default=-1) + 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setback:

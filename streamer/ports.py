@@ -4,7 +4,7 @@ Each port has an in-memory twin in the package and at least one real adapter,
 and one contract test suite runs on all of them.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -185,7 +185,7 @@ class Settlement:
 
     Everything belongs to partitions that `progress` names. `redriven` are the
     ids of dead letters that are none any more, because their events are parked
-    by `lanes`.
+    by `lanes`; one that is also among `set_aside` has come back, and stays.
     """
 
     assignment: int
@@ -260,6 +260,24 @@ class LogReader(Protocol):
         """Open the place of one subscriber; leaving the context hands its partitions over.
 
         Raises `LogUnavailable`, `LogMisconfigured`.
+        """
+        ...
+
+    def finished(
+        self, subscription: Subscription, begin: Mapping[Partition, int]
+    ) -> AsyncGenerator[Entry, None]:
+        """Yield what a subscriber is done with, from the offsets in `begin` on, and end.
+
+        Each partition's entries come in order; what is parked, or not read
+        yet, is left out. Whoever delivers for the subscriber does not notice.
+        Memory is bounded. Raises `LogUnavailable`.
+        """
+        ...
+
+    async def expect(self, subscribers: Collection[SubscriberName]) -> None:
+        """Say which subscribers are configured; what others have not read is not kept for ever.
+
+        Raises `LogUnavailable`.
         """
         ...
 

@@ -158,3 +158,18 @@ async def test_redriven_dead_letter_becomes_a_parked_event_at_once(world: World)
 
             assert await follower.recall(entry) == [entry]
         assert not await letters(log)
+
+
+async def test_letter_that_is_redriven_and_set_aside_again_at_once_stays(world: World) -> None:
+    """Its event may have been refused once more before the log had recorded the first half."""
+    letter = replace(a_dead_letter("1:target", stage=Stage.DISPATCH), raw=b"x" * 1_500_000)
+    again = replace(letter, raw=b"", error="refused once more")
+    async with world.open() as log:
+        await log.append(an_append(an_event(1)))
+        async with following(log) as follower:
+            await follower.read_until("1")
+            await follower.settle(letters=[letter])
+            for _ in range(2):
+                await follower.settle(letters=[again], redriven=[letter.id])
+
+        assert await letters(log) == {letter.id: again}

@@ -1,8 +1,9 @@
 """Receipts in a real Kafka."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -84,6 +85,27 @@ async def test_event_comes_again_whose_receipt_was_never_written(cluster: Cluste
         cluster.write(an_event(2))
 
         assert await follower.read_until("2") == ["1", "1", "2"]
+    assert not cluster.receipts()
+
+
+async def test_settlement_behind_one_of_which_nothing_is_certain_is_not_recorded(cluster: Cluster) -> None:
+    """It covers what the former one may not have written: a receipt would be lost."""
+    cluster.create_for()
+    cluster.write(an_event(1), an_event(2))
+    async with cluster.following() as follower:
+        await follower.read_until("1", "2")
+        disturb(follower, lost_request)
+        with taken_together(follower):
+            first = asyncio.create_task(follower.settle(but=["2"], receipts=[a_receipt("1")]))
+            second = asyncio.create_task(follower.settle(receipts=[a_receipt("2")]))
+            await asyncio.sleep(0)
+        for each in (first, second):
+            with pytest.raises(LogUnavailable):
+                await each
+        await until_assigned_anew(follower)
+        cluster.write(an_event(3))
+
+        assert await follower.read_until("3") == ["1", "2", "1", "2", "3"]
     assert not cluster.receipts()
 
 
@@ -169,6 +191,12 @@ def disturb(follower: Follower, *faults: Fault) -> None:
     """Let the next transactions of `follower` meet `faults`."""
     settler = follower.feed._recall.__self__._crew.settler  # type: ignore[attr-defined]
     settler._transactions = Disturbed(settler._transactions, faults)
+
+
+def taken_together(follower: Follower) -> AbstractContextManager[bool]:
+    """Let the thread have what is asked for within the context at once."""
+    lock: threading.Condition = follower.feed._handover._changed  # type: ignore[attr-defined]
+    return lock
 
 
 def lost_answer(real: GroupTransactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -224,7 +225,23 @@ def rule(
 
 
 def add_rules(broker: Broker, *rules: AclBinding) -> None:
-    """Put rules into effect."""
+    """Put rules into effect, and wait until they are."""
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     for outcome in admin.create_acls(list(rules)).values():
         outcome.result()
+    # The controller has them now; the broker, which judges, learns of them from it.
+    while not all(_is_in_effect(admin, each) for each in rules):
+        time.sleep(0.01)
+
+
+def _is_in_effect(admin: AdminClient, rule: AclBinding) -> bool:
+    wanted = AclBindingFilter(
+        rule.restype,
+        rule.name,
+        rule.resource_pattern_type,
+        rule.principal,
+        rule.host,
+        rule.operation,
+        rule.permission_type,
+    )
+    return bool(admin.describe_acls(wanted).result())

@@ -1,8 +1,8 @@
 """What was switched and done, kept in topics that every process reads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, closing
 from itertools import islice
 
 from confluent_kafka import Message
@@ -18,6 +18,7 @@ from streamer.log.kafka.encoding import Record, Tombstone
 from streamer.log.kafka.faults import Faults
 from streamer.log.kafka.letter_reader import LetterReader
 from streamer.log.kafka.names import Names
+from streamer.log.kafka.portions import one_by_one
 from streamer.log.kafka.sweep import Sweep
 from streamer.log.kafka.switches import control_record, redrive_record
 from streamer.log.records import decode_audit, encode_audit
@@ -66,16 +67,9 @@ class KafkaControls:
 
     async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
         """Yield each dead letter that there is now."""
-        letters = self._letters.letters()
-        executor = ThreadPoolExecutor(1, "kafka-dead-letters")
-        try:
-            while some := await asyncio.get_running_loop().run_in_executor(executor, _next, letters):
-                for letter in some:
-                    yield letter
-        finally:
-            # In its thread, once what it does there has ended: whoever stops asking does not wait.
-            executor.submit(letters.close)
-            executor.shutdown(wait=False)
+        async with aclosing(one_by_one(self._some_letters(), thread="kafka-dead-letters")) as letters:
+            async for letter in letters:
+                yield letter
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
         """Remove dead letters, in all their parts."""
@@ -88,6 +82,11 @@ class KafkaControls:
 
     def _noted(self, audit: AuditRecord) -> Record:
         return Record(self._names.audit, encode_audit(audit), b"", 0, {"content-type": b"application/json"})
+
+    def _some_letters(self) -> Generator[list[DeadLetter], None, None]:
+        with closing(self._letters.letters()) as letters:
+            while some := list(islice(letters, _LETTERS_AT_ONCE)):
+                yield some
 
     def _audit(self, last: int) -> list[AuditRecord]:
         faults, found = Faults(self._clients.settings), list[Message]()
@@ -107,7 +106,3 @@ class KafkaControls:
             for id_ in ids
             for tombstone in letter_tombstones(id_, survey.parts(id_), self._names.dead_letters)
         ]
-
-
-def _next(letters: Iterator[DeadLetter]) -> list[DeadLetter]:
-    return list(islice(letters, _LETTERS_AT_ONCE))

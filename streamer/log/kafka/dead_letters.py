@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from streamer.events import DeadLetter
+from streamer.log.kafka.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.encoding import ANY_PARTITION, Headers, Record, Tombstone, WrittenHeaders
 from streamer.log.kafka.parts import PART_BYTES, parts_of
 from streamer.log.records import encode_dead_letter, encode_event
@@ -36,12 +37,14 @@ def redriven_tombstones(settlement: Settlement, topic: str) -> Iterator[Tombston
     """Yield what removes the letters that `settlement` has redriven.
 
     How many parts a letter has is not known here. It can't have more than the
-    largest event that is parked instead accounts for.
+    largest event that is parked instead accounts for, or, where one was
+    delivered before that was recorded, the largest that there can be.
     """
     if not settlement.redriven:
         return
-    joined = (entry.event for change in settlement.lanes for entry in change.joined)
-    largest = max((len(encode_event(event)) for event in joined), default=0)
+    joined = [entry.event for change in settlement.lanes for entry in change.joined]
+    is_told = len(joined) >= len(settlement.redriven)
+    largest = max(len(encode_event(event)) for event in joined) if is_told else MAX_MESSAGE_BYTES
     parts = 1 + (_TIMES * largest + _ROOM_BYTES) // PART_BYTES
     for id_ in settlement.redriven:
         yield from letter_tombstones(encoded_id(id_), parts, topic)

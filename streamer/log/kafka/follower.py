@@ -21,7 +21,7 @@ from streamer.log.kafka.interest import topic_expressions
 from streamer.log.kafka.member import Member
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.parked_topic import ParkedTopic
-from streamer.log.kafka.patience import Patience
+from streamer.log.kafka.patience import PATIENCE_S, Patience
 from streamer.log.kafka.reading import Reading
 from streamer.log.kafka.recall import Recall
 from streamer.log.kafka.recorder import Recorder
@@ -34,9 +34,6 @@ from streamer.ports import Subscription
 
 _log = structlog.get_logger()
 
-# A transaction that a former owner left open ends by its timeout of 10 s, which
-# the broker looks for every 10 s; until then there are no offsets to go on from.
-_PATIENCE_S = 25.0
 _PAUSE_S = 1.0
 # A reader has at least this long, or a session, to hear of a revocation: longer than
 # its loop may stand still before it takes its partitions for doubtful.
@@ -77,7 +74,7 @@ class Follower:
         self._pulse = around.pulses.begin(name)
         parked = ParkedTopic.of(clients.settings, subscription.subscriber)
         self._recall = Recall(clients, parked)
-        patience = Patience(limit_s=_PATIENCE_S, wait=self._wait, is_over=lambda: handover.closing)
+        patience = Patience(limit_s=PATIENCE_S, wait=self._wait, is_over=lambda: handover.closing)
         settler = Settler(clients, subscription.subscriber)
         self._crew = Crew(
             subscriber=subscription.subscriber,
@@ -157,7 +154,9 @@ class Follower:
         self._tell_joined(None)
         while not self._handover.closing:
             self._pulse.beat()
-            member.turn()
+            if member.turn():
+                # What a broker refused then it refuses no longer.
+                self._faults.clear()
 
     def _begin_anew(self, error: LogUnavailable) -> None:
         _log.warning("log.unavailable", subscriber=self._subscriber, reason=str(error))

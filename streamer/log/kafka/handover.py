@@ -4,10 +4,11 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from streamer.events import Entry, Partition
+from streamer.log.kafka.shelf import Shelf, Stretch
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 
 PAGE_ENTRIES = 500
@@ -25,29 +26,6 @@ class Settling:
     done: asyncio.Future[Recorded]
 
 
-@dataclass(slots=True, kw_only=True)
-class Stretch:
-    """What was read of one partition: entries with their sizes, and how far reading has come.
-
-    `end` is where the partition is known to end.
-    """
-
-    through: int
-    end: int = 0
-    entries: list[tuple[Entry, int]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """What lies ready of one partition; `told` is the `through` that the reader knows."""
-
-    through: int
-    told: int
-    end: int
-    entries: deque[tuple[Entry, int]] = field(default_factory=deque)
-    size: int = 0
-
-
 class Handover:
     """A bounded shelf for each partition between one thread and one loop.
 
@@ -61,7 +39,7 @@ class Handover:
         self._filled = asyncio.Event()
         self._changed = threading.Condition()
         self._changes: deque[Assigned | Revoked] = deque()
-        self._shelves: dict[Partition, _Shelf] = {}
+        self._shelves: dict[Partition, Shelf] = {}
         self._settlings: deque[Settling] = deque()
         self._paused: frozenset[Partition] = frozenset()
         self._failure: Exception | None = None
@@ -124,8 +102,7 @@ class Handover:
         """Announce partitions; what is put for them comes after the announcement."""
         with self._changed:
             for partition, progress in assigned.progress.items():
-                begin = progress.next_offset
-                self._shelves[partition] = _Shelf(through=begin, told=begin, end=begin)
+                self._shelves[partition] = Shelf(progress.next_offset)
             self._changes.append(assigned)
             self._wake()
 
@@ -145,10 +122,7 @@ class Handover:
             for partition, stretch in stretches.items():
                 shelf = self._shelves[partition]
                 worth_telling |= stretch.through > shelf.through
-                shelf.through = max(shelf.through, stretch.through)
-                shelf.end = max(shelf.end, stretch.end, shelf.through)
-                shelf.entries += stretch.entries
-                shelf.size += sum(size for _, size in stretch.entries)
+                shelf.put(stretch)
             self._full = self._full or self._is_above(1.0)
             if worth_telling:
                 self._wake()
@@ -249,7 +223,7 @@ class Handover:
         for partition in [partition for partition in self._shelves if partition not in self._paused]:
             shelf = self._shelves[partition]
             if shelf.through > shelf.told and len(entries) < PAGE_ENTRIES:
-                entries += _take(shelf, PAGE_ENTRIES - len(entries))
+                entries += shelf.take(PAGE_ENTRIES - len(entries))
                 through[partition] = shelf.told
                 # Who was served goes to the end of the queue.
                 self._shelves[partition] = self._shelves.pop(partition)
@@ -257,16 +231,6 @@ class Handover:
             return None
         behind = sum(shelf.end - shelf.told for shelf in self._shelves.values())
         return Page(entries=entries, through=through, behind=behind)
-
-
-def _take(shelf: _Shelf, room: int) -> list[Entry]:
-    taken: list[Entry] = []
-    while shelf.entries and len(taken) < room:
-        entry, size = shelf.entries.popleft()
-        taken.append(entry)
-        shelf.size -= size
-    shelf.told = shelf.entries[0][0].offset if shelf.entries else shelf.through
-    return taken
 
 
 def conclude(done: asyncio.Future[_Answer], outcome: _Answer | Exception) -> None:

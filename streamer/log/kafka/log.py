@@ -1,7 +1,7 @@
 """The log in Kafka, as ingest and dispatch use it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
@@ -9,12 +9,13 @@ from typing import Self
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured
-from streamer.events import Channel, Checkpoint, DeadLetter
+from streamer.events import Channel, Checkpoint, DeadLetter, Entry, Partition, SubscriberName
 from streamer.log.kafka.appends import AppendEncoder
 from streamer.log.kafka.checkpoints import Checkpoints
 from streamer.log.kafka.clients import Clients
 from streamer.log.kafka.controls import KafkaControls
 from streamer.log.kafka.feed import follow
+from streamer.log.kafka.finished import finished
 from streamer.log.kafka.ownership import Membership
 from streamer.log.kafka.reach import Reach
 from streamer.log.kafka.session import Session
@@ -129,6 +130,15 @@ class KafkaLog:
             clients=self._clients, topics=self._topics, clock=self._clock, pulses=self._pulses
         )
         return follow(around, subscription)
+
+    async def expect(self, subscribers: Collection[SubscriberName]) -> None:
+        """Change nothing: Kafka's retention waits for nobody."""
+
+    def finished(
+        self, subscription: Subscription, begin: Mapping[Partition, int]
+    ) -> AsyncGenerator[Entry, None]:
+        """Yield what a subscriber is done with, and end, without joining its group."""
+        return finished(self._clients, self._topics.administrator, subscription, begin)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
         """Yield what is switched, and again after each change; ends when the log is closed."""

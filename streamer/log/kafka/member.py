@@ -51,8 +51,8 @@ class Member:
         first.settle(self._consumer, self._commits, self._crew.patience)
         self._rebalance.subscribe(first)
 
-    def turn(self) -> None:
-        """Record, read and hand over once, within a fraction of a second.
+    def turn(self) -> bool:
+        """Record, read and hand over once, within a fraction of a second; returns whether anything came.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
@@ -70,6 +70,7 @@ class Member:
         self._look_up_ends()
         if fresh := self._reading.take():
             self._handover.put(fresh)
+        return message is not None and message.error() is None
 
     def _hold_back(self) -> None:
         # A reader that is merely slower than we are makes room in a moment;

@@ -47,9 +47,7 @@ class ParkedKey(NamedTuple):
         try:
             return cls(*orjson.loads(key or b""))
         except (TypeError, ValueError) as exc:
-            raise LogMisconfigured(
-                "a topic of parked events holds what Streamer did not write: give Streamer topics of its own"
-            ) from exc
+            raise _foreign() from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,5 +96,17 @@ def event_keys(source: Partition, lane: str, offset: int, parts: int) -> list[by
 
 
 def part_count(headers: Headers | None) -> int:
-    """Return how many parts the event has of which these are the headers of a part."""
-    return int(dict(headers or ()).get(_PARTS, b"1"))
+    """Return how many parts the event has of which these are the headers of a part.
+
+    Raises `LogMisconfigured`.
+    """
+    try:
+        return int(dict(headers or ()).get(_PARTS, b"1"))
+    except ValueError as exc:
+        raise _foreign() from exc
+
+
+def _foreign() -> LogMisconfigured:
+    return LogMisconfigured(
+        "a topic of parked events holds what Streamer did not write: give Streamer topics of its own"
+    )

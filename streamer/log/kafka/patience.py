@@ -9,6 +9,11 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streamer.log.kafka.faults import kafka_error
 
+# A transaction that a former owner left open ends by its timeout of 10 s, which
+# the broker looks for every 10 s; until then there are no offsets to go on from.
+PATIENCE_S = 25.0
+"""For how long a group's offsets may have to be waited for."""
+
 _PAUSE_S = 0.1
 
 _MAY_PASS = frozenset(

@@ -9,11 +9,11 @@ from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
 from streamer.events import Entry, Event, Partition
 from streamer.log.kafka.encoding import Headers, decode, event_type
-from streamer.log.kafka.handover import Stretch
 from streamer.log.kafka.holding import Holding
+from streamer.log.kafka.shelf import Stretch
 from streamer.log.kafka.unreadable import dead_letter
 from streamer.log.patterns import wants
-from streamer.ports import Subscription
+from streamer.ports import Subscription, Wants
 
 
 class Reading:
@@ -53,7 +53,7 @@ class Reading:
         if offset in holding.settled_above or (value := message.value()) is None:
             return
         try:
-            event = self._event(message, value)
+            event = event_of(message, value, self._wanted)
         except UnreadableEvent as exc:
             holding.unreadable[offset] = dead_letter(
                 message, holding.partition, exc, by=self._subscriber, now=self._clock.now()
@@ -87,10 +87,12 @@ class Reading:
         """How many dead letters wait for a settlement of their partitions."""
         return sum(len(holding.unreadable) for holding in self.holdings.values())
 
-    def _event(self, message: Message, value: bytes) -> Event | None:
-        # A header's value is bytes wherever it was not we who made the message.
-        headers = cast("Headers | None", message.headers())
-        type_ = event_type(headers)
-        if type_ and not self._wanted(type_):
-            return None
-        return decode(message.key(), value, headers)
+
+def event_of(message: Message, value: bytes, wanted: Wants) -> Event | None:
+    """Return the event that a record with `value` holds, if its type is wanted; raises `UnreadableEvent`."""
+    # A header's value is bytes wherever it was not we who made the message.
+    headers = cast("Headers | None", message.headers())
+    type_ = event_type(headers)
+    if type_ and not wanted(type_):
+        return None
+    return decode(message.key(), value, headers)

@@ -23,6 +23,8 @@ _DEADLINE_S = 10.0
 _POLL_S = 0.1
 # Going to another place costs as much as reading over so many small records.
 _WORTH_READING_OVER = 200
+# A part has up to half a megabyte, and all of them are in memory together.
+_PARTS_AT_ONCE = 100
 _CONFIGURATION = {
     # The places are those of transactions that were committed: nothing else can hold this up.
     "isolation.level": "read_uncommitted",
@@ -48,7 +50,8 @@ class Recall:
     """Answers on the loop what a thread and a consumer of its own read.
 
     So nobody waits for a rebalance that is being dealt with, and no rebalance
-    for them. Requests that wait are read in one go; each has 10 s.
+    for them. Requests that wait are read in one go, as far as that stays
+    small; each has 10 s once its turn has come.
     """
 
     def __init__(self, clients: Clients, topic: ParkedTopic) -> None:
@@ -80,7 +83,9 @@ class Recall:
     # On the thread.
 
     def _serve(self) -> None:
-        asked = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        asked = self._taken()
+        if not asked:
+            return
         try:
             with self._faults.explained(doing="reading", subject=f"topic {self._topic.name}"):
                 found = self._found(self._wanted(asked))
@@ -89,8 +94,18 @@ class Recall:
             for each in asked:
                 self._tell(each, exc)
             return
+        self._faults.clear()
         for each in asked:
             self._tell(each, self._entries(each, found))
+
+    def _taken(self) -> Sequence[_Asked]:
+        """Take requests that wait, at least one, as long as they ask for little together."""
+        taken: list[_Asked] = []
+        parts = 0
+        while self._waiting and parts < _PARTS_AT_ONCE:
+            taken.append(self._waiting.popleft())
+            parts += sum(map(len, taken[-1].places.values()))
+        return taken
 
     def _wanted(self, asked: Sequence[_Asked]) -> Mapping[int, list[int]]:
         """Return the offsets to be read, rising, by partition of the parked topic."""

@@ -43,27 +43,30 @@ class Recorder:
         receipt must not be written twice.
         """
         waiting: list[Settling] = []
-        uncertain: list[Uncertain] = []
+        uncertain: list[tuple[Settling, Uncertain]] = []
 
         def tell(settling: Settling, outcome: Recorded | StreamerError) -> None:
             if isinstance(outcome, NotYet):
                 self._warn(outcome)
                 waiting.append(settling)
                 return
-            if isinstance(outcome, Uncertain) and settling.settlement.receipts:
-                uncertain.append(outcome)
+            if isinstance(outcome, Uncertain):
+                uncertain.append((settling, outcome))
             self._handover.settled(settling, outcome)
 
         for settling in self._handover.settlings():
-            if waiting:
+            if waiting or uncertain:
+                # It may cover what the former one was to keep.
                 waiting.append(settling)
             else:
                 self._settler.settle(settling.settlement, holdings, commit, partial(tell, settling))
         if uncertain:
+            [(failed, error)] = uncertain
             for settling in waiting:
-                self._handover.settled(settling, uncertain[0])
-            raise uncertain[0]
-        if waiting:
+                self._handover.settled(settling, error)
+            if failed.settlement.receipts:
+                raise error
+        elif waiting:
             self._handover.postpone(waiting)
             self._handover.wait(_PAUSE_S)
 

@@ -21,12 +21,16 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """A partition, how far it is settled, and what is parked of it."""
+    """A partition, how far it is settled, and what is parked of it.
+
+    `traces` are the offsets of which the parked topic holds anything at all.
+    """
 
     partition: Partition
     progress: Progress
     parked: Parked
     lanes: Sequence[ParkedLane]
+    traces: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -80,10 +84,11 @@ class Restoration:
     def restored(self) -> Iterator[Restored]:
         """Yield what was found of each partition that is still ours."""
         for partition, progress in self._progress.items():
+            all_lanes = self._found[partition.topic, partition.number]
             # Events without a record of their lane were forgotten with it.
             found = {
                 name: (lane.setback, {at: place for at, place in lane.places.items() if is_whole(place)})
-                for name, lane in self._found[partition.topic, partition.number].items()
+                for name, lane in all_lanes.items()
                 if lane.setback is not None
             }
             lanes = [
@@ -92,7 +97,8 @@ class Restoration:
                 if places
             ]
             parked = Parked({name: places for name, (_, places) in found.items()})
-            yield Restored(partition=partition, progress=progress, parked=parked, lanes=lanes)
+            traces = frozenset(at for lane in all_lanes.values() for at in lane.places)
+            yield Restored(partition=partition, progress=progress, parked=parked, lanes=lanes, traces=traces)
 
     def close(self) -> None:
         """Stop reading."""
@@ -105,22 +111,25 @@ class Restoration:
             key = ParkedKey.decode(message.key())
             lanes = self._found.get((key.topic, key.number))
             # The records of other partitions share the place with ours.
-            if lanes is not None:
-                _note(lanes[key.lane], key, message)
+            if lanes is not None and not _note(lanes[key.lane], key, message):
+                # Of what was parked and is gone, tombstones lie there for a day.
+                del lanes[key.lane]
 
 
-def _note(lane: _Lane, key: ParkedKey, message: Message) -> None:
+def _note(lane: _Lane, key: ParkedKey, message: Message) -> bool:
+    """Take in a record of `lane`; returns whether there is anything of it then."""
     value = message.value()
     if key.offset is None:
         lane.setback = None if value is None else decode_setback(value)
-        return
-    known = lane.places.get(key.offset, ())
-    if value is None:
-        place = without_part(known, key.part)
-    else:
-        parts = part_count(cast("Headers | None", message.headers()))
-        place = with_part(known, key.part, message.offset() or 0, parts=parts)
-    if place:
+    elif place := _place(lane.places.get(key.offset, ()), key, message):
         lane.places[key.offset] = place
     else:
         lane.places.pop(key.offset, None)
+    return bool(lane.setback or lane.places)
+
+
+def _place(known: Place, key: ParkedKey, message: Message) -> Place:
+    if message.value() is None:
+        return without_part(known, key.part)
+    parts = part_count(cast("Headers | None", message.headers()))
+    return with_part(known, key.part, message.offset() or 0, parts=parts)

@@ -129,16 +129,18 @@ class Settler:
         except KafkaException as exc:
             error = self._explained(kafka_error(exc))
             return Uncertain(str(error)) if isinstance(error, LogUnavailable) else error
+        self._faults.clear()
         parking.conclude(written)
         return None
 
     def _beside(self, settlement: Settlement, covered: Sequence[_Covered]) -> Iterator[Record | Tombstone]:
+        # What was redriven may have been set aside once more since.
+        yield from redriven_tombstones(settlement, self._names.dead_letters)
         for letter in settlement.set_aside:
             yield from dead_letter_records(letter, self._names.dead_letters)
         for part in covered:
             for letter in part.unreadable.values():
                 yield from dead_letter_records(letter, self._names.dead_letters)
-        yield from redriven_tombstones(settlement, self._names.dead_letters)
         for receipt in settlement.receipts:
             yield receipt_record(receipt, self._names.receipts)
 

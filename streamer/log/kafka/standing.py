@@ -27,13 +27,19 @@ class Standing:
         self, consumer: Consumer, places: Sequence[TopicPartition]
     ) -> tuple[dict[Partition, Progress], list[TopicPartition]]:
         """Return what is settled in `places`, and the beginnings of those in which nothing is."""
-        insist = self._patience.insist
-        stored = insist(committed, consumer, places)
-        new = [place for place in stored if place.offset < 0]
-        beginnings = insist(look_up, consumer, new, OFFSET_BEGINNING)
-        progress = {as_partition(place): self._decoded(place) for place in stored if place.offset >= 0}
+        progress = self.stored(consumer, places)
+        new = [place for place in places if as_partition(place) not in progress]
+        beginnings = self._patience.insist(look_up, consumer, new, OFFSET_BEGINNING)
         progress |= {as_partition(place): Progress(next_offset=place.offset) for place in beginnings}
         return progress, beginnings
+
+    def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, Progress]:
+        """Return what is settled in those of `places` in which anything is; `consumer` need not be a member.
+
+        Raises `KafkaException`.
+        """
+        stored = self._patience.insist(committed, consumer, places)
+        return {as_partition(place): self._decoded(place) for place in stored if place.offset >= 0}
 
     def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:
         """Commit `beginnings`; should retention overtake us, it shows."""

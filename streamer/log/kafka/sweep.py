@@ -17,7 +17,6 @@ _CONFIGURATION: Mapping[str, Any] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
-    "auto.offset.reset": "error",
     "fetch.wait.max.ms": 50,
     # The default leaves a full queue alone for a second; with these 100,000
     # records of a kilobyte were read in 0.3 s instead of 4.
@@ -35,16 +34,30 @@ class Sweep:
     """
 
     def __init__(
-        self, clients: Clients, faults: Faults, topic: str, stretches: Mapping[int, tuple[int, int]]
+        self,
+        clients: Clients,
+        faults: Faults,
+        topic: str,
+        stretches: Mapping[int, tuple[int, int]],
+        *,
+        over_holes: bool = False,
     ) -> None:
-        """Begin to read `topic` from the first offset of each partition's stretch to below the second."""
+        """Begin to read `topic` from the first offset of each partition's stretch to below the second.
+
+        Where the beginning of a stretch is gone, it fails, or goes on behind: `over_holes`.
+        """
         self._topic = topic
+        self._faults = faults
         self._ends = {partition: end for partition, (begin, end) in stretches.items() if begin < end}
         self._stopped_at: dict[int, int] = {}
-        self._moved_at = time.monotonic()
+        self._has_moved = False
+        self._still_s = 0.0
         # It joins no group: assigning by hand only asks for some name.
-        name = {"group.id": Names.of(clients.settings).ingest_group}
-        self._consumer: Consumer = clients.consumer(faults, {**_CONFIGURATION, **name})
+        ours = {
+            "group.id": Names.of(clients.settings).ingest_group,
+            "auto.offset.reset": "earliest" if over_holes else "error",
+        }
+        self._consumer: Consumer = clients.consumer(faults, {**_CONFIGURATION, **ours})
         self._consumer.assign([TopicPartition(topic, each, stretches[each][0]) for each in self._ends])
 
     def __enter__(self) -> Self:
@@ -67,6 +80,7 @@ class Sweep:
         not decided in time.
         """
         found: list[Message] = []
+        asked_at, self._has_moved = time.monotonic(), False
         for message in awaited(self._consumer, count, timeout_s):
             error = message.error()
             if error is None:
@@ -75,6 +89,10 @@ class Sweep:
                 self._reached(message.partition() or 0, message.offset() or 0)
             else:
                 raise KafkaException(error)
+        if found:
+            self._faults.clear()
+        # Whoever takes long over what was given out stands still, and not the topic.
+        self._still_s = 0.0 if self._has_moved else self._still_s + time.monotonic() - asked_at
         self._check_moving()
         return found
 
@@ -85,23 +103,28 @@ class Sweep:
 
     def _taken(self, message: Message) -> list[Message]:
         partition, offset = message.partition() or 0, message.offset() or 0
-        self._moved_at = time.monotonic()
-        is_inside = offset < self._ends.get(partition, 0)
-        if offset + 1 >= self._ends.get(partition, 0):
-            self._ends.pop(partition, None)
-        return [message] if is_inside else []
+        self._has_moved = True
+        end = self._ends.get(partition, 0)
+        if offset + 1 >= end:
+            self._end(partition)
+        return [message] if offset < end else []
 
     def _reached(self, partition: int, offset: int) -> None:
         # Markers of transactions take offsets too, so the last record may come before the end.
         if offset >= self._ends.get(partition, 0):
-            self._ends.pop(partition, None)
-            self._stopped_at.pop(partition, None)
-        if self._stopped_at.get(partition) != offset:
-            self._moved_at = time.monotonic()
-        self._stopped_at[partition] = offset
+            self._end(partition)
+        elif self._stopped_at.get(partition) != offset:
+            self._has_moved = True
+            self._stopped_at[partition] = offset
+
+    def _end(self, partition: int) -> None:
+        self._stopped_at.pop(partition, None)
+        if self._ends.pop(partition, None) is not None and self._ends:
+            # What follows need not be fetched while others are read.
+            self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
     def _check_moving(self) -> None:
-        if self.is_over or time.monotonic() - self._moved_at < _LIMIT_S:
+        if self.is_over or self._still_s < _LIMIT_S:
             return
         for partition in self._ends:
             if partition in self._stopped_at:

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import EventsRefused, LogUnavailable
@@ -20,19 +19,14 @@ from streamer.events import (
     Partition,
     Progress,
     Receipt,
-    Start,
     SubscriberName,
 )
 from streamer.log.memory.feed import MemoryFeed
+from streamer.log.memory.finished import finished
 from streamer.log.memory.parked import ParkedEvents
+from streamer.log.memory.places import first_offset, partition_of
 from streamer.log.memory.switches import Switches
-from streamer.log.starts import as_event_time
 from streamer.ports import Append, Recorded, Settlement, Subscription
-
-
-def partition_of(event_type: str) -> Partition:
-    """Return where events of a type go: one partition for an entity, whatever the kind of change."""
-    return Partition(topic=".".join(event_type.split(".", 3)[:3]), number=0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,6 +49,7 @@ class MemoryLog:
     continuity: list[ContinuityRecord] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     settled: dict[SubscriberName, dict[Partition, Progress]] = field(default_factory=dict)
+    expected: frozenset[SubscriberName] = frozenset()
     _letters: dict[str, DeadLetter] = field(default_factory=dict)
     _parked: dict[SubscriberName, ParkedEvents] = field(default_factory=lambda: defaultdict(ParkedEvents))
     _partitions: dict[Partition, list[Entry]] = field(default_factory=dict)
@@ -103,7 +98,7 @@ class MemoryLog:
         self.check_up()
         if subscription.subscriber not in self.settled:
             self.settled[subscription.subscriber] = {
-                partition: Progress(next_offset=_first_offset(entries, subscription.start))
+                partition: Progress(next_offset=first_offset(entries, subscription.start))
                 for partition, entries in self._partitions.items()
             }
         feed = MemoryFeed(self, subscription)
@@ -143,14 +138,24 @@ class MemoryLog:
         """Keep what a feed settled."""
         self.check_up()
         self.settled[subscriber].update(settlement.progress)
-        self._set_aside(settlement.set_aside)
-        self._parked[subscriber].change(settlement.lanes)
         for letter in settlement.redriven:
             self._letters.pop(letter, None)
+        self._set_aside(settlement.set_aside)
+        self._parked[subscriber].change(settlement.lanes)
         self.receipts.extend(settlement.receipts)
         self._check_answered()
         crowded = (partition for partition, at in settlement.progress.items() if self._is_crowded(at))
         return Recorded(partitions=frozenset(settlement.progress), crowded=frozenset(crowded))
+
+    def finished(
+        self, subscription: Subscription, begin: Mapping[Partition, int]
+    ) -> AsyncGenerator[Entry, None]:
+        """Yield what a subscriber is done with, and end."""
+        return finished(self, subscription, begin)
+
+    async def expect(self, subscribers: Collection[SubscriberName]) -> None:
+        """Note which subscribers are configured; nothing is ever forgotten here."""
+        self.expected = frozenset(subscribers)
 
     async def switched(self) -> AsyncGenerator[Switchboard, None]:
         """Yield what is switched, and again after each change."""
@@ -241,11 +246,3 @@ class MemoryLog:
         if self.fail_after_commit:
             self.fail_after_commit = False
             raise LogUnavailable("the log's answer was lost: read the checkpoint again")
-
-
-def _first_offset(entries: Sequence[Entry], start: Start | datetime) -> int:
-    if isinstance(start, datetime):
-        begin = as_event_time(start)
-        later = (entry.offset for entry in entries if entry.event.time >= begin)
-        return next(later, len(entries))
-    return 0 if start is Start.EARLIEST else len(entries)

@@ -1,7 +1,7 @@
 """The log in one local file."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from sqlite3 import Connection
@@ -12,11 +12,12 @@ import structlog
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Channel, Checkpoint, DeadLetter, Entry, ParkedLane, SubscriberName
+from streamer.events import Channel, Checkpoint, DeadLetter, Entry, ParkedLane, Partition, SubscriberName
 from streamer.log.sqlite.appends import Written, encode, end, read_checkpoint, write
 from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.filesystem import check_local
+from streamer.log.sqlite.finished import finished
 from streamer.log.sqlite.lock import locked
 from streamer.log.sqlite.pages import Window, read_page
 from streamer.log.sqlite.parked import count_parked, read_lanes, read_parked
@@ -121,6 +122,12 @@ class SqliteLog:
         finally:
             feed.close()
             del self._feeds[name]
+
+    def finished(
+        self, subscription: Subscription, begin: Mapping[Partition, int]
+    ) -> AsyncGenerator[Entry, None]:
+        """Yield what a subscriber is done with, and end."""
+        return finished(self._reader, subscription, begin)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
         """Say which subscribers are configured.

@@ -111,6 +111,20 @@ def read_parked(
     return entries, [*cut, *later]
 
 
+def parked_among(
+    connection: sqlite3.Connection, subscriber: SubscriberName, begin: int, end: int
+) -> set[int]:
+    """Return which of the offsets from `begin` to `end` (exclusive) a subscriber has parked."""
+    offsets = connection.execute(
+        """
+        SELECT CAST(coalesce(group_concat(seq), '') AS BLOB) FROM parked_events
+        WHERE subscriber = ? AND seq >= ? AND seq < ?
+        """,
+        (subscriber, begin, end),
+    ).fetchone()[0]
+    return set(_numbers(offsets))
+
+
 def count_parked(connection: sqlite3.Connection) -> dict[SubscriberName, int]:
     """Return how many events each subscriber has parked, of those that have any."""
     rows = connection.execute("SELECT subscriber, count(*) FROM parked_events GROUP BY subscriber")

@@ -57,7 +57,8 @@ def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettleme
     )
     if not is_new:
         return
+    # What was redriven may have been set aside once more since.
+    remove_letters(connection, settlement.redriven)
     write_letters(connection, settlement.dead_letters)
     settlement.parked.write(connection)
-    remove_letters(connection, settlement.redriven)
     insert_rows(connection, "INSERT INTO receipts (recorded_at, body)", settlement.receipts)

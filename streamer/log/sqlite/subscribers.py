@@ -31,24 +31,39 @@ class Place:
 
 def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Place:
     """Return the subscriber's place; one never seen begins at its `start`, which is kept."""
-    name = subscription.subscriber
-    first = _first(connection)
-    begin = end(connection) if subscription.start is Start.LATEST else first
-    moment = as_event_time(subscription.start) if isinstance(subscription.start, datetime) else ""
-    connection.execute(
-        "INSERT OR IGNORE INTO subscribers (name, not_before, next_offset, settled_above)"
-        " VALUES (?, ?, ?, '[]')",
-        (name, moment, begin),
-    )
+    name, start = subscription.subscriber, subscription.start
+    place = known_place(connection, name)
+    if place is None:
+        begin = end(connection) if start is Start.LATEST else _first(connection)
+        moment = as_event_time(start) if isinstance(start, datetime) else ""
+        connection.execute(
+            "INSERT INTO subscribers (name, not_before, next_offset, settled_above) VALUES (?, ?, ?, '[]')",
+            (name, moment, begin),
+        )
+        place = Place(
+            subscriber=name,
+            progress=Progress(next_offset=begin),
+            not_before=moment,
+            expired=0,
+            settlements=0,
+        )
     connection.execute("UPDATE subscribers SET absent_since = NULL WHERE name = ?", (name,))
-    not_before, next_offset, above, settlements = connection.execute(
+    return place
+
+
+def known_place(connection: sqlite3.Connection, name: SubscriberName) -> Place | None:
+    """Return the place of a subscriber, `None` for one never seen."""
+    row = connection.execute(
         "SELECT not_before, next_offset, settled_above, settlements FROM subscribers WHERE name = ?", (name,)
     ).fetchone()
+    if row is None:
+        return None
+    not_before, next_offset, above, settlements = row
     return Place(
         subscriber=name,
         progress=Progress(next_offset=next_offset, settled_above=decode_offsets(above)),
         not_before=not_before,
-        expired=max(0, first - next_offset),
+        expired=max(0, _first(connection) - next_offset),
         settlements=settlements,
     )
 

@@ -6,7 +6,8 @@ import pytest
 
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, Partition, Progress
-from streamer.log.kafka.handover import PAGE_ENTRIES, Handover, Stretch
+from streamer.log.kafka.handover import PAGE_ENTRIES, Handover
+from streamer.log.kafka.shelf import Stretch
 from streamer.ports import Assigned, Page, Revoked, Settlement
 from tests.contracts.values import an_event
 

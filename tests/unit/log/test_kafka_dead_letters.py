@@ -86,6 +86,15 @@ def test_redriven_letter_is_removed_in_all_its_parts() -> None:
     assert survey(*records, *removed).parts(b"x") == 0
 
 
+def test_redriven_letter_of_what_was_delivered_at_once_is_removed_in_all_its_parts() -> None:
+    """Nothing says how large it was: its event was never parked, as far as the log knows."""
+    records = dead_letter_records(LARGE, "dead")
+    left = LaneChange(partition=Partition(topic="t", number=0), lane="1", setback=None, left=[3])
+    said = Settlement(assignment=1, progress={}, lanes=[left], redriven=["x"])
+
+    assert survey(*records, *redriven_tombstones(said, "dead")).parts(b"x") == 0
+
+
 @pytest.mark.parametrize("key", [None, b"x", b"x#y"])
 def test_foreign_record_is_told(key: bytes | None) -> None:
     """A topic that somebody else writes to is no place for dead letters."""

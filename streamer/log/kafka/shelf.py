@@ -1,0 +1,49 @@
+"""What was read of one partition and lies ready for its reader."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from streamer.events import Entry
+
+
+@dataclass(slots=True, kw_only=True)
+class Stretch:
+    """What was read of one partition: entries with their sizes, and how far reading has come.
+
+    `end` is where the partition is known to end.
+    """
+
+    through: int
+    end: int = 0
+    entries: list[tuple[Entry, int]] = field(default_factory=list)
+
+
+class Shelf:
+    """Entries in their order; `through` is how far reading has come, and `told` what the reader knows of it.
+
+    `size` is that of the entries, in bytes, and `end` where the partition is
+    known to end.
+    """
+
+    def __init__(self, begin: int) -> None:
+        """Begin empty, at the offset `begin`."""
+        self.through = self.told = self.end = begin
+        self.entries: deque[tuple[Entry, int]] = deque()
+        self.size = 0
+
+    def put(self, stretch: Stretch) -> None:
+        """Lay `stretch` behind what is there."""
+        self.through = max(self.through, stretch.through)
+        self.end = max(self.end, stretch.end, self.through)
+        self.entries += stretch.entries
+        self.size += sum(size for _, size in stretch.entries)
+
+    def take(self, room: int) -> list[Entry]:
+        """Return the first entries, at most so many as there is `room` for."""
+        taken: list[Entry] = []
+        while self.entries and len(taken) < room:
+            entry, size = self.entries.popleft()
+            taken.append(entry)
+            self.size -= size
+        self.told = self.entries[0][0].offset if self.entries else self.through
+        return taken
