@@ -32,7 +32,7 @@ class Lookout:
         self._metrics = metrics
         self._clock = clock
         self._pulses = pulses
-        self._limits = limits
+        self.limits = limits
         self._detector = StuckDetector(clock)
         self._stuck: frozenset[Name] = frozenset()
 
@@ -46,7 +46,7 @@ class Lookout:
             self._look_at_channels()
             for name, dispatcher in self._status.dispatchers.items():
                 self._metrics.subscriber(name).set_held(bool(dispatcher.held))
-            self._metrics.set_standby(self._status.state() is State.STANDBY)
+            self._metrics.process.set_standby(self._status.state() is State.STANDBY)
             self._look_at_threads()
             self._look_for_stuck()
             await self._clock.sleep(_LOOK_S)
@@ -68,13 +68,13 @@ class Lookout:
     def _look_at_threads(self) -> None:
         now = self._clock.monotonic()
         beats = self._pulses.beats()
-        self._metrics.polled({name: 0.0 if at is None else now - at for name, at in beats.items()})
+        self._metrics.process.polled({name: 0.0 if at is None else now - at for name, at in beats.items()})
 
     def _look_for_stuck(self) -> None:
         works = self._works()
         found = self._detector.judge(works)
         names = frozenset((each.part, each.name) for each in found)
-        self._metrics.set_stuck({name: name in names for name in works})
+        self._metrics.process.set_stuck({name: name in names for name in works})
         self._say(found, names)
         self._stuck = names
 
@@ -89,15 +89,15 @@ class Lookout:
 
     def _threads(self) -> Iterator[tuple[Name, Work]]:
         for name, beat_at in self._pulses.beats().items():
-            yield (Part.THREAD, name), Work(since=beat_at, limit_s=self._limits.log_s)
+            yield (Part.THREAD, name), Work(since=beat_at, limit_s=self.limits.log_s)
 
     def _channels(self) -> Iterator[tuple[Name, Work]]:
         keeper, log = self._status.keeper, self._status.log
         busy = keeper.busy_since if keeper and log and not log.hindrance else {}
         for channel in self._status.channels:
-            yield (Part.CHANNEL, channel.path), Work(since=busy.get(channel), limit_s=self._limits.log_s)
+            yield (Part.CHANNEL, channel.path), Work(since=busy.get(channel), limit_s=self.limits.log_s)
 
     def _subscribers(self) -> Iterator[tuple[Name, Work]]:
         for name, each in self._status.dispatchers.items():
-            limit_s = self._limits.subscribers_s[name]
+            limit_s = self.limits.of_subscriber(name)
             yield (Part.SUBSCRIBER, name), Work(since=each.stalled_since, limit_s=limit_s)

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from streamer.events import Start, SubscriberName
+from streamer.loopback import is_loopback
 
 _HOUR_S = 3600.0
 
@@ -300,6 +301,25 @@ class ObserveSettings(Section):
     )
 
 
+class AdminSettings(Section):
+    """Where operators switch subscribers and look after dead letters."""
+
+    host: str = Field(default="127.0.0.1", description="loopback; anything else needs a token")
+    port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free one, which the log tells")
+    token: SecretStr | None = Field(
+        default=None, min_length=16, description="what a request has to show: Authorization: Bearer …"
+    )
+
+    @model_validator(mode="after")
+    def _strangers_need_a_token(self) -> Self:
+        if self.token is None and not is_loopback(self.host):
+            raise ValueError(
+                "host is reached from other machines, so a token of 16 characters or more is needed; "
+                "or leave host at 127.0.0.1"
+            )
+        return self
+
+
 class Settings(Section):
     """The whole configuration of one daemon."""
 
@@ -310,6 +330,7 @@ class Settings(Section):
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
     ] = Field(default_factory=dict)
     observe: ObserveSettings = ObserveSettings()
+    admin: AdminSettings | None = Field(default=AdminSettings(), description="null switches it off")
     grace_period_s: float = Field(
         default=25.0, gt=0, description="how long a stop may drain before it cancels"
     )

@@ -61,6 +61,10 @@ class StuckLimits:
     log_s: float
     subscribers_s: Mapping[SubscriberName, float]
 
+    def of_subscriber(self, name: SubscriberName) -> float:
+        """Return the limit of a subscriber, also of one that is configured no more and still ends."""
+        return self.subscribers_s.get(name, self.log_s)
+
     @classmethod
     def of(cls, settings: Settings) -> "StuckLimits":
         """Return what is configured, raised above what each part may take by its own deadlines."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from streamer.events import Batch, DeadLetter, Event, Outcome, SubscriberName
 from streamer.observe.series import ChannelMetrics, SubscriberMetrics
 from streamer.ports import Append
+from streamer.standing import Standing
 
 
 class Watcher(Protocol):
@@ -50,22 +51,6 @@ class WatchedDispatch:
         """Count a dead letter."""
         self.metrics.set_aside(letter)
 
-    def set_lag(self, events: int) -> None:
-        """Set the gauge."""
-        self.metrics.set_lag(events)
-
-    def set_in_flight(self, attempts: int) -> None:
-        """Set the gauge."""
-        self.metrics.set_in_flight(attempts)
-
-    def set_parked(self, events: int) -> None:
-        """Set the gauge."""
-        self.metrics.set_parked(events)
-
-    def set_limit(self, attempts: int) -> None:
-        """Set the gauge."""
-        self.metrics.set_limit(attempts)
-
-    def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Set the gauge."""
-        self.metrics.set_held(held)
+    def stands(self, standing: Standing) -> None:
+        """Set the gauges."""
+        self.metrics.stands(standing)

@@ -27,6 +27,7 @@ def sandbox_configuration(url: str, *, log: dict[str, Any], **more: Any) -> dict
         ],
         "log": log,
         "observe": {"host": "localhost", "port": 0, "log_format": "json"},
+        "admin": {"port": 0},
         **more,
     }
 

@@ -140,6 +140,10 @@ class Daemon:
         """Let it go on."""
         self._process.send_signal(signal.SIGCONT)
 
+    def hang_up(self) -> None:
+        """Send SIGHUP."""
+        self._process.send_signal(signal.SIGHUP)
+
     async def stop(self) -> int:
         """Send SIGTERM and return the exit status."""
         self._process.send_signal(signal.SIGTERM)

@@ -2,21 +2,21 @@
 
 from dataclasses import dataclass
 
-from streamer.app.log import Log
 from streamer.app.plan import Plan
 from streamer.clock import Clock
-from streamer.dispatch.admission import Admission, OnPause
+from streamer.dispatch.admission import Admission, OnBreaker, OnPause
 from streamer.dispatch.attempts import Attempts, DispatchObserver
 from streamer.dispatch.breaker import Breaker, BreakerLimits
-from streamer.dispatch.dispatcher import Dispatcher, Limits
+from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.gate import Gate
 from streamer.dispatch.guard import Guard, GuardLimits
-from streamer.dispatch.lanes import Order
+from streamer.dispatch.intake import Limits
+from streamer.dispatch.lane import Order
 from streamer.dispatch.pace import Pace
 from streamer.dispatch.rate import Rate
 from streamer.dispatch.schedule import RetrySchedule
 from streamer.events import SubscriberName
-from streamer.ports import Subscription
+from streamer.ports import LogReader, Subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +25,11 @@ class Assembly:
 
     plan: Plan
     clock: Clock
-    log: Log
+    log: LogReader
 
-    def dispatcher(self, name: SubscriberName, observer: DispatchObserver, on_pause: OnPause) -> Dispatcher:
+    def dispatcher(
+        self, name: SubscriberName, observer: DispatchObserver, on_pause: OnPause, on_breaker: OnBreaker
+    ) -> Dispatcher:
         """Return a new dispatcher; nothing is opened yet."""
         settings = self.plan.settings.subscribers[name]
         return Dispatcher(
@@ -43,7 +45,7 @@ class Assembly:
                 receipts=settings.receipts,
             ),
             schedule=RetrySchedule(**settings.retry.model_dump()),
-            admission=self._admission(name, on_pause),
+            admission=self._admission(name, on_pause, on_breaker),
             limits=Limits(
                 waiting=settings.max_waiting,
                 waiting_bytes=settings.max_waiting_bytes,
@@ -54,7 +56,7 @@ class Assembly:
             freeze_limit_s=self._freeze_limit_s(),
         )
 
-    def _admission(self, name: SubscriberName, on_pause: OnPause) -> Admission:
+    def _admission(self, name: SubscriberName, on_pause: OnPause, on_breaker: OnBreaker) -> Admission:
         settings = self.plan.settings.subscribers[name]
         rate = settings.rate
         return Admission(
@@ -66,6 +68,7 @@ class Assembly:
             guard=Guard(name, GuardLimits(**settings.guard.model_dump())),
             rate=Rate(rate.per_second, rate.burst, self.clock) if rate else None,
             on_pause=on_pause,
+            on_breaker=on_breaker,
         )
 
     def _freeze_limit_s(self) -> float | None:

@@ -2,24 +2,33 @@
 
 import asyncio
 from asyncio import Task
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
 
+from streamer.admin import Desk, administering
+from streamer.app.changes import Changes, within_reach
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingesting import Ingesting
 from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
+from streamer.app.reloading import Reloading
 from streamer.clock import Clock
-from streamer.errors import LogUnavailable
+from streamer.configuration import Document
+from streamer.controls import AuditRecord
+from streamer.errors import LogUnavailable, Stop
+from streamer.events import JsonObject
 from streamer.lookout import Lookout
 from streamer.observe.endpoint import serving
 from streamer.observe.health import Health, Heartbeat
 from streamer.observe.metrics import Metrics
 from streamer.observe.watchdog import Watchdog
+from streamer.ports import Controls
 from streamer.pulse import Pulses
+from streamer.settings import Settings
 from streamer.status import Status
 from streamer.stuck import StuckLimits
 from streamer.watching import Watcher
@@ -43,20 +52,29 @@ class Role(StrEnum):
 class App:
     """One daemon: a plan, a clock, and what runs of it.
 
-    A `watcher` is shown what flows; a `watchdog` tells where a loop hangs that
-    does not turn, and is for a process that serves nothing else.
+    `reread` returns the configuration as its files have it; without it there
+    is nothing to follow. A `watcher` is shown what flows; a `watchdog` tells
+    where a loop hangs that does not turn, and is for a process that serves
+    nothing else.
     """
 
     plan: Plan
     clock: Clock
     role: Role = Role.ALL
+    reread: Callable[[], Document] | None = None
     watcher: Watcher | None = None
     watchdog: Watchdog | None = None
     metrics: Metrics = field(init=False)
     port: int = field(default=0, init=False)
+    admin_port: int = field(default=0, init=False)
     _status: Status = field(default_factory=Status, init=False)
     _pulses: Pulses = field(init=False)
     _dispatching: Dispatching = field(init=False)
+    _desk: Desk = field(init=False)
+    _lookout: Lookout = field(init=False)
+    _reloading: Reloading | None = field(default=None, init=False)
+    _controls: Controls | None = field(default=None, init=False)
+    _read_anew: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         """Declare the metrics."""
@@ -69,40 +87,59 @@ class App:
             status=self._status,
             watcher=self.watcher,
         )
+        self._desk = Desk(staff=self._dispatching, clock=self.clock)
+        limits = StuckLimits.of(self.plan.settings)
+        self._lookout = Lookout(self._status, self.metrics, self.clock, self._pulses, limits)
+        if self.reread is not None:
+            self._reloading = Reloading(
+                document=self.plan.document,
+                read=self.reread,
+                apply=self._apply,
+                clock=self.clock,
+                metrics=self.metrics,
+            )
 
     @property
     def ready(self) -> bool:
         """Whether every channel that is ours is subscribed and every subscriber follows the log."""
         return self._status.complete()
 
+    def reload(self) -> None:
+        """Read the configuration again, and apply it if nothing is wrong with it."""
+        if self._reloading is not None:
+            self._reloading.ask()
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping` is set, then drain for at most the grace period.
 
         Raises what someone must act on: a `Stop`, in an `ExceptionGroup`.
         """
-        settings, observe = self.plan.settings, self.plan.settings.observe
+        observe = self.plan.settings.observe
         heartbeat = Heartbeat(
             clock=self.clock,
             metrics=self.metrics,
             limit_s=min(_LOOP_LIMIT_S, observe.stuck_after_s),
             watchdog=self.watchdog,
         )
-        lookout = Lookout(self._status, self.metrics, self.clock, self._pulses, StuckLimits.of(settings))
         health = Health(self._status.state)
-        for each in (heartbeat, lookout, self._status):
+        for each in (heartbeat, self._lookout, self._status):
             each.register(health)
         async with (
             serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
+            administering(self._desk, self.plan.settings.admin) as self.admin_port,
             asyncio.TaskGroup() as group,
         ):
             helping = [
                 group.create_task(heartbeat.run(), name="heartbeat"),
-                group.create_task(lookout.run(), name="lookout"),
+                group.create_task(self._lookout.run(), name="lookout"),
             ]
+            if self._reloading is not None:
+                helping.append(group.create_task(self._reloading.run(), name="configuration"))
             _log.info("daemon.started", role=self.role, port=self.port)
             async with AsyncExitStack() as stack:
                 if log := await self._opened_log(stack, stopping):
-                    await self._serve(log, stopping)
+                    with self._desk.holding(log):
+                        await self._serve(log, stopping)
             for task in helping:
                 task.cancel()
         _log.info("daemon.stopped")
@@ -113,9 +150,59 @@ class App:
             if self.role is not Role.INGEST:
                 delivering = group.create_task(self._dispatching.run(log, stopping), name="dispatch")
             if self.role is not Role.DISPATCH:
-                reading = group.create_task(self._ingesting().run(log), name="ingest")
+                reading = group.create_task(self._read(log), name="ingest")
             await stopping.wait()
             await self._drain(reading, delivering)
+
+    async def _read(self, log: Log) -> None:
+        """Read Salesforce, and begin anew when it is to be read in another way."""
+        former: Settings | None = None
+        while True:
+            self._read_anew.clear()
+            current = self.plan.settings
+            try:
+                async with asyncio.TaskGroup() as group:
+                    reading = group.create_task(self._ingesting().run(log), name="read Salesforce")
+                    await self._read_anew.wait()
+                    reading.cancel()
+            except* Stop as stop:
+                if former is None:
+                    raise
+                self._return_to(former, str(stop.exceptions[0]))
+            former = current
+            for path in {each.path for each in current.channels} - {
+                each.path for each in self.plan.settings.channels
+            }:
+                self.metrics.forget_channel(path)
+
+    def _return_to(self, former: Settings, reason: str) -> None:
+        """Read Salesforce as before, for the new way was refused."""
+        _log.error("configuration.refused", reason=reason, in_effect="the former org and channels")
+        self.metrics.process.configuration_refused()
+        settings = self.plan.settings.model_copy(update={"org": former.org, "channels": former.channels})
+        self.plan = replace(self.plan, settings=settings)
+
+    async def _apply(self, wanted: Plan) -> None:
+        """Follow a new configuration, as far as a running process can."""
+        changes = Changes.between(self.plan.settings, wanted.settings)
+        self.plan = replace(wanted, settings=within_reach(self.plan.settings, wanted.settings))
+        self._lookout.limits = StuckLimits.of(self.plan.settings)
+        self._dispatching.apply(self.plan)
+        if changes.reads_anew:
+            self._read_anew.set()
+        self.metrics.process.set_restart_needed(bool(changes.waiting))
+        _log.info("configuration.applied", **changes.said())
+        await self._note("configuration.applied", changes.said())
+
+    async def _note(self, what: str, detail: JsonObject) -> None:
+        if self._controls is None:
+            return
+        try:
+            await self._controls.note(
+                AuditRecord(at=self.clock.now(), what=what, by="streamer", detail=detail)
+            )
+        except LogUnavailable as error:
+            _log.warning("audit.not_kept", what=what, reason=str(error))
 
     def _ingesting(self) -> Ingesting:
         self._status.ingests = True
@@ -143,7 +230,7 @@ class App:
                 pause_s = min(_MAX_PAUSE_S, pause_s * 2)
             else:
                 self._status.waiting_for.pop("log", None)
-                self._status.log = log
+                self._status.log = self._controls = log
                 return log
         return None
 

@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from streamer.app.assembly import Assembly
-from streamer.app.log import Log
+from streamer.app.log import ReadLog
 from streamer.app.obedience import Obedience
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
@@ -53,7 +53,7 @@ class Dispatching:
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
     _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
-    async def run(self, log: Log, stopping: asyncio.Event) -> None:
+    async def run(self, log: ReadLog, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish what is in flight, record it and return."""
         self._await_all()
         async with asyncio.TaskGroup() as group:
@@ -77,28 +77,40 @@ class Dispatching:
         for running in self._running.values():
             running.task.cancel()
 
-    def _obedience(self, log: Log, group: asyncio.TaskGroup) -> Obedience:
+    def _obedience(self, log: ReadLog, group: asyncio.TaskGroup) -> Obedience:
         redrives = Redrives(log=log, clock=self.clock, dispatchers=self.dispatchers, group=group)
         return Obedience(
             log=log, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
         )
 
-    async def _replace(self, group: asyncio.TaskGroup, log: Log, obedience: Obedience) -> None:
+    async def _replace(self, group: asyncio.TaskGroup, log: ReadLog, obedience: Obedience) -> None:
         await obedience.known()
         while True:
             self._applied.clear()
             self._await_all()
             wanted = self.plan.settings.subscribers
+            assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
+            self._start(group, assembly, obedience)
             await self._end(
                 [name for name, running in self._running.items() if wanted.get(name) != running.settings]
             )
-            assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
-            for name in wanted.keys() - self._running.keys():
-                stop = asyncio.Event()
-                work = self._deliver(name, assembly, obedience, stop)
-                task = group.create_task(work, name=f"dispatch {name}")
-                self._running[name] = _Running(settings=wanted[name], task=task, stop=stop)
+            self._start(group, assembly, obedience)
+            await self._expect(log, wanted)
             await self._applied.wait()
+
+    def _start(self, group: asyncio.TaskGroup, assembly: Assembly, obedience: Obedience) -> None:
+        wanted = assembly.plan.settings.subscribers
+        for name in wanted.keys() - self._running.keys():
+            stop = asyncio.Event()
+            work = self._deliver(name, assembly, obedience, stop)
+            task = group.create_task(work, name=f"dispatch {name}")
+            self._running[name] = _Running(settings=wanted[name], task=task, stop=stop)
+
+    async def _expect(self, log: ReadLog, subscribers: Collection[SubscriberName]) -> None:
+        try:
+            await log.expect(subscribers)
+        except LogUnavailable as error:
+            _log.warning("log.unavailable", reason=str(error))
 
     async def _end(self, names: Collection[SubscriberName]) -> None:
         ending = {name: self._running[name] for name in names}
@@ -110,12 +122,19 @@ class Dispatching:
             del self._running[name]
             self.dispatchers.pop(name, None)
             self.status.dispatchers.pop(name, None)
+            self.status.unopened.pop(name, None)
+            self.metrics.forget_subscriber(name)
 
     async def _deliver(
         self, name: SubscriberName, assembly: Assembly, obedience: Obedience, stop: asyncio.Event
     ) -> None:
         while not stop.is_set():
-            dispatcher = assembly.dispatcher(name, self._observer(name), partial(obedience.paused_by, name))
+            dispatcher = assembly.dispatcher(
+                name,
+                self._observer(name),
+                partial(obedience.paused_by, name),
+                partial(obedience.breaker_turned, name),
+            )
             self.dispatchers[name] = self.status.dispatchers[name] = dispatcher
             obedience.greet(name)
             try:

@@ -13,7 +13,11 @@ from streamer.settings import Settings, SqliteLogSettings
 from streamer.status import LogCondition
 
 
-class Log(EventLog, LogReader, Ownership, Controls, LogCondition, Protocol):
+class ReadLog(LogReader, Controls, Protocol):
+    """What the side that delivers needs of a log."""
+
+
+class Log(EventLog, Ownership, ReadLog, LogCondition, Protocol):
     """Everything that a log does."""
 
 
@@ -25,6 +29,4 @@ async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIte
             yield kafka
     else:
         async with SqliteLog.open(settings.log.sqlite or SqliteLogSettings(), clock, pulses) as sqlite:
-            # What nobody is configured to read any more must not hold back retention.
-            await sqlite.expect(settings.subscribers)
             yield sqlite

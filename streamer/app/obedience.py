@@ -1,8 +1,9 @@
 """Lets subscribers do what was switched, in this process or another."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -11,17 +12,18 @@ from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, Switch, Switchboard
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import LogUnavailable
-from streamer.events import SubscriberName
+from streamer.events import JsonObject, SubscriberName
 from streamer.ports import Controls
 
 _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
+_MOST_WRITTEN = 100
 
 
 @dataclass(slots=True, kw_only=True)
 class Obedience:
-    """Follows the switchboard in the log, and keeps there what a subscriber switches itself."""
+    """Follows the switchboard in the log, and keeps there what a subscriber does of itself."""
 
     log: Controls
     clock: Clock
@@ -29,8 +31,9 @@ class Obedience:
     group: asyncio.TaskGroup
     redrives: Redrives
     _controls: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
+    _replaced: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _known: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _keeping: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _writing: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
         """Obey until cancelled."""
@@ -52,23 +55,30 @@ class Obedience:
     def paused_by(self, name: SubscriberName, by: str, reason: str) -> None:
         """Keep a pause that the subscriber's guard or target asked for, for everybody and after a restart."""
         control = Control(subscriber=name, switch=Switch.PAUSED, by=by, at=self.clock.now(), reason=reason)
+        if replaced := self._controls.get(name):
+            self._replaced[name] = replaced
         self._controls[name] = control
-        task = self.group.create_task(self._keep(control), name=f"pause {name}")
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        audit = self._audit("subscriber.paused", by, name, reason)
+        self._write(audit, partial(self.log.switch, control, audit))
+
+    def breaker_turned(self, name: SubscriberName, reason: str) -> None:
+        """Write down that a subscriber's breaker has opened, for `reason`, or closed, without one."""
+        audit = self._audit("breaker.opened" if reason else "breaker.closed", "streamer", name, reason)
+        self._write(audit, partial(self.log.note, audit))
 
     def close(self) -> None:
         """Give up what could not be kept."""
         self.redrives.close()
-        for task in self._keeping:
+        for task in self._writing:
             task.cancel()
 
     def _obey(self, board: Switchboard) -> None:
         for name, control in board.controls.items():
-            # Only what has changed: a pause of our own may be on its way into the log.
-            if control == self._controls.get(name):
+            # Only what has changed; and a pause of our own may be on its way into the log.
+            if control in (self._controls.get(name), self._replaced.get(name)):
                 continue
             self._controls[name] = control
+            self._replaced.pop(name, None)
             if name not in self.dispatchers:
                 continue
             if control.switch is Switch.PAUSED:
@@ -77,19 +87,24 @@ class Obedience:
                 self.dispatchers[name].admission.resume()
             _log.info("subscriber.switched", subscriber=name, to=control.switch, by=control.by)
 
-    async def _keep(self, control: Control) -> None:
-        audit = AuditRecord(
-            at=control.at,
-            what="subscriber.paused",
-            by=control.by,
-            subscriber=control.subscriber,
-            detail={"reason": control.reason},
-        )
+    def _audit(self, what: str, by: str, name: SubscriberName, reason: str) -> AuditRecord:
+        detail: JsonObject = {"reason": reason} if reason else {}
+        return AuditRecord(at=self.clock.now(), what=what, by=by, subscriber=name, detail=detail)
+
+    def _write(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
+        if len(self._writing) >= _MOST_WRITTEN:
+            _log.warning("audit.not_kept", what=audit.what, subscriber=audit.subscriber)
+            return
+        task = self.group.create_task(self._until_written(audit, write), name=f"write {audit.what}")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _until_written(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.log.switch(control, audit)
+                await write()
             except LogUnavailable as error:
-                _log.warning("control.not_kept", subscriber=control.subscriber, reason=str(error))
+                _log.warning("audit.delayed", what=audit.what, subscriber=audit.subscriber, reason=str(error))
                 await self.clock.sleep(_PAUSE_S)
             else:
                 return

@@ -18,6 +18,7 @@ from streamer.settings import Settings
 class Plan:
     """A configuration that was checked to the last expression, before anything connects."""
 
+    document: Document
     settings: Settings
     subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
     routes: Mapping[SubscriberName, Route]
@@ -44,4 +45,4 @@ def plan(document: Document, clock: Clock) -> Plan:
             mistakes.append(str(error))
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
-    return Plan(settings=settings, subscribers=makers, routes=routes)
+    return Plan(document=document, settings=settings, subscribers=makers, routes=routes)

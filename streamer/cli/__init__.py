@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.audit import audit
+from streamer.cli.deadletters import deadletters
 from streamer.cli.demo import demo
 from streamer.cli.run import check, run
 from streamer.cli.sandbox import sandbox
+from streamer.cli.subscribers import subscribers
 
 app = typer.Typer(
     name="streamer",
@@ -39,5 +42,8 @@ app.command()(run)
 app.command()(check)
 app.command()(sandbox)
 app.command()(demo)
+app.add_typer(subscribers, name="subscribers")
+app.add_typer(deadletters, name="deadletters")
+app.command()(audit)
 
 __all__ = ["app"]

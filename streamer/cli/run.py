@@ -4,13 +4,14 @@ import asyncio
 import gc
 import sys
 from collections.abc import Sized
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from streamer.app import App, Plan, Role, plan
+from streamer.app import App, Role, plan
 from streamer.cli.failure import told
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
@@ -39,23 +40,27 @@ def run(
     Exits 2 when the configuration has a mistake, 1 when someone must act first
     (credentials, permissions, the log), 0 after a clean stop. A second signal
     stops at once; nothing is lost by it, but deliveries in flight are repeated.
+
+    Changed files, secrets included, are applied within seconds, or at once on
+    SIGHUP; while they hold a mistake, the former configuration stays in effect.
     """
     with told():
-        checked = _planned(config)
+        reread = partial(load_document, config)
+        checked = plan(reread(), SystemClock())
         logs.configure(checked.settings.observe.log_format, checked.settings.observe.log_level)
         # Events are many small short-lived objects without cycles; looking for
         # cycles after every few hundred of them costs a tenth of the time.
         gc.freeze()
         gc.set_threshold(_GENERATION_0, 20, 100)
         watchdog = Watchdog(sys.stderr)
-        daemon = App(plan=checked, clock=SystemClock(), role=role, watchdog=watchdog)
-        asyncio.run(until_signalled(daemon.run))
+        daemon = App(plan=checked, clock=SystemClock(), role=role, reread=reread, watchdog=watchdog)
+        asyncio.run(until_signalled(daemon.run, on_hangup=daemon.reload))
 
 
 def check(config: Config) -> None:
     """Check a configuration to the last expression, without connecting anywhere."""
     with told():
-        settings = _planned(config).settings
+        settings = plan(load_document(config), SystemClock()).settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
         Console(highlight=False).print(
             f"The configuration is good: {_counted(settings.channels, 'channel')}, the log in {kind}, "
@@ -65,7 +70,3 @@ def check(config: Config) -> None:
 
 def _counted(things: Sized, name: str) -> str:
     return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
-
-
-def _planned(paths: list[Path]) -> Plan:
-    return plan(load_document(paths), SystemClock())

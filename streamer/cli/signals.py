@@ -10,11 +10,13 @@ import structlog
 _log = structlog.get_logger()
 
 
-async def until_signalled(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def until_signalled(
+    work: Callable[[asyncio.Event], Awaitable[None]], *, on_hangup: Callable[[], None] | None = None
+) -> None:
     """Run `work`, which drains and returns when its event is set, until SIGTERM or SIGINT.
 
     A second signal cancels it where it stands: nothing is lost, but deliveries
-    in flight are repeated by the next run.
+    in flight are repeated by the next run. SIGHUP calls `on_hangup`.
     """
     stopping = asyncio.Event()
     task = asyncio.ensure_future(work(stopping))
@@ -28,9 +30,11 @@ async def until_signalled(work: Callable[[asyncio.Event], Awaitable[None]]) -> N
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    if on_hangup is not None:
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         with suppress(asyncio.CancelledError):
             await task
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)

@@ -1,6 +1,7 @@
 """From YAML files to settings, with errors that name the file, the line and the key."""
 
 from streamer.configuration.document import Document, Keys
+from streamer.configuration.fingerprint import Fingerprints, fingerprints
 from streamer.configuration.load import load, load_document, problems
 
-__all__ = ["Document", "Keys", "load", "load_document", "problems"]
+__all__ = ["Document", "Fingerprints", "Keys", "fingerprints", "load", "load_document", "problems"]

@@ -1,4 +1,4 @@
-"""YAML with the line of every key, `${ENV}` and `{file: …}` resolved."""
+"""Plain data, and where each part of it was written."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,50 +6,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from streamer.errors import ConfigurationError
+from streamer.configuration.fingerprint import Fingerprints
 
 Keys = tuple[int | str, ...]
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SECRET_KEY = re.compile(
     r"secret|password|passphrase|token|webhook|credential|authorization|(^|[_-])key$", re.IGNORECASE
 )
-_MAX_FILE_CHARACTERS = 1024 * 1024
 _SHOWN = 60
-
-_BOOLEAN = "tag:yaml.org,2002:bool"
-_TEXT = "tag:yaml.org,2002:str"
-_MERGE = "tag:yaml.org,2002:merge"
-_NOT_IN_1_2 = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
-
-# PyYAML's own sentences repeat the value, which may be a password.
-_QUOTES_NEEDED = {
-    "found undefined alias": "*",
-    "found duplicate anchor": "&",
-    "found undefined tag": "!",
-    "could not determine a constructor": "!",
-}
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but `on` is a key and `no` is a country, as in YAML 1.2."""
-
-    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool] | bool) -> str:  # noqa: FBT001 - PyYAML's signature
-        """Return the tag of a plain `value`, booleans being true and false alone."""
-        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
-        is_word = tag == _BOOLEAN and str(value).lower() not in {"true", "false"}
-        return _TEXT if is_word or tag in _NOT_IN_1_2 else tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Plain data and where each part of it was written."""
+    """Plain data, where each part of it was written, and what the files were like when they were read."""
 
     data: Any
     places: Mapping[Keys, str] = field(default_factory=dict)
     indirect: frozenset[Keys] = frozenset()
+    fingerprints: Fingerprints = field(default_factory=dict)
 
     def at(self, keys: Sequence[int | str]) -> Any:
         """Return what stands at `keys`, or `None`."""
@@ -92,30 +66,13 @@ class Document:
         data: Any = {}
         places: dict[Keys, str] = {}
         indirect: set[Keys] = set()
+        fingerprints: dict[Path, str] = {}
         for document in documents:
             data = _merge(data, document.data)
             places |= document.places
             indirect |= document.indirect
-        return Document(data=data, places=places, indirect=frozenset(indirect))
-
-
-def read_document(path: Path, environ: Mapping[str, str]) -> Document:
-    """Read one file. Raises `ConfigurationError` that names the file and the line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: is not UTF-8 text") from error
-    try:
-        return _Reading(path, environ).document(yaml.compose(text, Loader=_Loader))
-    except yaml.MarkedYAMLError as error:
-        # Not chained: the original repeats the text around the mistake.
-        raise ConfigurationError(f"{path}:{_mistake(error, text)}") from None
-    except yaml.YAMLError:
-        raise ConfigurationError(f"{path}: is not YAML: it holds a control character") from None
-    except RecursionError:
-        raise ConfigurationError(f"{path}: is nested too deeply, or an anchor holds itself") from None
+            fingerprints |= document.fingerprints
+        return Document(data=data, places=places, indirect=frozenset(indirect), fingerprints=fingerprints)
 
 
 def holds(data: Any, key: int | str) -> bool:
@@ -128,113 +85,6 @@ def holds(data: Any, key: int | str) -> bool:
 def dotted(keys: Sequence[int | str]) -> str:
     """Return `keys` as a person writes them."""
     return ".".join(map(str, keys))
-
-
-def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
-    line = error.problem_mark.line if error.problem_mark else 0
-    problem = error.problem or "it ends too soon"
-    for beginning, sign in _QUOTES_NEEDED.items():
-        if problem.startswith(beginning):
-            problem = f"a text that begins with {sign} needs quotes"
-    # The brace of a variable opens a mapping where YAML is between braces.
-    if "${" in "".join(text.split("\n")[line : line + 1]):
-        problem += '; between { and } a variable needs quotes: "${NAME}"'
-    return f"{line + 1}: is not YAML: {problem}"
-
-
-class _Reading:
-    """Turns the nodes of one file into data, keeping their lines."""
-
-    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
-        self._path = path
-        self._environ = environ
-        self._loader = _Loader("")
-        self.places: dict[Keys, str] = {}
-        self.indirect: set[Keys] = set()
-
-    def document(self, root: yaml.Node | None) -> Document:
-        if root is None:
-            raise ConfigurationError(f"{self._path}: is empty; it needs at least org and channels")
-        if not isinstance(root, yaml.MappingNode):
-            raise ConfigurationError(
-                f"{self._path}: must be a mapping that holds org, channels, log and subscribers"
-            )
-        return Document(data=self.value(root, ()), places=self.places, indirect=frozenset(self.indirect))
-
-    def value(self, node: yaml.Node, keys: Keys) -> Any:
-        self.places.setdefault(keys, self._place(node))
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, keys)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*keys, index)) for index, item in enumerate(node.value)]
-        value = self._loader.construct_object(node)
-        return self._with_variables(value, keys) if isinstance(value, str) else value
-
-    def _mapping(self, node: yaml.MappingNode, keys: Keys) -> Any:
-        data: dict[str, Any] = {}
-        for key, (key_node, value_node) in self._pairs(node).items():
-            self.places[(*keys, key)] = self._place(key_node)
-            data[key] = self.value(value_node, (*keys, key))
-        if data.keys() == {"file"} and isinstance(data["file"], str):
-            return self._content(data["file"], keys)
-        return data
-
-    def _pairs(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Return what `node` says itself, over what it takes from others by `<<`."""
-        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for key_node, value_node in node.value:
-            if key_node.tag == _MERGE:
-                for source in self._sources(value_node):
-                    merged = self._pairs(source) | merged
-            elif not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigurationError(f"{self._place(key_node)}: a key must be a text")
-            elif key_node.value in own:
-                raise ConfigurationError(f"{self._place(key_node)}: {key_node.value}: stands here twice")
-            else:
-                own[key_node.value] = key_node, value_node
-        return merged | own
-
-    def _sources(self, node: yaml.Node) -> list[yaml.MappingNode]:
-        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        mappings = [each for each in nodes if isinstance(each, yaml.MappingNode)]
-        if len(mappings) < len(nodes):
-            raise ConfigurationError(f"{self._place(node)}: << needs a mapping, or a list of them")
-        return mappings
-
-    def _place(self, node: yaml.Node) -> str:
-        return f"{self._path}:{node.start_mark.line + 1}"
-
-    def _content(self, name: str, keys: Keys) -> str:
-        self.indirect.add(keys)
-        path = self._path.parent / name
-        try:
-            with path.open(encoding="utf-8") as file:
-                content = file.read(_MAX_FILE_CHARACTERS + 1)
-        except OSError as error:
-            raise self._mistake(keys, f"{path}: {error.strerror}") from error
-        except ValueError:
-            # Not chained: a decoder's error repeats the bytes.
-            raise self._mistake(keys, f"{path}: is not UTF-8 text") from None
-        if len(content) > _MAX_FILE_CHARACTERS:
-            raise self._mistake(keys, f"{path}: is larger than a secret can be")
-        return content.removesuffix("\n")
-
-    def _with_variables(self, text: str, keys: Keys) -> str:
-        def resolved(match: re.Match[str]) -> str:
-            name, default = match.groups()
-            self.indirect.add(keys)
-            value = self._environ.get(name, default)
-            if value is None:
-                raise self._mistake(
-                    keys, f"the environment has no {name}; set it, or write ${{{name}:-default}}"
-                )
-            return value
-
-        return _VARIABLE.sub(resolved, text)
-
-    def _mistake(self, keys: Keys, sentence: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.places[keys]}: {dotted(keys)}: {sentence}")
 
 
 def _merge(below: Any, above: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from streamer.configuration.document import Document, Keys, holds, read_document
+from streamer.configuration.document import Document, Keys, holds
+from streamer.configuration.reading import read_document
 from streamer.errors import ConfigurationError
 from streamer.settings import Settings
 

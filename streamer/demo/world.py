@@ -125,6 +125,7 @@ def _configuration(
         "channels": ["/data/ChangeEvents", {"path": f"/event/{ORDER_PLACED}"}],
         "log": log,
         "observe": {"host": "localhost", "port": 0},
+        "admin": None,
         "subscribers": {
             INVOICE: {
                 "uses": "erp",

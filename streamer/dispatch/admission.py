@@ -26,7 +26,11 @@ OnPause = Callable[[str, str], None]
 """Told by whom (`guard` or `target`) a subscriber was paused, and why."""
 
 
-def _ignore(_by: str, _reason: str) -> None:
+OnBreaker = Callable[[str], None]
+"""Told why the breaker opened; nothing when it closed."""
+
+
+def _ignore(*_: str) -> None:
     """Tell nobody."""
 
 
@@ -56,6 +60,7 @@ class Admission:
     guard: Guard
     rate: Rate | None = None
     on_pause: OnPause = _ignore
+    on_breaker: OnBreaker = _ignore
     open_since: float = field(default=0.0, init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _waits_for_rate: bool = field(default=False, init=False)
@@ -109,14 +114,23 @@ class Admission:
     def succeeded(self, ticket: Ticket) -> None:
         """Note that the target works, whatever it thinks of the event."""
         self.pace.succeeded(ticket.began)
+        was_down = self.probes
         self.breaker.succeeded(ticket.permit)
         self._changed.set()
+        if was_down and not self.probes:
+            _log.info("breaker.closed", subscriber=self.name)
+            self.on_breaker("")
 
     def failed(self, ticket: Ticket) -> Mapping[LaneName, int]:
         """Note that the target does not work; returns the attempts that say nothing of their events."""
         self.pace.overloaded(ticket.began)
         self._changed.set()
-        return self.breaker.failed(ticket.permit)
+        was_down = self.probes
+        given_back = self.breaker.failed(ticket.permit)
+        if self.probes and not was_down:
+            _log.warning("breaker.opened", subscriber=self.name, reason=self.breaker.reason)
+            self.on_breaker(self.breaker.reason)
+        return given_back
 
     def held(self, ticket: Ticket, after_s: float, reason: str) -> None:
         """Leave the target alone for as long as it asked."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.lanes import Lane
+from streamer.dispatch.lane import Lane
 from streamer.dispatch.route import Route
 from streamer.errors import BrokenRoute, RetryLater, StreamerError
 from streamer.events import (
@@ -27,6 +27,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.ports import Subscriber
+from streamer.standing import Standing
 
 _log = structlog.get_logger()
 
@@ -45,24 +46,8 @@ class DispatchObserver(Protocol):
         """An event became a dead letter."""
         ...
 
-    def set_lag(self, events: int) -> None:
-        """So many events in the log are not settled."""
-        ...
-
-    def set_in_flight(self, attempts: int) -> None:
-        """So many attempts are under way."""
-        ...
-
-    def set_parked(self, events: int) -> None:
-        """So many events are parked in the log."""
-        ...
-
-    def set_limit(self, attempts: int) -> None:
-        """So many attempts may be under way at the moment."""
-        ...
-
-    def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Whether the whole target is being left alone."""
+    def stands(self, standing: Standing) -> None:
+        """Something of this may have changed."""
         ...
 
 

@@ -9,7 +9,8 @@ import structlog
 from streamer.clock import Clock
 from streamer.dispatch.admission import Admission, LaneName, Ticket
 from streamer.dispatch.attempts import Attempts, Tried
-from streamer.dispatch.lanes import Lane, Lanes, LaneState
+from streamer.dispatch.lane import Lane, LaneState
+from streamer.dispatch.lanes import Lanes
 from streamer.dispatch.ledger import Ledger
 from streamer.dispatch.schedule import RetrySchedule
 from streamer.dispatch.timetable import Timetable

@@ -1,7 +1,6 @@
 """Delivers the log's events to one target."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -10,36 +9,23 @@ import structlog
 from streamer.clock import Clock
 from streamer.dispatch.admission import Admission, Ticket
 from streamer.dispatch.attempts import Attempts
-from streamer.dispatch.beat import Beat
 from streamer.dispatch.conclusions import Conclusions
-from streamer.dispatch.lanes import Lane, Lanes, LaneState, Order
+from streamer.dispatch.intake import Intake, Limits
+from streamer.dispatch.lane import Lane, LaneState, Order
+from streamer.dispatch.lanes import Lanes
 from streamer.dispatch.ledger import Ledger
 from streamer.dispatch.schedule import RetrySchedule
+from streamer.dispatch.standstill import Standstill
 from streamer.dispatch.timetable import Timetable
+from streamer.dispatch.under_way import UnderWay
 from streamer.errors import LogUnavailable
-from streamer.events import DeadLetter, Entry, Partition
-from streamer.ports import Assigned, Feed, LogReader, Page, Revoked, Subscription
+from streamer.events import DeadLetter, Entry
+from streamer.ports import Feed, LogReader, Subscription
+from streamer.standing import Standing
 
 _log = structlog.get_logger()
 
-_PAUSE_S = 1.0
-# Less than the log waits before it hands partitions over without us.
-_LAND_S = 2.0
 _RECALLED = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much one subscriber may hold at once.
-
-    Above `waiting` events or `waiting_bytes` in memory reading pauses, and
-    goes on at half of it. A partition of which more than `parked` events are
-    parked is read no further.
-    """
-
-    waiting: int
-    waiting_bytes: int = 16 * 1024 * 1024
-    parked: int = 100_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,14 +54,10 @@ class Dispatcher:
     _ledger: Ledger = field(init=False)
     _timetable: Timetable = field(init=False)
     _conclusions: Conclusions = field(init=False)
-    _busy: dict[Lane, asyncio.Task[None]] = field(default_factory=dict, init=False)
-    _ended: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _behind: int = field(default=0, init=False)
-    _full: bool = field(default=False, init=False)
+    _intake: Intake = field(init=False)
+    _standstill: Standstill = field(init=False)
+    _under_way: UnderWay = field(default_factory=UnderWay, init=False)
     _draining: bool = field(default=False, init=False)
-    _paused: frozenset[Partition] = field(default=frozenset(), init=False)
-    _beat: Beat | None = field(default=None, init=False)
-    _frozen: bool = field(default=False, init=False)
     _moved_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -92,11 +74,40 @@ class Dispatcher:
             admission=self.admission,
             clock=self.clock,
         )
+        self._intake = Intake(
+            name=self.subscription.subscriber,
+            limits=self.limits,
+            clock=self.clock,
+            lanes=self._lanes,
+            ledger=self._ledger,
+            timetable=self._timetable,
+            conclusions=self._conclusions,
+            under_way=self._under_way,
+        )
+        self._standstill = Standstill(
+            name=self.subscription.subscriber,
+            ledger=self._ledger,
+            clock=self.clock,
+            limit_s=self.freeze_limit_s,
+        )
 
     @property
     def held(self) -> str:
         """Why nothing is delivered at the moment; empty while deliveries go on."""
         return self.admission.hindrance
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands now."""
+        return Standing(
+            lag=self._intake.behind + self._lanes.waiting,
+            waiting=self._lanes.waiting,
+            parked=self._lanes.parked,
+            in_flight=len(self._under_way),
+            limit=self.admission.limit,
+            hindrance=self.admission.hindrance,
+            is_down=self.admission.probes,
+        )
 
     @property
     def stalled_since(self) -> float | None:
@@ -106,7 +117,7 @@ class Dispatcher:
         retries that are not due or a doubt about our partitions explain the
         standstill.
         """
-        if not self._has_work() or self.admission.hindrance or self._frozen:
+        if not self._has_work() or self.admission.hindrance or self._standstill.lasts:
             return None
         return max(self._moved_at, self.admission.open_since)
 
@@ -133,10 +144,8 @@ class Dispatcher:
                 group.create_task(self._read(feed), name=f"read {name}"),
                 group.create_task(self._record(feed), name=f"record {name}"),
                 group.create_task(self._wake_due(), name=f"timetable {name}"),
+                group.create_task(self._standstill.run(), name=f"beat {name}"),
             ]
-            if self.freeze_limit_s is not None:
-                self._beat = Beat(self.clock, self.freeze_limit_s)
-                helping.append(group.create_task(self._strike(self._beat), name=f"beat {name}"))
             delivering = group.create_task(self._deliver(group, feed), name=f"deliver {name}")
             await stopping.wait()
             delivering.cancel()
@@ -145,99 +154,34 @@ class Dispatcher:
                 task.cancel()
 
     async def _drain(self, feed: Feed) -> None:
-        # Reading goes on, for it also hears which partitions were lost.
         self._draining = True
-        self._restrain(feed)
-        await self._landed(list(self._busy))
+        self._intake.close(feed)
+        await self._under_way.landed()
         # Attempts that were spent must not be forgotten by a restart.
         self._conclusions.park_waiting(self._ledger.partitions)
         await self._ledger.complete()
 
     async def _read(self, feed: Feed) -> None:
         while True:
-            try:
-                await self._take_in(await feed.read(), feed)
-            except LogUnavailable as error:
-                _log.warning("log.unavailable", subscriber=self.subscription.subscriber, reason=str(error))
-                await self.clock.sleep(_PAUSE_S)
-            else:
-                self._restrain(feed)
-                self._observe()
-
-    async def _take_in(self, read: Page | Assigned | Revoked, feed: Feed) -> None:
-        match read:
-            case Page():
-                self._stir()
-                for entry in read.entries:
-                    self._conclusions.arrived(entry)
-                self._ledger.passed(read.through)
-                self._behind = read.behind
-            case Assigned():
-                self._ledger.assign(read)
-                self._conclusions.restored(read.parked)
-            case Revoked(partitions=partitions):
-                self._paused -= partitions
-                await self._give_up(partitions, feed)
-
-    async def _give_up(self, partitions: frozenset[Partition], feed: Feed) -> None:
-        """Let what is under way in `partitions` end, for a moment, and record it.
-
-        Their next owner would repeat it, and a rolling restart repeats nothing.
-        """
-        self._conclusions.park_waiting(partitions)
-        self._lanes.leave(partitions)
-        self._timetable.drop(partitions)
-        leaving = [lane for lane in self._busy if lane.partition in partitions]
-        with suppress(TimeoutError):
-            async with self.clock.timeout(_LAND_S):
-                await self._landed(leaving)
-        await self._ledger.give_up(feed, partitions)
-        for lane in leaving:
-            lane.state = LaneState.GONE
-
-    async def _landed(self, lanes: list[Lane]) -> None:
-        """Wait until no attempt at `lanes` is under way."""
-        while any(lane in self._busy for lane in lanes):
-            self._ended.clear()
-            await self._ended.wait()
+            read = await self._intake.read(feed)
+            had_work = self._has_work()
+            await self._intake.take(read, feed)
+            self._stir(had_work)
+            self._observe()
 
     async def _record(self, feed: Feed) -> None:
         while True:
             await self._ledger.record(feed)
-            if self._frozen and not self._ledger.doubt.lasts:
-                self._resume()
-            self._restrain(feed)
-
-    def _restrain(self, feed: Feed) -> None:
-        """Pause the partitions of which no more should be read for now, and resume the others."""
-        self._full = self._is_above(0.5 if self._full else 1.0)
-        if self._full:
-            # What only waits for another try makes room for what can be delivered.
-            self._conclusions.park_waiting(self._ledger.partitions)
-        paused = self._ledger.partitions if self._full or self._draining else self._crowded()
-        if paused != self._paused:
-            feed.pause(paused - self._paused)
-            feed.resume(self._paused - paused)
-            self._paused = paused
-
-    def _is_above(self, share: float) -> bool:
-        # What is settled but not recorded counts: a crash would repeat it.
-        held = self._lanes.waiting + self._ledger.unrecorded
-        return held >= share * self.limits.waiting or (
-            self._lanes.waiting_bytes >= share * self.limits.waiting_bytes
-        )
-
-    def _crowded(self) -> frozenset[Partition]:
-        most = self.limits.parked
-        return self._ledger.crowded.union(
-            partition for partition in self._ledger.partitions if self._lanes.parked_in(partition) >= most
-        )
+            if self._standstill.has_ended():
+                self._moved_at = self.clock.monotonic()
+            self._intake.restrain(feed)
 
     async def _wake_due(self) -> None:
         while True:
             lane = await self._timetable.due()
-            self._stir()
+            had_work = self._has_work()
             self._lanes.make_ready(lane)
+            self._stir(had_work)
 
     async def _deliver(self, group: asyncio.TaskGroup, feed: Feed) -> None:
         name = self.subscription.subscriber
@@ -248,8 +192,9 @@ class Dispatcher:
             if lane.state is not LaneState.OPEN:
                 continue
             if cleared:
+                self._under_way.begin(lane)
                 work = self._attempt(lane, self.admission.begin(lane.full_name), feed)
-                self._busy[lane] = group.create_task(work, name=f"attempt {name}")
+                group.create_task(work, name=f"attempt {name}")
             else:
                 self._lanes.make_ready(lane)
 
@@ -258,8 +203,7 @@ class Dispatcher:
             if await self._is_at_hand(lane, ticket, feed):
                 self._conclusions.tried(lane, ticket, await self.attempts.try_once(lane))
         finally:
-            del self._busy[lane]
-            self._ended.set()
+            self._under_way.end(lane)
         self._moved_at = self.clock.monotonic()
         self._observe()
 
@@ -269,9 +213,7 @@ class Dispatcher:
         if not lane.entries:
             found = await self._recalled(lane, feed)
         # We may have stood still since the attempt was admitted.
-        self._notice_standstill()
-        while self._ledger.doubt.lasts:
-            await self._ledger.doubt.over()
+        await self._standstill.over()
         if lane.state is not LaneState.OPEN:
             self.admission.abandoned(ticket)
             return False
@@ -288,41 +230,17 @@ class Dispatcher:
     async def _is_cleared(self, lane: Lane) -> bool:
         """Wait until an attempt may begin; it may when this returns true, but not later."""
         while await self.admission.passage(lane.full_name):
-            self._notice_standstill()
-            if not self._ledger.doubt.lasts:
+            if not await self._standstill.over():
                 return True
-            await self._ledger.doubt.over()
         return False
 
-    async def _strike(self, beat: Beat) -> None:
-        while True:
-            await self.clock.sleep(beat.interval_s)
-            self._notice_standstill()
-            beat.strike()
-
-    def _notice_standstill(self) -> None:
-        if self._beat is not None and (frozen_s := self._beat.standstill_s()):
-            self._frozen = True
-            self._ledger.question()
-            _log.warning("dispatch.frozen", subscriber=self.subscription.subscriber, for_s=round(frozen_s, 3))
-
-    def _resume(self) -> None:
-        self._frozen = False
-        self._moved_at = self.clock.monotonic()
-        _log.info("dispatch.resumed", subscriber=self.subscription.subscriber)
-
     def _has_work(self) -> bool:
-        return bool(self._busy) or (self._lanes.ready and not self._draining)
+        return bool(self._under_way) or (self._lanes.ready and not self._draining)
 
-    def _stir(self) -> None:
-        """Note that there is something to do, where there was nothing."""
-        if not self._has_work():
+    def _stir(self, had_work: bool) -> None:  # noqa: FBT001 - what `_has_work` was
+        """Note that there is something to do, if there was nothing."""
+        if not had_work:
             self._moved_at = self.clock.monotonic()
 
     def _observe(self) -> None:
-        observer = self.attempts.observer
-        observer.set_lag(self._behind + self._lanes.waiting)
-        observer.set_in_flight(len(self._busy))
-        observer.set_parked(self._lanes.parked)
-        observer.set_limit(self.admission.limit)
-        observer.set_held(bool(self.admission.hindrance))
+        self.attempts.observer.stands(self.standing)

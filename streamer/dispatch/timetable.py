@@ -5,7 +5,7 @@ import heapq
 from itertools import count
 
 from streamer.clock import Clock
-from streamer.dispatch.lanes import Lane, LaneState
+from streamer.dispatch.lane import Lane, LaneState
 from streamer.events import Partition
 
 _LEAST_S = 0.001

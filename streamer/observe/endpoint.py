@@ -9,7 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from streamer.errors import ConfigurationError
+from streamer.listening import listening
 from streamer.observe.health import Health, Kind, Report
 
 
@@ -22,20 +22,8 @@ async def serving(health: Health, registry: CollectorRegistry, *, host: str, por
     one word as JSON. Port 0 takes a
     free one. Raises `ConfigurationError` when the address can't be had.
     """
-    runner = web.AppRunner(_app(health, registry), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"observe: {host}:{port} can't be listened on ({error.strerror or error}); "
-                "choose another observe.port or observe.host."
-            ) from error
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with listening(_app(health, registry), host=host, port=port, section="observe") as found:
+        yield found
 
 
 def _app(health: Health, registry: CollectorRegistry) -> web.Application:

@@ -132,7 +132,7 @@ class Heartbeat:
         await self._clock.sleep(_BEAT_S)
         self._beat_at = self._clock.monotonic()
         late_s = max(0.0, self._beat_at - due)
-        self._metrics.loop_lagged(late_s)
+        self._metrics.process.loop_lagged(late_s)
         if late_s > self._limit_s:
             _log.error("loop.stood_still", for_s=round(late_s, 1))
 

@@ -5,18 +5,11 @@ handle bound to its channel, subscriber or session: a handle's series exist
 from the start, at zero, and using one costs no lookup.
 """
 
-from collections.abc import Mapping
-from importlib.metadata import version
-from platform import python_version
-
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    GCCollector,
     Histogram,
-    Info,
-    ProcessCollector,
 )
 
 from streamer.clock import Clock
@@ -31,13 +24,13 @@ from streamer.events import (
     Skip,
     SubscriberName,
 )
+from streamer.observe.process import ProcessMetrics
 from streamer.observe.series import ChannelMetrics, SessionMetrics, SubscriberMetrics, Words
 
 _OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _AGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600, 86_400, 259_200)
 _DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)
 
 
 class Metrics:
@@ -58,8 +51,8 @@ class Metrics:
         self._declare_ingest()
         self._declare_set_aside()
         self._declare_dispatch()
-        self._declare_process()
         self.session = self._session()
+        self.process = ProcessMetrics(clock, self.registry)
 
     def channel(self, channel: Channel) -> ChannelMetrics:
         """Return the metrics of `channel`, the same object each time."""
@@ -73,25 +66,18 @@ class Metrics:
             self._subscribers[name] = self._bound_to_subscriber(name)
         return self._subscribers[name]
 
-    def loop_lagged(self, seconds: float) -> None:
-        """Note that the event loop ran something `seconds` after it was due."""
-        self._loop_lag.observe(seconds)
+    def forget_channel(self, path: str) -> None:
+        """Show nothing any more of a channel that is configured no longer."""
+        for channel in [each for each in self._channels if each.path == path]:
+            del self._channels[channel]
+        for series in self._of_channels:
+            series.remove_by_labels({"channel": path})
 
-    def set_standby(self, standby: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Note whether others read all channels."""
-        self._standby.set(standby)
-
-    def polled(self, ages: Mapping[str, float]) -> None:
-        """Note for how many seconds each thread has not come round; they are all that there are."""
-        self._poll_age.clear()
-        for thread, age_s in ages.items():
-            self._poll_age.labels(thread).set(age_s)
-
-    def set_stuck(self, stuck: Mapping[tuple[str, str], bool]) -> None:
-        """Note of each part, by kind and name, whether it is stuck; they are all that there are."""
-        self._stuck.clear()
-        for (kind, name), is_stuck in stuck.items():
-            self._stuck.labels(kind, name).set(is_stuck)
+    def forget_subscriber(self, name: SubscriberName) -> None:
+        """Show nothing any more of a subscriber that is configured no longer."""
+        self._subscribers.pop(name, None)
+        for series in self._of_subscribers:
+            series.remove_by_labels({"subscriber": name})
 
     def _declare_ingest(self) -> None:
         self._events = self._counter("ingest_events", "Events appended to the log.", "channel")
@@ -123,9 +109,6 @@ class Metrics:
         self._owned = self._gauge(
             "channel_owned", "1 while this process is to read the channel, 0 while another is.", "channel"
         )
-        self._standby = self._gauge(
-            "standby", "1 while this process is ready and others read all channels, 0 otherwise."
-        )
 
     def _declare_session(self) -> None:
         self._bytes = self._counter("ingest_bytes", "Size of the answers that were read from Salesforce.")
@@ -146,6 +129,18 @@ class Metrics:
         )
         self._continuity = self._counter(
             "continuity_records", "Holes that were detected and recorded.", "channel", "cause"
+        )
+
+        self._of_channels = (
+            self._events,
+            self._batches,
+            self._append_seconds,
+            self._age_seconds,
+            self._verified,
+            self._up,
+            self._owned,
+            self._subscriptions,
+            self._continuity,
         )
 
     def _declare_dispatch(self) -> None:
@@ -172,21 +167,23 @@ class Metrics:
         self._held = self._gauge(
             "subscriber_held", "1 while the whole target is being left alone, 0 otherwise.", "subscriber"
         )
-
-    def _declare_process(self) -> None:
-        self._loop_lag = self._histogram(
-            "event_loop_lag_seconds", "How late the event loop ran what was due.", _LAG_BUCKETS_S
+        self._down = self._gauge(
+            "breaker_open",
+            "1 while the target counts as down, for too much of it fails, 0 otherwise.",
+            "subscriber",
         )
-        self._poll_age = self._gauge(
-            "poll_age_seconds", "Time since a thread of the log came round; 0 while it rests.", "thread"
+        self._of_subscribers = (
+            self._deliveries,
+            self._delivery_seconds,
+            self._lag,
+            self._in_flight,
+            self._limit,
+            self._parked,
+            self._to_target_seconds,
+            self._held,
+            self._down,
+            self._dead_letters,
         )
-        self._stuck = self._gauge(
-            "stuck", "1 while a part does not get on and nothing explains it, 0 otherwise.", "kind", "name"
-        )
-        build = Info("streamer_build", "Versions of Streamer and Python.", registry=self.registry)
-        build.info({"version": version("streamer"), "python": python_version()})
-        ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(f"streamer_{name}", says, labels, registry=self.registry)
@@ -236,6 +233,7 @@ class Metrics:
             parked=self._parked.labels(name),
             limit=self._limit.labels(name),
             held=self._held.labels(name),
+            down=self._down.labels(name),
             dead_letters=self._dead_letters,
             words=self._words,
         )

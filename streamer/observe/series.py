@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from streamer.clock import Clock
 from streamer.events import Batch, DeadLetter, Delivered, Event, HoleCause, Outcome, Stage, SubscriberName
 from streamer.ports import Append
+from streamer.standing import Standing
 
 
 @dataclass(slots=True)
@@ -127,6 +128,7 @@ class SubscriberMetrics:
     parked: Gauge
     limit: Gauge
     held: Gauge
+    down: Gauge
     dead_letters: Counter
     words: Words
 
@@ -141,21 +143,14 @@ class SubscriberMetrics:
         """Count an event that became `letter`."""
         self.dead_letters.labels(letter.stage.value, self.name, self.words.bounded(letter.reason)).inc()
 
-    def set_lag(self, events: int) -> None:
-        """Note how many events are not settled yet."""
-        self.lag.set(events)
-
-    def set_in_flight(self, attempts: int) -> None:
-        """Note how many attempts are under way."""
-        self.in_flight.set(attempts)
-
-    def set_parked(self, events: int) -> None:
-        """Note how many events are parked in the log."""
-        self.parked.set(events)
-
-    def set_limit(self, attempts: int) -> None:
-        """Note how many attempts may be under way at the moment."""
-        self.limit.set(attempts)
+    def stands(self, standing: Standing) -> None:
+        """Show how the subscriber stands."""
+        self.lag.set(standing.lag)
+        self.in_flight.set(standing.in_flight)
+        self.parked.set(standing.parked)
+        self.limit.set(standing.limit)
+        self.down.set(standing.is_down)
+        self.set_held(bool(standing.hindrance))
 
     def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Note whether the whole target is being left alone."""

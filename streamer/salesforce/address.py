@@ -1,9 +1,9 @@
 """Which addresses a secret may be sent to."""
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from streamer.errors import ConfigurationError
+from streamer.loopback import is_loopback
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
@@ -21,13 +21,3 @@ def safe_address(url: str, *, named: str, allow_http: bool) -> str:
             "use https, or set org.allow_http if that network is trusted"
         )
     return url.rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether `host` is this machine: `localhost`, 127.0.0.0/8 or ::1."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -7,6 +7,17 @@ from pathlib import Path
 
 import orjson
 
+_SHOWN = (
+    "CPU an event",
+    "owner killed",
+    "owner stopped",
+    "owner frozen",
+    "longest pause of",
+    "local HTTP target, 1,000 keys",
+    "keys failing, and with none",
+    "events behind",
+)
+
 
 async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path: Path) -> None:
     """Small counts: everything is committed once, and every number is there."""
@@ -30,6 +41,13 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
     rolling = found["rolling"]
     assert len(rolling["paused_s"]) == 2
     assert rolling["sent"] == rolling["committed"] == rolling["delivered"]
+    deliveries = found["deliveries"]
+    assert [each["keys"] for each in deliveries["delivering"]] == [1, 10, 1_000]
+    for each in deliveries["delivering"]:
+        assert 0 < each["p50_ms"] <= each["p99_ms"]
+        assert (each["repeated"], each["out_of_order"]) == (0, 0)
+    assert deliveries["failing"]["per_s_with"] > 0
+    assert deliveries["backlog"]["behind"] > 0
     assert found["machine"]["cpu"]
-    for words in ("CPU an event", "owner killed", "owner stopped", "owner frozen", "longest pause of"):
+    for words in _SHOWN:
         assert words in output.decode()

@@ -52,7 +52,9 @@ class World:
             "client_secret": "${ERP_SECRET}",
         }
         order = f"data.fields.{ORDER_KEY}"
-        common = {"on": _ORDERS, "start": "earliest", "retry": retry}
+        # An outage would cost no attempt, and make no dead letters.
+        breaker = {"minimum": 1_000}
+        common = {"on": _ORDERS, "start": "earliest", "retry": retry, "breaker": breaker}
         return {
             "invoice": common
             | {

@@ -1,4 +1,4 @@
-"""`make bench`: a backlog, beside a plain script; latency; takeovers; a rolling restart. On a real Kafka."""
+"""`make bench`: a backlog, beside a plain script; latency; takeovers; deliveries. On a real Kafka."""
 
 import argparse
 import asyncio
@@ -11,6 +11,8 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from streamer.observe import logs
+from tests.bench.deliveries import Deliveries, deliveries_of
 from tests.bench.machine import described
 from tests.bench.measuring import Bench, Stream
 from tests.bench.org import sandbox_process
@@ -29,6 +31,7 @@ class Size:
     stream: Stream
     rounds: Rounds
     processes: int
+    deliveries: Deliveries
 
 
 _FULL = Size(
@@ -38,6 +41,15 @@ _FULL = Size(
     stream=Stream(events=10_000, per_second=500, times=3),
     rounds=Rounds(times=3, session_s=6.0),
     processes=3,
+    deliveries=Deliveries(
+        events={1: 3_000, 10: 10_000, 1_000: 20_000, 100_000: 100_000},
+        stream=2_000,
+        per_second=200,
+        plain=2_000,
+        failing=20_000,
+        behind=1_000_000,
+        looked_s=20.0,
+    ),
 )
 _QUICK = Size(
     backlog=4_000,
@@ -46,6 +58,15 @@ _QUICK = Size(
     stream=Stream(events=400, per_second=400, times=1),
     rounds=Rounds(times=1, session_s=1.0),
     processes=2,
+    deliveries=Deliveries(
+        events={1: 100, 10: 200, 1_000: 2_000},
+        stream=100,
+        per_second=200,
+        plain=100,
+        failing=2_000,
+        behind=10_000,
+        looked_s=1.0,
+    ),
 )
 
 
@@ -58,6 +79,8 @@ def main() -> int:
     kafka = os.environ.get("STREAMER_KAFKA")
     if not kafka:
         parser.error("STREAMER_KAFKA names no broker: use `make bench`, which starts one")
+    # What is measured logs for itself; here it would break up the progress bars.
+    logs.configure("console", "error")
     results = asyncio.run(_measured(_QUICK if chosen.quick else _FULL, kafka))
     results.show(Console())
     if chosen.json:
@@ -100,6 +123,10 @@ async def _measured(size: Size, kafka: str) -> Results:
             session_s=size.rounds.session_s,
             progress=lambda: progress.advance(task),
         )
+        deliveries_task = progress.add_task("deliveries", total=size.deliveries.total)
+        deliveries = await deliveries_of(
+            kafka, size.deliveries, lambda count: progress.advance(deliveries_task, count)
+        )
     return Results(
         machine=machine,
         drains=drains,
@@ -107,6 +134,7 @@ async def _measured(size: Size, kafka: str) -> Results:
         latencies=latencies,
         takeovers=takeovers,
         rolling=rolling,
+        deliveries=deliveries,
     )
 
 

@@ -8,6 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.delivery_results import DeliveryResults
+from tests.bench.percentiles import percentile
+
 TARGET_CPU_US = 14.0
 TARGET_P50_MS = 8.0
 TARGET_P99_MS = 30.0
@@ -49,13 +52,12 @@ class Latency:
     @classmethod
     def of(cls, latencies_ms: Sequence[float], *, per_second: float, resident_mb: float) -> "Latency":
         """Return the percentiles of `latencies_ms`."""
-        ordered = sorted(latencies_ms)
         return cls(
-            events=len(ordered),
+            events=len(latencies_ms),
             per_second=per_second,
-            p50_ms=ordered[len(ordered) // 2],
-            p99_ms=ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
-            max_ms=ordered[-1],
+            p50_ms=percentile(50, latencies_ms),
+            p99_ms=percentile(99, latencies_ms),
+            max_ms=max(latencies_ms),
             resident_mb=resident_mb,
         )
 
@@ -107,6 +109,7 @@ class Results:
     latencies: Sequence[Latency]
     takeovers: Takeovers
     rolling: Rolling
+    deliveries: DeliveryResults
 
     @property
     def best_drain(self) -> Drain:
@@ -127,6 +130,7 @@ class Results:
             and (takeovers.committed, takeovers.repeated) == (takeovers.sent, 0)
             and rolling.committed == rolling.delivered == rolling.sent
             and rolling.repeated_in_log == rolling.repeated_to_target == 0
+            and self.deliveries.complete
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -145,7 +149,7 @@ class Results:
         table.add_column("what")
         for heading in ("measured", "aim"):
             table.add_column(heading, justify="right")
-        for row in [*self._rows(), *self._takeover_rows(), *self._rolling_rows()]:
+        for row in [*self._rows(), *self._takeover_rows(), *self._rolling_rows(), *self.deliveries.rows()]:
             table.add_row(*row)
         console.print(table)
 

@@ -45,7 +45,12 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("sandbox",), ("demo",)])
+COMMANDS = [(), ("run",), ("check",), ("sandbox",), ("demo",), ("audit",)]
+SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "test")]
+DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "discard")]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS])
 def test_every_command_explains_itself(invoke: Invoke, command: tuple[str, ...]) -> None:
     """With --help, and exit status 0."""
     answer = invoke(*command, "--help")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from streamer.dispatch import ledger
-from streamer.dispatch.dispatcher import Limits
+from streamer.dispatch.intake import Limits
 from streamer.errors import LogUnavailable
 from streamer.events import Delivered, Hold, Outcome, Partition, SubscriberName
 from streamer.log.memory import MemoryLog, feed

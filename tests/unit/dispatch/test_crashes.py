@@ -25,7 +25,7 @@ def recorded(world: World) -> set[str]:
     found: set[str] = set()
     for partition, progress in world.log.settled.get(TARGET, {}).items():
         for entry in world.log.partition(partition):
-            if entry.offset < progress.next_offset or entry.offset in progress.settled_above:
+            if progress.covers(entry.offset):
                 found.add(entry.event.id)
     return found
 

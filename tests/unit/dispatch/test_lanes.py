@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from streamer.dispatch.lanes import Lane, Lanes, LaneState
+from streamer.dispatch.lane import Lane, LaneState
+from streamer.dispatch.lanes import Lanes
 from streamer.events import Entry, Partition
 from tests.contracts.values import an_event
 

@@ -1,0 +1,106 @@
+"""Who may ask, and what an answer to a mistake is.
+
+A page in an operator's browser must not get through: it can neither send JSON
+to another site without asking first, which is never answered, nor make
+`localhost` the name of a server of its own, for the name it used is checked.
+"""
+
+import hmac
+
+import orjson
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from pydantic import SecretStr, ValidationError
+from yarl import URL
+
+from streamer.admin.refusal import Refused
+from streamer.admin.requests import mistake
+from streamer.errors import LogUnavailable, StreamerError
+from streamer.loopback import is_loopback
+
+_log = structlog.get_logger()
+
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_OUR_MISTAKE = "This failed by a mistake of Streamer's own; its log says more."
+_SENTENCES = {
+    404: "There is nothing at this path.",
+    405: "This path does not take this method.",
+    413: "The body is too large.",
+}
+
+
+def answer(body: object, *, status: int = 200) -> web.Response:
+    """Return `body` as JSON."""
+    return web.Response(
+        body=orjson.dumps(body, option=orjson.OPT_INDENT_2),
+        status=status,
+        content_type="application/json",
+        headers=_HEADERS,
+    )
+
+
+def guard(token: SecretStr | None) -> Middleware:
+    """Return what lets those through who show `token`, or without one those on this machine."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if token is not None:
+            _check_token(request, token)
+        else:
+            _check_host(request)
+        if request.method not in {"GET", "HEAD"} and request.content_type != "application/json":
+            raise Refused(415, "Send the body as JSON, with Content-Type: application/json.")
+        return await handler(request)
+
+    return guarded
+
+
+@web.middleware
+async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what goes wrong with a sentence and the status that fits it."""
+    try:
+        return await handler(request)
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
+        status, sentence = _told(error)
+        if sentence is _OUR_MISTAKE:
+            _log.exception("admin.failed", method=request.method, path=request.path)
+        return _refusal(status, sentence)
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    match error:
+        case Refused():
+            return error.status, str(error)
+        case ValidationError():
+            return 400, mistake(error)
+        case web.HTTPException():
+            return error.status, _SENTENCES.get(error.status, f"{error.reason}.")
+        case StreamerError():
+            return 503 if isinstance(error, LogUnavailable) else 500, str(error)
+        case _:
+            return 500, _OUR_MISTAKE
+
+
+def _refusal(status: int, sentence: str) -> web.Response:
+    response = answer({"error": sentence}, status=status)
+    if status == 401:  # noqa: PLR2004 - unauthorized
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _check_token(request: web.Request, token: SecretStr) -> None:
+    shown = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+    if not hmac.compare_digest(shown, f"Bearer {token.get_secret_value()}".encode()):
+        raise Refused(
+            401, "This needs the token of admin.token: Authorization: Bearer …, or STREAMER_ADMIN_TOKEN."
+        )
+
+
+def _check_host(request: web.Request) -> None:
+    try:
+        host = URL.build(scheme="http", authority=request.headers.get("Host", "")).host or ""
+    except ValueError:
+        host = ""
+    if not is_loopback(host):
+        raise Refused(403, "Without admin.token this answers only to localhost, 127.0.0.1 and [::1].")

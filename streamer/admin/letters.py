@@ -1,0 +1,141 @@
+"""The dead letters: looking at them, and removing them."""
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import structlog
+from aiohttp import web
+
+from streamer.admin.desk import Desk
+from streamer.admin.guarding import answer
+from streamer.admin.refusal import Refused
+from streamer.admin.requests import Discarding, Listing, body_of, query_of
+from streamer.admin.shapes import filter_shape, letter_line, moment, whole_letter
+from streamer.controls import AuditRecord
+from streamer.events import DeadLetter, JsonObject
+
+_log = structlog.get_logger()
+
+_NAMED_IN_AUDIT = 20
+# Kafka's producer holds 100,000 records.
+_AT_ONCE = 20_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Counts dead letters, and remembers their ids."""
+
+    ids: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    subscribers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count one."""
+        self.ids.append(letter.id)
+        self.reasons[letter.reason] += 1
+        self.subscribers[letter.subscriber or ""] += 1
+
+    def shape(self) -> JsonObject:
+        """Return the counts; the subscriber of what was set aside before any had it is empty."""
+        return {
+            "total": len(self.ids),
+            "by_reason": dict(self.reasons),
+            "by_subscriber": dict(self.subscribers),
+        }
+
+
+class Latest:
+    """The latest of some dead letters, however many there are."""
+
+    def __init__(self, count: int) -> None:
+        """Keep at most `count` of them."""
+        self._count = count
+        self._kept: list[tuple[float, int, JsonObject]] = []
+        self._order = itertools.count()
+
+    def add(self, letter: DeadLetter) -> None:
+        """Keep one, or what is left of it in a list, while it is among the latest."""
+        if len(self._kept) < self._count:
+            heapq.heappush(self._kept, (letter.failed_at, next(self._order), letter_line(letter)))
+        elif letter.failed_at > self._kept[0][0]:
+            heapq.heapreplace(self._kept, (letter.failed_at, next(self._order), letter_line(letter)))
+
+    def lines(self) -> list[JsonObject]:
+        """Return them, the newest last."""
+        return [line for *_, line in sorted(self._kept, key=lambda kept: kept[:2])]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterResource:
+    """`/dead-letters`, save for redriving them."""
+
+    desk: Desk
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what can be asked."""
+        return [
+            web.get("/dead-letters", self._list),
+            web.post("/dead-letters/discard", self._discard),
+            web.get("/dead-letters/{id:.+}", self._show),
+        ]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        asked = query_of(request, Listing)
+        latest, tally = Latest(asked.last), Tally()
+        admits = asked.meant(self.desk.clock.now()).admits
+        async with aclosing(self.desk.log.dead_letters()) as letters:
+            async for letter in letters:
+                if admits(letter):
+                    tally.add(letter)
+                    latest.add(letter)
+        return answer({**tally.shape(), "letters": latest.lines()})
+
+    async def _show(self, request: web.Request) -> web.Response:
+        wanted = request.match_info["id"]
+        async with aclosing(self.desk.log.dead_letters()) as letters:
+            async for letter in letters:
+                if letter.id == wanted:
+                    return answer(whole_letter(letter))
+        raise Refused(404, "There is no dead letter of that id; it may have been redriven or discarded.")
+
+    async def _discard(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Discarding)
+        now = self.desk.clock.now()
+        meant = asked.meant(now)
+        tally = await self._tally(meant.admits if asked.ids is None else _one_of(asked.ids))
+        if not asked.dry_run:
+            said = filter_shape(meant) if asked.ids is None else asked.ids[:_NAMED_IN_AUDIT]
+            await self._removed(tally.ids, asked, {"meant": said})
+        return answer(
+            {**tally.shape(), "until": moment(meant.failed_before or now), "dry_run": asked.dry_run}
+        )
+
+    async def _removed(self, ids: Sequence[str], asked: Discarding, detail: JsonObject) -> None:
+        for begin in range(0, len(ids), _AT_ONCE):
+            some = ids[begin : begin + _AT_ONCE]
+            audit = AuditRecord(
+                at=self.desk.clock.now(),
+                what="deadletters.discarded",
+                by=asked.by,
+                subscriber=asked.subscriber,
+                detail={"letters": len(some), **detail},
+            )
+            await self.desk.log.discard(some, audit)
+            _log.warning("deadletters.discarded", by=asked.by, letters=len(some), **detail)
+
+    async def _tally(self, admits: Callable[[DeadLetter], bool]) -> Tally:
+        tally = Tally()
+        async with aclosing(self.desk.log.dead_letters()) as letters:
+            async for letter in letters:
+                if admits(letter):
+                    tally.add(letter)
+        return tally
+
+
+def _one_of(ids: tuple[str, ...]) -> Callable[[DeadLetter], bool]:
+    wanted = frozenset(ids)
+    return lambda letter: letter.id in wanted

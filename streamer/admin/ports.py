@@ -1,0 +1,56 @@
+"""What the API needs of the daemon that it is part of."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from streamer.dispatch.route import Route
+from streamer.events import SubscriberName
+from streamer.ports import Controls, LogReader, Subscriber
+from streamer.settings import Settings
+from streamer.standing import Standing
+
+
+class AdminLog(Controls, LogReader, Protocol):
+    """The log, as far as operators change it."""
+
+
+class AtWork(Protocol):
+    """One subscriber that this process delivers to."""
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands now."""
+        ...
+
+
+class Configured(Protocol):
+    """The configuration that is in effect."""
+
+    @property
+    def settings(self) -> Settings:
+        """All of it."""
+        ...
+
+    @property
+    def subscribers(self) -> Mapping[SubscriberName, Callable[[], Subscriber]]:
+        """What makes each subscriber's plugin."""
+        ...
+
+    @property
+    def routes(self) -> Mapping[SubscriberName, Route]:
+        """Each subscriber's predicate, projection and text."""
+        ...
+
+
+class Staff(Protocol):
+    """The subscribers: as configured, and those that this process delivers to."""
+
+    @property
+    def plan(self) -> Configured:
+        """What is configured now."""
+        ...
+
+    @property
+    def dispatchers(self) -> Mapping[SubscriberName, AtWork]:
+        """Who is at work in this process."""
+        ...

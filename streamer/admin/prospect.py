@@ -1,0 +1,113 @@
+"""What delivering some dead letters again would mean."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from streamer.admin.desk import Desk
+from streamer.admin.refusal import Refused
+from streamer.controls import LetterFilter, Redrive
+from streamer.dispatch.superseded import superseded
+from streamer.events import DeadLetter, JsonObject, SubscriberName
+from streamer.ports import Subscription
+
+_WEIGHED_AT_MOST = 50_000
+_SKIPPED_CHARACTERS = 400_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Prospect:
+    """The dead letters of one subscriber that are meant, and which of them are `superseded`.
+
+    The others are not deliverable: they have no place in the log from which a
+    subscriber read them, or the subscriber is not configured any more.
+    """
+
+    matching: int = 0
+    deliverable: int = 0
+    superseded: frozenset[str] = frozenset()
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, letter: DeadLetter, *, is_deliverable: bool) -> None:
+        """Count one that is meant."""
+        self.matching += 1
+        self.deliverable += is_deliverable
+        self.reasons[letter.reason] += 1
+
+    def shape(self) -> JsonObject:
+        """Return the counts."""
+        return {
+            "matching": self.matching,
+            "deliverable": self.deliverable,
+            "superseded": len(self.superseded),
+            "by_reason": dict(self.reasons),
+        }
+
+    def skipped(self) -> tuple[str, ...]:
+        """Return the ids of the superseded ones, as an order names them. Raises `Refused` for too many."""
+        if sum(map(len, self.superseded)) > _SKIPPED_CHARACTERS:
+            raise Refused(
+                409, f"{len(self.superseded)} superseded letters are too many for one order: {_REMEDY}"
+            )
+        return tuple(sorted(self.superseded))
+
+
+_REMEDY = "narrow the filter, such as by time, or include the superseded ones."
+
+
+async def prospects(
+    desk: Desk, meant: LetterFilter, *, weigh: bool
+) -> Mapping[SubscriberName | None, Prospect]:
+    """Return what `meant` means for each subscriber, `None` standing for none.
+
+    What is superseded is found only with `weigh`. Raises
+    `Refused` when there are more letters than can be held, and `LogUnavailable`.
+    """
+    found: dict[SubscriberName | None, Prospect] = defaultdict(Prospect)
+    piles, configured = _Piles(), desk.staff.plan.settings.subscribers
+    async with aclosing(desk.log.dead_letters()) as letters:
+        async for letter in letters:
+            is_deliverable = letter.subscriber in configured and _ANY.admits(letter)
+            is_meant = meant.admits(letter)
+            if is_meant:
+                found[letter.subscriber].add(letter, is_deliverable=is_deliverable)
+            if weigh and letter.subscriber in configured and meant.subscriber in {None, letter.subscriber}:
+                piles.add(letter, is_weighed=is_meant and is_deliverable)
+    for name in piles.weighed:
+        found[name].superseded = await _superseded(desk, name, piles)
+    return found
+
+
+class _Piles:
+    """The letters of each subscriber, without what they carry: those to be weighed, and the others."""
+
+    def __init__(self) -> None:
+        self.weighed: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
+        self.others: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
+        self._held = 0
+
+    def add(self, letter: DeadLetter, *, is_weighed: bool) -> None:
+        assert letter.subscriber is not None  # noqa: S101 - one that is configured
+        self._held += 1
+        if self._held > _WEIGHED_AT_MOST:
+            raise Refused(
+                409, f"There are more than {_WEIGHED_AT_MOST} dead letters, too many to weigh: {_REMEDY}"
+            )
+        (self.weighed if is_weighed else self.others)[letter.subscriber].append(_light(letter))
+
+
+async def _superseded(desk: Desk, name: SubscriberName, piles: _Piles) -> frozenset[str]:
+    settings = desk.configured(name)
+    subscription = Subscription(subscriber=name, patterns=settings.on, start=settings.start)
+    admits = desk.staff.plan.routes[name].admits
+    # An event that is a dead letter itself has superseded nothing.
+    return await superseded(piles.weighed[name], desk.log, subscription, admits, aside=piles.others[name])
+
+
+def _light(letter: DeadLetter) -> DeadLetter:
+    event = letter.event and replace(letter.event, data={})
+    return replace(letter, event=event, raw=b"", error="", first_error="", hint="", answer="")
+
+
+_ANY = Redrive(id="", letters=LetterFilter(), per_second=1.0, by="", at=0.0)

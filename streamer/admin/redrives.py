@@ -1,0 +1,141 @@
+"""Delivering dead letters again: what it would mean, the orders, and how far they have come."""
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import structlog
+from aiohttp import web
+
+from streamer.admin.desk import Desk
+from streamer.admin.guarding import answer
+from streamer.admin.prospect import Prospect, prospects
+from streamer.admin.refusal import Refused
+from streamer.admin.requests import MOST_LETTERS, Redriving, body_of
+from streamer.admin.shapes import filter_shape, moment, redrive_shape
+from streamer.controls import AuditRecord, LetterFilter, Redrive, Switchboard
+from streamer.events import JsonObject, SubscriberName
+
+_log = structlog.get_logger()
+
+_ORDERED = "redrive.ordered"
+_ENDED = "redrive.ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedriveResource:
+    """`/dead-letters/redrive` and `/redrives`.
+
+    An order is written into the log, and carried out by whichever processes
+    own the partitions of its letters.
+    """
+
+    desk: Desk
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what can be asked."""
+        return [web.post("/dead-letters/redrive", self._redrive), web.get("/redrives", self._list)]
+
+    async def _redrive(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Redriving)
+        if asked.subscriber is not None:
+            self.desk.configured(asked.subscriber)
+        meant = asked.meant(self.desk.clock.now())
+        found = await prospects(self.desk, meant, weigh=not asked.include_superseded)
+        orders = [] if asked.dry_run else await self._ordered(asked, meant, found)
+        return answer(
+            {
+                "until": moment(meant.failed_before or 0),
+                "dry_run": asked.dry_run,
+                "subscribers": {name or "": each.shape() for name, each in found.items()},
+                **_sum(found),
+                "redrives": [order.id for order in orders],
+            },
+            status=202 if orders else 200,
+        )
+
+    async def _ordered(
+        self, asked: Redriving, meant: LetterFilter, found: Mapping[SubscriberName | None, Prospect]
+    ) -> list[Redrive]:
+        chosen = {
+            name: each
+            for name, each in found.items()
+            if name is not None and each.deliverable > len(each.superseded)
+        }
+        _check_free(await self.desk.board(), chosen)
+        orders = [
+            (self._order(asked, replace(meant, subscriber=name), each.skipped()), each)
+            for name, each in chosen.items()
+        ]
+        for order, each in orders:
+            await self.desk.log.order(order, _audit(order, each))
+            _log.info(_ORDERED, redrive=order.id, subscriber=order.letters.subscriber, by=order.by)
+        return [order for order, _ in orders]
+
+    def _order(self, asked: Redriving, letters: LetterFilter, skipped: tuple[str, ...]) -> Redrive:
+        return Redrive(
+            id=uuid.uuid4().hex[:12],
+            letters=letters,
+            per_second=asked.per_second,
+            by=asked.by,
+            at=self.desk.clock.now(),
+            skipped=skipped,
+        )
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        redrives = (await self.desk.board()).redrives
+        left = await self._left(redrives)
+        records = await self.desk.log.audit(last=MOST_LETTERS)
+        begun_with = {
+            each.detail.get("id"): each.detail.get("letters") for each in records if each.what == _ORDERED
+        }
+        ended = [each for each in records if each.what == _ENDED]
+        return answer(
+            {
+                "redrives": [
+                    redrive_shape(each, left=left[id_], begun_with=begun_with.get(id_))
+                    for id_, each in redrives.items()
+                ],
+                "ended": [{"id": each.detail.get("id"), "at": moment(each.at)} for each in ended],
+            }
+        )
+
+    async def _left(self, redrives: Mapping[str, Redrive]) -> Counter[str]:
+        left = Counter[str]()
+        if not redrives:
+            return left
+        async with aclosing(self.desk.log.dead_letters()) as letters:
+            async for letter in letters:
+                left.update(id_ for id_, redrive in redrives.items() if redrive.admits(letter))
+        return left
+
+
+def _check_free(board: Switchboard, names: Mapping[SubscriberName, Prospect]) -> None:
+    for redrive in board.redrives.values():
+        if redrive.letters.subscriber in {None, *names}:
+            raise Refused(409, f"Redrive {redrive.id} of {redrive.letters.subscriber} is not over yet: wait.")
+
+
+def _audit(order: Redrive, prospect: Prospect) -> AuditRecord:
+    detail: JsonObject = {
+        "id": order.id,
+        "letters": prospect.deliverable - len(order.skipped),
+        "left_out": len(order.skipped),
+        "per_second": order.per_second,
+        "meant": filter_shape(order.letters),
+    }
+    return AuditRecord(
+        at=order.at, what=_ORDERED, by=order.by, subscriber=order.letters.subscriber, detail=detail
+    )
+
+
+def _sum(found: Mapping[SubscriberName | None, Prospect]) -> JsonObject:
+    reasons: Counter[str] = sum((each.reasons for each in found.values()), Counter())
+    return {
+        "matching": sum(each.matching for each in found.values()),
+        "deliverable": sum(each.deliverable for each in found.values()),
+        "superseded": sum(len(each.superseded) for each in found.values()),
+        "by_reason": dict(reasons),
+    }

@@ -1,0 +1,50 @@
+"""The API's own listener."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+from pydantic import SecretStr
+
+from streamer.admin.audit import AuditResource
+from streamer.admin.desk import Desk
+from streamer.admin.guarding import guard, told
+from streamer.admin.letters import LetterResource
+from streamer.admin.redrives import RedriveResource
+from streamer.admin.subscribers import SubscriberResource
+from streamer.listening import listening
+from streamer.settings import AdminSettings
+
+_log = structlog.get_logger()
+
+LARGEST_BODY = 64 * 1024
+"""How many bytes a request may bring."""
+
+
+@asynccontextmanager
+async def administering(desk: Desk, settings: AdminSettings | None) -> AsyncIterator[int]:
+    """Answer operators inside the context; yields the port, and 0 where `settings` switch it off.
+
+    Raises `ConfigurationError` when the address can't be had.
+    """
+    if settings is None:
+        yield 0
+        return
+    app = application(desk, settings.token)
+    async with listening(app, host=settings.host, port=settings.port, section="admin") as port:
+        _log.info("admin.listening", host=settings.host, port=port)
+        yield port
+
+
+def application(desk: Desk, token: SecretStr | None) -> web.Application:
+    """Return the API, open to who shows `token` or, without one, to this machine."""
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[told, guard(token)])
+    for resource in (
+        SubscriberResource(desk=desk),
+        RedriveResource(desk=desk),
+        LetterResource(desk=desk),
+        AuditResource(desk=desk),
+    ):
+        app.add_routes(resource.routes())
+    return app

@@ -1,0 +1,100 @@
+"""What is known, as the answers show it: times in UTC, places and replay ids as text."""
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from streamer.controls import AuditRecord, LetterFilter, Redrive
+from streamer.dispatch.route import event_document
+from streamer.events import DeadLetter, Event, JsonObject
+from streamer.log.records import replay_id_to_text
+
+_ERROR_LIMIT = 300
+
+
+def moment(at: float) -> str:
+    """Return epoch seconds as RFC 3339, in UTC with microseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def letter_line(letter: DeadLetter) -> JsonObject:
+    """Return the most important of a dead letter."""
+    event = letter.event
+    return {
+        "id": letter.id,
+        "subscriber": letter.subscriber,
+        "stage": letter.stage,
+        "type": event.type if event else None,
+        "key": event.key if event else None,
+        "reason": letter.reason,
+        "error": letter.error[:_ERROR_LIMIT],
+        "attempts": letter.attempts,
+        "failed_at": moment(letter.failed_at),
+    }
+
+
+def whole_letter(letter: DeadLetter) -> JsonObject:
+    """Return all of a dead letter; `raw`, where there is some, is Base64."""
+    place = letter.partition
+    return {
+        **letter_line(letter),
+        "error": letter.error,
+        "hint": letter.hint,
+        "first_error": letter.first_error,
+        "first_failed_at": moment(letter.first_failed_at),
+        "answer": letter.answer,
+        "channel": letter.channel,
+        "replay_id": None if letter.replay_id is None else replay_id_to_text(letter.replay_id),
+        "topic": place.topic if place else None,
+        "partition": place.number if place else None,
+        "offset": letter.offset,
+        "raw": base64.b64encode(letter.raw).decode() if letter.raw else None,
+        "event": _event(letter.event) if letter.event else None,
+    }
+
+
+def filter_shape(letters: LetterFilter) -> JsonObject:
+    """Return which dead letters are meant, without what is not said of them."""
+    said: Mapping[str, str | None] = {
+        "subscriber": letters.subscriber,
+        "key": letters.key,
+        "reason": letters.reason,
+        "error": letters.error,
+        "since": None if letters.failed_from is None else moment(letters.failed_from),
+        "until": None if letters.failed_before is None else moment(letters.failed_before),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def redrive_shape(redrive: Redrive, *, left: int, begun_with: int | None) -> JsonObject:
+    """Return an order and how far it has come."""
+    return {
+        "id": redrive.id,
+        "subscriber": redrive.letters.subscriber,
+        "letters": filter_shape(redrive.letters),
+        "per_second": redrive.per_second,
+        "by": redrive.by,
+        "at": moment(redrive.at),
+        "left": left,
+        "from": begun_with,
+    }
+
+
+def audit_shape(record: AuditRecord) -> JsonObject:
+    """Return what was done."""
+    return {
+        "at": moment(record.at),
+        "what": record.what,
+        "by": record.by,
+        "subscriber": record.subscriber,
+        "detail": record.detail,
+    }
+
+
+def _event(event: Event) -> JsonObject:
+    return {
+        **event_document(event),
+        "key": event.key,
+        "channel": event.channel,
+        "replay_id": replay_id_to_text(event.replay_id),
+    }

@@ -1,0 +1,117 @@
+"""The subscribers: what they do, pausing and resuming them, and trying them out."""
+
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from streamer.admin.desk import Desk
+from streamer.admin.guarding import answer
+from streamer.admin.requests import Change, Pause, Trial, body_of
+from streamer.admin.shapes import moment
+from streamer.admin.trial import trial_event, tried
+from streamer.controls import AuditRecord, Control, Switch, Switchboard
+from streamer.events import JsonObject, SubscriberName
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberResource:
+    """`/subscribers`."""
+
+    desk: Desk
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what can be asked."""
+        return [
+            web.get("/subscribers", self._list),
+            web.post("/subscribers/{name}/pause", self._pause),
+            web.post("/subscribers/{name}/resume", self._resume),
+            web.post("/subscribers/{name}/test", self._test),
+        ]
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        board = await self.desk.board()
+        names = self.desk.staff.plan.settings.subscribers
+        return answer({"subscribers": [self._shape(name, board) for name in names]})
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        name = self._named(request)
+        asked = await body_of(request, Pause)
+        return await self._switched(name, Switch.PAUSED, by=asked.by, reason=asked.reason)
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        name = self._named(request)
+        asked = await body_of(request, Change)
+        return await self._switched(name, Switch.RUNNING, by=asked.by)
+
+    async def _test(self, request: web.Request) -> web.Response:
+        name, desk = self._named(request), self.desk
+        asked = await body_of(request, Trial)
+        event = trial_event(desk.clock.now(), asked.data)
+        # Before it is sent: nothing leaves of which there is no record.
+        await desk.log.note(
+            AuditRecord(
+                at=desk.clock.now(),
+                what="subscriber.tested",
+                by=asked.by,
+                subscriber=name,
+                detail={"event": event.id},
+            )
+        )
+        came = await tried(desk.staff.plan, name, event, desk.clock)
+        _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=came["outcome"])
+        return answer({"subscriber": name, "event": event.id, **came})
+
+    async def _switched(self, name: SubscriberName, to: Switch, *, by: str, reason: str = "") -> web.Response:
+        now = self.desk.clock.now()
+        control = Control(subscriber=name, switch=to, by=by, at=now, reason=reason)
+        what = "subscriber.paused" if to is Switch.PAUSED else "subscriber.resumed"
+        detail: JsonObject = {"reason": reason} if reason else {}
+        audit = AuditRecord(at=now, what=what, by=by, subscriber=name, detail=detail)
+        await self.desk.log.switch(control, audit)
+        # Who asks next is to see it, though the log may need a moment to tell.
+        board = await self.desk.board(lambda board: board.controls.get(name) == control)
+        return answer(self._shape(name, board))
+
+    def _named(self, request: web.Request) -> SubscriberName:
+        name = request.match_info["name"]
+        self.desk.configured(name)
+        return SubscriberName(name)
+
+    def _shape(self, name: SubscriberName, board: Switchboard) -> JsonObject:
+        settings = self.desk.configured(name)
+        return {
+            "name": name,
+            "uses": settings.uses,
+            "on": settings.on,
+            **_switch_shape(board.controls.get(name)),
+            "here": self._here(name),
+        }
+
+    def _here(self, name: SubscriberName) -> JsonObject | None:
+        dispatcher = self.desk.staff.dispatchers.get(name)
+        if dispatcher is None:
+            return None
+        standing = dispatcher.standing
+        return {
+            "held": standing.hindrance,
+            "breaker": "open" if standing.is_down else "closed",
+            "lag": standing.lag,
+            "waiting": standing.waiting,
+            "parked": standing.parked,
+            "in_flight": standing.in_flight,
+            "limit": standing.limit,
+        }
+
+
+def _switch_shape(control: Control | None) -> JsonObject:
+    if control is None:
+        return {"switch": Switch.RUNNING, "by": None, "reason": "", "since": None}
+    return {
+        "switch": control.switch,
+        "by": control.by,
+        "reason": control.reason,
+        "since": moment(control.at),
+    }

@@ -1,0 +1,81 @@
+"""Notices that the configuration has changed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from streamer.app.plan import Plan, plan
+from streamer.clock import Clock
+from streamer.configuration import Document, Fingerprints, fingerprints
+from streamer.errors import ConfigurationError
+from streamer.observe.metrics import Metrics
+
+_log = structlog.get_logger()
+
+_LOOK_S = 2.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Reloading:
+    """Has the configuration applied when its files have changed, secrets included, or somebody asks.
+
+    It is checked to the last expression before any of it is applied; what is
+    wrong is said, and the one in effect stays.
+    """
+
+    document: Document
+    read: Callable[[], Document]
+    apply: Callable[[Plan], Awaitable[None]]
+    clock: Clock
+    metrics: Metrics
+    _asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _seen: Fingerprints = field(default_factory=dict, init=False)
+    _is_unread: bool = field(default=False, init=False)
+    _refusal: str = field(default="", init=False)
+
+    def ask(self) -> None:
+        """Read the files again, whether they have changed or not."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Look at the files until cancelled."""
+        self.metrics.process.configuration_applied()
+        while True:
+            with suppress(TimeoutError):
+                async with self.clock.timeout(_LOOK_S):
+                    await self._asked.wait()
+            # What can't be read may lack a file that nobody watches yet.
+            if self._asked.is_set() or self._is_unread or await self._have_changed():
+                await self._reload()
+
+    async def _have_changed(self) -> bool:
+        """Whether the files are different, and are no longer being written."""
+        seen = await asyncio.to_thread(fingerprints, self.document.fingerprints)
+        is_steady, self._seen = seen == self._seen, seen
+        return is_steady and seen != self.document.fingerprints
+
+    async def _reload(self) -> None:
+        was_asked = self._asked.is_set()
+        self._asked.clear()
+        try:
+            checked = await asyncio.to_thread(self._checked)
+        except ConfigurationError as error:
+            # Not every two seconds, but whenever somebody asks.
+            if was_asked or str(error) != self._refusal:
+                _log.error("configuration.refused", reason=str(error), in_effect="the former one")
+            self._refusal = str(error)
+            self.metrics.process.configuration_refused()
+        else:
+            self._refusal = ""
+            await self.apply(checked)
+            self.metrics.process.configuration_applied()
+
+    def _checked(self) -> Plan:
+        self._is_unread = True
+        document = self.read()
+        self._is_unread = False
+        self.document = document
+        return plan(document, self.clock)

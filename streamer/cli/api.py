@@ -1,0 +1,115 @@
+"""Asks a daemon's admin API."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from pydantic import SecretStr, ValidationError
+from yarl import URL
+
+from streamer.configuration import load_document, problems
+from streamer.errors import ConfigurationError, Stop
+from streamer.events import JsonObject
+from streamer.settings import AdminSettings
+
+DEFAULT_URL = "http://localhost:9465"
+
+_CONNECT_S = 5.0
+_ANSWER_S = 120.0
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+
+
+class ApiRefused(Stop):
+    """The API can't be reached, or does not do what it was asked: the sentence says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The API at `url`; whatever goes wrong there raises `ApiRefused`."""
+
+    url: str
+    token: SecretStr | None = None
+    timeout_s: float = _ANSWER_S
+
+    async def get(self, path: str, **query: str | int | None) -> JsonObject:
+        """Return what is at `path`; what is `None` is not asked for."""
+        return await self._asked("GET", path, params=_said(query))
+
+    async def post(self, path: str, **body: Any) -> JsonObject:
+        """Have something done; what is `None` is left out."""
+        return await self._asked("POST", path, json=_said(body))
+
+    async def _asked(self, method: str, path: str, **what: Any) -> JsonObject:
+        timeout = aiohttp.ClientTimeout(total=self.timeout_s, connect=min(_CONNECT_S, self.timeout_s))
+        headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}
+        try:
+            url = URL(self.url.rstrip("/") + quote(path, safe="/"), encoded=True)
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=headers) as http,
+                http.request(method, url, allow_redirects=False, **what) as response,
+            ):
+                return self._understood(response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ApiRefused(
+                f"{self.url} can't be reached ({_reason(error)}): see that the daemon runs, and name its "
+                "admin address with --url, or its configuration with -c."
+            ) from error
+
+    def _understood(self, status: int, body: bytes) -> JsonObject:
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            answer = None
+        is_refusal = status >= 300  # noqa: PLR2004 - beyond the class of success
+        if not isinstance(answer, dict) or (is_refusal and "error" not in answer):
+            raise ApiRefused(
+                f"{self.url} answers {status}, but not as Streamer's admin API does: check the address; "
+                "admin.port is 9465 where the configuration says nothing else."
+            )
+        if is_refusal:
+            raise ApiRefused(str(answer["error"]))
+        return answer
+
+
+def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
+    """Return the API that `url` and `token` name, or else the configuration in `files`.
+
+    Raises `ConfigurationError`.
+    """
+    configured = _configured(files) if files else None
+    shown = SecretStr(token) if token else configured.token if configured else None
+    if url or configured is None:
+        return Api(url=url or DEFAULT_URL, token=shown)
+    if configured.port == 0:
+        raise ConfigurationError("admin.port is 0, a free one: name the port that the log tells with --url")
+    host = "localhost" if configured.host in _EVERYWHERE else configured.host
+    return Api(url=str(URL.build(scheme="http", host=host, port=configured.port)), token=shown)
+
+
+def _configured(files: Sequence[Path]) -> AdminSettings:
+    document = load_document(files)
+    section = document.data.get("admin", {})
+    if section is None:
+        raise ConfigurationError(document.mistake(("admin",), "is null, so the daemon has no admin API"))
+    try:
+        return AdminSettings.model_validate(section)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(problems(error, document, AdminSettings, at=("admin",)))) from None
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return "it does not answer in time"
+        case aiohttp.ClientConnectorError():
+            return "nothing listens there, or the name is not known"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,38 @@
+"""`streamer audit`."""
+
+from typing import Annotated
+
+import orjson
+import typer
+
+from streamer.cli.calling import AsJson, Where, calling
+from streamer.cli.pages import at, print_json, print_table
+from streamer.events import JsonObject
+
+
+@calling
+async def audit(
+    where: Where,
+    *,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was done to a daemon, when and by whom: pauses, redrives, what was discarded.
+
+    The records are in the log, those of every process: with several of them, ask any.
+    """
+    answer = await where.api().get("/audit", last=last)
+    if as_json:
+        print_json(answer)
+    else:
+        print_table(map(_line, answer["records"]), empty="Nothing was done yet.")
+
+
+def _line(record: JsonObject) -> JsonObject:
+    return {
+        "AT": at(record["at"]),
+        "WHAT": record["what"],
+        "SUBSCRIBER": record["subscriber"],
+        "BY": record["by"],
+        "DETAIL": orjson.dumps(record["detail"]).decode() if record["detail"] else "",
+    }

@@ -1,0 +1,125 @@
+"""Makes commands of functions that ask a daemon."""
+
+import asyncio
+import getpass
+import inspect
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamer.cli.api import DEFAULT_URL, Api, api_of
+from streamer.cli.failure import told
+from streamer.errors import StreamerError
+
+_COMPLETION_S = 1.0
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """The options that say where the API is."""
+
+    config: Annotated[
+        list[Path] | None,
+        typer.Option("--config", "-c", help="The daemon's configuration, which names address and token."),
+    ] = None
+    url: Annotated[
+        str | None,
+        typer.Option(envvar="STREAMER_ADMIN_URL", help=f"The admin API's address.  [default: {DEFAULT_URL}]"),
+    ] = None
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STREAMER_ADMIN_TOKEN", help="Its token; others on this machine can see the arguments."
+        ),
+    ] = None
+
+    def api(self) -> Api:
+        """Return the API. Raises `ConfigurationError`."""
+        return api_of(self.config or [], self.url, self.token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """The option that says who changes something."""
+
+    by: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STREAMER_OPERATOR", help="Who does this, for the audit.  [default: the system's user]"
+        ),
+    ] = None
+
+    @property
+    def name(self) -> str:
+        """Who calls, as the audit is to name them."""
+        return self.by or _system_user()
+
+
+def calling(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Make a command of a coroutine function.
+
+    Each of its parameters that is of a dataclass stands for the options that
+    are the fields of that. What Streamer raises on purpose is told.
+    """
+    groups: dict[str, type[Any]] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation):
+            groups[parameter.name] = parameter.annotation
+            parameters += _options(parameter.annotation)
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @wraps(function)
+    def command(**given: Any) -> None:
+        made = {
+            name: group(**{each.name: given.pop(each.name) for each in fields(group)})
+            for name, group in groups.items()
+        }
+        with told():
+            asyncio.run(function(**made, **given))
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def subscriber_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names that begin so, for the shell; none when the API does not answer at once."""
+    given = context.params
+    try:
+        where = Where(config=given.get("config"), url=given.get("url"), token=given.get("token"))
+        api = replace(where.api(), timeout_s=_COMPLETION_S)
+        answer = asyncio.run(api.get("/subscribers"))
+    except StreamerError:
+        return []
+    return [each["name"] for each in answer["subscribers"] if each["name"].startswith(incomplete)]
+
+
+Name = Annotated[
+    str, typer.Argument(help="The subscriber's name in the configuration.", autocompletion=subscriber_names)
+]
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user may have a number and no name.
+        return f"uid {os.getuid()}"
+
+
+def _options(group: type[Any]) -> list[inspect.Parameter]:
+    return [
+        inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, annotation=each.type, default=each.default
+        )
+        for each in fields(group)
+    ]

@@ -1,0 +1,201 @@
+"""`streamer deadletters`."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+
+from streamer.cli.calling import AsJson, Where, Who, calling, subscriber_names
+from streamer.cli.moments import moment
+from streamer.cli.pages import at, by_reason, console, counted, plain, print_json, print_table
+from streamer.cli.progress import followed
+from streamer.events import JsonObject
+
+deadletters = typer.Typer(
+    no_args_is_help=True,
+    help="""See, deliver again and discard what was set aside: events that a target can't accept.
+
+    Dead letters are kept in the log, where every process sees them: with several of them, ask any.
+
+    Exits 0 when it is done, 1 when it is refused or the daemon can't be reached, 2 for a mistake in what was
+    typed.
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """The options that say which dead letters are meant."""
+
+    subscriber: Annotated[
+        str | None,
+        typer.Option("--subscriber", "-s", help="Of this one only.", autocompletion=subscriber_names),
+    ] = None
+    key: Annotated[str | None, typer.Option(help="Of this key only, such as a record's id.")] = None
+    reason: Annotated[
+        str | None, typer.Option(help="With this reason only, a word that list shows, such as rejected.")
+    ] = None
+    error: Annotated[str | None, typer.Option(help="With these words in the error, whatever the case.")] = (
+        None
+    )
+    since: Annotated[
+        str | None, typer.Option(parser=moment, metavar="TIME", help="Failed since 2h ago, or an ISO time.")
+    ] = None
+    until: Annotated[
+        str | None, typer.Option(parser=moment, metavar="TIME", help="Failed before 30m ago, or an ISO time.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Care(Who):
+    """The options of what can't be undone: the counts come first, and a question, and the audit keeps who."""
+
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the counts, and end.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+
+    def goes_on(self, question: str, count: int) -> bool:
+        """Whether there is something to do, and somebody wants it. Raises `typer.Abort`."""
+        if self.dry_run or not count:
+            return False
+        return self.yes or typer.confirm(question, abort=True)
+
+
+@deadletters.command("list")
+@calling
+async def list_(
+    meant: Meant,
+    where: Where,
+    *,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show the latest dead letters, the newest last, and how many there are for which reason."""
+    answer = await where.api().get("/dead-letters", **asdict(meant), last=last)
+    if as_json:
+        print_json(answer)
+        return
+    print_table(map(_line, answer["letters"]), empty="No dead letters.")
+    if answer["total"]:
+        shown = len(answer["letters"])
+        console().print(
+            f"\n{shown:,} of {answer['total']:,} shown: ", plain(by_reason(answer["by_reason"])), sep=""
+        )
+
+
+@deadletters.command()
+@calling
+async def show(
+    letter: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id, as list shows it.")],
+    where: Where,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show all of one dead letter: errors, the target's answer, and the event."""
+    answer = await where.api().get(f"/dead-letters/{letter}")
+    if as_json:
+        print_json(answer)
+        return
+    event = answer.pop("event")
+    for key, value in answer.items():
+        if value not in {None, ""}:
+            console().print(f"[bold]{key}[/]: ", plain(value), sep="", soft_wrap=True)
+    if event is not None:
+        console().print("[bold]event[/]:")
+        console().print_json(data=event, highlight=console().is_terminal)
+
+
+@deadletters.command()
+@calling
+async def redrive(
+    meant: Meant,
+    where: Where,
+    care: Care,
+    *,
+    per_second: Annotated[
+        float, typer.Option(min=0.01, max=1_000, help="How fast, for each subscriber.")
+    ] = 10.0,
+    include_superseded: Annotated[
+        bool,
+        typer.Option(
+            "--include-superseded",
+            help="Also those of which a later event of the same key has reached the target since.",
+        ),
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Show the progress until it is over.")] = True,
+) -> None:
+    """Deliver dead letters again, in order per key, and not faster than the target bears.
+
+    Counts first, and asks. Only what has failed by then is meant; what fails again is a dead letter anew. The
+    processes that own the partitions carry it out: Ctrl-C ends the watching, not the redrive.
+    """
+    api = where.api()
+    asked = {
+        **asdict(meant),
+        "per_second": per_second,
+        "include_superseded": include_superseded,
+        "by": care.name,
+    }
+    counts = await api.post("/dead-letters/redrive", **asked, dry_run=True)
+    chosen = counts["deliverable"] - counts["superseded"]
+    print_table(map(_redriven, counts["subscribers"].items()), empty="No dead letters match.")
+    if not care.goes_on(f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?", chosen):
+        return
+    found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
+    if wait:
+        await followed(api, found["redrives"], chosen)
+    else:
+        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` tells of the end.")
+
+
+@deadletters.command()
+@calling
+async def discard(
+    meant: Meant,
+    where: Where,
+    care: Care,
+    *,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="This one; may be given several times, without filters.")
+    ] = None,
+) -> None:
+    """Remove dead letters for good.
+
+    Counts first, and asks. Only what has failed by then is meant. The audit keeps who did it.
+    """
+    api = where.api()
+    asked = {**asdict(meant), "ids": ids or None, "by": care.name}
+    counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
+    print_table(map(_discarded, counts["by_subscriber"].items()), empty="No dead letters match.")
+    console().print("By reason: ", plain(by_reason(counts["by_reason"])), sep="")
+    if not care.goes_on(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
+        return
+    until = {} if ids else {"until": counts["until"]}
+    done = await api.post("/dead-letters/discard", **{**asked, **until})
+    console().print(f"{counted(done['total'], 'dead letter')} removed.")
+
+
+def _line(letter: JsonObject) -> JsonObject:
+    return {
+        "FAILED": at(letter["failed_at"]),
+        "SUBSCRIBER": letter["subscriber"] or "(none)",
+        "KEY": letter["key"],
+        "REASON": letter["reason"],
+        "ERROR": letter["error"],
+        "ID": letter["id"],
+    }
+
+
+def _redriven(item: tuple[str, JsonObject]) -> JsonObject:
+    name, counts = item
+    return {
+        "SUBSCRIBER": name or "(none)",
+        "MATCHING": counts["matching"],
+        "TO DELIVER": counts["deliverable"] - counts["superseded"],
+        "SUPERSEDED": counts["superseded"],
+        "NOT DELIVERABLE": counts["matching"] - counts["deliverable"],
+        "REASONS": by_reason(counts["by_reason"]),
+    }
+
+
+def _discarded(item: tuple[str, int]) -> JsonObject:
+    return {"SUBSCRIBER": item[0] or "(none)", "TO REMOVE": item[1]}

@@ -1,0 +1,60 @@
+"""How answers of the API look on a terminal."""
+
+import sys
+from collections.abc import Iterable, Mapping
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from streamer.events import JsonObject
+
+_PIPE_WIDTH = 200
+
+
+def console() -> Console:
+    """Return the standard output; lines that go to a file are not broken at a terminal's width."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def print_json(answer: JsonObject) -> None:
+    """Print an answer as it is."""
+    typer.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_table(rows: Iterable[Mapping[str, object]], *, empty: str) -> None:
+    """Print `rows`, whose keys are the headings, or the sentence `empty` where there are none."""
+    lines = list(rows)
+    if not lines:
+        console().print(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in lines[0]:
+        table.add_column(heading)
+    for line in lines:
+        table.add_row(*(plain(value) for value in line.values()))
+    console().print(table)
+
+
+def plain(value: object) -> Text:
+    """Return `value` as text that can neither colour nor control a terminal: targets wrote some of it."""
+    text = "" if value is None else str(value)
+    return Text("".join(each if each.isprintable() else " " for each in text))
+
+
+def at(moment: str | None) -> str:
+    """Return a moment of an answer, to the second."""
+    return "" if moment is None else f"{moment[:10]} {moment[11:19]}Z"
+
+
+def counted(number: int, name: str) -> str:
+    """Return how many there are of something."""
+    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
+
+
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Return counts in one line, the largest first."""
+    ordered = sorted(counts.items(), key=lambda each: -each[1])
+    return ", ".join(f"{reason} {count:,}" for reason, count in ordered)

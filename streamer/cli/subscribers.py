@@ -1,0 +1,125 @@
+"""`streamer subscribers`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from streamer.cli.calling import AsJson, Name, Where, Who, calling
+from streamer.cli.pages import at, console, plain, print_json, print_table
+from streamer.errors import ConfigurationError
+from streamer.events import JsonObject
+
+subscribers = typer.Typer(
+    no_args_is_help=True,
+    help="""See, pause, resume and try out the subscribers of a running daemon.
+
+    What is switched is kept in the log, where every process sees it: with several of them, ask any. What is
+    in flight is that of the process that is asked.
+
+    Exits 0 when it is done, 1 when it is refused or the daemon can't be reached, 2 for a mistake in what was
+    typed.
+    """,
+)
+
+
+@subscribers.command("list")
+@calling
+async def list_(where: Where, *, as_json: AsJson = False) -> None:
+    """Show every subscriber: whether it delivers, who paused it and why, and what it has in hand."""
+    answer = await where.api().get("/subscribers")
+    if as_json:
+        print_json(answer)
+    else:
+        print_table(map(_line, answer["subscribers"]), empty="No subscribers are configured.")
+
+
+@subscribers.command()
+@calling
+async def pause(
+    name: Name,
+    where: Where,
+    who: Who,
+    *,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; others will read it.")] = "",
+) -> None:
+    """Deliver nothing to a target until it is resumed, in no process, and after no restart.
+
+    Its events stay in the log. Attempts that are under way end by themselves.
+    """
+    await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=who.name)
+    console().print(f"{name} is paused, in every process. `streamer subscribers resume {name}` ends it.")
+
+
+@subscribers.command()
+@calling
+async def resume(name: Name, where: Where, who: Who) -> None:
+    """Deliver again, whoever paused it: a person, the guard or the target."""
+    await where.api().post(f"/subscribers/{name}/resume", by=who.name)
+    console().print(f"{name} delivers again, in every process.")
+
+
+@subscribers.command("test")
+@calling
+async def try_out(
+    name: Name,
+    where: Where,
+    who: Who,
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="JSON for the event's data, where body or text need some.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send one test event to a target, through the subscriber's body, text and plugin.
+
+    It is of the type streamer.test and enters neither the log nor the queue; `when` is not asked. The target
+    takes it for real: what it does with an event it may do with this one. Exits 0 if it was delivered.
+    """
+    answer = await where.api().post(f"/subscribers/{name}/test", data=_read(data), by=who.name)
+    if as_json:
+        print_json(answer)
+    else:
+        for key, value in answer.items():
+            if value not in {None, ""}:
+                console().print(f"{key}: ", plain(value), sep="", soft_wrap=True)
+    if answer["outcome"] != "delivered":
+        raise typer.Exit(1)
+
+
+def _read(path: Path | None) -> JsonObject | None:
+    if path is None:
+        return None
+    try:
+        data = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ConfigurationError(f"{path}: can't be read as JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{path}: must hold a JSON object")
+    return data
+
+
+def _line(subscriber: JsonObject) -> JsonObject:
+    here = subscriber["here"] or {}
+    return {
+        "SUBSCRIBER": subscriber["name"],
+        "USES": subscriber["uses"],
+        "STATE": _state(subscriber, here),
+        "IN FLIGHT": here.get("in_flight"),
+        "WAITING": here.get("waiting"),
+        "PARKED": here.get("parked"),
+        "SINCE": at(subscriber["since"]),
+        "BY": subscriber["by"],
+        "WHY": subscriber["reason"] if subscriber["switch"] == "paused" else here.get("held"),
+    }
+
+
+def _state(subscriber: JsonObject, here: JsonObject) -> str:
+    if subscriber["switch"] == "paused":
+        return "paused"
+    if not here:
+        return "not in this process"
+    if here["breaker"] != "closed":
+        return "target down"
+    return "held" if here["held"] else "running"

@@ -1,0 +1,226 @@
+"""The operators' commands, as processes, on a daemon that is one too."""
+
+import asyncio
+import getpass
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from streamer.clock import SystemClock
+from streamer.sandbox import Sandbox
+from streamer.sandbox.targets import FulfillmentReceiver
+from tests.configuration import ORDER_KEY, sandbox_configuration, written
+from tests.daemon import Daemon, until
+from tests.operating import Operator
+from tools.ports import free_ports
+
+TOKEN = "canary-token-of-the-admin-api"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """An org, a target that refuses every order until it is mended, and the directory of a daemon."""
+
+    sandbox: Sandbox
+    target: FulfillmentReceiver
+    directory: Path
+
+    @asynccontextmanager
+    async def running(self, **more: object) -> AsyncIterator[Daemon]:
+        """Run the daemon inside the context, from its first event on."""
+        order = f"data.fields.{ORDER_KEY}"
+        shipment = {
+            "uses": "fulfillment",
+            "on": "salesforce.event.Order_Placed__e",
+            "start": "earliest",
+            "settings": {"url": self.target.url, "order": order},
+        }
+        log = {"sqlite": {"path": str(self.directory / "log.db")}}
+        spare = shipment | {"on": "salesforce.cdc.*"}
+        configuration = sandbox_configuration(
+            self.sandbox.url, log=log, subscribers={"shipment": shipment, "spare": spare}, **more
+        )
+        async with Daemon.running(written(self.directory, configuration)) as daemon:
+            await daemon.ready()
+            yield daemon
+
+    def place_orders(self, *names: str) -> None:
+        """Let orders be placed in the org."""
+        for name in names:
+            self.sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: name})
+
+    def mend(self) -> None:
+        """Let the target accept orders."""
+        self.target.faults.fail_keys = None
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """All parts but the daemon."""
+    async with FulfillmentReceiver(SystemClock()) as target, Sandbox(SystemClock()) as sandbox:
+        target.faults.fail_keys, target.faults.fail_status = ":shipment$", 422
+        yield World(sandbox=sandbox, target=target, directory=tmp_path)
+
+
+async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path: Path) -> None:
+    """Under the name of whoever calls; the audit keeps all of it."""
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"fields": {ORDER_KEY: "T-1"}}))
+    async with world.running() as daemon:
+        operator = await Operator.of(daemon)
+        paused = await operator.call("subscribers", "pause", "shipment", "--reason", "ERP is [upgraded]")
+        listed = (await operator.call("subscribers", "list", "--json")).json["subscribers"]
+        shown = (await operator.call("subscribers", "list")).output
+        refused = await operator.call("subscribers", "test", "shipment", "--data", str(data))
+        world.mend()
+        accepted = await operator.call("subscribers", "test", "shipment", "--data", str(data), "--json")
+        await operator.call("subscribers", "resume", "shipment")
+        records = (await operator.call("audit", "--json")).json["records"]
+        audit = (await operator.call("audit")).output
+
+    assert (paused.status, "shipment is paused" in paused.output) == (0, True)
+    assert (listed[0]["switch"], listed[0]["by"]) == ("paused", getpass.getuser())
+    assert "ERP is [upgraded]" in shown
+    assert (refused.status, "outcome: reject" in refused.output, "422" in refused.output) == (1, True, True)
+    assert (accepted.json["outcome"], list(world.target.shipments)) == ("delivered", ["T-1"])
+    what = ["subscriber.paused", "subscriber.tested", "subscriber.tested", "subscriber.resumed"]
+    assert [(each["what"], each["by"]) for each in records] == [(each, getpass.getuser()) for each in what]
+    assert audit.count("subscriber.tested") == 2
+
+
+async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> None:
+    """Counts first, and only after a yes."""
+    async with world.running() as daemon:
+        operator = await Operator.of(daemon)
+        world.place_orders("1", "2", "3")
+        ids = {each["key"]: each["id"] for each in await operator.dead_letters(3)}
+        listed = (await operator.call("deadletters", "list", "-s", "shipment", "--since", "2h")).output
+        whole = await operator.call("deadletters", "show", ids["1"])
+        world.mend()
+        counted = await operator.call("deadletters", "redrive", "--key", "1", "--dry-run")
+        declined = await operator.call("deadletters", "redrive", "--key", "1", typed="n\n")
+        redriven = await operator.call("deadletters", "redrive", "--key", "1", typed="y\n")
+        await until(lambda: _holds(world, "1"))
+        discarded = await operator.call("deadletters", "discard", "--id", ids["2"], "--yes")
+        left = await operator.dead_letters(1)
+
+    assert "3 of 3 shown: rejected 3" in listed
+    assert (whole.status, "the target answered 422" in whole.output) == (0, True), whole.error
+    assert '"Order_No__c": "1"' in whole.output
+    assert (counted.status, "TO DELIVER" in counted.output) == (0, True)
+    assert (declined.status, "Deliver 1 event again, 10 a second?" in declined.output) == (1, True)
+    assert (redriven.status, "1 event handed to delivery" in redriven.output) == (0, True)
+    assert (discarded.status, "1 dead letter removed." in discarded.output) == (0, True)
+    assert [each["id"] for each in left] == [ids["3"]]
+
+
+async def test_ctrl_c_ends_the_watching_and_not_the_redrive(world: World) -> None:
+    """It says so."""
+    async with world.running() as daemon:
+        operator = await Operator.of(daemon)
+        world.place_orders(*map(str, range(8)))
+        await operator.dead_letters(8)
+        world.mend()
+        process = await operator.begin("deadletters", "redrive", "--yes", "--per-second", "4")
+        await until(lambda: _holds(world, "0"), within_s=30)
+        process.send_signal(signal.SIGINT)
+        output, error = await asyncio.wait_for(process.communicate(), 30)
+        before = len(world.target.shipments)
+        await until(lambda: _holds(world, "7"), within_s=30)
+
+    assert (process.returncode, b"goes on in the daemon" in output) == (0, True), error
+    assert before < 8
+
+
+async def test_address_and_token_are_read_from_the_configuration(world: World) -> None:
+    """As an operator beside the daemon calls it; without the token nothing is told."""
+    [port] = free_ports(1)
+    async with world.running(admin={"port": port, "token": TOKEN}) as daemon:
+        nobody = await Operator.of(daemon)
+        refused = await nobody.call("subscribers", "list")
+        shown = await nobody.call("subscribers", "list", "--token", TOKEN, "--json")
+        own = await Operator(environ={}).call(
+            "subscribers", "list", "-c", str(world.directory / "streamer.yaml"), "--json"
+        )
+        assert TOKEN not in daemon.output
+
+    assert (refused.status, "STREAMER_ADMIN_TOKEN" in refused.error) == (1, True)
+    assert shown.json == own.json
+
+
+async def test_shell_completes_the_names_of_subscribers(world: World) -> None:
+    """Those of the daemon; when it does not answer, nothing is said at all."""
+    async with world.running() as daemon:
+        operator = await Operator.of(daemon)
+        offered = await _completed(operator, "streamer subscribers pause sh")
+        option = await _completed(operator, "streamer deadletters list --subscriber s")
+    nobody = await _completed(operator, "streamer subscribers pause sh")
+
+    assert offered == (["shipment"], "")
+    assert option == (["shipment", "spare"], "")
+    assert nobody == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (("subscribers", "list"), 1, "see that the daemon runs"),
+        (("subscribers", "list", "--url", "nowhere"), 1, "nowhere can't be reached"),
+        (("deadletters", "list", "--since", "yesterday"), 2, "write 30m, 2h or 5d"),
+        (("subscribers", "list", "-c", "none.yaml"), 2, "none.yaml: can't be read"),
+        (("subscribers", "pause"), 2, "Missing argument"),
+    ],
+)
+async def test_what_goes_wrong_is_told_in_a_sentence(
+    arguments: tuple[str, ...], status: int, sentence: str
+) -> None:
+    """With an exit status that scripts can tell apart."""
+    [port] = free_ports(1)
+    said = await Operator(environ={"STREAMER_ADMIN_URL": f"http://127.0.0.1:{port}"}).call(*arguments)
+
+    assert (said.status, sentence in " ".join(said.error.split()), "Traceback" in said.error) == (
+        status,
+        True,
+        False,
+    ), said.error
+
+
+async def test_other_service_is_not_taken_for_the_api(world: World) -> None:
+    """Such as the port of the metrics; and what the API refuses is told as it says it."""
+    async with world.running() as daemon:
+        operator = await Operator.of(daemon)
+        metrics = f"http://localhost:{daemon.logged('daemon.started')[0]['port']}"
+        other = await operator.call("subscribers", "list", "--url", metrics)
+        unknown = await operator.call("subscribers", "pause", "ship")
+
+    assert (other.status, "not as Streamer's admin API does" in other.error) == (1, True)
+    assert (unknown.status, "configured: shipment, spare" in unknown.error) == (1, True)
+
+
+async def _holds(world: World, order: str) -> bool:
+    return order in world.target.shipments
+
+
+async def _completed(operator: Operator, line: str) -> tuple[list[str], str]:
+    """Return what bash is offered for `line`, and what else is said."""
+    environ = {
+        **operator.environ,
+        "_STREAMER_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split()) - 1),
+    }
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("streamer"),
+        env={**os.environ, **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, error = await process.communicate()
+    return output.decode().split(), error.decode()

@@ -1,0 +1,73 @@
+"""An operator at a terminal: `streamer …` as a process, against a daemon that runs."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tests.daemon import Daemon, until
+
+_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a command wrote, and its exit status."""
+
+    status: int
+    output: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        """The output of a command that was asked for JSON."""
+        assert self.status == 0, self.error
+        return orjson.loads(self.output)
+
+
+async def admin_url(daemon: Daemon) -> str:
+    """Return where a daemon's admin API listens, as its log tells."""
+    await daemon.started()
+    return f"http://127.0.0.1:{daemon.logged('admin.listening')[0]['port']}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Somebody who calls commands with `environ`."""
+
+    environ: Mapping[str, str]
+
+    @classmethod
+    async def of(cls, daemon: Daemon, **environ: str) -> "Operator":
+        """Return the operator of `daemon`, once it listens."""
+        return cls(environ={"STREAMER_ADMIN_URL": await admin_url(daemon), **environ})
+
+    async def call(self, *arguments: str, typed: str = "") -> Said:
+        """Call a command and wait for its end; `typed` is what it is answered."""
+        process = await self.begin(*arguments, answers=bool(typed))
+        async with asyncio.timeout(_LIMIT_S):
+            output, error = await process.communicate(typed.encode() or None)
+        return Said(status=process.returncode or 0, output=output.decode(), error=error.decode())
+
+    async def begin(self, *arguments: str, answers: bool = False) -> asyncio.subprocess.Process:
+        """Call a command, which goes on."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "streamer", *arguments,
+            stdin=PIPE if answers else DEVNULL, stdout=PIPE, stderr=PIPE,
+            env={**os.environ, "NO_COLOR": "1", **self.environ},
+        )  # fmt: skip
+
+    async def dead_letters(self, count: int) -> list[dict[str, Any]]:
+        """Wait until there are `count` dead letters and return them."""
+
+        async def there() -> list[dict[str, Any]] | None:
+            answer = (await self.call("deadletters", "list", "--json")).json
+            return answer["letters"] if answer["total"] == count else None
+
+        found: list[dict[str, Any]] = await until(there, within_s=30)
+        return found

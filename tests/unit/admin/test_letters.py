@@ -1,0 +1,178 @@
+"""Dead letters are listed, shown and discarded over the API."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from streamer.admin import letters
+from streamer.admin.requests import MOST_LETTERS
+from streamer.events import Stage
+from tests.contracts.values import a_dead_letter
+from tests.unit.admin.world import Asking, World
+from tests.unit.dispatch.world import TARGET
+
+
+def iso(at: float) -> str:
+    """Return a moment as a request writes it."""
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+@pytest.fixture
+async def failed(world: World) -> float:
+    """Three events failed, a minute passed at the returned moment, and two more failed."""
+    await world.fail(1, 2, 3, reason="422 no such Field")
+    await world.clock.turn(60)
+    between = world.clock.now()
+    await world.clock.turn(60)
+    await world.fail(4, 5, key="k", reason="409 exists")
+    return between
+
+
+@pytest.mark.usefixtures("failed")
+async def test_latest_are_listed_with_the_count_of_all(ask: Asking) -> None:
+    """The newest last, as a terminal shows it best."""
+    status, body = await ask.get("/dead-letters?last=3")
+
+    assert (status, body["total"], body["by_reason"]) == (200, 5, {"rejected": 5})
+    assert body["by_subscriber"] == {TARGET: 5}
+    assert [each["id"] for each in body["letters"]] == ["3:target", "4:target", "5:target"]
+    assert body["letters"][0]["error"] == "422 no such Field"
+
+
+async def test_filters_pick_what_is_meant(failed: float, ask: Asking) -> None:
+    """Each of them, and all together."""
+
+    async def found(query: str) -> list[str]:
+        status, body = await ask.get(f"/dead-letters?{query}")
+        assert status == 200, body
+        return [each["id"].split(":")[0] for each in body["letters"]]
+
+    between = iso(failed).replace("+", "%2B")
+    assert await found(f"subscriber={TARGET}") == ["1", "2", "3", "4", "5"]
+    assert await found("subscriber=other") == []
+    assert await found("key=k") == ["4", "5"]
+    assert await found("reason=exhausted") == []
+    assert await found("error=NO+SUCH+FIELD") == ["1", "2", "3"]
+    assert await found(f"since={between}") == ["4", "5"]
+    assert await found(f"until={between}&key=2") == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ("last=0", "last"),
+        (f"last={MOST_LETTERS + 1}", "last"),
+        ("since=yesterday", "since"),
+        ("since=2025-01-01T00:00:00", "since"),
+        ("subscribr=x", "subscribr"),
+    ],
+)
+async def test_mistake_in_a_query_is_named(ask: Asking, query: str, place: str) -> None:
+    """A filter that is not understood must not mean all of them."""
+    status, body = await ask.get(f"/dead-letters?{query}")
+
+    assert (status, body["error"].split(":")[0]) == (400, place)
+
+
+async def test_list_stays_small_whatever_the_letters_hold(world: World, ask: Asking) -> None:
+    """Neither the raw bytes nor long errors are in it."""
+    world.keep(a_dead_letter("a", error="x" * 5_000), raw=b"y" * 1_000_000)
+    await world.clock.turn(1)
+    _, body = await ask.get("/dead-letters")
+
+    assert (body["total"], len(str(body)) < 1_500) == (1, True)
+
+
+async def test_whole_letter_is_shown_with_its_event(world: World, ask: Asking) -> None:
+    """All that is known of it, whatever characters its id has."""
+    world.keep(a_dead_letter("a/b:c%d", stage=Stage.DISPATCH), subscriber=TARGET)
+    status, body = await ask.get("/dead-letters/a%2Fb:c%25d")
+
+    assert (status, body["id"], body["stage"], body["subscriber"]) == (200, "a/b:c%d", "dispatch", TARGET)
+    assert (body["answer"], body["hint"], body["offset"], body["raw"]) == (
+        "400",
+        "check the schema",
+        17,
+        "AP9yYXc=",
+    )
+    assert body["event"]["data"]["fields"] == {"Name": "Ünal & Söhne", "Zero": None}
+    assert body["failed_at"] == "2025-01-01T00:00:00.500000Z"
+
+
+async def test_letter_that_is_gone_is_not_found(ask: Asking) -> None:
+    """It may have been redriven in the meantime."""
+    assert (await ask.get("/dead-letters/none"))[0] == 404
+
+
+@pytest.mark.usefixtures("failed")
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ({"key": "k"}, {"1", "2", "3"}),
+        ({"ids": ["1:target", "4:target", "none"]}, {"2", "3", "5"}),
+        ({}, set()),
+        ({"key": "k", "dry_run": True}, {"1", "2", "3", "4", "5"}),
+    ],
+)
+async def test_what_is_meant_is_discarded(
+    world: World, ask: Asking, asked: dict[str, Any], left: set[str]
+) -> None:
+    """By a filter or by ids, and nothing by a dry run; the others stay."""
+    status, body = await ask.post("/dead-letters/discard", **asked)
+
+    expected = 2 if asked else 5
+    assert (status, body["total"]) == (200, expected)
+    assert {letter.id.split(":")[0] for letter in world.log.letters} == left
+
+
+@pytest.mark.usefixtures("failed")
+async def test_discarding_is_in_the_audit(ask: Asking) -> None:
+    """Who did it, how many there were, and which were meant; a dry run is not."""
+    await ask.post("/dead-letters/discard", key="k", dry_run=True)
+    await ask.post("/dead-letters/discard", key="k", by="anna")
+
+    [record] = (await ask.get("/audit"))[1]["records"]
+    assert (record["what"], record["by"]) == ("deadletters.discarded", "anna")
+    assert (record["detail"]["letters"], record["detail"]["meant"]["key"]) == (2, "k")
+
+
+@pytest.mark.usefixtures("failed")
+async def test_discarding_means_what_was_counted(world: World, ask: Asking) -> None:
+    """A letter that fails between the counts and the answer to the question stays."""
+    counts = (await ask.post("/dead-letters/discard", dry_run=True))[1]
+    await world.clock.turn(1)
+    await world.fail(6)
+    await ask.post("/dead-letters/discard", until=counts["until"])
+
+    assert [letter.id for letter in world.log.letters] == ["6:target"]
+
+
+@pytest.mark.usefixtures("failed")
+async def test_many_are_discarded_a_part_at_a_time(
+    world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log takes only so many at once; each part has its record."""
+    monkeypatch.setattr(letters, "_AT_ONCE", 2)
+    _, body = await ask.post("/dead-letters/discard")
+
+    records = await world.log.audit(last=9)
+    assert (body["total"], world.log.letters) == (5, [])
+    assert [record.detail["letters"] for record in records] == [2, 2, 1]
+
+
+async def test_ids_and_a_filter_contradict_each_other(ask: Asking) -> None:
+    """Whoever gives both may mean either."""
+    status, body = await ask.post("/dead-letters/discard", ids=["a"], key="k")
+
+    assert (status, body["error"]) == (400, "give either ids or a filter, not both")
+
+
+async def test_audit_tells_the_latest(world: World, ask: Asking) -> None:
+    """At most as many as are asked for, the newest last."""
+    for number in range(3):
+        await ask.post(f"/subscribers/{TARGET}/pause", reason=str(number))
+    status, body = await ask.get("/audit?last=2")
+
+    assert (status, [each["detail"]["reason"] for each in body["records"]]) == (200, ["1", "2"])
+    assert body["records"][0]["at"] == iso(world.clock.now())[:19] + ".000000Z"

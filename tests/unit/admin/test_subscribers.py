@@ -1,0 +1,164 @@
+"""Subscribers are seen, paused, resumed and tried out over the API."""
+
+import asyncio
+
+import pytest
+
+from streamer.controls import Switch
+from streamer.events import Delivered, Hold, Reject, SubscriberName
+from tests.unit.admin.world import Asking, World
+from tests.unit.dispatch.world import TARGET, route
+
+
+async def test_every_configured_subscriber_is_listed(world: World, ask: Asking) -> None:
+    """Those that this process does not deliver to as well, which others may."""
+    async with world.dispatch.running() as dispatcher:
+        world.staff.dispatchers[TARGET] = dispatcher
+        status, body = await ask.get("/subscribers")
+
+    here, elsewhere = body["subscribers"]
+    assert (status, here["name"], here["uses"], here["switch"]) == (200, TARGET, "slack", "running")
+    assert here["here"] == {
+        "held": "", "breaker": "closed", "lag": 0, "waiting": 0, "parked": 0, "in_flight": 0, "limit": 8
+    }  # fmt: skip
+    assert (elsewhere["name"], elsewhere["here"]) == ("idle", None)
+
+
+async def test_what_is_in_hand_is_shown(world: World, ask: Asking) -> None:
+    """Attempts under way, and events that wait behind them."""
+    world.dispatch.target.hang()
+    async with world.dispatch.running() as dispatcher:
+        world.staff.dispatchers[TARGET] = dispatcher
+        await world.dispatch.append(1, 2, key="k")
+        await world.dispatch.quiet()
+        _, body = await ask.get("/subscribers")
+        world.dispatch.target.release()
+
+    assert body["subscribers"][0]["here"] == {
+        "held": "", "breaker": "closed", "lag": 2, "waiting": 2, "parked": 0, "in_flight": 1, "limit": 8
+    }  # fmt: skip
+
+
+async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Asking) -> None:
+    """Every process obeys it, and the audit names whoever asked."""
+    status, body = await ask.post(f"/subscribers/{TARGET}/pause", reason="ERP is upgraded", by="anna")
+
+    control = (await world.desk.board()).controls[TARGET]
+    [record] = await world.log.audit(last=9)
+    assert (status, body["switch"], body["reason"], body["by"]) == (200, "paused", "ERP is upgraded", "anna")
+    assert (control.switch, control.by, control.reason) == (Switch.PAUSED, "anna", "ERP is upgraded")
+    assert (record.what, record.by, record.detail) == (
+        "subscriber.paused", "anna", {"reason": "ERP is upgraded"}
+    )  # fmt: skip
+
+
+async def test_resume_undoes_a_pause(world: World, ask: Asking) -> None:
+    """Whoever does not say who it is, is an operator."""
+    await ask.post(f"/subscribers/{TARGET}/pause")
+    _, body = await ask.post(f"/subscribers/{TARGET}/resume")
+
+    assert (body["switch"], body["by"]) == ("running", "operator")
+    assert not (await world.desk.board()).pauses(TARGET)
+    assert (await world.log.audit(last=1))[0].what == "subscriber.resumed"
+
+
+@pytest.mark.parametrize("what", ["pause", "resume", "test"])
+async def test_unknown_subscriber_is_refused_with_the_known_names(ask: Asking, what: str) -> None:
+    """A typing mistake must not look like a pause."""
+    status, body = await ask.post(f"/subscribers/sales/{what}")
+
+    assert status == 404
+    assert body["error"] == "There is no subscriber of that name; configured: idle, target."
+
+
+@pytest.mark.parametrize(
+    ("body", "place"), [({"reson": "x"}, "reson"), ({"reason": 1}, "reason"), ({"by": ""}, "by")]
+)
+async def test_mistake_in_a_body_is_named(
+    world: World, ask: Asking, body: dict[str, object], place: str
+) -> None:
+    """And nothing is switched."""
+    status, answer = await ask.post(f"/subscribers/{TARGET}/pause", **body)
+
+    assert (status, answer["error"].split(":")[0]) == (400, place)
+    assert not (await world.desk.board()).controls
+
+
+async def test_test_event_is_delivered_once_and_enters_no_log(world: World, ask: Asking) -> None:
+    """Whatever `when` says; it is marked as a test, and the audit knows of it."""
+    world.staff.plan.routes = {
+        TARGET: route(when="data.never", body={"kind": "type", "is_test": "data.test"})
+    }
+    status, body = await ask.post(f"/subscribers/{TARGET}/test", by="anna")
+
+    [record] = await world.log.audit(last=9)
+    assert (status, body["outcome"]) == (200, "delivered")
+    [sent] = world.tried.deliveries
+    assert (sent.event.id, sent.event.type) == (body["event"], "streamer.test")
+    assert sent.body == {"kind": "streamer.test", "is_test": True}
+    assert (world.log.events, world.log.letters, world.tried.entered) == ([], [], 0)
+    assert (record.what, record.by, record.detail) == ("subscriber.tested", "anna", {"event": body["event"]})
+
+
+async def test_test_event_carries_the_data_that_it_is_given(world: World, ask: Asking) -> None:
+    """A template that needs a field can be tried; what says that it is a test can't be overruled."""
+    world.staff.plan.routes = {TARGET: route(text="{{ data.fields.Amount }} {{ data.test }}")}
+    broken = await ask.post(f"/subscribers/{TARGET}/test")
+    given = await ask.post(f"/subscribers/{TARGET}/test", data={"fields": {"Amount": 7}, "test": False})
+
+    assert broken[1]["outcome"] == "reject"
+    assert "text fails on this event" in broken[1]["reason"]
+    assert (given[1]["outcome"], world.tried.deliveries[0].text) == ("delivered", "7 True")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "said"),
+    [
+        (Delivered(answer={"id": "INV-1"}), "delivered", {"answer": '{"id":"INV-1"}'}),
+        (
+            Reject(reason="422", hint="mend it", answer="x" * 9_000),
+            "reject",
+            {"reason": "422", "hint": "mend it", "answer": "x" * 2_000},
+        ),
+        (Hold(reason="busy", after_s=60), "hold", {"reason": "busy", "after_s": 60, "answer": ""}),
+        (ZeroDivisionError("oh"), "retry", {"reason": "the plugin raised ZeroDivisionError: oh"}),
+    ],
+)
+async def test_what_came_of_a_test_event_is_told(
+    world: World, ask: Asking, answer: Delivered | Exception, outcome: str, said: dict[str, object]
+) -> None:
+    """With the target's answer, cut where it is long."""
+    world.tried.always = answer
+    _, body = await ask.post(f"/subscribers/{TARGET}/test")
+
+    assert body["outcome"] == outcome
+    assert {name: body[name] for name in said} == said
+
+
+async def test_plugin_that_can_not_be_opened_is_told(world: World, ask: Asking) -> None:
+    """Such as one whose login is refused."""
+    world.tried.opens = False
+    status, body = await ask.post(f"/subscribers/{TARGET}/test")
+
+    assert (status, body["outcome"]) == (200, "unopened")
+    assert "can't be opened: OSError: no route" in body["reason"]
+
+
+async def test_target_that_does_not_answer_ends_the_test(world: World, ask: Asking) -> None:
+    """The limit is the subscriber's own."""
+    world.tried.closed = True
+    asked = asyncio.create_task(ask.post(f"/subscribers/{TARGET}/test"))
+    await asyncio.wait_for(world.tried.has_begun.wait(), 5)
+    await world.clock.turn(31)
+
+    assert (await asked)[1]["reason"] == "no answer within 30 s"
+
+
+async def test_subscriber_that_is_gone_is_not_listed(world: World, ask: Asking) -> None:
+    """The configuration in effect counts, which may change while we run."""
+    gone = {name: each for name, each in world.staff.plan.settings.subscribers.items() if name != TARGET}
+    world.staff.plan.settings = world.staff.plan.settings.model_copy(update={"subscribers": gone})
+
+    assert [each["name"] for each in (await ask.get("/subscribers"))[1]["subscribers"]] == [
+        SubscriberName("idle")
+    ]

@@ -1,0 +1,142 @@
+"""The API on a log in memory, with one subscriber at work on a target whose answers a test writes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+from pydantic import SecretStr
+
+from streamer.admin import Desk
+from streamer.admin.ports import AtWork
+from streamer.admin.server import application
+from streamer.app.redriving import Redriving
+from streamer.clock import TurnedClock
+from streamer.dispatch.route import Route
+from streamer.events import DeadLetter, Reject, SubscriberName
+from streamer.log.memory import MemoryLog
+from streamer.ports import Subscriber
+from streamer.settings import Settings
+from tests.unit.admin.trial_target import TrialTarget
+from tests.unit.dispatch.world import TARGET
+from tests.unit.dispatch.world import World as Dispatch
+
+SETTINGS = Settings.model_validate(
+    {
+        "org": {
+            "login_url": "https://acme.my.salesforce.com",
+            "auth": {"flow": "client_credentials", "client_id": "app", "client_secret": "canary"},
+        },
+        "channels": ["/data/ChangeEvents"],
+        "subscribers": {
+            TARGET: {"uses": "slack", "on": "*", "settings": {"webhook_url": "https://canary"}},
+            "idle": {"uses": "erp", "on": "salesforce.event.*"},
+        },
+    }
+)
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """A configuration whose plugins are the test's own."""
+
+    settings: Settings = SETTINGS
+    subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
+    routes: Mapping[SubscriberName, Route]
+
+
+@dataclass(kw_only=True)
+class Staff:
+    """The subscribers of a process that delivers."""
+
+    plan: Plan
+    dispatchers: dict[SubscriberName, AtWork] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """What the tests of the API share."""
+
+    dispatch: Dispatch = field(default_factory=Dispatch)
+    tried: TrialTarget = field(default_factory=TrialTarget)
+    token: SecretStr | None = None
+
+    def __post_init__(self) -> None:
+        """Configure what is tried, and put the log on the desk."""
+        routes = {TARGET: Route(name=TARGET), SubscriberName("idle"): Route(name=SubscriberName("idle"))}
+        self.staff = Staff(plan=Plan(subscribers={TARGET: lambda: self.tried}, routes=routes))
+        self.desk = Desk(staff=self.staff, clock=self.clock)
+
+    @property
+    def clock(self) -> TurnedClock:
+        """The time of everything."""
+        return self.dispatch.clock
+
+    @property
+    def log(self) -> MemoryLog:
+        """The log that is changed."""
+        return self.dispatch.log
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator["Asking"]:
+        """Open the API inside the context."""
+        server = TestServer(application(self.desk, self.token))
+        with self.desk.holding(self.log):
+            async with TestClient(server) as client:
+                yield Asking(client)
+
+    async def fail(
+        self, *names: int | str, key: str | None = None, reason: str = "422 no such field"
+    ) -> None:
+        """Append events that the target rejects, and let them become dead letters."""
+        for name in names:
+            self.dispatch.target.answers[str(name)].append(Reject(reason=reason))
+        await self.dispatch.append(*names, key=key)
+        async with self.dispatch.running():
+            await self.dispatch.turn(5)
+
+    async def deliver(self, *names: int | str, key: str | None = None) -> None:
+        """Append events that are delivered."""
+        await self.dispatch.append(*names, key=key)
+        async with self.dispatch.running():
+            await self.dispatch.turn(5)
+
+    async def carry_out(self) -> None:
+        """Do what is ordered, as the processes that own the partitions do."""
+        async with self.dispatch.running() as dispatcher:
+            for order in dict((await self.desk.board()).redrives).values():
+                redriving = Redriving(
+                    order=order, log=self.log, dispatchers={TARGET: dispatcher}, clock=self.clock
+                )
+                await self._finished(redriving)
+
+    async def _finished(self, redriving: Redriving) -> None:
+        task = asyncio.create_task(redriving.run())
+        await self.dispatch.turn_until(task.done)
+
+    def keep(self, letter: DeadLetter, **changes: Any) -> None:
+        """Put a dead letter into the log as it is."""
+        self.log._set_aside([replace(letter, **changes)])
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Asks the API."""
+
+    client: TestClient[Any, Any]
+
+    async def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        """Return status and body of what is at `path`."""
+        return await self.send("GET", path, headers=headers)
+
+    async def post(self, path: str, **body: Any) -> tuple[int, Any]:
+        """Return status and body of a request."""
+        return await self.send("POST", path, json=body)
+
+    async def send(self, method: str, path: str, **what: Any) -> tuple[int, Any]:
+        """Return status and body of a request of any kind."""
+        async with self.client.request(method, path, **what) as response:
+            assert response.content_type == "application/json", await response.text()
+            return response.status, await response.json()

@@ -1,0 +1,234 @@
+"""Subscribers do what was switched and configured, and keep what they switched themselves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+
+from streamer.app.dispatching import Dispatching
+from streamer.app.plan import Plan
+from streamer.clock import TurnedClock
+from streamer.configuration import Document, load
+from streamer.controls import AuditRecord, Control, Switch, Switchboard
+from streamer.dispatch.route import Route
+from streamer.events import Reject, Retry, SubscriberName
+from streamer.log.memory import MemoryLog
+from streamer.observe.metrics import Metrics
+from streamer.status import Status
+from tests.contracts.values import an_append, an_event
+from tests.unit.dispatch.world import ScriptedTarget
+
+ONE, OTHER = SubscriberName("one"), SubscriberName("other")
+
+
+@dataclass
+class World:
+    """The side that delivers, between a log in memory and a target for each subscriber."""
+
+    clock: TurnedClock = field(default_factory=TurnedClock)
+    log: MemoryLog = field(default_factory=MemoryLog)
+    targets: dict[SubscriberName, ScriptedTarget] = field(
+        default_factory=lambda: {ONE: ScriptedTarget(), OTHER: ScriptedTarget()}
+    )
+    _numbers: "count[int]" = field(default_factory=count)
+
+    def plan(self, *names: SubscriberName, **settings: Any) -> Plan:
+        """Return a configuration of these subscribers."""
+        subscriber = {"uses": "scripted", "on": "*", "start": "earliest", **settings}
+        auth = {"flow": "client_credentials", "client_id": "id", "client_secret": "secret"}
+        document = Document(
+            data={
+                "org": {"login_url": "https://login.salesforce.com", "auth": auth},
+                "channels": ["/data/ChangeEvents"],
+                "subscribers": dict.fromkeys(names, subscriber),
+            }
+        )
+        return Plan(
+            document=document,
+            settings=load(document),
+            subscribers={name: lambda name=name: self.targets[name] for name in names},  # type: ignore[misc]
+            routes={name: Route(name=name) for name in names},
+        )
+
+    @asynccontextmanager
+    async def running(self, plan: Plan) -> AsyncIterator[Dispatching]:
+        """Deliver inside the context."""
+        dispatching = Dispatching(
+            plan=plan, clock=self.clock, metrics=Metrics(clock=self.clock), status=Status(), watcher=None
+        )
+        stopping = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(dispatching.run(self.log, stopping))
+            await self.quiet()
+            try:
+                yield dispatching
+            finally:
+                stopping.set()
+                await self.quiet()
+
+    async def happen(self, events: int) -> None:
+        """Let so many events enter the log, and whatever follows happen."""
+        await self.log.append(an_append(*(an_event(next(self._numbers)) for _ in range(events))))
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        """Let everything happen that needs no time."""
+        for _ in range(10):
+            await self.clock.turn(0)
+
+    def delivered(self, name: SubscriberName) -> int:
+        """Return how many events a target has taken."""
+        return len(self.targets[name].delivered)
+
+    async def switch(self, name: SubscriberName, to: Switch) -> None:
+        """Switch a subscriber in the log, as another process does."""
+        control = Control(subscriber=name, switch=to, by="operator", at=self.clock.now())
+        audit = AuditRecord(at=self.clock.now(), what=f"subscriber.{to}", by="operator", subscriber=name)
+        await self.log.switch(control, audit)
+        await self.quiet()
+
+    async def reject_while_the_log_is_down(self, name: SubscriberName) -> None:
+        """Have a target reject its first event after the log has gone away."""
+        target = self.targets[name]
+        target.answers["0"].append(Reject(reason="422"))
+        target.hang()
+        await self.happen(1)
+        self.log.down = True
+        target.release()
+        await self.quiet()
+
+    async def board(self) -> Switchboard:
+        """Return what is switched in the log."""
+        return await anext(self.log.switched())
+
+
+@pytest.fixture
+def world() -> World:
+    """Nothing runs yet."""
+    return World()
+
+
+async def test_pause_and_resume_in_the_log_are_obeyed(world: World) -> None:
+    """By the subscriber that is meant, and by no other."""
+    async with world.running(world.plan(ONE, OTHER)):
+        await world.switch(ONE, Switch.PAUSED)
+        await world.happen(3)
+        assert (world.delivered(ONE), world.delivered(OTHER)) == (0, 3)
+        await world.switch(ONE, Switch.RUNNING)
+        assert (world.delivered(ONE), world.delivered(OTHER)) == (3, 3)
+
+
+async def test_paused_subscriber_stays_paused_when_a_process_starts(world: World) -> None:
+    """Not one event is delivered before it is known what is switched."""
+    await world.switch(ONE, Switch.PAUSED)
+    await world.happen(3)
+    async with world.running(world.plan(ONE, OTHER)):
+        await world.clock.turn(10)
+        assert (world.delivered(ONE), world.delivered(OTHER)) == (0, 3)
+
+
+async def test_pause_by_the_guard_is_kept(world: World) -> None:
+    """A subscriber whose events are all refused is paused for everybody, and by the next process too."""
+    plan = world.plan(ONE, guard={"consecutive": 5})
+    for number in range(20):
+        world.targets[ONE].answers[str(number)].append(Reject(reason="422"))
+    async with world.running(plan):
+        await world.happen(10)
+        await world.happen(10)
+    letters = len(world.log.letters)
+    assert letters < 20
+    control = (await world.board()).controls[ONE]
+    assert (control.switch, control.by) == (Switch.PAUSED, "guard")
+    async with world.running(plan):
+        await world.clock.turn(10)
+    assert len(world.log.letters) == letters
+    assert [(each.what, each.by) for each in await world.log.audit(last=9)] == [
+        ("subscriber.paused", "guard")
+    ]
+
+
+async def test_pause_of_our_own_outlasts_what_was_switched_before(world: World) -> None:
+    """Somebody else's change shows the board as it was before our pause was written."""
+    async with world.running(world.plan(ONE, OTHER, guard={"consecutive": 1})):
+        await world.switch(ONE, Switch.RUNNING)
+        await world.reject_while_the_log_is_down(ONE)
+        world.log.down = False
+        await world.switch(OTHER, Switch.PAUSED)
+        await world.happen(2)
+        assert world.delivered(ONE) == 0
+        await world.clock.turn(2)
+        await world.switch(ONE, Switch.RUNNING)
+        assert world.delivered(ONE) == 2
+
+
+async def test_pause_is_written_as_soon_as_the_log_is_back(world: World) -> None:
+    """It holds in this process meanwhile."""
+    async with world.running(world.plan(ONE, guard={"consecutive": 1})):
+        await world.reject_while_the_log_is_down(ONE)
+        assert not (await world.board()).controls
+        world.log.down = False
+        await world.clock.turn(2)
+        await world.quiet()
+        assert (await world.board()).controls[ONE].by == "guard"
+
+
+async def test_breaker_is_written_down(world: World) -> None:
+    """When it opens, with the reason, and when it closes."""
+    async with world.running(world.plan(ONE, breaker={"minimum": 5})):
+        world.targets[ONE].down = True
+        await world.happen(10)
+        await world.clock.turn(30)
+        world.targets[ONE].down = False
+        await world.clock.turn(120)
+        await world.quiet()
+        assert world.delivered(ONE) == 10
+    opened, closed = await world.log.audit(last=9)
+    assert (opened.what, closed.what) == ("breaker.opened", "breaker.closed")
+    assert "of the last" in str(opened.detail["reason"])
+
+
+async def test_new_configuration_leaves_others_alone(world: World) -> None:
+    """What is added starts, what is removed ends, and what stays keeps its connection."""
+    async with world.running(world.plan(ONE)) as dispatching:
+        await world.happen(2)
+        dispatcher = dispatching.dispatchers[ONE]
+        dispatching.apply(world.plan(ONE, OTHER))
+        await world.quiet()
+        assert dispatching.dispatchers[ONE] is dispatcher
+        assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 2)
+        dispatching.apply(world.plan(OTHER))
+        await world.happen(2)
+        assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 4)
+        assert (world.targets[ONE].entered, world.targets[OTHER].entered) == (0, 1)
+        assert world.log.expected == {OTHER}
+
+
+async def test_changed_subscriber_goes_on_where_it_was(world: World) -> None:
+    """It keeps its place, what it has parked and the attempts spent on it, and repeats nothing."""
+    world.targets[ONE].answers["1"].extend([Retry(reason="503")] * 5)
+    async with world.running(world.plan(ONE)) as dispatching:
+        await world.happen(3)
+        await world.clock.turn(5)
+        tried = world.targets[ONE].began.count("1")
+        dispatching.apply(world.plan(ONE, max_in_flight=2))
+        await world.happen(1)
+        assert sorted(world.targets[ONE].delivered) == ["0", "2", "3"]
+        await world.clock.turn(3600)
+        await world.quiet()
+        assert sorted(world.targets[ONE].delivered) == ["0", "1", "2", "3"]
+        assert world.targets[ONE].began.count("1") == 6
+    assert 1 < tried < 6
+    assert max(world.targets[ONE].attempts) == 6
+
+
+async def test_paused_subscriber_stays_paused_when_it_changes(world: World) -> None:
+    """A pause belongs to its name."""
+    async with world.running(world.plan(ONE)) as dispatching:
+        await world.switch(ONE, Switch.PAUSED)
+        dispatching.apply(world.plan(ONE, max_in_flight=2))
+        await world.happen(2)
+        assert world.delivered(ONE) == 0

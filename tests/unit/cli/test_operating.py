@@ -1,0 +1,96 @@
+"""Where the operators' commands look for a daemon, and how they show what targets wrote."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic import SecretStr
+
+from streamer.cli.api import DEFAULT_URL, api_of
+from streamer.cli.moments import moment
+from streamer.cli.pages import plain
+from streamer.errors import ConfigurationError
+
+TOKEN = "canary-token-of-the-admin-api"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Path:
+    """A file to write a configuration into."""
+    return tmp_path / "streamer.yaml"
+
+
+def test_nothing_given_means_this_machine() -> None:
+    """At the daemon's default port, without a token."""
+    api = api_of([], None, None)
+    assert (api.url, api.token) == (DEFAULT_URL, None)
+
+
+@pytest.mark.parametrize(
+    ("section", "url"),
+    [
+        ("{}", "http://127.0.0.1:9465"),
+        ("{port: 1234}", "http://127.0.0.1:1234"),
+        (f"{{host: 0.0.0.0, port: 1, token: {TOKEN}}}", "http://localhost:1"),
+        (f"{{host: streamer.acme.com, token: {TOKEN}}}", "http://streamer.acme.com:9465"),
+        ("{host: '::1'}", "http://[::1]:9465"),
+    ],
+)
+def test_configuration_names_address_and_token(write: Path, section: str, url: str) -> None:
+    """What is listened on everywhere is asked on this machine."""
+    write.write_text(f"admin: {section}")
+    api = api_of([write], None, None)
+    assert (api.url, api.token) == (url, SecretStr(TOKEN) if TOKEN in section else None)
+
+
+def test_what_is_given_overrules_the_configuration(write: Path) -> None:
+    """Such as through a tunnel, where the token stays."""
+    write.write_text(f"admin: {{token: {TOKEN}}}")
+    assert api_of([write], "http://localhost:1", None).token == SecretStr(TOKEN)
+    assert api_of([write], "http://localhost:1", "other").token == SecretStr("other")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("admin: null", "1: admin: is null, so the daemon has no admin API"),
+        ("admin: {port: 0}", "admin.port is 0"),
+        ("admin: {prot: 1}", "1: admin.prot: no such key; did you mean port?"),
+        ("admin: {host: 0.0.0.0}", "a token of 16 characters or more is needed"),
+        (f"admin: {{host: 0.0.0.0, token: {TOKEN[:9]}}}", "at least 16"),
+    ],
+)
+def test_configuration_without_an_address_is_a_mistake(write: Path, text: str, sentence: str) -> None:
+    """Which is named, and shows no token."""
+    write.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        api_of([write], None, None)
+    assert sentence in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "ago"), [("90s", 90), ("30m", 1_800), ("1.5h", 5_400), ("2d", 172_800)])
+def test_moment_is_so_long_ago(text: str, ago: int) -> None:
+    """To the second."""
+    found = datetime.now(UTC) - datetime.fromisoformat(moment(text))
+    assert abs(found - timedelta(seconds=ago)) < timedelta(seconds=5)
+
+
+def test_moment_without_a_zone_is_this_machines() -> None:
+    """One with a zone keeps it."""
+    here = datetime(2026, 1, 31, 9, 30).astimezone()
+    assert datetime.fromisoformat(moment("2026-01-31T09:30")) == here
+    assert datetime.fromisoformat(moment("2026-01-31T09:30Z")) == datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2w", "-1h", "", "2026-13-01", "9999999d", "999999d"])
+def test_moment_that_is_none_is_refused(text: str) -> None:
+    """With what to write."""
+    with pytest.raises(typer.BadParameter, match="30m, 2h or 5d"):
+        moment(text)
+
+
+def test_text_of_a_target_does_not_control_the_terminal() -> None:
+    """Nor does it become markup."""
+    assert plain("a\x1b[31mb\r\n[bold]c\u202e").plain == "a [31mb  [bold]c "
