@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, Progress, Stage, Start
+from streamer.log.kafka.commits import Commits
 from streamer.log.kafka.retention import Hole, OnHole
 from streamer.ports import Recorded, Settlement
 from tests.contracts.follower import Follower
@@ -206,6 +207,36 @@ async def test_what_was_finished_is_recorded_after_a_partition_is_said_to_move(c
             assert recorded.partitions == {moved}
             async with reading(first):
                 await until_assigned(second, 1)
+                cluster.write(an_event("new"), partition=moved.number)
+
+                assert await second.read_until("new") == ["new"]
+
+
+async def test_commit_on_its_way_does_not_hold_up_a_partition_that_moves(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebalance that begins before its confirmation is heard tells who waits for it all the same."""
+    is_deaf = threading.Event()
+    confirm = Commits.confirm
+    monkeypatch.setattr(Commits, "confirm", lambda *said: None if is_deaf.is_set() else confirm(*said))
+    cluster.create_for(partitions=2)
+    for partition in range(2):
+        cluster.write(an_event(f"{partition}-old"), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until("0-old", "1-old")
+        is_deaf.set()
+        unheard = asyncio.create_task(first.settle())
+        await asyncio.sleep(0.2)
+        is_deaf.clear()
+        async with cluster.following() as second:
+            while len(first.assigned) == 2:
+                await first.step()
+            began = time.monotonic()
+            assert len((await unheard).partitions) == 2
+            assert time.monotonic() - began < cluster.settings.session_timeout_s / 2
+            async with reading(first):
+                await until_assigned(second, 1)
+                [moved] = second.assigned
                 cluster.write(an_event("new"), partition=moved.number)
 
                 assert await second.read_until("new") == ["new"]

@@ -17,7 +17,7 @@ Outcome = Callable[[KafkaError | None], None]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Waiting:
-    offsets: frozenset[tuple[str, int, int]]
+    places: tuple[TopicPartition, ...]
     give_up_at: float
     outcome: Outcome
 
@@ -35,9 +35,7 @@ class Commits:
 
     def send(self, consumer: Consumer, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
         """Commit `offsets`; `outcome` is called while the consumer is polled, or by `give_up`."""
-        waiting = _Waiting(
-            offsets=_identity(offsets), give_up_at=time.monotonic() + _LIMIT_S, outcome=outcome
-        )
+        waiting = _Waiting(places=tuple(offsets), give_up_at=time.monotonic() + _LIMIT_S, outcome=outcome)
         self._waiting.append(waiting)
         try:
             consumer.commit(offsets=list(offsets), asynchronous=True)
@@ -50,9 +48,19 @@ class Commits:
         identity = _identity(partitions)
         error = error or next((each.error for each in partitions if each.error is not None), None)
         # One that comes after it was given up is nobody's.
-        for waiting in [waiting for waiting in self._waiting if waiting.offsets == identity]:
+        for waiting in [each for each in self._waiting if _identity(each.places) == identity]:
             self._waiting.remove(waiting)
             waiting.outcome(error)
+
+    def repeat_at_once(self, consumer: Consumer) -> None:
+        """Send what is on its way once more, and learn what came of it without polling.
+
+        For a rebalance: who waits for a commit would not be told before it is
+        over, and it may be waiting for them.
+        """
+        repeated, self._waiting = self._waiting, []
+        for waiting in repeated:
+            send_at_once(consumer, waiting.places, waiting.outcome)
 
     def give_up(self, *, all_of_them: bool = False) -> None:
         """Tell those who wait for too long that their commit may not have been taken."""

@@ -111,6 +111,7 @@ class Rebalance:
         # What commits in here waits for as long as a broker is frozen.
         self._crew.pulse.rest()
         self._handover.revoke(gone)
+        self._commits.repeat_at_once(consumer)
         deadline = time.monotonic() + self._crew.hand_over_s
         told = False
         while not told and not self._handover.closing and (left_s := deadline - time.monotonic()) > 0:
