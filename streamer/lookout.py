@@ -9,10 +9,12 @@ from streamer.observe.health import Health, Kind, State, Verdict
 from streamer.observe.metrics import Metrics
 from streamer.observe.stacks import stacks
 from streamer.pulse import Pulses
-from streamer.status import Status
+from streamer.status import Dispatching, Status
 from streamer.stuck import Name, Part, Stuck, StuckDetector, StuckLimits, Work
 
 _LOOK_S = 1.0
+# A rolling restart, and a broker that is away for a moment, take less.
+_RECORDED_WITHIN_S = 30.0
 
 _log = structlog.get_logger()
 
@@ -39,13 +41,16 @@ class Lookout:
     def register(self, health: Health) -> None:
         """Let `health` ask whether something is stuck."""
         health.register(Kind.LIVENESS, "progress", self._progress)
+        health.register(Kind.READINESS, "records", self._records)
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             self._look_at_channels()
             for name, dispatcher in self._status.dispatchers.items():
-                self._metrics.subscriber(name).set_held(bool(dispatcher.held))
+                metrics = self._metrics.subscriber(name)
+                metrics.set_held(bool(dispatcher.held))
+                metrics.set_unrecorded(self._unrecorded_s(dispatcher))
             self._metrics.process.set_standby(self._status.state() is State.STANDBY)
             self._look_at_threads()
             self._look_for_stuck()
@@ -54,6 +59,20 @@ class Lookout:
     def _progress(self) -> Verdict:
         stuck = self._detector.judge(self._works())
         return Verdict(ok=not stuck, sentence=" ".join(map(str, stuck)) or "Nothing is stuck.")
+
+    def _records(self) -> Verdict:
+        """Say whether the log takes what is delivered; what it does not take, a restart repeats."""
+        late = [
+            f"{name}: for {late_s:.0f} s the log has not recorded what was delivered; why is in the logs, at "
+            "progress.not_recorded"
+            for name, each in self._status.dispatchers.items()
+            if (late_s := self._unrecorded_s(each)) > _RECORDED_WITHIN_S
+        ]
+        return Verdict(ok=not late, sentence="; ".join(late) or "What is delivered is recorded.")
+
+    def _unrecorded_s(self, dispatcher: Dispatching) -> float:
+        since = dispatcher.unrecorded_since
+        return 0.0 if since is None else self._clock.monotonic() - since
 
     def _look_at_channels(self) -> None:
         if self._status.keeper is None:

@@ -42,6 +42,11 @@ class Dispatching(Protocol):
         """Since when nothing came of work that could be tried, in monotonic seconds."""
         ...
 
+    @property
+    def unrecorded_since(self) -> float | None:
+        """Since when the log has not taken what was finished, in monotonic seconds."""
+        ...
+
 
 class LogCondition(Protocol):
     """Knows how the log is."""

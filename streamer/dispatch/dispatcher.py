@@ -97,6 +97,11 @@ class Dispatcher:
         return self.admission.hindrance
 
     @property
+    def unrecorded_since(self) -> float | None:
+        """Since when the log has not taken what was finished, in the clock's monotonic seconds."""
+        return self._ledger.unrecorded_since
+
+    @property
     def standing(self) -> Standing:
         """How it stands now."""
         return Standing(

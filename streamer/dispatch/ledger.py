@@ -1,18 +1,17 @@
 """What one subscriber has finished or parked, on its way into the log."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.doubt import Doubt
+from streamer.dispatch.holding import Holding, settlements
 from streamer.dispatch.pending import Pending
 from streamer.dispatch.tracker import OffsetTracker
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import DeadLetter, Entry, Partition, Progress, Receipt
+from streamer.events import DeadLetter, Entry, Partition, Receipt
 from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement
 
 _log = structlog.get_logger()
@@ -22,24 +21,6 @@ _log = structlog.get_logger()
 _FIRST_PAUSE_S = 0.1
 _MAX_PAUSE_S = 1.0
 _CROWD = 100_000
-
-
-@dataclass(slots=True, kw_only=True)
-class _Holding:
-    """One partition under one assignment: what is settled, and what of it the log knows.
-
-    It is `crowded` when the log can hardly keep more of it. `under_way` is
-    being recorded, and `pending` is to be. What the log did not answer for is
-    `uncertain`: only a new assignment tells whether it took effect.
-    """
-
-    assignment: int
-    tracker: OffsetTracker
-    recorded: Progress
-    crowded: bool = False
-    uncertain: bool = False
-    under_way: Pending = field(default_factory=Pending)
-    pending: Pending = field(default_factory=Pending)
 
 
 class Ledger:
@@ -54,8 +35,9 @@ class Ledger:
         """Begin with no partitions."""
         self._clock = clock
         self.doubt = Doubt()
-        self._holdings: dict[Partition, _Holding] = {}
+        self._holdings: dict[Partition, Holding] = {}
         self._unrecorded = 0
+        self._unrecorded_since: float | None = None
         self._giving_up = 0
         self._recording = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -81,11 +63,19 @@ class Ledger:
         """How many events were settled or parked since the last record; a crash repeats them."""
         return self._unrecorded
 
+    @property
+    def unrecorded_since(self) -> float | None:
+        """Since when the log has not taken what there is to record, in the clock's monotonic seconds."""
+        return self._unrecorded_since
+
     def assign(self, assigned: Assigned) -> None:
         """Take over partitions as far as they are settled."""
         for partition, progress in assigned.progress.items():
-            self._holdings[partition] = _Holding(
-                assignment=assigned.assignment, tracker=OffsetTracker(progress), recorded=progress
+            self._holdings[partition] = Holding(
+                partition=partition,
+                assignment=assigned.assignment,
+                tracker=OffsetTracker(progress),
+                recorded=progress,
             )
         self.doubt.assigned(assigned.progress)
         if self.doubt.lasts:
@@ -100,7 +90,7 @@ class Ledger:
         try:
             # What is being recorded must not be recorded again beside it.
             async with self._recording:
-                last = self._settlements(partitions.intersection(self._holdings))
+                last = self._settlements(partitions)
                 self.revoke(partitions)
                 for settlement in last:
                     await self._record_last(feed, settlement)
@@ -181,14 +171,16 @@ class Ledger:
         await self._complete.wait()
 
     def _change(self) -> None:
+        if self._unrecorded_since is None:
+            self._unrecorded_since = self._clock.monotonic()
         self._changed.set()
         self._complete.clear()
 
-    def _alter(self, holding: _Holding, change: LaneChange, proof: DeadLetter | Receipt | None) -> None:
+    def _alter(self, holding: Holding, change: LaneChange, proof: DeadLetter | Receipt | None) -> None:
         holding.pending.change(change)
         self._keep(holding, proof)
 
-    def _keep(self, holding: _Holding, proof: DeadLetter | Receipt | None) -> None:
+    def _keep(self, holding: Holding, proof: DeadLetter | Receipt | None) -> None:
         match proof:
             case DeadLetter():
                 holding.pending.letters.append(proof)
@@ -211,9 +203,9 @@ class Ledger:
     async def _is_recorded(self, feed: Feed) -> bool:
         async with self._recording:
             self._changed.clear()
-            covered = self._unrecorded
+            covered, began = self._unrecorded, self._clock.monotonic()
             try:
-                for settlement in self._settlements(self._holdings):
+                for settlement in self._settlements(self.partitions):
                     number = self.doubt.number
                     self._remember(settlement, await self._settled(feed, settlement), number)
             except (LogUnavailable, Fenced) as error:
@@ -222,6 +214,7 @@ class Ledger:
                 _log.warning("progress.not_recorded", reason=str(error))
                 return False
             self._unrecorded -= covered
+            self._unrecorded_since = began if self._changed.is_set() else None
             return True
 
     async def _settled(self, feed: Feed, settlement: Settlement) -> Recorded:
@@ -246,33 +239,10 @@ class Ledger:
                 self.doubt.recorded(partition, number=doubt)
 
     def _settlements(self, partitions: Iterable[Partition]) -> list[Settlement]:
-        # A settlement names one assignment, and kept partitions belong to an
-        # older one than those that were added since.
-        progress: dict[int, dict[Partition, Progress]] = defaultdict(dict)
-        beside: dict[int, Pending] = defaultdict(Pending)
-        lanes: dict[int, list[LaneChange]] = defaultdict(list)
-        for partition in partitions:
-            holding = self._holdings[partition]
-            if holding.uncertain:
-                continue
-            holding.under_way.add(holding.pending)
-            holding.pending = Pending()
-            current = holding.tracker.progress()
-            if current != holding.recorded or holding.under_way or self.doubt.covers(partition):
-                progress[holding.assignment][partition] = current
-                lanes[holding.assignment] += holding.under_way.lanes.values()
-                # Lanes of two partitions may have one name.
-                beside[holding.assignment].letters += holding.under_way.letters
-                beside[holding.assignment].receipts += holding.under_way.receipts
-                beside[holding.assignment].redriven += holding.under_way.redriven
-        return [
-            Settlement(
-                assignment=number,
-                progress=moved,
-                set_aside=tuple(beside[number].letters),
-                lanes=tuple(lanes[number]),
-                receipts=tuple(beside[number].receipts),
-                redriven=tuple(beside[number].redriven),
-            )
-            for number, moved in progress.items()
-        ]
+        held = [self._holdings[partition] for partition in partitions if partition in self._holdings]
+        return settlements([each for each in held if not each.uncertain and self._take(each)])
+
+    def _take(self, holding: Holding) -> bool:
+        """Take what is pending along, and say whether there is anything to record."""
+        holding.take()
+        return holding.has_news or self.doubt.covers(holding.partition)

@@ -172,6 +172,11 @@ class Metrics:
             "1 while the target counts as down, for too much of it fails, 0 otherwise.",
             "subscriber",
         )
+        self._unrecorded_s = self._gauge(
+            "unrecorded_seconds",
+            "For how long what was delivered has waited to be recorded in the log.",
+            "subscriber",
+        )
         self._of_subscribers = (
             self._deliveries,
             self._delivery_seconds,
@@ -182,6 +187,7 @@ class Metrics:
             self._to_target_seconds,
             self._held,
             self._down,
+            self._unrecorded_s,
             self._dead_letters,
         )
 
@@ -234,6 +240,7 @@ class Metrics:
             limit=self._limit.labels(name),
             held=self._held.labels(name),
             down=self._down.labels(name),
+            unrecorded_s=self._unrecorded_s.labels(name),
             dead_letters=self._dead_letters,
             words=self._words,
         )

@@ -129,6 +129,7 @@ class SubscriberMetrics:
     limit: Gauge
     held: Gauge
     down: Gauge
+    unrecorded_s: Gauge
     dead_letters: Counter
     words: Words
 
@@ -151,6 +152,10 @@ class SubscriberMetrics:
         self.limit.set(standing.limit)
         self.down.set(standing.is_down)
         self.set_held(bool(standing.hindrance))
+
+    def set_unrecorded(self, seconds: float) -> None:
+        """Note for how long what was finished has waited to be recorded."""
+        self.unrecorded_s.set(seconds)
 
     def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Note whether the whole target is being left alone."""

@@ -96,6 +96,23 @@ async def test_held_target_is_shown(world: World) -> None:
     assert world.gauge("subscriber_held", subscriber="sales") == 1
 
 
+async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world: World) -> None:
+    """For a moment that is nothing; a log that takes none for half a minute is for somebody to look at."""
+    since = world.clock.monotonic()
+    world.status.dispatchers[SALES] = Delivering(unrecorded_since=since)
+    await world.clock.turn(29)
+    assert world.gauge("unrecorded_seconds", subscriber="sales") == 29
+    assert world.health.report(Kind.READINESS).ok
+    await world.clock.turn(2)
+    [problem] = world.health.report(Kind.READINESS).problems
+    assert "sales: for 31 s the log has not recorded" in problem
+    assert not world.problems
+    world.status.dispatchers[SALES] = Delivering()
+    await world.clock.turn(1)
+    assert world.gauge("unrecorded_seconds", subscriber="sales") == 0
+    assert world.health.report(Kind.READINESS).ok
+
+
 async def test_age_of_the_last_poll_is_shown_and_judged(world: World) -> None:
     """A thread that does not come round fails liveness; a thread that rests may do so for ever."""
     await world.clock.turn(10 * LIMIT_S)

@@ -41,6 +41,7 @@ class Delivering:
     following: bool = True
     held: str = ""
     stalled_since: float | None = None
+    unrecorded_since: float | None = None
 
 
 @dataclass

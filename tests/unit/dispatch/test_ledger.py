@@ -125,6 +125,22 @@ async def test_record_that_fails_is_made_again(
     assert [(len(each.progress), len(each.set_aside)) for each in feed.settled] == [(1, 1), (1, 0)]
 
 
+async def test_age_of_what_is_not_recorded_is_known(ledger: Ledger, feed: Slip, clock: TurnedClock) -> None:
+    """It is that of the oldest thing that the log has not taken."""
+    await clock.turn(1)
+    feed.failures += [LogUnavailable("away")] * 3
+    assert ledger.unrecorded_since is None
+    began = clock.monotonic()
+    ledger.settle(entry())
+    recording = asyncio.create_task(ledger.record(feed))
+    await clock.turn(0.2)
+    ledger.settle(entry(CONTACTS))
+    assert ledger.unrecorded_since == began
+    await clock.turn(5)
+    assert recording.done()
+    assert ledger.unrecorded_since is None
+
+
 async def test_record_of_a_former_assignment_says_nothing_of_the_present_one(
     ledger: Ledger, feed: Slip, clock: TurnedClock
 ) -> None:
