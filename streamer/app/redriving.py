@@ -87,8 +87,9 @@ class Redriving:
             subscriber=self.order.letters.subscriber,
             detail={"id": self.order.id},
         )
-        await self.log.order(replace(self.order, ended_at=now), audit)
+        # Said first, for an order that has ended is carried out no longer.
         _log.info("redrive.ended", redrive=self.order.id)
+        await self.log.order(replace(self.order, ended_at=now), audit)
 
 
 @dataclass(slots=True, kw_only=True)
