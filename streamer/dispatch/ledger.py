@@ -142,7 +142,7 @@ class Ledger:
     def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
         """Note that the event of a dead letter joins a parked lane, and is a dead letter no more."""
         if holding := self._holdings.get(change.partition):
-            holding.pending.redriven.append(letter.id)
+            holding.pending.redrive([letter.id])
             self._alter(holding, change, None)
 
     async def recall(self, feed: Feed, partition: Partition, offsets: Sequence[int]) -> list[Entry]:

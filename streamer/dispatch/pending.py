@@ -25,11 +25,17 @@ class Pending:
         former = self.lanes.get(change.lane)
         self.lanes[change.lane] = change if former is None else _joined(former, change)
 
+    def redrive(self, letters: Iterable[str]) -> None:
+        """Add ids of dead letters that are none any more, whether the log has them yet or not."""
+        gone = set(letters)
+        self.letters = [letter for letter in self.letters if letter.id not in gone]
+        self.redriven += letters
+
     def add(self, newer: "Pending") -> None:
         """Add what came later."""
+        self.redrive(newer.redriven)
         self.letters += newer.letters
         self.receipts += newer.receipts
-        self.redriven += newer.redriven
         for change in newer.lanes.values():
             self.change(change)
 

@@ -59,3 +59,15 @@ def test_later_things_are_added_behind() -> None:
     assert (pending.letters, pending.lanes) == ([a_dead_letter("x")], {"k": change(1)})
     assert pending
     assert not Pending()
+
+
+def test_letter_that_is_redriven_is_a_letter_no_more() -> None:
+    """Also one that was refused again and redriven again before any of it was recorded."""
+    pending, newer = Pending(), Pending()
+    pending.redrive(["x"])
+    pending.letters.append(a_dead_letter("x"))
+    newer.redrive(["x"])
+    newer.letters.append(a_dead_letter("y"))
+    pending.add(newer)
+
+    assert (pending.letters, pending.redriven) == ([a_dead_letter("y")], ["x", "x"])
