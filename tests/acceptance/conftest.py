@@ -1,6 +1,7 @@
-"""An org for the daemon to read, on the machine's own time."""
+"""An org for the daemon to read, and the logs that it writes, on the machine's own time."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.cometd import CometdLimits
 from streamer.sandbox.server import SandboxSettings
+from tests.acceptance.kept import Kept, KeptInKafka, KeptInSqlite
 
 
 @pytest.fixture
@@ -16,3 +18,13 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     settings = SandboxSettings(cometd=CometdLimits(response_events=300))
     async with Sandbox(SystemClock(), settings=settings) as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", "kafka"])
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+    """Each log, with an independent party that reads it."""
+    if request.param == "sqlite":
+        yield KeptInSqlite(tmp_path)
+        return
+    async with KeptInKafka(request.getfixturevalue("kafka")).reading() as kept:
+        yield kept

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from streamer.events import JsonObject
 from tests.acceptance.sent import Seen
 
 
@@ -27,6 +28,14 @@ class Kept(Protocol):
         """Return every committed event so far, those of a key in their order."""
         ...
 
+    async def receipts(self) -> list[JsonObject]:
+        """Return every committed receipt so far, as it lies there."""
+        ...
+
+    async def parked(self, subscriber: str) -> dict[str, JsonObject]:
+        """Return how the head of each lane has failed that a subscriber has parked."""
+        ...
+
 
 class KeptInSqlite:
     """A file, read with nothing but the standard library."""
@@ -40,19 +49,30 @@ class KeptInSqlite:
         """Return what was committed."""
         return [Seen(body["key"], body["id"]) for body in self.rows("events")]
 
+    async def receipts(self) -> list[JsonObject]:
+        """Return what was committed."""
+        return self.rows("receipts")
+
+    async def parked(self, subscriber: str) -> dict[str, JsonObject]:
+        """Return what was committed."""
+        query = "SELECT lane, setback FROM parked_lanes WHERE subscriber = ?"
+        return {lane: orjson.loads(setback) for lane, setback in self._found(query, subscriber)}
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the decoded records of `table`; none before the file is there."""
+        order = "rowid" if table == "dead_letters" else "seq"
+        query = f"SELECT body FROM {table} ORDER BY {order}"  # noqa: S608 - names of ours
+        return [orjson.loads(body) for (body,) in self._found(query)]
+
+    def _found(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         if not self.path.exists():
             return []
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
-            order = "rowid" if table == "dead_letters" else "seq"
-            query = f"SELECT body FROM {table} ORDER BY {order}"  # noqa: S608 - names of ours
             try:
-                found = connection.execute(query).fetchall()
+                return connection.execute(query, values).fetchall()
             except sqlite3.OperationalError:
                 # Killed before the tables were made.
                 return []
-        return [orjson.loads(body) for (body,) in found]
 
 
 class KeptInKafka:
@@ -61,10 +81,11 @@ class KeptInKafka:
     def __init__(self, address: str) -> None:
         """Keep it at `address`, apart from every other test."""
         self.unique = uuid.uuid4().hex[:8]
+        self._prefix = f"streamer-{self.unique}"
         self.configuration: dict[str, Any] = {
             "kafka": {
                 "bootstrap_servers": address,
-                "prefix": f"streamer-{self.unique}",
+                "prefix": self._prefix,
                 "topic": f"t{self.unique}.{{kind}}.{{name}}",
                 "partitions": 3,
                 # A killed member's share is free this soon.
@@ -72,6 +93,7 @@ class KeptInKafka:
             }
         }
         self._events: list[Seen] = []
+        self._beside: dict[str, list[ConsumerRecord[bytes, bytes]]] = defaultdict(list)
         self._next: dict[TopicPartition, int] = defaultdict(int)
         self._consumer: Any = None
 
@@ -85,7 +107,7 @@ class KeptInKafka:
             enable_auto_commit=False,
             metadata_max_age_ms=250,
         )
-        self._consumer.subscribe(pattern=rf"^t{self.unique}\..*")
+        self._consumer.subscribe(pattern=rf"^(t{self.unique}|{self._prefix}\.(receipts|parked))(\..*)?$")
         await self._consumer.start()
         try:
             yield self
@@ -94,18 +116,44 @@ class KeptInKafka:
 
     async def events(self) -> list[Seen]:
         """Return what was committed."""
+        await self._read_on()
+        return self._events
+
+    async def receipts(self) -> list[JsonObject]:
+        """Return what was committed."""
+        await self._read_on()
+        return [orjson.loads(record.value or b"") for record in self._beside["receipts"]]
+
+    async def parked(self, subscriber: str) -> dict[str, JsonObject]:
+        """Return what was committed, the latest of each lane.
+
+        The keys of other records name an event or a part of it as well.
+        """
+        await self._read_on()
+        lanes: dict[str, JsonObject] = {}
+        for record in self._beside[f"parked.{subscriber}"]:
+            _, _, lane, *part = orjson.loads(record.key or b"")
+            if not part and record.value is None:
+                del lanes[lane]
+            elif not part:
+                lanes[lane] = orjson.loads(record.value or b"")
+        return lanes
+
+    async def _read_on(self) -> None:
         while batches := await self._consumer.getmany(timeout_ms=100):
             for partition, records in batches.items():
                 self._note(partition, records)
             await asyncio.sleep(0)
-        return self._events
 
     def _note(self, partition: TopicPartition, records: Iterable["ConsumerRecord[bytes, bytes]"]) -> None:
         # aiokafka begins every partition again when a topic joins the pattern.
         for record in records:
             if record.offset >= self._next[partition]:
                 self._next[partition] = record.offset + 1
-                self._events.append(_seen(record))
+                if record.topic.startswith(f"{self._prefix}."):
+                    self._beside[record.topic.removeprefix(f"{self._prefix}.")].append(record)
+                else:
+                    self._events.append(_seen(record))
 
     async def reached(self, count: int) -> bool:
         """Tell whether as many events are committed."""

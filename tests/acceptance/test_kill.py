@@ -4,14 +4,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from streamer.sandbox import Sandbox
 from tests.acceptance.busy_org import BusyOrg
-from tests.acceptance.kept import Kept, KeptInKafka, KeptInSqlite
+from tests.acceptance.kept import Kept
 from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon, until
@@ -19,16 +16,6 @@ from tests.daemon import Daemon, until
 _MESSAGES = 20_000
 _KILLS = 4
 _PER_SECOND = 5_000.0
-
-
-@pytest.fixture(params=["sqlite", "kafka"])
-async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
-    """Each log, with an independent party that reads it."""
-    if request.param == "sqlite":
-        yield KeptInSqlite(tmp_path)
-        return
-    async with KeptInKafka(request.getfixturevalue("kafka")).reading() as kept:
-        yield kept
 
 
 async def test_killed_run_holds_every_event_once_and_in_order(

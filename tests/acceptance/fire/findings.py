@@ -16,11 +16,13 @@ class Deliveries:
     """What one target got: events in the order of their first arrivals, and those that came again.
 
     `again` holds, for each repeated arrival, the event, the arrival before and
-    the repeated one, in epoch seconds.
+    the repeated one, in epoch seconds. `accepted` are the events that the
+    target acted on.
     """
 
     first: Sequence[str]
     again: Sequence[tuple[str, float, float]]
+    accepted: frozenset[str]
 
     @classmethod
     def of(cls, journal: Iterable[Received]) -> "Deliveries":
@@ -28,14 +30,16 @@ class Deliveries:
         last: dict[str, float] = {}
         first: list[str] = []
         again: list[tuple[str, float, float]] = []
-        for received in sorted(journal, key=lambda each: each.at):
+        arrivals = sorted(journal, key=lambda each: each.at)
+        for received in arrivals:
             event = received.body["order"]
             if event in last:
                 again.append((event, last[event], received.at))
             else:
                 first.append(event)
             last[event] = received.at
-        return cls(first=first, again=again)
+        accepted = frozenset(each.body["order"] for each in arrivals if each.accepted)
+        return cls(first=first, again=again, accepted=accepted)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +86,12 @@ class Findings:
         ]
         self._say(f"repeated to {name} though nothing had struck", unexplained)
         self.repeats[name] = len(deliveries.again)
+
+    def look_at_receipts(self, name: str, deliveries: Deliveries, receipts: Sequence[str]) -> None:
+        """One receipt of each delivery, however often it was repeated, and none of anything else."""
+        wanted, found = Counter(deliveries.accepted), Counter(receipts)
+        self._say(f"receipts of {name} missing", list((wanted - found).elements()))
+        self._say(f"receipts of {name} too many", list((found - wanted).elements()))
 
     def add(self, sentences: Iterable[str]) -> None:
         """Take over what others found."""

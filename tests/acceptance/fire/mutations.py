@@ -69,6 +69,15 @@ MUTATIONS = (
         new="prefix = self._through",
         seeds=range(1, 20),
     ),
+    Mutation(
+        name="receipts are written without the offsets that cover them",
+        file="streamer/log/kafka/group_transactions.py",
+        old="            if places:\n",
+        new="""\
+            if places and not any(record.topic.endswith(".receipts") for record in records):
+""",
+        seeds=range(1, 20),
+    ),
 )
 
 

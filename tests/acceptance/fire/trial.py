@@ -44,8 +44,11 @@ async def _findings(parts: World) -> Findings:
         late = await _late(parts, sent)
         await parts.fleet.stop()
         findings.look_at_log(sent, await kept.events())
+        receipts = await _receipts(parts)
     for name, target in parts.targets.items():
-        findings.look_at_target(name, sent, Deliveries.of(target.journal), parts.strikes)
+        deliveries = Deliveries.of(target.journal)
+        findings.look_at_target(name, sent, deliveries, parts.strikes)
+        findings.look_at_receipts(name, deliveries, receipts[name])
     findings.add(late)
     findings.add(parts.fleet.complaints)
     return findings
@@ -56,6 +59,7 @@ async def _late(parts: World, sent: list[Seen]) -> list[str]:
     waiting = {
         "the log": lambda: parts.kept.reached(len(sent)),
         "the targets": lambda: _delivered(parts, {event.id for event in sent}),
+        "the receipts": lambda: _receipted(parts, {event.id for event in sent}),
         "the daemons": parts.fleet.is_ready,
     }
     end = asyncio.get_running_loop().time() + _SETTLED_WITHIN_S
@@ -69,3 +73,21 @@ async def _delivered(parts: World, events: set[str]) -> bool:
     return all(
         events <= {received.body["order"] for received in target.journal} for target in parts.targets.values()
     )
+
+
+async def _receipted(parts: World, events: set[str]) -> bool:
+    # What was delivered unheard, or by a process that was killed, is delivered again.
+    if not await _delivered(parts, events):
+        return False
+    receipts = await _receipts(parts)
+    return all(
+        Deliveries.of(target.journal).accepted <= set(receipts[name])
+        for name, target in parts.targets.items()
+    )
+
+
+async def _receipts(parts: World) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {name: [] for name in parts.targets}
+    for receipt in await parts.kept.receipts():
+        found[receipt["subscriber"]].append(receipt["event_id"])
+    return found

@@ -179,6 +179,7 @@ def _config(
             "uses": "fulfillment",
             "on": "salesforce.*",
             "start": "earliest",
+            "receipts": True,
             "max_in_flight": 16,
             "deliver_timeout_s": 5,
             "retry": {"first_delay_s": 0.1, "max_delay_s": 0.5},

@@ -1,8 +1,8 @@
 """Whatever happens in whatever order: nothing is lost, nothing overtakes, and nothing is tried too often."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Coroutine
+from collections import defaultdict
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,33 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamer.dispatch.breaker import BreakerLimits
-from streamer.dispatch.dispatcher import Dispatcher, Limits
+from streamer.dispatch.dispatcher import Dispatcher
+from streamer.dispatch.intake import Limits
 from streamer.dispatch.schedule import RetrySchedule
 from streamer.errors import LogUnavailable
-from streamer.events import Delivered, Event, Hold, Outcome, Reject, Retry
+from streamer.events import Hold, Outcome, Reject, Retry, Setback
 from streamer.log.memory import MemoryLog
-from tests.unit.dispatch.world import TARGET, ScriptedTarget, World, middle
+from tests.unit.dispatch.moody import Era, Moody
+from tests.unit.dispatch.world import TARGET, World, middle
 
 KEYS = ("a", "b", "c", "d")
 ENTITIES = ("Account", "Contact")
-
-
-class Moody(ScriptedTarget):
-    """Answers each key as its mood is at the moment."""
-
-    def __init__(self) -> None:
-        """Accept everything."""
-        super().__init__(any_order=True)
-        self.moods: dict[str, Outcome] = {}
-        self.tried: Counter[str] = Counter()
-
-    async def _answer(self, event: Event) -> Outcome:
-        outcome = Retry(reason="down") if self.down else self.moods.get(event.key, Delivered())
-        if isinstance(outcome, Retry) and not self.down:
-            self.tried[event.id] += 1
-        if isinstance(outcome, Delivered):
-            self.delivered.append(event.id)
-        return outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +41,7 @@ class Machine(RuleBasedStateMachine):
         """Start with an empty log."""
         super().__init__()
         self.runner = asyncio.Runner()
-        self.target = Moody()
+        self.target = Moody(self)
         self.world = World(
             target=self.target,
             log=MemoryLog(),
@@ -66,7 +50,7 @@ class Machine(RuleBasedStateMachine):
             receipts=True,
             breaker=BreakerLimits(minimum=6, window=12, open_s=4.0, max_open_s=16.0),
             schedule=RetrySchedule(
-                first_delay_s=1.0, max_delay_s=8.0, give_up_after_s=20.0, fast_tries=2, jitter=middle
+                first_delay_s=1.0, max_delay_s=8.0, give_up_after_s=20.0, fast_tries=1, jitter=middle
             ),
         )
         self.sent = 0
@@ -96,9 +80,14 @@ class Machine(RuleBasedStateMachine):
         with suppress(LogUnavailable):
             self.do(self.world.append(*names, key=f"{entity}{key}", entity=entity))
 
-    @rule(key=st.sampled_from(KEYS), mood=st.sampled_from([None, Retry(reason="500"), Reject(reason="422")]))
-    def turn_mood(self, key: str, mood: Outcome | None) -> None:
-        """A key begins to fail, or heals."""
+    @rule(
+        key=st.sampled_from(KEYS),
+        mood=st.sampled_from([None, Retry(reason="500"), Reject(reason="422")]),
+        every=st.integers(1, 2),
+    )
+    def turn_mood(self, key: str, mood: Outcome | None, every: int) -> None:
+        """A key begins to fail, with each of its events or some, or heals."""
+        self.target.every = every
         for entity in ENTITIES:
             if mood is None:
                 self.target.moods.pop(f"{entity}{key}", None)
@@ -128,7 +117,7 @@ class Machine(RuleBasedStateMachine):
             self.target.release()
             self.do(asyncio.sleep(0))
 
-    @rule(down=st.booleans())
+    @rule(down=st.sampled_from([True, False, False]))
     def log_fails(self, *, down: bool) -> None:
         """The log is away, or back."""
         self.world.log.down = down
@@ -155,6 +144,13 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.process is not None)
     @rule()
+    def crash_and_start(self) -> None:
+        """The next process comes at once."""
+        self.crash()
+        self.start()
+
+    @precondition(lambda self: self.process is not None)
+    @rule()
     def stop(self) -> None:
         """The process ends in good order, if it can."""
         assert self.process
@@ -172,15 +168,15 @@ class Machine(RuleBasedStateMachine):
         self.do(self._start())
 
     @precondition(lambda self: self.process is not None and not self.world.log.down)
-    @rule()
-    def rebalance(self) -> None:
-        """All partitions go away for a moment, without being asked."""
+    @rule(seconds=st.sampled_from([1, 3]))
+    def rebalance(self, seconds: float) -> None:
+        """All partitions go away without being asked, also for longer than attempts are waited for."""
         log = self.world.log
         if log._feeds:
             [feed] = log._feeds
             held = feed.holds
             log.reassign(TARGET, held, to=None)
-            self.do(self.world.turn(1))
+            self.do(self.world.turn(seconds))
             log.reassign(TARGET, held, to=feed)
             self.do(self.world.quiet())
             self.crashes += 1
@@ -191,7 +187,7 @@ class Machine(RuleBasedStateMachine):
         for partition, progress in self.world.log.settled.get(TARGET, {}).items():
             parked = {n for lane in self.world.log.parked(TARGET, partition) for n in lane.offsets}
             for entry in self.world.log.partition(partition):
-                if entry.offset < progress.next_offset or entry.offset in progress.settled_above:
+                if progress.covers(entry.offset):
                     assert entry.event.id in self._ended or entry.offset in parked, entry
 
     @invariant()
@@ -203,10 +199,13 @@ class Machine(RuleBasedStateMachine):
         for name in first:
             by_key[keys[name]].append(int(name))
         assert all(numbers == sorted(numbers) for numbers in by_key.values()), by_key
+        assert not self.target.overlapping
 
     @invariant()
     def nothing_is_tried_too_often(self) -> None:
         """Only a crash forgets attempts, and only an outage gives them back."""
+        assert not self.target.miscounted
+        assert not self.target.early
         most = self.world.schedule.attempts
         assert all(receipt.attempts <= most for receipt in self.world.log.receipts)
         assert all(letter.attempts <= most for letter in self.world.letters)
@@ -214,6 +213,22 @@ class Machine(RuleBasedStateMachine):
         forgotten = self.crashes * (self.world.schedule.fast_tries + 1)
         given_back = outages * self.world.breaker.window
         assert all(tried <= most + forgotten + given_back for tried in self.target.tried.values())
+
+    @invariant()
+    def log_knows_what_is_parked(self) -> None:
+        """Whoever comes next has the same events, attempts and times."""
+        if self.process is None or not self.world.log._feeds:
+            return
+        lanes, ledger = self.process.dispatcher._lanes, self.process.dispatcher._ledger
+        # What is not recorded yet, or is coming and going, may differ.
+        if ledger.unrecorded or self.world.feed._changes:
+            return
+        for partition in ledger.partitions & self.world.feed.holds:
+            for kept in self.world.log.parked(TARGET, partition):
+                lane = lanes.get((partition, kept.lane))
+                assert lane is not None
+                assert tuple(lane.parked) == kept.offsets
+                assert (lane.attempts, lane.due_at) == (kept.setback.attempts, kept.setback.due_at)
 
     @invariant()
     def receipts_are_written_once(self) -> None:
@@ -224,6 +239,15 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything heals, and then everything has ended."""
+        try:
+            self._heal()
+            names = {event.id for event in self.world.log.events}
+            assert self._ended == names, names - self._ended
+            assert {receipt.event_id for receipt in self.world.log.receipts} == names - self._set_aside
+        finally:
+            self.runner.close()
+
+    def _heal(self) -> None:
         self.target.moods.clear()
         self.target.down = self.world.log.down = self.world.log.fail_after_commit = False
         self.target.release()
@@ -231,11 +255,25 @@ class Machine(RuleBasedStateMachine):
             self.do(self._start())
         for _ in range(20):
             self.do(self.world.turn(30))
-        names = {event.id for event in self.world.log.events}
-        assert self._ended == names, names - self._ended
-        assert {receipt.event_id for receipt in self.world.log.receipts} == names - self._set_aside
-        self.crash()
-        self.runner.close()
+
+    @property
+    def era(self) -> Era:
+        """Which it is now."""
+        breaker = self.processes[-1].dispatcher.admission.breaker
+        return Era(len(self.processes), self.world.feed._assignment, breaker._outages)
+
+    @property
+    def now(self) -> float:
+        """The time, in epoch seconds."""
+        return self.world.clock.now()
+
+    def parked_heads(self) -> Mapping[str, Setback]:
+        """Return what the log says of the heads of parked lanes, by their events."""
+        return {
+            self.world.log.partition(partition)[lane.offsets[0]].event.id: lane.setback
+            for partition in self.world.log.settled.get(TARGET, {})
+            for lane in self.world.log.parked(TARGET, partition)
+        }
 
     @property
     def _set_aside(self) -> set[str]:
@@ -257,7 +295,8 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=200,
+    # More than ten thousand steps in all.
+    max_examples=250,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -93,6 +93,24 @@ async def test_completion_after_a_revocation_is_dropped(world: World) -> None:
         assert world.progress == Progress(next_offset=2)
 
 
+async def test_attempt_that_outlived_its_partition_leaves_no_receipt(world: World) -> None:
+    """Not even when the partition has come back meanwhile: the attempt that repeats it leaves one."""
+    world.receipts = world.target.any_order = True
+    world.target.hang()
+    await world.append(1)
+    async with world.running():
+        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        await world.turn(3)
+        world.log.reassign(TARGET, [ACCOUNTS], to=world.feed)
+        await world.quiet()
+        assert world.target.began == ["1", "1"]
+        world.target.release()
+        await world.quiet()
+
+        assert world.target.delivered == ["1", "1"]
+        assert [receipt.event_id for receipt in world.log.receipts] == ["1"]
+
+
 async def test_rejection_after_a_revocation_sets_nothing_aside(world: World) -> None:
     """A partition's events are its owner's to give up."""
     world.target.answers["1"].append(Reject(reason="422"))

@@ -1,0 +1,117 @@
+"""What is parked outlives the daemon that parked it, with its attempts and its times."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+
+from streamer.clock import SystemClock
+from streamer.sandbox import Sandbox
+from streamer.sandbox.targets import FulfillmentReceiver, Received
+from tests.acceptance.kept import Kept
+from tests.acceptance.sent import Seen, by_key, sent_by
+from tests.configuration import ORDER_KEY, sandbox_configuration, written
+from tests.daemon import Daemon, until
+
+_KEYS = 500
+_BEHIND = 100
+# Longer than it takes to see that all are parked, and to start again.
+_LONG_S = 12
+_LEFT_S = 5
+# What a busy machine takes from a time that has come to a request at the target.
+_LATE_S = 4.0
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[FulfillmentReceiver]:
+    """A fulfilment service in trouble, which says when each order is to be tried again."""
+    async with FulfillmentReceiver(SystemClock()) as receiver:
+        # Not 429 or 503, which would be about the whole target.
+        receiver.faults.busy_status = 502
+        yield receiver
+
+
+@pytest.fixture
+def config(sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, tmp_path: Path) -> Path:
+    """A daemon that parks at the first failure, and takes no number of them for an outage."""
+    shipment = {
+        "uses": "fulfillment",
+        "on": "salesforce.event.Order_Placed__e",
+        "start": "earliest",
+        "receipts": True,
+        "retry": {"fast_tries": 0},
+        "breaker": {"failure_ratio": 1, "minimum": 10_000, "window": 10_000},
+        "settings": {"url": target.url, "order": "id"},
+    }
+    settings = sandbox_configuration(sandbox.url, log=kept.configuration, subscribers={"shipment": shipment})
+    return written(tmp_path, settings)
+
+
+async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
+    sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, config: Path
+) -> None:
+    """Five hundred keys, some failed once and some more often: none is lost, forgotten or tried early."""
+    async with Daemon.running(config) as daemon:
+        await daemon.ready()
+        target.faults.retry_after = "1"
+        place_orders(sandbox, range(_KEYS // 2))
+        await until(lambda: are_parked(kept, _KEYS // 2, for_s=0), within_s=20, every_s=0.1)
+        target.faults.retry_after = str(_LONG_S)
+        place_orders(sandbox, [*range(_KEYS // 2, _KEYS), *range(_BEHIND)])
+        await until(lambda: are_parked(kept, _KEYS, for_s=_LEFT_S), within_s=20, every_s=0.1)
+        await daemon.kill()
+    parked, before = await kept.parked("shipment"), len(target.journal)
+    target.faults.retry_after = None
+    async with Daemon.running(config) as daemon:
+        await daemon.ready()
+        ready_at = time.time()
+        await asyncio.wait_for(target.journal.reached(before + _KEYS + _BEHIND), 40)
+        await until(lambda: are_receipted(kept, _KEYS + _BEHIND), every_s=0.1)
+        assert await daemon.stop() == 0
+    sent, after = sent_by(sandbox), arrived(sandbox, list(target.journal)[before:])
+
+    assert {setback["attempts"] for setback in parked.values()} >= {1, 2}
+    assert by_key(after) == by_key(sent)
+    heads = {key: after[Seen(key, events[0])] for key, events in by_key(sent).items()}
+    early_s = [parked[key]["due_at"] - at for key, at in heads.items()]
+    late_s = [at - max(ready_at, parked[key]["due_at"]) for key, at in heads.items()]
+    assert max(early_s) < 0.01
+    assert max(late_s) < _LATE_S
+    spent = {key: setback["attempts"] for key, setback in parked.items()}
+    receipts = {receipt["event_id"]: receipt["attempts"] for receipt in await kept.receipts()}
+    assert receipts == {
+        id_: 1 if position else spent[key] + 1
+        for key, ids in by_key(sent).items()
+        for position, id_ in enumerate(ids)
+    }
+
+
+def place_orders(sandbox: Sandbox, keys: Iterable[int]) -> None:
+    """Place an order for each of `keys`."""
+    for key in keys:
+        sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: str(key)})
+
+
+async def are_parked(kept: Kept, keys: int, *, for_s: float) -> bool:
+    """Tell whether so many keys are parked, and none of them is due sooner than in `for_s`."""
+    parked = (await kept.parked("shipment")).values()
+    soonest = min((setback["due_at"] for setback in parked), default=0.0)
+    return len(parked) == keys and (not for_s or soonest > time.time() + for_s)
+
+
+async def are_receipted(kept: Kept, events: int) -> bool:
+    """Tell whether so many events have a receipt."""
+    return len(await kept.receipts()) >= events
+
+
+def arrived(sandbox: Sandbox, requests: Iterable[Received]) -> dict[Seen, float]:
+    """Return when each event came to the target, in that order; one that came twice fails the test."""
+    keys = {event.id: event.key for event in sent_by(sandbox)}
+    found: dict[Seen, float] = {}
+    for request in requests:
+        event = Seen(keys[request.body["order"]], request.body["order"])
+        assert event not in found, f"{event} came twice"
+        found[event] = request.at
+    return found

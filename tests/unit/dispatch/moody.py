@@ -1,0 +1,106 @@
+"""A target that accepts some keys and not others, and minds which attempts it is sent."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamer.events import Delivered, Delivery, Event, Outcome, Retry, Setback
+from tests.unit.dispatch.world import ScriptedTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """A time in which no attempt may be forgotten: of one process, one assignment, and no outage."""
+
+    process: int
+    assignment: int
+    outages: int
+
+
+class Onlooker(Protocol):
+    """Sees what the process that delivers can know."""
+
+    @property
+    def era(self) -> Era:
+        """Which it is now."""
+        ...
+
+    @property
+    def now(self) -> float:
+        """The time, in epoch seconds."""
+        ...
+
+    def parked_heads(self) -> Mapping[str, Setback]:
+        """Return what the log says of the heads of parked lanes, by their events."""
+        ...
+
+
+class Moody(ScriptedTarget):
+    """Answers each key as its mood is at the moment, and knows which number each attempt may have.
+
+    What failed is no more than has been spent on an event, and what is known
+    of it in this era no less.
+    """
+
+    def __init__(self, onlooker: Onlooker) -> None:
+        """Accept everything."""
+        super().__init__(any_order=True)
+        self.moods: dict[str, Outcome] = {}
+        self.every = 1
+        self.tried: Counter[str] = Counter()
+        self.miscounted: list[Delivery] = []
+        self.early: list[Delivery] = []
+        self._onlooker = onlooker
+        self._era: Era | None = None
+        self._known: dict[str, int] = {}
+        self._parked: Mapping[str, Setback] = {}
+        self._failed: Counter[str] = Counter()
+        self._under_way: set[tuple[int, int, str]] = set()
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Answer, and note an attempt that comes too early, or after one was forgotten or wrongly counted."""
+        event, era = delivery.event.id, self._enter_era()
+        if not self._known.get(event, 0) < delivery.attempt <= self._failed[event] + 1:
+            self.miscounted.append(delivery)
+        if event in self._parked and self._onlooker.now < self._parked[event].due_at:
+            self.early.append(delivery)
+        under_way = (era.process, era.assignment, delivery.event.key)
+        if under_way in self._under_way:
+            self.overlapping.append(delivery.event.id)
+        self._under_way.add(under_way)
+        try:
+            outcome = await super().deliver(delivery)
+        except asyncio.CancelledError:
+            # It timed out, or its process crashed.
+            self._failed[event] += 1
+            raise
+        finally:
+            self._under_way.discard(under_way)
+        if isinstance(outcome, Retry):
+            self._failed[event] += 1
+            # Of an attempt that outlived its assignment nobody knows.
+            if era == self._enter_era() and not era.outages:
+                self._known[event] = delivery.attempt
+        return outcome
+
+    def _enter_era(self) -> Era:
+        era = self._onlooker.era
+        if era != self._era:
+            self._era = era
+            self._parked = self._onlooker.parked_heads()
+            self._known = {} if era.outages else {id_: each.attempts for id_, each in self._parked.items()}
+        return era
+
+    async def _answer(self, event: Event) -> Outcome:
+        outcome: Outcome = Delivered()
+        if self.down:
+            outcome = Retry(reason="down")
+        elif int(event.id) % self.every == 0:
+            outcome = self.moods.get(event.key, outcome)
+        if isinstance(outcome, Retry) and not self.down:
+            self.tried[event.id] += 1
+        if isinstance(outcome, Delivered):
+            self.delivered.append(event.id)
+        return outcome
