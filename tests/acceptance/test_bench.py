@@ -25,7 +25,7 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
     bench = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.bench", "--quick", "--json", str(file),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "STREAMER_KAFKA": kafka},
+        env={**os.environ, "STREAMER_KAFKA": kafka, "COLUMNS": "160"},
     )  # fmt: skip
     output, _ = await asyncio.wait_for(bench.communicate(), 120)
 
