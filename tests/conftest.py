@@ -7,6 +7,9 @@ import pytest
 
 from tools.kafka.broker import Broker
 
+# What a killed process left open ends when its time is up, and not up to ten seconds later.
+_PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
@@ -15,5 +18,5 @@ def kafka() -> Iterator[str]:
     if address:
         yield address
         return
-    with Broker() as broker:
+    with Broker(settings=_PROMPT) as broker:
         yield broker.bootstrap

@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from streamer.clock import Clock
-from streamer.log.kafka import KafkaLog
-from streamer.log.sqlite import SqliteLog
 from streamer.ports import Controls, EventLog, LogReader, Ownership
 from streamer.pulse import Pulses
 from streamer.settings import Settings, SqliteLogSettings
@@ -23,10 +21,14 @@ class Log(EventLog, Ownership, ReadLog, LogCondition, Protocol):
 
 @asynccontextmanager
 async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIterator[Log]:
-    """Open the log that is configured: Kafka, or the embedded one."""
+    """Open the log that is configured: Kafka, or the embedded one. The other one is not loaded."""
     if settings.log.kafka:
+        from streamer.log.kafka import KafkaLog  # noqa: PLC0415 - costs a fifth of a second
+
         async with KafkaLog.open(settings.log.kafka, clock, pulses) as kafka:
             yield kafka
     else:
+        from streamer.log.sqlite import SqliteLog  # noqa: PLC0415
+
         async with SqliteLog.open(settings.log.sqlite or SqliteLogSettings(), clock, pulses) as sqlite:
             yield sqlite

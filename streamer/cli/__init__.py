@@ -5,15 +5,11 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.audit import audit
-from streamer.cli.deadletters import deadletters
-from streamer.cli.demo import demo
-from streamer.cli.run import check, run
-from streamer.cli.sandbox import sandbox
-from streamer.cli.subscribers import subscribers
+from streamer.cli.lazy import LazyGroup
 
 app = typer.Typer(
     name="streamer",
+    cls=LazyGroup,
     help="Carries a Salesforce org's events to Kafka and to the systems that act on them.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -37,13 +33,5 @@ def _options(
 ) -> None:
     """Hold the options that need no command."""
 
-
-app.command()(run)
-app.command()(check)
-app.command()(sandbox)
-app.command()(demo)
-app.add_typer(subscribers, name="subscribers")
-app.add_typer(deadletters, name="deadletters")
-app.command()(audit)
 
 __all__ = ["app"]

@@ -38,13 +38,15 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliveries:
-    """How much is delivered: events by the number of their keys, the stream behind them, and the rest."""
+    """How much is delivered: events by the number of their keys, the stream behind them, and the rest.
+
+    One of 1,000 keys is to fail, so these are among the numbers.
+    """
 
     events: dict[int, int]
     stream: int
     per_second: float
     plain: int
-    failing: int
     behind: int
     looked_s: float
 
@@ -52,7 +54,7 @@ class Deliveries:
     def total(self) -> int:
         """How many events there are altogether, for a progress bar."""
         streams = self.stream * len(self.events)
-        return sum(self.events.values()) + streams + self.plain + 2 * self.failing + self.behind
+        return sum(self.events.values()) + streams + self.plain + self.events[_FAILING_AMONG] + self.behind
 
 
 async def deliveries_of(kafka: str, size: Deliveries, progress: Progress) -> DeliveryResults:
@@ -64,7 +66,7 @@ async def deliveries_of(kafka: str, size: Deliveries, progress: Progress) -> Del
         return DeliveryResults(
             delivering=delivering,
             plain_per_s=plain,
-            failing=await bench.failing_key(_FAILING_AMONG, size.failing),
+            failing=await bench.failing_key(next(each for each in delivering if each.keys == _FAILING_AMONG)),
             backlog=await bench.backlog(size.behind, size.looked_s),
         )
 
@@ -92,8 +94,8 @@ class DeliveryBench:
         latencies_ms = [(at - appended[name]) * 1000 for name, at in journal if name in appended]
         return Delivering(
             keys=keys,
-            events=events + size.stream,
-            per_s=(len(before) - 1) / (before[-1][1] - before[0][1]),
+            backlog=events,
+            per_s=_per_s(before),
             repeated=len(journal) - len(dict(journal)),
             out_of_order=_out_of_order(journal),
             stream_per_s=size.per_second,
@@ -116,17 +118,14 @@ class DeliveryBench:
         self.progress(events)
         return float(orjson.loads(answer))
 
-    async def failing_key(self, keys: int, events: int) -> FailingKey:
-        """Compare a target that fails one of so many keys with one that fails none."""
-        found = []
-        for refused in ("", _key(0, keys)):
-            await self.target.answers(refused_key=refused)
-            async with self._filled(keys, events) as filled, filled.daemon(self.target) as daemon:
-                await self._taken(events - (events // keys if refused else 0))
-                journal = await self.target.journal()
-                assert await daemon.stop() == 0
-            found.append((len(journal) - 1) / (journal[-1][1] - journal[0][1]))
-        return FailingKey(keys=keys, per_s_without=found[0], per_s_with=found[1])
+    async def failing_key(self, among: Delivering) -> FailingKey:
+        """Deliver as many events again, of which the target fails those of one key."""
+        await self.target.answers(refused_key=_key(0, among.keys))
+        async with self._filled(among.keys, among.backlog) as filled, filled.daemon(self.target) as daemon:
+            await self._taken(among.backlog - among.backlog // among.keys)
+            journal = await self.target.journal()
+            assert await daemon.stop() == 0
+        return FailingKey(keys=among.keys, per_s_without=among.per_s, per_s_with=_per_s(journal))
 
     async def backlog(self, events: int, looked_s: float) -> Backlog:
         """Look for `looked_s` at the memory of a daemon that has `events` before it, and a slow target."""
@@ -242,6 +241,10 @@ def _event(number: int, keys: int) -> Event:
 
 def _key(number: int, keys: int) -> str:
     return f"001{number % keys:012d}AAA"
+
+
+def _per_s(journal: list[tuple[str, float]]) -> float:
+    return (len(journal) - 1) / (journal[-1][1] - journal[0][1])
 
 
 def _out_of_order(journal: list[tuple[str, float]]) -> int:

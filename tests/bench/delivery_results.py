@@ -13,7 +13,7 @@ class Delivering:
     """
 
     keys: int
-    events: int
+    backlog: int
     per_s: float
     repeated: int
     out_of_order: int

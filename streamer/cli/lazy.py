@@ -1,0 +1,58 @@
+"""Commands that are imported when somebody asks for them."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+PLACES = {
+    "run": "streamer.cli.run:run",
+    "check": "streamer.cli.run:check",
+    "sandbox": "streamer.cli.sandbox:sandbox",
+    "demo": "streamer.cli.demo:demo",
+    "subscribers": "streamer.cli.subscribers:subscribers",
+    "deadletters": "streamer.cli.deadletters:deadletters",
+    "audit": "streamer.cli.audit:audit",
+}
+"""Where each command is."""
+
+
+class LazyGroup(TyperGroup):
+    """Holds the commands of `PLACES`.
+
+    A question to a running daemon, or the shell's for a name, must not wait for
+    the daemon, the sandbox and the demo to be loaded.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        """Know the names, for whoever mistypes one."""
+        super().__init__(**attributes)
+        self.commands.update(dict.fromkeys(PLACES))  # type: ignore[arg-type] # names alone
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names."""
+        return list(PLACES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
+        """Return the command of that name, if there is one."""
+        if cmd_name not in PLACES:
+            return None
+        module, _, attribute = PLACES[cmd_name].partition(":")
+        return _made(cmd_name, getattr(import_module(module), attribute))
+
+
+def _made(name: str, found: typer.Typer | Callable[..., None]) -> TyperGroup | TyperCommand:
+    if isinstance(found, typer.Typer):
+        group = get_group(found)
+        group.name = name
+        return group
+    alone = typer.Typer(
+        add_completion=False, rich_markup_mode="markdown", pretty_exceptions_show_locals=False
+    )
+    alone.command(name)(found)
+    command = get_command(alone)
+    assert isinstance(command, TyperCommand)  # noqa: S101 - it is the only one
+    return command
