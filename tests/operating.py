@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
@@ -60,6 +61,8 @@ class Operator:
             sys.executable, "-m", "streamer", *arguments,
             stdin=PIPE if answers else DEVNULL, stdout=PIPE, stderr=PIPE,
             env={**os.environ, "NO_COLOR": "1", **self.environ},
+            # What runs behind a shell's & ignores Ctrl-C, and hands that down.
+            preexec_fn=_heed_ctrl_c,
         )  # fmt: skip
 
     async def dead_letters(self, count: int) -> list[dict[str, Any]]:
@@ -71,3 +74,7 @@ class Operator:
 
         found: list[dict[str, Any]] = await until(there, within_s=30)
         return found
+
+
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

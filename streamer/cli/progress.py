@@ -37,17 +37,9 @@ async def _shown(api: Api, redrives: frozenset[str], letters: int) -> None:
         task = bar.add_task("", total=letters)
         while True:
             answer = await api.get("/redrives")
-            _heed_interruption()
             if redrives <= {each["id"] for each in answer["ended"]}:
                 return
             ours = [each for each in answer["redrives"] if each["id"] in redrives]
             if ours:
                 bar.update(task, completed=letters - sum(each["left"] for each in ours))
             await SystemClock().sleep(_LOOK_S)
-
-
-def _heed_interruption() -> None:
-    """Raise what Ctrl-C has raised, should a library between us and the socket have swallowed it."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
