@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SEEDS  ?= 20
+WORKERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
@@ -33,7 +34,8 @@ format: $(READY) ## rewrite the code as the linters want it
 
 test: $(READY) ## every test, on real servers that it installs and starts
 	$(BIN)/python -m tools.system_packages
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile tests/unit tests/contracts tests/integration
+	$(BIN)/pytest tests/acceptance
 
 demo: $(READY) ## the whole flow, live on this terminal; LOG=kafka keeps the log in a real Kafka
 ifeq ($(LOG),kafka)
