@@ -9,39 +9,27 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 from streamer.clock import SystemClock
-from streamer.events import Channel, Checkpoint, Event, EventId, OrgId, ReplayId
+from streamer.events import Checkpoint, Event
 from streamer.log.kafka import KafkaLog
 from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
+from tests.bench.events import CHANNEL, a_change, record_id
 from tools.kafka.broker import Broker
 
-_CHANNEL = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
 _EVENTS = 100_000
 _ALONE = 2_000
 
 
 def an_event(number: int) -> Event:
-    """Return a change event of about 1 KB."""
-    record = f"001{number % 5_000:012d}AAA"
-    fields = {f"Field{n}__c": f"{number * 7919 % 100_003} of {n} and some words" for n in range(22)}
-    return Event(
-        id=EventId(f"0004d3a1-7b0e-{number:012d}:1:{record}"),
-        source="//acme.my.salesforce.com/00D000000000001EAA",
-        type="salesforce.cdc.Account.updated",
-        subject=record,
-        time="2026-11-01T00:00:00.000Z",
-        key=record,
-        channel=_CHANNEL.path,
-        replay_id=ReplayId(b"%d" % number),
-        data={"entity": "Account", "record_id": record, "fields": fields, "changed_fields": list(fields)[:8]},
-    )
+    """Return a change event of one of 5,000 records."""
+    return a_change(number, record_id(number, 5_000))
 
 
 def an_append(events: Sequence[Event]) -> Append:
     """Return an append of `events` with the checkpoint behind them."""
     position = events[-1].replay_id
     return Append(
-        checkpoint=Checkpoint(channel=_CHANNEL, replay_id=position, verified_at=time.time()), events=events
+        checkpoint=Checkpoint(channel=CHANNEL, replay_id=position, verified_at=time.time()), events=events
     )
 
 

@@ -15,18 +15,18 @@ from typing import Any
 import orjson
 
 from streamer.clock import SystemClock
-from streamer.events import Channel, Checkpoint, Event, EventId, OrgId, ReplayId
+from streamer.events import Checkpoint, Event
 from streamer.log.kafka import KafkaLog
 from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
 from tests.bench.delivery_results import Backlog, Delivering, DeliveryResults, FailingKey
+from tests.bench.events import CHANNEL, a_change, record_id
 from tests.bench.http_target import RunningTarget, target_process
 from tests.bench.percentiles import percentile
 from tests.bench.usage import resident_mb
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon, until
 
-_CHANNEL = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
 _AT_ONCE = 2_000
 _FAILING_AMONG = 1_000
 _DEADLINE_S = 600.0
@@ -120,7 +120,7 @@ class DeliveryBench:
 
     async def failing_key(self, among: Delivering) -> FailingKey:
         """Deliver as many events again, of which the target fails those of one key."""
-        await self.target.answers(refused_key=_key(0, among.keys))
+        await self.target.answers(refused_key=record_id(0, among.keys))
         async with self._filled(among.keys, among.backlog) as filled, filled.daemon(self.target) as daemon:
             await self._taken(among.backlog - among.backlog // among.keys)
             journal = await self.target.journal()
@@ -215,32 +215,13 @@ class _Filled:
                 yield daemon
 
     async def _append(self, count: int) -> list[Event]:
-        events = [_event(number, self.keys) for number in range(self._next, self._next + count)]
+        events = [
+            a_change(number, record_id(number, self.keys)) for number in range(self._next, self._next + count)
+        ]
         self._next += count
-        checkpoint = Checkpoint(channel=_CHANNEL, replay_id=events[-1].replay_id, verified_at=time.time())
+        checkpoint = Checkpoint(channel=CHANNEL, replay_id=events[-1].replay_id, verified_at=time.time())
         await self.log.append(Append(checkpoint=checkpoint, events=events))
         return events
-
-
-def _event(number: int, keys: int) -> Event:
-    """Return a change event of about 1 KB; the keys come in turn."""
-    record = _key(number, keys)
-    fields = {f"Field{n}__c": f"{number * 7919 % 100_003} of {n} and some words" for n in range(22)}
-    return Event(
-        id=EventId(f"{number:09d}:1:{record}"),
-        source="//acme.my.salesforce.com/00D000000000001EAA",
-        type="salesforce.cdc.Account.updated",
-        subject=record,
-        time="2026-11-01T00:00:00.000Z",
-        key=record,
-        channel=_CHANNEL.path,
-        replay_id=ReplayId(b"%d" % number),
-        data={"entity": "Account", "record_id": record, "fields": fields, "changed_fields": list(fields)[:8]},
-    )
-
-
-def _key(number: int, keys: int) -> str:
-    return f"001{number % keys:012d}AAA"
 
 
 def _per_s(journal: list[tuple[str, float]]) -> float:

@@ -1,0 +1,26 @@
+"""Events as an org of some size sends them."""
+
+from streamer.events import Channel, Event, EventId, OrgId, ReplayId
+
+CHANNEL = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
+
+
+def a_change(number: int, record: str) -> Event:
+    """Return a change event of about 1 KB of one record; the ids of later ones come later in the alphabet."""
+    fields = {f"Field{n}__c": f"{number * 7919 % 100_003} of {n} and some words" for n in range(22)}
+    return Event(
+        id=EventId(f"0004d3a1-7b0e-{number:012d}:1:{record}"),
+        source="//acme.my.salesforce.com/00D000000000001EAA",
+        type="salesforce.cdc.Account.updated",
+        subject=record,
+        time="2026-11-01T00:00:00.000Z",
+        key=record,
+        channel=CHANNEL.path,
+        replay_id=ReplayId(b"%d" % number),
+        data={"entity": "Account", "record_id": record, "fields": fields, "changed_fields": list(fields)[:8]},
+    )
+
+
+def record_id(number: int, records: int) -> str:
+    """Return the record that event `number` is of; so many come in turn."""
+    return f"001{number % records:012d}AAA"
