@@ -1,6 +1,6 @@
 """What people, and Streamer itself, switch while it runs, and what is written down about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -56,6 +56,11 @@ class LetterFilter:
         )
 
 
+def can_be_redriven(letter: DeadLetter) -> bool:
+    """Whether `letter` can be delivered again: a subscriber has read its event from the log."""
+    return letter.event is not None and letter.subscriber is not None and letter.partition is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redrive:
     """An order to deliver dead letters of one subscriber again.
@@ -70,18 +75,12 @@ class Redrive:
     per_second: float
     by: str
     at: float
-    skipped: Sequence[str] = ()
+    skipped: frozenset[str] = frozenset()
     ended_at: float | None = None
 
     def admits(self, letter: DeadLetter) -> bool:
-        """Whether `letter` is meant, and can be delivered again: a subscriber has read it from the log."""
-        return (
-            letter.event is not None
-            and letter.subscriber is not None
-            and letter.partition is not None
-            and letter.id not in self.skipped
-            and self.letters.admits(letter)
-        )
+        """Whether `letter` is meant, and can be delivered again."""
+        return can_be_redriven(letter) and self.letters.admits(letter) and letter.id not in self.skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

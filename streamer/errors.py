@@ -21,13 +21,26 @@ A message is one sentence for the operator that says what to do. Data travel
 as attributes, and never hold a secret.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from streamer.events import EventId
 
 
 class StreamerError(Exception):
     """Everything that Streamer raises on purpose."""
+
+
+_Error = TypeVar("_Error", bound=Exception)
+
+
+def leaves(group: BaseExceptionGroup[_Error]) -> Iterator[_Error]:
+    """Yield what is in `group` and in the groups within it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
 
 
 class RetryLater(StreamerError):

@@ -49,7 +49,7 @@ class Lookout:
             self._look_at_channels()
             for name, dispatcher in self._status.dispatchers.items():
                 metrics = self._metrics.subscriber(name)
-                metrics.set_held(bool(dispatcher.held))
+                metrics.stands(dispatcher.standing)
                 metrics.set_unrecorded(self._unrecorded_s(dispatcher))
             self._metrics.process.set_standby(self._status.state() is State.STANDBY)
             self._look_at_threads()

@@ -8,6 +8,7 @@ from streamer.clock import Clock
 from streamer.events import Channel, SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
 from streamer.observe.health import Health, Kind, State, Verdict
+from streamer.standing import Standing
 
 _STEP_S = 0.02
 _STANDBY = (
@@ -33,8 +34,8 @@ class Dispatching(Protocol):
         ...
 
     @property
-    def held(self) -> str:
-        """The reason; empty while deliveries go on."""
+    def standing(self) -> Standing:
+        """How it stands now."""
         ...
 
     @property

@@ -6,7 +6,6 @@ from typing import Protocol
 from streamer.events import Batch, DeadLetter, Event, Outcome, SubscriberName
 from streamer.observe.series import ChannelMetrics, SubscriberMetrics
 from streamer.ports import Append
-from streamer.standing import Standing
 
 
 class Watcher(Protocol):
@@ -50,7 +49,3 @@ class WatchedDispatch:
     def set_aside(self, letter: DeadLetter) -> None:
         """Count a dead letter."""
         self.metrics.set_aside(letter)
-
-    def stands(self, standing: Standing) -> None:
-        """Set the gauges."""
-        self.metrics.stands(standing)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from streamer.admin.desk import Desk
 from streamer.admin.refusal import Refused
-from streamer.controls import LetterFilter, Redrive
+from streamer.controls import LetterFilter, can_be_redriven
 from streamer.dispatch.superseded import superseded
 from streamer.events import DeadLetter, JsonObject, SubscriberName
 from streamer.ports import Subscription
@@ -44,13 +44,13 @@ class Prospect:
             "by_reason": dict(self.reasons),
         }
 
-    def skipped(self) -> tuple[str, ...]:
+    def skipped(self) -> frozenset[str]:
         """Return the ids of the superseded ones, as an order names them. Raises `Refused` for too many."""
         if sum(map(len, self.superseded)) > _SKIPPED_CHARACTERS:
             raise Refused(
                 409, f"{len(self.superseded)} superseded letters are too many for one order: {_REMEDY}"
             )
-        return tuple(sorted(self.superseded))
+        return self.superseded
 
 
 _REMEDY = "narrow the filter, such as by time, or include the superseded ones."
@@ -68,7 +68,7 @@ async def prospects(
     piles, configured = _Piles(), desk.staff.plan.settings.subscribers
     async with aclosing(desk.log.dead_letters()) as letters:
         async for letter in letters:
-            is_deliverable = letter.subscriber in configured and _ANY.admits(letter)
+            is_deliverable = letter.subscriber in configured and can_be_redriven(letter)
             is_meant = meant.admits(letter)
             if is_meant:
                 found[letter.subscriber].add(letter, is_deliverable=is_deliverable)
@@ -108,6 +108,3 @@ async def _superseded(desk: Desk, name: SubscriberName, piles: _Piles) -> frozen
 def _light(letter: DeadLetter) -> DeadLetter:
     event = letter.event and replace(letter.event, data={})
     return replace(letter, event=event, raw=b"", error="", first_error="", hint="", answer="")
-
-
-_ANY = Redrive(id="", letters=LetterFilter(), per_second=1.0, by="", at=0.0)

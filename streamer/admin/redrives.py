@@ -74,7 +74,7 @@ class RedriveResource:
             _log.info(_ORDERED, redrive=order.id, subscriber=order.letters.subscriber, by=order.by)
         return [order for order, _ in orders]
 
-    def _order(self, asked: Redriving, letters: LetterFilter, skipped: tuple[str, ...]) -> Redrive:
+    def _order(self, asked: Redriving, letters: LetterFilter, skipped: frozenset[str]) -> Redrive:
         return Redrive(
             id=uuid.uuid4().hex[:12],
             letters=letters,

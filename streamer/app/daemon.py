@@ -12,14 +12,14 @@ import structlog
 from streamer.admin import Desk, administering
 from streamer.app.changes import Changes, within_reach
 from streamer.app.dispatching import Dispatching
-from streamer.app.ingesting import Ingesting
+from streamer.app.ingesting import SALESFORCE, Ingesting
 from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
 from streamer.app.reloading import Reloading
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.controls import AuditRecord
-from streamer.errors import LogUnavailable, Stop
+from streamer.errors import LogUnavailable, Stop, leaves
 from streamer.events import JsonObject
 from streamer.lookout import Lookout
 from streamer.observe.endpoint import serving
@@ -155,7 +155,10 @@ class App:
             await self._drain(reading, delivering)
 
     async def _read(self, log: Log) -> None:
-        """Read Salesforce, and begin anew when it is to be read in another way."""
+        """Read Salesforce, and begin anew when it is to be read in another way.
+
+        A new way whose login is refused brings the former one back, once.
+        """
         former: Settings | None = None
         while True:
             self._read_anew.clear()
@@ -166,10 +169,12 @@ class App:
                     await self._read_anew.wait()
                     reading.cancel()
             except* Stop as stop:
-                if former is None:
+                if former is None or SALESFORCE not in self._status.waiting_for:
                     raise
-                self._return_to(former, str(stop.exceptions[0]))
-            former = current
+                self._return_to(former, "; ".join(map(str, leaves(stop))))
+                former = None
+            else:
+                former = current
             for path in {each.path for each in current.channels} - {
                 each.path for each in self.plan.settings.channels
             }:
@@ -206,7 +211,7 @@ class App:
 
     def _ingesting(self) -> Ingesting:
         self._status.ingests = True
-        self._status.waiting_for["salesforce"] = "Not logged in to Salesforce yet."
+        self._status.waiting_for[SALESFORCE] = "Not logged in to Salesforce yet."
         return Ingesting(
             settings=self.plan.settings,
             clock=self.clock,

@@ -15,7 +15,7 @@ from streamer.app.redriving import Redrives
 from streamer.clock import Clock
 from streamer.dispatch.attempts import DispatchObserver
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.errors import LogUnavailable, RetryLater
+from streamer.errors import LogUnavailable, RetryLater, leaves
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.settings import SubscriberSettings
@@ -141,7 +141,7 @@ class Dispatching:
                 await dispatcher.run(stop)
             except* RetryLater as group:
                 self._note_unopened(name, group)
-                _log.warning("subscriber.recovering", subscriber=name, reason=str(group.exceptions[0]))
+                _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
                 await self.clock.sleep(_PAUSE_S)
 
     def _await_all(self) -> None:
@@ -150,7 +150,7 @@ class Dispatching:
     def _note_unopened(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
         # What is not the log is the plugin, which waits for its target.
         if failure.subgroup(LogUnavailable) is None:
-            self.status.unopened[name] = str(failure.exceptions[0])
+            self.status.unopened[name] = str(next(leaves(failure)))
         else:
             self.status.unopened.pop(name, None)
 

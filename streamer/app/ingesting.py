@@ -24,6 +24,9 @@ from streamer.watching import WatchedIngest, Watcher
 
 _log = structlog.get_logger()
 
+SALESFORCE = "salesforce"
+"""What is waited for until we are logged in."""
+
 _FIRST_PAUSE_S = 1.0
 _MAX_PAUSE_S = 30.0
 _FOLLOWED_WITHIN_S = 10.0
@@ -76,12 +79,12 @@ class Ingesting:
             try:
                 org = (await tokens.token()).org
             except SalesforceUnavailable as error:
-                waiting_for["salesforce"] = str(error)
+                waiting_for[SALESFORCE] = str(error)
                 _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 await self.clock.sleep(pause_s)
                 pause_s = min(_MAX_PAUSE_S, pause_s * 2)
             else:
-                del waiting_for["salesforce"]
+                del waiting_for[SALESFORCE]
                 return org
 
     def _observer(self, channel: Channel) -> IngestObserver:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from streamer.errors import ConfigurationError, StreamerError
+from streamer.errors import ConfigurationError, StreamerError, leaves
 
 CONFIGURATION = 2
 """The configuration has a mistake; nothing was connected."""
@@ -21,17 +21,9 @@ def told() -> Iterator[None]:
     try:
         yield
     except* StreamerError as group:
-        errors = list(_leaves(group))
+        errors = list(leaves(group))
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         for sentence in dict.fromkeys(map(str, errors)):
             console.print(f"streamer: {sentence}", markup=False)
         wrong = all(isinstance(error, ConfigurationError) for error in errors)
         raise typer.Exit(CONFIGURATION if wrong else REFUSED) from None
-
-
-def _leaves(group: BaseExceptionGroup[StreamerError]) -> Iterator[StreamerError]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

@@ -27,7 +27,6 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.ports import Subscriber
-from streamer.standing import Standing
 
 _log = structlog.get_logger()
 
@@ -44,10 +43,6 @@ class DispatchObserver(Protocol):
 
     def set_aside(self, letter: DeadLetter) -> None:
         """An event became a dead letter."""
-        ...
-
-    def stands(self, standing: Standing) -> None:
-        """Something of this may have changed."""
         ...
 
 

@@ -92,11 +92,6 @@ class Dispatcher:
         )
 
     @property
-    def held(self) -> str:
-        """Why nothing is delivered at the moment; empty while deliveries go on."""
-        return self.admission.hindrance
-
-    @property
     def unrecorded_since(self) -> float | None:
         """Since when the log has not taken what was finished, in the clock's monotonic seconds."""
         return self._ledger.unrecorded_since
@@ -172,7 +167,6 @@ class Dispatcher:
             had_work = self._has_work()
             await self._intake.take(read, feed)
             self._stir(had_work)
-            self._observe()
 
     async def _record(self, feed: Feed) -> None:
         while True:
@@ -210,7 +204,6 @@ class Dispatcher:
         finally:
             self._under_way.end(lane)
         self._moved_at = self.clock.monotonic()
-        self._observe()
 
     async def _is_at_hand(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
         """Have the head in memory, and say whether it may still be tried, now and not later."""
@@ -246,6 +239,3 @@ class Dispatcher:
         """Note that there is something to do, if there was nothing."""
         if not had_work:
             self._moved_at = self.clock.monotonic()
-
-    def _observe(self) -> None:
-        self.attempts.observer.stands(self.standing)

@@ -151,15 +151,11 @@ class SubscriberMetrics:
         self.parked.set(standing.parked)
         self.limit.set(standing.limit)
         self.down.set(standing.is_down)
-        self.set_held(bool(standing.hindrance))
+        self.held.set(bool(standing.hindrance))
 
     def set_unrecorded(self, seconds: float) -> None:
         """Note for how long what was finished has waited to be recorded."""
         self.unrecorded_s.set(seconds)
-
-    def set_held(self, held: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Note whether the whole target is being left alone."""
-        self.held.set(held)
 
 
 def _age(event: Event, clock: Clock) -> float:

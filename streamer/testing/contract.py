@@ -1,6 +1,7 @@
 """What every plugin must do, whatever its target speaks."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from streamer.testing.trial import Trial
 _AT_ONCE = 20
 
 
-class SubscriberContract:
+class SubscriberContract(ABC):
     """Checks that hold for every plugin; `HttpSubscriberContract` has more for those that speak HTTP.
 
     Subclass it where pytest looks for tests, under a name that begins with
@@ -44,13 +45,13 @@ class SubscriberContract:
     patience_s = 5.0
     """How long one attempt may take in real time, whatever the target does."""
 
+    @abstractmethod
     def settings(self, address: str) -> Mapping[str, Any]:
         """Return settings that deliver to the target at `address`, without pauses between deliveries."""
-        raise NotImplementedError
 
+    @abstractmethod
     def target(self) -> AbstractAsyncContextManager[str]:
         """Run a target that accepts everything for as long as the context is open; give its address."""
-        raise NotImplementedError
 
     def delivery(self, number: int) -> Delivery:
         """Return a delivery that the target accepts; another `number` is another record."""

@@ -23,7 +23,7 @@ REDRIVE = Redrive(
     per_second=12.5,
     by="operator",
     at=9.5,
-    skipped=("a:target",),
+    skipped=frozenset({"a:target"}),
 )
 
 Until = Callable[[Callable[[Switchboard], bool]], Awaitable[Switchboard]]

@@ -94,6 +94,9 @@ async def test_held_target_is_shown(world: World) -> None:
     await world.clock.turn(1)
 
     assert world.gauge("subscriber_held", subscriber="sales") == 1
+    assert world.gauge("breaker_open", subscriber="sales") == 1
+    shown = ("delivery_lag_events", "parked_events", "delivery_in_flight", "delivery_limit")
+    assert [world.gauge(name, subscriber="sales") for name in shown] == [7, 2, 1, 4]
 
 
 async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world: World) -> None:

@@ -11,6 +11,7 @@ from streamer.clock import TurnedClock
 from streamer.events import Channel, SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
 from streamer.observe.health import Health, Kind, State
+from streamer.standing import Standing
 from streamer.status import Status
 from tests.contracts.values import CHANGES
 
@@ -42,6 +43,13 @@ class Delivering:
     held: str = ""
     stalled_since: float | None = None
     unrecorded_since: float | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands: held, or at rest."""
+        return Standing(
+            lag=7, waiting=3, parked=2, in_flight=1, limit=4, hindrance=self.held, is_down=bool(self.held)
+        )
 
 
 @dataclass

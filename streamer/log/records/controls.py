@@ -32,14 +32,14 @@ def encode_redrive(redrive: Redrive) -> bytes:
             "per_second": redrive.per_second,
             "by": printable(redrive.by),
             "at": redrive.at,
-            "skipped": [printable(id_) for id_ in redrive.skipped],
+            "skipped": sorted(printable(id_) for id_ in redrive.skipped),
             "ended_at": redrive.ended_at,
         }
     )
 
 
 def decode_redrive(raw: bytes | str) -> Redrive:
-    """Return the redrive that `encode_redrive` wrote, what it skips as a tuple; raises `LogMisconfigured`."""
+    """Return the redrive that `encode_redrive` wrote; raises `LogMisconfigured`."""
     return decode(raw, "a redrive", _redrive)
 
 
@@ -71,7 +71,7 @@ def _redrive(fields: JsonObject) -> Redrive:
         per_second=float(fields["per_second"]),
         by=fields["by"],
         at=float(fields["at"]),
-        skipped=tuple(fields.get("skipped", ())),
+        skipped=frozenset(fields.get("skipped", ())),
         ended_at=optional_float(fields.get("ended_at")),
     )
 

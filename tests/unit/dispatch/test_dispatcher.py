@@ -114,9 +114,9 @@ async def test_hold_costs_no_attempt_and_holds_every_key(world: World) -> None:
     await world.append(1, 2, 3)
     async with world.running() as dispatcher:
         await world.turn(29.9)
-        assert (world.target.began, dispatcher.held) == (["1"], "429")
+        assert (world.target.began, dispatcher.standing.hindrance) == (["1"], "429")
         await world.turn(0.2)
-        assert (sorted(world.target.delivered), dispatcher.held) == (["1", "2", "3"], "")
+        assert (sorted(world.target.delivered), dispatcher.standing.hindrance) == (["1", "2", "3"], "")
     assert world.target.attempts == [1, 1, 1, 1]
 
 
@@ -195,7 +195,7 @@ async def test_disabled_target_keeps_its_backlog_in_the_log(world: World) -> Non
     await world.append(1, 2)
     async with world.running() as dispatcher:
         await world.turn(10_000)
-        assert (world.target.began, dispatcher.held) == (["1"], "paused: 410")
+        assert (world.target.began, dispatcher.standing.hindrance) == (["1"], "paused: 410")
     async with world.running():
         assert world.target.delivered == ["1", "2"]
 

@@ -89,14 +89,14 @@ async def test_open_breaker_is_probed_with_one_key_after_the_other(outage: World
     await outage.append(*range(20))
     async with outage.running() as dispatcher:
         await outage.turn(30)
-        assert "attempts failed" in dispatcher.held
+        assert "attempts failed" in dispatcher.standing.hindrance
         for number in range(300):
             await outage.append(f"good{number}")
             await outage.turn(600)
 
         assert outage.target.delivered == [f"good{number}" for number in range(300)]
         assert {letter.attempts for letter in outage.letters} == {outage.schedule.attempts}
-        assert (len(outage.letters), dispatcher.held) == (20, "")
+        assert (len(outage.letters), dispatcher.standing.hindrance) == (20, "")
 
 
 async def test_nothing_is_tried_while_the_breaker_is_open(outage: World) -> None:
@@ -177,7 +177,7 @@ async def test_flood_of_dead_letters_pauses_the_subscriber(outage: World) -> Non
         [(by, sentence)] = outage.pauses
         assert by == "guard"
         assert "streamer subscribers resume target" in sentence
-        assert dispatcher.held.startswith("paused: 10 events in a row became dead letters")
+        assert dispatcher.standing.hindrance.startswith("paused: 10 events in a row became dead letters")
         dispatcher.admission.resume()
         outage.target.answers.clear()
         await outage.turn(1)

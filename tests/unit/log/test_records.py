@@ -128,7 +128,7 @@ redrives = st.builds(
     per_second=times,
     by=texts,
     at=times,
-    skipped=st.lists(texts).map(tuple),
+    skipped=st.frozensets(texts),
     ended_at=st.none() | times,
 )
 audit_records = st.builds(
@@ -222,7 +222,12 @@ def test_odd_characters_do_not_keep_anything_from_being_switched_or_noted() -> N
     odd = "half \ud800 a pair"
     control = Control(subscriber=SubscriberName("t"), switch=Switch.PAUSED, by="operator", at=1.0, reason=odd)
     redrive = Redrive(
-        id="r", letters=LetterFilter(error=odd), per_second=1.0, by="operator", at=1.0, skipped=(odd,)
+        id="r",
+        letters=LetterFilter(error=odd),
+        per_second=1.0,
+        by="operator",
+        at=1.0,
+        skipped=frozenset({odd}),
     )
     audit = AuditRecord(at=1.0, what="x.done", by=odd, detail={"reason": odd})
 
