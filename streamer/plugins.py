@@ -32,7 +32,15 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     except ValidationError as error:
         lines = problems(error, document, plugin.Settings, at=(*at, "settings"))
         raise ConfigurationError("\n".join(lines)) from None
-    return plugin(own, context)
+    try:
+        return plugin(own, context)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # Its text may hold what the settings hold.
+        raise ConfigurationError(
+            document.mistake((*at, "settings"), f"the plugin can't be made: it raised {type(error).__name__}")
+        ) from error
 
 
 def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
@@ -42,5 +50,5 @@ def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
         raise ConfigurationError(document.mistake(keys, f"found {document.shown(keys)}; installed: {names}"))
     try:
         return cast("Plugin", points[uses].load())
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise ConfigurationError(document.mistake(keys, f"this plugin can't be loaded: {error}")) from error

@@ -175,5 +175,8 @@ class Status:
         absent = sorted(self.awaited - self._following() - self.unopened.keys())
         if absent:
             return Verdict(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
-        waiting = "; ".join(f"{name}: {reason}" for name, reason in self.unopened.items())
+        following = self._following()
+        waiting = "; ".join(
+            f"{name}: {reason}" for name, reason in self.unopened.items() if name not in following
+        )
         return Verdict(ok=True, sentence=waiting or f"{len(self.awaited)} subscribers follow the log.")

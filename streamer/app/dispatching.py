@@ -15,7 +15,7 @@ from streamer.app.redriving import Redrives
 from streamer.clock import Clock
 from streamer.dispatch.attempts import DispatchObserver
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.errors import LogUnavailable, RetryLater, leaves
+from streamer.errors import ConfigurationError, LogUnavailable, RetryLater, leaves
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.settings import SubscriberSettings
@@ -25,6 +25,7 @@ from streamer.watching import WatchedDispatch, Watcher
 _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
+_MENDING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Dispatching:
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
     _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _follows: bool = field(default=False, init=False)
 
     async def run(self, log: ReadLog, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish what is in flight, record it and return."""
@@ -70,6 +72,7 @@ class Dispatching:
     def apply(self, plan: Plan) -> None:
         """Deliver by `plan` from now on."""
         self.plan = plan
+        self._follows = True
         self._applied.set()
 
     def hasten(self) -> None:
@@ -143,6 +146,13 @@ class Dispatching:
                 self._note_unopened(name, group)
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
                 await self.clock.sleep(_PAUSE_S)
+            except* ConfigurationError as mistakes:
+                # What only opening finds stops a start, but no daemon that is at work.
+                if not self._follows:
+                    raise
+                self.status.unopened[name] = str(next(leaves(mistakes)))
+                _log.error("subscriber.refused", subscriber=name, reason=self.status.unopened[name])
+                await self.clock.sleep(_MENDING_S)
 
     def _await_all(self) -> None:
         self.status.awaited = frozenset(self.plan.settings.subscribers)

@@ -64,6 +64,9 @@ class Obedience:
     def breaker_turned(self, name: SubscriberName, reason: str) -> None:
         """Write down that a subscriber's breaker has opened, for `reason`, or closed, without one."""
         audit = self._audit("breaker.opened" if reason else "breaker.closed", "streamer", name, reason)
+        if len(self._writing) >= _MOST_WRITTEN:
+            _log.warning("audit.not_kept", what=audit.what, subscriber=name)
+            return
         self._write(audit, partial(self.log.note, audit))
 
     def close(self) -> None:
@@ -92,9 +95,6 @@ class Obedience:
         return AuditRecord(at=self.clock.now(), what=what, by=by, subscriber=name, detail=detail)
 
     def _write(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
-        if len(self._writing) >= _MOST_WRITTEN:
-            _log.warning("audit.not_kept", what=audit.what, subscriber=audit.subscriber)
-            return
         task = self.group.create_task(self._until_written(audit, write), name=f"write {audit.what}")
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)

@@ -59,10 +59,16 @@ class Redriving:
         async for letter in self.log.dead_letters():
             if self.order.admits(letter):
                 left += 1
-                first.append((_place(letter), letter.id, letter))
+                # Those of other processes would take the places of ours.
+                if self._is_ours(letter):
+                    first.append((_place(letter), letter.id, letter))
                 if len(first) >= 2 * _AT_ONCE:
                     first = heapq.nsmallest(_AT_ONCE, first)
         return left, await self._moved([letter for *_, letter in heapq.nsmallest(_AT_ONCE, first)])
+
+    def _is_ours(self, letter: DeadLetter) -> bool:
+        dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
+        return dispatcher is not None and letter.partition is not None and dispatcher.holds(letter.partition)
 
     async def _moved(self, letters: list[DeadLetter]) -> int:
         moved = 0

@@ -151,6 +151,13 @@ class Admission:
         self.breaker.abandoned(ticket.permit)
         self._changed.set()
 
+    def forgone(self, ticket: Ticket | None = None) -> None:
+        """Note that nothing reached the target of what `passage` let through, or `begin` has begun."""
+        if self.rate is not None:
+            self.rate.give_back()
+        if ticket is not None:
+            self.abandoned(ticket)
+
     def delivered(self) -> None:
         """Tell the guard of a delivery."""
         self.guard.delivered()

@@ -78,7 +78,8 @@ class Attempts:
         and `RetryLater` for whatever else the plugin fails with.
         """
         try:
-            await self.subscriber.__aenter__()
+            async with self.clock.timeout(self.timeout_s):
+                await self.subscriber.__aenter__()
         except StreamerError:
             raise
         except Exception as error:
@@ -155,7 +156,8 @@ class Attempts:
 
     async def _close(self) -> None:
         try:
-            await self.subscriber.__aexit__(None, None, None)
+            async with self.clock.timeout(self.timeout_s):
+                await self.subscriber.__aexit__(None, None, None)
         except Exception:  # noqa: BLE001 - a plugin is foreign code; what it delivered is recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 

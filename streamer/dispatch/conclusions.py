@@ -1,6 +1,6 @@
 """What becomes of an event after an attempt at it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -87,7 +87,7 @@ class Conclusions:
         if entries and entries[0].offset == lane.head_offset:
             self.lanes.recalled(lane, _without_gap(lane, entries))
             return True
-        self.admission.abandoned(ticket)
+        self.admission.forgone(ticket)
         if entries is None:
             self.timetable.put(lane, _ASK_AGAIN_S)
         else:
@@ -147,9 +147,19 @@ class Conclusions:
 
     def park_waiting(self, partitions: frozenset[Partition]) -> None:
         """Park the lanes in memory that wait for another try, so that their attempts are not forgotten."""
-        for lane in self.timetable.lanes:
-            if lane.partition in partitions and not lane.is_parked and lane.state is LaneState.OPEN:
+        for lane in self.timetable.unparked:
+            if lane.partition in partitions and lane.state is LaneState.OPEN:
                 self.park(lane, self.timetable.left_s(lane))
+
+    def park_failed(self, partitions: frozenset[Partition], flying: Collection[Lane]) -> None:
+        """Park all lanes that have failed, but for those being tried: who comes next is to know of it.
+
+        Also those whose turn has come and who were kept from it, by a pause or a hold.
+        """
+        self.park_waiting(partitions)
+        for lane in self.lanes.failed_in(partitions):
+            if lane not in flying:
+                self.park(lane, 0.0)
 
     def give_back(self, attempts: Mapping[LaneName, int]) -> None:
         """Take back attempts that failed because the target was down."""

@@ -19,7 +19,7 @@ from streamer.dispatch.standstill import Standstill
 from streamer.dispatch.timetable import Timetable
 from streamer.dispatch.under_way import UnderWay
 from streamer.errors import LogUnavailable
-from streamer.events import DeadLetter, Entry
+from streamer.events import DeadLetter, Entry, Partition
 from streamer.ports import Feed, LogReader, Subscription
 from streamer.standing import Standing
 
@@ -121,6 +121,10 @@ class Dispatcher:
             return None
         return max(self._moved_at, self.admission.open_since)
 
+    def holds(self, partition: Partition) -> bool:
+        """Whether a partition is this process's."""
+        return partition in self._ledger.partitions
+
     def redrive(self, letter: DeadLetter) -> bool:
         """Deliver the event of a dead letter again, before what waits in its lane; false while that can't be.
 
@@ -158,7 +162,7 @@ class Dispatcher:
         self._intake.close(feed)
         await self._under_way.landed()
         # Attempts that were spent must not be forgotten by a restart.
-        self._conclusions.park_waiting(self._ledger.partitions)
+        self._conclusions.park_failed(self._ledger.partitions, flying=())
         await self._ledger.complete()
 
     async def _read(self, feed: Feed) -> None:
@@ -189,8 +193,9 @@ class Dispatcher:
             lane = await self._lanes.take(untried_first=self.admission.probes)
             cleared = await self._is_cleared(lane)
             if lane.state is not LaneState.OPEN:
-                continue
-            if cleared:
+                if cleared:
+                    self.admission.forgone()
+            elif cleared:
                 self._under_way.begin(lane)
                 work = self._attempt(lane, self.admission.begin(lane.full_name), feed)
                 group.create_task(work, name=f"attempt {name}")
@@ -213,7 +218,7 @@ class Dispatcher:
         # We may have stood still since the attempt was admitted.
         await self._standstill.over()
         if lane.state is not LaneState.OPEN:
-            self.admission.abandoned(ticket)
+            self.admission.forgone(ticket)
             return False
         return bool(lane.entries) or self._conclusions.recalled(lane, ticket, found)
 
@@ -230,6 +235,7 @@ class Dispatcher:
         while await self.admission.passage(lane.full_name):
             if not await self._standstill.over():
                 return True
+            self.admission.forgone()
         return False
 
     def _has_work(self) -> bool:

@@ -101,10 +101,10 @@ class Intake:
 
         Their next owner would repeat it, and a rolling restart repeats nothing.
         """
-        self.conclusions.park_waiting(partitions)
+        leaving = self.under_way.of(partitions)
+        self.conclusions.park_failed(partitions, leaving)
         self.lanes.leave(partitions)
         self.timetable.drop(partitions)
-        leaving = self.under_way.of(partitions)
         with suppress(TimeoutError):
             async with self.clock.timeout(_LAND_S):
                 await self.under_way.landed(leaving)

@@ -45,6 +45,14 @@ class Lanes:
         """Return how many events of `partition` are parked."""
         return self._parked[partition]
 
+    def failed_in(self, partitions: frozenset[Partition]) -> list[Lane]:
+        """Return the lanes of `partitions` that are in memory alone, and whose head has failed."""
+        return [
+            lane
+            for lane in self._lanes.values()
+            if lane.attempts and not lane.is_parked and lane.partition in partitions
+        ]
+
     def put(self, entry: Entry) -> Lane | None:
         """Queue `entry` behind the others of its lane; returns the lane when that is parked.
 
@@ -71,6 +79,8 @@ class Lanes:
             name=kept.lane,
             parked=deque(kept.offsets),
             attempts=setback.attempts,
+            # Its first try is not known; that it failed then is.
+            first_tried_at=setback.first_failed_at if setback.attempts else None,
             first_failed_at=setback.first_failed_at if setback.attempts else None,
             first_error=setback.first_error,
             last_error=setback.last_error,

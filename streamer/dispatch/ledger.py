@@ -133,6 +133,7 @@ class Ledger:
             for entry in change.joined:
                 holding.tracker.settled(entry.offset)
             self._alter(holding, change, None)
+            self._unrecorded += max(0, len(change.joined) - 1)
 
     def alter(self, change: LaneChange, proof: DeadLetter | Receipt | None = None) -> None:
         """Note what becomes of a parked lane, and what is to be kept of an event that leaves it."""

@@ -46,12 +46,11 @@ class Pending:
 
 
 def _joined(former: LaneChange, later: LaneChange) -> LaneChange:
-    joining = {entry.offset for entry in later.joined}
-    leaving = set(later.left)
-    return replace(
-        later,
-        joined=(*(entry for entry in former.joined if entry.offset not in leaving), *later.joined),
-        # Whether the former change took effect may be unknown, so what left is
-        # said again, but not of what has come back.
-        left=(*(offset for offset in former.left if offset not in joining), *later.left),
-    )
+    joined, left = former.joined, former.left
+    if leaving := set(later.left):
+        joined = [entry for entry in joined if entry.offset not in leaving]
+    # Whether the former change took effect may be unknown, so what left is said
+    # again, but not of what has come back.
+    if left and (joining := {entry.offset for entry in later.joined}):
+        left = [offset for offset in left if offset not in joining]
+    return replace(later, joined=(*joined, *later.joined), left=(*left, *later.left))

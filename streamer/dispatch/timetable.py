@@ -20,6 +20,8 @@ class Timetable:
         self._heap: list[tuple[float, int, Lane]] = []
         self._numbers = count()
         self._due_at: dict[Lane, float] = {}
+        # Those in memory alone: of the parked ones there may be very many.
+        self._unparked: dict[Lane, None] = {}
         self._sooner = asyncio.Event()
 
     def __contains__(self, lane: Lane) -> bool:
@@ -27,9 +29,9 @@ class Timetable:
         return lane in self._due_at
 
     @property
-    def lanes(self) -> list[Lane]:
-        """All lanes that wait."""
-        return list(self._due_at)
+    def unparked(self) -> list[Lane]:
+        """The lanes that wait and are not parked."""
+        return list(self._unparked)
 
     def left_s(self, lane: Lane) -> float:
         """Return for how long `lane` has to wait still."""
@@ -39,13 +41,17 @@ class Timetable:
         """Let `lane` wait for `delay_s` from now, and no longer for what it waited for before."""
         due_at = self._clock.monotonic() + delay_s
         self._due_at[lane] = due_at
+        if lane.is_parked:
+            self._unparked.pop(lane, None)
+        else:
+            self._unparked[lane] = None
         heapq.heappush(self._heap, (due_at, next(self._numbers), lane))
         self._sooner.set()
 
     def drop(self, partitions: frozenset[Partition]) -> None:
         """Forget the lanes of `partitions`."""
         for lane in [lane for lane in self._due_at if lane.partition in partitions]:
-            del self._due_at[lane]
+            self._forget(lane)
         self._heap = [each for each in self._heap if each[2] in self._due_at]
         heapq.heapify(self._heap)
 
@@ -60,11 +66,15 @@ class Timetable:
                 left_s = due_at - self._clock.monotonic()
                 if left_s <= 0:
                     heapq.heappop(self._heap)
-                    del self._due_at[lane]
+                    self._forget(lane)
                     return lane
             else:
                 left_s = None
             await self._until_sooner(left_s)
+
+    def _forget(self, lane: Lane) -> None:
+        del self._due_at[lane]
+        self._unparked.pop(lane, None)
 
     async def _until_sooner(self, timeout_s: float | None) -> None:
         self._sooner.clear()

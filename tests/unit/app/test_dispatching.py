@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -15,6 +15,7 @@ from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
 from streamer.controls import AuditRecord, Control, Switch, Switchboard
 from streamer.dispatch.route import Route
+from streamer.errors import ConfigurationError
 from streamer.events import Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
@@ -205,6 +206,29 @@ async def test_new_configuration_leaves_others_alone(world: World) -> None:
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 4)
         assert (world.targets[ONE].entered, world.targets[OTHER].entered) == (0, 1)
         assert world.log.expected == {OTHER}
+
+
+async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: World) -> None:
+    """Such as a certificate that is no certificate: the others go on, and it is tried again."""
+
+    class Refused(ScriptedTarget):
+        mended = False
+
+        async def __aenter__(self) -> Self:
+            if not self.mended:
+                raise ConfigurationError("ca_file: is no certificate")
+            return await super().__aenter__()
+
+    world.targets[OTHER] = refused = Refused()
+    async with world.running(world.plan(ONE)) as dispatching:
+        dispatching.apply(world.plan(ONE, OTHER))
+        await world.happen(2)
+        assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 0)
+        assert dispatching.status.unopened == {OTHER: "ca_file: is no certificate"}
+        refused.mended = True
+        await world.clock.turn(31)
+        await world.quiet()
+        assert world.delivered(OTHER) == 2
 
 
 async def test_changed_subscriber_goes_on_where_it_was(world: World) -> None:

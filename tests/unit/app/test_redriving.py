@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
+from streamer.app import redriving as redriving_
 from streamer.app.redriving import Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.events import Reject
+from streamer.events import Partition, Reject
 from tests.unit.dispatch.world import TARGET, World
 
 BAD = 20
@@ -63,6 +65,23 @@ async def test_redrive_delivers_each_letter_once_and_ends(world: World) -> None:
             assert [n for n in map(int, world.target.delivered) if n % 2 == key] == [*range(key, BAD, 2)]
         assert (world.letters, len(world.target.began)) == ([], BAD)
         assert [each.what for each in await world.log.audit(last=9)] == ["redrive.ordered", "redrive.ended"]
+
+
+async def test_letters_of_other_processes_do_not_stand_before_ours(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, and whoever looks after them: they keep the order open, and nothing else."""
+    monkeypatch.setattr(redriving_, "_AT_ONCE", 5)
+    elsewhere = [
+        replace(letter, id=f"away-{letter.id}", partition=Partition(topic="a", number=0))
+        for letter in world.letters
+    ]
+    world.log._set_aside(elsewhere)
+    async with redriving(world, ordered(world)) as task:
+        await world.turn(60)
+        assert len(world.target.delivered) == BAD
+        assert not task.done()
+    assert world.letters == elsewhere
 
 
 async def test_redrive_is_no_faster_than_ordered(world: World) -> None:

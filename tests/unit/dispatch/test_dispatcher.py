@@ -214,6 +214,28 @@ async def test_plugin_that_does_not_open_says_whether_to_try_again(world: World,
     assert isinstance(caught.value, type(failure) if isinstance(failure, ConfigurationError) else RetryLater)
 
 
+async def test_plugin_that_hangs_is_not_waited_for(world: World) -> None:
+    """Neither when it opens nor when it closes: others could not be replaced meanwhile."""
+
+    class Hanging(ScriptedTarget):
+        async def __aexit__(self, *_: object) -> None:
+            await asyncio.Event().wait()
+
+    class NeverOpen(ScriptedTarget):
+        async def __aenter__(self) -> Any:
+            await asyncio.Event().wait()
+
+    world.target = Hanging()
+    await world.append(1)
+    async with world.running():
+        pass
+    assert world.progress == Progress(next_offset=1)
+    world.target = NeverOpen()
+    opening = asyncio.create_task(world.dispatcher().run(asyncio.Event()))
+    await world.turn(31)
+    assert isinstance(opening.exception(), RetryLater)
+
+
 async def test_plugin_that_does_not_close_spoils_nothing(world: World) -> None:
     """What it delivered is recorded, and the stop is clean."""
 

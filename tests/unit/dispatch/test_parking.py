@@ -7,7 +7,7 @@ import pytest
 from streamer.dispatch.breaker import BreakerLimits
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lane import Order
-from streamer.events import Delivered, Outcome, Progress, Reject, Retry
+from streamer.events import Delivered, Hold, Outcome, Progress, Reject, Retry
 from streamer.log.memory import MemoryLog
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, Answer, World
 
@@ -67,6 +67,37 @@ async def test_restart_resets_neither_attempts_nor_the_time_of_the_next(world: W
         await world.turn(0.1)
 
         assert world.target.attempts == list(range(1, spent + 2))
+
+
+async def test_stop_forgets_no_attempts_of_a_key_that_is_kept_back(world: World) -> None:
+    """Its turn has come, and a hold of the whole target keeps it from it."""
+    fails(world, "bad", times=1)
+    world.target.answers["other"].append(Hold(reason="429", after_s=3600))
+    await world.append("bad")
+    async with world.running():
+        await world.append("other")
+        await world.turn(10)
+        assert world.target.began == ["bad", "other"]
+    [lane] = world.log.parked(TARGET, ACCOUNTS)
+    assert lane.setback.attempts == 1
+    async with world.running():
+        await world.turn(10)
+    attempts = dict(zip(world.target.began, world.target.attempts, strict=True))
+    assert (attempts["bad"], sorted(world.target.delivered)) == (2, ["bad", "other"])
+
+
+async def test_receipt_tells_of_a_try_that_another_process_made(world: World) -> None:
+    """As far as it is known: when the event failed for the first time."""
+    world.receipts = True
+    fails(world, "bad", times=6)
+    await world.append("bad")
+    async with world.running():
+        await world.turn(12)
+    [lane] = world.log.parked(TARGET, ACCOUNTS)
+    async with world.running():
+        await world.turn(60)
+    [receipt] = world.log.receipts
+    assert (receipt.attempts, receipt.first_tried_at) == (7, lane.setback.first_failed_at)
 
 
 async def test_crash_loses_no_parked_event(world: World) -> None:
