@@ -131,6 +131,8 @@ class ControlWatch:
                 shown = False
             # Before that it is a board of the past, on which a pause may be missing.
             if through >= end and not shown:
+                # What a broker refused before it refuses no longer.
+                self._faults.clear()
                 self._loop.call_soon_threadsafe(self._show, switches.board())
                 self._pause_s, shown = _FIRST_PAUSE_S, True
 

@@ -63,7 +63,7 @@ class ControlWriter:
         errors: list[KafkaError] = []
         producer = self._producer = self._producer or self._new_producer()
         for record in step:
-            _produce(producer, record, errors)
+            producer.produce(record, partial(_told, errors), deadline=deadline)
         waiting = producer.live.flush(max(0.0, deadline - time.monotonic()))
         if errors:
             raise KafkaException(errors[0])
@@ -78,16 +78,6 @@ class ControlWriter:
         if self._producer is not None:
             self._producer.discard()
             self._producer = None
-
-
-def _produce(producer: Expendable, record: Record | Tombstone, errors: list[KafkaError]) -> None:
-    told = partial(_told, errors)
-    if isinstance(record, Record):
-        producer.live.produce(
-            record.topic, record.value, record.key, record.partition, told, headers=record.headers
-        )
-    else:
-        producer.live.produce(record.topic, None, record.key, record.partition, told)
 
 
 def _told(errors: list[KafkaError], error: KafkaError | None, _: Message) -> None:

@@ -43,7 +43,6 @@ class KafkaControls:
         self._names = Names.of(clients.settings)
         self._watch = ControlWatch(clients, pulses)
         self._writer = ControlWriter(clients)
-        self._letters = LetterReader(clients, administrator)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
         """Yield what is switched, and again after each change."""
@@ -80,11 +79,15 @@ class KafkaControls:
         """Finish what is being written, and end what watches."""
         await asyncio.gather(self._watch.close(), self._writer.close())
 
+    def _letters(self) -> LetterReader:
+        # One each time, for each is for one thread.
+        return LetterReader(self._clients, self._administrator)
+
     def _noted(self, audit: AuditRecord) -> Record:
         return Record(self._names.audit, encode_audit(audit), b"", 0, {"content-type": b"application/json"})
 
     def _some_letters(self) -> Generator[list[DeadLetter], None, None]:
-        with closing(self._letters.letters()) as letters:
+        with closing(self._letters().letters()) as letters:
             while some := list(islice(letters, _LETTERS_AT_ONCE)):
                 yield some
 
@@ -99,7 +102,7 @@ class KafkaControls:
         return [decode_audit(message.value() or b"") for message in found]
 
     def _removals(self, letters: Sequence[str]) -> list[Tombstone]:
-        survey = self._letters.survey()
+        survey = self._letters().survey()
         ids = map(encoded_id, letters)
         return [
             tombstone

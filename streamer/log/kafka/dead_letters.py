@@ -6,7 +6,7 @@ from streamer.events import DeadLetter
 from streamer.log.kafka.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.encoding import ANY_PARTITION, Headers, Record, Tombstone, WrittenHeaders
 from streamer.log.kafka.parts import PART_BYTES, parts_of
-from streamer.log.records import encode_dead_letter, encode_event
+from streamer.log.records import encode_dead_letter
 from streamer.ports import Settlement
 
 _PART = "part"
@@ -15,6 +15,7 @@ _ID = "id"
 # What a letter holds beside its event: errors, a hint, the target's answer.
 _ROOM_BYTES = 128 * 1024
 _TIMES = 3
+_MOST_PARTS = 1 + (_TIMES * MAX_MESSAGE_BYTES + _ROOM_BYTES) // PART_BYTES
 
 
 def dead_letter_records(letter: DeadLetter, topic: str) -> list[Record]:
@@ -36,18 +37,11 @@ def letter_tombstones(id_: bytes, parts: int, topic: str) -> list[Tombstone]:
 def redriven_tombstones(settlement: Settlement, topic: str) -> Iterator[Tombstone]:
     """Yield what removes the letters that `settlement` has redriven.
 
-    How many parts a letter has is not known here. It can't have more than the
-    largest event that is parked instead accounts for, or, where one was
-    delivered before that was recorded, the largest that there can be.
+    How many parts a letter has is not known here, so there is one for each that
+    the largest letter could have.
     """
-    if not settlement.redriven:
-        return
-    joined = [entry.event for change in settlement.lanes for entry in change.joined]
-    is_told = len(joined) >= len(settlement.redriven)
-    largest = max(len(encode_event(event)) for event in joined) if is_told else MAX_MESSAGE_BYTES
-    parts = 1 + (_TIMES * largest + _ROOM_BYTES) // PART_BYTES
     for id_ in settlement.redriven:
-        yield from letter_tombstones(encoded_id(id_), parts, topic)
+        yield from letter_tombstones(encoded_id(id_), _MOST_PARTS, topic)
 
 
 def encoded_id(id_: str) -> bytes:

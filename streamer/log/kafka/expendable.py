@@ -1,15 +1,23 @@
 """A producer that can be thrown away at any moment, whatever the brokers do."""
 
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streamer.log.kafka.encoding import Record, Tombstone
 
 _log = structlog.get_logger()
 
 _DISCARD_S = 3.0
 _CONNECTIONS = 2
+_ROOM_S = 0.05
+
+Told = Callable[[KafkaError | None, Message], None]
+"""Told what became of a record."""
 
 
 class Expendable:
@@ -32,6 +40,23 @@ class Expendable:
         if self._producer is None:
             raise RuntimeError("this producer was discarded: make a new one, whose id fences it off")
         return self._producer
+
+    def produce(self, record: Record | Tombstone, told: Told | None, *, deadline: float) -> None:
+        """Hand `record` over, waiting for room until `deadline` (monotonic seconds).
+
+        `told` is called while the producer is polled. Raises `KafkaException`.
+        """
+        value, headers = (record.value, record.headers) if isinstance(record, Record) else (None, None)
+        while True:
+            try:
+                self.live.produce(record.topic, value, record.key, record.partition, told, headers=headers)
+            except BufferError:
+                # An operator may have bounded the queue by an option.
+                if time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+                self.live.poll(_ROOM_S)
+            else:
+                return
 
     def connect(self, topic: str, timeout_s: float) -> None:
         """Come to know the brokers before something is asked of them that would wait for it.

@@ -19,7 +19,6 @@ from streamer.log.kafka.names import Names
 _DEADLINE_S = 10.0
 _CALL_TIMEOUT_S = 5.0
 _ABORT_S = 3.0
-_PAUSE_S = 0.05
 _LOOK_S = 0.5
 # A process that dies in mid-transaction holds up its partitions' next owner for this long.
 _TRANSACTION_TIMEOUT_MS = 10_000
@@ -72,15 +71,19 @@ class GroupTransactions:
         try:
             producer = self._producer or self._new_producer()
             producer.live.begin_transaction()
+            deadline, wanted = time.monotonic() + _DEADLINE_S, set[bytes]()
             for record in records:
-                _produce(producer, record, noted if record.topic == noting else None)
+                told = None
+                if record.topic == noting and isinstance(record, Record):
+                    wanted.add(record.key)
+                    told = partial(_note, noted)
+                producer.produce(record, told, deadline=deadline)
             if places:
                 _insist(producer, Producer.send_offsets_to_transaction, list(places), generation)
         except KafkaException as exc:
             self._undo(kafka_error(exc))
             raise NothingWritten(kafka_error(exc)) from exc
         self._commit(producer)
-        wanted = {each.key for each in records if isinstance(each, Record) and each.topic == noting}
         if wanted - noted.keys():
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no broker said where records are"))
         return noted
@@ -101,7 +104,7 @@ class GroupTransactions:
 
     def decide(self) -> None:
         """See to it that it is decided whether the last transaction took effect. Raises `KafkaException`."""
-        if self._is_open and self._producer is None:
+        if self._is_open:
             self._new_producer()
 
     def close(self) -> None:
@@ -136,22 +139,6 @@ class GroupTransactions:
             raise
         self._is_open = False
         return producer
-
-
-def _produce(producer: Expendable, record: Record | Tombstone, noted: dict[bytes, int] | None) -> None:
-    value, headers = (record.value, record.headers) if isinstance(record, Record) else (None, None)
-    told = partial(_note, noted) if noted is not None and value is not None else None
-    deadline = time.monotonic() + _DEADLINE_S
-    while True:
-        try:
-            producer.live.produce(record.topic, value, record.key, record.partition, told, headers=headers)
-        except BufferError:
-            # An operator may have bounded the queue by an option.
-            if time.monotonic() > deadline:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
-            producer.live.poll(_PAUSE_S)
-        else:
-            return
 
 
 def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -> None:

@@ -4,11 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from streamer.events import Partition
+from streamer.log.kafka.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.encoding import Record, Tombstone
 from streamer.log.kafka.parked import Parked, staying
 from streamer.log.kafka.parked_topic import ParkedTopic, event_keys, lane_key
-from streamer.log.kafka.parts import Place
+from streamer.log.kafka.parts import PART_BYTES, Place
 from streamer.ports import LaneChange
+
+_MOST_PARTS = 1 + MAX_MESSAGE_BYTES // PART_BYTES
 
 
 class Parking:
@@ -61,4 +64,6 @@ class Parking:
         if added is not None:
             return added
         place = self._known[change.partition].place(offset)
-        return event_keys(change.partition, change.lane, offset, len(place or (0,)))
+        # What is not known may have been parked by a settlement whose answer was lost.
+        parts = _MOST_PARTS if place is None else len(place)
+        return event_keys(change.partition, change.lane, offset, parts)
