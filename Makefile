@@ -34,8 +34,8 @@ format: $(READY) ## rewrite the code as the linters want it
 
 test: $(READY) ## every test, on real servers that it installs and starts
 	$(BIN)/python -m tools.system_packages
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile tests/unit tests/contracts tests/integration
-	$(BIN)/pytest tests/acceptance
+	$(BIN)/pytest -m "not alone" --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest -m alone
 
 demo: $(READY) ## the whole flow, live on this terminal; LOG=kafka keeps the log in a real Kafka
 ifeq ($(LOG),kafka)

@@ -27,22 +27,22 @@ _AT_ONCE = 20_000
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Counts dead letters, and remembers their ids."""
+    """Counts dead letters."""
 
-    ids: list[str] = field(default_factory=list)
+    total: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     subscribers: Counter[str] = field(default_factory=Counter)
 
     def add(self, letter: DeadLetter) -> None:
         """Count one."""
-        self.ids.append(letter.id)
+        self.total += 1
         self.reasons[letter.reason] += 1
         self.subscribers[letter.subscriber or ""] += 1
 
     def shape(self) -> JsonObject:
         """Return the counts; the subscriber of what was set aside before any had it is empty."""
         return {
-            "total": len(self.ids),
+            "total": self.total,
             "by_reason": dict(self.reasons),
             "by_subscriber": dict(self.subscribers),
         }
@@ -106,10 +106,10 @@ class LetterResource:
         asked = await body_of(request, Discarding)
         now = self.desk.clock.now()
         meant = asked.meant(now)
-        tally = await self._tally(meant.admits if asked.ids is None else _one_of(asked.ids))
+        tally, ids = await self._tally(meant.admits if asked.ids is None else _one_of(asked.ids))
         if not asked.dry_run:
             said = filter_shape(meant) if asked.ids is None else asked.ids[:_NAMED_IN_AUDIT]
-            await self._removed(tally.ids, asked, {"meant": said})
+            await self._removed(ids, asked, {"meant": said})
         return answer(
             {**tally.shape(), "until": moment(meant.failed_before or now), "dry_run": asked.dry_run}
         )
@@ -127,13 +127,14 @@ class LetterResource:
             await self.desk.log.discard(some, audit)
             _log.warning("deadletters.discarded", by=asked.by, letters=len(some), **detail)
 
-    async def _tally(self, admits: Callable[[DeadLetter], bool]) -> Tally:
-        tally = Tally()
+    async def _tally(self, admits: Callable[[DeadLetter], bool]) -> tuple[Tally, list[str]]:
+        tally, ids = Tally(), list[str]()
         async with aclosing(self.desk.log.dead_letters()) as letters:
             async for letter in letters:
                 if admits(letter):
                     tally.add(letter)
-        return tally
+                    ids.append(letter.id)
+        return tally, ids
 
 
 def _one_of(ids: tuple[str, ...]) -> Callable[[DeadLetter], bool]:

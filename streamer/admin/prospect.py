@@ -92,7 +92,9 @@ class _Piles:
         self._held += 1
         if self._held > _WEIGHED_AT_MOST:
             raise Refused(
-                409, f"There are more than {_WEIGHED_AT_MOST} dead letters, too many to weigh: {_REMEDY}"
+                409,
+                f"There are more than {_WEIGHED_AT_MOST} dead letters, too many to weigh: name one "
+                "subscriber, or include the superseded ones.",
             )
         (self.weighed if is_weighed else self.others)[letter.subscriber].append(_light(letter))
 

@@ -141,8 +141,10 @@ async def redrive(
     if not care.goes_on(f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?", chosen):
         return
     found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
-    if wait:
-        await followed(api, found["redrives"], chosen)
+    if not found["redrives"]:
+        console().print("Nothing is left to deliver: somebody was quicker.")
+    elif wait:
+        await followed(api, found["redrives"], found["deliverable"] - found["superseded"])
     else:
         console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` tells of the end.")
 

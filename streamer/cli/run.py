@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Sized
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from streamer.app import App, Role, plan
 from streamer.cli.failure import told
+from streamer.cli.pages import counted
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
@@ -63,10 +63,6 @@ def check(config: Config) -> None:
         settings = plan(load_document(config), SystemClock()).settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
         Console(highlight=False).print(
-            f"The configuration is good: {_counted(settings.channels, 'channel')}, the log in {kind}, "
-            f"{_counted(settings.subscribers, 'subscriber')}."
+            f"The configuration is good: {counted(len(settings.channels), 'channel')}, the log in {kind}, "
+            f"{counted(len(settings.subscribers), 'subscriber')}."
         )
-
-
-def _counted(things: Sized, name: str) -> str:
-    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"

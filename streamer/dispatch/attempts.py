@@ -1,11 +1,12 @@
 """One try at a delivery, whatever the plugin does."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import orjson
 import structlog
 
 from streamer.clock import Clock
@@ -30,7 +31,7 @@ from streamer.ports import Subscriber
 
 _log = structlog.get_logger()
 
-_ANSWER_LIMIT = 20_000
+_ANSWER_BYTES = 20_000
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
@@ -125,7 +126,7 @@ class Attempts:
             first_tried_at=now if lane.first_tried_at is None else lane.first_tried_at,
             delivered_at=now,
             seconds=tried.seconds,
-            answer=tried.outcome.answer,
+            answer=_kept(tried.outcome.answer),
         )
 
     def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
@@ -146,7 +147,7 @@ class Attempts:
             subscriber=self.name,
             attempts=lane.attempts,
             first_error=lane.first_error or failure.reason,
-            answer=failure.answer[:_ANSWER_LIMIT],
+            answer=_excerpt(failure.answer),
             partition=entry.partition,
             offset=entry.offset,
         )
@@ -187,6 +188,25 @@ class Attempts:
         if not isinstance(outcome, Outcome):
             return Retry(reason=f"the plugin returned {type(outcome).__name__}, which is no outcome")
         return outcome
+
+
+def _kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a receipt keeps of an answer: all of it, or of a large one the beginning of its text."""
+    try:
+        is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
+    except (TypeError, ValueError, RecursionError):
+        is_small = False
+    if is_small:
+        return answer
+    try:
+        text = repr(answer)
+    except RecursionError:
+        text = "The answer is nested too deeply to be kept."
+    return {"text": _excerpt(text)}
+
+
+def _excerpt(text: str) -> str:
+    return text.encode("utf-8", "replace")[:_ANSWER_BYTES].decode("utf-8", "ignore")
 
 
 def _is_cancelled() -> bool:

@@ -51,12 +51,11 @@ def verdict(
     told = _told_of_key(answer) if answer.status == _CONFLICT else None
     if told is not None:
         return told
-    asked_s = _asked(answer, clock, max_hold_s)
     match meanings.of(answer.status):
         case Meaning.DELIVERED:
             return Delivered(answer=answer.receipt)
         case Meaning.RETRY | Meaning.HOLD as meaning:
-            return _later(answer, meaning, asked_s)
+            return _later(answer, meaning, _asked(answer, clock, max_hold_s))
         case Meaning.REJECT:
             return _rejected(answer)
         case Meaning.SKIP:

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.timeout(240)
 async def test_promises_are_kept_whatever_happens() -> None:

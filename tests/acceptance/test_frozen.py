@@ -16,6 +16,8 @@ from tests.acceptance.kept import KeptInKafka
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon, until
 
+pytestmark = pytest.mark.alone
+
 _ORDERS = 600
 _IN_FLIGHT = 8
 _SLOW_S = 0.05

@@ -20,6 +20,8 @@ from tests.acceptance.sent import sent_by
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon
 
+pytestmark = pytest.mark.alone
+
 _EVENTS = 50_000
 _PER_SECOND = 1_000.0
 _IN_FLIGHT = 32

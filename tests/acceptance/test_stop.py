@@ -15,6 +15,8 @@ from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon
 
+pytestmark = pytest.mark.alone
+
 _ORDERS = 120
 
 

@@ -20,6 +20,8 @@ from tests.daemon import until
 from tests.ingest_group import IngestGroup
 from tests.takeover import Takeover
 
+pytestmark = pytest.mark.alone
+
 _PER_SECOND = 300.0
 _ENDLESS = 10**9
 _ACCOUNTS = "/data/AccountChangeEvent"

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from streamer.clock import SystemClock
+from streamer.demo.tally import percentile
 from streamer.events import Checkpoint, Event
 from streamer.log.kafka import KafkaLog
 from streamer.ports import Append
@@ -22,7 +23,6 @@ from streamer.settings import KafkaLogSettings
 from tests.bench.delivery_results import Backlog, Delivering, DeliveryResults, FailingKey
 from tests.bench.events import CHANNEL, a_change, record_id
 from tests.bench.http_target import RunningTarget, target_process
-from tests.bench.percentiles import percentile
 from tests.bench.usage import resident_mb
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon, until
@@ -40,13 +40,15 @@ Progress = Callable[[int], object]
 class Deliveries:
     """How much is delivered: events by the number of their keys, the stream behind them, and the rest.
 
-    One of 1,000 keys is to fail, so these are among the numbers.
+    One of 1,000 keys is to fail, `times` in turn with none, so these are among
+    the numbers.
     """
 
     events: dict[int, int]
     stream: int
     per_second: float
     plain: int
+    times: int
     behind: int
     looked_s: float
 
@@ -54,7 +56,8 @@ class Deliveries:
     def total(self) -> int:
         """How many events there are altogether, for a progress bar."""
         streams = self.stream * len(self.events)
-        return sum(self.events.values()) + streams + self.plain + self.events[_FAILING_AMONG] + self.behind
+        failing = 2 * self.times * self.events[_FAILING_AMONG]
+        return sum(self.events.values()) + streams + self.plain + failing + self.behind
 
 
 async def deliveries_of(kafka: str, size: Deliveries, progress: Progress) -> DeliveryResults:
@@ -66,7 +69,7 @@ async def deliveries_of(kafka: str, size: Deliveries, progress: Progress) -> Del
         return DeliveryResults(
             delivering=delivering,
             plain_per_s=plain,
-            failing=await bench.failing_key(next(each for each in delivering if each.keys == _FAILING_AMONG)),
+            failing=await bench.failing_key(size.events[_FAILING_AMONG], size.times),
             backlog=await bench.backlog(size.behind, size.looked_s),
         )
 
@@ -99,8 +102,8 @@ class DeliveryBench:
             repeated=len(journal) - len(dict(journal)),
             out_of_order=_out_of_order(journal),
             stream_per_s=size.per_second,
-            p50_ms=percentile(50, latencies_ms),
-            p99_ms=percentile(99, latencies_ms),
+            p50_ms=percentile(latencies_ms, 0.5),
+            p99_ms=percentile(latencies_ms, 0.99),
         )
 
     async def plain(self, events: int) -> float:
@@ -118,14 +121,27 @@ class DeliveryBench:
         self.progress(events)
         return float(orjson.loads(answer))
 
-    async def failing_key(self, among: Delivering) -> FailingKey:
-        """Deliver as many events again, of which the target fails those of one key."""
-        await self.target.answers(refused_key=record_id(0, among.keys))
-        async with self._filled(among.keys, among.backlog) as filled, filled.daemon(self.target) as daemon:
-            await self._taken(among.backlog - among.backlog // among.keys)
+    async def failing_key(self, events: int, times: int) -> FailingKey:
+        """Compare a target that fails one key with one that fails none, in turn."""
+        nobody, somebody = [], []
+        for _ in range(times):
+            nobody.append(await self._delivered(events, refused_key=""))
+            somebody.append(await self._delivered(events, refused_key=record_id(0, _FAILING_AMONG)))
+        return FailingKey(
+            keys=_FAILING_AMONG,
+            per_s_without=[_per_s(each) for each in nobody],
+            per_s_with=[_per_s(each) for each in somebody],
+            repeated=sum(len(each) - len(dict(each)) for each in (*nobody, *somebody)),
+            out_of_order=sum(map(_out_of_order, (*nobody, *somebody))),
+        )
+
+    async def _delivered(self, events: int, *, refused_key: str) -> list[tuple[str, float]]:
+        await self.target.answers(refused_key=refused_key)
+        async with self._filled(_FAILING_AMONG, events) as filled, filled.daemon(self.target) as daemon:
+            await self._taken(events - (events // _FAILING_AMONG if refused_key else 0))
             journal = await self.target.journal()
             assert await daemon.stop() == 0
-        return FailingKey(keys=among.keys, per_s_without=among.per_s, per_s_with=_per_s(journal))
+        return journal
 
     async def backlog(self, events: int, looked_s: float) -> Backlog:
         """Look for `looked_s` at the memory of a daemon that has `events` before it, and a slow target."""

@@ -3,11 +3,10 @@
 from streamer.events import Entry, Partition, Setback, SubscriberName
 from streamer.ports import LaneChange, Subscription
 from tests.contracts.follower import Follower, following
+from tests.contracts.parking import KEY, ONCE
 from tests.contracts.values import CHANGES, an_append, an_event
 from tests.contracts.worlds import Log, World
 
-KEY = "001000000000001AAA"
-ONCE = Setback(attempts=1, first_failed_at=10.5, due_at=20.25, first_error="ü 500", last_error="ü 500")
 CONTACT = "salesforce.cdc.Contact.updated"
 
 

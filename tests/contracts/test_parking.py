@@ -5,32 +5,17 @@ from dataclasses import replace
 import pytest
 
 from streamer.errors import Fenced
-from streamer.events import Entry, ParkedLane, Setback
 from streamer.ports import LaneChange
-from tests.contracts.follower import Follower, following
+from tests.contracts.follower import following
+from tests.contracts.parking import KEY, ONCE, TWICE, lane_of, park
 from tests.contracts.values import CHANGES, a_receipt, an_append, an_event
 from tests.contracts.worlds import Log, World
-
-KEY = "001000000000001AAA"
-ONCE = Setback(attempts=1, first_failed_at=10.5, due_at=20.25, first_error="ü 500", last_error="ü 500")
-TWICE = replace(ONCE, attempts=2, due_at=90.0, last_error="timeout")
 
 
 async def append(log: Log, *names: int | str, key: str = KEY) -> None:
     """Append events of one key with the ids `names`."""
     await log.checkpoint(CHANGES)
     await log.append(an_append(*(an_event(name, key=key) for name in names)))
-
-
-async def park(follower: Follower, *entries: Entry, setback: Setback = ONCE, lane: str = KEY) -> None:
-    """Park `entries`, and settle everything that was read."""
-    change = LaneChange(partition=entries[0].partition, lane=lane, setback=setback, joined=entries)
-    await follower.settle(lanes=[change])
-
-
-def lane_of(*entries: Entry, setback: Setback = ONCE) -> list[ParkedLane]:
-    """Return the one lane that is expected."""
-    return [ParkedLane(lane=KEY, offsets=tuple(entry.offset for entry in entries), setback=setback)]
 
 
 async def test_parked_events_stay_parked_through_a_restart(world: World) -> None:

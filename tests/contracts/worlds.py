@@ -1,6 +1,6 @@
 """The kinds of log that the contract suite runs on.
 
-A kind is added by a class with these four methods and a line in `WORLDS`.
+A kind is added by a class with these five methods and a line in `WORLDS`.
 Each test gets a world of its own, in which nothing was appended yet.
 """
 

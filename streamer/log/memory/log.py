@@ -157,10 +157,9 @@ class MemoryLog:
         """Note which subscribers are configured; nothing is ever forgotten here."""
         self.expected = frozenset(subscribers)
 
-    async def switched(self) -> AsyncGenerator[Switchboard, None]:
+    def switched(self) -> AsyncGenerator[Switchboard, None]:
         """Yield what is switched, and again after each change."""
-        async for board in self._switches.boards():
-            yield board
+        return self._switches.boards()
 
     async def switch(self, control: Control, audit: AuditRecord, /) -> None:
         """Replace the control of a subscriber."""

@@ -25,12 +25,18 @@ class KeyChecks(HttpFacing):
             once = await self._keys(target, self.delivery(1))
             again = await self._keys(target, replace(self.delivery(1), attempt=2))
             other = await self._keys(target, self.delivery(2))
+            elsewhere = await self._keys(target, replace(self.delivery(1), key="1:another-subscriber"))
         if len(once) != 1 or None in once:
             raise ContractBrokenError(f"{self.key_header} must hold the delivery's key: found {once}")
         if once != again or once == other:
             raise ContractBrokenError(
                 f"{self.key_header} must be the same on each attempt, and another for another event: "
                 f"found {once}, then {again}, and {other} for the other"
+            )
+        if once == elsewhere:
+            raise ContractBrokenError(
+                f"{self.key_header} must hold the delivery's key, and not the event's id: another subscriber "
+                f"may send the same event; found {once} for both"
             )
 
     @check
@@ -43,7 +49,7 @@ class KeyChecks(HttpFacing):
 
     @check
     async def test_failures_stay_with_their_deliveries(self) -> None:
-        """Of deliveries at once, those fail that the target failed, and no others."""
+        """Of deliveries at once, as many succeed as the target accepted."""
         async with self.facing() as (target, trial):
             for _ in range(_HALF):
                 target.then(self.accepted, Reply(status=500))

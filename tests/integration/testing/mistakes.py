@@ -131,6 +131,13 @@ class SameKeyForAll(Careful):
         return "streamer"
 
 
+class EventIdForKey(Careful):
+    """Sends the event's id, which two subscribers of one target have in common."""
+
+    def key(self, delivery: Delivery) -> str:
+        return delivery.event.id
+
+
 class NoKey(Careful):
     """Sends none."""
 

@@ -53,6 +53,11 @@ MISTAKES: list[tuple[type[Careful], Callable[[Contract], None], str]] = [
         Contract.test_every_attempt_carries_the_same_key,
         "and another for another event",
     ),
+    (
+        mistakes.EventIdForKey,
+        Contract.test_every_attempt_carries_the_same_key,
+        "and not the event's id",
+    ),
     (mistakes.NoKey, Contract.test_every_attempt_carries_the_same_key, "must hold the delivery's key"),
     (mistakes.KeyAsItIs, Contract.test_key_of_any_characters_adds_no_header, "deliver raised ValueError"),
     (

@@ -1,6 +1,7 @@
 """A key that keeps failing is parked: the log keeps it, others go on, and nothing of it is forgotten."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,14 @@ from streamer.log.memory import MemoryLog
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, Answer, World
 
 FAILED = Retry(reason="500")
+
+
+def nested(depth: int) -> list[Any]:
+    """Return lists within lists."""
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
 
 
 def fails(world: World, name: str, times: int = 1_000, answer: Outcome = FAILED) -> None:
@@ -98,6 +107,26 @@ async def test_receipt_tells_of_a_try_that_another_process_made(world: World) ->
         await world.turn(60)
     [receipt] = world.log.receipts
     assert (receipt.attempts, receipt.first_tried_at) == (7, lane.setback.first_failed_at)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ({"id": "7", "at": object}, "<class 'object'>"),
+        ({"page": "x" * 50_000}, "{'page': 'xxx"),
+        ({"deep": nested(5_000)}, "nested too deeply"),
+    ],
+)
+async def test_receipt_keeps_what_fits_of_an_answer(world: World, answer: dict[str, Any], kept: str) -> None:
+    """Whatever a plugin returns, the delivery is recorded, and no log grows by a page for each."""
+    world.receipts = True
+    world.target.answers["1"].append(Delivered(answer=answer))
+    await world.append("1")
+    async with world.running():
+        pass
+    [receipt] = world.log.receipts
+    assert kept in str(receipt.answer)
+    assert len(str(receipt.answer)) < 20_100
 
 
 async def test_crash_loses_no_parked_event(world: World) -> None:

@@ -14,7 +14,7 @@ from streamer.log.kafka.letter_survey import LetterSurvey
 from streamer.log.kafka.parts import PART_BYTES
 from streamer.log.records import decode_dead_letter
 from streamer.ports import LaneChange, Settlement
-from tests.contracts.test_parking import ONCE
+from tests.contracts.parking import ONCE
 from tests.contracts.values import a_dead_letter, an_event
 from tests.unit.log.kafka_topic import as_read
 

@@ -11,10 +11,10 @@ from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, Switc
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.sqlite import SqliteLog
+from tests.contracts.parking import letters
 from tests.contracts.values import a_dead_letter, an_append
 from tests.unit.log.conftest import LogFile
 from tests.unit.log.faulty_disk import LosesAnswers, LosesCommits, break_once
-from tests.unit.log.parking import letters
 from tests.unit.log.statements import traced, transactions
 
 TARGET = SubscriberName("target")

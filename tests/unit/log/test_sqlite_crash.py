@@ -10,9 +10,9 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.log.sqlite import SqliteLog
 from tests.contracts.follower import following
+from tests.contracts.parking import joining
 from tests.contracts.values import CHANGES, a_dead_letter, a_receipt, an_append, an_event
 from tests.unit.log.conftest import LogFile
-from tests.unit.log.parking import joining
 
 EVENTS = 20
 RELAY = f"""
@@ -42,7 +42,7 @@ from streamer.log.sqlite import SqliteLog
 from streamer.settings import SqliteLogSettings
 from tests.contracts.follower import following
 from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
-from tests.unit.log.parking import joining, leaving
+from tests.contracts.parking import joining, leaving
 
 async def dispatch(begin):
     async with SqliteLog.open(SqliteLogSettings(path=Path(sys.argv[1])), SystemClock()) as log:

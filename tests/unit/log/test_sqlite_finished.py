@@ -7,9 +7,9 @@ from streamer.log.sqlite import SqliteLog
 from streamer.log.sqlite.pages import PARTITION
 from streamer.ports import Subscription
 from tests.contracts.follower import following
+from tests.contracts.parking import joining
 from tests.contracts.values import an_append, an_event
 from tests.unit.log.conftest import LogFile
-from tests.unit.log.parking import joining
 from tests.unit.log.statements import traced
 
 

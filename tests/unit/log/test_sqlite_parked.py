@@ -5,9 +5,9 @@ import pytest
 from streamer.log.sqlite import SqliteLog
 from streamer.ports import LaneChange
 from tests.contracts.follower import Follower, following
+from tests.contracts.parking import KEY, TWICE, joining, lane_of, leaving, park
 from tests.contracts.values import an_append, an_event
 from tests.unit.log.conftest import LogFile
-from tests.unit.log.parking import KEY, TWICE, joining, lane_of, leaving, park
 from tests.unit.log.statements import traced, transactions
 
 MEGABYTE = {"entity": "Account", "fields": {"Text": "x" * 1_000_000}}

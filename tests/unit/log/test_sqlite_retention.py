@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 from streamer.controls import AuditRecord
 from streamer.events import SubscriberName
 from tests.contracts.follower import following
+from tests.contracts.parking import leaving, park
 from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
 from tests.unit.log.conftest import LogFile
-from tests.unit.log.parking import leaving, park
 from tests.unit.log.room import HOUR_S, QUARTER_MB, append_that_waits, count, let_pass, turned_until
 
 DONE = AuditRecord(at=1.0, what="breaker.opened", by="guard")

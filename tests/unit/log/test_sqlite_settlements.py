@@ -12,6 +12,7 @@ from streamer.errors import LogUnavailable
 from streamer.events import Receipt
 from streamer.log.records import decode_receipt
 from tests.contracts.follower import following
+from tests.contracts.parking import KEY, ONCE, TWICE, joining, lane_of, letters, park
 from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
 from tests.unit.log.conftest import LogFile
 from tests.unit.log.faulty_disk import (
@@ -22,7 +23,6 @@ from tests.unit.log.faulty_disk import (
     free_disk,
     writer_rests,
 )
-from tests.unit.log.parking import KEY, ONCE, TWICE, joining, lane_of, letters, park
 
 LARGE = {"entity": "Account", "fields": {"Text": "x" * 256 * 1024}}
 

@@ -11,9 +11,9 @@ from streamer.errors import LogUnavailable
 from streamer.events import Stage
 from streamer.log.records import encode_checkpoint, encode_dead_letter, encode_event
 from tests.contracts.follower import following
+from tests.contracts.parking import KEY, lane_of, letters, park
 from tests.contracts.values import CHANGES, a_checkpoint, a_dead_letter, an_event
 from tests.unit.log.conftest import LogFile
-from tests.unit.log.parking import KEY, lane_of, letters, park
 
 # As version 1 made its files; to be changed by nobody.
 VERSION_1 = """
