@@ -1,0 +1,113 @@
+"""Salesforce is read in another way when the configuration says so, and as before when that is refused."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from streamer.app import App
+from streamer.app.ingesting import SALESFORCE
+from streamer.clock import TurnedClock
+from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
+from streamer.settings import Settings
+from tests.unit.app.test_dispatching import World
+
+REFUSED, ENDS, READS = "refused", "ends", "reads"
+
+
+@dataclass
+class Salesforce:
+    """Does with each way of reading, in turn, what a test says; and what was tried."""
+
+    app: App
+    answers: deque[str]
+    tried: list[str] = field(default_factory=list)
+
+    def ingesting(self) -> "Reading":
+        """Return what reads as configured now."""
+        self.app._status.waiting_for[SALESFORCE] = "Not logged in yet."
+        self.tried.append(self.app.plan.settings.org.api_version)
+        return Reading(self, self.answers.popleft())
+
+
+@dataclass
+class Reading:
+    """One way of reading."""
+
+    salesforce: Salesforce
+    answer: str
+
+    async def run(self, _log: object) -> None:
+        """Log in and read, or be refused."""
+        await asyncio.sleep(0)
+        if self.answer == REFUSED:
+            raise CredentialsRefused("Salesforce refused the login")
+        del self.salesforce.app._status.waiting_for[SALESFORCE]
+        if self.answer == ENDS:
+            raise LogMisconfigured("a second owner")
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def reading(
+    monkeypatch: pytest.MonkeyPatch, *answers: str
+) -> AsyncIterator[tuple[Salesforce, "asyncio.Task[None]"]]:
+    """Read with API version 64.0, as `answers` say."""
+    app = App(plan=World().plan(), clock=TurnedClock())
+    salesforce = Salesforce(app, deque(answers))
+    monkeypatch.setattr(App, "_ingesting", lambda _: salesforce.ingesting())
+    task = asyncio.create_task(app._read(cast("Any", None)))
+    await settled()
+    try:
+        yield salesforce, task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def configure(app: App, version: str) -> None:
+    """Have Salesforce read with another version of its API."""
+    settings = app.plan.settings
+    org = settings.org.model_copy(update={"api_version": version})
+    wanted: Settings = settings.model_copy(update={"org": org})
+    await app._apply(replace(app.plan, settings=wanted))
+    await settled()
+
+
+async def settled() -> None:
+    """Let everything happen that needs no time."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_refused_login_brings_the_former_way_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When that is refused too, somebody has to act: trying both in turn would lock the user out."""
+    async with reading(monkeypatch, READS, REFUSED, REFUSED) as (salesforce, task):
+        await configure(salesforce.app, "65.0")
+        assert salesforce.tried == ["64.0", "65.0", "64.0"]
+        failure = task.exception()
+    assert isinstance(failure, ExceptionGroup)
+    assert failure.subgroup(CredentialsRefused)
+
+
+async def test_former_way_that_works_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next configuration is tried as the first was."""
+    async with reading(monkeypatch, READS, REFUSED, READS, READS) as (salesforce, task):
+        await configure(salesforce.app, "65.0")
+        await configure(salesforce.app, "66.0")
+        assert (salesforce.tried, task.done()) == (["64.0", "65.0", "64.0", "66.0"], False)
+
+
+async def test_what_stops_reading_later_is_not_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is sent back to another org in silence."""
+    async with reading(monkeypatch, READS, ENDS) as (salesforce, task):
+        await configure(salesforce.app, "65.0")
+        assert salesforce.tried == ["64.0", "65.0"]
+        failure = task.exception()
+    assert isinstance(failure, ExceptionGroup)
+    assert failure.subgroup(Stop)
+    assert salesforce.app.plan.settings.org.api_version == "65.0"
