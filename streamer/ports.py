@@ -239,9 +239,9 @@ class Feed(Protocol):
         Progress that is there already is recorded again, which shows that its
         partition is still ours. Partitions that were revoked since are left
         out silently when there are only offsets for them. Raises `Fenced`, and
-        `LogUnavailable` when it is uncertain whether it took effect. A receipt
-        must not be written twice, so where there are some, the partitions are
-        then revoked and assigned anew, as the log has them.
+        `LogUnavailable` when it may have taken effect or not, and may be asked
+        for once more. A receipt must not be written twice: where there are
+        some, that is raised only when nothing is in the log.
         """
         ...
 

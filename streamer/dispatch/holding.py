@@ -16,8 +16,7 @@ class Holding:
     """One partition under one assignment: what is settled, and what of it the log knows.
 
     It is `crowded` when the log can hardly keep more of it. `under_way` is
-    being recorded, and `pending` is to be. What the log did not answer for is
-    `uncertain`: only a new assignment tells whether it took effect.
+    being recorded, and `pending` is to be.
     """
 
     partition: Partition
@@ -25,7 +24,6 @@ class Holding:
     tracker: OffsetTracker
     recorded: Progress
     crowded: bool = False
-    uncertain: bool = False
     under_way: Pending = field(default_factory=Pending)
     pending: Pending = field(default_factory=Pending)
 

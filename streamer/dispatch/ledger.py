@@ -208,7 +208,7 @@ class Ledger:
             try:
                 for settlement in self._settlements(self.partitions):
                     number = self.doubt.number
-                    self._remember(settlement, await self._settled(feed, settlement), number)
+                    self._remember(settlement, await feed.settle(settlement), number)
             except (LogUnavailable, Fenced) as error:
                 # Fenced: one of the partitions was lost, and nothing of the others
                 # was recorded either. Reading is about to hear which one it was.
@@ -217,17 +217,6 @@ class Ledger:
             self._unrecorded -= covered
             self._unrecorded_since = began if self._changed.is_set() else None
             return True
-
-    async def _settled(self, feed: Feed, settlement: Settlement) -> Recorded:
-        begun = [holding for holding in map(self._holdings.get, settlement.progress) if holding]
-        try:
-            return await feed.settle(settlement)
-        except (LogUnavailable, Fenced) as error:
-            for holding in begun:
-                # A receipt that may be in the log must not be written once
-                # more: the log is about to say what is in effect.
-                holding.uncertain = bool(settlement.receipts) and isinstance(error, LogUnavailable)
-            raise
 
     def _remember(self, settlement: Settlement, recorded: Recorded, doubt: int) -> None:
         for partition in recorded.partitions:
@@ -241,7 +230,7 @@ class Ledger:
 
     def _settlements(self, partitions: Iterable[Partition]) -> list[Settlement]:
         held = [self._holdings[partition] for partition in partitions if partition in self._holdings]
-        return settlements([each for each in held if not each.uncertain and self._take(each)])
+        return settlements([each for each in held if self._take(each)])
 
     def _take(self, holding: Holding) -> bool:
         """Take what is pending along, and say whether there is anything to record."""

@@ -17,7 +17,7 @@ from streamer.errors import StreamerError
 from streamer.events import DeadLetter, Event, Receipt, Start, SubscriberName
 from streamer.log.kafka.administrator import Administrator, TopicState
 from streamer.log.kafka.clients import Clients
-from streamer.log.kafka.commits import send_at_once
+from streamer.log.kafka.commits import Offsets, send_at_once
 from streamer.log.kafka.encoding import Encoder
 from streamer.log.kafka.faults import Faults
 from streamer.log.kafka.feed import follow
@@ -25,7 +25,8 @@ from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.layout import Layout
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.retention import Hole, OnHole
-from streamer.log.kafka.settler import Settler
+from streamer.log.kafka.settler import NotYet, Settler
+from streamer.log.kafka.start import committed
 from streamer.log.kafka.surroundings import Surroundings
 from streamer.log.kafka.topics import Topics
 from streamer.log.records import decode_receipt
@@ -179,7 +180,11 @@ class Cluster:
         settler.enter(generation)
         came_of_it: list[Recorded | StreamerError] = []
         with closing(settler), self._outsider() as consumer:
-            settler.settle(settlement, holdings, partial(send_at_once, consumer), came_of_it.append)
+            offsets = Offsets(commit=partial(send_at_once, consumer), committed=partial(committed, consumer))
+            try:
+                settler.settle(settlement, holdings, offsets, came_of_it.append)
+            except NotYet as error:
+                return error
         return came_of_it.pop()
 
     @asynccontextmanager

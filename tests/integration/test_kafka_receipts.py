@@ -12,10 +12,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streamer.clock import SystemClock
-from streamer.errors import LogUnavailable
+from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Progress
 from streamer.log.kafka import KafkaLog
-from streamer.log.kafka.group_transactions import GroupTransactions, NothingWritten
+from streamer.log.kafka.group_transactions import GroupTransactions, NothingWritten, Undecided
 from streamer.log.kafka.names import Names
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower, following
@@ -23,6 +23,7 @@ from tests.contracts.kafka_world import read_committed
 from tests.contracts.values import a_receipt, an_append, an_event
 from tests.integration.kafka_cluster import Cluster
 from tests.integration.kafka_topics import own_settings
+from tests.integration.parking_process import parked
 from tests.integration.test_kafka_parking import reading, until_assigned
 
 _DEADLINE_S = 15.0
@@ -57,56 +58,102 @@ async def test_receipt_lies_in_the_partition_of_its_events_key(kafka: str) -> No
 
 
 async def test_receipt_is_written_once_though_nobody_heard_of_its_commit(cluster: Cluster) -> None:
-    """The partition is assigned anew, as the log has it: settled."""
+    """The offsets tell that it took effect, and nothing is assigned anew."""
     cluster.create_for()
     cluster.write(an_event(1))
     async with cluster.following() as follower:
         await follower.read_until("1")
         disturb(follower, lost_answer)
-        with pytest.raises(LogUnavailable):
-            await follower.settle(receipts=[a_receipt("1")])
-        await until_assigned_anew(follower)
+        recorded = await follower.settle(receipts=[a_receipt("1")])
         cluster.write(an_event(2))
-        assert await follower.read_until("2") == ["1", "2"]
 
+        assert await follower.read_until("2") == ["1", "2"]
+        assert recorded.partitions == {*follower.assigned}
     assert cluster.receipts() == [a_receipt("1")]
 
 
-async def test_event_comes_again_whose_receipt_was_never_written(cluster: Cluster) -> None:
-    """The partition is assigned anew, as the log has it: open."""
+async def test_receipt_is_written_when_its_first_commit_never_came_to_the_broker(cluster: Cluster) -> None:
+    """The offsets tell that it did not take effect, and what was delivered is not delivered again."""
     cluster.create_for()
     cluster.write(an_event(1))
     async with cluster.following() as follower:
         await follower.read_until("1")
         disturb(follower, lost_request)
-        with pytest.raises(LogUnavailable):
-            await follower.settle(receipts=[a_receipt("1")])
-        await until_assigned_anew(follower)
+        await follower.settle(receipts=[a_receipt("1")])
         cluster.write(an_event(2))
 
-        assert await follower.read_until("2") == ["1", "1", "2"]
-    assert not cluster.receipts()
+        assert await follower.read_until("2") == ["1", "2"]
+    assert cluster.receipts() == [a_receipt("1")]
 
 
-async def test_settlement_behind_one_of_which_nothing_is_certain_is_not_recorded(cluster: Cluster) -> None:
+@pytest.mark.parametrize("fault", ["lost_answer", "lost_request"])
+async def test_settlement_waits_until_what_became_of_the_one_before_it_is_certain(
+    cluster: Cluster, fault: str
+) -> None:
     """It covers what the former one may not have written: a receipt would be lost."""
     cluster.create_for()
     cluster.write(an_event(1), an_event(2))
     async with cluster.following() as follower:
         await follower.read_until("1", "2")
-        disturb(follower, lost_request)
+        disturbed = disturb(follower, {"lost_answer": lost_answer, "lost_request": lost_request}[fault])
+        disturbed.is_open = True
         with taken_together(follower):
             first = asyncio.create_task(follower.settle(but=["2"], receipts=[a_receipt("1")]))
             second = asyncio.create_task(follower.settle(receipts=[a_receipt("2")]))
             await asyncio.sleep(0)
-        for each in (first, second):
-            with pytest.raises(LogUnavailable):
-                await each
+        cluster.write(an_event(3))
+        # Reading goes on meanwhile.
+        await follower.read_until("3")
+        assert not first.done()
+        assert not second.done()
+        disturbed.is_open = False
+        await first
+        await second
+
+    assert cluster.receipts() == [a_receipt("1"), a_receipt("2")]
+
+
+async def test_receipts_are_written_once_though_a_partition_moves_before_that_is_certain(
+    cluster: Cluster,
+) -> None:
+    """Of what was lost its next owner goes on where the log says, and what was kept is recorded."""
+    cluster.create_for(partitions=2)
+    for partition in range(2):
+        cluster.write(an_event(partition), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until("0", "1")
+        disturbed = disturb(first, lost_answer)
+        disturbed.is_open = True
+        settled = asyncio.create_task(first.settle(receipts=[a_receipt("0"), a_receipt("1")]))
+        async with cluster.following() as second, reading(first):
+            await until_assigned(second, 1)
+            assert not settled.done()
+            disturbed.is_open = False
+            recorded = await settled
+            [moved] = second.assigned
+            cluster.write(an_event("new"), partition=moved.number)
+            assert await second.read_until("new") == ["new"]
+
+            assert recorded.partitions == {*first.assigned}
+    assert sorted(receipt.event_id for receipt in cluster.receipts()) == ["0", "1"]
+
+
+async def test_events_are_found_again_that_were_parked_without_being_told_where(cluster: Cluster) -> None:
+    """All partitions are assigned anew, as the log has them."""
+    cluster.create_for()
+    cluster.write(an_event(1), an_event(2))
+    async with cluster.following() as follower:
+        await follower.read_until("1", "2")
+        [entry, _] = follower.entries
+        disturb(follower, lost_places)
+        with pytest.raises(Fenced):
+            await follower.settle(lanes=[parked(entry)], receipts=[a_receipt("2")])
         await until_assigned_anew(follower)
         cluster.write(an_event(3))
 
-        assert await follower.read_until("3") == ["1", "2", "1", "2", "3"]
-    assert not cluster.receipts()
+        assert await follower.read_until("3") == ["1", "2", "3"]
+        assert await follower.recall(entry) == [entry]
+    assert cluster.receipts() == [a_receipt("2")]
 
 
 async def test_settlement_waits_for_what_is_in_its_way(cluster: Cluster) -> None:
@@ -170,27 +217,38 @@ Fault = Callable[[GroupTransactions, Callable[[], Mapping[bytes, int]]], Mapping
 
 
 class Disturbed:
-    """Transactions of which the first ones meet a fault each."""
+    """Transactions of which the first ones meet a fault each.
+
+    While `is_open`, no broker says what became of them.
+    """
 
     def __init__(self, real: GroupTransactions, faults: Sequence[Fault]) -> None:
         """Write by `real` once there are no more `faults`."""
         self._real = real
         self._faults = list(faults)
+        self.is_open = False
 
     def write(self, *args: Any, **kwargs: Any) -> Mapping[bytes, int]:
         """Write, or fail."""
         write = partial(self._real.write, *args, **kwargs)
         return self._faults.pop()(self._real, write) if self._faults else write()
 
-    def __getattr__(self, name: str) -> Any:
-        """Leave the rest to what is real."""
-        return getattr(self._real, name)
+    def decide(self) -> None:
+        """See to it that it is decided what became of the last one."""
+        if self.is_open:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        self._real.decide()
+
+    def close(self) -> None:
+        """Drop what is not committed."""
+        self._real.close()
 
 
-def disturb(follower: Follower, *faults: Fault) -> None:
+def disturb(follower: Follower, *faults: Fault) -> Disturbed:
     """Let the next transactions of `follower` meet `faults`."""
     settler = follower.feed._recall.__self__._crew.settler  # type: ignore[attr-defined]
-    settler._transactions = Disturbed(settler._transactions, faults)
+    disturbed = settler._transactions = Disturbed(settler._transactions, faults)
+    return disturbed
 
 
 def taken_together(follower: Follower) -> AbstractContextManager[bool]:
@@ -201,15 +259,25 @@ def taken_together(follower: Follower) -> AbstractContextManager[bool]:
 
 def lost_answer(real: GroupTransactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
     """Commit, and hear nothing of it."""
-    write()
-    return lost_request(real, write)
+    raise undecided(real, write())
 
 
 def lost_request(real: GroupTransactions, _: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
     """Ask for a commit that never comes to the broker."""
+    raise undecided(real, {})
+
+
+def lost_places(real: GroupTransactions, write: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:
+    """Commit, and hear neither of it nor of its records."""
+    write()
+    raise undecided(real, {})
+
+
+def undecided(real: GroupTransactions, written: Mapping[bytes, int]) -> Undecided:
+    """Leave the last transaction open."""
     real.close()
     real._is_open = True
-    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    return Undecided(KafkaError(KafkaError._TIMED_OUT), written)
 
 
 def refused(_: GroupTransactions, __: Callable[[], Mapping[bytes, int]]) -> Mapping[bytes, int]:

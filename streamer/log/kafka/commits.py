@@ -15,6 +15,17 @@ Outcome = Callable[[KafkaError | None], None]
 """Told what came of a commit; without an error it is in the log."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offsets:
+    """A group's offsets, as its member commits and looks them up at the moment.
+
+    `committed` returns them, negative where there is none, and raises `KafkaException`.
+    """
+
+    commit: Callable[[Sequence[TopicPartition], Outcome], None]
+    committed: Callable[[Sequence[TopicPartition]], Sequence[TopicPartition]]
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Waiting:
     places: tuple[TopicPartition, ...]

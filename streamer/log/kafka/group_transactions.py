@@ -33,6 +33,19 @@ class NothingWritten(Exception):
         self.error = error
 
 
+class Undecided(Exception):
+    """A transaction may take effect, or not: `GroupTransactions.decide` makes it certain.
+
+    `written` is where its records are if it does, as far as brokers said.
+    """
+
+    def __init__(self, error: KafkaError, written: Mapping[bytes, int]) -> None:
+        """Keep what Kafka said."""
+        super().__init__(error.str())
+        self.error = error
+        self.written = written
+
+
 class GroupTransactions:
     """Writes records and a group's offsets together, or neither. Blocking, for one thread.
 
@@ -64,43 +77,34 @@ class GroupTransactions:
     ) -> Mapping[bytes, int]:
         """Commit `records` and the offsets `places`; return where those of the topic `noting` are, by key.
 
-        Raises `NothingWritten`, and `KafkaException` when it may have taken
-        effect all the same; then only `decide` makes that certain.
+        Raises `NothingWritten` and `Undecided`.
         """
         noted: dict[bytes, int] = {}
         try:
             producer = self._producer or self._new_producer()
             producer.live.begin_transaction()
-            deadline, wanted = time.monotonic() + _DEADLINE_S, set[bytes]()
+            deadline = time.monotonic() + _DEADLINE_S
             for record in records:
-                told = None
-                if record.topic == noting and isinstance(record, Record):
-                    wanted.add(record.key)
-                    told = partial(_note, noted)
-                producer.produce(record, told, deadline=deadline)
+                is_noted = record.topic == noting and isinstance(record, Record)
+                producer.produce(record, partial(_note, noted) if is_noted else None, deadline=deadline)
             if places:
                 _insist(producer, Producer.send_offsets_to_transaction, list(places), generation)
         except KafkaException as exc:
             self._undo(kafka_error(exc))
             raise NothingWritten(kafka_error(exc)) from exc
-        self._commit(producer)
-        if wanted - noted.keys():
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no broker said where records are"))
-        return noted
-
-    def _commit(self, producer: Expendable) -> None:
         try:
             _insist(producer, Producer.commit_transaction)
         except KafkaException as exc:
             error = kafka_error(exc)
             is_aborted = error.txn_requires_abort()
+            _serve(producer)
             self._undo(error)
             if is_aborted:
                 raise NothingWritten(error) from exc
             self._is_open = True
-            raise
-        # Serves what the background threads have to say.
-        producer.live.poll(0)
+            raise Undecided(error, noted) from exc
+        _serve(producer)
+        return noted
 
     def decide(self) -> None:
         """See to it that it is decided whether the last transaction took effect. Raises `KafkaException`."""
@@ -139,6 +143,11 @@ class GroupTransactions:
             raise
         self._is_open = False
         return producer
+
+
+def _serve(producer: Expendable) -> None:
+    """Hear what the background threads have to say."""
+    producer.live.poll(0)
 
 
 def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -> None:

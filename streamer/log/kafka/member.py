@@ -7,13 +7,13 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from streamer.log.kafka.brake import Brake
-from streamer.log.kafka.commits import Commits
+from streamer.log.kafka.commits import Commits, Offsets
 from streamer.log.kafka.crew import Crew
 from streamer.log.kafka.faults import is_denied
 from streamer.log.kafka.handover import PAGE_ENTRIES
 from streamer.log.kafka.places import as_places
 from streamer.log.kafka.rebalance import Rebalance
-from streamer.log.kafka.start import FirstPlace
+from streamer.log.kafka.start import FirstPlace, committed
 
 _log = structlog.get_logger()
 
@@ -41,6 +41,9 @@ class Member:
         self._reading = crew.reading
         self._brake = Brake(consumer)
         self._rebalance = Rebalance(consumer, commits, crew, self._brake)
+        self._offsets = Offsets(
+            commit=partial(commits.send, consumer), committed=partial(committed, consumer)
+        )
         self._ends_due = 0.0
 
     def join(self, first: FirstPlace) -> None:
@@ -56,7 +59,7 @@ class Member:
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
-        self._crew.recorder.record(self._reading.holdings, partial(self._commits.send, self._consumer))
+        self._crew.recorder.record(self._reading.holdings, self._offsets)
         self._commits.give_up()
         self._rebalance.restore()
         self._hold_back()

@@ -2,10 +2,12 @@
 
 The contiguous prefix is the offset. What is settled above it stands in the
 commit's metadata: a version, then runs of settled offsets, each as the gap
-before it and its length, in variable-length integers and Base64.
+before it and its length, in variable-length integers and Base64. A point and
+the mark of the transaction that committed them may follow.
 """
 
 import base64
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,7 +16,11 @@ from streamer.events import Progress
 _VERSION = "1:"
 # The broker takes 4,096 bytes, and librdkafka sends the zero that ends a C string along.
 MAX_METADATA_BYTES = 4_095
-_MAX_BODY_BYTES = (MAX_METADATA_BYTES - len(_VERSION)) // 4 * 3
+# No character of Base64.
+_POINT = "."
+_MARK_BYTES = 6
+_MARK_LENGTH = _MARK_BYTES // 3 * 4
+_MAX_BODY_BYTES = (MAX_METADATA_BYTES - len(_VERSION) - len(_POINT) - _MARK_LENGTH) // 4 * 3
 # What is being delivered when reading stops still has to fit.
 _CROWDED_BYTES = MAX_METADATA_BYTES * 3 // 4
 # Metadata that claims more were not written by us, and would not fit in memory.
@@ -38,8 +44,23 @@ class Committable:
     crowded: bool
 
 
+def new_mark() -> str:
+    """Return a mark that no other transaction has."""
+    return secrets.token_urlsafe(_MARK_BYTES)
+
+
+def marked(metadata: str, mark: str) -> str:
+    """Return `metadata` as the transaction with `mark` commits them."""
+    return f"{metadata or _VERSION}{_POINT}{mark}"
+
+
+def bears(metadata: str | None, mark: str) -> bool:
+    """Whether the transaction with `mark` has committed `metadata`."""
+    return (metadata or "").partition(_POINT)[2] == mark
+
+
 def encode(progress: Progress) -> Committable:
-    """Return `progress` in at most `MAX_METADATA_BYTES` bytes of ASCII."""
+    """Return `progress` in ASCII, of which with a mark no more than `MAX_METADATA_BYTES` bytes come."""
     body = bytearray()
     kept = 0
     cut = False
@@ -64,7 +85,8 @@ def decode(offset: int, metadata: str | None) -> Progress:
     if not metadata.startswith(_VERSION):
         raise ValueError("commit metadata of an unknown version")
     try:
-        body = base64.b64decode(metadata[len(_VERSION) :], validate=True)
+        encoded, _, _ = metadata[len(_VERSION) :].partition(_POINT)
+        body = base64.b64decode(encoded, validate=True)
         above = frozenset(_offsets(offset, body))
     except ValueError as exc:
         raise ValueError(f"commit metadata that are not ours: {exc}") from exc

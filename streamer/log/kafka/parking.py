@@ -30,6 +30,15 @@ class Parking:
         for change in changes:
             self._record(change)
 
+    def is_placed(self, written: Mapping[bytes, int]) -> bool:
+        """Whether `written` says of all bodies where they are."""
+        return all(
+            key in written
+            for change in self._changes
+            for entry in staying(change)
+            for key in self._added[change.partition, change.lane][entry.offset]
+        )
+
     def conclude(self, written: Mapping[bytes, int]) -> None:
         """Note that the records are in the log, those of bodies at the offsets `written` by key."""
         for change in self._changes:

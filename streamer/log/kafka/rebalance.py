@@ -9,14 +9,14 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from streamer.events import Partition, Progress
 from streamer.log.kafka.brake import Brake
-from streamer.log.kafka.commits import Commits, send_at_once
+from streamer.log.kafka.commits import Commits, Offsets, send_at_once
 from streamer.log.kafka.crew import Crew
 from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.places import as_partition
 from streamer.log.kafka.restoration import Restored
 from streamer.log.kafka.retention import Hole
 from streamer.log.kafka.standing import Standing
-from streamer.log.kafka.start import FirstPlace, look_up
+from streamer.log.kafka.start import FirstPlace, committed, look_up
 from streamer.ports import Assigned
 
 _log = structlog.get_logger()
@@ -112,11 +112,12 @@ class Rebalance:
         self._crew.pulse.rest()
         self._handover.revoke(gone)
         self._commits.repeat_at_once(consumer)
+        offsets = Offsets(commit=partial(send_at_once, consumer), committed=partial(committed, consumer))
         deadline = time.monotonic() + self._crew.hand_over_s
         told = False
         while not told and not self._handover.closing and (left_s := deadline - time.monotonic()) > 0:
             told = self._handover.wait_until_told(left_s)
-            self._crew.recorder.record(self._reading.holdings, partial(send_at_once, consumer))
+            self._crew.recorder.record(self._reading.holdings, offsets)
         self._reading.drop(gone)
 
     def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:

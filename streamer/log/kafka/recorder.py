@@ -2,17 +2,17 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping
 from functools import partial
 
 import structlog
 
-from streamer.errors import StreamerError
 from streamer.events import Partition, SubscriberName
+from streamer.log.kafka.commits import Offsets
 from streamer.log.kafka.handover import Handover, Settling
 from streamer.log.kafka.holding import Holding
-from streamer.log.kafka.settler import Commit, NotYet, Settler, Uncertain
-from streamer.ports import Recorded
+from streamer.log.kafka.settler import NotYet, Settler
 
 _log = structlog.get_logger()
 
@@ -23,9 +23,9 @@ _WARN_EVERY_S = 10.0
 class Recorder:
     """Takes settlements from the reader in their order, and tells what came of each.
 
-    One of which nothing is in the log for certain is tried again in the next
-    turn, when whatever was in its way, such as a rebalance, has been dealt with:
-    the reader waits, and nothing that it finished has to be done once more.
+    One that is not certainly in the log is asked for again in the next turn,
+    when whatever was in its way, such as a rebalance, has been dealt with: the
+    reader waits, and nothing that it finished has to be done once more.
     """
 
     def __init__(self, subscriber: SubscriberName, handover: Handover, settler: Settler) -> None:
@@ -35,40 +35,32 @@ class Recorder:
         self._settler = settler
         self._warned_at = -math.inf
 
-    def record(self, holdings: Mapping[Partition, Holding], commit: Commit) -> None:
+    def record(self, holdings: Mapping[Partition, Holding], offsets: Offsets) -> None:
         """Record what was asked for.
 
-        Raises `LogUnavailable` when receipts may be in the log, or not: then
-        all partitions have to be assigned anew, as the log has them, since a
-        receipt must not be written twice.
+        Raises `LogUnavailable` when all partitions have to be assigned anew,
+        as the log has them.
         """
-        waiting: list[Settling] = []
-        uncertain: list[tuple[Settling, Uncertain]] = []
-
-        def tell(settling: Settling, outcome: Recorded | StreamerError) -> None:
-            if isinstance(outcome, NotYet):
-                self._warn(outcome)
-                waiting.append(settling)
-                return
-            if isinstance(outcome, Uncertain):
-                uncertain.append((settling, outcome))
-            self._handover.settled(settling, outcome)
-
-        for settling in self._handover.settlings():
-            if waiting or uncertain:
-                # It may cover what the former one was to keep.
-                waiting.append(settling)
-            else:
-                self._settler.settle(settling.settlement, holdings, commit, partial(tell, settling))
-        if uncertain:
-            [(failed, error)] = uncertain
-            for settling in waiting:
-                self._handover.settled(settling, error)
-            if failed.settlement.receipts:
-                raise error
-        elif waiting:
-            self._handover.postpone(waiting)
+        asked = deque(self._handover.settlings())
+        try:
+            # One settlement may cover what the one before it was to keep.
+            while asked and self._is_seen_to(asked[0], holdings, offsets):
+                asked.popleft()
+        finally:
+            self._handover.postpone(asked)
+        if asked:
             self._handover.wait(_PAUSE_S)
+
+    def _is_seen_to(
+        self, settling: Settling, holdings: Mapping[Partition, Holding], offsets: Offsets
+    ) -> bool:
+        try:
+            done = partial(self._handover.settled, settling)
+            self._settler.settle(settling.settlement, holdings, offsets, done)
+        except NotYet as reason:
+            self._warn(reason)
+            return False
+        return True
 
     def _warn(self, reason: NotYet) -> None:
         if time.monotonic() - self._warned_at >= _WARN_EVERY_S:

@@ -1,7 +1,8 @@
 """Records what a subscriber has finished, in its consumer group's offsets."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -9,32 +10,25 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import DeadLetter, Partition, Progress, SubscriberName
 from streamer.log.kafka.clients import Clients
-from streamer.log.kafka.commits import Outcome
+from streamer.log.kafka.commits import Offsets
 from streamer.log.kafka.dead_letters import dead_letter_records, redriven_tombstones
 from streamer.log.kafka.encoding import Record, Tombstone
 from streamer.log.kafka.faults import Faults, kafka_error
-from streamer.log.kafka.group_transactions import GroupTransactions, NothingWritten
+from streamer.log.kafka.group_transactions import GroupTransactions, NothingWritten, Undecided
 from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.names import Names
-from streamer.log.kafka.offsets import Committable, encode
+from streamer.log.kafka.offsets import Committable, bears, encode, marked, new_mark
 from streamer.log.kafka.parked_topic import ParkedTopic
 from streamer.log.kafka.parking import Parking
 from streamer.log.kafka.receipts import receipt_record
 from streamer.ports import Recorded, Settlement
 
-Commit = Callable[[Sequence[TopicPartition], Outcome], None]
-"""How progress alone is committed at the moment."""
-
 Done = Callable[[Recorded | StreamerError], None]
-"""Told what of a settlement is in the log, or why that is uncertain."""
+"""Told what of a settlement is in the log, or why it is not."""
 
 
 class NotYet(LogUnavailable):
-    """Nothing of a settlement is in the log; it can be tried again as it is."""
-
-
-class Uncertain(LogUnavailable):
-    """A settlement may be in the log, or not."""
+    """It is not certain yet that a settlement is in the log: ask for it once more, before any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +40,31 @@ class _Covered:
     unreadable: Mapping[int, DeadLetter]
     committable: Committable
 
-    def place(self) -> TopicPartition:
+    def place(self, mark: str = "") -> TopicPartition:
         partition, at = self.holding.partition, self.committable
-        return TopicPartition(partition.topic, partition.number, at.offset, at.metadata)
+        metadata = marked(at.metadata, mark) if mark else at.metadata
+        return TopicPartition(partition.topic, partition.number, at.offset, metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Transaction:
+    """What one transaction records of `settlement`; the offsets that it commits bear its `mark`."""
+
+    settlement: Settlement
+    covered: Sequence[_Covered]
+    parking: Parking
+    mark: str
+
+    def places(self) -> list[TopicPartition]:
+        return [part.place(self.mark) for part in self.covered]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Undecided:
+    """A transaction whose answer was lost, and where its records are if it took effect."""
+
+    transaction: _Transaction
+    written: Mapping[bytes, int]
 
 
 class Settler:
@@ -57,6 +73,7 @@ class Settler:
     Progress alone is a plain commit. What else is finished, parked or set
     aside goes into the log in one transaction with the offsets that cover it.
     Either is refused by the broker for a member that is no longer in the group.
+    Whether a transaction took effect whose answer was lost, its mark tells.
     """
 
     def __init__(self, clients: Clients, subscriber: SubscriberName) -> None:
@@ -67,6 +84,8 @@ class Settler:
         self._faults = Faults(clients.settings)
         self._transactions = GroupTransactions(clients, subscriber, self._faults)
         self._generation: Any = None
+        self._undecided: _Undecided | None = None
+        self._is_lost = False
 
     def enter(self, generation: Any) -> None:
         """Settle as a member of `generation` from now on: what `consumer_group_metadata` said then.
@@ -76,39 +95,36 @@ class Settler:
         """
         self._generation = generation
 
-    def decide(self) -> None:
-        """See to it that it is decided what became of the last transaction. Raises `KafkaException`."""
+    def begin_anew(self) -> None:
+        """See to it that it is decided what became of the last transaction: who looks finds it in the log.
+
+        Raises `KafkaException`.
+        """
         self._transactions.decide()
+        self._undecided = None
+        self._is_lost = False
 
     def settle(
-        self, settlement: Settlement, holdings: Mapping[Partition, Holding], commit: Commit, done: Done
+        self, settlement: Settlement, holdings: Mapping[Partition, Holding], offsets: Offsets, done: Done
     ) -> None:
         """Record `settlement`, as far as its assignment is in effect by `holdings`.
 
         `done` hears of `Fenced` when it holds more than progress and a former
-        assignment, of `NotYet` when nothing of it was recorded, and of
-        `LogUnavailable`, such as `Uncertain`, when it may be.
+        assignment, and of `LogUnavailable` when it is mere progress that may
+        be in the log or not. Raises `NotYet`, and `LogUnavailable` when it is
+        in the log, and can be gone on from only with all partitions assigned
+        anew: until `begin_anew` none is in effect then.
         """
-        covered = list(_covered(settlement, holdings))
+        if (recorded := self._found(settlement, holdings, offsets)) is not None:
+            done(recorded)
+            return
+        covered = [] if self._is_lost else list(_covered(settlement, holdings))
         if not settlement.is_plain and len(covered) < len(settlement.progress):
             done(Fenced(f"{self._subscriber} gave up events of partitions that are no longer its own"))
-            return
-
-        def conclude(error: StreamerError | None) -> None:
-            if error is not None:
-                done(error)
-                return
-            for part in covered:
-                part.holding.settled(part.progress, part.unreadable.keys())
-            done(_recorded(covered))
-
-        def committed(error: KafkaError | None) -> None:
-            conclude(None if error is None else self._explained(error))
-
-        if not settlement.is_plain or any(part.unreadable for part in covered):
-            conclude(self._transact(settlement, covered))
+        elif not settlement.is_plain or any(part.unreadable for part in covered):
+            done(self._transact(settlement, covered))
         elif covered:
-            commit([part.place() for part in covered], committed)
+            offsets.commit([part.place() for part in covered], partial(self._committed, covered, done))
         else:
             done(Recorded())
 
@@ -116,22 +132,66 @@ class Settler:
         """Drop the producer, and with it what it did not commit."""
         self._transactions.close()
 
-    def _transact(self, settlement: Settlement, covered: Sequence[_Covered]) -> StreamerError | None:
-        places = [part.place() for part in covered]
+    def _committed(self, covered: Sequence[_Covered], done: Done, error: KafkaError | None) -> None:
+        done(_settled(covered) if error is None else self._explained(error))
+
+    def _transact(self, settlement: Settlement, covered: Sequence[_Covered]) -> Recorded | StreamerError:
         known = {part.holding.partition: part.holding.parked for part in covered}
         parking = Parking(self._parked, settlement.lanes, known)
+        transaction = _Transaction(settlement=settlement, covered=covered, parking=parking, mark=new_mark())
         records = [*self._beside(settlement, covered), *parking.records]
         try:
-            written = self._transactions.write(records, places, self._generation, noting=self._parked.name)
+            written = self._transactions.write(
+                records, transaction.places(), self._generation, noting=self._parked.name
+            )
         except NothingWritten as exc:
-            error = self._explained(exc.error)
-            return NotYet(str(error)) if isinstance(error, LogUnavailable) else error
-        except KafkaException as exc:
-            error = self._explained(kafka_error(exc))
-            return Uncertain(str(error)) if isinstance(error, LogUnavailable) else error
+            return self._put_off(exc.error)
+        except Undecided as exc:
+            self._undecided = _Undecided(transaction=transaction, written=exc.written)
+            return self._put_off(exc.error)
         self._faults.clear()
-        parking.conclude(written)
-        return None
+        return self._conclude(transaction, written)
+
+    def _found(
+        self, settlement: Settlement, holdings: Mapping[Partition, Holding], offsets: Offsets
+    ) -> Recorded | StreamerError | None:
+        """Return what came of `settlement` if its transaction's answer was lost, and `None` to write it."""
+        undecided = self._undecided
+        if undecided is None or undecided.transaction.settlement is not settlement:
+            return None
+        transaction = undecided.transaction
+        # Of what was lost since, the offsets are another member's.
+        ours = [each for each in transaction.covered if holdings.get(each.holding.partition) is each.holding]
+        try:
+            has_taken_effect = bool(ours) and self._is_committed(transaction.mark, ours, offsets)
+        except KafkaException as exc:
+            return self._put_off(kafka_error(exc))
+        self._undecided = None
+        return (
+            self._conclude(replace(transaction, covered=ours), undecided.written)
+            if has_taken_effect
+            else None
+        )
+
+    def _is_committed(self, mark: str, covered: Sequence[_Covered], offsets: Offsets) -> bool:
+        self._transactions.decide()
+        stored = offsets.committed([part.place() for part in covered])
+        self._faults.clear()
+        return any(bears(place.metadata, mark) for place in stored)
+
+    def _conclude(self, transaction: _Transaction, written: Mapping[bytes, int]) -> Recorded:
+        if not transaction.parking.is_placed(written):
+            self._is_lost = True
+            raise LogUnavailable("no broker said where in the log the events are that were parked last")
+        transaction.parking.conclude(written)
+        return _settled(transaction.covered)
+
+    def _put_off(self, error: KafkaError) -> StreamerError:
+        """Return what someone has to see to; raises `NotYet` for what may pass."""
+        explained = self._explained(error)
+        if isinstance(explained, LogUnavailable):
+            raise NotYet(str(explained))
+        return explained
 
     def _beside(self, settlement: Settlement, covered: Sequence[_Covered]) -> Iterator[Record | Tombstone]:
         # What was redriven may have been set aside once more since.
@@ -166,7 +226,10 @@ def _covered(settlement: Settlement, holdings: Mapping[Partition, Holding]) -> I
             )
 
 
-def _recorded(covered: Sequence[_Covered]) -> Recorded:
+def _settled(covered: Sequence[_Covered]) -> Recorded:
+    """Note that `covered` is in the log."""
+    for part in covered:
+        part.holding.settled(part.progress, part.unreadable.keys())
     return Recorded(
         partitions=frozenset(part.holding.partition for part in covered),
         crowded=frozenset(part.holding.partition for part in covered if part.committable.crowded),

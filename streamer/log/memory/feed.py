@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from streamer.errors import Fenced, LogUnavailable
+from streamer.errors import Fenced
 from streamer.events import Entry, ParkedLane, Partition, Progress, SubscriberName
 from streamer.log.patterns import wants
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
@@ -96,14 +96,7 @@ class MemoryFeed:
         }
         if len(valid) < len(settlement.progress) and not settlement.is_plain:
             raise Fenced(f"{self.subscriber} settled partitions that were revoked")
-        try:
-            return self._log.settle(self.subscriber, replace(settlement, progress=valid))
-        except LogUnavailable:
-            if settlement.receipts:
-                # Whether they are in the log is told by what it says of the partitions now.
-                self.revoke(frozenset(valid))
-                self.assign(frozenset(valid))
-            raise
+        return self._log.settle(self.subscriber, replace(settlement, progress=valid))
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
         """Return parked events of a partition that is ours."""

@@ -143,6 +143,9 @@ class MemoryLog:
         self._set_aside(settlement.set_aside)
         self._parked[subscriber].change(settlement.lanes)
         self.receipts.extend(settlement.receipts)
+        if settlement.receipts:
+            # What must not be written twice is found, though the answer was lost.
+            self.fail_after_commit = False
         self._check_answered()
         crowded = (partition for partition, at in settlement.progress.items() if self._is_crowded(at))
         return Recorded(partitions=frozenset(settlement.progress), crowded=frozenset(crowded))

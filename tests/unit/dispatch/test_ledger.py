@@ -328,22 +328,6 @@ async def test_complete_waits_for_what_is_being_given_up(
     assert complete.done()
 
 
-async def test_receipt_that_may_be_in_the_log_is_not_written_again(
-    ledger: Ledger, feed: Slip, clock: TurnedClock
-) -> None:
-    """Until a new assignment has said what is in effect."""
-    ledger.settle(entry(), a_receipt("1"))
-    feed.failures.append(LogUnavailable("away"))
-    recording = asyncio.create_task(ledger.record(feed))
-    await clock.turn(10)
-    ledger.settle(entry(CONTACTS))
-    await ledger.record(feed)
-    await recording
-    await ledger.give_up(feed, frozenset({ACCOUNTS}))
-
-    assert [each.progress.keys() for each in feed.settled] == [{CONTACTS}]
-
-
 async def test_what_is_being_recorded_is_not_recorded_beside_it(
     ledger: Ledger, feed: Slip, clock: TurnedClock
 ) -> None:

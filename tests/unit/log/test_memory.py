@@ -7,7 +7,7 @@ from streamer.events import Start, SubscriberName
 from streamer.log.memory import MemoryLog, partition_of
 from streamer.ports import Assigned, Page, Recorded, Revoked, Subscription
 from tests.contracts.follower import Follower
-from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
+from tests.contracts.values import CHANGES, a_checkpoint, a_receipt, an_append, an_event
 
 ACCOUNTS = partition_of("salesforce.cdc.Account.updated")
 TARGET = Subscription(subscriber=SubscriberName("target"), patterns=("*",), start=Start.EARLIEST)
@@ -36,6 +36,19 @@ async def test_lost_answer_leaves_the_append_in_effect() -> None:
 
     assert await log.checkpoint(CHANGES) == a_checkpoint(1)
     assert [event.id for event in log.events] == ["1"]
+
+
+async def test_receipt_is_found_though_the_answer_was_lost() -> None:
+    """Asked for once more it would be there twice."""
+    log = MemoryLog()
+    await log.append(an_append(an_event(1)))
+    async with log.follow(TARGET) as feed:
+        follower = Follower(feed)
+        await follower.read_until("1")
+        log.fail_after_commit = True
+
+        assert await follower.settle(receipts=[a_receipt("1")]) == Recorded(partitions=frozenset([ACCOUNTS]))
+    assert log.receipts == [a_receipt("1")]
 
 
 async def test_partition_that_comes_back_has_a_new_assignment_and_its_progress() -> None:

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.events import Progress
-from streamer.log.kafka.offsets import MAX_METADATA_BYTES, MAX_SETTLED_ABOVE, decode, encode
+from streamer.log.kafka.offsets import (
+    MAX_METADATA_BYTES,
+    MAX_SETTLED_ABOVE,
+    bears,
+    decode,
+    encode,
+    marked,
+    new_mark,
+)
 
 _BIG = 2**62
 
@@ -30,6 +38,22 @@ def test_progress_comes_back_as_it_was(progress: Progress) -> None:
     assert committable.kept == len(progress.settled_above)
 
 
+@given(some_progress())
+def test_mark_says_which_transaction_committed_progress(progress: Progress) -> None:
+    """And leaves the progress as it is."""
+    metadata, mark = encode(progress).metadata, new_mark()
+
+    assert decode(progress.next_offset, marked(metadata, mark)) == progress
+    assert bears(marked(metadata, mark), mark)
+    assert not bears(marked(metadata, mark), new_mark())
+    assert not bears(metadata, mark)
+
+
+def test_place_without_metadata_bears_no_mark() -> None:
+    """Kafka's own tools commit without."""
+    assert not bears(None, new_mark())
+
+
 @given(st.integers(0, _BIG), st.sets(st.integers(0, 2**40), max_size=2_000))
 def test_metadata_never_exceed_what_the_broker_takes(next_offset: int, above: set[int]) -> None:
     """What does not fit is left out from above, and the encoder says how much it kept."""
@@ -39,7 +63,7 @@ def test_metadata_never_exceed_what_the_broker_takes(next_offset: int, above: se
     committable = encode(progress)
     kept = decode(committable.offset, committable.metadata).settled_above
 
-    assert len(committable.metadata.encode()) <= MAX_METADATA_BYTES
+    assert len(marked(committable.metadata, new_mark()).encode()) <= MAX_METADATA_BYTES
     assert sorted(progress.settled_above)[: committable.kept] == sorted(kept)
 
 
@@ -50,7 +74,7 @@ def test_as_much_is_kept_as_the_broker_takes() -> None:
 
     assert encode(every_second).kept == 1_500
     assert 1_500 < encode(twice).kept < 3_000
-    assert MAX_METADATA_BYTES - 4 < len(encode(twice).metadata) <= MAX_METADATA_BYTES
+    assert MAX_METADATA_BYTES - 4 < len(marked(encode(twice).metadata, new_mark())) <= MAX_METADATA_BYTES
 
 
 def test_partition_is_crowded_once_three_quarters_are_taken() -> None:
