@@ -5,7 +5,6 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -26,7 +25,6 @@ from streamer.log.kafka.layout import Layout
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.retention import Hole, OnHole
 from streamer.log.kafka.settler import NotYet, Settler
-from streamer.log.kafka.start import committed
 from streamer.log.kafka.surroundings import Surroundings
 from streamer.log.kafka.topics import Topics
 from streamer.log.records import decode_receipt
@@ -127,6 +125,13 @@ class Cluster:
         self._producer.init_transactions(_DEADLINE_S)
         return self._producer
 
+    def fence(self, transactional_id: str) -> None:
+        """Take a transactional id from whoever writes under it; what it left open is aborted."""
+        thief = Producer(
+            {"bootstrap.servers": self.settings.bootstrap_servers, "transactional.id": transactional_id}
+        )
+        thief.init_transactions(_DEADLINE_S)
+
     def grow(self, topic: str, partitions: int) -> None:
         """Add partitions to a topic."""
         self.admin.create_partitions([NewPartitions(topic, partitions)])[topic].result()
@@ -180,7 +185,7 @@ class Cluster:
         settler.enter(generation)
         came_of_it: list[Recorded | StreamerError] = []
         with closing(settler), self._outsider() as consumer:
-            offsets = Offsets(commit=partial(send_at_once, consumer), committed=partial(committed, consumer))
+            offsets = Offsets(consumer=consumer, commit=send_at_once)
             try:
                 settler.settle(settlement, holdings, offsets, came_of_it.append)
             except NotYet as error:

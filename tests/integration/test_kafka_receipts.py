@@ -14,9 +14,16 @@ from confluent_kafka import KafkaError, KafkaException
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Progress
-from streamer.log.kafka import KafkaLog
-from streamer.log.kafka.group_transactions import GroupTransactions, NothingWritten, Undecided
+from streamer.log.kafka import KafkaLog, group_transactions
+from streamer.log.kafka.expendable import Expendable
+from streamer.log.kafka.group_transactions import (
+    GroupTransactions,
+    NothingWritten,
+    Undecided,
+    _send_offsets,
+)
 from streamer.log.kafka.names import Names
+from streamer.log.kafka.settler import Settler
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower, following
 from tests.contracts.kafka_world import read_committed
@@ -138,6 +145,30 @@ async def test_receipts_are_written_once_though_a_partition_moves_before_that_is
     assert sorted(receipt.event_id for receipt in cluster.receipts()) == ["0", "1"]
 
 
+async def test_receipt_is_written_once_though_its_producer_was_fenced_in_mid_transaction(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that ends a producer says as little of the commit as silence does."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    sent: list[None] = []
+
+    def send_and_be_fenced(producer: Expendable, *what: Any) -> None:
+        _send_offsets(producer, *what)
+        if not sent:
+            cluster.fence(transactions_of(follower)._transactional_id)
+        sent.append(None)
+
+    monkeypatch.setattr(group_transactions, "_send_offsets", send_and_be_fenced)
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        recorded = await follower.settle(receipts=[a_receipt("1")])
+
+        assert recorded.partitions == {*follower.assigned}
+    assert len(sent) == 2
+    assert cluster.receipts() == [a_receipt("1")]
+
+
 async def test_events_are_found_again_that_were_parked_without_being_told_where(cluster: Cluster) -> None:
     """All partitions are assigned anew, as the log has them."""
     cluster.create_for()
@@ -244,10 +275,21 @@ class Disturbed:
         self._real.close()
 
 
+def settler_of(follower: Follower) -> Settler:
+    """Return who records for `follower`."""
+    settler: Settler = follower.feed._recall.__self__._crew.settler  # type: ignore[attr-defined]
+    return settler
+
+
+def transactions_of(follower: Follower) -> GroupTransactions:
+    """Return by what `follower` writes."""
+    return settler_of(follower)._transactions
+
+
 def disturb(follower: Follower, *faults: Fault) -> Disturbed:
     """Let the next transactions of `follower` meet `faults`."""
-    settler = follower.feed._recall.__self__._crew.settler  # type: ignore[attr-defined]
-    disturbed = settler._transactions = Disturbed(settler._transactions, faults)
+    disturbed = Disturbed(transactions_of(follower), faults)
+    settler_of(follower)._transactions = disturbed  # type: ignore[assignment]
     return disturbed
 
 

@@ -10,6 +10,8 @@ from streamer.log.kafka.faults import kafka_error
 
 _LIMIT_S = 10.0
 _POLL_S = 0.1
+_CALL_TIMEOUT_S = 5.0
+_LOOK_S = 1.0
 
 Outcome = Callable[[KafkaError | None], None]
 """Told what came of a commit; without an error it is in the log."""
@@ -17,13 +19,14 @@ Outcome = Callable[[KafkaError | None], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offsets:
-    """A group's offsets, as its member commits and looks them up at the moment.
+    """The offsets of a consumer's group, and how they are committed at the moment."""
 
-    `committed` returns them, negative where there is none, and raises `KafkaException`.
-    """
+    consumer: Consumer
+    commit: Callable[[Consumer, Sequence[TopicPartition], Outcome], None]
 
-    commit: Callable[[Sequence[TopicPartition], Outcome], None]
-    committed: Callable[[Sequence[TopicPartition]], Sequence[TopicPartition]]
+    def committed(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Look for a moment what is committed, negative where nothing is. Raises `KafkaException`."""
+        return committed(self.consumer, partitions, timeout_s=_LOOK_S)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -31,6 +34,7 @@ class _Waiting:
     places: tuple[TopicPartition, ...]
     give_up_at: float
     outcome: Outcome
+    is_repeatable: bool
 
 
 class Commits:
@@ -44,9 +48,24 @@ class Commits:
         """Wait for nothing yet."""
         self._waiting: list[_Waiting] = []
 
-    def send(self, consumer: Consumer, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
-        """Commit `offsets`; `outcome` is called while the consumer is polled, or by `give_up`."""
-        waiting = _Waiting(places=tuple(offsets), give_up_at=time.monotonic() + _LIMIT_S, outcome=outcome)
+    def send(
+        self,
+        consumer: Consumer,
+        offsets: Sequence[TopicPartition],
+        outcome: Outcome,
+        *,
+        is_repeatable: bool = True,
+    ) -> None:
+        """Commit `offsets`; `outcome` is called while the consumer is polled, or by `give_up`.
+
+        What others may be committed after, before it is confirmed, is not repeatable.
+        """
+        waiting = _Waiting(
+            places=tuple(offsets),
+            give_up_at=time.monotonic() + _LIMIT_S,
+            outcome=outcome,
+            is_repeatable=is_repeatable,
+        )
         self._waiting.append(waiting)
         try:
             consumer.commit(offsets=list(offsets), asynchronous=True)
@@ -69,8 +88,9 @@ class Commits:
         For a rebalance: who waits for a commit would not be told before it is
         over, and it may be waiting for them.
         """
-        repeated, self._waiting = self._waiting, []
+        repeated = [each for each in self._waiting if each.is_repeatable]
         for waiting in repeated:
+            self._waiting.remove(waiting)
             send_at_once(consumer, waiting.places, waiting.outcome)
 
     def give_up(self, *, all_of_them: bool = False) -> None:
@@ -102,6 +122,21 @@ def send_at_once(consumer: Consumer, offsets: Sequence[TopicPartition], outcome:
         outcome(kafka_error(exc))
     else:
         outcome(next((answer.error for answer in answers if answer.error is not None), None))
+
+
+def committed(
+    consumer: Consumer, partitions: Sequence[TopicPartition], *, timeout_s: float = _CALL_TIMEOUT_S
+) -> list[TopicPartition]:
+    """Return the group's offsets, negative where there is none. Raises `KafkaException`."""
+    return checked(consumer.committed(list(partitions), timeout=timeout_s))
+
+
+def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Return what a broker said of `partitions`; raises `KafkaException` for the first that it refused."""
+    for partition in partitions:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
+    return partitions
 
 
 def _identity(offsets: Sequence[TopicPartition]) -> frozenset[tuple[str, int, int]]:

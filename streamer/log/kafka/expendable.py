@@ -58,6 +58,31 @@ class Expendable:
             else:
                 return
 
+    def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
+        """Make a call that may not keep to its own time-out.
+
+        What takes longer than `timeout_s` is left behind with the producer,
+        which is gone when it returns. Raises what it raises, and then
+        `KafkaException`.
+        """
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                call(self.live, *arguments)
+            except Exception as exc:  # noqa: BLE001 - it is raised again, on the thread that asked
+                failures.append(exc)
+
+        calling = threading.Thread(target=run, name="kafka-call", daemon=True)
+        calling.start()
+        calling.join(timeout_s)
+        if calling.is_alive():
+            self._producer = None
+            _log.warning("kafka.call_left_behind", waited_s=timeout_s)
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        if failures:
+            raise failures[0]
+
     def connect(self, topic: str, timeout_s: float) -> None:
         """Come to know the brokers before something is asked of them that would wait for it.
 

@@ -147,7 +147,7 @@ class Follower:
 
     def _follow(self, consumer: Consumer, commits: Commits) -> None:
         # Before anything is looked up: it would wait for a transaction of our own to time out.
-        self._crew.settler.begin_anew()
+        self._crew.patience.insist(self._crew.settler.begin_anew)
         member = Member(consumer, commits, self._crew)
         member.join(self._first)
         self._has_joined = True

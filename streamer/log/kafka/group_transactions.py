@@ -18,6 +18,7 @@ from streamer.log.kafka.names import Names
 
 _DEADLINE_S = 10.0
 _CALL_TIMEOUT_S = 5.0
+_OVERRUN_S = 2.0
 _ABORT_S = 3.0
 _LOOK_S = 0.5
 # A process that dies in mid-transaction holds up its partitions' next owner for this long.
@@ -65,6 +66,8 @@ class GroupTransactions:
         self._known_topic = Names.of(clients.settings).dead_letters
         self._faults = faults
         self._producer: Expendable | None = None
+        self._is_ready = False
+        self._ready_by = 0.0
         self._is_open = False
 
     def write(
@@ -81,35 +84,35 @@ class GroupTransactions:
         """
         noted: dict[bytes, int] = {}
         try:
-            producer = self._producer or self._new_producer()
-            producer.live.begin_transaction()
             deadline = time.monotonic() + _DEADLINE_S
+            producer = self._ready(_CALL_TIMEOUT_S, deadline)
+            producer.live.begin_transaction()
             for record in records:
                 is_noted = record.topic == noting and isinstance(record, Record)
                 producer.produce(record, partial(_note, noted) if is_noted else None, deadline=deadline)
             if places:
-                _insist(producer, Producer.send_offsets_to_transaction, list(places), generation)
+                _insist(partial(_send_offsets, producer, list(places), generation), deadline)
         except KafkaException as exc:
             self._undo(kafka_error(exc))
             raise NothingWritten(kafka_error(exc)) from exc
         try:
-            _insist(producer, Producer.commit_transaction)
+            _insist(lambda: producer.live.commit_transaction(_CALL_TIMEOUT_S), time.monotonic() + _DEADLINE_S)
         except KafkaException as exc:
-            error = kafka_error(exc)
-            is_aborted = error.txn_requires_abort()
+            # Also where it calls for an abort: the broker may have heard of the commit.
             _serve(producer)
-            self._undo(error)
-            if is_aborted:
-                raise NothingWritten(error) from exc
+            self._undo(kafka_error(exc))
             self._is_open = True
-            raise Undecided(error, noted) from exc
+            raise Undecided(kafka_error(exc), noted) from exc
         _serve(producer)
         return noted
 
     def decide(self) -> None:
-        """See to it that it is decided whether the last transaction took effect. Raises `KafkaException`."""
+        """See to it that it is decided whether the last transaction took effect.
+
+        Tries for a moment, and goes on with it when called again. Raises `KafkaException`.
+        """
         if self._is_open:
-            self._new_producer()
+            self._ready(_LOOK_S, time.monotonic())
 
     def close(self) -> None:
         """Drop the producer, and with it what it did not commit."""
@@ -125,6 +128,19 @@ class GroupTransactions:
                 self._producer.live.abort_transaction(_ABORT_S)
         self.close()
 
+    def _ready(self, timeout_s: float, deadline: float) -> Expendable:
+        """Return the producer, once what a former one left open is decided."""
+        producer = self._producer or self._new_producer()
+        if not self._is_ready:
+            try:
+                _insist(lambda: producer.live.init_transactions(timeout_s), deadline)
+            except KafkaException as exc:
+                if not kafka_error(exc).retriable() or time.monotonic() > self._ready_by:
+                    self.close()
+                raise
+            self._is_ready, self._is_open = True, False
+        return producer
+
     def _new_producer(self) -> Expendable:
         producer = self._producer = Expendable(
             self._clients.producer(
@@ -135,19 +151,27 @@ class GroupTransactions:
                 },
             )
         )
+        self._is_ready, self._ready_by = False, time.monotonic() + _DEADLINE_S
         producer.connect(self._known_topic, _LOOK_S)
-        try:
-            _insist(producer, Producer.init_transactions)
-        except KafkaException:
-            self.close()
-            raise
-        self._is_open = False
         return producer
+
+
+def _send_offsets(producer: Expendable, places: list[TopicPartition], generation: Any) -> None:
+    # It waits without end for a group's coordinator that it can't reach.
+    producer.call(
+        Producer.send_offsets_to_transaction,
+        places,
+        generation,
+        _CALL_TIMEOUT_S,
+        timeout_s=_CALL_TIMEOUT_S + _OVERRUN_S,
+    )
 
 
 def _serve(producer: Expendable) -> None:
     """Hear what the background threads have to say."""
-    producer.live.poll(0)
+    # It raises what is fatal once more.
+    with contextlib.suppress(KafkaException):
+        producer.live.poll(0)
 
 
 def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -> None:
@@ -157,11 +181,11 @@ def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -
         noted[key] = offset
 
 
-def _insist(producer: Expendable, call: Callable[..., None], *arguments: object) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
+def _insist(call: Callable[[], None], deadline: float) -> None:
+    """Make `call`, which goes on where it was, until it is done or `deadline` (monotonic seconds) is over."""
     while True:
         try:
-            call(producer.live, *arguments, _CALL_TIMEOUT_S)
+            call()
         except KafkaException as exc:
             if not kafka_error(exc).retriable() or time.monotonic() > deadline:
                 raise

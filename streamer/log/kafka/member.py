@@ -1,7 +1,6 @@
 """One consumer as a member of a subscriber's group."""
 
 import time
-from functools import partial
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -13,7 +12,7 @@ from streamer.log.kafka.faults import is_denied
 from streamer.log.kafka.handover import PAGE_ENTRIES
 from streamer.log.kafka.places import as_places
 from streamer.log.kafka.rebalance import Rebalance
-from streamer.log.kafka.start import FirstPlace, committed
+from streamer.log.kafka.start import FirstPlace
 
 _log = structlog.get_logger()
 
@@ -41,9 +40,7 @@ class Member:
         self._reading = crew.reading
         self._brake = Brake(consumer)
         self._rebalance = Rebalance(consumer, commits, crew, self._brake)
-        self._offsets = Offsets(
-            commit=partial(commits.send, consumer), committed=partial(committed, consumer)
-        )
+        self._offsets = Offsets(consumer=consumer, commit=commits.send)
         self._ends_due = 0.0
 
     def join(self, first: FirstPlace) -> None:

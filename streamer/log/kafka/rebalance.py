@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
@@ -16,7 +15,7 @@ from streamer.log.kafka.places import as_partition
 from streamer.log.kafka.restoration import Restored
 from streamer.log.kafka.retention import Hole
 from streamer.log.kafka.standing import Standing
-from streamer.log.kafka.start import FirstPlace, committed, look_up
+from streamer.log.kafka.start import FirstPlace, look_up
 from streamer.ports import Assigned
 
 _log = structlog.get_logger()
@@ -112,13 +111,15 @@ class Rebalance:
         self._crew.pulse.rest()
         self._handover.revoke(gone)
         self._commits.repeat_at_once(consumer)
-        offsets = Offsets(commit=partial(send_at_once, consumer), committed=partial(committed, consumer))
+        offsets = Offsets(consumer=consumer, commit=send_at_once)
         deadline = time.monotonic() + self._crew.hand_over_s
         told = False
-        while not told and not self._handover.closing and (left_s := deadline - time.monotonic()) > 0:
-            told = self._handover.wait_until_told(left_s)
-            self._crew.recorder.record(self._reading.holdings, offsets)
-        self._reading.drop(gone)
+        try:
+            while not told and not self._handover.closing and (left_s := deadline - time.monotonic()) > 0:
+                told = self._handover.wait_until_told(left_s)
+                self._crew.recorder.record(self._reading.holdings, offsets)
+        finally:
+            self._reading.drop(gone)
 
     def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Give up what the group has taken away already."""

@@ -39,7 +39,7 @@ class Recorder:
         """Record what was asked for.
 
         Raises `LogUnavailable` when all partitions have to be assigned anew,
-        as the log has them.
+        as the log has them, and what someone has to see to.
         """
         asked = deque(self._handover.settlings())
         try:

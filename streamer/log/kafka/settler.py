@@ -1,7 +1,7 @@
 """Records what a subscriber has finished, in its consumer group's offsets."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -48,23 +48,20 @@ class _Covered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Transaction:
-    """What one transaction records of `settlement`; the offsets that it commits bear its `mark`."""
+    """What one transaction records of `settlement`.
+
+    The offsets that it commits bear its `mark`, and `written` is where its
+    records are if it took effect, as far as brokers said.
+    """
 
     settlement: Settlement
     covered: Sequence[_Covered]
     parking: Parking
     mark: str
+    written: Mapping[bytes, int] = field(default_factory=dict)
 
     def places(self) -> list[TopicPartition]:
         return [part.place(self.mark) for part in self.covered]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Undecided:
-    """A transaction whose answer was lost, and where its records are if it took effect."""
-
-    transaction: _Transaction
-    written: Mapping[bytes, int]
 
 
 class Settler:
@@ -84,8 +81,8 @@ class Settler:
         self._faults = Faults(clients.settings)
         self._transactions = GroupTransactions(clients, subscriber, self._faults)
         self._generation: Any = None
-        self._undecided: _Undecided | None = None
-        self._is_lost = False
+        self._undecided: _Transaction | None = None
+        self._must_begin_anew = False
 
     def enter(self, generation: Any) -> None:
         """Settle as a member of `generation` from now on: what `consumer_group_metadata` said then.
@@ -102,7 +99,7 @@ class Settler:
         """
         self._transactions.decide()
         self._undecided = None
-        self._is_lost = False
+        self._must_begin_anew = False
 
     def settle(
         self, settlement: Settlement, holdings: Mapping[Partition, Holding], offsets: Offsets, done: Done
@@ -111,20 +108,21 @@ class Settler:
 
         `done` hears of `Fenced` when it holds more than progress and a former
         assignment, and of `LogUnavailable` when it is mere progress that may
-        be in the log or not. Raises `NotYet`, and `LogUnavailable` when it is
-        in the log, and can be gone on from only with all partitions assigned
-        anew: until `begin_anew` none is in effect then.
+        be in the log or not. Raises `NotYet`; `LogUnavailable` when the
+        partitions have to be assigned anew, as the log has them, and none is
+        in effect until `begin_anew`; and what someone has to see to.
         """
         if (recorded := self._found(settlement, holdings, offsets)) is not None:
             done(recorded)
             return
-        covered = [] if self._is_lost else list(_covered(settlement, holdings))
+        covered = [] if self._must_begin_anew else list(_covered(settlement, holdings))
         if not settlement.is_plain and len(covered) < len(settlement.progress):
             done(Fenced(f"{self._subscriber} gave up events of partitions that are no longer its own"))
         elif not settlement.is_plain or any(part.unreadable for part in covered):
             done(self._transact(settlement, covered))
         elif covered:
-            offsets.commit([part.place() for part in covered], partial(self._committed, covered, done))
+            places = [part.place() for part in covered]
+            offsets.commit(offsets.consumer, places, partial(self._committed, covered, done))
         else:
             done(Recorded())
 
@@ -135,7 +133,7 @@ class Settler:
     def _committed(self, covered: Sequence[_Covered], done: Done, error: KafkaError | None) -> None:
         done(_settled(covered) if error is None else self._explained(error))
 
-    def _transact(self, settlement: Settlement, covered: Sequence[_Covered]) -> Recorded | StreamerError:
+    def _transact(self, settlement: Settlement, covered: Sequence[_Covered]) -> Recorded:
         known = {part.holding.partition: part.holding.parked for part in covered}
         parking = Parking(self._parked, settlement.lanes, known)
         transaction = _Transaction(settlement=settlement, covered=covered, parking=parking, mark=new_mark())
@@ -145,33 +143,28 @@ class Settler:
                 records, transaction.places(), self._generation, noting=self._parked.name
             )
         except NothingWritten as exc:
-            return self._put_off(exc.error)
+            raise self._reason(exc.error) from exc
         except Undecided as exc:
-            self._undecided = _Undecided(transaction=transaction, written=exc.written)
-            return self._put_off(exc.error)
+            self._undecided = replace(transaction, written=exc.written)
+            raise self._reason(exc.error) from exc
         self._faults.clear()
-        return self._conclude(transaction, written)
+        return self._conclude(replace(transaction, written=written))
 
     def _found(
         self, settlement: Settlement, holdings: Mapping[Partition, Holding], offsets: Offsets
-    ) -> Recorded | StreamerError | None:
-        """Return what came of `settlement` if its transaction's answer was lost, and `None` to write it."""
-        undecided = self._undecided
-        if undecided is None or undecided.transaction.settlement is not settlement:
+    ) -> Recorded | None:
+        """Return what is recorded of `settlement` by a transaction whose answer was lost, if any is."""
+        transaction = self._undecided
+        if transaction is None or transaction.settlement is not settlement:
             return None
-        transaction = undecided.transaction
         # Of what was lost since, the offsets are another member's.
         ours = [each for each in transaction.covered if holdings.get(each.holding.partition) is each.holding]
         try:
             has_taken_effect = bool(ours) and self._is_committed(transaction.mark, ours, offsets)
         except KafkaException as exc:
-            return self._put_off(kafka_error(exc))
+            raise self._reason(kafka_error(exc)) from exc
         self._undecided = None
-        return (
-            self._conclude(replace(transaction, covered=ours), undecided.written)
-            if has_taken_effect
-            else None
-        )
+        return self._conclude(replace(transaction, covered=ours)) if has_taken_effect else None
 
     def _is_committed(self, mark: str, covered: Sequence[_Covered], offsets: Offsets) -> bool:
         self._transactions.decide()
@@ -179,19 +172,17 @@ class Settler:
         self._faults.clear()
         return any(bears(place.metadata, mark) for place in stored)
 
-    def _conclude(self, transaction: _Transaction, written: Mapping[bytes, int]) -> Recorded:
-        if not transaction.parking.is_placed(written):
-            self._is_lost = True
+    def _conclude(self, transaction: _Transaction) -> Recorded:
+        if not transaction.parking.is_placed(transaction.written):
+            self._must_begin_anew = True
             raise LogUnavailable("no broker said where in the log the events are that were parked last")
-        transaction.parking.conclude(written)
+        transaction.parking.conclude(transaction.written)
         return _settled(transaction.covered)
 
-    def _put_off(self, error: KafkaError) -> StreamerError:
-        """Return what someone has to see to; raises `NotYet` for what may pass."""
+    def _reason(self, error: KafkaError) -> StreamerError:
+        """Return why something is not in the log: `NotYet`, or what someone has to see to."""
         explained = self._explained(error)
-        if isinstance(explained, LogUnavailable):
-            raise NotYet(str(explained))
-        return explained
+        return NotYet(str(explained)) if isinstance(explained, LogUnavailable) else explained
 
     def _beside(self, settlement: Settlement, covered: Sequence[_Covered]) -> Iterator[Record | Tombstone]:
         # What was redriven may have been set aside once more since.

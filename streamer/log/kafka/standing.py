@@ -6,11 +6,11 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from streamer.events import Partition, Progress, SubscriberName
-from streamer.log.kafka.commits import Commits
+from streamer.log.kafka.commits import Commits, committed
 from streamer.log.kafka.offsets import decode
 from streamer.log.kafka.patience import Patience
 from streamer.log.kafka.places import as_partition
-from streamer.log.kafka.start import committed, look_up
+from streamer.log.kafka.start import look_up
 
 _log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class Standing:
 
     def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:
         """Commit `beginnings`; should retention overtake us, it shows."""
-        commits.send(consumer, beginnings, self._committed)
+        commits.send(consumer, beginnings, self._committed, is_repeatable=False)
 
     def _decoded(self, place: TopicPartition) -> Progress:
         try:

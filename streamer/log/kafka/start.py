@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 
 from streamer.errors import LogUnavailable
 from streamer.events import Start
-from streamer.log.kafka.commits import Commits
+from streamer.log.kafka.commits import Commits, checked, committed
 from streamer.log.kafka.faults import kafka_error
 from streamer.log.kafka.interest import matching
 from streamer.log.kafka.patience import Patience
@@ -99,19 +99,7 @@ def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int)
     if not partitions:
         return []
     asked = [TopicPartition(each.topic, each.partition, what) for each in partitions]
-    return _checked(consumer.offsets_for_times(asked, timeout=_CALL_TIMEOUT_S))
-
-
-def committed(consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-    """Return the group's offsets, negative where there is none. Raises `KafkaException`."""
-    return _checked(consumer.committed(list(partitions), timeout=_CALL_TIMEOUT_S))
-
-
-def _checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    for partition in partitions:
-        if partition.error is not None:
-            raise KafkaException(partition.error)
-    return partitions
+    return checked(consumer.offsets_for_times(asked, timeout=_CALL_TIMEOUT_S))
 
 
 def _is_known(consumer: Consumer, partitions: Sequence[TopicPartition]) -> bool:
