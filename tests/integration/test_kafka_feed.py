@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, Progress, Stage, Start
+from streamer.log.kafka import clients
 from streamer.log.kafka.commits import Commits
 from streamer.log.kafka.retention import Hole, OnHole
 from streamer.ports import Recorded, Settlement
@@ -322,6 +324,34 @@ async def test_member_that_failed_begins_anew(cluster: Cluster) -> None:
             await follower.read_until("1")
 
         assert await follower.read_until("1") == ["1"]
+
+
+async def test_partitions_move_though_the_consumer_does_not_know_its_group_any_more(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while one is closed that has failed."""
+    cluster.create_for(partitions=2)
+    monkeypatch.setattr(clients, "Consumer", Forgetful)
+    async with cluster.following() as first:
+        await until_assigned(first, 2)
+        Forgetful.has_forgotten = True
+        async with cluster.following() as second, reading(first):
+            await until_assigned(second, 1)
+
+    assert not Forgetful.has_forgotten
+
+
+class Forgetful(Consumer):
+    """A consumer that does not know its group, when it is asked once more."""
+
+    has_forgotten = False
+
+    def consumer_group_metadata(self) -> Any:
+        """Return what is known of the group."""
+        if Forgetful.has_forgotten:
+            Forgetful.has_forgotten = False
+            raise RuntimeError("Consumer group metadata not available")
+        return super().consumer_group_metadata()
 
 
 async def test_end_of_the_thread_ends_its_reader(cluster: Cluster) -> None:

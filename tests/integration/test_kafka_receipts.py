@@ -169,6 +169,29 @@ async def test_receipt_is_written_once_though_its_producer_was_fenced_in_mid_tra
     assert cluster.receipts() == [a_receipt("1")]
 
 
+async def test_producer_that_only_the_group_refused_writes_what_is_written_next(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a rebalance that befalls several transactions in turn."""
+    cluster.create_for()
+    former = await asyncio.to_thread(cluster.former_member)
+    cluster.write(an_event(1))
+    producers: list[Expendable] = []
+
+    def send_as_a_former_member_first(producer: Expendable, places: Any, generation: Any) -> None:
+        producers.append(producer)
+        _send_offsets(producer, places, generation if len(producers) > 2 else former)
+
+    monkeypatch.setattr(group_transactions, "_send_offsets", send_as_a_former_member_first)
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        await follower.settle(receipts=[a_receipt("1")])
+
+    assert len(producers) == 3
+    assert len(set(map(id, producers))) == 1
+    assert cluster.receipts() == [a_receipt("1")]
+
+
 async def test_events_are_found_again_that_were_parked_without_being_told_where(cluster: Cluster) -> None:
     """All partitions are assigned anew, as the log has them."""
     cluster.create_for()

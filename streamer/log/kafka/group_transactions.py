@@ -23,6 +23,10 @@ _ABORT_S = 3.0
 _LOOK_S = 0.5
 # A process that dies in mid-transaction holds up its partitions' next owner for this long.
 _TRANSACTION_TIMEOUT_MS = 10_000
+# In a rebalance there are several in turn, and a new producer takes ten answers of brokers.
+_GROUP_REFUSES = frozenset(
+    {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
+)
 
 
 class NothingWritten(Exception):
@@ -100,7 +104,7 @@ class GroupTransactions:
         except KafkaException as exc:
             # Also where it calls for an abort: the broker may have heard of the commit.
             _serve(producer)
-            self._undo(kafka_error(exc))
+            self.close()
             self._is_open = True
             raise Undecided(kafka_error(exc), noted) from exc
         _serve(producer)
@@ -121,12 +125,15 @@ class GroupTransactions:
             self._producer = None
 
     def _undo(self, error: KafkaError) -> None:
-        """Give up a producer whose transaction failed; whether it was committed may be open."""
+        """End a transaction that failed before its commit, and its producer unless only the group refused."""
+        is_ended = False
         if error.txn_requires_abort() and self._producer is not None:
             # Quicker than leaving it to the next one, which begins by ending what this one left.
             with contextlib.suppress(KafkaException):
                 self._producer.live.abort_transaction(_ABORT_S)
-        self.close()
+                is_ended = True
+        if not is_ended or error.code() not in _GROUP_REFUSES:
+            self.close()
 
     def _ready(self, timeout_s: float, deadline: float) -> Expendable:
         """Return the producer, once what a former one left open is decided."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
@@ -105,8 +106,10 @@ class Rebalance:
         consumer.incremental_unassign(places)
 
     def _hand_over(self, consumer: Consumer, gone: frozenset[Partition]) -> None:
-        # The generation that takes partitions from us is ours, too.
-        self._crew.settler.enter(consumer.consumer_group_metadata())
+        # The generation that takes partitions from us is ours, too. A consumer that is
+        # closed because it failed may know none any more; the former is refused then.
+        with suppress(RuntimeError):
+            self._crew.settler.enter(consumer.consumer_group_metadata())
         # What commits in here waits for as long as a broker is frozen.
         self._crew.pulse.rest()
         self._handover.revoke(gone)
