@@ -10,9 +10,11 @@ from tests.acceptance.fire.schedule import SESSION_S, Kind
 
 _LOOK_S = 0.05
 _STARVED_S = 0.3
-# A delivery that was made may wait this long to be recorded, and this long
-# after trouble all processes have found out what is theirs.
+# A delivery that was made may wait this long to be recorded, and where brokers
+# answer slowly for as many answers: a producer's first, and its first transaction's.
+# This long after trouble all processes have found out what is theirs.
 _UNRECORDED_S = 1.0
+_ANSWERS = 15
 _RECOVERY_S = 2.0 + 2 * SESSION_S
 
 # What can keep a finished delivery from being recorded, or its answer from being heard.
@@ -46,9 +48,10 @@ class Strike:
 
 @dataclass(slots=True, kw_only=True)
 class Strikes:
-    """Everything that happened in a trial."""
+    """Everything that happened in a trial, in which brokers answer `answer_s` late."""
 
     clock: Clock
+    answer_s: float = 0.0
     all: list[Strike] = field(default_factory=list)
 
     @contextmanager
@@ -82,8 +85,9 @@ class Strikes:
 
     def could_repeat(self, first: float, again: float) -> bool:
         """Tell whether a delivery made at `first` may have been in flight when something struck."""
+        unrecorded_s = _UNRECORDED_S + _ANSWERS * self.answer_s
         return any(
-            strike.began - _UNRECORDED_S <= first <= (strike.ended or again) + _RECOVERY_S
+            strike.began - unrecorded_s <= first <= (strike.ended or again) + _RECOVERY_S
             and strike.began <= again
             for strike in self.all
             if strike.kind is None or strike.kind in _REPEATING

@@ -136,7 +136,7 @@ async def world(kafka: Kafka, profile: Profile, directory: Path) -> AsyncIterato
             for number, way in enumerate(ways)
         ]
         kafka.delay(profile.delay_s)
-        strikes = Strikes(clock=clock)
+        strikes = Strikes(clock=clock, answer_s=2 * profile.delay_s)
         await stack.enter_async_context(strikes.noting_starvation())
         fleet = await stack.enter_async_context(Fleet(members=members))
         await fleet.ready()
