@@ -53,7 +53,7 @@ class Assembly:
             ),
             order=Order(settings.order),
             clock=self.clock,
-            freeze_limit_s=self._freeze_limit_s(),
+            session_s=self._session_s(),
         )
 
     def _admission(self, name: SubscriberName, on_pause: OnPause, on_breaker: OnBreaker) -> Admission:
@@ -71,7 +71,7 @@ class Assembly:
             on_breaker=on_breaker,
         )
 
-    def _freeze_limit_s(self) -> float | None:
-        # Heartbeats are a sixth of a session apart. A file has one owner, by its lock.
+    def _session_s(self) -> float | None:
+        # A file has one owner, by its lock.
         kafka = self.plan.settings.log.kafka
-        return kafka.session_timeout_s / 2 if kafka else None
+        return kafka.session_timeout_s if kafka else None

@@ -35,9 +35,10 @@ class Dispatcher:
     An event is settled when it was delivered, skipped, parked or set aside;
     only then does the next of its lane go out.
 
-    A loop that stood still for longer than `freeze_limit_s` may have lost its
-    partitions: no attempt begins from then on until the log has taken a record
-    of them. `None` is for a log that gives them to nobody else meanwhile.
+    The log waits `session_s` for a process before it gives its partitions to
+    others. Where they may be lost, because the loop stood still or the log
+    takes no record, no attempt begins until it has taken one of each. `None`
+    is for a log that gives them to nobody.
     """
 
     subscription: Subscription
@@ -48,7 +49,7 @@ class Dispatcher:
     limits: Limits
     clock: Clock
     order: Order = Order.KEY
-    freeze_limit_s: float | None = None
+    session_s: float | None = None
     following: bool = field(default=False, init=False)
     _lanes: Lanes = field(init=False)
     _ledger: Ledger = field(init=False)
@@ -88,7 +89,7 @@ class Dispatcher:
             name=self.subscription.subscriber,
             ledger=self._ledger,
             clock=self.clock,
-            limit_s=self.freeze_limit_s,
+            session_s=self.session_s,
         )
 
     @property

@@ -38,6 +38,7 @@ class Ledger:
         self._holdings: dict[Partition, Holding] = {}
         self._unrecorded = 0
         self._unrecorded_since: float | None = None
+        self._confirmed_at = 0.0
         self._giving_up = 0
         self._recording = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -67,6 +68,12 @@ class Ledger:
     def unrecorded_since(self) -> float | None:
         """Since when the log has not taken what there is to record, in the clock's monotonic seconds."""
         return self._unrecorded_since
+
+    def unconfirmed_s(self) -> float:
+        """Return for how long, in seconds, the log has taken nothing of what there is to record."""
+        if self._unrecorded_since is None:
+            return 0.0
+        return self._clock.monotonic() - max(self._unrecorded_since, self._confirmed_at)
 
     def assign(self, assigned: Assigned) -> None:
         """Take over partitions as far as they are settled."""
@@ -220,6 +227,7 @@ class Ledger:
 
     def _remember(self, settlement: Settlement, recorded: Recorded, doubt: int) -> None:
         for partition in recorded.partitions:
+            self._confirmed_at = self._clock.monotonic()
             holding = self._holdings.get(partition)
             # It may have been lost and won again while the log was recording.
             if holding and holding.assignment == settlement.assignment:

@@ -1,4 +1,4 @@
-"""Keeps attempts back after a process has stood still."""
+"""Keeps attempts back while the log may have given our partitions to another process."""
 
 from dataclasses import dataclass, field
 
@@ -14,24 +14,26 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, kw_only=True)
 class Standstill:
-    """Notices that the loop stood still for longer than `limit_s`: its partitions may be lost.
+    """Notices what may have cost us partitions: that the loop stood still, or the log takes no record.
 
-    No attempt begins from then on until the log has taken a record of them.
-    `None` is for a log that gives them to nobody else meanwhile.
+    No attempt begins from then on until the log has taken a record of them. It
+    waits `session_s` for a process before it gives its partitions to others;
+    `None` is for a log that gives them to nobody.
     """
 
     name: SubscriberName
     ledger: Ledger
     clock: Clock
-    limit_s: float | None
+    session_s: float | None
     lasts: bool = field(default=False, init=False)
     _beat: Beat | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Look until cancelled; returns at once when there is nothing to look for."""
-        if self.limit_s is None:
+        if self.session_s is None:
             return
-        self._beat = Beat(self.clock, self.limit_s)
+        # The last heartbeat may be a while ago.
+        self._beat = Beat(self.clock, self.session_s / 2)
         while True:
             await self.clock.sleep(self._beat.interval_s)
             self._notice()
@@ -56,7 +58,14 @@ class Standstill:
         return True
 
     def _notice(self) -> None:
-        if self._beat is not None and (frozen_s := self._beat.standstill_s()):
-            self.lasts = True
-            self.ledger.question()
-            _log.warning("dispatch.frozen", subscriber=self.name, for_s=round(frozen_s, 3))
+        if self.session_s is None or self._beat is None:
+            return
+        if frozen_s := self._beat.standstill_s():
+            self._begin("dispatch.frozen", frozen_s)
+        elif not self.ledger.doubt.lasts and (unconfirmed_s := self.ledger.unconfirmed_s()) > self.session_s:
+            self._begin("dispatch.unconfirmed", unconfirmed_s)
+
+    def _begin(self, what: str, seconds: float) -> None:
+        self.lasts = True
+        self.ledger.question()
+        _log.warning(what, subscriber=self.name, for_s=round(seconds, 3))

@@ -290,6 +290,27 @@ async def test_lost_partition_takes_its_dead_letters_along(ledger: Ledger, feed:
     assert ledger.partitions == {CONTACTS}
 
 
+async def test_record_confirms_what_is_ours_however_long_it_took(
+    ledger: Ledger, feed: Slip, clock: TurnedClock
+) -> None:
+    """A slow log does not hold everything up."""
+    feed.answering.clear()
+    ledger.settle(entry())
+    first = asyncio.create_task(ledger.record(feed))
+    await clock.turn(10)
+    ledger.settle(entry(CONTACTS))
+    waited_s = ledger.unconfirmed_s()
+    feed.answering.set()
+    await first
+    assert (waited_s, ledger.unconfirmed_s()) == (10, 0)
+    await clock.turn(3)
+
+    assert ledger.unconfirmed_s() == 3
+    await ledger.record(feed)
+    await clock.turn(3)
+    assert ledger.unconfirmed_s() == 0
+
+
 async def test_complete_waits_for_the_last_record(ledger: Ledger, feed: Slip, clock: TurnedClock) -> None:
     """What settles while the log is busy needs another one."""
     feed.answering.clear()

@@ -65,7 +65,7 @@ async def test_waiting_for_a_target_explains_a_standstill_until_it_is_over(
 
 async def test_doubt_explains_a_standstill_until_it_is_over(world: World) -> None:
     """While the log is away nobody can say whose the partitions are."""
-    world.in_flight, world.freeze_limit_s = 1, 3.0
+    world.in_flight, world.session_s = 1, 6.0
     world.target.closed = True
     world.target.answers["2"].append(asyncio.Event().wait)
     await world.append(1, 2, 3)

@@ -135,7 +135,7 @@ class World:
     breaker: BreakerLimits = field(default_factory=lambda: BreakerLimits(minimum=10_000))
     guard: GuardLimits = field(default_factory=lambda: GuardLimits(consecutive=10_000, minimum=10_000))
     pauses: list[tuple[str, str]] = field(default_factory=list)
-    freeze_limit_s: float | None = None
+    session_s: float | None = None
     route: Route = field(default_factory=lambda: Route(name=TARGET))
     schedule: RetrySchedule = field(
         default_factory=lambda: RetrySchedule(
@@ -162,7 +162,7 @@ class World:
             limits=self.limits,
             order=self.order,
             clock=self.clock,
-            freeze_limit_s=self.freeze_limit_s,
+            session_s=self.session_s,
         )
 
     def admission(self) -> Admission:
