@@ -2,15 +2,22 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
     AdminClient,
     ConfigResource,
     NewTopic,
 )
 
+from streamer.log.kafka.administrator import Administrator
+from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.faults import Faults
+from streamer.log.kafka.patience import Patience
+from streamer.log.kafka.start import look_up
+from tests.integration.kafka_topics import own_settings
 from tools.kafka.cluster import Cluster
 
 _TOPIC = "kept"
@@ -73,6 +80,26 @@ def test_cluster_goes_on_without_its_controller_and_takes_it_back(cluster: Clust
     victim.restart()
 
     assert _copies_in_sync(victim.bootstrap) == [3, 3, 3]
+
+
+@pytest.mark.parametrize("client", ["admin", "consumer"])
+def test_offsets_are_told_soon_after_a_partition_got_another_leader(cluster: Cluster, client: str) -> None:
+    """A client keeps whom it knew as leader, and is refused for as long as it does."""
+    clients = Clients(settings=own_settings(cluster.bootstrap))
+    administrator = Administrator(clients)
+    consumer = clients.consumer(Faults(clients.settings), {"group.id": clients.settings.prefix})
+    places = [TopicPartition(_TOPIC, partition) for partition in range(_PARTITIONS)]
+    patience = Patience(limit_s=10, wait=time.sleep, is_over=lambda: False)
+    with closing(consumer):
+        before = administrator.bounds(_TOPIC, range(_PARTITIONS)), look_up(consumer, places, OFFSET_END)
+        leader = administrator.cluster().topics[_TOPIC].partitions[0].leader
+        [victim] = [node for node in cluster.nodes if node.node == leader]
+        victim.kill()
+        victim.restart()
+        if client == "admin":
+            assert patience.insist(administrator.bounds, _TOPIC, range(_PARTITIONS)) == before[0]
+        else:
+            assert patience.insist(look_up, consumer, places, OFFSET_END) == before[1]
 
 
 def test_clients_of_a_proxied_cluster_are_sent_to_the_proxies(cluster: Cluster) -> None:

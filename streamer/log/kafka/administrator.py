@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -121,10 +121,16 @@ class Administrator:
         """Return where partitions begin and end, open transactions included. Raises `KafkaException`."""
         begins = self._offsets(topic, partitions, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
         ends = self._offsets(topic, partitions, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
-        return {
-            place.partition: (_answer(begins[place], timeout_s).offset, _answer(end, timeout_s).offset)
-            for place, end in ends.items()
-        }
+        try:
+            return {
+                place.partition: (_answer(begins[place], timeout_s).offset, _answer(end, timeout_s).offset)
+                for place, end in ends.items()
+            }
+        except KafkaException:
+            # The client goes on asking whom it knows as leader; now it looks who is.
+            with suppress(KafkaException):
+                self._client.list_topics(topic, timeout=timeout_s)
+            raise
 
     def wait(self, seconds: float) -> None:
         """Pause, and serve what the client has to say meanwhile."""

@@ -1,10 +1,10 @@
 """Whether the brokers have someone who decides about our transactions and our groups."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable, StreamerError
@@ -98,8 +98,14 @@ class Coordinators:
 
     def _groups(self, deadline: float) -> Iterator[StreamerError]:
         group = self._names.ingest_group
+        configuration = {"group.id": group}
+        with closing(self._clients.consumer(self._faults, configuration)) as consumer:
+            yield from self._met(consumer, group, deadline)
+
+    def _met(self, consumer: Consumer, group: str, deadline: float) -> Iterator[StreamerError]:
         while True:
             try:
+                self._look_up(consumer, deadline)
                 operations = self._administrator.group_operations(group, min(_ASK_S, self._left(deadline)))
             except KafkaException as exc:
                 error = kafka_error(exc)
@@ -115,6 +121,17 @@ class Coordinators:
         if operations is not None and "READ" not in operations:
             denied = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
             yield self._faults.explain(denied, doing="joining", subject=group)
+
+    def _look_up(self, consumer: Consumer, deadline: float) -> None:
+        # An admin client aborts the process when a connection breaks while it waits for
+        # a coordinator (librdkafka issue 4605). So a consumer waits for there to be one.
+        place = TopicPartition(self._names.checkpoints, 0)
+        try:
+            consumer.committed([place], timeout=min(_ASK_S, self._left(deadline)))
+        except KafkaException as exc:
+            # It says that time ran out; a refusal is told beside.
+            told = consumer.poll(0)
+            raise KafkaException((told and told.error()) or kafka_error(exc)) from exc
 
     def _away(self, duty: _Duty) -> StreamerError:
         cluster = self._administrator.cluster(_LAST_CALL_S)
