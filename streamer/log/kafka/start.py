@@ -1,6 +1,7 @@
 """Where a subscriber begins the first time it is seen."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -99,7 +100,14 @@ def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int)
     if not partitions:
         return []
     asked = [TopicPartition(each.topic, each.partition, what) for each in partitions]
-    return checked(consumer.offsets_for_times(asked, timeout=_CALL_TIMEOUT_S))
+    try:
+        return checked(consumer.offsets_for_times(asked, timeout=_CALL_TIMEOUT_S))
+    except KafkaException:
+        # The consumer goes on asking whom it knows as leaders; now it looks who are.
+        with suppress(KafkaException):
+            for topic in {each.topic for each in asked}:
+                consumer.list_topics(topic, timeout=_CALL_TIMEOUT_S)
+        raise
 
 
 def _is_known(consumer: Consumer, partitions: Sequence[TopicPartition]) -> bool:
