@@ -226,8 +226,9 @@ class Ledger:
             return True
 
     def _remember(self, settlement: Settlement, recorded: Recorded, doubt: int) -> None:
-        for partition in recorded.partitions:
+        if recorded.partitions:
             self._confirmed_at = self._clock.monotonic()
+        for partition in recorded.partitions:
             holding = self._holdings.get(partition)
             # It may have been lost and won again while the log was recording.
             if holding and holding.assignment == settlement.assignment:

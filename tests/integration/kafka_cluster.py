@@ -185,7 +185,7 @@ class Cluster:
         settler.enter(generation)
         came_of_it: list[Recorded | StreamerError] = []
         with closing(settler), self._outsider() as consumer:
-            offsets = Offsets(consumer=consumer, commit=send_at_once)
+            offsets = Offsets(consumer=consumer, send=send_at_once)
             try:
                 settler.settle(settlement, holdings, offsets, came_of_it.append)
             except NotYet as error:

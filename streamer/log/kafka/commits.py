@@ -22,7 +22,11 @@ class Offsets:
     """The offsets of a consumer's group, and how they are committed at the moment."""
 
     consumer: Consumer
-    commit: Callable[[Consumer, Sequence[TopicPartition], Outcome], None]
+    send: Callable[[Consumer, Sequence[TopicPartition], Outcome], None]
+
+    def commit(self, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
+        """Commit `offsets`; `outcome` is told what came of it, now or later."""
+        self.send(self.consumer, offsets, outcome)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """Look for a moment what is committed, negative where nothing is. Raises `KafkaException`."""

@@ -81,7 +81,8 @@ class Expendable:
             _log.warning("kafka.call_left_behind", waited_s=timeout_s)
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         if failures:
-            raise failures[0]
+            # Left in the list it would hold itself, by its traceback.
+            raise failures.pop()
 
     def connect(self, topic: str, timeout_s: float) -> None:
         """Come to know the brokers before something is asked of them that would wait for it.

@@ -40,7 +40,7 @@ class Member:
         self._reading = crew.reading
         self._brake = Brake(consumer)
         self._rebalance = Rebalance(consumer, commits, crew, self._brake)
-        self._offsets = Offsets(consumer=consumer, commit=commits.send)
+        self._offsets = Offsets(consumer=consumer, send=commits.send)
         self._ends_due = 0.0
 
     def join(self, first: FirstPlace) -> None:

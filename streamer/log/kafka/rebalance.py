@@ -114,7 +114,7 @@ class Rebalance:
         self._crew.pulse.rest()
         self._handover.revoke(gone)
         self._commits.repeat_at_once(consumer)
-        offsets = Offsets(consumer=consumer, commit=send_at_once)
+        offsets = Offsets(consumer=consumer, send=send_at_once)
         deadline = time.monotonic() + self._crew.hand_over_s
         told = False
         try:

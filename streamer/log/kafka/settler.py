@@ -121,8 +121,7 @@ class Settler:
         elif not settlement.is_plain or any(part.unreadable for part in covered):
             done(self._transact(settlement, covered))
         elif covered:
-            places = [part.place() for part in covered]
-            offsets.commit(offsets.consumer, places, partial(self._committed, covered, done))
+            offsets.commit([part.place() for part in covered], partial(self._committed, covered, done))
         else:
             done(Recorded())
 
