@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -326,30 +327,37 @@ async def test_member_that_failed_begins_anew(cluster: Cluster) -> None:
         assert await follower.read_until("1") == ["1"]
 
 
-async def test_partitions_move_though_the_consumer_does_not_know_its_group_any_more(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("who", [0, 1], ids=["who gives up", "who takes over"])
+async def test_partitions_move_though_a_consumer_does_not_know_its_group_any_more(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, who: int
 ) -> None:
     """As while one is closed that has failed."""
     cluster.create_for(partitions=2)
-    monkeypatch.setattr(clients, "Consumer", Forgetful)
+    members: list[Forgetful] = []
+    monkeypatch.setattr(clients, "Consumer", partial(Forgetful, members))
     async with cluster.following() as first:
         await until_assigned(first, 2)
-        Forgetful.has_forgotten = True
         async with cluster.following() as second, reading(first):
+            await until(lambda: len(members) == 2)
+            members[who].forgets = True
             await until_assigned(second, 1)
 
-    assert not Forgetful.has_forgotten
+            assert not members[who].forgets
 
 
 class Forgetful(Consumer):
-    """A consumer that does not know its group, when it is asked once more."""
+    """A consumer that may not know its group, when it is asked once more."""
 
-    has_forgotten = False
+    def __init__(self, made: list["Forgetful"], *args: Any, **kwargs: Any) -> None:
+        """Be one of `made`, otherwise as any."""
+        super().__init__(*args, **kwargs)
+        self.forgets = False
+        made.append(self)
 
     def consumer_group_metadata(self) -> Any:
         """Return what is known of the group."""
-        if Forgetful.has_forgotten:
-            Forgetful.has_forgotten = False
+        if self.forgets:
+            self.forgets = False
             raise RuntimeError("Consumer group metadata not available")
         return super().consumer_group_metadata()
 

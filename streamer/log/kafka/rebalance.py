@@ -88,7 +88,7 @@ class Rebalance:
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         # Each generation says so, even where it brings nothing new.
-        self._crew.settler.enter(consumer.consumer_group_metadata())
+        self._enter_generation(consumer)
         if not places:
             consumer.incremental_assign([])
             return
@@ -106,10 +106,8 @@ class Rebalance:
         consumer.incremental_unassign(places)
 
     def _hand_over(self, consumer: Consumer, gone: frozenset[Partition]) -> None:
-        # The generation that takes partitions from us is ours, too. A consumer that is
-        # closed because it failed may know none any more; the former is refused then.
-        with suppress(RuntimeError):
-            self._crew.settler.enter(consumer.consumer_group_metadata())
+        # The generation that takes partitions from us is ours, too.
+        self._enter_generation(consumer)
         # What commits in here waits for as long as a broker is frozen.
         self._crew.pulse.rest()
         self._handover.revoke(gone)
@@ -123,6 +121,12 @@ class Rebalance:
                 self._crew.recorder.record(self._reading.holdings, offsets)
         finally:
             self._reading.drop(gone)
+
+    def _enter_generation(self, consumer: Consumer) -> None:
+        # A consumer that is closed because it failed may know none any more,
+        # and brokers refuse the former one then.
+        with suppress(RuntimeError):
+            self._crew.settler.enter(consumer.consumer_group_metadata())
 
     def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Give up what the group has taken away already."""
