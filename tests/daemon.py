@@ -15,6 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 _LOOK_S = 0.01
 _STOP_S = 30.0
+# A killed process's open transaction holds up who comes after it, and so does
+# a cluster that has just come back.
+_READY_S = 60.0
 
 
 async def until(
@@ -95,7 +98,7 @@ class Daemon:
             assert self.runs, self.output
             return self.listens
 
-        await until(listening)
+        await until(listening, within_s=_READY_S)
 
     async def ready(self) -> None:
         """Wait until `/readyz` says that every channel is subscribed."""
@@ -105,7 +108,7 @@ class Daemon:
             status, _ = await self.probe("readyz")
             return status == 200
 
-        await until(is_ready)
+        await until(is_ready, within_s=_READY_S)
 
     async def probe(self, name: str) -> tuple[int, dict[str, Any]]:
         """Return the status and the body of `/healthz` or `/readyz`."""

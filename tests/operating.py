@@ -69,8 +69,9 @@ class Operator:
         """Wait until there are `count` dead letters and return them."""
 
         async def there() -> list[dict[str, Any]] | None:
-            answer = (await self.call("deadletters", "list", "--json")).json
-            return answer["letters"] if answer["total"] == count else None
+            said = await self.call("deadletters", "list", "--json")
+            # The daemon may be busy for a moment.
+            return said.json["letters"] if said.status == 0 and said.json["total"] == count else None
 
         found: list[dict[str, Any]] = await until(there, within_s=30)
         return found

@@ -6,14 +6,19 @@ import socket
 # Below what Linux, macOS and Windows give to connections: a client that calls
 # a server which is down must not be given the very port that it calls.
 _PORTS = range(15_000, 32_000)
+_given: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that the system hands to nobody by itself: they stay ours through a restart."""
+    """Return ports that the system hands to nobody by itself, and we only once: they stay ours.
+
+    A program that is stopped finds its port free when it starts again.
+    """
     ports: list[int] = []
     while len(ports) < count:
         port = secrets.choice(_PORTS)
-        if port not in ports and not _is_taken(port):
+        if port not in _given and not _is_taken(port):
+            _given.add(port)
             ports.append(port)
     return ports
 

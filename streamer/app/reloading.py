@@ -70,8 +70,9 @@ class Reloading:
             self.metrics.process.configuration_refused()
         else:
             self._refusal = ""
-            await self.apply(checked)
+            # Before: what Salesforce refuses of it may be told meanwhile.
             self.metrics.process.configuration_applied()
+            await self.apply(checked)
 
     def _checked(self) -> Plan:
         self._is_unread = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
@@ -14,6 +15,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from streamer.events import JsonObject
 from tests.acceptance.sent import Seen
+
+_READ_S = 2.0
 
 
 class Kept(Protocol):
@@ -140,7 +143,9 @@ class KeptInKafka:
         return lanes
 
     async def _read_on(self) -> None:
-        while batches := await self._consumer.getmany(timeout_ms=100):
+        # Where somebody goes on writing, there is no end to wait for.
+        enough_at = time.monotonic() + _READ_S
+        while time.monotonic() < enough_at and (batches := await self._consumer.getmany(timeout_ms=100)):
             for partition, records in batches.items():
                 self._note(partition, records)
             await asyncio.sleep(0)

@@ -22,6 +22,7 @@ _SHOWN = (
 )
 
 
+@pytest.mark.timeout(300)
 async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path: Path) -> None:
     """Small counts: everything is committed once, and every number is there."""
     file = tmp_path / "bench.json"
@@ -30,7 +31,7 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "STREAMER_KAFKA": kafka, "COLUMNS": "160"},
     )  # fmt: skip
-    output, _ = await asyncio.wait_for(bench.communicate(), 120)
+    output, _ = await asyncio.wait_for(bench.communicate(), 280)
 
     assert bench.returncode == 0, output.decode()
     found = orjson.loads(file.read_bytes())

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ async def test_frozen_process_sends_nothing_that_another_one_has_taken_over(
     await until(lambda: _went_on(frozen.daemon), within_s=30)
 
     assert frozen.orders == sent
-    assert [line["level"] for line in frozen.daemon.logged("dispatch.frozen")] == ["warning"]
+    assert [line["level"] for line in _froze(frozen.daemon)] == ["warning"]
     # What was in flight when the other process joined, and when this one was frozen.
     repeated = Counter(sent + other.orders).total() - _ORDERS
     assert repeated <= 2 * _IN_FLIGHT
@@ -117,4 +118,9 @@ async def _shipped(shippers: Sequence[Shipper], count: int) -> bool:
 async def _went_on(daemon: Daemon) -> bool:
     ends = [line["timestamp"] for line in daemon.logged("dispatch.resumed")]
     # It may have waited for a record before, while the partitions moved.
-    return any(line["timestamp"] < max(ends, default="") for line in daemon.logged("dispatch.frozen"))
+    return any(line["timestamp"] < max(ends, default="") for line in _froze(daemon))
+
+
+def _froze(daemon: Daemon) -> list[dict[str, Any]]:
+    # With sessions of a second, a busy machine does so too, for a moment.
+    return [line for line in daemon.logged("dispatch.frozen") if line["for_s"] > _LONG_S]

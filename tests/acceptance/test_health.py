@@ -83,7 +83,7 @@ async def test_frozen_broker_makes_unready_and_never_fails_liveness(
             _, body = await daemon.probe("readyz")
             return str(body["checks"]["log"]["says"]) if not body["checks"]["log"]["ok"] else ""
 
-        assert f"No broker at {broker.bootstrap} has answered" in await until(is_unready)
+        assert f"No broker at {broker.bootstrap} has answered" in await until(is_unready, within_s=40)
         await alive
         broker.thaw()
         await daemon.ready()
@@ -100,7 +100,7 @@ async def test_daemon_that_starts_before_its_broker_waits_for_it(
     broker.freeze()
     async with Daemon.running(config) as daemon:
         await daemon.started()
-        await until(_said(daemon, "log.unavailable"))
+        await until(_said(daemon, "log.unavailable"), within_s=40)
         assert (await daemon.probe("healthz"))[0] == 200
         assert broker.bootstrap in (await daemon.probe("readyz"))[1]["checks"]["connections"]["says"]
         broker.thaw()

@@ -36,7 +36,12 @@ async def test_rolling_restart_of_three_repeats_nothing(sandbox: Sandbox, kafka:
     """With sessions of six seconds, neither the log nor a target gets anything twice, late or in disorder."""
     unique = f"t{uuid.uuid4().hex[:8]}"
     log = {"bootstrap_servers": kafka, "prefix": f"streamer-{unique}", "topic": unique + ".{kind}.{name}"}
-    async with FulfillmentReceiver(SystemClock()) as target, Arrivals.reading(kafka, prefix=unique) as kept:
+    strikes = Strikes(clock=SystemClock())
+    async with (
+        strikes.noting_starvation(),
+        FulfillmentReceiver(SystemClock()) as target,
+        Arrivals.reading(kafka, prefix=unique) as kept,
+    ):
         target.faults.slow_s = 0.01
         config = _config(tmp_path, sandbox.url, target.url, log)
         restart = RollingRestart(
@@ -61,7 +66,7 @@ async def test_rolling_restart_of_three_repeats_nothing(sandbox: Sandbox, kafka:
     findings = Findings()
     findings.look_at_log(sent, [Seen(each.key, each.id) for each in kept.all])
     # A restart strikes nothing: whatever is repeated is a finding.
-    findings.look_at_target("the target", sent, Deliveries.of(target.journal), Strikes(clock=SystemClock()))
+    findings.look_at_target("the target", sent, Deliveries.of(target.journal), strikes)
     assert findings.ok, findings.broken
     # No channel waits for a session to end.
     assert max(pauses.values()) < 5

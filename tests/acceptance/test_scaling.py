@@ -84,9 +84,10 @@ async def test_dispatch_grows_and_shrinks_without_loss_disorder_or_needless_repe
     sandbox: Sandbox, target: FulfillmentReceiver, config: Path
 ) -> None:
     """From one process to three and back, while fifty thousand events flow."""
-    dispatch = Dispatch(config=config)
+    dispatch, strikes = Dispatch(config=config), Strikes(clock=SystemClock())
     org = BusyOrg(sandbox=sandbox, dice=random.Random(7))  # noqa: S311 - chance, no secret
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(strikes.noting_starvation())
         stack.push_async_callback(dispatch.close)
         ingest = await stack.enter_async_context(Daemon.running(config, "--role", "ingest"))
         await ingest.ready()
@@ -102,6 +103,6 @@ async def test_dispatch_grows_and_shrinks_without_loss_disorder_or_needless_repe
 
     findings = Findings()
     deliveries = Deliveries.of(target.journal)
-    # Nothing struck: whatever is repeated is a finding.
-    findings.look_at_target("the target", sent, deliveries, Strikes(clock=SystemClock()))
+    # Nothing else struck: whatever is repeated is a finding.
+    findings.look_at_target("the target", sent, deliveries, strikes)
     assert findings.ok, findings.broken

@@ -14,6 +14,7 @@ import aiohttp
 from tests.daemon import until
 
 _START_S = 15.0
+_SENT_S = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,14 @@ class Org:
         """Return the sandbox's own counts."""
         async with self.http.get("/sandbox/state") as response:
             return dict(await response.json())
+
+    async def sent(self) -> int:
+        """Wait until what was asked for is sent, and return how many events that are in all."""
+        count = -1
+        while (found := int((await self.state())["published_events"])) != count:
+            count = found
+            await asyncio.sleep(_SENT_S)
+        return count
 
     async def held_back(self, times: int) -> float:
         """Wait until an answer is held back for the `times`-th time; return when (monotonic) that was."""

@@ -39,9 +39,7 @@ async def rolling_of(
             paused_s = await restart.run(progress)
             for task in sending:
                 task.cancel()
-            # What was asked for in the last second is still being sent.
-            await asyncio.sleep(1.5)
-            sent = int((await org.state())["published_events"])
+            sent = await org.sent()
             await _caught_up(sent, restart.arrivals, target)
     ids = [each.id for each in restart.arrivals.all]
     deliveries = Deliveries.of(target.journal)

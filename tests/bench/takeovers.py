@@ -85,9 +85,7 @@ async def _send(org: Org, per_second: int) -> None:
 
 async def _counted(org: Org, arrivals: Arrivals) -> tuple[int, list[str]]:
     """Return how many events were sent, and the ids of the committed ones, lost and repeated or not."""
-    # What was asked for in the last second is still being sent.
-    await asyncio.sleep(1.5)
-    sent = int((await org.state())["published_events"])
+    sent = await org.sent()
 
     async def caught_up() -> bool:
         return len(arrivals.all) >= sent

@@ -149,8 +149,16 @@ class Cluster:
             consumer.commit(offsets=[place], asynchronous=False)
 
     def _outsider(self) -> AbstractContextManager[Consumer]:
-        group = self.names.dispatch_group(TARGET)
-        return closing(Consumer({"bootstrap.servers": self.settings.bootstrap_servers, "group.id": group}))
+        return closing(
+            Consumer(
+                {
+                    "bootstrap.servers": self.settings.bootstrap_servers,
+                    "group.id": self.names.dispatch_group(TARGET),
+                    "enable.auto.commit": False,
+                    "topic.metadata.refresh.interval.ms": 250,
+                }
+            )
+        )
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return what a reader of committed records finds set aside."""

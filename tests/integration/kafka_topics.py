@@ -1,6 +1,7 @@
 """What a stranger sees of our topics, by a client that is not ours, and how a test prepares them."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,17 @@ def make_topic(address: str, name: str, *, partitions: int = 1, **config: str) -
     admin = AdminClient({"bootstrap.servers": address})
     settings = {key.replace("_", "."): value for key, value in config.items()}
     admin.create_topics([NewTopic(name, partitions, config=settings)])[name].result()
+    wait_until_known(address, name, partitions=partitions)
+
+
+def wait_until_known(address: str, topic: str, *, partitions: int) -> None:
+    """Return once every node at `address` knows of a topic that one of them has made."""
+    for node in address.split(","):
+        admin = AdminClient({"bootstrap.servers": node})
+        give_up_at = time.monotonic() + _DEADLINE_S
+        while len(admin.list_topics(topic, timeout=_DEADLINE_S).topics[topic].partitions) < partitions:
+            assert time.monotonic() < give_up_at, f"{node} does not know of {topic}"
+            time.sleep(0.05)
 
 
 async def read_committed(address: str, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:

@@ -29,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             _copy(ROOT / name, source / folder)
     command = instructions("RUN")[0].replace("/opt/streamer", str(target)).replace("/src", str(source))
     command = command.replace("python -m venv", f"{sys.executable} -m venv")
-    subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, check=True, timeout=110)
+    subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, check=True, timeout=360)
     return target / "bin"
 
 

@@ -67,6 +67,7 @@ async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings
     }
 
 
+@pytest.mark.alone
 async def test_change_is_seen_within_a_moment(log: KafkaLog) -> None:
     """A pause is obeyed at once, not at the next polling interval."""
     async with aclosing(log.switched()) as boards:

@@ -1,7 +1,6 @@
 """What a subscriber is done with, read from a real Kafka: what the contract suite can't ask of every log."""
 
 import asyncio
-import socket
 from collections.abc import Mapping
 
 import pytest
@@ -20,6 +19,7 @@ from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event
 from tests.integration.kafka_cluster import TARGET, Cluster
+from tools.ports import free_ports
 
 _DEADLINE_S = 15.0
 
@@ -115,7 +115,6 @@ async def test_reader_that_takes_its_time_is_not_told_that_nothing_moves(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the time counts in which something was asked for; then an open transaction is told."""
-    monkeypatch.setattr(sweep, "_LIMIT_S", 0.3)
     topic = cluster.create_for()
     clients, faults = Clients(settings=cluster.settings), Faults(cluster.settings)
     cluster.write(an_event(1))
@@ -125,7 +124,8 @@ async def test_reader_that_takes_its_time_is_not_told_that_nothing_moves(
         with Sweep(clients, faults, topic, {0: (0, 3)}) as sweeping:
             while not sweeping.read(1, 0.1):
                 pass
-            await asyncio.sleep(0.4)
+            monkeypatch.setattr(sweep, "_LIMIT_S", 0.5)
+            await asyncio.sleep(0.7)
             assert not sweeping.read(1, 0.1)
             with pytest.raises(LogUnavailable, match="a transaction is open"):
                 offsets(sweeping)
@@ -152,8 +152,8 @@ async def test_group_has_no_other_member_meanwhile(cluster: Cluster) -> None:
 
 async def test_brokers_that_are_gone_are_said_to_be(cluster: Cluster) -> None:
     """Within the time that is given, and not for ever."""
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    [nobody] = free_ports(1)
+    address = f"127.0.0.1:{nobody}"
     settings = cluster.settings.model_copy(update={"bootstrap_servers": address})
 
     with pytest.raises(LogUnavailable, match=f"subscriber {TARGET} is done with failed at {address}"):

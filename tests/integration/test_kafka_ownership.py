@@ -131,7 +131,7 @@ async def test_killed_owner_is_replaced_when_its_session_ends(settings: KafkaLog
         await taking_over
         await log.append(an_append(an_event("heir"), channel=_CHANNELS[0]))
 
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
 
 
 _VICTIM = """

@@ -17,7 +17,7 @@ from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.names import Names
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_append, an_event
-from tests.integration.kafka_topics import make_topic, own_settings
+from tests.integration.kafka_topics import make_topic, own_settings, wait_until_known
 from tools.kafka.broker import Broker
 from tools.kafka.cluster import Cluster
 
@@ -52,7 +52,7 @@ async def test_broker_that_can_not_keep_what_we_need_is_refused() -> None:
     """A single broker with Kafka's defaults would let every append and every consumer wait for ever."""
     factors = ("transaction.state.log.replication.factor", "offsets.topic.replication.factor")
     with Broker(settings=dict.fromkeys(factors, "3")) as broker, pytest.raises(LogMisconfigured) as raised:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await opened(own_settings(broker.bootstrap))
 
     for what, factor in zip(("transactions", "consumer groups"), factors, strict=True):
@@ -105,6 +105,7 @@ async def test_topics_that_one_death_would_cost_are_warned_of(cluster: Cluster) 
     topic = Names.of(settings).event_topic(_EVENT.type)
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
     admin.create_topics([NewTopic(topic, 1, 3)])[topic].result()
+    wait_until_known(cluster.bootstrap, topic, partitions=1)
 
     lonely, trusting = await opened(settings)
 

@@ -100,8 +100,10 @@ async def test_broker_that_is_not_there_is_retried_later() -> None:
     """An address without a broker is no mistake of the credentials."""
     clock = TurnedClock()
     opening = asyncio.ensure_future(refusal(own_settings("127.0.0.1:9"), clock))
-    await asyncio.sleep(0.1)
-    await clock.turn(10)
+    async with asyncio.timeout(9):
+        while not opening.done():
+            await asyncio.sleep(0.1)
+            await clock.turn(10)
 
     assert type(await opening) is LogUnavailable
 

@@ -61,6 +61,11 @@ class CometdServer:
         return len(self._sessions)
 
     @property
+    def subscribed(self) -> frozenset[str]:
+        """The paths of the channels that any session is subscribed to."""
+        return frozenset(each.path for session in self._sessions for each in session.subscriptions.values())
+
+    @property
     def held(self) -> int:
         """How many connects are held."""
         return sum(session.held for session in self._sessions)
