@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
@@ -12,8 +13,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 from structlog.testing import capture_logs
 
 from streamer.clock import SystemClock
-from streamer.errors import LogMisconfigured
+from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.administrator import Administrator
 from streamer.log.kafka.names import Names
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_append, an_event
@@ -57,6 +59,25 @@ async def test_broker_that_can_not_keep_what_we_need_is_refused() -> None:
 
     for what, factor in zip(("transactions", "consumer groups"), factors, strict=True):
         assert f"can't keep {what}: {factor} is 3, and only 1 of them answer" in str(raised.value)
+
+
+async def test_brokers_that_hold_nothing_for_a_moment_are_waited_for(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when they have just started: the topics are made a moment later."""
+    create, failures = Administrator.create, [LogUnavailable("all brokers are currently fenced")] * 2
+
+    def fails_at_first(*call: Any) -> None:
+        if failures:
+            raise failures.pop()
+        create(*call)
+
+    monkeypatch.setattr(Administrator, "create", fails_at_first)
+    settings = own_settings(kafka)
+    await opened(settings)
+
+    assert not failures
+    assert minimum(kafka, Names.of(settings).checkpoints)
 
 
 async def test_transactions_that_may_not_take_as_long_are_refused(kafka: str) -> None:

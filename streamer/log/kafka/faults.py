@@ -63,6 +63,12 @@ def is_denied(error: KafkaError) -> bool:
     return error.code() in _PERMISSION
 
 
+def _will_pass(error: KafkaError) -> bool:
+    # Kafka says the same of a factor that no broker can reach as while the brokers
+    # there are have just started, or were too busy to tell the controller that they live.
+    return error.code() == KafkaError.INVALID_REPLICATION_FACTOR and "currently fenced" in error.str()
+
+
 def who(settings: KafkaLogSettings) -> str:
     """Return as whom the brokers know us, for a sentence."""
     name = settings.security.username
@@ -113,7 +119,7 @@ class Faults:
             return self._not_allowed(error, doing, subject)
         if error.code() in _CREDENTIALS:
             return self._credentials_refused()
-        if error.code() in _MISCONFIGURED:
+        if error.code() in _MISCONFIGURED and not _will_pass(error):
             advice = _ADVICE.get(error.code(), "")
             return LogMisconfigured(f"{doing} {subject} failed: {error.str()} ({error.name()}){advice}")
         if self.refusal is not None:

@@ -60,7 +60,7 @@ class Topics:
         faults: list[str] = []
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
             try:
-                self._require(missing, self._left(deadline))
+                self._insist(missing, deadline)
                 # Somebody else may have made it meanwhile, so it is looked at again.
                 states |= self._made(missing.keys(), deadline)
             except LogMisconfigured as exc:
@@ -163,6 +163,15 @@ class Topics:
                 raise refusal
             faults.append(str(refusal))
         return faults
+
+    def _insist(self, missing: Mapping[str, NewTopic], deadline: float) -> None:
+        while True:
+            try:
+                return self._require(missing, self._left(deadline))
+            except LogUnavailable:
+                if self._clock.monotonic() > deadline:
+                    raise
+                self._administrator.wait(_PAUSE_S)
 
     def _require(self, missing: Mapping[str, NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
         if not missing:

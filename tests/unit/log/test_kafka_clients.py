@@ -45,19 +45,26 @@ def test_missing_certificate_authority_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "error"),
+    ("told", "error"),
     [
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, LogMisconfigured),
-        (KafkaError.SASL_AUTHENTICATION_FAILED, CredentialsRefused),
-        (KafkaError.INVALID_REPLICATION_FACTOR, LogMisconfigured),
-        (KafkaError.REQUEST_TIMED_OUT, LogUnavailable),
+        (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), LogMisconfigured),
+        (KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED), CredentialsRefused),
+        (
+            KafkaError(KafkaError.INVALID_REPLICATION_FACTOR, "only 1 broker(s) are registered"),
+            LogMisconfigured,
+        ),
+        (
+            KafkaError(KafkaError.INVALID_REPLICATION_FACTOR, "All brokers are currently fenced."),
+            LogUnavailable,
+        ),
+        (KafkaError(KafkaError.REQUEST_TIMED_OUT), LogUnavailable),
     ],
 )
-def test_error_says_who_must_act(code: int, error: type[Exception]) -> None:
+def test_error_says_who_must_act(told: KafkaError, error: type[Exception]) -> None:
     """What a retry can't mend stops the channel, everything else is tried again."""
     faults = Faults(clients().settings)
 
-    explained = faults.explain(KafkaError(code), doing="appending to", subject="topic t")
+    explained = faults.explain(told, doing="appending to", subject="topic t")
 
     assert type(explained) is error
 
