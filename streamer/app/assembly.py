@@ -18,6 +18,8 @@ from streamer.dispatch.schedule import RetrySchedule
 from streamer.events import SubscriberName
 from streamer.ports import LogReader, Subscription
 
+_LEAST_FINISHED = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
@@ -50,6 +52,8 @@ class Assembly:
                 waiting=settings.max_waiting,
                 waiting_bytes=settings.max_waiting_bytes,
                 parked=settings.max_parked,
+                # Enough for any log that takes a record in less than eight deliveries' time.
+                finished=max(_LEAST_FINISHED, 8 * settings.max_in_flight),
             ),
             order=Order(settings.order),
             clock=self.clock,

@@ -56,7 +56,7 @@ class Conclusions:
         """Queue an event that was read; behind a parked one of its lane it is parked too."""
         self.ledger.opened(entry)
         if self.attempts.skips(entry.event):
-            self.ledger.settle(entry)
+            self.ledger.skip(entry)
         elif parked := self.lanes.put(entry):
             self.ledger.park(_change(parked, joined=[entry]))
 
@@ -221,7 +221,7 @@ class Conclusions:
         if was_parked:
             self.ledger.alter(_change(lane, left=[offset]), proof)
         elif entry is not None:
-            self.ledger.settle(entry, proof)
+            self.ledger.finish(entry, proof)
 
 
 def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:

@@ -64,7 +64,7 @@ class Dispatcher:
     def __post_init__(self) -> None:
         """Set up what keeps the state of the deliveries."""
         self._lanes = Lanes(self.order)
-        self._ledger = Ledger(self.clock)
+        self._ledger = Ledger(self.clock, most_finished=self.limits.finished)
         self._timetable = Timetable(self.clock)
         self._conclusions = Conclusions(
             attempts=self.attempts,
@@ -115,10 +115,12 @@ class Dispatcher:
         """Since when nothing was concluded though something could be, in the clock's monotonic seconds.
 
         `None` while there is nothing to try, and while a hold, an open breaker,
-        retries that are not due or a doubt about our partitions explain the
-        standstill.
+        retries that are not due, a doubt about our partitions or a log that
+        takes no record explain the standstill.
         """
-        if not self._has_work() or self.admission.hindrance or self._standstill.lasts:
+        if not self._has_work() or self.admission.hindrance:
+            return None
+        if self._standstill.lasts or self._ledger.is_full:
             return None
         return max(self._moved_at, self.admission.open_since)
 
@@ -190,6 +192,7 @@ class Dispatcher:
     async def _deliver(self, group: asyncio.TaskGroup, feed: Feed) -> None:
         name = self.subscription.subscriber
         while True:
+            await self._ledger.room()
             # What has failed says less of the target than what has not.
             lane = await self._lanes.take(untried_first=self.admission.probes)
             cleared = await self._is_cleared(lane)

@@ -29,12 +29,14 @@ class Limits:
 
     Above `waiting` events or `waiting_bytes` in memory reading pauses, and
     goes on at half of it. A partition of which more than `parked` events are
-    parked is read no further.
+    parked is read no further. While as many as `finished` deliveries are not
+    recorded, no more begin.
     """
 
     waiting: int
     waiting_bytes: int = 16 * 1024 * 1024
     parked: int = 100_000
+    finished: int = 100
 
 
 @dataclass(slots=True, kw_only=True)

@@ -29,14 +29,21 @@ class Ledger:
     It records as soon as the former record is in the log, so a crash repeats
     only what was in flight, and what settles meanwhile goes in one. While a
     `doubt` lasts it records what it knows to be recorded too.
+
+    Of deliveries that are not recorded there should be no more than
+    `most_finished`: whoever delivers waits for `room`.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, most_finished: int) -> None:
         """Begin with no partitions."""
         self._clock = clock
         self.doubt = Doubt()
         self._holdings: dict[Partition, Holding] = {}
         self._unrecorded = 0
+        self._finished = 0
+        self._most_finished = most_finished
+        self._roomy = asyncio.Event()
+        self._roomy.set()
         self._unrecorded_since: float | None = None
         self._confirmed_at = 0.0
         self._giving_up = 0
@@ -68,6 +75,15 @@ class Ledger:
     def unrecorded_since(self) -> float | None:
         """Since when the log has not taken what there is to record, in the clock's monotonic seconds."""
         return self._unrecorded_since
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many deliveries are not recorded as a crash may repeat."""
+        return not self._roomy.is_set()
+
+    async def room(self) -> None:
+        """Wait until more may be delivered before anything is recorded."""
+        await self._roomy.wait()
 
     def unconfirmed_s(self) -> float:
         """Return for how long, in seconds, the log has taken nothing of what there is to record."""
@@ -128,11 +144,18 @@ class Ledger:
                 holding.tracker.passed(offset)
         self._change()
 
-    def settle(self, entry: Entry, proof: DeadLetter | Receipt | None = None) -> None:
+    def skip(self, entry: Entry) -> None:
+        """Note that `entry` needs no delivery."""
+        if holding := self._holdings.get(entry.partition):
+            holding.tracker.settled(entry.offset)
+            self._keep(holding, None)
+
+    def finish(self, entry: Entry, proof: DeadLetter | Receipt | None = None) -> None:
         """Note that `entry` needs no more deliveries, and what is to be kept of it."""
         if holding := self._holdings.get(entry.partition):
             holding.tracker.settled(entry.offset)
             self._keep(holding, proof)
+            self._count()
 
     def park(self, change: LaneChange) -> None:
         """Note that the log is to keep the events that join a lane; their offsets are settled."""
@@ -146,6 +169,7 @@ class Ledger:
         """Note what becomes of a parked lane, and what is to be kept of an event that leaves it."""
         if holding := self._holdings.get(change.partition):
             self._alter(holding, change, proof)
+            self._count()
 
     def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
         """Note that the event of a dead letter joins a parked lane, and is a dead letter no more."""
@@ -197,6 +221,11 @@ class Ledger:
         self._unrecorded += 1
         self._change()
 
+    def _count(self) -> None:
+        self._finished += 1
+        if self._finished >= self._most_finished:
+            self._roomy.clear()
+
     def _being_parked(self, partition: Partition) -> Iterable[Entry]:
         if holding := self._holdings.get(partition):
             yield from holding.under_way.entries()
@@ -211,7 +240,7 @@ class Ledger:
     async def _is_recorded(self, feed: Feed) -> bool:
         async with self._recording:
             self._changed.clear()
-            covered, began = self._unrecorded, self._clock.monotonic()
+            covered, finished, began = self._unrecorded, self._finished, self._clock.monotonic()
             try:
                 for settlement in self._settlements(self.partitions):
                     number = self.doubt.number
@@ -222,6 +251,9 @@ class Ledger:
                 _log.warning("progress.not_recorded", reason=str(error))
                 return False
             self._unrecorded -= covered
+            self._finished -= finished
+            if self._finished < self._most_finished:
+                self._roomy.set()
             self._unrecorded_since = began if self._changed.is_set() else None
             return True
 

@@ -12,7 +12,7 @@ from streamer.errors import LogUnavailable
 from streamer.events import Delivered, Hold, Outcome, Partition, SubscriberName
 from streamer.log.memory import MemoryLog, feed
 from streamer.ports import Recorded, Settlement
-from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
+from tests.unit.dispatch.world import ACCOUNTS, TARGET, World, route
 
 CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
 
@@ -41,6 +41,14 @@ def small(world: World) -> World:
     """A world that reads no more while ten events wait."""
     world.in_flight, world.limits = 2, Limits(waiting=10)
     return world
+
+
+@pytest.fixture
+def deaf(small: World) -> Deaf:
+    """A log that takes nothing, where five deliveries may be unrecorded."""
+    small.log = log = Deaf()
+    small.limits = Limits(waiting=100, finished=5)
+    return log
 
 
 async def test_reading_pauses_above_the_limit_and_goes_on_at_half_of_it(small: World) -> None:
@@ -104,6 +112,28 @@ async def test_deliveries_that_cannot_be_recorded_are_bounded(small: World) -> N
         log.deaf = False
         await small.turn(2)
         assert len(small.target.delivered) == 100
+
+
+async def test_no_more_begins_while_enough_is_delivered_and_not_recorded(small: World, deaf: Deaf) -> None:
+    """Where much is waiting, little would come again after a crash; and nobody takes that for a dead end."""
+    await small.append(*range(50))
+    async with small.running() as dispatcher:
+        await small.turn(60)
+        assert 5 <= len(small.target.delivered) <= 5 + small.in_flight
+        assert dispatcher.stalled_since is None
+        deaf.deaf = False
+        await small.turn(2)
+        assert len(small.target.delivered) == 50
+
+
+async def test_events_that_are_left_out_may_come_again(small: World, deaf: Deaf) -> None:
+    """Nobody notices, so those that concern a target do not wait for their record."""
+    small.route = route(when="id == '30'")
+    await small.append(*range(31))
+    async with small.running():
+        await small.turn(60)
+        assert small.target.delivered == ["30"]
+        deaf.deaf = False
 
 
 async def test_partition_that_the_log_calls_crowded_is_read_no_further(small: World) -> None:

@@ -63,7 +63,7 @@ def clock() -> TurnedClock:
 @pytest.fixture
 def ledger(clock: TurnedClock) -> Ledger:
     """A ledger of two partitions under two assignments, one open event in each."""
-    ledger = Ledger(clock)
+    ledger = Ledger(clock, most_finished=2)
     for number, partition in enumerate((ACCOUNTS, CONTACTS), 1):
         ledger.assign(Assigned(assignment=number, progress={partition: NOTHING}))
         ledger.opened(entry(partition))
@@ -86,8 +86,8 @@ def entry(partition: Partition = ACCOUNTS) -> Entry:
 async def test_each_assignment_is_settled_by_itself(ledger: Ledger, feed: Slip) -> None:
     """And a dead letter stands with the offset that covers it."""
     letter = a_dead_letter("1:target")
-    ledger.settle(entry(ACCOUNTS))
-    ledger.settle(entry(CONTACTS), letter)
+    ledger.finish(entry(ACCOUNTS))
+    ledger.finish(entry(CONTACTS), letter)
     await ledger.record(feed)
 
     one = Progress(next_offset=1)
@@ -99,7 +99,7 @@ async def test_each_assignment_is_settled_by_itself(ledger: Ledger, feed: Slip) 
 
 async def test_what_is_recorded_is_not_recorded_again(ledger: Ledger, feed: Slip) -> None:
     """Neither offsets nor dead letters."""
-    ledger.settle(entry(), a_dead_letter("1:target"))
+    ledger.finish(entry(), a_dead_letter("1:target"))
     await ledger.record(feed)
     ledger.passed({ACCOUNTS: 5})
     await ledger.record(feed)
@@ -114,11 +114,11 @@ async def test_record_that_fails_is_made_again(
 ) -> None:
     """With the dead letters, and with what was settled meanwhile."""
     feed.failures.append(failure)
-    ledger.settle(entry(), a_dead_letter("1:target"))
+    ledger.finish(entry(), a_dead_letter("1:target"))
     recording = asyncio.create_task(ledger.record(feed))
     await clock.turn(0)
     assert (feed.settled, ledger.unrecorded) == ([], 1)
-    ledger.settle(entry(CONTACTS))
+    ledger.finish(entry(CONTACTS))
     await clock.turn(1)
 
     assert recording.done()
@@ -131,10 +131,10 @@ async def test_age_of_what_is_not_recorded_is_known(ledger: Ledger, feed: Slip, 
     feed.failures += [LogUnavailable("away")] * 3
     assert ledger.unrecorded_since is None
     began = clock.monotonic()
-    ledger.settle(entry())
+    ledger.finish(entry())
     recording = asyncio.create_task(ledger.record(feed))
     await clock.turn(0.2)
-    ledger.settle(entry(CONTACTS))
+    ledger.finish(entry(CONTACTS))
     assert ledger.unrecorded_since == began
     await clock.turn(5)
     assert recording.done()
@@ -146,7 +146,7 @@ async def test_record_of_a_former_assignment_says_nothing_of_the_present_one(
 ) -> None:
     """A partition that was lost and won again while the log was busy is recorded anew."""
     feed.answering.clear()
-    ledger.settle(entry())
+    ledger.finish(entry())
     recording = asyncio.create_task(ledger.record(feed))
     await clock.turn(0)
     ledger.revoke(frozenset({ACCOUNTS}))
@@ -154,7 +154,7 @@ async def test_record_of_a_former_assignment_says_nothing_of_the_present_one(
     ledger.opened(entry())
     feed.answering.set()
     await recording
-    ledger.settle(entry())
+    ledger.finish(entry())
     await ledger.record(feed)
 
     assert [each.assignment for each in feed.settled] == [1, 3]
@@ -163,10 +163,10 @@ async def test_record_of_a_former_assignment_says_nothing_of_the_present_one(
 async def test_partition_that_was_not_recorded_is_recorded_again(ledger: Ledger, feed: Slip) -> None:
     """The log says what it took."""
     feed.gone = frozenset({ACCOUNTS})
-    ledger.settle(entry(ACCOUNTS))
+    ledger.finish(entry(ACCOUNTS))
     await ledger.record(feed)
     feed.gone = frozenset()
-    ledger.settle(entry(CONTACTS))
+    ledger.finish(entry(CONTACTS))
     await ledger.record(feed)
 
     assert [set(each.progress) for each in feed.settled] == [{ACCOUNTS}, {ACCOUNTS}, {CONTACTS}]
@@ -175,12 +175,12 @@ async def test_partition_that_was_not_recorded_is_recorded_again(ledger: Ledger,
 async def test_log_says_which_partitions_are_crowded(ledger: Ledger, feed: Slip) -> None:
     """Until a later record of them says otherwise."""
     feed.crowded = frozenset({ACCOUNTS})
-    ledger.settle(entry(ACCOUNTS))
+    ledger.finish(entry(ACCOUNTS))
     await ledger.record(feed)
     assert ledger.crowded == {ACCOUNTS}
 
     feed.crowded = frozenset()
-    ledger.settle(entry(CONTACTS))
+    ledger.finish(entry(CONTACTS))
     await ledger.record(feed)
     assert ledger.crowded == {ACCOUNTS}
     ledger.passed({ACCOUNTS: 5})
@@ -204,7 +204,7 @@ async def test_record_that_began_before_a_doubt_proves_nothing(
     """The log may have taken it before the process was frozen."""
     feed.answering.clear()
     ledger.revoke(frozenset({CONTACTS}))
-    ledger.settle(entry())
+    ledger.finish(entry())
     recording = asyncio.create_task(ledger.record(feed))
     await clock.turn(0)
     ledger.question()
@@ -269,8 +269,8 @@ async def test_what_is_not_recorded_of_a_lost_partition_is_tried_once_more(
     ledger: Ledger, feed: Slip
 ) -> None:
     """Under its assignment, and in vain without harm."""
-    ledger.settle(entry(ACCOUNTS))
-    ledger.settle(entry(CONTACTS))
+    ledger.finish(entry(ACCOUNTS))
+    ledger.finish(entry(CONTACTS))
     await ledger.give_up(feed, frozenset({ACCOUNTS}))
     feed.failures.append(LogUnavailable("away"))
     await ledger.give_up(feed, frozenset({CONTACTS}))
@@ -281,9 +281,9 @@ async def test_what_is_not_recorded_of_a_lost_partition_is_tried_once_more(
 
 async def test_lost_partition_takes_its_dead_letters_along(ledger: Ledger, feed: Slip) -> None:
     """Its next owner decides anew."""
-    ledger.settle(entry(), a_dead_letter("1:target"))
+    ledger.finish(entry(), a_dead_letter("1:target"))
     ledger.revoke(frozenset({ACCOUNTS}))
-    ledger.settle(entry(CONTACTS))
+    ledger.finish(entry(CONTACTS))
     await ledger.record(feed)
 
     assert [each.set_aside for each in feed.settled] == [()]
@@ -295,10 +295,10 @@ async def test_record_confirms_what_is_ours_however_long_it_took(
 ) -> None:
     """A slow log does not hold everything up."""
     feed.answering.clear()
-    ledger.settle(entry())
+    ledger.finish(entry())
     first = asyncio.create_task(ledger.record(feed))
     await clock.turn(10)
-    ledger.settle(entry(CONTACTS))
+    ledger.finish(entry(CONTACTS))
     waited_s = ledger.unconfirmed_s()
     feed.answering.set()
     await first
@@ -314,11 +314,11 @@ async def test_record_confirms_what_is_ours_however_long_it_took(
 async def test_complete_waits_for_the_last_record(ledger: Ledger, feed: Slip, clock: TurnedClock) -> None:
     """What settles while the log is busy needs another one."""
     feed.answering.clear()
-    ledger.settle(entry())
+    ledger.finish(entry())
     first = asyncio.create_task(ledger.record(feed))
     complete = asyncio.create_task(ledger.complete())
     await clock.turn(0)
-    ledger.settle(entry(CONTACTS))
+    ledger.finish(entry(CONTACTS))
     feed.answering.set()
     await first
     await clock.turn(0)
@@ -333,7 +333,7 @@ async def test_complete_waits_for_what_is_being_given_up(
     ledger: Ledger, feed: Slip, clock: TurnedClock
 ) -> None:
     """Who stops in the midst of a rebalance would leave it to the next owner to repeat."""
-    ledger.settle(entry())
+    ledger.finish(entry())
     feed.answering.clear()
     giving_up = asyncio.create_task(ledger.give_up(feed, frozenset({ACCOUNTS})))
     await clock.turn(0)
@@ -354,7 +354,7 @@ async def test_what_is_being_recorded_is_not_recorded_beside_it(
 ) -> None:
     """A partition that goes meanwhile takes along only what came later."""
     feed.answering.clear()
-    ledger.settle(entry(), a_receipt("1"))
+    ledger.finish(entry(), a_receipt("1"))
     recording = asyncio.create_task(ledger.record(feed))
     await clock.turn(0)
     giving_up = asyncio.create_task(ledger.give_up(feed, frozenset({ACCOUNTS})))

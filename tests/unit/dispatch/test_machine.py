@@ -45,7 +45,7 @@ class Machine(RuleBasedStateMachine):
         self.world = World(
             target=self.target,
             log=MemoryLog(),
-            limits=Limits(waiting=12, parked=8),
+            limits=Limits(waiting=12, parked=8, finished=4),
             in_flight=3,
             receipts=True,
             breaker=BreakerLimits(minimum=6, window=12, open_s=4.0, max_open_s=16.0),
