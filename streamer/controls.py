@@ -37,6 +37,7 @@ class LetterFilter:
     which `failed_before` is excluded, are epoch seconds.
     """
 
+    ids: frozenset[str] | None = None
     subscriber: SubscriberName | None = None
     key: str | None = None
     reason: str | None = None
@@ -47,7 +48,8 @@ class LetterFilter:
     def admits(self, letter: DeadLetter) -> bool:
         """Whether `letter` is meant."""
         return (
-            self.subscriber in {None, letter.subscriber}
+            (self.ids is None or letter.id in self.ids)
+            and self.subscriber in {None, letter.subscriber}
             and (self.key is None or (letter.event is not None and letter.event.key == self.key))
             and self.reason in {None, letter.reason}
             and (self.error is None or self.error.casefold() in letter.error.casefold())

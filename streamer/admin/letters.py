@@ -13,14 +13,13 @@ from aiohttp import web
 from streamer.admin.desk import Desk
 from streamer.admin.guarding import answer
 from streamer.admin.refusal import Refused
-from streamer.admin.requests import Discarding, Listing, body_of, query_of
+from streamer.admin.requests import Chosen, Listing, body_of, query_of
 from streamer.admin.shapes import filter_shape, letter_line, moment, whole_letter
 from streamer.controls import AuditRecord
 from streamer.events import DeadLetter, JsonObject
 
 _log = structlog.get_logger()
 
-_NAMED_IN_AUDIT = 20
 # Kafka's producer holds 100,000 records.
 _AT_ONCE = 20_000
 
@@ -103,18 +102,17 @@ class LetterResource:
         raise Refused(404, "There is no dead letter of that id; it may have been redriven or discarded.")
 
     async def _discard(self, request: web.Request) -> web.Response:
-        asked = await body_of(request, Discarding)
+        asked = await body_of(request, Chosen)
         now = self.desk.clock.now()
         meant = asked.meant(now)
-        tally, ids = await self._tally(meant.admits if asked.ids is None else _one_of(asked.ids))
+        tally, ids = await self._tally(meant.admits)
         if not asked.dry_run:
-            said = filter_shape(meant) if asked.ids is None else asked.ids[:_NAMED_IN_AUDIT]
-            await self._removed(ids, asked, {"meant": said})
+            await self._removed(ids, asked, {"meant": filter_shape(meant)})
         return answer(
             {**tally.shape(), "until": moment(meant.failed_before or now), "dry_run": asked.dry_run}
         )
 
-    async def _removed(self, ids: Sequence[str], asked: Discarding, detail: JsonObject) -> None:
+    async def _removed(self, ids: Sequence[str], asked: Chosen, detail: JsonObject) -> None:
         for begin in range(0, len(ids), _AT_ONCE):
             some = ids[begin : begin + _AT_ONCE]
             audit = AuditRecord(
@@ -135,8 +133,3 @@ class LetterResource:
                     tally.add(letter)
                     ids.append(letter.id)
         return tally, ids
-
-
-def _one_of(ids: tuple[str, ...]) -> Callable[[DeadLetter], bool]:
-    wanted = frozenset(ids)
-    return lambda letter: letter.id in wanted

@@ -1,9 +1,10 @@
 """What may be asked, and how it is read."""
 
-from typing import Self, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.controls import LetterFilter
 from streamer.events import JsonObject, SubscriberName
@@ -71,29 +72,26 @@ class Listing(Letters, Last):
     """The latest of some dead letters."""
 
 
-class Redriving(Letters, Change):
-    """Which dead letters to deliver again, and how fast; with `dry_run` they are only counted.
+class Chosen(Letters, Change):
+    """Which dead letters something is done with, maybe by their ids; with `dry_run` they are only counted."""
+
+    ids: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_LETTERS)
+    dry_run: bool = False
+
+    def meant(self, now: float) -> LetterFilter:
+        """Return those that failed before `now`."""
+        return replace(super().meant(now), ids=None if self.ids is None else frozenset(self.ids))
+
+
+class Redriving(Chosen):
+    """Which dead letters to deliver again, and how fast.
 
     Those that a later event of their key has superseded are left out, unless
     `include_superseded`.
     """
 
-    dry_run: bool = False
     per_second: float = Field(default=10.0, gt=0, le=1_000)
     include_superseded: bool = False
-
-
-class Discarding(Letters, Change):
-    """Which dead letters to remove for good, by their ids or by what they have in common."""
-
-    dry_run: bool = False
-    ids: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_LETTERS)
-
-    @model_validator(mode="after")
-    def _one_or_the_other(self) -> Self:
-        if self.ids is not None and self.model_fields_set & Letters.model_fields.keys():
-            raise ValueError("give either ids or a filter, not both")
-        return self
 
 
 async def body_of(request: web.Request, kind: type[_Asked]) -> _Asked:

@@ -1,7 +1,7 @@
 """What is known, as the answers show it: times in UTC, places and replay ids as text."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from streamer.controls import AuditRecord, LetterFilter, Redrive
@@ -10,6 +10,7 @@ from streamer.events import DeadLetter, Event, JsonObject
 from streamer.log.records import replay_id_to_text
 
 _ERROR_LIMIT = 300
+_MOST_NAMED = 20
 
 
 def moment(at: float) -> str:
@@ -55,7 +56,8 @@ def whole_letter(letter: DeadLetter) -> JsonObject:
 
 def filter_shape(letters: LetterFilter) -> JsonObject:
     """Return which dead letters are meant, without what is not said of them."""
-    said: Mapping[str, str | None] = {
+    said: Mapping[str, str | Sequence[str] | None] = {
+        "ids": None if letters.ids is None else sorted(letters.ids)[:_MOST_NAMED],
         "subscriber": letters.subscriber,
         "key": letters.key,
         "reason": letters.reason,

@@ -47,6 +47,15 @@ class Meant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen(Meant):
+    """The options that say with which dead letters something is done."""
+
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="This one only; may be given several times.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Care(Who):
     """The options of what can't be undone: the counts come first, and a question, and the audit keeps who."""
 
@@ -107,7 +116,7 @@ async def show(
 @deadletters.command()
 @calling
 async def redrive(
-    meant: Meant,
+    meant: Chosen,
     where: Where,
     care: Care,
     *,
@@ -151,28 +160,19 @@ async def redrive(
 
 @deadletters.command()
 @calling
-async def discard(
-    meant: Meant,
-    where: Where,
-    care: Care,
-    *,
-    ids: Annotated[
-        list[str] | None, typer.Option("--id", help="This one; may be given several times, without filters.")
-    ] = None,
-) -> None:
+async def discard(meant: Chosen, where: Where, care: Care) -> None:
     """Remove dead letters for good.
 
     Counts first, and asks. Only what has failed by then is meant. The audit keeps who did it.
     """
     api = where.api()
-    asked = {**asdict(meant), "ids": ids or None, "by": care.name}
+    asked = {**asdict(meant), "by": care.name}
     counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
     print_table(map(_discarded, counts["by_subscriber"].items()), empty="No dead letters match.")
     console().print("By reason: ", plain(by_reason(counts["by_reason"])), sep="")
     if not care.goes_on(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
         return
-    until = {} if ids else {"until": counts["until"]}
-    done = await api.post("/dead-letters/discard", **{**asked, **until})
+    done = await api.post("/dead-letters/discard", **{**asked, "until": counts["until"]})
     console().print(f"{counted(done['total'], 'dead letter')} removed.")
 
 

@@ -19,7 +19,13 @@ PAUSED = Control(subscriber=TARGET, switch=Switch.PAUSED, by="operator", at=10.5
 REDRIVE = Redrive(
     id="r1",
     letters=LetterFilter(
-        subscriber=TARGET, key="k", reason="rejected", error="ü", failed_from=1.0, failed_before=9.5
+        ids=frozenset({"a:target", "b:target"}),
+        subscriber=TARGET,
+        key="k",
+        reason="rejected",
+        error="ü",
+        failed_from=1.0,
+        failed_before=9.5,
     ),
     per_second=12.5,
     by="operator",

@@ -110,6 +110,8 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
         await until(lambda: _holds(world, "1"))
         discarded = await operator.call("deadletters", "discard", "--id", ids["2"], "--yes")
         left = await operator.dead_letters(1)
+        single = await operator.call("deadletters", "redrive", "--id", ids["3"], "--yes")
+        await until(lambda: _holds(world, "3"))
 
     assert "3 of 3 shown: rejected 3" in listed
     assert (whole.status, "the target answered 422" in whole.output) == (0, True), whole.error
@@ -119,6 +121,7 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
     assert (redriven.status, "1 event handed to delivery" in redriven.output) == (0, True)
     assert (discarded.status, "1 dead letter removed." in discarded.output) == (0, True)
     assert [each["id"] for each in left] == [ids["3"]]
+    assert (single.status, "1 event handed to delivery" in single.output) == (0, True)
 
 
 async def test_ctrl_c_ends_the_watching_and_not_the_redrive(world: World) -> None:

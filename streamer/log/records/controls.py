@@ -45,6 +45,7 @@ def decode_redrive(raw: bytes | str) -> Redrive:
 
 def _filter_fields(letters: LetterFilter) -> JsonObject:
     return {
+        "ids": None if letters.ids is None else sorted(printable(id_) for id_ in letters.ids),
         "subscriber": letters.subscriber,
         "key": optional_printable(letters.key),
         "reason": optional_printable(letters.reason),
@@ -79,8 +80,9 @@ def _redrive(fields: JsonObject) -> Redrive:
 # A filter that is not known admits more than was meant, which no version may
 # do in silence: whoever adds one raises the version.
 def _filter(fields: JsonObject) -> LetterFilter:
-    subscriber = fields.get("subscriber")
+    ids, subscriber = fields.get("ids"), fields.get("subscriber")
     return LetterFilter(
+        ids=None if ids is None else frozenset(ids),
         subscriber=None if subscriber is None else SubscriberName(subscriber),
         key=fields.get("key"),
         reason=fields.get("reason"),

@@ -1,5 +1,7 @@
 """Dead letters are ordered to be delivered again over the API."""
 
+from typing import Any
+
 import pytest
 
 from streamer.admin import prospect
@@ -86,9 +88,10 @@ async def test_event_that_was_lost_supersedes_nothing(world: World, ask: Asking)
 
 
 @pytest.mark.usefixtures("failed")
-async def test_only_what_matches_is_redriven(world: World, ask: Asking) -> None:
+@pytest.mark.parametrize("asked", [{"key": "a"}, {"ids": ["4:target", "none"]}])
+async def test_only_what_matches_is_redriven(world: World, ask: Asking, asked: dict[str, Any]) -> None:
     """The others stay dead letters."""
-    await ask.post("/dead-letters/redrive", key="a")
+    await ask.post("/dead-letters/redrive", **asked)
     await world.carry_out()
 
     assert world.dispatch.target.delivered == ["4"]
