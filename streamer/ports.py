@@ -115,12 +115,14 @@ class Subscription:
 
     `patterns` are event types, with `*` for any run of characters. `start`
     holds where the subscriber begins the first time it is seen; from then on
-    its progress in the log decides.
+    its progress in the log decides. Who settles with receipts says so by
+    `receipts`: then progress never turns back, which would write them twice.
     """
 
     subscriber: SubscriberName
     patterns: tuple[str, ...]
     start: Start | datetime = Start.LATEST
+    receipts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

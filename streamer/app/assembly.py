@@ -35,7 +35,9 @@ class Assembly:
         """Return a new dispatcher; nothing is opened yet."""
         settings = self.plan.settings.subscribers[name]
         return Dispatcher(
-            subscription=Subscription(subscriber=name, patterns=settings.on, start=settings.start),
+            subscription=Subscription(
+                subscriber=name, patterns=settings.on, start=settings.start, receipts=settings.receipts
+            ),
             reader=self.log,
             attempts=Attempts(
                 name=name,

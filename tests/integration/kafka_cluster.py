@@ -42,8 +42,11 @@ TARGET = SubscriberName("target")
 class Cluster:
     """A prefix of its own on the real broker, and what a test does there beside us."""
 
-    def __init__(self, address: str, *, session_timeout_s: float = 6, dotted: bool = False) -> None:
+    def __init__(
+        self, address: str, *, session_timeout_s: float = 6, dotted: bool = False, receipts: bool = False
+    ) -> None:
         """Make the topics that are always there; `dotted` names fit the template of event topics."""
+        self._keeps_receipts = receipts
         unique = uuid.uuid4().hex[:8]
         self.settings = KafkaLogSettings(
             bootstrap_servers=address,
@@ -189,7 +192,7 @@ class Cluster:
             )
             for partition in settlement.progress
         }
-        settler = Settler(Clients(settings=self.settings), TARGET)
+        settler = Settler(Clients(settings=self.settings), TARGET, receipts=self._keeps_receipts)
         settler.enter(generation)
         came_of_it: list[Recorded | StreamerError] = []
         with closing(settler), self._outsider() as consumer:
@@ -205,7 +208,12 @@ class Cluster:
         self, *patterns: str, start: Start | datetime = Start.EARLIEST
     ) -> AsyncIterator[Follower]:
         """Follow as one more process of the subscriber."""
-        subscription = Subscription(subscriber=TARGET, patterns=patterns or ("salesforce.*",), start=start)
+        subscription = Subscription(
+            subscriber=TARGET,
+            patterns=patterns or ("salesforce.*",),
+            start=start,
+            receipts=self._keeps_receipts,
+        )
         clients, clock = Clients(settings=self.settings), SystemClock()
         around = Surroundings(
             clients=clients, topics=Topics(clients, clock), clock=clock, pulses=Pulses(clock)

@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Progress
-from streamer.log.kafka import KafkaLog, group_transactions
+from streamer.log.kafka import KafkaLog, clients, group_transactions
 from streamer.log.kafka.expendable import Expendable
 from streamer.log.kafka.group_transactions import (
     GroupTransactions,
@@ -38,8 +38,8 @@ _DEADLINE_S = 15.0
 
 @pytest.fixture
 def cluster(kafka: str) -> Cluster:
-    """A cluster with nothing of ours in it."""
-    return Cluster(kafka)
+    """A cluster with nothing of ours in it, whose subscriber keeps receipts."""
+    return Cluster(kafka, receipts=True)
 
 
 async def test_receipt_lies_in_the_partition_of_its_events_key(kafka: str) -> None:
@@ -190,6 +190,55 @@ async def test_producer_that_only_the_group_refused_writes_what_is_written_next(
     assert len(producers) == 3
     assert len(set(map(id, producers))) == 1
     assert cluster.receipts() == [a_receipt("1")]
+
+
+async def test_nothing_is_committed_that_may_be_taken_late(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain commit is sent again when its connection breaks, behind what was recorded since."""
+    plain: list[object] = []
+    monkeypatch.setattr(clients, "Consumer", partial(Watched, plain))
+    async with cluster.following() as first:
+        topic = cluster.create_for(partitions=2)
+        await until_assigned(first, 2)
+        await until_begun(cluster, topic)
+        cluster.write(an_event(0))
+        await first.read_until("0")
+        await first.settle()
+        async with cluster.following() as second, reading(first):
+            await until_assigned(second, 1)
+            await second.settle()
+
+    assert not plain
+    assert cluster.committed(topic).offset > 0
+
+
+class Watched(Consumer):
+    """A consumer that tells of the commits it makes as a member of its group."""
+
+    def __init__(self, plain: list[object], *args: Any, **kwargs: Any) -> None:
+        """Note commits in `plain`."""
+        super().__init__(*args, **kwargs)
+        self._plain = plain
+        self._is_member = False
+
+    def subscribe(self, *args: Any, **kwargs: Any) -> None:
+        """Join."""
+        self._is_member = True
+        super().subscribe(*args, **kwargs)
+
+    def commit(self, *args: Any, **kwargs: Any) -> Any:
+        """Commit, and note that."""
+        if self._is_member:
+            self._plain.append(kwargs)
+        return super().commit(*args, **kwargs)
+
+
+async def until_begun(cluster: Cluster, topic: str) -> None:
+    """Wait until it is on record where both partitions begin."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while {cluster.committed(topic, partition).offset for partition in range(2)} != {0}:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def test_events_are_found_again_that_were_parked_without_being_told_where(cluster: Cluster) -> None:

@@ -75,7 +75,7 @@ class Follower:
         parked = ParkedTopic.of(clients.settings, subscription.subscriber)
         self._recall = Recall(clients, parked)
         patience = Patience(limit_s=PATIENCE_S, wait=self._wait, is_over=lambda: handover.closing)
-        settler = Settler(clients, subscription.subscriber)
+        settler = Settler(clients, subscription.subscriber, receipts=subscription.receipts)
         self._crew = Crew(
             subscriber=subscription.subscriber,
             handover=handover,

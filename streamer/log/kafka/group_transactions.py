@@ -80,7 +80,7 @@ class GroupTransactions:
         places: Sequence[TopicPartition],
         generation: Any,
         *,
-        noting: str,
+        noting: str = "",
     ) -> Mapping[bytes, int]:
         """Commit `records` and the offsets `places`; return where those of the topic `noting` are, by key.
 

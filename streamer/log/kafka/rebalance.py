@@ -1,7 +1,7 @@
 """What happens to partitions as a subscriber's group gives and takes them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -97,7 +97,13 @@ class Rebalance:
         self._begin_to_restore(progress)
         if beginnings:
             # That a subscriber has begun is told by what always is there, too.
-            self._standing.commit(consumer, self._commits, [*beginnings, *self._marker])
+            self._settle([*beginnings, *self._marker])
+
+    def _settle(self, beginnings: Sequence[TopicPartition]) -> None:
+        if self._crew.settler.receipts:
+            self._crew.settler.begin(beginnings)
+        else:
+            self._standing.commit(self._consumer, self._commits, beginnings)
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Give partitions up, once the reader knows and what it asked for until then is recorded."""
@@ -140,6 +146,7 @@ class Rebalance:
         """Return which of `places` the reader has to hear of, and forget the others."""
         gone = frozenset(map(as_partition, places))
         self._crew.restorations.drop(gone)
+        self._crew.settler.give_up(gone)
         self._late_holes = {of: hole for of, hole in self._late_holes.items() if of not in gone}
         return gone.intersection(self._reading.holdings)
 

@@ -10,7 +10,7 @@ import structlog
 
 from streamer.events import Partition, SubscriberName
 from streamer.log.kafka.commits import Offsets
-from streamer.log.kafka.handover import Handover, Settling
+from streamer.log.kafka.handover import Handover
 from streamer.log.kafka.holding import Holding
 from streamer.log.kafka.settler import NotYet, Settler
 
@@ -43,24 +43,18 @@ class Recorder:
         """
         asked = deque(self._handover.settlings())
         try:
+            self._settler.settle_beginnings()
             # One settlement may cover what the one before it was to keep.
-            while asked and self._is_seen_to(asked[0], holdings, offsets):
+            while asked:
+                settling = asked[0]
+                done = partial(self._handover.settled, settling)
+                self._settler.settle(settling.settlement, holdings, offsets, done)
                 asked.popleft()
-        finally:
-            self._handover.postpone(asked)
-        if asked:
-            self._handover.wait(_PAUSE_S)
-
-    def _is_seen_to(
-        self, settling: Settling, holdings: Mapping[Partition, Holding], offsets: Offsets
-    ) -> bool:
-        try:
-            done = partial(self._handover.settled, settling)
-            self._settler.settle(settling.settlement, holdings, offsets, done)
         except NotYet as reason:
             self._warn(reason)
-            return False
-        return True
+            self._handover.wait(_PAUSE_S)
+        finally:
+            self._handover.postpone(asked)
 
     def _warn(self, reason: NotYet) -> None:
         if time.monotonic() - self._warned_at >= _WARN_EVERY_S:

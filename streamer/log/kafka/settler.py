@@ -1,6 +1,6 @@
 """Records what a subscriber has finished, in its consumer group's offsets."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from streamer.log.kafka.names import Names
 from streamer.log.kafka.offsets import Committable, bears, encode, marked, new_mark
 from streamer.log.kafka.parked_topic import ParkedTopic
 from streamer.log.kafka.parking import Parking
+from streamer.log.kafka.places import as_partition
 from streamer.log.kafka.receipts import receipt_record
 from streamer.ports import Recorded, Settlement
 
@@ -71,10 +72,15 @@ class Settler:
     aside goes into the log in one transaction with the offsets that cover it.
     Either is refused by the broker for a member that is no longer in the group.
     Whether a transaction took effect whose answer was lost, its mark tells.
+
+    With `receipts` mere progress is a transaction too. A plain commit may be
+    taken late, for librdkafka sends it again when a connection breaks: after
+    what was recorded since, which would then be delivered and receipted again.
     """
 
-    def __init__(self, clients: Clients, subscriber: SubscriberName) -> None:
+    def __init__(self, clients: Clients, subscriber: SubscriberName, *, receipts: bool) -> None:
         """Make no producer before a transaction asks for one."""
+        self.receipts = receipts
         self._names = Names.of(clients.settings)
         self._parked = ParkedTopic.of(clients.settings, subscriber)
         self._subscriber = subscriber
@@ -83,6 +89,7 @@ class Settler:
         self._generation: Any = None
         self._undecided: _Transaction | None = None
         self._must_begin_anew = False
+        self._beginnings: dict[Partition, TopicPartition] = {}
 
     def enter(self, generation: Any) -> None:
         """Settle as a member of `generation` from now on: what `consumer_group_metadata` said then.
@@ -100,6 +107,30 @@ class Settler:
         self._transactions.decide()
         self._undecided = None
         self._must_begin_anew = False
+        self._beginnings.clear()
+
+    def begin(self, beginnings: Sequence[TopicPartition]) -> None:
+        """Note where partitions begin in which nothing is settled: `settle_beginnings` records it."""
+        self._beginnings |= {as_partition(place): place for place in beginnings}
+
+    def give_up(self, partitions: Collection[Partition]) -> None:
+        """Let go of the beginnings of `partitions`, which are others' now."""
+        for partition in partitions:
+            self._beginnings.pop(partition, None)
+
+    def settle_beginnings(self) -> None:
+        """Record the beginnings that were noted, before any settlement that covers them.
+
+        Raises `NotYet`, and what someone has to see to.
+        """
+        if not self._beginnings:
+            return
+        # Whether a former try took effect does not matter: nothing came after it.
+        try:
+            self._transactions.write([], list(self._beginnings.values()), self._generation)
+        except (NothingWritten, Undecided) as exc:
+            raise self._reason(exc.error) from exc
+        self._beginnings.clear()
 
     def settle(
         self, settlement: Settlement, holdings: Mapping[Partition, Holding], offsets: Offsets, done: Done
@@ -118,12 +149,12 @@ class Settler:
         covered = [] if self._must_begin_anew else list(_covered(settlement, holdings))
         if not settlement.is_plain and len(covered) < len(settlement.progress):
             done(Fenced(f"{self._subscriber} gave up events of partitions that are no longer its own"))
-        elif not settlement.is_plain or any(part.unreadable for part in covered):
-            done(self._transact(settlement, covered))
-        elif covered:
-            offsets.commit([part.place() for part in covered], partial(self._committed, covered, done))
-        else:
+        elif settlement.is_plain and not covered:
             done(Recorded())
+        elif self.receipts or not settlement.is_plain or any(part.unreadable for part in covered):
+            done(self._transact(settlement, covered))
+        else:
+            offsets.commit([part.place() for part in covered], partial(self._committed, covered, done))
 
     def close(self) -> None:
         """Drop the producer, and with it what it did not commit."""
