@@ -18,7 +18,7 @@ from streamer.dispatch.schedule import RetrySchedule
 from streamer.events import SubscriberName
 from streamer.ports import LogReader, Subscription
 
-_LEAST_FINISHED = 100
+_LEAST_FINISHED = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

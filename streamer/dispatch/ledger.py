@@ -169,7 +169,8 @@ class Ledger:
         """Note what becomes of a parked lane, and what is to be kept of an event that leaves it."""
         if holding := self._holdings.get(change.partition):
             self._alter(holding, change, proof)
-            self._count()
+            if change.left:
+                self._count()
 
     def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
         """Note that the event of a dead letter joins a parked lane, and is a dead letter no more."""

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import Progress
+from streamer.events import Partition, Progress
 from streamer.log.kafka import KafkaLog, clients, group_transactions
 from streamer.log.kafka.expendable import Expendable
 from streamer.log.kafka.group_transactions import (
@@ -23,7 +23,7 @@ from streamer.log.kafka.group_transactions import (
     _send_offsets,
 )
 from streamer.log.kafka.names import Names
-from streamer.log.kafka.settler import Settler
+from streamer.log.kafka.settler import NotYet, Settler
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower, following
 from tests.contracts.kafka_world import read_committed
@@ -190,6 +190,16 @@ async def test_producer_that_only_the_group_refused_writes_what_is_written_next(
     assert len(producers) == 3
     assert len(set(map(id, producers))) == 1
     assert cluster.receipts() == [a_receipt("1")]
+
+
+async def test_who_is_no_member_yet_records_nothing(cluster: Cluster) -> None:
+    """It is tried again once the group has told its generation."""
+    topic = cluster.create_for()
+    progress = {Partition(topic=topic, number=0): Progress(next_offset=1)}
+    told = await asyncio.to_thread(cluster.settle_as, None, Settlement(assignment=1, progress=progress))
+
+    assert isinstance(told, NotYet)
+    assert cluster.committed(topic).offset < 0
 
 
 async def test_nothing_is_committed_that_may_be_taken_late(

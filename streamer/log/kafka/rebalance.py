@@ -96,14 +96,14 @@ class Rebalance:
         self._assign(progress)
         self._begin_to_restore(progress)
         if beginnings:
-            # That a subscriber has begun is told by what always is there, too.
-            self._settle([*beginnings, *self._marker])
+            self._settle(beginnings)
 
     def _settle(self, beginnings: Sequence[TopicPartition]) -> None:
         if self._crew.settler.receipts:
             self._crew.settler.begin(beginnings)
         else:
-            self._standing.commit(self._consumer, self._commits, beginnings)
+            # That a subscriber has begun is told by what always is there, too.
+            self._standing.commit(self._consumer, self._commits, [*beginnings, *self._marker])
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Give partitions up, once the reader knows and what it asked for until then is recorded."""

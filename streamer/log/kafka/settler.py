@@ -127,9 +127,10 @@ class Settler:
             return
         # Whether a former try took effect does not matter: nothing came after it.
         try:
-            self._transactions.write([], list(self._beginnings.values()), self._generation)
+            self._transactions.write([], list(self._beginnings.values()), self._member())
         except (NothingWritten, Undecided) as exc:
             raise self._reason(exc.error) from exc
+        self._faults.clear()
         self._beginnings.clear()
 
     def settle(
@@ -170,7 +171,7 @@ class Settler:
         records = [*self._beside(settlement, covered), *parking.records]
         try:
             written = self._transactions.write(
-                records, transaction.places(), self._generation, noting=self._parked.name
+                records, transaction.places(), self._member(), noting=self._parked.name
             )
         except NothingWritten as exc:
             raise self._reason(exc.error) from exc
@@ -179,6 +180,12 @@ class Settler:
             raise self._reason(exc.error) from exc
         self._faults.clear()
         return self._conclude(replace(transaction, written=written))
+
+    def _member(self) -> Any:
+        """Return as which member of which generation we write. Raises `NotYet`."""
+        if self._generation is None:
+            raise NotYet(f"{self._subscriber} does not know yet as which member of its group it records")
+        return self._generation
 
     def _found(
         self, settlement: Settlement, holdings: Mapping[Partition, Holding], offsets: Offsets
