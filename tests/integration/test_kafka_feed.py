@@ -367,6 +367,49 @@ class Forgetful(Consumer):
         return super().consumer_group_metadata()
 
 
+async def test_topics_are_looked_up_in_no_callback(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would end the process at its next callback. Who is refused there asks by another client."""
+    monkeypatch.setattr(clients, "Consumer", Strict)
+    async with cluster.following() as follower:
+        cluster.create_for(partitions=2)
+        await until_assigned(follower, 2)
+        cluster.write(an_event(1))
+
+        assert await follower.read_until("1") == ["1"]
+
+
+class Strict(Consumer):
+    """A consumer that finds no leaders in a callback, and may not be made to look for them there."""
+
+    _callbacks = 0
+
+    def subscribe(self, *args: Any, **callbacks: Any) -> None:
+        """Join, and know whenever a callback is being served."""
+        counted: dict[str, Any] = {name: self._counted(call) for name, call in callbacks.items()}
+        super().subscribe(*args, **counted)
+
+    def _counted(self, call: Callable[..., None]) -> Callable[..., None]:
+        def counted(*arguments: Any) -> None:
+            self._callbacks += 1
+            try:
+                call(*arguments)
+            finally:
+                self._callbacks -= 1
+
+        return counted
+
+    def offsets_for_times(self, *args: Any, **kwargs: Any) -> Any:
+        """Fail in callbacks."""
+        if self._callbacks:
+            raise KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))
+        return super().offsets_for_times(*args, **kwargs)
+
+    def list_topics(self, *args: Any, **kwargs: Any) -> Any:
+        """Fail the test in callbacks."""
+        assert not self._callbacks
+        return super().list_topics(*args, **kwargs)
+
+
 async def test_end_of_the_thread_ends_its_reader(cluster: Cluster) -> None:
     """A mistake in the thread is raised where someone hears it, and again by whoever tries again."""
     cluster.create_for()

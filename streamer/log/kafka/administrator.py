@@ -119,31 +119,53 @@ class Administrator:
         self, topic: str, partitions: Collection[int], timeout_s: float = CALL_TIMEOUT_S
     ) -> dict[int, tuple[int, int]]:
         """Return where partitions begin and end, open transactions included. Raises `KafkaException`."""
-        begins = self._offsets(topic, partitions, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
-        ends = self._offsets(topic, partitions, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
-        try:
+        places = [TopicPartition(topic, partition) for partition in partitions]
+        begins = self._offsets(places, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
+        ends = self._offsets(places, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
+        with self._looking_for_leaders([topic], timeout_s):
             return {
                 place.partition: (_answer(begins[place], timeout_s).offset, _answer(end, timeout_s).offset)
                 for place, end in ends.items()
             }
-        except KafkaException:
-            # The client goes on asking whom it knows as leader; now it looks who is.
-            with suppress(KafkaException):
-                self._client.list_topics(topic, timeout=timeout_s)
-            raise
+
+    def beginnings(
+        self, places: Collection[TopicPartition], timeout_s: float = CALL_TIMEOUT_S
+    ) -> list[TopicPartition]:
+        """Return where each of `places` begins. Raises `KafkaException`."""
+        if not places:
+            return []
+        asked = [TopicPartition(place.topic, place.partition) for place in places]
+        begins = self._offsets(asked, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
+        with self._looking_for_leaders({place.topic for place in asked}, timeout_s):
+            return [
+                TopicPartition(place.topic, place.partition, _answer(begin, timeout_s).offset)
+                for place, begin in begins.items()
+            ]
 
     def wait(self, seconds: float) -> None:
         """Pause, and serve what the client has to say meanwhile."""
         self._client.poll(seconds)
 
     def _offsets(
-        self, topic: str, partitions: Collection[int], which: OffsetSpec, timeout_s: float
+        self, places: Collection[TopicPartition], which: OffsetSpec, timeout_s: float
     ) -> "dict[TopicPartition, Future[Any]]":
-        places = {TopicPartition(topic, partition): which for partition in partitions}
         # A copy that was elected a moment ago does not answer before it knows what is replicated.
         return self._client.list_offsets(
-            places, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout_s
+            dict.fromkeys(places, which),
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=timeout_s,
         )
+
+    @contextmanager
+    def _looking_for_leaders(self, topics: Collection[str], timeout_s: float) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException:
+            # The client goes on asking whom it knows as leaders; now it looks who are.
+            with suppress(KafkaException):
+                for topic in topics:
+                    self._client.list_topics(topic, timeout=timeout_s)
+            raise
 
     def _with_settings(self, states: Mapping[str, TopicState], timeout_s: float) -> dict[str, TopicState]:
         visible = [name for name, state in states.items() if not state.is_hidden]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.events import SubscriberName
+from streamer.log.kafka.administrator import Administrator
 from streamer.log.kafka.handover import Handover
 from streamer.log.kafka.patience import Patience
 from streamer.log.kafka.reading import Reading
@@ -28,6 +29,7 @@ class Crew:
     settler: Settler
     recorder: Recorder
     restorations: Restorations
+    administrator: Administrator
     patience: Patience
     on_hole: OnHole
     pulse: Pulse

@@ -112,7 +112,7 @@ class FinishedReader:
             # An offset is told once the transaction that moves it is decided.
             "isolation.level": "read_committed",
         }
-        standing = Standing(self._subscriber, self._patience)
+        standing = Standing(self._subscriber, self._administrator, self._patience)
         with closing(self._clients.consumer(self._faults, configuration)) as consumer:
             return standing.stored(consumer, as_places(partitions))
 

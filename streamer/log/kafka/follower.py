@@ -83,6 +83,7 @@ class Follower:
             settler=settler,
             recorder=Recorder(subscription.subscriber, handover, settler),
             restorations=Restorations(clients, around.topics.administrator, parked, patience),
+            administrator=around.topics.administrator,
             patience=patience,
             on_hole=on_hole,
             pulse=self._pulse,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from streamer.events import Partition, Progress
 from streamer.log.kafka.brake import Brake
@@ -16,7 +16,7 @@ from streamer.log.kafka.places import as_partition
 from streamer.log.kafka.restoration import Restored
 from streamer.log.kafka.retention import Hole
 from streamer.log.kafka.standing import Standing
-from streamer.log.kafka.start import FirstPlace, look_up
+from streamer.log.kafka.start import FirstPlace
 from streamer.ports import Assigned
 
 _log = structlog.get_logger()
@@ -38,7 +38,7 @@ class Rebalance:
         self._brake = brake
         self._handover = crew.handover
         self._reading = crew.reading
-        self._standing = Standing(crew.subscriber, crew.patience)
+        self._standing = Standing(crew.subscriber, crew.administrator, crew.patience)
         self._late_holes: dict[Partition, Message] = {}
         self._marker: list[TopicPartition] = []
 
@@ -66,7 +66,7 @@ class Rebalance:
             self._late_holes[partition] = message
         if partition not in self._reading.holdings:
             return
-        [beginning] = self._crew.patience.insist(look_up, self._consumer, [place], OFFSET_BEGINNING)
+        [beginning] = self._standing.beginnings([place])
         # The position that failed can't be moved, only assigned anew.
         self._consumer.incremental_unassign([place])
         self._assign({partition: Progress(next_offset=beginning.offset)})

@@ -1,16 +1,16 @@
 """How far partitions are settled when the group gives them to us."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from streamer.events import Partition, Progress, SubscriberName
+from streamer.log.kafka.administrator import Administrator
 from streamer.log.kafka.commits import Commits, committed
 from streamer.log.kafka.offsets import decode
 from streamer.log.kafka.patience import Patience
 from streamer.log.kafka.places import as_partition
-from streamer.log.kafka.start import look_up
 
 _log = structlog.get_logger()
 
@@ -18,9 +18,10 @@ _log = structlog.get_logger()
 class Standing:
     """Asks the group what is committed, and sees to it that something is, from then on."""
 
-    def __init__(self, subscriber: SubscriberName, patience: Patience) -> None:
+    def __init__(self, subscriber: SubscriberName, administrator: Administrator, patience: Patience) -> None:
         """Ask for `subscriber`."""
         self._subscriber = subscriber
+        self._administrator = administrator
         self._patience = patience
 
     def look_up(
@@ -29,9 +30,18 @@ class Standing:
         """Return what is settled in `places`, and the beginnings of those in which nothing is."""
         progress = self.stored(consumer, places)
         new = [place for place in places if as_partition(place) not in progress]
-        beginnings = self._patience.insist(look_up, consumer, new, OFFSET_BEGINNING)
+        beginnings = self.beginnings(new)
         progress |= {as_partition(place): Progress(next_offset=place.offset) for place in beginnings}
         return progress, beginnings
+
+    def beginnings(self, places: Collection[TopicPartition]) -> list[TopicPartition]:
+        """Return where `places` begin.
+
+        No consumer is asked, which would have to look for leaders: its Python
+        client ends the process when `list_topics` is called in a callback, and
+        another callback follows.
+        """
+        return self._patience.insist(self._administrator.beginnings, places)
 
     def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, Progress]:
         """Return what is settled in those of `places` in which anything is; `consumer` need not be a member.
