@@ -146,15 +146,11 @@ class Ledger:
 
     def skip(self, entry: Entry) -> None:
         """Note that `entry` needs no delivery."""
-        if holding := self._holdings.get(entry.partition):
-            holding.tracker.settled(entry.offset)
-            self._keep(holding, None)
+        self._settle(entry, None)
 
     def finish(self, entry: Entry, proof: DeadLetter | Receipt | None = None) -> None:
         """Note that `entry` needs no more deliveries, and what is to be kept of it."""
-        if holding := self._holdings.get(entry.partition):
-            holding.tracker.settled(entry.offset)
-            self._keep(holding, proof)
+        if self._settle(entry, proof):
             self._count()
 
     def park(self, change: LaneChange) -> None:
@@ -208,6 +204,15 @@ class Ledger:
             self._unrecorded_since = self._clock.monotonic()
         self._changed.set()
         self._complete.clear()
+
+    def _settle(self, entry: Entry, proof: DeadLetter | Receipt | None) -> bool:
+        """Return whether the partition of `entry` is ours."""
+        holding = self._holdings.get(entry.partition)
+        if holding is None:
+            return False
+        holding.tracker.settled(entry.offset)
+        self._keep(holding, proof)
+        return True
 
     def _alter(self, holding: Holding, change: LaneChange, proof: DeadLetter | Receipt | None) -> None:
         holding.pending.change(change)

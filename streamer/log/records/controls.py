@@ -2,7 +2,9 @@
 
 from streamer.controls import Control, LetterFilter, Redrive, Switch
 from streamer.events import JsonObject, SubscriberName
-from streamer.log.records.record import decode, encode, optional_float, optional_printable, printable
+from streamer.log.records.record import VERSION, decode, encode, optional_float, optional_printable, printable
+
+_WITH_IDS = 2
 
 
 def encode_control(control: Control) -> bytes:
@@ -27,6 +29,8 @@ def encode_redrive(redrive: Redrive) -> bytes:
     """Return `redrive` as JSON, odd characters as escapes."""
     return encode(
         {
+            # Who does not know of ids must not take the order for one that means all letters.
+            "v": VERSION if redrive.letters.ids is None else _WITH_IDS,
             "id": redrive.id,
             "letters": _filter_fields(redrive.letters),
             "per_second": redrive.per_second,
@@ -40,7 +44,7 @@ def encode_redrive(redrive: Redrive) -> bytes:
 
 def decode_redrive(raw: bytes | str) -> Redrive:
     """Return the redrive that `encode_redrive` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "a redrive", _redrive)
+    return decode(raw, "a redrive", _redrive, version=_WITH_IDS)
 
 
 def _filter_fields(letters: LetterFilter) -> JsonObject:

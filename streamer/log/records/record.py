@@ -19,13 +19,18 @@ def encode(fields: JsonObject) -> bytes:
     return orjson.dumps({"v": VERSION, **fields})
 
 
-def decode(raw: bytes | str, what: str, make: Callable[[JsonObject], _Value]) -> _Value:
-    """Return what `make` makes of the fields of a record, named `what`; raises `LogMisconfigured`."""
+def decode(
+    raw: bytes | str, what: str, make: Callable[[JsonObject], _Value], *, version: int = VERSION
+) -> _Value:
+    """Return what `make`, which knows `version`, makes of the fields of a record, named `what`.
+
+    Raises `LogMisconfigured`.
+    """
     try:
         fields = orjson.loads(raw)
-        if fields["v"] > VERSION:
+        if fields["v"] > version:
             raise LogMisconfigured(
-                f"the log holds {what} of version {fields['v']}, and this Streamer reads up to {VERSION}: "
+                f"the log holds {what} of version {fields['v']}, and this Streamer reads up to {version}: "
                 "run the newer Streamer that wrote it"
             )
         return make(fields)

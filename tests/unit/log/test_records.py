@@ -175,6 +175,19 @@ def test_unknown_keys_are_passed_over() -> None:
     assert records.decode_checkpoint(raw) == a_checkpoint(1)
 
 
+def test_redrive_of_single_letters_is_not_taken_for_one_of_all_by_who_does_not_know_ids() -> None:
+    """An older Streamer refuses it; those that it understands are written as before."""
+    by_ids = LetterFilter(ids=frozenset({"1:target"}), failed_before=1.0)
+    orders = [
+        Redrive(id="r", letters=letters, per_second=1.0, by="operator", at=1.0)
+        for letters in (by_ids, replace(by_ids, ids=None))
+    ]
+    written = [records.encode_redrive(order) for order in orders]
+
+    assert [orjson.loads(raw)["v"] for raw in written] == [2, 1]
+    assert [records.decode_redrive(raw) for raw in written] == orders
+
+
 def test_newer_version_is_refused_with_what_to_do() -> None:
     """A record that would be misread stops the daemon."""
     raw = orjson.dumps({**orjson.loads(records.encode_checkpoint(a_checkpoint(1))), "v": 2})
