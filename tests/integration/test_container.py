@@ -12,6 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
 
+# The first of them waits for all of the build's steps.
+pytestmark = pytest.mark.timeout(400)
+
 
 def instructions(name: str) -> list[str]:
     """What the Dockerfile gives to the instruction `name`, continued lines joined."""
