@@ -144,18 +144,26 @@ class DeliveryBench:
         return journal
 
     async def backlog(self, events: int, looked_s: float) -> Backlog:
-        """Look for `looked_s` at the memory of a daemon that has `events` before it, and a slow target."""
+        """Look for `looked_s` at the memory of a daemon that has `events` before it, and a slow target.
+
+        From when it knows of them: being ready says no more than that it runs.
+        """
         await self.target.answers(slow_s=0.5)
         async with self._filled(100_000, events) as filled, filled.daemon(self.target) as daemon:
             await daemon.ready()
+
+            async def behind() -> float:
+                return await daemon.metric("streamer_delivery_lag_events")
+
+            await until(behind, within_s=_DEADLINE_S)
             most, end = 0.0, time.monotonic() + looked_s
             while time.monotonic() < end:
                 most = max(most, resident_mb(daemon.pid))
                 await asyncio.sleep(_LOOK_S)
-            behind = await daemon.metric("streamer_delivery_lag_events")
+            left = await behind()
             await daemon.kill()
         self.progress(events)
-        return Backlog(events=events, behind=int(behind), resident_mb=most)
+        return Backlog(events=events, behind=int(left), resident_mb=most)
 
     @asynccontextmanager
     async def _filled(self, keys: int, events: int) -> AsyncIterator["_Filled"]:
