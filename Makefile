@@ -53,7 +53,7 @@ fire: $(READY) ## the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--s
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tests.acceptance.fire --seeds $(SEEDS) $(ARGS)
 
-mutants: $(READY) ## breaks copies of Streamer on purpose and expects the fault bench to notice
+mutants: $(READY) ## breaks copies of Streamer on purpose and expects that to be noticed
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tests.acceptance.fire.mutations
 

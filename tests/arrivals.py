@@ -74,7 +74,7 @@ class Arrivals:
         async def flowing() -> bool:
             return len({each.topic for each in self._since(now)}) == topics
 
-        await until(flowing, within_s=30)
+        await until(flowing, within_s=120)
         longest: dict[str, float] = {}
         for each in self._since(since):
             longest[each.topic] = max(each.waited_s, longest.get(each.topic, 0.0))

@@ -4,11 +4,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests.integration.kafka_topics import warm_up
 from tools.kafka.broker import Broker
 
 # What a killed process left open ends when its time is up, and not up to ten seconds later.
 _PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+
+# How fast this machine is at the moment says nothing about the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
@@ -19,4 +25,5 @@ def kafka() -> Iterator[str]:
         yield address
         return
     with Broker(settings=_PROMPT) as broker:
+        warm_up(broker.bootstrap)
         yield broker.bootstrap

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,26 @@ import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 _LOOK_S = 0.01
-_STOP_S = 30.0
+_STOP_S = 60.0
 # A killed process's open transaction holds up who comes after it, and so does
 # a cluster that has just come back.
 _READY_S = 60.0
 
 
 async def until(
-    holds: Callable[[], Awaitable[Any]], *, within_s: float = 15.0, every_s: float = _LOOK_S
+    holds: Callable[[], Awaitable[Any]], *, within_s: float = 60.0, every_s: float = _LOOK_S
 ) -> Any:
     """Return what `holds` returns once that is true; fail when that takes longer than `within_s`."""
     try:
         async with asyncio.timeout(within_s):
-            while not (value := await holds()):  # noqa: ASYNC110 - what is waited for is in another process
+            while True:
+                # One answer that does not come is not the end.
+                with suppress(TimeoutError):
+                    if value := await holds():
+                        return value
                 await asyncio.sleep(every_s)
     except TimeoutError:
         raise AssertionError(f"waited {within_s:g} s in vain for {holds.__qualname__}") from None
-    return value
 
 
 class Daemon:
@@ -72,11 +75,13 @@ class Daemon:
     @property
     def output(self) -> str:
         """Everything that it has written to the standard output and error."""
-        return self._output.read_text(encoding="utf-8")
+        # The end may be half a character: it is still being written.
+        return self._output.read_text(encoding="utf-8", errors="replace")
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the fields of every log line of that event."""
-        lines = [line for line in self.output.splitlines() if line.startswith("{") and line.endswith("}")]
+        whole = self.output.rpartition("\n")[0].splitlines()
+        lines = [line for line in whole if line.startswith("{") and line.endswith("}")]
         return [fields for line in lines if (fields := orjson.loads(line)).get("event") == event]
 
     @property

@@ -28,9 +28,14 @@ class IngestGroup:
         return False
 
     async def has_open_transaction(self) -> bool:
-        """Tell whether a transaction that moves a checkpoint was begun and not ended."""
-        decided = await self._end(IsolationLevel.READ_COMMITTED)
-        return decided < await self._end(IsolationLevel.READ_UNCOMMITTED)
+        """Tell whether a transaction that moves a checkpoint was begun and not ended.
+
+        Where the broker does not answer in time, none is known of.
+        """
+        with suppress(KafkaException):
+            decided = await self._end(IsolationLevel.READ_COMMITTED)
+            return decided < await self._end(IsolationLevel.READ_UNCOMMITTED)
+        return False
 
     async def _end(self, isolation: IsolationLevel) -> int:
         """Return the sum of the partitions' ends: no end goes back."""

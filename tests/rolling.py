@@ -11,7 +11,7 @@ from tests.arrivals import Arrivals
 from tests.daemon import Daemon, until
 from tests.ingest_group import IngestGroup
 
-_SHARED_S = 30.0
+_SHARED_S = 120.0
 
 
 @dataclass(slots=True, kw_only=True)

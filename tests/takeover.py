@@ -14,7 +14,7 @@ from tests.ingest_group import IngestGroup
 
 _SETTLED_S = 0.02
 _TRIES = 300
-_JOINED_S = 30.0
+_JOINED_S = 120.0
 _REJOIN_S = 1.0
 
 

@@ -37,7 +37,7 @@ async def test_demo_reports_what_arrived_and_keeps_the_picture(tmp_path: Path) -
         sys.executable, "-m", "streamer", "demo", "--for", "3s", "--report", report, "--svg", picture,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    output, _ = await asyncio.wait_for(demo.communicate(), 40)
+    output, _ = await asyncio.wait_for(demo.communicate(), 110)
 
     assert demo.returncode == 0, output.decode()
     counts = orjson.loads(report.read_bytes())

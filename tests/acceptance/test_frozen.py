@@ -19,7 +19,7 @@ from tests.daemon import Daemon, until
 
 pytestmark = pytest.mark.alone
 
-_ORDERS = 600
+_ORDERS = 1_600
 _IN_FLIGHT = 8
 _SLOW_S = 0.05
 _LONG_S = 1.0
@@ -85,17 +85,17 @@ async def test_frozen_process_sends_nothing_that_another_one_has_taken_over(
 ) -> None:
     """Stopped for longer than its session, it goes on only once the log has taken a record of it."""
     frozen, other = shippers
-    await until(lambda: _all_began(shippers), within_s=30)
+    await until(lambda: _all_began(shippers), within_s=60)
     # Frozen while every attempt waits for its answer, and none is about to be sent.
     frozen.target.faults.slow_s = _LONG_S
     await asyncio.sleep(_LONG_S / 2)
     frozen.daemon.freeze()
-    await asyncio.sleep(_LONG_S)
+    await asyncio.sleep(3 * _LONG_S)
     sent = frozen.orders
-    await until(lambda: _shipped(shippers, _ORDERS), within_s=60)
+    await until(lambda: _shipped(shippers, _ORDERS), within_s=180)
     frozen.target.faults.slow_s = 0
     frozen.daemon.thaw()
-    await until(lambda: _went_on(frozen.daemon), within_s=30)
+    await until(lambda: _went_on(frozen.daemon), within_s=60)
 
     assert frozen.orders == sent
     assert [line["level"] for line in _froze(frozen.daemon)] == ["warning"]

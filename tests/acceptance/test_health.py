@@ -69,21 +69,21 @@ async def test_frozen_broker_makes_unready_and_never_fails_liveness(
 ) -> None:
     """With an append under way, for longer than the limit of what is stuck; after the thaw it goes on."""
     log = KeptInKafka(broker.bootstrap).configuration
-    log["kafka"] |= {"append_deadline_s": 1, "checkpoint_partitions": 1}
+    log["kafka"] |= {"append_deadline_s": 3, "checkpoint_partitions": 1}
     configuration = _configuration(sandbox, log, "never-returns", on="salesforce.cdc.Account.*")
-    configuration["observe"]["stuck_after_s"] = 6
+    configuration["observe"]["stuck_after_s"] = 12
     config = written(tmp_path, configuration)
     async with Daemon.running(config, environ=_plugins(tmp_path)) as daemon:
         await daemon.ready()
         broker.freeze()
         sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: "1"})
-        alive = asyncio.create_task(_stays_alive(daemon, for_s=10))
+        alive = asyncio.create_task(_stays_alive(daemon, for_s=20))
 
         async def is_unready() -> str:
             _, body = await daemon.probe("readyz")
             return str(body["checks"]["log"]["says"]) if not body["checks"]["log"]["ok"] else ""
 
-        assert f"No broker at {broker.bootstrap} has answered" in await until(is_unready, within_s=40)
+        assert f"No broker at {broker.bootstrap} has answered" in await until(is_unready, within_s=90)
         await alive
         broker.thaw()
         await daemon.ready()
@@ -100,7 +100,7 @@ async def test_daemon_that_starts_before_its_broker_waits_for_it(
     broker.freeze()
     async with Daemon.running(config) as daemon:
         await daemon.started()
-        await until(_said(daemon, "log.unavailable"), within_s=40)
+        await until(_said(daemon, "log.unavailable"), within_s=90)
         assert (await daemon.probe("healthz"))[0] == 200
         assert broker.bootstrap in (await daemon.probe("readyz"))[1]["checks"]["connections"]["says"]
         broker.thaw()
@@ -119,9 +119,9 @@ async def test_plugin_that_never_returns_is_found_stuck(sandbox: Sandbox, tmp_pa
             status, body = await daemon.probe("healthz")
             return body if status == 503 else None
 
-        [problem] = (await until(fails))["problems"]
-        [found] = await until(_said(daemon, "stuck.found"))
-        assert "The subscriber target has not got on for " in problem
+        problems = (await until(fails))["problems"]
+        [found, *_] = await until(_said(daemon, "stuck.found"))
+        assert any("The subscriber target has not got on for " in problem for problem in problems)
         assert any("in deliver" in stack and "await asyncio.sleep(600)" in stack for stack in found["stacks"])
         assert "sesame-1234" not in daemon.output
         assert 'streamer_stuck{kind="subscriber",name="target"} 1.0' in await daemon.metrics_page()

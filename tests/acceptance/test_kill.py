@@ -39,7 +39,7 @@ async def test_killed_run_holds_every_event_once_and_in_order(
     await sending
     sent = sent_by(sandbox)
     async with Daemon.running(config) as daemon:
-        await until(lambda: _holds(kept, len(sent)), within_s=30, every_s=0.2)
+        await until(lambda: _holds(kept, len(sent)), within_s=120, every_s=0.5)
         assert await daemon.stop() == 0
 
     found = await kept.events()

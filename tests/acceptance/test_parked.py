@@ -18,10 +18,10 @@ from tests.daemon import Daemon, until
 _KEYS = 500
 _BEHIND = 100
 # Longer than it takes to see that all are parked, and to start again.
-_LONG_S = 20
-_LEFT_S = 6
+_LONG_S = 30
+_LEFT_S = 12
 # What a busy machine takes from a time that has come to a request at the target.
-_LATE_S = 10.0
+_LATE_S = 20.0
 
 
 @pytest.fixture
@@ -45,11 +45,14 @@ def config(sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, tmp_path: 
         "breaker": {"failure_ratio": 1, "minimum": 10_000, "window": 10_000},
         "settings": {"url": target.url, "order": "id"},
     }
+    if "kafka" in kept.configuration:
+        # No member is taken for dead that is only slow: it would deliver again.
+        kept.configuration["kafka"]["session_timeout_s"] = 4
     settings = sandbox_configuration(sandbox.url, log=kept.configuration, subscribers={"shipment": shipment})
     return written(tmp_path, settings)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
     sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, config: Path
 ) -> None:
@@ -58,17 +61,17 @@ async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
         await daemon.ready()
         target.faults.retry_after = "1"
         place_orders(sandbox, range(_KEYS // 2))
-        await until(lambda: are_parked(kept, _KEYS // 2, for_s=0), within_s=45, every_s=0.1)
+        await until(lambda: are_parked(kept, _KEYS // 2, for_s=0), within_s=120, every_s=0.1)
         target.faults.retry_after = str(_LONG_S)
         place_orders(sandbox, [*range(_KEYS // 2, _KEYS), *range(_BEHIND)])
-        await until(lambda: are_parked(kept, _KEYS, for_s=_LEFT_S), within_s=45, every_s=0.1)
+        await until(lambda: are_parked(kept, _KEYS, for_s=_LEFT_S), within_s=120, every_s=0.1)
         await daemon.kill()
     parked, before = await kept.parked("shipment"), len(target.journal)
     target.faults.retry_after = None
     async with Daemon.running(config) as daemon:
         await daemon.ready()
         ready_at = time.time()
-        await asyncio.wait_for(target.journal.reached(before + _KEYS + _BEHIND), 90)
+        await asyncio.wait_for(target.journal.reached(before + _KEYS + _BEHIND), 180)
         await until(lambda: are_receipted(kept, _KEYS + _BEHIND), every_s=0.1)
         assert await daemon.stop() == 0
     sent, after = sent_by(sandbox), arrived(sandbox, list(target.journal)[before:])

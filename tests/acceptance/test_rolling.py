@@ -24,6 +24,7 @@ pytestmark = pytest.mark.alone
 
 _PER_SECOND = 300.0
 _ENDLESS = 10**9
+_SESSION_S = 20
 _CHANNELS = [
     {"path": "/data/AccountChangeEvent", "start": "earliest"},
     {"path": "/data/ContactChangeEvent", "start": "earliest"},
@@ -31,9 +32,9 @@ _CHANNELS = [
 ]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_rolling_restart_of_three_repeats_nothing(sandbox: Sandbox, kafka: str, tmp_path: Path) -> None:
-    """With sessions of six seconds, neither the log nor a target gets anything twice, late or in disorder."""
+    """Whatever a session is, neither the log nor a target gets anything twice, late or in disorder."""
     unique = f"t{uuid.uuid4().hex[:8]}"
     log = {"bootstrap_servers": kafka, "prefix": f"streamer-{unique}", "topic": unique + ".{kind}.{name}"}
     strikes = Strikes(clock=SystemClock())
@@ -61,7 +62,7 @@ async def test_rolling_restart_of_three_repeats_nothing(sandbox: Sandbox, kafka:
             async def arrived() -> bool:
                 return len(kept.all) >= len(sent) and len(Deliveries.of(target.journal).first) >= len(sent)
 
-            await until(arrived, every_s=0.1)
+            await until(arrived, within_s=120, every_s=0.5)
 
     findings = Findings()
     findings.look_at_log(sent, [Seen(each.key, each.id) for each in kept.all])
@@ -69,7 +70,7 @@ async def test_rolling_restart_of_three_repeats_nothing(sandbox: Sandbox, kafka:
     findings.look_at_target("the target", sent, Deliveries.of(target.journal), strikes)
     assert findings.ok, findings.broken
     # No channel waits for a session to end.
-    assert max(pauses.values()) < 5
+    assert max(pauses.values()) < _SESSION_S - 8
 
 
 def _config(directory: Path, org: str, target: str, log: dict[str, str]) -> Path:
@@ -80,6 +81,8 @@ def _config(directory: Path, org: str, target: str, log: dict[str, str]) -> Path
         "settings": {"url": target, "order": "id"},
     }
     settings = sandbox_configuration(
-        org, log={"kafka": {**log, "partitions": 3}}, subscribers={"orders": subscriber}
+        org,
+        log={"kafka": {**log, "partitions": 3, "session_timeout_s": _SESSION_S}},
+        subscribers={"orders": subscriber},
     )
     return written(directory, {**settings, "channels": _CHANNELS})

@@ -79,7 +79,7 @@ def config(sandbox: Sandbox, target: FulfillmentReceiver, kafka: str, tmp_path: 
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_dispatch_grows_and_shrinks_without_loss_disorder_or_needless_repeats(
     sandbox: Sandbox, target: FulfillmentReceiver, config: Path
 ) -> None:
@@ -99,7 +99,7 @@ async def test_dispatch_grows_and_shrinks_without_loss_disorder_or_needless_repe
         await dispatch.shrink(to=1)
         await sending
         sent = sent_by(sandbox)
-        await asyncio.wait_for(target.journal.reached(len(sent)), 60)
+        await asyncio.wait_for(target.journal.reached(len(sent)), 300)
 
     findings = Findings()
     deliveries = Deliveries.of(target.journal)

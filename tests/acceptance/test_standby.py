@@ -17,7 +17,7 @@ pytestmark = pytest.mark.alone
 async def kept(kafka: str) -> AsyncIterator[KeptInKafka]:
     """A log whose channels are all on one partition, so that one process owns them all."""
     kept = KeptInKafka(kafka)
-    kept.configuration["kafka"]["checkpoint_partitions"] = 1
+    kept.configuration["kafka"] |= {"checkpoint_partitions": 1, "session_timeout_s": 4}
     async with kept.reading():
         yield kept
 

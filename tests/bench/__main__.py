@@ -56,7 +56,7 @@ _QUICK = Size(
     drains=1,
     plain=300,
     stream=Stream(events=400, per_second=400, times=1),
-    rounds=Rounds(times=1, session_s=1.0),
+    rounds=Rounds(times=1, session_s=3.0),
     processes=2,
     deliveries=Deliveries(
         events={1: 100, 1_000: 2_000},

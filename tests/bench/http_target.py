@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-_START_S = 15.0
+_START_S = 60.0
 
 
 @dataclass(slots=True)

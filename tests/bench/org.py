@@ -13,7 +13,7 @@ import aiohttp
 
 from tests.daemon import until
 
-_START_S = 15.0
+_START_S = 60.0
 _SENT_S = 1.5
 
 

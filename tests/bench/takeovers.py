@@ -17,7 +17,7 @@ from tests.ingest_group import IngestGroup
 from tests.takeover import Takeover
 
 _RECORDS_A_SECOND = 5
-_CAUGHT_UP_S = 30.0
+_CAUGHT_UP_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

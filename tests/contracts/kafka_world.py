@@ -17,7 +17,7 @@ from streamer.log.records import decode_continuity, decode_dead_letter, decode_r
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event
 
-_DEADLINE_S = 15.0
+_DEADLINE_S = 60.0
 
 
 class KafkaWorld:

@@ -35,7 +35,7 @@ from tests.contracts.follower import Follower
 from tests.contracts.kafka_world import read_committed, read_dead_letters
 from tests.contracts.values import an_event
 
-_DEADLINE_S = 15.0
+_DEADLINE_S = 60.0
 TARGET = SubscriberName("target")
 
 

@@ -11,9 +11,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from streamer.clock import SystemClock
+from streamer.errors import LogUnavailable
+from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.topics import Topics
 from streamer.settings import KafkaLogSettings
 
-_DEADLINE_S = 15.0
+_DEADLINE_S = 60.0
+_WARM_S = 90.0
 
 
 def own_settings(address: str, **settings: Any) -> KafkaLogSettings:
@@ -21,6 +26,21 @@ def own_settings(address: str, **settings: Any) -> KafkaLogSettings:
     unique = uuid.uuid4().hex[:8]
     defaults = {"prefix": f"test-{unique}", "topic": f"t{unique}.{{kind}}.{{name}}", "partitions": 2}
     return KafkaLogSettings.model_validate({"bootstrap_servers": address, **defaults, **settings})
+
+
+def warm_up(address: str) -> None:
+    """Open a log as often as it takes until brokers that have just started are ready for one.
+
+    They make the topics of their own transactions and groups when these are first asked for.
+    """
+    settings = own_settings(address)
+    give_up_at = time.monotonic() + _WARM_S
+    while True:
+        try:
+            return Topics(Clients(settings=settings), SystemClock()).prepare()
+        except LogUnavailable:
+            if time.monotonic() > give_up_at:
+                raise
 
 
 def make_topic(address: str, name: str, *, partitions: int = 1, **config: str) -> None:

@@ -128,18 +128,18 @@ async def test_ctrl_c_ends_the_watching_and_not_the_redrive(world: World) -> Non
     """It says so."""
     async with world.running() as daemon:
         operator = await Operator.of(daemon)
-        world.place_orders(*map(str, range(8)))
-        await operator.dead_letters(8)
+        world.place_orders(*map(str, range(20)))
+        await operator.dead_letters(20)
         world.mend()
         process = await operator.begin("deadletters", "redrive", "--yes", "--per-second", "2")
-        await until(lambda: _holds(world, "2"), within_s=30)
+        await until(lambda: _holds(world, "2"), within_s=60)
         process.send_signal(signal.SIGINT)
-        output, error = await asyncio.wait_for(process.communicate(), 30)
+        output, error = await asyncio.wait_for(process.communicate(), 60)
         before = len(world.target.shipments)
-        await until(lambda: _holds(world, "7"), within_s=30)
+        await until(lambda: _holds(world, "19"), within_s=60)
 
     assert (process.returncode, b"goes on in the daemon" in output) == (0, True), error
-    assert before < 8
+    assert before < 20
 
 
 async def test_address_and_token_are_read_from_the_configuration(world: World) -> None:

@@ -36,7 +36,7 @@ def test_broker_ends_with_whoever_started_it() -> None:
         pid, folder = starter.stdout.readline().split()
         starter.kill()
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while Path(folder).exists() or _runs(pid):
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -59,7 +59,7 @@ async def test_command_runs_on_a_broker_that_is_there_already(kafka: str) -> Non
         env=os.environ | {"STREAMER_KAFKA": kafka},
         stdout=asyncio.subprocess.PIPE,
     )
-    said, _ = await asyncio.wait_for(command.communicate(), 30)
+    said, _ = await asyncio.wait_for(command.communicate(), 60)
 
     assert said.decode().strip() == kafka
     assert command.returncode == 3
@@ -85,7 +85,7 @@ async def proxy(proxied: Broker) -> AsyncIterator[TcpProxy]:
         yield proxy
 
 
-def _written(address: str, *, within_s: float = 10) -> bool:
+def _written(address: str, *, within_s: float = 30) -> bool:
     """Write a record to a topic, and tell whether the broker has confirmed it."""
     outcomes: list[KafkaError | None] = []
     producer = Producer({"bootstrap.servers": address, "message.timeout.ms": within_s * 1000, "log_level": 0})
@@ -98,7 +98,7 @@ def _read(address: str) -> bytes | None:
     settings = {"bootstrap.servers": address, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
     with closing(Consumer(settings)) as consumer:
         consumer.subscribe(["through-proxy"])
-        record = consumer.poll(15)
+        record = consumer.poll(60)
         return record.value() if record else None
 
 
@@ -106,7 +106,7 @@ async def test_client_that_comes_through_the_proxy_stays_there(proxied: Broker, 
     """The broker names no address but the proxy's, so a cut of its line cuts the client off."""
     (listener,) = proxied.proxied
     admin = AdminClient({"bootstrap.servers": proxy.address})
-    told = (await asyncio.to_thread(admin.list_topics, timeout=10)).brokers.values()
+    told = (await asyncio.to_thread(admin.list_topics, timeout=30)).brokers.values()
     assert [f"{node.host}:{node.port}" for node in told] == [listener.bootstrap]
 
     assert await asyncio.to_thread(_written, proxy.address)

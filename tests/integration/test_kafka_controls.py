@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
@@ -70,13 +72,18 @@ async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings
 @pytest.mark.alone
 async def test_change_is_seen_within_a_moment(log: KafkaLog) -> None:
     """A pause is obeyed at once, not at the next polling interval."""
+    delays = []
     async with aclosing(log.switched()) as boards:
         await anext(boards)
         await log.note(done("producer.made"))
         for control in (PAUSED, _RUNNING) * 5:
             await log.switch(control, done("subscriber.switched"))
-            async with asyncio.timeout(0.25):
+            began = time.perf_counter()
+            async with asyncio.timeout(10):
                 assert (await anext(boards)).pauses(TARGET) is (control is PAUSED)
+            delays.append(time.perf_counter() - began)
+
+    assert median(delays) < 0.1
 
 
 async def test_closing_the_log_ends_who_watches(settings: KafkaLogSettings) -> None:
@@ -87,7 +94,7 @@ async def test_closing_the_log_ends_who_watches(settings: KafkaLogSettings) -> N
         waiting = asyncio.ensure_future(anext(boards, None))
         await asyncio.sleep(0)
 
-    assert await asyncio.wait_for(waiting, 1) is None
+    assert await asyncio.wait_for(waiting, 10) is None
 
 
 async def test_broker_that_does_not_answer_is_told_in_time() -> None:
@@ -97,7 +104,7 @@ async def test_broker_that_does_not_answer_is_told_in_time() -> None:
     control = Control(subscriber=TARGET, switch=Switch.PAUSED, by="operator", at=1.0)
     for _ in range(2):
         with pytest.raises(LogUnavailable, match=r"writing to topic .*control"):
-            await asyncio.wait_for(writer.write([control_record(control, "control")]), 3)
+            await asyncio.wait_for(writer.write([control_record(control, "control")]), 15)
     await writer.close()
 
 
@@ -132,5 +139,5 @@ async def test_who_stops_listing_is_not_held_up(log: KafkaLog) -> None:
         assert (await anext(letters)).id == "000"
     for thread in threading.enumerate():
         if thread.name.startswith("kafka-dead-letters"):
-            await asyncio.to_thread(thread.join, 2)
+            await asyncio.to_thread(thread.join, 20)
             assert not thread.is_alive()

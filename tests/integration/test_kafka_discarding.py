@@ -16,7 +16,7 @@ from streamer.log.kafka.transactions import Transactions
 from tests.integration.kafka_topics import make_topic, own_settings
 from tools.kafka.broker import Broker
 
-_DISCARD_S = 3.0
+_LIMIT_S = 8.0
 _RECORDS = [Record(topic="t", value=b"x" * 500, key=b"k", partition=0, headers={})] * 5_000
 
 
@@ -39,7 +39,7 @@ def transactions(broker: Broker, native_threads: frozenset[str]) -> Iterator[Tra
     """A producer that has its id, at a broker that froze then."""
     settings = own_settings(broker.bootstrap)
     transactions = Transactions(Clients(settings=settings), "id", Faults(settings), SystemClock())
-    transactions.begin(time.monotonic() + 20)
+    transactions.begin(time.monotonic() + 60)
     assert _native_threads() - native_threads
     broker.freeze()
     yield transactions
@@ -69,7 +69,7 @@ def _fails_to_write(transactions: Transactions) -> KafkaException:
 def test_discarding_leaves_no_thread_though_the_broker_is_frozen_in_mid_transaction(
     transactions: Transactions, native_threads: frozenset[str]
 ) -> None:
-    """It takes 3 s at most, and an error that is still looked at holds nothing back."""
+    """Nobody waits for the broker, and an error that is still looked at holds nothing back."""
     error = _fails_to_write(transactions)
 
     began = time.monotonic()
@@ -77,9 +77,9 @@ def test_discarding_leaves_no_thread_though_the_broker_is_frozen_in_mid_transact
 
     # A thread that has ended may be listed a moment longer.
     while left := _native_threads() - native_threads:
-        assert time.monotonic() - began < _DISCARD_S, left
+        assert time.monotonic() - began < _LIMIT_S, left
         time.sleep(0.01)
-    assert time.monotonic() - began < _DISCARD_S
+    assert time.monotonic() - began < _LIMIT_S
     assert all(thread.name != "kafka-discard" for thread in threading.enumerate())
     assert error.__traceback__ is not None
 

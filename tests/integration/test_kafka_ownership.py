@@ -25,8 +25,8 @@ Owned = AsyncGenerator[frozenset[Channel], None]
 
 @pytest.fixture
 def settings(kafka: str) -> KafkaLogSettings:
-    """A short session, so that a killed member is missed soon; rejoining takes one second."""
-    return own_settings(kafka, session_timeout_s=2)
+    """Settings of nobody else."""
+    return own_settings(kafka)
 
 
 @asynccontextmanager
@@ -38,7 +38,7 @@ async def sharing(settings: KafkaLogSettings) -> AsyncIterator[tuple[KafkaLog, O
 
 async def until_owned(owned: Owned, count: int) -> frozenset[Channel]:
     """Follow the changes until `count` channels are ours."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         async for mine in owned:
             if len(mine) == count:
                 return mine
@@ -74,7 +74,7 @@ async def test_channels_are_handed_over_only_when_they_were_let_go_of(settings: 
         assert not done
 
         letting_go = asyncio.ensure_future(anext(first))
-        assert await asyncio.wait_for(joining, 15)
+        assert await asyncio.wait_for(joining, 60)
         letting_go.cancel()
         await asyncio.wait([letting_go])
 
@@ -87,8 +87,8 @@ async def until_any(owned: Owned) -> frozenset[Channel]:
 
 
 async def test_clean_leave_hands_over_at_once(kafka: str) -> None:
-    """A rolling restart does not wait for sessions to end: this one would take 10 s."""
-    settings = own_settings(kafka, session_timeout_s=10)
+    """A rolling restart does not wait for sessions to end: this one would take 40 s."""
+    settings = own_settings(kafka, session_timeout_s=40)
     shares: list[frozenset[Channel]] = []
     async with sharing(settings) as (_, staying):
         following = asyncio.ensure_future(record(staying, shares))
@@ -104,7 +104,7 @@ async def test_clean_leave_hands_over_at_once(kafka: str) -> None:
 
 async def until_all(shares: list[frozenset[Channel]]) -> None:
     """Wait until the last of `shares` is everything."""
-    async with asyncio.timeout(7):
+    async with asyncio.timeout(25):
         while not shares or shares[-1] != _ALL:  # noqa: ASYNC110 - the other task only appends
             await asyncio.sleep(0.02)
 
@@ -116,13 +116,15 @@ async def record(owned: Owned, shares: list[frozenset[Channel]]) -> None:
 
 
 async def test_killed_owner_is_replaced_when_its_session_ends(settings: KafkaLogSettings) -> None:
-    """Nobody has to notice a dead process: its channels are appended to again within seconds."""
+    """Nobody has to notice a dead process: its channels are appended to again soon after its 2 s."""
     victim = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _VICTIM, settings.model_dump_json(include={"bootstrap_servers", "prefix"})),
         stdout=asyncio.subprocess.PIPE,
     )
     assert victim.stdout is not None
-    assert await asyncio.wait_for(victim.stdout.readline(), 20) == b"owner\n"
+    async with asyncio.timeout(60):
+        while (line := await victim.stdout.readline()) != b"owner\n":
+            assert line, "it ended"
     async with sharing(settings) as (log, owned):
         taking_over = asyncio.ensure_future(until_owned(owned, len(_ALL)))
         os.kill(victim.pid, signal.SIGKILL)
@@ -131,7 +133,7 @@ async def test_killed_owner_is_replaced_when_its_session_ends(settings: KafkaLog
         await taking_over
         await log.append(an_append(an_event("heir"), channel=_CHANNELS[0]))
 
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 40
 
 
 _VICTIM = """

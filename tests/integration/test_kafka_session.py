@@ -4,9 +4,11 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
+from streamer.events import Channel, Checkpoint
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.checkpoints import Checkpoints
 from streamer.log.kafka.clients import Clients
+from streamer.log.kafka.faults import Faults
 from streamer.log.kafka.names import Names
 from streamer.log.kafka.session import Session
 from streamer.log.kafka.topics import Topics
@@ -55,6 +57,31 @@ def test_fenced_session_that_is_still_ours_comes_back_later_each_time(settings: 
     assert delays == [0.25, 0.5, 1.0]
     assert session.committed(CHANGES) == a_checkpoint(1)
     session.close()
+
+
+def test_former_owner_writes_nothing_behind_what_the_next_one_has_read(settings: KafkaLogSettings) -> None:
+    """It wakes up just when the checkpoint was read, and has not heard yet that it is one no more."""
+    former = a_session(settings, set())
+    write(settings, former, at=1)
+
+    class Disturbed(Checkpoints):
+        """Lets the former owner write as soon as it has read."""
+
+        def read(self, partition: int, faults: Faults, deadline: float) -> dict[Channel, Checkpoint]:
+            """Read, and be late."""
+            found = super().read(partition, faults, deadline)
+            with pytest.raises(LogUnavailable, match="ended by the broker"):
+                write(settings, former, at=2)
+            return found
+
+    clients = Clients(settings=settings)
+    disturbed = Disturbed(clients, SystemClock())
+    partition = disturbed.partition_of(CHANGES)
+    heir = Session(partition, clients, disturbed, {partition}.__contains__, SystemClock())
+
+    assert heir.committed(CHANGES) == a_checkpoint(1)
+    former.close()
+    heir.close()
 
 
 def test_fenced_session_that_is_not_ours_any_more_lets_go(settings: KafkaLogSettings) -> None:

@@ -58,7 +58,7 @@ async def test_consumer_prints_what_is_in_the_topic(kafka: str) -> None:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             line = (await process.stdout.readline()).decode().strip()
     finally:
         process.kill()

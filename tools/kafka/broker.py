@@ -25,7 +25,7 @@ from tools.kafka.server import FULL_SPEED, BrokerFailed, Server, format_storage
 from tools.kafka.users import Users, sasl_properties, scram_arguments
 from tools.ports import free_ports, listens
 
-_START_DEADLINE_S = 60.0
+_START_DEADLINE_S = 180.0
 
 
 class Broker:
@@ -114,7 +114,7 @@ class Broker:
         """Start on fresh data and return once it answers.
 
         A broker that is not `detached` dies with the process that started it.
-        Raises `BrokerFailed` after 60 s, `KafkaMissing` without Java.
+        Raises `BrokerFailed` after 180 s, `KafkaMissing` without Java.
         """
         self._folder = Path(tempfile.mkdtemp(prefix="streamer-kafka-"))
         try:

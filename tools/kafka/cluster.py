@@ -13,7 +13,7 @@ from tools.kafka.broker import Broker
 from tools.kafka.membership import Membership
 from tools.kafka.server import QUICK_START, BrokerFailed
 
-_JOIN_DEADLINE_S = 30.0
+_JOIN_DEADLINE_S = 120.0
 _QUORUM = "data/__cluster_metadata-0/quorum-state"
 
 
@@ -74,7 +74,7 @@ class Cluster:
         """Start all nodes beside each other and return once each knows all of them."""
         try:
             self._together(Broker.start)
-            self._wait_until_complete()
+            self.wait_until_complete()
         except BaseException:
             self.stop()
             raise
@@ -85,16 +85,17 @@ class Cluster:
         self._together(Broker.kill)
         self._together(Broker.stop)
 
-    def _together(self, action: Callable[[Broker], None]) -> None:
-        with ThreadPoolExecutor(len(self._nodes)) as threads:
-            list(threads.map(action, self._nodes))
-
-    def _wait_until_complete(self) -> None:
+    def wait_until_complete(self) -> None:
+        """Return once each node knows all of them; raises `BrokerFailed` after 120 s."""
         deadline = time.monotonic() + _JOIN_DEADLINE_S
         while not all(_known(node.bootstrap) == len(self._nodes) for node in self._nodes):
             if time.monotonic() > deadline:
                 raise BrokerFailed("the nodes did not find each other")
             time.sleep(0.05)
+
+    def _together(self, action: Callable[[Broker], None]) -> None:
+        with ThreadPoolExecutor(len(self._nodes)) as threads:
+            list(threads.map(action, self._nodes))
 
 
 def _known(bootstrap: str) -> int:

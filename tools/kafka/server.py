@@ -10,7 +10,7 @@ from tools.kafka.jars import jars, java
 FULL_SPEED = ("-Xmx768m",)
 # Java's second compiler costs a third of the CPU that a start takes, and pays only under load.
 QUICK_START = ("-Xmx512m", "-XX:TieredStopAtLevel=1")
-_FORMAT_DEADLINE_S = 60.0
+_FORMAT_DEADLINE_S = 120.0
 _STOP_DEADLINE_S = 15.0
 # Kills the broker and clears its folder once the pipe to its starter breaks, however that one ended.
 _WATCHDOG = 'read -r _; kill -9 "$1"; rm -rf "$2"'

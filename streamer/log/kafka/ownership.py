@@ -141,6 +141,8 @@ class Membership:
         # The group only shares the work: what the partitions hold is read elsewhere.
         consumer.pause(begin)
         self._is_in = True
+        if partitions:
+            _log.info("ownership.gained", partitions=sorted(_numbers(partitions)))
         self._publish(self._share.partitions | _numbers(partitions))
 
     def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:

@@ -132,6 +132,12 @@ class Fleet:
             await asyncio.sleep(_LOOK_S)
 
     @property
+    def gains(self) -> int:
+        """How often any daemon has been given channels to read."""
+        lives = [life for member in self.members for life in member.lives]
+        return sum(len(life.logged("ownership.gained")) for life in lives)
+
+    @property
     def complaints(self) -> list[str]:
         """What no daemon may ever do, and one did."""
         crashed = [

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     KILL = "kill a daemon"
     STOP = "stop a daemon"
     ZOMBIE = "freeze a daemon for longer than its session"
+    ROUSED = "freeze a daemon until others begin to take over"
     NAP = "freeze a daemon for less than its session"
     BROKER_FREEZE = "freeze a broker"
     BROKER_RESTART = "restart a broker"
@@ -48,6 +49,7 @@ _PARTS = {
     Kind.KILL: Part.DAEMON,
     Kind.STOP: Part.DAEMON,
     Kind.ZOMBIE: Part.DAEMON,
+    Kind.ROUSED: Part.DAEMON,
     Kind.NAP: Part.DAEMON,
     Kind.BROKER_FREEZE: Part.BROKER,
     Kind.BROKER_RESTART: Part.BROKER,
@@ -131,7 +133,10 @@ CLUSTER = Profile(name="three brokers", brokers=3, faults=7, weights=_MIXED | {K
 
 # With every step slow, former owners wake up in the midst of a takeover.
 TAKEOVERS = Profile(
-    name="slow takeovers", faults=5, weights={Kind.ZOMBIE: 4, Kind.KILL: 1, Kind.KAFKA_STALL: 1}, delay_s=0.05
+    name="slow takeovers",
+    faults=5,
+    weights={Kind.ROUSED: 8, Kind.ZOMBIE: 2, Kind.KILL: 1, Kind.KAFKA_STALL: 1},
+    delay_s=0.05,
 )
 
 
@@ -170,6 +175,9 @@ def _number_of(part: Part, profile: Profile) -> int:
 
 def _duration(dice: random.Random, kind: Kind) -> float:
     match kind:
+        # From the beginning of the takeover on.
+        case Kind.ROUSED:
+            return dice.uniform(0.5, 1.7)
         case Kind.ZOMBIE:
             return dice.uniform(1.5, 4) * SESSION_S
         case Kind.NAP:

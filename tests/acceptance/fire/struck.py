@@ -13,7 +13,7 @@ _STARVED_S = 0.3
 # A delivery that was made may wait this long to be recorded, and where brokers
 # answer slowly for as many answers: a producer's first, and its first transaction's.
 # This long after trouble all processes have found out what is theirs.
-_UNRECORDED_S = 1.0
+_UNRECORDED_S = 2.0
 _ANSWERS = 15
 _RECOVERY_S = 2.0 + 2 * SESSION_S
 
@@ -23,6 +23,7 @@ _REPEATING = frozenset(
     {
         Kind.KILL,
         Kind.ZOMBIE,
+        Kind.ROUSED,
         Kind.NAP,
         Kind.BROKER_FREEZE,
         Kind.BROKER_RESTART,

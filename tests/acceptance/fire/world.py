@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from tests.acceptance.fire.schedule import SESSION_S, Fault, Kind, Part, Profile
 from tests.acceptance.fire.struck import Strikes
 from tests.acceptance.kept import KeptInKafka
 from tests.configuration import sandbox_configuration, written
+from tests.daemon import until
 from tools.proxy import TcpProxy
 
 SLOW_TARGET_S = 0.01
+_MOST_SESSIONS = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,14 +57,26 @@ class World:
 
     async def _trouble_daemon(self, fault: Fault) -> None:
         member = self.fleet.members[fault.who]
-        if fault.kind in {Kind.ZOMBIE, Kind.NAP}:
+        if fault.kind in {Kind.ZOMBIE, Kind.ROUSED, Kind.NAP}:
+            gains = self.fleet.gains
             member.freeze()
+            if fault.kind is Kind.ROUSED:
+                await self._others_gain(gains)
             await asyncio.sleep(fault.lasts_s)
             member.thaw()
             return
         await (member.kill() if fault.kind is Kind.KILL else member.stop())
         await asyncio.sleep(fault.lasts_s)
         await member.start()
+
+    async def _others_gain(self, before: int) -> None:
+        """Wait until some daemon has gained channels; what nobody wants to take over is not waited for."""
+
+        async def gained() -> bool:
+            return self.fleet.gains > before
+
+        with suppress(AssertionError):
+            await until(gained, within_s=_MOST_SESSIONS * SESSION_S)
 
     async def _trouble_broker(self, fault: Fault) -> None:
         broker = self.kafka.brokers[fault.who]

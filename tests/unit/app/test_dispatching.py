@@ -233,20 +233,21 @@ async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: Wo
 
 async def test_changed_subscriber_goes_on_where_it_was(world: World) -> None:
     """It keeps its place, what it has parked and the attempts spent on it, and repeats nothing."""
-    world.targets[ONE].answers["1"].extend([Retry(reason="503")] * 5)
+    target = world.targets[ONE]
+    target.answers["1"].extend([Retry(reason="503")] * 100)
     async with world.running(world.plan(ONE)) as dispatching:
         await world.happen(3)
         await world.clock.turn(5)
-        tried = world.targets[ONE].began.count("1")
+        tried = target.began.count("1")
         dispatching.apply(world.plan(ONE, max_in_flight=2))
         await world.happen(1)
-        assert sorted(world.targets[ONE].delivered) == ["0", "2", "3"]
-        await world.clock.turn(3600)
+        assert sorted(target.delivered) == ["0", "2", "3"]
+        target.answers["1"].clear()
+        await world.clock.turn(24 * 3600)
         await world.quiet()
-        assert sorted(world.targets[ONE].delivered) == ["0", "1", "2", "3"]
-        assert world.targets[ONE].began.count("1") == 6
-    assert 1 < tried < 6
-    assert max(world.targets[ONE].attempts) == 6
+        assert sorted(target.delivered) == ["0", "1", "2", "3"]
+    assert 1 < tried < target.began.count("1")
+    assert max(target.attempts) == target.began.count("1")
 
 
 async def test_paused_subscriber_stays_paused_when_it_changes(world: World) -> None:

@@ -371,4 +371,4 @@ class AnyTarget(RuleBasedStateMachine):
 
 
 TestAnyTarget = AnyTarget.TestCase
-TestAnyTarget.settings = settings(max_examples=50, stateful_step_count=60, deadline=None)
+TestAnyTarget.settings = settings(max_examples=50, stateful_step_count=60)

@@ -30,7 +30,7 @@ def recorded(world: World) -> set[str]:
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     keys=st.lists(st.sampled_from("abcd"), min_size=1, max_size=20),
     answers=st.lists(ANSWERS, min_size=20, max_size=20),

@@ -298,6 +298,5 @@ TestMachine.settings = settings(
     # More than ten thousand steps in all.
     max_examples=250,
     stateful_step_count=50,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

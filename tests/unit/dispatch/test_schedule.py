@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.dispatch.schedule import RetrySchedule
@@ -40,7 +40,6 @@ def test_attempts_last_for_as_long_as_configured_on_average() -> None:
     assert math.isclose(sum(waited) / len(waited), 3600.0, rel_tol=0.1)
 
 
-@settings(deadline=None)
 @given(first=st.floats(0.001, 1e4), longest=st.floats(0.001, 1e5), end=st.floats(0.001, 1e6))
 def test_number_of_attempts_is_bounded(first: float, longest: float, end: float) -> None:
     """Whatever is configured, an event is tried at least twice and not for ever."""
