@@ -55,9 +55,14 @@ def whole_letter(letter: DeadLetter) -> JsonObject:
 
 
 def filter_shape(letters: LetterFilter) -> JsonObject:
-    """Return which dead letters are meant, without what is not said of them."""
-    said: Mapping[str, str | Sequence[str] | None] = {
-        "ids": None if letters.ids is None else sorted(letters.ids)[:_MOST_NAMED],
+    """Return which dead letters are meant, without what is not said of them.
+
+    Of many ids the first 20, and how many more there are as `further_ids`.
+    """
+    ids = None if letters.ids is None else sorted(letters.ids)
+    said: Mapping[str, str | int | Sequence[str] | None] = {
+        "ids": ids and ids[:_MOST_NAMED],
+        "further_ids": len(ids) - _MOST_NAMED if ids and len(ids) > _MOST_NAMED else None,
         "subscriber": letters.subscriber,
         "key": letters.key,
         "reason": letters.reason,

@@ -138,6 +138,16 @@ async def test_discarding_is_in_the_audit(ask: Asking) -> None:
 
 
 @pytest.mark.usefixtures("failed")
+async def test_audit_says_how_many_ids_it_does_not_name(ask: Asking) -> None:
+    """A thousand would drown it."""
+    await ask.post("/dead-letters/discard", ids=["1:target", *(f"{n:03}" for n in range(30))])
+
+    [record] = (await ask.get("/audit"))[1]["records"]
+    meant = record["detail"]["meant"]
+    assert (meant["ids"], meant["further_ids"]) == ([f"{n:03}" for n in range(20)], 11)
+
+
+@pytest.mark.usefixtures("failed")
 async def test_discarding_means_what_was_counted(world: World, ask: Asking) -> None:
     """A letter that fails between the counts and the answer to the question stays."""
     counts = (await ask.post("/dead-letters/discard", dry_run=True))[1]
