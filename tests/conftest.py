@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.integration.kafka_topics import warm_up
-from tools.kafka.broker import Broker
+from tools.kafka.broker import STEADY, Broker
 
 # What a killed process left open ends when its time is up, and not up to ten seconds later.
 _PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
@@ -24,6 +24,6 @@ def kafka() -> Iterator[str]:
     if address:
         yield address
         return
-    with Broker(settings=_PROMPT) as broker:
+    with Broker(settings=STEADY | _PROMPT) as broker:
         warm_up(broker.bootstrap)
         yield broker.bootstrap

@@ -14,7 +14,7 @@ from streamer.log.kafka import KafkaLog
 from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
 from tests.bench.events import CHANNEL, a_change, record_id
-from tools.kafka.broker import Broker
+from tools.kafka.broker import STEADY, Broker
 
 _EVENTS = 100_000
 _ALONE = 2_000
@@ -77,7 +77,7 @@ def main() -> None:
     if address := os.environ.get("STREAMER_KAFKA"):
         asyncio.run(measure(address, say))
         return
-    with Broker() as broker:
+    with Broker(settings=STEADY) as broker:
         asyncio.run(measure(broker.bootstrap, say))
 
 

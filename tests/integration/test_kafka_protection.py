@@ -20,7 +20,7 @@ from streamer.log.kafka.names import Names
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_append, an_event
 from tests.integration.kafka_topics import make_topic, own_settings, wait_until_known, warm_up
-from tools.kafka.broker import Broker
+from tools.kafka.broker import STEADY, Broker
 from tools.kafka.cluster import Cluster
 
 _EVENT = an_event("e1")
@@ -64,7 +64,7 @@ async def test_broker_that_can_not_keep_what_we_need_is_refused(monkeypatch: pyt
     """A single broker with Kafka's defaults would let every append and every consumer wait for ever."""
     monkeypatch.setattr(coordinators, "_LAST_CALL_S", 5.0)
     factors = ("transaction.state.log.replication.factor", "offsets.topic.replication.factor")
-    with Broker(settings=dict.fromkeys(factors, "3")) as broker:
+    with Broker(settings=STEADY | dict.fromkeys(factors, "3")) as broker:
         async with asyncio.timeout(90):
             said = await mistake(own_settings(broker.bootstrap))
 

@@ -27,7 +27,7 @@ from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
 from tests.integration.kafka_topics import make_topic, own_settings, warm_up
-from tools.kafka.broker import Broker
+from tools.kafka.broker import STEADY, Broker
 from tools.kafka.users import Users
 
 _PASSWORD = "an-invented-password"
@@ -41,7 +41,7 @@ _MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 def broker() -> Iterator[Broker]:
     """A broker with a SASL_SSL listener."""
     users = Users(plain={"ann": _PASSWORD}, scram={"ann": _PASSWORD})
-    with Broker(users=users) as broker:
+    with Broker(users=users, settings=STEADY) as broker:
         warm_up(broker.bootstrap)
         yield broker
 

@@ -25,6 +25,9 @@ from tools.kafka.server import FULL_SPEED, BrokerFailed, Server, format_storage
 from tools.kafka.users import Users, sasl_properties, scram_arguments
 from tools.ports import free_ports, listens
 
+STEADY = {"broker.session.timeout.ms": "60000"}
+"""Settings for a broker that nobody freezes or kills: to stand still for a moment costs it nothing."""
+
 _START_DEADLINE_S = 180.0
 
 

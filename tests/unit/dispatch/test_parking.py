@@ -114,7 +114,7 @@ async def test_receipt_tells_of_a_try_that_another_process_made(world: World) ->
     [
         ({"id": "7", "at": object}, "<class 'object'>"),
         ({"page": "x" * 50_000}, "{'page': 'xxx"),
-        ({"deep": nested(5_000)}, "nested too deeply"),
+        ({"deep": nested(100_000)}, "nested too deeply"),
     ],
 )
 async def test_receipt_keeps_what_fits_of_an_answer(world: World, answer: dict[str, Any], kept: str) -> None:
