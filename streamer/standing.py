@@ -10,8 +10,9 @@ class Standing:
     `lag` events of the log are not settled, of which `waiting` are in memory;
     `parked` ones the log keeps until they are tried again. `in_flight` attempts
     are under way, and `limit` may be. `hindrance` says why nothing is tried,
-    and is empty while something is. `is_down` tells whether the breaker is
-    open, or asks with one event at a time.
+    and is empty while something is; `is_held` leaves out that the configured
+    rate is used up, which is no trouble. `is_down` tells whether the breaker
+    is open, or asks with one event at a time.
     """
 
     lag: int
@@ -20,4 +21,5 @@ class Standing:
     in_flight: int
     limit: int
     hindrance: str
+    is_held: bool
     is_down: bool

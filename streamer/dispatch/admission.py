@@ -73,6 +73,11 @@ class Admission:
         return self.gate.reason or self.breaker.reason
 
     @property
+    def is_held(self) -> bool:
+        """Whether nothing may begin for another reason than the rate."""
+        return bool(self.gate.reason or self.breaker.reason)
+
+    @property
     def limit(self) -> int:
         """How many attempts may be under way at once."""
         return self.pace.limit

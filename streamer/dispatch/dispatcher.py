@@ -107,6 +107,7 @@ class Dispatcher:
             in_flight=len(self._under_way),
             limit=self.admission.limit,
             hindrance=self.admission.hindrance,
+            is_held=self.admission.is_held,
             is_down=self.admission.probes,
         )
 
@@ -227,7 +228,8 @@ class Dispatcher:
         return bool(lane.entries) or self._conclusions.recalled(lane, ticket, found)
 
     async def _recalled(self, lane: Lane, feed: Feed) -> list[Entry] | None:
-        offsets = list(islice(lane.parked, _RECALLED))
+        # What is recalled beside the head stays in memory until its turn comes.
+        offsets = list(islice(lane.parked, 1 if self._intake.is_full else _RECALLED))
         try:
             return await self._ledger.recall(feed, lane.partition, offsets)
         except LogUnavailable as error:

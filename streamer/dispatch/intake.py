@@ -81,6 +81,11 @@ class Intake:
                 await self._give_up(partitions, feed)
         self.restrain(feed)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as much is in memory as may be."""
+        return self._is_above(1.0)
+
     def close(self, feed: Feed) -> None:
         """Take no more events in; reading goes on, for it also tells which partitions were lost."""
         self._closed = True

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 _LEAST_S = 0.1
 _MOST_IN_MEMORY_S = 30.0
+# A third of the time in which Kafka's clients have to ask for more.
+_ALL_IN_MEMORY_S = 100.0
 _MOST_ATTEMPTS = 100_000
 
 
@@ -46,7 +48,9 @@ class RetrySchedule:
 
     def is_fast(self, attempts: int, delay_s: float) -> bool:
         """Whether the retry after `attempts` failed ones is made from memory."""
-        return attempts <= self.fast_tries and delay_s <= _MOST_IN_MEMORY_S
+        if attempts > self.fast_tries:
+            return False
+        return delay_s <= min(_MOST_IN_MEMORY_S, _ALL_IN_MEMORY_S / self.fast_tries)
 
     def _ceiling_s(self, attempts: int) -> float:
         return min(self.max_delay_s, self.first_delay_s * 2.0 ** min(attempts - 1, 40))

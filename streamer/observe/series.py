@@ -151,7 +151,7 @@ class SubscriberMetrics:
         self.parked.set(standing.parked)
         self.limit.set(standing.limit)
         self.down.set(standing.is_down)
-        self.held.set(bool(standing.hindrance))
+        self.held.set(standing.is_held)
 
     def set_unrecorded(self, seconds: float) -> None:
         """Note for how long what was finished has waited to be recorded."""

@@ -40,6 +40,18 @@ async def test_events_of_a_key_come_in_the_order_of_their_appends(world: World) 
     assert sum(map(len, by_key.values())) == 1_200
 
 
+async def test_entries_say_what_they_take(world: World) -> None:
+    """So that readers can bound what they hold."""
+    async with world.open() as log:
+        await log.append(an_append(an_event(1), an_event(2, data={"text": "x" * 50_000})))
+        async with following(log) as follower:
+            await follower.read_until("1", "2")
+
+    sizes = {str(entry.event.id): entry.size for entry in follower.entries}
+    assert 0 < sizes["1"] < 10_000
+    assert 50_000 < sizes["2"] < 60_000
+
+
 async def test_behind_counts_down_to_nothing(world: World) -> None:
     """How far a subscriber is behind is known while it catches up."""
     async with world.open() as log:

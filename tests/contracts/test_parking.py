@@ -31,7 +31,9 @@ async def test_parked_events_stay_parked_through_a_restart(world: World) -> None
         assert await follower.read_until("4") == ["4"]
 
         assert follower.lanes == lane_of(*parked)
-        assert await follower.recall(*parked) == parked
+        recalled = await follower.recall(*parked)
+        assert recalled == parked
+        assert all(0 < entry.size < 10_000 for entry in recalled)
 
 
 async def test_parked_events_can_be_had_as_soon_as_they_are_recorded(world: World) -> None:

@@ -48,7 +48,14 @@ class Delivering:
     def standing(self) -> Standing:
         """How it stands: held, or at rest."""
         return Standing(
-            lag=7, waiting=3, parked=2, in_flight=1, limit=4, hindrance=self.held, is_down=bool(self.held)
+            lag=7,
+            waiting=3,
+            parked=2,
+            in_flight=1,
+            limit=4,
+            hindrance=self.held,
+            is_held=bool(self.held),
+            is_down=bool(self.held),
         )
 
 

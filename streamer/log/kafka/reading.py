@@ -60,8 +60,9 @@ class Reading:
             )
             return
         if event is not None:
-            entry = Entry(partition=holding.partition, offset=offset, event=event)
-            stretch.entries.append((entry, len(value)))
+            stretch.entries.append(
+                Entry(partition=holding.partition, offset=offset, event=event, size=len(value))
+            )
 
     def reached(self, partition: Partition, through: int) -> Stretch:
         """Note that everything below `through` was read."""

@@ -158,8 +158,8 @@ class Recall:
         keys = [ParkedKey.decode(message.key()) for message in parts]
         if any((key.topic, key.number, key.offset) != (source.topic, source.number, offset) for key in keys):
             raise _moved(self._topic.name)
-        event = decode_event(b"".join(message.value() or b"" for message in parts))
-        return Entry(partition=source, offset=offset, event=event)
+        value = b"".join(message.value() or b"" for message in parts)
+        return Entry(partition=source, offset=offset, event=decode_event(value), size=len(value))
 
     def _tell(self, asked: _Asked, answer: list[Entry] | Exception) -> None:
         self._loop.call_soon_threadsafe(conclude, asked.answer, answer)

@@ -8,14 +8,14 @@ from streamer.events import Entry
 
 @dataclass(slots=True, kw_only=True)
 class Stretch:
-    """What was read of one partition: entries with their sizes, and how far reading has come.
+    """What was read of one partition: entries, and how far reading has come.
 
     `end` is where the partition is known to end.
     """
 
     through: int
     end: int = 0
-    entries: list[tuple[Entry, int]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
 
 
 class Shelf:
@@ -28,7 +28,7 @@ class Shelf:
     def __init__(self, begin: int) -> None:
         """Begin empty, at the offset `begin`."""
         self.through = self.told = self.end = begin
-        self.entries: deque[tuple[Entry, int]] = deque()
+        self.entries: deque[Entry] = deque()
         self.size = 0
 
     def put(self, stretch: Stretch) -> None:
@@ -36,14 +36,14 @@ class Shelf:
         self.through = max(self.through, stretch.through)
         self.end = max(self.end, stretch.end, self.through)
         self.entries += stretch.entries
-        self.size += sum(size for _, size in stretch.entries)
+        self.size += sum(entry.size for entry in stretch.entries)
 
     def take(self, room: int) -> list[Entry]:
         """Return the first entries, at most so many as there is `room` for."""
         taken: list[Entry] = []
         while self.entries and len(taken) < room:
-            entry, size = self.entries.popleft()
+            entry = self.entries.popleft()
             taken.append(entry)
-            self.size -= size
-        self.told = self.entries[0][0].offset if self.entries else self.through
+            self.size -= entry.size
+        self.told = self.entries[0].offset if self.entries else self.through
         return taken

@@ -26,6 +26,7 @@ from streamer.log.memory.finished import finished
 from streamer.log.memory.parked import ParkedEvents
 from streamer.log.memory.places import first_offset, partition_of
 from streamer.log.memory.switches import Switches
+from streamer.log.records import encode_event
 from streamer.ports import Append, Recorded, Settlement, Subscription
 
 
@@ -218,7 +219,7 @@ class MemoryLog:
         if partition not in self._partitions:
             self._appear(partition)
         kept = self._partitions[partition]
-        entry = Entry(partition=partition, offset=len(kept), event=event)
+        entry = Entry(partition=partition, offset=len(kept), event=event, size=len(encode_event(event)))
         kept.append(entry)
         self.entries.append(entry)
 

@@ -46,9 +46,10 @@ def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entr
           SELECT seq, size, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS through FROM found
         )
         SELECT (SELECT count(*) FROM found),
-          CAST('[' || group_concat('[' || seq || ',' || body || ']') || ']' AS BLOB)
+          CAST('[' || group_concat('[' || seq || ',' || size || ',' || body || ']') || ']' AS BLOB)
         FROM (
-          SELECT seq, body FROM summed JOIN events USING (seq) WHERE through - summed.size < ? ORDER BY seq
+          SELECT seq, summed.size, body FROM summed JOIN events USING (seq)
+          WHERE through - summed.size < ? ORDER BY seq
         )
         """  # noqa: S608 - nothing but places for the patterns
     found, page = connection.execute(
@@ -64,8 +65,8 @@ def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entr
 def _entries(page: bytes) -> list[Entry]:
     try:
         entries = [
-            Entry(partition=PARTITION, offset=seq, event=event_from_json(event))
-            for seq, event in orjson.loads(page)
+            Entry(partition=PARTITION, offset=seq, event=event_from_json(event), size=size)
+            for seq, size, event in orjson.loads(page)
         ]
     except (LookupError, TypeError, ValueError) as exc:
         raise LogMisconfigured(

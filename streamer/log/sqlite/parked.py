@@ -106,7 +106,10 @@ def read_parked(
         parameters=(subscriber, *asked),
     )
     page = read_bodies(connection, wanted)
-    entries = [Entry(partition=PARTITION, offset=seq, event=decode_event(body)) for seq, body in page.rows]
+    entries = [
+        Entry(partition=PARTITION, offset=seq, event=decode_event(body), size=len(body))
+        for seq, body in page.rows
+    ]
     cut = [] if page.is_whole else [offset for offset in asked if offset > entries[-1].offset]
     return entries, [*cut, *later]
 

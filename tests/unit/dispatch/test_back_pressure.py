@@ -8,11 +8,13 @@ import pytest
 
 from streamer.dispatch import ledger
 from streamer.dispatch.intake import Limits
+from streamer.dispatch.schedule import RetrySchedule
 from streamer.errors import LogUnavailable
-from streamer.events import Delivered, Hold, Outcome, Partition, SubscriberName
+from streamer.events import Delivered, Delivery, Hold, Outcome, Partition, SubscriberName
 from streamer.log.memory import MemoryLog, feed
 from streamer.ports import Recorded, Settlement
-from tests.unit.dispatch.world import ACCOUNTS, TARGET, World, route
+from tests.contracts.values import an_append, an_event
+from tests.unit.dispatch.world import ACCOUNTS, TARGET, ScriptedTarget, World, middle, route
 
 CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
 
@@ -62,6 +64,49 @@ async def test_reading_pauses_above_the_limit_and_goes_on_at_half_of_it(small: W
         await small.quiet()
         assert len(small.target.delivered) == 30
         assert small.feed._paused == frozenset()
+
+
+async def test_reading_pauses_above_the_limit_in_bytes_too(small: World) -> None:
+    """A few large events are as much as many small ones."""
+    small.limits = Limits(waiting=1_000, waiting_bytes=100_000)
+    small.target.closed = True
+    await small.log.append(an_append(*(an_event(n, data={"text": "x" * 20_000}) for n in range(30))))
+    async with small.running() as dispatcher:
+        assert dispatcher._lanes.waiting == 6
+        small.target.release()
+        await small.quiet()
+        assert len(small.target.delivered) == 30
+        assert dispatcher._lanes.waiting_bytes == 0
+
+
+async def test_what_was_parked_comes_back_no_faster_than_it_is_delivered(small: World) -> None:
+    """After an outage many lanes are due at once, and each has more than its head."""
+    waiting: list[int] = []
+
+    class Watched(ScriptedTarget):
+        """Notes how much waits at each delivery."""
+
+        async def deliver(self, delivery: Delivery, /) -> Outcome:
+            """Answer as written."""
+            waiting.append(dispatcher._lanes.waiting)
+            return await super().deliver(delivery)
+
+    small.target = Watched()
+    small.schedule = RetrySchedule(
+        first_delay_s=60.0, max_delay_s=60.0, give_up_after_s=86_400.0, fast_tries=0, jitter=middle
+    )
+    small.target.down = True
+    async with small.running() as dispatcher:
+        for key in range(30):
+            await small.append(*(f"{key}-{number}" for number in range(25)), key=f"k{key}")
+            await small.turn(1)
+        assert dispatcher.standing.parked == 750
+        small.target.hang()
+        small.target.down = False
+        await small.turn(60)
+        small.target.release()
+        await small.turn_until(lambda: len(small.target.delivered) == 750)
+    assert max(waiting) <= 10 + small.in_flight * 20
 
 
 async def test_held_target_leaves_its_backlog_in_the_log(small: World) -> None:

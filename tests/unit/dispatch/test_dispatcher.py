@@ -120,6 +120,22 @@ async def test_hold_costs_no_attempt_and_holds_every_key(world: World) -> None:
     assert world.target.attempts == [1, 1, 1, 1]
 
 
+async def test_rate_is_shared_by_all_keys_and_is_no_hold(world: World) -> None:
+    """What it lets through is bounded, and nobody is alarmed."""
+    world.rate = (2.0, 3)
+    await world.append(*range(13))
+    async with world.running() as dispatcher:
+        assert len(world.target.delivered) == 3
+        standing = dispatcher.standing
+        assert (standing.hindrance, standing.is_held) == ("the configured rate is used up", False)
+        assert dispatcher.stalled_since is None
+        await world.turn(3.01)
+        assert len(world.target.delivered) == 9
+        await world.turn(10)
+        assert len(world.target.delivered) == 13
+        assert not dispatcher.standing.is_held
+
+
 async def test_rejected_event_becomes_a_dead_letter(world: World) -> None:
     """It is in the log with the target's answer, and the next of its key goes out."""
     world.target.answers["bad"].append(Reject(reason="422", hint="mend the body", answer="no such account"))

@@ -1,6 +1,7 @@
 """When a failed delivery is tried again."""
 
 import math
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,3 +54,11 @@ def test_few_short_retries_are_made_from_memory() -> None:
     assert SCHEDULE.is_fast(3, 4.0)
     assert not SCHEDULE.is_fast(4, 4.0)
     assert not SCHEDULE.is_fast(1, 60.0)
+
+
+def test_retries_from_memory_are_short_altogether() -> None:
+    """However many are configured."""
+    schedule = replace(SCHEDULE, fast_tries=20)
+
+    assert schedule.is_fast(20, 5.0)
+    assert not schedule.is_fast(1, 5.1)

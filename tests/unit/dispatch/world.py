@@ -19,6 +19,7 @@ from streamer.dispatch.guard import Guard, GuardLimits
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lane import Order
 from streamer.dispatch.pace import Pace
+from streamer.dispatch.rate import Rate
 from streamer.dispatch.route import Route, compile_route
 from streamer.dispatch.schedule import RetrySchedule
 from streamer.events import (
@@ -136,6 +137,7 @@ class World:
     guard: GuardLimits = field(default_factory=lambda: GuardLimits(consecutive=10_000, minimum=10_000))
     pauses: list[tuple[str, str]] = field(default_factory=list)
     session_s: float | None = None
+    rate: tuple[float, int] | None = None
     route: Route = field(default_factory=lambda: Route(name=TARGET))
     schedule: RetrySchedule = field(
         default_factory=lambda: RetrySchedule(
@@ -174,6 +176,7 @@ class World:
             breaker=Breaker(self.breaker, self.clock, jitter=middle),
             pace=Pace(self.in_flight, self.clock, start=self.in_flight),
             guard=Guard(TARGET, self.guard),
+            rate=Rate(*self.rate, self.clock) if self.rate else None,
             on_pause=lambda by, reason: self.pauses.append((by, reason)),
         )
 

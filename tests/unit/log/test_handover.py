@@ -23,7 +23,7 @@ def assigned(*partitions: Partition) -> Assigned:
 def stretch(partition: Partition, first: int, count: int, *, size: int = 1) -> dict[Partition, Stretch]:
     """Return what was read: `count` entries from the offset `first` on, each of `size` bytes."""
     entries = [
-        (Entry(partition=partition, offset=offset, event=an_event(offset)), size)
+        Entry(partition=partition, offset=offset, event=an_event(offset), size=size)
         for offset in range(first, first + count)
     ]
     return {partition: Stretch(through=first + count, end=first + count, entries=entries)}
