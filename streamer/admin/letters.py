@@ -3,7 +3,7 @@
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -12,10 +12,10 @@ from aiohttp import web
 
 from streamer.admin.desk import Desk
 from streamer.admin.guarding import answer
-from streamer.admin.refusal import Refused
+from streamer.admin.refusal import Refused, hindered
 from streamer.admin.requests import Chosen, Listing, body_of, query_of
 from streamer.admin.shapes import filter_shape, letter_line, moment, whole_letter
-from streamer.controls import AuditRecord
+from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.events import DeadLetter, JsonObject
 
 _log = structlog.get_logger()
@@ -105,7 +105,8 @@ class LetterResource:
         asked = await body_of(request, Chosen)
         now = self.desk.clock.now()
         meant = asked.meant(now)
-        tally, ids = await self._tally(meant.admits)
+        orders = () if asked.dry_run else (await self.desk.board()).redrives.values()
+        tally, ids = await self._tally(meant, orders)
         if not asked.dry_run:
             await self._removed(ids, asked, {"meant": filter_shape(meant)})
         return answer(
@@ -125,11 +126,19 @@ class LetterResource:
             await self.desk.log.discard(some, audit)
             _log.warning("deadletters.discarded", by=asked.by, letters=len(some), **detail)
 
-    async def _tally(self, admits: Callable[[DeadLetter], bool]) -> tuple[Tally, list[str]]:
+    async def _tally(self, meant: LetterFilter, orders: Collection[Redrive]) -> tuple[Tally, list[str]]:
         tally, ids = Tally(), list[str]()
         async with aclosing(self.desk.log.dead_letters()) as letters:
             async for letter in letters:
-                if admits(letter):
+                if meant.admits(letter):
+                    _check_free(letter, orders)
                     tally.add(letter)
                     ids.append(letter.id)
         return tally, ids
+
+
+def _check_free(letter: DeadLetter, orders: Collection[Redrive]) -> None:
+    # What is removed for good must not be on its way to a target.
+    for order in orders:
+        if order.admits(letter):
+            raise hindered(order, "is not over yet and means some of these letters")

@@ -12,9 +12,9 @@ from aiohttp import web
 from streamer.admin.desk import Desk
 from streamer.admin.guarding import answer
 from streamer.admin.prospect import Prospect, prospects
-from streamer.admin.refusal import Refused
-from streamer.admin.requests import MOST_LETTERS, Redriving, body_of
-from streamer.admin.shapes import filter_shape, moment, redrive_shape
+from streamer.admin.refusal import Refused, hindered
+from streamer.admin.requests import MOST_LETTERS, Change, Redriving, body_of
+from streamer.admin.shapes import ended_shape, filter_shape, moment, redrive_shape
 from streamer.controls import AuditRecord, LetterFilter, Redrive, Switchboard
 from streamer.events import JsonObject, SubscriberName
 
@@ -22,6 +22,7 @@ _log = structlog.get_logger()
 
 _ORDERED = "redrive.ordered"
 _ENDED = "redrive.ended"
+_CANCELLED = "redrive.cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,11 @@ class RedriveResource:
 
     def routes(self) -> list[web.RouteDef]:
         """Return what can be asked."""
-        return [web.post("/dead-letters/redrive", self._redrive), web.get("/redrives", self._list)]
+        return [
+            web.post("/dead-letters/redrive", self._redrive),
+            web.get("/redrives", self._list),
+            web.post("/redrives/{id}/cancel", self._cancel),
+        ]
 
     async def _redrive(self, request: web.Request) -> web.Response:
         asked = await body_of(request, Redriving)
@@ -84,6 +89,24 @@ class RedriveResource:
             skipped=skipped,
         )
 
+    async def _cancel(self, request: web.Request) -> web.Response:
+        asked = await body_of(request, Change)
+        order = _open(await self.desk.board(), request.match_info["id"])
+        left = (await self._left({order.id: order}))[order.id]
+        now = self.desk.clock.now()
+        audit = AuditRecord(
+            at=now,
+            what=_CANCELLED,
+            by=asked.by,
+            subscriber=order.letters.subscriber,
+            detail={"id": order.id, "left": left},
+        )
+        await self.desk.log.order(replace(order, ended_at=now), audit)
+        _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
+        # Who orders next is to find it gone, though the log may need a moment to tell.
+        await self.desk.board(lambda board: order.id not in board.redrives)
+        return answer({**ended_shape(audit), "subscriber": audit.subscriber})
+
     async def _list(self, _request: web.Request) -> web.Response:
         redrives = (await self.desk.board()).redrives
         left = await self._left(redrives)
@@ -91,14 +114,14 @@ class RedriveResource:
         begun_with = {
             each.detail.get("id"): each.detail.get("letters") for each in records if each.what == _ORDERED
         }
-        ended = [each for each in records if each.what == _ENDED]
+        ended = [each for each in records if each.what in {_ENDED, _CANCELLED}]
         return answer(
             {
                 "redrives": [
                     redrive_shape(each, left=left[id_], begun_with=begun_with.get(id_))
                     for id_, each in redrives.items()
                 ],
-                "ended": [{"id": each.detail.get("id"), "at": moment(each.at)} for each in ended],
+                "ended": [ended_shape(each) for each in ended],
             }
         )
 
@@ -115,7 +138,16 @@ class RedriveResource:
 def _check_free(board: Switchboard, names: Mapping[SubscriberName, Prospect]) -> None:
     for redrive in board.redrives.values():
         if redrive.letters.subscriber in {None, *names}:
-            raise Refused(409, f"Redrive {redrive.id} of {redrive.letters.subscriber} is not over yet: wait.")
+            raise hindered(redrive, "is not over yet")
+
+
+def _open(board: Switchboard, id_: str) -> Redrive:
+    if id_ not in board.redrives:
+        known = ", ".join(sorted(board.redrives)) or "none"
+        raise Refused(
+            404, f"No redrive of that id is open: it may be over, see `streamer audit`; open: {known}."
+        )
+    return board.redrives[id_]
 
 
 def _audit(order: Redrive, prospect: Prospect) -> AuditRecord:

@@ -1,5 +1,7 @@
 """A request that the API does not carry out."""
 
+from streamer.controls import Redrive
+
 
 class Refused(Exception):
     """The sentence that says why, and the status of HTTP that fits it."""
@@ -8,3 +10,13 @@ class Refused(Exception):
         """Keep both for the answer."""
         super().__init__(sentence)
         self.status = status
+
+
+def hindered(redrive: Redrive, what: str) -> Refused:
+    """Return the refusal for an open `redrive` that stands in the way; `what` says of it why."""
+    whose = redrive.letters.subscriber or "all subscribers"
+    return Refused(
+        409,
+        f"Redrive {redrive.id} of {whose} {what}: wait for its end, or end it with "
+        f"`streamer deadletters cancel {redrive.id}`.",
+    )

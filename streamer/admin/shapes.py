@@ -87,6 +87,17 @@ def redrive_shape(redrive: Redrive, *, left: int, begun_with: int | None) -> Jso
     }
 
 
+def ended_shape(record: AuditRecord) -> JsonObject:
+    """Return how an order ended, by the `record` of it; `left` are the letters that it did not reach."""
+    left = record.detail.get("left")
+    return {
+        "id": record.detail.get("id"),
+        "at": moment(record.at),
+        "cancelled_by": None if left is None else record.by,
+        "left": left or 0,
+    }
+
+
 def audit_shape(record: AuditRecord) -> JsonObject:
     """Return what was done."""
     return {

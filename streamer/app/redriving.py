@@ -17,6 +17,7 @@ from streamer.ports import Controls
 _log = structlog.get_logger()
 
 _AT_ONCE = 500
+_STALE_AFTER_S = 10.0
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 15.0
 
@@ -71,9 +72,11 @@ class Redriving:
         return dispatcher is not None and letter.partition is not None and dispatcher.holds(letter.partition)
 
     async def _moved(self, letters: list[DeadLetter]) -> int:
-        moved = 0
+        moved, most = 0, self._most()
         waiting: set[tuple[Partition | None, str]] = set()
         for letter in letters:
+            if moved == most:
+                break
             key = letter.partition, letter.event.key if letter.event else ""
             dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
             # What comes after one that has to wait would overtake it.
@@ -83,6 +86,10 @@ class Redriving:
             moved += 1
             await self.clock.sleep(1 / self.order.per_second)
         return moved
+
+    def _most(self) -> int:
+        # Letters may be discarded while others are handed over, so a list must not be used for long.
+        return max(1, min(_AT_ONCE, int(self.order.per_second * _STALE_AFTER_S)))
 
     async def _end(self) -> None:
         now = self.clock.now()

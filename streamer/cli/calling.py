@@ -15,6 +15,7 @@ import typer
 from streamer.cli.api import DEFAULT_URL, Api, api_of
 from streamer.cli.failure import told
 from streamer.errors import StreamerError
+from streamer.events import JsonObject
 
 _COMPLETION_S = 1.0
 
@@ -93,19 +94,30 @@ def calling(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..
 
 def subscriber_names(context: typer.Context, incomplete: str) -> list[str]:
     """Return the names that begin so, for the shell; none when the API does not answer at once."""
-    given = context.params
-    try:
-        where = Where(config=given.get("config"), url=given.get("url"), token=given.get("token"))
-        api = replace(where.api(), timeout_s=_COMPLETION_S)
-        answer = asyncio.run(api.get("/subscribers"))
-    except StreamerError:
-        return []
-    return [each["name"] for each in answer["subscribers"] if each["name"].startswith(incomplete)]
+    listed = _listed(context, "subscribers")
+    return [each["name"] for each in listed if each["name"].startswith(incomplete)]
+
+
+def redrive_ids(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the ids of open redrives that begin so, as `subscriber_names` does."""
+    listed = _listed(context, "redrives")
+    return [each["id"] for each in listed if each["id"].startswith(incomplete)]
 
 
 Name = Annotated[
     str, typer.Argument(help="The subscriber's name in the configuration.", autocompletion=subscriber_names)
 ]
+
+
+def _listed(context: typer.Context, what: str) -> list[JsonObject]:
+    given = context.params
+    try:
+        where = Where(config=given.get("config"), url=given.get("url"), token=given.get("token"))
+        api = replace(where.api(), timeout_s=_COMPLETION_S)
+        answer: list[JsonObject] = asyncio.run(api.get(f"/{what}"))[what]
+    except StreamerError:
+        return []
+    return answer
 
 
 def _system_user() -> str:

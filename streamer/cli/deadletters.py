@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.calling import AsJson, Where, Who, calling, subscriber_names
+from streamer.cli.calling import AsJson, Where, Who, calling, redrive_ids, subscriber_names
 from streamer.cli.moments import moment
 from streamer.cli.pages import at, by_reason, console, counted, plain, print_json, print_table
 from streamer.cli.progress import followed
+from streamer.clock import SystemClock
 from streamer.events import JsonObject
 
 deadletters = typer.Typer(
@@ -121,7 +122,10 @@ async def redrive(
     care: Care,
     *,
     per_second: Annotated[
-        float, typer.Option(min=0.01, max=1_000, help="How fast, for each subscriber.")
+        float,
+        typer.Option(
+            min=0.01, max=1_000, help="How fast, for each subscriber and in each process of the daemon."
+        ),
     ] = 10.0,
     include_superseded: Annotated[
         bool,
@@ -135,7 +139,8 @@ async def redrive(
     """Deliver dead letters again, in order per key, and not faster than the target bears.
 
     Counts first, and asks. Only what has failed by then is meant; what fails again is a dead letter anew. The
-    processes that own the partitions carry it out: Ctrl-C ends the watching, not the redrive.
+    processes that own the partitions carry it out, each at that rate. Ctrl-C ends the watching, not the
+    redrive, which `cancel` ends. Exits 1 also when somebody cancels it meanwhile.
     """
     api = where.api()
     asked = {
@@ -153,15 +158,40 @@ async def redrive(
     if not found["redrives"]:
         console().print("Nothing is left to deliver: somebody was quicker.")
     elif wait:
-        await followed(api, found["redrives"], found["deliverable"] - found["superseded"])
+        letters = found["deliverable"] - found["superseded"]
+        if not await followed(api, found["redrives"], letters, SystemClock()):
+            raise typer.Exit(1)
     else:
         console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` tells of the end.")
 
 
 @deadletters.command()
 @calling
+async def cancel(
+    order: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The redrive's id, as redrive and audit show it.", autocompletion=redrive_ids
+        ),
+    ],
+    where: Where,
+    who: Who,
+) -> None:
+    """End a redrive that is not over, in every process.
+
+    What it has handed over by then is delivered all the same; what is left stays a dead letter.
+    """
+    done = await where.api().post(f"/redrives/{order}/cancel", by=who.name)
+    console().print(
+        f"Redrive {done['id']} is cancelled, in every process, with {counted(done['left'], 'dead letter')} "
+        "left. What was handed over before is delivered all the same."
+    )
+
+
+@deadletters.command()
+@calling
 async def discard(meant: Chosen, where: Where, care: Care) -> None:
-    """Remove dead letters for good.
+    """Remove dead letters for good, unless a redrive that is not over means them.
 
     Counts first, and asks. Only what has failed by then is meant. The audit keeps who did it.
     """

@@ -1,45 +1,78 @@
 """Shows how far a redrive has come."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamer.cli.api import Api, ApiRefused
-from streamer.cli.pages import console, counted
-from streamer.clock import SystemClock
+from streamer.cli.pages import console, counted, plain
+from streamer.clock import Clock
+from streamer.events import JsonObject
 
 _LOOK_S = 0.5
-_GOES_ON = "The redrive goes on in the daemon; `streamer audit` tells of its end."
+# The log may need a moment to tell of an order.
+_LOOKS_FOR_A_TRACE = 10
 
 
-async def followed(api: Api, redrives: Sequence[str], letters: int) -> None:
+async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock) -> bool:
     """Show how many of so many `letters` are on their way, until all `redrives` have ended or Ctrl-C.
 
-    Raises `ApiRefused` when the API can't be asked any more.
+    Returns whether none was cancelled. Raises `ApiRefused` when the API can't
+    be asked any more.
     """
     try:
-        await _shown(api, frozenset(redrives), letters)
+        ended = await _shown(api, redrives, letters, clock)
     except asyncio.CancelledError:
-        console().print(_GOES_ON)
+        console().print(_goes_on(redrives))
+        return True
     except ApiRefused as error:
-        raise ApiRefused(f"{error} {_GOES_ON}") from error
-    else:
+        raise ApiRefused(f"{error} {_goes_on(redrives)}") from error
+    cancelled = [each for each in ended.values() if each["cancelled_by"] is not None]
+    for each in cancelled:
+        console().print(plain(_cancelled(each)))
+    if unknown := [id_ for id_ in redrives if id_ not in ended]:
         console().print(
-            f"{counted(letters, 'event')} handed to delivery; "
-            "`streamer deadletters list` shows what fails again."
+            f"Redrive {', '.join(unknown)} is over, but how it ended is not among the latest records: "
+            "`streamer deadletters list` shows what is left."
         )
+    else:
+        console().print(_handed_over(letters - sum(each["left"] for each in ended.values())))
+    return not cancelled
 
 
-async def _shown(api: Api, redrives: frozenset[str], letters: int) -> None:
+async def _shown(api: Api, redrives: Sequence[str], letters: int, clock: Clock) -> Mapping[str, JsonObject]:
+    """Return the ends of those that have ended; of the others there is no trace any more."""
     columns = TextColumn("redriving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    ended: dict[str, JsonObject] = {}
+    looks = 0
     with Progress(*columns, console=console(), transient=True) as bar:
         task = bar.add_task("", total=letters)
         while True:
             answer = await api.get("/redrives")
-            if redrives <= {each["id"] for each in answer["ended"]}:
-                return
+            ended |= {each["id"]: each for each in answer["ended"] if each["id"] in redrives}
             ours = [each for each in answer["redrives"] if each["id"] in redrives]
             if ours:
                 bar.update(task, completed=letters - sum(each["left"] for each in ours))
-            await SystemClock().sleep(_LOOK_S)
+            looks = 0 if ours else looks + 1
+            if ended.keys() == set(redrives) or looks == _LOOKS_FOR_A_TRACE:
+                return ended
+            await clock.sleep(_LOOK_S)
+
+
+def _goes_on(redrives: Sequence[str]) -> str:
+    return (
+        f"Redrive {', '.join(redrives)} goes on in the daemon; `streamer audit` tells of its end, and "
+        "`streamer deadletters cancel ID` brings it about."
+    )
+
+
+def _cancelled(end: JsonObject) -> str:
+    left = counted(end["left"], "dead letter")
+    return f"Redrive {end['id']} was cancelled by {end['cancelled_by']}, with {left} left."
+
+
+def _handed_over(letters: int) -> str:
+    return (
+        f"{counted(letters, 'event')} handed to delivery; `streamer deadletters list` shows what fails again."
+    )

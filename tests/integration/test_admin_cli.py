@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -122,6 +123,30 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
     assert (discarded.status, "1 dead letter removed." in discarded.output) == (0, True)
     assert [each["id"] for each in left] == [ids["3"]]
     assert (single.status, "1 event handed to delivery" in single.output) == (0, True)
+
+
+async def test_redrive_is_cancelled(world: World) -> None:
+    """Which ends the watching too; until then none of its letters is discarded."""
+    async with world.running() as daemon:
+        operator = await Operator.of(daemon)
+        world.place_orders("1", "2", "3")
+        await operator.dead_letters(3)
+        world.mend()
+        process = await operator.begin("deadletters", "redrive", "--yes", "--per-second", "0.01")
+        await until(lambda: _holds(world, "1"), within_s=60)
+        kept = await operator.call("deadletters", "discard", "--yes")
+        [redrive] = re.findall("`streamer deadletters cancel (.+)`", kept.error)
+        offered = await _offered(operator, f"streamer deadletters cancel {redrive[:3]}")
+        cancelled = await operator.call("deadletters", "cancel", redrive, "--by", "anna")
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        again = await operator.call("deadletters", "cancel", redrive)
+        left = await operator.dead_letters(2)
+
+    assert (kept.status, offered) == (1, ([redrive], ""))
+    assert (cancelled.status, "2 dead letters left" in cancelled.output) == (0, True), cancelled.error
+    assert (process.returncode, b"cancelled by anna, with 2 dead letters left" in output) == (1, True)
+    assert (again.status, "`streamer audit`" in again.error) == (1, True)
+    assert ({each["key"] for each in left}, list(world.target.shipments)) == ({"2", "3"}, ["1"])
 
 
 async def test_ctrl_c_ends_the_watching_and_not_the_redrive(world: World) -> None:

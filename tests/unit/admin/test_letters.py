@@ -159,6 +159,21 @@ async def test_discarding_means_what_was_counted(world: World, ask: Asking) -> N
 
 
 @pytest.mark.usefixtures("failed")
+async def test_what_an_open_redrive_means_is_not_discarded(world: World, ask: Asking) -> None:
+    """It may be on its way to the target; whatever else there is, and counting, is no matter."""
+    [redrive] = (await ask.post("/dead-letters/redrive", ids=["4:target"]))[1]["redrives"]
+    counted, _ = await ask.post("/dead-letters/discard", dry_run=True)
+    refused, body = await ask.post("/dead-letters/discard", key="k")
+    others, _ = await ask.post("/dead-letters/discard", error="no such field")
+
+    assert (counted, refused, others) == (200, 409, 200)
+    assert f"`streamer deadletters cancel {redrive}`" in body["error"]
+    assert [letter.id for letter in world.log.letters] == ["4:target", "5:target"]
+    await ask.post(f"/redrives/{redrive}/cancel")
+    assert (await ask.post("/dead-letters/discard", key="k"))[0] == 200
+
+
+@pytest.mark.usefixtures("failed")
 async def test_many_are_discarded_a_part_at_a_time(
     world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:

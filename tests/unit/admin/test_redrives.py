@@ -108,6 +108,7 @@ async def test_progress_and_end_are_told(world: World, ask: Asking) -> None:
     [shown] = under_way["redrives"]
     assert (shown["id"], shown["left"], shown["from"], shown["subscriber"]) == (order, 2, 2, TARGET)
     assert (over["redrives"], [each["id"] for each in over["ended"]]) == ([], [order])
+    assert over["ended"][0]["cancelled_by"] is None
 
 
 @pytest.mark.usefixtures("failed")
@@ -116,8 +117,38 @@ async def test_second_order_for_a_subscriber_waits_for_the_first(world: World, a
     [first] = (await ask.post("/dead-letters/redrive", key="a"))[1]["redrives"]
     status, body = await ask.post("/dead-letters/redrive")
 
-    assert (status, body["error"]) == (409, f"Redrive {first} of target is not over yet: wait.")
+    assert (status, f"Redrive {first} of target is not over yet" in body["error"]) == (409, True)
+    assert f"`streamer deadletters cancel {first}`" in body["error"]
     assert len((await world.desk.board()).redrives) == 1
+
+
+@pytest.mark.usefixtures("failed")
+async def test_cancelled_order_is_over_and_stands_in_nobodys_way(world: World, ask: Asking) -> None:
+    """Who ended it is kept, with how many letters were left; they can be ordered again."""
+    [first] = (await ask.post("/dead-letters/redrive", by="anna"))[1]["redrives"]
+    status, body = await ask.post(f"/redrives/{first}/cancel", by="bert")
+    _, over = await ask.get("/redrives")
+    [*_, record] = (await ask.get("/audit"))[1]["records"]
+
+    assert (status, body["id"], body["subscriber"], body["left"]) == (200, first, TARGET, 2)
+    assert (record["what"], record["by"], record["subscriber"]) == ("redrive.cancelled", "bert", TARGET)
+    assert record["detail"] == {"id": first, "left": 2}
+    ended = {"id": first, "at": record["at"], "cancelled_by": "bert", "left": 2}
+    assert over == {"redrives": [], "ended": [ended]}
+    assert len(world.log.letters) == 4
+    assert (await ask.post("/dead-letters/redrive"))[0] == 202
+
+
+@pytest.mark.usefixtures("failed")
+async def test_only_an_open_order_can_be_cancelled(world: World, ask: Asking) -> None:
+    """The refusal names those that are."""
+    [first] = (await ask.post("/dead-letters/redrive", key="a"))[1]["redrives"]
+    await world.carry_out()
+    [second] = (await ask.post("/dead-letters/redrive", key="b"))[1]["redrives"]
+    status, body = await ask.post(f"/redrives/{first}/cancel")
+
+    assert (status, "`streamer audit`" in body["error"], second in body["error"]) == (404, True, True)
+    assert [each.what for each in await world.log.audit(last=9)].count("redrive.cancelled") == 0
 
 
 async def test_nothing_is_ordered_where_nothing_matches(world: World, ask: Asking) -> None:

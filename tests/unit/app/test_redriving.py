@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from streamer.app import redriving as redriving_
-from streamer.app.redriving import Redriving
+from streamer.app.obedience import Obedience
+from streamer.app.redriving import Redrives, Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.events import Partition, Reject
@@ -31,17 +32,21 @@ async def world() -> World:
     return world
 
 
-def ordered(world: World, *, key: str | None = None) -> Redrive:
-    """Return an order for what has failed so far, ten a second."""
+def ordered(world: World, *, key: str | None = None, per_second: float = 10.0) -> Redrive:
+    """Return an order for what has failed so far."""
     letters = LetterFilter(subscriber=TARGET, key=key, failed_before=world.clock.now())
-    return Redrive(id="r1", letters=letters, per_second=10.0, by="operator", at=world.clock.now())
+    return Redrive(id="r1", letters=letters, per_second=per_second, by="operator", at=world.clock.now())
+
+
+def noted(world: World, what: str) -> AuditRecord:
+    """Return what is written down of an order now."""
+    return AuditRecord(at=world.clock.now(), what=what, by="operator", subscriber=TARGET)
 
 
 @asynccontextmanager
 async def redriving(world: World, order: Redrive) -> AsyncIterator[asyncio.Task[None]]:
     """Carry `order` out beside a dispatcher."""
-    audit = AuditRecord(at=order.at, what="redrive.ordered", by="operator", subscriber=TARGET)
-    await world.log.order(order, audit)
+    await world.log.order(order, noted(world, "redrive.ordered"))
     async with world.running() as dispatcher:
         task = asyncio.create_task(carried_out(world, order, dispatcher).run())
         try:
@@ -65,6 +70,57 @@ async def test_redrive_delivers_each_letter_once_and_ends(world: World) -> None:
             assert [n for n in map(int, world.target.delivered) if n % 2 == key] == [*range(key, BAD, 2)]
         assert (world.letters, len(world.target.began)) == ([], BAD)
         assert [each.what for each in await world.log.audit(last=9)] == ["redrive.ordered", "redrive.ended"]
+
+
+@asynccontextmanager
+async def obeying(world: World) -> AsyncIterator[None]:
+    """Carry out what the switchboard shows, and nothing else."""
+    async with world.running() as dispatcher, asyncio.TaskGroup() as group:
+        dispatchers = {TARGET: dispatcher}
+        redrives = Redrives(log=world.log, dispatchers=dispatchers, clock=world.clock, group=group)
+        obedience = Obedience(
+            log=world.log, clock=world.clock, dispatchers=dispatchers, group=group, redrives=redrives
+        )
+        task = group.create_task(obedience.run())
+        yield
+        task.cancel()
+        obedience.close()
+
+
+async def test_cancelled_order_moves_nothing_more(world: World) -> None:
+    """Whichever process was asked: what is handed over is delivered, and the rest stay dead letters."""
+    order = ordered(world, per_second=2.0)
+    await world.log.order(order, noted(world, "redrive.ordered"))
+    async with obeying(world):
+        await world.turn(2)
+        await world.log.order(replace(order, ended_at=world.clock.now()), noted(world, "redrive.cancelled"))
+        await world.turn(60)
+
+    done = len(world.target.delivered)
+    assert 0 < done < BAD
+    assert len(world.letters) == BAD - done
+    assert [each.what for each in await world.log.audit(last=9)] == ["redrive.ordered", "redrive.cancelled"]
+
+
+async def test_letter_that_is_discarded_meanwhile_is_not_delivered(world: World) -> None:
+    """A list of letters is used for some seconds only, and then made anew."""
+    async with redriving(world, ordered(world, per_second=0.5)) as task:
+        await world.turn(3)
+        gone = [letter.id for letter in world.letters][-10:]
+        await world.log.discard(gone, noted(world, "deadletters.discarded"))
+        await world.turn_until(task.done)
+
+    assert sorted(map(int, world.target.delivered)) == [*range(10)]
+
+
+@pytest.mark.parametrize(("per_second", "most"), [(0.01, 1), (0.5, 5), (10, 100), (1_000, 500)])
+async def test_pass_takes_what_is_handed_over_in_some_seconds(
+    world: World, per_second: float, most: int
+) -> None:
+    """One letter at least, and no more than fit into memory."""
+    order = ordered(world, per_second=per_second)
+    async with world.running() as dispatcher:
+        assert carried_out(world, order, dispatcher)._most() == most
 
 
 async def test_letters_of_other_processes_do_not_stand_before_ours(

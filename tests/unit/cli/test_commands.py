@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> Path:
 
 COMMANDS = [(), ("run",), ("check",), ("sandbox",), ("demo",), ("audit",)]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "test")]
-DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "discard")]
+DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS])
