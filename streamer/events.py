@@ -293,18 +293,24 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
-    """This event can never succeed at this target."""
+    """This event can never succeed at this target.
+
+    `sent` is false when the target was not asked, so that nothing is learned
+    of it.
+    """
 
     reason: str
     hint: str = ""
     answer: str = ""
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """This event is not for this target."""
+    """This event is not for this target; `sent` is false when the target was not asked."""
 
     reason: str
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,11 @@
 """From entry points to checked subscribers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from streamer.configuration import Document, Keys, problems
 from streamer.errors import ConfigurationError
@@ -27,20 +28,32 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     """
     at = ("subscribers", context.name)
     plugin = _plugin(settings.uses, document, (*at, "uses"))
-    try:
-        own = plugin.Settings.model_validate(settings.settings)
-    except ValidationError as error:
-        lines = problems(error, document, plugin.Settings, at=(*at, "settings"))
-        raise ConfigurationError("\n".join(lines)) from None
-    try:
+    keys = (*at, "settings")
+    with _refusing("the plugin can't check its settings", document, keys):
+        own = _checked(plugin, settings, document, keys)
+    with _refusing("the plugin can't be made", document, keys):
         return plugin(own, context)
+
+
+@contextmanager
+def _refusing(sentence: str, document: Document, keys: Keys) -> Iterator[None]:
+    try:
+        yield
     except ConfigurationError:
         raise
     except Exception as error:
         # Its text may hold what the settings hold.
         raise ConfigurationError(
-            document.mistake((*at, "settings"), f"the plugin can't be made: it raised {type(error).__name__}")
+            document.mistake(keys, f"{sentence}: it raised {type(error).__name__}")
         ) from error
+
+
+def _checked(plugin: Plugin, settings: SubscriberSettings, document: Document, keys: Keys) -> BaseModel:
+    try:
+        return plugin.Settings.model_validate(settings.settings)
+    except ValidationError as error:
+        lines = problems(error, document, plugin.Settings, at=keys)
+        raise ConfigurationError("\n".join(lines)) from None
 
 
 def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:

@@ -48,12 +48,13 @@ class Erp(HttpSubscriber):
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Write the document once and say what came of it."""
         if delivery.body is None and delivery.event.type.endswith(_WITHOUT_FIELDS):
-            return Skip(reason="the event holds no fields to write: set body to write one anyway")
+            return Skip(reason="the event holds no fields to write: set body to write one anyway", sent=False)
         url = self._document(delivery)
         if url is None:
             return Reject(
                 reason=f"external_id ({self._settings.external_id}) finds no id in the event",
                 hint="let external_id find a text or a whole number in every event that arrives here",
+                sent=False,
             )
         answer = await self._http.send(
             Request(method=self._settings.method, url=url, key=delivery.key, body=_body(delivery))

@@ -47,12 +47,13 @@ class Fulfillment(HttpSubscriber):
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Ask once for the shipment, or for its end, and say what came of it."""
         if delivery.event.type.endswith(".gap"):
-            return Skip(reason="a gap event holds no order to ship")
+            return Skip(reason="a gap event holds no order to ship", sent=False)
         order = self._order.name_of(delivery)
         if order is None:
             return Reject(
                 reason=f"order ({self._settings.order}) finds no id in the event",
                 hint="let order find a text or a whole number in every event that arrives here",
+                sent=False,
             )
         if self._is_cancellation(delivery):
             return await self._cancel(delivery, order)

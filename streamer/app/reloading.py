@@ -63,16 +63,22 @@ class Reloading:
         try:
             checked = await asyncio.to_thread(self._checked)
         except ConfigurationError as error:
-            # Not every two seconds, but whenever somebody asks.
-            if was_asked or str(error) != self._refusal:
-                _log.error("configuration.refused", reason=str(error), in_effect="the former one")
-            self._refusal = str(error)
-            self.metrics.process.configuration_refused()
+            self._refuse(str(error), was_asked=was_asked)
+        except Exception as error:  # noqa: BLE001 - the one in effect works on
+            # Its text may hold what the files hold.
+            self._refuse(f"checking it raised {type(error).__name__}", was_asked=was_asked)
         else:
             self._refusal = ""
             # Before: what Salesforce refuses of it may be told meanwhile.
             self.metrics.process.configuration_applied()
             await self.apply(checked)
+
+    def _refuse(self, reason: str, *, was_asked: bool) -> None:
+        # Not every two seconds, but whenever somebody asks.
+        if was_asked or reason != self._refusal:
+            _log.error("configuration.refused", reason=reason, in_effect="the former one")
+        self._refusal = reason
+        self.metrics.process.configuration_refused()
 
     def _checked(self) -> Plan:
         self._is_unread = True

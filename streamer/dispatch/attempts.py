@@ -1,15 +1,15 @@
 """One try at a delivery, whatever the plugin does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import orjson
 import structlog
 
 from streamer.clock import Clock
+from streamer.dispatch.foreign import kept, masked, named, outcome_of
 from streamer.dispatch.lane import Lane
 from streamer.dispatch.route import Route
 from streamer.errors import BrokenRoute, RetryLater, StreamerError
@@ -31,7 +31,6 @@ from streamer.ports import Subscriber
 
 _log = structlog.get_logger()
 
-_ANSWER_BYTES = 20_000
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
@@ -84,7 +83,7 @@ class Attempts:
         except StreamerError:
             raise
         except Exception as error:
-            raise RetryLater(f"subscriber {self.name} can't be opened: {_named(error)}") from error
+            raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
         try:
             yield
         finally:
@@ -98,7 +97,7 @@ class Attempts:
         except BrokenRoute:
             # Its turn will come, and then it is set aside.
             return False
-        self.observer.attempted(event, Skip(reason="when does not hold"), 0.0)
+        self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
         return True
 
     async def try_once(self, lane: Lane) -> Tried:
@@ -126,7 +125,7 @@ class Attempts:
             first_tried_at=now if lane.first_tried_at is None else lane.first_tried_at,
             delivered_at=now,
             seconds=tried.seconds,
-            answer=_kept(tried.outcome.answer),
+            answer=kept(tried.outcome.answer),
         )
 
     def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
@@ -147,7 +146,7 @@ class Attempts:
             subscriber=self.name,
             attempts=lane.attempts,
             first_error=lane.first_error or failure.reason,
-            answer=_excerpt(failure.answer),
+            answer=failure.answer,
             partition=entry.partition,
             offset=entry.offset,
         )
@@ -165,16 +164,20 @@ class Attempts:
     async def _outcome(self, event: Event, attempt: int) -> Outcome:
         try:
             if not self.route.admits(event):
-                return Skip(reason="when does not hold")
+                return Skip(reason="when does not hold", sent=False)
             delivery = self.route.delivery(event, attempt=attempt)
         except BrokenRoute as error:
-            return Reject(reason=str(error), hint="Mend the subscriber's when, body or text, then redrive.")
+            return Reject(
+                reason=masked(str(error)),
+                hint="Mend the subscriber's when, body or text, then redrive.",
+                sent=False,
+            )
         return await self._delivered(delivery)
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
         try:
             async with self.clock.timeout(self.timeout_s):
-                outcome = await self.subscriber.deliver(delivery)
+                returned = await self.subscriber.deliver(delivery)
         except TimeoutError:
             return Retry(reason=f"no answer within {self.timeout_s:g} s")
         except asyncio.CancelledError:
@@ -184,35 +187,10 @@ class Attempts:
             return Retry(reason="the plugin cancelled its own attempt")
         except Exception as error:  # noqa: BLE001 - a plugin is foreign code; its event is retried, then set aside
             _log.warning("plugin.raised", subscriber=self.name, event_id=delivery.event.id, exc_info=True)
-            return Retry(reason=f"the plugin raised {_named(error)}")
-        if not isinstance(outcome, Outcome):
-            return Retry(reason=f"the plugin returned {type(outcome).__name__}, which is no outcome")
-        return outcome
-
-
-def _kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a receipt keeps of an answer: all of it, or of a large one the beginning of its text."""
-    try:
-        is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
-    except (TypeError, ValueError, RecursionError):
-        is_small = False
-    if is_small:
-        return answer
-    try:
-        text = repr(answer)
-    except RecursionError:
-        text = "The answer is nested too deeply to be kept."
-    return {"text": _excerpt(text)}
-
-
-def _excerpt(text: str) -> str:
-    return text.encode("utf-8", "replace")[:_ANSWER_BYTES].decode("utf-8", "ignore")
+            return Retry(reason=f"the plugin raised {named(error)}")
+        return outcome_of(returned)
 
 
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -104,10 +104,13 @@ class Conclusions:
             return False
         if letter.partition not in self.ledger.partitions:
             return False
+        if self.ledger.is_redriven(letter):
+            # The log has not recorded that yet; it may even be delivered by now.
+            return True
         entry = Entry(partition=letter.partition, offset=letter.offset, event=letter.event)
         lane = self.lanes.lane_of(entry)
         if lane is not None and entry.offset in lane.parked:
-            # Ordered twice, and not recorded yet.
+            # Listed before it was recorded.
             return True
         if lane is not None and lane not in self.timetable:
             return False
@@ -175,15 +178,15 @@ class Conclusions:
                 self.admission.succeeded(ticket)
                 self.admission.delivered()
                 self._finish(lane, self.attempts.receipt(lane, tried))
-            case Skip():
-                self.admission.succeeded(ticket)
+            case Skip(sent=sent):
+                self._judged(ticket, sent=sent)
                 self._finish(lane, None)
             case Retry() as failure:
                 lane.failed(failure.reason, self.clock.now())
                 self.give_back(self.admission.failed(ticket))
                 self._retry(lane, failure)
             case Reject() as failure:
-                self.admission.succeeded(ticket)
+                self._judged(ticket, sent=failure.sent)
                 lane.failed(failure.reason, self.clock.now())
                 self._set_aside(lane, failure, reason="rejected")
             case Hold(after_s=after_s, reason=reason):
@@ -192,6 +195,13 @@ class Conclusions:
             case Disable(reason=reason):
                 self.admission.disabled(ticket, reason)
                 self.lanes.make_ready(lane)
+
+    def _judged(self, ticket: Ticket, *, sent: bool) -> None:
+        """Note that the event is settled without a delivery; the target works if it was asked."""
+        if sent:
+            self.admission.succeeded(ticket)
+        else:
+            self.admission.forgone(ticket)
 
     def _retry(self, lane: Lane, failure: Retry) -> None:
         if lane.attempts >= self.schedule.attempts:

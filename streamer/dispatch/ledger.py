@@ -174,6 +174,13 @@ class Ledger:
             holding.pending.redrive([letter.id])
             self._alter(holding, change, None)
 
+    def is_redriven(self, letter: DeadLetter) -> bool:
+        """Whether a dead letter is none any more, though the log does not have that yet."""
+        holding = None if letter.partition is None else self._holdings.get(letter.partition)
+        return holding is not None and (
+            letter.id in holding.pending.redriven or letter.id in holding.under_way.redriven
+        )
+
     async def recall(self, feed: Feed, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
         """Return parked events in the order of `offsets`, also such as are not recorded yet.
 

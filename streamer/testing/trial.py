@@ -87,7 +87,9 @@ def expect(kinds: Kinds, outcome: Outcome, *, when: str) -> None:
 
 def _is_sensible(outcome: Retry | Hold) -> bool:
     after_s = outcome.after_s
-    return after_s is None or (math.isfinite(after_s) and 0 < after_s <= _LONGEST_PAUSE_S)
+    if after_s is None:
+        return isinstance(outcome, Retry)
+    return math.isfinite(after_s) and 0 < after_s <= _LONGEST_PAUSE_S
 
 
 def _short(outcome: Outcome) -> str:

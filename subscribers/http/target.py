@@ -26,6 +26,9 @@ _REFUSALS = frozenset({401, 403})
 # A key is made of ids that came from outside; a header takes visible ASCII.
 _HEADER_SAFE = "!#$&'()*+,/:;=?@[]~|"
 
+# In a URL's query stand names and numbers, too.
+_LIKE_A_SECRET = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -68,7 +71,9 @@ class HttpTarget:
     @classmethod
     def of(cls, settings: TargetSettings, context: PluginContext) -> Self:
         """Return the target that `settings` describe, with its credentials and signatures."""
-        return cls(settings, settings.auth, context, signing=settings.signing)
+        # Some targets know their clients by a code in the URL.
+        codes = tuple(value for value in URL(settings.url).query.values() if len(value) >= _LIKE_A_SECRET)
+        return cls(settings, settings.auth, context, secrets=codes, signing=settings.signing)
 
     async def __aenter__(self) -> Self:
         """Open the connection; raises `ConfigurationError` for unusable certificates."""
@@ -101,7 +106,9 @@ class HttpTarget:
             content = orjson.dumps(request.body)
         except orjson.JSONEncodeError as exc:
             return Reject(
-                reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping"
+                reason=f"the body can't be written as JSON: {exc}",
+                hint="change the body's mapping",
+                sent=False,
             )
         try:
             return await self._proven(request, content)

@@ -35,7 +35,9 @@ class Slack(HttpSubscriber):
         """Post the message once, when it is the channel's turn, and say what came of it."""
         if delivery.body is not None and not isinstance(delivery.body, dict):
             return Reject(
-                reason="the body is not an object", hint="map body to members of a Slack message, or drop it"
+                reason="the body is not an object",
+                hint="map body to members of a Slack message, or drop it",
+                sent=False,
             )
         payload = self._payload(delivery)
         queue_s = await self._pace.turn(str(payload.get("channel")))

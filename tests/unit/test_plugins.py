@@ -2,9 +2,10 @@
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
+from pydantic import BaseModel, model_validator
 
 from streamer import plugins
 from streamer.clock import TurnedClock
@@ -91,3 +92,46 @@ def test_plugin_that_cannot_be_loaded_says_why(
     monkeypatch.setattr(plugins, "entry_points", broken)
 
     assert "subscribers.crm.uses: this plugin can't be loaded: " in error_of(tmp_path, "half", "{}")
+
+
+class Careless:
+    """A plugin whose settings are checked by code that has a mistake."""
+
+    class Settings(BaseModel):
+        """Fail in the way that is written in them."""
+
+        way: str
+
+        @model_validator(mode="after")
+        def check(self) -> Self:
+            """Fail."""
+            errors = {"type": TypeError, "key": KeyError, "silent": ValueError}
+            raise errors[self.way]("" if self.way == "silent" else "hunter2")
+
+
+class Bare:
+    """A plugin without settings of its own."""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "way", "expected"),
+    [
+        ("Careless", "type", "TypeError"),
+        ("Careless", "key", "KeyError"),
+        ("Careless", "silent", "IndexError"),
+        ("Bare", "none", "AttributeError"),
+    ],
+)
+def test_plugin_that_fails_to_check_its_settings_is_a_mistake_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: str, way: str, expected: str
+) -> None:
+    """It is named with its place, and what it says is not repeated: it may hold what the settings hold."""
+
+    def broken(**_: Any) -> list[EntryPoint]:
+        return [EntryPoint(name="odd", value=f"{__name__}:{plugin}", group=GROUP)]
+
+    monkeypatch.setattr(plugins, "entry_points", broken)
+
+    place = "streamer.yaml:5: subscribers.crm.settings"
+    sentence = f"{place}: the plugin can't check its settings: it raised {expected}"
+    assert error_of(tmp_path, "odd", f"{{way: {way}}}") == sentence

@@ -108,7 +108,7 @@ class Receiver(ABC):
         if self.faults.echo:
             # Some servers dump the whole request into their error pages.
             body |= {
-                "path": request.path,
+                "path": request.path_qs,
                 "headers": {str(name): value for name, value in request.headers.items()},
             }
         return answer(status, body, headers)

@@ -172,6 +172,19 @@ async def test_echoed_credentials_are_taken_out_of_outcomes(erp: ErpReceiver, cl
     assert '"Authorization":"Bearer ***"' in outcome.answer
 
 
+async def test_code_in_the_url_is_taken_out_of_outcomes(erp: ErpReceiver, clock: TurnedClock) -> None:
+    """Some targets know their clients by it."""
+    code = "c0de-that-nobody-else-knows"
+    erp.faults.fail_keys, erp.faults.echo = ".", True
+    url = f"{erp.url}/api/invoices?company=Acme&code={code}"
+    async with Erp(Erp.Settings.model_validate({"url": url}), context(clock)) as plugin:
+        outcome = await plugin.deliver(delivery())
+
+    assert isinstance(outcome, Retry)
+    assert "company=Acme&code=***" in outcome.answer
+    assert code not in str(outcome)
+
+
 @pytest.mark.parametrize(
     "auth",
     [

@@ -3,10 +3,12 @@
 import asyncio
 
 from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 
 from streamer.app.plan import Plan
 from streamer.app.reloading import Reloading
 from streamer.clock import TurnedClock
+from streamer.configuration import Document
 from streamer.observe.metrics import Metrics
 from tests.unit.app.test_dispatching import World
 
@@ -30,3 +32,41 @@ async def test_refusal_while_it_is_being_applied_stands() -> None:
     running.cancel()
 
     assert b"streamer_configuration_applied 0.0" in generate_latest(metrics.registry)
+
+
+async def test_check_that_fails_unexpectedly_leaves_the_former_one_in_effect() -> None:
+    """A mistake of a plugin's or ours must not end what works, and is not said every two seconds."""
+    clock = TurnedClock()
+    metrics = Metrics(clock=clock)
+    applied: list[Plan] = []
+
+    def read() -> Document:
+        raise KeyError("hunter2")
+
+    async def apply(plan: Plan) -> None:
+        applied.append(plan)
+
+    document = World().plan().document
+    reloading = Reloading(document=document, read=read, apply=apply, clock=clock, metrics=metrics)
+    with capture_logs() as logs:
+        running = asyncio.create_task(reloading.run())
+        reloading.ask()
+        for _ in range(4):
+            await reloaded(clock, reloading)
+        assert not running.done()
+        running.cancel()
+
+    [line] = logs
+    assert (line["event"], line["log_level"]) == ("configuration.refused", "error")
+    assert line["reason"] == "checking it raised KeyError"
+    assert applied == []
+    assert b"streamer_configuration_applied 0.0" in generate_latest(metrics.registry)
+
+
+async def reloaded(clock: TurnedClock, reloading: Reloading) -> None:
+    """Let the files be looked at once, which happens in a thread."""
+    await clock.turn(2)
+    for _ in range(20):
+        await asyncio.to_thread(lambda: None)
+        await asyncio.sleep(0)
+    assert not reloading._asked.is_set()

@@ -9,7 +9,7 @@ from streamer.dispatch.breaker import BreakerLimits
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.guard import GuardLimits
 from streamer.dispatch.intake import Limits
-from streamer.events import Outcome, Reject, Retry
+from streamer.events import Outcome, Reject, Retry, Skip
 from subscribers.http import Answer
 from subscribers.http.verdict import verdict
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
@@ -97,6 +97,28 @@ async def test_open_breaker_is_probed_with_one_key_after_the_other(outage: World
         assert outage.target.delivered == [f"good{number}" for number in range(300)]
         assert {letter.attempts for letter in outage.letters} == {outage.schedule.attempts}
         assert (len(outage.letters), dispatcher.standing.hindrance) == (20, "")
+
+
+@pytest.mark.parametrize(
+    "unsent", [Skip(reason="not for us", sent=False), Reject(reason="no id in it", sent=False)]
+)
+async def test_event_that_was_not_sent_says_nothing_of_the_target(outage: World, unsent: Outcome) -> None:
+    """As a probe it leaves the breaker open, so that what fails on costs no attempt."""
+    for number in range(20):
+        outage.target.answers[str(number)].extend([Retry(reason="500")] * 1_000)
+    await outage.append(*range(20))
+    async with outage.running() as dispatcher:
+        await outage.turn(30)
+        for number in range(10):
+            name = f"unsent{number}"
+            outage.target.answers[name].append(unsent)
+            await outage.append(name)
+            await outage.turn_until(lambda name=name: name in outage.target.began)  # type: ignore[misc]
+            assert "attempts failed" in dispatcher.standing.hindrance
+        outage.target.answers.clear()
+        await outage.turn(HOUR)
+    assert set(outage.target.delivered) == {str(number) for number in range(20)}
+    assert {receipt.attempts for receipt in outage.log.receipts} == {1}
 
 
 async def test_nothing_is_tried_while_the_breaker_is_open(outage: World) -> None:

@@ -25,6 +25,22 @@ async def test_redriven_event_is_delivered_and_its_letter_is_gone(world: World) 
         assert (world.letters, world.log.parked(TARGET, ACCOUNTS)) == ([], [])
 
 
+async def test_letter_that_is_listed_again_before_it_is_recorded_is_delivered_once(world: World) -> None:
+    """The log may tell of it for as long as it takes nothing."""
+    async with world.running() as dispatcher:
+        letter = await with_letter(world)
+        world.log.down = True
+        for _ in range(3):
+            assert dispatcher.redrive(letter)
+            await world.turn(1)
+        assert world.target.delivered == ["bad"]
+        world.log.down = False
+        await world.turn(10)
+
+        assert world.target.delivered == ["bad"]
+        assert (world.letters, world.log.parked(TARGET, ACCOUNTS)) == ([], [])
+
+
 async def test_redriven_event_goes_before_what_waits_in_its_lane(world: World) -> None:
     """Order per key holds as far as it still can."""
     async with world.running() as dispatcher:
