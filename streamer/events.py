@@ -284,11 +284,15 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The whole target asks for a pause; costs this event no attempt."""
+    """The whole target asks for a pause; costs this event no attempt.
+
+    `alert` says that the target will take nothing before somebody has acted.
+    """
 
     reason: str
     after_s: float
     answer: str = ""
+    alert: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Asks a daemon's admin API."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -20,6 +20,8 @@ DEFAULT_URL = "http://localhost:9465"
 
 _CONNECT_S = 5.0
 _ANSWER_S = 120.0
+# Who weighs dead letters may have to read much of the log.
+_COUNTS_S = 1_800.0
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
@@ -34,6 +36,11 @@ class Api:
     url: str
     token: SecretStr | None = None
     timeout_s: float = _ANSWER_S
+
+    @property
+    def patient(self) -> Self:
+        """The same API, for what may take long."""
+        return replace(self, timeout_s=_COUNTS_S)
 
     async def get(self, path: str, **query: str | int | None) -> JsonObject:
         """Return what is at `path`; what is `None` is not asked for."""
@@ -53,10 +60,15 @@ class Api:
                 http.request(method, url, allow_redirects=False, **what) as response,
             ):
                 return self._understood(response.status, await response.read())
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, ValueError) as error:
             raise ApiRefused(
                 f"{self.url} can't be reached ({_reason(error)}): see that the daemon runs, and name its "
                 "admin address with --url, or its configuration with -c."
+            ) from error
+        except TimeoutError as error:
+            raise ApiRefused(
+                f"{self.url} has not answered within {self.timeout_s:g} s; what was asked may be done all "
+                "the same: look at `streamer audit` before you ask again."
             ) from error
 
     def _understood(self, status: int, body: bytes) -> JsonObject:

@@ -7,7 +7,7 @@ import typer
 
 from streamer.cli.calling import AsJson, Where, Who, calling, redrive_ids, subscriber_names
 from streamer.cli.moments import moment
-from streamer.cli.pages import at, by_reason, console, counted, plain, print_json, print_table
+from streamer.cli.pages import at, by_reason, console, counted, plain, print_json, print_table, working
 from streamer.cli.progress import followed
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
@@ -142,19 +142,21 @@ async def redrive(
     processes that own the partitions carry it out, each at that rate. Ctrl-C ends the watching, not the
     redrive, which `cancel` ends. Exits 1 also when somebody cancels it meanwhile.
     """
-    api = where.api()
+    api = where.api().patient
     asked = {
         **asdict(meant),
         "per_second": per_second,
         "include_superseded": include_superseded,
         "by": care.name,
     }
-    counts = await api.post("/dead-letters/redrive", **asked, dry_run=True)
+    with working("Counting"):
+        counts = await api.post("/dead-letters/redrive", **asked, dry_run=True)
     chosen = counts["deliverable"] - counts["superseded"]
     print_table(map(_redriven, counts["subscribers"].items()), empty="No dead letters match.")
     if not care.goes_on(f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?", chosen):
         return
-    found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
+    with working("Ordering"):
+        found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
     if not found["redrives"]:
         console().print("Nothing is left to deliver: somebody was quicker.")
     elif wait:
@@ -195,14 +197,16 @@ async def discard(meant: Chosen, where: Where, care: Care) -> None:
 
     Counts first, and asks. Only what has failed by then is meant. The audit keeps who did it.
     """
-    api = where.api()
+    api = where.api().patient
     asked = {**asdict(meant), "by": care.name}
-    counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
+    with working("Counting"):
+        counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
     print_table(map(_discarded, counts["by_subscriber"].items()), empty="No dead letters match.")
     console().print("By reason: ", plain(by_reason(counts["by_reason"])), sep="")
     if not care.goes_on(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
         return
-    done = await api.post("/dead-letters/discard", **{**asked, "until": counts["until"]})
+    with working("Removing"):
+        done = await api.post("/dead-letters/discard", **{**asked, "until": counts["until"]})
     console().print(f"{counted(done['total'], 'dead letter')} removed.")
 
 

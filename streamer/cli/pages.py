@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import orjson
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,11 @@ _PIPE_WIDTH = 200
 def console() -> Console:
     """Return the standard output; lines that go to a file are not broken at a terminal's width."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def working(what: str) -> Status:
+    """Return a context in which a terminal shows that we wait for `what`."""
+    return Console(stderr=True).status(f"{what}…")
 
 
 def print_json(answer: JsonObject) -> None:

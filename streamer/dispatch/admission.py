@@ -12,7 +12,7 @@ from streamer.dispatch.gate import Gate
 from streamer.dispatch.guard import Guard
 from streamer.dispatch.pace import Pace
 from streamer.dispatch.rate import Rate
-from streamer.events import Partition, SubscriberName
+from streamer.events import Hold, Partition, SubscriberName
 
 _log = structlog.get_logger()
 
@@ -137,13 +137,14 @@ class Admission:
             self.on_breaker(self.breaker.reason)
         return given_back
 
-    def held(self, ticket: Ticket, after_s: float, reason: str) -> None:
+    def held(self, ticket: Ticket, hold: Hold) -> None:
         """Leave the target alone for as long as it asked."""
         self.pace.overloaded(ticket.began)
         self.breaker.abandoned(ticket.permit)
-        self.gate.hold(after_s, reason)
+        self.gate.hold(hold.after_s, hold.reason)
         self._changed.set()
-        _log.warning("subscriber.held", subscriber=self.name, reason=reason, after_s=after_s)
+        say = _log.error if hold.alert else _log.warning
+        say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
 
     def disabled(self, ticket: Ticket, reason: str) -> None:
         """Leave the target alone until somebody says otherwise: it wants no more."""

@@ -189,8 +189,8 @@ class Conclusions:
                 self._judged(ticket, sent=failure.sent)
                 lane.failed(failure.reason, self.clock.now())
                 self._set_aside(lane, failure, reason="rejected")
-            case Hold(after_s=after_s, reason=reason):
-                self.admission.held(ticket, after_s, reason)
+            case Hold() as hold:
+                self.admission.held(ticket, hold)
                 self.lanes.make_ready(lane)
             case Disable(reason=reason):
                 self.admission.disabled(ticket, reason)

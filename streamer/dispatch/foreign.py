@@ -79,7 +79,9 @@ def _failure(kind: type[Any], returned: object) -> Outcome:
     if (after_s := _seconds(asked)) is None:
         what = f"a {kind.__name__} whose after_s is no number ({type(asked).__name__})"
         return Retry(reason=_bounded(f"the plugin returned {what}, which is no outcome"), answer=answer)
-    return (Retry if kind is Retry else Hold)(reason=reason, after_s=after_s, answer=answer)
+    if kind is Retry:
+        return Retry(reason=reason, after_s=after_s, answer=answer)
+    return Hold(reason=reason, after_s=after_s, answer=answer, alert=_field(returned, "alert") is True)
 
 
 def _field(returned: object, name: str) -> object:

@@ -163,7 +163,7 @@ class HttpTarget:
         max_hold_s = self._settings.max_hold_s
         told = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
         after_s = told.after_s if isinstance(told, Hold) else refusal.after_s
-        return Hold(reason=str(refusal), after_s=after_s, answer=answer.excerpt)
+        return Hold(reason=str(refusal), after_s=after_s, answer=answer.excerpt, alert=told is None)
 
 
 def _quoted(key: str) -> str:

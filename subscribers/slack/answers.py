@@ -95,4 +95,4 @@ def explained(code: str, answer: Answer, *, own_channel: bool) -> Outcome | None
     advice = (_WRONG_CHANNEL | _WRONG_ACCESS).get(code)
     if advice is None:
         return None
-    return Hold(reason=f"{reason}: {advice}", after_s=PATIENCE_S, answer=answer.excerpt)
+    return Hold(reason=f"{reason}: {advice}", after_s=PATIENCE_S, answer=answer.excerpt, alert=True)

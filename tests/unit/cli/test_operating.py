@@ -1,5 +1,6 @@
 """Where the operators' commands look for a daemon, and how they show what targets wrote."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import typer
 from pydantic import SecretStr
 
-from streamer.cli.api import DEFAULT_URL, api_of
+from streamer.cli.api import DEFAULT_URL, Api, ApiRefused, api_of
 from streamer.cli.moments import moment
 from streamer.cli.pages import plain
 from streamer.errors import ConfigurationError
@@ -49,6 +50,22 @@ def test_what_is_given_overrules_the_configuration(write: Path) -> None:
     write.write_text(f"admin: {{token: {TOKEN}}}")
     assert api_of([write], "http://localhost:1", None).token == SecretStr(TOKEN)
     assert api_of([write], "http://localhost:1", "other").token == SecretStr("other")
+
+
+async def test_daemon_that_does_not_answer_may_do_it_all_the_same() -> None:
+    """Whoever took that for a refusal would order it twice."""
+
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gone.wait()
+        writer.close()
+
+    gone = asyncio.Event()
+    async with await asyncio.start_server(silent, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        api = Api(url=f"http://127.0.0.1:{port}", timeout_s=0.2)
+        with pytest.raises(ApiRefused, match=r"has not answered within 0.2 s; .* `streamer audit`"):
+            await api.post("/dead-letters/redrive")
+        gone.set()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ OUTCOMES: list[Outcome] = [
     Delivered(answer={"id": "7"}),
     Retry(reason="503", after_s=7.5, answer="busy"),
     Retry(reason="500"),
-    Hold(reason="429", after_s=0.5, answer="slowly"),
+    Hold(reason="401", after_s=0.5, answer="slowly", alert=True),
     Reject(reason="422", hint="mend it", answer="no", sent=False),
     Skip(reason="not ours", sent=False),
     Disable(reason="410", answer="gone"),

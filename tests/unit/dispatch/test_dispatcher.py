@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from streamer.errors import ConfigurationError, RetryLater
 from streamer.events import Disable, Hold, Progress, Reject, Retry, Skip, Stage
@@ -118,6 +119,17 @@ async def test_hold_costs_no_attempt_and_holds_every_key(world: World) -> None:
         await world.turn(0.2)
         assert (sorted(world.target.delivered), dispatcher.standing.hindrance) == (["1", "2", "3"], "")
     assert world.target.attempts == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("alert", "level"), [(False, "warning"), (True, "error")])
+async def test_hold_that_somebody_must_end_is_an_error(world: World, *, alert: bool, level: str) -> None:
+    """Such as refused credentials; a pause that ends by itself is none."""
+    world.target.answers["1"].append(Hold(reason="says so", after_s=1.0, alert=alert))
+    await world.append(1)
+    with capture_logs() as lines:
+        async with world.running():
+            await world.turn(2)
+    assert [line["log_level"] for line in lines if line["event"] == "subscriber.held"] == [level]
 
 
 async def test_rate_is_shared_by_all_keys_and_is_no_hold(world: World) -> None:
