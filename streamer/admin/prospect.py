@@ -68,35 +68,58 @@ async def prospects(
     piles, configured = _Piles(), desk.staff.plan.settings.subscribers
     async with aclosing(desk.log.dead_letters()) as letters:
         async for letter in letters:
+            if not meant.admits(letter):
+                continue
             is_deliverable = letter.subscriber in configured and can_be_redriven(letter)
-            is_meant = meant.admits(letter)
-            if is_meant:
-                found[letter.subscriber].add(letter, is_deliverable=is_deliverable)
-            if weigh and letter.subscriber in configured and meant.subscriber in {None, letter.subscriber}:
-                piles.add(letter, is_weighed=is_meant and is_deliverable)
+            found[letter.subscriber].add(letter, is_deliverable=is_deliverable)
+            if weigh and is_deliverable:
+                piles.weigh(letter)
+    if piles.weighed:
+        async with aclosing(desk.log.dead_letters()) as letters:
+            async for letter in letters:
+                piles.compare(letter)
     for name in piles.weighed:
         found[name].superseded = await _superseded(desk, name, piles)
     return found
 
 
 class _Piles:
-    """The letters of each subscriber, without what they carry: those to be weighed, and the others."""
+    """The letters of each subscriber, without what they carry: those to be weighed, and others of their keys.
+
+    Of an event that was lost the key is not known, so its letter is among the others.
+    """
 
     def __init__(self) -> None:
         self.weighed: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
         self.others: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
+        self._keys: set[tuple[SubscriberName, str]] = set()
+        self._ids: set[str] = set()
         self._held = 0
 
-    def add(self, letter: DeadLetter, *, is_weighed: bool) -> None:
-        assert letter.subscriber is not None  # noqa: S101 - one that is configured
+    def weigh(self, letter: DeadLetter) -> None:
+        """Add a letter that is to be weighed, which one that can be redriven is."""
+        assert letter.subscriber is not None  # noqa: S101 - a subscriber has read it
+        assert letter.event is not None  # noqa: S101 - it is to be delivered
+        self._keys.add((letter.subscriber, letter.event.key))
+        self._ids.add(letter.id)
+        self._keep(self.weighed[letter.subscriber], letter)
+
+    def compare(self, letter: DeadLetter) -> None:
+        """Add a letter to the others, if it is another one and may be of the key of one that is weighed."""
+        if letter.subscriber is None or letter.subscriber not in self.weighed or letter.id in self._ids:
+            return
+        if letter.event is None or (letter.subscriber, letter.event.key) in self._keys:
+            self._keep(self.others[letter.subscriber], letter)
+
+    def _keep(self, pile: list[DeadLetter], letter: DeadLetter) -> None:
         self._held += 1
         if self._held > _WEIGHED_AT_MOST:
             raise Refused(
                 409,
-                f"There are more than {_WEIGHED_AT_MOST} dead letters, too many to weigh: name one "
-                "subscriber, or include the superseded ones.",
+                f"More than {_WEIGHED_AT_MOST} dead letters have to be weighed, which is too many: choose "
+                "fewer, by subscriber, key, time or id, or include the superseded ones.",
             )
-        (self.weighed if is_weighed else self.others)[letter.subscriber].append(_light(letter))
+        pile.append(_light(letter))
 
 
 async def _superseded(desk: Desk, name: SubscriberName, piles: _Piles) -> frozenset[str]:

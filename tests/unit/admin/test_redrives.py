@@ -178,6 +178,14 @@ async def test_more_than_can_be_weighed_is_refused(
     assert len((await world.desk.board()).redrives) == 1
 
 
+@pytest.mark.usefixtures("failed")
+async def test_few_of_many_letters_can_be_weighed(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others there are, of other keys."""
+    monkeypatch.setattr(prospect, "_WEIGHED_AT_MOST", 2)
+
+    assert (await ask.post("/dead-letters/redrive", key="a"))[0] == 202
+
+
 async def test_order_of_an_older_version_has_no_beginning(world: World, ask: Asking) -> None:
     """What is left is known all the same."""
     order = Redrive(id="r", letters=LetterFilter(), per_second=1, by="x", at=0.0)
