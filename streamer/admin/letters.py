@@ -108,6 +108,9 @@ class LetterResource:
         orders = () if asked.dry_run else (await self.desk.board()).redrives.values()
         tally, ids = await self._tally(meant, orders)
         if not asked.dry_run:
+            # Counting takes a while where there are many.
+            if (await self.desk.board()).redrives.keys() - {order.id for order in orders}:
+                raise Refused(409, "A redrive was ordered while they were counted: ask again.")
             await self._removed(ids, asked, {"meant": filter_shape(meant)})
         return answer(
             {**tally.shape(), "until": moment(meant.failed_before or now), "dry_run": asked.dry_run}

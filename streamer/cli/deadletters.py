@@ -161,7 +161,7 @@ async def redrive(
         console().print("Nothing is left to deliver: somebody was quicker.")
     elif wait:
         letters = found["deliverable"] - found["superseded"]
-        if not await followed(api, found["redrives"], letters, SystemClock()):
+        if not await followed(where.api(), found["redrives"], letters, SystemClock()):
             raise typer.Exit(1)
     else:
         console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` tells of the end.")

@@ -49,7 +49,7 @@ class Admission:
     A pause, whether by a person, the guard or the target; a hold that the
     target asked for; an open breaker; a rate; and how many attempts the target
     bears at once. Each attempt that `begin` was called for ends by one of
-    `succeeded`, `failed`, `held`, `disabled` and `abandoned`.
+    `succeeded`, `failed`, `held`, `disabled`, `abandoned` and `forgone`.
     """
 
     name: SubscriberName

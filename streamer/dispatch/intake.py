@@ -83,8 +83,8 @@ class Intake:
 
     @property
     def is_full(self) -> bool:
-        """Whether as much is in memory as may be."""
-        return self._is_above(1.0)
+        """Whether as much is in memory as may be, until half of it is left."""
+        return self._full or self._is_above(1.0)
 
     def close(self, feed: Feed) -> None:
         """Take no more events in; reading goes on, for it also tells which partitions were lost."""

@@ -22,6 +22,8 @@ from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import verdict
 
 _REFUSALS = frozenset({401, 403})
+# How a token endpoint says that it does not know us.
+_NO_CLIENT = frozenset({400, *_REFUSALS})
 
 # A key is made of ids that came from outside; a header takes visible ASCII.
 _HEADER_SAFE = "!#$&'()*+,/:;=?@[]~|"
@@ -71,9 +73,7 @@ class HttpTarget:
     @classmethod
     def of(cls, settings: TargetSettings, context: PluginContext) -> Self:
         """Return the target that `settings` describe, with its credentials and signatures."""
-        # Some targets know their clients by a code in the URL.
-        codes = tuple(value for value in URL(settings.url).query.values() if len(value) >= _LIKE_A_SECRET)
-        return cls(settings, settings.auth, context, secrets=codes, signing=settings.signing)
+        return cls(settings, settings.auth, context, secrets=_codes(settings.url), signing=settings.signing)
 
     async def __aenter__(self) -> Self:
         """Open the connection; raises `ConfigurationError` for unusable certificates."""
@@ -163,7 +163,24 @@ class HttpTarget:
         max_hold_s = self._settings.max_hold_s
         told = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
         after_s = told.after_s if isinstance(told, Hold) else refusal.after_s
-        return Hold(reason=str(refusal), after_s=after_s, answer=answer.excerpt, alert=told is None)
+        return Hold(
+            reason=str(refusal), after_s=after_s, answer=answer.excerpt, alert=answer.status in _NO_CLIENT
+        )
+
+
+def _codes(url: str) -> tuple[str, ...]:
+    """Return what may be a secret in a URL's query, by which some targets know their clients.
+
+    As it is written, as it is sent, and as it is meant: each may be echoed.
+    """
+    parsed = URL(url)
+    again = parsed.with_query(parsed.query)
+    written = [pair.partition("=")[2] for form in (url, str(parsed), str(again)) for pair in _pairs(form)]
+    return tuple(code for code in (*written, *parsed.query.values()) if len(code) >= _LIKE_A_SECRET)
+
+
+def _pairs(url: str) -> list[str]:
+    return url.partition("#")[0].rpartition("?")[2].split("&")
 
 
 def _quoted(key: str) -> str:

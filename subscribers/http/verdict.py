@@ -80,7 +80,7 @@ def _later(answer: Answer, meaning: Meaning, asked_s: float | None) -> Hold | Re
         reason=f"{_said(answer)}: {_advice(answer.status)}",
         after_s=usual_s if asked_s is None else asked_s,
         answer=answer.excerpt,
-        alert=answer.status not in _PAUSES,
+        alert=answer.status in _REFUSALS,
     )
 
 

@@ -48,7 +48,7 @@ def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entr
         SELECT (SELECT count(*) FROM found),
           CAST('[' || group_concat('[' || seq || ',' || size || ',' || body || ']') || ']' AS BLOB)
         FROM (
-          SELECT seq, summed.size, body FROM summed JOIN events USING (seq)
+          SELECT seq, summed.size AS size, body FROM summed JOIN events USING (seq)
           WHERE through - summed.size < ? ORDER BY seq
         )
         """  # noqa: S608 - nothing but places for the patterns

@@ -50,7 +50,8 @@ MUTATIONS = (
             committed = self._checkpoints.read(self._partition, self._faults, deadline)
             transactions.begin(deadline)
 """,
-        test="tests/integration/test_kafka_session.py",
+        test="tests/integration/test_kafka_session.py"
+        "::test_former_owner_writes_nothing_behind_what_the_next_one_has_read",
     ),
     Mutation(
         name="the checkpoint is written outside the transaction",
@@ -120,7 +121,7 @@ def _copy(root: Path) -> None:
 
 
 def _failed(root: Path, test: str) -> str:
-    """Return the first test in the file `test` that fails in the copy at `root`; empty when none does."""
+    """Return what pytest says of `test` where it fails in the copy at `root`; empty when it does not."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
     lines = _output(command, root)[1].splitlines()
     return next((line for line in lines if line.startswith("FAILED")), "")
