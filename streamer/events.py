@@ -282,6 +282,10 @@ class Retry:
     answer: str = ""
 
 
+LONGEST_PAUSE_S = 86_400.0
+"""The most that an outcome may ask for as `after_s`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """The whole target asks for a pause; costs this event no attempt.

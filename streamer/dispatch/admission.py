@@ -70,12 +70,12 @@ class Admission:
         """Why nothing may begin at the moment; empty while it may."""
         if self._waits_for_rate:
             return "the configured rate is used up"
-        return self.gate.reason or self.breaker.reason
+        return self._hold
 
     @property
     def is_held(self) -> bool:
         """Whether nothing may begin for another reason than the rate."""
-        return bool(self.gate.reason or self.breaker.reason)
+        return bool(self._hold)
 
     @property
     def limit(self) -> int:
@@ -190,6 +190,10 @@ class Admission:
             _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
             self.pause(reason)
             self.on_pause(who, reason)
+
+    @property
+    def _hold(self) -> str:
+        return self.gate.reason or self.breaker.reason
 
     async def _wait_for_breaker(self, lane: LaneName) -> None:
         wait_s = self.breaker.wait_s(lane)

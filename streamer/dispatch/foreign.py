@@ -11,14 +11,12 @@ from typing import Any, get_args
 
 import orjson
 
-from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
-from streamer.observe.logs import redact
+from streamer.events import LONGEST_PAUSE_S, Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
+from streamer.observe import logs
 
 _KINDS = frozenset(get_args(Outcome))
 _TEXT_CHARACTERS = 2_000
 _ANSWER_BYTES = 20_000
-# What streamer.testing allows, too.
-_LONGEST_PAUSE_S = 86_400.0
 
 
 def outcome_of(returned: object) -> Outcome:
@@ -54,7 +52,7 @@ def named(error: BaseException) -> str:
 
 def masked(text: str) -> str:
     """Return `text` as a log line would hold it: bounded and without what looks like a secret."""
-    return _bounded(str(redact(None, "", {"text": text})["text"]))
+    return _bounded(logs.masked(text))
 
 
 def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -141,7 +139,7 @@ def _seconds(asked: object) -> float | None:
         seconds = float(asked)
     except Exception:  # noqa: BLE001 - an integer too large for it, or a foreign __float__
         return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), _LONGEST_PAUSE_S)
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE_S)
 
 
 def _excerpt(text: str) -> str:

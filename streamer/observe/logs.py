@@ -76,6 +76,12 @@ def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> Eve
     return {key: _redacted(key, value, 0) for key, value in event.items()}
 
 
+def masked(text: str, limit: int = _MAX_TEXT) -> str:
+    """Return `text` as a log line holds it: without what has the form of a secret, and cut in the middle."""
+    # Cut after masking: half a secret would not be recognised.
+    return _cut(_SECRET_TEXT.sub(MASK, text), limit)
+
+
 class _Lines:
     """Writes lines; one that can't be written is dropped, since events matter more than lines."""
 
@@ -97,7 +103,7 @@ def _redacted(key: str, value: object, depth: int) -> object:
         return MASK
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         return _redacted_items(key, value, depth) if depth < _MAX_DEPTH else "…"
-    return _redacted_text(_text(value), _MAX_TRACEBACK if key == "exception" else _MAX_TEXT)
+    return masked(_text(value), _MAX_TRACEBACK if key == "exception" else _MAX_TEXT)
 
 
 def _redacted_items(key: str, value: Mapping[Any, Any] | Iterable[Any], depth: int) -> object:
@@ -113,11 +119,6 @@ def _text(value: object) -> str:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     except Exception:  # noqa: BLE001 - whatever a foreign __str__ raises
         return f"<{type(value).__name__}>"
-
-
-def _redacted_text(text: str, limit: int) -> str:
-    # Cut after masking: half a secret would not be recognised.
-    return _cut(_SECRET_TEXT.sub(MASK, text), limit)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import UnionType
 
 from streamer.clock import SystemClock
-from streamer.events import Delivery, Hold, Outcome, Retry
+from streamer.events import LONGEST_PAUSE_S, Delivery, Hold, Outcome, Retry
 from streamer.ports import Subscriber
 from streamer.testing.check import ContractBrokenError
 
@@ -13,7 +13,6 @@ Kinds = UnionType | type
 """The outcomes that are right: one, or several as `Retry | Hold`."""
 
 _LARGEST_OUTCOME = 100_000
-_LONGEST_PAUSE_S = 86_400.0
 _SHOWN = 300
 
 
@@ -75,7 +74,7 @@ class Trial:
         if isinstance(outcome, Retry | Hold) and not _is_sensible(outcome):
             raise ContractBrokenError(
                 f"{_short(outcome)} asks for no sensible pause: read Retry-After as seconds or as a date, "
-                f"and let after_s be more than 0 and at most {_LONGEST_PAUSE_S:g}"
+                f"and let after_s be more than 0 and at most {LONGEST_PAUSE_S:g}"
             )
 
 
@@ -89,7 +88,7 @@ def _is_sensible(outcome: Retry | Hold) -> bool:
     after_s = outcome.after_s
     if after_s is None:
         return isinstance(outcome, Retry)
-    return math.isfinite(after_s) and 0 < after_s <= _LONGEST_PAUSE_S
+    return math.isfinite(after_s) and 0 < after_s <= LONGEST_PAUSE_S
 
 
 def _short(outcome: Outcome) -> str:

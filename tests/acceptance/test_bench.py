@@ -48,7 +48,7 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
     deliveries = found["deliveries"]
     assert [each["keys"] for each in deliveries["delivering"]] == [1, 1_000]
     for each in deliveries["delivering"]:
-        assert each["p50_ms"] <= each["p99_ms"]
+        assert each["p50_ms"] <= each["p99_ms"] > 0
         assert (each["repeated"], each["out_of_order"]) == (0, 0)
     [with_one], [with_none] = deliveries["failing"]["per_s_with"], deliveries["failing"]["per_s_without"]
     assert min(with_one, with_none) > 0

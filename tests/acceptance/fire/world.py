@@ -23,6 +23,7 @@ from tools.proxy import TcpProxy
 
 SLOW_TARGET_S = 0.01
 _MOST_SESSIONS = 4
+_LOOK_S = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class World:
             return self.fleet.gains > before
 
         with suppress(AssertionError):
-            await until(gained, within_s=_MOST_SESSIONS * SESSION_S)
+            await until(gained, within_s=_MOST_SESSIONS * SESSION_S, every_s=_LOOK_S)
 
     async def _trouble_broker(self, fault: Fault) -> None:
         broker = self.kafka.brokers[fault.who]

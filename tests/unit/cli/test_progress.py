@@ -8,6 +8,7 @@ import pytest
 from streamer.admin import redrives
 from streamer.cli.api import Api
 from streamer.cli.progress import followed
+from streamer.clock import TurnedClock
 from streamer.controls import LetterFilter, Redrive
 from tests.unit.admin.world import Asking, World
 
@@ -27,26 +28,31 @@ async def ask(world: World) -> AsyncIterator[Asking]:
         yield asking
 
 
-def watching(world: World, ask: Asking, order: str) -> "asyncio.Task[bool]":
-    """Watch a redrive of two letters."""
-    api = Api(url=str(ask.client.make_url("/")))
-    return asyncio.create_task(followed(api, [order], 2, world.clock))
+class Watching:
+    """Somebody watches a redrive of two letters, by a clock of their own."""
+
+    def __init__(self, ask: Asking, order: str) -> None:
+        """Begin to."""
+        self._clock = TurnedClock()
+        api = Api(url=str(ask.client.make_url("/")))
+        self.task = asyncio.create_task(followed(api, [order], 2, self._clock))
+
+    async def look(self, times: int = 10_000) -> None:
+        """Let so many looks be taken, or as many as it takes."""
+        async with asyncio.timeout(60):
+            while times and not self.task.done():
+                times -= 1
+                # The answer comes over a socket.
+                while not self._clock.waiting and not self.task.done():  # noqa: ASYNC110 - it is a client's
+                    await asyncio.sleep(0)
+                await self._clock.turn(0.5)
 
 
-async def turned(world: World, task: "asyncio.Task[bool]", *, looks: int = 10_000) -> None:
-    """Let so many looks be taken, or as many as it takes."""
-    async with asyncio.timeout(20):
-        while looks and not task.done():
-            looks -= 1
-            await world.clock.turn(0.5)
-            await asyncio.sleep(0.02)
-
-
-async def watched(world: World, ask: Asking, order: str) -> bool:
+async def watched(ask: Asking, order: str) -> bool:
     """Watch a redrive to its end; tell whether it was not cancelled."""
-    task = watching(world, ask, order)
-    await turned(world, task)
-    return await task
+    watching = Watching(ask, order)
+    await watching.look()
+    return await watching.task
 
 
 async def test_end_is_told(world: World, ask: Asking, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,18 +60,16 @@ async def test_end_is_told(world: World, ask: Asking, capsys: pytest.CaptureFixt
     [order] = (await ask.post("/dead-letters/redrive"))[1]["redrives"]
     await world.carry_out()
 
-    assert await watched(world, ask, order)
+    assert await watched(ask, order)
     assert "2 events handed to delivery" in capsys.readouterr().out
 
 
-async def test_cancelled_redrive_ends_the_watching(
-    world: World, ask: Asking, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_cancelled_redrive_ends_the_watching(ask: Asking, capsys: pytest.CaptureFixture[str]) -> None:
     """It says by whom, and how many letters were left."""
     [order] = (await ask.post("/dead-letters/redrive"))[1]["redrives"]
     await ask.post(f"/redrives/{order}/cancel", by="[b]anna")
 
-    assert not await watched(world, ask, order)
+    assert not await watched(ask, order)
     output = capsys.readouterr().out
     assert f"Redrive {order} was cancelled by [b]anna, with 2 dead letters left." in output
     assert "0 events handed to delivery" in output
@@ -80,20 +84,20 @@ async def test_end_that_the_audit_tells_no_more_ends_the_watching(
     await world.carry_out()
     await ask.post("/subscribers/idle/pause")
 
-    assert await watched(world, ask, order)
+    assert await watched(ask, order)
     assert "how it ended is not among the latest records" in capsys.readouterr().out
 
 
 async def test_order_is_watched_though_the_log_tells_of_it_late(world: World, ask: Asking) -> None:
     """A log may need a moment; then it takes as long as it takes."""
-    task = watching(world, ask, "r")
-    await turned(world, task, looks=4)
+    watching = Watching(ask, "r")
+    await watching.look(times=4)
     await world.log._switches.order(
         Redrive(id="r", letters=LetterFilter(), per_second=1, by="x", at=world.clock.now())
     )
-    await turned(world, task, looks=30)
-    assert not task.done()
+    await watching.look(times=30)
+    assert not watching.task.done()
     await ask.post("/redrives/r/cancel")
-    await turned(world, task)
+    await watching.look()
 
-    assert not await task
+    assert not await watching.task
