@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from streamer.events import Start, SubscriberName
-from streamer.loopback import is_loopback
+from streamer.web.loopback import is_loopback
 
 _HOUR_S = 3600.0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.integration.kafka_topics import warm_up
+from tests.integration.kafka.topics import warm_up
 from tools.kafka.broker import STEADY, Broker
 
 # What a killed process left open ends when its time is up, and not up to ten seconds later.

@@ -12,10 +12,10 @@ import aiohttp
 from streamer.clock import TurnedClock
 from streamer.errors import StreamerError
 from streamer.events import Batch, Channel, Checkpoint, OrgId, Start
-from streamer.salesforce.auth import Login, Tokens
-from streamer.salesforce.cometd import CometdSource
-from streamer.salesforce.flows import ClientCredentials, Flow
-from streamer.salesforce.observer import NullObserver
+from streamer.salesforce.auth.flows import ClientCredentials, Flow
+from streamer.salesforce.auth.tokens import Login, Tokens
+from streamer.salesforce.cometd.observer import NullObserver
+from streamer.salesforce.cometd.source import CometdSource
 from streamer.sandbox.cometd import CometdLimits
 from streamer.sandbox.org import OrgSettings
 from streamer.sandbox.server import Sandbox, SandboxSettings

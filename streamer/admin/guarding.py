@@ -17,7 +17,7 @@ from yarl import URL
 from streamer.admin.refusal import Refused
 from streamer.admin.requests import mistake
 from streamer.errors import LogUnavailable, StreamerError
-from streamer.loopback import is_loopback
+from streamer.web.loopback import is_loopback
 
 _log = structlog.get_logger()
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from streamer.dispatch.route import Route
+from streamer.dispatch.attempt.route import Route
 from streamer.events import SubscriberName
+from streamer.observe.subscriber_status import Standing
 from streamer.ports import Controls, LogReader, Subscriber
 from streamer.settings import Settings
-from streamer.standing import Standing
 
 
 class AdminLog(Controls, LogReader, Protocol):

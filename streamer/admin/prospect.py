@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from streamer.admin.desk import Desk
 from streamer.admin.refusal import Refused
+from streamer.admin.superseded import superseded
 from streamer.controls import LetterFilter, can_be_redriven
-from streamer.dispatch.superseded import superseded
 from streamer.events import DeadLetter, JsonObject, SubscriberName
 from streamer.ports import Subscription
 

@@ -13,8 +13,8 @@ from streamer.admin.guarding import guard, told
 from streamer.admin.letters import LetterResource
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.subscribers import SubscriberResource
-from streamer.listening import listening
 from streamer.settings import AdminSettings
+from streamer.web.listener import listening
 
 _log = structlog.get_logger()
 

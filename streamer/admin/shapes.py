@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from streamer.controls import AuditRecord, LetterFilter, Redrive
-from streamer.dispatch.route import event_document
+from streamer.dispatch.attempt.route import event_document
 from streamer.events import DeadLetter, Event, JsonObject
 from streamer.log.records import replay_id_to_text
 

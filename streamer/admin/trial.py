@@ -9,8 +9,8 @@ import orjson
 
 from streamer.admin.ports import Configured
 from streamer.clock import Clock
-from streamer.dispatch.attempts import Attempts
-from streamer.dispatch.lane import Lane
+from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import StreamerError
 from streamer.events import Entry, Event, EventId, JsonObject, Outcome, Partition, ReplayId, SubscriberName
 from streamer.normalise.times import from_epoch_ms

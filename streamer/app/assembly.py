@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 from streamer.app.plan import Plan
 from streamer.clock import Clock
-from streamer.dispatch.admission import Admission, OnBreaker, OnPause
-from streamer.dispatch.attempts import Attempts, DispatchObserver
-from streamer.dispatch.breaker import Breaker, BreakerLimits
+from streamer.dispatch.admission.admission import Admission, OnBreaker, OnPause
+from streamer.dispatch.admission.circuit_breaker import Breaker, BreakerLimits
+from streamer.dispatch.admission.concurrency import Pace
+from streamer.dispatch.admission.flood_guard import Guard, GuardLimits
+from streamer.dispatch.admission.pause import Gate
+from streamer.dispatch.admission.token_bucket import Rate
+from streamer.dispatch.attempt.attempts import Attempts, DispatchObserver
+from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.gate import Gate
-from streamer.dispatch.guard import Guard, GuardLimits
 from streamer.dispatch.intake import Limits
-from streamer.dispatch.lane import Order
-from streamer.dispatch.pace import Pace
-from streamer.dispatch.rate import Rate
-from streamer.dispatch.schedule import RetrySchedule
+from streamer.dispatch.lanes.lane import Order
 from streamer.events import SubscriberName
 from streamer.ports import LogReader, Subscription
 

@@ -16,22 +16,22 @@ from streamer.app.ingesting import SALESFORCE, Ingesting
 from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
 from streamer.app.reloading import Reloading
+from streamer.app.watching import Watcher
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.controls import AuditRecord
 from streamer.errors import LogUnavailable, Stop, leaves
 from streamer.events import JsonObject
-from streamer.lookout import Lookout
-from streamer.observe.endpoint import serving
-from streamer.observe.health import Health, Heartbeat
 from streamer.observe.metrics import Metrics
-from streamer.observe.watchdog import Watchdog
+from streamer.observe.pulse import Pulses
 from streamer.ports import Controls
-from streamer.pulse import Pulses
 from streamer.settings import Settings
-from streamer.status import Status
-from streamer.stuck import StuckLimits
-from streamer.watching import Watcher
+from streamer.supervision.endpoint import serving
+from streamer.supervision.health import Health, Heartbeat
+from streamer.supervision.monitor import Lookout
+from streamer.supervision.status import Status
+from streamer.supervision.stuck import StuckLimits
+from streamer.supervision.watchdog import Watchdog
 
 _log = structlog.get_logger()
 

@@ -8,19 +8,19 @@ from functools import partial
 import structlog
 
 from streamer.app.assembly import Assembly
+from streamer.app.control_follower import Obedience
 from streamer.app.log import ReadLog
-from streamer.app.obedience import Obedience
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
+from streamer.app.watching import WatchedDispatch, Watcher
 from streamer.clock import Clock
-from streamer.dispatch.attempts import DispatchObserver
+from streamer.dispatch.attempt.attempts import DispatchObserver
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, LogUnavailable, RetryLater, leaves
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.settings import SubscriberSettings
-from streamer.status import Status
-from streamer.watching import WatchedDispatch, Watcher
+from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
 

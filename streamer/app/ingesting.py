@@ -6,6 +6,7 @@ import aiohttp
 import structlog
 
 from streamer.app.log import Log
+from streamer.app.watching import WatchedIngest, Watcher
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable
 from streamer.events import Channel, OrgId
@@ -14,13 +15,12 @@ from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth import Tokens
-from streamer.salesforce.bayeux_session import BayeuxOptions
-from streamer.salesforce.cometd import CometdSource
-from streamer.salesforce.login import login
+from streamer.salesforce.auth.login import login
+from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.cometd.session import BayeuxOptions
+from streamer.salesforce.cometd.source import CometdSource
 from streamer.settings import Settings
-from streamer.status import Status
-from streamer.watching import WatchedIngest, Watcher
+from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
 

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from streamer.clock import Clock
+from streamer.observe.pulse import Pulses
 from streamer.ports import Controls, EventLog, LogReader, Ownership
-from streamer.pulse import Pulses
 from streamer.settings import Settings, SqliteLogSettings
-from streamer.status import LogCondition
+from streamer.supervision.status import LogCondition
 
 
 class ReadLog(LogReader, Controls, Protocol):

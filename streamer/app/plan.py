@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from streamer.app.plugins import make_subscriber
 from streamer.clock import Clock
 from streamer.configuration import Document, load
-from streamer.dispatch.route import Route, compile_route
+from streamer.dispatch.attempt.route import Route, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
-from streamer.plugins import make_subscriber
 from streamer.ports import PluginContext, Subscriber
 from streamer.settings import Settings
 

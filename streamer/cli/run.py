@@ -17,7 +17,7 @@ from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.observe import logs
-from streamer.observe.watchdog import Watchdog
+from streamer.supervision.watchdog import Watchdog
 
 Config = Annotated[
     list[Path],

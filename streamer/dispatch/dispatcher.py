@@ -7,21 +7,21 @@ from itertools import islice
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.admission import Admission, Ticket
-from streamer.dispatch.attempts import Attempts
-from streamer.dispatch.conclusions import Conclusions
+from streamer.dispatch.admission.admission import Admission, Ticket
+from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.intake import Intake, Limits
-from streamer.dispatch.lane import Lane, LaneState, Order
-from streamer.dispatch.lanes import Lanes
-from streamer.dispatch.ledger import Ledger
-from streamer.dispatch.schedule import RetrySchedule
-from streamer.dispatch.standstill import Standstill
-from streamer.dispatch.timetable import Timetable
-from streamer.dispatch.under_way import UnderWay
+from streamer.dispatch.lanes.delay_queue import Timetable
+from streamer.dispatch.lanes.in_flight import UnderWay
+from streamer.dispatch.lanes.lane import Lane, LaneState, Order
+from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.outcomes import Conclusions
+from streamer.dispatch.progress.ledger import Ledger
+from streamer.dispatch.progress.standstill import Standstill
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition
+from streamer.observe.subscriber_status import Standing
 from streamer.ports import Feed, LogReader, Subscription
-from streamer.standing import Standing
 
 _log = structlog.get_logger()
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.conclusions import Conclusions
-from streamer.dispatch.lane import LaneState
-from streamer.dispatch.lanes import Lanes
-from streamer.dispatch.ledger import Ledger
-from streamer.dispatch.timetable import Timetable
-from streamer.dispatch.under_way import UnderWay
+from streamer.dispatch.lanes.delay_queue import Timetable
+from streamer.dispatch.lanes.in_flight import UnderWay
+from streamer.dispatch.lanes.lane import LaneState
+from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.outcomes import Conclusions
+from streamer.dispatch.progress.ledger import Ledger
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, SubscriberName
 from streamer.ports import Assigned, Feed, Page, Revoked

@@ -8,8 +8,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from streamer.clock import Clock
 from streamer.events import Batch, DeadLetter, Delivered, Event, HoleCause, Outcome, Stage, SubscriberName
+from streamer.observe.subscriber_status import Standing
 from streamer.ports import Append
-from streamer.standing import Standing
 
 
 @dataclass(slots=True)

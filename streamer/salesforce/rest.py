@@ -12,7 +12,7 @@ import orjson
 from streamer.clock import Clock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
-from streamer.salesforce.auth import Token, Tokens
+from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
 
 _TIMEOUT_S = 120.0

@@ -11,8 +11,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from streamer.clock import SystemClock
 from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
 from streamer.log.kafka import KafkaLog
-from streamer.log.kafka.encoding import Headers
-from streamer.log.kafka.names import Names
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import Headers
 from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event

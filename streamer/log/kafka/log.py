@@ -10,20 +10,20 @@ from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured
 from streamer.events import Channel, Checkpoint, DeadLetter, Entry, Partition, SubscriberName
-from streamer.log.kafka.appends import AppendEncoder
-from streamer.log.kafka.checkpoints import Checkpoints
-from streamer.log.kafka.clients import Clients
-from streamer.log.kafka.controls import KafkaControls
-from streamer.log.kafka.feed import follow
-from streamer.log.kafka.finished import finished
-from streamer.log.kafka.ownership import Membership
-from streamer.log.kafka.reach import Reach
-from streamer.log.kafka.session import Session
-from streamer.log.kafka.surroundings import Surroundings
-from streamer.log.kafka.topics import Topics
-from streamer.log.kafka.writer import Writer
+from streamer.log.kafka.append.checkpoints import Checkpoints
+from streamer.log.kafka.append.encoder import AppendEncoder
+from streamer.log.kafka.append.membership import Membership
+from streamer.log.kafka.append.session import Session
+from streamer.log.kafka.append.writer import Writer
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.connectivity import Reach
+from streamer.log.kafka.control.controls import KafkaControls
+from streamer.log.kafka.feed.feed import follow
+from streamer.log.kafka.feed.settled_events import finished
+from streamer.log.kafka.feed.surroundings import Surroundings
+from streamer.log.kafka.topics.provisioner import Topics
+from streamer.observe.pulse import Pulses
 from streamer.ports import Append, Feed, Subscription
-from streamer.pulse import Pulses
 from streamer.settings import KafkaLogSettings
 
 

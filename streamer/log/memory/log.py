@@ -22,9 +22,9 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.log.memory.feed import MemoryFeed
-from streamer.log.memory.finished import finished
 from streamer.log.memory.parked import ParkedEvents
 from streamer.log.memory.places import first_offset, partition_of
+from streamer.log.memory.settled_events import finished
 from streamer.log.memory.switches import Switches
 from streamer.log.records import encode_event
 from streamer.ports import Append, Recorded, Settlement, Subscription

@@ -10,9 +10,9 @@ from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter
 from streamer.log.records import encode_audit
-from streamer.log.sqlite.audit import read_audit, write_audit
-from streamer.log.sqlite.letters import last_letter, letter_key, read_letters, remove_letters
-from streamer.log.sqlite.switches import (
+from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.rows.audit import read_audit, write_audit
+from streamer.log.sqlite.rows.controls import (
     Switches,
     control_row,
     forget_redrive,
@@ -21,7 +21,7 @@ from streamer.log.sqlite.switches import (
     write_control,
     write_redrive,
 )
-from streamer.log.sqlite.worker import Worker
+from streamer.log.sqlite.rows.dead_letters import last_letter, letter_key, read_letters, remove_letters
 
 _LETTERS_AT_ONCE = 1_000
 

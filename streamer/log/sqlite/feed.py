@@ -6,9 +6,9 @@ from typing import Protocol
 
 from streamer.errors import Fenced
 from streamer.events import Entry, ParkedLane, Partition, SubscriberName
-from streamer.log.sqlite.pages import PARTITION, Window
+from streamer.log.sqlite.rows.pages import PARTITION, Window
+from streamer.log.sqlite.rows.subscribers import Place
 from streamer.log.sqlite.settler import Settler
-from streamer.log.sqlite.subscribers import Place
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 _ASSIGNMENT = 1

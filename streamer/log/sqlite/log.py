@@ -13,21 +13,21 @@ from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Channel, Checkpoint, DeadLetter, Entry, ParkedLane, Partition, SubscriberName
-from streamer.log.sqlite.appends import Written, encode, end, read_checkpoint, write
 from streamer.log.sqlite.controls import SqliteControls
+from streamer.log.sqlite.database.filesystem import check_local
+from streamer.log.sqlite.database.lock import locked
+from streamer.log.sqlite.database.schema import used_bytes
+from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
-from streamer.log.sqlite.filesystem import check_local
-from streamer.log.sqlite.finished import finished
-from streamer.log.sqlite.lock import locked
-from streamer.log.sqlite.pages import Window, read_page
-from streamer.log.sqlite.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.room import Room
-from streamer.log.sqlite.schema import used_bytes
+from streamer.log.sqlite.rows.appends import Written, encode, end, read_checkpoint, write
+from streamer.log.sqlite.rows.pages import Window, read_page
+from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
+from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
+from streamer.log.sqlite.settled_events import finished
 from streamer.log.sqlite.settler import Settler
-from streamer.log.sqlite.subscribers import find_place, mark_absent
-from streamer.log.sqlite.worker import Worker
+from streamer.observe.pulse import Pulses
 from streamer.ports import Append, Subscription
-from streamer.pulse import Pulses
 from streamer.settings import SqliteLogSettings
 
 _log = structlog.get_logger()

@@ -4,8 +4,8 @@ import sqlite3
 from dataclasses import dataclass
 
 from streamer.events import SubscriberName
-from streamer.log.sqlite.schema import used_bytes
-from streamer.log.sqlite.subscribers import slowest
+from streamer.log.sqlite.database.schema import used_bytes
+from streamer.log.sqlite.rows.subscribers import slowest
 
 RECEIPTS, AUDIT = "receipts", "audit"
 

@@ -9,10 +9,10 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
-from streamer.log.sqlite.letters import count_letters
-from streamer.log.sqlite.parked import count_parked
+from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.retention import AUDIT, RECEIPTS, Trimmed, trim, trim_records
-from streamer.log.sqlite.worker import Worker
+from streamer.log.sqlite.rows.dead_letters import count_letters
+from streamer.log.sqlite.rows.parked import count_parked
 from streamer.settings import SqliteLogSettings
 
 _HOUR_S = 3600.0

@@ -8,9 +8,9 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
-from streamer.log.sqlite.settlements import EncodedSettlement, encode_settlement, write_settlement
-from streamer.log.sqlite.subscribers import Place
-from streamer.log.sqlite.worker import Worker
+from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.rows.settlements import EncodedSettlement, encode_settlement, write_settlement
+from streamer.log.sqlite.rows.subscribers import Place
 from streamer.ports import Settlement
 
 _PAUSE_S = 1.0

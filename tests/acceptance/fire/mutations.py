@@ -41,7 +41,7 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         name="the checkpoint is read before init_transactions",
-        file="streamer/log/kafka/session.py",
+        file="streamer/log/kafka/append/session.py",
         old="""\
             transactions.begin(deadline)
             committed = self._checkpoints.read(self._partition, self._faults, deadline)
@@ -50,12 +50,12 @@ MUTATIONS = (
             committed = self._checkpoints.read(self._partition, self._faults, deadline)
             transactions.begin(deadline)
 """,
-        test="tests/integration/test_kafka_session.py"
+        test="tests/integration/kafka/test_session.py"
         "::test_former_owner_writes_nothing_behind_what_the_next_one_has_read",
     ),
     Mutation(
         name="the checkpoint is written outside the transaction",
-        file="streamer/log/kafka/session.py",
+        file="streamer/log/kafka/append/session.py",
         old="""\
                 transactions.write(records, deadline, stride=self._stride, apart=suspects)
 """,
@@ -69,14 +69,14 @@ MUTATIONS = (
     ),
     Mutation(
         name="offsets are committed past an incomplete delivery",
-        file="streamer/dispatch/tracker.py",
+        file="streamer/dispatch/progress/offset_tracker.py",
         old="prefix = self._open[0] if self._open else self._through",
         new="prefix = self._through",
         seeds=range(1, 20),
     ),
     Mutation(
         name="receipts are written without the offsets that cover them",
-        file="streamer/log/kafka/group_transactions.py",
+        file="streamer/log/kafka/progress/transactions.py",
         old="            if places:\n",
         new="""\
             if places and not any(record.topic.endswith(".receipts") for record in records):

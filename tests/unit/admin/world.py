@@ -14,7 +14,7 @@ from streamer.admin.ports import AtWork
 from streamer.admin.server import application
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
-from streamer.dispatch.route import Route
+from streamer.dispatch.attempt.route import Route
 from streamer.events import DeadLetter, Reject, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.ports import Subscriber

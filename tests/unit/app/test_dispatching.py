@@ -14,12 +14,12 @@ from streamer.app.plan import Plan
 from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
 from streamer.controls import AuditRecord, Control, Switch, Switchboard
-from streamer.dispatch.route import Route
+from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
 from streamer.events import Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
-from streamer.status import Status
+from streamer.supervision.status import Status
 from tests.contracts.values import an_append, an_event
 from tests.unit.dispatch.world import ScriptedTarget
 

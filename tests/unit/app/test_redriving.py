@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.app import redriving as redriving_
-from streamer.app.obedience import Obedience
+from streamer.app.control_follower import Obedience
 from streamer.app.redriving import Redrives, Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from streamer.dispatch import ledger
+from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.intake import Limits
-from streamer.dispatch.schedule import RetrySchedule
+from streamer.dispatch.progress import ledger
 from streamer.errors import LogUnavailable
 from streamer.events import Delivered, Delivery, Hold, Outcome, Partition, SubscriberName
 from streamer.log.memory import MemoryLog, feed

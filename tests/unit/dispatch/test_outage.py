@@ -5,9 +5,9 @@ from collections import deque
 
 import pytest
 
-from streamer.dispatch.breaker import BreakerLimits
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits
+from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.guard import GuardLimits
 from streamer.dispatch.intake import Limits
 from streamer.events import Outcome, Reject, Retry, Skip
 from subscribers.http import Answer

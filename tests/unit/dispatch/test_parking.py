@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from streamer.dispatch.breaker import BreakerLimits
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.intake import Limits
-from streamer.dispatch.lane import Order
+from streamer.dispatch.lanes.lane import Order
 from streamer.events import Delivered, Hold, Outcome, Progress, Reject, Retry
 from streamer.log.memory import MemoryLog
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, Answer, World

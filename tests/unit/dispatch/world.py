@@ -10,18 +10,18 @@ from typing import Any, Self
 
 from streamer.clock import TurnedClock
 from streamer.configuration import Document
-from streamer.dispatch.admission import Admission
-from streamer.dispatch.attempts import Attempts
-from streamer.dispatch.breaker import Breaker, BreakerLimits
+from streamer.dispatch.admission.admission import Admission
+from streamer.dispatch.admission.circuit_breaker import Breaker, BreakerLimits
+from streamer.dispatch.admission.concurrency import Pace
+from streamer.dispatch.admission.flood_guard import Guard, GuardLimits
+from streamer.dispatch.admission.pause import Gate
+from streamer.dispatch.admission.token_bucket import Rate
+from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.attempt.retry_schedule import RetrySchedule
+from streamer.dispatch.attempt.route import Route, compile_route
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.dispatch.gate import Gate
-from streamer.dispatch.guard import Guard, GuardLimits
 from streamer.dispatch.intake import Limits
-from streamer.dispatch.lane import Order
-from streamer.dispatch.pace import Pace
-from streamer.dispatch.rate import Rate
-from streamer.dispatch.route import Route, compile_route
-from streamer.dispatch.schedule import RetrySchedule
+from streamer.dispatch.lanes.lane import Order
 from streamer.events import (
     DeadLetter,
     Delivered,

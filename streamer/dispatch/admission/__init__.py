@@ -1,0 +1,1 @@
+"""May the next attempt be sent? Pauses, circuit breaker, rate and concurrency."""

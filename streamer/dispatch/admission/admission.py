@@ -1,0 +1,221 @@
+"""When the next attempt at one target may begin."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.dispatch.admission.circuit_breaker import Breaker, BreakerState, Permit
+from streamer.dispatch.admission.concurrency import Pace
+from streamer.dispatch.admission.flood_guard import Guard
+from streamer.dispatch.admission.pause import Gate
+from streamer.dispatch.admission.token_bucket import Rate
+from streamer.events import Hold, Partition, SubscriberName
+
+_log = structlog.get_logger()
+
+_ROTATE_S = 0.05
+_LEAST_S = 0.001
+
+LaneName = tuple[Partition, str]
+"""What a lane is called for as long as its key lives."""
+
+OnPause = Callable[[str, str], None]
+"""Told by whom (`guard` or `target`) a subscriber was paused, and why."""
+
+
+OnBreaker = Callable[[str], None]
+"""Told why the breaker opened; nothing when it closed."""
+
+
+def _ignore(*_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """Leave for one attempt, which it carries from its beginning to its end."""
+
+    permit: Permit[LaneName]
+    began: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Admission:
+    """Brings together all that holds a subscriber back.
+
+    A pause, whether by a person, the guard or the target; a hold that the
+    target asked for; an open breaker; a rate; and how many attempts the target
+    bears at once. Each attempt that `begin` was called for ends by one of
+    `succeeded`, `failed`, `held`, `disabled`, `abandoned` and `forgone`.
+    """
+
+    name: SubscriberName
+    clock: Clock
+    gate: Gate
+    breaker: Breaker[LaneName]
+    pace: Pace
+    guard: Guard
+    rate: Rate | None = None
+    on_pause: OnPause = _ignore
+    on_breaker: OnBreaker = _ignore
+    open_since: float = field(default=0.0, init=False)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _waits_for_rate: bool = field(default=False, init=False)
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing may begin at the moment; empty while it may."""
+        if self._waits_for_rate:
+            return "the configured rate is used up"
+        return self._hold
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing may begin for another reason than the rate."""
+        return bool(self._hold)
+
+    @property
+    def limit(self) -> int:
+        """How many attempts may be under way at once."""
+        return self.pace.limit
+
+    @property
+    def probes(self) -> bool:
+        """Whether the target is being asked with one event at a time whether it is back."""
+        return self.breaker.state is not BreakerState.CLOSED
+
+    async def passage(self, lane: LaneName) -> bool:
+        """Wait until an attempt at `lane` may begin; it may when this returns true, but not later.
+
+        False when it is another one's turn, and `lane` should be asked for
+        again after the others.
+        """
+        while True:
+            self._changed.clear()
+            if not self.gate.is_open:
+                await self._wait(self.gate.opens_in_s)
+            elif self.breaker.wait_s(lane) != 0:
+                await self._wait_for_breaker(lane)
+                return False
+            elif not self.pace.has_room:
+                # Those that are under way will make room.
+                await self._changed.wait()
+                continue
+            elif self.rate is not None and (delay_s := self.rate.delay_s()):
+                await self._wait_for_rate(delay_s)
+            else:
+                return True
+            self.open_since = self.clock.monotonic()
+
+    def begin(self, lane: LaneName) -> Ticket:
+        """Note that an attempt begins, directly after `passage`."""
+        permit = self.breaker.admit(lane)
+        assert permit is not None  # noqa: S101 - nothing has happened since the passage
+        return Ticket(permit=permit, began=self.pace.began())
+
+    def succeeded(self, ticket: Ticket) -> None:
+        """Note that the target works, whatever it thinks of the event."""
+        self.pace.succeeded(ticket.began)
+        was_down = self.probes
+        self.breaker.succeeded(ticket.permit)
+        self._changed.set()
+        if was_down and not self.probes:
+            _log.info("breaker.closed", subscriber=self.name)
+            self.on_breaker("")
+
+    def failed(self, ticket: Ticket) -> Mapping[LaneName, int]:
+        """Note that the target does not work; returns the attempts that say nothing of their events."""
+        self.pace.overloaded(ticket.began)
+        self._changed.set()
+        was_down = self.probes
+        given_back = self.breaker.failed(ticket.permit)
+        if self.probes and not was_down:
+            _log.warning("breaker.opened", subscriber=self.name, reason=self.breaker.reason)
+            self.on_breaker(self.breaker.reason)
+        return given_back
+
+    def held(self, ticket: Ticket, hold: Hold) -> None:
+        """Leave the target alone for as long as it asked."""
+        self.pace.overloaded(ticket.began)
+        self.breaker.abandoned(ticket.permit)
+        self.gate.hold(hold.after_s, hold.reason)
+        self._changed.set()
+        say = _log.error if hold.alert else _log.warning
+        say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
+
+    def disabled(self, ticket: Ticket, reason: str) -> None:
+        """Leave the target alone until somebody says otherwise: it wants no more."""
+        self.abandoned(ticket)
+        self._pause_by("target", reason)
+
+    def abandoned(self, ticket: Ticket) -> None:
+        """Note that an attempt has ended that says nothing of the target."""
+        self.pace.abandoned()
+        self.breaker.abandoned(ticket.permit)
+        self._changed.set()
+
+    def forgone(self, ticket: Ticket | None = None) -> None:
+        """Note that nothing reached the target of what `passage` let through, or `begin` has begun."""
+        if self.rate is not None:
+            self.rate.give_back()
+        if ticket is not None:
+            self.abandoned(ticket)
+
+    def delivered(self) -> None:
+        """Tell the guard of a delivery."""
+        self.guard.delivered()
+
+    def set_aside(self) -> None:
+        """Tell the guard of a dead letter; too many pause the subscriber."""
+        if sentence := self.guard.set_aside():
+            self._pause_by("guard", sentence)
+
+    def pause(self, reason: str) -> None:
+        """Begin no attempt until `resume`."""
+        self.gate.pause(reason)
+        self._changed.set()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        if self.gate.is_paused:
+            self.gate.resume()
+            self.guard.reset()
+            self._changed.set()
+
+    def _pause_by(self, who: str, reason: str) -> None:
+        if not self.gate.is_paused:
+            _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
+            self.pause(reason)
+            self.on_pause(who, reason)
+
+    @property
+    def _hold(self) -> str:
+        return self.gate.reason or self.breaker.reason
+
+    async def _wait_for_breaker(self, lane: LaneName) -> None:
+        wait_s = self.breaker.wait_s(lane)
+        if wait_s is not None and self.breaker.state is BreakerState.HALF_OPEN:
+            # It was probed before; the others are asked in the meantime.
+            wait_s = min(wait_s, _ROTATE_S)
+        await self._wait(wait_s)
+        self.open_since = self.clock.monotonic()
+
+    async def _wait_for_rate(self, delay_s: float) -> None:
+        self._waits_for_rate = True
+        try:
+            await self.clock.sleep(max(_LEAST_S, delay_s))
+        finally:
+            self._waits_for_rate = False
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait for a change, for `seconds` at most where these are known."""
+        # What is left of a wait may be less than a clock can tell.
+        least_s = None if seconds is None else max(_LEAST_S, seconds)
+        try:
+            async with self.clock.timeout(least_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,196 @@
+"""One try at a delivery, whatever the plugin does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of
+from streamer.dispatch.attempt.route import Route
+from streamer.dispatch.lanes.lane import Lane
+from streamer.errors import BrokenRoute, RetryLater, StreamerError
+from streamer.events import (
+    DeadLetter,
+    Delivered,
+    Delivery,
+    Entry,
+    Event,
+    Outcome,
+    Receipt,
+    Reject,
+    Retry,
+    Skip,
+    Stage,
+    SubscriberName,
+)
+from streamer.ports import Subscriber
+
+_log = structlog.get_logger()
+
+_HINT = "Look at the error and the target's answer, mend the cause, then redrive."
+
+
+class DispatchObserver(Protocol):
+    """Is told what one subscriber does; must not block or raise."""
+
+    def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
+        """One attempt took `seconds`."""
+        ...
+
+    def set_aside(self, letter: DeadLetter) -> None:
+        """An event became a dead letter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of one attempt at `entry`, and how long it took."""
+
+    entry: Entry
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """Tries deliveries at one target and never raises for what the target or the plugin does.
+
+    With `receipts`, each delivery leaves one.
+    """
+
+    name: SubscriberName
+    subscriber: Subscriber
+    route: Route
+    timeout_s: float
+    clock: Clock
+    observer: DispatchObserver
+    receipts: bool = False
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Keep the plugin open inside the context.
+
+        Raises what Streamer raises on purpose, such as `ConfigurationError`,
+        and `RetryLater` for whatever else the plugin fails with.
+        """
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                await self.subscriber.__aenter__()
+        except StreamerError:
+            raise
+        except Exception as error:
+            raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
+        try:
+            yield
+        finally:
+            await self._close()
+
+    def skips(self, event: Event) -> bool:
+        """Whether `when` says that `event` is not for this target, and say so."""
+        try:
+            if self.route.admits(event):
+                return False
+        except BrokenRoute:
+            # Its turn will come, and then it is set aside.
+            return False
+        self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
+        return True
+
+    async def try_once(self, lane: Lane) -> Tried:
+        """Deliver the head of `lane` and return what came of it."""
+        entry = lane.head
+        if lane.first_tried_at is None:
+            lane.first_tried_at = self.clock.now()
+        began = self.clock.monotonic()
+        outcome = await self._outcome(entry.event, lane.attempts + 1)
+        seconds = self.clock.monotonic() - began
+        self.observer.attempted(entry.event, outcome, seconds)
+        return Tried(entry=entry, outcome=outcome, seconds=seconds)
+
+    def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
+        """Return the receipt of the head of `lane`, where receipts are wanted and it was delivered."""
+        if not self.receipts or not isinstance(tried.outcome, Delivered):
+            return None
+        event, now = tried.entry.event, self.clock.now()
+        return Receipt(
+            event_id=event.id,
+            event_type=event.type,
+            event_key=event.key,
+            subscriber=self.name,
+            attempts=lane.attempts + 1,
+            first_tried_at=now if lane.first_tried_at is None else lane.first_tried_at,
+            delivered_at=now,
+            seconds=tried.seconds,
+            answer=kept(tried.outcome.answer),
+        )
+
+    def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
+        """Return the dead letter of the head of `lane`, which `failure` ended."""
+        entry, now = lane.head, self.clock.now()
+        event = entry.event
+        letter = DeadLetter(
+            id=f"{event.id}:{self.name}",
+            stage=Stage.DISPATCH,
+            channel=event.channel,
+            reason=reason,
+            error=failure.reason,
+            hint=(failure.hint if isinstance(failure, Reject) else "") or _HINT,
+            failed_at=now,
+            first_failed_at=lane.first_failed_at or now,
+            replay_id=event.replay_id,
+            event=event,
+            subscriber=self.name,
+            attempts=lane.attempts,
+            first_error=lane.first_error or failure.reason,
+            answer=failure.answer,
+            partition=entry.partition,
+            offset=entry.offset,
+        )
+        _log.warning("event.set_aside", subscriber=self.name, event_id=event.id, reason=reason)
+        self.observer.set_aside(letter)
+        return letter
+
+    async def _close(self) -> None:
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                await self.subscriber.__aexit__(None, None, None)
+        except Exception:  # noqa: BLE001 - a plugin is foreign code; what it delivered is recorded all the same
+            _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
+
+    async def _outcome(self, event: Event, attempt: int) -> Outcome:
+        try:
+            if not self.route.admits(event):
+                return Skip(reason="when does not hold", sent=False)
+            delivery = self.route.delivery(event, attempt=attempt)
+        except BrokenRoute as error:
+            return Reject(
+                reason=masked(str(error)),
+                hint="Mend the subscriber's when, body or text, then redrive.",
+                sent=False,
+            )
+        return await self._delivered(delivery)
+
+    async def _delivered(self, delivery: Delivery) -> Outcome:
+        try:
+            async with self.clock.timeout(self.timeout_s):
+                returned = await self.subscriber.deliver(delivery)
+        except TimeoutError:
+            return Retry(reason=f"no answer within {self.timeout_s:g} s")
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            # Some task of the plugin's own was cancelled, not this attempt.
+            return Retry(reason="the plugin cancelled its own attempt")
+        except Exception as error:  # noqa: BLE001 - a plugin is foreign code; its event is retried, then set aside
+            _log.warning("plugin.raised", subscriber=self.name, event_id=delivery.event.id, exc_info=True)
+            return Retry(reason=f"the plugin raised {named(error)}")
+        return outcome_of(returned)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

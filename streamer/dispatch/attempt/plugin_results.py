@@ -1,0 +1,150 @@
+"""What a plugin returns or raises, made fit to be relied on and kept.
+
+A plugin is code that somebody else wrote, so nothing of it is as it should be
+until it was looked at. Nothing here raises.
+"""
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, get_args
+
+import orjson
+
+from streamer.events import LONGEST_PAUSE_S, Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
+from streamer.observe import redaction
+
+_KINDS = frozenset(get_args(Outcome))
+_TEXT_CHARACTERS = 2_000
+_ANSWER_BYTES = 20_000
+
+
+def outcome_of(returned: object) -> Outcome:
+    """Return the outcome that `returned` stands for, of exactly one of the six types.
+
+    Its texts are bounded, its answer is a text or a dictionary, and a pause is
+    between nothing and a day. A verdict stands however odd its texts are, for
+    what was delivered must not be delivered again. What is no verdict, or asks
+    for a pause that is no number, is a `Retry` that says so.
+    """
+    # Nearly every outcome, so it costs as little as can be.
+    if type(returned) is Delivered and type(_field(returned, "answer")) is dict:
+        return returned
+    kind = next((each for each in type(returned).__mro__ if each in _KINDS), None)
+    if kind is None:
+        return Retry(reason=_bounded(f"the plugin returned {type(returned).__name__}, which is no outcome"))
+    if kind is Delivered:
+        return Delivered(answer=_mapping(_field(returned, "answer")))
+    if kind is Skip:
+        return Skip(reason=_sentence(returned, "reason"), sent=_was_sent(returned))
+    return _failure(kind, returned)
+
+
+def named(error: BaseException) -> str:
+    """Return the type and the text of `error`, bounded and without what looks like a secret."""
+    name = type(error).__name__
+    try:
+        said = f"{name}: {error}"
+    except Exception:  # noqa: BLE001 - whatever a foreign __str__ raises
+        said = f"{name}, whose text can't be read"
+    return masked(said)
+
+
+def masked(text: str) -> str:
+    """Return `text` as a log line would hold it: bounded and without what looks like a secret."""
+    return _bounded(redaction.masked(text))
+
+
+def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a receipt keeps of an answer: all of it, or of a large one the beginning of its text."""
+    try:
+        is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
+    except (TypeError, ValueError, RecursionError):
+        is_small = False
+    return answer if is_small else _text_of(answer)
+
+
+def _failure(kind: type[Any], returned: object) -> Outcome:
+    reason, answer = _sentence(returned, "reason"), _excerpt(_text(_field(returned, "answer")))
+    if kind is Reject:
+        hint = _sentence(returned, "hint")
+        return Reject(reason=reason, hint=hint, answer=answer, sent=_was_sent(returned))
+    if kind is Disable:
+        return Disable(reason=reason, answer=answer)
+    asked = _field(returned, "after_s")
+    if kind is Retry and asked is None:
+        return Retry(reason=reason, answer=answer)
+    if (after_s := _seconds(asked)) is None:
+        what = f"a {kind.__name__} whose after_s is no number ({type(asked).__name__})"
+        return Retry(reason=_bounded(f"the plugin returned {what}, which is no outcome"), answer=answer)
+    if kind is Retry:
+        return Retry(reason=reason, after_s=after_s, answer=answer)
+    return Hold(reason=reason, after_s=after_s, answer=answer, alert=_field(returned, "alert") is True)
+
+
+def _field(returned: object, name: str) -> object:
+    try:
+        return getattr(returned, name)
+    except Exception:  # noqa: BLE001 - a subclass may have made a property of it
+        return f"its {name} can't be read"
+
+
+def _was_sent(returned: object) -> bool:
+    return _field(returned, "sent") is not False
+
+
+def _sentence(returned: object, name: str) -> str:
+    value = _field(returned, name)
+    if isinstance(value, str):
+        return _bounded(str.__str__(value))
+    # An exception, perhaps, that was put where its text belongs.
+    return masked(_text(value))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        # Not str(): a subclass may have a text of its own, an enum's member has.
+        return str.__str__(value)
+    if isinstance(value, bytes | bytearray):
+        return value[:_ANSWER_BYTES].decode("utf-8", "replace")
+    return "" if value is None else _shown(value)
+
+
+def _shown(value: object) -> str:
+    try:
+        return str.__str__(repr(value))
+    except RecursionError:
+        return "It is nested too deeply to be kept."
+    except Exception:  # noqa: BLE001 - whatever a foreign __repr__ raises
+        return f"A {type(value).__name__} that can't be shown."
+
+
+def _mapping(answer: object) -> Mapping[str, Any]:
+    # It may read from what is closed by now.
+    with suppress(Exception):
+        if isinstance(answer, Mapping):
+            return dict(answer)
+    return _text_of(answer)
+
+
+def _text_of(answer: object) -> Mapping[str, Any]:
+    return {"text": _excerpt(_shown(answer))}
+
+
+def _seconds(asked: object) -> float | None:
+    """Return the pause that was `asked` for, at most a day; `None` for what is no number."""
+    if not isinstance(asked, int | float):
+        return None
+    try:
+        seconds = float(asked)
+    except Exception:  # noqa: BLE001 - an integer too large for it, or a foreign __float__
+        return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE_S)
+
+
+def _excerpt(text: str) -> str:
+    return text[:_ANSWER_BYTES].encode("utf-8", "replace")[:_ANSWER_BYTES].decode("utf-8", "ignore")
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARACTERS else text[: _TEXT_CHARACTERS - 1] + "…"

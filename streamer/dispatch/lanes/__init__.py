@@ -1,0 +1,1 @@
+"""The queues of undelivered events, one for each key."""

@@ -1,0 +1,89 @@
+"""When lanes that wait are due."""
+
+import asyncio
+import heapq
+from itertools import count
+
+from streamer.clock import Clock
+from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.events import Partition
+
+_LEAST_S = 0.001
+
+
+class Timetable:
+    """Hands lanes out when their time has come, however many wait."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin empty."""
+        self._clock = clock
+        self._heap: list[tuple[float, int, Lane]] = []
+        self._numbers = count()
+        self._due_at: dict[Lane, float] = {}
+        # Those in memory alone: of the parked ones there may be very many.
+        self._unparked: dict[Lane, None] = {}
+        self._sooner = asyncio.Event()
+
+    def __contains__(self, lane: Lane) -> bool:
+        """Tell whether `lane` waits."""
+        return lane in self._due_at
+
+    @property
+    def unparked(self) -> list[Lane]:
+        """The lanes that wait and are not parked."""
+        return list(self._unparked)
+
+    def left_s(self, lane: Lane) -> float:
+        """Return for how long `lane` has to wait still."""
+        return max(0.0, self._due_at[lane] - self._clock.monotonic())
+
+    def put(self, lane: Lane, delay_s: float) -> None:
+        """Let `lane` wait for `delay_s` from now, and no longer for what it waited for before."""
+        due_at = self._clock.monotonic() + delay_s
+        self._due_at[lane] = due_at
+        if lane.is_parked:
+            self._unparked.pop(lane, None)
+        else:
+            self._unparked[lane] = None
+        heapq.heappush(self._heap, (due_at, next(self._numbers), lane))
+        self._sooner.set()
+
+    def drop(self, partitions: frozenset[Partition]) -> None:
+        """Forget the lanes of `partitions`."""
+        for lane in [lane for lane in self._due_at if lane.partition in partitions]:
+            self._forget(lane)
+        self._heap = [each for each in self._heap if each[2] in self._due_at]
+        heapq.heapify(self._heap)
+
+    async def due(self) -> Lane:
+        """Wait for the next lane that is due."""
+        while True:
+            if self._heap:
+                due_at, _, lane = self._heap[0]
+                if self._due_at.get(lane) != due_at or lane.state is not LaneState.OPEN:
+                    heapq.heappop(self._heap)
+                    continue
+                left_s = due_at - self._clock.monotonic()
+                if left_s <= 0:
+                    heapq.heappop(self._heap)
+                    self._forget(lane)
+                    return lane
+            else:
+                left_s = None
+            await self._until_sooner(left_s)
+
+    def _forget(self, lane: Lane) -> None:
+        del self._due_at[lane]
+        self._unparked.pop(lane, None)
+
+    async def _until_sooner(self, timeout_s: float | None) -> None:
+        self._sooner.clear()
+        if timeout_s is None:
+            await self._sooner.wait()
+            return
+        try:
+            # What is left may be less than a clock can tell.
+            async with self._clock.timeout(max(_LEAST_S, timeout_s)):
+                await self._sooner.wait()
+        except TimeoutError:
+            return

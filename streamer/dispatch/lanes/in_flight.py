@@ -1,0 +1,40 @@
+"""The attempts that are under way."""
+
+import asyncio
+from collections.abc import Collection
+
+from streamer.dispatch.lanes.lane import Lane
+from streamer.events import Partition
+
+
+class UnderWay:
+    """Which lanes are being tried at the moment, each once."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lanes: set[Lane] = set()
+        self._landed = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return how many attempts are under way."""
+        return len(self._lanes)
+
+    def begin(self, lane: Lane) -> None:
+        """Note that an attempt at `lane` begins."""
+        self._lanes.add(lane)
+
+    def end(self, lane: Lane) -> None:
+        """Note that the attempt at `lane` has ended."""
+        self._lanes.discard(lane)
+        self._landed.set()
+
+    def of(self, partitions: frozenset[Partition]) -> list[Lane]:
+        """Return the lanes of `partitions` that are being tried."""
+        return [lane for lane in self._lanes if lane.partition in partitions]
+
+    async def landed(self, lanes: Collection[Lane] | None = None) -> None:
+        """Wait until no attempt is under way at `lanes`, or at those that are being tried now."""
+        flying = set(self._lanes if lanes is None else lanes)
+        while flying & self._lanes:
+            self._landed.clear()
+            await self._landed.wait()

@@ -1,0 +1,197 @@
+"""The queues of one subscriber's undelivered events."""
+
+import asyncio
+from collections import Counter, deque
+
+from streamer.dispatch.lanes.lane import Lane, LaneState, Order
+from streamer.events import Entry, ParkedLane, Partition
+
+
+class Lanes:
+    """All lanes of one subscriber, and whose turn it is.
+
+    A lane is ready, or being tried, or waiting for its next attempt. Lanes are
+    handed out by `take`, each to one at a time: the partitions in turn, and
+    those of one partition in the order in which they became ready.
+    """
+
+    def __init__(self, order: Order = Order.KEY) -> None:
+        """Begin empty."""
+        self._order = order
+        self._lanes: dict[tuple[Partition, str], Lane] = {}
+        self._ready: dict[Partition, deque[Lane]] = {}
+        self._is_ready = asyncio.Event()
+        self._parked: Counter[Partition] = Counter()
+        self.waiting = 0
+        """How many events are in memory, those being delivered included."""
+        self.waiting_bytes = 0
+        """What these took in the log."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a head is there to be tried."""
+        return bool(self._ready)
+
+    @property
+    def parked(self) -> int:
+        """How many events are parked."""
+        return self._parked.total()
+
+    def get(self, full_name: tuple[Partition, str]) -> Lane | None:
+        """Return the lane of that name, if there is one."""
+        return self._lanes.get(full_name)
+
+    def parked_in(self, partition: Partition) -> int:
+        """Return how many events of `partition` are parked."""
+        return self._parked[partition]
+
+    def failed_in(self, partitions: frozenset[Partition]) -> list[Lane]:
+        """Return the lanes of `partitions` that are in memory alone, and whose head has failed."""
+        return [
+            lane
+            for lane in self._lanes.values()
+            if lane.attempts and not lane.is_parked and lane.partition in partitions
+        ]
+
+    def put(self, entry: Entry) -> Lane | None:
+        """Queue `entry` behind the others of its lane; returns the lane when that is parked.
+
+        Then the event is to be parked too, and is not kept here.
+        """
+        name = entry.partition, self._order.lane_of(entry)
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(partition=entry.partition, name=name[1])
+            self.make_ready(lane)
+        elif lane.is_parked:
+            lane.parked.append(entry.offset)
+            self._parked[entry.partition] += 1
+            return lane
+        lane.entries.append(entry)
+        self._count(entry, 1)
+        return None
+
+    def restore(self, partition: Partition, kept: ParkedLane) -> Lane:
+        """Take over a lane that is parked."""
+        setback = kept.setback
+        lane = self._lanes[partition, kept.lane] = Lane(
+            partition=partition,
+            name=kept.lane,
+            parked=deque(kept.offsets),
+            attempts=setback.attempts,
+            # Its first try is not known; that it failed then is.
+            first_tried_at=setback.first_failed_at if setback.attempts else None,
+            first_failed_at=setback.first_failed_at if setback.attempts else None,
+            first_error=setback.first_error,
+            last_error=setback.last_error,
+            due_at=setback.due_at,
+        )
+        self._parked[partition] += len(kept.offsets)
+        return lane
+
+    def join(self, entry: Entry) -> Lane:
+        """Let a lane that nobody tries just now have `entry` at the place that its offset gives it.
+
+        The lane is parked afterwards. Its head may be another one than before,
+        and is taken for one that was never tried.
+        """
+        name = entry.partition, self._order.lane_of(entry)
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(partition=entry.partition, name=name[1])
+        self.forget_recalled(lane)
+        lane.parked = deque(sorted({*lane.parked, entry.offset}))
+        self._parked[entry.partition] += 1
+        lane.give_back(lane.attempts)
+        lane.first_tried_at = None
+        return lane
+
+    def lane_of(self, entry: Entry) -> Lane | None:
+        """Return the lane that `entry` belongs to, if there is one."""
+        return self._lanes.get((entry.partition, self._order.lane_of(entry)))
+
+    async def take(self, *, untried_first: bool = False) -> Lane:
+        """Wait for a lane whose head may be tried; one that was never tried first, if that is asked for."""
+        while True:
+            while self._ready:
+                lane = (self._untried() if untried_first else None) or self._next()
+                if lane.state is LaneState.OPEN:
+                    return lane
+            self._is_ready.clear()
+            await self._is_ready.wait()
+
+    def make_ready(self, lane: Lane) -> None:
+        """Hand the head out, when those before it have been."""
+        self._ready.setdefault(lane.partition, deque()).append(lane)
+        self._is_ready.set()
+
+    def park(self, lane: Lane) -> list[Entry]:
+        """Let the log keep the events of `lane`, and return those that it does not have yet."""
+        entries = list(lane.entries)
+        self.forget_recalled(lane)
+        if lane.is_parked:
+            return []
+        lane.parked.extend(entry.offset for entry in entries)
+        self._parked[lane.partition] += len(entries)
+        return entries
+
+    def recalled(self, lane: Lane, entries: list[Entry]) -> None:
+        """Hold the first events of a parked lane in memory."""
+        lane.entries.extend(entries)
+        for entry in entries:
+            self._count(entry, 1)
+
+    def forget_recalled(self, lane: Lane) -> None:
+        """Hold no events of `lane` in memory."""
+        for entry in lane.entries:
+            self._count(entry, -1)
+        lane.entries.clear()
+
+    def advance(self, lane: Lane) -> None:
+        """Drop the head, which is settled; the next event of the lane, if any, gets its turn."""
+        self._parked[lane.partition] -= lane.is_parked
+        for entry in list(lane.entries)[:1]:
+            self._count(entry, -1)
+        lane.advance()
+        if lane.entries or lane.is_parked:
+            self.make_ready(lane)
+        else:
+            del self._lanes[lane.full_name]
+
+    def leave(self, partitions: frozenset[Partition]) -> None:
+        """Hand out no more of `partitions`; attempts under way find their lanes leaving."""
+        for name, lane in list(self._lanes.items()):
+            if lane.partition in partitions:
+                lane.state = LaneState.LEAVING
+                # A timer may hold on to the lane for as long as it runs, and
+                # an attempt to its head.
+                head = list(lane.entries)[:1]
+                self.forget_recalled(lane)
+                lane.entries.extend(head)
+                del self._lanes[name]
+        for partition in partitions:
+            self._parked.pop(partition, None)
+            self._ready.pop(partition, None)
+
+    def _next(self) -> Lane:
+        partition, queue = next(iter(self._ready.items()))
+        lane = queue.popleft()
+        # Who was served goes to the end.
+        del self._ready[partition]
+        if queue:
+            self._ready[partition] = queue
+        return lane
+
+    def _untried(self) -> Lane | None:
+        for partition, queue in self._ready.items():
+            for lane in queue:
+                if lane.first_tried_at is None:
+                    queue.remove(lane)
+                    if not queue:
+                        del self._ready[partition]
+                    return lane
+        return None
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        self.waiting += sign
+        self.waiting_bytes += sign * entry.size

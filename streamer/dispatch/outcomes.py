@@ -1,0 +1,249 @@
+"""What becomes of an event after an attempt at it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.dispatch.admission.admission import Admission, LaneName, Ticket
+from streamer.dispatch.attempt.attempts import Attempts, Tried
+from streamer.dispatch.attempt.retry_schedule import RetrySchedule
+from streamer.dispatch.lanes.delay_queue import Timetable
+from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.progress.ledger import Ledger
+from streamer.events import (
+    DeadLetter,
+    Delivered,
+    Disable,
+    Entry,
+    Hold,
+    ParkedLane,
+    Partition,
+    Receipt,
+    Reject,
+    Retry,
+    Skip,
+    Stage,
+)
+from streamer.ports import LaneChange
+
+_log = structlog.get_logger()
+
+_ASK_AGAIN_S = 1.0
+_LOST = "The log does not hold this parked event any more."
+_LOST_HINT = "Find out who removed it from the log, and send it to the target by hand."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusions:
+    """Settles, parks and sets aside, and says when a lane is tried next.
+
+    Nothing here waits: what it decides is on record as soon as the log is.
+    """
+
+    attempts: Attempts
+    schedule: RetrySchedule
+    lanes: Lanes
+    ledger: Ledger
+    timetable: Timetable
+    admission: Admission
+    clock: Clock
+
+    def arrived(self, entry: Entry) -> None:
+        """Queue an event that was read; behind a parked one of its lane it is parked too."""
+        self.ledger.opened(entry)
+        if self.attempts.skips(entry.event):
+            self.ledger.skip(entry)
+        elif parked := self.lanes.put(entry):
+            self.ledger.park(_change(parked, joined=[entry]))
+
+    def tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
+        """Draw the conclusion of an attempt at the head of `lane`."""
+        if lane.state is LaneState.OPEN:
+            self._conclude(lane, ticket, tried)
+            return
+        self.admission.abandoned(ticket)
+        # An attempt that outlived its partition has no say: the next owner
+        # repeats it. While that is handed over, what was finished counts.
+        if lane.state is LaneState.LEAVING and isinstance(tried.outcome, Delivered | Skip):
+            self._finish(lane, self.attempts.receipt(lane, tried))
+
+    def restored(self, parked: Mapping[Partition, Sequence[ParkedLane]]) -> None:
+        """Take over lanes that are parked, each due when it was."""
+        now = self.clock.now()
+        for partition, lanes in parked.items():
+            for kept in lanes:
+                lane = self.lanes.restore(partition, kept)
+                self.timetable.put(lane, max(0.0, kept.setback.due_at - now))
+
+    def recalled(self, lane: Lane, ticket: Ticket, entries: list[Entry] | None) -> bool:
+        """Take the first events of a parked lane in, and say whether its head can be tried.
+
+        `None` is for a log that could not be asked.
+        """
+        if entries and entries[0].offset == lane.head_offset:
+            self.lanes.recalled(lane, _without_gap(lane, entries))
+            return True
+        self.admission.forgone(ticket)
+        if entries is None:
+            self.timetable.put(lane, _ASK_AGAIN_S)
+        else:
+            self._set_lost_aside(lane)
+        return False
+
+    def redrive(self, letter: DeadLetter) -> bool:
+        """Park the event of a dead letter at its place in its lane, due at once; false while that can't be.
+
+        It can't while its partition is another process's, or its lane is being
+        tried. What else waits in the lane is delivered after it.
+        """
+        if letter.event is None or letter.partition is None or letter.offset is None:
+            return False
+        if letter.partition not in self.ledger.partitions:
+            return False
+        if self.ledger.is_redriven(letter):
+            # The log has not recorded that yet; it may even be delivered by now.
+            return True
+        entry = Entry(partition=letter.partition, offset=letter.offset, event=letter.event)
+        lane = self.lanes.lane_of(entry)
+        if lane is not None and entry.offset in lane.parked:
+            # Listed before it was recorded.
+            return True
+        if lane is not None and lane not in self.timetable:
+            return False
+        if lane is not None and not lane.is_parked:
+            self.park(lane, 0.0)
+        lane = self.lanes.join(entry)
+        lane.due_at = self.clock.now()
+        self.ledger.redrive(_change(lane, joined=[entry]), letter)
+        self.timetable.put(lane, 0.0)
+        return True
+
+    def _set_lost_aside(self, lane: Lane) -> None:
+        now, name, offset = self.clock.now(), self.attempts.name, lane.head_offset
+        letter = DeadLetter(
+            id=f"{lane.partition.topic}:{lane.partition.number}:{offset}:{name}",
+            stage=Stage.DISPATCH,
+            channel="",
+            reason="parked_lost",
+            error=_LOST,
+            hint=_LOST_HINT,
+            failed_at=now,
+            first_failed_at=lane.first_failed_at or now,
+            subscriber=name,
+            attempts=lane.attempts,
+            partition=lane.partition,
+            offset=offset,
+        )
+        _log.error("event.lost", subscriber=name, lane=lane.name, offset=offset)
+        self.attempts.observer.set_aside(letter)
+        self._finish(lane, letter)
+
+    def park(self, lane: Lane, delay_s: float) -> None:
+        """Let the log keep `lane` until it is tried again after `delay_s`."""
+        lane.due_at = self.clock.now() + delay_s
+        self.ledger.park(_change(lane, joined=self.lanes.park(lane)))
+        self.timetable.put(lane, delay_s)
+
+    def park_waiting(self, partitions: frozenset[Partition]) -> None:
+        """Park the lanes in memory that wait for another try, so that their attempts are not forgotten."""
+        for lane in self.timetable.unparked:
+            if lane.partition in partitions and lane.state is LaneState.OPEN:
+                self.park(lane, self.timetable.left_s(lane))
+
+    def park_failed(self, partitions: frozenset[Partition], flying: Collection[Lane]) -> None:
+        """Park all lanes that have failed, but for those being tried: who comes next is to know of it.
+
+        Also those whose turn has come and who were kept from it, by a pause or a hold.
+        """
+        self.park_waiting(partitions)
+        for lane in self.lanes.failed_in(partitions):
+            if lane not in flying:
+                self.park(lane, 0.0)
+
+    def give_back(self, attempts: Mapping[LaneName, int]) -> None:
+        """Take back attempts that failed because the target was down."""
+        for name, number in attempts.items():
+            if lane := self.lanes.get(name):
+                lane.give_back(number)
+                if lane.is_parked:
+                    self.ledger.alter(_change(lane))
+
+    def _conclude(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
+        match tried.outcome:
+            case Delivered():
+                self.admission.succeeded(ticket)
+                self.admission.delivered()
+                self._finish(lane, self.attempts.receipt(lane, tried))
+            case Skip(sent=sent):
+                self._judged(ticket, sent=sent)
+                self._finish(lane, None)
+            case Retry() as failure:
+                lane.failed(failure.reason, self.clock.now())
+                self.give_back(self.admission.failed(ticket))
+                self._retry(lane, failure)
+            case Reject() as failure:
+                self._judged(ticket, sent=failure.sent)
+                lane.failed(failure.reason, self.clock.now())
+                self._set_aside(lane, failure, reason="rejected")
+            case Hold() as hold:
+                self.admission.held(ticket, hold)
+                self.lanes.make_ready(lane)
+            case Disable(reason=reason):
+                self.admission.disabled(ticket, reason)
+                self.lanes.make_ready(lane)
+
+    def _judged(self, ticket: Ticket, *, sent: bool) -> None:
+        """Note that the event is settled without a delivery; the target works if it was asked."""
+        if sent:
+            self.admission.succeeded(ticket)
+        else:
+            self.admission.forgone(ticket)
+
+    def _retry(self, lane: Lane, failure: Retry) -> None:
+        if lane.attempts >= self.schedule.attempts:
+            self._set_aside(lane, failure, reason="retries_exhausted")
+            return
+        attempts = max(1, lane.attempts)
+        delay_s = self.schedule.delay_s(attempts, asked_s=failure.after_s)
+        if lane.is_parked or not self.schedule.is_fast(attempts, delay_s):
+            self.park(lane, delay_s)
+        else:
+            self.timetable.put(lane, delay_s)
+
+    def _set_aside(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> None:
+        letter = self.attempts.dead_letter(lane, failure, reason=reason)
+        self.admission.set_aside()
+        self._finish(lane, letter)
+
+    def _finish(self, lane: Lane, proof: DeadLetter | Receipt | None) -> None:
+        """Settle the head; the next event of the lane, if any, gets its turn."""
+        offset, entry = lane.head_offset, lane.head if lane.entries else None
+        was_parked = lane.is_parked
+        lane.due_at = self.clock.now()
+        if lane.state is LaneState.OPEN:
+            self.lanes.advance(lane)
+        else:
+            lane.advance()
+        if was_parked:
+            self.ledger.alter(_change(lane, left=[offset]), proof)
+        elif entry is not None:
+            self.ledger.finish(entry, proof)
+
+
+def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:
+    pairs = zip(lane.parked, entries, strict=False)
+    return [entry for _, entry in takewhile(lambda pair: pair[0] == pair[1].offset, pairs)]
+
+
+def _change(lane: Lane, *, joined: list[Entry] | None = None, left: list[int] | None = None) -> LaneChange:
+    return LaneChange(
+        partition=lane.partition,
+        lane=lane.name,
+        setback=lane.setback if lane.is_parked else None,
+        joined=joined or (),
+        left=left or (),
+    )

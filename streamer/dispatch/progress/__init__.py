@@ -1,0 +1,1 @@
+"""What is finished, and what of that the log has recorded."""

@@ -1,0 +1,292 @@
+"""What one subscriber has finished or parked, on its way into the log."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.dispatch.progress.assignment import Holding, settlements
+from streamer.dispatch.progress.offset_tracker import OffsetTracker
+from streamer.dispatch.progress.ownership_check import Doubt
+from streamer.dispatch.progress.pending import Pending
+from streamer.errors import Fenced, LogUnavailable
+from streamer.events import DeadLetter, Entry, Partition, Receipt
+from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement
+
+_log = structlog.get_logger()
+
+# While partitions move the log takes nothing for a moment, and a crash repeats
+# what was finished in it.
+_FIRST_PAUSE_S = 0.1
+_MAX_PAUSE_S = 1.0
+_CROWD = 100_000
+
+
+class Ledger:
+    """Collects what is settled, set aside and parked, and records it together.
+
+    It records as soon as the former record is in the log, so a crash repeats
+    only what was in flight, and what settles meanwhile goes in one. While a
+    `doubt` lasts it records what it knows to be recorded too.
+
+    Of deliveries that are not recorded there should be no more than
+    `most_finished`: whoever delivers waits for `room`.
+    """
+
+    def __init__(self, clock: Clock, *, most_finished: int) -> None:
+        """Begin with no partitions."""
+        self._clock = clock
+        self.doubt = Doubt()
+        self._holdings: dict[Partition, Holding] = {}
+        self._unrecorded = 0
+        self._finished = 0
+        self._most_finished = most_finished
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+        self._unrecorded_since: float | None = None
+        self._confirmed_at = 0.0
+        self._giving_up = 0
+        self._recording = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._complete = asyncio.Event()
+        self._complete.set()
+
+    @property
+    def partitions(self) -> frozenset[Partition]:
+        """The partitions that are ours."""
+        return frozenset(self._holdings)
+
+    @property
+    def crowded(self) -> frozenset[Partition]:
+        """The partitions in which too much is settled behind an event that is not."""
+        return frozenset(
+            partition
+            for partition, each in self._holdings.items()
+            if each.crowded or each.tracker.settled_above >= _CROWD
+        )
+
+    @property
+    def unrecorded(self) -> int:
+        """How many events were settled or parked since the last record; a crash repeats them."""
+        return self._unrecorded
+
+    @property
+    def unrecorded_since(self) -> float | None:
+        """Since when the log has not taken what there is to record, in the clock's monotonic seconds."""
+        return self._unrecorded_since
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many deliveries are not recorded as a crash may repeat."""
+        return not self._roomy.is_set()
+
+    async def room(self) -> None:
+        """Wait until more may be delivered before anything is recorded."""
+        await self._roomy.wait()
+
+    def unconfirmed_s(self) -> float:
+        """Return for how long, in seconds, the log has taken nothing of what there is to record."""
+        if self._unrecorded_since is None:
+            return 0.0
+        return self._clock.monotonic() - max(self._unrecorded_since, self._confirmed_at)
+
+    def assign(self, assigned: Assigned) -> None:
+        """Take over partitions as far as they are settled."""
+        for partition, progress in assigned.progress.items():
+            self._holdings[partition] = Holding(
+                partition=partition,
+                assignment=assigned.assignment,
+                tracker=OffsetTracker(progress),
+                recorded=progress,
+            )
+        self.doubt.assigned(assigned.progress)
+        if self.doubt.lasts:
+            self._change()
+
+    async def give_up(self, feed: Feed, partitions: frozenset[Partition]) -> None:
+        """Forget partitions, and try to record a last time what was finished of them.
+
+        Their next owner repeats what was not.
+        """
+        self._giving_up += 1
+        try:
+            # What is being recorded must not be recorded again beside it.
+            async with self._recording:
+                last = self._settlements(partitions)
+                self.revoke(partitions)
+                for settlement in last:
+                    await self._record_last(feed, settlement)
+        finally:
+            self._giving_up -= 1
+            self._change()
+
+    def revoke(self, partitions: frozenset[Partition]) -> None:
+        """Forget partitions."""
+        for partition in partitions:
+            self._holdings.pop(partition, None)
+        self.doubt.revoked(partitions)
+        self._change()
+
+    def question(self) -> None:
+        """Doubt that any of the partitions is still ours, and have the log say so."""
+        self.doubt.begin(self._holdings)
+        self._change()
+
+    def opened(self, entry: Entry) -> None:
+        """Note an event that is to be delivered."""
+        self._holdings[entry.partition].tracker.opened(entry.offset)
+
+    def passed(self, through: Mapping[Partition, int]) -> None:
+        """Note how far reading has come."""
+        for partition, offset in through.items():
+            if holding := self._holdings.get(partition):
+                holding.tracker.passed(offset)
+        self._change()
+
+    def skip(self, entry: Entry) -> None:
+        """Note that `entry` needs no delivery."""
+        self._settle(entry, None)
+
+    def finish(self, entry: Entry, proof: DeadLetter | Receipt | None = None) -> None:
+        """Note that `entry` needs no more deliveries, and what is to be kept of it."""
+        if self._settle(entry, proof):
+            self._count()
+
+    def park(self, change: LaneChange) -> None:
+        """Note that the log is to keep the events that join a lane; their offsets are settled."""
+        if holding := self._holdings.get(change.partition):
+            for entry in change.joined:
+                holding.tracker.settled(entry.offset)
+            self._alter(holding, change, None)
+            self._unrecorded += max(0, len(change.joined) - 1)
+
+    def alter(self, change: LaneChange, proof: DeadLetter | Receipt | None = None) -> None:
+        """Note what becomes of a parked lane, and what is to be kept of an event that leaves it."""
+        if holding := self._holdings.get(change.partition):
+            self._alter(holding, change, proof)
+            if change.left:
+                self._count()
+
+    def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
+        """Note that the event of a dead letter joins a parked lane, and is a dead letter no more."""
+        if holding := self._holdings.get(change.partition):
+            holding.pending.redrive([letter.id])
+            self._alter(holding, change, None)
+
+    def is_redriven(self, letter: DeadLetter) -> bool:
+        """Whether a dead letter is none any more, though the log does not have that yet."""
+        holding = None if letter.partition is None else self._holdings.get(letter.partition)
+        return holding is not None and (
+            letter.id in holding.pending.redriven or letter.id in holding.under_way.redriven
+        )
+
+    async def recall(self, feed: Feed, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
+        """Return parked events in the order of `offsets`, also such as are not recorded yet.
+
+        What is nowhere is left out. Raises `LogUnavailable`.
+        """
+        found = {entry.offset: entry for entry in self._being_parked(partition)}
+        missing = [offset for offset in offsets if offset not in found]
+        if missing:
+            found |= {entry.offset: entry for entry in await feed.recall(partition, missing)}
+        return [found[offset] for offset in offsets if offset in found]
+
+    async def record(self, feed: Feed) -> None:
+        """Wait for a change and record it, for as long as the log takes."""
+        await self._changed.wait()
+        pause_s = _FIRST_PAUSE_S
+        while not await self._is_recorded(feed):
+            await self._clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+        if not self._changed.is_set() and not self._giving_up:
+            self._complete.set()
+
+    async def complete(self) -> None:
+        """Wait until everything that was settled is recorded, and what is being given up is given up."""
+        await self._complete.wait()
+
+    def _change(self) -> None:
+        if self._unrecorded_since is None:
+            self._unrecorded_since = self._clock.monotonic()
+        self._changed.set()
+        self._complete.clear()
+
+    def _settle(self, entry: Entry, proof: DeadLetter | Receipt | None) -> bool:
+        """Return whether the partition of `entry` is ours."""
+        holding = self._holdings.get(entry.partition)
+        if holding is None:
+            return False
+        holding.tracker.settled(entry.offset)
+        self._keep(holding, proof)
+        return True
+
+    def _alter(self, holding: Holding, change: LaneChange, proof: DeadLetter | Receipt | None) -> None:
+        holding.pending.change(change)
+        self._keep(holding, proof)
+
+    def _keep(self, holding: Holding, proof: DeadLetter | Receipt | None) -> None:
+        match proof:
+            case DeadLetter():
+                holding.pending.letters.append(proof)
+            case Receipt():
+                holding.pending.receipts.append(proof)
+        self._unrecorded += 1
+        self._change()
+
+    def _count(self) -> None:
+        self._finished += 1
+        if self._finished >= self._most_finished:
+            self._roomy.clear()
+
+    def _being_parked(self, partition: Partition) -> Iterable[Entry]:
+        if holding := self._holdings.get(partition):
+            yield from holding.under_way.entries()
+            yield from holding.pending.entries()
+
+    async def _record_last(self, feed: Feed, settlement: Settlement) -> None:
+        try:
+            await feed.settle(settlement)
+        except (LogUnavailable, Fenced) as error:
+            _log.warning("progress.not_recorded", reason=str(error), partitions=len(settlement.progress))
+
+    async def _is_recorded(self, feed: Feed) -> bool:
+        async with self._recording:
+            self._changed.clear()
+            covered, finished, began = self._unrecorded, self._finished, self._clock.monotonic()
+            try:
+                for settlement in self._settlements(self.partitions):
+                    number = self.doubt.number
+                    self._remember(settlement, await feed.settle(settlement), number)
+            except (LogUnavailable, Fenced) as error:
+                # Fenced: one of the partitions was lost, and nothing of the others
+                # was recorded either. Reading is about to hear which one it was.
+                _log.warning("progress.not_recorded", reason=str(error))
+                return False
+            self._unrecorded -= covered
+            self._finished -= finished
+            if self._finished < self._most_finished:
+                self._roomy.set()
+            self._unrecorded_since = began if self._changed.is_set() else None
+            return True
+
+    def _remember(self, settlement: Settlement, recorded: Recorded, doubt: int) -> None:
+        if recorded.partitions:
+            self._confirmed_at = self._clock.monotonic()
+        for partition in recorded.partitions:
+            holding = self._holdings.get(partition)
+            # It may have been lost and won again while the log was recording.
+            if holding and holding.assignment == settlement.assignment:
+                holding.recorded = settlement.progress[partition]
+                holding.crowded = partition in recorded.crowded
+                holding.under_way = Pending()
+                self.doubt.recorded(partition, number=doubt)
+
+    def _settlements(self, partitions: Iterable[Partition]) -> list[Settlement]:
+        held = [self._holdings[partition] for partition in partitions if partition in self._holdings]
+        return settlements([each for each in held if self._take(each)])
+
+    def _take(self, holding: Holding) -> bool:
+        """Take what is pending along, and say whether there is anything to record."""
+        holding.take()
+        return holding.has_news or self.doubt.covers(holding.partition)

@@ -1,0 +1,1 @@
+"""Ingest's side: events and checkpoints, committed in one transaction."""

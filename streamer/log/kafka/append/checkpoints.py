@@ -1,0 +1,117 @@
+"""The channels' checkpoints, in a compacted topic."""
+
+import time
+from contextlib import closing
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streamer.clock import Clock
+from streamer.events import Channel, Checkpoint
+from streamer.log.kafka.cluster.bounded_reader import undecided
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.partitioner import partition_of
+from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.records import decode_checkpoint, encode_checkpoint
+
+_POLL_S = 0.1
+_CALL_S = 5.0
+
+
+class Checkpoints:
+    """Places channels on partitions, and reads and writes what is kept of them."""
+
+    def __init__(self, clients: Clients, clock: Clock) -> None:
+        """Read with consumers of `clients`, one for each time."""
+        self._clients = clients
+        self._clock = clock
+        self._names = Names.of(clients.settings)
+        self._partitions = clients.settings.checkpoint_partitions
+
+    def partition_of(self, channel: Channel) -> int:
+        """Return where `channel` is kept: the same number in every process and version."""
+        return partition_of(str(channel).encode(), self._partitions)
+
+    def record(self, checkpoint: Checkpoint) -> Record:
+        """Return what replaces the channel's former checkpoint."""
+        return Record(
+            topic=self._names.checkpoints,
+            value=encode_checkpoint(checkpoint),
+            key=str(checkpoint.channel).encode(),
+            partition=self.partition_of(checkpoint.channel),
+            headers={"content-type": b"application/json"},
+        )
+
+    def read(self, partition: int, faults: Faults, deadline: float) -> dict[Channel, Checkpoint]:
+        """Return the committed checkpoints of a partition, by channel. Blocking.
+
+        They are certain when `init_transactions` of the partition's
+        transactional id came before. Raises `KafkaException`,
+        `LogUnavailable`, and `LogMisconfigured` for what is no checkpoint.
+        """
+        place = TopicPartition(self._names.checkpoints, partition)
+        left_s = max(0.0, deadline - self._clock.monotonic())
+        patience = Patience(limit_s=left_s, wait=time.sleep, is_over=lambda: False)
+        with closing(self._consumer(faults, "read_committed")) as consumer:
+            begin, end = patience.insist(lambda: _bounds(consumer, place))
+            self._wait_until_decided(place, end, patience, faults)
+            if begin == end:
+                return {}
+            place.offset = begin
+            consumer.assign([place])
+            return self._read_until(end, consumer, deadline)
+
+    def _wait_until_decided(
+        self, place: TopicPartition, stable: int, patience: Patience, faults: Faults
+    ) -> None:
+        with closing(self._consumer(faults, "read_uncommitted")) as consumer:
+            _, end = patience.insist(lambda: _bounds(consumer, place))
+        if stable < end:
+            raise undecided(place.topic, place.partition)
+
+    def _consumer(self, faults: Faults, isolation: str) -> Consumer:
+        configuration = {
+            # It joins no group: assigning by hand only asks for some name.
+            "group.id": self._names.ingest_group,
+            "isolation.level": isolation,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 50,
+        }
+        return self._clients.consumer(faults, configuration)
+
+    def _read_until(self, end: int, consumer: Consumer, deadline: float) -> dict[Channel, Checkpoint]:
+        newest: dict[Channel, Checkpoint] = {}
+        while self._clock.monotonic() < deadline:
+            message = consumer.poll(_POLL_S)
+            if message is None:
+                continue
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if error is None:
+                _keep(message, newest)
+            # Markers of transactions take offsets too, so the last message may come before the end.
+            elif (message.offset() or 0) >= end:
+                return newest
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Return where a partition begins and ends.
+
+    A fetch may end early, at what a leader that was elected a moment ago
+    knows to be replicated. This is not answered before the leader knows.
+    """
+    begin, end = consumer.get_watermark_offsets(place, timeout=_CALL_S)
+    return begin, end
+
+
+def _keep(message: Message, newest: dict[Channel, Checkpoint]) -> None:
+    value = message.value()
+    if value is not None:
+        checkpoint = decode_checkpoint(value)
+        newest[checkpoint.channel] = checkpoint

@@ -1,0 +1,212 @@
+"""This process's place in the group that shares the channels."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+
+from streamer.errors import LogUnavailable, StreamerError
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults, kafka_error
+from streamer.log.kafka.cluster.names import Names
+from streamer.observe.pulse import Pulses
+
+_log = structlog.get_logger()
+
+_THREAD = "kafka-ownership"
+_POLL_S = 0.1
+_ANSWER_S = 5.0
+# What a member must know, such as that another one left, comes by its next heartbeat.
+_HEARTBEATS_A_SESSION = 12
+# Beyond any end: monitoring sees no lag in a group that reads nothing.
+_NO_LAG = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """The partitions that are ours, numbered by each change."""
+
+    version: int
+    partitions: frozenset[int]
+
+
+class Membership:
+    """A dynamic member of the ingest group, by a consumer that reads nothing.
+
+    One thread polls it. Before partitions are handed over, that thread waits
+    until their `Share` was settled, for at most the grace.
+    """
+
+    def __init__(self, clients: Clients, *, grace_s: float, pulses: Pulses) -> None:
+        """Join; the first share comes when the group has met."""
+        self._clients = clients
+        self._grace_s = grace_s
+        self._names = Names.of(clients.settings)
+        self._faults = Faults(clients.settings)
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._settled = threading.Condition()
+        self._settled_version = 0
+        self._share = Share(version=0, partitions=frozenset())
+        self._questions: list[tuple[int, Future[bool]]] = []
+        self._failure: StreamerError | None = None
+        self._closing = False
+        self._is_in = False
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        consumer = clients.consumer(self._faults, self._configuration())
+        self._pulse = pulses.begin(_THREAD)
+        threading.Thread(target=self._serve, args=(consumer, pulses), name=_THREAD, daemon=True).start()
+
+    async def share(self, *, after: int) -> Share:
+        """Return the first share with a version beyond `after`; raises what someone must act on."""
+        while self._share.version <= after:
+            if self._failure is not None:
+                raise self._failure
+            self._changed.clear()
+            await self._changed.wait()
+        return self._share
+
+    @property
+    def is_in(self) -> bool:
+        """Whether the group has given us a share, be it an empty one, and has not lost us since."""
+        return self._is_in
+
+    def settle(self, version: int) -> None:
+        """Say that what went with `version` has been let go of."""
+        with self._settled:
+            self._settled_version = version
+            self._settled.notify_all()
+
+    def holds(self, partition: int) -> bool:
+        """Ask the group whether `partition` is ours; blocks, on any thread but the loop's.
+
+        Raises `LogUnavailable` when it does not answer.
+        """
+        if partition not in self._share.partitions:
+            return False
+        answer: Future[bool] = Future()
+        self._questions.append((partition, answer))
+        try:
+            return answer.result(_ANSWER_S)
+        except TimeoutError as exc:
+            raise LogUnavailable(
+                f"the group {self._names.ingest_group} does not say who owns the channels"
+            ) from exc
+
+    async def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        with self._settled:
+            self._closing = True
+            self._settled.notify_all()
+        await asyncio.shield(self._ended)
+
+    # On the thread.
+
+    def _serve(self, consumer: Consumer, pulses: Pulses) -> None:
+        try:
+            consumer.subscribe(
+                [self._names.checkpoints],
+                on_assign=self._assigned,
+                on_revoke=self._revoked,
+                on_lost=self._lost,
+            )
+            while not self._closing:
+                self._pulse.beat()
+                self._look_at(consumer.poll(_POLL_S))
+                self._answer_questions(consumer)
+        except KafkaException as exc:
+            self._fail(self._faults.explain(kafka_error(exc), doing="joining", subject=self._group))
+        finally:
+            with suppress(KafkaException):
+                consumer.close()
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
+        pulses.end(self._pulse)
+
+    def _look_at(self, message: object) -> None:
+        error = message.error() if message is not None else None  # type: ignore[attr-defined]
+        if error is not None:
+            failure = self._faults.explain(error, doing="joining", subject=self._group)
+            # What can pass does, by the consumer's own retries.
+            if not isinstance(failure, LogUnavailable):
+                self._fail(failure)
+
+    def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        begin = [TopicPartition(one.topic, one.partition, OFFSET_END) for one in partitions]
+        consumer.incremental_assign(begin)
+        # The group only shares the work: what the partitions hold is read elsewhere.
+        consumer.pause(begin)
+        self._is_in = True
+        if partitions:
+            _log.info("ownership.gained", partitions=sorted(_numbers(partitions)))
+        self._publish(self._share.partitions | _numbers(partitions))
+
+    def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        version = self._publish(self._share.partitions - _numbers(partitions))
+        with self._settled:
+            in_time = self._settled.wait_for(
+                lambda: self._closing or self._settled_version >= version, self._grace_s
+            )
+        if not in_time:
+            _log.warning("ownership.grace_exceeded", partitions=sorted(_numbers(partitions)))
+        consumer.incremental_unassign(list(partitions))
+
+    def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        # Somebody else may own them already: there is nothing to wait for.
+        _log.warning("ownership.lost", partitions=sorted(_numbers(partitions)))
+        self._is_in = False
+        self._publish(self._share.partitions - _numbers(partitions))
+        consumer.incremental_unassign(list(partitions))
+
+    def _publish(self, partitions: frozenset[int]) -> int:
+        self._share = Share(version=self._share.version + 1, partitions=partitions)
+        self._wake()
+        return self._share.version
+
+    def _fail(self, failure: StreamerError) -> None:
+        self._failure = failure
+        self._wake()
+
+    def _wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    def _answer_questions(self, consumer: Consumer) -> None:
+        while self._questions:
+            partition, answer = self._questions.pop(0)
+            mine = partition in self._share.partitions and self._is_member(consumer, partition)
+            answer.set_result(mine)
+
+    def _is_member(self, consumer: Consumer, partition: int) -> bool:
+        """Commit something: the coordinator takes that only from a member of this generation."""
+        place = TopicPartition(self._names.checkpoints, partition, _NO_LAG)
+        # librdkafka waits for as long as a broker is frozen.
+        self._pulse.rest()
+        try:
+            committed = consumer.commit(offsets=[place], asynchronous=False)
+        except KafkaException as exc:
+            _log.warning("ownership.denied", partition=partition, error=kafka_error(exc).str())
+            return False
+        return all(one.error is None for one in committed or ())
+
+    @property
+    def _group(self) -> str:
+        return f"group {self._names.ingest_group}"
+
+    def _configuration(self) -> dict[str, object]:
+        session_ms = round(self._clients.settings.session_timeout_s * 1000)
+        return {
+            "group.id": self._names.ingest_group,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": session_ms,
+            "heartbeat.interval.ms": max(1, session_ms // _HEARTBEATS_A_SESSION),
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+        }
+
+
+def _numbers(partitions: Sequence[TopicPartition]) -> frozenset[int]:
+    return frozenset(one.partition for one in partitions)

@@ -1,0 +1,164 @@
+"""The hold of this process on one partition of the checkpoints."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+
+from streamer.clock import Clock
+from streamer.errors import Fenced, LogUnavailable, StreamerError
+from streamer.events import Channel, Checkpoint
+from streamer.log.kafka.append.checkpoints import Checkpoints
+from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, RecordsRefused, Transactions
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults, is_fencing, kafka_error
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import Record
+
+Mine = Callable[[int], bool | None]
+"""Asks whether the group gives us a partition; `None` where nobody follows the group."""
+
+_log = structlog.get_logger()
+
+_MAX_FENCED_DELAY_S = 10.0
+_FIRST_FENCED_DELAY_S = 0.25
+_SMALLEST_STRIDE = 8 * 1024
+
+
+class Session:
+    """Writes for one partition and knows its checkpoints. Blocking, for one thread.
+
+    It is opened when it is needed, and dropped by every failure, so that what
+    it says of a checkpoint is certain: the next one fences off what may still
+    be under way, and reads again.
+    """
+
+    def __init__(
+        self, partition: int, clients: Clients, checkpoints: Checkpoints, mine: Mine, clock: Clock
+    ) -> None:
+        """Be for `partition`; `mine` is asked before anybody is fenced off."""
+        self._partition = partition
+        self._clients = clients
+        self._checkpoints = checkpoints
+        self._mine = mine
+        self._clock = clock
+        self._names = Names.of(clients.settings)
+        self._faults = Faults(clients.settings)
+        self._transactions: Transactions | None = None
+        self._committed: dict[Channel, Checkpoint] = {}
+        # What whoever appends believes: the last checkpoint told or written, by channel.
+        self._believed: dict[Channel, Checkpoint | None] = {}
+        self._fenced_in_a_row = 0
+        self._stride = BATCH_BYTES
+
+    def committed(self, channel: Channel) -> Checkpoint | None:
+        """Return the last committed checkpoint; raises `Fenced`, `LogUnavailable`, or another `Stop`."""
+        self._opened(self._deadline())
+        self._believed[channel] = self._committed.get(channel)
+        return self._believed[channel]
+
+    def write(self, records: Sequence[Record], checkpoints: Mapping[Channel, Checkpoint]) -> None:
+        """Commit `records`, all or none, which move `checkpoints`.
+
+        Raises `RecordsRefused` for certain, with nothing written; else as
+        `committed` does, above all when another process has moved one of them
+        since this one was told of it.
+        """
+        deadline = self._deadline()
+        self._opened(deadline)
+        self._check_beliefs(checkpoints)
+        try:
+            self._write(records, deadline)
+        except KafkaException as exc:
+            raise self._failed(kafka_error(exc), records) from exc
+        self._committed.update(checkpoints)
+        self._believed.update(checkpoints)
+        self._fenced_in_a_row = 0
+        self._faults.clear()
+
+    def close(self) -> None:
+        """Give up the producer, within 3 s; what is open is aborted by whoever comes next."""
+        if self._transactions is not None:
+            self._transactions.discard()
+            self._transactions = None
+            self._committed = {}
+
+    def _write(self, records: Sequence[Record], deadline: float) -> None:
+        suspects: frozenset[Content] = frozenset()
+        while True:
+            transactions = self._opened(deadline)
+            try:
+                transactions.write(records, deadline, stride=self._stride, apart=suspects)
+            except RecordsRefused as refusal:
+                self._reopen(deadline)
+                if refusal.certain:
+                    raise
+                suspects |= refusal.refused
+            else:
+                if suspects:
+                    self._send_less_at_once()
+                return
+
+    def _send_less_at_once(self) -> None:
+        # None of the suspects was refused by itself: it was what they held together.
+        self._stride = max(_SMALLEST_STRIDE, self._stride // 2)
+        _log.warning("kafka.batches_made_smaller", partition=self._partition, size_bytes=self._stride)
+
+    def _reopen(self, deadline: float) -> None:
+        before = self._committed
+        self.close()
+        self._opened(deadline)
+        if self._committed != before:
+            raise LogUnavailable(f"partition {self._partition} was written by another process meanwhile")
+
+    def _opened(self, deadline: float) -> Transactions:
+        if self._transactions is None:
+            self._check_ownership()
+            self._transactions, self._committed = self._open(deadline)
+        return self._transactions
+
+    def _open(self, deadline: float) -> tuple[Transactions, dict[Channel, Checkpoint]]:
+        id_ = self._names.ingest_transactions(self._partition)
+        transactions = Transactions(self._clients, id_, self._faults, self._clock)
+        try:
+            # In this order: only then is what is read certain.
+            transactions.begin(deadline)
+            committed = self._checkpoints.read(self._partition, self._faults, deadline)
+        except KafkaException as exc:
+            transactions.discard()
+            raise self._failed(kafka_error(exc), ()) from exc
+        except StreamerError:
+            transactions.discard()
+            raise
+        _log.info("partition.opened", partition=self._partition, checkpoints=len(committed))
+        return transactions, committed
+
+    def _failed(self, error: KafkaError, records: Sequence[Record]) -> StreamerError:
+        self.close()
+        if is_fencing(error):
+            return self._fenced(error)
+        topics = ", ".join(sorted({record.topic for record in records})) or self._names.checkpoints
+        return self._faults.explain(error, doing="appending to", subject=topics)
+
+    def _fenced(self, error: KafkaError) -> StreamerError:
+        # Either somebody else has the partition, or the broker ended our
+        # transaction because it took too long.
+        if not self._mine(self._partition):
+            return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
+        delay_s = min(_MAX_FENCED_DELAY_S, _FIRST_FENCED_DELAY_S * 2**self._fenced_in_a_row)
+        self._fenced_in_a_row = min(self._fenced_in_a_row + 1, 10)
+        return LogUnavailable(f"the transaction was ended by the broker: {error.str()}", after_s=delay_s)
+
+    def _check_ownership(self) -> None:
+        if self._mine(self._partition) is False:
+            raise Fenced(f"partition {self._partition} of {self._names.checkpoints} is another process's now")
+
+    def _check_beliefs(self, channels: Iterable[Channel]) -> None:
+        # A session that was opened anew may find what somebody else wrote in
+        # between: whoever appends from an older checkpoint would repeat it.
+        for channel in channels:
+            if self._committed.get(channel) != self._believed.get(channel):
+                raise LogUnavailable(f"the checkpoint of {channel} was moved by another process meanwhile")
+
+    def _deadline(self) -> float:
+        return self._clock.monotonic() + self._clients.settings.append_deadline_s

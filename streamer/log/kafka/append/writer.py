@@ -1,0 +1,219 @@
+"""The thread that writes one partition's appends, those that wait together."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.errors import EventsRefused, LogMisconfigured, LogUnavailable
+from streamer.events import Channel, Checkpoint
+from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend
+from streamer.log.kafka.append.queue import Asked, Inbox
+from streamer.log.kafka.append.session import Session
+from streamer.log.kafka.append.transactions import RecordsRefused
+from streamer.log.kafka.topics.provisioner import Topics
+from streamer.observe.pulse import Pulses
+from streamer.ports import Append
+from streamer.settings import KafkaLogSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ready:
+    """An append whose bytes are in memory."""
+
+    asked: Asked
+    encoded: EncodedAppend
+
+
+class Writer:
+    """Serves one partition: it is called on the loop, and one thread of its own does the work.
+
+    What fails takes with it what was appended to the same channel behind it
+    without knowing: that must not move the checkpoint past events that are
+    not there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        session: Session,
+        encoder: AppendEncoder,
+        topics: Topics,
+        settings: KafkaLogSettings,
+        *,
+        pulses: Pulses,
+    ) -> None:
+        """Start the thread `name`, which opens `session` when it is first asked."""
+        self._session = session
+        self._encoder = encoder
+        self._topics = topics
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._inbox = Inbox()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._closed = False
+        # Failures by channel: those that the loop was told, and those that the thread has seen.
+        self._told: Counter[Channel] = Counter()
+        self._seen: Counter[Channel] = Counter()
+        self._pulse = pulses.begin(name)
+        threading.Thread(target=self._serve, args=(pulses,), name=name, daemon=True).start()
+
+    def append(self, append: Append) -> asyncio.Future[None]:
+        """Return what tells when `append` is durable, as `EventLog.append` does."""
+        return self._ask(append.checkpoint.channel, append)
+
+    def checkpoint(self, channel: Channel) -> asyncio.Future[Checkpoint | None]:
+        """Return what tells the checkpoint that `EventLog.checkpoint` promises."""
+        return self._ask(channel, None)
+
+    async def close(self) -> None:
+        """Do what was asked for before, give up the producer and end the thread."""
+        self._closed = True
+        self._inbox.close()
+        await asyncio.shield(self._ended)
+
+    def _ask(self, channel: Channel, append: Append | None) -> asyncio.Future[Any]:
+        if self._closed:
+            raise LogUnavailable(f"the channel {channel} was let go of")
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        failures = self._told[channel]
+        self._inbox.put(Asked(channel=channel, append=append, failures=failures, answer=answer))
+        return answer
+
+    # On the thread.
+
+    def _serve(self, pulses: Pulses) -> None:
+        while self._is_asked():
+            if asked := self._inbox.take(append=False):
+                self._look_up(asked)
+            elif group := self._gather():
+                self._write(group)
+        self._session.close()
+        self._loop.call_soon_threadsafe(self._ended.set_result, None)
+        pulses.end(self._pulse)
+
+    def _is_asked(self) -> bool:
+        self._pulse.rest()
+        asked = self._inbox.wait()
+        self._pulse.beat()
+        return asked
+
+    def _look_up(self, asked: Asked) -> None:
+        try:
+            committed = self._session.committed(asked.channel)
+        except Exception as exc:  # noqa: BLE001 - whoever asked gets it, and this thread serves the others
+            self._fail_waiting([asked], exc)
+        else:
+            self._tell([asked], committed)
+
+    def _gather(self) -> list[_Ready]:
+        """Return the appends that wait, up to the bounds of a group."""
+        group: list[_Ready] = []
+        events = size = 0
+        while events < self._settings.group_commit_events and size < self._settings.group_commit_bytes:
+            asked = self._inbox.take(append=True)
+            if asked is None or asked.append is None:
+                break
+            if encoded := self._encoded(asked, asked.append):
+                group.append(_Ready(asked=asked, encoded=encoded))
+                events += len(encoded.events)
+                size += encoded.size
+        return group
+
+    def _encoded(self, asked: Asked, append: Append) -> EncodedAppend | None:
+        self._pulse.beat()
+        try:
+            encoded = self._encoder.encode(append)
+            self._topics.ensure(encoded.topics, self._settings.append_deadline_s)
+        except LogUnavailable as exc:
+            self._fail_waiting([asked], exc)
+            return None
+        except Exception as exc:  # noqa: BLE001 - as above
+            self._fail([asked], exc)
+            return None
+        return encoded
+
+    def _write(self, ready: Sequence[_Ready]) -> None:
+        group = list(ready)
+        while group := self._still_good(group):
+            self._pulse.beat()
+            try:
+                self._session.write(
+                    self._encoder.group([ready.encoded for ready in group]),
+                    {ready.asked.channel: ready.encoded.append.checkpoint for ready in group},
+                )
+            except RecordsRefused as refusal:
+                group = self._without_refused(group, refusal)
+            except LogMisconfigured as exc:
+                self._find_misconfigured(group, exc)
+                return
+            except Exception as exc:  # noqa: BLE001 - as above
+                self._session.close()
+                self._topics.forget({topic for ready in group for topic in ready.encoded.topics})
+                self._fail_waiting([ready.asked for ready in group], exc)
+                return
+            else:
+                self._tell([ready.asked for ready in group], None)
+                return
+
+    def _still_good(self, group: Iterable[_Ready]) -> list[_Ready]:
+        good: list[_Ready] = []
+        for ready in group:
+            asked = ready.asked
+            if asked.failures == self._seen[asked.channel]:
+                good.append(ready)
+            else:
+                self._tell_failure(asked, LogUnavailable(f"an earlier append of {asked.channel} failed"))
+        return good
+
+    def _without_refused(self, group: Sequence[_Ready], refusal: RecordsRefused) -> list[_Ready]:
+        guilty = {ready: ids for ready in group if (ids := ready.encoded.among(refusal.refused))}
+        if not guilty:
+            topics = ", ".join(sorted({str(topic) for topic, _, _ in refusal.refused}))
+            sentence = f"Kafka refuses a record of {topics}, raise its max.message.bytes: {refusal.reason}"
+            self._find_misconfigured(group, LogMisconfigured(sentence))
+            return []
+        for ready, ids in guilty.items():
+            sentence = f"Kafka refuses {len(ids)} events: {refusal.reason}"
+            self._fail([ready.asked], EventsRefused(sentence, ids=ids))
+        return [ready for ready in group if ready not in guilty]
+
+    def _find_misconfigured(self, group: Sequence[_Ready], error: LogMisconfigured) -> None:
+        # One channel's missing permission must not stop the others.
+        if len(group) == 1:
+            self._fail([group[0].asked], error)
+            return
+        for ready in group:
+            self._write([ready])
+
+    def _fail_waiting(self, asked: Sequence[Asked], error: Exception) -> None:
+        """Fail `asked` and all that waits: it has waited as long for the same brokers."""
+        self._fail([*asked, *self._inbox.take_all()], error)
+
+    def _fail(self, asked: Iterable[Asked], error: Exception) -> None:
+        for one in asked:
+            self._tell_failure(one, error)
+
+    def _tell_failure(self, asked: Asked, error: Exception) -> None:
+        if asked.append is not None:
+            self._seen[asked.channel] += 1
+        self._loop.call_soon_threadsafe(self._conclude_failure, asked, error)
+
+    def _tell(self, asked: Sequence[Asked], answer: Checkpoint | None) -> None:
+        self._loop.call_soon_threadsafe(_conclude, asked, answer)
+
+    # On the loop again.
+
+    def _conclude_failure(self, asked: Asked, error: Exception) -> None:
+        if asked.append is not None:
+            self._told[asked.channel] += 1
+        if not asked.answer.done():
+            asked.answer.set_exception(error)
+
+
+def _conclude(asked: Sequence[Asked], answer: Checkpoint | None) -> None:
+    for one in asked:
+        if not one.answer.done():
+            one.answer.set_result(answer)

@@ -1,0 +1,1 @@
+"""The connection to the brokers: clients, errors, retries, names."""

@@ -1,0 +1,113 @@
+"""A producer that can be thrown away at any moment, whatever the brokers do."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streamer.log.kafka.cluster.record import Record, Tombstone
+
+_log = structlog.get_logger()
+
+_DISCARD_S = 3.0
+_CONNECTIONS = 2
+_ROOM_S = 0.05
+
+Told = Callable[[KafkaError | None, Message], None]
+"""Told what became of a record."""
+
+
+class Expendable:
+    """Holds the only reference to a producer, by which alone it is ended.
+
+    librdkafka ends a producer when the last reference to it goes: in 5 ms,
+    with all of its threads and without a word to the brokers, be they well,
+    frozen or dead. Its `close` would abort the open transaction first, and
+    waits for brokers that do not answer. So nobody keeps what `live` returns
+    in a variable: a traceback keeps variables, and an exception lives long.
+    """
+
+    def __init__(self, producer: Producer) -> None:
+        """Take `producer` over."""
+        self._producer: Producer | None = producer
+
+    @property
+    def live(self) -> Producer:
+        """The producer, for one call; raises `RuntimeError` once it was discarded."""
+        if self._producer is None:
+            raise RuntimeError("this producer was discarded: make a new one, whose id fences it off")
+        return self._producer
+
+    def produce(self, record: Record | Tombstone, told: Told | None, *, deadline: float) -> None:
+        """Hand `record` over, waiting for room until `deadline` (monotonic seconds).
+
+        `told` is called while the producer is polled. Raises `KafkaException`.
+        """
+        value, headers = (record.value, record.headers) if isinstance(record, Record) else (None, None)
+        while True:
+            try:
+                self.live.produce(record.topic, value, record.key, record.partition, told, headers=headers)
+            except BufferError:
+                # An operator may have bounded the queue by an option.
+                if time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+                self.live.poll(_ROOM_S)
+            else:
+                return
+
+    def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
+        """Make a call that may not keep to its own time-out.
+
+        What takes longer than `timeout_s` is left behind with the producer,
+        which is gone when it returns. Raises what it raises, and then
+        `KafkaException`.
+        """
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                call(self.live, *arguments)
+            except Exception as exc:  # noqa: BLE001 - it is raised again, on the thread that asked
+                failures.append(exc)
+
+        calling = threading.Thread(target=run, name="kafka-call", daemon=True)
+        calling.start()
+        calling.join(timeout_s)
+        if calling.is_alive():
+            self._producer = None
+            _log.warning("kafka.call_left_behind", waited_s=timeout_s)
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        if failures:
+            # Left in the list it would hold itself, by its traceback.
+            raise failures.pop()
+
+    def connect(self, topic: str, timeout_s: float) -> None:
+        """Come to know the brokers before something is asked of them that would wait for it.
+
+        What finds no connected broker is tried again half a second later, and
+        the first connection lasts only until the brokers' names are known.
+        """
+        with suppress(KafkaException):
+            for _ in range(_CONNECTIONS):
+                self.live.list_topics(topic, timeout=timeout_s)
+
+    def discard(self) -> None:
+        """Drop the producer with all that it holds, within 3 s; a second time does nothing.
+
+        What is open is ended by the next `init_transactions` of its id. Only
+        a thread that looks up a broker's name can't be interrupted: it holds
+        up the end, on a thread of its own, until the resolver gives up.
+        """
+        if self._producer is None:
+            return
+        self._producer.purge(blocking=False)
+        dropped = [self._producer]
+        self._producer = None
+        ending = threading.Thread(target=dropped.clear, name="kafka-discard", daemon=True)
+        ending.start()
+        ending.join(_DISCARD_S)
+        if ending.is_alive():
+            _log.warning("kafka.producer_ends_late", waited_s=_DISCARD_S)

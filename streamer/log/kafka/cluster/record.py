@@ -1,0 +1,35 @@
+"""Records as the producer takes them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ANY_PARTITION = -1
+
+Headers = Sequence[tuple[str, bytes]]
+"""The headers of a record that was read."""
+
+WrittenHeaders = dict[str, str | bytes | None]
+"""The headers of a record to write: a dictionary costs less than pairs, event by event."""
+
+
+class Record(NamedTuple):
+    """What is produced, in the order in which the producer takes it.
+
+    `timestamp_ms` is when an event was committed, by which a subscriber can
+    begin at a time; zero means the present.
+    """
+
+    topic: str
+    value: bytes
+    key: bytes
+    partition: int
+    headers: WrittenHeaders
+    timestamp_ms: int = 0
+
+
+class Tombstone(NamedTuple):
+    """What removes the record of a key from a compacted topic."""
+
+    topic: str
+    key: bytes
+    partition: int

@@ -1,0 +1,70 @@
+"""Calls that a broker answers only after a while."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streamer.log.kafka.cluster.errors import kafka_error
+
+# A transaction that a former owner left open ends by its timeout of 10 s, which
+# the broker looks for every 10 s; until then there are no offsets to go on from.
+PATIENCE_S = 25.0
+"""For how long a group's offsets may have to be waited for."""
+
+_PAUSE_S = 0.1
+
+_MAY_PASS = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._WAIT_COORD,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        # A topic that was created a moment ago is not known to every broker.
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        # A former owner's transaction is open; it ends by its timeout at the latest.
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+    }
+)
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Repeats a call while its error may pass by itself.
+
+    For at most `limit_s` seconds; `wait` pauses and returns early, and
+    `is_over` says, when the caller wants to end.
+    """
+
+    limit_s: float
+    wait: Callable[[float], None]
+    is_over: Callable[[], bool]
+
+    def insist(
+        self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Answer:
+        """Return what `call` returns; raises its last `KafkaException`."""
+        deadline = time.monotonic() + self.limit_s
+        while True:
+            try:
+                return call(*args, **kwargs)
+            except KafkaException as exc:
+                may_pass = kafka_error(exc).code() in _MAY_PASS
+                if not may_pass or self.is_over() or time.monotonic() > deadline:
+                    raise
+            self.wait(_PAUSE_S)

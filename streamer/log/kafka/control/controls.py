@@ -1,0 +1,111 @@
+"""What was switched and done, kept in topics that every process reads."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, closing
+from itertools import islice
+
+from confluent_kafka import Message
+
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
+from streamer.events import DeadLetter
+from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.threads import one_by_one
+from streamer.log.kafka.control.letters import LetterReader
+from streamer.log.kafka.control.watch import ControlWatch
+from streamer.log.kafka.control.writer import ControlWriter
+from streamer.log.kafka.records.controls import control_record, redrive_record
+from streamer.log.kafka.records.dead_letters import encoded_id, letter_tombstones
+from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.records import decode_audit, encode_audit
+from streamer.observe.pulse import Pulses
+
+_LETTERS_AT_ONCE = 20
+_RECORDS_AT_ONCE = 500
+_POLL_S = 0.5
+
+
+class KafkaControls:
+    """Controls on one Kafka cluster.
+
+    What is done is written down before it takes effect: nothing is switched
+    or removed of which there is no record.
+    """
+
+    def __init__(self, clients: Clients, administrator: Administrator, pulses: Pulses) -> None:
+        """Connect lazily; the topics must exist."""
+        self._clients = clients
+        self._administrator = administrator
+        self._names = Names.of(clients.settings)
+        self._watch = ControlWatch(clients, pulses)
+        self._writer = ControlWriter(clients)
+
+    def switched(self) -> AsyncGenerator[Switchboard, None]:
+        """Yield what is switched, and again after each change."""
+        return self._watch.boards()
+
+    async def switch(self, control: Control, audit: AuditRecord) -> None:
+        """Replace the control of a subscriber."""
+        await self._writer.write([self._noted(audit)], [control_record(control, self._names.control)])
+
+    async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
+        """Open, replace or forget a redrive."""
+        await self._writer.write([self._noted(audit)], [redrive_record(redrive, self._names.control)])
+
+    async def note(self, audit: AuditRecord) -> None:
+        """Write down what was done."""
+        await self._writer.write([self._noted(audit)])
+
+    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
+        """Return what was written down last."""
+        return await asyncio.to_thread(self._audit, last)
+
+    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield each dead letter that there is now."""
+        async with aclosing(one_by_one(self._some_letters(), thread="kafka-dead-letters")) as letters:
+            async for letter in letters:
+                yield letter
+
+    async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
+        """Remove dead letters, in all their parts."""
+        removals = await asyncio.to_thread(self._removals, letters)
+        await self._writer.write([self._noted(audit)], removals)
+
+    async def close(self) -> None:
+        """Finish what is being written, and end what watches."""
+        await asyncio.gather(self._watch.close(), self._writer.close())
+
+    def _letters(self) -> LetterReader:
+        # One each time, for each is for one thread.
+        return LetterReader(self._clients, self._administrator)
+
+    def _noted(self, audit: AuditRecord) -> Record:
+        return Record(self._names.audit, encode_audit(audit), b"", 0, {"content-type": b"application/json"})
+
+    def _some_letters(self) -> Generator[list[DeadLetter], None, None]:
+        with closing(self._letters().letters()) as letters:
+            while some := list(islice(letters, _LETTERS_AT_ONCE)):
+                yield some
+
+    def _audit(self, last: int) -> list[AuditRecord]:
+        faults, found = Faults(self._clients.settings), list[Message]()
+        with faults.explained(doing="reading", subject=f"topic {self._names.audit}"):
+            [(begin, end)] = self._administrator.bounds(self._names.audit, [0]).values()
+            stretch = {0: (max(begin, end - last), end)}
+            with Sweep(self._clients, faults, self._names.audit, stretch) as sweep:
+                while not sweep.is_over:
+                    found += sweep.read(_RECORDS_AT_ONCE, _POLL_S)
+        return [decode_audit(message.value() or b"") for message in found]
+
+    def _removals(self, letters: Sequence[str]) -> list[Tombstone]:
+        survey = self._letters().survey()
+        ids = map(encoded_id, letters)
+        return [
+            tombstone
+            for id_ in ids
+            for tombstone in letter_tombstones(id_, survey.parts(id_), self._names.dead_letters)
+        ]

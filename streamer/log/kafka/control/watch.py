@@ -1,0 +1,159 @@
+"""Follows what is switched, for everybody in this process who wants to know."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import closing
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streamer.controls import Switchboard
+from streamer.errors import LogUnavailable
+from streamer.log.kafka.cluster.bounded_reader import awaited
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.records.controls import Switches
+from streamer.observe.pulse import Pulse, Pulses
+
+_log = structlog.get_logger()
+
+_NAME = "kafka-controls"
+_POLL_S = 0.1
+_CALL_S = 5.0
+_AT_ONCE = 500
+_FIRST_PAUSE_S = 0.5
+_MAX_PAUSE_S = 15.0
+
+
+class ControlWatch:
+    """Reads the control topic in a thread that begins with the first who watches and ends by `close`.
+
+    One consumer serves all who watch. Its topic holds single records, never
+    transactions, so it reads whatever is replicated, and nothing that anybody
+    leaves open elsewhere holds it up.
+    """
+
+    def __init__(self, clients: Clients, pulses: Pulses) -> None:
+        """Prepare, on the running loop; nothing is read before somebody watches."""
+        self._clients = clients
+        self._faults = Faults(clients.settings)
+        self._topic = Names.of(clients.settings).control
+        self._group = Names.of(clients.settings).ingest_group
+        self._pulses = pulses
+        self._loop = asyncio.get_running_loop()
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._pause_s = _FIRST_PAUSE_S
+        self._board: Switchboard | None = None
+        self._error: Exception | None = None
+        self._changed = asyncio.Event()
+
+    async def boards(self) -> AsyncGenerator[Switchboard, None]:
+        """Yield what is switched, and again after each change, until `close`.
+
+        Raises what somebody must act on first, such as `LogMisconfigured`.
+        """
+        self._begin()
+        seen = None
+        while not self._closing.is_set():
+            changed = self._changed
+            if self._error is not None:
+                raise self._error
+            if self._board is not None and self._board is not seen:
+                seen = self._board
+                yield seen
+            else:
+                await changed.wait()
+
+    async def close(self) -> None:
+        """End the thread, and what watches."""
+        self._closing.set()
+        self._tell()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
+            self._thread.start()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _show(self, board: Switchboard) -> None:
+        if board != self._board:
+            self._board = board
+            self._tell()
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._tell()
+
+    # On the thread.
+
+    def _run(self) -> None:
+        pulse = self._pulses.begin(_NAME)
+        try:
+            while not self._closing.is_set():
+                self._try(pulse)
+        except Exception as exc:  # noqa: BLE001 - it goes to whoever watches
+            self._loop.call_soon_threadsafe(self._fail, exc)
+        finally:
+            self._pulses.end(pulse)
+
+    def _try(self, pulse: Pulse) -> None:
+        """Follow until closed, or until there is trouble, and then pause."""
+        try:
+            with (
+                self._faults.explained(doing="reading", subject=f"topic {self._topic}"),
+                closing(self._consumer()) as consumer,
+            ):
+                self._follow(consumer, pulse)
+        except LogUnavailable as error:
+            _log.warning("controls.unreadable", reason=str(error), tried_again_in_s=self._pause_s)
+            pulse.rest()
+            self._closing.wait(self._pause_s)
+            pulse.beat()
+            self._pause_s = min(_MAX_PAUSE_S, 2 * self._pause_s)
+
+    def _follow(self, consumer: Consumer, pulse: Pulse) -> None:
+        begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
+        consumer.assign([TopicPartition(self._topic, 0, begin)])
+        # From the beginning each time: a topic that was made anew has forgotten.
+        switches, through, shown = Switches(), begin, False
+        while not self._closing.is_set():
+            pulse.beat()
+            for message in awaited(consumer, _AT_ONCE, _POLL_S):
+                through = _take_in(message, switches)
+                shown = False
+            # Before that it is a board of the past, on which a pause may be missing.
+            if through >= end and not shown:
+                # What a broker refused before it refuses no longer.
+                self._faults.clear()
+                self._loop.call_soon_threadsafe(self._show, switches.board())
+                self._pause_s, shown = _FIRST_PAUSE_S, True
+
+    def _consumer(self) -> Consumer:
+        configuration = {
+            # It joins no group: assigning by hand only asks for some name.
+            "group.id": self._group,
+            "isolation.level": "read_uncommitted",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+        }
+        return self._clients.consumer(self._faults, configuration)
+
+
+def _take_in(message: Message, switches: Switches) -> int:
+    """Let a record take effect, and return the offset up to which the topic was read."""
+    error, offset = message.error(), message.offset() or 0
+    if error is None:
+        switches.apply(message.key(), message.value())
+        return offset + 1
+    if error.code() == KafkaError._PARTITION_EOF:
+        return offset
+    raise KafkaException(error)

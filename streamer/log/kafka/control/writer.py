@@ -1,0 +1,85 @@
+"""Writes what is switched and what was done."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.producer import Expendable
+from streamer.log.kafka.cluster.record import Record, Tombstone
+
+_DEADLINE_S = 10.0
+
+Step = Sequence[Record | Tombstone]
+"""Records that are on their way together."""
+
+
+class ControlWriter:
+    """Writes records one call after the other, by an idempotent producer in a thread of its own.
+
+    The producer is made for the first call, and again after one that failed:
+    what such a call left under way is dropped, so that it can't overtake the next.
+    """
+
+    def __init__(self, clients: Clients, *, deadline_s: float = _DEADLINE_S) -> None:
+        """Connect lazily; a call has `deadline_s`."""
+        self._clients = clients
+        self._deadline_s = deadline_s
+        self._faults = Faults(clients.settings)
+        self._producer: Expendable | None = None
+        self._executor = ThreadPoolExecutor(1, "kafka-controls-writer")
+
+    async def write(self, *steps: Step) -> None:
+        """Return when all of `steps`, each before the next, are acknowledged by all copies in sync.
+
+        Raises `LogUnavailable` when the deadline passes, and some of it may be
+        written all the same.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._write, steps)
+
+    async def close(self) -> None:
+        """Finish what was asked for, and give up the producer."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._discard)
+        self._executor.shutdown(wait=False)
+
+    def _write(self, steps: Sequence[Step]) -> None:
+        deadline = time.monotonic() + self._deadline_s
+        topics = ", ".join(sorted({record.topic for step in steps for record in step}))
+        with self._faults.explained(doing="writing to", subject=f"topic {topics}"):
+            try:
+                for step in steps:
+                    self._deliver(step, deadline)
+            except KafkaException:
+                self._discard()
+                raise
+        self._faults.clear()
+
+    def _deliver(self, step: Step, deadline: float) -> None:
+        errors: list[KafkaError] = []
+        producer = self._producer = self._producer or self._new_producer()
+        for record in step:
+            producer.produce(record, partial(_told, errors), deadline=deadline)
+        waiting = producer.live.flush(max(0.0, deadline - time.monotonic()))
+        if errors:
+            raise KafkaException(errors[0])
+        if waiting:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    def _new_producer(self) -> Expendable:
+        configuration = {"enable.idempotence": True, "message.timeout.ms": round(self._deadline_s * 1000)}
+        return Expendable(self._clients.producer(self._faults, configuration))
+
+    def _discard(self) -> None:
+        if self._producer is not None:
+            self._producer.discard()
+            self._producer = None
+
+
+def _told(errors: list[KafkaError], error: KafkaError | None, _: Message) -> None:
+    if error is not None:
+        errors.append(error)

@@ -1,0 +1,1 @@
+"""Dispatch's side: one consumer for each subscriber."""

@@ -1,0 +1,231 @@
+"""What the thread that reads Kafka and the loop that delivers hand to each other."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from streamer.events import Entry, Partition
+from streamer.log.kafka.cluster.threads import conclude
+from streamer.log.kafka.feed.partition_buffer import Shelf, Stretch
+from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
+
+PAGE_ENTRIES = 500
+_FULL_ENTRIES = 2_000
+_FULL_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """A settlement on its way into the log, and who waits for it."""
+
+    settlement: Settlement
+    done: asyncio.Future[Recorded]
+
+
+class Handover:
+    """A bounded shelf for each partition between one thread and one loop.
+
+    The methods up to `close` are the loop's, those after it the thread's. The
+    thread never waits for longer than it says, and the loop not at all.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._filled = asyncio.Event()
+        self._changed = threading.Condition()
+        self._changes: deque[Assigned | Revoked] = deque()
+        self._shelves: dict[Partition, Shelf] = {}
+        self._settlings: deque[Settling] = deque()
+        self._paused: frozenset[Partition] = frozenset()
+        self._failure: Exception | None = None
+        self._broken: Exception | None = None
+        self._handed = False
+        self._full = False
+        self._closing = False
+
+    def take(self) -> Assigned | Revoked | Page | None:
+        """Return what comes next, `None` when nothing is ready; raises what went wrong."""
+        with self._changed:
+            self._filled.clear()
+            # Who asks for the next has dealt with what it took before.
+            self._handed = False
+            self._changed.notify_all()
+            taken = self._change() or self._page()
+            self._full = self._full and self._is_above(0.5)
+            return taken
+
+    async def filled(self) -> None:
+        """Wait until `take` is worth a try."""
+        await self._filled.wait()
+
+    def pause(self, partitions: frozenset[Partition]) -> None:
+        """Leave what lies ready of `partitions`, and let no more come."""
+        with self._changed:
+            self._paused |= partitions
+            self._full = self._full and self._is_above(0.5)
+            self._changed.notify_all()
+
+    def resume(self, partitions: frozenset[Partition]) -> None:
+        """Undo `pause`."""
+        with self._changed:
+            self._paused -= partitions
+            self._full = self._full or self._is_above(1.0)
+            self._filled.set()
+
+    def ask(self, settlement: Settlement) -> asyncio.Future[Recorded]:
+        """Let the thread record `settlement`; the future says what came of it."""
+        done: asyncio.Future[Recorded] = self._loop.create_future()
+        with self._changed:
+            if self._broken is not None:
+                raise self._broken
+            self._settlings.append(Settling(settlement=settlement, done=done))
+            self._changed.notify_all()
+        return done
+
+    def close(self) -> None:
+        """Tell the thread to end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the thread is to end."""
+        return self._closing
+
+    def assign(self, assigned: Assigned) -> None:
+        """Announce partitions; what is put for them comes after the announcement."""
+        with self._changed:
+            for partition, progress in assigned.progress.items():
+                self._shelves[partition] = Shelf(progress.next_offset)
+            self._changes.append(assigned)
+            self._wake()
+
+    def revoke(self, partitions: frozenset[Partition]) -> None:
+        """Announce that partitions are gone, with what lay ready of them."""
+        with self._changed:
+            for partition in partitions:
+                self._shelves.pop(partition, None)
+            self._full = self._full and self._is_above(0.5)
+            self._changes.append(Revoked(partitions=partitions))
+            self._wake()
+
+    def put(self, stretches: Mapping[Partition, Stretch]) -> None:
+        """Lay ready what was read."""
+        with self._changed:
+            worth_telling = False
+            for partition, stretch in stretches.items():
+                shelf = self._shelves[partition]
+                worth_telling |= stretch.through > shelf.through
+                shelf.put(stretch)
+            self._full = self._full or self._is_above(1.0)
+            if worth_telling:
+                self._wake()
+
+    def settlings(self) -> list[Settling]:
+        """Return the settlements to be recorded, in their order."""
+        with self._changed:
+            asked = list(self._settlings)
+            self._settlings.clear()
+            return asked
+
+    def postpone(self, settlings: Sequence[Settling]) -> None:
+        """Put settlements back, in front of those that were asked for since."""
+        with self._changed:
+            self._settlings.extendleft(reversed(settlings))
+
+    def settled(self, settling: Settling, outcome: Recorded | Exception) -> None:
+        """Say what came of `settling`."""
+        self._loop.call_soon_threadsafe(conclude, settling.done, outcome)
+
+    def held_back(self, partitions: Collection[Partition]) -> frozenset[Partition]:
+        """Return which of `partitions` are not to be read at the moment."""
+        with self._changed:
+            return frozenset(partitions) if self._full else self._paused.intersection(partitions)
+
+    def wait_for_room(self, timeout_s: float) -> None:
+        """Return when the reader has made room, something else is to be done, or after `timeout_s`."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._full or bool(self._settlings) or self._closing, timeout_s
+            )
+
+    def wait_until_told(self, timeout_s: float) -> bool:
+        """Return whether the reader has dealt with every change.
+
+        Waits for that, or for a settlement, and at most `timeout_s`.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._is_told() or bool(self._settlings) or self._closing, timeout_s
+            )
+            return self._is_told()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for `timeout_s`, less when the thread is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, timeout_s)
+
+    def fail(self, error: Exception) -> None:
+        """Let the reader know of trouble, once; reading may go on."""
+        with self._changed:
+            self._failure = error
+            self._wake()
+
+    def break_off(self, error: Exception) -> None:
+        """Let everyone know that the thread has ended by `error`, now and from now on."""
+        with self._changed:
+            self._broken = error
+            unsettled = list(self._settlings)
+            self._settlings.clear()
+            self._wake()
+        for settling in unsettled:
+            self.settled(settling, error)
+
+    def _wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._filled.set)
+
+    def _is_told(self) -> bool:
+        return not self._changes and not self._handed
+
+    def _change(self) -> Assigned | Revoked | None:
+        if self._broken is not None:
+            raise self._broken
+        if self._changes:
+            change = self._changes.popleft()
+            self._handed = True
+            if isinstance(change, Revoked):
+                # Until now the reader could pause what it did not know to be gone.
+                self._paused -= change.partitions
+            return change
+        # Only now: who waits after trouble must not go on with what was lost by it.
+        if self._failure is not None:
+            error, self._failure = self._failure, None
+            raise error
+        return None
+
+    def _is_above(self, share: float) -> bool:
+        # What the reader paused by itself must not hold up the others.
+        going = [shelf for partition, shelf in self._shelves.items() if partition not in self._paused]
+        return (
+            sum(len(shelf.entries) for shelf in going) >= _FULL_ENTRIES * share
+            or sum(shelf.size for shelf in going) >= _FULL_BYTES * share
+        )
+
+    def _page(self) -> Page | None:
+        entries: list[Entry] = []
+        through: dict[Partition, int] = {}
+        for partition in [partition for partition in self._shelves if partition not in self._paused]:
+            shelf = self._shelves[partition]
+            if shelf.through > shelf.told and len(entries) < PAGE_ENTRIES:
+                entries += shelf.take(PAGE_ENTRIES - len(entries))
+                through[partition] = shelf.told
+                # Who was served goes to the end of the queue.
+                self._shelves[partition] = self._shelves.pop(partition)
+        if not through:
+            return None
+        behind = sum(shelf.end - shelf.told for shelf in self._shelves.values())
+        return Page(entries=entries, through=through, behind=behind)

@@ -1,0 +1,215 @@
+"""The thread in which one subscriber's consumer lives."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, TopicPartition
+
+from streamer.errors import LogMisconfigured, LogUnavailable
+from streamer.events import Entry, Partition
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.retry import PATIENCE_S, Patience
+from streamer.log.kafka.cluster.threads import conclude
+from streamer.log.kafka.feed.buffer import Handover
+from streamer.log.kafka.feed.context import Crew
+from streamer.log.kafka.feed.decoder import Reading
+from streamer.log.kafka.feed.initial_offsets import FirstPlace
+from streamer.log.kafka.feed.member import Member
+from streamer.log.kafka.feed.recorder import Recorder
+from streamer.log.kafka.feed.retention import OnHole
+from streamer.log.kafka.feed.surroundings import Surroundings
+from streamer.log.kafka.parked.fetch import Recall
+from streamer.log.kafka.parked.restorations import Restorations
+from streamer.log.kafka.progress.commits import Commits
+from streamer.log.kafka.progress.settler import Settler
+from streamer.log.kafka.records.parked import ParkedTopic
+from streamer.log.kafka.topics.patterns import topic_expressions
+from streamer.ports import Subscription
+
+_log = structlog.get_logger()
+
+_PAUSE_S = 1.0
+# A reader has at least this long, or a session, to hear of a revocation: longer than
+# its loop may stand still before it takes its partitions for doubtful.
+_HAND_OVER_S = 3.0
+_HEARTBEATS_A_SESSION = 6
+
+# The operator may choose otherwise for all clients, by `log.kafka.options`.
+_TUNING = {
+    "fetch.min.bytes": 1,
+    # A partition that is resumed or assigned waits for the request under way to end.
+    "fetch.wait.max.ms": 250,
+    "fetch.error.backoff.ms": 100,
+    # How long a full queue is left alone; the default of 1 s starves a fast reader.
+    "fetch.queue.backoff.ms": 20,
+    "queued.max.messages.kbytes": 8192,
+    "topic.metadata.refresh.interval.ms": 5_000,
+}
+
+
+class Follower:
+    """Runs a member of the subscriber's group, and begins anew when it fails.
+
+    The thread owns every client. It ends by `stop`, or by an error that needs
+    someone to act, which every later call of the feed raises.
+    """
+
+    def __init__(
+        self, around: Surroundings, subscription: Subscription, handover: Handover, on_hole: OnHole
+    ) -> None:
+        """Prepare; no I/O happens yet. Raises `LogMisconfigured`."""
+        clients = self._clients = around.clients
+        self._faults = Faults(clients.settings)
+        self._subscriber = subscription.subscriber
+        self._handover = handover
+        self._first = _first_place(around, subscription)
+        name = f"follow {subscription.subscriber}"
+        self._pulses = around.pulses
+        self._pulse = around.pulses.begin(name)
+        parked = ParkedTopic.of(clients.settings, subscription.subscriber)
+        self._recall = Recall(clients, parked)
+        patience = Patience(limit_s=PATIENCE_S, wait=self._wait, is_over=lambda: handover.closing)
+        settler = Settler(clients, subscription.subscriber, receipts=subscription.receipts)
+        self._crew = Crew(
+            subscriber=subscription.subscriber,
+            handover=handover,
+            reading=Reading(subscription, around.clock),
+            settler=settler,
+            recorder=Recorder(subscription.subscriber, handover, settler),
+            restorations=Restorations(clients, around.topics.administrator, parked, patience),
+            administrator=around.topics.administrator,
+            patience=patience,
+            on_hole=on_hole,
+            pulse=self._pulse,
+            number=itertools.count(1).__next__,
+            hand_over_s=max(_HAND_OVER_S, clients.settings.session_timeout_s),
+        )
+        self._loop = asyncio.get_running_loop()
+        self._joined: asyncio.Future[None] = self._loop.create_future()
+        self._has_joined = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    async def start(self) -> None:
+        """Return when the place of the subscriber is settled and it is about to join its group."""
+        self._thread.start()
+        await self._joined
+
+    async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
+        """Return parked events of a partition, those that are parked and ours."""
+        holding = self._crew.reading.holdings.get(partition)
+        if holding is None:
+            return []
+        places = {offset: place for offset in offsets if (place := holding.parked.place(offset))}
+        return await self._recall.fetch(partition, places) if places else []
+
+    async def stop(self) -> None:
+        """Leave the group and end the thread."""
+        self._recall.close()
+        self._handover.close()
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            while not self._handover.closing:
+                self._be_a_member()
+            self._handover.break_off(LogUnavailable("the feed was closed"))
+        except Exception as exc:  # noqa: BLE001 - it goes to whoever reads, and stops the daemon there
+            self._tell_joined(exc)
+            self._handover.break_off(exc)
+        finally:
+            self._crew.settler.close()
+            self._pulses.end(self._pulse)
+
+    def _be_a_member(self) -> None:
+        commits = Commits()
+        configuration = self._configuration() | {"on_commit": commits.confirm}
+        try:
+            with (
+                self._faults.explained(
+                    doing="reading", subject=f"the topics of subscriber {self._subscriber}"
+                ),
+                closing(self._clients.consumer(self._faults, configuration)) as consumer,
+            ):
+                self._follow(consumer, commits)
+        except LogUnavailable as error:
+            if not self._has_joined:
+                raise
+            self._begin_anew(error)
+        finally:
+            self._crew.restorations.abandon()
+            commits.give_up(all_of_them=True)
+
+    def _follow(self, consumer: Consumer, commits: Commits) -> None:
+        # Before anything is looked up: it would wait for a transaction of our own to time out.
+        self._crew.patience.insist(self._crew.settler.begin_anew)
+        member = Member(consumer, commits, self._crew)
+        member.join(self._first)
+        self._has_joined = True
+        self._tell_joined(None)
+        while not self._handover.closing:
+            self._pulse.beat()
+            if member.turn():
+                # What a broker refused then it refuses no longer.
+                self._faults.clear()
+
+    def _begin_anew(self, error: LogUnavailable) -> None:
+        _log.warning("log.unavailable", subscriber=self._subscriber, reason=str(error))
+        reading = self._crew.reading
+        held = frozenset(reading.holdings)
+        if held:
+            reading.drop(held)
+            self._handover.revoke(held)
+        self._handover.fail(error)
+        self._wait(_PAUSE_S)
+
+    def _wait(self, timeout_s: float) -> None:
+        self._pulse.beat()
+        self._handover.wait(timeout_s)
+
+    def _tell_joined(self, error: Exception | None) -> None:
+        self._loop.call_soon_threadsafe(conclude, self._joined, error)
+
+    def _configuration(self) -> dict[str, Any]:
+        settings = self._clients.settings
+        names = Names.of(settings)
+        others = str(settings.options.get("topic.blacklist", ""))
+        session_ms = round(settings.session_timeout_s * 1000)
+        tuning = {name: value for name, value in _TUNING.items() if name not in settings.options}
+        return tuning | {
+            "group.id": names.dispatch_group(self._subscriber),
+            # Kept partitions go on at their position while others move.
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": session_ms,
+            "heartbeat.interval.ms": session_ms // _HEARTBEATS_A_SESSION,
+            "auto.offset.reset": "error",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            # Whatever the template of event topics is, ours are none of them.
+            "topic.blacklist": ",".join(filter(None, [names.internal_expressions, others])),
+        }
+
+
+def _first_place(around: Surroundings, subscription: Subscription) -> FirstPlace:
+    names = Names.of(around.clients.settings)
+    expressions = topic_expressions(subscription.patterns, names.template)
+    if not expressions:
+        raise LogMisconfigured(
+            f"subscriber {subscription.subscriber} asks for {', '.join(subscription.patterns)}, and no event "
+            "is of such a type: types look like salesforce.cdc.Account.updated"
+        )
+    return FirstPlace(
+        start=subscription.start,
+        topics=expressions,
+        is_internal=names.is_internal,
+        marker=TopicPartition(names.dead_letters, 0, 0),
+        ensure_parked=partial(around.topics.ensure_parked, subscription.subscriber),
+    )

@@ -1,0 +1,124 @@
+"""Where a subscriber begins the first time it is seen."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from streamer.errors import LogUnavailable
+from streamer.events import Start
+from streamer.log.kafka.cluster.errors import kafka_error
+from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.kafka.progress.commits import Commits, checked, committed
+from streamer.log.kafka.topics.patterns import matching
+
+_CALL_TIMEOUT_S = 5.0
+_TRIES = 20
+_PAUSE_S = 0.1
+
+_GROUP_IS_BUSY = frozenset(
+    {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS}
+)
+
+
+class EnsureParked(Protocol):
+    """Sees to it that there is a topic for what a subscriber parks."""
+
+    def __call__(self, *, has_begun: bool) -> None:
+        """Check it, or make it for a subscriber that has not begun."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstPlace:
+    """Resolves `start` into committed offsets, once in the life of a consumer group.
+
+    From then on every partition without an offset appeared later and is read
+    from its beginning. `marker`, a partition that always exists and is never
+    read, holds an offset too: so a subscriber is known to have been here even
+    if there was no partition then. `ensure_parked` is told by `has_begun`
+    whether what the subscriber parks may have to be there already.
+    """
+
+    start: Start | datetime
+    topics: Sequence[str]
+    is_internal: Callable[[str], bool]
+    marker: TopicPartition
+    ensure_parked: EnsureParked
+
+    def settle(self, consumer: Consumer, commits: Commits, patience: Patience) -> None:
+        """Commit the first offsets unless the group has any; `consumer` has not joined it yet.
+
+        Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
+        """
+        for _ in range(_TRIES):
+            partitions = patience.insist(self._partitions, consumer)
+            has_begun = patience.insist(_is_known, consumer, [self.marker, *partitions])
+            # Before the first offsets: who has those must have had it, too.
+            self.ensure_parked(has_begun=has_begun)
+            if has_begun:
+                return
+            offsets = patience.insist(self._offsets, consumer, partitions)
+            try:
+                patience.insist(commits.wait_for, consumer, [self.marker, *offsets])
+            except KafkaException as exc:
+                # Another process of this subscriber came first, and has settled it.
+                if kafka_error(exc).code() not in _GROUP_IS_BUSY:
+                    raise
+                patience.wait(_PAUSE_S)
+            else:
+                return
+        raise LogUnavailable("the start of a subscriber could not be settled: its group is busy, try again")
+
+    def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
+        topics = consumer.list_topics(timeout=_CALL_TIMEOUT_S).topics
+        return [
+            TopicPartition(name, number)
+            for name in matching(topics, self.topics)
+            if not self.is_internal(name)
+            for number in topics[name].partitions
+        ]
+
+    def _offsets(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        match self.start:
+            case datetime() as moment:
+                return _offsets_at(consumer, partitions, moment)
+            case Start.EARLIEST:
+                return look_up(consumer, partitions, OFFSET_BEGINNING)
+            case Start.LATEST:
+                return look_up(consumer, partitions, OFFSET_END)
+
+
+def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int) -> list[TopicPartition]:
+    """Return the offsets of `what`: `OFFSET_BEGINNING`, `OFFSET_END` or a time in milliseconds.
+
+    The end is that of committed transactions. Raises `KafkaException`.
+    """
+    if not partitions:
+        return []
+    asked = [TopicPartition(each.topic, each.partition, what) for each in partitions]
+    try:
+        return checked(consumer.offsets_for_times(asked, timeout=_CALL_TIMEOUT_S))
+    except KafkaException:
+        # The consumer goes on asking whom it knows as leaders; now it looks who are.
+        with suppress(KafkaException):
+            for topic in {each.topic for each in asked}:
+                consumer.list_topics(topic, timeout=_CALL_TIMEOUT_S)
+        raise
+
+
+def _is_known(consumer: Consumer, partitions: Sequence[TopicPartition]) -> bool:
+    return any(partition.offset >= 0 for partition in committed(consumer, partitions))
+
+
+def _offsets_at(
+    consumer: Consumer, partitions: Sequence[TopicPartition], moment: datetime
+) -> list[TopicPartition]:
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    found = look_up(consumer, partitions, round(aware.timestamp() * 1000))
+    # Where nothing is that late, what comes next is.
+    beyond = look_up(consumer, [each for each in found if each.offset < 0], OFFSET_END)
+    return [each for each in found if each.offset >= 0] + beyond

@@ -1,0 +1,62 @@
+"""Sees each settlement that a reader asked for to its end."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+
+from streamer.events import Partition, SubscriberName
+from streamer.log.kafka.feed.buffer import Handover
+from streamer.log.kafka.progress.assignment import Holding
+from streamer.log.kafka.progress.commits import Offsets
+from streamer.log.kafka.progress.settler import NotYet, Settler
+
+_log = structlog.get_logger()
+
+_PAUSE_S = 0.05
+_WARN_EVERY_S = 10.0
+
+
+class Recorder:
+    """Takes settlements from the reader in their order, and tells what came of each.
+
+    One that is not certainly in the log is asked for again in the next turn,
+    when whatever was in its way, such as a rebalance, has been dealt with: the
+    reader waits, and nothing that it finished has to be done once more.
+    """
+
+    def __init__(self, subscriber: SubscriberName, handover: Handover, settler: Settler) -> None:
+        """Record by `settler` what `handover` holds."""
+        self._subscriber = subscriber
+        self._handover = handover
+        self._settler = settler
+        self._warned_at = -math.inf
+
+    def record(self, holdings: Mapping[Partition, Holding], offsets: Offsets) -> None:
+        """Record what was asked for.
+
+        Raises `LogUnavailable` when all partitions have to be assigned anew,
+        as the log has them, and what someone has to see to.
+        """
+        asked = deque(self._handover.settlings())
+        try:
+            self._settler.settle_beginnings()
+            # One settlement may cover what the one before it was to keep.
+            while asked:
+                settling = asked[0]
+                done = partial(self._handover.settled, settling)
+                self._settler.settle(settling.settlement, holdings, offsets, done)
+                asked.popleft()
+        except NotYet as reason:
+            self._warn(reason)
+            self._handover.wait(_PAUSE_S)
+        finally:
+            self._handover.postpone(asked)
+
+    def _warn(self, reason: NotYet) -> None:
+        if time.monotonic() - self._warned_at >= _WARN_EVERY_S:
+            self._warned_at = time.monotonic()
+            _log.warning("progress.not_recorded", subscriber=self._subscriber, reason=str(reason))

@@ -1,0 +1,157 @@
+"""What a subscriber is done with, read beside whoever delivers for it."""
+
+import threading
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+
+from confluent_kafka import Message
+
+from streamer.errors import UnreadableEvent
+from streamer.events import Entry, Partition, Progress
+from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.retry import PATIENCE_S, Patience
+from streamer.log.kafka.cluster.threads import one_by_one
+from streamer.log.kafka.cluster.topic_partitions import as_places
+from streamer.log.kafka.feed.decoder import event_of
+from streamer.log.kafka.parked.restorations import Restorations
+from streamer.log.kafka.progress.committed_offsets import Standing
+from streamer.log.kafka.records.parked import ParkedTopic
+from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.patterns import wants
+from streamer.ports import Subscription
+
+_AT_ONCE = 100
+_POLL_S = 0.2
+
+
+async def finished(
+    clients: Clients,
+    administrator: Administrator,
+    subscription: Subscription,
+    begin: Mapping[Partition, int],
+    *,
+    patience_s: float = PATIENCE_S,
+) -> AsyncGenerator[Entry, None]:
+    """Yield what a subscriber is done with, from the offsets in `begin` on.
+
+    Brokers that are away, or a transaction that is open, are waited for as
+    long as `patience_s` says. Raises `LogUnavailable`.
+    """
+    reader = FinishedReader(clients, administrator, subscription, patience_s)
+    try:
+        async with aclosing(one_by_one(reader.portions(begin), thread="kafka-finished")) as entries:
+            async for entry in entries:
+                yield entry
+    finally:
+        reader.stop()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finished:
+    """What is finished of one partition: what is settled from `begin` on, but for what is `parked`."""
+
+    begin: int
+    progress: Progress
+    parked: Collection[int]
+
+    def covers(self, offset: int) -> bool:
+        return offset >= self.begin and self.progress.covers(offset) and offset not in self.parked
+
+
+class FinishedReader:
+    """Asks the subscriber's group how far it is, without joining it, and reads the log up to there.
+
+    Blocking, for one thread; `stop` may be called by another.
+    """
+
+    def __init__(
+        self, clients: Clients, administrator: Administrator, subscription: Subscription, patience_s: float
+    ) -> None:
+        """Connect with the first portion."""
+        self._clients = clients
+        self._administrator = administrator
+        self._subscriber = subscription.subscriber
+        self._wanted = wants(subscription.patterns)
+        self._faults = Faults(clients.settings)
+        self._stopped = threading.Event()
+        self._patience = Patience(limit_s=patience_s, wait=self._pause, is_over=self._stopped.is_set)
+
+    def portions(self, begin: Mapping[Partition, int]) -> Generator[list[Entry], None, None]:
+        """Yield entries, some at a time or none. Raises `LogUnavailable`, `LogMisconfigured`."""
+        with self._faults.explained(
+            doing="reading", subject=f"what subscriber {self._subscriber} is done with"
+        ):
+            found: defaultdict[str, dict[int, _Finished]] = defaultdict(dict)
+            for partition, finished_ in self._finished(begin).items():
+                found[partition.topic][partition.number] = finished_
+            for topic, partitions in found.items():
+                yield from self._read(topic, partitions)
+
+    def stop(self) -> None:
+        """Give up what is being waited for."""
+        self._stopped.set()
+
+    def _finished(self, begin: Mapping[Partition, int]) -> dict[Partition, _Finished]:
+        progress = self._progress(begin)
+        # In this order: what was parked when the offsets were told, and is not any more, is finished.
+        parked = self._parked(progress)
+        return {
+            partition: _Finished(begin=begin[partition], progress=at, parked=parked[partition])
+            for partition, at in progress.items()
+        }
+
+    def _progress(self, partitions: Collection[Partition]) -> dict[Partition, Progress]:
+        configuration = {
+            "group.id": Names.of(self._clients.settings).dispatch_group(self._subscriber),
+            "enable.auto.commit": False,
+            # An offset is told once the transaction that moves it is decided.
+            "isolation.level": "read_committed",
+        }
+        standing = Standing(self._subscriber, self._administrator, self._patience)
+        with closing(self._clients.consumer(self._faults, configuration)) as consumer:
+            return standing.stored(consumer, as_places(partitions))
+
+    def _parked(self, progress: Mapping[Partition, Progress]) -> dict[Partition, frozenset[int]]:
+        topic = ParkedTopic.of(self._clients.settings, self._subscriber)
+        restorations = Restorations(self._clients, self._administrator, topic, self._patience)
+        found: dict[Partition, frozenset[int]] = {}
+        if progress:
+            restorations.begin(progress)
+        try:
+            while restorations:
+                found |= {each.partition: each.traces for each in restorations.step()}
+        finally:
+            restorations.abandon()
+        return found
+
+    def _read(self, topic: str, partitions: Mapping[int, _Finished]) -> Generator[list[Entry], None, None]:
+        bounds = self._patience.insist(self._administrator.bounds, topic, partitions.keys())
+        stretches = {
+            number: (max(partitions[number].begin, first), min(partitions[number].progress.end, end))
+            for number, (first, end) in bounds.items()
+        }
+        with Sweep(self._clients, self._faults, topic, stretches, over_holes=True) as sweep:
+            while not sweep.is_over:
+                found = (self._entry(topic, partitions, message) for message in sweep.read(_AT_ONCE, _POLL_S))
+                yield [entry for entry in found if entry is not None]
+
+    def _entry(self, topic: str, partitions: Mapping[int, _Finished], message: Message) -> Entry | None:
+        number, offset, value = message.partition() or 0, message.offset() or 0, message.value()
+        if value is None or not partitions[number].covers(offset):
+            return None
+        try:
+            event = event_of(message, value, self._wanted)
+        except UnreadableEvent:
+            # It was set aside.
+            return None
+        if event is None:
+            return None
+        return Entry(partition=Partition(topic=topic, number=number), offset=offset, event=event)
+
+    def _pause(self, seconds: float) -> None:
+        self._stopped.wait(seconds)

@@ -1,0 +1,1 @@
+"""Parked lanes: found again, changed and fetched."""

@@ -1,0 +1,78 @@
+"""What a settlement changes about parked lanes, as records, and as what is known of them."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from streamer.events import Partition
+from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
+from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.parked.index import Parked, staying
+from streamer.log.kafka.records.chunks import PART_BYTES, Place
+from streamer.log.kafka.records.parked import ParkedTopic, event_keys, lane_key
+from streamer.ports import LaneChange
+
+_MOST_PARTS = 1 + MAX_MESSAGE_BYTES // PART_BYTES
+
+
+class Parking:
+    """The changes of lanes in one settlement: their records, and what is known once these are in the log."""
+
+    def __init__(
+        self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, Parked]
+    ) -> None:
+        """Make the records of `changes`, of partitions of which `known` is what is parked already."""
+        self._topic = topic
+        self._changes = changes
+        self._known = known
+        # What the changes before have added, by lane: keys of parts by offset.
+        self._added: dict[tuple[Partition, str], dict[int, list[bytes]]] = defaultdict(dict)
+        self.records: list[Record | Tombstone] = []
+        for change in changes:
+            self._record(change)
+
+    def is_placed(self, written: Mapping[bytes, int]) -> bool:
+        """Whether `written` says of all bodies where they are."""
+        return all(
+            key in written
+            for change in self._changes
+            for entry in staying(change)
+            for key in self._added[change.partition, change.lane][entry.offset]
+        )
+
+    def conclude(self, written: Mapping[bytes, int]) -> None:
+        """Note that the records are in the log, those of bodies at the offsets `written` by key."""
+        for change in self._changes:
+            added = self._added[change.partition, change.lane]
+            places: dict[int, Place] = {
+                entry.offset: tuple(written[key] for key in added[entry.offset]) for entry in staying(change)
+            }
+            self._known[change.partition].change(change, places)
+
+    def _record(self, change: LaneChange) -> None:
+        source, added = change.partition, self._added[change.partition, change.lane]
+        for entry in staying(change):
+            records = self._topic.event(entry, change.lane)
+            added[entry.offset] = [record.key for record in records]
+            self.records += records
+        for offset in self._leaving(change):
+            self.records += self._topic.without(source, self._keys(change, offset))
+        if change.setback is None:
+            self.records += self._topic.without(source, [lane_key(source, change.lane)])
+        else:
+            self.records.append(self._topic.lane(source, change.lane, change.setback))
+
+    def _leaving(self, change: LaneChange) -> set[int]:
+        leaving = set(change.left)
+        if change.setback is None:
+            leaving |= self._known[change.partition].offsets(change.lane)
+            leaving |= self._added[change.partition, change.lane].keys()
+        return leaving
+
+    def _keys(self, change: LaneChange, offset: int) -> list[bytes]:
+        added = self._added[change.partition, change.lane].get(offset)
+        if added is not None:
+            return added
+        place = self._known[change.partition].place(offset)
+        # What is not known may have been parked by a settlement whose answer was lost.
+        parts = _MOST_PARTS if place is None else len(place)
+        return event_keys(change.partition, change.lane, offset, parts)

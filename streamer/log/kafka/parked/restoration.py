@@ -1,0 +1,135 @@
+"""Finds what is parked of partitions that have become ours."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from confluent_kafka import Message
+
+from streamer.events import ParkedLane, Partition, Progress, Setback
+from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.record import Headers
+from streamer.log.kafka.parked.index import Parked
+from streamer.log.kafka.records.chunks import Place, is_whole, with_part, without_part
+from streamer.log.kafka.records.parked import ParkedKey, part_count
+from streamer.log.records import decode_setback
+
+_AT_ONCE = 2_000
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A partition, how far it is settled, and what is parked of it.
+
+    `traces` are the offsets of which the parked topic holds anything at all.
+    """
+
+    partition: Partition
+    progress: Progress
+    parked: Parked
+    lanes: Sequence[ParkedLane]
+    traces: frozenset[int]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What was found of a lane: how its head failed, and where its events lie, by their offsets."""
+
+    setback: Setback | None = None
+    places: dict[int, Place] = field(default_factory=dict)
+
+
+class Restoration:
+    """Reads the parked topic for some partitions, a slice at a time. Blocking, for one thread.
+
+    Bodies pass by and are not kept. Of a lane the topic holds whatever was
+    committed before the reading began, and that is complete: nobody else has
+    been able to change it since the group gave us the partition.
+    """
+
+    def __init__(self, sweep: Sweep | None, progress: Mapping[Partition, Progress]) -> None:
+        """Read by `sweep`, or find nothing without one."""
+        self._sweep = sweep
+        self._progress = dict(progress)
+        self._found: dict[tuple[str, int], defaultdict[str, _Lane]] = {
+            (each.topic, each.number): defaultdict(_Lane) for each in progress
+        }
+
+    @property
+    def partitions(self) -> frozenset[Partition]:
+        """The partitions that are being restored."""
+        return frozenset(self._progress)
+
+    def step(self) -> bool:
+        """Read on for a moment; return whether all is found.
+
+        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for
+        what Streamer did not write.
+        """
+        if self._sweep is None:
+            return True
+        self._take_in(self._sweep.read(_AT_ONCE, _POLL_S))
+        if self._sweep.is_over:
+            self.close()
+        return self._sweep is None
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        """Forget partitions that were taken from us."""
+        for partition in partitions:
+            self._progress.pop(partition, None)
+            self._found.pop((partition.topic, partition.number), None)
+
+    def restored(self) -> Iterator[Restored]:
+        """Yield what was found of each partition that is still ours."""
+        for partition, progress in self._progress.items():
+            all_lanes = self._found[partition.topic, partition.number]
+            # Events without a record of their lane were forgotten with it.
+            found = {
+                name: (lane.setback, {at: place for at, place in lane.places.items() if is_whole(place)})
+                for name, lane in all_lanes.items()
+                if lane.setback is not None
+            }
+            lanes = [
+                ParkedLane(lane=name, offsets=tuple(sorted(places)), setback=setback)
+                for name, (setback, places) in found.items()
+                if places
+            ]
+            parked = Parked({name: places for name, (_, places) in found.items()})
+            traces = frozenset(at for lane in all_lanes.values() for at in lane.places)
+            yield Restored(partition=partition, progress=progress, parked=parked, lanes=lanes, traces=traces)
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._sweep is not None:
+            self._sweep.close()
+            self._sweep = None
+
+    def _take_in(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            key = ParkedKey.decode(message.key())
+            lanes = self._found.get((key.topic, key.number))
+            # The records of other partitions share the place with ours.
+            if lanes is not None and not _note(lanes[key.lane], key, message):
+                # Of what was parked and is gone, tombstones lie there for a day.
+                del lanes[key.lane]
+
+
+def _note(lane: _Lane, key: ParkedKey, message: Message) -> bool:
+    """Take in a record of `lane`; returns whether there is anything of it then."""
+    value = message.value()
+    if key.offset is None:
+        lane.setback = None if value is None else decode_setback(value)
+    elif place := _place(lane.places.get(key.offset, ()), key, message):
+        lane.places[key.offset] = place
+    else:
+        lane.places.pop(key.offset, None)
+    return bool(lane.setback or lane.places)
+
+
+def _place(known: Place, key: ParkedKey, message: Message) -> Place:
+    if message.value() is None:
+        return without_part(known, key.part)
+    parts = part_count(cast("Headers | None", message.headers()))
+    return with_part(known, key.part, message.offset() or 0, parts=parts)

@@ -1,0 +1,1 @@
+"""Dispatch's side: what is settled, committed as offsets of the subscriber's group."""

@@ -1,0 +1,73 @@
+"""How far partitions are settled when the group gives them to us."""
+
+from collections.abc import Collection, Sequence
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from streamer.events import Partition, Progress, SubscriberName
+from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.kafka.cluster.topic_partitions import as_partition
+from streamer.log.kafka.progress.commits import Commits, committed
+from streamer.log.kafka.progress.metadata import decode
+from streamer.log.kafka.topics.admin import Administrator
+
+_log = structlog.get_logger()
+
+
+class Standing:
+    """Asks the group what is committed, and sees to it that something is, from then on."""
+
+    def __init__(self, subscriber: SubscriberName, administrator: Administrator, patience: Patience) -> None:
+        """Ask for `subscriber`."""
+        self._subscriber = subscriber
+        self._administrator = administrator
+        self._patience = patience
+
+    def look_up(
+        self, consumer: Consumer, places: Sequence[TopicPartition]
+    ) -> tuple[dict[Partition, Progress], list[TopicPartition]]:
+        """Return what is settled in `places`, and the beginnings of those in which nothing is."""
+        progress = self.stored(consumer, places)
+        new = [place for place in places if as_partition(place) not in progress]
+        beginnings = self.beginnings(new)
+        progress |= {as_partition(place): Progress(next_offset=place.offset) for place in beginnings}
+        return progress, beginnings
+
+    def beginnings(self, places: Collection[TopicPartition]) -> list[TopicPartition]:
+        """Return where `places` begin.
+
+        No consumer is asked, which would have to look for leaders: its Python
+        client ends the process when `list_topics` is called in a callback, and
+        another callback follows.
+        """
+        return self._patience.insist(self._administrator.beginnings, places)
+
+    def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, Progress]:
+        """Return what is settled in those of `places` in which anything is; `consumer` need not be a member.
+
+        Raises `KafkaException`.
+        """
+        stored = self._patience.insist(committed, consumer, places)
+        return {as_partition(place): self._decoded(place) for place in stored if place.offset >= 0}
+
+    def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:
+        """Commit `beginnings`; should retention overtake us, it shows."""
+        commits.send(consumer, beginnings, self._committed, is_repeatable=False)
+
+    def _decoded(self, place: TopicPartition) -> Progress:
+        try:
+            return decode(place.offset, place.metadata)
+        except ValueError as exc:
+            _log.warning(
+                "progress.partly_unreadable",
+                subscriber=self._subscriber,
+                topic=place.topic,
+                partition=place.partition,
+                reason=str(exc),
+            )
+            return Progress(next_offset=place.offset)
+
+    def _committed(self, error: KafkaError | None) -> None:
+        if error is not None:
+            _log.warning("progress.not_recorded", subscriber=self._subscriber, reason=error.str())

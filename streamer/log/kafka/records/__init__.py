@@ -1,0 +1,1 @@
+"""The records of every topic: their keys, headers and values."""

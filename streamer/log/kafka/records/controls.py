@@ -1,0 +1,56 @@
+"""What is switched, as records of the control topic: one for each subscriber and each open redrive."""
+
+from streamer.controls import Control, Redrive, Switchboard
+from streamer.events import SubscriberName
+from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.records import decode_control, decode_redrive, encode_control, encode_redrive
+
+_SUBSCRIBER = "subscriber"
+_REDRIVE = "redrive"
+_PARTITION = 0
+
+
+def control_record(control: Control, topic: str) -> Record:
+    """Return what replaces the former control of a subscriber."""
+    return _record(topic, encode_control(control), _key(_SUBSCRIBER, control.subscriber))
+
+
+def redrive_record(redrive: Redrive, topic: str) -> Record | Tombstone:
+    """Return what replaces a redrive, or removes one that has ended."""
+    key = _key(_REDRIVE, redrive.id)
+    if redrive.ended_at is not None:
+        return Tombstone(topic, key, _PARTITION)
+    return _record(topic, encode_redrive(redrive), key)
+
+
+class Switches:
+    """The switchboard that the records so far make up."""
+
+    def __init__(self) -> None:
+        """Begin with nothing switched."""
+        self._controls: dict[SubscriberName, Control] = {}
+        self._redrives: dict[str, Redrive] = {}
+
+    def apply(self, key: bytes | None, value: bytes | None) -> None:
+        """Take in a record; what a newer Streamer switches is passed over. Raises `LogMisconfigured`."""
+        kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")
+        if kind == _SUBSCRIBER and value is None:
+            self._controls.pop(SubscriberName(name), None)
+        elif kind == _REDRIVE and value is None:
+            self._redrives.pop(name, None)
+        elif kind == _SUBSCRIBER:
+            self._controls[SubscriberName(name)] = decode_control(value or b"")
+        elif kind == _REDRIVE:
+            self._redrives[name] = decode_redrive(value or b"")
+
+    def board(self) -> Switchboard:
+        """Return all that is switched now."""
+        return Switchboard(controls=dict(self._controls), redrives=dict(self._redrives))
+
+
+def _record(topic: str, value: bytes, key: bytes) -> Record:
+    return Record(topic, value, key, _PARTITION, {"content-type": b"application/json"})
+
+
+def _key(kind: str, name: str) -> bytes:
+    return f"{kind}/{name}".encode("utf-8", "backslashreplace")

@@ -1,0 +1,149 @@
+"""Events as Kafka records: the CloudEvents Kafka protocol binding 1.0.
+
+In binary mode the value is the event's data and headers hold the attributes;
+in structured mode the value is the whole event. The record's key is the
+event's, so that a record's changes stay in one partition.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+import orjson
+
+from streamer.errors import UnreadableEvent
+from streamer.events import Event, EventId
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, WrittenHeaders
+from streamer.log.records import replay_id_from_text, replay_id_to_text
+
+_TYPES_REMEMBERED = 4096
+_STRUCTURED = b"application/cloudevents+json"
+# The binding tells the modes apart by their headers, and some readers by any
+# that begins with ce_: in structured mode the type goes by another name.
+_TYPE_HEADERS = frozenset({"ce_type", "type"})
+
+
+class Encoder:
+    """Turns events into records, remembering what is the same for all of a type."""
+
+    def __init__(self, names: Names, mode: Literal["binary", "structured"]) -> None:
+        """Choose the topics by `names`."""
+        self._names = names
+        self._binary = mode == "binary"
+        self._types: dict[str, tuple[str, bytes]] = {}
+
+    def encode(self, event: Event) -> Record:
+        """Return `event` as a record; raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold it."""
+        known = self._types.get(event.type) or self._learn(event.type)
+        if self._binary:
+            return _binary(event, *known)
+        return _structured(event, *known)
+
+    def _learn(self, event_type: str) -> tuple[str, bytes]:
+        if len(self._types) >= _TYPES_REMEMBERED:
+            self._types.clear()
+        known = self._names.event_topic(event_type), event_type.encode()
+        self._types[event_type] = known
+        return known
+
+
+def event_type(headers: Headers | None) -> str | None:
+    """Return the type of an event without parsing its value, or `None` if the record is not ours."""
+    for name, value in headers or ():
+        if name in _TYPE_HEADERS:
+            return (value or b"").decode("utf-8", "replace")
+    return None
+
+
+def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> Event:
+    """Return the event that a record holds, in either mode; raises `UnreadableEvent`.
+
+    Whether the event is wanted at all can be told by `event_type`, for less.
+    """
+    attributes = dict(headers or ())
+    try:
+        if attributes.get("content-type", b"").startswith(_STRUCTURED):
+            return _from_document(orjson.loads(value or b""), key)
+        return _from_headers(attributes, key, value)
+    except (LookupError, TypeError, ValueError, AttributeError) as exc:
+        raise UnreadableEvent("a record of an event topic is no CloudEvent that Streamer wrote") from exc
+
+
+def _binary(event: Event, topic: str, type_: bytes) -> Record:
+    headers: WrittenHeaders = {
+        "ce_specversion": b"1.0",
+        "ce_type": type_,
+        "ce_id": event.id,
+        "ce_source": event.source,
+        "ce_time": event.time,
+        "ce_sfchannel": event.channel,
+        "ce_sfreplayid": replay_id_to_text(event.replay_id),
+        "content-type": b"application/json",
+    }
+    if event.subject is not None:
+        headers["ce_subject"] = event.subject
+    value = orjson.dumps(event.data)
+    return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, _timestamp_ms(event))
+
+
+def _structured(event: Event, topic: str, type_: bytes) -> Record:
+    document = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "time": event.time,
+        "datacontenttype": "application/json",
+        "sfchannel": event.channel,
+        "sfreplayid": replay_id_to_text(event.replay_id),
+        "data": event.data,
+    }
+    if event.subject is not None:
+        document["subject"] = event.subject
+    headers: WrittenHeaders = {"type": type_, "content-type": _STRUCTURED}
+    value = orjson.dumps(document)
+    return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, _timestamp_ms(event))
+
+
+def _timestamp_ms(event: Event) -> int:
+    # Brokers refuse what claims to come from the future, and clocks differ.
+    return min(_epoch_ms(event.time), round(time.time() * 1000))
+
+
+# The events of a transaction share their time, and those of a backlog come close together.
+@lru_cache(maxsize=1024)
+def _epoch_ms(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def _from_headers(attributes: Mapping[str, bytes], key: bytes | None, value: bytes | None) -> Event:
+    subject = attributes.get("ce_subject")
+    id_ = attributes["ce_id"].decode()
+    return Event(
+        id=EventId(id_),
+        source=attributes["ce_source"].decode(),
+        type=attributes["ce_type"].decode(),
+        subject=None if subject is None else subject.decode(),
+        time=attributes["ce_time"].decode(),
+        key=id_ if key is None else key.decode(),
+        channel=attributes["ce_sfchannel"].decode(),
+        replay_id=replay_id_from_text(attributes["ce_sfreplayid"].decode()),
+        data=orjson.loads(value or b""),
+    )
+
+
+def _from_document(document: Mapping[str, Any], key: bytes | None) -> Event:
+    return Event(
+        id=document["id"],
+        source=document["source"],
+        type=document["type"],
+        subject=document.get("subject"),
+        time=document["time"],
+        key=document["id"] if key is None else key.decode(),
+        channel=document["sfchannel"],
+        replay_id=replay_id_from_text(document["sfreplayid"]),
+        data=document["data"],
+    )

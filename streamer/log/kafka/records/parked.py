@@ -1,0 +1,112 @@
+"""The topic in which a subscriber's parked lanes are kept: what its records look like.
+
+A lane has one small record, which says how its head has failed, and each of
+its events one for every part of its body. So a retry replaces a few bytes and
+never a body.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+
+from streamer.errors import LogMisconfigured
+from streamer.events import Entry, Partition, Setback, SubscriberName
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.partitioner import partition_of
+from streamer.log.kafka.cluster.record import Headers, Record, Tombstone
+from streamer.log.kafka.records.chunks import parts_of
+from streamer.log.records import encode_event, encode_setback
+from streamer.settings import KafkaLogSettings
+
+_PARTS = "parts"
+_JSON = b"application/json"
+
+
+class ParkedKey(NamedTuple):
+    """What a record is about: a lane of a source partition, or a part of one of its events.
+
+    As the key of a record it is a JSON array, as long as it has to be.
+    """
+
+    topic: str
+    number: int
+    lane: str
+    offset: int | None = None
+    part: int = 0
+
+    def encode(self) -> bytes:
+        """Return the key of a record."""
+        fields = [self.topic, self.number, self.lane, self.offset, self.part]
+        return orjson.dumps(fields[:3] if self.offset is None else fields[: 5 if self.part else 4])
+
+    @classmethod
+    def decode(cls, key: bytes | None) -> "ParkedKey":
+        """Return what `encode` wrote; raises `LogMisconfigured`."""
+        try:
+            return cls(*orjson.loads(key or b""))
+        except (TypeError, ValueError) as exc:
+            raise _foreign() from exc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedTopic:
+    """The parked topic of one subscriber, of so many `partitions`."""
+
+    name: str
+    partitions: int
+
+    @classmethod
+    def of(cls, settings: KafkaLogSettings, subscriber: SubscriberName) -> "ParkedTopic":
+        """Return the topic that `settings` ask for."""
+        return cls(name=Names.of(settings).parked(subscriber), partitions=settings.parked_partitions)
+
+    def home(self, source: Partition) -> int:
+        """Return where everything of a source partition is kept, so that its next owner knows too."""
+        return partition_of(f"{source.topic}/{source.number}".encode(), self.partitions)
+
+    def lane(self, source: Partition, lane: str, setback: Setback) -> Record:
+        """Return the record of how the head of a lane has failed."""
+        key = ParkedKey(source.topic, source.number, lane).encode()
+        return Record(self.name, encode_setback(setback), key, self.home(source), {"content-type": _JSON})
+
+    def event(self, entry: Entry, lane: str) -> list[Record]:
+        """Return the records of an event, one for each part of its body."""
+        parts = parts_of(encode_event(entry.event))
+        about = {_PARTS: b"%d" % len(parts), "content-type": _JSON}
+        home = self.home(entry.partition)
+        keys = event_keys(entry.partition, lane, entry.offset, len(parts))
+        return [Record(self.name, part, key, home, {**about}) for part, key in zip(parts, keys, strict=True)]
+
+    def without(self, source: Partition, keys: Sequence[bytes]) -> list[Tombstone]:
+        """Return what removes the records of `keys`."""
+        home = self.home(source)
+        return [Tombstone(self.name, key, home) for key in keys]
+
+
+def lane_key(source: Partition, lane: str) -> bytes:
+    """Return the key of a lane's record."""
+    return ParkedKey(source.topic, source.number, lane).encode()
+
+
+def event_keys(source: Partition, lane: str, offset: int, parts: int) -> list[bytes]:
+    """Return the keys of the records of an event that has so many parts."""
+    return [ParkedKey(source.topic, source.number, lane, offset, part).encode() for part in range(parts)]
+
+
+def part_count(headers: Headers | None) -> int:
+    """Return how many parts the event has of which these are the headers of a part.
+
+    Raises `LogMisconfigured`.
+    """
+    try:
+        return int(dict(headers or ()).get(_PARTS, b"1"))
+    except ValueError as exc:
+        raise _foreign() from exc
+
+
+def _foreign() -> LogMisconfigured:
+    return LogMisconfigured(
+        "a topic of parked events holds what Streamer did not write: give Streamer topics of its own"
+    )

@@ -1,0 +1,1 @@
+"""Topics: created with the right settings, or checked."""

@@ -1,0 +1,249 @@
+"""What the brokers say of themselves, and what they make for us."""
+
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
+    AdminClient,
+    ClusterMetadata,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+)
+
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults, kafka_error
+
+CALL_TIMEOUT_S = 8.0
+
+_LATE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicState:
+    """A topic as the brokers describe it.
+
+    `allowed` is what we may do with it, by Kafka's names of operations, or
+    `None` where the brokers do not say. `settings` are in effect, whoever made
+    them; empty where we may not ask.
+    """
+
+    name: str
+    partitions: int = 0
+    copies: int = 0
+    allowed: frozenset[str] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the brokers do not even tell us if it exists."""
+        return not self.partitions
+
+
+class Administrator:
+    """Asks and instructs the brokers. Blocking; any thread may call.
+
+    Raises `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
+    """
+
+    def __init__(self, clients: Clients) -> None:
+        """Connect lazily."""
+        self._faults = Faults(clients.settings)
+        self._client: AdminClient = clients.admin(self._faults)
+
+    def cluster(self, timeout_s: float = CALL_TIMEOUT_S) -> ClusterMetadata:
+        """Return the brokers that are up and the topics that we may see."""
+        with self._explained("listing", "topics"):
+            return self._client.list_topics(timeout=timeout_s)
+
+    def create(self, topics: Collection[NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """Make `topics`, unless another process was quicker."""
+        created = self._client.create_topics(
+            list(topics), operation_timeout=timeout_s, request_timeout=timeout_s
+        )
+        for name, outcome in created.items():
+            with self._explained("creating", f"topic {name}"):
+                _await_creation(outcome, timeout_s)
+
+    def states(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> dict[str, TopicState]:
+        """Return what is known of `topics`, without those that not every broker knows."""
+        if not topics:
+            return {}
+        described = self._client.describe_topics(
+            TopicCollection(list(topics)), include_authorized_operations=True, request_timeout=timeout_s
+        )
+        found: dict[str, TopicState] = {}
+        for name, outcome in described.items():
+            with self._explained("describing", f"topic {name}"):
+                state = _state(name, outcome, timeout_s)
+            if state is not None:
+                found[name] = state
+        return self._with_settings(found, timeout_s)
+
+    def broker_settings(self, broker: int, timeout_s: float = CALL_TIMEOUT_S) -> Mapping[str, str]:
+        """Return the settings of a broker; nothing where we may not ask, or it does not answer."""
+        resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
+        (outcome,) = self._client.describe_configs([resource], request_timeout=timeout_s).values()
+        try:
+            return _values(outcome.result(timeout_s + _LATE_S))
+        except (KafkaException, TimeoutError):
+            return {}
+
+    def group_operations(self, name: str, timeout_s: float = CALL_TIMEOUT_S) -> frozenset[str] | None:
+        """Return what we may do with a consumer group, `None` where its coordinator does not say.
+
+        Raises `KafkaException`.
+        """
+        asked = self._client.describe_consumer_groups(
+            [name], include_authorized_operations=True, request_timeout=timeout_s
+        )
+        try:
+            return _operations(asked[name].result())
+        except KafkaException as exc:
+            # It is there, and nobody has met.
+            if kafka_error(exc).code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return None
+            raise
+
+    def bounds(
+        self, topic: str, partitions: Collection[int], timeout_s: float = CALL_TIMEOUT_S
+    ) -> dict[int, tuple[int, int]]:
+        """Return where partitions begin and end, open transactions included. Raises `KafkaException`."""
+        places = [TopicPartition(topic, partition) for partition in partitions]
+        begins = self._offsets(places, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
+        ends = self._offsets(places, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
+        with self._looking_for_leaders([topic], timeout_s):
+            return {
+                place.partition: (_answer(begins[place], timeout_s).offset, _answer(end, timeout_s).offset)
+                for place, end in ends.items()
+            }
+
+    def beginnings(
+        self, places: Collection[TopicPartition], timeout_s: float = CALL_TIMEOUT_S
+    ) -> list[TopicPartition]:
+        """Return where each of `places` begins. Raises `KafkaException`."""
+        if not places:
+            return []
+        asked = [TopicPartition(place.topic, place.partition) for place in places]
+        begins = self._offsets(asked, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
+        with self._looking_for_leaders({place.topic for place in asked}, timeout_s):
+            return [
+                TopicPartition(place.topic, place.partition, _answer(begin, timeout_s).offset)
+                for place, begin in begins.items()
+            ]
+
+    def wait(self, seconds: float) -> None:
+        """Pause, and serve what the client has to say meanwhile."""
+        self._client.poll(seconds)
+
+    def _offsets(
+        self, places: Collection[TopicPartition], which: OffsetSpec, timeout_s: float
+    ) -> "dict[TopicPartition, Future[Any]]":
+        # A copy that was elected a moment ago does not answer before it knows what is replicated.
+        return self._client.list_offsets(
+            dict.fromkeys(places, which),
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=timeout_s,
+        )
+
+    @contextmanager
+    def _looking_for_leaders(self, topics: Collection[str], timeout_s: float) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException:
+            # The client goes on asking whom it knows as leaders; now it looks who are.
+            with suppress(KafkaException):
+                for topic in topics:
+                    self._client.list_topics(topic, timeout=timeout_s)
+            raise
+
+    def _with_settings(self, states: Mapping[str, TopicState], timeout_s: float) -> dict[str, TopicState]:
+        visible = [name for name, state in states.items() if not state.is_hidden]
+        if not visible:
+            return dict(states)
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in visible]
+        described = self._client.describe_configs(resources, request_timeout=timeout_s)
+        complete = {name: state for name, state in states.items() if state.is_hidden}
+        for resource, outcome in described.items():
+            with self._explained("describing", f"topic {resource.name}"):
+                settings = _settings(outcome, timeout_s)
+            if settings is not None:
+                complete[resource.name] = replace(states[resource.name], settings=settings)
+        return complete
+
+    @contextmanager
+    def _explained(self, doing: str, subject: str) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaException, TimeoutError) as exc:
+            # Serves what the background threads had to say about it.
+            self._client.poll(0)
+            error = kafka_error(exc) if isinstance(exc, KafkaException) else KafkaError(KafkaError._TIMED_OUT)
+            raise self._faults.explain(error, doing=doing, subject=subject) from exc
+        self._faults.clear()
+
+
+def _answer(outcome: "Future[Any]", timeout_s: float) -> Any:
+    try:
+        return outcome.result(timeout_s + _LATE_S)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+
+
+def _await_creation(outcome: "Future[None]", timeout_s: float) -> None:
+    try:
+        outcome.result(timeout_s + _LATE_S)
+    except KafkaException as exc:
+        # Another process was quicker, which is as good.
+        if kafka_error(exc).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+
+
+def _settings(outcome: "Future[Any]", timeout_s: float) -> dict[str, str] | None:
+    try:
+        return _values(outcome.result(timeout_s + _LATE_S))
+    except KafkaException as exc:
+        # Of a topic that was made a moment ago not every broker knows.
+        if kafka_error(exc).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        if kafka_error(exc).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return {}
+        raise
+
+
+def _state(name: str, outcome: "Future[Any]", timeout_s: float) -> TopicState | None:
+    try:
+        described = outcome.result(timeout_s + _LATE_S)
+    except KafkaException as exc:
+        if kafka_error(exc).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        if kafka_error(exc).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return TopicState(name=name, allowed=frozenset())
+        raise
+    if not described.partitions:
+        return None
+    return TopicState(
+        name=name,
+        partitions=len(described.partitions),
+        copies=min(len(partition.replicas) for partition in described.partitions),
+        allowed=_operations(described),
+    )
+
+
+def _operations(described: Any) -> frozenset[str] | None:
+    operations = described.authorized_operations
+    return frozenset(one.name for one in operations) if operations else None
+
+
+def _values(entries: Mapping[str, Any]) -> dict[str, str]:
+    return {name: entry.value for name, entry in entries.items() if entry.value is not None}

@@ -1,0 +1,185 @@
+"""What must be right with our topics before we rely on them, and what had better be."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from streamer.log.kafka.cluster.errors import who
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.topics.admin import TopicState
+from streamer.settings import KafkaLogSettings
+
+MANY_BROKERS = 3
+"""From here on a broker may die without anything being lost, if topics have copies."""
+
+SAFE_MINIMUM = 2
+"""How many copies must hold a record before its write is acknowledged, where there are many brokers."""
+
+_SAFE_COPIES = 3
+_SALESFORCE_KEEPS_H = 72
+_HOUR_MS = 3_600_000
+_NAMED = 5
+_NEEDED = ("READ", "WRITE", "DESCRIBE_CONFIGS")
+# What brokers take by default. Whatever is larger goes in parts, and a batch is no larger.
+_TAKEN_BYTES = 1_048_588
+_LIMITS = ("retention.ms", "retention.bytes")
+_FOR_EVENTS = {"WRITE": "no event of it can be appended", "READ": "no subscriber can read it"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weakness:
+    """Something that works, and may hurt one day: a log event and its sentence."""
+
+    event: str
+    topics: tuple[str, ...]
+    sentence: str
+
+
+class Protection:
+    """Judges topics by what the brokers say of them. Each fault is one sentence that says what to do."""
+
+    def __init__(self, settings: KafkaLogSettings) -> None:
+        """Judge by `settings`."""
+        self._names = Names.of(settings)
+        self._checkpoint_partitions = settings.checkpoint_partitions
+        self._parked_partitions = settings.parked_partitions
+        self._who = who(settings)
+
+    def refusals(self, states: Collection[TopicState]) -> Iterator[str]:
+        """Tell why the topics of Streamer's own, as far as they exist, can't be used."""
+        yield from self._permissions(states)
+        for state in states:
+            if not state.is_hidden:
+                yield from self._placement(state)
+            if state.settings:
+                yield from self._policy(state)
+                yield from self._size(state)
+
+    def weaknesses(self, states: Collection[TopicState], *, brokers: int) -> Iterator[Weakness]:
+        """Tell what is unsafe about any topics, on a cluster of so many `brokers`."""
+        if brokers >= MANY_BROKERS:
+            yield from self._copies(states, brokers)
+        events = [state for state in states if not self._names.is_internal(state.name)]
+        yield from _retention(events)
+        yield from self._event_permissions(events)
+
+    def _permissions(self, states: Collection[TopicState]) -> Iterator[str]:
+        for needed, names in _by_need(states, _NEEDED).items():
+            yield (
+                f"Kafka does not allow {self._who} what Streamer needs: grant {' and '.join(needed)} "
+                f"on {_topics(names)}"
+            )
+
+    def _policy(self, state: TopicState) -> Iterator[str]:
+        policy = state.settings.get("cleanup.policy", "")
+        if state.name == self._names.receipts:
+            if "compact" in policy:
+                yield (
+                    f"topic {state.name} has cleanup.policy={policy}, by which a receipt would replace "
+                    "the former one of its key: set it to delete"
+                )
+        elif state.name not in {self._names.continuity, self._names.audit}:
+            if policy != "compact":
+                yield (
+                    f"topic {state.name} has cleanup.policy={policy}, by which the broker would delete "
+                    "what must stay: set it to compact"
+                )
+        elif "delete" in policy and any(state.settings.get(name) != "-1" for name in _LIMITS):
+            yield (
+                f"topic {state.name} is deleted by age or size, and what it records must stay: set its "
+                f"{' and '.join(_LIMITS)} to -1"
+            )
+
+    def _size(self, state: TopicState) -> Iterator[str]:
+        limit = int(state.settings.get("max.message.bytes", _TAKEN_BYTES))
+        if limit < _TAKEN_BYTES:
+            yield (
+                f"topic {state.name} takes no more than {limit} bytes at once, and Streamer writes up to a "
+                f"megabyte: set its max.message.bytes to {_TAKEN_BYTES} or more"
+            )
+
+    def _placement(self, state: TopicState) -> Iterator[str]:
+        if state.name == self._names.checkpoints:
+            setting, wanted, what = "checkpoint_partitions", self._checkpoint_partitions, "channels"
+        elif state.name not in self._names.internal:
+            setting, wanted, what = "parked_partitions", self._parked_partitions, "parked events"
+        else:
+            return
+        if state.partitions != wanted:
+            yield (
+                f"topic {state.name} has {state.partitions} partitions and {setting} is {wanted}: set "
+                f"log.kafka.{setting} to {state.partitions}, since {what} were placed by it"
+            )
+
+    def _copies(self, states: Collection[TopicState], brokers: int) -> Iterator[Weakness]:
+        lonely = [state.name for state in states if state.copies == 1]
+        if lonely:
+            yield Weakness(
+                event="log.unsafe_topics",
+                topics=tuple(lonely),
+                sentence=f"{_topics(lonely)} have one copy on {brokers} brokers and are gone when its broker "
+                f"is: give them {_SAFE_COPIES} with kafka-reassign-partitions.sh",
+            )
+        trusting = [state.name for state in states if state.copies > 1 and _minimum(state) < SAFE_MINIMUM]
+        if trusting:
+            yield Weakness(
+                event="log.unsafe_topics",
+                topics=tuple(trusting),
+                sentence=f"{_topics(trusting)} acknowledge what a single broker holds, which may be lost "
+                f"with it: set min.insync.replicas={SAFE_MINIMUM}, with {_SAFE_COPIES} copies",
+            )
+
+    def _event_permissions(self, events: Collection[TopicState]) -> Iterator[Weakness]:
+        # Whether it is needed depends on what this process is for.
+        for operation, consequence in _FOR_EVENTS.items():
+            for names in _by_need(events, [operation]).values():
+                yield Weakness(
+                    event="log.permission_missing",
+                    topics=tuple(names),
+                    sentence=f"Kafka does not allow {self._who} to {operation} {_topics(names)}, so "
+                    f"{consequence} here: grant it, unless this process is not to",
+                )
+
+
+def _by_need(states: Collection[TopicState], needed: Collection[str]) -> Mapping[tuple[str, ...], list[str]]:
+    """Return the names of topics by what is missing of `needed` there."""
+    lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for state in states:
+        # Where brokers do not say, what they answered says a little.
+        granted = state.allowed if state.allowed is not None else _shown(state, needed)
+        if missing := tuple(sorted(set(needed) - granted)):
+            lacking[missing].append(state.name)
+    return lacking
+
+
+def _shown(state: TopicState, needed: Collection[str]) -> set[str]:
+    return set(needed) if state.settings else set(needed) - {"DESCRIBE_CONFIGS"}
+
+
+def _minimum(state: TopicState) -> int:
+    return int(state.settings.get("min.insync.replicas", SAFE_MINIMUM))
+
+
+def _retention(events: Collection[TopicState]) -> Iterator[Weakness]:
+    limit_ms = _SALESFORCE_KEEPS_H * _HOUR_MS
+    short = [state.name for state in events if 0 <= _kept_ms(state) < limit_ms]
+    if short:
+        yield Weakness(
+            event="log.retention_short",
+            topics=tuple(short),
+            sentence=f"{_topics(short)} keep events for less than the {_SALESFORCE_KEEPS_H} h of Salesforce, "
+            f"and who is away for a weekend loses some: set retention.ms to {limit_ms} or more",
+        )
+
+
+def _kept_ms(state: TopicState) -> int:
+    """Return how long the broker keeps records, negative for ever."""
+    if "delete" not in state.settings.get("cleanup.policy", ""):
+        return -1
+    return int(state.settings.get("retention.ms", -1))
+
+
+def _topics(names: Collection[str]) -> str:
+    shown = sorted(names)[:_NAMED]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"{'topic' if len(names) == 1 else 'topics'} {', '.join(shown)}{more}"

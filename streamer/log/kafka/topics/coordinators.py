@@ -1,0 +1,152 @@
+"""Whether the brokers have someone who decides about our transactions and our groups."""
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from streamer.clock import Clock
+from streamer.errors import LogMisconfigured, LogUnavailable, StreamerError
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults, is_denied, is_fencing, kafka_error
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.producer import Expendable
+from streamer.log.kafka.topics.admin import Administrator
+
+_LOOK_S = 0.5
+_LAST_CALL_S = 0.5
+# A question that was asked before there was a coordinator may never be answered.
+_ASK_S = 1.0
+_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Duty:
+    """What coordinators do, the topic in which they keep it, and the broker's setting of its copies."""
+
+    what: str
+    topic: str
+    factor: str
+
+
+_TRANSACTIONS = _Duty(
+    what="transactions",
+    topic="__transaction_state",
+    factor="transaction.state.log.replication.factor",
+)
+_GROUPS = _Duty(
+    what="consumer groups",
+    topic="__consumer_offsets",
+    factor="offsets.topic.replication.factor",
+)
+
+
+class Coordinators:
+    """Tries once what every append and every consumer will need. Blocking."""
+
+    def __init__(self, clients: Clients, administrator: Administrator, clock: Clock) -> None:
+        """Ask as one of `clients`."""
+        self._clients = clients
+        self._administrator = administrator
+        self._clock = clock
+        self._names = Names.of(clients.settings)
+        self._faults = Faults(clients.settings)
+
+    def refusals(self, deadline: float) -> Iterator[StreamerError]:
+        """Tell why no transaction can begin or no group can meet, by `deadline` at the latest.
+
+        A coordinator that is merely not there yet comes as `LogUnavailable`.
+        """
+        yield from self._transactions(deadline)
+        yield from self._groups(deadline)
+
+    def _transactions(self, deadline: float) -> Iterator[StreamerError]:
+        producer = self._producer()
+        try:
+            error = self._begun(producer, deadline)
+        finally:
+            producer.discard()
+        if error is None or is_fencing(error):
+            # Fenced by another process that looks at the same moment.
+            return
+        if error.retriable() and self._faults.refusal is None:
+            yield self._away(_TRANSACTIONS)
+        else:
+            yield self._faults.explain(error, doing="beginning", subject="transactions")
+
+    def _producer(self) -> Expendable:
+        # One id for all processes: the brokers remember each for a week.
+        configuration = {
+            "transactional.id": self._names.trial_transactions,
+            "transaction.timeout.ms": round(self._clients.settings.transaction_timeout_s * 1000),
+        }
+        return Expendable(self._clients.producer(self._faults, configuration))
+
+    def _begun(self, producer: Expendable, deadline: float) -> KafkaError | None:
+        while True:
+            try:
+                Producer.init_transactions(producer.live, min(_LOOK_S, self._left(deadline)))
+            except KafkaException as exc:
+                # Serves what the background threads had to say; it raises what is fatal once more.
+                with suppress(KafkaException):
+                    producer.live.poll(0)
+                if not kafka_error(exc).retriable() or self._clock.monotonic() >= deadline:
+                    return kafka_error(exc)
+            else:
+                return None
+
+    def _groups(self, deadline: float) -> Iterator[StreamerError]:
+        group = self._names.ingest_group
+        configuration = {"group.id": group}
+        with closing(self._clients.consumer(self._faults, configuration)) as consumer:
+            yield from self._met(consumer, group, deadline)
+
+    def _met(self, consumer: Consumer, group: str, deadline: float) -> Iterator[StreamerError]:
+        while True:
+            try:
+                self._look_up(consumer, deadline)
+                operations = self._administrator.group_operations(group, min(_ASK_S, self._left(deadline)))
+            except KafkaException as exc:
+                error = kafka_error(exc)
+                if is_denied(error):
+                    yield self._faults.explain(error, doing="joining", subject=group)
+                    return
+                if self._clock.monotonic() >= deadline:
+                    yield self._away(_GROUPS)
+                    return
+                self._administrator.wait(_PAUSE_S)
+            else:
+                break
+        if operations is not None and "READ" not in operations:
+            denied = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
+            yield self._faults.explain(denied, doing="joining", subject=group)
+
+    def _look_up(self, consumer: Consumer, deadline: float) -> None:
+        # An admin client aborts the process when a connection breaks while it waits for
+        # a coordinator (librdkafka issue 4605). So a consumer waits for there to be one.
+        place = TopicPartition(self._names.checkpoints, 0)
+        try:
+            consumer.committed([place], timeout=min(_ASK_S, self._left(deadline)))
+        except KafkaException as exc:
+            # It says that time ran out; a refusal is told beside.
+            told = consumer.poll(0)
+            raise KafkaException((told and told.error()) or kafka_error(exc)) from exc
+
+    def _away(self, duty: _Duty) -> StreamerError:
+        cluster = self._administrator.cluster(_LAST_CALL_S)
+        brokers = len(cluster.brokers)
+        broker = self._administrator.broker_settings(next(iter(cluster.brokers)), _LAST_CALL_S)
+        exists = duty.topic in self._administrator.states([duty.topic], _LAST_CALL_S)
+        if not exists and int(broker.get(duty.factor, 0)) > brokers:
+            return LogMisconfigured(
+                f"the brokers can't keep {duty.what}: {duty.factor} is {broker[duty.factor]}, and only "
+                f"{brokers} of them answer: start more, or lower it on every broker"
+            )
+        return LogUnavailable(
+            f"the brokers answer, and no coordinator for {duty.what} does: if this lasts, check that topic "
+            f"{duty.topic} has leaders, and {duty.factor} on the brokers"
+        )
+
+    def _left(self, deadline: float) -> float:
+        return max(0.05, deadline - self._clock.monotonic())

@@ -1,0 +1,1 @@
+"""The database file: its lock, schema, connections and threads."""

@@ -1,0 +1,89 @@
+"""How a log file is opened, and brought up to date.
+
+SQLite up to 3.51.2 can corrupt a write-ahead log when two connections write or
+checkpoint at once, so one connection does both and all others only read.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import structlog
+
+from streamer.errors import LogMisconfigured
+from streamer.log.sqlite.database.errors import translated
+from streamer.log.sqlite.database.tables import APPLICATION_ID, UPGRADES, VERSION
+
+_BUSY_S = 5.0
+_LARGEST_IDLE_WAL = 64 * 1024 * 1024
+
+_log = structlog.get_logger()
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Return the one connection that writes and checkpoints, on a file that has our tables.
+
+    Raises `LogUnavailable`, or `LogMisconfigured` for a file that is not ours.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    except sqlite3.Error as exc:
+        raise translated(exc, path) from exc
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Return a connection that can only read, and never checkpoints."""
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+    connection.execute("PRAGMA query_only = 1")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Return how much of the file is in use; what was deleted is used again before the file grows."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        _check_ours(connection, path)
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise LogMisconfigured(
+                f"the file system of {path} can't carry a write-ahead log: name a path on a local disk"
+            )
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_IDLE_WAL}")
+        _upgrade(connection, path)
+    except sqlite3.Error as exc:
+        raise translated(exc, path) from exc
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    for upgrade in UPGRADES[found:]:
+        connection.executescript(upgrade)
+    if 0 < found < VERSION:
+        _log.info("log.upgraded", path=str(path), found=found, version=VERSION)
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    application, version, tables = (
+        connection.execute(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    if application != APPLICATION_ID and (application or version or tables):
+        raise LogMisconfigured(f"{path} is another program's database: name another path for the log")
+    if version > VERSION:
+        raise LogMisconfigured(
+            f"{path} was written by a newer Streamer (schema {version}, this one knows {VERSION}): "
+            "run that one, or name another path"
+        )

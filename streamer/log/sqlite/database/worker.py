@@ -1,0 +1,185 @@
+"""A thread that owns a connection."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Self, TypeVar
+
+from streamer.errors import LogUnavailable
+from streamer.log.sqlite.database.errors import translated
+from streamer.log.sqlite.database.schema import open_reader, open_writer
+from streamer.observe.pulse import Pulse, Pulses
+
+_Result = TypeVar("_Result")
+_Connect = Callable[[Path], sqlite3.Connection]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    work: Callable[[sqlite3.Connection], Any]
+    weight: int
+    then: Callable[[Any], None]
+    done: asyncio.Future[Any]
+
+
+class Worker:
+    """One thread and its connection, which does jobs in the order in which they were asked for.
+
+    A connection that failed is dropped and opened anew for the next job: what
+    a failed commit left behind is certain only after that.
+    """
+
+    def __init__(self, path: Path, connect: _Connect, *, group_weight: int, atomic: bool) -> None:
+        """Do jobs together up to `group_weight`; `atomic` puts each group in one transaction."""
+        self._path = path
+        self._connect = connect
+        self._group_weight = group_weight
+        self._around = transaction if atomic else nullcontext
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    @classmethod
+    def writing(cls, path: Path, *, group_weight: int, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
+        """Return the worker that writes, with its group commit."""
+        return cls(path, open_writer, group_weight=group_weight, atomic=True).running("log.writer", pulses)
+
+    @classmethod
+    def reading(cls, path: Path, *, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
+        """Return a worker that only reads, one job at a time."""
+        return cls(path, open_reader, group_weight=1, atomic=False).running("log.reader", pulses)
+
+    @asynccontextmanager
+    async def running(self, name: str, pulses: Pulses) -> AsyncIterator[Self]:
+        """Run the thread; leaving does what was asked for before, and closes the connection."""
+        thread = threading.Thread(
+            target=self._serve, args=(pulses, pulses.begin(name)), name=name, daemon=True
+        )
+        thread.start()
+        try:
+            await self.submit(_nothing)
+            yield self
+        finally:
+            self._closed = True
+            ended = self._enqueue(_nothing, weight=0, then=_ignore)
+            self._jobs.put(None)
+            try:
+                with suppress(Exception):
+                    await ended
+            finally:
+                thread.join()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be asked for any more."""
+        return self._closed
+
+    def submit(
+        self,
+        work: Callable[[sqlite3.Connection], _Result],
+        *,
+        weight: int = 1,
+        then: Callable[[_Result], None] | None = None,
+    ) -> asyncio.Future[_Result]:
+        """Ask for `work`; the future holds its result once that is durable.
+
+        `then` is called on the loop with the result before the future has it,
+        and also when nobody waits for the future any more. The future may
+        raise `LogUnavailable` or `LogMisconfigured`.
+        """
+        if self._closed:
+            raise LogUnavailable(f"the log {self._path} is closed")
+        return self._enqueue(work, weight=weight, then=then or _ignore)
+
+    def _enqueue(
+        self, work: Callable[[sqlite3.Connection], Any], *, weight: int, then: Callable[[Any], None]
+    ) -> asyncio.Future[Any]:
+        job = _Job(work=work, weight=weight, then=then, done=self._loop.create_future())
+        self._jobs.put(job)
+        return job.done
+
+    def _serve(self, pulses: Pulses, pulse: Pulse) -> None:
+        pulse.rest()
+        while group := self._next_group():
+            pulse.beat()
+            results, failure = self._do(group)
+            self._loop.call_soon_threadsafe(_answer, group, results, failure)
+            # Until somebody asks for something.
+            pulse.rest()
+        self._drop()
+        pulses.end(pulse)
+
+    def _next_group(self) -> Sequence[_Job]:
+        group: list[_Job] = []
+        weight = 0
+        job = self._jobs.get()
+        while job is not None:
+            group.append(job)
+            weight += job.weight
+            if weight >= self._group_weight:
+                break
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                break
+        else:
+            if group:
+                self._jobs.put(None)
+        return group
+
+    def _do(self, group: Sequence[_Job]) -> tuple[Sequence[Any], Exception | None]:
+        try:
+            connection = self._connection = self._connection or self._connect(self._path)
+            with self._around(connection):
+                return [job.work(connection) for job in group], None
+        except sqlite3.Error as exc:
+            self._drop()
+            return (), translated(exc, self._path)
+        except Exception as exc:  # noqa: BLE001 - whoever asked gets it, and this thread serves the others
+            return (), exc
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the body did, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _answer(group: Sequence[_Job], results: Sequence[Any], failure: Exception | None) -> None:
+    if failure is None:
+        for job, result in zip(group, results, strict=True):
+            job.then(result)
+    for index, job in enumerate(group):
+        if job.done.done():
+            continue
+        if failure is None:
+            job.done.set_result(results[index])
+        else:
+            job.done.set_exception(failure)
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    pass
+
+
+def _ignore(_: object) -> None:
+    pass

@@ -1,0 +1,1 @@
+"""The rows of every table: how each kind is written and read."""

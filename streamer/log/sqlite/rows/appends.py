@@ -1,0 +1,89 @@
+"""Appends, as rows."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamer.errors import EventsRefused
+from streamer.events import Channel, Checkpoint, Event, EventId
+from streamer.log.records import (
+    decode_checkpoint,
+    encode_checkpoint,
+    encode_continuity,
+    encode_event,
+)
+from streamer.log.sqlite.database.bulk import insert_rows
+from streamer.log.sqlite.database.schema import used_bytes
+from streamer.log.sqlite.rows.dead_letters import LetterRow, letter_rows, write_letters
+from streamer.ports import Append
+
+_EventRow = tuple[int, str, int, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedAppend:
+    """An append, ready to be written."""
+
+    channel: str
+    checkpoint: bytes
+    events: Sequence[_EventRow]
+    dead_letters: Sequence[LetterRow]
+    continuity: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Where the log ends (exclusive) after an append, and how large it is."""
+
+    end: int
+    used_bytes: int
+
+
+def encode(append: Append, *, now: float) -> EncodedAppend:
+    """Return `append` as rows; raises `EventsRefused` for events that JSON can't hold."""
+    rows: list[_EventRow] = []
+    refused: list[EventId] = []
+    for event in append.events:
+        try:
+            rows.append(_event_row(event, int(now)))
+        except TypeError:
+            refused.append(event.id)
+    if refused:
+        raise EventsRefused(f"{len(refused)} events hold data that JSON can't", ids=refused)
+    return EncodedAppend(
+        channel=str(append.checkpoint.channel),
+        checkpoint=encode_checkpoint(append.checkpoint),
+        events=rows,
+        dead_letters=letter_rows(append.set_aside),
+        continuity=[encode_continuity(record) for record in append.continuity],
+    )
+
+
+def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
+    """Add the rows of `append`."""
+    insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
+    write_letters(connection, append.dead_letters)
+    connection.executemany(
+        "INSERT INTO continuity (body) VALUES (?)", ((body,) for body in append.continuity)
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (append.channel, append.checkpoint)
+    )
+    return Written(end=end(connection), used_bytes=used_bytes(connection))
+
+
+def end(connection: sqlite3.Connection) -> int:
+    """Return the offset of the next event."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpoint | None:
+    """Return the checkpoint of `channel`."""
+    row = connection.execute("SELECT body FROM checkpoints WHERE channel = ?", (str(channel),)).fetchone()
+    return None if row is None else decode_checkpoint(row[0])
+
+
+def _event_row(event: Event, now_s: int) -> _EventRow:
+    body = encode_event(event)
+    return now_s, event.type, len(body), body

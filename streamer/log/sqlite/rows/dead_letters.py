@@ -1,0 +1,56 @@
+"""Dead letters, as rows."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from streamer.events import DeadLetter
+from streamer.log.records import decode_dead_letter, encode_dead_letter
+from streamer.log.sqlite.database.bulk import delete_rows, insert_rows
+from streamer.log.sqlite.database.json_pages import Bodies, read_bodies
+
+LetterRow = tuple[str, float, bytes]
+
+
+def letter_rows(letters: Iterable[DeadLetter]) -> list[LetterRow]:
+    """Return dead letters as rows."""
+    return [(letter_key(letter.id), letter.failed_at, encode_dead_letter(letter)) for letter in letters]
+
+
+def letter_key(id_: str) -> str:
+    """Return the id of a dead letter as it is kept."""
+    return id_.encode("utf-8", "backslashreplace").decode()
+
+
+def write_letters(connection: sqlite3.Connection, rows: Sequence[LetterRow]) -> None:
+    """Add dead letters; the same id again replaces the former one at its place."""
+    insert_rows(
+        connection,
+        "INSERT INTO dead_letters (id, failed_at, body)",
+        rows,
+        conflict="ON CONFLICT (id) DO UPDATE SET failed_at = excluded.failed_at, body = excluded.body",
+    )
+
+
+def remove_letters(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
+    """Remove dead letters; those that are none any more are passed over."""
+    delete_rows(connection, "DELETE FROM dead_letters WHERE id", keys)
+
+
+def last_letter(connection: sqlite3.Connection) -> int:
+    """Return the number of the newest dead letter; those that come later have higher ones."""
+    return int(connection.execute("SELECT coalesce(max(seq), 0) FROM dead_letters").fetchone()[0])
+
+
+def count_letters(connection: sqlite3.Connection) -> int:
+    """Return how many dead letters there are."""
+    return int(connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
+
+
+def read_letters(connection: sqlite3.Connection, after: int, last: int) -> tuple[list[DeadLetter], int]:
+    """Return some dead letters with numbers above `after` up to `last`, and the highest number among them.
+
+    None are left when none come.
+    """
+    wanted = Bodies(table="dead_letters", where="seq > ? AND seq <= ?", parameters=(after, last))
+    rows = read_bodies(connection, wanted).rows
+    return [decode_dead_letter(body) for _, body in rows], rows[-1][0] if rows else last

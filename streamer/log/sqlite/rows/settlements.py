@@ -1,0 +1,70 @@
+"""Settlements, as rows."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamer.events import Progress, SubscriberName
+from streamer.log.records import encode_receipt
+from streamer.log.sqlite.database.bulk import insert_rows
+from streamer.log.sqlite.rows.dead_letters import (
+    LetterRow,
+    letter_key,
+    letter_rows,
+    remove_letters,
+    write_letters,
+)
+from streamer.log.sqlite.rows.pages import PARTITION
+from streamer.log.sqlite.rows.parked import ParkedRows
+from streamer.log.sqlite.rows.subscribers import write_progress
+from streamer.ports import Settlement
+
+_ReceiptRow = tuple[int, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedSettlement:
+    """A settlement, ready to be written; `number` counts those of its subscriber."""
+
+    subscriber: SubscriberName
+    number: int
+    progress: Progress | None
+    dead_letters: Sequence[LetterRow]
+    parked: ParkedRows
+    receipts: Sequence[_ReceiptRow]
+    redriven: Sequence[str]
+
+    @property
+    def weight(self) -> int:
+        """How many rows it comes to, about."""
+        rows = (self.dead_letters, self.parked.joined, self.parked.setbacks, self.receipts, self.redriven)
+        return 1 + sum(map(len, rows))
+
+
+def encode_settlement(
+    settlement: Settlement, *, subscriber: SubscriberName, number: int, now: float
+) -> EncodedSettlement:
+    """Return `settlement` as rows."""
+    return EncodedSettlement(
+        subscriber=subscriber,
+        number=number,
+        progress=settlement.progress.get(PARTITION),
+        dead_letters=letter_rows(settlement.set_aside),
+        parked=ParkedRows.of(subscriber, settlement.lanes),
+        receipts=[(int(now), encode_receipt(receipt)) for receipt in settlement.receipts],
+        redriven=[letter_key(id_) for id_ in settlement.redriven],
+    )
+
+
+def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:
+    """Record all of `settlement`, unless that has been done."""
+    is_new = write_progress(
+        connection, settlement.subscriber, settlement.progress, settlement=settlement.number
+    )
+    if not is_new:
+        return
+    # What was redriven may have been set aside once more since.
+    remove_letters(connection, settlement.redriven)
+    write_letters(connection, settlement.dead_letters)
+    settlement.parked.write(connection)
+    insert_rows(connection, "INSERT INTO receipts (recorded_at, body)", settlement.receipts)

@@ -1,0 +1,123 @@
+"""The subscribers that a log file knows, and how far each has come."""
+
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from streamer.events import Progress, Start, SubscriberName
+from streamer.log.sqlite.rows.appends import end
+from streamer.log.sqlite.rows.offsets import decode_offsets, encode_offsets
+from streamer.log.starts import as_event_time
+from streamer.ports import Subscription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where `subscriber` goes on.
+
+    `not_before` is the time of the oldest event that concerns it; it is empty
+    unless the subscriber started at a moment. `expired` counts the offsets
+    that retention took before the subscriber came back to them, and
+    `settlements` those that it has made.
+    """
+
+    subscriber: SubscriberName
+    progress: Progress
+    not_before: str
+    expired: int
+    settlements: int
+
+
+def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Place:
+    """Return the subscriber's place; one never seen begins at its `start`, which is kept."""
+    name, start = subscription.subscriber, subscription.start
+    place = known_place(connection, name)
+    if place is None:
+        begin = end(connection) if start is Start.LATEST else _first(connection)
+        moment = as_event_time(start) if isinstance(start, datetime) else ""
+        connection.execute(
+            "INSERT INTO subscribers (name, not_before, next_offset, settled_above) VALUES (?, ?, ?, '[]')",
+            (name, moment, begin),
+        )
+        place = Place(
+            subscriber=name,
+            progress=Progress(next_offset=begin),
+            not_before=moment,
+            expired=0,
+            settlements=0,
+        )
+    connection.execute("UPDATE subscribers SET absent_since = NULL WHERE name = ?", (name,))
+    return place
+
+
+def known_place(connection: sqlite3.Connection, name: SubscriberName) -> Place | None:
+    """Return the place of a subscriber, `None` for one never seen."""
+    row = connection.execute(
+        "SELECT not_before, next_offset, settled_above, settlements FROM subscribers WHERE name = ?", (name,)
+    ).fetchone()
+    if row is None:
+        return None
+    not_before, next_offset, above, settlements = row
+    return Place(
+        subscriber=name,
+        progress=Progress(next_offset=next_offset, settled_above=decode_offsets(above)),
+        not_before=not_before,
+        expired=max(0, _first(connection) - next_offset),
+        settlements=settlements,
+    )
+
+
+def write_progress(
+    connection: sqlite3.Connection, name: SubscriberName, progress: Progress | None, *, settlement: int
+) -> bool:
+    """Record how far a subscriber has come with its so manieth `settlement`; `None` is no further.
+
+    Returns whether that was not recorded before; if it was, nothing changes.
+    """
+    return bool(
+        connection.execute(
+            """
+            UPDATE subscribers SET settlements = ?,
+              next_offset = coalesce(?, next_offset), settled_above = coalesce(?, settled_above)
+            WHERE name = ? AND settlements < ?
+            """,
+            (
+                settlement,
+                progress and progress.next_offset,
+                progress and encode_offsets(progress.settled_above),
+                name,
+                settlement,
+            ),
+        ).rowcount
+    )
+
+
+def mark_absent(
+    connection: sqlite3.Connection, configured: Collection[SubscriberName], now: float
+) -> list[SubscriberName]:
+    """Note since when each subscriber is not in `configured`; return those that are new to it."""
+    names = [row[0] for row in connection.execute("SELECT name FROM subscribers WHERE absent_since IS NULL")]
+    absent = [SubscriberName(name) for name in names if name not in configured]
+    connection.executemany(
+        "UPDATE subscribers SET absent_since = ? WHERE name = ?", ((now, name) for name in absent)
+    )
+    return absent
+
+
+def slowest(connection: sqlite3.Connection, *, absent_before: float) -> tuple[SubscriberName, int] | None:
+    """Return the subscriber that is furthest behind, and its offset.
+
+    One that was absent before `absent_before` no longer counts.
+    """
+    row = connection.execute(
+        "SELECT name, next_offset FROM subscribers"
+        " WHERE absent_since IS NULL OR absent_since >= ? ORDER BY next_offset LIMIT 1",
+        (absent_before,),
+    ).fetchone()
+    return None if row is None else (SubscriberName(row[0]), row[1])
+
+
+def _first(connection: sqlite3.Connection) -> int:
+    first = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
+    return end(connection) if first is None else int(first)

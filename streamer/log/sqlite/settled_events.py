@@ -1,0 +1,42 @@
+"""What a subscriber is done with, read from a log file."""
+
+import sqlite3
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from functools import partial
+
+from streamer.events import Entry, Partition
+from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.rows.pages import PARTITION, Window, read_page
+from streamer.log.sqlite.rows.parked import parked_among
+from streamer.log.sqlite.rows.subscribers import Place, known_place
+from streamer.ports import Subscription
+
+
+async def finished(
+    reader: Worker, subscription: Subscription, begin: Mapping[Partition, int]
+) -> AsyncGenerator[Entry, None]:
+    """Yield what a subscriber is done with, a page at a time, so that its feed reads in between."""
+    place = await reader.submit(partial(known_place, name=subscription.subscriber))
+    if place is None or PARTITION not in begin:
+        return
+    window = Window(begin=begin[PARTITION], end=place.progress.end, patterns=subscription.patterns)
+    while window.begin < window.end:
+        entries, through = await reader.submit(partial(_read, window=window, place=place))
+        for entry in entries:
+            yield entry
+        window = replace(window, begin=through)
+
+
+def _read(connection: sqlite3.Connection, window: Window, place: Place) -> tuple[list[Entry], int]:
+    entries, through = read_page(connection, window)
+    # After the progress: what was parked when that was read, and is not any more, has been delivered.
+    parked = parked_among(connection, place.subscriber, window.begin, through)
+    finished = [
+        entry
+        for entry in entries
+        if place.progress.covers(entry.offset)
+        and entry.offset not in parked
+        and entry.event.time >= place.not_before
+    ]
+    return finished, through

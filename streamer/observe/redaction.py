@@ -1,0 +1,78 @@
+"""Secrets, masked by their key or by their form, in whatever leaves the process as text."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from structlog.typing import EventDict, WrappedLogger
+
+MASK = "***"
+
+_MAX_DEPTH = 6
+_MAX_TEXT = 4_000
+_MAX_TRACEBACK = 12_000
+
+_SECRET_KEY = re.compile(
+    r"token|passw|passphrase|secret|authorization|assertion|cookie|credential"
+    r"|api_?key|private_?key|session_?id|webhook_?url",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = re.compile(
+    r"""
+      00D[0-9A-Za-z]{12,15}!\S+                            # Salesforce session id
+    | xox[a-z]-[0-9A-Za-z-]+ | xapp-[0-9A-Za-z-]+          # Slack tokens
+    | (?<=/services/)T[0-9A-Za-z]+/B[0-9A-Za-z]+/\w+       # Slack webhook, the part that is secret
+    | eyJ[\w-]{8,}\.[\w-]+\.[\w-]*                         # JSON Web Token
+    | (?<=://)[^\s/@:]+:[^\s/@]+(?=@)                      # user and password in a URL
+    | -----BEGIN[ A-Z]*PRIVATE\ KEY-----.*?(?:-----END[ A-Z]*PRIVATE\ KEY-----|\Z)
+    | (?<=\bBearer\ )[^\s"',]+ | (?<=\bBasic\ )[^\s"',]+
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> EventDict:
+    """Mask what looks like a secret, by its key or by its form; a structlog processor.
+
+    Keys keep their names, numbers and booleans their values; long texts are
+    cut, deep structures too.
+    """
+    return {key: _redacted(key, value, 0) for key, value in event.items()}
+
+
+def masked(text: str, limit: int = _MAX_TEXT) -> str:
+    """Return `text` as a log line holds it: without what has the form of a secret, and cut in the middle."""
+    # Cut after masking: half a secret would not be recognised.
+    return _cut(_SECRET_TEXT.sub(MASK, text), limit)
+
+
+def _redacted(key: str, value: object, depth: int) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _SECRET_KEY.search(key):
+        return MASK
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return _redacted_items(key, value, depth) if depth < _MAX_DEPTH else "…"
+    return masked(_text(value), _MAX_TRACEBACK if key == "exception" else _MAX_TEXT)
+
+
+def _redacted_items(key: str, value: Mapping[Any, Any] | Iterable[Any], depth: int) -> object:
+    if isinstance(value, Mapping):
+        return {str(name): _redacted(str(name), item, depth + 1) for name, item in value.items()}
+    return [_redacted(key, item, depth + 1) for item in value]
+
+
+def _text(value: object) -> str:
+    # Bytes, exceptions and our own values come here; a repr must not keep a
+    # line from being logged.
+    try:
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    except Exception:  # noqa: BLE001 - whatever a foreign __str__ raises
+        return f"<{type(value).__name__}>"
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}… {len(text) - limit} characters left out …{text[-half:]}"

@@ -1,0 +1,176 @@
+"""Who we are at Salesforce: access tokens, and how they are renewed."""
+
+import asyncio
+import re
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import orjson
+
+from streamer.clock import Clock
+from streamer.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    SalesforceUnavailable,
+    StreamerError,
+)
+from streamer.events import OrgId
+from streamer.salesforce.auth.address import safe_address
+from streamer.salesforce.auth.flows import Flow, RefreshToken, secrets_of, token_form
+from streamer.salesforce.auth.refusals import refusal
+from streamer.salesforce.body import BodyTooLarge, read_body
+
+_ANSWER_LIMIT = 64 * 1024
+_TIMEOUT_S = 30.0
+_ORG_ID = re.compile(r"[A-Za-z0-9]{18}")
+_ORG_IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """An access token, and the org that it opens."""
+
+    access_token: str = field(repr=False)
+    instance_url: str
+    org: OrgId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Where to log in, and as whom."""
+
+    url: str
+    flow: Flow
+    allow_http: bool = False
+
+
+class Tokens:
+    """Holds the access token of one org for everyone who needs it.
+
+    Salesforce tokens have no announced end: whoever is told that one is no
+    longer good asks for a renewed one.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, login: Login, clock: Clock) -> None:
+        """Log in by `login` over `http`, not before a token is asked for.
+
+        Raises `ConfigurationError` when a secret would travel in the clear.
+        """
+        self._http = http
+        self._login = login
+        self._clock = clock
+        self._url = safe_address(login.url, named="org.login_url", allow_http=login.allow_http)
+        self._flow = login.flow
+        self._token: Token | None = None
+        self._lock = asyncio.Lock()
+        self._attempts = 0
+        self._failure: StreamerError | None = None
+
+    async def token(self) -> Token:
+        """Return the current token, logging in when there is none yet.
+
+        Raises `CredentialsRefused` or `ConfigurationError` when someone must
+        act, `SalesforceUnavailable` when trying again may help.
+        """
+        return self._token or await self.refreshed(None)
+
+    async def refreshed(self, stale: Token | None) -> Token:
+        """Return a token other than `stale`; many callers at once cost one login, failed or not.
+
+        Raises as `token` does.
+        """
+        attempts = self._attempts
+        async with self._lock:
+            if self._token is not None and self._token != stale:
+                return self._token
+            if self._failure is not None and self._attempts != attempts:
+                raise self._failure
+            self._failure = None
+            try:
+                token = await self._log_in()
+            except StreamerError as failure:
+                self._failure = failure
+                raise
+            finally:
+                self._attempts += 1
+            self._token = token
+            return token
+
+    async def _log_in(self) -> Token:
+        form = token_form(self._flow, login_url=self._url, now=self._clock.now())
+        status, answer = await self._ask("POST", f"{self._url}/services/oauth2/token", data=form)
+        if status != HTTPStatus.OK or "access_token" not in answer:
+            raise self._refused(status, answer)
+        if isinstance(self._flow, RefreshToken) and _text(answer, "refresh_token"):
+            # With token rotation the former refresh token is used up.
+            self._flow = replace(self._flow, refresh_token=_text(answer, "refresh_token"))
+        instance_url = safe_address(
+            _text(answer, "instance_url"),
+            named="instance_url in the answer to the login",
+            allow_http=self._login.allow_http,
+        )
+        org = await self._org(answer, instance_url)
+        return Token(access_token=_text(answer, "access_token"), instance_url=instance_url, org=org)
+
+    async def _org(self, answer: dict[str, Any], instance_url: str) -> OrgId:
+        found = _ORG_IN_IDENTITY.search(_text(answer, "id"))
+        org = OrgId(found[1]) if found else await self._org_of_user(answer, instance_url)
+        if self._token is not None and self._token.org != org:
+            raise ConfigurationError(
+                f"{self._url} now logs us in to org {org} instead of {self._token.org}: "
+                "positions of one org mean nothing in another, so restart with a log of its own"
+            )
+        return org
+
+    async def _org_of_user(self, answer: dict[str, Any], instance_url: str) -> OrgId:
+        headers = {"Authorization": f"Bearer {_text(answer, 'access_token')}"}
+        url = f"{instance_url}/services/oauth2/userinfo"
+        status, user = await self._ask("GET", url, headers=headers)
+        org = _text(user, "organization_id")
+        if status != HTTPStatus.OK or not _ORG_ID.fullmatch(org):
+            raise CredentialsRefused(f"{url} did not name our org: give the app the scope 'openid' or 'id'")
+        return OrgId(org)
+
+    async def _ask(self, method: str, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
+        try:
+            async with (
+                self._clock.timeout(_TIMEOUT_S),
+                # A redirect would carry our secrets to a place that nobody configured.
+                self._http.request(method, url, allow_redirects=False, **options) as response,
+            ):
+                body = await read_body(response, self._clock, limit=_ANSWER_LIMIT, idle_s=_TIMEOUT_S)
+                return response.status, _object(body)
+        except TimeoutError as exc:
+            raise SalesforceUnavailable(f"{url} did not answer within {_TIMEOUT_S:.0f} s") from exc
+        except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
+            raise SalesforceUnavailable(f"{url} can't be reached ({exc}): check org.login_url") from exc
+
+    def _refused(self, status: int, answer: dict[str, Any]) -> StreamerError:
+        code, description = _text(answer, "error"), _text(answer, "error_description")
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+            return SalesforceUnavailable(f"{self._url} answered the login with HTTP {status}")
+        if not code:
+            return CredentialsRefused(
+                f"{self._url} answered the login with HTTP {status} and no token: check org.login_url"
+            )
+        return refusal(code, self._without_secrets(description), login_url=self._url)
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in filter(None, secrets_of(self._flow)):
+            text = text.replace(secret, "***")
+        return " ".join(text.split())[:200]
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _text(answer: dict[str, Any], key: str) -> str:
+    value = answer.get(key)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,1 @@
+"""The Streaming API: Bayeux sessions, subscriptions and the messages they bring."""

@@ -1,0 +1,127 @@
+"""One whole answer of the Streaming API, sorted into replies and events."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from streamer.events import Unreadable
+from streamer.salesforce.cometd.frames import Frame, TornBody, channels_named_in, parse
+from streamer.salesforce.cometd.protocol import JsonObject
+
+# Parsed as a whole, the largest answers would take several times their size in
+# memory; smaller parts would cost a backlog more transactions.
+_PART_BYTES = 4 * 1024 * 1024
+
+# Where one message may end and the next begin. Inside a message it looks the
+# same, but a cut there leaves brackets open.
+_SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one POST brought: replies by their meta channel, events by their channel, both in order.
+
+    A large one comes in parts. `rest` is what has not been looked at yet, and
+    `following` the part that it begins with, which holds the replies so far.
+    """
+
+    status: int
+    size: int
+    replies: dict[str, list[JsonObject]]
+    events: dict[str, list[JsonObject]]
+    unreadable: tuple[Unreadable, ...] = ()
+    rest: memoryview | None = None
+
+    @classmethod
+    def beginning(cls, status: int, body: bytes) -> "Answer":
+        """Sort the first part of `body`; raises `TornBody` when it is not complete."""
+        if not body.startswith(b"["):
+            return cls.of(status, body)
+        return cls._part(status, memoryview(body)[1:]) or cls.of(status, body)
+
+    def following(self) -> "Answer":
+        """Sort the next part; raises `TornBody` when it is not complete."""
+        rest = self.rest or memoryview(b"]")
+        part = self._part(self.status, rest) or self._sorted(self.status, parse(b"".join((b"[", rest))))
+        replies = {
+            channel: [*self.replies.get(channel, ()), *part.replies.get(channel, ())]
+            for channel in self.replies | part.replies
+        }
+        return replace(part, replies=replies)
+
+    @classmethod
+    def _part(cls, status: int, content: memoryview) -> "Answer | None":
+        seam = _SEAM.search(content, _PART_BYTES)
+        if seam is None:
+            return None
+        end = seam.start() + 1
+        try:
+            frame = parse(b"".join((b"[", content[:end], b"]")))
+        except TornBody:
+            # No seam, or something is missing: the whole of it will tell.
+            return None
+        return replace(cls._sorted(status, frame), rest=content[end + 1 :])
+
+    @classmethod
+    def of(cls, status: int, body: bytes) -> "Answer":
+        """Sort `body`; raises `TornBody` when it is not complete."""
+        answer = cls._sorted(status, parse(body))
+        if answer.replies or answer.events:
+            return answer
+        # Without any reply this is not Bayeux but another server's error document.
+        return replace(answer, unreadable=())
+
+    @classmethod
+    def _sorted(cls, status: int, frame: Frame) -> "Answer":
+        replies: dict[str, list[JsonObject]] = {}
+        events: dict[str, list[JsonObject]] = defaultdict(list)
+        strays = []
+        # This loop sees every event of a backlog: it does as little as it can.
+        for message in frame.messages:
+            try:
+                events[message["channel"]].append(message)
+            except (TypeError, KeyError):
+                strays.append(message)
+        for path in [path for path in events if not isinstance(path, str) or path.startswith("/meta/")]:
+            replies[str(path)] = events.pop(path)
+        return cls(
+            status=status,
+            size=frame.size,
+            replies=replies,
+            events=events,
+            unreadable=_set_aside(frame, strays),
+        )
+
+    @property
+    def count(self) -> int:
+        """How many events there are, the unreadable ones included."""
+        return sum(map(len, self.events.values())) + len(self.unreadable)
+
+    def unreadable_of(self, paths: Sequence[str]) -> dict[str, list[Unreadable]]:
+        """Return the unreadable pieces by the channel that they name.
+
+        A piece that names none of `paths` goes to the first of them: someone
+        must see it.
+        """
+        found: dict[str, list[Unreadable]] = defaultdict(list)
+        for piece in self.unreadable if paths else ():
+            named = next((name for name in channels_named_in(piece.raw) if name in paths), None)
+            if named is not None:
+                found[named].append(piece)
+            else:
+                error = f"{piece.error}; it names no channel that we read"
+                found[paths[0]].append(replace(piece, error=error))
+        return found
+
+
+def _set_aside(frame: Frame, strays: Sequence[object]) -> tuple[Unreadable, ...]:
+    pieces = [piece for piece in frame.unreadable if not _is_reply(piece.raw)]
+    pieces += [Unreadable(raw=orjson.dumps(stray), error="no Bayeux message") for stray in strays]
+    return tuple(pieces)
+
+
+def _is_reply(raw: bytes) -> bool:
+    return any(name.startswith("/meta/") for name in channels_named_in(raw)[:1])

@@ -1,0 +1,131 @@
+"""One channel that somebody reads: where the session's reader and the consumer meet."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from streamer.errors import StreamerError
+from streamer.events import Batch, Channel, Unreadable
+from streamer.salesforce.cometd.message import committed_at
+from streamer.salesforce.cometd.protocol import JsonObject
+from streamer.salesforce.cometd.replay_position import ALL_RETAINED, NEW_EVENTS, Position
+
+
+class FeedState(Enum):
+    """How far a channel has come with its subscription in the present session."""
+
+    WANTED = auto()
+    ASKED = auto()
+    SUBSCRIBED = auto()
+    DOUBTED = auto()
+    FAILED = auto()
+
+
+@dataclass(slots=True, kw_only=True)
+class Doubt:
+    """Whether a refusal is meant: how often in a row it came, and since when on the monotonic clock."""
+
+    since: float
+    times: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Feed:
+    """Hands the batches of one channel to its consumer, one at a time.
+
+    `read_at` is when it was last offered one, or subscribed, in epoch seconds.
+    `begins` says that it was asked for new events only and not offered any
+    batch since.
+    """
+
+    channel: Channel
+    position: Position
+    state: FeedState = FeedState.WANTED
+    doubt: Doubt | None = None
+    read_at: float = 0.0
+    begins: bool = False
+    _replays_all: bool = field(default=False, init=False)
+    _offered: list[Batch] = field(default_factory=list, init=False)
+    _held: Batch | None = field(default=None, init=False)
+    _error: StreamerError | None = field(default=None, init=False)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _settled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    @property
+    def path(self) -> str:
+        """The path of the channel."""
+        return self.channel.path
+
+    @property
+    def live(self) -> bool:
+        """Whether events that come now in the present session are this feed's."""
+        return self.state in {FeedState.ASKED, FeedState.SUBSCRIBED}
+
+    def ask(self) -> int:
+        """Return the number to subscribe with; from now on events are this feed's."""
+        self.state = FeedState.ASKED
+        replay = self.position.replay()
+        self._replays_all = replay == ALL_RETAINED
+        self.begins = replay == NEW_EVENTS
+        return replay
+
+    def accept(self, now: float) -> None:
+        """Note that Salesforce has accepted the subscription, at `now` in epoch seconds."""
+        self.state, self.doubt, self.read_at = FeedState.SUBSCRIBED, None, now
+        self.position.subscribed(now)
+
+    def release(self) -> None:
+        """Forget the present session, which is over."""
+        if self.state is not FeedState.FAILED:
+            self.state = FeedState.WANTED
+
+    def offer(self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable], now: float) -> None:
+        """Put a batch before the consumer; `now` is in epoch seconds."""
+        new = self._new(messages)
+        if messages and not (new or unreadable):
+            # History that is passed over: an empty batch would say that no more of it comes.
+            self._settled.set()
+            return
+        self.read_at, self.begins = now, False
+        self._offered = [Batch(channel=self.channel, read_at=now, messages=new, unreadable=unreadable)]
+        self._settled.clear()
+        self._ready.set()
+
+    async def settled(self) -> None:
+        """Return when the consumer has asked for more than what was offered, or has left."""
+        await self._settled.wait()
+
+    async def next(self) -> Batch:
+        """Return the next batch, taking the one before it as done. Raises what `fail` was given."""
+        if self._held is not None:
+            self.position.acknowledge(self._held)
+            self._held = None
+            self._settled.set()
+        await self._ready.wait()
+        if self._error is not None:
+            raise self._error
+        self._ready.clear()
+        # Popped, for an idle channel must not keep its last megabytes in memory.
+        self._held = batch = self._offered.pop()
+        return batch
+
+    def fail(self, error: StreamerError) -> None:
+        """End the consumer's iteration with `error`."""
+        self.state, self._error = FeedState.FAILED, error
+        self._ready.set()
+
+    def close(self) -> None:
+        """Let go of whoever waits for the consumer, who has left."""
+        self.state = FeedState.FAILED
+        self._settled.set()
+
+    def _new(self, messages: Sequence[JsonObject]) -> Sequence[JsonObject]:
+        since = self.position.since
+        if since is None or not self._replays_all or self.position.known:
+            return messages
+        return [
+            message
+            for message in messages
+            if (committed := committed_at(message)) is None or committed >= since
+        ]

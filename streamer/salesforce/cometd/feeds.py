@@ -1,0 +1,103 @@
+"""All channels that somebody reads over one session."""
+
+import asyncio
+
+from streamer.clock import Clock
+from streamer.errors import StreamerError
+from streamer.events import Channel, Checkpoint, Start
+from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.feed import Feed, FeedState
+from streamer.salesforce.cometd.replay_position import Position
+
+_VERIFY_EVERY_S = 60.0
+
+
+class Feeds:
+    """Knows the feeds by their path and hands answers over to them.
+
+    `changed` is set whenever a feed came, left, or wants to be subscribed.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Start without any."""
+        self._clock = clock
+        self._feeds: dict[str, Feed] = {}
+        self.changed = asyncio.Event()
+
+    @property
+    def active(self) -> bool:
+        """Whether there is any that has not failed."""
+        return any(feed.state is not FeedState.FAILED for feed in self._feeds.values())
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The paths of all that have not failed."""
+        return frozenset(feed.path for feed in self._feeds.values() if feed.state is not FeedState.FAILED)
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """The paths that Salesforce has accepted in the present session."""
+        return frozenset(feed.path for feed in self._feeds.values() if feed.state is FeedState.SUBSCRIBED)
+
+    @property
+    def wanted(self) -> list[Feed]:
+        """Those that are to be subscribed in the present session."""
+        return [feed for feed in self._feeds.values() if feed.state is FeedState.WANTED]
+
+    def open(self, channel: Channel, after: Checkpoint | Start) -> Feed:
+        """Add a feed; each channel has one consumer at a time."""
+        if channel.path in self._feeds:
+            raise RuntimeError(f"{channel} is being read already")
+        feed = Feed(channel=channel, position=Position.after(after, path=channel.path))
+        self._feeds[channel.path] = feed
+        self.changed.set()
+        return feed
+
+    def close(self, feed: Feed) -> None:
+        """Remove a feed whose consumer has left."""
+        feed.close()
+        del self._feeds[feed.path]
+        self.changed.set()
+
+    def want(self, feed: Feed) -> None:
+        """Have a feed that was put off subscribed."""
+        feed.state = FeedState.WANTED
+        self.changed.set()
+
+    def release(self) -> None:
+        """Forget the session, which is over: all are to be subscribed in the next one."""
+        for feed in self._feeds.values():
+            feed.release()
+
+    def fail(self, error: StreamerError) -> None:
+        """End every consumer's iteration with `error`."""
+        for feed in self._feeds.values():
+            feed.fail(error)
+
+    async def until_active(self) -> None:
+        """Wait until somebody reads."""
+        while not self.active:
+            self.changed.clear()
+            await self.changed.wait()
+
+    async def hand_over(self, answer: Answer, *, confirmed: bool) -> None:
+        """Give each channel's consumer its part of `answer`; return when all have asked for more.
+
+        An answer that is `confirmed` by a successful connect shows that
+        nothing is missing: consumers get an empty batch when there is nothing
+        for anyone, and now and then beside the traffic of others. So does, at
+        once, a consumer of new events only: its position begins here.
+        """
+        live = {path: feed for path, feed in self._feeds.items() if feed.live}
+        unreadable = answer.unreadable_of(sorted(live))
+        idle = not (unreadable or live.keys() & answer.events.keys())
+        now = self._clock.now()
+        offered = []
+        for path, feed in live.items():
+            messages, broken = answer.events.get(path, ()), unreadable.get(path, ())
+            due = confirmed and (idle or now >= feed.read_at + _VERIFY_EVERY_S)
+            if messages or broken or (feed.state is FeedState.SUBSCRIBED and (due or feed.begins)):
+                feed.offer(messages, broken, now)
+                offered.append(feed)
+        for feed in offered:
+            await feed.settled()

@@ -1,0 +1,265 @@
+"""One Bayeux session: a client id, its cookies and its connections to one server."""
+
+import itertools
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from streamer.clock import Clock
+from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.body import BodyTooLarge, read_body
+from streamer.salesforce.cometd import protocol
+from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.frames import TornBody
+from streamer.salesforce.cometd.protocol import Advice, JsonObject, Reaction
+
+
+class SessionLost(Exception):
+    """The session can't go on: begin another, and subscribe again from what is in the log.
+
+    `reason` is one of a few stable words. `polite` sessions are still known to
+    the server and are ended by telling it.
+    """
+
+    def __init__(self, reason: str, detail: str, *, reaction: Reaction, polite: bool = False) -> None:
+        """Say why in a word and in a sentence, and what it takes to go on."""
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.reaction = reaction
+        self.polite = polite
+
+    @classmethod
+    def by(cls, reply: Mapping[str, Any]) -> "SessionLost":
+        """Return the loss that an unsuccessful `reply` means."""
+        reaction = protocol.reaction(reply)
+        detail = "; ".join(protocol.causes(reply))[:500] or "no cause given"
+        return cls(reaction.name.lower(), f"{reply.get('channel')} failed with {detail}", reaction=reaction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BayeuxOptions:
+    """How a session speaks; times in seconds, sizes in bytes.
+
+    A connect is overdue `grace_s` after the time for which the server holds
+    it. Salesforce refuses requests of 32,768 bytes, and may answer with more
+    than ten million (Streaming API guide).
+    """
+
+    api_version: str = "64.0"
+    request_timeout_s: float = 30.0
+    tcp_timeout_s: float = 15.0
+    grace_s: float = 20.0
+    farewell_s: float = 2.0
+    request_bytes: int = 30_000
+    answer_bytes: int = 64 * 1024 * 1024
+
+
+class BayeuxSession:
+    """Speaks for one client id. Every call raises `SessionLost` when no whole answer came.
+
+    A new session has new cookies and new TCP connections: neither a routing
+    cookie that lapsed nor a half-open connection outlives the one that had it.
+    """
+
+    def __init__(self, token: Token, clock: Clock, options: BayeuxOptions) -> None:
+        """Prepare to speak with `token`'s org."""
+        self._clock = clock
+        self._options = options
+        self._url = URL(f"{token.instance_url}/cometd/{options.api_version}")
+        self._headers = {
+            "Authorization": f"Bearer {token.access_token}",
+            "Content-Type": "application/json",
+        }
+        self._ids = itertools.count(1)
+        self._client_id = ""
+        self.advice = Advice()
+        self.connects = 0
+        self.subscribed: set[str] = set()
+        self.used: set[str] = set()
+        """The paths that were subscribed at some time, and may still have events on their way."""
+
+    async def __aenter__(self) -> Self:
+        """Open the connections' pool."""
+        self._http = aiohttp.ClientSession(
+            # Only one server is spoken to, so a bare IP may set cookies, and
+            # so may loopback without TLS set secure ones.
+            cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=self._url.origin()),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._options.tcp_timeout_s),
+            headers=self._headers,
+            trust_env=True,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection, telling the server unless the session was lost."""
+        try:
+            if self._client_id and (not isinstance(error, SessionLost) or error.polite):
+                await self._disconnect()
+        finally:
+            await self._http.close()
+
+    async def handshake(self) -> None:
+        """Get a client id."""
+        message = {
+            "channel": protocol.HANDSHAKE,
+            "version": "1.0",
+            "minimumVersion": "1.0",
+            "supportedConnectionTypes": ["long-polling"],
+            "ext": {"replay": True},
+        }
+        answer = await self._post([self._numbered(message)], timeout_s=self._options.request_timeout_s)
+        reply = self.reply(answer, protocol.HANDSHAKE)
+        client_id = reply.get("clientId")
+        if not reply.get("successful") or not isinstance(client_id, str):
+            raise SessionLost.by(reply)
+        self._client_id = client_id
+
+    async def connect(self) -> Answer:
+        """Wait for events; the first call returns at once. A large answer comes in parts."""
+        self.connects += 1
+        message: JsonObject = {"channel": protocol.CONNECT, "connectionType": "long-polling"}
+        status, body = await self._received(
+            [self._numbered(message)], timeout_s=self.advice.timeout_s + self._options.grace_s
+        )
+        return _sorted(status, partial(Answer.beginning, status, body))
+
+    def following(self, answer: Answer) -> Answer:
+        """Return the next part of a large answer."""
+        return _sorted(answer.status, answer.following)
+
+    async def subscribe(
+        self, replay: Mapping[str, int]
+    ) -> AsyncGenerator[tuple[Answer, dict[str, JsonObject | None]], None]:
+        """Subscribe every path of `replay` from its number, a few in one request.
+
+        Yields each answer with the reply that it holds for each path asked for.
+        """
+        self.used |= replay.keys()
+        self.subscribed |= replay.keys()
+        messages = [
+            self._numbered(
+                {
+                    "channel": protocol.SUBSCRIBE,
+                    "subscription": path,
+                    # Keyed without a PushTopic's filter, as the guide's own client does.
+                    "ext": {"replay": {path.partition("?")[0]: number}},
+                }
+            )
+            for path, number in replay.items()
+        ]
+        for chunk in _chunks(messages, self._options.request_bytes):
+            answer = await self._post(chunk, timeout_s=self._options.request_timeout_s)
+            self.reply(answer, protocol.SUBSCRIBE)
+            yield answer, _by_path(chunk, answer.replies[protocol.SUBSCRIBE])
+
+    async def unsubscribe(self, paths: AbstractSet[str]) -> AsyncGenerator[Answer, None]:
+        """Stop the delivery of `paths`, whatever the server says to it; yields its answers."""
+        self.subscribed -= paths
+        messages = [
+            self._numbered({"channel": protocol.UNSUBSCRIBE, "subscription": path}) for path in sorted(paths)
+        ]
+        for chunk in _chunks(messages, self._options.request_bytes):
+            yield await self._post(chunk, timeout_s=self._options.request_timeout_s)
+
+    def reply(self, answer: Answer, channel: str) -> JsonObject:
+        """Return the reply of the meta `channel` in `answer`, and follow its advice.
+
+        Raises `SessionLost` when there is none.
+        """
+        replies = answer.replies.get(channel)
+        if not replies:
+            raise _without_reply(answer.status, f"an answer without {channel}")
+        self.advice = self.advice.updated(replies[-1])
+        return replies[-1]
+
+    async def _disconnect(self) -> None:
+        try:
+            await self._post(
+                [self._numbered({"channel": protocol.DISCONNECT})], timeout_s=self._options.farewell_s
+            )
+        except SessionLost:
+            # A session that is not ended ends by itself after 40 s.
+            return
+
+    def _numbered(self, message: JsonObject) -> JsonObject:
+        numbered = {**message, "id": str(next(self._ids))}
+        return {**numbered, "clientId": self._client_id} if self._client_id else numbered
+
+    async def _post(self, messages: Sequence[JsonObject], *, timeout_s: float) -> Answer:
+        status, body = await self._received(messages, timeout_s=timeout_s)
+        return _sorted(status, partial(Answer.of, status, body))
+
+    async def _received(self, messages: Sequence[JsonObject], *, timeout_s: float) -> tuple[int, bytes]:
+        try:
+            return await self._exchange(orjson.dumps(messages), timeout_s)
+        except TimeoutError as exc:
+            raise SessionLost(
+                "overdue", f"no answer in {timeout_s:g} s", reaction=Reaction.TRY_AGAIN
+            ) from exc
+        except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
+            detail = f"{type(exc).__name__}: {exc}"
+            raise SessionLost("answer_lost", detail, reaction=Reaction.TRY_AGAIN) from exc
+
+    async def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        async with self._clock.timeout(timeout_s):
+            response = await self._http.post(self._url, data=body, allow_redirects=False)
+        async with response:
+            limit = self._options.answer_bytes
+            return response.status, await read_body(response, self._clock, limit=limit, idle_s=timeout_s)
+
+
+# Statuses that come with the bodies of load balancers and proxies.
+_BY_STATUS: Mapping[int, Reaction] = {
+    HTTPStatus.UNAUTHORIZED: Reaction.RENEW_TOKEN,
+    HTTPStatus.FORBIDDEN: Reaction.HANDSHAKE,
+    HTTPStatus.TOO_MANY_REQUESTS: Reaction.LEAVE_ALONE,
+}
+
+
+def _sorted(status: int, sort: Callable[[], Answer]) -> Answer:
+    try:
+        return sort()
+    except TornBody as exc:
+        raise _without_reply(status, str(exc)) from exc
+
+
+def _without_reply(status: int, detail: str) -> SessionLost:
+    reason = "answer_broken" if status == HTTPStatus.OK else f"http_{status}"
+    return SessionLost(reason, detail, reaction=_BY_STATUS.get(status, Reaction.TRY_AGAIN))
+
+
+def _chunks(messages: Iterable[JsonObject], limit: int) -> Iterable[list[JsonObject]]:
+    chunk: list[JsonObject] = []
+    size = 0
+    for message in messages:
+        length = len(orjson.dumps(message)) + 1
+        if chunk and size + length > limit:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(message)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def _by_path(asked: Iterable[JsonObject], replies: Iterable[JsonObject]) -> dict[str, JsonObject | None]:
+    # A reply names its channel, or a list of them, or after a lost session only the request's id.
+    found: dict[str, JsonObject] = {}
+    for reply in replies:
+        named = reply.get("subscription") or str(reply.get("id"))
+        for name in named if isinstance(named, list) else [named]:
+            found[str(name)] = reply
+    return {
+        message["subscription"]: found.get(message["subscription"]) or found.get(message["id"])
+        for message in asked
+    }

@@ -1,0 +1,231 @@
+"""The Streaming API as a source: one session for all channels of an org."""
+
+import asyncio
+import random as system_random
+from collections.abc import AsyncGenerator, Callable
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import ConfigurationError, RetryLater, Stop
+from streamer.events import Batch, Channel, Checkpoint, Start
+from streamer.salesforce.auth.tokens import Token, Tokens
+from streamer.salesforce.backoff import Backoff
+from streamer.salesforce.cometd import protocol
+from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.feeds import Feeds
+from streamer.salesforce.cometd.observer import NullObserver, SessionObserver
+from streamer.salesforce.cometd.protocol import Reaction
+from streamer.salesforce.cometd.session import BayeuxOptions, BayeuxSession, SessionLost
+from streamer.salesforce.cometd.subscribing import Subscribing
+
+_log = structlog.get_logger()
+
+_DEFAULTS = BayeuxOptions()
+
+
+class CometdSource:
+    """Reads channels over the Streaming API; enter it, and leave it when nobody reads any more.
+
+    All channels share one session, as Salesforce limits sessions. An answer's
+    events go to their channels' consumers at once, and the next connect is
+    sent when all of them have asked for more: what was answered is then in the
+    log. Consumers that take longer than 40 s cost the session, as Salesforce
+    ends it; reading resumes where each channel is, like after any loss.
+
+    Salesforce counts an event as delivered when it has written it. So an
+    answer that was not read whole always ends the session: only subscribing
+    again from the log's positions brings its events back.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        clock: Clock,
+        *,
+        options: BayeuxOptions = _DEFAULTS,
+        observer: SessionObserver | None = None,
+        random: Callable[[], float] = system_random.random,
+    ) -> None:
+        """Read the org of `tokens`; `random` gives numbers in [0, 1) for the jitter."""
+        self._tokens = tokens
+        self._clock = clock
+        self._options = options
+        self._observer = observer or NullObserver()
+        self._feeds = Feeds(clock)
+        self._owner = asyncio.TaskGroup()
+        self._subscribing = Subscribing(
+            self._feeds,
+            clock,
+            self._observer,
+            random=random,
+            spawn=lambda waiting: self._tasks.create_task(waiting, name="cometd doubt"),
+        )
+        self._usual = Backoff(random=random, first_s=1.0, limit_s=60.0)
+        self._busy = Backoff(random=random, first_s=60.0, limit_s=600.0)
+        self._allowance = Backoff(random=random, first_s=900.0, limit_s=3600.0)
+        self.last_answer_at: float | None = None
+        """When Salesforce last confirmed the session, in epoch seconds."""
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """The paths that Salesforce has accepted in the present session."""
+        return self._feeds.subscribed
+
+    async def __aenter__(self) -> Self:
+        """Start the reader; it speaks to Salesforce while somebody reads."""
+        await self._owner.__aenter__()
+        self._reader = self._owner.create_task(self._run(), name="cometd reader")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the reader and end the session."""
+        self._reader.cancel()
+        if kind is asyncio.CancelledError:
+            await self._owner.__aexit__(kind, error, trace)
+        else:
+            # What the body raised is not the reader's: it goes on as it is, in no group.
+            await self._owner.__aexit__(None, None, None)
+
+    async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
+        """Yield what `channel` holds after `after`, and then what comes: see `streamer.ports.Source`."""
+        feed = self._feeds.open(channel, after)
+        try:
+            while True:
+                yield await feed.next()
+        finally:
+            self._feeds.close(feed)
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as self._tasks:
+            await self._read()
+
+    async def _read(self) -> None:
+        while True:
+            await self._feeds.until_active()
+            try:
+                await self._live()
+            except RetryLater as error:
+                delay = max(error.after_s or 0.0, self._usual.next_s())
+                _log.warning("session.delayed", reason=str(error), tried_again_in_s=delay)
+                await self._clock.sleep(delay)
+            except Stop as error:
+                _log.error("session.refused", reason=str(error))
+                self._feeds.fail(error)
+
+    async def _live(self) -> None:
+        token = await self._tokens.token()
+        try:
+            async with BayeuxSession(token, self._clock, self._options) as session:
+                await session.handshake()
+                self._observer.handshaken()
+                await self._subscribing.bring_up_to_date(session, held=False)
+                while self._feeds.active:
+                    await self._poll(session)
+        except SessionLost as lost:
+            self._feeds.release()
+            await self._recover(lost, token)
+        finally:
+            self._feeds.release()
+
+    async def _poll(self, session: BayeuxSession) -> None:
+        answer = await self._connected(session)
+        if answer is None:
+            return
+        while answer.rest:
+            # What is whole of an answer is whole even if its end is not.
+            self._observer.answered(answer.count, answer.size)
+            await self._feeds.hand_over(answer, confirmed=False)
+            answer = session.following(answer)
+        confirmed = any(reply.get("successful") for reply in answer.replies.get(protocol.CONNECT, ()))
+        if confirmed:
+            self.last_answer_at = self._clock.now()
+        self._observer.answered(answer.count, answer.size)
+        # Events count as delivered even beside a reply that ends the session.
+        # The first connect is answered at once, whether or not there are
+        # events, so it proves nothing.
+        await self._feeds.hand_over(answer, confirmed=confirmed and session.connects > 1)
+        await self._follow(session, answer)
+        if self._feeds.changed.is_set():
+            await self._subscribing.bring_up_to_date(session, held=False)
+
+    async def _connected(self, session: BayeuxSession) -> Answer | None:
+        """Hold one connect, serving who comes and leaves meanwhile; `None` when all have left."""
+        connect = self._tasks.create_task(_outcome(session), name="cometd connect")
+        try:
+            while await self._interrupted(connect):
+                await self._subscribing.bring_up_to_date(session, held=True)
+                if not self._feeds.active:
+                    return None
+        finally:
+            connect.cancel()
+            await asyncio.wait([connect])
+        outcome = connect.result()
+        if isinstance(outcome, SessionLost):
+            raise outcome
+        return outcome
+
+    async def _interrupted(self, connect: asyncio.Task[Answer | SessionLost]) -> bool:
+        changed = self._tasks.create_task(self._feeds.changed.wait(), name="cometd channels")
+        try:
+            await asyncio.wait([connect, changed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+        return not connect.done()
+
+    async def _follow(self, session: BayeuxSession, answer: Answer) -> None:
+        if protocol.DISCONNECT in answer.replies:
+            # Servers from v64 on move clients elsewhere like this, even with
+            # a successful connect beside it.
+            detail = "the server ended the session"
+            raise SessionLost("server_disconnect", detail, reaction=Reaction.HANDSHAKE)
+        reply = session.reply(answer, protocol.CONNECT)
+        again = session.advice.reconnect == "retry"
+        if not reply.get("successful"):
+            if not again or protocol.reaction(reply) is not Reaction.TRY_AGAIN:
+                raise SessionLost.by(reply)
+            await self._clock.sleep(self._usual.next_s())
+        elif not again:
+            detail = f"the server advises {session.advice.reconnect}"
+            raise SessionLost("advised", detail, reaction=Reaction.HANDSHAKE)
+        elif session.connects > 1:
+            # The first connect is answered at once and proves little.
+            for backoff in (self._usual, self._busy, self._allowance):
+                backoff.reset()
+        if session.advice.interval_s:
+            await self._clock.sleep(session.advice.interval_s)
+
+    async def _recover(self, lost: SessionLost, token: Token) -> None:
+        self._observer.lost(lost.reason)
+        if lost.reason == "overdue":
+            self._observer.overdue()
+        if lost.reaction is Reaction.GIVE_UP:
+            raise ConfigurationError(f"Salesforce can't serve this client ({lost}): check org.api_version")
+        if lost.reaction is Reaction.RENEW_TOKEN:
+            await self._tokens.refreshed(token)
+        # A session that we ended ourselves needs no rest.
+        delay = 0.0 if lost.polite else self._backoff(lost.reaction).next_s()
+        log = _log.info if lost.reaction is Reaction.HANDSHAKE else _log.warning
+        log("session.lost", reason=lost.reason, detail=str(lost), tried_again_in_s=delay)
+        await self._clock.sleep(delay)
+
+    def _backoff(self, reaction: Reaction) -> Backoff:
+        match reaction:
+            case Reaction.LEAVE_ALONE:
+                return self._busy
+            case Reaction.WAIT_FOR_ALLOWANCE:
+                return self._allowance
+            case _:
+                return self._usual
+
+
+async def _outcome(session: BayeuxSession) -> Answer | SessionLost:
+    # A lost session is news for the reader, and no failure of the task group.
+    try:
+        return await session.connect()
+    except SessionLost as lost:
+        return lost

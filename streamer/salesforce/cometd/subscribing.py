@@ -1,0 +1,151 @@
+"""Bringing a session's subscriptions in line with what is read."""
+
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import ReplayIdRefused, Stop, SubscriptionRefused
+from streamer.salesforce.cometd import protocol
+from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.feed import Doubt, Feed, FeedState
+from streamer.salesforce.cometd.feeds import Feeds
+from streamer.salesforce.cometd.observer import SessionObserver
+from streamer.salesforce.cometd.protocol import JsonObject, Reaction
+from streamer.salesforce.cometd.session import BayeuxSession, SessionLost
+
+_log = structlog.get_logger()
+
+_DOUBTED_TIMES = 3
+_DOUBTED_S = 60.0
+_LONGEST_DOUBT_S = 30.0
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class Subscribing:
+    """Subscribes and unsubscribes, and judges what Salesforce says to it.
+
+    Every channel ends up subscribed, or its consumer learns why not. Some
+    refusals come both from a wrong name and from a session that was lost
+    meanwhile; they count when three new sessions have repeated them over at
+    least a minute.
+    """
+
+    def __init__(
+        self,
+        feeds: Feeds,
+        clock: Clock,
+        observer: SessionObserver,
+        *,
+        random: Callable[[], float],
+        spawn: Spawn,
+    ) -> None:
+        """Serve `feeds`; `spawn` starts tasks that wait to subscribe again."""
+        self._feeds = feeds
+        self._clock = clock
+        self._observer = observer
+        self._random = random
+        self._spawn = spawn
+
+    async def bring_up_to_date(self, session: BayeuxSession, *, held: bool) -> None:
+        """Unsubscribe whom nobody reads any more, subscribe who came; `held` says a connect is out.
+
+        Raises `SessionLost` when that can't be done within this session.
+        """
+        self._feeds.changed.clear()
+        gone = session.subscribed - self._feeds.paths
+        async with aclosing(session.unsubscribe(gone)) as answers:
+            async for answer in answers:
+                await self._take(answer, held=held)
+        wanted = self._feeds.wanted
+        again = sorted(feed.path for feed in wanted if feed.path in session.used)
+        if again:
+            # Events of the former subscription may still be on their way, ahead
+            # of the position from which this one is to read.
+            detail = f"{', '.join(again)} must be read from another position"
+            raise SessionLost("subscribed_again", detail, reaction=Reaction.HANDSHAKE, polite=True)
+        if wanted:
+            await self._subscribe(session, wanted, held=held)
+
+    async def _subscribe(self, session: BayeuxSession, wanted: list[Feed], *, held: bool) -> None:
+        feeds = {feed.path: feed for feed in wanted}
+        replay = {feed.path: feed.ask() for feed in wanted}
+        losses: list[SessionLost] = []
+        async with aclosing(session.subscribe(replay)) as answers:
+            async for answer, replies in answers:
+                await self._take(answer, held=held)
+                for path, reply in replies.items():
+                    loss = self._judge(session, feeds[path], reply)
+                    losses += [loss] if loss else []
+        if losses:
+            raise losses[0]
+
+    async def _take(self, answer: Answer, *, held: bool) -> None:
+        self._observer.answered(answer.count, answer.size)
+        if held and answer.count:
+            # The held connect may bring earlier events, or later ones.
+            detail = "events came beside a held connect, and their order is not known"
+            raise SessionLost("overtaken", detail, reaction=Reaction.HANDSHAKE, polite=True)
+        await self._feeds.hand_over(answer, confirmed=False)
+
+    def _judge(self, session: BayeuxSession, feed: Feed, reply: JsonObject | None) -> SessionLost | None:
+        if feed.state is not FeedState.ASKED:
+            return None
+        if reply is not None and reply.get("successful"):
+            self._accept(feed)
+            return None
+        session.subscribed.discard(feed.path)
+        reply = reply or {"channel": protocol.SUBSCRIBE, "error": "no reply"}
+        said = "; ".join(protocol.causes(reply))[:500] or "no cause given"
+        match protocol.reaction(reply):
+            case Reaction.REFUSE_REPLAY_ID:
+                session.used.discard(feed.path)
+                self._refuse(feed, ReplayIdRefused(f"{feed.path}: {said}", path=feed.path), said)
+            case Reaction.REFUSE_CHANNEL:
+                session.used.discard(feed.path)
+                self._refuse(feed, _refusal(feed, said), said)
+            case Reaction.DOUBT_CHANNEL if session.connects:
+                return SessionLost(
+                    "doubted", f"{feed.path}: {said}", reaction=Reaction.HANDSHAKE, polite=True
+                )
+            case Reaction.DOUBT_CHANNEL:
+                self._doubt(feed, said)
+            case _:
+                return SessionLost.by(reply)
+        return None
+
+    def _accept(self, feed: Feed) -> None:
+        feed.accept(self._clock.now())
+        self._observer.subscribed(feed.path)
+        _log.info("channel.subscribed", channel=str(feed.channel))
+
+    def _refuse(self, feed: Feed, error: Stop, said: str) -> None:
+        feed.fail(error)
+        self._observer.refused(feed.path, said)
+        _log.error("channel.refused", channel=str(feed.channel), answer=said)
+
+    def _doubt(self, feed: Feed, said: str) -> None:
+        doubt = feed.doubt = feed.doubt or Doubt(since=self._clock.monotonic())
+        doubt.times += 1
+        if doubt.times >= _DOUBTED_TIMES and self._clock.monotonic() >= doubt.since + _DOUBTED_S:
+            self._refuse(feed, _refusal(feed, said), said)
+            return
+        feed.state = FeedState.DOUBTED
+        delay = self._random() * min(_LONGEST_DOUBT_S, 2.0**doubt.times)
+        _log.warning("channel.doubted", channel=str(feed.channel), answer=said, tried_again_in_s=delay)
+        self._spawn(self._reconsider(feed, delay))
+
+    async def _reconsider(self, feed: Feed, delay: float) -> None:
+        await self._clock.sleep(delay)
+        if feed.state is FeedState.DOUBTED:
+            self._feeds.want(feed)
+
+
+def _refusal(feed: Feed, said: str) -> SubscriptionRefused:
+    return SubscriptionRefused(
+        f"Salesforce refused {feed.path} ({said}): check its name and the user's permissions",
+        path=feed.path,
+    )

@@ -1,0 +1,1 @@
+"""Is the daemon alive, and does it make progress?"""

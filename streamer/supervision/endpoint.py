@@ -1,0 +1,59 @@
+"""The HTTP endpoint that Prometheus and Kubernetes ask."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from streamer.supervision.health import Health, Kind, Report
+from streamer.web.listener import listening
+
+
+@asynccontextmanager
+async def serving(health: Health, registry: CollectorRegistry, *, host: str, port: int) -> AsyncIterator[int]:
+    """Answer `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
+
+    `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a
+    probe failed, with each verdict, the problems and the process's `state` in
+    one word as JSON. Port 0 takes a
+    free one. Raises `ConfigurationError` when the address can't be had.
+    """
+    async with listening(_app(health, registry), host=host, port=port, section="observe") as found:
+        yield found
+
+
+def _app(health: Health, registry: CollectorRegistry) -> web.Application:
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return _answer(health.report(Kind.LIVENESS))
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return _answer(health.report(Kind.READINESS))
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    return app
+
+
+def _answer(report: Report) -> web.Response:
+    body: dict[str, Any] = {
+        "status": "ok" if report.ok else "failing",
+        "state": report.state,
+        "problems": report.problems,
+        "checks": {
+            name: {"ok": verdict.ok, "says": verdict.sentence} for name, verdict in report.verdicts.items()
+        },
+    }
+    return web.Response(
+        body=orjson.dumps(body, option=orjson.OPT_INDENT_2),
+        status=200 if report.ok else 503,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

@@ -1,0 +1,122 @@
+"""Keeps the gauges of a running daemon true, and notices when something is stuck."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.observe.metrics import Metrics
+from streamer.observe.pulse import Pulses
+from streamer.supervision.health import Health, Kind, State, Verdict
+from streamer.supervision.stacks import stacks
+from streamer.supervision.status import Dispatching, Status
+from streamer.supervision.stuck import Name, Part, Stuck, StuckDetector, StuckLimits, Work
+
+_LOOK_S = 1.0
+# A rolling restart, and a broker that is away for a moment, take less.
+_RECORDED_WITHIN_S = 30.0
+
+_log = structlog.get_logger()
+
+
+class Lookout:
+    """Looks at the parts once a second, and whenever liveness is asked for.
+
+    A broker, a Salesforce or a target that is away explains that nothing gets
+    on: what is found here is a fault of this process, which a restart mends.
+    """
+
+    def __init__(
+        self, status: Status, metrics: Metrics, clock: Clock, pulses: Pulses, limits: StuckLimits
+    ) -> None:
+        """Look at what `status` and `pulses` show."""
+        self._status = status
+        self._metrics = metrics
+        self._clock = clock
+        self._pulses = pulses
+        self.limits = limits
+        self._detector = StuckDetector(clock)
+        self._stuck: frozenset[Name] = frozenset()
+
+    def register(self, health: Health) -> None:
+        """Let `health` ask whether something is stuck."""
+        health.register(Kind.LIVENESS, "progress", self._progress)
+        health.register(Kind.READINESS, "records", self._records)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            self._look_at_channels()
+            for name, dispatcher in self._status.dispatchers.items():
+                metrics = self._metrics.subscriber(name)
+                metrics.stands(dispatcher.standing)
+                metrics.set_unrecorded(self._unrecorded_s(dispatcher))
+            self._metrics.process.set_standby(self._status.state() is State.STANDBY)
+            self._look_at_threads()
+            self._look_for_stuck()
+            await self._clock.sleep(_LOOK_S)
+
+    def _progress(self) -> Verdict:
+        stuck = self._detector.judge(self._works())
+        return Verdict(ok=not stuck, sentence=" ".join(map(str, stuck)) or "Nothing is stuck.")
+
+    def _records(self) -> Verdict:
+        """Say whether the log takes what is delivered; what it does not take, a restart repeats."""
+        late = [
+            f"{name}: for {late_s:.0f} s the log has not recorded what was delivered; why is in the logs, at "
+            "progress.not_recorded"
+            for name, each in self._status.dispatchers.items()
+            if (late_s := self._unrecorded_s(each)) > _RECORDED_WITHIN_S
+        ]
+        return Verdict(ok=not late, sentence="; ".join(late) or "What is delivered is recorded.")
+
+    def _unrecorded_s(self, dispatcher: Dispatching) -> float:
+        since = dispatcher.unrecorded_since
+        return 0.0 if since is None else self._clock.monotonic() - since
+
+    def _look_at_channels(self) -> None:
+        if self._status.keeper is None:
+            return
+        owned = self._status.channels
+        for channel in self._status.keeper.channels:
+            metrics = self._metrics.channel(channel)
+            metrics.set_owned(channel in owned)
+            if channel in owned:
+                metrics.set_up(channel.path in self._status.subscribed)
+
+    def _look_at_threads(self) -> None:
+        now = self._clock.monotonic()
+        beats = self._pulses.beats()
+        self._metrics.process.polled({name: 0.0 if at is None else now - at for name, at in beats.items()})
+
+    def _look_for_stuck(self) -> None:
+        works = self._works()
+        found = self._detector.judge(works)
+        names = frozenset((each.part, each.name) for each in found)
+        self._metrics.process.set_stuck({name: name in names for name in works})
+        self._say(found, names)
+        self._stuck = names
+
+    def _say(self, found: Sequence[Stuck], names: frozenset[Name]) -> None:
+        if new := [str(each) for each in found if (each.part, each.name) not in self._stuck]:
+            _log.error("stuck.found", stuck=new, stacks=stacks())
+        for part, name in self._stuck - names:
+            _log.warning("stuck.ended", part=part, name=name)
+
+    def _works(self) -> Mapping[Name, Work]:
+        return dict([*self._threads(), *self._channels(), *self._subscribers()])
+
+    def _threads(self) -> Iterator[tuple[Name, Work]]:
+        for name, beat_at in self._pulses.beats().items():
+            yield (Part.THREAD, name), Work(since=beat_at, limit_s=self.limits.log_s)
+
+    def _channels(self) -> Iterator[tuple[Name, Work]]:
+        keeper, log = self._status.keeper, self._status.log
+        busy = keeper.busy_since if keeper and log and not log.hindrance else {}
+        for channel in self._status.channels:
+            yield (Part.CHANNEL, channel.path), Work(since=busy.get(channel), limit_s=self.limits.log_s)
+
+    def _subscribers(self) -> Iterator[tuple[Name, Work]]:
+        for name, each in self._status.dispatchers.items():
+            limit_s = self.limits.of_subscriber(name)
+            yield (Part.SUBSCRIBER, name), Work(since=each.stalled_since, limit_s=limit_s)

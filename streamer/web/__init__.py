@@ -1,0 +1,1 @@
+"""HTTP listeners, shared by the probes, the admin API and the sandbox."""

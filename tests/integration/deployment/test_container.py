@@ -1,0 +1,100 @@
+"""The image, as far as it can be built and run without a container engine."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+DOCKERFILE = ROOT / "Dockerfile"
+
+# The first of them waits for all of the build's steps.
+pytestmark = pytest.mark.timeout(400)
+
+
+def instructions(name: str) -> list[str]:
+    """What the Dockerfile gives to the instruction `name`, continued lines joined."""
+    text = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text())
+    return re.findall(rf"^{name} (.+)$", text, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs that the build stage leaves, made by its own steps outside the tree."""
+    source, target = tmp_path_factory.mktemp("src"), tmp_path_factory.mktemp("opt") / "streamer"
+    for copied in instructions("COPY"):
+        *names, folder = copied.split()
+        for name in [] if copied.startswith("--from") else names:
+            _copy(ROOT / name, source / folder)
+    command = instructions("RUN")[0].replace("/opt/streamer", str(target)).replace("/src", str(source))
+    command = command.replace("python -m venv", f"{sys.executable} -m venv")
+    subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, check=True, timeout=360)
+    return target / "bin"
+
+
+def _copy(path: Path, folder: Path) -> None:
+    if path.is_dir():
+        shutil.copytree(path, folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    else:
+        shutil.copy(path, folder)
+
+
+def test_hadolint_finds_nothing() -> None:
+    """The Dockerfile follows the rules of its trade, without exceptions."""
+    hadolint = Path(sys.executable).with_name("hadolint")
+    found = subprocess.run([hadolint, DOCKERFILE], check=False, capture_output=True, text=True, timeout=60)
+
+    assert (found.stdout, found.returncode) == ("", 0)
+
+
+def test_image_runs_without_root_and_without_a_shell() -> None:
+    """The user is a number that Kubernetes can check; signals reach Python itself."""
+    assert instructions("USER") == ["10001:10001"]
+    assert json.loads(instructions("ENTRYPOINT")[0]) == ["streamer"]
+    assert json.loads(instructions("CMD")[-1]) == ["run", "-c", "/etc/streamer/streamer.yaml"]
+    assert instructions("STOPSIGNAL") == ["SIGTERM"]
+
+
+def test_builder_is_sent_what_is_copied() -> None:
+    """`.dockerignore` lets through what the Dockerfile copies, and nothing else."""
+    allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    copied = [name for line in instructions("COPY") if "--from" not in line for name in line.split()[:-1]]
+
+    assert sorted(allowed) == sorted(copied)
+
+
+def test_installed_program_says_its_version(installed: Path) -> None:
+    """What the build's steps install starts, far from the source tree."""
+    said = subprocess.run(
+        [installed / "streamer", "--version"], cwd="/", check=True, capture_output=True, text=True, timeout=60
+    )
+    assert "0.1.0" in said.stdout
+
+
+def test_installed_program_brings_its_plugins(installed: Path) -> None:
+    """The plugins' entry points and the marker of types are in the wheel."""
+    script = """
+        from importlib.metadata import entry_points
+        from importlib.resources import files
+        for point in sorted(entry_points(group="streamer.subscribers")):
+            print(point.name, point.load().__name__)
+        print(files("streamer").joinpath("py.typed").is_file())
+    """
+    said = subprocess.run(
+        [installed / "python", "-c", "if True:" + script], cwd="/", check=True, capture_output=True, text=True
+    )
+    assert said.stdout.split("\n") == ["erp Erp", "fulfillment Fulfillment", "slack Slack", "True", ""]
+
+
+def test_health_check_fails_when_nothing_answers(installed: Path) -> None:
+    """The image's own check is a valid script whose exit status tells."""
+    *_python, script = json.loads(instructions("HEALTHCHECK")[0].partition("CMD ")[2])
+    nobody = script.replace(":9464", ":1")
+    asked = subprocess.run([installed / "python", "-c", nobody], check=False, capture_output=True, timeout=60)
+
+    assert b"Connection refused" in asked.stderr
+    assert asked.returncode == 1

@@ -1,0 +1,24 @@
+"""The annotated example in `config/`."""
+
+from pathlib import Path
+
+from streamer.app import plan
+from streamer.clock import SystemClock
+from streamer.configuration import load_document
+
+EXAMPLE = Path(__file__).parents[3] / "config" / "streamer.yaml"
+ENVIRONMENT = {
+    "SF_CLIENT_ID": "invented",
+    "SF_PRIVATE_KEY": "invented",
+    "KAFKA_PASSWORD": "invented",
+    "ERP_CLIENT_SECRET": "invented",
+    "FULFILLMENT_API_KEY": "invented",
+    "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/invented",
+}
+
+
+def test_example_is_valid_to_the_last_expression() -> None:
+    """Whoever copies the example and sets its variables has a configuration that starts."""
+    checked = plan(load_document([EXAMPLE], ENVIRONMENT), SystemClock())
+
+    assert set(checked.subscribers) == {"invoice", "shipment", "sales-channel"}

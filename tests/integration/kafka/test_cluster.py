@@ -1,0 +1,135 @@
+"""Three brokers that tests break one by one."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+)
+
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.kafka.feed.initial_offsets import look_up
+from streamer.log.kafka.topics.admin import Administrator
+from tests.integration.kafka.topics import own_settings, wait_until_known
+from tools.kafka.broker import Broker
+from tools.kafka.cluster import Cluster
+from tools.kafka.server import BrokerFailed
+
+_TOPIC = "kept"
+_PARTITIONS = 3
+_DEADLINE_S = 60
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes and a topic that is spread over them."""
+    with Cluster(proxied=1) as cluster:
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+        admin.create_topics([NewTopic(_TOPIC, _PARTITIONS)])[_TOPIC].result()
+        wait_until_known(cluster.bootstrap, _TOPIC, partitions=_PARTITIONS)
+        yield cluster
+
+
+def _write(cluster: Cluster) -> list[bool]:
+    """Write to every partition, all copies of it, and tell of each whether it was confirmed."""
+    confirmed: list[bool] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": cluster.bootstrap,
+            "acks": "all",
+            "message.timeout.ms": _DEADLINE_S * 1000,
+            "log_level": 0,
+        }
+    )
+    for partition in range(_PARTITIONS):
+        producer.produce(
+            _TOPIC, b"x", partition=partition, on_delivery=lambda error, _: confirmed.append(error is None)
+        )
+    producer.flush(_DEADLINE_S + 10)
+    return confirmed
+
+
+def _controller(cluster: Cluster) -> Broker:
+    give_up_at = time.monotonic() + _DEADLINE_S
+    while True:
+        try:
+            return cluster.controller
+        except BrokerFailed:
+            # One is being elected.
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.1)
+
+
+def _wait_until_in_sync(bootstrap: str) -> None:
+    """Return once every partition has three copies that are up to date."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    give_up_at = time.monotonic() + _DEADLINE_S
+    while (found := _copies_in_sync(admin)) != [3] * _PARTITIONS:
+        assert time.monotonic() < give_up_at, found
+        time.sleep(0.1)
+
+
+def _copies_in_sync(admin: AdminClient) -> list[int]:
+    seen = admin.list_topics(_TOPIC, timeout=_DEADLINE_S)
+    return [len(partition.isrs) for partition in seen.topics[_TOPIC].partitions.values()]
+
+
+def test_every_write_needs_two_of_three_copies(cluster: Cluster) -> None:
+    """A topic that is made without a word about it is as safe as three nodes can make it."""
+    topic = ConfigResource(ConfigResource.Type.TOPIC, _TOPIC)
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    settings = admin.describe_configs([topic])[topic].result()
+
+    assert settings["min.insync.replicas"].value == "2"
+    _wait_until_in_sync(cluster.bootstrap)
+
+
+def test_cluster_goes_on_without_its_controller_and_takes_it_back(cluster: Cluster) -> None:
+    """One node's death holds up writers for seconds, and after its return every copy is in sync."""
+    victim = _controller(cluster)
+    began = time.monotonic()
+    victim.kill()
+    assert _write(cluster) == [True, True, True]
+    assert time.monotonic() - began < _DEADLINE_S
+    assert _controller(cluster) is not victim
+
+    victim.restart()
+
+    _wait_until_in_sync(victim.bootstrap)
+
+
+@pytest.mark.parametrize("client", ["admin", "consumer"])
+def test_offsets_are_told_soon_after_a_partition_got_another_leader(cluster: Cluster, client: str) -> None:
+    """A client keeps whom it knew as leader, and is refused for as long as it does."""
+    clients = Clients(settings=own_settings(cluster.bootstrap))
+    administrator = Administrator(clients)
+    consumer = clients.consumer(Faults(clients.settings), {"group.id": clients.settings.prefix})
+    places = [TopicPartition(_TOPIC, partition) for partition in range(_PARTITIONS)]
+    patience = Patience(limit_s=40, wait=time.sleep, is_over=lambda: False)
+    with closing(consumer):
+        before = administrator.bounds(_TOPIC, range(_PARTITIONS)), look_up(consumer, places, OFFSET_END)
+        leader = administrator.cluster().topics[_TOPIC].partitions[0].leader
+        [victim] = [node for node in cluster.nodes if node.node == leader]
+        victim.kill()
+        victim.restart()
+        if client == "admin":
+            assert patience.insist(administrator.bounds, _TOPIC, range(_PARTITIONS)) == before[0]
+        else:
+            assert patience.insist(look_up, consumer, places, OFFSET_END) == before[1]
+
+
+def test_clients_of_a_proxied_cluster_are_sent_to_the_proxies(cluster: Cluster) -> None:
+    """Whoever comes in at such a listener never learns of another way."""
+    cluster.wait_until_complete()
+    inside = AdminClient({"bootstrap.servers": f"127.0.0.1:{cluster.nodes[0].proxied[0].port}"})
+    told = inside.list_topics(timeout=_DEADLINE_S).brokers.values()
+
+    assert {f"{node.host}:{node.port}" for node in told} == set(cluster.proxied_bootstrap().split(","))

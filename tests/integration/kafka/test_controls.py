@@ -1,0 +1,143 @@
+"""What is switched and written down in a real Kafka: what the contract suite can't ask of every log."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from statistics import median
+
+import pytest
+
+from streamer.clock import SystemClock
+from streamer.controls import Control, Switch
+from streamer.errors import LogUnavailable
+from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.control.letters import LetterReader
+from streamer.log.kafka.control.writer import ControlWriter
+from streamer.log.kafka.records.controls import control_record
+from streamer.log.kafka.topics.admin import Administrator
+from streamer.settings import KafkaLogSettings
+from tests.contracts.kafka_world import read_committed
+from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET, done
+from tests.contracts.values import a_dead_letter, an_append
+from tests.integration.kafka.topics import own_settings
+
+_RUNNING = replace(PAUSED, switch=Switch.RUNNING)
+
+
+@pytest.fixture
+def settings(kafka: str) -> KafkaLogSettings:
+    """Names of our own."""
+    return own_settings(kafka)
+
+
+@pytest.fixture
+async def log(settings: KafkaLogSettings) -> AsyncIterator[KafkaLog]:
+    """An open log."""
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        yield log
+
+
+async def set_aside(log: KafkaLog, *names: str, size: int = 1, error: str = "first") -> None:
+    """Set dead letters aside whose raw bytes are of that size."""
+    letters = [replace(a_dead_letter(name, error=error), raw=b"x" * size) for name in names]
+    await log.checkpoint(an_append().checkpoint.channel)
+    await log.append(replace(an_append(), set_aside=letters))
+
+
+def latest(settings: KafkaLogSettings, topic: str) -> dict[bytes | None, bytes | None]:
+    """Return what compaction leaves of a topic."""
+    records = read_committed(settings.bootstrap_servers, topic)
+    return {record.key(): record.value() for record in records}
+
+
+async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings, log: KafkaLog) -> None:
+    """What has ended is removed, so that the topic does not grow with the years."""
+    for control in (PAUSED, _RUNNING, PAUSED):
+        await log.switch(control, done("subscriber.switched"))
+    await log.order(REDRIVE, done("redrive.ordered"))
+    await log.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
+
+    left = latest(settings, Names.of(settings).control)
+    assert {key: value is not None for key, value in left.items()} == {
+        b"subscriber/target": True,
+        b"redrive/r1": False,
+    }
+
+
+@pytest.mark.alone
+async def test_change_is_seen_within_a_moment(log: KafkaLog) -> None:
+    """A pause is obeyed at once, not at the next polling interval."""
+    delays = []
+    async with aclosing(log.switched()) as boards:
+        await anext(boards)
+        await log.note(done("producer.made"))
+        for control in (PAUSED, _RUNNING) * 5:
+            await log.switch(control, done("subscriber.switched"))
+            began = time.perf_counter()
+            async with asyncio.timeout(10):
+                assert (await anext(boards)).pauses(TARGET) is (control is PAUSED)
+            delays.append(time.perf_counter() - began)
+
+    assert median(delays) < 0.1
+
+
+async def test_closing_the_log_ends_who_watches(settings: KafkaLogSettings) -> None:
+    """Nobody waits for a board that never comes."""
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        boards = log.switched()
+        await anext(boards)
+        waiting = asyncio.ensure_future(anext(boards, None))
+        await asyncio.sleep(0)
+
+    assert await asyncio.wait_for(waiting, 10) is None
+
+
+async def test_broker_that_does_not_answer_is_told_in_time() -> None:
+    """Whoever switches must know that it may not have taken effect."""
+    settings = own_settings("127.0.0.1:9")
+    writer = ControlWriter(Clients(settings=settings), deadline_s=0.3)
+    control = Control(subscriber=TARGET, switch=Switch.PAUSED, by="operator", at=1.0)
+    for _ in range(2):
+        with pytest.raises(LogUnavailable, match=r"writing to topic .*control"):
+            await asyncio.wait_for(writer.write([control_record(control, "control")]), 15)
+    await writer.close()
+
+
+async def test_large_letter_is_discarded_in_all_its_parts(settings: KafkaLogSettings, log: KafkaLog) -> None:
+    """Nothing of it stays in the topic, and nothing of its neighbours goes."""
+    await set_aside(log, "large", "large#0", size=1_500_000)
+    await log.discard(["large"], done("deadletters.discarded"))
+
+    left = latest(settings, Names.of(settings).dead_letters)
+    assert {key for key, value in left.items() if value} == {b"large#0#%d" % part for part in range(4)}
+    assert [letter.id async for letter in log.dead_letters()] == ["large#0"]
+
+
+async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
+    settings: KafkaLogSettings, log: KafkaLog
+) -> None:
+    """The list is that of the moment when it began."""
+    await set_aside(log, *(f"{number:03d}" for number in range(100)))
+    clients = Clients(settings=settings)
+    letters = LetterReader(clients, Administrator(clients)).letters()
+    found = [await asyncio.to_thread(next, letters)]
+    await set_aside(log, *(f"{number:03d}" for number in range(50, 150)), error="second")
+    found += await asyncio.to_thread(list, letters)
+
+    assert [letter.id for letter in found] == [f"{number:03d}" for number in range(100)]
+
+
+async def test_who_stops_listing_is_not_held_up(log: KafkaLog) -> None:
+    """Whoever has seen enough leaves nothing behind that goes on reading."""
+    await set_aside(log, *(f"{number:03d}" for number in range(100)))
+    async with aclosing(log.dead_letters()) as letters:
+        assert (await anext(letters)).id == "000"
+    for thread in threading.enumerate():
+        if thread.name.startswith("kafka-dead-letters"):
+            await asyncio.to_thread(thread.join, 20)
+            assert not thread.is_alive()

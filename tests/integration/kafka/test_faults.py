@@ -1,0 +1,258 @@
+"""A broker that freezes or dies, and processes that write where they no longer should."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, suppress
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from streamer.clock import SystemClock
+from streamer.errors import Fenced, LogUnavailable
+from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.append import transactions
+from streamer.log.kafka.append.checkpoints import Checkpoints
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.names import Names
+from streamer.settings import KafkaLogSettings
+from tests.contracts.test_controls import PAUSED, TARGET, done
+from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
+from tests.integration.kafka.topics import ids, own_settings, warm_up
+from tools.kafka.broker import Broker
+
+_DEADLINE_S = 15.0
+_SHORT_DEADLINE_S = 3.0
+# Discarding takes up to 3 s. What waits until a socket's time is up takes 10 s.
+_ALLOWANCE_S = 7.0
+_LIMIT_S = 60.0
+_EVENT_TYPE = an_event(0).type
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    """A broker that may be frozen and killed, for this file alone."""
+    with Broker() as broker:
+        warm_up(broker.bootstrap)
+        yield broker
+
+
+@pytest.fixture
+def deadline_s() -> float:
+    """Seconds after which an append is given up, more than anything takes that succeeds."""
+    return _DEADLINE_S
+
+
+in_short = pytest.mark.parametrize("deadline_s", [_SHORT_DEADLINE_S])
+
+
+@pytest.fixture
+def settings(broker: Broker, deadline_s: float) -> KafkaLogSettings:
+    """Settings of nobody else."""
+    return own_settings(broker.bootstrap, append_deadline_s=deadline_s)
+
+
+@pytest.fixture
+async def log(settings: KafkaLogSettings) -> AsyncIterator[KafkaLog]:
+    """An open log that has written one event."""
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        await asyncio.wait_for(_insist(log, "first", at=1), _LIMIT_S)
+        yield log
+
+
+async def _insist(log: KafkaLog, name: str, *, at: int) -> None:
+    """Append an event as ingest does: read the checkpoint again after each failure."""
+    while True:
+        try:
+            if await log.checkpoint(CHANGES) == a_checkpoint(at):
+                return
+            await log.append(an_append(an_event(name), at=at))
+        except (LogUnavailable, Fenced):
+            await asyncio.sleep(0.1)
+
+
+async def _written(settings: KafkaLogSettings) -> list[str]:
+    return sorted(await ids(settings.bootstrap_servers, Names.of(settings).event_topic(_EVENT_TYPE)))
+
+
+@in_short
+async def test_broker_that_freezes_in_mid_commit_loses_and_repeats_nothing(
+    broker: Broker, settings: KafkaLogSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The append fails in time, and after the thaw its events are there once, whatever became of it."""
+    events = [an_event(f"during-{n}") for n in range(500)]
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        await asyncio.wait_for(_insist(log, "first", at=1), _LIMIT_S)
+        monkeypatch.setattr(transactions, "Producer", Freezing(broker))
+        began = time.monotonic()
+        try:
+            with pytest.raises(LogUnavailable):
+                await log.append(an_append(*events, at=2))
+            assert time.monotonic() - began < _SHORT_DEADLINE_S + _ALLOWANCE_S
+        finally:
+            broker.thaw()
+            monkeypatch.undo()
+        while await asyncio.wait_for(_checkpoint(log), _LIMIT_S) != a_checkpoint(2):
+            with suppress(LogUnavailable, Fenced):
+                await log.append(an_append(*events, at=2))
+
+    assert await _written(settings) == sorted(["first", *(event.id for event in events)])
+
+
+class Freezing:
+    """Stands for the client's producer, and freezes the broker as it begins to commit."""
+
+    def __init__(self, broker: Broker) -> None:
+        """Freeze `broker`."""
+        self._broker = broker
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what producers have."""
+        return getattr(Producer, name)
+
+    def commit_transaction(self, producer: Producer, *args: Any) -> None:
+        """Commit, or let it be begun only."""
+        self._broker.freeze()
+        producer.commit_transaction(*args)
+
+
+async def _checkpoint(log: KafkaLog) -> object:
+    while True:
+        try:
+            return await log.checkpoint(CHANGES)
+        except (LogUnavailable, Fenced):
+            await asyncio.sleep(0.1)
+
+
+@in_short
+async def test_broker_that_is_killed_comes_back_with_every_event_once(
+    broker: Broker, settings: KafkaLogSettings, log: KafkaLog
+) -> None:
+    """What was acknowledged is there after a restart, and what failed is written once."""
+    # The broker answers a commit before it has marked it, and a single node
+    # that is killed in between loses the mark.
+    await _written(settings)
+    broker.kill()
+    with pytest.raises(LogUnavailable):
+        await log.append(an_append(an_event("down"), at=2))
+    await asyncio.to_thread(broker.restart)
+
+    await asyncio.wait_for(_insist(log, "down", at=2), _LIMIT_S)
+
+    assert await _written(settings) == ["down", "first"]
+
+
+async def test_append_waits_for_a_broker_that_is_away_for_a_moment(
+    broker: Broker, settings: KafkaLogSettings, log: KafkaLog
+) -> None:
+    """What passes within the deadline is nobody's business."""
+    broker.freeze()
+    appending = asyncio.ensure_future(log.append(an_append(an_event("second"), at=2)))
+    await asyncio.sleep(0.3)
+    broker.thaw()
+    await appending
+
+    assert await _written(settings) == ["first", "second"]
+
+
+async def test_former_owner_that_wakes_up_is_fenced(settings: KafkaLogSettings, log: KafkaLog) -> None:
+    """Once another process has read the checkpoint, nothing can be written behind its back."""
+    async with KafkaLog.open(settings, SystemClock()) as heir:
+        assert await heir.checkpoint(CHANGES) == a_checkpoint(1)
+        with pytest.raises(Fenced):
+            await log.append(an_append(an_event("zombie"), at=2))
+        await heir.append(an_append(an_event("heir"), at=2))
+
+        assert await _written(settings) == ["first", "heir"]
+
+
+async def test_append_behind_a_checkpoint_that_somebody_moved_is_refused(
+    settings: KafkaLogSettings, log: KafkaLog
+) -> None:
+    """A process that opens its hold anew must not repeat what was written between."""
+    async with KafkaLog.open(settings, SystemClock()) as heir:
+        await _insist(heir, "second", at=2)
+    with pytest.raises(Fenced):
+        await log.append(an_append(an_event("second"), at=2))
+
+    with pytest.raises(LogUnavailable, match="was moved by another process"):
+        await log.append(an_append(an_event("second"), at=2))
+
+    assert await log.checkpoint(CHANGES) == a_checkpoint(2)
+    await log.append(an_append(an_event("third"), at=3))
+    assert await _written(settings) == ["first", "second", "third"]
+
+
+async def test_transaction_that_a_former_owner_left_open_does_not_hold_up_the_next(
+    settings: KafkaLogSettings,
+) -> None:
+    """The next owner ends it at once, instead of waiting for its time limit."""
+    partition = _partition(settings)
+    async with KafkaLog.open(settings, SystemClock()):
+        former = _left_open(settings, Names.of(settings).ingest_transactions(partition), partition)
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        began = time.monotonic()
+        await _insist(log, "heir", at=1)
+        # Its limit is a minute.
+        assert time.monotonic() - began < 40
+
+    assert await _written(settings) == ["heir"]
+    former.purge()
+
+
+@in_short
+async def test_checkpoint_is_not_told_while_it_is_undecided(settings: KafkaLogSettings) -> None:
+    """A transaction that nobody of ours can end leaves the position uncertain: better wait than guess."""
+    partition = _partition(settings)
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        stranger = _left_open(settings, f"stranger-{settings.prefix}", partition)
+        with pytest.raises(LogUnavailable, match="a transaction is open"):
+            await _told(log)
+        stranger.abort_transaction(_LIMIT_S)
+
+        assert await asyncio.wait_for(_checkpoint(log), _LIMIT_S) is None
+
+
+async def _told(log: KafkaLog) -> object:
+    # The first call of a new id may take longer than this test's deadline.
+    while True:
+        try:
+            return await log.checkpoint(CHANGES)
+        except LogUnavailable as exc:
+            if "transaction is open" in str(exc):
+                raise
+
+
+def _partition(settings: KafkaLogSettings) -> int:
+    return Checkpoints(Clients(settings=settings), SystemClock()).partition_of(CHANGES)
+
+
+def _left_open(settings: KafkaLogSettings, transactional_id: str, partition: int) -> Producer:
+    producer = Producer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "transactional.id": transactional_id,
+            "log_level": 0,
+        }
+    )
+    producer.init_transactions(_LIMIT_S)
+    producer.begin_transaction()
+    producer.produce(Names.of(settings).checkpoints, b"not committed", b"key", partition)
+    producer.flush(_LIMIT_S)
+    return producer
+
+
+async def test_watching_goes_on_after_a_broker_was_away(
+    broker: Broker, settings: KafkaLogSettings, log: KafkaLog
+) -> None:
+    """A pause that another process made meanwhile is obeyed."""
+    async with aclosing(log.switched()) as boards:
+        assert not (await anext(boards)).pauses(TARGET)
+        await asyncio.to_thread(broker.restart)
+        async with KafkaLog.open(settings, SystemClock()) as other:
+            await other.switch(PAUSED, done("subscriber.paused"))
+
+        async with asyncio.timeout(_LIMIT_S):
+            while not (await anext(boards)).pauses(TARGET):
+                pass

@@ -1,0 +1,527 @@
+"""A subscriber's place in a real Kafka: what the contract suite can't ask of every log."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from statistics import median
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from streamer.errors import LogUnavailable
+from streamer.events import Partition, Progress, Stage, Start
+from streamer.log.kafka.cluster import clients
+from streamer.log.kafka.feed.retention import Hole, OnHole
+from streamer.log.kafka.progress.commits import Commits
+from streamer.ports import Recorded, Settlement
+from tests.contracts.follower import Follower
+from tests.contracts.values import a_dead_letter, an_event
+from tests.integration.kafka.cluster import Cluster
+
+_DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def cluster(kafka: str) -> Cluster:
+    """A cluster with nothing of ours in it."""
+    return Cluster(kafka)
+
+
+async def test_topic_that_appears_later_is_read_from_its_first_event(cluster: Cluster) -> None:
+    """A subscriber that starts at the latest misses nothing of a topic that was not there."""
+    async with cluster.following("salesforce.cdc.Account.*", start=Start.LATEST) as follower:
+        cluster.create_for()
+        cluster.write(an_event(1), an_event(2))
+
+        assert await follower.read_until("2") == ["1", "2"]
+
+
+async def test_partition_that_is_added_is_read_from_its_first_event(cluster: Cluster) -> None:
+    """Growing a topic loses nothing."""
+    topic = cluster.create_for()
+    cluster.write(an_event("old"))
+    async with cluster.following(start=Start.LATEST) as follower:
+        await until_assigned(follower, 1)
+        cluster.grow(topic, 2)
+        cluster.write(an_event("first"), partition=1)
+
+        assert await follower.read_until("first") == ["first"]
+
+
+async def test_partitions_that_exist_begin_at_the_latest(cluster: Cluster) -> None:
+    """What was there before a subscriber was first seen is left out, whenever it begins to read."""
+    cluster.create_for()
+    cluster.write(an_event("old"))
+    async with cluster.following(start=Start.LATEST) as follower:
+        cluster.write(an_event("new"))
+
+        assert await follower.read_until("new") == ["new"]
+
+
+async def test_start_at_a_time_goes_by_the_times_of_the_records(cluster: Cluster) -> None:
+    """A subscriber begins with the first record that is not older than the time it asks for."""
+    cluster.create_for(partitions=2)
+    for hour in range(3):
+        cluster.write(an_event(hour), at_ms=1_700_000_000_000 + hour * 3_600_000)
+    async with cluster.following(start=datetime.fromtimestamp(1_700_003_600, UTC)) as follower:
+        cluster.write(an_event("none that late"), partition=1)
+
+        assert sorted(await follower.read_until("2", "none that late")) == ["1", "2", "none that late"]
+
+
+async def test_subscriber_that_saw_no_topic_has_begun_all_the_same(cluster: Cluster) -> None:
+    """What appears while a subscriber is away, after it was first seen, is not its past."""
+    async with cluster.following(start=Start.LATEST):
+        pass
+    cluster.create_for()
+    cluster.write(an_event("while away"))
+    async with cluster.following(start=Start.LATEST) as follower:
+        assert await follower.read_until("while away") == ["while away"]
+
+
+async def test_committed_offset_reaches_the_end_of_the_log(cluster: Cluster) -> None:
+    """The records that end transactions are passed as well, so a subscriber at rest has no lag."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    cluster.write(an_event(2))
+    async with cluster.following() as follower:
+        await follower.read_past(4)
+        await follower.settle()
+
+        assert follower.behind == 0
+        assert cluster.committed(topic).offset == 4
+
+
+@pytest.mark.alone
+async def test_event_reaches_a_waiting_reader_at_once(cluster: Cluster) -> None:
+    """Between the commit and the page lie milliseconds, not a polling interval."""
+    cluster.create_for()
+    delays = []
+    async with cluster.following() as follower:
+        await until_assigned(follower, 1)
+        for number in range(20):
+            reading = asyncio.create_task(follower.read_until(str(number)))
+            await asyncio.to_thread(cluster.write, an_event(number))
+            began = time.perf_counter()
+            await reading
+            delays.append(time.perf_counter() - began)
+
+    assert median(delays) < 0.06
+
+
+async def test_unreadable_record_is_set_aside_with_the_next_settlement(cluster: Cluster) -> None:
+    """A record that is no event neither vanishes nor stops the events around it."""
+    topic = cluster.create_for()
+    with cluster.transaction() as producer:
+        producer.produce(topic, b"\xff\x00", b"key", 0, headers=[("ce_type", None)])
+    cluster.write(an_event("after"))
+    async with cluster.following() as follower:
+        await follower.read_until("after")
+        assert not cluster.dead_letters()
+        await follower.settle(but=["after"])
+
+    [letter] = cluster.dead_letters()
+    assert (letter.reason, letter.raw, letter.subscriber) == ("unreadable", b"\xff\x00", "target")
+    async with cluster.following() as follower:
+        assert await follower.read_until("after") == ["after"]
+        await follower.settle()
+    assert len(cluster.dead_letters()) == 1
+
+
+async def test_dead_letter_and_its_offset_are_one_transaction(cluster: Cluster) -> None:
+    """A process that is out of its group can neither move progress nor set anything aside."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    settlement = Settlement(
+        assignment=1,
+        progress={Partition(topic=topic, number=0): Progress(next_offset=2)},
+        set_aside=[a_dead_letter("x", stage=Stage.DISPATCH)],
+    )
+    former = await asyncio.to_thread(cluster.former_member)
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        for attempt in (settlement, replace(settlement, set_aside=[])):
+            refused = await asyncio.to_thread(cluster.settle_as, former, attempt)
+            assert isinstance(refused, LogUnavailable)
+        assert (cluster.dead_letters(), cluster.committed(topic).offset) == ([], 0)
+
+        await follower.feed.settle(settlement)
+        assert [letter.id for letter in cluster.dead_letters()] == ["x"]
+        assert cluster.committed(topic).offset == 2
+
+
+async def test_processes_of_a_subscriber_share_partitions_and_keep_what_stays(cluster: Cluster) -> None:
+    """A second process takes over half; the first one repeats and skips nothing of what it keeps."""
+    cluster.create_for(partitions=4)
+    for partition in range(4):
+        cluster.write(an_event(f"{partition}-old"), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until(*(f"{partition}-old" for partition in range(4)))
+        async with cluster.following() as second, reading(first):
+            await until_assigned(second, 2)
+            for partition in range(4):
+                cluster.write(an_event(f"{partition}-new"), partition=partition)
+            kept = {partition.number for partition in first.assigned}
+            await second.read_until(*(f"{number}-new" for number in range(4) if number not in kept))
+            await until(lambda: {f"{number}-new" for number in kept} <= set(first.ids))
+
+    assert len(kept) == 2
+    assert not [id_ for id_ in first.ids if first.ids.count(id_) > 1]
+
+
+async def test_settlement_in_flight_is_recorded_before_a_partition_moves(cluster: Cluster) -> None:
+    """The next owner repeats nothing that was settled until its former one heard of the move."""
+    cluster.create_for(partitions=2)
+    for partition in range(2):
+        cluster.write(an_event(f"{partition}-old"), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until("0-old", "1-old")
+        async with cluster.following() as second:
+            # The first one is asked to let go at its next heartbeat.
+            await asyncio.sleep(1.5)
+            await first.settle()
+            async with reading(first):
+                await until_assigned(second, 1)
+                [moved] = second.assigned
+                cluster.write(an_event("new"), partition=moved.number)
+
+                assert await second.read_until("new") == ["new"]
+
+
+async def test_what_was_finished_is_recorded_after_a_partition_is_said_to_move(cluster: Cluster) -> None:
+    """Until the reader asks for more, so that the next owner repeats only what is in flight."""
+    cluster.create_for(partitions=2)
+    for partition in range(2):
+        cluster.write(an_event(f"{partition}-old"), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until("0-old", "1-old")
+        held = dict(first.assigned)
+        async with cluster.following() as second:
+            while len(first.assigned) == 2:
+                await first.step()
+            [moved] = held.keys() - first.assigned.keys()
+            progress = {moved: Progress(next_offset=first.through[moved])}
+            recorded = await first.feed.settle(Settlement(assignment=held[moved], progress=progress))
+            assert recorded.partitions == {moved}
+            async with reading(first):
+                await until_assigned(second, 1)
+                cluster.write(an_event("new"), partition=moved.number)
+
+                assert await second.read_until("new") == ["new"]
+
+
+async def test_commit_on_its_way_does_not_hold_up_a_partition_that_moves(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebalance that begins before its confirmation is heard tells who waits for it all the same."""
+    is_deaf = threading.Event()
+    confirm = Commits.confirm
+    monkeypatch.setattr(Commits, "confirm", lambda *said: None if is_deaf.is_set() else confirm(*said))
+    cluster.create_for(partitions=2)
+    for partition in range(2):
+        cluster.write(an_event(f"{partition}-old"), partition=partition)
+    async with cluster.following() as first:
+        await first.read_until("0-old", "1-old")
+        is_deaf.set()
+        unheard = asyncio.create_task(first.settle())
+        await asyncio.sleep(0.2)
+        is_deaf.clear()
+        async with cluster.following() as second:
+            while len(first.assigned) == 2:
+                await first.step()
+            began = time.monotonic()
+            assert len((await unheard).partitions) == 2
+            assert time.monotonic() - began < cluster.settings.session_timeout_s / 2
+            async with reading(first):
+                await until_assigned(second, 1)
+                [moved] = second.assigned
+                cluster.write(an_event("new"), partition=moved.number)
+
+                assert await second.read_until("new") == ["new"]
+
+
+async def test_partition_that_moved_is_not_among_those_recorded(cluster: Cluster) -> None:
+    """The broker takes what is kept, under its older assignment."""
+    cluster.create_for(partitions=2)
+    async with cluster.following() as first:
+        await until_assigned(first, 2)
+        stale = [
+            Settlement(assignment=number, progress={partition: Progress(next_offset=0)})
+            for partition, number in first.assigned.items()
+        ]
+        async with cluster.following() as second, reading(first):
+            await until_assigned(second, 1)
+            recorded = [await first.feed.settle(each) for each in stale]
+
+            kept = Recorded(partitions=frozenset(first.assigned))
+            assert sorted(recorded, key=lambda each: len(each.partitions)) == [Recorded(), kept]
+
+
+async def test_partition_is_crowded_while_its_metadata_are_nearly_full(cluster: Cluster) -> None:
+    """Some 1,150 runs of settled offsets take three quarters; what was recorded is honoured all the same."""
+    topic = cluster.create_for()
+    cluster.write(*(an_event(number) for number in range(3_000)))
+    every_second = [str(number) for number in range(0, 3_000, 2)]
+    async with cluster.following() as follower:
+        await follower.read_until("2999")
+        assert (await follower.settle(but=every_second[:1_100])).crowded == frozenset()
+        recorded = await follower.settle(but=every_second)
+
+    assert recorded.partitions == recorded.crowded == {Partition(topic=topic, number=0)}
+    async with cluster.following() as follower:
+        assert await follower.read_until("2998") == every_second
+        assert (await follower.settle()).crowded == frozenset()
+
+
+@pytest.mark.alone
+async def test_kept_partition_does_not_pause_while_others_move(cluster: Cluster) -> None:
+    """Two processes join and leave, and what the first one keeps comes as if nothing happened."""
+    cluster.create_for(partitions=3)
+    async with cluster.following() as first:
+        await until_assigned(first, 3)
+        before = dict(first.assigned)
+        arrivals: dict[str, float] = {}
+        async with reading(first, arrivals):
+            async with writing(cluster, partitions=3) as sent:
+                async with cluster.following() as second, reading(second):
+                    await until(lambda: len(second.assigned) > 0)
+                    async with cluster.following() as third, reading(third):
+                        await until(lambda: len(third.assigned) == len(second.assigned) == 1)
+                        [kept] = first.assigned
+                await until(lambda: len(first.assigned) == 3)
+            ours = {name: at for name, at in sent.items() if name.startswith(f"{kept.number}-")}
+            await until(lambda: ours.keys() <= arrivals.keys())
+        delays = [arrivals[name] - at for name, at in ours.items()]
+
+    assert first.assigned[kept] == before[kept]
+    assert len(delays) > 20
+    assert median(delays) < 0.5
+    assert max(delays) < 3
+
+
+async def test_retention_that_overtook_a_subscriber_is_reported(cluster: Cluster) -> None:
+    """What the log let go of is a hole on record, never a silent reset."""
+    topic = cluster.create_for()
+    cluster.write(*(an_event(number) for number in range(10)))
+    async with cluster.following() as follower:
+        await follower.read_until("9")
+        await follower.settle(but=["2"])
+    cluster.admin.delete_records([TopicPartition(topic, 0, 7)])[TopicPartition(topic, 0, 7)].result()
+
+    async with cluster.following() as follower:
+        cluster.write(an_event("next"))
+        assert await follower.read_until("next") == ["next"]
+    assert [(hole.expected, hole.found, hole.missing) for hole in cluster.holes] == [(2, 7, 5)]
+
+
+async def test_member_that_failed_begins_anew(cluster: Cluster) -> None:
+    """An error of the client is told once, and the partitions are read again from where they were settled."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    cluster.commit(TopicPartition(cluster.names.event_topic(an_event(1).type), 0, 50))
+    cluster.on_hole = fail(KafkaException(KafkaError(KafkaError._FAIL)))
+    async with cluster.following() as follower:
+        with pytest.raises(LogUnavailable):
+            await follower.read_until("1")
+
+        assert await follower.read_until("1") == ["1"]
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["who gives up", "who takes over"])
+async def test_partitions_move_though_a_consumer_does_not_know_its_group_any_more(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, who: int
+) -> None:
+    """As while one is closed that has failed."""
+    cluster.create_for(partitions=2)
+    members: list[Forgetful] = []
+    monkeypatch.setattr(clients, "Consumer", partial(Forgetful, members))
+    async with cluster.following() as first:
+        await until_assigned(first, 2)
+        async with cluster.following() as second, reading(first):
+            await until(lambda: len(members) == 2)
+            members[who].forgets = True
+            await until_assigned(second, 1)
+
+            assert not members[who].forgets
+
+
+class Forgetful(Consumer):
+    """A consumer that may not know its group, when it is asked once more."""
+
+    def __init__(self, made: list["Forgetful"], *args: Any, **kwargs: Any) -> None:
+        """Be one of `made`, otherwise as any."""
+        super().__init__(*args, **kwargs)
+        self.forgets = False
+        made.append(self)
+
+    def consumer_group_metadata(self) -> Any:
+        """Return what is known of the group."""
+        if self.forgets:
+            self.forgets = False
+            raise RuntimeError("Consumer group metadata not available")
+        return super().consumer_group_metadata()
+
+
+async def test_topics_are_looked_up_in_no_callback(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would end the process at its next callback. Who is refused there asks by another client."""
+    monkeypatch.setattr(clients, "Consumer", Strict)
+    async with cluster.following() as follower:
+        cluster.create_for(partitions=2)
+        await until_assigned(follower, 2)
+        cluster.write(an_event(1))
+
+        assert await follower.read_until("1") == ["1"]
+
+
+class Strict(Consumer):
+    """A consumer that finds no leaders in a callback, and may not be made to look for them there."""
+
+    _callbacks = 0
+
+    def subscribe(self, *args: Any, **callbacks: Any) -> None:
+        """Join, and know whenever a callback is being served."""
+        counted: dict[str, Any] = {name: self._counted(call) for name, call in callbacks.items()}
+        super().subscribe(*args, **counted)
+
+    def _counted(self, call: Callable[..., None]) -> Callable[..., None]:
+        def counted(*arguments: Any) -> None:
+            self._callbacks += 1
+            try:
+                call(*arguments)
+            finally:
+                self._callbacks -= 1
+
+        return counted
+
+    def offsets_for_times(self, *args: Any, **kwargs: Any) -> Any:
+        """Fail in callbacks."""
+        if self._callbacks:
+            raise KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))
+        return super().offsets_for_times(*args, **kwargs)
+
+    def list_topics(self, *args: Any, **kwargs: Any) -> Any:
+        """Fail the test in callbacks."""
+        assert not self._callbacks
+        return super().list_topics(*args, **kwargs)
+
+
+async def test_end_of_the_thread_ends_its_reader(cluster: Cluster) -> None:
+    """A mistake in the thread is raised where someone hears it, and again by whoever tries again."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    cluster.commit(TopicPartition(cluster.names.event_topic(an_event(1).type), 0, 50))
+    cluster.on_hole = fail(ZeroDivisionError())
+    async with cluster.following() as follower:
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                await follower.read_until("1")
+
+
+async def test_offset_beyond_the_end_is_reported_and_all_is_read_again(cluster: Cluster) -> None:
+    """A partition that holds less than it did is not trusted to hold the same."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    cluster.commit(TopicPartition(topic, 0, 50))
+    async with cluster.following() as follower:
+        assert await follower.read_until("1") == ["1"]
+        await until(lambda: follower.behind == 0)
+        await follower.settle()
+
+    assert [(hole.expected, hole.found, hole.missing) for hole in cluster.holes] == [(50, 0, 0)]
+    assert cluster.committed(topic).offset == 2
+
+
+async def test_slow_reader_gets_all_of_a_backlog_in_order(cluster: Cluster) -> None:
+    """Pausing what can't be taken in skips nothing and repeats nothing."""
+    cluster.create_for()
+    cluster.write(*(an_event(number) for number in range(10_000)))
+    async with cluster.following() as follower:
+        await follower.read_until("0")
+        await asyncio.sleep(0.5)
+
+        assert await follower.read_until("9999") == [str(number) for number in range(10_000)]
+
+
+@pytest.mark.alone
+async def test_leaving_is_quick_and_leaves_no_thread(cluster: Cluster) -> None:
+    """A process that stops hands its partitions over at once."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        began = time.perf_counter()
+
+    assert time.perf_counter() - began < 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("follow ")]
+
+
+def fail(error: Exception) -> OnHole:
+    """Return what fails when it is told of a hole, the first time."""
+    errors = [error]
+
+    def told(_: Hole) -> None:
+        if errors:
+            raise errors.pop()
+
+    return told
+
+
+async def until_assigned(follower: Follower, count: int) -> None:
+    """Read until `count` partitions are ours."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while len(follower.assigned) != count:
+            await follower.step()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until `holds`."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def reading(follower: Follower, arrivals: dict[str, float] | None = None) -> AsyncIterator[None]:
+    """Let `follower` read beside the body, and note when each event came."""
+
+    async def read() -> None:
+        while True:
+            known = len(follower.entries)
+            await follower.step()
+            if arrivals is not None:
+                arrivals.update((name, time.monotonic()) for name in follower.ids[known:])
+
+    task = asyncio.create_task(read())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def writing(cluster: Cluster, *, partitions: int) -> AsyncIterator[dict[str, float]]:
+    """Write events to each partition beside the body, and note when."""
+    sent: dict[str, float] = {}
+
+    async def write() -> None:
+        for number in itertools.count():
+            for partition in range(partitions):
+                name = f"{partition}-{number}"
+                await asyncio.to_thread(cluster.write, an_event(name), partition=partition)
+                sent[name] = time.monotonic()
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(write())
+    try:
+        yield sent
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -1,0 +1,52 @@
+"""Parked events are had again, many at once, and after trouble."""
+
+import asyncio
+
+import pytest
+from confluent_kafka import KafkaError
+
+from streamer.log.kafka.parked import fetch
+from tests.contracts.values import an_event
+from tests.integration.kafka.cluster import Cluster
+from tests.integration.kafka.parking_process import parked
+
+_COUNT = 40
+
+
+@pytest.fixture
+def cluster(kafka: str) -> Cluster:
+    """A cluster with nothing of ours in it."""
+    return Cluster(kafka)
+
+
+async def test_everyone_who_asks_is_answered_however_little_is_read_at_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What many lanes ask for together may be more than fits in memory."""
+    monkeypatch.setattr(fetch, "_PARTS_AT_ONCE", 3)
+    cluster.create_for()
+    cluster.write(*(an_event(n) for n in range(_COUNT)))
+    async with cluster.following() as follower:
+        await follower.read_until(str(_COUNT - 1))
+        await follower.settle(lanes=[*map(parked, follower.entries)])
+        answers = await asyncio.gather(*map(follower.recall, follower.entries))
+
+    assert answers == [[entry] for entry in follower.entries]
+
+
+async def test_trouble_that_is_over_does_not_colour_what_comes_later(cluster: Cluster) -> None:
+    """Credentials that a broker refused for a moment last week must not stop the daemon at a time-out."""
+    cluster.create_for()
+    cluster.write(an_event(1))
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        member = follower.feed._recall.__self__  # type: ignore[attr-defined]
+        clients = [member._faults, member._crew.settler._faults, member._recall._faults]
+        for faults in clients:
+            faults.note(KafkaError(KafkaError._AUTHENTICATION))
+        cluster.write(an_event(2))
+        await follower.read_until("2")
+        await follower.settle(lanes=[parked(follower.entries[0])])
+        await follower.recall(follower.entries[0])
+
+        assert [faults.refusal for faults in clients] == [None, None, None]

@@ -1,0 +1,205 @@
+"""What a subscriber is done with, read from a real Kafka: what the contract suite can't ask of every log."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from streamer.errors import LogUnavailable
+from streamer.events import Entry, Event, Partition
+from streamer.log.kafka.cluster import bounded_reader
+from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.feed.settled_events import finished
+from streamer.log.kafka.records.events import Encoder
+from streamer.log.kafka.topics.admin import Administrator
+from streamer.ports import Subscription
+from streamer.settings import KafkaLogSettings
+from tests.contracts.values import an_event
+from tests.integration.kafka.cluster import TARGET, Cluster
+from tools.ports import free_ports
+
+_DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def cluster(kafka: str) -> Cluster:
+    """A cluster with nothing of ours in it."""
+    return Cluster(kafka)
+
+
+async def done(
+    settings: KafkaLogSettings, begin: Mapping[Partition, int], *, patience_s: float = _DEADLINE_S
+) -> list[Entry]:
+    """Return what the target is done with, which has to end by itself."""
+    clients = Clients(settings=settings)
+    subscription = Subscription(subscriber=TARGET, patterns=("salesforce.*",))
+    reading = finished(clients, Administrator(clients), subscription, begin, patience_s=patience_s)
+    async with asyncio.timeout(_DEADLINE_S):
+        return [entry async for entry in reading]
+
+
+async def test_reading_ends_behind_what_holds_no_event(cluster: Cluster) -> None:
+    """Markers and what was aborted take offsets too, and no record comes at them."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    write_aborted(cluster, an_event("aborted"))
+    cluster.write(an_event(2))
+    write_aborted(cluster, an_event("aborted too"), an_event("and this"))
+    async with cluster.following() as follower:
+        await follower.read_past(9)
+        await follower.settle()
+        assert follower.through == {Partition(topic=topic, number=0): 9}
+
+        assert await done(cluster.settings, {Partition(topic=topic, number=0): 0}) == follower.entries
+        assert follower.ids == ["1", "2"]
+
+
+async def test_reading_goes_on_behind_what_retention_took(cluster: Cluster) -> None:
+    """What is gone is gone; where everything is, nothing comes."""
+    topic = cluster.create_for()
+    cluster.write(*(an_event(n) for n in range(5)))
+    begin = {Partition(topic=topic, number=0): 0}
+    async with cluster.following() as follower:
+        await follower.read_past(5)
+        await follower.settle()
+        cut(cluster, topic, below=3)
+        assert await done(cluster.settings, begin) == follower.entries[3:]
+        cut(cluster, topic, below=6)
+        assert await done(cluster.settings, begin) == []
+
+
+async def test_what_is_no_event_is_left_out(cluster: Cluster) -> None:
+    """Tombstones, and records that were set aside because nobody could read them."""
+    topic = cluster.create_for()
+    with cluster.transaction() as producer:
+        producer.produce(topic, b"no JSON", b"key", 0)
+        producer.produce(topic, None, b"key", 0)
+    cluster.write(an_event(1))
+    async with cluster.following() as follower:
+        await follower.read_until("1")
+        await follower.settle()
+
+        assert await done(cluster.settings, {Partition(topic=topic, number=0): 0}) == follower.entries
+
+
+async def test_partition_with_a_backlog_holds_up_no_other(cluster: Cluster) -> None:
+    """What follows the last settled offset is not waited for, and not given out."""
+    topic = cluster.create_for(partitions=2)
+    short, long = (Partition(topic=topic, number=number) for number in range(2))
+    for partition in (short, long):
+        cluster.write(*(an_event(n) for n in range(3_000)), partition=partition.number)
+    cluster.commit(TopicPartition(topic, short.number, 1))
+    cluster.commit(TopicPartition(topic, long.number, 2_500))
+
+    read = await done(cluster.settings, {short: 0, long: 10})
+
+    assert [entry.offset for entry in read if entry.partition == short] == [0]
+    assert [entry.offset for entry in read if entry.partition == long] == [*range(10, 2_500)]
+
+
+async def test_what_retention_takes_while_the_reading_begins_is_passed_over(cluster: Cluster) -> None:
+    """Only by who asks for that: elsewhere nothing may be missing. Nothing comes from behind the end."""
+    topic = cluster.create_for()
+    cluster.write(*(an_event(n) for n in range(9)))
+    cut(cluster, topic, below=3)
+
+    assert swept(cluster, topic, (0, 6), over_holes=True) == [3, 4, 5]
+    with pytest.raises(KafkaException):
+        swept(cluster, topic, (0, 6), over_holes=False)
+
+
+async def test_reader_that_takes_its_time_is_not_told_that_nothing_moves(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the time counts in which something was asked for; then an open transaction is told."""
+    topic = cluster.create_for()
+    clients, faults = Clients(settings=cluster.settings), Faults(cluster.settings)
+    cluster.write(an_event(1))
+    with cluster.transaction() as producer:
+        producer.produce(topic, b"open", b"key", 0)
+        producer.flush(_DEADLINE_S)
+        with Sweep(clients, faults, topic, {0: (0, 3)}) as sweeping:
+            while not sweeping.read(1, 0.1):
+                pass
+            monkeypatch.setattr(bounded_reader, "_LIMIT_S", 2)
+            await asyncio.sleep(2.5)
+            assert not sweeping.read(1, 0.1)
+            with pytest.raises(LogUnavailable, match="a transaction is open"):
+                offsets(sweeping)
+
+
+async def test_group_has_no_other_member_meanwhile(cluster: Cluster) -> None:
+    """A rebalance would stop the deliveries of every process for a moment."""
+    topic = cluster.create_for()
+    cluster.write(*(an_event(n) for n in range(1_000)))
+    clients = Clients(settings=cluster.settings)
+    subscription = Subscription(subscriber=TARGET, patterns=("salesforce.*",))
+    async with cluster.following() as follower:
+        await follower.read_until("999")
+        await follower.settle()
+        before = members(cluster)
+        reading = finished(
+            clients, Administrator(clients), subscription, {Partition(topic=topic, number=0): 0}
+        )
+        assert await anext(reading) == follower.entries[0]
+        assert members(cluster) == before
+        await reading.aclose()
+        assert members(cluster) == before
+
+
+async def test_brokers_that_are_gone_are_said_to_be(cluster: Cluster) -> None:
+    """Within the time that is given, and not for ever."""
+    [nobody] = free_ports(1)
+    address = f"127.0.0.1:{nobody}"
+    settings = cluster.settings.model_copy(update={"bootstrap_servers": address})
+
+    with pytest.raises(LogUnavailable, match=f"subscriber {TARGET} is done with failed at {address}"):
+        async with asyncio.timeout(20):
+            await done(settings, {Partition(topic="any", number=0): 0}, patience_s=0)
+
+
+def swept(cluster: Cluster, topic: str, stretch: tuple[int, int], *, over_holes: bool) -> list[int]:
+    """Return the offsets that a sweep of partition 0 gives out."""
+    clients = Clients(settings=cluster.settings)
+    with Sweep(clients, Faults(cluster.settings), topic, {0: stretch}, over_holes=over_holes) as sweeping:
+        return offsets(sweeping)
+
+
+def offsets(sweeping: Sweep) -> list[int]:
+    """Read to the end, and return at which offsets there was something."""
+    found: list[int] = []
+    while not sweeping.is_over:
+        found += [message.offset() or 0 for message in sweeping.read(100, 0.1)]
+    return found
+
+
+def write_aborted(cluster: Cluster, *events: Event) -> None:
+    """Write what never takes effect."""
+    producer = Producer(
+        {
+            "bootstrap.servers": cluster.settings.bootstrap_servers,
+            "transactional.id": f"{cluster.settings.prefix}.aborting",
+        }
+    )
+    producer.init_transactions(_DEADLINE_S)
+    producer.begin_transaction()
+    for event in events:
+        record = Encoder(cluster.names, "binary").encode(event)
+        producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)
+    producer.flush(_DEADLINE_S)
+    producer.abort_transaction(_DEADLINE_S)
+
+
+def cut(cluster: Cluster, topic: str, *, below: int) -> None:
+    """Forget what retention would take."""
+    cluster.admin.delete_records([TopicPartition(topic, 0, below)])[TopicPartition(topic, 0, below)].result()
+
+
+def members(cluster: Cluster) -> tuple[str, list[str]]:
+    """Return the state of the subscriber's group, and who is in it."""
+    group = cluster.names.dispatch_group(TARGET)
+    described = cluster.admin.describe_consumer_groups([group])[group].result()
+    return described.state.name, [member.member_id for member in described.members]

@@ -1,0 +1,93 @@
+"""What a stranger sees of our topics, by a client that is not ours, and how a test prepares them."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from streamer.clock import SystemClock
+from streamer.errors import LogUnavailable
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.topics.provisioner import Topics
+from streamer.settings import KafkaLogSettings
+
+_DEADLINE_S = 60.0
+_WARM_S = 90.0
+
+
+def own_settings(address: str, **settings: Any) -> KafkaLogSettings:
+    """Return settings under a prefix, and with topics, that nobody else has."""
+    unique = uuid.uuid4().hex[:8]
+    defaults = {"prefix": f"test-{unique}", "topic": f"t{unique}.{{kind}}.{{name}}", "partitions": 2}
+    return KafkaLogSettings.model_validate({"bootstrap_servers": address, **defaults, **settings})
+
+
+def warm_up(address: str) -> None:
+    """Open a log as often as it takes until brokers that have just started are ready for one.
+
+    They make the topics of their own transactions and groups when these are first asked for.
+    """
+    settings = own_settings(address)
+    give_up_at = time.monotonic() + _WARM_S
+    while True:
+        try:
+            return Topics(Clients(settings=settings), SystemClock()).prepare()
+        except LogUnavailable:
+            if time.monotonic() > give_up_at:
+                raise
+
+
+def make_topic(address: str, name: str, *, partitions: int = 1, **config: str) -> None:
+    """Make a topic as an operator would; underscores in a setting's name stand for dots."""
+    admin = AdminClient({"bootstrap.servers": address})
+    settings = {key.replace("_", "."): value for key, value in config.items()}
+    admin.create_topics([NewTopic(name, partitions, config=settings)])[name].result()
+    wait_until_known(address, name, partitions=partitions)
+
+
+def wait_until_known(address: str, topic: str, *, partitions: int) -> None:
+    """Return once every node at `address` knows of a topic that one of them has made."""
+    for node in address.split(","):
+        admin = AdminClient({"bootstrap.servers": node})
+        give_up_at = time.monotonic() + _DEADLINE_S
+        while len(admin.list_topics(topic, timeout=_DEADLINE_S).topics[topic].partitions) < partitions:
+            assert time.monotonic() < give_up_at, f"{node} does not know of {topic}"
+            time.sleep(0.05)
+
+
+async def read_committed(address: str, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:
+    """Return what a downstream service finds in all of a topic, by partition and offset.
+
+    A transaction is visible a moment after its commit was answered, so this
+    reads on to where the topic ends for those who read everything.
+    """
+    found: list[ConsumerRecord[bytes, bytes]] = []
+    async with asyncio.timeout(_DEADLINE_S), _reading(address, topic, "read_uncommitted") as everything:
+        ends = await everything.end_offsets(everything.assignment())
+        async with _reading(address, topic, "read_committed") as consumer:
+            while any([await consumer.position(place) < end for place, end in ends.items()]):
+                for records in (await consumer.getmany(timeout_ms=20)).values():
+                    found += records
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+@asynccontextmanager
+async def _reading(address: str, topic: str, isolation: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=address, isolation_level=isolation, auto_offset_reset="earliest"
+    )
+    async with consumer:
+        while not consumer.assignment():  # noqa: ASYNC110 - it has no other way to say that it is ready
+            await asyncio.sleep(0.02)
+        yield consumer
+
+
+async def ids(address: str, topic: str) -> list[str]:
+    """Return the ids of the events of a topic, as committed."""
+    return [dict(record.headers)["ce_id"].decode() for record in await read_committed(address, topic)]

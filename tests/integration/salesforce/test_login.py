@@ -1,0 +1,215 @@
+"""Logging in to the sandbox, and to servers that behave badly."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from streamer.clock import TurnedClock
+from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable
+from streamer.salesforce.auth.flows import ClientCredentials, Flow, JwtBearer, Password, RefreshToken
+from streamer.salesforce.auth.tokens import Login, Tokens
+from streamer.sandbox.server import Sandbox
+from tests.keys import private_key_pem
+from tests.streaming import APP
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+TOKEN: dict[str, Any] = {
+    "access_token": "T1",
+    "id": "https://login.salesforce.com/id/00D000000000001EAA/005000000000001AAA",
+}
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client."""
+    async with aiohttp.ClientSession() as http:
+        yield http
+
+
+@asynccontextmanager
+async def login_server(token: Handler, userinfo: Handler | None = None) -> AsyncIterator[str]:
+    """Serve a token endpoint of the test's own; yields its address."""
+    app = web.Application()
+    app.router.add_post("/services/oauth2/token", token)
+    if userinfo:
+        app.router.add_get("/services/oauth2/userinfo", userinfo)
+    async with TestServer(app) as server:
+        yield f"http://localhost:{server.port}"
+
+
+def answering(*answers: Any, status: int = 200) -> Handler:
+    """Return an endpoint that gives one answer after the other, and then the last one for ever."""
+    waiting = list(answers)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        given = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        if isinstance(given, dict) and "access_token" in given:
+            given = {"instance_url": f"http://localhost:{request.url.port}", **given}
+        return web.json_response(given, status=status)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        APP,
+        RefreshToken(
+            client_id="sandbox", client_secret="sandbox-secret", refresh_token="sandbox-refresh-token"
+        ),
+        Password(
+            client_id="sandbox",
+            client_secret="sandbox-secret",
+            username="bus@sandbox.example",
+            password="sandbox-password",
+        ),
+        JwtBearer(client_id="sandbox", username="bus@sandbox.example", key=private_key_pem()),
+    ],
+    ids=lambda flow: type(flow).__name__,
+)
+async def test_every_flow_opens_the_org(http: aiohttp.ClientSession, flow: Flow) -> None:
+    """The token names the instance and the org."""
+    clock = TurnedClock()
+    async with Sandbox(clock) as sandbox:
+        token = await Tokens(http, Login(url=sandbox.url, flow=flow), clock).token()
+        assert token.instance_url == sandbox.url
+        assert token.org == sandbox.org.settings.org_id
+        assert sandbox.tokens.valid(f"Bearer {token.access_token}")
+        assert token.access_token not in repr(token)
+
+
+async def test_many_callers_cost_one_login(http: aiohttp.ClientSession) -> None:
+    """Whoever finds the token stale gets the same new one."""
+    clock = TurnedClock()
+    async with Sandbox(clock) as sandbox:
+        tokens = Tokens(http, Login(url=sandbox.url, flow=APP), clock)
+        stale = await tokens.token()
+        renewed = await asyncio.gather(*(tokens.refreshed(stale) for _ in range(20)))
+        assert len(set(renewed)) == 1
+        assert len(sandbox.tokens) == 2
+
+
+async def test_many_callers_share_one_refusal(http: aiohttp.ClientSession) -> None:
+    """A wrong password is tried once, however many wait; the next caller tries again."""
+    refused = {"error": "invalid_grant", "error_description": "authentication failure"}
+    calls = []
+
+    async def token(request: web.Request) -> web.StreamResponse:
+        calls.append(request)
+        return await answering(refused, status=400)(request)
+
+    async with login_server(token) as url:
+        tokens = Tokens(http, Login(url=url, flow=APP), TurnedClock())
+        outcomes = await asyncio.gather(*(tokens.token() for _ in range(5)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [CredentialsRefused] * 5
+        assert len(calls) == 1
+        with pytest.raises(CredentialsRefused):
+            await tokens.token()
+        assert len(calls) == 2
+
+
+async def test_refusal_that_echoes_the_secret_does_not_show_it(http: aiohttp.ClientSession) -> None:
+    """Whatever a server writes, our secrets stay ours."""
+    echo = {"error": "invalid_client", "error_description": "no such secret: s3cret\n!"}
+    async with login_server(answering(echo, status=400)) as url:
+        flow = ClientCredentials(client_id="app", client_secret="s3cret")
+        with pytest.raises(CredentialsRefused) as raised:
+            await Tokens(http, Login(url=url, flow=flow), TurnedClock()).token()
+    assert "s3cret" not in str(raised.value)
+    assert "***" in str(raised.value)
+
+
+async def test_org_is_asked_for_when_the_answer_does_not_name_it(http: aiohttp.ClientSession) -> None:
+    """Userinfo names the org with 18 characters."""
+    token = answering({**TOKEN, "id": ""})
+    async with login_server(token, answering({"organization_id": "00D000000000001EAA"})) as url:
+        tokens = Tokens(http, Login(url=url, flow=APP), TurnedClock())
+        assert (await tokens.token()).org == "00D000000000001EAA"
+
+
+async def test_login_to_another_org_than_before_is_refused(http: aiohttp.ClientSession) -> None:
+    """Positions of one org mean nothing in another."""
+    other = {**TOKEN, "id": TOKEN["id"].replace("00D000000000001EAA", "00D000000000002EAA")}
+    async with login_server(answering(TOKEN, other)) as url:
+        tokens = Tokens(http, Login(url=url, flow=APP), TurnedClock())
+        with pytest.raises(ConfigurationError, match="00D000000000002EAA"):
+            await tokens.refreshed(await tokens.token())
+
+
+async def test_instance_that_would_get_the_token_in_the_clear_is_refused(http: aiohttp.ClientSession) -> None:
+    """An answer can't send our token over plain http to another machine."""
+    async with login_server(answering({**TOKEN, "instance_url": "http://acme.example"})) as url:
+        with pytest.raises(ConfigurationError, match="instance_url"):
+            await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+
+
+async def test_rotated_refresh_token_is_used_next(http: aiohttp.ClientSession) -> None:
+    """With rotation each refresh token is good once."""
+    used = []
+
+    async def token(request: web.Request) -> web.StreamResponse:
+        used.append((await request.post())["refresh_token"])
+        return await answering({**TOKEN, "refresh_token": f"r{len(used)}"})(request)
+
+    async with login_server(token) as url:
+        flow = RefreshToken(client_id="app", refresh_token="r0")
+        tokens = Tokens(http, Login(url=url, flow=flow), TurnedClock())
+        await tokens.refreshed(await tokens.token())
+    assert used == ["r0", "r1"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_server_in_trouble_is_tried_later(http: aiohttp.ClientSession, status: int) -> None:
+    """Nobody has to act on a server error."""
+    async with login_server(answering({}, status=status)) as url:
+        with pytest.raises(SalesforceUnavailable):
+            await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+
+
+async def test_page_in_place_of_a_token_says_to_check_the_address(http: aiohttp.ClientSession) -> None:
+    """A redirect is not followed with our secrets, and an HTML page is no token."""
+
+    async def moved(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound("https://elsewhere.example")
+
+    async with login_server(moved) as url:
+        with pytest.raises(CredentialsRefused, match=r"check org\.login_url"):
+            await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+
+
+async def test_silent_login_server_is_given_up_by_the_clock(http: aiohttp.ClientSession) -> None:
+    """A login that is not answered ends after 30 s."""
+    asked, clock = asyncio.Event(), TurnedClock()
+
+    async def silent(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with login_server(silent) as url:
+        login = asyncio.create_task(Tokens(http, Login(url=url, flow=APP), clock).token())
+        await asked.wait()
+        await clock.turn(31)
+        with pytest.raises(SalesforceUnavailable, match="30 s"):
+            await login
+
+
+async def test_endless_answer_is_not_read_to_its_end(http: aiohttp.ClientSession) -> None:
+    """A token is small; a server can't fill our memory."""
+    async with login_server(answering({**TOKEN, "padding": "x" * 1_000_000})) as url:
+        with pytest.raises(SalesforceUnavailable, match="more than 65536 bytes"):
+            await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+
+
+async def test_unreachable_login_server_is_tried_later(http: aiohttp.ClientSession) -> None:
+    """A connection that fails is one sentence that names the address."""
+    async with login_server(answering(TOKEN)) as url:
+        pass
+    with pytest.raises(SalesforceUnavailable, match="can't be reached"):
+        await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()

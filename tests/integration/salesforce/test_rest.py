@@ -1,0 +1,128 @@
+"""The REST client against the sandbox."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from streamer.clock import TurnedClock
+from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
+from streamer.salesforce.auth.tokens import Login, Tokens
+from streamer.salesforce.rest import RequestRefused, Rest
+from streamer.sandbox.server import Sandbox
+from tests.streaming import APP
+
+
+@dataclass(kw_only=True)
+class Desk:
+    """A sandbox and a client of it."""
+
+    sandbox: Sandbox
+    rest: Rest
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    """A fresh org."""
+    clock = TurnedClock()
+    async with Sandbox(clock) as sandbox, aiohttp.ClientSession() as http:
+        tokens = Tokens(http, Login(url=sandbox.url, flow=APP), clock)
+        yield Desk(sandbox=sandbox, rest=Rest(http, tokens, clock))
+
+
+@asynccontextmanager
+async def answering(status: int, body: Any, headers: dict[str, str]) -> AsyncIterator[Rest]:
+    """Yield a client of a server that gives every request but the login the same answer."""
+
+    async def login(request: web.Request) -> web.StreamResponse:
+        url = f"http://localhost:{request.url.port}"
+        identity = f"{url}/id/00D000000000001EAA/005000000000001AAA"
+        return web.json_response({"access_token": "T", "instance_url": url, "id": identity})
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        text = body if isinstance(body, str) else orjson.dumps(body).decode()
+        return web.Response(status=status, text=text, headers=headers)
+
+    app = web.Application()
+    app.router.add_post("/services/oauth2/token", login)
+    app.router.add_get("/services/data/v64.0/limits", answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        clock = TurnedClock()
+        tokens = Tokens(http, Login(url=f"http://localhost:{server.port}", flow=APP), clock)
+        yield Rest(http, tokens, clock)
+
+
+async def test_record_is_created_changed_read_and_deleted(desk: Desk) -> None:
+    """The four verbs do what they do at Salesforce."""
+    created = await desk.rest.post("sobjects/Account", {"Name": "Acme"})
+    path = f"sobjects/Account/{created['id']}"
+    assert await desk.rest.patch(path, {"Industry": "Energy"}) is None
+    record = await desk.rest.retrieve("Account", created["id"], ["Name", "Industry"])
+    assert (record["Name"], record["Industry"]) == ("Acme", "Energy")
+    await desk.rest.delete(path)
+    with pytest.raises(RequestRefused) as raised:
+        await desk.rest.retrieve("Account", created["id"])
+    assert raised.value.status == 404
+
+
+async def test_query_follows_every_page(desk: Desk) -> None:
+    """More records than one page holds come as one stream."""
+    with desk.sandbox.org.transaction() as transaction:
+        for number in range(2_005):
+            transaction.create("Account", {"Name": f"Account {number}"})
+    names = [record["Name"] async for record in desk.rest.query("SELECT Name FROM Account")]
+    assert sorted(names) == sorted(f"Account {number}" for number in range(2_005))
+
+
+async def test_expired_session_is_renewed_once(desk: Desk) -> None:
+    """A 401 costs a login, and the caller notices nothing."""
+    await desk.rest.limits()
+    desk.sandbox.tokens.revoke_all()
+    assert "DailyApiRequests" in await desk.rest.limits()
+    assert len(desk.sandbox.tokens) == 1
+
+
+async def test_refused_query_tells_salesforces_code(desk: Desk) -> None:
+    """What is wrong with a request is its caller's to know."""
+    with pytest.raises(RequestRefused) as raised:
+        await anext(desk.rest.query("SELECT FROM"))
+    assert raised.value.code == "MALFORMED_QUERY"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "error", "after_s"),
+    [
+        (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "m"}], {}, RetryLater, None),
+        (429, {}, {"Retry-After": "7"}, RetryLater, 7.0),
+        (503, {}, {"Retry-After": "99999"}, SalesforceUnavailable, 3600.0),
+        (500, [{"errorCode": "UNKNOWN_EXCEPTION"}], {"Retry-After": "soon"}, SalesforceUnavailable, None),
+    ],
+)
+async def test_server_that_can_not_now_is_asked_later(
+    status: int, body: Any, headers: dict[str, str], error: type[RetryLater], after_s: float | None
+) -> None:
+    """Limits and server errors pass."""
+    async with answering(status, body, headers) as rest:
+        with pytest.raises(error) as raised:
+            await rest.get("limits")
+    assert raised.value.after_s == after_s
+
+
+async def test_new_token_that_is_refused_too_is_the_users_trouble() -> None:
+    """A second 401 does not become a storm of logins."""
+    async with answering(401, [{"errorCode": "INVALID_SESSION_ID", "message": "m"}], {}) as rest:
+        with pytest.raises(CredentialsRefused, match="a token that was new"):
+            await rest.get("limits")
+
+
+async def test_page_in_place_of_json_is_no_answer() -> None:
+    """A proxy's page with status 200 is tried later."""
+    async with answering(200, "<html>", {}) as rest:
+        with pytest.raises(SalesforceUnavailable, match="something else than JSON"):
+            await rest.get("limits")

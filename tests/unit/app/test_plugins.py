@@ -1,0 +1,137 @@
+"""From entry points to checked subscribers."""
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from pydantic import BaseModel, model_validator
+
+from streamer.app import plugins
+from streamer.app.plugins import GROUP, installed, make_subscriber
+from streamer.clock import TurnedClock
+from streamer.configuration import load_document
+from streamer.errors import ConfigurationError
+from streamer.events import SubscriberName
+from streamer.ports import PluginContext, Subscriber
+from streamer.settings import SubscriberSettings
+
+
+def made(tmp_path: Path, uses: str, settings: str) -> Subscriber:
+    """Make the subscriber `crm` of a configuration file."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(f"subscribers:\n  crm:\n    uses: {uses}\n    on: '*'\n    settings: {settings}\n")
+    document = load_document([path], {"SECRET": "hunter2"})
+    return make_subscriber(
+        SubscriberSettings.model_validate(document.at(["subscribers", "crm"])),
+        PluginContext(name=SubscriberName("crm"), clock=TurnedClock()),
+        document,
+    )
+
+
+def error_of(tmp_path: Path, uses: str, settings: str) -> str:
+    """Return what the configuration is refused with, without its folder."""
+    with pytest.raises(ConfigurationError) as caught:
+        made(tmp_path, uses, settings)
+    return str(caught.value).removeprefix(f"{tmp_path}/")
+
+
+def test_plugins_of_the_package_are_installed() -> None:
+    """By their entry points, as anybody's."""
+    assert {"slack", "erp", "fulfillment"} <= set(installed())
+
+
+def test_subscriber_is_made_of_its_settings(tmp_path: Path) -> None:
+    """Without a connection."""
+    assert made(tmp_path, "erp", "{url: 'https://erp.acme.com/api'}")
+
+
+def test_unknown_plugin_names_those_that_are_installed(tmp_path: Path) -> None:
+    """And where it is asked for."""
+    error = error_of(tmp_path, "erb", "{}")
+
+    assert error.startswith("streamer.yaml:3: subscribers.crm.uses: found 'erb'; installed: erp, ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("{}", "streamer.yaml:5: subscribers.crm.settings.url: is missing"),
+        ("{url: x, urk: y}", "streamer.yaml:5: subscribers.crm.settings.urk: no such key; did you mean url?"),
+        (
+            "{url: 'https://x', timeout_s: '${SECRET}'}",
+            "streamer.yaml:5: subscribers.crm.settings.timeout_s: found a value that is not shown",
+        ),
+        (
+            "{url: 'https://x', signing: {secrets: ['${SECRET}']}}",
+            "settings.signing.secrets.0: found a value that is not shown; is not a signing secret",
+        ),
+        (
+            "{url: 'https://x', outcomes: {4o4: skip}}",
+            "streamer.yaml:5: subscribers.crm.settings.outcomes: 4o4 is neither a status",
+        ),
+    ],
+)
+def test_settings_are_the_plugins_own_to_judge(tmp_path: Path, settings: str, expected: str) -> None:
+    """Its model decides; the file and the line are ours to say."""
+    error = error_of(tmp_path, "erp", settings)
+
+    assert expected in error
+    assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("value", ["no_such_module:Plugin", "streamer.app.plugins:NoSuchName"])
+def test_plugin_that_cannot_be_loaded_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A package that is half installed is a mistake of the configuration."""
+
+    def broken(**_: Any) -> list[EntryPoint]:
+        return [EntryPoint(name="half", value=value, group=GROUP)]
+
+    monkeypatch.setattr(plugins, "entry_points", broken)
+
+    assert "subscribers.crm.uses: this plugin can't be loaded: " in error_of(tmp_path, "half", "{}")
+
+
+class Careless:
+    """A plugin whose settings are checked by code that has a mistake."""
+
+    class Settings(BaseModel):
+        """Fail in the way that is written in them."""
+
+        way: str
+
+        @model_validator(mode="after")
+        def check(self) -> Self:
+            """Fail."""
+            errors = {"type": TypeError, "key": KeyError, "silent": ValueError}
+            raise errors[self.way]("" if self.way == "silent" else "hunter2")
+
+
+class Bare:
+    """A plugin without settings of its own."""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "way", "expected"),
+    [
+        ("Careless", "type", "TypeError"),
+        ("Careless", "key", "KeyError"),
+        ("Careless", "silent", "IndexError"),
+        ("Bare", "none", "AttributeError"),
+    ],
+)
+def test_plugin_that_fails_to_check_its_settings_is_a_mistake_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: str, way: str, expected: str
+) -> None:
+    """It is named with its place, and what it says is not repeated: it may hold what the settings hold."""
+
+    def broken(**_: Any) -> list[EntryPoint]:
+        return [EntryPoint(name="odd", value=f"{__name__}:{plugin}", group=GROUP)]
+
+    monkeypatch.setattr(plugins, "entry_points", broken)
+
+    place = "streamer.yaml:5: subscribers.crm.settings"
+    sentence = f"{place}: the plugin can't check its settings: it raised {expected}"
+    assert error_of(tmp_path, "odd", f"{{way: {way}}}") == sentence

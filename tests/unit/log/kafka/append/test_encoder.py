@@ -1,0 +1,79 @@
+"""Appends as Kafka records."""
+
+from dataclasses import replace
+
+import pytest
+
+from streamer.clock import SystemClock
+from streamer.errors import EventsRefused
+from streamer.events import Channel, Event
+from streamer.log.kafka.append.checkpoints import Checkpoints
+from streamer.log.kafka.append.encoder import AppendEncoder
+from streamer.log.kafka.append.transactions import content
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.settings import KafkaLogSettings
+from tests.contracts.values import CHANGES, ORG, a_dead_letter, a_hole, an_append, an_event
+
+_SURROGATE = "\ud800"
+
+
+@pytest.fixture
+def encoder() -> AppendEncoder:
+    """An encoder that needs no broker."""
+    settings = KafkaLogSettings(bootstrap_servers="localhost:1", options={"message.max.bytes": 100_000})
+    return AppendEncoder(settings, Checkpoints(Clients(settings=settings), SystemClock()))
+
+
+def test_group_keeps_the_order_and_ends_with_one_checkpoint_a_channel(encoder: AppendEncoder) -> None:
+    """A checkpoint never stands before what it covers, and only the last one of a channel is written."""
+    other = Channel(org=ORG, path="/event/Order_Placed__e")
+    appends = [an_append(an_event("a"), at=1), an_append(an_event("b"), at=2), an_append(channel=other)]
+
+    records = encoder.group([encoder.encode(append) for append in appends])
+
+    assert [record.key for record in records[:2]] == [b"a", b"b"]
+    assert [record.key for record in records[2:]] == [str(CHANGES).encode(), str(other).encode()]
+    assert b'"replay_id":"2"' in records[2].value
+
+
+def test_dead_letters_and_holes_go_with_their_append(encoder: AppendEncoder) -> None:
+    """All of an append is in the records of its transaction."""
+    append = replace(an_append(), set_aside=[a_dead_letter("x")], continuity=[a_hole()])
+
+    topics = [record.topic for record in encoder.encode(append).beside]
+
+    assert topics == ["streamer.dead-letters", "streamer.continuity"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (an_event("bad", data={"Name": _SURROGATE}), "no JSON"),
+        (replace(an_event("bad"), key=_SURROGATE), "no Unicode"),
+        (an_event("bad", data={"Name": "x" * 100_000}), "at most"),
+    ],
+)
+def test_what_can_never_be_written_is_refused_by_name(encoder: AppendEncoder, bad: Event, why: str) -> None:
+    """No transaction begins for an event that would spoil it."""
+    append = replace(an_append(an_event("a"), an_event("b")), events=[an_event("a"), bad, an_event("b")])
+
+    with pytest.raises(EventsRefused, match=why) as raised:
+        encoder.encode(append)
+
+    assert raised.value.ids == ("bad",)
+
+
+def test_refused_records_are_traced_to_their_events(encoder: AppendEncoder) -> None:
+    """The broker names records by their content, and we name the event to the caller."""
+    encoded = encoder.encode(an_append(*(an_event(name, data={"n": name}) for name in "abc")))
+
+    assert encoded.among({content(encoded.events[1])}) == ["b"]
+
+
+def test_channel_keeps_its_partition() -> None:
+    """Where a checkpoint is kept is part of what is stored: it may never change."""
+    settings = KafkaLogSettings(bootstrap_servers="localhost:1")
+    checkpoints = Checkpoints(Clients(settings=settings), SystemClock())
+    paths = ("/data/ChangeEvents", "/event/Order_Placed__e", "/data/AccountChangeEvent")
+
+    assert [checkpoints.partition_of(Channel(org=ORG, path=path)) for path in paths] == [3, 0, 5]

@@ -1,0 +1,94 @@
+"""How clients of Kafka are configured."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+from structlog.testing import capture_logs
+
+from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import Faults
+from streamer.settings import KafkaLogSettings
+
+_SECURE = {"protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", "username": "ann", "password": "invented"}
+
+
+def clients(**settings: object) -> Clients:
+    """Return clients of a broker that is not there."""
+    return Clients(settings=KafkaLogSettings.model_validate({"bootstrap_servers": "localhost:1", **settings}))
+
+
+def test_setting_that_librdkafka_does_not_know_is_named() -> None:
+    """A typing mistake in an option is one sentence at the start."""
+    broken = clients(options={"linger.sm": 5})
+
+    with pytest.raises(LogMisconfigured, match=r"linger\.sm"):
+        broken.producer(Faults(broken.settings), {})
+
+
+def test_setting_that_exactly_once_rests_on_is_refused() -> None:
+    """An operator can't switch off by an option what the log promises."""
+    broken = clients(options={"isolation.level": "read_uncommitted", "client.rack": "a"})
+
+    with pytest.raises(LogMisconfigured, match=r"must not set isolation\.level"):
+        broken.admin(Faults(broken.settings))
+
+
+def test_missing_certificate_authority_is_named(tmp_path: Path) -> None:
+    """A wrong path is told at the start, before anything connects."""
+    security = {**_SECURE, "protocol": "SASL_SSL", "ca_file": tmp_path / "absent.pem"}
+    broken = clients(security=security)
+
+    with pytest.raises(LogMisconfigured, match=r"ssl\.ca\.location"):
+        broken.admin(Faults(broken.settings))
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), LogMisconfigured),
+        (KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED), CredentialsRefused),
+        (
+            KafkaError(KafkaError.INVALID_REPLICATION_FACTOR, "only 1 broker(s) are registered"),
+            LogMisconfigured,
+        ),
+        (
+            KafkaError(KafkaError.INVALID_REPLICATION_FACTOR, "All brokers are currently fenced."),
+            LogUnavailable,
+        ),
+        (KafkaError(KafkaError.REQUEST_TIMED_OUT), LogUnavailable),
+    ],
+)
+def test_error_says_who_must_act(told: KafkaError, error: type[Exception]) -> None:
+    """What a retry can't mend stops the channel, everything else is tried again."""
+    faults = Faults(clients().settings)
+
+    explained = faults.explain(told, doing="appending to", subject="topic t")
+
+    assert type(explained) is error
+
+
+def test_reason_of_a_timeout_is_told() -> None:
+    """The call knows only that time ran out; a background thread knew that the password was wrong."""
+    faults = Faults(clients(security=_SECURE).settings)
+    faults.note(KafkaError(KafkaError._AUTHENTICATION, "Invalid username or password"))
+
+    explained = faults.explain(KafkaError(KafkaError._TIMED_OUT), doing="listing", subject="topics")
+
+    assert isinstance(explained, CredentialsRefused)
+    assert "'ann'" in str(explained)
+    assert "invented" not in str(explained)
+
+
+def test_trouble_is_logged_once_until_it_changes() -> None:
+    """A broker that is down for an hour does not fill the disk with log lines."""
+    faults = Faults(clients().settings)
+    down = KafkaError(KafkaError._TRANSPORT, "Connection refused")
+    with capture_logs() as logged:
+        for _ in range(100):
+            faults.note(down)
+        faults.clear()
+        faults.note(down)
+
+    assert [line["event"] for line in logged] == ["kafka.failing", "kafka.failing"]

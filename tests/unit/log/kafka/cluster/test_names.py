@@ -1,0 +1,75 @@
+"""What things are called in Kafka."""
+
+import re
+
+import pytest
+
+from streamer.events import SubscriberName
+from streamer.log.kafka.cluster.names import Names
+
+_NAMES = Names(prefix="acme", template="salesforce.{kind}.{name}")
+
+
+@pytest.mark.parametrize(
+    ("event_type", "topic"),
+    [
+        ("salesforce.cdc.Account.updated", "salesforce.cdc.Account"),
+        ("salesforce.cdc.Account.gap", "salesforce.cdc.Account"),
+        ("salesforce.event.Order_Placed__e", "salesforce.event.Order_Placed__e"),
+    ],
+)
+def test_changes_of_an_entity_share_a_topic(event_type: str, topic: str) -> None:
+    """What happened to a record is no part of the topic's name, so its order is kept."""
+    assert _NAMES.event_topic(event_type) == topic
+
+
+def test_topic_follows_the_template() -> None:
+    """An operator's own scheme of names is used for every event topic."""
+    names = Names(prefix="acme", template="crm-{name}-v1")
+
+    assert names.event_topic("salesforce.cdc.Account.created") == "crm-Account-v1"
+    assert names.event_type_stem("crm-Account-v1") == "salesforce.*.Account"
+
+
+def test_strange_type_gives_a_name_that_kafka_takes() -> None:
+    """A type from outside can't name a topic that Kafka would refuse."""
+    topic = _NAMES.event_topic("salesforce.generic.a/b c" + "x" * 300)
+
+    assert topic.startswith("salesforce.generic.a_b_c")
+    assert len(topic) == 249
+
+
+def test_event_topics_are_told_from_internal_ones() -> None:
+    """A template that fits everything does not turn checkpoints into events."""
+    names = Names(prefix="acme", template="{kind}.{name}")
+
+    assert names.event_type_stem("cdc.Account") == "salesforce.cdc.Account"
+    assert names.event_type_stem(names.checkpoints) is None
+    assert names.is_internal(names.parked(SubscriberName("erp")))
+    assert names.event_type_stem("unrelated") is None
+
+
+def test_everything_begins_with_the_prefix() -> None:
+    """Two prefixes on one cluster never meet."""
+    named = {
+        *_NAMES.internal,
+        _NAMES.ingest_group,
+        _NAMES.ingest_transactions(3),
+        _NAMES.dispatch_group(SubscriberName("erp")),
+        _NAMES.parked(SubscriberName("erp")),
+    }
+
+    assert all(name.startswith("acme.") for name in named)
+    assert len(named) == 10
+
+
+def test_expressions_fit_all_topics_of_our_own_and_no_others() -> None:
+    """A consumer that looks for events by pattern must not come upon them."""
+    names = Names(prefix="a.b", template="{kind}.{name}")
+    expressions = names.internal_expressions.split(",")
+
+    def fits(topic: str) -> bool:
+        return any(re.match(expression, topic) for expression in expressions)
+
+    assert all(map(fits, [*names.internal, names.parked(SubscriberName("erp"))]))
+    assert not any(map(fits, ["a.b.controls", "a.b.cdc.Account", "axb.control", "a.b.parked"]))

@@ -1,0 +1,41 @@
+"""What is switched, as records of the control topic."""
+
+from dataclasses import replace
+
+import pytest
+
+from streamer.controls import Switchboard
+from streamer.errors import LogMisconfigured
+from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.records.controls import Switches, control_record, redrive_record
+from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET
+
+
+def board(*records: object) -> Switchboard:
+    """Return what `records` switch."""
+    switches = Switches()
+    for record in records:
+        assert isinstance(record, tuple)
+        switches.apply(record[2 if isinstance(record, Record) else 1], getattr(record, "value", None))
+    return switches.board()
+
+
+def test_last_record_counts() -> None:
+    """As compaction will have it."""
+    ordered, ended = (redrive_record(replace(REDRIVE, ended_at=at), "c") for at in (None, 20.0))
+
+    assert board(control_record(PAUSED, "c"), ordered) == Switchboard(
+        controls={TARGET: PAUSED}, redrives={"r1": REDRIVE}
+    )
+    assert board(ordered, ended) == Switchboard()
+
+
+def test_what_a_newer_streamer_switches_is_passed_over() -> None:
+    """Two versions share the topic while one replaces the other."""
+    assert board(Record("c", b"?", b"lamp/1", 0, {})) == Switchboard()
+
+
+def test_switch_that_can_not_be_read_is_told() -> None:
+    """It may be a pause."""
+    with pytest.raises(LogMisconfigured):
+        board(Record("c", b"?", b"subscriber/target", 0, {}))

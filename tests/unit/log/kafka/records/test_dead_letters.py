@@ -1,0 +1,106 @@
+"""Dead letters as Kafka records."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from confluent_kafka import Message
+
+from streamer.errors import LogMisconfigured
+from streamer.events import Entry, Partition
+from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.control.letter_index import LetterSurvey
+from streamer.log.kafka.records.chunks import PART_BYTES
+from streamer.log.kafka.records.dead_letters import (
+    dead_letter_records,
+    letter_tombstones,
+    redriven_tombstones,
+)
+from streamer.log.records import decode_dead_letter
+from streamer.ports import LaneChange, Settlement
+from tests.contracts.parking import ONCE
+from tests.contracts.values import a_dead_letter, an_event
+from tests.unit.log.kafka.topics.kafka_topic import as_read
+
+LARGE = replace(a_dead_letter("x"), raw=bytes(range(256)) * 8192)
+
+
+def survey(*records: Record | Tombstone) -> LetterSurvey:
+    """Return what is found in a topic that holds `records`."""
+    found = LetterSurvey()
+    found.note(as_read(records))
+    return found
+
+
+def test_small_letter_is_one_record() -> None:
+    """Most letters need no parts."""
+    letter = a_dead_letter("x")
+    [record] = dead_letter_records(letter, "dead")
+
+    assert record.key == b"x#0"
+    assert decode_dead_letter(record.value) == letter
+
+
+def test_large_letter_comes_in_parts_that_a_broker_takes() -> None:
+    """What was too large for a topic must not be too large for the dead letters."""
+    records = dead_letter_records(LARGE, "dead")
+
+    assert len(records) > 4
+    assert max(len(record.value) for record in records) <= PART_BYTES
+    assert decode_dead_letter(b"".join(record.value for record in records)) == LARGE
+    assert survey(*records).whole() == {b"x": tuple(range(len(records)))}
+
+
+def test_letter_of_which_a_part_is_missing_is_not_made_up() -> None:
+    """Half a letter is none."""
+    records = dead_letter_records(LARGE, "dead")
+
+    assert not survey(*records[1:]).whole()
+    assert not survey(*records, *letter_tombstones(b"x", 1, "dead")).whole()
+
+
+@pytest.mark.parametrize("former", [a_dead_letter("x"), LARGE])
+def test_last_letter_of_an_id_counts(former: object) -> None:
+    """The same event set aside again replaces the former letter, as compaction will."""
+    assert isinstance(former, type(LARGE))
+    before = dead_letter_records(former, "dead")
+    latter = dead_letter_records(a_dead_letter("x", error="second"), "dead")
+
+    assert survey(*before, *latter).whole() == {b"x": (len(before),)}
+
+
+def test_id_may_look_like_a_key() -> None:
+    """Ids come from outside."""
+    records = [*dead_letter_records(a_dead_letter("a"), "d"), *dead_letter_records(a_dead_letter("a#0"), "d")]
+
+    assert survey(*records, *letter_tombstones(b"a", 1, "d")).whole() == {b"a#0": (1,)}
+
+
+def test_redriven_letter_is_removed_in_all_its_parts() -> None:
+    """How many there are is not known any more when its event is parked instead."""
+    event = an_event(1, data={"text": "x" * 3_000_000})
+    letter = replace(a_dead_letter("x"), event=event, raw=b"y" * 1_000_000)
+    entry = Entry(partition=Partition(topic="t", number=0), offset=3, event=event)
+    change = LaneChange(partition=entry.partition, lane="1", setback=ONCE, joined=[entry])
+    said = Settlement(assignment=1, progress={}, lanes=[change], redriven=["x"])
+    records = dead_letter_records(letter, "dead")
+
+    removed: Sequence[Tombstone] = list(redriven_tombstones(said, "dead"))
+    assert {record.key for record in records} <= {tombstone.key for tombstone in removed}
+    assert survey(*records, *removed).parts(b"x") == 0
+
+
+def test_redriven_letter_of_what_was_delivered_at_once_is_removed_in_all_its_parts() -> None:
+    """Nothing says how large it was: its event was never parked, as far as the log knows."""
+    records = dead_letter_records(LARGE, "dead")
+    left = LaneChange(partition=Partition(topic="t", number=0), lane="1", setback=None, left=[3])
+    said = Settlement(assignment=1, progress={}, lanes=[left], redriven=["x"])
+
+    assert survey(*records, *redriven_tombstones(said, "dead")).parts(b"x") == 0
+
+
+@pytest.mark.parametrize("key", [None, b"x", b"x#y"])
+def test_foreign_record_is_told(key: bytes | None) -> None:
+    """A topic that somebody else writes to is no place for dead letters."""
+    with pytest.raises(LogMisconfigured, match="topic dead holds"):
+        LetterSurvey().note([Message(topic="dead", offset=0, key=key, value=b"z", headers=[])])

@@ -1,0 +1,204 @@
+"""Parked lanes as Kafka records."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from confluent_kafka import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.errors import LogMisconfigured
+from streamer.events import Entry, Partition, Progress, Setback
+from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.parked.changes import Parking
+from streamer.log.kafka.parked.index import Parked
+from streamer.log.kafka.parked.restoration import Restoration
+from streamer.log.kafka.records import chunks
+from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic
+from streamer.log.memory.parked import ParkedEvents
+from streamer.log.records import decode_event
+from streamer.ports import LaneChange
+from tests.contracts.values import an_event
+from tests.unit.log.kafka.topics.kafka_topic import Tape, as_read, compacted
+
+ONE, TWO = (Partition(topic="salesforce.cdc.Account", number=number) for number in range(2))
+TOPIC = ParkedTopic(name="parked", partitions=1)
+LANES = ("a", "b")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_parts() -> Iterator[None]:
+    """Let small events have several chunks."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(chunks, "PART_BYTES", 300)
+        yield
+
+
+def a_setback(attempts: int) -> Setback:
+    """Return that a head has failed so often."""
+    return Setback(attempts=attempts, first_failed_at=1.0, due_at=2.5, first_error="ü", last_error="no")
+
+
+def an_entry(partition: Partition, offset: int, *, size: int = 1) -> Entry:
+    """Return an event at a place."""
+    return Entry(partition=partition, offset=offset, event=an_event(offset, data={"text": "x" * size}))
+
+
+@st.composite
+def settlements(draw: st.DrawFn) -> list[list[LaneChange]]:
+    """What dispatch may say of lanes, the same thing twice now and then; no lane has another's events."""
+    return [list(changes) for changes in draw(st.lists(st.lists(_changes(), max_size=3), max_size=8))]
+
+
+@st.composite
+def _changes(draw: st.DrawFn) -> LaneChange:
+    number, partition = draw(st.integers(0, 1)), draw(st.sampled_from([ONE, TWO]))
+    own = st.sets(st.integers(0, 4).map(lambda each: each * 2 + number))
+    attempts = draw(st.none() | st.integers(1, 9))
+    return LaneChange(
+        partition=partition,
+        lane=LANES[number],
+        setback=None if attempts is None else a_setback(attempts),
+        joined=[an_entry(partition, offset, size=_size_at(offset)) for offset in sorted(draw(own))],
+        left=sorted(draw(own)),
+    )
+
+
+def _size_at(offset: int) -> int:
+    # Some are large, and what lies at an offset never changes.
+    return 400 if offset % 3 == 0 else 1
+
+
+class Log:
+    """Writes what is settled, knows what is parked, and can forget it."""
+
+    def __init__(self) -> None:
+        """Begin with an empty topic."""
+        self.records: list[Record | Tombstone] = []
+        self.known = {ONE: Parked(), TWO: Parked()}
+
+    def settle(self, changes: Sequence[LaneChange]) -> None:
+        """Write `changes`."""
+        parking = Parking(TOPIC, changes, self.known)
+        begin = len(self.records)
+        self.records += parking.records
+        parking.conclude(
+            {
+                record.key: begin + number
+                for number, record in enumerate(parking.records)
+                if isinstance(record, Record)
+            }
+        )
+
+    def restore(self, messages: Sequence[Message]) -> Restoration:
+        """Read `messages` as the next owner of both partitions."""
+        restoration = Restoration(Tape(messages), dict.fromkeys(self.known, Progress(next_offset=0)))
+        while not restoration.step():
+            pass
+        return restoration
+
+    def bodies(self, partition: Partition, parked: Parked) -> Iterator[Entry]:
+        """Return what lies at the places of what is parked."""
+        for offset in range(10):
+            if (place := parked.place(offset)) is not None:
+                records = [self.records[each] for each in place]
+                value = b"".join(each.value for each in records if isinstance(each, Record))
+                yield Entry(partition=partition, offset=offset, event=decode_event(value))
+
+
+@given(settlements())
+def test_next_owner_finds_what_was_settled(said: list[list[LaneChange]]) -> None:
+    """It has each lane, setback and body as the twin in memory has, before and after compaction."""
+    log, twin = Log(), ParkedEvents()
+    for changes in said:
+        log.settle(changes)
+        twin.change(changes)
+    messages = as_read(log.records)
+    for read in (messages, compacted(messages)):
+        for found in log.restore(read).restored():
+            expected = [lane for lane in twin.lanes(found.partition) if lane.offsets]
+            assert sorted(found.lanes, key=lambda each: each.lane) == sorted(
+                expected, key=lambda each: each.lane
+            )
+            for parked in (found.parked, log.known[found.partition]):
+                assert list(log.bodies(found.partition, parked)) == twin.entries(found.partition, range(10))
+
+
+@given(settlements())
+def test_what_is_gone_leaves_nothing_to_compaction(said: list[list[LaneChange]]) -> None:
+    """A lane that is forgotten leaves tombstones alone, for each part of each event."""
+    log = Log()
+    for changes in said:
+        log.settle(changes)
+    log.settle([LaneChange(partition=each, lane=lane, setback=None) for each in (ONE, TWO) for lane in LANES])
+
+    assert not [message for message in compacted(as_read(log.records)) if message.value() is not None]
+
+
+def test_partitions_that_were_taken_away_meanwhile_are_not_restored() -> None:
+    """Their next owner does."""
+    log = Log()
+    log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 0)])])
+    restoration = Restoration(Tape(as_read(log.records)), dict.fromkeys((ONE, TWO), Progress(next_offset=0)))
+    restoration.drop([ONE])
+
+    assert restoration.step()
+    assert [(found.partition, found.lanes) for found in restoration.restored()] == [(TWO, [])]
+
+
+@pytest.mark.parametrize(
+    ("key", "encoded"),
+    [
+        (ParkedKey("t", 3, "a/ü"), '["t",3,"a/ü"]'),
+        (ParkedKey("t", 3, "a", 0), '["t",3,"a",0]'),
+        (ParkedKey("t", 3, "a", 7, 2), '["t",3,"a",7,2]'),
+    ],
+)
+def test_keys_stay_as_they_are(key: ParkedKey, encoded: str) -> None:
+    """By another form of them a later version would find and remove nothing."""
+    assert key.encode() == encoded.encode()
+    assert ParkedKey.decode(key.encode()) == key
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b'"t"', b"[1]"])
+def test_foreign_key_is_told(key: bytes | None) -> None:
+    """Somebody else's records must not be taken for parked events, or passed over."""
+    with pytest.raises(LogMisconfigured):
+        ParkedKey.decode(key)
+
+
+def test_lanes_that_are_gone_take_no_memory() -> None:
+    """Tombstones of a day's lanes lie there until the broker has removed them too."""
+    log = Log()
+    for number in range(50):
+        name = f"lane {number}"
+        log.settle(
+            [LaneChange(partition=ONE, lane=name, setback=a_setback(1), joined=[an_entry(ONE, number)])]
+        )
+        log.settle([LaneChange(partition=ONE, lane=name, setback=None)])
+
+    restoration = log.restore(as_read(log.records))
+    assert not any(restoration._found.values())
+
+
+def test_record_that_streamer_did_not_write_is_told() -> None:
+    """Somebody has to act before anything is delivered past what it may have been."""
+    key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
+    record = Record(TOPIC.name, b"x", key, 0, {"parts": b"many"})
+
+    with pytest.raises(LogMisconfigured, match="what Streamer did not write"):
+        Log().restore(as_read([record]))
+
+
+def test_offsets_of_which_anything_lies_there_are_traces() -> None:
+    """Also of a lane whose record is replaced by one that was not read: nothing else tells that they wait."""
+    log = Log()
+    log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 3)])])
+    bodies = [
+        message for message in as_read(log.records) if ParkedKey.decode(message.key()).offset is not None
+    ]
+
+    [one, two] = log.restore(bodies).restored()
+    assert one.traces == {3}
+    assert not one.lanes
+    assert not two.traces

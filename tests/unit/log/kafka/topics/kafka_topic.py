@@ -1,0 +1,55 @@
+"""A topic of one partition in memory, as a consumer reads it."""
+
+from collections.abc import Sequence
+
+from confluent_kafka import Message
+
+from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.record import Record, Tombstone
+
+
+def as_read(records: Sequence[Record | Tombstone]) -> list[Message]:
+    """Return `records` as they are read, the first at offset zero."""
+    return [_message(record, offset) for offset, record in enumerate(records)]
+
+
+def compacted(messages: Sequence[Message]) -> list[Message]:
+    """Return what a broker may leave of `messages`: the last of each key, where it was."""
+    latest = {message.key(): message.offset() for message in messages}
+    return [message for message in messages if latest[message.key()] == message.offset()]
+
+
+class Tape(Sweep):
+    """Gives out messages that it was given."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        """Hold `messages`."""
+        self._left = list(messages)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all were given out."""
+        return not self._left
+
+    def read(self, count: int, timeout_s: float) -> list[Message]:
+        """Return the next ones."""
+        del timeout_s
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def _message(record: Record | Tombstone, offset: int) -> Message:
+    value, headers = (record.value, record.headers) if isinstance(record, Record) else (None, {})
+    return Message(
+        topic=record.topic,
+        partition=record.partition,
+        offset=offset,
+        key=record.key,
+        value=value,
+        headers=[
+            (name, each.encode() if isinstance(each, str) else each or b"") for name, each in headers.items()
+        ],
+    )

@@ -1,0 +1,76 @@
+"""A log file belongs to one process."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from streamer.errors import LogMisconfigured
+from streamer.log.sqlite.database.lock import locked
+from tests.unit.log.sqlite.conftest import LogFile
+
+HOLD = """
+import sys
+from pathlib import Path
+from streamer.log.sqlite.database.lock import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_process_holds(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that has the file until it is killed."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "locked\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def test_second_process_is_refused_by_name(log_file: LogFile) -> None:
+    """The message names the file and the process that has it, and the file is left alone."""
+    path = log_file.settings.path
+    with another_process_holds(path) as owner, pytest.raises(LogMisconfigured) as raised:
+        async with log_file.open():
+            pass
+
+    assert f"{path} is in use by process {owner.pid}:" in str(raised.value)
+    assert not path.exists()
+
+
+async def test_killed_process_leaves_no_lock_behind(log_file: LogFile) -> None:
+    """Nobody has to remove a lock file by hand."""
+    with another_process_holds(log_file.settings.path) as owner:
+        owner.kill()
+        owner.wait()
+
+        async with log_file.open():
+            pass
+
+
+async def test_second_log_in_this_process_is_refused_too(log_file: LogFile) -> None:
+    """The lock holds between two logs of one process as well, and ends with the first."""
+    async with log_file.open():
+        with pytest.raises(LogMisconfigured, match="in use"), locked(log_file.settings.path):
+            pass
+    async with log_file.open():
+        pass
+
+
+def test_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    """A path below a file is one clear sentence."""
+    (tmp_path / "file").touch()
+
+    with (
+        pytest.raises(LogMisconfigured, match=r"file/log.db.lock can't be made"),
+        locked(tmp_path / "file/log.db"),
+    ):
+        pass

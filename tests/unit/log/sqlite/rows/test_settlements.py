@@ -1,0 +1,124 @@
+"""A settlement takes effect once, whatever the disk does."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamer.errors import LogUnavailable
+from streamer.events import Receipt
+from streamer.log.records import decode_receipt
+from tests.contracts.follower import following
+from tests.contracts.parking import KEY, ONCE, TWICE, joining, lane_of, letters, park
+from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
+from tests.unit.log.sqlite.conftest import LogFile
+from tests.unit.log.sqlite.faulty_disk import (
+    LosesAnswers,
+    LosesCommits,
+    break_once,
+    fill_disk,
+    free_disk,
+    writer_rests,
+)
+
+LARGE = {"entity": "Account", "fields": {"Text": "x" * 256 * 1024}}
+
+
+def receipts(log_file: LogFile) -> list[Receipt]:
+    """Return what receipts the file holds."""
+    with closing(sqlite3.connect(log_file.settings.path)) as connection:
+        return [decode_receipt(body) for (body,) in connection.execute("SELECT body FROM receipts")]
+
+
+async def turned_until_done(log_file: LogFile, *tasks: "asyncio.Task[Any]") -> None:
+    """Turn seconds until all of `tasks` are done."""
+    async with asyncio.timeout(10):
+        while not all(task.done() for task in tasks):
+            await log_file.clock.turn(1)
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("kind", [LosesAnswers, LosesCommits])
+async def test_settlement_whose_commit_failed_is_recorded_once(
+    log_file: LogFile, kind: type[sqlite3.Connection]
+) -> None:
+    """Whether it took effect or not is found out; a receipt is never there twice, nor missing."""
+    async with log_file.open() as log, following(log) as follower:
+        await log.append(an_append(an_event(1, key=KEY), an_event(2, key=KEY)))
+        await follower.read_until("2")
+        second = follower.entries[1]
+        await break_once(log, kind)
+        settling = follower.settle(lanes=[joining(second)], receipts=[a_receipt("1")])
+        await turned_until_done(log_file, asyncio.create_task(settling))
+
+        assert receipts(log_file) == [a_receipt("1")]
+    async with log_file.open() as log, following(log) as follower:
+        await follower.step()
+        assert follower.lanes == lane_of(second)
+        assert min(follower.through.values()) == second.offset + 1
+
+
+async def test_settlements_after_one_that_failed_are_recorded_behind_it(log_file: LogFile) -> None:
+    """In the order of the calls, for a later setback must not be overwritten by a former one."""
+    async with log_file.open() as log, following(log) as follower:
+        await log.append(an_append(an_event(1, key=KEY)))
+        await follower.read_until("1")
+        [entry] = follower.entries
+        await break_once(log, LosesCommits)
+        settling = [asyncio.create_task(park(follower, entry, setback=each)) for each in (ONCE, TWICE)]
+        await turned_until_done(log_file, *settling)
+    async with log_file.open() as log, following(log) as follower:
+        await follower.step()
+        assert follower.lanes == lane_of(entry, setback=TWICE)
+
+
+async def test_settlement_waits_while_the_disk_is_full_and_says_so_once(log_file: LogFile) -> None:
+    """Nothing is delivered again because of it: the caller is simply not answered yet."""
+    with capture_logs() as logs:
+        async with log_file.open() as log, following(log) as follower:
+            await log.append(an_append(an_event(1, key=KEY, data=LARGE)))
+            await follower.read_until("1")
+            await fill_disk(log)
+            settling = asyncio.create_task(park(follower, *follower.entries))
+            for _ in range(3):
+                await log_file.clock.turn(1)
+                await writer_rests(log)
+            assert not settling.done()
+            await free_disk(log)
+            await turned_until_done(log_file, settling)
+
+            assert await follower.recall(*follower.entries) == follower.entries
+    lines = [line for line in logs if line["event"] == "settlement.delayed"]
+    assert [(line["log_level"], line["subscriber"]) for line in lines] == [("warning", "target")]
+    assert "is full: free some space" in lines[0]["reason"]
+
+
+async def test_settlement_that_waits_for_the_disk_ends_with_its_place(log_file: LogFile) -> None:
+    """Nothing is recorded behind the back of whoever opens the place next."""
+    async with log_file.open() as log:
+        async with following(log) as follower:
+            await log.append(an_append(an_event(1, key=KEY, data=LARGE)))
+            await follower.read_until("1")
+            await fill_disk(log)
+            settling = asyncio.create_task(park(follower, *follower.entries))
+            await writer_rests(log)
+        await free_disk(log)
+        with pytest.raises(LogUnavailable, match="place of target in the log is closed"):
+            await turned_until_done(log_file, settling)
+        async with following(log) as other:
+            assert await other.read_until("1") == ["1"]
+            assert other.lanes == []
+
+
+async def test_redriven_letter_is_found_by_its_id_whatever_characters_it_has(log_file: LogFile) -> None:
+    """What was kept with escapes is removed all the same, and nothing else is."""
+    letter = a_dead_letter("half \ud800 a pair")
+    async with log_file.open() as log, following(log) as follower:
+        await follower.step()
+        await follower.settle(letters=[letter, a_dead_letter("other")])
+        await follower.settle(redriven=[letter.id, "never there"])
+
+        assert [each.id for each in await letters(log)] == ["other"]

@@ -1,0 +1,166 @@
+"""Who we are, and where we say so."""
+
+from typing import Any
+
+import jwt
+import pytest
+
+from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable
+from streamer.salesforce.auth.address import safe_address
+from streamer.salesforce.auth.flows import (
+    ClientCredentials,
+    Flow,
+    JwtBearer,
+    Password,
+    RefreshToken,
+    secrets_of,
+    token_form,
+)
+from streamer.salesforce.auth.refusals import refusal
+from tests.keys import private_key, private_key_pem
+
+NOW = 1_735_689_600.0
+MY_DOMAIN = "https://acme.my.salesforce.com"
+
+
+def bearer(**more: str) -> JwtBearer:
+    """Return a JWT flow with a real key."""
+    return JwtBearer(client_id="app", username="bus@acme.com", key=private_key_pem(), **more)
+
+
+def claims_of(flow: JwtBearer, login_url: str) -> dict[str, Any]:
+    """Return what the assertion claims, its signature verified."""
+    form = token_form(flow, login_url=login_url, now=NOW)
+    options: Any = {"verify_exp": False, "verify_aud": False}
+    return jwt.decode(form["assertion"], private_key().public_key(), algorithms=["RS256"], options=options)
+
+
+def test_assertion_names_app_user_and_audience_for_three_minutes() -> None:
+    """The JWT holds what Salesforce checks."""
+    assert claims_of(bearer(), MY_DOMAIN) == {
+        "iss": "app",
+        "sub": "bus@acme.com",
+        "aud": "https://login.salesforce.com",
+        "exp": NOW + 180,
+    }
+
+
+@pytest.mark.parametrize(
+    ("login_url", "audience"),
+    [
+        ("https://login.salesforce.com", "https://login.salesforce.com"),
+        ("https://test.salesforce.com", "https://test.salesforce.com"),
+        ("https://acme--uat.sandbox.my.salesforce.com", "https://test.salesforce.com"),
+    ],
+)
+def test_audience_follows_the_login_address(login_url: str, audience: str) -> None:
+    """Sandbox orgs log in at another host; what is configured goes before that."""
+    assert claims_of(bearer(), login_url)["aud"] == audience
+    assert claims_of(bearer(audience="https://x.example"), login_url)["aud"] == "https://x.example"
+
+
+def test_unfit_key_is_one_sentence_that_does_not_quote_it() -> None:
+    """A wrong file in place of the key is named without being shown."""
+    flow = JwtBearer(client_id="app", username="u", key="my dear secret")
+    with pytest.raises(ConfigurationError, match="not an RSA private key") as raised:
+        token_form(flow, login_url=MY_DOMAIN, now=NOW)
+    assert "dear" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+FLOWS: list[Flow] = [
+    JwtBearer(client_id="app", username="u", key="s3cret-1"),
+    ClientCredentials(client_id="app", client_secret="s3cret-1"),
+    RefreshToken(client_id="app", refresh_token="s3cret-1", client_secret="s3cret-2"),
+    Password(client_id="app", username="u", client_secret="s3cret-1", password="s3cret-2"),
+]
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_no_secret_is_ever_shown(flow: Flow) -> None:
+    """A flow may be logged; what it calls its secrets is everything that must not be."""
+    assert "s3cret" not in repr(flow)
+    assert all("s3cret" in secret for secret in secrets_of(flow))
+
+
+@pytest.mark.parametrize("flow", FLOWS[1:])
+def test_form_carries_what_the_flow_needs(flow: Flow) -> None:
+    """Client id and secrets go to the token endpoint."""
+    form = token_form(flow, login_url=MY_DOMAIN, now=NOW)
+    assert form["client_id"] == "app"
+    assert set(secrets_of(flow)) <= set(form.values())
+
+
+def test_public_client_sends_no_secret_with_its_refresh_token() -> None:
+    """An app without a secret must not send an empty one."""
+    flow = RefreshToken(client_id="app", refresh_token="r")
+    assert "client_secret" not in token_form(flow, login_url=MY_DOMAIN, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://acme.example",
+        "http://127.0.0.1.evil.example",
+        "ftp://localhost",
+        "https://",
+        "https://u:p@x.y",
+        "",
+    ],
+)
+def test_address_where_a_secret_could_be_read_is_refused(url: str) -> None:
+    """Only https and this machine get to see a secret."""
+    with pytest.raises(ConfigurationError, match=r"org\.login_url"):
+        safe_address(url, named="org.login_url", allow_http=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://acme.my.salesforce.com/",
+        "http://localhost:8080",
+        "http://LOCALHOST",
+        "http://127.0.0.9:1",
+        "http://[::1]:80",
+    ],
+)
+def test_safe_addresses_are_accepted(url: str) -> None:
+    """Loopback needs no TLS."""
+    assert safe_address(url, named="org.login_url", allow_http=False) == url.rstrip("/")
+
+
+def test_plain_http_is_accepted_where_someone_allowed_it_by_name() -> None:
+    """A trusted network is the operator's decision."""
+    assert safe_address("http://sf.test:8080", named="org.login_url", allow_http=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "description", "advice"),
+    [
+        ("invalid_grant", "authentication failure", "user name, the password"),
+        ("invalid_grant", "authentication failure - Invalid Password", "user name, the password"),
+        ("invalid_grant", "expired access/refresh token", "new refresh token"),
+        ("invalid_grant", "Audience validation failed", "org.auth.audience"),
+        ("invalid_grant", "user hasn't approved this consumer", "pre-authorise"),
+        ("invalid_grant", "something new", "check org.auth"),
+        ("invalid_client", "invalid client credentials", "client_secret"),
+        ("invalid_client_id", "client identifier invalid", "client_id"),
+        ("unsupported_grant_type", "grant type not supported", "enable this flow"),
+        ("inactive_user", "", "activate"),
+    ],
+)
+def test_refused_login_says_what_to_do(code: str, description: str, advice: str) -> None:
+    """Each known refusal is one sentence with its own advice."""
+    error = refusal(code, description, login_url=MY_DOMAIN)
+    assert isinstance(error, CredentialsRefused)
+    assert advice in str(error)
+    assert MY_DOMAIN in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "description"),
+    [("unknown_error", "retry your request"), ("server_error", ""), ("invalid_grant", "login rate exceeded")],
+)
+def test_refusal_that_passes_by_itself_is_tried_again(code: str, description: str) -> None:
+    """Nobody needs to act on these."""
+    assert isinstance(refusal(code, description, login_url=MY_DOMAIN), SalesforceUnavailable)

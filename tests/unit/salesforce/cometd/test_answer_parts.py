@@ -1,0 +1,94 @@
+"""A large answer comes in parts, and nothing depends on where it is cut."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.salesforce.cometd import answer as answers
+from streamer.salesforce.cometd.answer import Answer
+from streamer.salesforce.cometd.frames import TornBody
+
+PATH = "/data/ChangeEvents"
+REPLY = {"clientId": "c", "channel": "/meta/connect", "id": "7", "successful": True}
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut after every hundred bytes."""
+    monkeypatch.setattr(answers, "_PART_BYTES", 100)
+
+
+def event(number: int, **payload: Any) -> dict[str, Any]:
+    """Return an event message."""
+    return {"channel": PATH, "data": {"payload": payload, "event": {"replayId": number}}}
+
+
+def parts(body: bytes) -> list[Answer]:
+    """Return all parts of an answer."""
+    return list(parts_of(body))
+
+
+def parts_of(body: bytes) -> Iterator[Answer]:
+    """Yield the parts of an answer."""
+    part = Answer.beginning(200, body)
+    yield part
+    while part.rest:
+        yield (part := part.following())
+
+
+PAYLOADS = st.dictionaries(
+    st.sampled_from(["channel", "data", "Name"]),
+    st.text()
+    | st.lists(
+        st.dictionaries(st.sampled_from(["channel", "data", "clientId"]), st.text(), max_size=2), max_size=4
+    ),
+    max_size=3,
+)
+
+
+@given(payloads=st.lists(PAYLOADS, max_size=12), reply_at=st.integers(0, 12))
+def test_parts_together_are_the_whole(payloads: list[dict[str, Any]], reply_at: int) -> None:
+    """Also where what looks like a seam stands inside a message."""
+    events = [event(number, **payload) for number, payload in enumerate(payloads)]
+    messages = [*events[:reply_at], REPLY, *events[reply_at:]]
+
+    found = parts(orjson.dumps(messages))
+
+    assert [each for part in found for each in part.events.get(PATH, [])] == events
+    assert found[-1].replies == {"/meta/connect": [REPLY]}
+    assert not any(part.unreadable for part in found)
+
+
+def test_long_answer_is_cut() -> None:
+    """There is more than one part, and each is small."""
+    found = parts(orjson.dumps([event(number, Name="x" * 60) for number in range(9)] + [REPLY]))
+
+    assert [part.count for part in found] == [1] * 9 + [0]
+
+
+def test_whole_parts_of_a_torn_body_come_before_the_tear() -> None:
+    """The messages that came whole are good; what is missing is noticed all the same."""
+    body = orjson.dumps([event(number, Name="x" * 60) for number in range(4)])[:-10]
+    seen: list[Answer] = []
+    with pytest.raises(TornBody):
+        seen.extend(parts_of(body))
+
+    assert [each["data"]["event"]["replayId"] for one in seen for each in one.events[PATH]] == [0, 1, 2]
+
+
+def test_poison_message_costs_only_itself() -> None:
+    """A part that is not valid UTF-8 is taken apart, the others are not."""
+    body = orjson.dumps([event(number, Name="x" * 60) for number in range(4)] + [REPLY])
+    body = body.replace(b"x" * 60, b"\xff" * 60, 2).replace(b"\xff" * 60, b"x" * 60, 1)
+    found = parts(body)
+
+    assert [each["data"]["event"]["replayId"] for part in found for each in part.events.get(PATH, [])] == [
+        0,
+        2,
+        3,
+    ]
+    assert [piece.replay_id for part in found for piece in part.unreadable] == [b"1"]

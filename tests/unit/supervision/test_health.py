@@ -1,0 +1,131 @@
+"""Probes, and the endpoint that answers them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.errors import ConfigurationError
+from streamer.observe.metrics import Metrics
+from streamer.supervision.endpoint import serving
+from streamer.supervision.health import Health, Heartbeat, Kind, Verdict
+
+AWAY = Verdict(ok=False, sentence="The broker at kafka:9092 does not answer; check that it runs.")
+
+
+@pytest.fixture
+def health() -> Health:
+    """No probes yet."""
+    return Health()
+
+
+@asynccontextmanager
+async def asking(health: Health, metrics: Metrics) -> AsyncIterator[Any]:
+    """A function that asks the endpoint for a path and returns status and body."""
+    async with (
+        serving(health, metrics.registry, host="localhost", port=0) as port,
+        aiohttp.ClientSession(f"http://localhost:{port}") as session,
+    ):
+
+        async def ask(path: str) -> tuple[int, Any]:
+            async with session.get(path) as response:
+                text = response.content_type == "text/plain"
+                return response.status, await (response.text() if text else response.json())
+
+        yield ask
+
+
+async def test_failed_readiness_names_what_is_wrong(health: Health, metrics: Metrics) -> None:
+    """`/readyz` answers 503 with the sentence of each probe that failed."""
+    health.register(Kind.READINESS, "log", lambda: AWAY)
+    health.register(Kind.READINESS, "salesforce", lambda: Verdict(ok=True, sentence="Subscribed."))
+
+    async with asking(health, metrics) as ask:
+        status, body = await ask("/readyz")
+
+    assert status == 503
+    assert body["status"] == "failing"
+    assert body["problems"] == [f"log: {AWAY.sentence}"]
+    assert body["checks"]["salesforce"] == {"ok": True, "says": "Subscribed."}
+
+
+async def test_broker_that_is_away_never_fails_liveness(health: Health, metrics: Metrics) -> None:
+    """A restart would not bring it back."""
+    health.register(Kind.READINESS, "log", lambda: AWAY)
+
+    async with asking(health, metrics) as ask:
+        assert (await ask("/healthz"))[0] == 200
+
+
+async def test_readiness_follows_its_component(health: Health, metrics: Metrics) -> None:
+    """Each request asks anew."""
+    found = [AWAY, Verdict(ok=True, sentence="Writable.")]
+    health.register(Kind.READINESS, "log", lambda: found.pop(0))
+
+    async with asking(health, metrics) as ask:
+        assert [(await ask("/readyz"))[0], (await ask("/readyz"))[0]] == [503, 200]
+
+
+async def test_probe_that_raises_has_failed(health: Health, metrics: Metrics) -> None:
+    """A bug in a probe is reported by its type, not by its text, and the endpoint goes on."""
+
+    def broken() -> Verdict:
+        raise KeyError("secret")
+
+    health.register(Kind.READINESS, "log", broken)
+    async with asking(health, metrics) as ask:
+        status, body = await ask("/readyz")
+
+    assert status == 503
+    assert "KeyError" in body["problems"][0]
+    assert "secret" not in body["problems"][0]
+
+
+async def test_metrics_are_served(health: Health, metrics: Metrics) -> None:
+    """`/metrics` shows what was counted."""
+    metrics.session.handshaken()
+
+    async with asking(health, metrics) as ask:
+        status, body = await ask("/metrics")
+
+    assert status == 200
+    assert "streamer_session_handshakes_total 1.0" in body
+
+
+async def test_address_in_use_is_one_sentence(health: Health, metrics: Metrics) -> None:
+    """A second process on the same port is told which setting to change."""
+    async with serving(health, metrics.registry, host="127.0.0.1", port=0) as port:
+        with pytest.raises(ConfigurationError, match=rf"127\.0\.0\.1:{port} .*observe\.port"):
+            async with serving(health, metrics.registry, host="127.0.0.1", port=port):
+                pass
+
+
+async def test_loop_that_beats_is_alive(clock: TurnedClock, metrics: Metrics) -> None:
+    """The probe passes for as long as the heartbeat's task runs."""
+    heartbeat = Heartbeat(clock=clock, metrics=metrics, limit_s=30.0)
+    beating = asyncio.create_task(heartbeat.run())
+    await clock.turn(120)
+    beating.cancel()
+
+    assert heartbeat.probe().ok
+
+
+async def test_loop_that_stopped_beating_fails_liveness(clock: TurnedClock, metrics: Metrics) -> None:
+    """The probe says for how long the loop has not turned."""
+    heartbeat = Heartbeat(clock=clock, metrics=metrics, limit_s=30.0)
+    await clock.turn(31)
+
+    assert heartbeat.probe() == Verdict(
+        ok=False, sentence="The event loop has not turned for 31 s, more than 30 s."
+    )
+
+
+def test_name_is_registered_once(health: Health) -> None:
+    """Two components can't hide each other's probe."""
+    health.register(Kind.READINESS, "log", lambda: AWAY)
+    with pytest.raises(ValueError, match="'log' is registered already"):
+        health.register(Kind.READINESS, "log", lambda: AWAY)

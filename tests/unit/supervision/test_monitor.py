@@ -1,0 +1,194 @@
+"""What operators are shown of the parts, and what is found stuck."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from streamer.clock import TurnedClock
+from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
+from streamer.observe.metrics import Metrics
+from streamer.observe.pulse import Pulse, Pulses
+from streamer.supervision.health import Health, Kind
+from streamer.supervision.monitor import Lookout
+from streamer.supervision.status import Status
+from streamer.supervision.stuck import StuckLimits
+from tests.contracts.values import CHANGES
+from tests.unit.supervision.test_status import SALES, Condition, Delivering, Kept, Session
+
+LIMIT_S = 60.0
+
+
+@dataclass
+class World:
+    """A daemon with one channel, one subscriber and one thread, and who looks at them."""
+
+    clock: TurnedClock
+    metrics: Metrics
+    status: Status
+    kept: Kept
+    log: Condition
+    thread: Pulse
+    health: Health
+
+    @property
+    def problems(self) -> list[str]:
+        """What liveness fails with."""
+        return self.health.report(Kind.LIVENESS).problems
+
+    def gauge(self, name: str, /, **labels: str) -> float | None:
+        """What a gauge shows; `None` where there is no such series."""
+        return self.metrics.registry.get_sample_value(f"streamer_{name}", labels)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Everything is idle and watched."""
+    clock = TurnedClock()
+    metrics, pulses, health, log = Metrics(clock=clock), Pulses(clock), Health(), Condition()
+    kept = Kept({CHANGES: ChannelStatus(state=ChannelState.RUNNING)})
+    status = Status(log=log, ingests=True, keeper=cast("Keeper", kept), dispatchers={SALES: Delivering()})
+    limits = StuckLimits(log_s=LIMIT_S, subscribers_s={SALES: LIMIT_S})
+    lookout = Lookout(status, metrics, clock, pulses, limits)
+    lookout.register(health)
+    thread = pulses.begin("follow sales")
+    thread.rest()
+    looking = asyncio.create_task(lookout.run())
+    await clock.turn(1)
+    yield World(clock, metrics, status, kept, log, thread, health)
+    looking.cancel()
+
+
+@pytest.fixture
+def said() -> Iterator[list[EventDict]]:
+    """What is logged."""
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        yield lines
+
+
+async def test_channel_of_another_process_is_not_shown_as_down(world: World) -> None:
+    """It has no `channel_up` at all, whether it never was ours or is no longer."""
+    path = CHANGES.path
+    world.status.source = Session(frozenset({path}))
+    await world.clock.turn(1)
+    assert (world.gauge("channel_owned", channel=path), world.gauge("channel_up", channel=path)) == (1, 1)
+    world.status.source = Session()
+    await world.clock.turn(1)
+    assert world.gauge("channel_up", channel=path) == 0
+    world.kept.status.clear()
+    await world.clock.turn(1)
+
+    assert (world.gauge("channel_owned", channel=path), world.gauge("channel_up", channel=path)) == (0, None)
+    assert world.gauge("standby") == 1
+
+
+async def test_held_target_is_shown(world: World) -> None:
+    """Within a second."""
+    world.status.dispatchers[SALES] = Delivering(held="410")
+    await world.clock.turn(1)
+
+    assert world.gauge("subscriber_held", subscriber="sales") == 1
+    assert world.gauge("breaker_open", subscriber="sales") == 1
+    shown = ("delivery_lag_events", "parked_events", "delivery_in_flight", "delivery_limit")
+    assert [world.gauge(name, subscriber="sales") for name in shown] == [7, 2, 1, 4]
+
+
+async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world: World) -> None:
+    """For a moment that is nothing; a log that takes none for half a minute is for somebody to look at."""
+    since = world.clock.monotonic()
+    world.status.dispatchers[SALES] = Delivering(unrecorded_since=since)
+    await world.clock.turn(29)
+    assert world.gauge("unrecorded_seconds", subscriber="sales") == 29
+    assert world.health.report(Kind.READINESS).ok
+    await world.clock.turn(2)
+    [problem] = world.health.report(Kind.READINESS).problems
+    assert "sales: for 31 s the log has not recorded" in problem
+    assert not world.problems
+    world.status.dispatchers[SALES] = Delivering()
+    await world.clock.turn(1)
+    assert world.gauge("unrecorded_seconds", subscriber="sales") == 0
+    assert world.health.report(Kind.READINESS).ok
+
+
+async def test_age_of_the_last_poll_is_shown_and_judged(world: World) -> None:
+    """A thread that does not come round fails liveness; a thread that rests may do so for ever."""
+    await world.clock.turn(10 * LIMIT_S)
+    assert world.problems == []
+    world.thread.beat()
+    await world.clock.turn(LIMIT_S)
+    assert world.gauge("poll_age_seconds", thread="follow sales") == LIMIT_S
+    assert world.problems == []
+    await world.clock.turn(2)
+
+    [problem] = world.problems
+    assert problem.startswith("progress: The thread follow sales has not got on for 62 s, since 2025-01-01T")
+    assert world.gauge("stuck", kind="thread", name="follow sales") == 1
+
+
+@pytest.mark.parametrize("part", ["channel", "subscriber"])
+async def test_work_of_which_nothing_comes_is_found(world: World, part: str) -> None:
+    """Counted from when it began; liveness says what, since when and where to look."""
+    if part == "channel":
+        world.kept.busy_since[CHANGES] = world.clock.monotonic()
+    else:
+        world.status.dispatchers[SALES] = Delivering(stalled_since=world.clock.monotonic())
+    await world.clock.turn(LIMIT_S - 1)
+    assert world.problems == []
+    await world.clock.turn(3)
+
+    [problem] = world.problems
+    assert f"The {part} " in problem
+    assert "at stuck.found" in problem
+
+
+async def test_work_that_gets_on_is_not_stuck(world: World) -> None:
+    """However busy it is: each append begins the count anew."""
+    for _ in range(10):
+        world.kept.busy_since[CHANGES] = world.clock.monotonic()
+        await world.clock.turn(LIMIT_S - 1)
+
+    assert world.problems == []
+
+
+async def test_log_that_is_away_explains_a_channel_that_waits(world: World) -> None:
+    """And the time that it explained does not count afterwards."""
+    world.log.hindrance = "The file is full."
+    world.kept.busy_since[CHANGES] = world.clock.monotonic()
+    await world.clock.turn(10 * LIMIT_S)
+    assert world.problems == []
+    world.log.hindrance = ""
+    await world.clock.turn(LIMIT_S - 1)
+    assert world.problems == []
+    await world.clock.turn(3)
+
+    assert world.problems != []
+
+
+async def test_process_that_was_stopped_blames_nobody(world: World) -> None:
+    """After SIGCONT everything is old, and gets time to show that it lives."""
+    world.thread.beat()
+    world.clock._now += 10 * LIMIT_S
+
+    assert world.problems == []
+    await world.clock.turn(LIMIT_S + 2)
+    assert world.problems != []
+
+
+async def test_each_episode_is_told_once_with_all_stacks(world: World, said: list[EventDict]) -> None:
+    """An hour of being stuck is one line, and its end another."""
+    world.thread.beat()
+    await world.clock.turn(10 * LIMIT_S)
+    world.thread.beat()
+    await world.clock.turn(1)
+
+    assert [(line["event"], line["log_level"]) for line in said] == [
+        ("stuck.found", "error"),
+        ("stuck.ended", "warning"),
+    ]
+    assert any("thread MainThread" in stack for stack in said[0]["stacks"])
