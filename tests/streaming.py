@@ -17,7 +17,7 @@ from streamer.salesforce.auth.tokens import Login, Tokens
 from streamer.salesforce.cometd.observer import NullObserver
 from streamer.salesforce.cometd.source import CometdSource
 from streamer.sandbox.cometd import CometdLimits
-from streamer.sandbox.org import OrgSettings
+from streamer.sandbox.org.org import OrgSettings
 from streamer.sandbox.server import Sandbox, SandboxSettings
 
 CHANGES = "/data/ChangeEvents"

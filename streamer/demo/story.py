@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from streamer.clock import Clock
 from streamer.events import SubscriberName
-from streamer.sandbox.org import Org
+from streamer.sandbox.org.org import Org
 
 ORDER_PLACED = "Order_Placed__e"
 BIG_DEAL = 400_000

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.clock import Clock
-from streamer.sandbox.org import Org
-from streamer.sandbox.schema import Entity
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.schema import Entity
 
 _EVENT_WITHOUT_TEXT_BYTES = 680
 _AT_ONCE = 500

@@ -8,15 +8,15 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.clock import Clock, TurnedClock
+from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.backlog import Backlog, produce
-from streamer.sandbox.changes import ChangeType
 from streamer.sandbox.cometd import CometdServer
-from streamer.sandbox.faults import Faults
-from streamer.sandbox.org import DEFAULT_ORIGIN, Org
-from streamer.sandbox.refusals import Refused
+from streamer.sandbox.faults.catalogue import Faults
+from streamer.sandbox.org.changes import ChangeType
+from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.transaction import Transaction
 from streamer.sandbox.rest.gate import answer
-from streamer.sandbox.tokens import Tokens
-from streamer.sandbox.transaction import Transaction
 
 _MAX_CHANGES = 2_000_000
 REVOKE_TOKENS = "revoke_tokens"

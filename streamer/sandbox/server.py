@@ -10,21 +10,21 @@ from typing import Self
 from aiohttp import web
 
 from streamer.clock import Clock
+from streamer.sandbox.auth.oauth import ConnectedApp, Identity, OAuth
+from streamer.sandbox.auth.soap import SoapLogin
+from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.background import Background
-from streamer.sandbox.bus import EventBus
 from streamer.sandbox.cometd import CometdLimits, CometdServer
 from streamer.sandbox.control import Control
-from streamer.sandbox.faults import Faults
-from streamer.sandbox.oauth import ConnectedApp, Identity, OAuth
-from streamer.sandbox.org import Org, OrgSettings
+from streamer.sandbox.faults.catalogue import Faults
+from streamer.sandbox.org.bus import EventBus
+from streamer.sandbox.org.org import Org, OrgSettings
 from streamer.sandbox.rest.about import RestAbout, unknown
 from streamer.sandbox.rest.collections import RestCollections
 from streamer.sandbox.rest.gate import BASE, RestGate
 from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import RestRecords
 from streamer.sandbox.rest.replication import RestReplication
-from streamer.sandbox.soap import SoapLogin
-from streamer.sandbox.tokens import Tokens
 
 _MAX_BODY_BYTES = 50_000_000
 # Salesforce takes requests of up to 16,384 bytes of address and headers.

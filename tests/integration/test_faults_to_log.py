@@ -13,7 +13,7 @@ from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.sandbox.faults import Faults
+from streamer.sandbox.faults.catalogue import Faults
 from tests.streaming import CHANGES, ORDERS, World, streaming
 
 _EACH = 40

@@ -18,8 +18,8 @@ from streamer.sandbox.cometd.cookies import Balancer
 from streamer.sandbox.cometd.exchange import Exchange
 from streamer.sandbox.cometd.session import Session
 from streamer.sandbox.cometd.sessions import Sessions
-from streamer.sandbox.faults import Faults
-from streamer.sandbox.pending_faults import Occasion
+from streamer.sandbox.faults.catalogue import Faults
+from streamer.sandbox.faults.pending import Occasion
 
 _FAILING = ("busy", "handshake_denied", "daily_limit")
 

@@ -19,7 +19,7 @@ from streamer.sandbox.cometd.node import Node
 from streamer.sandbox.cometd.session import Session, SessionState
 from streamer.sandbox.cometd.subscribing import Known, Subscribing
 from streamer.sandbox.cometd.subscription import is_due, next_batch
-from streamer.sandbox.pending_faults import Fault, Occasion
+from streamer.sandbox.faults.pending import Fault, Occasion
 
 
 class MetaChannels:

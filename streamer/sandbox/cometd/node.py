@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from streamer.clock import Clock
-from streamer.sandbox.bus import EventBus
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.sessions import Sessions
-from streamer.sandbox.pending_faults import PendingFaults
+from streamer.sandbox.faults.pending import PendingFaults
+from streamer.sandbox.org.bus import EventBus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

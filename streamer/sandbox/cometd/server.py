@@ -8,7 +8,6 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.sandbox.bayeux import HANDSHAKE, VERSION_MISSING, VERSION_UNSUPPORTED, Failure, JsonObject
-from streamer.sandbox.bus import EventBus
 from streamer.sandbox.cometd.admission import Admission
 from streamer.sandbox.cometd.cookies import Balancer
 from streamer.sandbox.cometd.exchange import Exchange
@@ -19,8 +18,9 @@ from streamer.sandbox.cometd.sending import Sending
 from streamer.sandbox.cometd.session import Superseded
 from streamer.sandbox.cometd.sessions import Sessions
 from streamer.sandbox.cometd.subscribing import Known
-from streamer.sandbox.faults import Faults
-from streamer.sandbox.pending_faults import Occasion
+from streamer.sandbox.faults.catalogue import Faults
+from streamer.sandbox.faults.pending import Occasion
+from streamer.sandbox.org.bus import EventBus
 
 _VERSION = re.compile(r"\d{1,3}\.0")
 _OLDEST_VERSION = 37.0

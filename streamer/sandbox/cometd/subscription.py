@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from streamer.sandbox.bus import EventBus, Message
+from streamer.sandbox.org.bus import EventBus, Message
 
 NEW_ONLY = -1
 ALL_RETAINED = -2

@@ -5,10 +5,10 @@ from typing import Any
 from aiohttp import web
 
 from streamer.sandbox.cometd import CometdServer
-from streamer.sandbox.org import Org
-from streamer.sandbox.refusals import not_found
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.refusals import not_found
+from streamer.sandbox.org.schema import READ_ONLY, Entity, Field
 from streamer.sandbox.rest.gate import BASE, DAILY_CALLS, Call, RestGate, answer
-from streamer.sandbox.schema import READ_ONLY, Entity, Field
 
 _VERSIONS = range(58, 67)
 _UNUSED_LIMITS = {

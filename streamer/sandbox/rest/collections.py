@@ -5,7 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from streamer.sandbox.refusals import Refused
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.transaction import Transaction
 from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
 from streamer.sandbox.rest.shapes import (
     field_list,
@@ -16,7 +17,6 @@ from streamer.sandbox.rest.shapes import (
     type_of,
     without_attributes,
 )
-from streamer.sandbox.transaction import Transaction
 
 _MANY = BASE + "/composite/sobjects{_:/?}"
 _OF_TYPE = BASE + "/composite/sobjects/{type}{_:/?}"

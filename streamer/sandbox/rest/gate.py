@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from streamer.sandbox.org import Org
-from streamer.sandbox.refusals import Refused
-from streamer.sandbox.tokens import Session, Tokens
-from streamer.sandbox.transaction import Transaction
+from streamer.sandbox.auth.tokens import Session, Tokens
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.transaction import Transaction
 
 BASE = r"/services/data/v{version:\d+\.\d}"
 """The start of every versioned REST path."""

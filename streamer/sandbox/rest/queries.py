@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 
 from streamer.clock import Clock
-from streamer.sandbox.query import QueryRun
-from streamer.sandbox.record_ids import IdSequence
-from streamer.sandbox.refusals import Refused
+from streamer.sandbox.org.record_ids import IdSequence
+from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
-from streamer.sandbox.soql import parse
+from streamer.sandbox.soql.evaluator import QueryRun
+from streamer.sandbox.soql.parser import parse
 
 _CURSOR_S = 2 * 24 * 3600
 _MAX_CURSORS = 100

@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from streamer.sandbox.field_values import from_path
-from streamer.sandbox.records import Record
-from streamer.sandbox.refusals import external_field_missing, not_found
+from streamer.sandbox.org.field_values import from_path
+from streamer.sandbox.org.records import Record
+from streamer.sandbox.org.refusals import external_field_missing, not_found
 from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
 from streamer.sandbox.rest.shapes import field_list, publish, record_shown, saved, without_attributes
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from streamer.sandbox.field_values import parse_time, shown
-from streamer.sandbox.records import Record
-from streamer.sandbox.refusals import Refused
+from streamer.sandbox.org.field_values import parse_time, shown
+from streamer.sandbox.org.records import Record
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.schema import Field
 from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
-from streamer.sandbox.schema import Field
 
 _TIME = Field(name="start, end", type="datetime")
 

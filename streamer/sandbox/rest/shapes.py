@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from streamer.sandbox.field_values import shown
-from streamer.sandbox.records import Record, read
-from streamer.sandbox.refusals import Refused
+from streamer.sandbox.org.field_values import shown
+from streamer.sandbox.org.records import Record, read
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.rest.gate import Call
-from streamer.sandbox.schema import Entity
 
 
 def without_attributes(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from aiocometd_ng.extensions import AuthExtension
 from aiohttp import web
 
 from streamer.clock import SystemClock
-from streamer.sandbox.bus import EventBus
 from streamer.sandbox.cometd import CometdLimits, CometdServer
-from streamer.sandbox.faults import Faults
+from streamer.sandbox.faults.catalogue import Faults
+from streamer.sandbox.org.bus import EventBus
 
 CHANGES = "/data/ChangeEvents"
 ORDERS = "/event/Order_Placed__e"

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox.tokens import IDLE_S
+from streamer.sandbox.auth.tokens import IDLE_S
 from tests.integration.sandbox.conftest import Client
 
 BATCH = {

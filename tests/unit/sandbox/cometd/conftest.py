@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from streamer.clock import TurnedClock
-from streamer.sandbox.bus import EventBus
 from streamer.sandbox.cometd import CometdLimits, CometdServer
-from streamer.sandbox.faults import Faults
+from streamer.sandbox.faults.catalogue import Faults
+from streamer.sandbox.org.bus import EventBus
 
 Messages = list[dict[str, Any]]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamer.sandbox.bus import HOUR_S
+from streamer.sandbox.org.bus import HOUR_S
 from tests.unit.sandbox.cometd.conftest import PATHS, Client, Streaming
 
 CHANGES, ORDERS, INVOICES = PATHS

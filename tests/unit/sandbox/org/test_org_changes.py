@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from streamer.sandbox.refusals import Refused
+from streamer.sandbox.org.refusals import Refused
 from tests.unit.sandbox.org.world import EVERYTHING, OrgWorld
 
 MARK = "2025-01-01T00:01:40.000Z"

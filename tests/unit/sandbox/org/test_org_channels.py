@@ -2,9 +2,9 @@
 
 import pytest
 
-from streamer.sandbox.changes import OVERFLOW_ID, ChangeType
-from streamer.sandbox.channels import ChannelSettings
-from streamer.sandbox.org import OrgSettings
+from streamer.sandbox.org.changes import OVERFLOW_ID, ChangeType
+from streamer.sandbox.org.channels import ChannelSettings
+from streamer.sandbox.org.org import OrgSettings
 from tests.unit.sandbox.org.world import OrgWorld
 
 ERP = "/data/Erp__chn"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.sandbox.record_ids import IdSequence, normal_id, with_checksum
+from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
 
 
 @pytest.mark.parametrize(

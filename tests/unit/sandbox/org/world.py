@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from streamer.clock import TurnedClock
-from streamer.sandbox.bus import EventBus
-from streamer.sandbox.org import Org, OrgSettings
+from streamer.sandbox.org.bus import EventBus
+from streamer.sandbox.org.org import Org, OrgSettings
 
 EVERYTHING = "/data/ChangeEvents"
 

@@ -17,8 +17,8 @@ from streamer.sandbox.bayeux import (
     Failure,
     handshake_denied,
 )
-from streamer.sandbox.bus import EventBus
-from streamer.sandbox.pending_faults import CONNECT, HANDSHAKE, SUBSCRIBE, Fault, PendingFaults
+from streamer.sandbox.faults.pending import CONNECT, HANDSHAKE, SUBSCRIBE, Fault, PendingFaults
+from streamer.sandbox.org.bus import EventBus
 
 Kind = Literal["handshake", "connect", "subscribe"]
 ANY: Final[tuple[Kind, ...]] = (HANDSHAKE, CONNECT, SUBSCRIBE)

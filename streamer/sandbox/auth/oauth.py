@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from streamer.clock import Clock
-from streamer.sandbox.tokens import Session, Tokens
+from streamer.sandbox.auth.tokens import Session, Tokens
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LOGIN_HOSTS = frozenset({"https://login.salesforce.com", "https://test.salesforce.com"})

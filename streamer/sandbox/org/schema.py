@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.sandbox.refusals import Refused, not_found
+from streamer.sandbox.org.refusals import Refused, not_found
 
 _DIGITS = string.digits + string.ascii_uppercase
 _CUSTOM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}__[ce]")

@@ -6,8 +6,8 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from streamer.sandbox.oauth import ConnectedApp, Identity
-from streamer.sandbox.tokens import Tokens
+from streamer.sandbox.auth.oauth import ConnectedApp, Identity
+from streamer.sandbox.auth.tokens import Tokens
 
 _LAST_VERSION = 64.0
 _ENVELOPE = (

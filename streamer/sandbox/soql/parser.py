@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamer.sandbox.refusals import Refused
+from streamer.sandbox.org.refusals import Refused
 
 _TOKEN = re.compile(
     r"""\s*(?:

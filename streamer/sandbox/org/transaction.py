@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.sandbox import automatic_fields
-from streamer.sandbox.changes import Change, change_between
-from streamer.sandbox.field_values import kept
-from streamer.sandbox.record_ids import IdSequence, normal_id
-from streamer.sandbox.records import Record, Records
-from streamer.sandbox.refusals import Refused, external_field_missing, not_found
-from streamer.sandbox.schema import Entity, Schema
+from streamer.sandbox.org import automatic_fields
+from streamer.sandbox.org.changes import Change, change_between
+from streamer.sandbox.org.field_values import kept
+from streamer.sandbox.org.record_ids import IdSequence, normal_id
+from streamer.sandbox.org.records import Record, Records
+from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
+from streamer.sandbox.org.schema import Entity, Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

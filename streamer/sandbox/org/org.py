@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.clock import Clock
-from streamer.sandbox.bus import EventBus
-from streamer.sandbox.changes import (
+from streamer.sandbox.org.bus import EventBus
+from streamer.sandbox.org.changes import (
     TRANSACTION_LIMIT,
     Change,
     ChangeType,
@@ -17,13 +17,13 @@ from streamer.sandbox.changes import (
     merged,
     overflow,
 )
-from streamer.sandbox.channels import Channels, ChannelSettings
-from streamer.sandbox.field_values import epoch_ms, timestamp
-from streamer.sandbox.record_ids import IdSequence, normal_id, with_checksum
-from streamer.sandbox.records import Record, Records, read
-from streamer.sandbox.refusals import Refused, not_found
-from streamer.sandbox.schema import Schema, fingerprint
-from streamer.sandbox.transaction import Transaction
+from streamer.sandbox.org.channels import Channels, ChannelSettings
+from streamer.sandbox.org.field_values import epoch_ms, timestamp
+from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
+from streamer.sandbox.org.records import Record, Records, read
+from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.org.schema import Schema, fingerprint
+from streamer.sandbox.org.transaction import Transaction
 
 DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
 _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))

@@ -4,9 +4,9 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from streamer.sandbox.record_ids import normal_id
-from streamer.sandbox.refusals import Refused
-from streamer.sandbox.schema import Field
+from streamer.sandbox.org.record_ids import normal_id
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.schema import Field
 
 _NUMBERS = frozenset({"int", "double", "currency", "percent"})
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

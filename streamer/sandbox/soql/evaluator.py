@@ -6,13 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.sandbox.field_values import parse_time, shown
-from streamer.sandbox.org import Org
-from streamer.sandbox.record_ids import normal_id
-from streamer.sandbox.records import Record, read
-from streamer.sandbox.refusals import Refused, not_found
-from streamer.sandbox.schema import Entity, Field
-from streamer.sandbox.soql import Comparison, Condition, Junction, Kind, Literal, Negation, Order, Query
+from streamer.sandbox.org.field_values import parse_time, shown
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.record_ids import normal_id
+from streamer.sandbox.org.records import Record, read
+from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.org.schema import Entity, Field
+from streamer.sandbox.soql.parser import (
+    Comparison,
+    Condition,
+    Junction,
+    Kind,
+    Literal,
+    Negation,
+    Order,
+    Query,
+)
 
 Predicate = Callable[[Record], bool]
 _MAX_OFFSET = 2000

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox.tokens import IDLE_S, Tokens
+from streamer.sandbox.auth.tokens import IDLE_S, Tokens
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from streamer.sandbox.records import Record
-from streamer.sandbox.schema import Entity
-from streamer.sandbox.text_diff import text_diff
+from streamer.sandbox.org.records import Record
+from streamer.sandbox.org.schema import Entity
+from streamer.sandbox.org.text_diff import text_diff
 
 OVERFLOW_ID = "000000000000000AAA"
 TRANSACTION_LIMIT = 100_000

@@ -1,7 +1,7 @@
 """Fields whose values the org works out itself."""
 
-from streamer.sandbox.records import Record
-from streamer.sandbox.schema import Entity
+from streamer.sandbox.org.records import Record
+from streamer.sandbox.org.schema import Entity
 
 _PROBABILITY = {
     "Prospecting": 10,

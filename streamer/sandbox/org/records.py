@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from streamer.sandbox.schema import Entity
+from streamer.sandbox.org.schema import Entity
 
 Record = dict[str, Any]
 """A record's fields by their names; compound fields are kept as their components."""

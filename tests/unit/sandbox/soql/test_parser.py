@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from streamer.sandbox.query import QueryRun
-from streamer.sandbox.refusals import Refused
-from streamer.sandbox.soql import parse
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.soql.evaluator import QueryRun
+from streamer.sandbox.soql.parser import parse
 from tests.unit.sandbox.org.world import OrgWorld
 
 NAMES = "SELECT Name FROM Account"

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox.bus import HOUR_S, EventBus
+from streamer.sandbox.org.bus import HOUR_S, EventBus
 
 CHANGES = "/data/ChangeEvents"
 ACCOUNTS = "/data/AccountChangeEvent"

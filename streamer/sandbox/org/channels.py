@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from streamer.sandbox.schema import Entity, Schema
+from streamer.sandbox.org.schema import Entity, Schema
 
 ALL_CHANGES = "/data/ChangeEvents"
 _STANDARD_EVENTS = frozenset(

@@ -1,0 +1,1 @@
+"""OAuth and SOAP logins, and the tokens that they give out."""

@@ -1,0 +1,1 @@
+"""Faults that can be injected, and those that wait for their moment."""

@@ -1,0 +1,1 @@
+"""SOQL queries: parsed, and answered from the records."""
