@@ -265,7 +265,7 @@ class LogReader(Protocol):
         """
         ...
 
-    def finished(
+    def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
         """Yield what a subscriber is done with, from the offsets in `begin` on, and end.

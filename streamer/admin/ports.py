@@ -5,7 +5,7 @@ from typing import Protocol
 
 from streamer.dispatch.attempt.route import Route
 from streamer.events import SubscriberName
-from streamer.observe.subscriber_status import Standing
+from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import Controls, LogReader, Subscriber
 from streamer.settings import Settings
 
@@ -18,7 +18,7 @@ class AtWork(Protocol):
     """One subscriber that this process delivers to."""
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> SubscriberStatus:
         """How it stands now."""
         ...
 

@@ -94,15 +94,15 @@ class SubscriberResource:
         dispatcher = self.desk.staff.dispatchers.get(name)
         if dispatcher is None:
             return None
-        standing = dispatcher.standing
+        status = dispatcher.status
         return {
-            "held": standing.hindrance,
-            "breaker": "open" if standing.is_down else "closed",
-            "lag": standing.lag,
-            "waiting": standing.waiting,
-            "parked": standing.parked,
-            "in_flight": standing.in_flight,
-            "limit": standing.limit,
+            "held": status.hindrance,
+            "breaker": "open" if status.is_down else "closed",
+            "lag": status.lag,
+            "waiting": status.waiting,
+            "parked": status.parked,
+            "in_flight": status.in_flight,
+            "limit": status.limit,
         }
 
 

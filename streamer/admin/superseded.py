@@ -42,7 +42,7 @@ async def superseded(
     undelivered = {(letter.partition, letter.offset) for letter in (*ours, *others)}
 
     found: set[str] = set()
-    async with aclosing(reader.finished(subscription, begin)) as entries:
+    async with aclosing(reader.settled_events(subscription, begin)) as entries:
         async for entry in entries:
             lane = entry.partition, entry.event.key
             is_delivered = (entry.partition, entry.offset) not in undelivered

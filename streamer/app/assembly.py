@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from streamer.app.plan import Plan
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, OnBreaker, OnPause
-from streamer.dispatch.admission.circuit_breaker import Breaker, BreakerLimits
-from streamer.dispatch.admission.concurrency import Pace
-from streamer.dispatch.admission.flood_guard import Guard, GuardLimits
-from streamer.dispatch.admission.pause import Gate
-from streamer.dispatch.admission.token_bucket import Rate
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
+from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
+from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
+from streamer.dispatch.admission.pause import PauseState
+from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts, DispatchObserver
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher
@@ -69,11 +69,11 @@ class Assembly:
         return Admission(
             name=name,
             clock=self.clock,
-            gate=Gate(self.clock),
-            breaker=Breaker(BreakerLimits(**settings.breaker.model_dump()), self.clock),
-            pace=Pace(settings.max_in_flight, self.clock),
-            guard=Guard(name, GuardLimits(**settings.guard.model_dump())),
-            rate=Rate(rate.per_second, rate.burst, self.clock) if rate else None,
+            paused=PauseState(self.clock),
+            breaker=CircuitBreaker(BreakerLimits(**settings.breaker.model_dump()), self.clock),
+            concurrency=AdaptiveConcurrency(settings.max_in_flight, self.clock),
+            guard=FloodGuard(name, GuardLimits(**settings.guard.model_dump())),
+            rate=TokenBucket(rate.per_second, rate.burst, self.clock) if rate else None,
             on_pause=on_pause,
             on_breaker=on_breaker,
         )

@@ -22,7 +22,7 @@ _MOST_WRITTEN = 100
 
 
 @dataclass(slots=True, kw_only=True)
-class Obedience:
+class ControlFollower:
     """Follows the switchboard in the log, and keeps there what a subscriber does of itself."""
 
     log: Controls

@@ -28,7 +28,7 @@ from streamer.ports import Controls
 from streamer.settings import Settings
 from streamer.supervision.endpoint import serving
 from streamer.supervision.health import Health, Heartbeat
-from streamer.supervision.monitor import Lookout
+from streamer.supervision.monitor import Monitor
 from streamer.supervision.status import Status
 from streamer.supervision.stuck import StuckLimits
 from streamer.supervision.watchdog import Watchdog
@@ -71,7 +71,7 @@ class App:
     _pulses: Pulses = field(init=False)
     _dispatching: Dispatching = field(init=False)
     _desk: Desk = field(init=False)
-    _lookout: Lookout = field(init=False)
+    _monitor: Monitor = field(init=False)
     _reloading: Reloading | None = field(default=None, init=False)
     _controls: Controls | None = field(default=None, init=False)
     _read_anew: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -89,7 +89,7 @@ class App:
         )
         self._desk = Desk(staff=self._dispatching, clock=self.clock)
         limits = StuckLimits.of(self.plan.settings)
-        self._lookout = Lookout(self._status, self.metrics, self.clock, self._pulses, limits)
+        self._monitor = Monitor(self._status, self.metrics, self.clock, self._pulses, limits)
         if self.reread is not None:
             self._reloading = Reloading(
                 document=self.plan.document,
@@ -122,7 +122,7 @@ class App:
             watchdog=self.watchdog,
         )
         health = Health(self._status.state)
-        for each in (heartbeat, self._lookout, self._status):
+        for each in (heartbeat, self._monitor, self._status):
             each.register(health)
         async with (
             serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
@@ -131,7 +131,7 @@ class App:
         ):
             helping = [
                 group.create_task(heartbeat.run(), name="heartbeat"),
-                group.create_task(self._lookout.run(), name="lookout"),
+                group.create_task(self._monitor.run(), name="lookout"),
             ]
             if self._reloading is not None:
                 helping.append(group.create_task(self._reloading.run(), name="configuration"))
@@ -191,7 +191,7 @@ class App:
         """Follow a new configuration, as far as a running process can."""
         changes = Changes.between(self.plan.settings, wanted.settings)
         self.plan = replace(wanted, settings=within_reach(self.plan.settings, wanted.settings))
-        self._lookout.limits = StuckLimits.of(self.plan.settings)
+        self._monitor.limits = StuckLimits.of(self.plan.settings)
         self._dispatching.apply(self.plan)
         if changes.reads_anew:
             self._read_anew.set()

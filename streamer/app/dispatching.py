@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from streamer.app.assembly import Assembly
-from streamer.app.control_follower import Obedience
+from streamer.app.control_follower import ControlFollower
 from streamer.app.log import ReadLog
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
@@ -59,15 +59,15 @@ class Dispatching:
         """Deliver until `stopping`, then finish what is in flight, record it and return."""
         self._await_all()
         async with asyncio.TaskGroup() as group:
-            obedience = self._obedience(log, group)
-            obeying = group.create_task(obedience.run(), name="controls")
+            control_follower = self._control_follower(log, group)
+            obeying = group.create_task(control_follower.run(), name="controls")
             # Nobody delivers to a target that was paused before we were started.
-            replacing = group.create_task(self._replace(group, log, obedience), name="subscribers")
+            replacing = group.create_task(self._replace(group, log, control_follower), name="subscribers")
             await stopping.wait()
             replacing.cancel()
             await self._end(self._running)
             obeying.cancel()
-            obedience.close()
+            control_follower.close()
 
     def apply(self, plan: Plan) -> None:
         """Deliver by `plan` from now on."""
@@ -80,32 +80,34 @@ class Dispatching:
         for running in self._running.values():
             running.task.cancel()
 
-    def _obedience(self, log: ReadLog, group: asyncio.TaskGroup) -> Obedience:
+    def _control_follower(self, log: ReadLog, group: asyncio.TaskGroup) -> ControlFollower:
         redrives = Redrives(log=log, clock=self.clock, dispatchers=self.dispatchers, group=group)
-        return Obedience(
+        return ControlFollower(
             log=log, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
         )
 
-    async def _replace(self, group: asyncio.TaskGroup, log: ReadLog, obedience: Obedience) -> None:
-        await obedience.known()
+    async def _replace(
+        self, group: asyncio.TaskGroup, log: ReadLog, control_follower: ControlFollower
+    ) -> None:
+        await control_follower.known()
         while True:
             self._applied.clear()
             self._await_all()
             wanted = self.plan.settings.subscribers
             assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
-            self._start(group, assembly, obedience)
+            self._start(group, assembly, control_follower)
             await self._end(
                 [name for name, running in self._running.items() if wanted.get(name) != running.settings]
             )
-            self._start(group, assembly, obedience)
+            self._start(group, assembly, control_follower)
             await self._expect(log, wanted)
             await self._applied.wait()
 
-    def _start(self, group: asyncio.TaskGroup, assembly: Assembly, obedience: Obedience) -> None:
+    def _start(self, group: asyncio.TaskGroup, assembly: Assembly, control_follower: ControlFollower) -> None:
         wanted = assembly.plan.settings.subscribers
         for name in wanted.keys() - self._running.keys():
             stop = asyncio.Event()
-            work = self._deliver(name, assembly, obedience, stop)
+            work = self._deliver(name, assembly, control_follower, stop)
             task = group.create_task(work, name=f"dispatch {name}")
             self._running[name] = _Running(settings=wanted[name], task=task, stop=stop)
 
@@ -129,17 +131,17 @@ class Dispatching:
             self.metrics.forget_subscriber(name)
 
     async def _deliver(
-        self, name: SubscriberName, assembly: Assembly, obedience: Obedience, stop: asyncio.Event
+        self, name: SubscriberName, assembly: Assembly, control_follower: ControlFollower, stop: asyncio.Event
     ) -> None:
         while not stop.is_set():
             dispatcher = assembly.dispatcher(
                 name,
                 self._observer(name),
-                partial(obedience.paused_by, name),
-                partial(obedience.breaker_turned, name),
+                partial(control_follower.paused_by, name),
+                partial(control_follower.breaker_turned, name),
             )
             self.dispatchers[name] = self.status.dispatchers[name] = dispatcher
-            obedience.greet(name)
+            control_follower.greet(name)
             try:
                 await dispatcher.run(stop)
             except* RetryLater as group:

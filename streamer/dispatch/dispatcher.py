@@ -11,16 +11,16 @@ from streamer.dispatch.admission.admission import Admission, Ticket
 from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.intake import Intake, Limits
-from streamer.dispatch.lanes.delay_queue import Timetable
-from streamer.dispatch.lanes.in_flight import UnderWay
+from streamer.dispatch.lanes.delay_queue import DelayQueue
+from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.dispatch.lanes.lanes import Lanes
-from streamer.dispatch.outcomes import Conclusions
+from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition
-from streamer.observe.subscriber_status import Standing
+from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import Feed, LogReader, Subscription
 
 _log = structlog.get_logger()
@@ -53,11 +53,11 @@ class Dispatcher:
     following: bool = field(default=False, init=False)
     _lanes: Lanes = field(init=False)
     _ledger: Ledger = field(init=False)
-    _timetable: Timetable = field(init=False)
-    _conclusions: Conclusions = field(init=False)
+    _delay_queue: DelayQueue = field(init=False)
+    _outcomes: OutcomeHandler = field(init=False)
     _intake: Intake = field(init=False)
     _standstill: Standstill = field(init=False)
-    _under_way: UnderWay = field(default_factory=UnderWay, init=False)
+    _in_flight: InFlight = field(default_factory=InFlight, init=False)
     _draining: bool = field(default=False, init=False)
     _moved_at: float = field(default=0.0, init=False)
 
@@ -65,13 +65,13 @@ class Dispatcher:
         """Set up what keeps the state of the deliveries."""
         self._lanes = Lanes(self.order)
         self._ledger = Ledger(self.clock, most_finished=self.limits.finished)
-        self._timetable = Timetable(self.clock)
-        self._conclusions = Conclusions(
+        self._delay_queue = DelayQueue(self.clock)
+        self._outcomes = OutcomeHandler(
             attempts=self.attempts,
             schedule=self.schedule,
             lanes=self._lanes,
             ledger=self._ledger,
-            timetable=self._timetable,
+            delay_queue=self._delay_queue,
             admission=self.admission,
             clock=self.clock,
         )
@@ -81,9 +81,9 @@ class Dispatcher:
             clock=self.clock,
             lanes=self._lanes,
             ledger=self._ledger,
-            timetable=self._timetable,
-            conclusions=self._conclusions,
-            under_way=self._under_way,
+            delay_queue=self._delay_queue,
+            outcomes=self._outcomes,
+            in_flight=self._in_flight,
         )
         self._standstill = Standstill(
             name=self.subscription.subscriber,
@@ -98,13 +98,13 @@ class Dispatcher:
         return self._ledger.unrecorded_since
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> SubscriberStatus:
         """How it stands now."""
-        return Standing(
+        return SubscriberStatus(
             lag=self._intake.behind + self._lanes.waiting,
             waiting=self._lanes.waiting,
             parked=self._lanes.parked,
-            in_flight=len(self._under_way),
+            in_flight=len(self._in_flight),
             limit=self.admission.limit,
             hindrance=self.admission.hindrance,
             is_held=self.admission.is_held,
@@ -134,7 +134,7 @@ class Dispatcher:
 
         The letter is removed in the record that parks the event.
         """
-        return not self._draining and self._conclusions.redrive(letter)
+        return not self._draining and self._outcomes.redrive(letter)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish what is in flight, record it and return.
@@ -164,9 +164,9 @@ class Dispatcher:
     async def _drain(self, feed: Feed) -> None:
         self._draining = True
         self._intake.close(feed)
-        await self._under_way.landed()
+        await self._in_flight.landed()
         # Attempts that were spent must not be forgotten by a restart.
-        self._conclusions.park_failed(self._ledger.partitions, flying=())
+        self._outcomes.park_failed(self._ledger.partitions, flying=())
         await self._ledger.complete()
 
     async def _read(self, feed: Feed) -> None:
@@ -185,7 +185,7 @@ class Dispatcher:
 
     async def _wake_due(self) -> None:
         while True:
-            lane = await self._timetable.due()
+            lane = await self._delay_queue.due()
             had_work = self._has_work()
             self._lanes.make_ready(lane)
             self._stir(had_work)
@@ -201,7 +201,7 @@ class Dispatcher:
                 if cleared:
                     self.admission.forgone()
             elif cleared:
-                self._under_way.begin(lane)
+                self._in_flight.begin(lane)
                 work = self._attempt(lane, self.admission.begin(lane.full_name), feed)
                 group.create_task(work, name=f"attempt {name}")
             else:
@@ -210,9 +210,9 @@ class Dispatcher:
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
         try:
             if await self._is_at_hand(lane, ticket, feed):
-                self._conclusions.tried(lane, ticket, await self.attempts.try_once(lane))
+                self._outcomes.tried(lane, ticket, await self.attempts.try_once(lane))
         finally:
-            self._under_way.end(lane)
+            self._in_flight.end(lane)
         self._moved_at = self.clock.monotonic()
 
     async def _is_at_hand(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
@@ -225,7 +225,7 @@ class Dispatcher:
         if lane.state is not LaneState.OPEN:
             self.admission.forgone(ticket)
             return False
-        return bool(lane.entries) or self._conclusions.recalled(lane, ticket, found)
+        return bool(lane.entries) or self._outcomes.recalled(lane, ticket, found)
 
     async def _recalled(self, lane: Lane, feed: Feed) -> list[Entry] | None:
         # What is recalled beside the head stays in memory until its turn comes.
@@ -245,7 +245,7 @@ class Dispatcher:
         return False
 
     def _has_work(self) -> bool:
-        return bool(self._under_way) or (self._lanes.ready and not self._draining)
+        return bool(self._in_flight) or (self._lanes.ready and not self._draining)
 
     def _stir(self, had_work: bool) -> None:  # noqa: FBT001 - what `_has_work` was
         """Note that there is something to do, if there was nothing."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.lanes.delay_queue import Timetable
-from streamer.dispatch.lanes.in_flight import UnderWay
+from streamer.dispatch.lanes.delay_queue import DelayQueue
+from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import LaneState
 from streamer.dispatch.lanes.lanes import Lanes
-from streamer.dispatch.outcomes import Conclusions
+from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, SubscriberName
@@ -48,9 +48,9 @@ class Intake:
     clock: Clock
     lanes: Lanes
     ledger: Ledger
-    timetable: Timetable
-    conclusions: Conclusions
-    under_way: UnderWay
+    delay_queue: DelayQueue
+    outcomes: OutcomeHandler
+    in_flight: InFlight
     behind: int = field(default=0, init=False)
     _closed: bool = field(default=False, init=False)
     _full: bool = field(default=False, init=False)
@@ -70,12 +70,12 @@ class Intake:
         match read:
             case Page():
                 for entry in read.entries:
-                    self.conclusions.arrived(entry)
+                    self.outcomes.arrived(entry)
                 self.ledger.passed(read.through)
                 self.behind = read.behind
             case Assigned():
                 self.ledger.assign(read)
-                self.conclusions.restored(read.parked)
+                self.outcomes.restored(read.parked)
             case Revoked(partitions=partitions):
                 self._paused -= partitions
                 await self._give_up(partitions, feed)
@@ -96,7 +96,7 @@ class Intake:
         self._full = self._is_above(0.5 if self._full else 1.0)
         if self._full:
             # What only waits for another try makes room for what can be delivered.
-            self.conclusions.park_waiting(self.ledger.partitions)
+            self.outcomes.park_waiting(self.ledger.partitions)
         paused = self.ledger.partitions if self._full or self._closed else self._crowded()
         if paused != self._paused:
             feed.pause(paused - self._paused)
@@ -108,13 +108,13 @@ class Intake:
 
         Their next owner would repeat it, and a rolling restart repeats nothing.
         """
-        leaving = self.under_way.of(partitions)
-        self.conclusions.park_failed(partitions, leaving)
+        leaving = self.in_flight.of(partitions)
+        self.outcomes.park_failed(partitions, leaving)
         self.lanes.leave(partitions)
-        self.timetable.drop(partitions)
+        self.delay_queue.drop(partitions)
         with suppress(TimeoutError):
             async with self.clock.timeout(_LAND_S):
-                await self.under_way.landed(leaving)
+                await self.in_flight.landed(leaving)
         await self.ledger.give_up(feed, partitions)
         for lane in leaving:
             lane.state = LaneState.GONE

@@ -10,7 +10,7 @@ from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, LaneName, Ticket
 from streamer.dispatch.attempt.attempts import Attempts, Tried
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.lanes.delay_queue import Timetable
+from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger
@@ -38,7 +38,7 @@ _LOST_HINT = "Find out who removed it from the log, and send it to the target by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusions:
+class OutcomeHandler:
     """Settles, parks and sets aside, and says when a lane is tried next.
 
     Nothing here waits: what it decides is on record as soon as the log is.
@@ -48,7 +48,7 @@ class Conclusions:
     schedule: RetrySchedule
     lanes: Lanes
     ledger: Ledger
-    timetable: Timetable
+    delay_queue: DelayQueue
     admission: Admission
     clock: Clock
 
@@ -77,7 +77,7 @@ class Conclusions:
         for partition, lanes in parked.items():
             for kept in lanes:
                 lane = self.lanes.restore(partition, kept)
-                self.timetable.put(lane, max(0.0, kept.setback.due_at - now))
+                self.delay_queue.put(lane, max(0.0, kept.setback.due_at - now))
 
     def recalled(self, lane: Lane, ticket: Ticket, entries: list[Entry] | None) -> bool:
         """Take the first events of a parked lane in, and say whether its head can be tried.
@@ -89,7 +89,7 @@ class Conclusions:
             return True
         self.admission.forgone(ticket)
         if entries is None:
-            self.timetable.put(lane, _ASK_AGAIN_S)
+            self.delay_queue.put(lane, _ASK_AGAIN_S)
         else:
             self._set_lost_aside(lane)
         return False
@@ -112,14 +112,14 @@ class Conclusions:
         if lane is not None and entry.offset in lane.parked:
             # Listed before it was recorded.
             return True
-        if lane is not None and lane not in self.timetable:
+        if lane is not None and lane not in self.delay_queue:
             return False
         if lane is not None and not lane.is_parked:
             self.park(lane, 0.0)
         lane = self.lanes.join(entry)
         lane.due_at = self.clock.now()
         self.ledger.redrive(_change(lane, joined=[entry]), letter)
-        self.timetable.put(lane, 0.0)
+        self.delay_queue.put(lane, 0.0)
         return True
 
     def _set_lost_aside(self, lane: Lane) -> None:
@@ -146,13 +146,13 @@ class Conclusions:
         """Let the log keep `lane` until it is tried again after `delay_s`."""
         lane.due_at = self.clock.now() + delay_s
         self.ledger.park(_change(lane, joined=self.lanes.park(lane)))
-        self.timetable.put(lane, delay_s)
+        self.delay_queue.put(lane, delay_s)
 
     def park_waiting(self, partitions: frozenset[Partition]) -> None:
         """Park the lanes in memory that wait for another try, so that their attempts are not forgotten."""
-        for lane in self.timetable.unparked:
+        for lane in self.delay_queue.unparked:
             if lane.partition in partitions and lane.state is LaneState.OPEN:
-                self.park(lane, self.timetable.left_s(lane))
+                self.park(lane, self.delay_queue.left_s(lane))
 
     def park_failed(self, partitions: frozenset[Partition], flying: Collection[Lane]) -> None:
         """Park all lanes that have failed, but for those being tried: who comes next is to know of it.
@@ -212,7 +212,7 @@ class Conclusions:
         if lane.is_parked or not self.schedule.is_fast(attempts, delay_s):
             self.park(lane, delay_s)
         else:
-            self.timetable.put(lane, delay_s)
+            self.delay_queue.put(lane, delay_s)
 
     def _set_aside(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> None:
         letter = self.attempts.dead_letter(lane, failure, reason=reason)

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from streamer.clock import Clock
 from streamer.events import Batch, DeadLetter, Delivered, Event, HoleCause, Outcome, Stage, SubscriberName
-from streamer.observe.subscriber_status import Standing
+from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import Append
 
 
@@ -144,14 +144,14 @@ class SubscriberMetrics:
         """Count an event that became `letter`."""
         self.dead_letters.labels(letter.stage.value, self.name, self.words.bounded(letter.reason)).inc()
 
-    def stands(self, standing: Standing) -> None:
+    def stands(self, status: SubscriberStatus) -> None:
         """Show how the subscriber stands."""
-        self.lag.set(standing.lag)
-        self.in_flight.set(standing.in_flight)
-        self.parked.set(standing.parked)
-        self.limit.set(standing.limit)
-        self.down.set(standing.is_down)
-        self.held.set(standing.is_held)
+        self.lag.set(status.lag)
+        self.in_flight.set(status.in_flight)
+        self.parked.set(status.parked)
+        self.limit.set(status.limit)
+        self.down.set(status.is_down)
+        self.held.set(status.is_held)
 
     def set_unrecorded(self, seconds: float) -> None:
         """Note for how long what was finished has waited to be recorded."""

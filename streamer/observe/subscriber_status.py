@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class SubscriberStatus:
     """What a subscriber has before it, and what keeps it from that.
 
     `lag` events of the log are not settled, of which `waiting` are in memory;

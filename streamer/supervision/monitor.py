@@ -9,7 +9,7 @@ from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.supervision.health import Health, Kind, State, Verdict
 from streamer.supervision.stacks import stacks
-from streamer.supervision.status import Dispatching, Status
+from streamer.supervision.status import DispatcherStatus, Status
 from streamer.supervision.stuck import Name, Part, Stuck, StuckDetector, StuckLimits, Work
 
 _LOOK_S = 1.0
@@ -19,7 +19,7 @@ _RECORDED_WITHIN_S = 30.0
 _log = structlog.get_logger()
 
 
-class Lookout:
+class Monitor:
     """Looks at the parts once a second, and whenever liveness is asked for.
 
     A broker, a Salesforce or a target that is away explains that nothing gets
@@ -49,7 +49,7 @@ class Lookout:
             self._look_at_channels()
             for name, dispatcher in self._status.dispatchers.items():
                 metrics = self._metrics.subscriber(name)
-                metrics.stands(dispatcher.standing)
+                metrics.stands(dispatcher.status)
                 metrics.set_unrecorded(self._unrecorded_s(dispatcher))
             self._metrics.process.set_standby(self._status.state() is State.STANDBY)
             self._look_at_threads()
@@ -70,7 +70,7 @@ class Lookout:
         ]
         return Verdict(ok=not late, sentence="; ".join(late) or "What is delivered is recorded.")
 
-    def _unrecorded_s(self, dispatcher: Dispatching) -> float:
+    def _unrecorded_s(self, dispatcher: DispatcherStatus) -> float:
         since = dispatcher.unrecorded_since
         return 0.0 if since is None else self._clock.monotonic() - since
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from streamer.clock import Clock
 from streamer.events import Channel, SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
-from streamer.observe.subscriber_status import Standing
+from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.supervision.health import Health, Kind, State, Verdict
 
 _STEP_S = 0.02
@@ -25,7 +25,7 @@ class Subscribed(Protocol):
         ...
 
 
-class Dispatching(Protocol):
+class DispatcherStatus(Protocol):
     """Knows what a subscriber is doing."""
 
     @property
@@ -34,7 +34,7 @@ class Dispatching(Protocol):
         ...
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> SubscriberStatus:
         """How it stands now."""
         ...
 
@@ -76,7 +76,7 @@ class Status:
     stopping: bool = False
     keeper: Keeper | None = None
     source: Subscribed | None = None
-    dispatchers: dict[SubscriberName, Dispatching] = field(default_factory=dict)
+    dispatchers: dict[SubscriberName, DispatcherStatus] = field(default_factory=dict)
     awaited: frozenset[SubscriberName] = frozenset()
     unopened: dict[SubscriberName, str] = field(default_factory=dict)
     waiting_for: dict[str, str] = field(default_factory=dict)

@@ -29,7 +29,7 @@ async def finished(
 ) -> list[Entry]:
     """Return what a subscriber is done with, from `begin` on."""
     subscription = Subscription(subscriber=SubscriberName(name), patterns=patterns or ("salesforce.*",))
-    return [entry async for entry in log.finished(subscription, begin)]
+    return [entry async for entry in log.settled_events(subscription, begin)]
 
 
 def beginnings(follower: Follower) -> dict[Partition, int]:
@@ -148,7 +148,7 @@ async def test_much_is_read_to_its_end(world: World) -> None:
 
             assert await finished(log, beginnings(follower)) == follower.entries
             subscription = Subscription(subscriber=SubscriberName("target"), patterns=("salesforce.*",))
-            reading = log.finished(subscription, beginnings(follower))
+            reading = log.settled_events(subscription, beginnings(follower))
             assert await anext(reading) == follower.entries[0]
             await reading.aclose()
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.admission.circuit_breaker import Breaker, BreakerState, Permit
-from streamer.dispatch.admission.concurrency import Pace
-from streamer.dispatch.admission.flood_guard import Guard
-from streamer.dispatch.admission.pause import Gate
-from streamer.dispatch.admission.token_bucket import Rate
+from streamer.dispatch.admission.circuit_breaker import BreakerState, CircuitBreaker, Permit
+from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
+from streamer.dispatch.admission.flood_guard import FloodGuard
+from streamer.dispatch.admission.pause import PauseState
+from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.events import Hold, Partition, SubscriberName
 
 _log = structlog.get_logger()
@@ -54,11 +54,11 @@ class Admission:
 
     name: SubscriberName
     clock: Clock
-    gate: Gate
-    breaker: Breaker[LaneName]
-    pace: Pace
-    guard: Guard
-    rate: Rate | None = None
+    paused: PauseState
+    breaker: CircuitBreaker[LaneName]
+    concurrency: AdaptiveConcurrency
+    guard: FloodGuard
+    rate: TokenBucket | None = None
     on_pause: OnPause = _ignore
     on_breaker: OnBreaker = _ignore
     open_since: float = field(default=0.0, init=False)
@@ -80,7 +80,7 @@ class Admission:
     @property
     def limit(self) -> int:
         """How many attempts may be under way at once."""
-        return self.pace.limit
+        return self.concurrency.limit
 
     @property
     def probes(self) -> bool:
@@ -95,12 +95,12 @@ class Admission:
         """
         while True:
             self._changed.clear()
-            if not self.gate.is_open:
-                await self._wait(self.gate.opens_in_s)
+            if not self.paused.is_open:
+                await self._wait(self.paused.opens_in_s)
             elif self.breaker.wait_s(lane) != 0:
                 await self._wait_for_breaker(lane)
                 return False
-            elif not self.pace.has_room:
+            elif not self.concurrency.has_room:
                 # Those that are under way will make room.
                 await self._changed.wait()
                 continue
@@ -114,11 +114,11 @@ class Admission:
         """Note that an attempt begins, directly after `passage`."""
         permit = self.breaker.admit(lane)
         assert permit is not None  # noqa: S101 - nothing has happened since the passage
-        return Ticket(permit=permit, began=self.pace.began())
+        return Ticket(permit=permit, began=self.concurrency.began())
 
     def succeeded(self, ticket: Ticket) -> None:
         """Note that the target works, whatever it thinks of the event."""
-        self.pace.succeeded(ticket.began)
+        self.concurrency.succeeded(ticket.began)
         was_down = self.probes
         self.breaker.succeeded(ticket.permit)
         self._changed.set()
@@ -128,7 +128,7 @@ class Admission:
 
     def failed(self, ticket: Ticket) -> Mapping[LaneName, int]:
         """Note that the target does not work; returns the attempts that say nothing of their events."""
-        self.pace.overloaded(ticket.began)
+        self.concurrency.overloaded(ticket.began)
         self._changed.set()
         was_down = self.probes
         given_back = self.breaker.failed(ticket.permit)
@@ -139,9 +139,9 @@ class Admission:
 
     def held(self, ticket: Ticket, hold: Hold) -> None:
         """Leave the target alone for as long as it asked."""
-        self.pace.overloaded(ticket.began)
+        self.concurrency.overloaded(ticket.began)
         self.breaker.abandoned(ticket.permit)
-        self.gate.hold(hold.after_s, hold.reason)
+        self.paused.hold(hold.after_s, hold.reason)
         self._changed.set()
         say = _log.error if hold.alert else _log.warning
         say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
@@ -153,7 +153,7 @@ class Admission:
 
     def abandoned(self, ticket: Ticket) -> None:
         """Note that an attempt has ended that says nothing of the target."""
-        self.pace.abandoned()
+        self.concurrency.abandoned()
         self.breaker.abandoned(ticket.permit)
         self._changed.set()
 
@@ -175,25 +175,25 @@ class Admission:
 
     def pause(self, reason: str) -> None:
         """Begin no attempt until `resume`."""
-        self.gate.pause(reason)
+        self.paused.pause(reason)
         self._changed.set()
 
     def resume(self) -> None:
         """Undo `pause`."""
-        if self.gate.is_paused:
-            self.gate.resume()
+        if self.paused.is_paused:
+            self.paused.resume()
             self.guard.reset()
             self._changed.set()
 
     def _pause_by(self, who: str, reason: str) -> None:
-        if not self.gate.is_paused:
+        if not self.paused.is_paused:
             _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
             self.pause(reason)
             self.on_pause(who, reason)
 
     @property
     def _hold(self) -> str:
-        return self.gate.reason or self.breaker.reason
+        return self.paused.reason or self.breaker.reason
 
     async def _wait_for_breaker(self, lane: LaneName) -> None:
         wait_s = self.breaker.wait_s(lane)

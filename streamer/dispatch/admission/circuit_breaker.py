@@ -64,7 +64,7 @@ class _Ended(Generic[LaneT]):
     failed: bool
 
 
-class Breaker(Generic[LaneT]):
+class CircuitBreaker(Generic[LaneT]):
     """Leaves a target alone while it is down, and learns with one event at a time whether it is back.
 
     Whoever wants to deliver asks `admit` for a permit, which ends by exactly

@@ -16,7 +16,7 @@ _LEAST_DEVIATION = 0.1
 _AS_FAST = 1.01
 
 
-class Pace:
+class AdaptiveConcurrency:
     """Finds out how many attempts at once a target bears, between 1 and a maximum.
 
     The limit grows by one after each round in which it was reached and latency

@@ -23,7 +23,7 @@ class GuardLimits:
     minimum: int = 100
 
 
-class Guard:
+class FloodGuard:
     """Notices a flood of dead letters, as after a change that broke a mapping or the target.
 
     It says so once, for the subscriber to be paused: what comes of attempts

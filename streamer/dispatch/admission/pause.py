@@ -5,7 +5,7 @@ from streamer.clock import Clock
 _LEAST_S = 0.1
 
 
-class Gate:
+class PauseState:
     """Holds a whole subscriber back while its target asked for a pause, or somebody paused it.
 
     A hold costs no event an attempt. The longest of several holds counts.

@@ -3,7 +3,7 @@
 from streamer.clock import Clock
 
 
-class Rate:
+class TokenBucket:
     """Lets `burst` attempts through at once, and `per_second` of them in the long run.
 
     In no span of time begin more than `burst` and what `per_second` makes of

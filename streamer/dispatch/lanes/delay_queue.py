@@ -11,7 +11,7 @@ from streamer.events import Partition
 _LEAST_S = 0.001
 
 
-class Timetable:
+class DelayQueue:
     """Hands lanes out when their time has come, however many wait."""
 
     def __init__(self, clock: Clock) -> None:

@@ -7,7 +7,7 @@ from streamer.dispatch.lanes.lane import Lane
 from streamer.events import Partition
 
 
-class UnderWay:
+class InFlight:
     """Which lanes are being tried at the moment, each once."""
 
     def __init__(self) -> None:

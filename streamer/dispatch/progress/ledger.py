@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.progress.assignment import Holding, settlements
 from streamer.dispatch.progress.offset_tracker import OffsetTracker
-from streamer.dispatch.progress.ownership_check import Doubt
+from streamer.dispatch.progress.ownership_check import OwnershipCheck
+from streamer.dispatch.progress.partition_progress import PartitionProgress, settlements
 from streamer.dispatch.progress.pending import Pending
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition, Receipt
@@ -37,8 +37,8 @@ class Ledger:
     def __init__(self, clock: Clock, *, most_finished: int) -> None:
         """Begin with no partitions."""
         self._clock = clock
-        self.doubt = Doubt()
-        self._holdings: dict[Partition, Holding] = {}
+        self.doubt = OwnershipCheck()
+        self._held: dict[Partition, PartitionProgress] = {}
         self._unrecorded = 0
         self._finished = 0
         self._most_finished = most_finished
@@ -55,14 +55,14 @@ class Ledger:
     @property
     def partitions(self) -> frozenset[Partition]:
         """The partitions that are ours."""
-        return frozenset(self._holdings)
+        return frozenset(self._held)
 
     @property
     def crowded(self) -> frozenset[Partition]:
         """The partitions in which too much is settled behind an event that is not."""
         return frozenset(
             partition
-            for partition, each in self._holdings.items()
+            for partition, each in self._held.items()
             if each.crowded or each.tracker.settled_above >= _CROWD
         )
 
@@ -94,7 +94,7 @@ class Ledger:
     def assign(self, assigned: Assigned) -> None:
         """Take over partitions as far as they are settled."""
         for partition, progress in assigned.progress.items():
-            self._holdings[partition] = Holding(
+            self._held[partition] = PartitionProgress(
                 partition=partition,
                 assignment=assigned.assignment,
                 tracker=OffsetTracker(progress),
@@ -124,24 +124,24 @@ class Ledger:
     def revoke(self, partitions: frozenset[Partition]) -> None:
         """Forget partitions."""
         for partition in partitions:
-            self._holdings.pop(partition, None)
+            self._held.pop(partition, None)
         self.doubt.revoked(partitions)
         self._change()
 
     def question(self) -> None:
         """Doubt that any of the partitions is still ours, and have the log say so."""
-        self.doubt.begin(self._holdings)
+        self.doubt.begin(self._held)
         self._change()
 
     def opened(self, entry: Entry) -> None:
         """Note an event that is to be delivered."""
-        self._holdings[entry.partition].tracker.opened(entry.offset)
+        self._held[entry.partition].tracker.opened(entry.offset)
 
     def passed(self, through: Mapping[Partition, int]) -> None:
         """Note how far reading has come."""
         for partition, offset in through.items():
-            if holding := self._holdings.get(partition):
-                holding.tracker.passed(offset)
+            if partition_progress := self._held.get(partition):
+                partition_progress.tracker.passed(offset)
         self._change()
 
     def skip(self, entry: Entry) -> None:
@@ -155,30 +155,31 @@ class Ledger:
 
     def park(self, change: LaneChange) -> None:
         """Note that the log is to keep the events that join a lane; their offsets are settled."""
-        if holding := self._holdings.get(change.partition):
+        if partition_progress := self._held.get(change.partition):
             for entry in change.joined:
-                holding.tracker.settled(entry.offset)
-            self._alter(holding, change, None)
+                partition_progress.tracker.settled(entry.offset)
+            self._alter(partition_progress, change, None)
             self._unrecorded += max(0, len(change.joined) - 1)
 
     def alter(self, change: LaneChange, proof: DeadLetter | Receipt | None = None) -> None:
         """Note what becomes of a parked lane, and what is to be kept of an event that leaves it."""
-        if holding := self._holdings.get(change.partition):
-            self._alter(holding, change, proof)
+        if partition_progress := self._held.get(change.partition):
+            self._alter(partition_progress, change, proof)
             if change.left:
                 self._count()
 
     def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
         """Note that the event of a dead letter joins a parked lane, and is a dead letter no more."""
-        if holding := self._holdings.get(change.partition):
-            holding.pending.redrive([letter.id])
-            self._alter(holding, change, None)
+        if partition_progress := self._held.get(change.partition):
+            partition_progress.pending.redrive([letter.id])
+            self._alter(partition_progress, change, None)
 
     def is_redriven(self, letter: DeadLetter) -> bool:
         """Whether a dead letter is none any more, though the log does not have that yet."""
-        holding = None if letter.partition is None else self._holdings.get(letter.partition)
-        return holding is not None and (
-            letter.id in holding.pending.redriven or letter.id in holding.under_way.redriven
+        partition_progress = None if letter.partition is None else self._held.get(letter.partition)
+        return partition_progress is not None and (
+            letter.id in partition_progress.pending.redriven
+            or letter.id in partition_progress.in_flight.redriven
         )
 
     async def recall(self, feed: Feed, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
@@ -214,23 +215,25 @@ class Ledger:
 
     def _settle(self, entry: Entry, proof: DeadLetter | Receipt | None) -> bool:
         """Return whether the partition of `entry` is ours."""
-        holding = self._holdings.get(entry.partition)
-        if holding is None:
+        partition_progress = self._held.get(entry.partition)
+        if partition_progress is None:
             return False
-        holding.tracker.settled(entry.offset)
-        self._keep(holding, proof)
+        partition_progress.tracker.settled(entry.offset)
+        self._keep(partition_progress, proof)
         return True
 
-    def _alter(self, holding: Holding, change: LaneChange, proof: DeadLetter | Receipt | None) -> None:
-        holding.pending.change(change)
-        self._keep(holding, proof)
+    def _alter(
+        self, partition_progress: PartitionProgress, change: LaneChange, proof: DeadLetter | Receipt | None
+    ) -> None:
+        partition_progress.pending.change(change)
+        self._keep(partition_progress, proof)
 
-    def _keep(self, holding: Holding, proof: DeadLetter | Receipt | None) -> None:
+    def _keep(self, partition_progress: PartitionProgress, proof: DeadLetter | Receipt | None) -> None:
         match proof:
             case DeadLetter():
-                holding.pending.letters.append(proof)
+                partition_progress.pending.letters.append(proof)
             case Receipt():
-                holding.pending.receipts.append(proof)
+                partition_progress.pending.receipts.append(proof)
         self._unrecorded += 1
         self._change()
 
@@ -240,9 +243,9 @@ class Ledger:
             self._roomy.clear()
 
     def _being_parked(self, partition: Partition) -> Iterable[Entry]:
-        if holding := self._holdings.get(partition):
-            yield from holding.under_way.entries()
-            yield from holding.pending.entries()
+        if partition_progress := self._held.get(partition):
+            yield from partition_progress.in_flight.entries()
+            yield from partition_progress.pending.entries()
 
     async def _record_last(self, feed: Feed, settlement: Settlement) -> None:
         try:
@@ -274,19 +277,19 @@ class Ledger:
         if recorded.partitions:
             self._confirmed_at = self._clock.monotonic()
         for partition in recorded.partitions:
-            holding = self._holdings.get(partition)
+            partition_progress = self._held.get(partition)
             # It may have been lost and won again while the log was recording.
-            if holding and holding.assignment == settlement.assignment:
-                holding.recorded = settlement.progress[partition]
-                holding.crowded = partition in recorded.crowded
-                holding.under_way = Pending()
+            if partition_progress and partition_progress.assignment == settlement.assignment:
+                partition_progress.recorded = settlement.progress[partition]
+                partition_progress.crowded = partition in recorded.crowded
+                partition_progress.in_flight = Pending()
                 self.doubt.recorded(partition, number=doubt)
 
     def _settlements(self, partitions: Iterable[Partition]) -> list[Settlement]:
-        held = [self._holdings[partition] for partition in partitions if partition in self._holdings]
+        held = [self._held[partition] for partition in partitions if partition in self._held]
         return settlements([each for each in held if self._take(each)])
 
-    def _take(self, holding: Holding) -> bool:
+    def _take(self, partition_progress: PartitionProgress) -> bool:
         """Take what is pending along, and say whether there is anything to record."""
-        holding.take()
-        return holding.has_news or self.doubt.covers(holding.partition)
+        partition_progress.take()
+        return partition_progress.has_news or self.doubt.covers(partition_progress.partition)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from streamer.events import Partition
 
 
-class Doubt:
+class OwnershipCheck:
     """Lasts from a standstill until the log has taken a record of every partition again.
 
     Only a record that began after the standstill proves anything, and only for

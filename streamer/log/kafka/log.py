@@ -13,15 +13,15 @@ from streamer.events import Channel, Checkpoint, DeadLetter, Entry, Partition, S
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.encoder import AppendEncoder
 from streamer.log.kafka.append.membership import Membership
-from streamer.log.kafka.append.session import Session
+from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.writer import Writer
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.connectivity import Reach
+from streamer.log.kafka.cluster.connectivity import Connectivity
 from streamer.log.kafka.control.controls import KafkaControls
 from streamer.log.kafka.feed.feed import follow
-from streamer.log.kafka.feed.settled_events import finished
-from streamer.log.kafka.feed.surroundings import Surroundings
-from streamer.log.kafka.topics.provisioner import Topics
+from streamer.log.kafka.feed.settled_events import settled_events
+from streamer.log.kafka.feed.surroundings import LogContext
+from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
 from streamer.ports import Append, Feed, Subscription
 from streamer.settings import KafkaLogSettings
@@ -35,16 +35,16 @@ class KafkaLog:
     which fences off any other process's.
     """
 
-    def __init__(self, clients: Clients, topics: Topics, clock: Clock, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, topics: TopicProvisioner, clock: Clock, pulses: Pulses) -> None:
         """Use `open`: it prepares the topics first, and closes what was made."""
         self._clients = clients
         self._topics = topics
         self._clock = clock
         self._pulses = pulses
-        self._reach = Reach(clients, clock)
+        self._connectivity = Connectivity(clients, clock)
         self._checkpoints = Checkpoints(clients, clock)
         self._encoder = AppendEncoder(clients.settings, self._checkpoints)
-        self._controls = KafkaControls(clients, topics.administrator, pulses)
+        self._controls = KafkaControls(clients, topics.admin, pulses)
         self._writers: dict[int, Writer] = {}
         self._membership: Membership | None = None
         self._has_left = False
@@ -60,14 +60,14 @@ class KafkaLog:
         within 10 s.
         """
         clients = Clients(settings=settings)
-        topics = Topics(clients, clock)
+        topics = TopicProvisioner(clients, clock)
         executor = ThreadPoolExecutor(1, "kafka-topics")
         try:
             await asyncio.get_running_loop().run_in_executor(executor, topics.prepare)
         finally:
             executor.shutdown(wait=False)
         log = cls(clients, topics, clock, pulses or Pulses(clock))
-        reaching = asyncio.create_task(log._reach.run(), name="log.reach")
+        reaching = asyncio.create_task(log._connectivity.run(), name="log.reach")
         try:
             yield log
         finally:
@@ -78,7 +78,7 @@ class KafkaLog:
     @property
     def hindrance(self) -> str:
         """Why nothing can be appended or read at the moment; empty while a broker answers."""
-        return self._reach.hindrance
+        return self._connectivity.hindrance
 
     @property
     def is_member(self) -> bool:
@@ -126,19 +126,19 @@ class KafkaLog:
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
         """Open the place of one subscriber."""
-        around = Surroundings(
+        log_context = LogContext(
             clients=self._clients, topics=self._topics, clock=self._clock, pulses=self._pulses
         )
-        return follow(around, subscription)
+        return follow(log_context, subscription)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
         """Change nothing: Kafka's retention waits for nobody."""
 
-    def finished(
+    def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
         """Yield what a subscriber is done with, and end, without joining its group."""
-        return finished(self._clients, self._topics.administrator, subscription, begin)
+        return settled_events(self._clients, self._topics.admin, subscription, begin)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
         """Yield what is switched, and again after each change; ends when the log is closed."""
@@ -177,7 +177,7 @@ class KafkaLog:
 
     def _writer(self, partition: int) -> Writer:
         if partition not in self._writers:
-            session = Session(partition, self._clients, self._checkpoints, self._mine, self._clock)
+            session = PartitionSession(partition, self._clients, self._checkpoints, self._mine, self._clock)
             self._writers[partition] = Writer(
                 f"kafka-writer-{partition}",
                 session,

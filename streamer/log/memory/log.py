@@ -24,8 +24,8 @@ from streamer.events import (
 from streamer.log.memory.feed import MemoryFeed
 from streamer.log.memory.parked import ParkedEvents
 from streamer.log.memory.places import first_offset, partition_of
-from streamer.log.memory.settled_events import finished
-from streamer.log.memory.switches import Switches
+from streamer.log.memory.settled_events import settled_events
+from streamer.log.memory.switches import ControlTable
 from streamer.log.records import encode_event
 from streamer.ports import Append, Recorded, Settlement, Subscription
 
@@ -55,7 +55,7 @@ class MemoryLog:
     _parked: dict[SubscriberName, ParkedEvents] = field(default_factory=lambda: defaultdict(ParkedEvents))
     _partitions: dict[Partition, list[Entry]] = field(default_factory=dict)
     _feeds: list[MemoryFeed] = field(default_factory=list)
-    _switches: Switches = field(default_factory=Switches)
+    _switches: ControlTable = field(default_factory=ControlTable)
 
     @property
     def events(self) -> list[Event]:
@@ -151,11 +151,11 @@ class MemoryLog:
         crowded = (partition for partition, at in settlement.progress.items() if self._is_crowded(at))
         return Recorded(partitions=frozenset(settlement.progress), crowded=frozenset(crowded))
 
-    def finished(
+    def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
         """Yield what a subscriber is done with, and end."""
-        return finished(self, subscription, begin)
+        return settled_events(self, subscription, begin)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
         """Note which subscribers are configured; nothing is ever forgotten here."""

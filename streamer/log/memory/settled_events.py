@@ -8,7 +8,7 @@ from streamer.log.patterns import wants
 from streamer.ports import Subscription
 
 
-async def finished(
+async def settled_events(
     log: Shared, subscription: Subscription, begin: Mapping[Partition, int]
 ) -> AsyncGenerator[Entry, None]:
     """Yield the entries of `log` that a subscriber is done with, from the offsets in `begin` on."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 
 
-class Switches:
+class ControlTable:
     """The switchboard of one log, and who waits for it to change."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from streamer.log.records import encode_audit
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.audit import read_audit, write_audit
 from streamer.log.sqlite.rows.controls import (
-    Switches,
+    ControlTable,
     control_row,
     forget_redrive,
     read_board,
@@ -37,7 +37,7 @@ class SqliteControls:
         self._reader = reader
         self._clock = clock
         self._freed = freed
-        self._switches = Switches()
+        self._switches = ControlTable()
 
     async def look(self) -> None:
         """Find out what is switched; raises `LogUnavailable`, `LogMisconfigured`."""

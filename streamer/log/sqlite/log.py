@@ -19,12 +19,12 @@ from streamer.log.sqlite.database.lock import locked
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
-from streamer.log.sqlite.room import Room
+from streamer.log.sqlite.retention import Retention
 from streamer.log.sqlite.rows.appends import Written, encode, end, read_checkpoint, write
 from streamer.log.sqlite.rows.pages import Window, read_page
 from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
-from streamer.log.sqlite.settled_events import finished
+from streamer.log.sqlite.settled_events import settled_events
 from streamer.log.sqlite.settler import Settler
 from streamer.observe.pulse import Pulses
 from streamer.ports import Append, Subscription
@@ -41,7 +41,7 @@ class SqliteLog:
     process killed at any moment starts again without repair.
     """
 
-    def __init__(self, writer: Worker, reader: Worker, room: Room, clock: Clock) -> None:
+    def __init__(self, writer: Worker, reader: Worker, room: Retention, clock: Clock) -> None:
         """Use `open` instead, which also closes."""
         self._writer = writer
         self._reader = reader
@@ -72,7 +72,7 @@ class SqliteLog:
                 Worker.writing(settings.path, group_weight=settings.group_commit_events, pulses=pulses)
             )
             reader = await stack.enter_async_context(Worker.reading(settings.path, pulses=pulses))
-            log = cls(writer, reader, Room(writer, settings, clock), clock)
+            log = cls(writer, reader, Retention(writer, settings, clock), clock)
             await stack.enter_async_context(log._running())
             yield log
 
@@ -123,11 +123,11 @@ class SqliteLog:
             feed.close()
             del self._feeds[name]
 
-    def finished(
+    def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
         """Yield what a subscriber is done with, and end."""
-        return finished(self._reader, subscription, begin)
+        return settled_events(self._reader, subscription, begin)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
         """Say which subscribers are configured.

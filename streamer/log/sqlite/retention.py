@@ -1,57 +1,166 @@
-"""What a log file may forget."""
+"""Keeps a log file within its age and its size."""
 
-import sqlite3
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from sqlite3 import Connection
 
-from streamer.events import SubscriberName
-from streamer.log.sqlite.database.schema import used_bytes
-from streamer.log.sqlite.rows.subscribers import slowest
+import structlog
 
-RECEIPTS, AUDIT = "receipts", "audit"
+from streamer.clock import Clock
+from streamer.errors import LogUnavailable
+from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.rows.dead_letters import count_letters
+from streamer.log.sqlite.rows.parked import count_parked
+from streamer.log.sqlite.rows.trimming import AUDIT, RECEIPTS, Trimmed, trim, trim_records
+from streamer.settings import SqliteLogSettings
 
-# One DELETE of 507,000 rows held the writer for 2.4 s.
-ROWS_AT_ONCE = 1_000
+_HOUR_S = 3600.0
+_EVERY_S = 60.0
+_ROOM_AGAIN = 0.9
+
+_Trim = Callable[[Connection], Trimmed]
+
+_log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trimmed:
-    """What one step deleted, and what it left; `held_by` is who needs the oldest event that stays."""
+class Retention:
+    """Makes room by forgetting what is old and settled; where there is none, appends wait.
 
-    deleted: int
-    used_bytes: int
-    held_by: SubscriberName | None = None
-
-
-def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_before: float) -> Trimmed:
-    """Delete some of the oldest events that every subscriber has settled; parked ones have a copy.
-
-    `older_than` spares what was appended since; `None` spares nothing.
-    Subscribers that have been absent since before `absent_before` don't count.
+    At the size limit what nobody waits for goes early: first settled events,
+    then receipts, for a receipt is worth less than the next event.
     """
-    held_by, floor = slowest(connection, absent_before=absent_before) or (None, None)
-    first = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
-    if first is None:
-        return Trimmed(deleted=0, used_bytes=used_bytes(connection))
-    bound = first + ROWS_AT_ONCE
-    deleted = connection.execute(
-        "DELETE FROM events WHERE seq < ? AND appended_at < ?",
-        (bound if floor is None else min(bound, floor), _latest(older_than)),
-    ).rowcount
-    return Trimmed(
-        deleted=deleted,
-        used_bytes=used_bytes(connection),
-        held_by=held_by if floor is not None and floor <= bound else None,
-    )
+
+    def __init__(self, writer: Worker, settings: SqliteLogSettings, clock: Clock) -> None:
+        """Know nothing of the file until `used` is called."""
+        self._writer = writer
+        self._settings = settings
+        self._clock = clock
+        self._used_bytes = 0
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._is_lacking = False
+        self._receipts_gone_early = 0
+
+    def used(self, used_bytes: int) -> None:
+        """Note how much of the file is in use."""
+        self._used_bytes = used_bytes
+
+    def changed(self) -> None:
+        """Let waiting appends look again, for something was settled."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Let waiting appends end with `LogUnavailable`."""
+        self._closed = True
+        self._changed.set()
+
+    @property
+    def lack(self) -> str:
+        """Why an append waits; empty while none does."""
+        if not self._is_lacking:
+            return ""
+        return (
+            f"{self._settings.path} has reached log.sqlite.max_bytes, and what it holds is not settled yet, "
+            "parked or set aside: mend the subscribers that are behind, redrive or discard dead letters, or "
+            "raise the limit."
+        )
+
+    async def wait(self) -> None:
+        """Return when the file is below its size limit; raises `LogUnavailable`."""
+        try:
+            await self._wait()
+        finally:
+            self._is_lacking = False
+
+    async def _wait(self) -> None:
+        full = limit = self._settings.max_bytes
+        while self._used_bytes >= limit:
+            self._changed.clear()
+            trimmed = await self._make_room(limit)
+            if trimmed.deleted or self._used_bytes < limit:
+                continue
+            if limit == full:
+                await self._say_full(trimmed)
+            self._is_lacking = True
+            # Going on at the limit itself would stop again an append later.
+            limit = int(full * _ROOM_AGAIN)
+            await self._changed.wait()
+            if self._closed:
+                raise LogUnavailable(f"{self._settings.path} was full until it was closed")
+        if limit < full:
+            _log.info("log.has_room", path=str(self._settings.path), used_bytes=self._used_bytes)
+
+    async def keep(self) -> None:
+        """Forget what is older than the retention, save for what is parked, once a minute, for ever."""
+        while True:
+            try:
+                await self._forget_old()
+            except LogUnavailable as exc:
+                _log.warning("log.retention_failed", path=str(self._settings.path), error=str(exc))
+            await self._clock.sleep(_EVERY_S)
+
+    async def _forget_old(self) -> None:
+        oldest = self._clock.now() - self._settings.retention_h * _HOUR_S
+        gone = {
+            "events": await self._repeat(self._events(older_than=oldest)),
+            "receipts": await self._repeat(self._records(RECEIPTS, older_than=oldest)),
+            "audit": await self._repeat(self._records(AUDIT, older_than=oldest)),
+        }
+        if any(gone.values()):
+            _log.info("log.events_expired", path=str(self._settings.path), **gone)
+        self._say_receipts_gone()
+        self.changed()
+
+    async def _make_room(self, limit: int) -> Trimmed:
+        events = await self._step(self._events(older_than=None))
+        if events.deleted or self._used_bytes < limit:
+            return events
+        receipts = await self._step(self._records(RECEIPTS, older_than=None))
+        self._receipts_gone_early += receipts.deleted
+        return receipts if receipts.deleted else events
+
+    async def _repeat(self, trim: _Trim) -> int:
+        deleted = 0
+        # Each step is a transaction of its own, so that appends go in between.
+        while step := (await self._step(trim)).deleted:
+            deleted += step
+        return deleted
+
+    async def _step(self, trim: _Trim) -> Trimmed:
+        trimmed = await self._writer.submit(trim)
+        self.used(trimmed.used_bytes)
+        return trimmed
+
+    def _events(self, *, older_than: float | None) -> _Trim:
+        absent_before = self._clock.now() - self._settings.retention_h * _HOUR_S
+        return partial(trim, older_than=older_than, absent_before=absent_before)
+
+    def _records(self, table: str, *, older_than: float | None) -> _Trim:
+        return partial(trim_records, table=table, older_than=older_than)
+
+    def _say_receipts_gone(self) -> None:
+        if self._receipts_gone_early:
+            _log.warning(
+                "log.receipts_expired_early",
+                path=str(self._settings.path),
+                receipts=self._receipts_gone_early,
+                hint="raise log.sqlite.max_bytes to keep receipts for as long as log.sqlite.retention_h says",
+            )
+            self._receipts_gone_early = 0
+
+    async def _say_full(self, trimmed: Trimmed) -> None:
+        parked, letters = await self._writer.submit(_kept)
+        _log.warning(
+            "log.full",
+            path=str(self._settings.path),
+            used_bytes=self._used_bytes,
+            max_bytes=self._settings.max_bytes,
+            held_by=trimmed.held_by,
+            parked_events=parked,
+            dead_letters=letters,
+        )
 
 
-def trim_records(connection: sqlite3.Connection, table: str, *, older_than: float | None) -> Trimmed:
-    """Delete some of the oldest `RECEIPTS` or `AUDIT`; `older_than` spares what was recorded since."""
-    deleted = connection.execute(
-        f"DELETE FROM {table} WHERE seq < (SELECT min(seq) FROM {table}) + ? AND recorded_at < ?",  # noqa: S608
-        (ROWS_AT_ONCE, _latest(older_than)),
-    ).rowcount
-    return Trimmed(deleted=deleted, used_bytes=used_bytes(connection))
-
-
-def _latest(older_than: float | None) -> float:
-    return float("inf") if older_than is None else older_than
+def _kept(connection: Connection) -> tuple[int, int]:
+    return sum(count_parked(connection).values()), count_letters(connection)

@@ -13,7 +13,7 @@ from streamer.log.sqlite.rows.subscribers import Place, known_place
 from streamer.ports import Subscription
 
 
-async def finished(
+async def settled_events(
     reader: Worker, subscription: Subscription, begin: Mapping[Partition, int]
 ) -> AsyncGenerator[Entry, None]:
     """Yield what a subscriber is done with, a page at a time, so that its feed reads in between."""

@@ -9,7 +9,7 @@ from streamer.errors import StreamerError
 from streamer.events import Batch, Channel, Unreadable
 from streamer.salesforce.cometd.message import committed_at
 from streamer.salesforce.cometd.protocol import JsonObject
-from streamer.salesforce.cometd.replay_position import ALL_RETAINED, NEW_EVENTS, Position
+from streamer.salesforce.cometd.replay_position import ALL_RETAINED, NEW_EVENTS, ReplayPosition
 
 
 class FeedState(Enum):
@@ -23,7 +23,7 @@ class FeedState(Enum):
 
 
 @dataclass(slots=True, kw_only=True)
-class Doubt:
+class RepeatedRefusal:
     """Whether a refusal is meant: how often in a row it came, and since when on the monotonic clock."""
 
     since: float
@@ -31,7 +31,7 @@ class Doubt:
 
 
 @dataclass(slots=True, kw_only=True)
-class Feed:
+class ChannelFeed:
     """Hands the batches of one channel to its consumer, one at a time.
 
     `read_at` is when it was last offered one, or subscribed, in epoch seconds.
@@ -40,9 +40,9 @@ class Feed:
     """
 
     channel: Channel
-    position: Position
+    position: ReplayPosition
     state: FeedState = FeedState.WANTED
-    doubt: Doubt | None = None
+    refusals_seen: RepeatedRefusal | None = None
     read_at: float = 0.0
     begins: bool = False
     _replays_all: bool = field(default=False, init=False)
@@ -72,7 +72,7 @@ class Feed:
 
     def accept(self, now: float) -> None:
         """Note that Salesforce has accepted the subscription, at `now` in epoch seconds."""
-        self.state, self.doubt, self.read_at = FeedState.SUBSCRIBED, None, now
+        self.state, self.refusals_seen, self.read_at = FeedState.SUBSCRIBED, None, now
         self.position.subscribed(now)
 
     def release(self) -> None:

@@ -6,8 +6,8 @@ from streamer.clock import Clock
 from streamer.errors import StreamerError
 from streamer.events import Channel, Checkpoint, Start
 from streamer.salesforce.cometd.answer import Answer
-from streamer.salesforce.cometd.feed import Feed, FeedState
-from streamer.salesforce.cometd.replay_position import Position
+from streamer.salesforce.cometd.feed import ChannelFeed, FeedState
+from streamer.salesforce.cometd.replay_position import ReplayPosition
 
 _VERIFY_EVERY_S = 60.0
 
@@ -21,7 +21,7 @@ class Feeds:
     def __init__(self, clock: Clock) -> None:
         """Start without any."""
         self._clock = clock
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[str, ChannelFeed] = {}
         self.changed = asyncio.Event()
 
     @property
@@ -40,26 +40,26 @@ class Feeds:
         return frozenset(feed.path for feed in self._feeds.values() if feed.state is FeedState.SUBSCRIBED)
 
     @property
-    def wanted(self) -> list[Feed]:
+    def wanted(self) -> list[ChannelFeed]:
         """Those that are to be subscribed in the present session."""
         return [feed for feed in self._feeds.values() if feed.state is FeedState.WANTED]
 
-    def open(self, channel: Channel, after: Checkpoint | Start) -> Feed:
+    def open(self, channel: Channel, after: Checkpoint | Start) -> ChannelFeed:
         """Add a feed; each channel has one consumer at a time."""
         if channel.path in self._feeds:
             raise RuntimeError(f"{channel} is being read already")
-        feed = Feed(channel=channel, position=Position.after(after, path=channel.path))
+        feed = ChannelFeed(channel=channel, position=ReplayPosition.after(after, path=channel.path))
         self._feeds[channel.path] = feed
         self.changed.set()
         return feed
 
-    def close(self, feed: Feed) -> None:
+    def close(self, feed: ChannelFeed) -> None:
         """Remove a feed whose consumer has left."""
         feed.close()
         del self._feeds[feed.path]
         self.changed.set()
 
-    def want(self, feed: Feed) -> None:
+    def want(self, feed: ChannelFeed) -> None:
         """Have a feed that was put off subscribed."""
         feed.state = FeedState.WANTED
         self.changed.set()

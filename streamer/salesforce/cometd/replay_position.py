@@ -15,7 +15,7 @@ _CLOCKS_DIFFER_S = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Position:
+class ReplayPosition:
     """What one channel has acknowledged, and what that means for the replay map.
 
     Split events share a replay id, so the last id that was seen may not be
@@ -34,7 +34,7 @@ class Position:
     since: float | None = None
 
     @classmethod
-    def after(cls, after: Checkpoint | Start, *, path: str) -> "Position":
+    def after(cls, after: Checkpoint | Start, *, path: str) -> "ReplayPosition":
         """Return the position that `after` describes.
 
         Raises `ReplayIdRefused` for an id that was not read over CometD.

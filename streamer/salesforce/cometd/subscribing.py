@@ -10,7 +10,7 @@ from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, Stop, SubscriptionRefused
 from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import Answer
-from streamer.salesforce.cometd.feed import Doubt, Feed, FeedState
+from streamer.salesforce.cometd.feed import ChannelFeed, FeedState, RepeatedRefusal
 from streamer.salesforce.cometd.feeds import Feeds
 from streamer.salesforce.cometd.observer import SessionObserver
 from streamer.salesforce.cometd.protocol import JsonObject, Reaction
@@ -70,7 +70,7 @@ class Subscribing:
         if wanted:
             await self._subscribe(session, wanted, held=held)
 
-    async def _subscribe(self, session: BayeuxSession, wanted: list[Feed], *, held: bool) -> None:
+    async def _subscribe(self, session: BayeuxSession, wanted: list[ChannelFeed], *, held: bool) -> None:
         feeds = {feed.path: feed for feed in wanted}
         replay = {feed.path: feed.ask() for feed in wanted}
         losses: list[SessionLost] = []
@@ -91,7 +91,9 @@ class Subscribing:
             raise SessionLost("overtaken", detail, reaction=Reaction.HANDSHAKE, polite=True)
         await self._feeds.hand_over(answer, confirmed=False)
 
-    def _judge(self, session: BayeuxSession, feed: Feed, reply: JsonObject | None) -> SessionLost | None:
+    def _judge(
+        self, session: BayeuxSession, feed: ChannelFeed, reply: JsonObject | None
+    ) -> SessionLost | None:
         if feed.state is not FeedState.ASKED:
             return None
         if reply is not None and reply.get("successful"):
@@ -117,34 +119,39 @@ class Subscribing:
                 return SessionLost.by(reply)
         return None
 
-    def _accept(self, feed: Feed) -> None:
+    def _accept(self, feed: ChannelFeed) -> None:
         feed.accept(self._clock.now())
         self._observer.subscribed(feed.path)
         _log.info("channel.subscribed", channel=str(feed.channel))
 
-    def _refuse(self, feed: Feed, error: Stop, said: str) -> None:
+    def _refuse(self, feed: ChannelFeed, error: Stop, said: str) -> None:
         feed.fail(error)
         self._observer.refused(feed.path, said)
         _log.error("channel.refused", channel=str(feed.channel), answer=said)
 
-    def _doubt(self, feed: Feed, said: str) -> None:
-        doubt = feed.doubt = feed.doubt or Doubt(since=self._clock.monotonic())
-        doubt.times += 1
-        if doubt.times >= _DOUBTED_TIMES and self._clock.monotonic() >= doubt.since + _DOUBTED_S:
+    def _doubt(self, feed: ChannelFeed, said: str) -> None:
+        refusals_seen = feed.refusals_seen = feed.refusals_seen or RepeatedRefusal(
+            since=self._clock.monotonic()
+        )
+        refusals_seen.times += 1
+        if (
+            refusals_seen.times >= _DOUBTED_TIMES
+            and self._clock.monotonic() >= refusals_seen.since + _DOUBTED_S
+        ):
             self._refuse(feed, _refusal(feed, said), said)
             return
         feed.state = FeedState.DOUBTED
-        delay = self._random() * min(_LONGEST_DOUBT_S, 2.0**doubt.times)
+        delay = self._random() * min(_LONGEST_DOUBT_S, 2.0**refusals_seen.times)
         _log.warning("channel.doubted", channel=str(feed.channel), answer=said, tried_again_in_s=delay)
         self._spawn(self._reconsider(feed, delay))
 
-    async def _reconsider(self, feed: Feed, delay: float) -> None:
+    async def _reconsider(self, feed: ChannelFeed, delay: float) -> None:
         await self._clock.sleep(delay)
         if feed.state is FeedState.DOUBTED:
             self._feeds.want(feed)
 
 
-def _refusal(feed: Feed, said: str) -> SubscriptionRefused:
+def _refusal(feed: ChannelFeed, said: str) -> SubscriptionRefused:
     return SubscriptionRefused(
         f"Salesforce refused {feed.path} ({said}): check its name and the user's permissions",
         path=feed.path,

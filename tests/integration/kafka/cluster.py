@@ -15,18 +15,18 @@ from streamer.clock import SystemClock
 from streamer.errors import StreamerError
 from streamer.events import DeadLetter, Event, Receipt, Start, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.retention import Hole, OnHole
-from streamer.log.kafka.feed.surroundings import Surroundings
-from streamer.log.kafka.progress.assignment import Holding
-from streamer.log.kafka.progress.commits import Offsets, send_at_once
+from streamer.log.kafka.feed.surroundings import LogContext
+from streamer.log.kafka.progress.assignment import AssignedPartition
+from streamer.log.kafka.progress.commits import OffsetCommitter, send_at_once
 from streamer.log.kafka.progress.settler import NotYet, Settler
-from streamer.log.kafka.records.events import Encoder
-from streamer.log.kafka.topics.admin import Administrator, TopicState
-from streamer.log.kafka.topics.provisioner import Topics
-from streamer.log.kafka.topics.specs import Layout
+from streamer.log.kafka.records.events import EventEncoder
+from streamer.log.kafka.topics.admin import KafkaAdmin, TopicState
+from streamer.log.kafka.topics.provisioner import TopicProvisioner
+from streamer.log.kafka.topics.specs import TopicSpecs
 from streamer.log.records import decode_receipt
 from streamer.observe.pulse import Pulses
 from streamer.ports import Recorded, Settlement, Subscription
@@ -61,8 +61,8 @@ class Cluster:
         self.holes: list[Hole] = []
         self.on_hole: OnHole = self.holes.append
         self._producer: Producer | None = None
-        self._encoder = Encoder(self.names, "binary")
-        layout = Layout(self.settings)
+        self._encoder = EventEncoder(self.names, "binary")
+        layout = TopicSpecs(self.settings)
         self.parked = self.names.parked(TARGET)
         internal = layout.internal()
         self._make(internal[self.names.dead_letters], internal[self.names.receipts], layout.parked(TARGET))
@@ -98,20 +98,20 @@ class Cluster:
     def write_large(self, event: Event) -> None:
         """Write an event that is larger than brokers take by default, to a topic that takes it."""
         record = self._encoder.encode(event)
-        self._make(Layout(self.settings).events(record.topic))
-        producer = Clients(settings=self.settings).producer(Faults(self.settings), {})
+        self._make(TopicSpecs(self.settings).events(record.topic))
+        producer = Clients(settings=self.settings).producer(KafkaErrors(self.settings), {})
         producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)
         producer.flush(_DEADLINE_S)
 
     def delete(self, topic: str) -> None:
         """Delete a topic, and return when the broker has forgotten it."""
         self.admin.delete_topics([topic])[topic].result()
-        while Administrator(Clients(settings=self.settings)).states([topic]):
+        while KafkaAdmin(Clients(settings=self.settings)).states([topic]):
             time.sleep(0.05)
 
     def state(self, topic: str) -> TopicState:
         """Return how the broker describes a topic."""
-        return Administrator(Clients(settings=self.settings)).states([topic])[topic]
+        return KafkaAdmin(Clients(settings=self.settings)).states([topic])[topic]
 
     @contextmanager
     def transaction(self) -> Iterator[Producer]:
@@ -186,8 +186,8 @@ class Cluster:
 
     def settle_as(self, generation: Any, settlement: Settlement) -> Recorded | StreamerError:
         """Settle as a process that believes in an assignment; returns what came of it."""
-        holdings = {
-            partition: Holding(
+        assigned = {
+            partition: AssignedPartition(
                 partition=partition, assignment=settlement.assignment, settled_above=frozenset()
             )
             for partition in settlement.progress
@@ -196,9 +196,9 @@ class Cluster:
         settler.enter(generation)
         came_of_it: list[Recorded | StreamerError] = []
         with closing(settler), self._outsider() as consumer:
-            offsets = Offsets(consumer=consumer, send=send_at_once)
+            offsets = OffsetCommitter(consumer=consumer, send=send_at_once)
             try:
-                settler.settle(settlement, holdings, offsets, came_of_it.append)
+                settler.settle(settlement, assigned, offsets, came_of_it.append)
             except NotYet as error:
                 return error
         return came_of_it.pop()
@@ -215,8 +215,8 @@ class Cluster:
             receipts=self._keeps_receipts,
         )
         clients, clock = Clients(settings=self.settings), SystemClock()
-        around = Surroundings(
-            clients=clients, topics=Topics(clients, clock), clock=clock, pulses=Pulses(clock)
+        log_context = LogContext(
+            clients=clients, topics=TopicProvisioner(clients, clock), clock=clock, pulses=Pulses(clock)
         )
-        async with follow(around, subscription, self.on_hole) as feed:
+        async with follow(log_context, subscription, self.on_hole) as feed:
             yield Follower(feed)

@@ -13,10 +13,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 )
 
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
-from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.feed.initial_offsets import look_up
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.topics.admin import KafkaAdmin
 from tests.integration.kafka.topics import own_settings, wait_until_known
 from tools.kafka.broker import Broker
 from tools.kafka.cluster import Cluster
@@ -110,20 +110,20 @@ def test_cluster_goes_on_without_its_controller_and_takes_it_back(cluster: Clust
 def test_offsets_are_told_soon_after_a_partition_got_another_leader(cluster: Cluster, client: str) -> None:
     """A client keeps whom it knew as leader, and is refused for as long as it does."""
     clients = Clients(settings=own_settings(cluster.bootstrap))
-    administrator = Administrator(clients)
-    consumer = clients.consumer(Faults(clients.settings), {"group.id": clients.settings.prefix})
+    admin = KafkaAdmin(clients)
+    consumer = clients.consumer(KafkaErrors(clients.settings), {"group.id": clients.settings.prefix})
     places = [TopicPartition(_TOPIC, partition) for partition in range(_PARTITIONS)]
-    patience = Patience(limit_s=40, wait=time.sleep, is_over=lambda: False)
+    retry = RetryPolicy(limit_s=40, wait=time.sleep, is_over=lambda: False)
     with closing(consumer):
-        before = administrator.bounds(_TOPIC, range(_PARTITIONS)), look_up(consumer, places, OFFSET_END)
-        leader = administrator.cluster().topics[_TOPIC].partitions[0].leader
+        before = admin.bounds(_TOPIC, range(_PARTITIONS)), look_up(consumer, places, OFFSET_END)
+        leader = admin.cluster().topics[_TOPIC].partitions[0].leader
         [victim] = [node for node in cluster.nodes if node.node == leader]
         victim.kill()
         victim.restart()
         if client == "admin":
-            assert patience.insist(administrator.bounds, _TOPIC, range(_PARTITIONS)) == before[0]
+            assert retry.call(admin.bounds, _TOPIC, range(_PARTITIONS)) == before[0]
         else:
-            assert patience.insist(look_up, consumer, places, OFFSET_END) == before[1]
+            assert retry.call(look_up, consumer, places, OFFSET_END) == before[1]
 
 
 def test_clients_of_a_proxied_cluster_are_sent_to_the_proxies(cluster: Cluster) -> None:

@@ -19,7 +19,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.control.letters import LetterReader
 from streamer.log.kafka.control.writer import ControlWriter
 from streamer.log.kafka.records.controls import control_record
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
 from tests.contracts.kafka_world import read_committed
 from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET, done
@@ -124,7 +124,7 @@ async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
     """The list is that of the moment when it began."""
     await set_aside(log, *(f"{number:03d}" for number in range(100)))
     clients = Clients(settings=settings)
-    letters = LetterReader(clients, Administrator(clients)).letters()
+    letters = LetterReader(clients, KafkaAdmin(clients)).letters()
     found = [await asyncio.to_thread(next, letters)]
     await set_aside(log, *(f"{number:03d}" for number in range(50, 150)), error="second")
     found += await asyncio.to_thread(list, letters)

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from streamer.clock import SystemClock
 from streamer.log.kafka.append.transactions import Transactions
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.record import Record
 from tests.integration.kafka.topics import make_topic, own_settings
 from tools.kafka.broker import Broker
@@ -38,7 +38,7 @@ def native_threads() -> frozenset[str]:
 def transactions(broker: Broker, native_threads: frozenset[str]) -> Iterator[Transactions]:
     """A producer that has its id, at a broker that froze then."""
     settings = own_settings(broker.bootstrap)
-    transactions = Transactions(Clients(settings=settings), "id", Faults(settings), SystemClock())
+    transactions = Transactions(Clients(settings=settings), "id", KafkaErrors(settings), SystemClock())
     transactions.begin(time.monotonic() + 60)
     assert _native_threads() - native_threads
     broker.freeze()

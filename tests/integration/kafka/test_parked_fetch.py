@@ -41,12 +41,12 @@ async def test_trouble_that_is_over_does_not_colour_what_comes_later(cluster: Cl
     async with cluster.following() as follower:
         await follower.read_until("1")
         member = follower.feed._recall.__self__  # type: ignore[attr-defined]
-        clients = [member._faults, member._crew.settler._faults, member._recall._faults]
-        for faults in clients:
-            faults.note(KafkaError(KafkaError._AUTHENTICATION))
+        clients = [member._errors, member._context.settler._errors, member._recall._errors]
+        for errors in clients:
+            errors.note(KafkaError(KafkaError._AUTHENTICATION))
         cluster.write(an_event(2))
         await follower.read_until("2")
         await follower.settle(lanes=[parked(follower.entries[0])])
         await follower.recall(follower.entries[0])
 
-        assert [faults.refusal for faults in clients] == [None, None, None]
+        assert [errors.refusal for errors in clients] == [None, None, None]

@@ -17,7 +17,7 @@ from streamer.events import Partition, Progress
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster import clients
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import Expendable
+from streamer.log.kafka.cluster.producer import DisposableProducer
 from streamer.log.kafka.progress import transactions
 from streamer.log.kafka.progress.settler import NotYet, Settler
 from streamer.log.kafka.progress.transactions import (
@@ -155,7 +155,7 @@ async def test_receipt_is_written_once_though_its_producer_was_fenced_in_mid_tra
     cluster.write(an_event(1))
     sent: list[None] = []
 
-    def send_and_be_fenced(producer: Expendable, *what: Any) -> None:
+    def send_and_be_fenced(producer: DisposableProducer, *what: Any) -> None:
         _send_offsets(producer, *what)
         if not sent:
             cluster.fence(transactions_of(follower)._transactional_id)
@@ -178,9 +178,9 @@ async def test_producer_that_only_the_group_refused_writes_what_is_written_next(
     cluster.create_for()
     former = await asyncio.to_thread(cluster.former_member)
     cluster.write(an_event(1))
-    producers: list[Expendable] = []
+    producers: list[DisposableProducer] = []
 
-    def send_as_a_former_member_first(producer: Expendable, places: Any, generation: Any) -> None:
+    def send_as_a_former_member_first(producer: DisposableProducer, places: Any, generation: Any) -> None:
         producers.append(producer)
         _send_offsets(producer, places, generation if len(producers) > 2 else former)
 
@@ -337,16 +337,16 @@ class Disturbed:
     While `is_open`, no broker says what became of them.
     """
 
-    def __init__(self, real: GroupTransactions, faults: Sequence[Fault]) -> None:
-        """Write by `real` once there are no more `faults`."""
+    def __init__(self, real: GroupTransactions, errors: Sequence[Fault]) -> None:
+        """Write by `real` once there are no more `errors`."""
         self._real = real
-        self._faults = list(faults)
+        self._errors = list(errors)
         self.is_open = False
 
     def write(self, *args: Any, **kwargs: Any) -> Mapping[bytes, int]:
         """Write, or fail."""
         write = partial(self._real.write, *args, **kwargs)
-        return self._faults.pop()(self._real, write) if self._faults else write()
+        return self._errors.pop()(self._real, write) if self._errors else write()
 
     def decide(self) -> None:
         """See to it that it is decided what became of the last one."""
@@ -361,7 +361,7 @@ class Disturbed:
 
 def settler_of(follower: Follower) -> Settler:
     """Return who records for `follower`."""
-    settler: Settler = follower.feed._recall.__self__._crew.settler  # type: ignore[attr-defined]
+    settler: Settler = follower.feed._recall.__self__._context.settler  # type: ignore[attr-defined]
     return settler
 
 
@@ -370,16 +370,16 @@ def transactions_of(follower: Follower) -> GroupTransactions:
     return settler_of(follower)._transactions
 
 
-def disturb(follower: Follower, *faults: Fault) -> Disturbed:
-    """Let the next transactions of `follower` meet `faults`."""
-    disturbed = Disturbed(transactions_of(follower), faults)
+def disturb(follower: Follower, *errors: Fault) -> Disturbed:
+    """Let the next transactions of `follower` meet `errors`."""
+    disturbed = Disturbed(transactions_of(follower), errors)
     settler_of(follower)._transactions = disturbed  # type: ignore[assignment]
     return disturbed
 
 
 def taken_together(follower: Follower) -> AbstractContextManager[bool]:
     """Let the thread have what is asked for within the context at once."""
-    lock: threading.Condition = follower.feed._handover._changed  # type: ignore[attr-defined]
+    lock: threading.Condition = follower.feed._buffer._changed  # type: ignore[attr-defined]
     return lock
 
 

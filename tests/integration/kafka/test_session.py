@@ -7,11 +7,11 @@ from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.append.checkpoints import Checkpoints
-from streamer.log.kafka.append.session import Session
+from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.topics.provisioner import Topics
+from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
 from tests.integration.kafka.topics import ids, own_settings
@@ -21,22 +21,22 @@ from tests.integration.kafka.topics import ids, own_settings
 def settings(kafka: str) -> KafkaLogSettings:
     """Settings whose topics are there."""
     settings = own_settings(kafka)
-    Topics(Clients(settings=settings), SystemClock()).prepare()
+    TopicProvisioner(Clients(settings=settings), SystemClock()).prepare()
     return settings
 
 
-def a_session(settings: KafkaLogSettings, group: set[int]) -> Session:
+def a_session(settings: KafkaLogSettings, group: set[int]) -> PartitionSession:
     """Return a session of a partition that is ours for as long as it is in `group`."""
     clients = Clients(settings=settings)
     checkpoints = Checkpoints(clients, SystemClock())
     partition = checkpoints.partition_of(CHANGES)
     group.add(partition)
-    session = Session(partition, clients, checkpoints, group.__contains__, SystemClock())
+    session = PartitionSession(partition, clients, checkpoints, group.__contains__, SystemClock())
     session.committed(CHANGES)
     return session
 
 
-def write(settings: KafkaLogSettings, session: Session, at: int) -> None:
+def write(settings: KafkaLogSettings, session: PartitionSession, at: int) -> None:
     """Move the checkpoint."""
     record = Checkpoints(Clients(settings=settings), SystemClock()).record(a_checkpoint(at))
     session.write([record], {CHANGES: a_checkpoint(at)})
@@ -67,9 +67,9 @@ def test_former_owner_writes_nothing_behind_what_the_next_one_has_read(settings:
     class Disturbed(Checkpoints):
         """Lets the former owner write as soon as it has read."""
 
-        def read(self, partition: int, faults: Faults, deadline: float) -> dict[Channel, Checkpoint]:
+        def read(self, partition: int, errors: KafkaErrors, deadline: float) -> dict[Channel, Checkpoint]:
             """Read, and be late."""
-            found = super().read(partition, faults, deadline)
+            found = super().read(partition, errors, deadline)
             with pytest.raises(LogUnavailable, match="ended by the broker"):
                 write(settings, former, at=2)
             return found
@@ -77,7 +77,7 @@ def test_former_owner_writes_nothing_behind_what_the_next_one_has_read(settings:
     clients = Clients(settings=settings)
     disturbed = Disturbed(clients, SystemClock())
     partition = disturbed.partition_of(CHANGES)
-    heir = Session(partition, clients, disturbed, {partition}.__contains__, SystemClock())
+    heir = PartitionSession(partition, clients, disturbed, {partition}.__contains__, SystemClock())
 
     assert heir.committed(CHANGES) == a_checkpoint(1)
     former.close()

@@ -9,12 +9,12 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, Event, Partition
 from streamer.log.kafka.cluster import bounded_reader
-from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
-from streamer.log.kafka.feed.settled_events import finished
-from streamer.log.kafka.records.events import Encoder
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.feed.settled_events import settled_events
+from streamer.log.kafka.records.events import EventEncoder
+from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_event
@@ -31,12 +31,12 @@ def cluster(kafka: str) -> Cluster:
 
 
 async def done(
-    settings: KafkaLogSettings, begin: Mapping[Partition, int], *, patience_s: float = _DEADLINE_S
+    settings: KafkaLogSettings, begin: Mapping[Partition, int], *, retry_limit_s: float = _DEADLINE_S
 ) -> list[Entry]:
     """Return what the target is done with, which has to end by itself."""
     clients = Clients(settings=settings)
     subscription = Subscription(subscriber=TARGET, patterns=("salesforce.*",))
-    reading = finished(clients, Administrator(clients), subscription, begin, patience_s=patience_s)
+    reading = settled_events(clients, KafkaAdmin(clients), subscription, begin, retry_limit_s=retry_limit_s)
     async with asyncio.timeout(_DEADLINE_S):
         return [entry async for entry in reading]
 
@@ -116,12 +116,12 @@ async def test_reader_that_takes_its_time_is_not_told_that_nothing_moves(
 ) -> None:
     """Only the time counts in which something was asked for; then an open transaction is told."""
     topic = cluster.create_for()
-    clients, faults = Clients(settings=cluster.settings), Faults(cluster.settings)
+    clients, errors = Clients(settings=cluster.settings), KafkaErrors(cluster.settings)
     cluster.write(an_event(1))
     with cluster.transaction() as producer:
         producer.produce(topic, b"open", b"key", 0)
         producer.flush(_DEADLINE_S)
-        with Sweep(clients, faults, topic, {0: (0, 3)}) as sweeping:
+        with BoundedReader(clients, errors, topic, {0: (0, 3)}) as sweeping:
             while not sweeping.read(1, 0.1):
                 pass
             monkeypatch.setattr(bounded_reader, "_LIMIT_S", 2)
@@ -141,8 +141,8 @@ async def test_group_has_no_other_member_meanwhile(cluster: Cluster) -> None:
         await follower.read_until("999")
         await follower.settle()
         before = members(cluster)
-        reading = finished(
-            clients, Administrator(clients), subscription, {Partition(topic=topic, number=0): 0}
+        reading = settled_events(
+            clients, KafkaAdmin(clients), subscription, {Partition(topic=topic, number=0): 0}
         )
         assert await anext(reading) == follower.entries[0]
         assert members(cluster) == before
@@ -158,17 +158,19 @@ async def test_brokers_that_are_gone_are_said_to_be(cluster: Cluster) -> None:
 
     with pytest.raises(LogUnavailable, match=f"subscriber {TARGET} is done with failed at {address}"):
         async with asyncio.timeout(20):
-            await done(settings, {Partition(topic="any", number=0): 0}, patience_s=0)
+            await done(settings, {Partition(topic="any", number=0): 0}, retry_limit_s=0)
 
 
-def swept(cluster: Cluster, topic: str, stretch: tuple[int, int], *, over_holes: bool) -> list[int]:
+def swept(cluster: Cluster, topic: str, read_range: tuple[int, int], *, over_holes: bool) -> list[int]:
     """Return the offsets that a sweep of partition 0 gives out."""
     clients = Clients(settings=cluster.settings)
-    with Sweep(clients, Faults(cluster.settings), topic, {0: stretch}, over_holes=over_holes) as sweeping:
+    with BoundedReader(
+        clients, KafkaErrors(cluster.settings), topic, {0: read_range}, over_holes=over_holes
+    ) as sweeping:
         return offsets(sweeping)
 
 
-def offsets(sweeping: Sweep) -> list[int]:
+def offsets(sweeping: BoundedReader) -> list[int]:
     """Read to the end, and return at which offsets there was something."""
     found: list[int] = []
     while not sweeping.is_over:
@@ -187,7 +189,7 @@ def write_aborted(cluster: Cluster, *events: Event) -> None:
     producer.init_transactions(_DEADLINE_S)
     producer.begin_transaction()
     for event in events:
-        record = Encoder(cluster.names, "binary").encode(event)
+        record = EventEncoder(cluster.names, "binary").encode(event)
         producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)
     producer.flush(_DEADLINE_S)
     producer.abort_transaction(_DEADLINE_S)

@@ -17,7 +17,7 @@ from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics import coordinators
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import an_append, an_event
 from tests.integration.kafka.topics import make_topic, own_settings, wait_until_known, warm_up
@@ -77,14 +77,14 @@ async def test_brokers_that_hold_nothing_for_a_moment_are_waited_for(
     kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when they have just started: the topics are made a moment later."""
-    create, failures = Administrator.create, [LogUnavailable("all brokers are currently fenced")] * 2
+    create, failures = KafkaAdmin.create, [LogUnavailable("all brokers are currently fenced")] * 2
 
     def fails_at_first(*call: Any) -> None:
         if failures:
             raise failures.pop()
         create(*call)
 
-    monkeypatch.setattr(Administrator, "create", fails_at_first)
+    monkeypatch.setattr(KafkaAdmin, "create", fails_at_first)
     settings = own_settings(kafka)
     await opened(settings)
 

@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from streamer.clock import SystemClock
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.topics.provisioner import Topics
+from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.settings import KafkaLogSettings
 
 _DEADLINE_S = 60.0
@@ -37,7 +37,7 @@ def warm_up(address: str) -> None:
     give_up_at = time.monotonic() + _WARM_S
     while True:
         try:
-            return Topics(Clients(settings=settings), SystemClock()).prepare()
+            return TopicProvisioner(Clients(settings=settings), SystemClock()).prepare()
         except LogUnavailable:
             if time.monotonic() > give_up_at:
                 raise

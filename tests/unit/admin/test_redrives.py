@@ -101,11 +101,11 @@ async def test_only_what_matches_is_redriven(world: World, ask: Asking, asked: d
 async def test_progress_and_end_are_told(world: World, ask: Asking) -> None:
     """How many are left of how many, and then that it is over."""
     [order] = (await ask.post("/dead-letters/redrive"))[1]["redrives"]
-    _, under_way = await ask.get("/redrives")
+    _, in_flight = await ask.get("/redrives")
     await world.carry_out()
     _, over = await ask.get("/redrives")
 
-    [shown] = under_way["redrives"]
+    [shown] = in_flight["redrives"]
     assert (shown["id"], shown["left"], shown["from"], shown["subscriber"]) == (order, 2, 2, TARGET)
     assert (over["redrives"], [each["id"] for each in over["ended"]]) == ([], [order])
     assert over["ended"][0]["cancelled_by"] is None

@@ -26,12 +26,12 @@ class Watched(MemoryLog):
     asked: list[Mapping[Partition, int]] = field(default_factory=list)
     count: int = 0
 
-    async def finished(
+    async def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
         """Read as any other log."""
         self.asked.append(dict(begin))
-        async for entry in MemoryLog.finished(self, subscription, begin):
+        async for entry in MemoryLog.settled_events(self, subscription, begin):
             self.count += 1
             yield entry
 

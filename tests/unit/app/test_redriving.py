@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.app import redriving as redriving_
-from streamer.app.control_follower import Obedience
+from streamer.app.control_follower import ControlFollower
 from streamer.app.redriving import Redrives, Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
@@ -78,13 +78,13 @@ async def obeying(world: World) -> AsyncIterator[None]:
     async with world.running() as dispatcher, asyncio.TaskGroup() as group:
         dispatchers = {TARGET: dispatcher}
         redrives = Redrives(log=world.log, dispatchers=dispatchers, clock=world.clock, group=group)
-        obedience = Obedience(
+        control_follower = ControlFollower(
             log=world.log, clock=world.clock, dispatchers=dispatchers, group=group, redrives=redrives
         )
-        task = group.create_task(obedience.run())
+        task = group.create_task(control_follower.run())
         yield
         task.cancel()
-        obedience.close()
+        control_follower.close()
 
 
 async def test_cancelled_order_moves_nothing_more(world: World) -> None:

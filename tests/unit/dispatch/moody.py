@@ -57,7 +57,7 @@ class Moody(ScriptedTarget):
         self._known: dict[str, int] = {}
         self._parked: Mapping[str, Setback] = {}
         self._failed: Counter[str] = Counter()
-        self._under_way: set[tuple[int, int, str]] = set()
+        self._in_flight: set[tuple[int, int, str]] = set()
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Answer, and note an attempt that comes too early, or after one was forgotten or wrongly counted."""
@@ -66,10 +66,10 @@ class Moody(ScriptedTarget):
             self.miscounted.append(delivery)
         if event in self._parked and self._onlooker.now < self._parked[event].due_at:
             self.early.append(delivery)
-        under_way = (era.process, era.assignment, delivery.event.key)
-        if under_way in self._under_way:
+        in_flight = (era.process, era.assignment, delivery.event.key)
+        if in_flight in self._in_flight:
             self.overlapping.append(delivery.event.id)
-        self._under_way.add(under_way)
+        self._in_flight.add(in_flight)
         try:
             outcome = await super().deliver(delivery)
         except asyncio.CancelledError:
@@ -77,7 +77,7 @@ class Moody(ScriptedTarget):
             self._failed[event] += 1
             raise
         finally:
-            self._under_way.discard(under_way)
+            self._in_flight.discard(in_flight)
         if isinstance(outcome, Retry):
             self._failed[event] += 1
             # Of an attempt that outlived its assignment nobody knows.

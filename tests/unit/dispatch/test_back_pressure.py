@@ -100,7 +100,7 @@ async def test_what_was_parked_comes_back_no_faster_than_it_is_delivered(small: 
         for key in range(30):
             await small.append(*(f"{key}-{number}" for number in range(25)), key=f"k{key}")
             await small.turn(1)
-        assert dispatcher.standing.parked == 750
+        assert dispatcher.status.parked == 750
         small.target.hang()
         small.target.down = False
         await small.turn(60)

@@ -115,9 +115,9 @@ async def test_hold_costs_no_attempt_and_holds_every_key(world: World) -> None:
     await world.append(1, 2, 3)
     async with world.running() as dispatcher:
         await world.turn(29.9)
-        assert (world.target.began, dispatcher.standing.hindrance) == (["1"], "429")
+        assert (world.target.began, dispatcher.status.hindrance) == (["1"], "429")
         await world.turn(0.2)
-        assert (sorted(world.target.delivered), dispatcher.standing.hindrance) == (["1", "2", "3"], "")
+        assert (sorted(world.target.delivered), dispatcher.status.hindrance) == (["1", "2", "3"], "")
     assert world.target.attempts == [1, 1, 1, 1]
 
 
@@ -138,14 +138,14 @@ async def test_rate_is_shared_by_all_keys_and_is_no_hold(world: World) -> None:
     await world.append(*range(13))
     async with world.running() as dispatcher:
         assert len(world.target.delivered) == 3
-        standing = dispatcher.standing
-        assert (standing.hindrance, standing.is_held) == ("the configured rate is used up", False)
+        status = dispatcher.status
+        assert (status.hindrance, status.is_held) == ("the configured rate is used up", False)
         assert dispatcher.stalled_since is None
         await world.turn(3.01)
         assert len(world.target.delivered) == 9
         await world.turn(10)
         assert len(world.target.delivered) == 13
-        assert not dispatcher.standing.is_held
+        assert not dispatcher.status.is_held
 
 
 async def test_rejected_event_becomes_a_dead_letter(world: World) -> None:
@@ -223,7 +223,7 @@ async def test_disabled_target_keeps_its_backlog_in_the_log(world: World) -> Non
     await world.append(1, 2)
     async with world.running() as dispatcher:
         await world.turn(10_000)
-        assert (world.target.began, dispatcher.standing.hindrance) == (["1"], "paused: 410")
+        assert (world.target.began, dispatcher.status.hindrance) == (["1"], "paused: 410")
     async with world.running():
         assert world.target.delivered == ["1", "2"]
 

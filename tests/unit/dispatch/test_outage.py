@@ -37,7 +37,7 @@ async def test_target_that_is_down_for_an_hour_costs_nothing(outage: World) -> N
             await outage.turn(60)
             sizes.append(held_by(dispatcher))
             # What was read at once is above the limit.
-            assert dispatcher.standing.waiting <= 50 + 20
+            assert dispatcher.status.waiting <= 50 + 20
         assert max(sizes) < 1.05 * sizes[9]
         assert len(outage.target.attempts) < 200
         outage.target.down = False
@@ -89,14 +89,14 @@ async def test_open_breaker_is_probed_with_one_key_after_the_other(outage: World
     await outage.append(*range(20))
     async with outage.running() as dispatcher:
         await outage.turn(30)
-        assert "attempts failed" in dispatcher.standing.hindrance
+        assert "attempts failed" in dispatcher.status.hindrance
         for number in range(300):
             await outage.append(f"good{number}")
             await outage.turn(600)
 
         assert outage.target.delivered == [f"good{number}" for number in range(300)]
         assert {letter.attempts for letter in outage.letters} == {outage.schedule.attempts}
-        assert (len(outage.letters), dispatcher.standing.hindrance) == (20, "")
+        assert (len(outage.letters), dispatcher.status.hindrance) == (20, "")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ async def test_event_that_was_not_sent_says_nothing_of_the_target(outage: World,
             outage.target.answers[name].append(unsent)
             await outage.append(name)
             await outage.turn_until(lambda name=name: name in outage.target.began)  # type: ignore[misc]
-            assert "attempts failed" in dispatcher.standing.hindrance
+            assert "attempts failed" in dispatcher.status.hindrance
         outage.target.answers.clear()
         await outage.turn(HOUR)
     assert set(outage.target.delivered) == {str(number) for number in range(20)}
@@ -199,7 +199,7 @@ async def test_flood_of_dead_letters_pauses_the_subscriber(outage: World) -> Non
         [(by, sentence)] = outage.pauses
         assert by == "guard"
         assert "streamer subscribers resume target" in sentence
-        assert dispatcher.standing.hindrance.startswith("paused: 10 events in a row became dead letters")
+        assert dispatcher.status.hindrance.startswith("paused: 10 events in a row became dead letters")
         dispatcher.admission.resume()
         outage.target.answers.clear()
         await outage.turn(1)

@@ -11,11 +11,11 @@ from typing import Any, Self
 from streamer.clock import TurnedClock
 from streamer.configuration import Document
 from streamer.dispatch.admission.admission import Admission
-from streamer.dispatch.admission.circuit_breaker import Breaker, BreakerLimits
-from streamer.dispatch.admission.concurrency import Pace
-from streamer.dispatch.admission.flood_guard import Guard, GuardLimits
-from streamer.dispatch.admission.pause import Gate
-from streamer.dispatch.admission.token_bucket import Rate
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
+from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
+from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
+from streamer.dispatch.admission.pause import PauseState
+from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.attempt.route import Route, compile_route
@@ -172,11 +172,11 @@ class World:
         return Admission(
             name=TARGET,
             clock=self.clock,
-            gate=Gate(self.clock),
-            breaker=Breaker(self.breaker, self.clock, jitter=middle),
-            pace=Pace(self.in_flight, self.clock, start=self.in_flight),
-            guard=Guard(TARGET, self.guard),
-            rate=Rate(*self.rate, self.clock) if self.rate else None,
+            paused=PauseState(self.clock),
+            breaker=CircuitBreaker(self.breaker, self.clock, jitter=middle),
+            concurrency=AdaptiveConcurrency(self.in_flight, self.clock, start=self.in_flight),
+            guard=FloodGuard(TARGET, self.guard),
+            rate=TokenBucket(*self.rate, self.clock) if self.rate else None,
             on_pause=lambda by, reason: self.pauses.append((by, reason)),
         )
 

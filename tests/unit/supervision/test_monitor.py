@@ -15,7 +15,7 @@ from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulse, Pulses
 from streamer.supervision.health import Health, Kind
-from streamer.supervision.monitor import Lookout
+from streamer.supervision.monitor import Monitor
 from streamer.supervision.status import Status
 from streamer.supervision.stuck import StuckLimits
 from tests.contracts.values import CHANGES
@@ -54,11 +54,11 @@ async def world() -> AsyncIterator[World]:
     kept = Kept({CHANGES: ChannelStatus(state=ChannelState.RUNNING)})
     status = Status(log=log, ingests=True, keeper=cast("Keeper", kept), dispatchers={SALES: Delivering()})
     limits = StuckLimits(log_s=LIMIT_S, subscribers_s={SALES: LIMIT_S})
-    lookout = Lookout(status, metrics, clock, pulses, limits)
-    lookout.register(health)
+    monitor = Monitor(status, metrics, clock, pulses, limits)
+    monitor.register(health)
     thread = pulses.begin("follow sales")
     thread.rest()
-    looking = asyncio.create_task(lookout.run())
+    looking = asyncio.create_task(monitor.run())
     await clock.turn(1)
     yield World(clock, metrics, status, kept, log, thread, health)
     looking.cancel()

@@ -10,7 +10,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.events import Channel, SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
-from streamer.observe.subscriber_status import Standing
+from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.supervision.health import Health, Kind, State
 from streamer.supervision.status import Status
 from tests.contracts.values import CHANGES
@@ -45,9 +45,9 @@ class Delivering:
     unrecorded_since: float | None = None
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> SubscriberStatus:
         """How it stands: held, or at rest."""
-        return Standing(
+        return SubscriberStatus(
             lag=7,
             waiting=3,
             parked=2,

@@ -9,11 +9,11 @@ from streamer.clock import Clock
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.cluster.bounded_reader import undecided
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.partitioner import partition_of
 from streamer.log.kafka.cluster.record import Record
-from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
 _POLL_S = 0.1
@@ -44,7 +44,7 @@ class Checkpoints:
             headers={"content-type": b"application/json"},
         )
 
-    def read(self, partition: int, faults: Faults, deadline: float) -> dict[Channel, Checkpoint]:
+    def read(self, partition: int, errors: KafkaErrors, deadline: float) -> dict[Channel, Checkpoint]:
         """Return the committed checkpoints of a partition, by channel. Blocking.
 
         They are certain when `init_transactions` of the partition's
@@ -53,10 +53,10 @@ class Checkpoints:
         """
         place = TopicPartition(self._names.checkpoints, partition)
         left_s = max(0.0, deadline - self._clock.monotonic())
-        patience = Patience(limit_s=left_s, wait=time.sleep, is_over=lambda: False)
-        with closing(self._consumer(faults, "read_committed")) as consumer:
-            begin, end = patience.insist(lambda: _bounds(consumer, place))
-            self._wait_until_decided(place, end, patience, faults)
+        retry = RetryPolicy(limit_s=left_s, wait=time.sleep, is_over=lambda: False)
+        with closing(self._consumer(errors, "read_committed")) as consumer:
+            begin, end = retry.call(lambda: _bounds(consumer, place))
+            self._wait_until_decided(place, end, retry, errors)
             if begin == end:
                 return {}
             place.offset = begin
@@ -64,14 +64,14 @@ class Checkpoints:
             return self._read_until(end, consumer, deadline)
 
     def _wait_until_decided(
-        self, place: TopicPartition, stable: int, patience: Patience, faults: Faults
+        self, place: TopicPartition, stable: int, retry: RetryPolicy, errors: KafkaErrors
     ) -> None:
-        with closing(self._consumer(faults, "read_uncommitted")) as consumer:
-            _, end = patience.insist(lambda: _bounds(consumer, place))
+        with closing(self._consumer(errors, "read_uncommitted")) as consumer:
+            _, end = retry.call(lambda: _bounds(consumer, place))
         if stable < end:
             raise undecided(place.topic, place.partition)
 
-    def _consumer(self, faults: Faults, isolation: str) -> Consumer:
+    def _consumer(self, errors: KafkaErrors, isolation: str) -> Consumer:
         configuration = {
             # It joins no group: assigning by hand only asks for some name.
             "group.id": self._names.ingest_group,
@@ -81,7 +81,7 @@ class Checkpoints:
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 50,
         }
-        return self._clients.consumer(faults, configuration)
+        return self._clients.consumer(errors, configuration)
 
     def _read_until(self, end: int, consumer: Consumer, deadline: float) -> dict[Channel, Checkpoint]:
         newest: dict[Channel, Checkpoint] = {}

@@ -13,7 +13,7 @@ from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Record
 from streamer.log.kafka.records.dead_letters import dead_letter_records
-from streamer.log.kafka.records.events import Encoder
+from streamer.log.kafka.records.events import EventEncoder
 from streamer.log.records import encode_continuity
 from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
@@ -57,7 +57,7 @@ class AppendEncoder:
         """Place and shape records as `settings` say."""
         self._names = Names.of(settings)
         self._checkpoints = checkpoints
-        self._encode = Encoder(self._names, settings.content_mode).encode
+        self._encode = EventEncoder(self._names, settings.content_mode).encode
         limit = int(settings.options.get("message.max.bytes", MAX_MESSAGE_BYTES))
         self._largest = limit - _OVERHEAD_BYTES
 

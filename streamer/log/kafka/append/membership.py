@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from streamer.errors import LogUnavailable, StreamerError
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.observe.pulse import Pulses
 
@@ -47,7 +47,7 @@ class Membership:
         self._clients = clients
         self._grace_s = grace_s
         self._names = Names.of(clients.settings)
-        self._faults = Faults(clients.settings)
+        self._errors = KafkaErrors(clients.settings)
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._settled = threading.Condition()
@@ -58,7 +58,7 @@ class Membership:
         self._closing = False
         self._is_in = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        consumer = clients.consumer(self._faults, self._configuration())
+        consumer = clients.consumer(self._errors, self._configuration())
         self._pulse = pulses.begin(_THREAD)
         threading.Thread(target=self._serve, args=(consumer, pulses), name=_THREAD, daemon=True).start()
 
@@ -120,7 +120,7 @@ class Membership:
                 self._look_at(consumer.poll(_POLL_S))
                 self._answer_questions(consumer)
         except KafkaException as exc:
-            self._fail(self._faults.explain(kafka_error(exc), doing="joining", subject=self._group))
+            self._fail(self._errors.explain(kafka_error(exc), doing="joining", subject=self._group))
         finally:
             with suppress(KafkaException):
                 consumer.close()
@@ -130,7 +130,7 @@ class Membership:
     def _look_at(self, message: object) -> None:
         error = message.error() if message is not None else None  # type: ignore[attr-defined]
         if error is not None:
-            failure = self._faults.explain(error, doing="joining", subject=self._group)
+            failure = self._errors.explain(error, doing="joining", subject=self._group)
             # What can pass does, by the consumer's own retries.
             if not isinstance(failure, LogUnavailable):
                 self._fail(failure)

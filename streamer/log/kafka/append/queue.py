@@ -11,7 +11,7 @@ from streamer.ports import Append
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Asked:
+class QueuedRequest:
     """A request; without an append it asks for the channel's checkpoint.
 
     `failures` is how many failures of the channel were told before.
@@ -23,7 +23,7 @@ class Asked:
     answer: asyncio.Future[Any]
 
 
-class Inbox:
+class AppendQueue:
     """Requests that wait. The loop puts, one thread takes.
 
     It holds only what its callers hold anyway, so they bound it.
@@ -31,11 +31,11 @@ class Inbox:
 
     def __init__(self) -> None:
         """Begin empty and open."""
-        self._waiting: deque[Asked] = deque()
+        self._waiting: deque[QueuedRequest] = deque()
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, asked: Asked) -> None:
+    def put(self, asked: QueuedRequest) -> None:
         """Let the thread have `asked`."""
         with self._changed:
             self._waiting.append(asked)
@@ -53,14 +53,14 @@ class Inbox:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             return bool(self._waiting)
 
-    def take(self, *, append: bool) -> Asked | None:
+    def take(self, *, append: bool) -> QueuedRequest | None:
         """Return the first request if it is, or is not, an append; else `None`."""
         with self._changed:
             if self._waiting and (self._waiting[0].append is not None) is append:
                 return self._waiting.popleft()
             return None
 
-    def take_all(self) -> list[Asked]:
+    def take_all(self) -> list[QueuedRequest]:
         """Return everything that waits."""
         with self._changed:
             taken = list(self._waiting)

@@ -11,7 +11,7 @@ from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, RecordsRefused, Transactions
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults, is_fencing, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record
 
@@ -25,7 +25,7 @@ _FIRST_FENCED_DELAY_S = 0.25
 _SMALLEST_STRIDE = 8 * 1024
 
 
-class Session:
+class PartitionSession:
     """Writes for one partition and knows its checkpoints. Blocking, for one thread.
 
     It is opened when it is needed, and dropped by every failure, so that what
@@ -43,7 +43,7 @@ class Session:
         self._mine = mine
         self._clock = clock
         self._names = Names.of(clients.settings)
-        self._faults = Faults(clients.settings)
+        self._errors = KafkaErrors(clients.settings)
         self._transactions: Transactions | None = None
         self._committed: dict[Channel, Checkpoint] = {}
         # What whoever appends believes: the last checkpoint told or written, by channel.
@@ -74,7 +74,7 @@ class Session:
         self._committed.update(checkpoints)
         self._believed.update(checkpoints)
         self._fenced_in_a_row = 0
-        self._faults.clear()
+        self._errors.clear()
 
     def close(self) -> None:
         """Give up the producer, within 3 s; what is open is aborted by whoever comes next."""
@@ -119,11 +119,11 @@ class Session:
 
     def _open(self, deadline: float) -> tuple[Transactions, dict[Channel, Checkpoint]]:
         id_ = self._names.ingest_transactions(self._partition)
-        transactions = Transactions(self._clients, id_, self._faults, self._clock)
+        transactions = Transactions(self._clients, id_, self._errors, self._clock)
         try:
             # In this order: only then is what is read certain.
             transactions.begin(deadline)
-            committed = self._checkpoints.read(self._partition, self._faults, deadline)
+            committed = self._checkpoints.read(self._partition, self._errors, deadline)
         except KafkaException as exc:
             transactions.discard()
             raise self._failed(kafka_error(exc), ()) from exc
@@ -138,7 +138,7 @@ class Session:
         if is_fencing(error):
             return self._fenced(error)
         topics = ", ".join(sorted({record.topic for record in records})) or self._names.checkpoints
-        return self._faults.explain(error, doing="appending to", subject=topics)
+        return self._errors.explain(error, doing="appending to", subject=topics)
 
     def _fenced(self, error: KafkaError) -> StreamerError:
         # Either somebody else has the partition, or the broker ended our

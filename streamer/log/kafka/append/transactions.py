@@ -7,9 +7,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamer.clock import Clock
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import Expendable
+from streamer.log.kafka.cluster.producer import DisposableProducer
 from streamer.log.kafka.cluster.record import Record
 
 BATCH_BYTES = 1_000_000
@@ -65,15 +65,15 @@ class Transactions:
     not. Deadlines are points of the clock's monotonic time.
     """
 
-    def __init__(self, clients: Clients, transactional_id: str, faults: Faults, clock: Clock) -> None:
+    def __init__(self, clients: Clients, transactional_id: str, errors: KafkaErrors, clock: Clock) -> None:
         """Connect; nothing is fenced before `begin`."""
         timeout_ms = round(clients.settings.transaction_timeout_s * 1000)
         self._clock = clock
         self._known_topic = Names.of(clients.settings).checkpoints
         self._failed: list[tuple[KafkaError, Content]] = []
-        self._expendable = Expendable(
+        self._expendable = DisposableProducer(
             clients.producer(
-                faults,
+                errors,
                 {
                     "transactional.id": transactional_id,
                     "transaction.timeout.ms": timeout_ms,

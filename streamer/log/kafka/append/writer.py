@@ -10,10 +10,10 @@ from typing import Any
 from streamer.errors import EventsRefused, LogMisconfigured, LogUnavailable
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend
-from streamer.log.kafka.append.queue import Asked, Inbox
-from streamer.log.kafka.append.session import Session
+from streamer.log.kafka.append.queue import AppendQueue, QueuedRequest
+from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.transactions import RecordsRefused
-from streamer.log.kafka.topics.provisioner import Topics
+from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
 from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
@@ -23,7 +23,7 @@ from streamer.settings import KafkaLogSettings
 class _Ready:
     """An append whose bytes are in memory."""
 
-    asked: Asked
+    asked: QueuedRequest
     encoded: EncodedAppend
 
 
@@ -38,9 +38,9 @@ class Writer:
     def __init__(
         self,
         name: str,
-        session: Session,
+        session: PartitionSession,
         encoder: AppendEncoder,
-        topics: Topics,
+        topics: TopicProvisioner,
         settings: KafkaLogSettings,
         *,
         pulses: Pulses,
@@ -51,7 +51,7 @@ class Writer:
         self._topics = topics
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._inbox = Inbox()
+        self._queue = AppendQueue()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
         # Failures by channel: those that the loop was told, and those that the thread has seen.
@@ -71,7 +71,7 @@ class Writer:
     async def close(self) -> None:
         """Do what was asked for before, give up the producer and end the thread."""
         self._closed = True
-        self._inbox.close()
+        self._queue.close()
         await asyncio.shield(self._ended)
 
     def _ask(self, channel: Channel, append: Append | None) -> asyncio.Future[Any]:
@@ -79,14 +79,14 @@ class Writer:
             raise LogUnavailable(f"the channel {channel} was let go of")
         answer: asyncio.Future[Any] = self._loop.create_future()
         failures = self._told[channel]
-        self._inbox.put(Asked(channel=channel, append=append, failures=failures, answer=answer))
+        self._queue.put(QueuedRequest(channel=channel, append=append, failures=failures, answer=answer))
         return answer
 
     # On the thread.
 
     def _serve(self, pulses: Pulses) -> None:
         while self._is_asked():
-            if asked := self._inbox.take(append=False):
+            if asked := self._queue.take(append=False):
                 self._look_up(asked)
             elif group := self._gather():
                 self._write(group)
@@ -96,11 +96,11 @@ class Writer:
 
     def _is_asked(self) -> bool:
         self._pulse.rest()
-        asked = self._inbox.wait()
+        asked = self._queue.wait()
         self._pulse.beat()
         return asked
 
-    def _look_up(self, asked: Asked) -> None:
+    def _look_up(self, asked: QueuedRequest) -> None:
         try:
             committed = self._session.committed(asked.channel)
         except Exception as exc:  # noqa: BLE001 - whoever asked gets it, and this thread serves the others
@@ -113,7 +113,7 @@ class Writer:
         group: list[_Ready] = []
         events = size = 0
         while events < self._settings.group_commit_events and size < self._settings.group_commit_bytes:
-            asked = self._inbox.take(append=True)
+            asked = self._queue.take(append=True)
             if asked is None or asked.append is None:
                 break
             if encoded := self._encoded(asked, asked.append):
@@ -122,7 +122,7 @@ class Writer:
                 size += encoded.size
         return group
 
-    def _encoded(self, asked: Asked, append: Append) -> EncodedAppend | None:
+    def _encoded(self, asked: QueuedRequest, append: Append) -> EncodedAppend | None:
         self._pulse.beat()
         try:
             encoded = self._encoder.encode(append)
@@ -188,32 +188,32 @@ class Writer:
         for ready in group:
             self._write([ready])
 
-    def _fail_waiting(self, asked: Sequence[Asked], error: Exception) -> None:
+    def _fail_waiting(self, asked: Sequence[QueuedRequest], error: Exception) -> None:
         """Fail `asked` and all that waits: it has waited as long for the same brokers."""
-        self._fail([*asked, *self._inbox.take_all()], error)
+        self._fail([*asked, *self._queue.take_all()], error)
 
-    def _fail(self, asked: Iterable[Asked], error: Exception) -> None:
+    def _fail(self, asked: Iterable[QueuedRequest], error: Exception) -> None:
         for one in asked:
             self._tell_failure(one, error)
 
-    def _tell_failure(self, asked: Asked, error: Exception) -> None:
+    def _tell_failure(self, asked: QueuedRequest, error: Exception) -> None:
         if asked.append is not None:
             self._seen[asked.channel] += 1
         self._loop.call_soon_threadsafe(self._conclude_failure, asked, error)
 
-    def _tell(self, asked: Sequence[Asked], answer: Checkpoint | None) -> None:
+    def _tell(self, asked: Sequence[QueuedRequest], answer: Checkpoint | None) -> None:
         self._loop.call_soon_threadsafe(_conclude, asked, answer)
 
     # On the loop again.
 
-    def _conclude_failure(self, asked: Asked, error: Exception) -> None:
+    def _conclude_failure(self, asked: QueuedRequest, error: Exception) -> None:
         if asked.append is not None:
             self._told[asked.channel] += 1
         if not asked.answer.done():
             asked.answer.set_exception(error)
 
 
-def _conclude(asked: Sequence[Asked], answer: Checkpoint | None) -> None:
+def _conclude(asked: Sequence[QueuedRequest], answer: Checkpoint | None) -> None:
     for one in asked:
         if not one.answer.done():
             one.answer.set_result(answer)

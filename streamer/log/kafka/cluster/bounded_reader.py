@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 
 _LIMIT_S = 25.0
@@ -25,7 +25,7 @@ _CONFIGURATION: Mapping[str, Any] = {
 }
 
 
-class Sweep:
+class BoundedReader:
     """Reads stretches of partitions once, without a group, and gives out what was committed.
 
     Blocking, for one thread. A stretch may end behind transactions that are
@@ -36,9 +36,9 @@ class Sweep:
     def __init__(
         self,
         clients: Clients,
-        faults: Faults,
+        errors: KafkaErrors,
         topic: str,
-        stretches: Mapping[int, tuple[int, int]],
+        read_ranges: Mapping[int, tuple[int, int]],
         *,
         over_holes: bool = False,
     ) -> None:
@@ -47,8 +47,8 @@ class Sweep:
         Where the beginning of a stretch is gone, it fails, or goes on behind: `over_holes`.
         """
         self._topic = topic
-        self._faults = faults
-        self._ends = {partition: end for partition, (begin, end) in stretches.items() if begin < end}
+        self._errors = errors
+        self._ends = {partition: end for partition, (begin, end) in read_ranges.items() if begin < end}
         self._stopped_at: dict[int, int] = {}
         self._has_moved = False
         self._still_s = 0.0
@@ -57,8 +57,8 @@ class Sweep:
             "group.id": Names.of(clients.settings).ingest_group,
             "auto.offset.reset": "earliest" if over_holes else "error",
         }
-        self._consumer: Consumer = clients.consumer(faults, {**_CONFIGURATION, **ours})
-        self._consumer.assign([TopicPartition(topic, each, stretches[each][0]) for each in self._ends])
+        self._consumer: Consumer = clients.consumer(errors, {**_CONFIGURATION, **ours})
+        self._consumer.assign([TopicPartition(topic, each, read_ranges[each][0]) for each in self._ends])
 
     def __enter__(self) -> Self:
         """Read inside the context."""
@@ -90,7 +90,7 @@ class Sweep:
             else:
                 raise KafkaException(error)
         if found:
-            self._faults.clear()
+            self._errors.clear()
         # Whoever takes long over what was given out stands still, and not the topic.
         self._still_s = 0.0 if self._has_moved else self._still_s + time.monotonic() - asked_at
         self._check_moving()

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streamer.errors import LogMisconfigured
-from streamer.log.kafka.cluster.errors import Faults, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.settings import KafkaLogSettings, KafkaSecurity
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -60,33 +60,33 @@ _PRODUCER_DEFAULTS: Mapping[str, Any] = {
 class Clients:
     """Makes clients; what the operator set by librdkafka's own names wins over our defaults.
 
-    Each client reports to the `Faults` it is made with. All raise
+    Each client reports to the `KafkaErrors` it is made with. All raise
     `LogMisconfigured` for a setting that librdkafka does not take.
     """
 
     settings: KafkaLogSettings
 
-    def admin(self, faults: Faults) -> AdminClient:
+    def admin(self, errors: KafkaErrors) -> AdminClient:
         """Return a client that makes and describes topics."""
-        return self._made(AdminClient, {}, {}, faults)
+        return self._made(AdminClient, {}, {}, errors)
 
-    def producer(self, faults: Faults, configuration: Mapping[str, Any]) -> Producer:
+    def producer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Producer:
         """Return a producer; `configuration` wins over everything."""
         # librdkafka wants this below the limit of a transaction.
         patience_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
         defaults = {**_PRODUCER_DEFAULTS, "socket.timeout.ms": patience_ms}
-        return self._made(Producer, defaults, configuration, faults)
+        return self._made(Producer, defaults, configuration, errors)
 
-    def consumer(self, faults: Faults, configuration: Mapping[str, Any]) -> Consumer:
+    def consumer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Consumer:
         """Return a consumer; `configuration` wins over everything."""
-        return self._made(Consumer, {}, configuration, faults)
+        return self._made(Consumer, {}, configuration, errors)
 
     def _made(
         self,
         client: Callable[..., _Client],
         defaults: Mapping[str, Any],
         configuration: Mapping[str, Any],
-        faults: Faults,
+        errors: KafkaErrors,
     ) -> _Client:
         taken = sorted(_OURS & self.settings.options.keys())
         if taken:
@@ -95,7 +95,7 @@ class Clients:
             )
         merged = {**self._common(), **defaults, **self.settings.options, **configuration}
         try:
-            return client(merged | {"error_cb": faults.note}, logger=_Journal())
+            return client(merged | {"error_cb": errors.note}, logger=_Journal())
         except (KafkaException, TypeError, ValueError) as exc:
             said = kafka_error(exc).str() if isinstance(exc, KafkaException) else str(exc)
             raise LogMisconfigured(f"log.kafka: librdkafka does not take its settings: {said}") from exc
@@ -135,7 +135,7 @@ def _security(security: KafkaSecurity) -> dict[str, Any]:
 class _Journal:
     """Takes librdkafka's log lines, which otherwise go to standard error.
 
-    What matters of them reaches `Faults` as well, once.
+    What matters of them reaches `KafkaErrors` as well, once.
     """
 
     def __init__(self) -> None:

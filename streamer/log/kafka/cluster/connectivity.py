@@ -7,7 +7,7 @@ from confluent_kafka import KafkaException
 
 from streamer.clock import Clock
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 
 _EVERY_S = 2.0
@@ -15,7 +15,7 @@ _ANSWER_S = 2.0
 _AWAY_AFTER_S = 6.0
 
 
-class Reach:
+class Connectivity:
     """Asks the brokers for a topic's metadata every 2 s, by a client that does nothing else.
 
     The clients at work can't tell: a group's member waits for its neighbours
@@ -28,8 +28,8 @@ class Reach:
         self._clock = clock
         self._where = clients.settings.bootstrap_servers
         self._topic = Names.of(clients.settings).checkpoints
-        self._faults = Faults(clients.settings)
-        self._admin = clients.admin(self._faults)
+        self._errors = KafkaErrors(clients.settings)
+        self._admin = clients.admin(self._errors)
         self._answered_at = clock.monotonic()
         self._reason = ""
 
@@ -56,6 +56,6 @@ class Reach:
             self._reason = kafka_error(exc).str()
         else:
             self._answered_at = self._clock.monotonic()
-            self._faults.clear()
+            self._errors.clear()
         # Serves what the background threads had to say about it.
         self._admin.poll(0)

@@ -75,7 +75,7 @@ def who(settings: KafkaLogSettings) -> str:
     return f"user {name!r}" if name else "this client"
 
 
-class Faults:
+class KafkaErrors:
     """What one client's background threads complained of.
 
     A call that fails says only that time ran out; why is told to `note`, on

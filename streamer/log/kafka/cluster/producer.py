@@ -20,7 +20,7 @@ Told = Callable[[KafkaError | None, Message], None]
 """Told what became of a record."""
 
 
-class Expendable:
+class DisposableProducer:
     """Holds the only reference to a producer, by which alone it is ended.
 
     librdkafka ends a producer when the last reference to it goes: in 5 ms,

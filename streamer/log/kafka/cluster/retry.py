@@ -11,7 +11,7 @@ from streamer.log.kafka.cluster.errors import kafka_error
 
 # A transaction that a former owner left open ends by its timeout of 10 s, which
 # the broker looks for every 10 s; until then there are no offsets to go on from.
-PATIENCE_S = 25.0
+RETRY_LIMIT_S = 25.0
 """For how long a group's offsets may have to be waited for."""
 
 _PAUSE_S = 0.1
@@ -44,7 +44,7 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """Repeats a call while its error may pass by itself.
 
     For at most `limit_s` seconds; `wait` pauses and returns early, and
@@ -55,7 +55,7 @@ class Patience:
     wait: Callable[[float], None]
     is_over: Callable[[], bool]
 
-    def insist(
+    def call(
         self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> _Answer:
         """Return what `call` returns; raises its last `KafkaException`."""

@@ -9,7 +9,7 @@ _Answer = TypeVar("_Answer")
 _Found = TypeVar("_Found")
 
 
-async def one_by_one(
+async def iterate_in_thread(
     portions: Generator[Sequence[_Found], None, None], *, thread: str
 ) -> AsyncGenerator[_Found, None]:
     """Yield what is in `portions`, which blocks and so runs in a thread of its own, named `thread`.

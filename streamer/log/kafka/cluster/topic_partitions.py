@@ -12,6 +12,6 @@ def as_partition(place: TopicPartition) -> Partition:
     return Partition(topic=place.topic, number=place.partition)
 
 
-def as_places(partitions: Iterable[Partition]) -> list[TopicPartition]:
+def as_topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:
     """Return the places of `partitions`, without offsets."""
     return [TopicPartition(partition.topic, partition.number) for partition in partitions]

@@ -9,18 +9,18 @@ from confluent_kafka import Message
 
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.events import DeadLetter
-from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record, Tombstone
-from streamer.log.kafka.cluster.threads import one_by_one
+from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.control.letters import LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
 from streamer.log.kafka.control.writer import ControlWriter
 from streamer.log.kafka.records.controls import control_record, redrive_record
 from streamer.log.kafka.records.dead_letters import encoded_id, letter_tombstones
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_audit, encode_audit
 from streamer.observe.pulse import Pulses
 
@@ -36,10 +36,10 @@ class KafkaControls:
     or removed of which there is no record.
     """
 
-    def __init__(self, clients: Clients, administrator: Administrator, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, admin: KafkaAdmin, pulses: Pulses) -> None:
         """Connect lazily; the topics must exist."""
         self._clients = clients
-        self._administrator = administrator
+        self._admin = admin
         self._names = Names.of(clients.settings)
         self._watch = ControlWatch(clients, pulses)
         self._writer = ControlWriter(clients)
@@ -66,7 +66,7 @@ class KafkaControls:
 
     async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
         """Yield each dead letter that there is now."""
-        async with aclosing(one_by_one(self._some_letters(), thread="kafka-dead-letters")) as letters:
+        async with aclosing(iterate_in_thread(self._some_letters(), thread="kafka-dead-letters")) as letters:
             async for letter in letters:
                 yield letter
 
@@ -81,7 +81,7 @@ class KafkaControls:
 
     def _letters(self) -> LetterReader:
         # One each time, for each is for one thread.
-        return LetterReader(self._clients, self._administrator)
+        return LetterReader(self._clients, self._admin)
 
     def _noted(self, audit: AuditRecord) -> Record:
         return Record(self._names.audit, encode_audit(audit), b"", 0, {"content-type": b"application/json"})
@@ -92,13 +92,13 @@ class KafkaControls:
                 yield some
 
     def _audit(self, last: int) -> list[AuditRecord]:
-        faults, found = Faults(self._clients.settings), list[Message]()
-        with faults.explained(doing="reading", subject=f"topic {self._names.audit}"):
-            [(begin, end)] = self._administrator.bounds(self._names.audit, [0]).values()
-            stretch = {0: (max(begin, end - last), end)}
-            with Sweep(self._clients, faults, self._names.audit, stretch) as sweep:
-                while not sweep.is_over:
-                    found += sweep.read(_RECORDS_AT_ONCE, _POLL_S)
+        errors, found = KafkaErrors(self._clients.settings), list[Message]()
+        with errors.explained(doing="reading", subject=f"topic {self._names.audit}"):
+            [(begin, end)] = self._admin.bounds(self._names.audit, [0]).values()
+            read_range = {0: (max(begin, end - last), end)}
+            with BoundedReader(self._clients, errors, self._names.audit, read_range) as reader:
+                while not reader.is_over:
+                    found += reader.read(_RECORDS_AT_ONCE, _POLL_S)
         return [decode_audit(message.value() or b"") for message in found]
 
     def _removals(self, letters: Sequence[str]) -> list[Tombstone]:

@@ -11,7 +11,7 @@ from streamer.log.kafka.records.chunks import Place, is_whole, with_part, withou
 from streamer.log.kafka.records.dead_letters import letter_part, part_count
 
 
-class LetterSurvey:
+class LetterIndex:
     """Where the last version of each dead letter lies; memory holds ids and offsets."""
 
     def __init__(self) -> None:

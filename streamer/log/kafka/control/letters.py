@@ -7,13 +7,13 @@ from confluent_kafka import Message
 
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter
-from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.control.letter_index import LetterSurvey
+from streamer.log.kafka.control.letter_index import LetterIndex
 from streamer.log.kafka.records.dead_letters import letter_part
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_dead_letter
 
 _AT_ONCE = 32
@@ -28,12 +28,12 @@ class LetterReader:
     version of each lies, then for the letters themselves.
     """
 
-    def __init__(self, clients: Clients, administrator: Administrator) -> None:
+    def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
         """Read with consumers of `clients`, one for each time."""
         self._clients = clients
-        self._administrator = administrator
+        self._admin = admin
         self._topic = Names.of(clients.settings).dead_letters
-        self._faults = Faults(clients.settings)
+        self._errors = KafkaErrors(clients.settings)
 
     def letters(self) -> Generator[DeadLetter, None, None]:
         """Yield each letter that there is now, once.
@@ -52,19 +52,19 @@ class LetterReader:
             # Some were set aside anew meanwhile, and compaction took their former records.
         raise LogUnavailable(f"dead letters of {self._topic} change while they are read: try again")
 
-    def survey(self) -> LetterSurvey:
+    def survey(self) -> LetterIndex:
         """Return which letters there are now."""
-        found = LetterSurvey()
-        with self._sweep() as sweep:
-            while not sweep.is_over:
-                found.note(self._read(sweep))
+        found = LetterIndex()
+        with self._sweep() as reader:
+            while not reader.is_over:
+                found.note(self._read(reader))
         return found
 
     def _collected(self, whole: Mapping[bytes, tuple[int, ...]]) -> Iterator[tuple[bytes, DeadLetter]]:
         parts: dict[bytes, list[bytes]] = defaultdict(list)
-        with self._sweep() as sweep:
-            while not sweep.is_over:
-                for message in self._read(sweep):
+        with self._sweep() as reader:
+            while not reader.is_over:
+                for message in self._read(reader):
                     id_, part = letter_part(message.key())
                     value, places = message.value(), whole.get(id_, ())
                     if value is None or part >= len(places) or places[part] != message.offset():
@@ -74,11 +74,11 @@ class LetterReader:
                     if part + 1 == len(places):
                         yield id_, decode_dead_letter(b"".join(parts.pop(id_)))
 
-    def _sweep(self) -> Sweep:
-        with self._faults.explained(doing="reading", subject=f"topic {self._topic}"):
-            stretches = self._administrator.bounds(self._topic, [0])
-            return Sweep(self._clients, self._faults, self._topic, stretches)
+    def _sweep(self) -> BoundedReader:
+        with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
+            read_ranges = self._admin.bounds(self._topic, [0])
+            return BoundedReader(self._clients, self._errors, self._topic, read_ranges)
 
-    def _read(self, sweep: Sweep) -> list[Message]:
-        with self._faults.explained(doing="reading", subject=f"topic {self._topic}"):
-            return sweep.read(_AT_ONCE, _POLL_S)
+    def _read(self, reader: BoundedReader) -> list[Message]:
+        with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
+            return reader.read(_AT_ONCE, _POLL_S)

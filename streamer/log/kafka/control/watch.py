@@ -12,9 +12,9 @@ from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import awaited
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.records.controls import Switches
+from streamer.log.kafka.records.controls import ControlTable
 from streamer.observe.pulse import Pulse, Pulses
 
 _log = structlog.get_logger()
@@ -38,7 +38,7 @@ class ControlWatch:
     def __init__(self, clients: Clients, pulses: Pulses) -> None:
         """Prepare, on the running loop; nothing is read before somebody watches."""
         self._clients = clients
-        self._faults = Faults(clients.settings)
+        self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).control
         self._group = Names.of(clients.settings).ingest_group
         self._pulses = pulses
@@ -108,7 +108,7 @@ class ControlWatch:
         """Follow until closed, or until there is trouble, and then pause."""
         try:
             with (
-                self._faults.explained(doing="reading", subject=f"topic {self._topic}"),
+                self._errors.explained(doing="reading", subject=f"topic {self._topic}"),
                 closing(self._consumer()) as consumer,
             ):
                 self._follow(consumer, pulse)
@@ -123,7 +123,7 @@ class ControlWatch:
         begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
         consumer.assign([TopicPartition(self._topic, 0, begin)])
         # From the beginning each time: a topic that was made anew has forgotten.
-        switches, through, shown = Switches(), begin, False
+        switches, through, shown = ControlTable(), begin, False
         while not self._closing.is_set():
             pulse.beat()
             for message in awaited(consumer, _AT_ONCE, _POLL_S):
@@ -132,7 +132,7 @@ class ControlWatch:
             # Before that it is a board of the past, on which a pause may be missing.
             if through >= end and not shown:
                 # What a broker refused before it refuses no longer.
-                self._faults.clear()
+                self._errors.clear()
                 self._loop.call_soon_threadsafe(self._show, switches.board())
                 self._pause_s, shown = _FIRST_PAUSE_S, True
 
@@ -145,10 +145,10 @@ class ControlWatch:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
         }
-        return self._clients.consumer(self._faults, configuration)
+        return self._clients.consumer(self._errors, configuration)
 
 
-def _take_in(message: Message, switches: Switches) -> int:
+def _take_in(message: Message, switches: ControlTable) -> int:
     """Let a record take effect, and return the offset up to which the topic was read."""
     error, offset = message.error(), message.offset() or 0
     if error is None:

@@ -9,8 +9,8 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
-from streamer.log.kafka.cluster.producer import Expendable
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.producer import DisposableProducer
 from streamer.log.kafka.cluster.record import Record, Tombstone
 
 _DEADLINE_S = 10.0
@@ -30,8 +30,8 @@ class ControlWriter:
         """Connect lazily; a call has `deadline_s`."""
         self._clients = clients
         self._deadline_s = deadline_s
-        self._faults = Faults(clients.settings)
-        self._producer: Expendable | None = None
+        self._errors = KafkaErrors(clients.settings)
+        self._producer: DisposableProducer | None = None
         self._executor = ThreadPoolExecutor(1, "kafka-controls-writer")
 
     async def write(self, *steps: Step) -> None:
@@ -50,14 +50,14 @@ class ControlWriter:
     def _write(self, steps: Sequence[Step]) -> None:
         deadline = time.monotonic() + self._deadline_s
         topics = ", ".join(sorted({record.topic for step in steps for record in step}))
-        with self._faults.explained(doing="writing to", subject=f"topic {topics}"):
+        with self._errors.explained(doing="writing to", subject=f"topic {topics}"):
             try:
                 for step in steps:
                     self._deliver(step, deadline)
             except KafkaException:
                 self._discard()
                 raise
-        self._faults.clear()
+        self._errors.clear()
 
     def _deliver(self, step: Step, deadline: float) -> None:
         errors: list[KafkaError] = []
@@ -70,9 +70,9 @@ class ControlWriter:
         if waiting:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
-    def _new_producer(self) -> Expendable:
+    def _new_producer(self) -> DisposableProducer:
         configuration = {"enable.idempotence": True, "message.timeout.ms": round(self._deadline_s * 1000)}
-        return Expendable(self._clients.producer(self._faults, configuration))
+        return DisposableProducer(self._clients.producer(self._errors, configuration))
 
     def _discard(self) -> None:
         if self._producer is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from streamer.events import Entry, Partition
 from streamer.log.kafka.cluster.threads import conclude
-from streamer.log.kafka.feed.partition_buffer import Shelf, Stretch
+from streamer.log.kafka.feed.partition_buffer import PartitionBuffer, ReadRange
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 
 PAGE_ENTRIES = 500
@@ -17,14 +17,14 @@ _FULL_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settling:
+class PendingSettlement:
     """A settlement on its way into the log, and who waits for it."""
 
     settlement: Settlement
     done: asyncio.Future[Recorded]
 
 
-class Handover:
+class FeedBuffer:
     """A bounded shelf for each partition between one thread and one loop.
 
     The methods up to `close` are the loop's, those after it the thread's. The
@@ -37,8 +37,8 @@ class Handover:
         self._filled = asyncio.Event()
         self._changed = threading.Condition()
         self._changes: deque[Assigned | Revoked] = deque()
-        self._shelves: dict[Partition, Shelf] = {}
-        self._settlings: deque[Settling] = deque()
+        self._partitions: dict[Partition, PartitionBuffer] = {}
+        self._settlings: deque[PendingSettlement] = deque()
         self._paused: frozenset[Partition] = frozenset()
         self._failure: Exception | None = None
         self._broken: Exception | None = None
@@ -81,7 +81,7 @@ class Handover:
         with self._changed:
             if self._broken is not None:
                 raise self._broken
-            self._settlings.append(Settling(settlement=settlement, done=done))
+            self._settlings.append(PendingSettlement(settlement=settlement, done=done))
             self._changed.notify_all()
         return done
 
@@ -100,7 +100,7 @@ class Handover:
         """Announce partitions; what is put for them comes after the announcement."""
         with self._changed:
             for partition, progress in assigned.progress.items():
-                self._shelves[partition] = Shelf(progress.next_offset)
+                self._partitions[partition] = PartitionBuffer(progress.next_offset)
             self._changes.append(assigned)
             self._wake()
 
@@ -108,36 +108,36 @@ class Handover:
         """Announce that partitions are gone, with what lay ready of them."""
         with self._changed:
             for partition in partitions:
-                self._shelves.pop(partition, None)
+                self._partitions.pop(partition, None)
             self._full = self._full and self._is_above(0.5)
             self._changes.append(Revoked(partitions=partitions))
             self._wake()
 
-    def put(self, stretches: Mapping[Partition, Stretch]) -> None:
+    def put(self, read_ranges: Mapping[Partition, ReadRange]) -> None:
         """Lay ready what was read."""
         with self._changed:
             worth_telling = False
-            for partition, stretch in stretches.items():
-                shelf = self._shelves[partition]
-                worth_telling |= stretch.through > shelf.through
-                shelf.put(stretch)
+            for partition, read_range in read_ranges.items():
+                partition_buffer = self._partitions[partition]
+                worth_telling |= read_range.through > partition_buffer.through
+                partition_buffer.put(read_range)
             self._full = self._full or self._is_above(1.0)
             if worth_telling:
                 self._wake()
 
-    def settlings(self) -> list[Settling]:
+    def settlings(self) -> list[PendingSettlement]:
         """Return the settlements to be recorded, in their order."""
         with self._changed:
             asked = list(self._settlings)
             self._settlings.clear()
             return asked
 
-    def postpone(self, settlings: Sequence[Settling]) -> None:
+    def postpone(self, settlings: Sequence[PendingSettlement]) -> None:
         """Put settlements back, in front of those that were asked for since."""
         with self._changed:
             self._settlings.extendleft(reversed(settlings))
 
-    def settled(self, settling: Settling, outcome: Recorded | Exception) -> None:
+    def settled(self, settling: PendingSettlement, outcome: Recorded | Exception) -> None:
         """Say what came of `settling`."""
         self._loop.call_soon_threadsafe(conclude, settling.done, outcome)
 
@@ -209,23 +209,29 @@ class Handover:
 
     def _is_above(self, share: float) -> bool:
         # What the reader paused by itself must not hold up the others.
-        going = [shelf for partition, shelf in self._shelves.items() if partition not in self._paused]
+        going = [
+            partition_buffer
+            for partition, partition_buffer in self._partitions.items()
+            if partition not in self._paused
+        ]
         return (
-            sum(len(shelf.entries) for shelf in going) >= _FULL_ENTRIES * share
-            or sum(shelf.size for shelf in going) >= _FULL_BYTES * share
+            sum(len(partition_buffer.entries) for partition_buffer in going) >= _FULL_ENTRIES * share
+            or sum(partition_buffer.size for partition_buffer in going) >= _FULL_BYTES * share
         )
 
     def _page(self) -> Page | None:
         entries: list[Entry] = []
         through: dict[Partition, int] = {}
-        for partition in [partition for partition in self._shelves if partition not in self._paused]:
-            shelf = self._shelves[partition]
-            if shelf.through > shelf.told and len(entries) < PAGE_ENTRIES:
-                entries += shelf.take(PAGE_ENTRIES - len(entries))
-                through[partition] = shelf.told
+        for partition in [partition for partition in self._partitions if partition not in self._paused]:
+            partition_buffer = self._partitions[partition]
+            if partition_buffer.through > partition_buffer.told and len(entries) < PAGE_ENTRIES:
+                entries += partition_buffer.take(PAGE_ENTRIES - len(entries))
+                through[partition] = partition_buffer.told
                 # Who was served goes to the end of the queue.
-                self._shelves[partition] = self._shelves.pop(partition)
+                self._partitions[partition] = self._partitions.pop(partition)
         if not through:
             return None
-        behind = sum(shelf.end - shelf.told for shelf in self._shelves.values())
+        behind = sum(
+            partition_buffer.end - partition_buffer.told for partition_buffer in self._partitions.values()
+        )
         return Page(entries=entries, through=through, behind=behind)

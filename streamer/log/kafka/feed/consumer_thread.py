@@ -13,19 +13,19 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Entry, Partition
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.retry import PATIENCE_S, Patience
+from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.cluster.threads import conclude
-from streamer.log.kafka.feed.buffer import Handover
-from streamer.log.kafka.feed.context import Crew
-from streamer.log.kafka.feed.decoder import Reading
-from streamer.log.kafka.feed.initial_offsets import FirstPlace
+from streamer.log.kafka.feed.buffer import FeedBuffer
+from streamer.log.kafka.feed.context import ConsumerContext
+from streamer.log.kafka.feed.decoder import RecordDecoder
+from streamer.log.kafka.feed.initial_offsets import InitialOffsets
 from streamer.log.kafka.feed.member import Member
 from streamer.log.kafka.feed.recorder import Recorder
 from streamer.log.kafka.feed.retention import OnHole
-from streamer.log.kafka.feed.surroundings import Surroundings
-from streamer.log.kafka.parked.fetch import Recall
+from streamer.log.kafka.feed.surroundings import LogContext
+from streamer.log.kafka.parked.fetch import ParkedFetch
 from streamer.log.kafka.parked.restorations import Restorations
 from streamer.log.kafka.progress.commits import Commits
 from streamer.log.kafka.progress.settler import Settler
@@ -54,7 +54,7 @@ _TUNING = {
 }
 
 
-class Follower:
+class ConsumerThread:
     """Runs a member of the subscriber's group, and begins anew when it fails.
 
     The thread owns every client. It ends by `stop`, or by an error that needs
@@ -62,30 +62,30 @@ class Follower:
     """
 
     def __init__(
-        self, around: Surroundings, subscription: Subscription, handover: Handover, on_hole: OnHole
+        self, log_context: LogContext, subscription: Subscription, buffer: FeedBuffer, on_hole: OnHole
     ) -> None:
         """Prepare; no I/O happens yet. Raises `LogMisconfigured`."""
-        clients = self._clients = around.clients
-        self._faults = Faults(clients.settings)
+        clients = self._clients = log_context.clients
+        self._errors = KafkaErrors(clients.settings)
         self._subscriber = subscription.subscriber
-        self._handover = handover
-        self._first = _first_place(around, subscription)
+        self._buffer = buffer
+        self._first = _first_place(log_context, subscription)
         name = f"follow {subscription.subscriber}"
-        self._pulses = around.pulses
-        self._pulse = around.pulses.begin(name)
+        self._pulses = log_context.pulses
+        self._pulse = log_context.pulses.begin(name)
         parked = ParkedTopic.of(clients.settings, subscription.subscriber)
-        self._recall = Recall(clients, parked)
-        patience = Patience(limit_s=PATIENCE_S, wait=self._wait, is_over=lambda: handover.closing)
+        self._recall = ParkedFetch(clients, parked)
+        retry = RetryPolicy(limit_s=RETRY_LIMIT_S, wait=self._wait, is_over=lambda: buffer.closing)
         settler = Settler(clients, subscription.subscriber, receipts=subscription.receipts)
-        self._crew = Crew(
+        self._context = ConsumerContext(
             subscriber=subscription.subscriber,
-            handover=handover,
-            reading=Reading(subscription, around.clock),
+            buffer=buffer,
+            reading=RecordDecoder(subscription, log_context.clock),
             settler=settler,
-            recorder=Recorder(subscription.subscriber, handover, settler),
-            restorations=Restorations(clients, around.topics.administrator, parked, patience),
-            administrator=around.topics.administrator,
-            patience=patience,
+            recorder=Recorder(subscription.subscriber, buffer, settler),
+            restorations=Restorations(clients, log_context.topics.admin, parked, retry),
+            admin=log_context.topics.admin,
+            retry=retry,
             on_hole=on_hole,
             pulse=self._pulse,
             number=itertools.count(1).__next__,
@@ -103,29 +103,29 @@ class Follower:
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
         """Return parked events of a partition, those that are parked and ours."""
-        holding = self._crew.reading.holdings.get(partition)
-        if holding is None:
+        assigned_partition = self._context.reading.assigned.get(partition)
+        if assigned_partition is None:
             return []
-        places = {offset: place for offset in offsets if (place := holding.parked.place(offset))}
+        places = {offset: place for offset in offsets if (place := assigned_partition.parked.place(offset))}
         return await self._recall.fetch(partition, places) if places else []
 
     async def stop(self) -> None:
         """Leave the group and end the thread."""
         self._recall.close()
-        self._handover.close()
+        self._buffer.close()
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         try:
-            while not self._handover.closing:
+            while not self._buffer.closing:
                 self._be_a_member()
-            self._handover.break_off(LogUnavailable("the feed was closed"))
+            self._buffer.break_off(LogUnavailable("the feed was closed"))
         except Exception as exc:  # noqa: BLE001 - it goes to whoever reads, and stops the daemon there
             self._tell_joined(exc)
-            self._handover.break_off(exc)
+            self._buffer.break_off(exc)
         finally:
-            self._crew.settler.close()
+            self._context.settler.close()
             self._pulses.end(self._pulse)
 
     def _be_a_member(self) -> None:
@@ -133,10 +133,10 @@ class Follower:
         configuration = self._configuration() | {"on_commit": commits.confirm}
         try:
             with (
-                self._faults.explained(
+                self._errors.explained(
                     doing="reading", subject=f"the topics of subscriber {self._subscriber}"
                 ),
-                closing(self._clients.consumer(self._faults, configuration)) as consumer,
+                closing(self._clients.consumer(self._errors, configuration)) as consumer,
             ):
                 self._follow(consumer, commits)
         except LogUnavailable as error:
@@ -144,35 +144,35 @@ class Follower:
                 raise
             self._begin_anew(error)
         finally:
-            self._crew.restorations.abandon()
+            self._context.restorations.abandon()
             commits.give_up(all_of_them=True)
 
     def _follow(self, consumer: Consumer, commits: Commits) -> None:
         # Before anything is looked up: it would wait for a transaction of our own to time out.
-        self._crew.patience.insist(self._crew.settler.begin_anew)
-        member = Member(consumer, commits, self._crew)
+        self._context.retry.call(self._context.settler.begin_anew)
+        member = Member(consumer, commits, self._context)
         member.join(self._first)
         self._has_joined = True
         self._tell_joined(None)
-        while not self._handover.closing:
+        while not self._buffer.closing:
             self._pulse.beat()
             if member.turn():
                 # What a broker refused then it refuses no longer.
-                self._faults.clear()
+                self._errors.clear()
 
     def _begin_anew(self, error: LogUnavailable) -> None:
         _log.warning("log.unavailable", subscriber=self._subscriber, reason=str(error))
-        reading = self._crew.reading
-        held = frozenset(reading.holdings)
+        reading = self._context.reading
+        held = frozenset(reading.assigned)
         if held:
             reading.drop(held)
-            self._handover.revoke(held)
-        self._handover.fail(error)
+            self._buffer.revoke(held)
+        self._buffer.fail(error)
         self._wait(_PAUSE_S)
 
     def _wait(self, timeout_s: float) -> None:
         self._pulse.beat()
-        self._handover.wait(timeout_s)
+        self._buffer.wait(timeout_s)
 
     def _tell_joined(self, error: Exception | None) -> None:
         self._loop.call_soon_threadsafe(conclude, self._joined, error)
@@ -198,18 +198,18 @@ class Follower:
         }
 
 
-def _first_place(around: Surroundings, subscription: Subscription) -> FirstPlace:
-    names = Names.of(around.clients.settings)
+def _first_place(log_context: LogContext, subscription: Subscription) -> InitialOffsets:
+    names = Names.of(log_context.clients.settings)
     expressions = topic_expressions(subscription.patterns, names.template)
     if not expressions:
         raise LogMisconfigured(
             f"subscriber {subscription.subscriber} asks for {', '.join(subscription.patterns)}, and no event "
             "is of such a type: types look like salesforce.cdc.Account.updated"
         )
-    return FirstPlace(
+    return InitialOffsets(
         start=subscription.start,
         topics=expressions,
         is_internal=names.is_internal,
         marker=TopicPartition(names.dead_letters, 0, 0),
-        ensure_parked=partial(around.topics.ensure_parked, subscription.subscriber),
+        ensure_parked=partial(log_context.topics.ensure_parked, subscription.subscriber),
     )

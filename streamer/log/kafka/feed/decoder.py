@@ -9,15 +9,15 @@ from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
 from streamer.events import Entry, Event, Partition
 from streamer.log.kafka.cluster.record import Headers
-from streamer.log.kafka.feed.partition_buffer import Stretch
+from streamer.log.kafka.feed.partition_buffer import ReadRange
 from streamer.log.kafka.feed.unreadable import dead_letter
-from streamer.log.kafka.progress.assignment import Holding
+from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.patterns import wants
 from streamer.ports import Subscription, Wants
 
 
-class Reading:
+class RecordDecoder:
     """What is ours, and what was read of it since it was last handed over."""
 
     def __init__(self, subscription: Subscription, clock: Clock) -> None:
@@ -25,61 +25,61 @@ class Reading:
         self._subscriber = subscription.subscriber
         self._wanted = wants(subscription.patterns)
         self._clock = clock
-        self._by_name: dict[tuple[str | None, int | None], Holding] = {}
-        self._fresh: dict[Partition, Stretch] = {}
-        self.holdings: dict[Partition, Holding] = {}
+        self._by_name: dict[tuple[str | None, int | None], AssignedPartition] = {}
+        self._fresh: dict[Partition, ReadRange] = {}
+        self.assigned: dict[Partition, AssignedPartition] = {}
 
-    def hold(self, holdings: Iterable[Holding]) -> None:
+    def hold(self, assigned: Iterable[AssignedPartition]) -> None:
         """Begin to read partitions."""
-        for holding in holdings:
-            partition = holding.partition
-            self.holdings[partition] = holding
-            self._by_name[partition.topic, partition.number] = holding
+        for assigned_partition in assigned:
+            partition = assigned_partition.partition
+            self.assigned[partition] = assigned_partition
+            self._by_name[partition.topic, partition.number] = assigned_partition
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Forget partitions, and what was read of them."""
         for partition in partitions:
-            self.holdings.pop(partition, None)
+            self.assigned.pop(partition, None)
             self._by_name.pop((partition.topic, partition.number), None)
             self._fresh.pop(partition, None)
 
     def sort(self, message: Message) -> None:
         """Take in a record; one of a partition that was lost meanwhile is passed over."""
-        holding = self._by_name.get((message.topic(), message.partition()))
+        assigned_partition = self._by_name.get((message.topic(), message.partition()))
         offset = message.offset()
-        if holding is None or offset is None:
+        if assigned_partition is None or offset is None:
             return
-        stretch = self.reached(holding.partition, offset + 1)
+        read_range = self.reached(assigned_partition.partition, offset + 1)
         # A tombstone says that a record is gone, and nothing else.
-        if offset in holding.settled_above or (value := message.value()) is None:
+        if offset in assigned_partition.settled_above or (value := message.value()) is None:
             return
         try:
             event = event_of(message, value, self._wanted)
         except UnreadableEvent as exc:
-            holding.unreadable[offset] = dead_letter(
-                message, holding.partition, exc, by=self._subscriber, now=self._clock.now()
+            assigned_partition.unreadable[offset] = dead_letter(
+                message, assigned_partition.partition, exc, by=self._subscriber, now=self._clock.now()
             )
             return
         if event is not None:
-            stretch.entries.append(
-                Entry(partition=holding.partition, offset=offset, event=event, size=len(value))
+            read_range.entries.append(
+                Entry(partition=assigned_partition.partition, offset=offset, event=event, size=len(value))
             )
 
-    def reached(self, partition: Partition, through: int) -> Stretch:
+    def reached(self, partition: Partition, through: int) -> ReadRange:
         """Note that everything below `through` was read."""
-        stretch = self._fresh.get(partition)
-        if stretch is None:
-            stretch = self._fresh[partition] = Stretch(through=through)
-        elif stretch.through < through:
-            stretch.through = through
-        return stretch
+        read_range = self._fresh.get(partition)
+        if read_range is None:
+            read_range = self._fresh[partition] = ReadRange(through=through)
+        elif read_range.through < through:
+            read_range.through = through
+        return read_range
 
     @property
     def touched(self) -> Sequence[Partition]:
         """The partitions of which something was read since."""
         return list(self._fresh)
 
-    def take(self) -> Mapping[Partition, Stretch]:
+    def take(self) -> Mapping[Partition, ReadRange]:
         """Return what was read since the last time."""
         fresh, self._fresh = self._fresh, {}
         return fresh
@@ -87,7 +87,7 @@ class Reading:
     @property
     def unreadable(self) -> int:
         """How many dead letters wait for a settlement of their partitions."""
-        return sum(len(holding.unreadable) for holding in self.holdings.values())
+        return sum(len(assigned_partition.unreadable) for assigned_partition in self.assigned.values())
 
 
 def event_of(message: Message, value: bytes, wanted: Wants) -> Event | None:

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from streamer.events import Entry, Partition
-from streamer.log.kafka.feed.buffer import Handover
-from streamer.log.kafka.feed.consumer_thread import Follower
+from streamer.log.kafka.feed.buffer import FeedBuffer
+from streamer.log.kafka.feed.consumer_thread import ConsumerThread
 from streamer.log.kafka.feed.retention import OnHole, forget
-from streamer.log.kafka.feed.surroundings import Surroundings
+from streamer.log.kafka.feed.surroundings import LogContext
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 Recalling = Callable[[Partition, Sequence[int]], Awaitable[Sequence[Entry]]]
@@ -17,29 +17,29 @@ Recalling = Callable[[Partition, Sequence[int]], Awaitable[Sequence[Entry]]]
 class KafkaFeed:
     """What a thread of its own reads for one subscriber, page by page."""
 
-    def __init__(self, handover: Handover, recall: Recalling) -> None:
+    def __init__(self, buffer: FeedBuffer, recall: Recalling) -> None:
         """Take what is handed over; parked events come by `recall`."""
-        self._handover = handover
+        self._buffer = buffer
         self._recall = recall
 
     async def read(self) -> Assigned | Revoked | Page:
         """Wait for the next page or change of assignment."""
         while True:
-            if (taken := self._handover.take()) is not None:
+            if (taken := self._buffer.take()) is not None:
                 return taken
-            await self._handover.filled()
+            await self._buffer.filled()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
         """Read nothing of these partitions until they are resumed or revoked."""
-        self._handover.pause(partitions)
+        self._buffer.pause(partitions)
 
     def resume(self, partitions: frozenset[Partition]) -> None:
         """Undo `pause`."""
-        self._handover.resume(partitions)
+        self._buffer.resume(partitions)
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
         """Record progress and what it covers; records that hold no event are set aside with it."""
-        return await self._handover.ask(settlement)
+        return await self._buffer.ask(settlement)
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
         """Return parked events of a partition that is ours."""
@@ -48,7 +48,7 @@ class KafkaFeed:
 
 @asynccontextmanager
 async def follow(
-    around: Surroundings, subscription: Subscription, on_hole: OnHole = forget
+    log_context: LogContext, subscription: Subscription, on_hole: OnHole = forget
 ) -> AsyncIterator[KafkaFeed]:
     """Open the place of one subscriber in its consumer group, and leave the group in the end.
 
@@ -56,10 +56,10 @@ async def follow(
     of what it parks is there; the others of Streamer's own must exist. Raises
     `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
     """
-    handover = Handover()
-    follower = Follower(around, subscription, handover, on_hole)
+    buffer = FeedBuffer()
+    follower = ConsumerThread(log_context, subscription, buffer, on_hole)
     try:
         await follower.start()
-        yield KafkaFeed(handover, follower.recall)
+        yield KafkaFeed(buffer, follower.recall)
     finally:
         await follower.stop()

@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from streamer.errors import LogUnavailable
 from streamer.events import Start
 from streamer.log.kafka.cluster.errors import kafka_error
-from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.progress.commits import Commits, checked, committed
 from streamer.log.kafka.topics.patterns import matching
 
@@ -33,7 +33,7 @@ class EnsureParked(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstPlace:
+class InitialOffsets:
     """Resolves `start` into committed offsets, once in the life of a consumer group.
 
     From then on every partition without an offset appeared later and is read
@@ -49,26 +49,26 @@ class FirstPlace:
     marker: TopicPartition
     ensure_parked: EnsureParked
 
-    def settle(self, consumer: Consumer, commits: Commits, patience: Patience) -> None:
+    def settle(self, consumer: Consumer, commits: Commits, retry: RetryPolicy) -> None:
         """Commit the first offsets unless the group has any; `consumer` has not joined it yet.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
         for _ in range(_TRIES):
-            partitions = patience.insist(self._partitions, consumer)
-            has_begun = patience.insist(_is_known, consumer, [self.marker, *partitions])
+            partitions = retry.call(self._partitions, consumer)
+            has_begun = retry.call(_is_known, consumer, [self.marker, *partitions])
             # Before the first offsets: who has those must have had it, too.
             self.ensure_parked(has_begun=has_begun)
             if has_begun:
                 return
-            offsets = patience.insist(self._offsets, consumer, partitions)
+            offsets = retry.call(self._offsets, consumer, partitions)
             try:
-                patience.insist(commits.wait_for, consumer, [self.marker, *offsets])
+                retry.call(commits.wait_for, consumer, [self.marker, *offsets])
             except KafkaException as exc:
                 # Another process of this subscriber came first, and has settled it.
                 if kafka_error(exc).code() not in _GROUP_IS_BUSY:
                     raise
-                patience.wait(_PAUSE_S)
+                retry.wait(_PAUSE_S)
             else:
                 return
         raise LogUnavailable("the start of a subscriber could not be settled: its group is busy, try again")

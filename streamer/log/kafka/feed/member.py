@@ -6,13 +6,13 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from streamer.log.kafka.cluster.errors import is_denied
-from streamer.log.kafka.cluster.topic_partitions import as_places
+from streamer.log.kafka.cluster.topic_partitions import as_topic_partitions
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES
-from streamer.log.kafka.feed.context import Crew
-from streamer.log.kafka.feed.initial_offsets import FirstPlace
-from streamer.log.kafka.feed.pausing import Brake
+from streamer.log.kafka.feed.context import ConsumerContext
+from streamer.log.kafka.feed.initial_offsets import InitialOffsets
+from streamer.log.kafka.feed.pausing import PausedPartitions
 from streamer.log.kafka.feed.rebalance import Rebalance
-from streamer.log.kafka.progress.commits import Commits, Offsets
+from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
 
 _log = structlog.get_logger()
 
@@ -31,24 +31,24 @@ class Member:
     thread on a consumer gets through while a rebalance is being dealt with.
     """
 
-    def __init__(self, consumer: Consumer, commits: Commits, crew: Crew) -> None:
+    def __init__(self, consumer: Consumer, commits: Commits, context: ConsumerContext) -> None:
         """Work with `consumer`, which has not joined its group yet, and whose commits are `commits`."""
         self._consumer = consumer
         self._commits = commits
-        self._crew = crew
-        self._handover = crew.handover
-        self._reading = crew.reading
-        self._brake = Brake(consumer)
-        self._rebalance = Rebalance(consumer, commits, crew, self._brake)
-        self._offsets = Offsets(consumer=consumer, send=commits.send)
+        self._context = context
+        self._buffer = context.buffer
+        self._reading = context.reading
+        self._pausing = PausedPartitions(consumer)
+        self._rebalance = Rebalance(consumer, commits, context, self._pausing)
+        self._offsets = OffsetCommitter(consumer=consumer, send=commits.send)
         self._ends_due = 0.0
 
-    def join(self, first: FirstPlace) -> None:
+    def join(self, first: InitialOffsets) -> None:
         """Settle where a new subscriber begins, then join.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
-        first.settle(self._consumer, self._commits, self._crew.patience)
+        first.settle(self._consumer, self._commits, self._context.retry)
         self._rebalance.subscribe(first)
 
     def turn(self) -> bool:
@@ -56,12 +56,12 @@ class Member:
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
-        self._crew.recorder.record(self._reading.holdings, self._offsets)
+        self._context.recorder.record(self._reading.assigned, self._offsets)
         self._commits.give_up()
         self._rebalance.restore()
         self._hold_back()
         # What is parked comes in beside, and is waited for there.
-        message = self._consumer.poll(0 if self._crew.restorations else _POLL_S)
+        message = self._consumer.poll(0 if self._context.restorations else _POLL_S)
         if message is not None:
             self._take_in(message)
             # The first one was waited for; what came with it is here.
@@ -69,17 +69,17 @@ class Member:
                 self._take_in(following)
         self._look_up_ends()
         if fresh := self._reading.take():
-            self._handover.put(fresh)
+            self._buffer.put(fresh)
         return message is not None and message.error() is None
 
     def _hold_back(self) -> None:
         # A reader that is merely slower than we are makes room in a moment;
         # pausing would throw away what was fetched.
-        self._handover.wait_for_room(_ROOM_S)
-        ours = self._reading.holdings
+        self._buffer.wait_for_room(_ROOM_S)
+        ours = self._reading.assigned
         choked = self._reading.unreadable >= _MAX_UNREADABLE
-        wanted = frozenset(ours) if choked else self._handover.held_back(ours)
-        self._brake.set(wanted, among=ours)
+        wanted = frozenset(ours) if choked else self._buffer.held_back(ours)
+        self._pausing.set(wanted, among=ours)
 
     def _take_in(self, message: Message) -> None:
         error = message.error()
@@ -91,7 +91,7 @@ class Member:
             raise KafkaException(error)
         else:
             # librdkafka goes on trying by itself.
-            _log.warning("log.troubled", subscriber=self._crew.subscriber, reason=error.str())
+            _log.warning("log.troubled", subscriber=self._context.subscriber, reason=error.str())
 
     def _look_up_ends(self) -> None:
         """Learn where partitions end and how far we are in them.
@@ -102,12 +102,12 @@ class Member:
         due = time.monotonic() >= self._ends_due
         if due:
             self._ends_due = time.monotonic() + _ENDS_EVERY_S
-        partitions = list(self._reading.holdings) if due else self._reading.touched
+        partitions = list(self._reading.assigned) if due else self._reading.touched
         if not partitions:
             return
-        positions = self._consumer.position(as_places(partitions))
+        positions = self._consumer.position(as_topic_partitions(partitions))
         for partition, place in zip(partitions, positions, strict=True):
             _, end = self._consumer.get_watermark_offsets(place, cached=True)
             if place.offset >= 0:
-                stretch = self._reading.reached(partition, place.offset)
-                stretch.end = max(stretch.end, end)
+                read_range = self._reading.reached(partition, place.offset)
+                read_range.end = max(read_range.end, end)

@@ -7,7 +7,7 @@ from streamer.events import Entry
 
 
 @dataclass(slots=True, kw_only=True)
-class Stretch:
+class ReadRange:
     """What was read of one partition: entries, and how far reading has come.
 
     `end` is where the partition is known to end.
@@ -18,7 +18,7 @@ class Stretch:
     entries: list[Entry] = field(default_factory=list)
 
 
-class Shelf:
+class PartitionBuffer:
     """Entries in their order; `through` is how far reading has come, and `told` what the reader knows of it.
 
     `size` is that of the entries, in bytes, and `end` where the partition is
@@ -31,12 +31,12 @@ class Shelf:
         self.entries: deque[Entry] = deque()
         self.size = 0
 
-    def put(self, stretch: Stretch) -> None:
-        """Lay `stretch` behind what is there."""
-        self.through = max(self.through, stretch.through)
-        self.end = max(self.end, stretch.end, self.through)
-        self.entries += stretch.entries
-        self.size += sum(entry.size for entry in stretch.entries)
+    def put(self, read_range: ReadRange) -> None:
+        """Lay `read_range` behind what is there."""
+        self.through = max(self.through, read_range.through)
+        self.end = max(self.end, read_range.end, self.through)
+        self.entries += read_range.entries
+        self.size += sum(entry.size for entry in read_range.entries)
 
     def take(self, room: int) -> list[Entry]:
         """Return the first entries, at most so many as there is `room` for."""

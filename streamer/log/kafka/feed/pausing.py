@@ -5,10 +5,10 @@ from collections.abc import Collection
 from confluent_kafka import Consumer
 
 from streamer.events import Partition
-from streamer.log.kafka.cluster.topic_partitions import as_places
+from streamer.log.kafka.cluster.topic_partitions import as_topic_partitions
 
 
-class Brake:
+class PausedPartitions:
     """Pauses partitions of one consumer and lets them go on, at the place where they were."""
 
     def __init__(self, consumer: Consumer) -> None:
@@ -25,11 +25,11 @@ class Brake:
     def hold(self, partitions: Collection[Partition]) -> None:
         """Hold back `partitions` too."""
         if partitions:
-            self._consumer.pause(as_places(partitions))
+            self._consumer.pause(as_topic_partitions(partitions))
         self._held = self._held.union(partitions)
 
     def release(self, partitions: Collection[Partition]) -> None:
         """Let `partitions` go on; a pause outlives the assignment under which it was made."""
         if partitions:
-            self._consumer.resume(as_places(partitions))
+            self._consumer.resume(as_topic_partitions(partitions))
         self._held = self._held.difference(partitions)

@@ -9,14 +9,14 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from streamer.events import Partition, Progress
 from streamer.log.kafka.cluster.topic_partitions import as_partition
-from streamer.log.kafka.feed.context import Crew
-from streamer.log.kafka.feed.initial_offsets import FirstPlace
-from streamer.log.kafka.feed.pausing import Brake
+from streamer.log.kafka.feed.context import ConsumerContext
+from streamer.log.kafka.feed.initial_offsets import InitialOffsets
+from streamer.log.kafka.feed.pausing import PausedPartitions
 from streamer.log.kafka.feed.retention import Hole
 from streamer.log.kafka.parked.restoration import Restored
-from streamer.log.kafka.progress.assignment import Holding
-from streamer.log.kafka.progress.commits import Commits, Offsets, send_at_once
-from streamer.log.kafka.progress.committed_offsets import Standing
+from streamer.log.kafka.progress.assignment import AssignedPartition
+from streamer.log.kafka.progress.commits import Commits, OffsetCommitter, send_at_once
+from streamer.log.kafka.progress.committed_offsets import CommittedOffsets
 from streamer.ports import Assigned
 
 _log = structlog.get_logger()
@@ -30,19 +30,21 @@ class Rebalance:
     partitions that we have already go on.
     """
 
-    def __init__(self, consumer: Consumer, commits: Commits, crew: Crew, brake: Brake) -> None:
-        """Work for `consumer`, whose commits are `commits` and whose pauses are `brake`'s."""
+    def __init__(
+        self, consumer: Consumer, commits: Commits, context: ConsumerContext, pausing: PausedPartitions
+    ) -> None:
+        """Work for `consumer`, whose commits are `commits` and whose pauses are `pausing`'s."""
         self._consumer = consumer
         self._commits = commits
-        self._crew = crew
-        self._brake = brake
-        self._handover = crew.handover
-        self._reading = crew.reading
-        self._standing = Standing(crew.subscriber, crew.administrator, crew.patience)
+        self._context = context
+        self._pausing = pausing
+        self._buffer = context.buffer
+        self._reading = context.reading
+        self._committed_offsets = CommittedOffsets(context.subscriber, context.admin, context.retry)
         self._late_holes: dict[Partition, Message] = {}
         self._marker: list[TopicPartition] = []
 
-    def subscribe(self, first: FirstPlace) -> None:
+    def subscribe(self, first: InitialOffsets) -> None:
         """Join the group for the topics of `first`, whose place is settled."""
         self._marker = [first.marker]
         self._consumer.subscribe(
@@ -54,24 +56,24 @@ class Rebalance:
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
-        if restored := self._crew.restorations.step():
-            self._brake.release([each.partition for each in restored])
+        if restored := self._context.restorations.step():
+            self._pausing.release([each.partition for each in restored])
             self._begin(restored)
 
     def go_on_after_hole(self, message: Message) -> None:
         """Read on from the partition's beginning: the offset that we asked for is not there."""
         place = TopicPartition(message.topic() or "", message.partition() or 0)
         partition = as_partition(place)
-        if partition in self._crew.restorations:
+        if partition in self._context.restorations:
             self._late_holes[partition] = message
-        if partition not in self._reading.holdings:
+        if partition not in self._reading.assigned:
             return
-        [beginning] = self._standing.beginnings([place])
+        [beginning] = self._committed_offsets.beginnings([place])
         # The position that failed can't be moved, only assigned anew.
         self._consumer.incremental_unassign([place])
         self._assign({partition: Progress(next_offset=beginning.offset)})
         hole = Hole(
-            subscriber=self._crew.subscriber,
+            subscriber=self._context.subscriber,
             partition=partition,
             expected=message.offset() or 0,
             found=beginning.offset,
@@ -82,7 +84,7 @@ class Rebalance:
             # The partition is not what it was: nothing that we know of it
             # holds, but what was parked of it is still to be delivered.
             self._reading.drop([partition])
-            self._handover.revoke(frozenset([partition]))
+            self._buffer.revoke(frozenset([partition]))
             self._begin_to_restore({partition: Progress(next_offset=hole.found)})
         self._report(hole)
 
@@ -92,18 +94,18 @@ class Rebalance:
         if not places:
             consumer.incremental_assign([])
             return
-        progress, beginnings = self._standing.look_up(consumer, places)
+        progress, beginnings = self._committed_offsets.look_up(consumer, places)
         self._assign(progress)
         self._begin_to_restore(progress)
         if beginnings:
             self._settle(beginnings)
 
     def _settle(self, beginnings: Sequence[TopicPartition]) -> None:
-        if self._crew.settler.receipts:
-            self._crew.settler.begin(beginnings)
+        if self._context.settler.receipts:
+            self._context.settler.begin(beginnings)
         else:
             # That a subscriber has begun is told by what always is there, too.
-            self._standing.commit(self._consumer, self._commits, [*beginnings, *self._marker])
+            self._committed_offsets.commit(self._consumer, self._commits, [*beginnings, *self._marker])
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Give partitions up, once the reader knows and what it asked for until then is recorded."""
@@ -115,16 +117,16 @@ class Rebalance:
         # The generation that takes partitions from us is ours, too.
         self._enter_generation(consumer)
         # What commits in here waits for as long as a broker is frozen.
-        self._crew.pulse.rest()
-        self._handover.revoke(gone)
+        self._context.pulse.rest()
+        self._buffer.revoke(gone)
         self._commits.repeat_at_once(consumer)
-        offsets = Offsets(consumer=consumer, send=send_at_once)
-        deadline = time.monotonic() + self._crew.hand_over_s
+        offsets = OffsetCommitter(consumer=consumer, send=send_at_once)
+        deadline = time.monotonic() + self._context.hand_over_s
         told = False
         try:
-            while not told and not self._handover.closing and (left_s := deadline - time.monotonic()) > 0:
-                told = self._handover.wait_until_told(left_s)
-                self._crew.recorder.record(self._reading.holdings, offsets)
+            while not told and not self._buffer.closing and (left_s := deadline - time.monotonic()) > 0:
+                told = self._buffer.wait_until_told(left_s)
+                self._context.recorder.record(self._reading.assigned, offsets)
         finally:
             self._reading.drop(gone)
 
@@ -132,23 +134,23 @@ class Rebalance:
         # A consumer that is closed because it failed may know none any more,
         # and brokers refuse the former one then.
         with suppress(RuntimeError):
-            self._crew.settler.enter(consumer.consumer_group_metadata())
+            self._context.settler.enter(consumer.consumer_group_metadata())
 
     def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Give up what the group has taken away already."""
         gone = self._given_up(places)
-        _log.warning("log.partitions_lost", subscriber=self._crew.subscriber, partitions=len(places))
+        _log.warning("log.partitions_lost", subscriber=self._context.subscriber, partitions=len(places))
         self._reading.drop(gone)
-        self._handover.revoke(gone)
+        self._buffer.revoke(gone)
         consumer.incremental_unassign(places)
 
     def _given_up(self, places: Iterable[TopicPartition]) -> frozenset[Partition]:
         """Return which of `places` the reader has to hear of, and forget the others."""
         gone = frozenset(map(as_partition, places))
-        self._crew.restorations.drop(gone)
-        self._crew.settler.give_up(gone)
+        self._context.restorations.drop(gone)
+        self._context.settler.give_up(gone)
         self._late_holes = {of: hole for of, hole in self._late_holes.items() if of not in gone}
-        return gone.intersection(self._reading.holdings)
+        return gone.intersection(self._reading.assigned)
 
     def _assign(self, progress: Mapping[Partition, Progress]) -> None:
         self._consumer.incremental_assign(
@@ -156,15 +158,15 @@ class Rebalance:
         )
 
     def _begin_to_restore(self, progress: Mapping[Partition, Progress]) -> None:
-        self._crew.restorations.begin(progress)
+        self._context.restorations.begin(progress)
         self.restore()
-        self._brake.hold([partition for partition in progress if partition in self._crew.restorations])
+        self._pausing.hold([partition for partition in progress if partition in self._context.restorations])
 
     def _begin(self, restored: Iterable[Restored]) -> None:
-        number = self._crew.number()
+        number = self._context.number()
         ours = {each.partition: each for each in restored}
         self._reading.hold(
-            Holding(
+            AssignedPartition(
                 partition=partition,
                 assignment=number,
                 settled_above=each.progress.settled_above,
@@ -172,7 +174,7 @@ class Rebalance:
             )
             for partition, each in ours.items()
         )
-        self._handover.assign(
+        self._buffer.assign(
             Assigned(
                 assignment=number,
                 progress={partition: each.progress for partition, each in ours.items()},
@@ -192,4 +194,4 @@ class Rebalance:
             found_offset=hole.found,
             missing=hole.missing,
         )
-        self._crew.on_hole(hole)
+        self._context.on_hole(hole)

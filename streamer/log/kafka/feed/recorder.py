@@ -9,9 +9,9 @@ from functools import partial
 import structlog
 
 from streamer.events import Partition, SubscriberName
-from streamer.log.kafka.feed.buffer import Handover
-from streamer.log.kafka.progress.assignment import Holding
-from streamer.log.kafka.progress.commits import Offsets
+from streamer.log.kafka.feed.buffer import FeedBuffer
+from streamer.log.kafka.progress.assignment import AssignedPartition
+from streamer.log.kafka.progress.commits import OffsetCommitter
 from streamer.log.kafka.progress.settler import NotYet, Settler
 
 _log = structlog.get_logger()
@@ -28,33 +28,33 @@ class Recorder:
     reader waits, and nothing that it finished has to be done once more.
     """
 
-    def __init__(self, subscriber: SubscriberName, handover: Handover, settler: Settler) -> None:
-        """Record by `settler` what `handover` holds."""
+    def __init__(self, subscriber: SubscriberName, buffer: FeedBuffer, settler: Settler) -> None:
+        """Record by `settler` what `buffer` holds."""
         self._subscriber = subscriber
-        self._handover = handover
+        self._buffer = buffer
         self._settler = settler
         self._warned_at = -math.inf
 
-    def record(self, holdings: Mapping[Partition, Holding], offsets: Offsets) -> None:
+    def record(self, assigned: Mapping[Partition, AssignedPartition], offsets: OffsetCommitter) -> None:
         """Record what was asked for.
 
         Raises `LogUnavailable` when all partitions have to be assigned anew,
         as the log has them, and what someone has to see to.
         """
-        asked = deque(self._handover.settlings())
+        asked = deque(self._buffer.settlings())
         try:
             self._settler.settle_beginnings()
             # One settlement may cover what the one before it was to keep.
             while asked:
                 settling = asked[0]
-                done = partial(self._handover.settled, settling)
-                self._settler.settle(settling.settlement, holdings, offsets, done)
+                done = partial(self._buffer.settled, settling)
+                self._settler.settle(settling.settlement, assigned, offsets, done)
                 asked.popleft()
         except NotYet as reason:
             self._warn(reason)
-            self._handover.wait(_PAUSE_S)
+            self._buffer.wait(_PAUSE_S)
         finally:
-            self._handover.postpone(asked)
+            self._buffer.postpone(asked)
 
     def _warn(self, reason: NotYet) -> None:
         if time.monotonic() - self._warned_at >= _WARN_EVERY_S:

@@ -10,18 +10,18 @@ from confluent_kafka import Message
 
 from streamer.errors import UnreadableEvent
 from streamer.events import Entry, Partition, Progress
-from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.retry import PATIENCE_S, Patience
-from streamer.log.kafka.cluster.threads import one_by_one
-from streamer.log.kafka.cluster.topic_partitions import as_places
+from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
+from streamer.log.kafka.cluster.threads import iterate_in_thread
+from streamer.log.kafka.cluster.topic_partitions import as_topic_partitions
 from streamer.log.kafka.feed.decoder import event_of
 from streamer.log.kafka.parked.restorations import Restorations
-from streamer.log.kafka.progress.committed_offsets import Standing
+from streamer.log.kafka.progress.committed_offsets import CommittedOffsets
 from streamer.log.kafka.records.parked import ParkedTopic
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.patterns import wants
 from streamer.ports import Subscription
 
@@ -29,22 +29,22 @@ _AT_ONCE = 100
 _POLL_S = 0.2
 
 
-async def finished(
+async def settled_events(
     clients: Clients,
-    administrator: Administrator,
+    admin: KafkaAdmin,
     subscription: Subscription,
     begin: Mapping[Partition, int],
     *,
-    patience_s: float = PATIENCE_S,
+    retry_limit_s: float = RETRY_LIMIT_S,
 ) -> AsyncGenerator[Entry, None]:
     """Yield what a subscriber is done with, from the offsets in `begin` on.
 
     Brokers that are away, or a transaction that is open, are waited for as
-    long as `patience_s` says. Raises `LogUnavailable`.
+    long as `retry_limit_s` says. Raises `LogUnavailable`.
     """
-    reader = FinishedReader(clients, administrator, subscription, patience_s)
+    reader = SettledEventReader(clients, admin, subscription, retry_limit_s)
     try:
-        async with aclosing(one_by_one(reader.portions(begin), thread="kafka-finished")) as entries:
+        async with aclosing(iterate_in_thread(reader.portions(begin), thread="kafka-finished")) as entries:
             async for entry in entries:
                 yield entry
     finally:
@@ -52,7 +52,7 @@ async def finished(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Finished:
+class _SettledRange:
     """What is finished of one partition: what is settled from `begin` on, but for what is `parked`."""
 
     begin: int
@@ -63,30 +63,30 @@ class _Finished:
         return offset >= self.begin and self.progress.covers(offset) and offset not in self.parked
 
 
-class FinishedReader:
+class SettledEventReader:
     """Asks the subscriber's group how far it is, without joining it, and reads the log up to there.
 
     Blocking, for one thread; `stop` may be called by another.
     """
 
     def __init__(
-        self, clients: Clients, administrator: Administrator, subscription: Subscription, patience_s: float
+        self, clients: Clients, admin: KafkaAdmin, subscription: Subscription, retry_limit_s: float
     ) -> None:
         """Connect with the first portion."""
         self._clients = clients
-        self._administrator = administrator
+        self._admin = admin
         self._subscriber = subscription.subscriber
         self._wanted = wants(subscription.patterns)
-        self._faults = Faults(clients.settings)
+        self._errors = KafkaErrors(clients.settings)
         self._stopped = threading.Event()
-        self._patience = Patience(limit_s=patience_s, wait=self._pause, is_over=self._stopped.is_set)
+        self._retry = RetryPolicy(limit_s=retry_limit_s, wait=self._pause, is_over=self._stopped.is_set)
 
     def portions(self, begin: Mapping[Partition, int]) -> Generator[list[Entry], None, None]:
         """Yield entries, some at a time or none. Raises `LogUnavailable`, `LogMisconfigured`."""
-        with self._faults.explained(
+        with self._errors.explained(
             doing="reading", subject=f"what subscriber {self._subscriber} is done with"
         ):
-            found: defaultdict[str, dict[int, _Finished]] = defaultdict(dict)
+            found: defaultdict[str, dict[int, _SettledRange]] = defaultdict(dict)
             for partition, finished_ in self._finished(begin).items():
                 found[partition.topic][partition.number] = finished_
             for topic, partitions in found.items():
@@ -96,12 +96,12 @@ class FinishedReader:
         """Give up what is being waited for."""
         self._stopped.set()
 
-    def _finished(self, begin: Mapping[Partition, int]) -> dict[Partition, _Finished]:
+    def _finished(self, begin: Mapping[Partition, int]) -> dict[Partition, _SettledRange]:
         progress = self._progress(begin)
         # In this order: what was parked when the offsets were told, and is not any more, is finished.
         parked = self._parked(progress)
         return {
-            partition: _Finished(begin=begin[partition], progress=at, parked=parked[partition])
+            partition: _SettledRange(begin=begin[partition], progress=at, parked=parked[partition])
             for partition, at in progress.items()
         }
 
@@ -112,13 +112,13 @@ class FinishedReader:
             # An offset is told once the transaction that moves it is decided.
             "isolation.level": "read_committed",
         }
-        standing = Standing(self._subscriber, self._administrator, self._patience)
-        with closing(self._clients.consumer(self._faults, configuration)) as consumer:
-            return standing.stored(consumer, as_places(partitions))
+        committed_offsets = CommittedOffsets(self._subscriber, self._admin, self._retry)
+        with closing(self._clients.consumer(self._errors, configuration)) as consumer:
+            return committed_offsets.stored(consumer, as_topic_partitions(partitions))
 
     def _parked(self, progress: Mapping[Partition, Progress]) -> dict[Partition, frozenset[int]]:
         topic = ParkedTopic.of(self._clients.settings, self._subscriber)
-        restorations = Restorations(self._clients, self._administrator, topic, self._patience)
+        restorations = Restorations(self._clients, self._admin, topic, self._retry)
         found: dict[Partition, frozenset[int]] = {}
         if progress:
             restorations.begin(progress)
@@ -129,18 +129,22 @@ class FinishedReader:
             restorations.abandon()
         return found
 
-    def _read(self, topic: str, partitions: Mapping[int, _Finished]) -> Generator[list[Entry], None, None]:
-        bounds = self._patience.insist(self._administrator.bounds, topic, partitions.keys())
-        stretches = {
+    def _read(
+        self, topic: str, partitions: Mapping[int, _SettledRange]
+    ) -> Generator[list[Entry], None, None]:
+        bounds = self._retry.call(self._admin.bounds, topic, partitions.keys())
+        read_ranges = {
             number: (max(partitions[number].begin, first), min(partitions[number].progress.end, end))
             for number, (first, end) in bounds.items()
         }
-        with Sweep(self._clients, self._faults, topic, stretches, over_holes=True) as sweep:
-            while not sweep.is_over:
-                found = (self._entry(topic, partitions, message) for message in sweep.read(_AT_ONCE, _POLL_S))
+        with BoundedReader(self._clients, self._errors, topic, read_ranges, over_holes=True) as reader:
+            while not reader.is_over:
+                found = (
+                    self._entry(topic, partitions, message) for message in reader.read(_AT_ONCE, _POLL_S)
+                )
                 yield [entry for entry in found if entry is not None]
 
-    def _entry(self, topic: str, partitions: Mapping[int, _Finished], message: Message) -> Entry | None:
+    def _entry(self, topic: str, partitions: Mapping[int, _SettledRange], message: Message) -> Entry | None:
         number, offset, value = message.partition() or 0, message.offset() or 0, message.value()
         if value is None or not partitions[number].covers(offset):
             return None

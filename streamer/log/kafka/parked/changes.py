@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from streamer.events import Partition
 from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.record import Record, Tombstone
-from streamer.log.kafka.parked.index import Parked, staying
+from streamer.log.kafka.parked.index import ParkedIndex, staying
 from streamer.log.kafka.records.chunks import PART_BYTES, Place
 from streamer.log.kafka.records.parked import ParkedTopic, event_keys, lane_key
 from streamer.ports import LaneChange
@@ -14,11 +14,11 @@ from streamer.ports import LaneChange
 _MOST_PARTS = 1 + MAX_MESSAGE_BYTES // PART_BYTES
 
 
-class Parking:
+class ParkedChanges:
     """The changes of lanes in one settlement: their records, and what is known once these are in the log."""
 
     def __init__(
-        self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, Parked]
+        self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, ParkedIndex]
     ) -> None:
         """Make the records of `changes`, of partitions of which `known` is what is parked already."""
         self._topic = topic

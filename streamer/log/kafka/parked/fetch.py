@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamer.errors import LogUnavailable
 from streamer.events import Entry, Partition
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.threads import conclude
 from streamer.log.kafka.records.chunks import Place
@@ -46,7 +46,7 @@ class _Asked:
     answer: asyncio.Future[list[Entry]]
 
 
-class Recall:
+class ParkedFetch:
     """Answers on the loop what a thread and a consumer of its own read.
 
     So nobody waits for a rebalance that is being dealt with, and no rebalance
@@ -58,7 +58,7 @@ class Recall:
         """Connect with the first request; must be made on the running loop."""
         self._clients = clients
         self._topic = topic
-        self._faults = Faults(clients.settings)
+        self._errors = KafkaErrors(clients.settings)
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, f"recall {topic.name}")
         self._waiting: deque[_Asked] = deque()
@@ -87,14 +87,14 @@ class Recall:
         if not asked:
             return
         try:
-            with self._faults.explained(doing="reading", subject=f"topic {self._topic.name}"):
+            with self._errors.explained(doing="reading", subject=f"topic {self._topic.name}"):
                 found = self._found(self._wanted(asked))
         except Exception as exc:  # noqa: BLE001 - it goes to those who asked
             self._disconnect()
             for each in asked:
                 self._tell(each, exc)
             return
-        self._faults.clear()
+        self._errors.clear()
         for each in asked:
             self._tell(each, self._entries(each, found))
 
@@ -167,7 +167,7 @@ class Recall:
     def _connected(self) -> Consumer:
         # It joins no group: assigning by hand only asks for some name.
         group = {"group.id": Names.of(self._clients.settings).ingest_group}
-        return self._clients.consumer(self._faults, {**_CONFIGURATION, **group})
+        return self._clients.consumer(self._errors, {**_CONFIGURATION, **group})
 
     def _disconnect(self) -> None:
         if self._consumer is not None:

@@ -8,7 +8,7 @@ from streamer.log.kafka.records.chunks import Place
 from streamer.ports import LaneChange
 
 
-class Parked:
+class ParkedIndex:
     """The parked events of one source partition, by their offsets there; their bodies stay in the log.
 
     One thread changes it. Another may ask for a place meanwhile, which is one

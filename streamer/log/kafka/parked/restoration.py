@@ -8,9 +8,9 @@ from typing import cast
 from confluent_kafka import Message
 
 from streamer.events import ParkedLane, Partition, Progress, Setback
-from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.record import Headers
-from streamer.log.kafka.parked.index import Parked
+from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.records.chunks import Place, is_whole, with_part, without_part
 from streamer.log.kafka.records.parked import ParkedKey, part_count
 from streamer.log.records import decode_setback
@@ -28,7 +28,7 @@ class Restored:
 
     partition: Partition
     progress: Progress
-    parked: Parked
+    parked: ParkedIndex
     lanes: Sequence[ParkedLane]
     traces: frozenset[int]
 
@@ -49,9 +49,9 @@ class Restoration:
     been able to change it since the group gave us the partition.
     """
 
-    def __init__(self, sweep: Sweep | None, progress: Mapping[Partition, Progress]) -> None:
-        """Read by `sweep`, or find nothing without one."""
-        self._sweep = sweep
+    def __init__(self, reader: BoundedReader | None, progress: Mapping[Partition, Progress]) -> None:
+        """Read by `reader`, or find nothing without one."""
+        self._sweep = reader
         self._progress = dict(progress)
         self._found: dict[tuple[str, int], defaultdict[str, _Lane]] = {
             (each.topic, each.number): defaultdict(_Lane) for each in progress
@@ -96,7 +96,7 @@ class Restoration:
                 for name, (setback, places) in found.items()
                 if places
             ]
-            parked = Parked({name: places for name, (_, places) in found.items()})
+            parked = ParkedIndex({name: places for name, (_, places) in found.items()})
             traces = frozenset(at for lane in all_lanes.values() for at in lane.places)
             yield Restored(partition=partition, progress=progress, parked=parked, lanes=lanes, traces=traces)
 

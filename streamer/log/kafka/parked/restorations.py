@@ -3,27 +3,25 @@
 from collections.abc import Iterable, Mapping
 
 from streamer.events import Partition, Progress
-from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
-from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.parked.restoration import Restoration, Restored
 from streamer.log.kafka.records.parked import ParkedTopic
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.topics.admin import KafkaAdmin
 
 
 class Restorations:
     """Restores partitions beside whatever else a member does, those of each assignment by themselves."""
 
-    def __init__(
-        self, clients: Clients, administrator: Administrator, topic: ParkedTopic, patience: Patience
-    ) -> None:
+    def __init__(self, clients: Clients, admin: KafkaAdmin, topic: ParkedTopic, retry: RetryPolicy) -> None:
         """Restore nothing yet."""
         self._clients = clients
-        self._administrator = administrator
+        self._admin = admin
         self._topic = topic
-        self._patience = patience
-        self._faults = Faults(clients.settings)
+        self._retry = retry
+        self._errors = KafkaErrors(clients.settings)
         self._under_way: list[Restoration] = []
 
     def begin(self, progress: Mapping[Partition, Progress]) -> None:
@@ -34,11 +32,11 @@ class Restorations:
         now, though perhaps still undecided. Raises `KafkaException`.
         """
         homes = {self._topic.home(partition) for partition in progress}
-        stretches = self._patience.insist(self._administrator.bounds, self._topic.name, homes)
-        sweep = None
-        if any(begin < end for begin, end in stretches.values()):
-            sweep = Sweep(self._clients, self._faults, self._topic.name, stretches)
-        self._under_way.append(Restoration(sweep, progress))
+        read_ranges = self._retry.call(self._admin.bounds, self._topic.name, homes)
+        reader = None
+        if any(begin < end for begin, end in read_ranges.values()):
+            reader = BoundedReader(self._clients, self._errors, self._topic.name, read_ranges)
+        self._under_way.append(Restoration(reader, progress))
 
     def __contains__(self, partition: Partition) -> bool:
         """Whether `partition` is being restored."""

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from streamer.events import DeadLetter, Partition, Progress
-from streamer.log.kafka.parked.index import Parked
+from streamer.log.kafka.parked.index import ParkedIndex
 
 
 @dataclass(slots=True, kw_only=True)
-class Holding:
+class AssignedPartition:
     """What we know of one partition under one assignment.
 
     `settled_above` was settled before and is left out of pages. `unreadable`
@@ -20,7 +20,7 @@ class Holding:
     partition: Partition
     assignment: int
     settled_above: frozenset[int]
-    parked: Parked = field(default_factory=Parked)
+    parked: ParkedIndex = field(default_factory=ParkedIndex)
     unreadable: dict[int, DeadLetter] = field(default_factory=dict)
     set_aside: frozenset[int] = frozenset()
 

@@ -18,7 +18,7 @@ Outcome = Callable[[KafkaError | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offsets:
+class OffsetCommitter:
     """The offsets of a consumer's group, and how they are committed at the moment."""
 
     consumer: Consumer

@@ -6,23 +6,23 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from streamer.events import Partition, Progress, SubscriberName
-from streamer.log.kafka.cluster.retry import Patience
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.cluster.topic_partitions import as_partition
 from streamer.log.kafka.progress.commits import Commits, committed
 from streamer.log.kafka.progress.metadata import decode
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.topics.admin import KafkaAdmin
 
 _log = structlog.get_logger()
 
 
-class Standing:
+class CommittedOffsets:
     """Asks the group what is committed, and sees to it that something is, from then on."""
 
-    def __init__(self, subscriber: SubscriberName, administrator: Administrator, patience: Patience) -> None:
+    def __init__(self, subscriber: SubscriberName, admin: KafkaAdmin, retry: RetryPolicy) -> None:
         """Ask for `subscriber`."""
         self._subscriber = subscriber
-        self._administrator = administrator
-        self._patience = patience
+        self._admin = admin
+        self._retry = retry
 
     def look_up(
         self, consumer: Consumer, places: Sequence[TopicPartition]
@@ -41,14 +41,14 @@ class Standing:
         client ends the process when `list_topics` is called in a callback, and
         another callback follows.
         """
-        return self._patience.insist(self._administrator.beginnings, places)
+        return self._retry.call(self._admin.beginnings, places)
 
     def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, Progress]:
         """Return what is settled in those of `places` in which anything is; `consumer` need not be a member.
 
         Raises `KafkaException`.
         """
-        stored = self._patience.insist(committed, consumer, places)
+        stored = self._retry.call(committed, consumer, places)
         return {as_partition(place): self._decoded(place) for place in stored if place.offset >= 0}
 
     def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:

@@ -30,7 +30,7 @@ _MORE = 0x80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Committable:
+class CommittableOffset:
     """What is committed for one partition.
 
     `kept` is how many of the offsets settled above the prefix `metadata` holds:
@@ -59,7 +59,7 @@ def bears(metadata: str | None, mark: str) -> bool:
     return (metadata or "").partition(_POINT)[2] == mark
 
 
-def encode(progress: Progress) -> Committable:
+def encode(progress: Progress) -> CommittableOffset:
     """Return `progress` in ASCII, of which with a mark no more than `MAX_METADATA_BYTES` bytes come."""
     body = bytearray()
     kept = 0
@@ -75,7 +75,7 @@ def encode(progress: Progress) -> Committable:
         end = first + length
     metadata = _VERSION + base64.b64encode(body).decode("ascii") if body else ""
     crowded = cut or len(metadata) > _CROWDED_BYTES
-    return Committable(offset=progress.next_offset, metadata=metadata, kept=kept, crowded=crowded)
+    return CommittableOffset(offset=progress.next_offset, metadata=metadata, kept=kept, crowded=crowded)
 
 
 def decode(offset: int, metadata: str | None) -> Progress:

@@ -10,14 +10,14 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import DeadLetter, Partition, Progress, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.cluster.topic_partitions import as_partition
-from streamer.log.kafka.parked.changes import Parking
-from streamer.log.kafka.progress.assignment import Holding
-from streamer.log.kafka.progress.commits import Offsets
-from streamer.log.kafka.progress.metadata import Committable, bears, encode, marked, new_mark
+from streamer.log.kafka.parked.changes import ParkedChanges
+from streamer.log.kafka.progress.assignment import AssignedPartition
+from streamer.log.kafka.progress.commits import OffsetCommitter
+from streamer.log.kafka.progress.metadata import CommittableOffset, bears, encode, marked, new_mark
 from streamer.log.kafka.progress.transactions import GroupTransactions, NothingWritten, Undecided
 from streamer.log.kafka.records.dead_letters import dead_letter_records, redriven_tombstones
 from streamer.log.kafka.records.parked import ParkedTopic
@@ -36,13 +36,13 @@ class NotYet(LogUnavailable):
 class _Covered:
     """One partition's part of a settlement that is in effect."""
 
-    holding: Holding
+    assigned_partition: AssignedPartition
     progress: Progress
     unreadable: Mapping[int, DeadLetter]
-    committable: Committable
+    committable: CommittableOffset
 
     def place(self, mark: str = "") -> TopicPartition:
-        partition, at = self.holding.partition, self.committable
+        partition, at = self.assigned_partition.partition, self.committable
         metadata = marked(at.metadata, mark) if mark else at.metadata
         return TopicPartition(partition.topic, partition.number, at.offset, metadata)
 
@@ -57,7 +57,7 @@ class _Transaction:
 
     settlement: Settlement
     covered: Sequence[_Covered]
-    parking: Parking
+    parking: ParkedChanges
     mark: str
     written: Mapping[bytes, int] = field(default_factory=dict)
 
@@ -84,8 +84,8 @@ class Settler:
         self._names = Names.of(clients.settings)
         self._parked = ParkedTopic.of(clients.settings, subscriber)
         self._subscriber = subscriber
-        self._faults = Faults(clients.settings)
-        self._transactions = GroupTransactions(clients, subscriber, self._faults)
+        self._errors = KafkaErrors(clients.settings)
+        self._transactions = GroupTransactions(clients, subscriber, self._errors)
         self._generation: Any = None
         self._undecided: _Transaction | None = None
         self._must_begin_anew = False
@@ -130,13 +130,17 @@ class Settler:
             self._transactions.write([], list(self._beginnings.values()), self._member())
         except (NothingWritten, Undecided) as exc:
             raise self._reason(exc.error) from exc
-        self._faults.clear()
+        self._errors.clear()
         self._beginnings.clear()
 
     def settle(
-        self, settlement: Settlement, holdings: Mapping[Partition, Holding], offsets: Offsets, done: Done
+        self,
+        settlement: Settlement,
+        assigned: Mapping[Partition, AssignedPartition],
+        offsets: OffsetCommitter,
+        done: Done,
     ) -> None:
-        """Record `settlement`, as far as its assignment is in effect by `holdings`.
+        """Record `settlement`, as far as its assignment is in effect by `assigned`.
 
         `done` hears of `Fenced` when it holds more than progress and a former
         assignment, and of `LogUnavailable` when it is mere progress that may
@@ -144,10 +148,10 @@ class Settler:
         partitions have to be assigned anew, as the log has them, and none is
         in effect until `begin_anew`; and what someone has to see to.
         """
-        if (recorded := self._found(settlement, holdings, offsets)) is not None:
+        if (recorded := self._found(settlement, assigned, offsets)) is not None:
             done(recorded)
             return
-        covered = [] if self._must_begin_anew else list(_covered(settlement, holdings))
+        covered = [] if self._must_begin_anew else list(_covered(settlement, assigned))
         if not settlement.is_plain and len(covered) < len(settlement.progress):
             done(Fenced(f"{self._subscriber} gave up events of partitions that are no longer its own"))
         elif settlement.is_plain and not covered:
@@ -165,8 +169,8 @@ class Settler:
         done(_settled(covered) if error is None else self._explained(error))
 
     def _transact(self, settlement: Settlement, covered: Sequence[_Covered]) -> Recorded:
-        known = {part.holding.partition: part.holding.parked for part in covered}
-        parking = Parking(self._parked, settlement.lanes, known)
+        known = {part.assigned_partition.partition: part.assigned_partition.parked for part in covered}
+        parking = ParkedChanges(self._parked, settlement.lanes, known)
         transaction = _Transaction(settlement=settlement, covered=covered, parking=parking, mark=new_mark())
         records = [*self._beside(settlement, covered), *parking.records]
         try:
@@ -178,7 +182,7 @@ class Settler:
         except Undecided as exc:
             self._undecided = replace(transaction, written=exc.written)
             raise self._reason(exc.error) from exc
-        self._faults.clear()
+        self._errors.clear()
         return self._conclude(replace(transaction, written=written))
 
     def _member(self) -> Any:
@@ -188,14 +192,21 @@ class Settler:
         return self._generation
 
     def _found(
-        self, settlement: Settlement, holdings: Mapping[Partition, Holding], offsets: Offsets
+        self,
+        settlement: Settlement,
+        assigned: Mapping[Partition, AssignedPartition],
+        offsets: OffsetCommitter,
     ) -> Recorded | None:
         """Return what is recorded of `settlement` by a transaction whose answer was lost, if any is."""
         transaction = self._undecided
         if transaction is None or transaction.settlement is not settlement:
             return None
         # Of what was lost since, the offsets are another member's.
-        ours = [each for each in transaction.covered if holdings.get(each.holding.partition) is each.holding]
+        ours = [
+            each
+            for each in transaction.covered
+            if assigned.get(each.assigned_partition.partition) is each.assigned_partition
+        ]
         try:
             has_taken_effect = bool(ours) and self._is_committed(transaction.mark, ours, offsets)
         except KafkaException as exc:
@@ -203,10 +214,10 @@ class Settler:
         self._undecided = None
         return self._conclude(replace(transaction, covered=ours)) if has_taken_effect else None
 
-    def _is_committed(self, mark: str, covered: Sequence[_Covered], offsets: Offsets) -> bool:
+    def _is_committed(self, mark: str, covered: Sequence[_Covered], offsets: OffsetCommitter) -> bool:
         self._transactions.decide()
         stored = offsets.committed([part.place() for part in covered])
-        self._faults.clear()
+        self._errors.clear()
         return any(bears(place.metadata, mark) for place in stored)
 
     def _conclude(self, transaction: _Transaction) -> Recorded:
@@ -236,20 +247,20 @@ class Settler:
         # A generation that has passed comes as LogUnavailable, not as Fenced:
         # partitions that we keep through a rebalance are settled by the next
         # try, and of those that we lost we hear by then.
-        return self._faults.explain(
+        return self._errors.explain(
             error, doing="recording progress", subject=f"subscriber {self._subscriber}"
         )
 
 
-def _covered(settlement: Settlement, holdings: Mapping[Partition, Holding]) -> Iterator[_Covered]:
+def _covered(settlement: Settlement, assigned: Mapping[Partition, AssignedPartition]) -> Iterator[_Covered]:
     for partition, progress in settlement.progress.items():
-        holding = holdings.get(partition)
-        if holding is not None and holding.assignment == settlement.assignment:
-            full = holding.with_unreadable(progress)
+        assigned_partition = assigned.get(partition)
+        if assigned_partition is not None and assigned_partition.assignment == settlement.assignment:
+            full = assigned_partition.with_unreadable(progress)
             yield _Covered(
-                holding=holding,
+                assigned_partition=assigned_partition,
                 progress=full,
-                unreadable=dict(holding.unreadable),
+                unreadable=dict(assigned_partition.unreadable),
                 committable=encode(full),
             )
 
@@ -257,8 +268,8 @@ def _covered(settlement: Settlement, holdings: Mapping[Partition, Holding]) -> I
 def _settled(covered: Sequence[_Covered]) -> Recorded:
     """Note that `covered` is in the log."""
     for part in covered:
-        part.holding.settled(part.progress, part.unreadable.keys())
+        part.assigned_partition.settled(part.progress, part.unreadable.keys())
     return Recorded(
-        partitions=frozenset(part.holding.partition for part in covered),
-        crowded=frozenset(part.holding.partition for part in covered if part.committable.crowded),
+        partitions=frozenset(part.assigned_partition.partition for part in covered),
+        crowded=frozenset(part.assigned_partition.partition for part in covered if part.committable.crowded),
     )

@@ -11,9 +11,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import Expendable
+from streamer.log.kafka.cluster.producer import DisposableProducer
 from streamer.log.kafka.cluster.record import Record, Tombstone
 
 _DEADLINE_S = 10.0
@@ -57,7 +57,7 @@ class GroupTransactions:
     A member that is no longer in the group is refused by the broker.
     """
 
-    def __init__(self, clients: Clients, subscriber: SubscriberName, faults: Faults) -> None:
+    def __init__(self, clients: Clients, subscriber: SubscriberName, errors: KafkaErrors) -> None:
         """Make no producer before something is to be written."""
         self._clients = clients
         # The group's metadata in the transaction do the fencing: a generation
@@ -68,8 +68,8 @@ class GroupTransactions:
         group = Names.of(clients.settings).dispatch_group(subscriber)
         self._transactional_id = f"{group}.{uuid.uuid4().hex}"
         self._known_topic = Names.of(clients.settings).dead_letters
-        self._faults = faults
-        self._producer: Expendable | None = None
+        self._errors = errors
+        self._producer: DisposableProducer | None = None
         self._is_ready = False
         self._ready_by = 0.0
         self._is_open = False
@@ -135,7 +135,7 @@ class GroupTransactions:
         if not is_ended or error.code() not in _GROUP_REFUSES:
             self.close()
 
-    def _ready(self, timeout_s: float, deadline: float) -> Expendable:
+    def _ready(self, timeout_s: float, deadline: float) -> DisposableProducer:
         """Return the producer, once what a former one left open is decided."""
         producer = self._producer or self._new_producer()
         if not self._is_ready:
@@ -148,10 +148,10 @@ class GroupTransactions:
             self._is_ready, self._is_open = True, False
         return producer
 
-    def _new_producer(self) -> Expendable:
-        producer = self._producer = Expendable(
+    def _new_producer(self) -> DisposableProducer:
+        producer = self._producer = DisposableProducer(
             self._clients.producer(
-                self._faults,
+                self._errors,
                 {
                     "transactional.id": self._transactional_id,
                     "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
@@ -163,7 +163,7 @@ class GroupTransactions:
         return producer
 
 
-def _send_offsets(producer: Expendable, places: list[TopicPartition], generation: Any) -> None:
+def _send_offsets(producer: DisposableProducer, places: list[TopicPartition], generation: Any) -> None:
     # It waits without end for a group's coordinator that it can't reach.
     producer.call(
         Producer.send_offsets_to_transaction,
@@ -174,7 +174,7 @@ def _send_offsets(producer: Expendable, places: list[TopicPartition], generation
     )
 
 
-def _serve(producer: Expendable) -> None:
+def _serve(producer: DisposableProducer) -> None:
     """Hear what the background threads have to say."""
     # It raises what is fatal once more.
     with contextlib.suppress(KafkaException):

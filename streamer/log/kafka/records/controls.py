@@ -23,7 +23,7 @@ def redrive_record(redrive: Redrive, topic: str) -> Record | Tombstone:
     return _record(topic, encode_redrive(redrive), key)
 
 
-class Switches:
+class ControlTable:
     """The switchboard that the records so far make up."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ _STRUCTURED = b"application/cloudevents+json"
 _TYPE_HEADERS = frozenset({"ce_type", "type"})
 
 
-class Encoder:
+class EventEncoder:
     """Turns events into records, remembering what is the same for all of a type."""
 
     def __init__(self, names: Names, mode: Literal["binary", "structured"]) -> None:

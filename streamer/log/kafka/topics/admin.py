@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 )
 
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 
 CALL_TIMEOUT_S = 8.0
 
@@ -50,7 +50,7 @@ class TopicState:
         return not self.partitions
 
 
-class Administrator:
+class KafkaAdmin:
     """Asks and instructs the brokers. Blocking; any thread may call.
 
     Raises `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
@@ -58,8 +58,8 @@ class Administrator:
 
     def __init__(self, clients: Clients) -> None:
         """Connect lazily."""
-        self._faults = Faults(clients.settings)
-        self._client: AdminClient = clients.admin(self._faults)
+        self._errors = KafkaErrors(clients.settings)
+        self._client: AdminClient = clients.admin(self._errors)
 
     def cluster(self, timeout_s: float = CALL_TIMEOUT_S) -> ClusterMetadata:
         """Return the brokers that are up and the topics that we may see."""
@@ -189,8 +189,8 @@ class Administrator:
             # Serves what the background threads had to say about it.
             self._client.poll(0)
             error = kafka_error(exc) if isinstance(exc, KafkaException) else KafkaError(KafkaError._TIMED_OUT)
-            raise self._faults.explain(error, doing=doing, subject=subject) from exc
-        self._faults.clear()
+            raise self._errors.explain(error, doing=doing, subject=subject) from exc
+        self._errors.clear()
 
 
 def _answer(outcome: "Future[Any]", timeout_s: float) -> Any:

@@ -35,7 +35,7 @@ class Weakness:
     sentence: str
 
 
-class Protection:
+class TopicChecks:
     """Judges topics by what the brokers say of them. Each fault is one sentence that says what to do."""
 
     def __init__(self, settings: KafkaLogSettings) -> None:

@@ -9,10 +9,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable, StreamerError
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults, is_denied, is_fencing, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import Expendable
-from streamer.log.kafka.topics.admin import Administrator
+from streamer.log.kafka.cluster.producer import DisposableProducer
+from streamer.log.kafka.topics.admin import KafkaAdmin
 
 _LOOK_S = 0.5
 _LAST_CALL_S = 0.5
@@ -45,13 +45,13 @@ _GROUPS = _Duty(
 class Coordinators:
     """Tries once what every append and every consumer will need. Blocking."""
 
-    def __init__(self, clients: Clients, administrator: Administrator, clock: Clock) -> None:
+    def __init__(self, clients: Clients, admin: KafkaAdmin, clock: Clock) -> None:
         """Ask as one of `clients`."""
         self._clients = clients
-        self._administrator = administrator
+        self._admin = admin
         self._clock = clock
         self._names = Names.of(clients.settings)
-        self._faults = Faults(clients.settings)
+        self._errors = KafkaErrors(clients.settings)
 
     def refusals(self, deadline: float) -> Iterator[StreamerError]:
         """Tell why no transaction can begin or no group can meet, by `deadline` at the latest.
@@ -70,20 +70,20 @@ class Coordinators:
         if error is None or is_fencing(error):
             # Fenced by another process that looks at the same moment.
             return
-        if error.retriable() and self._faults.refusal is None:
+        if error.retriable() and self._errors.refusal is None:
             yield self._away(_TRANSACTIONS)
         else:
-            yield self._faults.explain(error, doing="beginning", subject="transactions")
+            yield self._errors.explain(error, doing="beginning", subject="transactions")
 
-    def _producer(self) -> Expendable:
+    def _producer(self) -> DisposableProducer:
         # One id for all processes: the brokers remember each for a week.
         configuration = {
             "transactional.id": self._names.trial_transactions,
             "transaction.timeout.ms": round(self._clients.settings.transaction_timeout_s * 1000),
         }
-        return Expendable(self._clients.producer(self._faults, configuration))
+        return DisposableProducer(self._clients.producer(self._errors, configuration))
 
-    def _begun(self, producer: Expendable, deadline: float) -> KafkaError | None:
+    def _begun(self, producer: DisposableProducer, deadline: float) -> KafkaError | None:
         while True:
             try:
                 Producer.init_transactions(producer.live, min(_LOOK_S, self._left(deadline)))
@@ -99,28 +99,28 @@ class Coordinators:
     def _groups(self, deadline: float) -> Iterator[StreamerError]:
         group = self._names.ingest_group
         configuration = {"group.id": group}
-        with closing(self._clients.consumer(self._faults, configuration)) as consumer:
+        with closing(self._clients.consumer(self._errors, configuration)) as consumer:
             yield from self._met(consumer, group, deadline)
 
     def _met(self, consumer: Consumer, group: str, deadline: float) -> Iterator[StreamerError]:
         while True:
             try:
                 self._look_up(consumer, deadline)
-                operations = self._administrator.group_operations(group, min(_ASK_S, self._left(deadline)))
+                operations = self._admin.group_operations(group, min(_ASK_S, self._left(deadline)))
             except KafkaException as exc:
                 error = kafka_error(exc)
                 if is_denied(error):
-                    yield self._faults.explain(error, doing="joining", subject=group)
+                    yield self._errors.explain(error, doing="joining", subject=group)
                     return
                 if self._clock.monotonic() >= deadline:
                     yield self._away(_GROUPS)
                     return
-                self._administrator.wait(_PAUSE_S)
+                self._admin.wait(_PAUSE_S)
             else:
                 break
         if operations is not None and "READ" not in operations:
             denied = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
-            yield self._faults.explain(denied, doing="joining", subject=group)
+            yield self._errors.explain(denied, doing="joining", subject=group)
 
     def _look_up(self, consumer: Consumer, deadline: float) -> None:
         # An admin client aborts the process when a connection breaks while it waits for
@@ -134,10 +134,10 @@ class Coordinators:
             raise KafkaException((told and told.error()) or kafka_error(exc)) from exc
 
     def _away(self, duty: _Duty) -> StreamerError:
-        cluster = self._administrator.cluster(_LAST_CALL_S)
+        cluster = self._admin.cluster(_LAST_CALL_S)
         brokers = len(cluster.brokers)
-        broker = self._administrator.broker_settings(next(iter(cluster.brokers)), _LAST_CALL_S)
-        exists = duty.topic in self._administrator.states([duty.topic], _LAST_CALL_S)
+        broker = self._admin.broker_settings(next(iter(cluster.brokers)), _LAST_CALL_S)
+        exists = duty.topic in self._admin.states([duty.topic], _LAST_CALL_S)
         if not exists and int(broker.get(duty.factor, 0)) > brokers:
             return LogMisconfigured(
                 f"the brokers can't keep {duty.what}: {duty.factor} is {broker[duty.factor]}, and only "

@@ -12,10 +12,10 @@ from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.topics.admin import CALL_TIMEOUT_S, Administrator, TopicState
-from streamer.log.kafka.topics.checks import MANY_BROKERS, SAFE_MINIMUM, Protection
+from streamer.log.kafka.topics.admin import CALL_TIMEOUT_S, KafkaAdmin, TopicState
+from streamer.log.kafka.topics.checks import MANY_BROKERS, SAFE_MINIMUM, TopicChecks
 from streamer.log.kafka.topics.coordinators import Coordinators
-from streamer.log.kafka.topics.specs import Layout, described
+from streamer.log.kafka.topics.specs import TopicSpecs, described
 
 _log = structlog.get_logger()
 
@@ -25,25 +25,25 @@ _PAUSE_S = 0.05
 _SPREAD_S = 2.0
 
 
-class Topics:
+class TopicProvisioner:
     """Makes topics, or reports what is missing where it may not make any. Blocking; any thread may call."""
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
         """Connect lazily, by one admin client."""
         self._settings = clients.settings
         self._names = Names.of(clients.settings)
-        self._administrator = Administrator(clients)
-        self._coordinators = Coordinators(clients, self._administrator, clock)
-        self._protection = Protection(clients.settings)
+        self._admin = KafkaAdmin(clients)
+        self._coordinators = Coordinators(clients, self._admin, clock)
+        self._protection = TopicChecks(clients.settings)
         self._clock = clock
         self._lock = threading.Lock()
         self._known: set[str] = set()
-        self._layout = Layout(clients.settings)
+        self._layout = TopicSpecs(clients.settings)
 
     @property
-    def administrator(self) -> Administrator:
+    def admin(self) -> KafkaAdmin:
         """Whoever asks the brokers."""
-        return self._administrator
+        return self._admin
 
     def prepare(self) -> None:
         """Connect, make or check the topics that are Streamer's own, and look for what is unsafe.
@@ -56,19 +56,19 @@ class Topics:
         cluster = self._connect(deadline)
         self._layout.durability = self._durability_on(cluster)
         internal = self._layout.internal()
-        states = self._administrator.states({*internal, *self._ours(cluster)}, self._left(deadline))
-        faults: list[str] = []
+        states = self._admin.states({*internal, *self._ours(cluster)}, self._left(deadline))
+        errors: list[str] = []
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
             try:
                 self._insist(missing, deadline)
                 # Somebody else may have made it meanwhile, so it is looked at again.
                 states |= self._made(missing.keys(), deadline)
             except LogMisconfigured as exc:
-                faults.append(str(exc))
-        faults += self._protection.refusals([states[name] for name in internal if name in states])
-        faults += self._uncoordinated(deadline)
-        if faults:
-            raise LogMisconfigured("; ".join(faults))
+                errors.append(str(exc))
+        errors += self._protection.refusals([states[name] for name in internal if name in states])
+        errors += self._uncoordinated(deadline)
+        if errors:
+            raise LogMisconfigured("; ".join(errors))
         for weakness in self._protection.weaknesses(list(states.values()), brokers=len(cluster.brokers)):
             _log.warning(weakness.event, topics=weakness.topics, reason=weakness.sentence)
         self._known.update(internal)
@@ -81,7 +81,7 @@ class Topics:
         if self._known.issuperset(topics):
             return
         with self._alone(timeout_s):
-            self._known.update(self._administrator.cluster(timeout_s).topics)
+            self._known.update(self._admin.cluster(timeout_s).topics)
             missing = set(topics) - self._known
             self._require({name: self._layout.events(name) for name in missing}, timeout_s)
             self._known.update(missing)
@@ -95,11 +95,11 @@ class Topics:
         """
         topic = self._layout.parked(subscriber)
         deadline = self._clock.monotonic() + _SPREAD_S
-        states = self._administrator.states([topic.topic])
+        states = self._admin.states([topic.topic])
         while not states and has_begun and self._clock.monotonic() < deadline:
             # Another process may have made it a moment ago, and not every broker knows.
-            self._administrator.wait(_PAUSE_S)
-            states = self._administrator.states([topic.topic])
+            self._admin.wait(_PAUSE_S)
+            states = self._admin.states([topic.topic])
         if not states and has_begun:
             raise LogMisconfigured(
                 f"topic {topic.topic} is missing although subscriber {subscriber} has been at work, and what "
@@ -109,8 +109,8 @@ class Topics:
         if not states:
             self._require({topic.topic: topic})
             states = self._made([topic.topic], self._clock.monotonic() + _PREPARE_S)
-        if faults := list(self._protection.refusals(list(states.values()))):
-            raise LogMisconfigured("; ".join(faults))
+        if errors := list(self._protection.refusals(list(states.values()))):
+            raise LogMisconfigured("; ".join(errors))
 
     def forget(self, topics: Collection[str]) -> None:
         """Look again before these are written to: someone may have removed them. Never waits."""
@@ -130,7 +130,7 @@ class Topics:
     def _connect(self, deadline: float) -> ClusterMetadata:
         while True:
             try:
-                return self._administrator.cluster(_ATTEMPT_S)
+                return self._admin.cluster(_ATTEMPT_S)
             except LogUnavailable:
                 if self._clock.monotonic() > deadline:
                     raise
@@ -148,21 +148,21 @@ class Topics:
 
     def _made(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
         """Wait for the brokers to know of topics that were made a moment ago."""
-        while len(states := self._administrator.states(topics, self._left(deadline))) < len(topics):
+        while len(states := self._admin.states(topics, self._left(deadline))) < len(topics):
             if self._clock.monotonic() > deadline:
                 raise LogUnavailable(
                     f"topics {', '.join(topics)} were made, and the brokers do not know them yet"
                 )
-            self._administrator.wait(_PAUSE_S)
+            self._admin.wait(_PAUSE_S)
         return states
 
     def _uncoordinated(self, deadline: float) -> list[str]:
-        faults: list[str] = []
+        errors: list[str] = []
         for refusal in self._coordinators.refusals(deadline):
             if not isinstance(refusal, LogMisconfigured):
                 raise refusal
-            faults.append(str(refusal))
-        return faults
+            errors.append(str(refusal))
+        return errors
 
     def _insist(self, missing: Mapping[str, NewTopic], deadline: float) -> None:
         while True:
@@ -171,7 +171,7 @@ class Topics:
             except LogUnavailable:
                 if self._clock.monotonic() > deadline:
                     raise
-                self._administrator.wait(_PAUSE_S)
+                self._admin.wait(_PAUSE_S)
 
     def _require(self, missing: Mapping[str, NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
         if not missing:
@@ -181,13 +181,13 @@ class Topics:
             raise LogMisconfigured(
                 f"topics are missing and log.kafka.create_topics is false: create {wanted}"
             )
-        self._administrator.create(missing.values(), timeout_s)
+        self._admin.create(missing.values(), timeout_s)
 
     def _durability_on(self, cluster: ClusterMetadata) -> dict[str, str]:
         """Return what a new topic needs so that no single broker's death loses anything."""
         if len(cluster.brokers) < MANY_BROKERS:
             return {}
-        broker = self._administrator.broker_settings(next(iter(cluster.brokers)))
+        broker = self._admin.broker_settings(next(iter(cluster.brokers)))
         factor = self._settings.replication_factor
         copies = factor if factor > 0 else int(broker.get("default.replication.factor", 1))
         minimum = int(broker.get("min.insync.replicas", 1))

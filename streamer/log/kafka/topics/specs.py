@@ -23,7 +23,7 @@ _BY_AGE = {"cleanup.policy": "delete"}
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
-class Layout:
+class TopicSpecs:
     """The topics as they are made, or as an operator is asked to make them."""
 
     def __init__(self, settings: KafkaLogSettings) -> None:

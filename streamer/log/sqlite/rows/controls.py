@@ -10,7 +10,7 @@ from streamer.log.records import decode_control, decode_redrive, encode_control,
 _Row = tuple[str, bytes]
 
 
-class Switches:
+class ControlTable:
     """The switchboard as the file has it, in memory: no other process can change it."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.circuit_breaker import Breaker, BreakerLimits, BreakerState, Permit
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker, Permit
 
 LIMITS = BreakerLimits(failure_ratio=0.7, minimum=10, window=50, window_s=300.0, open_s=5.0, max_open_s=60.0)
 
@@ -20,24 +20,24 @@ def clock() -> TurnedClock:
 
 
 @pytest.fixture
-def breaker(clock: TurnedClock) -> Breaker[str]:
+def breaker(clock: TurnedClock) -> CircuitBreaker[str]:
     """A closed one, that stays open for as long as it may."""
     return a_breaker(clock)
 
 
-def a_breaker(clock: TurnedClock, limits: BreakerLimits = LIMITS) -> Breaker[str]:
+def a_breaker(clock: TurnedClock, limits: BreakerLimits = LIMITS) -> CircuitBreaker[str]:
     """Return one without chance."""
-    return Breaker(limits, clock, jitter=lambda _, high: high)
+    return CircuitBreaker(limits, clock, jitter=lambda _, high: high)
 
 
-def admitted(breaker: Breaker[str], lane: str) -> Permit[str]:
+def admitted(breaker: CircuitBreaker[str], lane: str) -> Permit[str]:
     """Return the permit of a lane that gets one."""
     permit = breaker.admit(lane)
     assert permit is not None
     return permit
 
 
-def fail(breaker: Breaker[str], *lanes: str) -> dict[str, int]:
+def fail(breaker: CircuitBreaker[str], *lanes: str) -> dict[str, int]:
     """Fail one attempt for each of `lanes`, one after the other; return all that was given back."""
     given_back: Counter[str] = Counter()
     for lane in lanes:
@@ -45,7 +45,7 @@ def fail(breaker: Breaker[str], *lanes: str) -> dict[str, int]:
     return dict(given_back)
 
 
-def succeed(breaker: Breaker[str], *lanes: str) -> None:
+def succeed(breaker: CircuitBreaker[str], *lanes: str) -> None:
     """Deliver to one lane after the other."""
     for lane in lanes:
         breaker.succeeded(admitted(breaker, lane))
@@ -56,7 +56,7 @@ def named(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
 
-def probed_as_soon_as_may_be(breaker: Breaker[str], clock: TurnedClock, *lanes: str) -> str:
+def probed_as_soon_as_may_be(breaker: CircuitBreaker[str], clock: TurnedClock, *lanes: str) -> str:
     """Return which of the waiting `lanes` gets the next probe, and fail it."""
     waits = {lane: wait for lane in lanes if (wait := breaker.wait_s(lane)) is not None}
     first = min(waits, key=waits.__getitem__)
@@ -65,7 +65,7 @@ def probed_as_soon_as_may_be(breaker: Breaker[str], clock: TurnedClock, *lanes: 
     return first
 
 
-def test_target_that_only_fails_is_left_alone_after_ten_attempts(breaker: Breaker[str]) -> None:
+def test_target_that_only_fails_is_left_alone_after_ten_attempts(breaker: CircuitBreaker[str]) -> None:
     """Fewer prove nothing, and more would only be spent."""
     assert fail(breaker, *named("a", 9)) == {}
     assert breaker.state is BreakerState.CLOSED
@@ -74,7 +74,7 @@ def test_target_that_only_fails_is_left_alone_after_ten_attempts(breaker: Breake
     assert (breaker.state, breaker.admit("c"), breaker.wait_s("c")) == (BreakerState.OPEN, None, 5.0)
 
 
-def test_busy_target_that_goes_down_is_left_alone_after_35_failures(breaker: Breaker[str]) -> None:
+def test_busy_target_that_goes_down_is_left_alone_after_35_failures(breaker: CircuitBreaker[str]) -> None:
     """Millions of earlier successes do not outvote them."""
     succeed(breaker, *named("a", 1_000))
     assert fail(breaker, *named("b", 34)) == {}
@@ -83,7 +83,7 @@ def test_busy_target_that_goes_down_is_left_alone_after_35_failures(breaker: Bre
     assert breaker.state is BreakerState.OPEN
 
 
-def test_few_broken_keys_do_not_open_it(breaker: Breaker[str]) -> None:
+def test_few_broken_keys_do_not_open_it(breaker: CircuitBreaker[str]) -> None:
     """Three failures in five attempts are below the ratio."""
     for number in range(200):
         succeed(breaker, f"a{number}", f"b{number}")
@@ -92,7 +92,7 @@ def test_few_broken_keys_do_not_open_it(breaker: Breaker[str]) -> None:
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_old_failures_do_not_open_it(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_old_failures_do_not_open_it(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """Nine broken events of yesterday and one of today are no outage."""
     fail(breaker, *named("a", 9))
     clock.jump(300.1)
@@ -108,7 +108,7 @@ def test_volume_above_the_window_can_be_asked_for() -> None:
     assert len(fail(breaker, *named("a", 20))) == 20
 
 
-def test_retries_of_a_head_are_all_given_back(breaker: Breaker[str]) -> None:
+def test_retries_of_a_head_are_all_given_back(breaker: CircuitBreaker[str]) -> None:
     """But not those of an event of the same key that was delivered since."""
     fail(breaker, "a", "b", "b", "b")
     succeed(breaker, "b")
@@ -117,7 +117,7 @@ def test_retries_of_a_head_are_all_given_back(breaker: Breaker[str]) -> None:
     assert (given_back["a"], given_back["b"]) == (1, 2)
 
 
-def test_success_of_a_probe_closes_it(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_success_of_a_probe_closes_it(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """Then all may go on, and what failed before is forgotten."""
     fail(breaker, *named("a", 10))
     assert "10 of the last 10" in breaker.reason
@@ -128,7 +128,9 @@ def test_success_of_a_probe_closes_it(breaker: Breaker[str], clock: TurnedClock)
     assert fail(breaker, *named("c", 9)) == {}
 
 
-def test_failed_probes_are_given_back_and_come_ever_later(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_failed_probes_are_given_back_and_come_ever_later(
+    breaker: CircuitBreaker[str], clock: TurnedClock
+) -> None:
     """A target that is down for days costs no attempt, and is asked once a minute."""
     fail(breaker, *named("a", 10))
     waits = []
@@ -140,7 +142,7 @@ def test_failed_probes_are_given_back_and_come_ever_later(breaker: Breaker[str],
     assert waits == [5, 10, 20, 40, 60, 60]
 
 
-def test_next_outage_begins_with_short_waits_again(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_next_outage_begins_with_short_waits_again(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """What a former one was like says nothing of it."""
     fail(breaker, *named("a", 10))
     clock.jump(5)
@@ -155,13 +157,13 @@ def test_next_outage_begins_with_short_waits_again(breaker: Breaker[str], clock:
 def test_daemons_that_share_a_target_do_not_probe_it_together(clock: TurnedClock) -> None:
     """Each waits for between half and the whole of the time."""
     asked = []
-    breaker = Breaker[str](LIMITS, clock, jitter=lambda low, high: asked.append((low, high)) or low)  # type: ignore[func-returns-value]
+    breaker = CircuitBreaker[str](LIMITS, clock, jitter=lambda low, high: asked.append((low, high)) or low)  # type: ignore[func-returns-value]
     fail(breaker, *named("a", 10))
 
     assert (asked, breaker.wait_s("new")) == ([(2.5, 5.0)], 2.5)
 
 
-def test_only_one_event_probes_at_a_time(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_only_one_event_probes_at_a_time(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """Who is refused waits for what comes of it."""
     fail(breaker, *named("a", 10))
     clock.jump(5)
@@ -172,7 +174,7 @@ def test_only_one_event_probes_at_a_time(breaker: Breaker[str], clock: TurnedClo
     assert breaker.wait_s("b") == 10.0
 
 
-def test_keys_probe_in_turn(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_keys_probe_in_turn(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """One poisoned head does not hold the breaker open while others wait, and new ones come first."""
     fail(breaker, *named("a", 10))
     asked = [probed_as_soon_as_may_be(breaker, clock, "x", "y", "z") for _ in range(9)]
@@ -181,7 +183,9 @@ def test_keys_probe_in_turn(breaker: Breaker[str], clock: TurnedClock) -> None:
     assert probed_as_soon_as_may_be(breaker, clock, "x", "y", "new", "z") == "new"
 
 
-def test_only_key_there_is_probes_again_after_a_moment(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_only_key_there_is_probes_again_after_a_moment(
+    breaker: CircuitBreaker[str], clock: TurnedClock
+) -> None:
     """Nobody else asks, and waiting for others for ever would be the end."""
     fail(breaker, *["a"] * 10)
     clock.jump(5)
@@ -194,7 +198,9 @@ def test_only_key_there_is_probes_again_after_a_moment(breaker: Breaker[str], cl
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_probe_that_says_nothing_makes_room_for_the_next(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_probe_that_says_nothing_makes_room_for_the_next(
+    breaker: CircuitBreaker[str], clock: TurnedClock
+) -> None:
     """Its partition was lost, say; another key tries at once, and it only after a moment."""
     fail(breaker, *named("a", 10))
     clock.jump(7)
@@ -203,7 +209,7 @@ def test_probe_that_says_nothing_makes_room_for_the_next(breaker: Breaker[str], 
     assert (breaker.wait_s("a0"), breaker.wait_s("b")) == (1.0, 0.0)
 
 
-def test_attempts_that_began_before_an_outage_do_not_disturb_it(breaker: Breaker[str]) -> None:
+def test_attempts_that_began_before_an_outage_do_not_disturb_it(breaker: CircuitBreaker[str]) -> None:
     """They are given back when they fail, and neither close nor prolong it."""
     late = [admitted(breaker, lane) for lane in named("late", 3)]
     fail(breaker, *named("a", 10))
@@ -214,7 +220,7 @@ def test_attempts_that_began_before_an_outage_do_not_disturb_it(breaker: Breaker
     assert (breaker.state, breaker.wait_s("new")) == (BreakerState.OPEN, 5.0)
 
 
-def test_late_successes_do_not_hide_the_next_outage(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_late_successes_do_not_hide_the_next_outage(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """They are of a target that worked before the one that has just failed."""
     late = [admitted(breaker, lane) for lane in named("late", 20)]
     fail(breaker, *named("a", 10))
@@ -227,7 +233,7 @@ def test_late_successes_do_not_hide_the_next_outage(breaker: Breaker[str], clock
 
 
 def test_failure_that_comes_after_the_outage_is_still_its_own(
-    breaker: Breaker[str], clock: TurnedClock
+    breaker: CircuitBreaker[str], clock: TurnedClock
 ) -> None:
     """An attempt may time out when the target is long back; neither the event nor the target is to blame."""
     late = [admitted(breaker, lane) for lane in named("late", 20)]
@@ -239,7 +245,7 @@ def test_failure_that_comes_after_the_outage_is_still_its_own(
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_broken_events_are_not_excused_for_ever(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_broken_events_are_not_excused_for_ever(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """Ten of them open it; another key got through since, so from then on they spend attempts."""
     broken = named("broken", 10)
     assert fail(breaker, *broken) == dict.fromkeys(broken, 1)
@@ -250,7 +256,7 @@ def test_broken_events_are_not_excused_for_ever(breaker: Breaker[str], clock: Tu
     assert breaker.state is BreakerState.OPEN
 
 
-def test_failed_probe_is_given_back_whoever_made_it(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_failed_probe_is_given_back_whoever_made_it(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """While nobody gets through, a broken event cannot be told from a target that is down."""
     broken = named("broken", 10)
     fail(breaker, *broken)
@@ -262,7 +268,7 @@ def test_failed_probe_is_given_back_whoever_made_it(breaker: Breaker[str], clock
     assert fail(breaker, "broken0") == {"broken0": 1}
 
 
-def test_lane_that_succeeded_since_is_excused_again(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_lane_that_succeeded_since_is_excused_again(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """Every real outage costs nothing."""
     lanes = named("a", 10)
     for _ in range(3):
@@ -272,7 +278,7 @@ def test_lane_that_succeeded_since_is_excused_again(breaker: Breaker[str], clock
         clock.jump(301)
 
 
-def test_breaker_remembers_the_last_thousand_lanes(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_breaker_remembers_the_last_thousand_lanes(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """An outage of weeks with ever new keys does not fill the memory, nor lose who has just probed."""
     fail(breaker, *named("a", 10))
     for number in range(1_500):
@@ -285,7 +291,7 @@ def test_breaker_remembers_the_last_thousand_lanes(breaker: Breaker[str], clock:
     assert breaker.admit("b1")
 
 
-def test_failures_older_than_the_window_stay_spent(breaker: Breaker[str], clock: TurnedClock) -> None:
+def test_failures_older_than_the_window_stay_spent(breaker: CircuitBreaker[str], clock: TurnedClock) -> None:
     """They were of another time, when the target worked."""
     fail(breaker, "old")
     clock.jump(300.1)
@@ -297,7 +303,7 @@ def test_failures_older_than_the_window_stay_spent(breaker: Breaker[str], clock:
 def test_each_failure_of_an_outage_is_given_back_once(outcomes: list[bool], late: int) -> None:
     """Whatever came before; and nothing is given back without an outage."""
     breaker = a_breaker(TurnedClock())
-    under_way = [admitted(breaker, lane) for lane in named("late", late)]
+    in_flight = [admitted(breaker, lane) for lane in named("late", late)]
     given_back: Counter[str] = Counter()
     ended: list[str] = []
     for number, fails in enumerate(outcomes):
@@ -307,7 +313,7 @@ def test_each_failure_of_an_outage_is_given_back_once(outcomes: list[bool], late
     assert bool(given_back) == (breaker.state is BreakerState.OPEN)
 
     if given_back:
-        for permit in under_way:
+        for permit in in_flight:
             given_back.update(breaker.failed(permit))
         assert given_back == Counter([*filter(None, ended[-50:]), *named("late", late)])
 
@@ -321,33 +327,33 @@ class AnyTarget(RuleBasedStateMachine):
         """Begin closed."""
         super().__init__()
         self.clock = TurnedClock()
-        self.breaker = Breaker[str](BreakerLimits(minimum=3, window=6, window_s=30.0), self.clock)
-        self.under_way: dict[str, Permit[str]] = {}
+        self.breaker = CircuitBreaker[str](BreakerLimits(minimum=3, window=6, window_s=30.0), self.clock)
+        self.in_flight: dict[str, Permit[str]] = {}
         self.probe: str | None = None
         self.spent: Counter[str] = Counter()
 
     @rule(lane=lanes)
     def ask(self, lane: str) -> None:
         """No two probes at once, and none before its time."""
-        if lane in self.under_way:
+        if lane in self.in_flight:
             return
         state, wait_s = self.breaker.state, self.breaker.wait_s(lane)
         permit = self.breaker.admit(lane)
         assert (permit is not None) == (wait_s == 0)
         if permit is None:
             return
-        self.under_way[lane] = permit
+        self.in_flight[lane] = permit
         assert state is not BreakerState.OPEN
         if state is BreakerState.HALF_OPEN:
             assert self.probe is None
             self.probe = lane
 
-    @precondition(lambda self: self.under_way)
+    @precondition(lambda self: self.in_flight)
     @rule(data=st.data(), how=st.sampled_from(["succeeded", "failed", "failed", "abandoned"]))
     def end(self, data: st.DataObject, how: str) -> None:
         """No more is given back than was spent."""
-        lane = data.draw(st.sampled_from(sorted(self.under_way)))
-        permit = self.under_way.pop(lane)
+        lane = data.draw(st.sampled_from(sorted(self.in_flight)))
+        permit = self.in_flight.pop(lane)
         self.probe = None if lane == self.probe else self.probe
         self.spent[lane] += how == "failed"
         self.spent.subtract(getattr(self.breaker, how)(permit) or {})

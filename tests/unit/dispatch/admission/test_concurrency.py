@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.clock import TurnedClock
-from streamer.dispatch.admission.concurrency import Pace
+from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 
 Latency = Callable[[int], float]
 """How long an answer takes while so many attempts are under way; below zero it is refused after that time."""
@@ -18,9 +18,9 @@ Latency = Callable[[int], float]
 class Target:
     """A target that always has as many attempts under way as the pace allows."""
 
-    def __init__(self, pace: Pace, clock: TurnedClock, latency: Latency) -> None:
+    def __init__(self, concurrency: AdaptiveConcurrency, clock: TurnedClock, latency: Latency) -> None:
         """Begin with none."""
-        self._pace = pace
+        self._pace = concurrency
         self._clock = clock
         self._latency = latency
         self._open: list[tuple[float, float, bool]] = []
@@ -55,10 +55,10 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
-def full(clock: TurnedClock, limit: int) -> tuple[Pace, list[float]]:
+def full(clock: TurnedClock, limit: int) -> tuple[AdaptiveConcurrency, list[float]]:
     """Return a pace with as many attempts under way as it allows, and when these began."""
-    pace = Pace(limit, clock, start=limit)
-    return pace, [pace.began() for _ in range(limit)]
+    concurrency = AdaptiveConcurrency(limit, clock, start=limit)
+    return concurrency, [concurrency.began() for _ in range(limit)]
 
 
 def around(seconds: float, seed: int, spread: float) -> Latency:
@@ -71,7 +71,7 @@ def around(seconds: float, seed: int, spread: float) -> Latency:
 def test_healthy_fast_target_is_soon_used_to_the_full(clock: TurnedClock, spread: float) -> None:
     """From 4 to 64 takes about a second at 5 ms, however much latency varies."""
     for seed in range(3):
-        target = Target(Pace(64, clock), clock, around(0.005, seed, spread))
+        target = Target(AdaptiveConcurrency(64, clock), clock, around(0.005, seed, spread))
 
         assert target.run(5.0, until=64) < 1.5
 
@@ -79,7 +79,9 @@ def test_healthy_fast_target_is_soon_used_to_the_full(clock: TurnedClock, spread
 def test_target_that_bears_twenty_is_sent_little_more(clock: TurnedClock) -> None:
     """It refuses few and is kept busy: 20 at once with 50 ms each are 400 in a second."""
     answer = around(0.05, 1, 0.2)
-    target = Target(Pace(64, clock), clock, lambda open_: answer(open_) if open_ <= 20 else -0.002)
+    target = Target(
+        AdaptiveConcurrency(64, clock), clock, lambda open_: answer(open_) if open_ <= 20 else -0.002
+    )
     target.run(20.0)
 
     assert target.answered > 0.75 * 20 * 400
@@ -89,12 +91,12 @@ def test_target_that_bears_twenty_is_sent_little_more(clock: TurnedClock) -> Non
 def test_target_without_limit_but_with_a_queue_is_not_flooded(clock: TurnedClock) -> None:
     """Above 15 at once this one, which does 3,000 in a second, only queues: it stays busy with far fewer."""
     vary = around(1.0, 1, 0.2)
-    pace = Pace(256, clock)
-    target = Target(pace, clock, lambda open_: max(0.005, open_ / 3000) * vary(open_))
+    concurrency = AdaptiveConcurrency(256, clock)
+    target = Target(concurrency, clock, lambda open_: max(0.005, open_ / 3000) * vary(open_))
     target.run(5.0)
 
     assert target.answered > 0.9 * 5 * 3000
-    assert pace.limit < 128
+    assert concurrency.limit < 128
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3])
@@ -102,108 +104,108 @@ def test_lasting_change_of_latency_costs_little(clock: TurnedClock, spread: floa
     """A target that from now on takes ten times as long is not overloaded."""
     factor = 1
     vary = around(0.005, 1, spread)
-    pace = Pace(64, clock)
-    target = Target(pace, clock, lambda open_: factor * vary(open_))
+    concurrency = AdaptiveConcurrency(64, clock)
+    target = Target(concurrency, clock, lambda open_: factor * vary(open_))
     target.run(3.0)
     factor = 10
     target.run(1.0)
-    assert pace.limit > 32
+    assert concurrency.limit > 32
 
     assert target.run(10.0, until=64) < 10.0
 
 
 def test_burst_of_failures_is_one_decrease(clock: TurnedClock) -> None:
     """All 64 were under way when the target stumbled; they say one thing, not 64."""
-    pace, under_way = full(clock, 64)
+    concurrency, in_flight = full(clock, 64)
     clock.jump(1.0)
-    for began in under_way:
-        pace.overloaded(began)
+    for began in in_flight:
+        concurrency.overloaded(began)
 
-    assert pace.limit == 57
+    assert concurrency.limit == 57
 
 
 def test_slow_answers_that_were_under_way_are_one_decrease(clock: TurnedClock) -> None:
     """Those that come after the first decrease do not make the next round a slow one."""
-    pace = Pace(64, clock, start=64)
-    Target(pace, clock, lambda _: 0.01).run(1.0)
-    under_way = [pace.began() for _ in range(50)]
+    concurrency = AdaptiveConcurrency(64, clock, start=64)
+    Target(concurrency, clock, lambda _: 0.01).run(1.0)
+    in_flight = [concurrency.began() for _ in range(50)]
     clock.jump(0.013)
-    pace.succeeded(under_way[0])
-    assert pace.limit == 57
+    concurrency.succeeded(in_flight[0])
+    assert concurrency.limit == 57
 
-    for slow in under_way[1:]:
-        began = pace.began()
+    for slow in in_flight[1:]:
+        began = concurrency.began()
         clock.jump(0.01)
-        pace.succeeded(slow)
-        pace.succeeded(began)
-    assert pace.limit >= 57
+        concurrency.succeeded(slow)
+        concurrency.succeeded(began)
+    assert concurrency.limit >= 57
 
 
 def test_fast_refusals_are_one_decrease_in_a_round_trip(clock: TurnedClock) -> None:
     """A target that refuses in 1 ms and works in 100 is not judged a hundred times meanwhile."""
-    pace = Pace(64, clock, start=64)
-    target = Target(pace, clock, lambda _: 0.1)
+    concurrency = AdaptiveConcurrency(64, clock, start=64)
+    target = Target(concurrency, clock, lambda _: 0.1)
     target.run(1.0)
     target._latency = lambda _: -0.001
     target.run(0.35)
 
-    assert 64 * 0.9**4 <= pace.limit + 1 <= 64 * 0.9**2 + 1
+    assert 64 * 0.9**4 <= concurrency.limit + 1 <= 64 * 0.9**2 + 1
 
 
 def test_fast_answers_are_one_step_in_a_round_trip(clock: TurnedClock) -> None:
     """A few lucky answers prove nothing about a target that takes 100 ms for most."""
-    pace = Pace(64, clock)
-    target = Target(pace, clock, lambda _: 0.1)
+    concurrency = AdaptiveConcurrency(64, clock)
+    target = Target(concurrency, clock, lambda _: 0.1)
     target.run(1.0)
-    limit = pace.limit
+    limit = concurrency.limit
     target._latency = lambda _: 0.001
     target.run(0.2)
 
-    assert limit < pace.limit <= limit + 3
+    assert limit < concurrency.limit <= limit + 3
 
 
 def test_target_that_only_fails_is_still_tried(clock: TurnedClock) -> None:
     """One at a time; with none nobody would learn that it is back."""
-    pace = Pace(64, clock)
-    Target(pace, clock, lambda _: -0.01).run(10.0)
+    concurrency = AdaptiveConcurrency(64, clock)
+    Target(concurrency, clock, lambda _: -0.01).run(10.0)
 
-    assert pace.limit == 1
+    assert concurrency.limit == 1
 
 
 def test_steady_target_is_not_slowed_for_a_trifle(clock: TurnedClock) -> None:
     """Where latency never varies, a tenth more is still no sign of overload."""
-    pace = Pace(64, clock, start=64)
-    target = Target(pace, clock, lambda _: 0.01)
+    concurrency = AdaptiveConcurrency(64, clock, start=64)
+    target = Target(concurrency, clock, lambda _: 0.01)
     target.run(2.0)
     target._latency = lambda _: 0.011
     target.run(0.1)
 
-    assert pace.limit == 64
+    assert concurrency.limit == 64
 
 
 def test_limit_that_is_not_reached_does_not_grow(clock: TurnedClock) -> None:
     """Nobody knows whether the target would bear more; that it was reached once is no reason."""
-    pace = Pace(64, clock, start=8)
+    concurrency = AdaptiveConcurrency(64, clock, start=8)
     for number in range(100):
-        began = [pace.began() for _ in range(7 if number else 8)]
+        began = [concurrency.began() for _ in range(7 if number else 8)]
         clock.jump(0.01)
         for each in began:
-            pace.succeeded(each)
+            concurrency.succeeded(each)
 
-    assert pace.limit <= 9
+    assert concurrency.limit <= 9
 
 
 def test_what_says_nothing_of_the_target_changes_nothing(clock: TurnedClock) -> None:
     """Skipped events take no time, which is not the target's merit."""
-    pace = Pace(64, clock)
-    target = Target(pace, clock, lambda _: 0.01)
+    concurrency = AdaptiveConcurrency(64, clock)
+    target = Target(concurrency, clock, lambda _: 0.01)
     target.run(0.1)
-    limit, mean_s = pace.limit, pace._mean_s
+    limit, mean_s = concurrency.limit, concurrency._mean_s
     for _ in range(100):
-        pace.began()
-        pace.abandoned()
+        concurrency.began()
+        concurrency.abandoned()
 
-    assert (pace.limit, pace._mean_s) == (limit, mean_s)
+    assert (concurrency.limit, concurrency._mean_s) == (limit, mean_s)
 
 
 ENDS = st.lists(st.tuples(st.sampled_from(["succeeded", "overloaded", "abandoned"]), st.floats(0.001, 5)))
@@ -213,13 +215,13 @@ ENDS = st.lists(st.tuples(st.sampled_from(["succeeded", "overloaded", "abandoned
 def test_limit_stays_within_its_bounds(maximum: int, ends: list[tuple[str, float]]) -> None:
     """It never stops everything, never exceeds what is configured, and moves in small steps."""
     clock = TurnedClock()
-    pace = Pace(maximum, clock)
+    concurrency = AdaptiveConcurrency(maximum, clock)
     for end, seconds in ends:
-        before = pace._limit
-        began = [pace.began() for _ in range(pace.limit)]
+        before = concurrency._limit
+        began = [concurrency.began() for _ in range(concurrency.limit)]
         clock.jump(seconds)
         for each in began:
-            pace.abandoned() if end == "abandoned" else getattr(pace, end)(each)
-        assert 1 <= pace.limit <= maximum
-        assert max(1.0, before * 0.9) <= pace._limit <= before + 1
-        assert pace.has_room
+            concurrency.abandoned() if end == "abandoned" else getattr(concurrency, end)(each)
+        assert 1 <= concurrency.limit <= maximum
+        assert max(1.0, before * 0.9) <= concurrency._limit <= before + 1
+        assert concurrency.has_room

@@ -4,22 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.dispatch.admission.flood_guard import Guard, GuardLimits
+from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
 from streamer.events import SubscriberName
 
 
 @pytest.fixture
-def guard() -> Guard:
+def guard() -> FloodGuard:
     """One with the limits that a subscriber has by default."""
     return a_guard()
 
 
-def a_guard(limits: GuardLimits | None = None) -> Guard:
+def a_guard(limits: GuardLimits | None = None) -> FloodGuard:
     """Return one with nothing noted."""
-    return Guard(SubscriberName("erp"), limits or GuardLimits())
+    return FloodGuard(SubscriberName("erp"), limits or GuardLimits())
 
 
-def told(guard: Guard, outcomes: str) -> list[str]:
+def told(guard: FloodGuard, outcomes: str) -> list[str]:
     """Note outcomes, `d` for delivered and `x` for set aside, and return what it said."""
     said = []
     for outcome in outcomes:
@@ -30,7 +30,7 @@ def told(guard: Guard, outcomes: str) -> list[str]:
     return said
 
 
-def test_fifty_in_a_row_are_too_many(guard: Guard) -> None:
+def test_fifty_in_a_row_are_too_many(guard: FloodGuard) -> None:
     """After a deployment that broke everything, fifty letters are enough to see why."""
     assert told(guard, "d" * 1_000 + "x" * 49) == []
 
@@ -38,7 +38,7 @@ def test_fifty_in_a_row_are_too_many(guard: Guard) -> None:
     assert sentence.startswith("50 events in a row became dead letters, so erp is paused; nothing is lost.")
 
 
-def test_operator_is_told_how_to_go_on(guard: Guard) -> None:
+def test_operator_is_told_how_to_go_on(guard: FloodGuard) -> None:
     """Nobody has to look for the command."""
     (sentence,) = told(guard, "x" * 50)
 
@@ -46,7 +46,7 @@ def test_operator_is_told_how_to_go_on(guard: Guard) -> None:
     assert sentence.endswith("`streamer subscribers resume erp`.")
 
 
-def test_more_than_half_of_the_last_events_are_too_many(guard: Guard) -> None:
+def test_more_than_half_of_the_last_events_are_too_many(guard: FloodGuard) -> None:
     """One broken type among others never makes a long run."""
     assert told(guard, "xxd" * 33) == []
 
@@ -54,17 +54,17 @@ def test_more_than_half_of_the_last_events_are_too_many(guard: Guard) -> None:
     assert sentence.startswith("67 of the last 100 events became dead letters")
 
 
-def test_one_broken_event_in_three_is_no_flood(guard: Guard) -> None:
+def test_one_broken_event_in_three_is_no_flood(guard: FloodGuard) -> None:
     """Bad data are set aside, and the others go on."""
     assert told(guard, "ddx" * 1_000) == []
 
 
-def test_it_says_so_once(guard: Guard) -> None:
+def test_it_says_so_once(guard: FloodGuard) -> None:
     """What was under way when the subscriber was paused adds nothing."""
     assert len(told(guard, "x" * 500)) == 1
 
 
-def test_resuming_begins_anew(guard: Guard) -> None:
+def test_resuming_begins_anew(guard: FloodGuard) -> None:
     """What a person has seen is not held against the subscriber, but another flood is."""
     told(guard, "x" * 120)
     guard.reset()

@@ -1,116 +1,155 @@
-"""How long a log file keeps what came of events."""
+"""What a log file forgets, and what it waits for."""
 
-from dataclasses import replace
+import asyncio
 
+import pytest
 from structlog.testing import capture_logs
 
-from streamer.controls import AuditRecord
-from streamer.events import SubscriberName
+from streamer.errors import LogUnavailable
+from streamer.events import Start, SubscriberName
+from streamer.log.sqlite import SqliteLog
 from tests.contracts.follower import following
-from tests.contracts.parking import leaving, park
-from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
+from tests.contracts.values import an_append, an_event
 from tests.unit.log.sqlite.conftest import LogFile
-from tests.unit.log.sqlite.room import HOUR_S, QUARTER_MB, append_that_waits, count, let_pass, turned_until
-
-DONE = AuditRecord(at=1.0, what="breaker.opened", by="guard")
+from tests.unit.log.sqlite.room import HOUR_S, QUARTER_MB, append_that_waits, let_pass, turned_until
 
 
-async def test_receipts_and_audit_are_kept_for_the_retention(log_file: LogFile) -> None:
-    """And go in steps, as events do; what is younger stays."""
-    async with log_file.open() as log, following(log) as follower:
-        await follower.step()
-        await follower.settle(receipts=[a_receipt(str(n)) for n in range(1_500)])
-        await log.note(DONE)
+async def append_until_full(log: SqliteLog) -> "asyncio.Task[None]":
+    """Fill the file and return an append that waits for room."""
+    for n in range(4):
+        await log.append(an_append(an_event(n, data=QUARTER_MB), at=n))
+    return await append_that_waits(log)
+
+
+async def test_what_is_old_is_forgotten(log_file: LogFile) -> None:
+    """Events go after the retention, in steps, and what is younger stays."""
+    async with log_file.open() as log:
+        await log.append(an_append(*(an_event(n) for n in range(2_500))))
         await log_file.clock.turn(1.5 * HOUR_S)
-        await follower.settle(receipts=[a_receipt("young")])
-        await log.note(DONE)
-        assert (count(log_file, "receipts"), count(log_file, "audit")) == (1_501, 2)
-        await turned_until(log, log_file, lambda: count(log_file, "receipts") < 1_501)
-        await turned_until(log, log_file, lambda: count(log_file, "receipts") == 1)
-        await turned_until(log, log_file, lambda: count(log_file, "audit") == 1)
+        await log.append(an_append(an_event("young")))
+        await turned_until(log, log_file, lambda: len(log_file.ids()) < 2_501)
+        await turned_until(log, log_file, lambda: log_file.ids() == ["young"])
 
 
-async def test_retention_never_touches_parked_events(log_file: LogFile) -> None:
-    """An event that is tried again for days outlives its place in the log, and a restart."""
+async def test_offsets_are_not_given_twice_after_everything_was_forgotten(log_file: LogFile) -> None:
+    """A subscriber's place stays valid over an empty file and a restart."""
     async with log_file.open() as log, following(log) as follower:
         await log.append(an_append(an_event(1), an_event(2)))
         await follower.read_until("2")
-        parked = follower.entries
-        await park(follower, *parked)
-        await log_file.clock.turn(100 * HOUR_S)
+        await follower.settle()
+        await log_file.clock.turn(2 * HOUR_S)
         await turned_until(log, log_file, lambda: not log_file.ids())
     async with log_file.open() as log, following(log) as follower:
+        await log.append(an_append(an_event(3)))
+
+        assert await follower.read_until("3") == ["3"]
+
+
+async def test_retention_never_passes_an_unsettled_event(log_file: LogFile) -> None:
+    """A target that is down for longer than the retention loses nothing."""
+    async with log_file.open() as log, following(log) as follower:
+        await log.append(an_append(*(an_event(n) for n in range(5))))
+        await follower.read_until("4")
+        await follower.settle(but=["2"])
+        await log_file.clock.turn(10 * HOUR_S)
+        await turned_until(log, log_file, lambda: log_file.ids() == ["2", "3", "4"])
+        await log_file.clock.turn(10 * HOUR_S)
         await let_pass(log, log_file)
-        await follower.step()
 
-        assert [lane.offsets for lane in follower.lanes] == [tuple(entry.offset for entry in parked)]
-        assert await follower.recall(*parked) == parked
+        assert log_file.ids() == ["2", "3", "4"]
 
 
-async def test_parked_events_fill_the_file_until_they_are_delivered(log_file: LogFile) -> None:
-    """The size limit counts them, the line says so, and their leaving makes room."""
-    with capture_logs() as logs:
-        async with log_file.open() as log, following(log) as follower:
-            for n in range(4):
-                await log.append(an_append(an_event(n, data=QUARTER_MB), at=n))
-                await follower.read_until(str(n))
-                await park(follower, *follower.entries[-1:])
-            waiting = await append_that_waits(log)
-            await follower.settle(lanes=[leaving(*follower.entries, setback=None)])
-            await waiting
-
-    [full] = [line for line in logs if line["event"] == "log.full"]
-    assert (full["held_by"], full["parked_events"], full["dead_letters"]) == (None, 4, 0)
+async def test_subscriber_that_is_not_running_yet_holds_events_too(log_file: LogFile) -> None:
+    """A daemon that was down for longer than the retention finds every unsettled event."""
+    async with log_file.open() as log:
+        async with following(log):
+            pass
+        await log.append(an_append(an_event(1)))
+    await log_file.clock.turn(100 * HOUR_S)
+    async with log_file.open() as log:
+        await let_pass(log, log_file)
+        async with following(log) as follower:
+            assert await follower.read_until("1") == ["1"]
 
 
-async def test_dead_letters_fill_the_file_until_they_are_discarded(log_file: LogFile) -> None:
-    """They are kept for as long as nobody decides on them, and discarding makes room at once."""
-    large = replace(a_dead_letter("large"), raw=b"x" * 1024**2)
-    with capture_logs() as logs:
-        async with log_file.open() as log:
-            await log.append(replace(an_append(), set_aside=[large]))
-            waiting = await append_that_waits(log)
-            assert "redrive or discard dead letters" in log.hindrance
-            await log.discard([large.id], DONE)
-            await waiting
-
-    [full] = [line for line in logs if line["event"] == "log.full"]
-    assert (full["parked_events"], full["dead_letters"]) == (0, 1)
-
-
-async def test_full_file_lets_receipts_go_before_events_have_to_wait(log_file: LogFile) -> None:
-    """Proof of what was delivered is worth less than what is to be delivered; how many went is said."""
-    large = replace(a_receipt("1"), answer={"text": "x" * 2_000})
-    with capture_logs() as logs:
-        async with log_file.open() as log, following(log) as follower:
-            await follower.step()
-            await follower.settle(receipts=[large] * 600)
-            await log.note(DONE)
+async def test_subscriber_that_left_the_configuration_holds_events_for_one_more_retention(
+    log_file: LogFile,
+) -> None:
+    """A subscriber that nobody runs any more does not fill the disk."""
+    async with log_file.open() as log:
+        async with following(log, name="former"):
             await log.append(an_append(an_event(1)))
-            await log.append(an_append(an_event(2)))
-            await let_pass(log, log_file)
+        await log_file.clock.turn(3 * HOUR_S)
+        with capture_logs() as logs:
+            await log.expect([SubscriberName("other")])
+        await log_file.clock.turn(1.5 * HOUR_S)
+        await let_pass(log, log_file)
+        assert log_file.ids() == ["1"]
+        await turned_until(log, log_file, lambda: log_file.ids() == [])
 
-            assert list(await log.audit(last=9)) == [DONE]
-    assert log_file.ids() == ["1", "2"]
-    lines = [line for line in logs if line["event"] == "log.receipts_expired_early"]
-    assert [(line["log_level"], line["receipts"]) for line in lines] == [("warning", 600)]
+    assert [(line["event"], line["subscriber"]) for line in logs] == [("subscriber.absent", "former")]
 
 
-async def test_parked_events_of_a_subscriber_that_left_are_kept_and_said(log_file: LogFile) -> None:
-    """Longer than the retention, at each start, until it comes back for them."""
-    async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1), an_event(2)))
-        await follower.read_until("2")
-        parked = follower.entries
-        await park(follower, *parked)
+async def test_subscriber_that_comes_back_too_late_is_told_what_it_missed(log_file: LogFile) -> None:
+    """Events that nobody waited for any more are not missed in silence."""
+    async with log_file.open() as log:
+        async with following(log):
+            await log.append(an_append(an_event(1)))
+        await log.expect([])
+        await log_file.clock.turn(3 * HOUR_S)
+        await turned_until(log, log_file, lambda: log_file.ids() == [])
+        with capture_logs() as logs:
+            async with following(log):
+                pass
+
+    lines = [line for line in logs if line["event"] == "subscriber.events_expired"]
+    assert [(line["log_level"], line["subscriber"], line["offsets"]) for line in lines] == [
+        ("error", "target", 1)
+    ]
+
+
+async def test_full_file_makes_room_of_what_is_settled(log_file: LogFile) -> None:
+    """Size comes before age: what nobody needs goes early."""
+    async with log_file.open() as log:
+        for n in range(20):
+            await log.append(an_append(an_event(n, data=QUARTER_MB), at=n))
+
+        assert log_file.ids()[-1] == "19"
+        assert log_file.settings.path.stat().st_size < 2 * log_file.settings.max_bytes
+
+
+async def test_append_waits_for_room_and_goes_on(log_file: LogFile) -> None:
+    """Ingest is held back, with a line that names who holds it, until a subscriber settles."""
     with capture_logs() as logs:
-        for _ in range(2):
-            async with log_file.open() as log:
-                await log.expect([SubscriberName("other")])
-                await log_file.clock.turn(5 * HOUR_S)
-                await turned_until(log, log_file, lambda: not log_file.ids())
+        async with log_file.open() as log, following(log) as follower:
+            waiting = await append_until_full(log)
+            await follower.read_until("3")
+            await follower.settle()
+            await waiting
+            assert await follower.read_until("waited") == ["0", "1", "2", "3", "waited"]
+
+    lines = [line for line in logs if line["event"] in ("log.full", "log.has_room")]
+    assert [line["event"] for line in lines] == ["log.full", "log.has_room"]
+    assert lines[0]["held_by"] == "target"
+
+
+async def test_appends_that_wait_for_room_keep_their_order(log_file: LogFile) -> None:
+    """The order of the calls holds through a full file."""
     async with log_file.open() as log, following(log) as follower:
-        await follower.step()
-        assert await follower.recall(*parked) == parked
-    lines = [line for line in logs if line["event"] == "subscriber.parked_events_kept"]
-    assert [(line["subscriber"], line["events"]) for line in lines] == [("target", 2)] * 2
+        waiting = [await append_until_full(log)]
+        waiting += [asyncio.create_task(log.append(an_append(an_event(f"w{n}")))) for n in range(5)]
+        await follower.read_until("3")
+        await follower.settle()
+        await asyncio.gather(*waiting)
+
+        assert (await follower.read_until("w4"))[4:] == ["waited", "w0", "w1", "w2", "w3", "w4"]
+
+
+async def test_append_that_waits_for_room_ends_with_the_log(log_file: LogFile) -> None:
+    """Closing a full log leaves nobody waiting, and the append did not take effect."""
+    async with log_file.open() as log, following(log, start=Start.EARLIEST):
+        waiting = await append_until_full(log)
+    with pytest.raises(LogUnavailable):
+        await waiting
+
+    assert log_file.ids() == ["0", "1", "2", "3"]

@@ -16,7 +16,7 @@ from tests.unit.log.sqlite.statements import traced
 async def finished(log: SqliteLog) -> list[Entry]:
     """Return all that the target is done with."""
     subscription = Subscription(subscriber=SubscriberName("target"), patterns=("salesforce.*",))
-    return [entry async for entry in log.finished(subscription, {PARTITION: 0})]
+    return [entry async for entry in log.settled_events(subscription, {PARTITION: 0})]
 
 
 async def test_reading_goes_page_by_page_and_leaves_the_writer_alone(log_file: LogFile) -> None:

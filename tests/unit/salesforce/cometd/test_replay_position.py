@@ -6,7 +6,7 @@ import pytest
 
 from streamer.errors import ReplayIdRefused
 from streamer.events import Batch, Channel, Checkpoint, OrgId, ReplayId, Start, Unreadable
-from streamer.salesforce.cometd.replay_position import Position
+from streamer.salesforce.cometd.replay_position import ReplayPosition
 
 CHANNEL = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
 
@@ -44,7 +44,7 @@ def after(replay_id: bytes | None, open_id: bytes | None) -> Checkpoint:
 )
 def test_number_in_the_replay_map(where: Checkpoint | Start, number: int) -> None:
     """The last complete id counts, then the open one, then the start."""
-    assert Position.after(where, path=CHANNEL.path).replay() == number
+    assert ReplayPosition.after(where, path=CHANNEL.path).replay() == number
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_number_in_the_replay_map(where: Checkpoint | Start, number: int) -> Non
 )
 def test_reading_resumes_before_the_last_id(batches: list[Batch], number: int) -> None:
     """The last id may be split across answers, so it is read again, and nothing else is."""
-    position = Position.after(Start.EARLIEST, path=CHANNEL.path)
+    position = ReplayPosition.after(Start.EARLIEST, path=CHANNEL.path)
     for each in batches:
         position.acknowledge(each)
     assert position.replay() == number
@@ -72,7 +72,7 @@ def test_reading_resumes_before_the_last_id(batches: list[Batch], number: int) -
 
 def test_position_of_a_checkpoint_moves_on() -> None:
     """What the checkpoint holds as open is complete once another id came."""
-    position = Position.after(after(b"5", b"7"), path=CHANNEL.path)
+    position = ReplayPosition.after(after(b"5", b"7"), path=CHANNEL.path)
     position.acknowledge(batch(7, 7))
     assert position.replay() == 5
     position.acknowledge(batch(8))
@@ -81,7 +81,7 @@ def test_position_of_a_checkpoint_moves_on() -> None:
 
 def test_latest_without_any_event_is_read_again_in_full() -> None:
     """Once subscribed, nothing may be missed, though there is no id to resume from."""
-    position = Position.after(Start.LATEST, path=CHANNEL.path)
+    position = ReplayPosition.after(Start.LATEST, path=CHANNEL.path)
     position.subscribed(now=5000.0)
     assert position.replay() == -2
     assert position.since is not None
@@ -91,4 +91,4 @@ def test_latest_without_any_event_is_read_again_in_full() -> None:
 def test_position_of_another_transport_is_refused() -> None:
     """Opaque bytes can't be sent as a number."""
     with pytest.raises(ReplayIdRefused, match="another transport"):
-        Position.after(after(b"\x00\x00\x01", None), path=CHANNEL.path)
+        ReplayPosition.after(after(b"\x00\x00\x01", None), path=CHANNEL.path)

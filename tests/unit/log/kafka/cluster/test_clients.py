@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import Faults
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.settings import KafkaLogSettings
 
 _SECURE = {"protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", "username": "ann", "password": "invented"}
@@ -24,7 +24,7 @@ def test_setting_that_librdkafka_does_not_know_is_named() -> None:
     broken = clients(options={"linger.sm": 5})
 
     with pytest.raises(LogMisconfigured, match=r"linger\.sm"):
-        broken.producer(Faults(broken.settings), {})
+        broken.producer(KafkaErrors(broken.settings), {})
 
 
 def test_setting_that_exactly_once_rests_on_is_refused() -> None:
@@ -32,7 +32,7 @@ def test_setting_that_exactly_once_rests_on_is_refused() -> None:
     broken = clients(options={"isolation.level": "read_uncommitted", "client.rack": "a"})
 
     with pytest.raises(LogMisconfigured, match=r"must not set isolation\.level"):
-        broken.admin(Faults(broken.settings))
+        broken.admin(KafkaErrors(broken.settings))
 
 
 def test_missing_certificate_authority_is_named(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_missing_certificate_authority_is_named(tmp_path: Path) -> None:
     broken = clients(security=security)
 
     with pytest.raises(LogMisconfigured, match=r"ssl\.ca\.location"):
-        broken.admin(Faults(broken.settings))
+        broken.admin(KafkaErrors(broken.settings))
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,19 @@ def test_missing_certificate_authority_is_named(tmp_path: Path) -> None:
 )
 def test_error_says_who_must_act(told: KafkaError, error: type[Exception]) -> None:
     """What a retry can't mend stops the channel, everything else is tried again."""
-    faults = Faults(clients().settings)
+    errors = KafkaErrors(clients().settings)
 
-    explained = faults.explain(told, doing="appending to", subject="topic t")
+    explained = errors.explain(told, doing="appending to", subject="topic t")
 
     assert type(explained) is error
 
 
 def test_reason_of_a_timeout_is_told() -> None:
     """The call knows only that time ran out; a background thread knew that the password was wrong."""
-    faults = Faults(clients(security=_SECURE).settings)
-    faults.note(KafkaError(KafkaError._AUTHENTICATION, "Invalid username or password"))
+    errors = KafkaErrors(clients(security=_SECURE).settings)
+    errors.note(KafkaError(KafkaError._AUTHENTICATION, "Invalid username or password"))
 
-    explained = faults.explain(KafkaError(KafkaError._TIMED_OUT), doing="listing", subject="topics")
+    explained = errors.explain(KafkaError(KafkaError._TIMED_OUT), doing="listing", subject="topics")
 
     assert isinstance(explained, CredentialsRefused)
     assert "'ann'" in str(explained)
@@ -83,12 +83,12 @@ def test_reason_of_a_timeout_is_told() -> None:
 
 def test_trouble_is_logged_once_until_it_changes() -> None:
     """A broker that is down for an hour does not fill the disk with log lines."""
-    faults = Faults(clients().settings)
+    errors = KafkaErrors(clients().settings)
     down = KafkaError(KafkaError._TRANSPORT, "Connection refused")
     with capture_logs() as logged:
         for _ in range(100):
-            faults.note(down)
-        faults.clear()
-        faults.note(down)
+            errors.note(down)
+        errors.clear()
+        errors.note(down)
 
     assert [line["event"] for line in logged] == ["kafka.failing", "kafka.failing"]

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streamer.log.kafka.cluster.producer import Expendable
+from streamer.log.kafka.cluster.producer import DisposableProducer
 
 
 @pytest.fixture
-def expendable() -> Expendable:
+def expendable() -> DisposableProducer:
     """A producer that no broker will ever answer."""
-    return Expendable(Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}))
+    return DisposableProducer(Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}))
 
 
-def test_call_that_does_not_end_is_left_behind_with_its_producer(expendable: Expendable) -> None:
+def test_call_that_does_not_end_is_left_behind_with_its_producer(expendable: DisposableProducer) -> None:
     """Whoever made it goes on, and makes another producer."""
     release = threading.Event()
 
@@ -32,7 +32,7 @@ def test_call_that_does_not_end_is_left_behind_with_its_producer(expendable: Exp
     assert raised.value.args[0].code() == KafkaError._TIMED_OUT
 
 
-def test_call_gets_the_producer_and_its_arguments(expendable: Expendable) -> None:
+def test_call_gets_the_producer_and_its_arguments(expendable: DisposableProducer) -> None:
     """And what it raises is raised where it was asked for."""
     got: list[Any] = []
 

@@ -7,13 +7,13 @@ import pytest
 from streamer.controls import Switchboard
 from streamer.errors import LogMisconfigured
 from streamer.log.kafka.cluster.record import Record
-from streamer.log.kafka.records.controls import Switches, control_record, redrive_record
+from streamer.log.kafka.records.controls import ControlTable, control_record, redrive_record
 from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET
 
 
 def board(*records: object) -> Switchboard:
     """Return what `records` switch."""
-    switches = Switches()
+    switches = ControlTable()
     for record in records:
         assert isinstance(record, tuple)
         switches.apply(record[2 if isinstance(record, Record) else 1], getattr(record, "value", None))

@@ -9,7 +9,7 @@ from confluent_kafka import Message
 from streamer.errors import LogMisconfigured
 from streamer.events import Entry, Partition
 from streamer.log.kafka.cluster.record import Record, Tombstone
-from streamer.log.kafka.control.letter_index import LetterSurvey
+from streamer.log.kafka.control.letter_index import LetterIndex
 from streamer.log.kafka.records.chunks import PART_BYTES
 from streamer.log.kafka.records.dead_letters import (
     dead_letter_records,
@@ -25,9 +25,9 @@ from tests.unit.log.kafka.topics.kafka_topic import as_read
 LARGE = replace(a_dead_letter("x"), raw=bytes(range(256)) * 8192)
 
 
-def survey(*records: Record | Tombstone) -> LetterSurvey:
+def survey(*records: Record | Tombstone) -> LetterIndex:
     """Return what is found in a topic that holds `records`."""
-    found = LetterSurvey()
+    found = LetterIndex()
     found.note(as_read(records))
     return found
 
@@ -103,4 +103,4 @@ def test_redriven_letter_of_what_was_delivered_at_once_is_removed_in_all_its_par
 def test_foreign_record_is_told(key: bytes | None) -> None:
     """A topic that somebody else writes to is no place for dead letters."""
     with pytest.raises(LogMisconfigured, match="topic dead holds"):
-        LetterSurvey().note([Message(topic="dead", offset=0, key=key, value=b"z", headers=[])])
+        LetterIndex().note([Message(topic="dead", offset=0, key=key, value=b"z", headers=[])])

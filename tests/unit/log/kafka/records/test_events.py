@@ -9,7 +9,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from streamer.errors import UnreadableEvent
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Headers, Record
-from streamer.log.kafka.records.events import Encoder, decode, event_type
+from streamer.log.kafka.records.events import EventEncoder, decode, event_type
 from tests.contracts.values import an_event
 
 Mode = Literal["binary", "structured"]
@@ -20,7 +20,7 @@ _MODES: tuple[Mode, ...] = ("binary", "structured")
 
 def encoded(mode: Mode) -> Record:
     """Return a record of an event with a subject."""
-    return Encoder(_NAMES, mode).encode(an_event("e1", key="001A"))
+    return EventEncoder(_NAMES, mode).encode(an_event("e1", key="001A"))
 
 
 def read(record: Record) -> Headers:
@@ -37,7 +37,7 @@ def as_bytes(value: str | bytes) -> bytes:
 def test_event_is_decoded_as_it_was_encoded(mode: Mode) -> None:
     """No attribute is lost in either mode, and none is made up for an event without a subject."""
     for event in (an_event("e1", key="001A"), replace(an_event("ü"), subject=None, data={"n": None})):
-        record = Encoder(_NAMES, mode).encode(event)
+        record = EventEncoder(_NAMES, mode).encode(event)
 
         assert decode(record.key, record.value, read(record)) == event
 
@@ -86,7 +86,7 @@ def test_foreign_record_is_unreadable_and_breaks_nothing(
 
 def test_timestamp_is_the_commit_time_and_never_in_the_future() -> None:
     """Subscribers begin at a time by it, and brokers refuse the future."""
-    encoder = Encoder(_NAMES, "binary")
+    encoder = EventEncoder(_NAMES, "binary")
 
     assert encoder.encode(an_event(1, time="2025-01-01T00:00:00.250Z")).timestamp_ms == 1735689600250
     assert encoder.encode(an_event(1, time="2999-01-01T00:00:00.000Z")).timestamp_ms < 4_000_000_000_000

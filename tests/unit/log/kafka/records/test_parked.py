@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from streamer.errors import LogMisconfigured
 from streamer.events import Entry, Partition, Progress, Setback
 from streamer.log.kafka.cluster.record import Record, Tombstone
-from streamer.log.kafka.parked.changes import Parking
-from streamer.log.kafka.parked.index import Parked
+from streamer.log.kafka.parked.changes import ParkedChanges
+from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.parked.restoration import Restoration
 from streamer.log.kafka.records import chunks
 from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic
@@ -75,11 +75,11 @@ class Log:
     def __init__(self) -> None:
         """Begin with an empty topic."""
         self.records: list[Record | Tombstone] = []
-        self.known = {ONE: Parked(), TWO: Parked()}
+        self.known = {ONE: ParkedIndex(), TWO: ParkedIndex()}
 
     def settle(self, changes: Sequence[LaneChange]) -> None:
         """Write `changes`."""
-        parking = Parking(TOPIC, changes, self.known)
+        parking = ParkedChanges(TOPIC, changes, self.known)
         begin = len(self.records)
         self.records += parking.records
         parking.conclude(
@@ -97,7 +97,7 @@ class Log:
             pass
         return restoration
 
-    def bodies(self, partition: Partition, parked: Parked) -> Iterator[Entry]:
+    def bodies(self, partition: Partition, parked: ParkedIndex) -> Iterator[Entry]:
         """Return what lies at the places of what is parked."""
         for offset in range(10):
             if (place := parked.place(offset)) is not None:

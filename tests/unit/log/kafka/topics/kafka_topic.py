@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import Message
 
-from streamer.log.kafka.cluster.bounded_reader import Sweep
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.record import Record, Tombstone
 
 
@@ -19,7 +19,7 @@ def compacted(messages: Sequence[Message]) -> list[Message]:
     return [message for message in messages if latest[message.key()] == message.offset()]
 
 
-class Tape(Sweep):
+class Tape(BoundedReader):
     """Gives out messages that it was given."""
 
     def __init__(self, messages: Sequence[Message]) -> None:

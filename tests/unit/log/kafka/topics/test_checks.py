@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from streamer.log.kafka.topics.admin import TopicState
-from streamer.log.kafka.topics.checks import Protection
+from streamer.log.kafka.topics.checks import TopicChecks
 from streamer.settings import KafkaLogSettings
 
-_PROTECTION = Protection(KafkaLogSettings(bootstrap_servers="localhost:1"))
+_PROTECTION = TopicChecks(KafkaLogSettings(bootstrap_servers="localhost:1"))
 _COMPACT = {"cleanup.policy": "compact", "min.insync.replicas": "2"}
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _ALLOWED = frozenset({"READ", "WRITE", "DESCRIBE_CONFIGS"})

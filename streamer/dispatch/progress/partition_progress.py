@@ -12,10 +12,10 @@ from streamer.ports import Settlement
 
 
 @dataclass(slots=True, kw_only=True)
-class Holding:
+class PartitionProgress:
     """One partition under one assignment: what is settled, and what of it the log knows.
 
-    It is `crowded` when the log can hardly keep more of it. `under_way` is
+    It is `crowded` when the log can hardly keep more of it. `in_flight` is
     being recorded, and `pending` is to be.
     """
 
@@ -24,22 +24,22 @@ class Holding:
     tracker: OffsetTracker
     recorded: Progress
     crowded: bool = False
-    under_way: Pending = field(default_factory=Pending)
+    in_flight: Pending = field(default_factory=Pending)
     pending: Pending = field(default_factory=Pending)
 
     @property
     def has_news(self) -> bool:
         """Whether the log does not know everything that is under way."""
-        return bool(self.under_way) or self.tracker.progress() != self.recorded
+        return bool(self.in_flight) or self.tracker.progress() != self.recorded
 
     def take(self) -> None:
         """Let what is pending be recorded with what is under way."""
-        self.under_way.add(self.pending)
+        self.in_flight.add(self.pending)
         self.pending = Pending()
 
 
-def settlements(holdings: Iterable[Holding]) -> list[Settlement]:
-    """Return what is to be recorded of `holdings`.
+def settlements(held: Iterable[PartitionProgress]) -> list[Settlement]:
+    """Return what is to be recorded of `held`.
 
     A settlement names one assignment, and kept partitions belong to an older
     one than those that were added since.
@@ -47,17 +47,19 @@ def settlements(holdings: Iterable[Holding]) -> list[Settlement]:
     by_assignment = attrgetter("assignment")
     return [
         _settlement(number, list(group))
-        for number, group in groupby(sorted(holdings, key=by_assignment), by_assignment)
+        for number, group in groupby(sorted(held, key=by_assignment), by_assignment)
     ]
 
 
-def _settlement(assignment: int, holdings: list[Holding]) -> Settlement:
-    under_way = [holding.under_way for holding in holdings]
+def _settlement(assignment: int, held: list[PartitionProgress]) -> Settlement:
+    in_flight = [partition_progress.in_flight for partition_progress in held]
     return Settlement(
         assignment=assignment,
-        progress={holding.partition: holding.tracker.progress() for holding in holdings},
-        set_aside=tuple(letter for each in under_way for letter in each.letters),
-        lanes=tuple(lane for each in under_way for lane in each.lanes.values()),
-        receipts=tuple(receipt for each in under_way for receipt in each.receipts),
-        redriven=tuple(letter for each in under_way for letter in each.redriven),
+        progress={
+            partition_progress.partition: partition_progress.tracker.progress() for partition_progress in held
+        },
+        set_aside=tuple(letter for each in in_flight for letter in each.letters),
+        lanes=tuple(lane for each in in_flight for lane in each.lanes.values()),
+        receipts=tuple(receipt for each in in_flight for receipt in each.receipts),
+        redriven=tuple(letter for each in in_flight for letter in each.redriven),
     )
