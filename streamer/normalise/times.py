@@ -28,3 +28,9 @@ def from_text(text: str) -> str:
 def _whole_seconds(seconds: int) -> str:
     # Events come in bursts of the same second, and strftime is slow.
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def as_event_time(moment: datetime) -> str:
+    """Return `moment` as events write their time, so that the texts compare; without a zone it is UTC."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -18,9 +18,9 @@ from streamer.log.kafka.append.writer import Writer
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.connectivity import Connectivity
 from streamer.log.kafka.control.controls import KafkaControls
+from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
-from streamer.log.kafka.feed.surroundings import LogContext
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
 from streamer.ports import Append, Feed, Subscription

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Protocol
 
 from streamer.errors import Fenced
-from streamer.events import Entry, ParkedLane, Partition, Progress, SubscriberName
+from streamer.events import Entry, ParkedLane, Partition, Progress, Start, SubscriberName
 from streamer.log.patterns import wants
+from streamer.normalise.times import as_event_time
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 PAGE_EVENTS = 500
@@ -183,3 +185,33 @@ class MemoryFeed:
     def _concerns(self, entry: Entry) -> bool:
         settled = self._settled[entry.partition]
         return entry.offset not in settled.settled_above and self._wanted(entry.event.type)
+
+
+async def settled_events(
+    log: Shared, subscription: Subscription, begin: Mapping[Partition, int]
+) -> AsyncGenerator[Entry, None]:
+    """Yield the entries of `log` that a subscriber is done with, from the offsets in `begin` on."""
+    log.check_up()
+    subscriber, wanted = subscription.subscriber, wants(subscription.patterns)
+    settled = log.settled.get(subscriber, {})
+    for partition in begin.keys() & settled.keys():
+        progress = settled[partition]
+        parked = {offset for lane in log.parked(subscriber, partition) for offset in lane.offsets}
+        for entry in log.partition(partition)[begin[partition] :]:
+            is_finished = progress.covers(entry.offset) and entry.offset not in parked
+            if is_finished and wanted(entry.event.type):
+                yield entry
+
+
+def partition_of(event_type: str) -> Partition:
+    """Return where events of a type go: one partition for an entity, whatever the kind of change."""
+    return Partition(topic=".".join(event_type.split(".", 3)[:3]), number=0)
+
+
+def first_offset(entries: Sequence[Entry], start: Start | datetime) -> int:
+    """Return where a subscriber begins in a partition that holds `entries`."""
+    if isinstance(start, datetime):
+        begin = as_event_time(start)
+        later = (entry.offset for entry in entries if entry.event.time >= begin)
+        return next(later, len(entries))
+    return 0 if start is Start.EARLIEST else len(entries)

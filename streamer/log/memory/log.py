@@ -21,10 +21,8 @@ from streamer.events import (
     Receipt,
     SubscriberName,
 )
-from streamer.log.memory.feed import MemoryFeed
+from streamer.log.memory.feed import MemoryFeed, first_offset, partition_of, settled_events
 from streamer.log.memory.parked import ParkedEvents
-from streamer.log.memory.places import first_offset, partition_of
-from streamer.log.memory.settled_events import settled_events
 from streamer.log.memory.switches import ControlTable
 from streamer.log.records import encode_event
 from streamer.ports import Append, Recorded, Settlement, Subscription

@@ -17,8 +17,7 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events import OrgId
-from streamer.salesforce.auth.address import safe_address
-from streamer.salesforce.auth.flows import Flow, RefreshToken, secrets_of, token_form
+from streamer.salesforce.auth.flows import Flow, RefreshToken, safe_address, secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
 

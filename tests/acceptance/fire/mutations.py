@@ -44,10 +44,10 @@ MUTATIONS = (
         file="streamer/log/kafka/append/session.py",
         old="""\
             transactions.begin(deadline)
-            committed = self._checkpoints.read(self._partition, self._faults, deadline)
+            committed = self._checkpoints.read(self._partition, self._errors, deadline)
 """,
         new="""\
-            committed = self._checkpoints.read(self._partition, self._faults, deadline)
+            committed = self._checkpoints.read(self._partition, self._errors, deadline)
             transactions.begin(deadline)
 """,
         test="tests/integration/kafka/test_session.py"

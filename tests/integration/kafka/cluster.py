@@ -17,9 +17,8 @@ from streamer.events import DeadLetter, Event, Receipt, Start, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
-from streamer.log.kafka.feed.retention import Hole, OnHole
-from streamer.log.kafka.feed.surroundings import LogContext
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter, send_at_once
 from streamer.log.kafka.progress.settler import NotYet, Settler
@@ -58,14 +57,12 @@ class Cluster:
         )
         self.names = Names.of(self.settings)
         self.admin = AdminClient({"bootstrap.servers": address})
-        self.holes: list[Hole] = []
-        self.on_hole: OnHole = self.holes.append
         self._producer: Producer | None = None
         self._encoder = EventEncoder(self.names, "binary")
-        layout = TopicSpecs(self.settings)
+        specs = TopicSpecs(self.settings)
         self.parked = self.names.parked(TARGET)
-        internal = layout.internal()
-        self._make(internal[self.names.dead_letters], internal[self.names.receipts], layout.parked(TARGET))
+        internal = specs.internal()
+        self._make(internal[self.names.dead_letters], internal[self.names.receipts], specs.parked(TARGET))
 
     def create(self, topic: str, partitions: int) -> None:
         """Create a topic."""
@@ -218,5 +215,5 @@ class Cluster:
         log_context = LogContext(
             clients=clients, topics=TopicProvisioner(clients, clock), clock=clock, pulses=Pulses(clock)
         )
-        async with follow(log_context, subscription, self.on_hole) as feed:
+        async with follow(log_context, subscription) as feed:
             yield Follower(feed)

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,12 +13,13 @@ from statistics import median
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from structlog.testing import capture_logs
 
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, Progress, Stage, Start
 from streamer.log.kafka.cluster import clients
-from streamer.log.kafka.feed.retention import Hole, OnHole
+from streamer.log.kafka.feed.rebalance import Rebalance
 from streamer.log.kafka.progress.commits import Commits
 from streamer.ports import Recorded, Settlement
 from tests.contracts.follower import Follower
@@ -315,18 +316,19 @@ async def test_retention_that_overtook_a_subscriber_is_reported(cluster: Cluster
         await follower.settle(but=["2"])
     cluster.admin.delete_records([TopicPartition(topic, 0, 7)])[TopicPartition(topic, 0, 7)].result()
 
-    async with cluster.following() as follower:
-        cluster.write(an_event("next"))
-        assert await follower.read_until("next") == ["next"]
-    assert [(hole.expected, hole.found, hole.missing) for hole in cluster.holes] == [(2, 7, 5)]
+    with capture_logs() as lines:
+        async with cluster.following() as follower:
+            cluster.write(an_event("next"))
+            assert await follower.read_until("next") == ["next"]
+    assert holes(lines) == [(2, 7, 5)]
 
 
-async def test_member_that_failed_begins_anew(cluster: Cluster) -> None:
+async def test_member_that_failed_begins_anew(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the client is told once, and the partitions are read again from where they were settled."""
     cluster.create_for()
     cluster.write(an_event(1))
     cluster.commit(TopicPartition(cluster.names.event_topic(an_event(1).type), 0, 50))
-    cluster.on_hole = fail(KafkaException(KafkaError(KafkaError._FAIL)))
+    fail_at_holes(monkeypatch, KafkaException(KafkaError(KafkaError._FAIL)))
     async with cluster.following() as follower:
         with pytest.raises(LogUnavailable):
             await follower.read_until("1")
@@ -412,12 +414,12 @@ class Strict(Consumer):
         return super().list_topics(*args, **kwargs)
 
 
-async def test_end_of_the_thread_ends_its_reader(cluster: Cluster) -> None:
+async def test_end_of_the_thread_ends_its_reader(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake in the thread is raised where someone hears it, and again by whoever tries again."""
     cluster.create_for()
     cluster.write(an_event(1))
     cluster.commit(TopicPartition(cluster.names.event_topic(an_event(1).type), 0, 50))
-    cluster.on_hole = fail(ZeroDivisionError())
+    fail_at_holes(monkeypatch, ZeroDivisionError())
     async with cluster.following() as follower:
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
@@ -429,12 +431,13 @@ async def test_offset_beyond_the_end_is_reported_and_all_is_read_again(cluster: 
     topic = cluster.create_for()
     cluster.write(an_event(1))
     cluster.commit(TopicPartition(topic, 0, 50))
-    async with cluster.following() as follower:
-        assert await follower.read_until("1") == ["1"]
-        await until(lambda: follower.behind == 0)
-        await follower.settle()
+    with capture_logs() as lines:
+        async with cluster.following() as follower:
+            assert await follower.read_until("1") == ["1"]
+            await until(lambda: follower.behind == 0)
+            await follower.settle()
 
-    assert [(hole.expected, hole.found, hole.missing) for hole in cluster.holes] == [(50, 0, 0)]
+    assert holes(lines) == [(50, 0, 0)]
     assert cluster.committed(topic).offset == 2
 
 
@@ -462,15 +465,26 @@ async def test_leaving_is_quick_and_leaves_no_thread(cluster: Cluster) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("follow ")]
 
 
-def fail(error: Exception) -> OnHole:
-    """Return what fails when it is told of a hole, the first time."""
-    errors = [error]
+def holes(lines: Sequence[Mapping[str, Any]]) -> list[tuple[int, int, int]]:
+    """Return the expected offset, the found one and how many are missing, of each hole in `lines`."""
+    return [
+        (line["expected_offset"], line["found_offset"], line["missing"])
+        for line in lines
+        if line["event"] == "log.hole_found"
+    ]
 
-    def told(_: Hole) -> None:
+
+def fail_at_holes(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let the consumer's thread fail with `error` at the first hole that it finds."""
+    errors = [error]
+    go_on = Rebalance.go_on_after_hole
+
+    def told(self: Rebalance, message: Message) -> None:
         if errors:
             raise errors.pop()
+        go_on(self, message)
 
-    return told
+    monkeypatch.setattr(Rebalance, "go_on_after_hole", told)
 
 
 async def until_assigned(follower: Follower, count: int) -> None:

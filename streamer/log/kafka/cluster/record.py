@@ -1,7 +1,11 @@
-"""Records as the producer takes them."""
+"""Records and partitions, in the form that librdkafka takes and gives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from confluent_kafka import TopicPartition
+
+from streamer.events import Partition
 
 ANY_PARTITION = -1
 
@@ -33,3 +37,13 @@ class Tombstone(NamedTuple):
     topic: str
     key: bytes
     partition: int
+
+
+def as_partition(place: TopicPartition) -> Partition:
+    """Return the partition of a place."""
+    return Partition(topic=place.topic, number=place.partition)
+
+
+def as_topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:
+    """Return the places of `partitions`, without offsets."""
+    return [TopicPartition(partition.topic, partition.number) for partition in partitions]

@@ -18,15 +18,13 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.cluster.threads import conclude
 from streamer.log.kafka.feed.buffer import FeedBuffer
-from streamer.log.kafka.feed.context import ConsumerContext
+from streamer.log.kafka.feed.context import ConsumerContext, LogContext
 from streamer.log.kafka.feed.decoder import RecordDecoder
 from streamer.log.kafka.feed.initial_offsets import InitialOffsets
 from streamer.log.kafka.feed.member import Member
 from streamer.log.kafka.feed.recorder import Recorder
-from streamer.log.kafka.feed.retention import OnHole
-from streamer.log.kafka.feed.surroundings import LogContext
 from streamer.log.kafka.parked.fetch import ParkedFetch
-from streamer.log.kafka.parked.restorations import Restorations
+from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.commits import Commits
 from streamer.log.kafka.progress.settler import Settler
 from streamer.log.kafka.records.parked import ParkedTopic
@@ -61,9 +59,7 @@ class ConsumerThread:
     someone to act, which every later call of the feed raises.
     """
 
-    def __init__(
-        self, log_context: LogContext, subscription: Subscription, buffer: FeedBuffer, on_hole: OnHole
-    ) -> None:
+    def __init__(self, log_context: LogContext, subscription: Subscription, buffer: FeedBuffer) -> None:
         """Prepare; no I/O happens yet. Raises `LogMisconfigured`."""
         clients = self._clients = log_context.clients
         self._errors = KafkaErrors(clients.settings)
@@ -86,7 +82,6 @@ class ConsumerThread:
             restorations=Restorations(clients, log_context.topics.admin, parked, retry),
             admin=log_context.topics.admin,
             retry=retry,
-            on_hole=on_hole,
             pulse=self._pulse,
             number=itertools.count(1).__next__,
             hand_over_s=max(_HAND_OVER_S, clients.settings.session_timeout_s),

@@ -1,18 +1,30 @@
-"""Whom one subscriber's consumer works with."""
+"""Dependencies that outlive one consumer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streamer.clock import Clock
 from streamer.events import SubscriberName
+from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.decoder import RecordDecoder
 from streamer.log.kafka.feed.recorder import Recorder
-from streamer.log.kafka.feed.retention import OnHole
-from streamer.log.kafka.parked.restorations import Restorations
+from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.settler import Settler
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.observe.pulse import Pulse
+from streamer.log.kafka.topics.provisioner import TopicProvisioner
+from streamer.observe.pulse import Pulse, Pulses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogContext:
+    """What every consumer of one log shares: the cluster, its topics, the clock and the pulses."""
+
+    clients: Clients
+    topics: TopicProvisioner
+    clock: Clock
+    pulses: Pulses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +43,6 @@ class ConsumerContext:
     restorations: Restorations
     admin: KafkaAdmin
     retry: RetryPolicy
-    on_hole: OnHole
     pulse: Pulse
     number: Callable[[], int]
     hand_over_s: float

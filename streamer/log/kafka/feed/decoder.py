@@ -7,14 +7,15 @@ from confluent_kafka import Message
 
 from streamer.clock import Clock
 from streamer.errors import UnreadableEvent
-from streamer.events import Entry, Event, Partition
+from streamer.events import DeadLetter, Entry, Event, Partition, Stage, SubscriberName
 from streamer.log.kafka.cluster.record import Headers
 from streamer.log.kafka.feed.partition_buffer import ReadRange
-from streamer.log.kafka.feed.unreadable import dead_letter
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.patterns import wants
 from streamer.ports import Subscription, Wants
+
+_CHANNEL_HEADER = "ce_sfchannel"
 
 
 class RecordDecoder:
@@ -98,3 +99,23 @@ def event_of(message: Message, value: bytes, wanted: Wants) -> Event | None:
     if type_ and not wanted(type_):
         return None
     return decode(message.key(), value, headers)
+
+
+def dead_letter(
+    message: Message, partition: Partition, error: UnreadableEvent, *, by: SubscriberName, now: float
+) -> DeadLetter:
+    """Return what is set aside of `message`, with its bytes; the same record gives the same id."""
+    place = f"{partition.topic}/{partition.number}/{message.offset()}"
+    channel = dict(message.headers() or ()).get(_CHANNEL_HEADER)
+    return DeadLetter(
+        id=f"{by}:{place}",
+        stage=Stage.DISPATCH,
+        channel=channel.decode("utf-8", "replace") if isinstance(channel, bytes) else "",
+        reason="unreadable",
+        error=f"{error} (at {place})",
+        hint="find out who wrote it to the topic; a newer Streamer may have",
+        failed_at=now,
+        first_failed_at=now,
+        raw=message.value() or b"",
+        subscriber=by,
+    )

@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from streamer.events import Entry, Partition
 from streamer.log.kafka.feed.buffer import FeedBuffer
 from streamer.log.kafka.feed.consumer_thread import ConsumerThread
-from streamer.log.kafka.feed.retention import OnHole, forget
-from streamer.log.kafka.feed.surroundings import LogContext
+from streamer.log.kafka.feed.context import LogContext
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 Recalling = Callable[[Partition, Sequence[int]], Awaitable[Sequence[Entry]]]
@@ -47,9 +46,7 @@ class KafkaFeed:
 
 
 @asynccontextmanager
-async def follow(
-    log_context: LogContext, subscription: Subscription, on_hole: OnHole = forget
-) -> AsyncIterator[KafkaFeed]:
+async def follow(log_context: LogContext, subscription: Subscription) -> AsyncIterator[KafkaFeed]:
     """Open the place of one subscriber in its consumer group, and leave the group in the end.
 
     Where a new subscriber begins is settled when this returns, and the topic
@@ -57,7 +54,7 @@ async def follow(
     `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
     """
     buffer = FeedBuffer()
-    follower = ConsumerThread(log_context, subscription, buffer, on_hole)
+    follower = ConsumerThread(log_context, subscription, buffer)
     try:
         await follower.start()
         yield KafkaFeed(buffer, follower.recall)

@@ -6,7 +6,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from streamer.log.kafka.cluster.errors import is_denied
-from streamer.log.kafka.cluster.topic_partitions import as_topic_partitions
+from streamer.log.kafka.cluster.record import as_topic_partitions
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.initial_offsets import InitialOffsets

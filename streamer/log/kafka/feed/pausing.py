@@ -5,7 +5,7 @@ from collections.abc import Collection
 from confluent_kafka import Consumer
 
 from streamer.events import Partition
-from streamer.log.kafka.cluster.topic_partitions import as_topic_partitions
+from streamer.log.kafka.cluster.record import as_topic_partitions
 
 
 class PausedPartitions:

@@ -8,11 +8,10 @@ import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from streamer.events import Partition, Progress
-from streamer.log.kafka.cluster.topic_partitions import as_partition
+from streamer.log.kafka.cluster.record import as_partition
 from streamer.log.kafka.feed.context import ConsumerContext
 from streamer.log.kafka.feed.initial_offsets import InitialOffsets
 from streamer.log.kafka.feed.pausing import PausedPartitions
-from streamer.log.kafka.feed.retention import Hole
 from streamer.log.kafka.parked.restoration import Restored
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter, send_at_once
@@ -72,21 +71,24 @@ class Rebalance:
         # The position that failed can't be moved, only assigned anew.
         self._consumer.incremental_unassign([place])
         self._assign({partition: Progress(next_offset=beginning.offset)})
-        hole = Hole(
-            subscriber=self._context.subscriber,
-            partition=partition,
-            expected=message.offset() or 0,
-            found=beginning.offset,
-        )
-        if hole.found >= hole.expected:
-            self._reading.reached(partition, hole.found)
+        expected, found = message.offset() or 0, beginning.offset
+        if found >= expected:
+            self._reading.reached(partition, found)
         else:
             # The partition is not what it was: nothing that we know of it
             # holds, but what was parked of it is still to be delivered.
             self._reading.drop([partition])
             self._buffer.revoke(frozenset([partition]))
-            self._begin_to_restore({partition: Progress(next_offset=hole.found)})
-        self._report(hole)
+            self._begin_to_restore({partition: Progress(next_offset=found)})
+        _log.error(
+            "log.hole_found",
+            subscriber=self._context.subscriber,
+            topic=partition.topic,
+            partition=partition.number,
+            expected_offset=expected,
+            found_offset=found,
+            missing=max(0, found - expected),
+        )
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         # Each generation says so, even where it brings nothing new.
@@ -183,15 +185,3 @@ class Rebalance:
         )
         for hole in [self._late_holes.pop(partition) for partition in ours if partition in self._late_holes]:
             self.go_on_after_hole(hole)
-
-    def _report(self, hole: Hole) -> None:
-        _log.error(
-            "log.hole_found",
-            subscriber=hole.subscriber,
-            topic=hole.partition.topic,
-            partition=hole.partition.number,
-            expected_offset=hole.expected,
-            found_offset=hole.found,
-            missing=hole.missing,
-        )
-        self._context.on_hole(hole)

@@ -14,11 +14,11 @@ from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import as_topic_partitions
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.cluster.threads import iterate_in_thread
-from streamer.log.kafka.cluster.topic_partitions import as_topic_partitions
 from streamer.log.kafka.feed.decoder import event_of
-from streamer.log.kafka.parked.restorations import Restorations
+from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.committed_offsets import CommittedOffsets
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin

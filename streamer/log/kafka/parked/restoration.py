@@ -9,10 +9,14 @@ from confluent_kafka import Message
 
 from streamer.events import ParkedLane, Partition, Progress, Setback
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.record import Headers
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.records.chunks import Place, is_whole, with_part, without_part
-from streamer.log.kafka.records.parked import ParkedKey, part_count
+from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic, part_count
+from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_setback
 
 _AT_ONCE = 2_000
@@ -51,7 +55,7 @@ class Restoration:
 
     def __init__(self, reader: BoundedReader | None, progress: Mapping[Partition, Progress]) -> None:
         """Read by `reader`, or find nothing without one."""
-        self._sweep = reader
+        self._reader = reader
         self._progress = dict(progress)
         self._found: dict[tuple[str, int], defaultdict[str, _Lane]] = {
             (each.topic, each.number): defaultdict(_Lane) for each in progress
@@ -68,12 +72,12 @@ class Restoration:
         Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for
         what Streamer did not write.
         """
-        if self._sweep is None:
+        if self._reader is None:
             return True
-        self._take_in(self._sweep.read(_AT_ONCE, _POLL_S))
-        if self._sweep.is_over:
+        self._take_in(self._reader.read(_AT_ONCE, _POLL_S))
+        if self._reader.is_over:
             self.close()
-        return self._sweep is None
+        return self._reader is None
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Forget partitions that were taken from us."""
@@ -102,9 +106,9 @@ class Restoration:
 
     def close(self) -> None:
         """Stop reading."""
-        if self._sweep is not None:
-            self._sweep.close()
-            self._sweep = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _take_in(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -133,3 +137,59 @@ def _place(known: Place, key: ParkedKey, message: Message) -> Place:
         return without_part(known, key.part)
     parts = part_count(cast("Headers | None", message.headers()))
     return with_part(known, key.part, message.offset() or 0, parts=parts)
+
+
+class Restorations:
+    """Restores partitions beside whatever else a member does, those of each assignment by themselves."""
+
+    def __init__(self, clients: Clients, admin: KafkaAdmin, topic: ParkedTopic, retry: RetryPolicy) -> None:
+        """Restore nothing yet."""
+        self._clients = clients
+        self._admin = admin
+        self._topic = topic
+        self._retry = retry
+        self._errors = KafkaErrors(clients.settings)
+        self._under_way: list[Restoration] = []
+
+    def begin(self, progress: Mapping[Partition, Progress]) -> None:
+        """Begin to restore partitions, whose committed offsets must have been read before.
+
+        An offset is not told while a transaction that moves it is open. So
+        what a former owner has parked lies below the ends that are looked up
+        now, though perhaps still undecided. Raises `KafkaException`.
+        """
+        homes = {self._topic.home(partition) for partition in progress}
+        read_ranges = self._retry.call(self._admin.bounds, self._topic.name, homes)
+        reader = None
+        if any(begin < end for begin, end in read_ranges.values()):
+            reader = BoundedReader(self._clients, self._errors, self._topic.name, read_ranges)
+        self._under_way.append(Restoration(reader, progress))
+
+    def __contains__(self, partition: Partition) -> bool:
+        """Whether `partition` is being restored."""
+        return any(partition in each.partitions for each in self._under_way)
+
+    def __bool__(self) -> bool:
+        """Whether anything is being restored."""
+        return bool(self._under_way)
+
+    def step(self) -> list[Restored]:
+        """Read on for a moment; return the partitions that are complete.
+
+        Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
+        """
+        done = [each for each in self._under_way if each.step()]
+        self._under_way = [each for each in self._under_way if each not in done]
+        return [restored for each in done for restored in each.restored()]
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        """Forget partitions that were taken from us."""
+        gone = frozenset(partitions)
+        for each in self._under_way:
+            each.drop(gone)
+
+    def abandon(self) -> None:
+        """Forget everything."""
+        for each in self._under_way:
+            each.close()
+        self._under_way = []

@@ -6,8 +6,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from streamer.events import Partition, Progress, SubscriberName
+from streamer.log.kafka.cluster.record import as_partition
 from streamer.log.kafka.cluster.retry import RetryPolicy
-from streamer.log.kafka.cluster.topic_partitions import as_partition
 from streamer.log.kafka.progress.commits import Commits, committed
 from streamer.log.kafka.progress.metadata import decode
 from streamer.log.kafka.topics.admin import KafkaAdmin

@@ -12,8 +12,7 @@ from streamer.events import DeadLetter, Partition, Progress, SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import Record, Tombstone
-from streamer.log.kafka.cluster.topic_partitions import as_partition
+from streamer.log.kafka.cluster.record import Record, Tombstone, as_partition
 from streamer.log.kafka.parked.changes import ParkedChanges
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter

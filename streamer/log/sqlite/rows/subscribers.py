@@ -1,14 +1,15 @@
 """The subscribers that a log file knows, and how far each has come."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
+
 from streamer.events import Progress, Start, SubscriberName
 from streamer.log.sqlite.rows.appends import end
-from streamer.log.sqlite.rows.offsets import decode_offsets, encode_offsets
-from streamer.log.starts import as_event_time
+from streamer.normalise.times import as_event_time
 from streamer.ports import Subscription
 
 
@@ -121,3 +122,24 @@ def slowest(connection: sqlite3.Connection, *, absent_before: float) -> tuple[Su
 def _first(connection: sqlite3.Connection) -> int:
     first = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
     return end(connection) if first is None else int(first)
+
+
+def encode_offsets(offsets: Iterable[int]) -> str:
+    """Return `offsets` as a JSON array of the first and last of each run: lanes settle many side by side."""
+    bounds: list[int] = []
+    for offset in sorted(offsets):
+        if bounds and offset == bounds[-1] + 1:
+            bounds[-1] = offset
+        else:
+            bounds += (offset, offset)
+    return orjson.dumps(bounds).decode()
+
+
+def decode_offsets(text: str) -> frozenset[int]:
+    """Return the offsets that `encode_offsets` wrote."""
+    return frozenset(_offsets(orjson.loads(text)))
+
+
+def _offsets(bounds: list[int]) -> Iterator[int]:
+    for first, last in zip(bounds[::2], bounds[1::2], strict=True):
+        yield from range(first, last + 1)

@@ -6,13 +6,13 @@ import jwt
 import pytest
 
 from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable
-from streamer.salesforce.auth.address import safe_address
 from streamer.salesforce.auth.flows import (
     ClientCredentials,
     Flow,
     JwtBearer,
     Password,
     RefreshToken,
+    safe_address,
     secrets_of,
     token_form,
 )

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.log.sqlite.rows.offsets import decode_offsets, encode_offsets
+from streamer.log.sqlite.rows.subscribers import decode_offsets, encode_offsets
 
 
 @given(st.frozensets(st.integers(0, 2**62)) | st.frozensets(st.integers(0, 60)))
