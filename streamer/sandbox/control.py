@@ -16,7 +16,7 @@ from streamer.sandbox.org.changes import ChangeType
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.gate import answer
+from streamer.sandbox.rest.middleware import answer
 
 _MAX_CHANGES = 2_000_000
 REVOKE_TOKENS = "revoke_tokens"

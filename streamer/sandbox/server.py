@@ -19,9 +19,9 @@ from streamer.sandbox.control import Control
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
-from streamer.sandbox.rest.about import RestAbout, unknown
 from streamer.sandbox.rest.collections import RestCollections
-from streamer.sandbox.rest.gate import BASE, RestGate
+from streamer.sandbox.rest.metadata import RestAbout, unknown
+from streamer.sandbox.rest.middleware import BASE, RestGate
 from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import RestRecords
 from streamer.sandbox.rest.replication import RestReplication

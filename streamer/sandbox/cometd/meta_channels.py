@@ -12,14 +12,14 @@ from streamer.sandbox.bayeux import (
     invalid_connection_type,
     success,
 )
-from streamer.sandbox.cometd.admission import Admission, occasion_of
-from streamer.sandbox.cometd.exchange import Exchange
-from streamer.sandbox.cometd.holding import Holding
+from streamer.sandbox.cometd.http_exchange import Exchange
+from streamer.sandbox.cometd.long_poll import Holding
 from streamer.sandbox.cometd.node import Node
+from streamer.sandbox.cometd.request_checks import Admission, occasion_of
 from streamer.sandbox.cometd.session import Session, SessionState
-from streamer.sandbox.cometd.subscribing import Known, Subscribing
 from streamer.sandbox.cometd.subscription import is_due, next_batch
-from streamer.sandbox.faults.pending import Fault, Occasion
+from streamer.sandbox.cometd.subscription_planner import Known, Subscribing
+from streamer.sandbox.faults.armed import Fault, Occasion
 
 
 class MetaChannels:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from streamer.clock import Clock
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.sessions import Sessions
-from streamer.sandbox.faults.pending import PendingFaults
+from streamer.sandbox.faults.armed import PendingFaults
 from streamer.sandbox.org.bus import EventBus
 
 

@@ -8,18 +8,18 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.sandbox.bayeux import HANDSHAKE, VERSION_MISSING, VERSION_UNSUPPORTED, Failure, JsonObject
-from streamer.sandbox.cometd.admission import Admission
 from streamer.sandbox.cometd.cookies import Balancer
-from streamer.sandbox.cometd.exchange import Exchange
+from streamer.sandbox.cometd.http_exchange import Exchange
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.meta_channels import MetaChannels
 from streamer.sandbox.cometd.node import Node
-from streamer.sandbox.cometd.sending import Sending
+from streamer.sandbox.cometd.request_checks import Admission
+from streamer.sandbox.cometd.response_sender import Sending
 from streamer.sandbox.cometd.session import Superseded
 from streamer.sandbox.cometd.sessions import Sessions
-from streamer.sandbox.cometd.subscribing import Known
+from streamer.sandbox.cometd.subscription_planner import Known
+from streamer.sandbox.faults.armed import Occasion
 from streamer.sandbox.faults.catalogue import Faults
-from streamer.sandbox.faults.pending import Occasion
 from streamer.sandbox.org.bus import EventBus
 
 _VERSION = re.compile(r"\d{1,3}\.0")

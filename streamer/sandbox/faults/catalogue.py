@@ -17,7 +17,7 @@ from streamer.sandbox.bayeux import (
     Failure,
     handshake_denied,
 )
-from streamer.sandbox.faults.pending import CONNECT, HANDSHAKE, SUBSCRIBE, Fault, PendingFaults
+from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, SUBSCRIBE, Fault, PendingFaults
 from streamer.sandbox.org.bus import EventBus
 
 Kind = Literal["handshake", "connect", "subscribe"]

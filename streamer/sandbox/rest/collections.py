@@ -7,8 +7,8 @@ from aiohttp import web
 
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
-from streamer.sandbox.rest.shapes import (
+from streamer.sandbox.rest.middleware import BASE, Call, RestGate, answer
+from streamer.sandbox.rest.representations import (
     field_list,
     not_saved,
     publish,

@@ -9,7 +9,7 @@ from aiohttp import web
 from streamer.clock import Clock
 from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
+from streamer.sandbox.rest.middleware import BASE, Call, RestGate, answer
 from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
 

@@ -5,8 +5,8 @@ from aiohttp import web
 from streamer.sandbox.org.field_values import from_path
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import external_field_missing, not_found
-from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
-from streamer.sandbox.rest.shapes import field_list, publish, record_shown, saved, without_attributes
+from streamer.sandbox.rest.middleware import BASE, Call, RestGate, answer
+from streamer.sandbox.rest.representations import field_list, publish, record_shown, saved, without_attributes
 
 _RECORD = BASE + "/sobjects/{type}/{id}{_:/?}"
 _EXTERNAL = BASE + "/sobjects/{type}/{field}/{value}{_:/?}"

@@ -8,7 +8,7 @@ from streamer.sandbox.org.field_values import parse_time, shown
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
-from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
+from streamer.sandbox.rest.middleware import BASE, Call, RestGate, answer
 
 _TIME = Field(name="start, end", type="datetime")
 

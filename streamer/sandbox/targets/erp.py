@@ -8,7 +8,7 @@ from streamer.clock import Clock
 from streamer.events import JsonObject
 from streamer.sandbox.targets.idempotency import Replays
 from streamer.sandbox.targets.receiver import Receiver, answer, json_object, key_of
-from streamer.sandbox.targets.tokens import TokenEndpoint
+from streamer.sandbox.targets.token_endpoint import TokenEndpoint
 
 
 class ErpReceiver(Receiver):

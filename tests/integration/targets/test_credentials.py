@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Hold, Retry
 from streamer.sandbox.targets import ErpReceiver
-from streamer.sandbox.targets.tokens import TokenEndpoint
+from streamer.sandbox.targets.token_endpoint import TokenEndpoint
 from subscribers.erp import Erp
 from subscribers.http import HttpSettings
 from subscribers.http.auth import OAuth2Auth

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from streamer.sandbox.bayeux import Failure, JsonObject, invalid_replay_id, replay_id_not_found
 from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, Subscription
-from streamer.sandbox.faults.pending import SUBSCRIBE, Occasion, PendingFaults
+from streamer.sandbox.faults.armed import SUBSCRIBE, Occasion, PendingFaults
 from streamer.sandbox.org.bus import EventBus
 
 Known = Callable[[str], str | None]

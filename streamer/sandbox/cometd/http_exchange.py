@@ -10,7 +10,7 @@ from streamer.sandbox.bayeux import JsonObject
 from streamer.sandbox.cometd.cookies import Cookies
 from streamer.sandbox.cometd.session import Session
 from streamer.sandbox.cometd.subscription import Delivery
-from streamer.sandbox.faults.pending import Fault, Occasion, PendingFaults
+from streamer.sandbox.faults.armed import Fault, Occasion, PendingFaults
 
 # In the order in which they apply to one answer.
 _MISHAPS = ("slow", "half_open", "lose_response", "broken_response")

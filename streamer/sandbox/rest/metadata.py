@@ -8,7 +8,7 @@ from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.refusals import not_found
 from streamer.sandbox.org.schema import READ_ONLY, Entity, Field
-from streamer.sandbox.rest.gate import BASE, DAILY_CALLS, Call, RestGate, answer
+from streamer.sandbox.rest.middleware import BASE, DAILY_CALLS, Call, RestGate, answer
 
 _VERSIONS = range(58, 67)
 _UNUSED_LIMITS = {

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from streamer.sandbox.cometd.exchange import Exchange
+from streamer.sandbox.cometd.http_exchange import Exchange
 from streamer.sandbox.cometd.node import Node
 
 _GARBAGE = b"<html><head><title>Salesforce</title></head><body>We are down for maintenance.</body></html>"

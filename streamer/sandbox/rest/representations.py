@@ -7,7 +7,7 @@ from streamer.sandbox.org.field_values import shown
 from streamer.sandbox.org.records import Record, read
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Entity
-from streamer.sandbox.rest.gate import Call
+from streamer.sandbox.rest.middleware import Call
 
 
 def without_attributes(body: Mapping[str, Any]) -> dict[str, Any]:

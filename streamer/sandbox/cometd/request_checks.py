@@ -15,11 +15,11 @@ from streamer.sandbox.bayeux import (
     unauthenticated,
 )
 from streamer.sandbox.cometd.cookies import Balancer
-from streamer.sandbox.cometd.exchange import Exchange
+from streamer.sandbox.cometd.http_exchange import Exchange
 from streamer.sandbox.cometd.session import Session
 from streamer.sandbox.cometd.sessions import Sessions
+from streamer.sandbox.faults.armed import Occasion
 from streamer.sandbox.faults.catalogue import Faults
-from streamer.sandbox.faults.pending import Occasion
 
 _FAILING = ("busy", "handshake_denied", "daily_limit")
 

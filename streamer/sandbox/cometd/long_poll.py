@@ -1,9 +1,9 @@
 """Holds a connect until there is something to say."""
 
 from streamer.sandbox.bayeux import CONNECT, JsonObject
-from streamer.sandbox.cometd.admission import Admission, occasion_of
-from streamer.sandbox.cometd.exchange import Exchange
+from streamer.sandbox.cometd.http_exchange import Exchange
 from streamer.sandbox.cometd.node import Node
+from streamer.sandbox.cometd.request_checks import Admission, occasion_of
 from streamer.sandbox.cometd.session import Session, SessionState, Superseded
 from streamer.sandbox.cometd.subscription import is_due
 
