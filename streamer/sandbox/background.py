@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-class Background:
+class BackgroundTasks:
     """Runs named tasks and ends them; a failure is raised when it closes."""
 
     def __init__(self) -> None:

@@ -64,7 +64,7 @@ class _Overflow(_Body):
     type: str
 
 
-class Control:
+class ControlApi:
     """Serves `/sandbox/*`: the clock, faults, bulk changes, whole transactions, gaps, and the state."""
 
     def __init__(self, org: Org, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock) -> None:
@@ -82,16 +82,16 @@ class Control:
             return await self._changes(request, spawn)
 
         return [
-            web.get("/sandbox/state", _guarded(self._state)),
-            web.post("/sandbox/clock", _guarded(self._turn)),
-            web.post("/sandbox/faults/{name}", _guarded(self._arm)),
-            web.delete("/sandbox/faults", _guarded(self._heal)),
-            web.delete("/sandbox/faults/{name}", _guarded(self._heal)),
-            web.post("/sandbox/changes", _guarded(changes)),
-            web.post("/sandbox/transactions", _guarded(self._transaction)),
-            web.post("/sandbox/records/{type}/{id}/undelete", _guarded(self._undelete)),
-            web.post("/sandbox/gaps", _guarded(self._gap)),
-            web.post("/sandbox/overflows", _guarded(self._overflow)),
+            web.get("/sandbox/state", _json_errors(self._state)),
+            web.post("/sandbox/clock", _json_errors(self._turn)),
+            web.post("/sandbox/faults/{name}", _json_errors(self._arm)),
+            web.delete("/sandbox/faults", _json_errors(self._heal)),
+            web.delete("/sandbox/faults/{name}", _json_errors(self._heal)),
+            web.post("/sandbox/changes", _json_errors(changes)),
+            web.post("/sandbox/transactions", _json_errors(self._transaction)),
+            web.post("/sandbox/records/{type}/{id}/undelete", _json_errors(self._undelete)),
+            web.post("/sandbox/gaps", _json_errors(self._gap)),
+            web.post("/sandbox/overflows", _json_errors(self._overflow)),
         ]
 
     async def _state(self, _request: web.Request) -> web.Response:
@@ -181,7 +181,7 @@ async def _json(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _guarded(
+def _json_errors(
     handler: Callable[[web.Request], Awaitable[web.Response]],
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def guarded(request: web.Request) -> web.Response:

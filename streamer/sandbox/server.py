@@ -13,15 +13,15 @@ from streamer.clock import Clock
 from streamer.sandbox.auth.oauth import ConnectedApp, Identity, OAuth
 from streamer.sandbox.auth.soap import SoapLogin
 from streamer.sandbox.auth.tokens import Tokens
-from streamer.sandbox.background import Background
+from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.cometd import CometdLimits, CometdServer
-from streamer.sandbox.control import Control
+from streamer.sandbox.control import ControlApi
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
 from streamer.sandbox.rest.collections import RestCollections
-from streamer.sandbox.rest.metadata import RestAbout, unknown
-from streamer.sandbox.rest.middleware import BASE, RestGate
+from streamer.sandbox.rest.metadata import RestMetadata, unknown
+from streamer.sandbox.rest.middleware import BASE, RestMiddleware
 from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import RestRecords
 from streamer.sandbox.rest.replication import RestReplication
@@ -74,7 +74,7 @@ class Sandbox:
             clock,
             self.faults,
             authorised=self.tokens.valid,
-            known=self.org.channels.refusal,
+            channel_refusal=self.org.channels.refusal,
             limits=self._settings.cometd,
         )
         # A held connect must learn at once that its token is no longer good.
@@ -82,7 +82,7 @@ class Sandbox:
         self._clock = clock
         self._host = host
         self._port = port
-        self._background = Background()
+        self._background = BackgroundTasks()
         self._running = AsyncExitStack()
 
     @property
@@ -119,8 +119,8 @@ class Sandbox:
             user_id=settings.user_id,
             username=settings.username,
         )
-        gate = RestGate(self.org, self.tokens)
-        control = Control(self.org, self.tokens, self.faults, self.cometd, self._clock)
+        middleware = RestMiddleware(self.org, self.tokens)
+        control = ControlApi(self.org, self.tokens, self.faults, self.cometd, self._clock)
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         app = self._settings.app
         application.add_routes(OAuth(self._clock, self.tokens, app, identity).routes())
@@ -128,14 +128,14 @@ class Sandbox:
         application.add_routes(self.cometd.routes())
         application.add_routes(control.routes(self._background.spawn))
         for part in (
-            RestAbout(self.org, self.cometd),
+            RestMetadata(self.org, self.cometd),
             RestReplication(),
             RestRecords(),
             RestCollections(),
             RestQueries(self._clock),
         ):
-            application.add_routes(part.routes(gate))
-        application.add_routes([web.route("*", BASE + "/{rest:.*}", gate.admit(unknown))])
+            application.add_routes(part.routes(middleware))
+        application.add_routes([web.route("*", BASE + "/{rest:.*}", middleware.wrap(unknown))])
         return application
 
 

@@ -77,20 +77,20 @@ class Tokens:
     def revoke(self, token: str) -> bool:
         """End one session; return whether there was one."""
         known = self._sessions.pop(token, None) is not None
-        self._tell()
+        self._notify_listeners()
         return known
 
     def revoke_all(self) -> int:
         """End every session and return how many there were."""
         count = len(self._sessions)
         self._sessions.clear()
-        self._tell()
+        self._notify_listeners()
         return count
 
     def _is_idle(self, session: Session) -> bool:
         return self._clock.monotonic() - session.used_at > self._idle_s
 
-    def _tell(self) -> None:
+    def _notify_listeners(self) -> None:
         for listener in self._listeners:
             listener()
 

@@ -43,7 +43,7 @@ class Cookies:
             )
 
 
-class Balancer:
+class LoadBalancer:
     """Picks the node of each request, and forgets its choice after `seconds` on the clock."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:

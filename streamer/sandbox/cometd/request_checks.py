@@ -14,21 +14,25 @@ from streamer.sandbox.bayeux import (
     invalid_connection_type,
     unauthenticated,
 )
-from streamer.sandbox.cometd.cookies import Balancer
-from streamer.sandbox.cometd.http_exchange import Exchange
+from streamer.sandbox.cometd.cookies import LoadBalancer
+from streamer.sandbox.cometd.http_exchange import HttpExchange
 from streamer.sandbox.cometd.session import Session
 from streamer.sandbox.cometd.sessions import Sessions
-from streamer.sandbox.faults.armed import Occasion
+from streamer.sandbox.faults.armed import InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
 
-_FAILING = ("busy", "handshake_denied", "daily_limit")
+_REFUSING_FAULTS = ("busy", "handshake_denied", "daily_limit")
 
 
-class Admission:
+class RequestChecks:
     """Knows the access tokens, the cookies and the faults that keep a client out."""
 
     def __init__(
-        self, sessions: Sessions, balancer: Balancer, faults: Faults, authorised: Callable[[str | None], bool]
+        self,
+        sessions: Sessions,
+        balancer: LoadBalancer,
+        faults: Faults,
+        authorised: Callable[[str | None], bool],
     ) -> None:
         """`authorised` is asked about the value of the `Authorization` header."""
         self._sessions = sessions
@@ -36,28 +40,28 @@ class Admission:
         self._faults = faults
         self._authorised = authorised
 
-    def is_authorised(self, exchange: Exchange) -> bool:
+    def is_authorised(self, exchange: HttpExchange) -> bool:
         """Tell whether the request's access token is good, now."""
         authorisation = exchange.authorisation
         return not self._faults.is_expired(authorisation) and self._authorised(authorisation)
 
-    def refusal(self, exchange: Exchange, message: JsonObject) -> Failure | None:
+    def refusal(self, exchange: HttpExchange, message: JsonObject) -> Failure | None:
         """Return why nothing is done, whichever session is asked for.
 
         A session does not outlive the access token that it is used with.
         Asked again when a held connect ends: faults may have come due meanwhile.
         """
         channel = str(message["channel"])
-        occasion = occasion_of(exchange, channel)
-        pending = self._faults.pending
-        if pending.strike("expire_session", occasion):
+        point = injection_point(exchange, channel)
+        armed = self._faults.armed
+        if armed.strike("expire_session", point):
             self._faults.expire(exchange.authorisation)
         if not self.is_authorised(exchange):
             if session := self._sessions.find(message.get("clientId")):
                 self._sessions.end(session)
             return unauthenticated(channel, exchange.authorisation)
-        for name in _FAILING:
-            if fault := pending.strike(name, occasion):
+        for name in _REFUSING_FAULTS:
+            if fault := armed.strike(name, point):
                 failure: Failure = fault.settings["failure"]
                 return failure
         return None
@@ -68,38 +72,38 @@ class Admission:
         offered = offered if isinstance(offered, list) else [offered]
         if LONG_POLLING not in offered:
             return invalid_connection_type(offered[0] if offered else "")
-        return handshake_denied(CONCURRENT_LIMIT) if self._sessions.full else None
+        return handshake_denied(CONCURRENT_LIMIT) if self._sessions.is_full else None
 
-    def session(self, exchange: Exchange, message: JsonObject) -> Session | Failure:
+    def session(self, exchange: HttpExchange, message: JsonObject) -> Session | Failure:
         """Return the session that the message names, if the request may use it."""
         client_id = message.get("clientId")
         if not client_id:
             return NO_HANDSHAKE
         session = self._sessions.find(client_id)
         channel = str(message["channel"])
-        if self.lapses(exchange, channel) or session is None:
+        if self.lapse_cookie(exchange, channel) or session is None:
             return UNKNOWN_CLIENT
         if not exchange.cookies.had_browser:
             return cookie_missing(session.client_id)
         if (session.browser, session.node) != (exchange.cookies.browser, exchange.cookies.node):
             return UNKNOWN_CLIENT
-        return UNKNOWN_CLIENT if self.forgets(exchange, session, channel) else session
+        return UNKNOWN_CLIENT if self.forget_client(exchange, session, channel) else session
 
-    def lapses(self, exchange: Exchange, channel: str) -> bool:
+    def lapse_cookie(self, exchange: HttpExchange, channel: str) -> bool:
         """Take the client away from the node of its session if a fault says so."""
-        if not self._faults.pending.strike("lapse_cookie", occasion_of(exchange, channel)):
+        if not self._faults.armed.strike("lapse_cookie", injection_point(exchange, channel)):
             return False
         self._balancer.reroute(exchange.cookies)
         return True
 
-    def forgets(self, exchange: Exchange, session: Session, channel: str) -> bool:
+    def forget_client(self, exchange: HttpExchange, session: Session, channel: str) -> bool:
         """Drop the session if a fault says so."""
-        if not self._faults.pending.strike("forget_client", occasion_of(exchange, channel)):
+        if not self._faults.armed.strike("forget_client", injection_point(exchange, channel)):
             return False
         self._sessions.end(session)
         return True
 
 
-def occasion_of(exchange: Exchange, channel: str) -> Occasion:
-    """Return the occasion on which `channel` is answered."""
-    return Occasion(on=channel.removeprefix("/meta/"), version=exchange.version)
+def injection_point(exchange: HttpExchange, channel: str) -> InjectionPoint:
+    """Return the point on which `channel` is answered."""
+    return InjectionPoint(on=channel.removeprefix("/meta/"), version=exchange.version)

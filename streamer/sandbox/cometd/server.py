@@ -8,17 +8,16 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.sandbox.bayeux import HANDSHAKE, VERSION_MISSING, VERSION_UNSUPPORTED, Failure, JsonObject
-from streamer.sandbox.cometd.cookies import Balancer
-from streamer.sandbox.cometd.http_exchange import Exchange
+from streamer.sandbox.cometd.cookies import LoadBalancer
+from streamer.sandbox.cometd.http_exchange import HttpExchange
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.meta_channels import MetaChannels
-from streamer.sandbox.cometd.node import Node
-from streamer.sandbox.cometd.request_checks import Admission
-from streamer.sandbox.cometd.response_sender import Sending
+from streamer.sandbox.cometd.request_checks import RequestChecks
+from streamer.sandbox.cometd.response_sender import ResponseSender
 from streamer.sandbox.cometd.session import Superseded
-from streamer.sandbox.cometd.sessions import Sessions
-from streamer.sandbox.cometd.subscription_planner import Known
-from streamer.sandbox.faults.armed import Occasion
+from streamer.sandbox.cometd.sessions import ServerContext, Sessions
+from streamer.sandbox.cometd.subscription_planner import ChannelRefusal
+from streamer.sandbox.faults.armed import InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 
@@ -40,20 +39,22 @@ class CometdServer:
         faults: Faults,
         *,
         authorised: Callable[[str | None], bool],
-        known: Known,
+        channel_refusal: ChannelRefusal,
         limits: CometdLimits | None = None,
     ) -> None:
         """Listen to `bus` and `faults` from now on."""
         self._limits = limits or CometdLimits()
-        self._pending = faults.pending
+        self._armed = faults.armed
         self._sessions = Sessions(clock, self._limits)
-        self._balancer = Balancer(clock, self._limits.cookie_s)
-        node = Node(bus=bus, clock=clock, pending=self._pending, limits=self._limits, sessions=self._sessions)
-        admission = Admission(self._sessions, self._balancer, faults, authorised)
-        self._meta = MetaChannels(node, admission, known)
-        self._sending = Sending(node)
+        self._balancer = LoadBalancer(clock, self._limits.cookie_s)
+        context = ServerContext(
+            bus=bus, clock=clock, armed=self._armed, limits=self._limits, sessions=self._sessions
+        )
+        checks = RequestChecks(self._sessions, self._balancer, faults, authorised)
+        self._meta = MetaChannels(context, checks, channel_refusal)
+        self._sender = ResponseSender(context)
         bus.listen(self._on_publish)
-        faults.pending.listen(self.wake)
+        faults.armed.listen(self.wake)
 
     @property
     def clients(self) -> int:
@@ -73,7 +74,7 @@ class CometdServer:
     @property
     def delivered(self) -> int:
         """How many events were written into answers, summed over all clients."""
-        return self._pending.delivered
+        return self._armed.delivered
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes under `/cometd`."""
@@ -87,7 +88,7 @@ class CometdServer:
 
     async def close(self, _: web.Application | None = None) -> None:
         """End all sessions, so that a stopping server need not wait for held connects."""
-        self._pending.heal()
+        self._armed.heal()
         for session in self._sessions:
             self._sessions.end(session)
 
@@ -107,24 +108,24 @@ class CometdServer:
         messages = _messages(body)
         if messages is None:
             return _html(400, "Bad Request")
-        occasion = _occasion(request, messages)
-        if fault := self._pending.strike("http_error", occasion):
+        point = _point(request, messages)
+        if fault := self._armed.strike("http_error", point):
             return _html(fault.settings["status"], fault.settings["body"])
-        return await self._converse(request, messages, occasion)
+        return await self._respond(request, messages, point)
 
-    async def _converse(
-        self, request: web.Request, messages: list[JsonObject], occasion: Occasion
+    async def _respond(
+        self, request: web.Request, messages: list[JsonObject], point: InjectionPoint
     ) -> web.StreamResponse:
-        exchange = Exchange(
-            version=occasion.version,
+        exchange = HttpExchange(
+            version=point.version,
             authorisation=request.headers.get("Authorization"),
             cookies=self._balancer.route(request),
-            alone=len(messages) == 1,
+            is_single=len(messages) == 1,
         )
         try:
             for message in messages:
                 await self._meta.answer(exchange, message)
-            return await self._sending.send(request, exchange)
+            return await self._sender.send(request, exchange)
         except Superseded:
             return _html(500, "<html><body><h2>HTTP ERROR 500</h2></body></html>")
         finally:
@@ -156,9 +157,9 @@ def _messages(body: bytes) -> list[JsonObject] | None:
     return messages if messages and all(isinstance(message, dict) for message in messages) else None
 
 
-def _occasion(request: web.Request, messages: list[JsonObject]) -> Occasion:
+def _point(request: web.Request, messages: list[JsonObject]) -> InjectionPoint:
     channel = str(messages[0].get("channel", ""))
-    return Occasion(on=channel.removeprefix("/meta/"), version=float(request.match_info["version"]))
+    return InjectionPoint(on=channel.removeprefix("/meta/"), version=float(request.match_info["version"]))
 
 
 def _bayeux_error(status: int, error: str) -> web.Response:

@@ -2,11 +2,14 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from streamer.clock import Clock
 from streamer.sandbox.cometd.cookies import Cookies
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.session import Session, SessionState
+from streamer.sandbox.faults.armed import ArmedFaults
+from streamer.sandbox.org.bus import EventBus
 
 
 class Sessions:
@@ -25,16 +28,16 @@ class Sessions:
 
     def __len__(self) -> int:
         """Return how many sessions are alive."""
-        self._reap()
+        self._expire_idle()
         return len(self._sessions)
 
     def __iter__(self) -> Iterator[Session]:
         """Iterate over a copy, so that sessions may end meanwhile."""
-        self._reap()
+        self._expire_idle()
         return iter(tuple(self._sessions.values()))
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the org's limit of concurrent clients is reached."""
         return len(self) >= self._limits.clients
 
@@ -52,7 +55,7 @@ class Sessions:
 
     def find(self, client_id: object) -> Session | None:
         """Return the live session of that id."""
-        self._reap()
+        self._expire_idle()
         return self._sessions.get(client_id) if isinstance(client_id, str) else None
 
     def end(self, session: Session, state: SessionState = SessionState.FORGOTTEN) -> None:
@@ -71,8 +74,19 @@ class Sessions:
             for other in self._sessions.values()
         )
 
-    def _reap(self) -> None:
+    def _expire_idle(self) -> None:
         latest = self._clock.monotonic() - self._limits.reconnect_s
         expired = [s for s in self._sessions.values() if not s.held and s.idle_since < latest]
         for session in expired:
             self.end(session)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerContext:
+    """Dependencies that all parts of one CometD server share."""
+
+    bus: EventBus
+    clock: Clock
+    armed: ArmedFaults
+    limits: CometdLimits
+    sessions: Sessions

@@ -26,18 +26,20 @@ class Subscription:
 
     name: str
     path: str
-    place: int
+    position: int
 
-    def take(self, bus: EventBus, limit: int) -> Sequence[Message]:
+    def peek(self, bus: EventBus, limit: int) -> Sequence[Message]:
         """Return what comes next, without moving on."""
         if self.name == self.path:
-            return bus.since(self.path, self.place, limit)
+            return bus.since(self.path, self.position, limit)
         wanted = parse_qsl(self.name.partition("?")[2])
-        matching = (message for message in bus.since(self.path, self.place) if _has_any(message, wanted))
+        matching = (
+            message for message in bus.since(self.path, self.position) if _matches_any(message, wanted)
+        )
         return list(islice(matching, limit))
 
 
-def _has_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:
+def _matches_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:
     # `&` in a filtered PushTopic means "or" (Streaming API guide, filtered subscriptions).
     sobject = orjson.loads(message.data).get("sobject", {})
     return any(str(sobject.get(name)) == value.strip("'") for name, value in wanted)
@@ -55,20 +57,20 @@ def next_batch(
     any is due, and moves the subscriptions behind them.
     """
     streams = [
-        [(subscription, message) for message in subscription.take(bus, limit)]
+        [(subscription, message) for message in subscription.peek(bus, limit)]
         for subscription in subscriptions.values()
     ]
     streams = [stream for stream in streams if stream]
     ordered = streams[0] if len(streams) == 1 else list(islice(merge(*streams, key=_sequence), limit))
     batch = _within(ordered, max_bytes) if streams else []
     for subscription, message in batch:
-        subscription.place = message.sequence
+        subscription.position = message.sequence
     return batch
 
 
 def is_due(subscriptions: Mapping[str, Subscription], bus: EventBus) -> bool:
     """Tell whether any channel has something for the client."""
-    return any(subscription.take(bus, 1) for subscription in subscriptions.values())
+    return any(subscription.peek(bus, 1) for subscription in subscriptions.values())
 
 
 def _sequence(delivery: Delivery) -> int:

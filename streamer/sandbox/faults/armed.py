@@ -12,7 +12,7 @@ SUBSCRIBE: Final = "subscribe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
+class InjectionPoint:
     """What the server is about to do: answer a request of kind `on`.
 
     `path` is the channel of a subscription, `version` that of the endpoint,
@@ -36,24 +36,24 @@ class Fault:
     name: str
     on: frozenset[str]
     times: int | None = 1
-    due: int = 0
+    due_after: int = 0
     path: str | None = None
     since_version: float = 0.0
     needs_events: bool = False
     ends_hold: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def matches(self, occasion: Occasion) -> bool:
-        """Tell whether the occasion is of this fault's kind."""
+    def matches(self, point: InjectionPoint) -> bool:
+        """Tell whether the point is of this fault's kind."""
         return (
-            occasion.on in self.on
-            and self.path in (None, occasion.path)
-            and occasion.version >= self.since_version
-            and (occasion.events > 0 or not self.needs_events)
+            point.on in self.on
+            and self.path in (None, point.path)
+            and point.version >= self.since_version
+            and (point.events > 0 or not self.needs_events)
         )
 
 
-class PendingFaults:
+class ArmedFaults:
     """Decides which fault strikes when, and counts.
 
     `struck` counts strikes by name, `delivered` the events that the server
@@ -70,7 +70,7 @@ class PendingFaults:
         self._listeners: list[Callable[[], None]] = []
 
     @property
-    def armed(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[Fault, ...]:
         """The faults that have not struck as often as they should."""
         return tuple(self._armed)
 
@@ -80,30 +80,31 @@ class PendingFaults:
 
     def arm(self, fault: Fault, *, after_events: int = 0) -> None:
         """Let `fault` strike once the server has delivered `after_events` more events."""
-        fault.due = self.delivered + after_events
+        fault.due_after = self.delivered + after_events
         self._armed.append(fault)
         for listener in self._listeners:
             listener()
 
-    def strike(self, name: str, occasion: Occasion) -> Fault | None:
+    def strike(self, name: str, point: InjectionPoint) -> Fault | None:
         """Use up one strike of the first due fault of that name, if one matches."""
         for fault in self._armed:
-            if fault.name == name and fault.due <= self.delivered and fault.matches(occasion):
+            if fault.name == name and fault.due_after <= self.delivered and fault.matches(point):
                 self._use(fault)
                 return fault
         return None
 
-    def ends_hold(self, occasion: Occasion) -> bool:
+    def ends_hold(self, point: InjectionPoint) -> bool:
         """Tell whether a held connect must be answered now because of a fault."""
         return any(
-            fault.ends_hold and fault.due <= self.delivered and fault.matches(occasion)
+            fault.ends_hold and fault.due_after <= self.delivered and fault.matches(point)
             for fault in self._armed
         )
 
-    def room(self) -> int | None:
+    def events_until_due(self) -> int | None:
         """Return how many events may be delivered before the next fault is due; `None` for any number."""
         return min(
-            (fault.due - self.delivered for fault in self._armed if fault.due > self.delivered), default=None
+            (fault.due_after - self.delivered for fault in self._armed if fault.due_after > self.delivered),
+            default=None,
         )
 
     def heal(self, name: str | None = None) -> None:

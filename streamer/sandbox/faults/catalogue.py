@@ -17,7 +17,7 @@ from streamer.sandbox.bayeux import (
     Failure,
     handshake_denied,
 )
-from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, SUBSCRIBE, Fault, PendingFaults
+from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, SUBSCRIBE, ArmedFaults, Fault
 from streamer.sandbox.org.bus import EventBus
 
 Kind = Literal["handshake", "connect", "subscribe"]
@@ -63,19 +63,19 @@ class Faults:
 
     def __init__(self, bus: EventBus) -> None:
         """Start with nothing armed; `bus` takes the messages of `unreadable` and `repeat_last`."""
-        self.pending = PendingFaults()
+        self.armed = ArmedFaults()
         self._bus = bus
         self._expired: set[str | None] = set()
 
     @property
     def struck(self) -> Counter[str]:
         """How often each fault struck, by name."""
-        return self.pending.struck
+        return self.armed.struck
 
     @property
     def lost(self) -> int:
         """How many events the server counts as delivered although a fault kept them from the client."""
-        return self.pending.lost
+        return self.armed.lost
 
     def arm(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Call the fault `name` with JSON parameters; `ValueError` says what is wrong with them."""
@@ -86,7 +86,7 @@ class Faults:
 
     def heal(self, name: str | None = None) -> None:
         """Disarm the faults of that name, or all, and let half-open connections answer."""
-        self.pending.heal(name)
+        self.armed.heal(name)
 
     def expire_session(self, *, times: Times = 1, after_events: Count = 0) -> None:
         """Let the access token that comes next be refused from then on: the 401 forms."""
@@ -241,7 +241,7 @@ class Faults:
 
     def repeat_last(self, path: str) -> None:
         """Publish the newest message of `path` again: the same `EventUuid`, a new replay id."""
-        tip = self._bus.tip(path)
+        tip = self._bus.newest_replay_id(path)
         if tip is None:
             raise ValueError(f"There is no message on {path} to repeat.")
         newest = self._bus.after(path, tip - 1)[-1]
@@ -271,4 +271,4 @@ class Faults:
         self._arm(name, on, times=times, after_events=after_events, ends_hold=True, settings=settings)
 
     def _arm(self, name: str, on: Sequence[str], *, after_events: int = 0, **more: Any) -> None:
-        self.pending.arm(Fault(name=name, on=frozenset(on), **more), after_events=after_events)
+        self.armed.arm(Fault(name=name, on=frozenset(on), **more), after_events=after_events)

@@ -23,7 +23,7 @@ _NUMBERS = {
 }
 
 
-def complete_new(entity: Entity, record: Record, *, number: int) -> None:
+def fill_defaults(entity: Entity, record: Record, *, number: int) -> None:
     """Fill in what a new record gets without being told: its owner, its number, false for checkboxes."""
     for field in entity.fields.values():
         if field.type == "boolean":
@@ -36,7 +36,7 @@ def complete_new(entity: Entity, record: Record, *, number: int) -> None:
         record.setdefault("Name", record["Id"])
 
 
-def follow(entity: Entity, record: Record, written: Record) -> None:
+def derive(entity: Entity, record: Record, written: Record) -> None:
     """Set the fields that follow from those `written`, as an opportunity's stage closes it."""
     if entity.name == "Opportunity" and "StageName" in written:
         stage = written["StageName"]

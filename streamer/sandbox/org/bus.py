@@ -108,12 +108,12 @@ class EventBus:
         first = bisect_right(stream, sequence, key=_sequence)
         return stream[first : None if limit is None else first + limit]
 
-    def place(self, path: str, replay_id: int) -> int:
+    def sequence_before(self, path: str, replay_id: int) -> int:
         """Return the sequence behind which everything of `path` after `replay_id` lies."""
         behind = self.after(path, replay_id, 1)
         return behind[0].sequence - 1 if behind else self._last_sequence
 
-    def tip(self, path: str) -> int | None:
+    def newest_replay_id(self, path: str) -> int | None:
         """Return the replay id of the newest retained message of `path`, if there is one."""
         stream = self._retained(path)
         return stream[-1].replay_id if stream else None

@@ -58,16 +58,16 @@ def change_between(entity: Entity, before: Record | None, after: Record) -> Chan
     gives none, and one that was updated and deleted a DELETE: the guide leaves
     these open.
     """
-    was_there = before is not None and not before["IsDeleted"]
+    existed = before is not None and not before["IsDeleted"]
     if after["IsDeleted"]:
-        gone = Change(entity=entity, type=ChangeType.DELETE, record_ids=(after["Id"],))
-        return gone if was_there else None
+        deletion = Change(entity=entity, type=ChangeType.DELETE, record_ids=(after["Id"],))
+        return deletion if existed else None
     if before is None:
-        change = _whole(entity, ChangeType.CREATE, after)
-    elif was_there:
+        change = _full_change(entity, ChangeType.CREATE, after)
+    elif existed:
         change = _update(entity, before, after)
     else:
-        change = _whole(entity, ChangeType.UNDELETE, after)
+        change = _full_change(entity, ChangeType.UNDELETE, after)
     return _gap_for(change) if _size(change.body) > _EVENT_LIMIT_BYTES else change
 
 
@@ -75,29 +75,29 @@ def merged(changes: Sequence[Change]) -> list[Change]:
     """Join changes that did the same to several records of one type, in the order of the first."""
     if len(changes) < 2:  # noqa: PLR2004
         return list(changes)
-    together: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
+    groups: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
     for change in changes:
         body = orjson.dumps(change.body)
         key = (change.entity.name, change.type.value, body, change.changed_fields)
-        together.setdefault(key, []).append(change)
+        groups.setdefault(key, []).append(change)
     return [
         replace(same[0], record_ids=tuple(each.record_ids[0] for each in same)) if same[1:] else same[0]
-        for same in together.values()
+        for same in groups.values()
     ]
 
 
 def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[Change]:
     """Replace what exceeds the transaction's `limit` by one overflow change per type."""
     announced: list[Change] = []
-    overflown: dict[str, Entity] = {}
+    overflowed: dict[str, Entity] = {}
     total = 0
     for change in changes:
         total += change.weight
         if total <= limit:
             announced.append(change)
         else:
-            overflown[change.entity.name] = change.entity
-    return announced + [overflow(entity) for entity in overflown.values()]
+            overflowed[change.entity.name] = change.entity
+    return announced + [overflow(entity) for entity in overflowed.values()]
 
 
 def overflow(entity: Entity) -> Change:
@@ -105,7 +105,7 @@ def overflow(entity: Entity) -> Change:
     return Change(entity=entity, type=ChangeType.GAP_OVERFLOW, record_ids=(OVERFLOW_ID,))
 
 
-def _whole(entity: Entity, kind: ChangeType, record: Record) -> Change:
+def _full_change(entity: Entity, kind: ChangeType, record: Record) -> Change:
     filled = ((name, value) for name, value in record.items() if value is not None)
     return Change(entity=entity, type=kind, record_ids=(record["Id"],), body=_nested(entity, filled))
 
@@ -120,12 +120,12 @@ def _update(entity: Entity, before: Record, after: Record) -> Change:
         entity=entity,
         type=ChangeType.UPDATE,
         record_ids=(after["Id"],),
-        body=_nested(entity, ((name, _sent(entity, name, before, after)) for name in differing)),
+        body=_nested(entity, ((name, _event_value(entity, name, before, after)) for name in differing)),
         changed_fields=(*sorted(plain, key=_STAMPS.__contains__), *compound),
     )
 
 
-def _sent(entity: Entity, name: str, before: Record, after: Record) -> Any:
+def _event_value(entity: Entity, name: str, before: Record, after: Record) -> Any:
     old, new = before.get(name), after[name]
     if entity.fields[name].type == "textarea" and isinstance(old, str) and isinstance(new, str):
         diff = text_diff(old, new)

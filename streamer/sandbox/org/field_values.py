@@ -24,7 +24,7 @@ def timestamp(epoch_s: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
-def kept(field: Field, value: Any) -> Any:
+def stored_value(field: Field, value: Any) -> Any:
     """Return `value` as the org keeps it; an empty text is no value.
 
     Raises `Refused` where the type of the field does not allow it.
@@ -37,7 +37,7 @@ def kept(field: Field, value: Any) -> Any:
         return value
     if field.type in _NUMBERS or field.type == "boolean" or not isinstance(value, str):
         raise _unreadable(field, value)
-    return _kept_text(field, value)
+    return _stored_text(field, value)
 
 
 def from_path(field: Field | None, text: str) -> str | float:
@@ -50,14 +50,14 @@ def from_path(field: Field | None, text: str) -> str | float:
         raise _unreadable(field, text) from error
 
 
-def shown(field: Field | None, value: Any) -> Any:
+def rest_value(field: Field | None, value: Any) -> Any:
     """Return a kept value as the REST API writes it, which gives times an offset instead of `Z`."""
     if field is not None and field.type == "datetime" and isinstance(value, str):
         return value.removesuffix("Z") + "+0000"
     return value
 
 
-def _kept_text(field: Field, value: str) -> str:
+def _stored_text(field: Field, value: str) -> str:
     match field.type:
         case "datetime":
             return parse_time(field, value)

@@ -20,7 +20,7 @@ from streamer.sandbox.org.changes import (
 from streamer.sandbox.org.channels import Channels, ChannelSettings
 from streamer.sandbox.org.field_values import epoch_ms, timestamp
 from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
-from streamer.sandbox.org.records import Record, Records, read
+from streamer.sandbox.org.records import Record, Records, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Schema, fingerprint
 from streamer.sandbox.org.transaction import Transaction
@@ -126,7 +126,7 @@ class Org:
         event_uuid = str(uuid.uuid4())
         stamps = {"CreatedDate": timestamp(self._clock.now()), "CreatedById": user or self.settings.user_id}
         # Unlike a record's field, an event's keeps empty text (Platform Events guide).
-        body = {field: _plain(field, value) for field, value in fields.items()}
+        body = {field: _checked_value(field, value) for field, value in fields.items()}
         data = {
             "schema": fingerprint(name, body),
             "payload": {**stamps, **body},
@@ -173,7 +173,7 @@ class Org:
     def _enrichment(self, channel: ChannelSettings, change: Change, record_id: str) -> dict[str, Any]:
         record = self.records.get(change.entity, record_id) or {}
         names = channel.enriched_fields[change.entity.name]
-        values = {name: read(change.entity, record, name) for name in names}
+        values = {name: read_field(change.entity, record, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     def _seed(self) -> None:
@@ -210,7 +210,7 @@ def _data(change: Change, header: dict[str, Any], extra: Mapping[str, Any]) -> d
     return {"schema": change.entity.schema_id, "payload": payload}
 
 
-def _plain(name: str, value: Any) -> Any:
+def _checked_value(name: str, value: Any) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     raise Refused("JSON_PARSER_ERROR", f"{name} takes text, a number or a checkbox", fields=[name])

@@ -63,7 +63,7 @@ class Records:
                 index.setdefault(_key(after.get(field)), {})[after["Id"]] = None
 
 
-def read(entity: Entity, record: Record, field: str) -> Any:
+def read_field(entity: Entity, record: Record, field: str) -> Any:
     """Return a field's value as the REST API shows it, compound fields included."""
     if field in record or field not in entity.compounds:
         return record.get(field)

@@ -108,10 +108,10 @@ class Schema:
 
     def knows(self, name: str) -> bool:
         """Tell whether there is, or could be, a type of exactly this name, without making one."""
-        unborn = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
-        return name in self._entities or bool(unborn)
+        can_be_created = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
+        return name in self._entities or bool(can_be_created)
 
-    def of_id(self, record_id: str) -> Entity | None:
+    def entity_of_id(self, record_id: str) -> Entity | None:
         """Return the type whose ids look like this one."""
         return next((each for each in self._entities.values() if each.prefix == record_id[:3]), None)
 
@@ -126,8 +126,8 @@ class Schema:
         if known is not None:
             return known
         compound = next((each for each in entity.compounds if each.lower() == name.lower()), None)
-        unborn = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
-        return compound or (name if unborn else None)
+        can_be_created = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
+        return compound or (name if can_be_created else None)
 
     def writable(self, entity: Entity, name: str, value: Any) -> Field:
         """Return the field to which `value` may be written.

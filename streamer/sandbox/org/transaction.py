@@ -6,7 +6,7 @@ from typing import Any
 
 from streamer.sandbox.org import automatic_fields
 from streamer.sandbox.org.changes import Change, change_between
-from streamer.sandbox.org.field_values import kept
+from streamer.sandbox.org.field_values import stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
 from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
@@ -46,7 +46,7 @@ class Transaction:
             raise Refused("REQUIRED_FIELD_MISSING", message, fields=missing)
         record: Record = {"Id": self._ids.issue(entity.prefix), "IsDeleted": False, **written}
         record |= {"CreatedDate": self._at, "CreatedById": self._user}
-        automatic_fields.complete_new(entity, record, number=self._records.count(entity) + 1)
+        automatic_fields.fill_defaults(entity, record, number=self._records.count(entity) + 1)
         self._save(entity, None, record, written)
         return str(record["Id"])
 
@@ -129,11 +129,11 @@ class Transaction:
         written: Record = {}
         for name, value in fields.items():
             field = self._schema.writable(entity, name, value)
-            written[field.name] = kept(field, value)
+            written[field.name] = stored_value(field, value)
         return written
 
     def _save(self, entity: Entity, before: Record | None, after: Record, written: Record) -> None:
-        automatic_fields.follow(entity, after, written)
+        automatic_fields.derive(entity, after, written)
         after |= {"LastModifiedDate": self._at, "LastModifiedById": self._user, "SystemModstamp": self._at}
         self._records.put(entity, after)
         if after["Id"] not in self._touched:

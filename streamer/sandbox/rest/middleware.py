@@ -64,7 +64,7 @@ def answer(value: Any, *, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-class RestGate:
+class RestMiddleware:
     """Lets valid sessions in, counts their calls, and turns refusals into Salesforce's error lists."""
 
     def __init__(self, org: Org, tokens: Tokens) -> None:
@@ -73,10 +73,10 @@ class RestGate:
         self._tokens = tokens
         self.calls = 0
 
-    def admit(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def wrap(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Return `handler` behind the gate, as the server mounts it."""
 
-        async def admitted(request: web.Request) -> web.StreamResponse:
+        async def wrapped(request: web.Request) -> web.StreamResponse:
             session = self._tokens.session(request.headers.get("Authorization"))
             if session is None:
                 expired = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
@@ -89,4 +89,4 @@ class RestGate:
             response.headers["Sforce-Limit-Info"] = f"api-usage={self.calls}/{DAILY_CALLS}"
             return response
 
-        return admitted
+        return wrapped

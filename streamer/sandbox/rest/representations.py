@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from streamer.sandbox.org.field_values import shown
-from streamer.sandbox.org.records import Record, read
+from streamer.sandbox.org.field_values import rest_value
+from streamer.sandbox.org.records import Record, read_field
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.rest.middleware import Call
@@ -15,7 +15,7 @@ def without_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "attributes"}
 
 
-def type_of(record: Mapping[str, Any]) -> str:
+def record_type(record: Mapping[str, Any]) -> str:
     """Return the type that a record in a body names; raises `Refused` when it names none."""
     attributes = record.get("attributes")
     name = attributes.get("type") if isinstance(attributes, Mapping) else None
@@ -24,15 +24,15 @@ def type_of(record: Mapping[str, Any]) -> str:
     return name
 
 
-def record_shown(call: Call, entity: Entity, record: Record, asked: Iterable[str] = ()) -> dict[str, Any]:
+def record_body(call: Call, entity: Entity, record: Record, asked: Iterable[str] = ()) -> dict[str, Any]:
     """Return a record with the fields `asked` for, or with all; raises `Refused` for unknown ones."""
-    names = [_proper(call, entity, name) for name in asked]
+    names = [_field_name(call, entity, name) for name in asked]
     names = names or [*entity.fields, *(each for each in entity.compounds if each not in entity.fields)]
     body: dict[str, Any] = {
         "attributes": {"type": entity.name, "url": f"{call.base}/sobjects/{entity.name}/{record['Id']}"}
     }
     for name in names:
-        body[name] = shown(entity.fields.get(name), read(entity, record, name))
+        body[name] = rest_value(entity.fields.get(name), read_field(entity, record, name))
     body.setdefault("Id", record["Id"])
     return body
 
@@ -62,7 +62,7 @@ def field_list(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def _proper(call: Call, entity: Entity, name: str) -> str:
+def _field_name(call: Call, entity: Entity, name: str) -> str:
     proper = call.org.schema.readable(entity, name)
     if proper is None:
         raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")

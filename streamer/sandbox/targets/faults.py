@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Rubbish(Enum):
+class MalformedAnswer(Enum):
     """Answers with status 200 that no client should believe, or try to hold in memory."""
 
     HTML = (b"<!DOCTYPE html><html><body>Please sign in</body></html>", "text/html")
@@ -15,13 +15,13 @@ class Rubbish(Enum):
 
 
 @dataclass(slots=True, kw_only=True)
-class Faults:
+class TargetFaults:
     """Switches that may be turned at any time; none is on at first.
 
     `down` closes every connection without an answer. `slow_s` delays each
     answer by the receiver's clock. `retry_after` answers 429, or `busy_status`,
     with that header. Keys that match `fail_keys`, a regular expression, get
-    `fail_status`. `rubbish` answers so without acting. `unauthorized` refuses
+    `fail_status`. `malformed_answer` answers so without acting. `unauthorized` refuses
     every request, whoever sends it. `lose_answers` acts on that
     many requests and closes their connections instead of answering. `echo`
     repeats the request's credentials in the answers that report a fault.
@@ -33,7 +33,7 @@ class Faults:
     busy_status: int = 429
     fail_keys: str | None = None
     fail_status: int = 500
-    rubbish: Rubbish | None = None
+    malformed_answer: MalformedAnswer | None = None
     unauthorized: bool = False
     lose_answers: int = 0
     echo: bool = False

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.events import JsonObject
-from streamer.sandbox.targets.idempotency import Replays
+from streamer.sandbox.targets.idempotency import IdempotencyStore
 from streamer.sandbox.targets.receiver import Receiver, answer, json_object, key_of
 
 
@@ -20,14 +20,14 @@ class FulfillmentReceiver(Receiver):
         """Begin without shipments, open to everyone."""
         super().__init__(clock, port=port)
         self.shipments: dict[str, JsonObject] = {}
-        self.replays = Replays()
+        self.idempotency = IdempotencyStore()
         self._api_key: str | None = None
 
     def require_api_key(self, key: str) -> None:
         """Let in only who shows `key`."""
         self._api_key = key
 
-    def send_off(self, order: str) -> None:
+    def mark_shipped(self, order: str) -> None:
         """Let the shipment of `order` leave: from now on it can't be cancelled."""
         self.shipments[order]["state"] = "shipped"
 
@@ -45,7 +45,9 @@ class FulfillmentReceiver(Receiver):
         order = body.get("order") if body else None
         if body is None or not isinstance(order, str) or not order:
             return answer(422, {"error": "order_missing"})
-        return self.replays.once(key_of(request), {"path": request.path, **body}, lambda: self._create(order))
+        return self.idempotency.once(
+            key_of(request), {"path": request.path, **body}, lambda: self._create(order)
+        )
 
     async def _cancel(self, request: web.Request) -> web.Response:
         if not self._is_known(request):
@@ -53,7 +55,7 @@ class FulfillmentReceiver(Receiver):
         shipment = self._find(request.match_info["id"])
         if shipment is None:
             return answer(404, {"error": "no_such_shipment"})
-        return self.replays.once(key_of(request), {"path": request.path}, lambda: _cancelled(shipment))
+        return self.idempotency.once(key_of(request), {"path": request.path}, lambda: _cancelled(shipment))
 
     def _create(self, order: str) -> tuple[int, JsonObject]:
         known = self.shipments.get(order)

@@ -17,7 +17,7 @@ class _Done:
     body: JsonObject
 
 
-class Replays:
+class IdempotencyStore:
     """Answers a repeated key as it was answered the first time.
 
     A key that returns with another request is refused with 422, as the IETF

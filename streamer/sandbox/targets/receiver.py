@@ -10,12 +10,12 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.events import JsonObject
-from streamer.sandbox.targets.faults import Faults
+from streamer.sandbox.targets.faults import TargetFaults
 from streamer.sandbox.targets.journal import Journal, Received
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_NOTED_HEADERS = ("Content-Type", "Idempotency-Key", "User-Agent", "webhook-id")
+_RECORDED_HEADERS = ("Content-Type", "Idempotency-Key", "User-Agent", "webhook-id")
 _LARGEST_BODY = 4 * 1024 * 1024
 
 
@@ -25,7 +25,7 @@ class Receiver(ABC):
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
         """Prepare to listen on `port`, or on a free one."""
         self.journal = Journal()
-        self.faults = Faults()
+        self.faults = TargetFaults()
         self._clock = clock
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -77,14 +77,14 @@ class Receiver(ABC):
         if self.faults.slow_s:
             await self._clock.sleep(self.faults.slow_s)
         if self.faults.down:
-            return _hang_up(request)
+            return _close_connection(request)
         response = self._fault(request)
         accepted = False
         if response is None:
             response = await _handled(request, handler)
             accepted = self.accepts(response)
         self.journal.add(_received(request, content, at=at, status=response.status, accepted=accepted))
-        return self._unless_lost(request, response)
+        return self._lose_answer(request, response)
 
     def _fault(self, request: web.Request) -> web.StreamResponse | None:
         faults = self.faults
@@ -94,8 +94,8 @@ class Receiver(ABC):
             return self._failure(request, 401)
         if faults.fails(key_of(request)):
             return self._failure(request, faults.fail_status)
-        if faults.rubbish is not None:
-            body, content_type = faults.rubbish.value
+        if faults.malformed_answer is not None:
+            body, content_type = faults.malformed_answer.value
             return web.Response(body=body, content_type=content_type)
         return None
 
@@ -113,11 +113,11 @@ class Receiver(ABC):
             }
         return answer(status, body, headers)
 
-    def _unless_lost(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    def _lose_answer(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         if self.faults.lose_answers == 0:
             return response
         self.faults.lose_answers -= 1
-        return _hang_up(request)
+        return _close_connection(request)
 
 
 def answer(status: int, body: JsonObject, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -146,7 +146,7 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
         return web.Response(status=exc.status, text=f"<h1>{exc.reason}</h1>", content_type="text/html")
 
 
-def _hang_up(request: web.Request) -> web.Response:
+def _close_connection(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
@@ -159,7 +159,7 @@ def _received(request: web.Request, content: bytes, *, at: float, status: int, a
         method=request.method,
         path=request.path_qs,
         body=_json(content),
-        headers={name: request.headers[name] for name in _NOTED_HEADERS if name in request.headers},
+        headers={name: request.headers[name] for name in _RECORDED_HEADERS if name in request.headers},
         status=status,
         accepted=accepted,
     )

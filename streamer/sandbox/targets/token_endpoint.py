@@ -19,7 +19,7 @@ class TokenEndpoint:
     def __init__(self, clock: Clock, *, client_id: str, client_secret: str, lifetime_s: float) -> None:
         """Serve the client of that id and secret; tokens are good for `lifetime_s`."""
         self.issued = 0
-        self.asked = 0
+        self.requests = 0
         self.down = False
         self.slow_s = 0.0
         self._clock = clock
@@ -27,18 +27,18 @@ class TokenEndpoint:
         self._lifetime_s = lifetime_s
         self._good_until: dict[str, float] = {}
 
-    def refuse_all(self) -> None:
+    def revoke_all(self) -> None:
         """Forget every token handed out so far."""
         self._good_until.clear()
 
-    def knows(self, request: web.Request) -> bool:
+    def accepts(self, request: web.Request) -> bool:
         """Return whether `request` carries a token that is still good."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return scheme == "Bearer" and self._good_until.get(token, 0.0) > self._clock.now()
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a token request as RFC 6749, section 4.4, says."""
-        self.asked += 1
+        self.requests += 1
         await self._clock.sleep(self.slow_s)
         if self.down:
             return answer(503, {"error": "temporarily_unavailable"})

@@ -60,7 +60,7 @@ class Sandbox:
             clock,
             self.faults,
             authorised=lambda header: header == "Bearer good",
-            known=lambda path: (
+            channel_refusal=lambda path: (
                 None if path in {CHANGES, ORDERS} else f"403::Cannot create channel {{{path}}}"
             ),
             limits=CometdLimits(response_events=40),

@@ -55,7 +55,7 @@ async def test_many_deliveries_fetch_one_token(
         outcomes = await asyncio.gather(*(plugin.deliver(delivery(key=str(n))) for n in range(20)))
 
     assert {type(outcome) for outcome in outcomes} == {Delivered}
-    assert tokens.asked == 1
+    assert tokens.requests == 1
 
 
 async def test_refused_token_is_renewed_once_for_all(
@@ -64,11 +64,11 @@ async def test_refused_token_is_renewed_once_for_all(
     """Twenty deliveries that get a 401 share one renewal, and all succeed."""
     async with plugin_for(erp, clock) as plugin:
         await plugin.deliver(delivery(key="first"))
-        tokens.refuse_all()
+        tokens.revoke_all()
         outcomes = await asyncio.gather(*(plugin.deliver(delivery(key=str(n))) for n in range(20)))
 
     assert {type(outcome) for outcome in outcomes} == {Delivered}
-    assert tokens.asked == 2
+    assert tokens.requests == 2
 
 
 async def test_late_refusal_of_an_old_token_takes_the_new_one(
@@ -86,7 +86,7 @@ async def test_late_refusal_of_an_old_token_takes_the_new_one(
 
     assert await credentials.renewed(old) is new
     assert new is not old
-    assert tokens.asked == 2
+    assert tokens.requests == 2
     await connection.close()
 
 
@@ -100,7 +100,7 @@ async def test_refusal_of_a_fresh_token_holds_the_target(
 
     assert isinstance(outcome, Hold)
     assert "check the subscriber's credentials" in outcome.reason
-    assert (tokens.asked, len(erp.journal)) == (2, 2)
+    assert (tokens.requests, len(erp.journal)) == (2, 2)
 
 
 async def test_token_is_renewed_before_it_expires(
@@ -111,11 +111,11 @@ async def test_token_is_renewed_before_it_expires(
         await plugin.deliver(delivery(key="1"))
         await clock.turn(3_539.0)
         await plugin.deliver(delivery(key="2"))
-        asked_before = tokens.asked
+        asked_before = tokens.requests
         await clock.turn(1.0)
         await plugin.deliver(delivery(key="3"))
 
-    assert (asked_before, tokens.asked) == (1, 2)
+    assert (asked_before, tokens.requests) == (1, 2)
     assert {record.status for record in erp.journal} == {201, 200}
 
 
@@ -151,14 +151,14 @@ async def test_cancelled_delivery_leaves_the_token_to_the_others(
     tokens.slow_s = 1.0
     async with plugin_for(erp, clock) as plugin:
         first, second = (asyncio.create_task(plugin.deliver(delivery(key=key))) for key in "ab")
-        while not tokens.asked:
+        while not tokens.requests:
             await clock.turn(0.0)
         first.cancel()
         await clock.turn(1.0)
         assert isinstance(await second, Delivered)
 
     assert first.cancelled()
-    assert tokens.asked == 1
+    assert tokens.requests == 1
 
 
 @pytest.mark.usefixtures("tokens")

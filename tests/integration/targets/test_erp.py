@@ -61,7 +61,7 @@ async def test_lost_answer_makes_no_second_document(erp: ErpReceiver) -> None:
 
 async def test_conflict_over_a_processed_key_is_delivered(erp: ErpReceiver) -> None:
     """An ERP that answers a repeated key with 409 has the document."""
-    erp.replays.conflict = True
+    erp.idempotency.conflict = True
     outcomes = await deliver(erp, delivery(key="1"), delivery(key="1"))
 
     assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered]

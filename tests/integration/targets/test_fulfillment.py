@@ -52,7 +52,7 @@ async def test_missing_page_behind_a_wrong_url_is_not_taken_for_a_missing_shipme
 async def test_shipment_that_has_left_cannot_be_cancelled(fulfillment: FulfillmentReceiver) -> None:
     """A person must stop it: the event becomes a dead letter."""
     await deliver(fulfillment, delivery(key="1"))
-    fulfillment.send_off(ORDER)
+    fulfillment.mark_shipped(ORDER)
     [outcome] = await deliver(fulfillment, delivery(event(DELETED), key="2"))
 
     assert isinstance(outcome, Reject)

@@ -7,7 +7,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Delivery, Disable, Hold, Outcome, Reject, Retry
-from streamer.sandbox.targets import Rubbish, SlackReceiver
+from streamer.sandbox.targets import MalformedAnswer, SlackReceiver
 from subscribers.slack import Slack
 from tests.deliveries import context, delivery
 
@@ -133,10 +133,12 @@ async def test_polite_pace_never_meets_the_rate_limit(slack: SlackReceiver, cloc
     assert {record.status for record in slack.journal} == {200}
 
 
-@pytest.mark.parametrize("rubbish", Rubbish)
-async def test_rubbish_with_status_200_is_tried_again(slack: SlackReceiver, rubbish: Rubbish) -> None:
+@pytest.mark.parametrize("malformed_answer", MalformedAnswer)
+async def test_malformed_answer_with_status_200_is_tried_again(
+    slack: SlackReceiver, malformed_answer: MalformedAnswer
+) -> None:
     """Only Slack's own word counts as a delivery."""
-    slack.faults.rubbish = rubbish
+    slack.faults.malformed_answer = malformed_answer
     [by_api] = await deliver(slack, delivery())
     [by_webhook] = await deliver_by_webhook(slack, delivery())
 

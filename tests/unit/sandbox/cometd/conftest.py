@@ -102,7 +102,7 @@ class Streaming:
             self.clock,
             self.faults,
             authorised=lambda header: header is not None and header not in self.revoked,
-            known=lambda path: None if path in PATHS else f"403::Cannot create channel {{{path}}}",
+            channel_refusal=lambda path: None if path in PATHS else f"403::Cannot create channel {{{path}}}",
             limits=self.limits,
         )
         self.url = ""

@@ -107,7 +107,7 @@ async def test_push_topics_are_kept_for_a_day(bus: EventBus, clock: TurnedClock)
     """The older kinds of channel have a shorter retention on the same bus."""
     [replay_id] = publish(bus, 1, TOPIC, CHANGES)
     await clock.turn(25 * HOUR_S)
-    assert bus.tip(TOPIC) is None
+    assert bus.newest_replay_id(TOPIC) is None
     assert not bus.is_valid(TOPIC, replay_id)
     assert bus.is_valid(CHANGES, replay_id)
 
@@ -134,7 +134,7 @@ def test_reset_makes_every_position_invalid(bus: EventBus) -> None:
     """After a stream reset nothing is retained, and later ids are not the former ones."""
     ids = publish(bus, 3)
     bus.reset()
-    assert bus.tip(CHANGES) is None
+    assert bus.newest_replay_id(CHANGES) is None
     assert not any(bus.is_valid(CHANGES, replay_id) for replay_id in ids)
     assert publish(bus, 1)[0] > ids[-1]
 
@@ -142,7 +142,7 @@ def test_reset_makes_every_position_invalid(bus: EventBus) -> None:
 def test_listener_hears_of_each_message_until_it_leaves(bus: EventBus) -> None:
     """Listeners are told the channels once the message can be read."""
     heard: list[tuple[str, int | None]] = []
-    leave = bus.listen(lambda paths: heard.append((paths[0], bus.tip(paths[0]))))
+    leave = bus.listen(lambda paths: heard.append((paths[0], bus.newest_replay_id(paths[0]))))
     [replay_id] = publish(bus, 1)
     leave()
     publish(bus, 1)
