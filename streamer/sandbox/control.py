@@ -1,4 +1,4 @@
-"""The sandbox's own API, for what no client can do to a real org."""
+"""HTTP API that controls the sandbox: actions that no client of a real org has."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ _MAX_CHANGES = 2_000_000
 REVOKE_TOKENS = "revoke_tokens"
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
-"""Runs something in the background under a name."""
+"""Runs a coroutine in the background under a name."""
 
 
 class _Body(BaseModel):
@@ -68,7 +68,6 @@ class ControlApi:
     """Serves `/sandbox/*`: the clock, faults, bulk changes, whole transactions, gaps, and the state."""
 
     def __init__(self, org: Org, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock) -> None:
-        """Work on the parts of one sandbox."""
         self._org = org
         self._tokens = tokens
         self._faults = faults
@@ -76,7 +75,7 @@ class ControlApi:
         self._clock = clock
 
     def routes(self, spawn: Spawn) -> list[web.RouteDef]:
-        """Return what the server must mount; changes that are spread in time run through `spawn`."""
+        """Return the routes; changes that are spread in time run through `spawn`."""
 
         async def changes(request: web.Request) -> web.Response:
             return await self._changes(request, spawn)

@@ -1,4 +1,4 @@
-"""The sandbox as one server."""
+"""The sandbox as one HTTP server."""
 
 import socket
 import ssl
@@ -34,9 +34,9 @@ _SHUTDOWN_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """What the org is like, who may log in, and the limits of its CometD server.
+    """The org, its login, and the limits of its CometD server.
 
-    `retention_s` is how long events are kept. With `tls` everything is served
+    Events are kept for `retention_s` seconds. With `tls` everything is served
     over https.
     """
 
@@ -50,9 +50,9 @@ class SandboxSettings:
 class Sandbox:
     """A Salesforce org on this machine: OAuth, REST, CometD, and `/sandbox/*` to control it.
 
-    An async context manager. It listens on loopback unless `host` says
-    otherwise, for whoever reaches it can do anything to it, and on a free port
-    where `port` is 0. All its timers run on `clock`.
+    An async context manager. It listens on loopback unless `host` names another
+    address, because every client that reaches it can control it, and on a free
+    port where `port` is 0. All its timers run on `clock`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Sandbox:
         port: int = 0,
         settings: SandboxSettings | None = None,
     ) -> None:
-        """Put the parts together; nothing listens yet."""
+        """Build the org and its servers; nothing listens yet."""
         self._settings = settings or SandboxSettings()
         self.bus = EventBus(clock, retention_s=self._settings.retention_s)
         self.faults = Faults(self.bus)
@@ -77,7 +77,7 @@ class Sandbox:
             channel_refusal=self.org.channels.refusal,
             limits=self._settings.cometd,
         )
-        # A held connect must learn at once that its token is no longer good.
+        # A held connect must end at once when its token is revoked.
         self.tokens.listen(self.cometd.wake)
         self._clock = clock
         self._host = host
@@ -87,11 +87,10 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where it can be reached: the login URL and the instance URL in one."""
+        """Base URL of the sandbox: login URL and instance URL in one."""
         return f"{'https' if self._settings.tls else 'http'}://{self._host}:{self._port}"
 
     async def __aenter__(self) -> Self:
-        """Start to listen."""
         async with AsyncExitStack() as starting:
             starting.push_async_callback(self._background.close)
             runner = web.AppRunner(
@@ -109,7 +108,6 @@ class Sandbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening and end what runs in the background."""
         await self._running.aclose()
 
     def _web(self) -> web.Application:
@@ -140,7 +138,7 @@ class Sandbox:
 
 
 def _listeners(host: str, port: int) -> list[socket.socket]:
-    """Bind `host`, and for `localhost` both loopback addresses, to one port."""
+    """Bind `host` to one port, and for `localhost` both loopback addresses."""
     if host != "localhost":
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return [_bound(family, host, port)]

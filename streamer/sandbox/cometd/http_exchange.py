@@ -1,4 +1,4 @@
-"""One HTTP request of a client and what its answer is made of."""
+"""One HTTP request of a client and the parts of its answer."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ _LOSES_EVENTS = frozenset({"half_open", "lose_response", "broken_response"})
 
 @dataclass(slots=True, kw_only=True)
 class HttpExchange:
-    """What is known of a request and gathered for its answer.
+    """The state of a request and the answer gathered for it.
 
     A request with several messages is not `is_single`, and its connect is never
-    held. `faults` are the faults that befall the answer on its way.
-    `connected` is the session whose connect this answers.
+    held. `faults` are those that strike the answer while it is sent.
+    `connected` is the session whose connect this exchange answers.
     """
 
     version: float
@@ -37,7 +37,7 @@ class HttpExchange:
     did_handshake: bool = False
 
     def deliver(self, batch: list[Delivery], armed: ArmedFaults, *, on: str) -> None:
-        """Add `batch`, decide what befalls the answer, and count the events as delivered.
+        """Add `batch`, choose the faults that strike the answer, and count the events as delivered.
 
         Counting comes last: a fault that is due after n events strikes the
         answer behind them, not the one that holds them.
@@ -51,7 +51,7 @@ class HttpExchange:
         armed.delivered += len(batch)
 
     def body(self, *, replies_first: bool) -> bytes:
-        """Return the answer as one JSON array; messages are joined as they were encoded."""
+        """Return the answer as one JSON array; encoded messages are joined as they are."""
         replies = [orjson.dumps(reply) for reply in self.replies]
         if not self.deliveries:
             return b"[" + b",".join(replies) + b"]"

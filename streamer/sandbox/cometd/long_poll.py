@@ -1,4 +1,4 @@
-"""Holds a connect until there is something to say."""
+"""Long polling: a connect is held until there is something to answer."""
 
 from streamer.sandbox.bayeux import CONNECT, JsonObject
 from streamer.sandbox.cometd.http_exchange import HttpExchange
@@ -9,17 +9,16 @@ from streamer.sandbox.cometd.subscription import is_due
 
 
 class LongPoll:
-    """Waits for whatever ends a long poll."""
+    """Holds a session's connect."""
 
     def __init__(self, context: ServerContext, checks: RequestChecks) -> None:
-        """Hold by the node's clock; sessions are woken by others and looked at here."""
         self._context = context
         self._checks = checks
 
     async def hold(self, exchange: HttpExchange, session: Session, message: JsonObject, number: int) -> None:
-        """Return when the connect must be answered: for events, a fault, an end, or time.
+        """Return when the connect must be answered: for events, a fault, the session's end, or time.
 
-        Raises `Superseded` when a later connect of the session has come.
+        Raises `Superseded` when a later connect of the session has arrived.
         """
         seconds = self._seconds(message)
         if seconds <= 0:

@@ -1,4 +1,4 @@
-"""Answers the messages of the meta channels."""
+"""Handlers of the Bayeux meta channels."""
 
 from streamer.sandbox import bayeux
 from streamer.sandbox.bayeux import (
@@ -23,12 +23,11 @@ from streamer.sandbox.faults.armed import Fault, InjectionPoint
 
 
 class MetaChannels:
-    """Handshake, connect, subscribe, unsubscribe and disconnect."""
+    """Answers handshake, connect, subscribe, unsubscribe and disconnect messages."""
 
     def __init__(
         self, context: ServerContext, checks: RequestChecks, channel_refusal: ChannelRefusal
     ) -> None:
-        """Serve the sessions of one node."""
         self._context = context
         self._armed = context.armed
         self._checks = checks
@@ -36,9 +35,9 @@ class MetaChannels:
         self._long_poll = LongPoll(context, checks)
 
     async def answer(self, exchange: HttpExchange, message: JsonObject) -> None:
-        """Add the reply to one message, and the events that go with it.
+        """Add the reply to one message, and the events that belong to it, to the exchange.
 
-        Raises `Superseded` when a later connect took the place of this one.
+        Raises `Superseded` when a later connect has replaced this one.
         """
         channel = str(message.get("channel"))
         if channel not in bayeux.META_CHANNELS:

@@ -1,4 +1,4 @@
-"""Decides whether a request is served at all, and for which session."""
+"""Checks on each Bayeux request: access token, session, cookies, and faults that refuse it."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ _REFUSING_FAULTS = ("busy", "handshake_denied", "daily_limit")
 
 
 class RequestChecks:
-    """Knows the access tokens, the cookies and the faults that keep a client out."""
+    """Refuses requests by access token, session, cookies and armed faults."""
 
     def __init__(
         self,
@@ -34,22 +34,22 @@ class RequestChecks:
         faults: Faults,
         authorised: Callable[[str | None], bool],
     ) -> None:
-        """`authorised` is asked about the value of the `Authorization` header."""
+        """Build the checks; `authorised` takes the value of the `Authorization` header."""
         self._sessions = sessions
         self._balancer = balancer
         self._faults = faults
         self._authorised = authorised
 
     def is_authorised(self, exchange: HttpExchange) -> bool:
-        """Tell whether the request's access token is good, now."""
+        """Return whether the request's access token is valid now."""
         authorisation = exchange.authorisation
         return not self._faults.is_expired(authorisation) and self._authorised(authorisation)
 
     def refusal(self, exchange: HttpExchange, message: JsonObject) -> Failure | None:
-        """Return why nothing is done, whichever session is asked for.
+        """Return the refusal of a request in any session, or `None`.
 
-        A session does not outlive the access token that it is used with.
-        Asked again when a held connect ends: faults may have come due meanwhile.
+        A session does not outlive the access token that it is used with. Call
+        this again when a held connect ends: faults may have come due meanwhile.
         """
         channel = str(message["channel"])
         point = injection_point(exchange, channel)
@@ -67,7 +67,7 @@ class RequestChecks:
         return None
 
     def handshake_refusal(self, message: JsonObject) -> Failure | None:
-        """Return why a client that may come in can't shake hands."""
+        """Return the refusal of a handshake whose client is admitted, or `None`."""
         offered = message.get("supportedConnectionTypes")
         offered = offered if isinstance(offered, list) else [offered]
         if LONG_POLLING not in offered:
@@ -75,7 +75,7 @@ class RequestChecks:
         return handshake_denied(CONCURRENT_LIMIT) if self._sessions.is_full else None
 
     def session(self, exchange: HttpExchange, message: JsonObject) -> Session | Failure:
-        """Return the session that the message names, if the request may use it."""
+        """Return the session that the message names, or the refusal to use it."""
         client_id = message.get("clientId")
         if not client_id:
             return NO_HANDSHAKE
@@ -90,14 +90,14 @@ class RequestChecks:
         return UNKNOWN_CLIENT if self.forget_client(exchange, session, channel) else session
 
     def lapse_cookie(self, exchange: HttpExchange, channel: str) -> bool:
-        """Take the client away from the node of its session if a fault says so."""
+        """Route the client away from its session's node if a fault demands it; return whether one did."""
         if not self._faults.armed.strike("lapse_cookie", injection_point(exchange, channel)):
             return False
         self._balancer.reroute(exchange.cookies)
         return True
 
     def forget_client(self, exchange: HttpExchange, session: Session, channel: str) -> bool:
-        """Drop the session if a fault says so."""
+        """Drop the session if a fault demands it; return whether one did."""
         if not self._faults.armed.strike("forget_client", injection_point(exchange, channel)):
             return False
         self._sessions.end(session)
@@ -105,5 +105,5 @@ class RequestChecks:
 
 
 def injection_point(exchange: HttpExchange, channel: str) -> InjectionPoint:
-    """Return the point on which `channel` is answered."""
+    """Return the injection point of an answer on `channel`."""
     return InjectionPoint(on=channel.removeprefix("/meta/"), version=exchange.version)

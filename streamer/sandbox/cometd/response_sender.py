@@ -1,4 +1,4 @@
-"""Puts an answer on the wire, whole or the way a fault wants it."""
+"""Sends responses, whole or broken by a fault."""
 
 import asyncio
 
@@ -11,14 +11,13 @@ _GARBAGE = b"<html><head><title>Salesforce</title></head><body>We are down for m
 
 
 class ResponseSender:
-    """Sends the answers of exchanges."""
+    """Sends the responses of exchanges."""
 
     def __init__(self, context: ServerContext) -> None:
-        """Wait by the node's clock where an answer is slow."""
         self._context = context
 
     async def send(self, request: web.Request, exchange: HttpExchange) -> web.StreamResponse:
-        """Answer `request`, or break the answer as its faults say."""
+        """Return the response to `request`, broken by the faults of the exchange."""
         for fault in exchange.faults:
             match fault.name:
                 case "slow":
@@ -50,7 +49,7 @@ class ResponseSender:
         response.content_length = len(body)
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
-        # The half must leave before the end of the connection does, or it would be a lost response.
+        # The half must be sent before the connection ends, or the whole response would be lost.
         await asyncio.sleep(0)
         return _cut(request, reset=how == "reset")
 

@@ -1,4 +1,4 @@
-"""The HTTP side of the CometD server."""
+"""HTTP front end of the CometD server."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -28,8 +28,9 @@ _OLDEST_VERSION = 37.0
 class CometdServer:
     """Serves the channels of `bus` as Salesforce's Streaming API does.
 
-    `authorised` gets the value of the `Authorization` header, `known` a
-    channel; it returns why the channel is refused, or `None`.
+    `authorised` takes the value of the `Authorization` header.
+    `channel_refusal` takes a channel and returns the reason for its refusal, or
+    `None`.
     """
 
     def __init__(
@@ -42,7 +43,6 @@ class CometdServer:
         channel_refusal: ChannelRefusal,
         limits: CometdLimits | None = None,
     ) -> None:
-        """Listen to `bus` and `faults` from now on."""
         self._limits = limits or CometdLimits()
         self._armed = faults.armed
         self._sessions = Sessions(clock, self._limits)
@@ -58,22 +58,22 @@ class CometdServer:
 
     @property
     def clients(self) -> int:
-        """How many Bayeux sessions are alive."""
+        """Number of live Bayeux sessions."""
         return len(self._sessions)
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """The paths of the channels that any session is subscribed to."""
+        """Paths of all channels that have a subscription."""
         return frozenset(each.path for session in self._sessions for each in session.subscriptions.values())
 
     @property
     def held(self) -> int:
-        """How many connects are held."""
+        """Number of held connects."""
         return sum(session.held for session in self._sessions)
 
     @property
     def delivered(self) -> int:
-        """How many events were written into answers, summed over all clients."""
+        """Number of events written into answers, summed over all clients."""
         return self._armed.delivered
 
     def routes(self) -> list[web.RouteDef]:
@@ -82,12 +82,12 @@ class CometdServer:
         return [web.post(path, self._handle) for path in paths]
 
     def wake(self) -> None:
-        """Look again at all held connects, such as after a token was revoked."""
+        """Check all held connects again, such as after a token was revoked."""
         for session in self._sessions:
             session.woken.set()
 
     async def close(self, _: web.Application | None = None) -> None:
-        """End all sessions, so that a stopping server need not wait for held connects."""
+        """End all sessions, so that a stopping server does not wait for held connects."""
         self._armed.heal()
         for session in self._sessions:
             self._sessions.end(session)

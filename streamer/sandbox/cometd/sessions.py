@@ -1,4 +1,4 @@
-"""All Bayeux sessions of the server, and who may still use them."""
+"""All Bayeux sessions of the server, and the context that its parts share."""
 
 import secrets
 from collections.abc import Iterator
@@ -13,32 +13,30 @@ from streamer.sandbox.org.bus import EventBus
 
 
 class Sessions:
-    """Opens, finds and forgets sessions.
+    """Opens, finds and ends sessions.
 
-    A session that has had no connect for `reconnect_s` is gone with its
-    subscriptions (Streaming API guide, clients and timeouts); that is noticed
-    when anyone looks.
+    A session without a connect for `reconnect_s` is gone with its subscriptions
+    (Streaming API guide, clients and timeouts). Every look-up removes such
+    sessions first.
     """
 
     def __init__(self, clock: Clock, limits: CometdLimits) -> None:
-        """Start without any session."""
         self._clock = clock
         self._limits = limits
         self._sessions: dict[str, Session] = {}
 
     def __len__(self) -> int:
-        """Return how many sessions are alive."""
         self._expire_idle()
         return len(self._sessions)
 
     def __iter__(self) -> Iterator[Session]:
-        """Iterate over a copy, so that sessions may end meanwhile."""
+        """Iterate over a copy, so that sessions can end meanwhile."""
         self._expire_idle()
         return iter(tuple(self._sessions.values()))
 
     @property
     def is_full(self) -> bool:
-        """Whether the org's limit of concurrent clients is reached."""
+        """True when the org's limit of concurrent clients is reached."""
         return len(self) >= self._limits.clients
 
     def open(self, cookies: Cookies, version: float) -> Session:
@@ -54,21 +52,21 @@ class Sessions:
         return session
 
     def find(self, client_id: object) -> Session | None:
-        """Return the live session of that id."""
+        """Return the live session of that id, or `None`."""
         self._expire_idle()
         return self._sessions.get(client_id) if isinstance(client_id, str) else None
 
     def end(self, session: Session, state: SessionState = SessionState.FORGOTTEN) -> None:
-        """Drop a session; its held connect is let go."""
+        """Drop a session and release its held connect."""
         self._sessions.pop(session.client_id, None)
         session.end(state)
 
     def touch(self, session: Session) -> None:
-        """Begin the session's time to reconnect anew."""
+        """Restart the session's time to reconnect."""
         session.idle_since = self._clock.monotonic()
 
     def shares_browser(self, session: Session) -> bool:
-        """Tell whether another session of the same browser holds a connect."""
+        """Return whether another session of the same browser holds a connect."""
         return any(
             other.held and other.browser == session.browser and other is not session
             for other in self._sessions.values()

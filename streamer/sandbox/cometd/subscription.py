@@ -1,4 +1,4 @@
-"""One channel of one client: where it stands and what it still has to get."""
+"""One client's subscription to one channel: its position and its next events."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ ALL_RETAINED = -2
 
 @dataclass(slots=True, kw_only=True)
 class Subscription:
-    """A client's place in one channel.
+    """A client's position in one channel.
 
-    `name` is what the client asked for, with the filter of a PushTopic;
-    `path` is the channel on the bus. `place` is the bus's sequence up to which
-    everything is delivered: a replay id would not do, since split events share
-    one.
+    `name` is the channel that the client subscribed to, with the filter of a
+    PushTopic; `path` is the channel on the bus. Every message up to the bus's
+    sequence `position` is delivered. A replay id would not do, since split
+    events share one.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Subscription:
     position: int
 
     def peek(self, bus: EventBus, limit: int) -> Sequence[Message]:
-        """Return what comes next, without moving on."""
+        """Return the next messages without moving on."""
         if self.name == self.path:
             return bus.since(self.path, self.position, limit)
         wanted = parse_qsl(self.name.partition("?")[2])
@@ -51,7 +51,7 @@ Delivery = tuple[Subscription, Message]
 def next_batch(
     subscriptions: Mapping[str, Subscription], bus: EventBus, *, limit: int, max_bytes: int
 ) -> list[Delivery]:
-    """Return what is due to a client, all its channels in the order of publication.
+    """Return the messages that are due to a client, all its channels in the order of publication.
 
     Holds up to `limit` messages of together about `max_bytes`, at least one if
     any is due, and moves the subscriptions behind them.
@@ -69,7 +69,7 @@ def next_batch(
 
 
 def is_due(subscriptions: Mapping[str, Subscription], bus: EventBus) -> bool:
-    """Tell whether any channel has something for the client."""
+    """Return whether any channel has a message for the client."""
     return any(subscription.peek(bus, 1) for subscription in subscriptions.values())
 
 

@@ -1,4 +1,4 @@
-"""Decides where a subscription starts, or why it is refused."""
+"""Start of a subscription: checks its channel and its replay id."""
 
 from collections.abc import Callable
 
@@ -8,20 +8,20 @@ from streamer.sandbox.faults.armed import SUBSCRIBE, ArmedFaults, InjectionPoint
 from streamer.sandbox.org.bus import EventBus
 
 ChannelRefusal = Callable[[str], str | None]
-"""Returns why a channel may not be subscribed to, or `None` if it may."""
+"""Returns the reason why a channel can't be subscribed to, or `None` if it can."""
 
 
 class SubscriptionPlanner:
-    """Checks a channel and finds its starting place on the bus."""
+    """Turns a subscribe message into subscriptions, or a refusal."""
 
     def __init__(self, bus: EventBus, armed: ArmedFaults, channel_refusal: ChannelRefusal) -> None:
-        """`known` is asked about the channel without the filter of a PushTopic."""
+        """Build the planner; `channel_refusal` takes a channel without the filter of a PushTopic."""
         self._bus = bus
         self._armed = armed
         self._channel_refusal = channel_refusal
 
     def plan(self, message: JsonObject) -> list[Subscription] | Failure:
-        """Return what the message subscribes to: all its channels, or the first refusal."""
+        """Return the subscriptions to all channels of the message, or the first refusal."""
         asked = message.get("subscription")
         names = asked if isinstance(asked, list) else [asked]
         planned: list[Subscription] = []

@@ -1,4 +1,4 @@
-"""From what a transaction did to the changes that Salesforce announces."""
+"""Change events of a transaction, as Salesforce announces them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from streamer.sandbox.org.text_diff import text_diff
 
 OVERFLOW_ID = "000000000000000AAA"
 TRANSACTION_LIMIT = 100_000
-"""How many changes of one transaction are announced one by one (CDC guide, overflow events)."""
+"""Number of changes of one transaction that are announced one by one (CDC guide, overflow events)."""
 
 _EVENT_LIMIT_BYTES = 1_000_000
 _NEVER_IN_BODY = frozenset({"Id", "IsDeleted", "SystemModstamp"})
@@ -21,7 +21,7 @@ _STAMPS = frozenset({"CreatedDate", "CreatedById", "LastModifiedDate", "LastModi
 
 
 class ChangeType(StrEnum):
-    """What a change event says has happened."""
+    """The `changeType` of a change event."""
 
     CREATE = "CREATE"
     UPDATE = "UPDATE"
@@ -36,7 +36,7 @@ class ChangeType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change event in the making: what happened to which records of one type."""
+    """One change event before its header: its type, its records of one entity, and its fields."""
 
     entity: Entity
     type: ChangeType
@@ -46,7 +46,7 @@ class Change:
 
     @property
     def weight(self) -> int:
-        """What it counts towards the transaction's limit: an update, each of its fields."""
+        """Its share of the transaction's limit: an update counts each of its fields."""
         return max(1, len(self.changed_fields))
 
 
@@ -54,9 +54,9 @@ def change_between(entity: Entity, before: Record | None, after: Record) -> Chan
     """Return the one change that a transaction made to a record, with the final values.
 
     Several operations make one event: created and updated is a CREATE (CDC
-    guide, general considerations). A record that was made and deleted at once
-    gives none, and one that was updated and deleted a DELETE: the guide leaves
-    these open.
+    guide, general considerations). A record that was created and deleted gives
+    none, and one that was updated and deleted a DELETE: the guide leaves these
+    open.
     """
     existed = before is not None and not before["IsDeleted"]
     if after["IsDeleted"]:
@@ -72,7 +72,7 @@ def change_between(entity: Entity, before: Record | None, after: Record) -> Chan
 
 
 def merged(changes: Sequence[Change]) -> list[Change]:
-    """Join changes that did the same to several records of one type, in the order of the first."""
+    """Join equal changes to several records of one entity, in the order of the first."""
     if len(changes) < 2:  # noqa: PLR2004
         return list(changes)
     groups: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
@@ -87,7 +87,7 @@ def merged(changes: Sequence[Change]) -> list[Change]:
 
 
 def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[Change]:
-    """Replace what exceeds the transaction's `limit` by one overflow change per type."""
+    """Replace the changes beyond the transaction's `limit` by one overflow change per entity."""
     announced: list[Change] = []
     overflowed: dict[str, Entity] = {}
     total = 0
@@ -101,7 +101,7 @@ def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[C
 
 
 def overflow(entity: Entity) -> Change:
-    """Return the change that stands for all further ones of a type in a transaction."""
+    """Return the change that stands for all further changes of an entity in a transaction."""
     return Change(entity=entity, type=ChangeType.GAP_OVERFLOW, record_ids=(OVERFLOW_ID,))
 
 
@@ -134,7 +134,7 @@ def _event_value(entity: Entity, name: str, before: Record, after: Record) -> An
 
 
 def _nested(entity: Entity, values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return `values` with the components of compound fields inside those."""
+    """Return `values` with the components of compound fields nested in them."""
     body: dict[str, Any] = {}
     for name, value in values:
         part = entity.parts.get(name)
@@ -146,7 +146,7 @@ def _nested(entity: Entity, values: Iterable[tuple[str, Any]]) -> dict[str, Any]
 
 
 def _size(body: Mapping[str, Any]) -> int:
-    # Only long text can reach the limit, so that nothing needs to be encoded to know.
+    # Only long text can reach the limit, so its length is enough.
     return sum(len(value) for value in body.values() if isinstance(value, str))
 
 

@@ -1,4 +1,4 @@
-"""REST for many records in one call and one transaction."""
+"""REST resources of sObject Collections: many records in one call and one transaction."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,14 +26,14 @@ Save = Callable[[Transaction, Any], dict[str, Any]]
 
 
 class _RolledBack(Exception):
-    """Some record of an all-or-none call was refused."""
+    """A record of an all-or-none call was refused."""
 
 
 class RestCollections:
-    """Serves `composite/sobjects`: up to 200 records written, or 2,000 read, at once."""
+    """Serves `composite/sobjects`: up to 200 records written, or 2,000 read, in one call."""
 
     def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+        """Return the routes."""
         return [
             web.post(_MANY, middleware.wrap(self._create)),
             web.patch(_MANY, middleware.wrap(self._update)),

@@ -1,4 +1,4 @@
-"""REST about the org itself: versions, record types, limits."""
+"""REST resources about the org: API versions, record types, limits."""
 
 from typing import Any
 
@@ -22,15 +22,14 @@ _UNUSED_LIMITS = {
 
 
 class RestMetadata:
-    """Serves what a client asks before it works with records."""
+    """Serves versions, resources, limits and describes."""
 
     def __init__(self, org: Org, cometd: CometdServer) -> None:
-        """Read what was used from `org` and `cometd`."""
         self._org = org
         self._cometd = cometd
 
     def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+        """Return the routes."""
 
         async def limits(_call: Call) -> web.Response:
             return answer(self._limits(middleware.calls))
@@ -81,7 +80,7 @@ class RestMetadata:
 
 
 async def unknown(_call: Call) -> web.Response:
-    """Refuse what the sandbox does not serve as Salesforce refuses what is not there."""
+    """Refuse a resource that the sandbox does not serve, as Salesforce does."""
     raise not_found()
 
 

@@ -1,4 +1,4 @@
-"""REST for SOQL, page by page."""
+"""REST resources of SOQL queries, in pages."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -26,16 +26,15 @@ class _Cursor:
 
 
 class RestQueries:
-    """Serves `query` and `queryAll`; further pages are read from a cursor of two days."""
+    """Serves `query` and `queryAll`; a cursor for further pages lives two days."""
 
     def __init__(self, clock: Clock) -> None:
-        """Start without open cursors."""
         self._clock = clock
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._ids = IdSequence()
 
     def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+        """Return the routes."""
         return [
             web.get(BASE + "/{kind:query|queryAll}{_:/?}", middleware.wrap(self._query)),
             web.get(BASE + "/{kind:query|queryAll}/{locator}", middleware.wrap(self._more)),

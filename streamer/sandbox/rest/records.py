@@ -1,4 +1,4 @@
-"""REST for one record at a time, and for publishing a platform event."""
+"""REST resources of single records and platform events."""
 
 from aiohttp import web
 
@@ -16,7 +16,7 @@ class RestRecords:
     """Serves create, read, update, delete and upsert by an external id."""
 
     def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+        """Return the routes."""
         return [
             web.post(BASE + "/sobjects/{type}{_:/?}", middleware.wrap(self._create)),
             web.get(_RECORD, middleware.wrap(self._retrieve)),

@@ -1,4 +1,4 @@
-"""REST for what changed in a span of time."""
+"""REST resources of data replication: the records changed within a span of time."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ class RestReplication:
     """Serves `updated` and `deleted`, which go by SystemModstamp."""
 
     def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return what the server must mount, before the routes of single records."""
+        """Return the routes, which must be mounted before those of single records."""
         return [
             web.get(BASE + "/sobjects/{type}/updated{_:/?}", middleware.wrap(self._updated)),
             web.get(BASE + "/sobjects/{type}/deleted{_:/?}", middleware.wrap(self._deleted)),

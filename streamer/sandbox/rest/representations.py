@@ -1,4 +1,4 @@
-"""How records and results look in REST bodies."""
+"""Representations of records and results in REST bodies."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from streamer.sandbox.rest.middleware import Call
 
 
 def without_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a record that came in a body."""
+    """Return the fields of a record in a body."""
     return {name: value for name, value in body.items() if name != "attributes"}
 
 
@@ -38,19 +38,19 @@ def record_body(call: Call, entity: Entity, record: Record, asked: Iterable[str]
 
 
 def saved(record_id: str) -> dict[str, Any]:
-    """Return the result of a save that worked."""
+    """Return the result of a successful save."""
     return {"id": record_id, "success": True, "errors": []}
 
 
 def not_saved(refused: Refused) -> dict[str, Any]:
-    """Return the result of a save that did not."""
+    """Return the result of a refused save."""
     return {"success": False, "errors": [refused.as_save_error()]}
 
 
 def publish(call: Call, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Publish a platform event and return the result, whose one "error" holds the EventUuid.
 
-    Its id means nothing (Platform Events guide, publishing).
+    Its id has no meaning (Platform Events guide, publishing).
     """
     event_uuid = call.org.publish_platform_event(name, fields, user=call.session.user_id)
     queued = {"statusCode": "OPERATION_ENQUEUED", "message": event_uuid, "fields": []}

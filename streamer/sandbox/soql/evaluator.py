@@ -1,4 +1,4 @@
-"""Answers parsed queries from the org's records."""
+"""Evaluator of parsed SOQL queries over the org's records."""
 
 import operator
 import re
@@ -36,9 +36,10 @@ _IDS = frozenset({"id", "reference"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """A field, perhaps of a parent: `path` are the references to follow, `field` the last name.
+    """A field of the queried type or of a parent.
 
-    `known` is the field's definition where it is the queried type's own.
+    `path` holds the references to follow and `field` the last name. `known` is
+    the field's definition where it is the queried type's own.
     """
 
     path: tuple[str, ...]
@@ -50,9 +51,9 @@ class QueryRun:
     """One query over one type, with deleted records or without."""
 
     def __init__(self, org: Org, query: Query, *, include_deleted: bool = False, url: str = "") -> None:
-        """Check the query against the schema; raises `Refused` when it names what is not there.
+        """Check the query against the schema; raises `Refused` for unknown names.
 
-        `url` is the start of the address that each record's `attributes` show.
+        `url` is the start of the address in each record's `attributes`.
         """
         self._org = org
         self._query = query
@@ -65,7 +66,7 @@ class QueryRun:
             raise Refused("NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")
 
     def count(self) -> int:
-        """Return how many records match."""
+        """Return the number of matching records."""
         return len(self._matching())
 
     def rows(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Local receivers that behave like the APIs of real targets, their limits and errors included."""
+"""Local receivers that behave like the APIs of real targets, with their limits and errors."""
 
 from streamer.sandbox.targets.erp import ErpReceiver
 from streamer.sandbox.targets.faults import MalformedAnswer, TargetFaults

@@ -1,4 +1,4 @@
-"""An ERP that keeps documents by collection and external id."""
+"""ERP receiver: documents by collection and external id."""
 
 from typing import Self
 
@@ -15,26 +15,26 @@ class ErpReceiver(Receiver):
     """Takes `PUT` and `PATCH {url}/api/{collection}/{external_id}` and `POST {url}/api/{collection}`.
 
     A new document gets the next number; writing it again raises its version.
-    `documents` holds them by collection and external id, or number where they
-    have none. With `require_oauth`, tokens of `{url}/oauth/token` are asked for.
+    `documents` holds them by collection and external id, or by number where
+    they have none. With `require_oauth`, requests need a token of
+    `{url}/oauth/token`.
     """
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
-        """Begin without documents, open to everyone."""
         super().__init__(clock, port=port)
         self.documents: dict[tuple[str, str], JsonObject] = {}
         self.idempotency = IdempotencyStore()
         self.tokens: TokenEndpoint | None = None
 
     def require_oauth(self, client_id: str, client_secret: str, *, lifetime_s: float = 3600.0) -> Self:
-        """Let in only who shows a token of this client."""
+        """Refuse requests without a valid token of this client."""
         self.tokens = TokenEndpoint(
             self._clock, client_id=client_id, client_secret=client_secret, lifetime_s=lifetime_s
         )
         return self
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the token endpoint and the documents."""
+        """Return the routes of the token endpoint and the documents."""
         return [
             web.post("/oauth/token", self._token),
             web.post("/api/{collection}", self._write),
@@ -43,7 +43,7 @@ class ErpReceiver(Receiver):
         ]
 
     def is_exempt(self, request: web.Request) -> bool:
-        """Return whether `request` asks for a token."""
+        """Return whether `request` is a token request."""
         return request.path == "/oauth/token"
 
     async def _token(self, request: web.Request) -> web.Response:

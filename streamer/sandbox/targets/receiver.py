@@ -1,4 +1,4 @@
-"""The HTTP server beneath each receiver: its address, its journal, its faults."""
+"""HTTP server that all receivers build on: address, journal and faults."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,10 +20,10 @@ _LARGEST_BODY = 4 * 1024 * 1024
 
 
 class Receiver(ABC):
-    """Listens on loopback while its context is open."""
+    """A target's API; listens on loopback while its context is open."""
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
-        """Prepare to listen on `port`, or on a free one."""
+        """Build a receiver on `port`, or on a free one where it is 0."""
         self.journal = Journal()
         self.faults = TargetFaults()
         self._clock = clock
@@ -32,15 +32,14 @@ class Receiver(ABC):
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """Base URL, without a slash at the end."""
         return f"http://localhost:{self._port}"
 
     @abstractmethod
     def routes(self) -> list[web.RouteDef]:
-        """Return what the API offers."""
+        """Return the routes of the API."""
 
     async def __aenter__(self) -> Self:
-        """Begin to listen."""
         app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[self._observe])
         app.add_routes(self.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -56,16 +55,15 @@ class Receiver(ABC):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop listening and close every connection."""
         if self._runner is not None:
             await self._runner.cleanup()
 
     def accepts(self, response: web.StreamResponse) -> bool:
-        """Return whether the API's own `response` says that it acted."""
+        """Return whether the API's own `response` reports success."""
         return 200 <= response.status < 300  # noqa: PLR2004 - the class of success
 
     def is_exempt(self, request: web.Request) -> bool:  # noqa: ARG002 - most receivers exempt nothing
-        """Return whether faults and the journal leave `request` alone, as for a token endpoint."""
+        """Return whether faults and the journal pass over `request`, as for a token endpoint."""
         return False
 
     @web.middleware
@@ -128,12 +126,12 @@ def answer(status: int, body: JsonObject, headers: Mapping[str, str] | None = No
 
 
 def key_of(request: web.Request) -> str | None:
-    """Return the idempotency key that `request` carries."""
+    """Return the idempotency key of `request`."""
     return request.headers.get("Idempotency-Key")
 
 
 async def json_object(request: web.Request) -> JsonObject | None:
-    """Return the body of `request` as a JSON object; `None` when it is anything else."""
+    """Return the body of `request` as a JSON object, `None` when it is not one."""
     body = _json(await request.read())
     return body if isinstance(body, dict) else None
 
@@ -142,7 +140,7 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except web.HTTPException as exc:
-        # What no route takes is answered by the server, not by the API.
+        # The server answers a request without a route, not the API.
         return web.Response(status=exc.status, text=f"<h1>{exc.reason}</h1>", content_type="text/html")
 
 

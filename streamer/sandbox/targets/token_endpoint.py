@@ -1,4 +1,4 @@
-"""The token endpoint of a target that wants OAuth 2 client credentials."""
+"""Token endpoint of a target with OAuth 2 client credentials."""
 
 from base64 import b64decode
 from binascii import Error as Base64Error
@@ -11,13 +11,14 @@ from streamer.sandbox.targets.receiver import answer
 
 
 class TokenEndpoint:
-    """Hands out bearer tokens to one client and knows which are still good.
+    """Issues bearer tokens to one client and checks them.
 
-    `issued` counts them. The endpoint answers 503 while `down`.
+    `issued` counts the tokens and `requests` the token requests. The endpoint
+    answers 503 while `down`.
     """
 
     def __init__(self, clock: Clock, *, client_id: str, client_secret: str, lifetime_s: float) -> None:
-        """Serve the client of that id and secret; tokens are good for `lifetime_s`."""
+        """Build the endpoint of one client; tokens are valid for `lifetime_s` seconds."""
         self.issued = 0
         self.requests = 0
         self.down = False
@@ -28,11 +29,11 @@ class TokenEndpoint:
         self._good_until: dict[str, float] = {}
 
     def revoke_all(self) -> None:
-        """Forget every token handed out so far."""
+        """Revoke every token issued so far."""
         self._good_until.clear()
 
     def accepts(self, request: web.Request) -> bool:
-        """Return whether `request` carries a token that is still good."""
+        """Return whether `request` carries a valid token."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return scheme == "Bearer" and self._good_until.get(token, 0.0) > self._clock.now()
 
