@@ -24,15 +24,14 @@ class Session:
 class Tokens:
     """Issues access tokens and checks them.
 
-    A session ends after `idle_s` without use, or when it is revoked; each use
+    A session ends after two hours without use, or when it is revoked; each use
     prolongs it.
     """
 
-    def __init__(self, clock: Clock, *, org_id: str, idle_s: float = IDLE_S) -> None:
+    def __init__(self, clock: Clock, *, org_id: str) -> None:
         """Start with no sessions; tokens begin with the org's id, as Salesforce's do."""
         self._clock = clock
         self._org_id = org_id
-        self._idle_s = idle_s
         self._sessions: dict[str, Session] = {}
         self._listeners: list[Callable[[], None]] = []
 
@@ -87,7 +86,7 @@ class Tokens:
         return count
 
     def _is_idle(self, session: Session) -> bool:
-        return self._clock.monotonic() - session.used_at > self._idle_s
+        return self._clock.monotonic() - session.used_at > IDLE_S
 
     def _notify_listeners(self) -> None:
         for listener in self._listeners:

@@ -137,10 +137,9 @@ class EventBus:
         del self._times[:]
         self._dropped_through.clear()
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` for each message from now on; call what is returned to end that."""
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` for each message from now on."""
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
     def _issue(self, wanted: int | None) -> int:
         if wanted is None:
@@ -165,7 +164,7 @@ class EventBus:
             self._streams.setdefault(path, []).append(message)
         if self._last_sequence % _PURGE_EVERY == 0:
             self._purge()
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             listener(paths)
 
     def _now(self) -> float:

@@ -12,7 +12,7 @@ def received(key: str, *, accepted: bool = True) -> Received:
 
 
 def test_journal_counts_duplicates_of_what_was_accepted() -> None:
-    """An attempt that failed before is no duplicate."""
+    """An earlier failed attempt is no duplicate."""
     journal = Journal()
     for record in (received("a", accepted=False), received("a"), received("b"), received("b"), received("b")):
         journal.add(record)
@@ -32,7 +32,7 @@ def test_journal_is_bounded_but_counts_on() -> None:
 
 
 async def test_journal_tells_when_enough_has_come() -> None:
-    """Who waits for two requests is woken by the second."""
+    """The second request wakes a task that waits for two."""
     journal = Journal()
     waiter = asyncio.create_task(journal.reached(2))
     journal.add(received("a"))
