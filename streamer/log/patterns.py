@@ -16,8 +16,8 @@ def wants(patterns: Sequence[str]) -> Wants:
 
     The answer for a type is remembered: an org has few types and many events.
     """
-    either = "|".join(map(_expression, patterns)) if patterns else _NOTHING
-    matches = re.compile(either, re.DOTALL).fullmatch
+    any_pattern = "|".join(map(_regular_expression, patterns)) if patterns else _NOTHING
+    matches = re.compile(any_pattern, re.DOTALL).fullmatch
 
     @lru_cache(_TYPES_REMEMBERED)
     def wanted(event_type: str) -> bool:
@@ -31,5 +31,5 @@ def glob(pattern: str) -> str:
     return re.sub(r"[?\[]", r"[\g<0>]", pattern)
 
 
-def _expression(pattern: str) -> str:
+def _regular_expression(pattern: str) -> str:
     return ".*".join(map(re.escape, pattern.split(_ANY_RUN)))

@@ -16,7 +16,7 @@ from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscr
 PAGE_EVENTS = 500
 
 
-class Shared(Protocol):
+class LogState(Protocol):
     """What a feed needs of its log."""
 
     @property
@@ -50,7 +50,7 @@ class Shared(Protocol):
 class MemoryFeed:
     """One place of a subscriber in a log in memory."""
 
-    def __init__(self, log: Shared, subscription: Subscription) -> None:
+    def __init__(self, log: LogState, subscription: Subscription) -> None:
         """Begin with no partitions; the log assigns them."""
         self.subscriber = subscription.subscriber
         self._log = log
@@ -63,18 +63,18 @@ class MemoryFeed:
         self._assignment = 0
         self._woken = asyncio.Event()
         self._leaving: frozenset[Partition] = frozenset()
-        self._told = asyncio.Event()
-        self._asked_again = asyncio.Event()
+        self._revocation_read = asyncio.Event()
+        self._read_again = asyncio.Event()
         self.holds: frozenset[Partition] = frozenset()
 
     async def read(self) -> Assigned | Revoked | Page:
         """Wait for the next page or change of assignment."""
-        self._asked_again.set()
+        self._read_again.set()
         while True:
             self._log.check_up()
             self._woken.clear()
             if self._changes:
-                return self._take_change()
+                return self._next_change()
             if page := self._page():
                 return page
             await self._woken.wait()
@@ -120,11 +120,11 @@ class MemoryFeed:
             return
         self.holds -= self._leaving
         self._changes.append(Revoked(partitions=self._leaving))
-        self._told.clear()
+        self._revocation_read.clear()
         self.wake()
-        await self._told.wait()
-        self._asked_again.clear()
-        await self._asked_again.wait()
+        await self._revocation_read.wait()
+        self._read_again.clear()
+        await self._read_again.wait()
         self._forget(partitions)
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
@@ -141,12 +141,12 @@ class MemoryFeed:
         """Let a waiting `read` look again."""
         self._woken.set()
 
-    def _take_change(self) -> Assigned | Revoked:
+    def _next_change(self) -> Assigned | Revoked:
         change = self._changes.popleft()
         if isinstance(change, Revoked):
             self._paused -= change.partitions
             if change.partitions == self._leaving:
-                self._told.set()
+                self._revocation_read.set()
             else:
                 self._forget(change.partitions)
             return change
@@ -178,17 +178,17 @@ class MemoryFeed:
             behind += len(kept) - cursor - len(taken)
             if taken:
                 through[partition] = cursor + len(taken)
-                entries += (entry for entry in taken if self._concerns(entry))
+                entries += (entry for entry in taken if self._is_wanted(entry))
         self._cursors.update(through)
         return Page(entries=entries, through=through, behind=behind) if through else None
 
-    def _concerns(self, entry: Entry) -> bool:
+    def _is_wanted(self, entry: Entry) -> bool:
         settled = self._settled[entry.partition]
         return entry.offset not in settled.settled_above and self._wanted(entry.event.type)
 
 
 async def settled_events(
-    log: Shared, subscription: Subscription, begin: Mapping[Partition, int]
+    log: LogState, subscription: Subscription, begin: Mapping[Partition, int]
 ) -> AsyncGenerator[Entry, None]:
     """Yield the entries of `log` that a subscriber is done with, from the offsets in `begin` on."""
     log.check_up()

@@ -18,7 +18,7 @@ def encode_audit(record: AuditRecord) -> bytes:
 
 def decode_audit(raw: bytes | str) -> AuditRecord:
     """Return the record that `encode_audit` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "a record of the audit", _audit)
+    return decode(raw, "an audit record", _audit)
 
 
 def _fields(record: AuditRecord) -> JsonObject:

@@ -22,7 +22,7 @@ def encode_control(control: Control) -> bytes:
 
 def decode_control(raw: bytes | str) -> Control:
     """Return the control that `encode_control` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "how a subscriber is switched", _control)
+    return decode(raw, "a control of a subscriber", _control)
 
 
 def encode_redrive(redrive: Redrive) -> bytes:

@@ -36,7 +36,7 @@ def decode(
         return make(fields)
     except (LookupError, TypeError, ValueError, AttributeError, binascii.Error) as exc:
         raise LogMisconfigured(
-            f"the log holds {what} that Streamer did not write: give Streamer a log of its own"
+            f"the log holds {what} that Streamer did not write: use a log that only Streamer writes"
         ) from exc
 
 

@@ -144,7 +144,7 @@ async def test_file_with_a_control_that_cannot_be_read_is_refused(log_file: LogF
     async with log_file.open() as log:
         await log.switch(PAUSED, DONE)
         await log._writer.submit(spoil)
-    with pytest.raises(LogMisconfigured, match="subscriber is switched of version 2"):
+    with pytest.raises(LogMisconfigured, match="a control of a subscriber of version 2"):
         async with log_file.open():
             pass
 
