@@ -1,4 +1,4 @@
-"""What was switched, in memory."""
+"""Switchboard in memory."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,10 +8,9 @@ from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 
 
 class ControlTable:
-    """The switchboard of one log, and who waits for it to change."""
+    """The switchboard of one log; notifies the readers of a change."""
 
     def __init__(self) -> None:
-        """Begin with nothing switched."""
         self._board = Switchboard()
         self._version = 0
         self._changed = asyncio.Condition()

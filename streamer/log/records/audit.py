@@ -1,4 +1,4 @@
-"""What was done, as JSON."""
+"""Audit records as JSON."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from streamer.log.records.record import decode, encode, printable
 
 
 def encode_audit(record: AuditRecord) -> bytes:
-    """Return `record` as JSON; a detail that JSON can't hold is kept as its Python text."""
+    """Return `record` as JSON; a detail that JSON can't hold becomes its Python text."""
     try:
         return encode(_fields(record))
     except TypeError:

@@ -5,7 +5,7 @@ from streamer.log.records.record import decode, encode, printable
 
 
 def encode_setback(setback: Setback) -> bytes:
-    """Return `setback` as JSON, odd characters of its errors as escapes."""
+    """Return `setback` as JSON, with characters of its errors that UTF-8 can't hold escaped."""
     return encode(
         {
             "attempts": setback.attempts,
