@@ -11,13 +11,14 @@ from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter
 from streamer.log.records import encode_audit
 from streamer.log.sqlite.database.worker import Worker
-from streamer.log.sqlite.rows.audit import read_audit, write_audit
 from streamer.log.sqlite.rows.controls import (
     ControlTable,
     control_row,
     forget_redrive,
+    read_audit,
     read_board,
     redrive_row,
+    write_audit,
     write_control,
     write_redrive,
 )

@@ -14,7 +14,7 @@ from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscr
 _ASSIGNMENT = 1
 
 
-class Pages(Protocol):
+class EntryReader(Protocol):
     """What a feed needs of its log."""
 
     def end(self) -> int:
@@ -37,7 +37,7 @@ class Pages(Protocol):
 class SqliteFeed:
     """A subscriber's feed: the file is one partition, assigned once."""
 
-    def __init__(self, log: Pages, subscription: Subscription, place: Place, settler: Settler) -> None:
+    def __init__(self, log: EntryReader, subscription: Subscription, place: Place, settler: Settler) -> None:
         """Go on at `place`."""
         self.subscription = subscription
         self._log = log
@@ -81,7 +81,7 @@ class SqliteFeed:
         """
         if self._closed or settlement.assignment != _ASSIGNMENT:
             if not settlement.is_plain:
-                raise Fenced(f"{self.subscription.subscriber} settled what it no longer holds")
+                raise Fenced(f"{self.subscription.subscriber} settled partitions that it no longer holds")
             return Recorded()
         await self._settler.settle(settlement)
         return Recorded(partitions=frozenset(settlement.progress))
@@ -107,12 +107,12 @@ class SqliteFeed:
         # Only now, for a read that failed or was cancelled is asked for again.
         self._cursor = through
         return Page(
-            entries=[entry for entry in entries if self._concerns(entry)],
+            entries=[entry for entry in entries if self._is_wanted(entry)],
             through={PARTITION: through},
             behind=self._log.end() - through,
         )
 
-    def _concerns(self, entry: Entry) -> bool:
+    def _is_wanted(self, entry: Entry) -> bool:
         return (
             entry.offset not in self._place.progress.settled_above
             and entry.event.time >= self._place.not_before

@@ -17,7 +17,7 @@ from streamer.settings import SqliteLogSettings
 
 _HOUR_S = 3600.0
 _EVERY_S = 60.0
-_ROOM_AGAIN = 0.9
+_RESUME_SHARE = 0.9
 
 _Trim = Callable[[Connection], Trimmed]
 
@@ -39,8 +39,8 @@ class Retention:
         self._used_bytes = 0
         self._changed = asyncio.Event()
         self._closed = False
-        self._is_lacking = False
-        self._receipts_gone_early = 0
+        self._is_waiting = False
+        self._early_receipts = 0
 
     def used(self, used_bytes: int) -> None:
         """Note how much of the file is in use."""
@@ -58,11 +58,11 @@ class Retention:
     @property
     def lack(self) -> str:
         """Why an append waits; empty while none does."""
-        if not self._is_lacking:
+        if not self._is_waiting:
             return ""
         return (
-            f"{self._settings.path} has reached log.sqlite.max_bytes, and what it holds is not settled yet, "
-            "parked or set aside: mend the subscribers that are behind, redrive or discard dead letters, or "
+            f"{self._settings.path} has reached log.sqlite.max_bytes, and all its events are unsettled, "
+            "parked or set aside: fix the subscribers that are behind, redrive or discard dead letters, or "
             "raise the limit."
         )
 
@@ -71,7 +71,7 @@ class Retention:
         try:
             await self._wait()
         finally:
-            self._is_lacking = False
+            self._is_waiting = False
 
     async def _wait(self) -> None:
         full = limit = self._settings.max_bytes
@@ -81,10 +81,10 @@ class Retention:
             if trimmed.deleted or self._used_bytes < limit:
                 continue
             if limit == full:
-                await self._say_full(trimmed)
-            self._is_lacking = True
+                await self._log_full(trimmed)
+            self._is_waiting = True
             # Going on at the limit itself would stop again an append later.
-            limit = int(full * _ROOM_AGAIN)
+            limit = int(full * _RESUME_SHARE)
             await self._changed.wait()
             if self._closed:
                 raise LogUnavailable(f"{self._settings.path} was full until it was closed")
@@ -95,21 +95,21 @@ class Retention:
         """Forget what is older than the retention, save for what is parked, once a minute, for ever."""
         while True:
             try:
-                await self._forget_old()
+                await self._expire()
             except LogUnavailable as exc:
                 _log.warning("log.retention_failed", path=str(self._settings.path), error=str(exc))
             await self._clock.sleep(_EVERY_S)
 
-    async def _forget_old(self) -> None:
+    async def _expire(self) -> None:
         oldest = self._clock.now() - self._settings.retention_h * _HOUR_S
-        gone = {
+        expired = {
             "events": await self._repeat(self._events(older_than=oldest)),
             "receipts": await self._repeat(self._records(RECEIPTS, older_than=oldest)),
             "audit": await self._repeat(self._records(AUDIT, older_than=oldest)),
         }
-        if any(gone.values()):
-            _log.info("log.events_expired", path=str(self._settings.path), **gone)
-        self._say_receipts_gone()
+        if any(expired.values()):
+            _log.info("log.events_expired", path=str(self._settings.path), **expired)
+        self._log_early_receipts()
         self.changed()
 
     async def _make_room(self, limit: int) -> Trimmed:
@@ -117,7 +117,7 @@ class Retention:
         if events.deleted or self._used_bytes < limit:
             return events
         receipts = await self._step(self._records(RECEIPTS, older_than=None))
-        self._receipts_gone_early += receipts.deleted
+        self._early_receipts += receipts.deleted
         return receipts if receipts.deleted else events
 
     async def _repeat(self, trim: _Trim) -> int:
@@ -139,18 +139,18 @@ class Retention:
     def _records(self, table: str, *, older_than: float | None) -> _Trim:
         return partial(trim_records, table=table, older_than=older_than)
 
-    def _say_receipts_gone(self) -> None:
-        if self._receipts_gone_early:
+    def _log_early_receipts(self) -> None:
+        if self._early_receipts:
             _log.warning(
                 "log.receipts_expired_early",
                 path=str(self._settings.path),
-                receipts=self._receipts_gone_early,
+                receipts=self._early_receipts,
                 hint="raise log.sqlite.max_bytes to keep receipts for as long as log.sqlite.retention_h says",
             )
-            self._receipts_gone_early = 0
+            self._early_receipts = 0
 
-    async def _say_full(self, trimmed: Trimmed) -> None:
-        parked, letters = await self._writer.submit(_kept)
+    async def _log_full(self, trimmed: Trimmed) -> None:
+        parked, letters = await self._writer.submit(_count_kept)
         _log.warning(
             "log.full",
             path=str(self._settings.path),
@@ -162,5 +162,5 @@ class Retention:
         )
 
 
-def _kept(connection: Connection) -> tuple[int, int]:
+def _count_kept(connection: Connection) -> tuple[int, int]:
     return sum(count_parked(connection).values()), count_letters(connection)

@@ -33,7 +33,7 @@ class Settler:
         self._subscriber = place.subscriber
         self._number = place.settlements
         self._then = then
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._closed = False
 
     def close(self) -> None:
@@ -42,21 +42,21 @@ class Settler:
 
     async def settle(self, settlement: Settlement) -> None:
         """Return when `settlement` is durable; raises `LogUnavailable` once closed."""
-        async with self._turn:
+        async with self._lock:
             self._number += 1
             encoded = encode_settlement(
                 settlement, subscriber=self._subscriber, number=self._number, now=self._clock.now()
             )
             delayed = False
-            while reason := await self._failure(encoded):
+            while reason := await self._try(encoded):
                 if not delayed:
                     _log.warning("settlement.delayed", subscriber=self._subscriber, reason=reason)
                 delayed = True
                 await self._clock.sleep(_PAUSE_S)
 
-    async def _failure(self, settlement: EncodedSettlement) -> str:
+    async def _try(self, settlement: EncodedSettlement) -> str:
         if self._closed:
-            raise LogUnavailable(f"the place of {self._subscriber} in the log is closed")
+            raise LogUnavailable(f"the feed of subscriber {self._subscriber} is closed")
         try:
             await self._writer.submit(
                 partial(write_settlement, settlement=settlement), weight=settlement.weight, then=self._then

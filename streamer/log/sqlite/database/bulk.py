@@ -24,10 +24,10 @@ def insert_rows(
     if not rows:
         return
     width = len(rows[0])
-    place = f"({','.join('?' * width)})"
-    for some in _portions(rows, min(_ROWS_AT_ONCE, _PARAMETERS // width)):
-        places = ",".join([place] * len(some))
-        connection.execute(f"{insert} VALUES {places} {conflict}", tuple(chain.from_iterable(some)))
+    placeholders = f"({','.join('?' * width)})"
+    for batch in _batches(rows, min(_ROWS_AT_ONCE, _PARAMETERS // width)):
+        values = ",".join([placeholders] * len(batch))
+        connection.execute(f"{insert} VALUES {values} {conflict}", tuple(chain.from_iterable(batch)))
 
 
 def delete_rows(
@@ -41,11 +41,11 @@ def delete_rows(
 
     It may hold `parameters` before that.
     """
-    for some in _portions(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
-        connection.execute(f"{delete} IN ({','.join('?' * len(some))})", (*parameters, *some))
+    for batch in _batches(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
+        connection.execute(f"{delete} IN ({','.join('?' * len(batch))})", (*parameters, *batch))
 
 
-def _portions(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
+def _batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
     rest = iter(items)
-    while some := tuple(islice(rest, size)):
-        yield some
+    while batch := tuple(islice(rest, size)):
+        yield batch

@@ -18,7 +18,7 @@ def check_local(path: Path) -> None:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return
-    kind = kind_of(path.absolute(), mounts)
+    kind = file_system_type(path.absolute(), mounts)
     if kind.startswith(_NETWORKED):
         raise LogMisconfigured(
             f"{path} is on a network file system ({kind}), which SQLite can't rely on: "
@@ -26,7 +26,7 @@ def check_local(path: Path) -> None:
         )
 
 
-def kind_of(path: Path, mounts: str) -> str:
+def file_system_type(path: Path, mounts: str) -> str:
     """Return the type of the file system that holds `path`; `mounts` is in the format of mountinfo."""
     best, kind = -1, ""
     for line in mounts.splitlines():

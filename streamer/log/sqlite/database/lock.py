@@ -24,13 +24,13 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as exc:
         raise LogMisconfigured(f"{lock_path} can't be made: {exc.strerror}") from exc
     try:
-        _take(descriptor, path)
+        _acquire(descriptor, path)
         yield
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, path: Path) -> None:
+def _acquire(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:

@@ -39,7 +39,7 @@ class Worker:
         self._path = path
         self._connect = connect
         self._group_weight = group_weight
-        self._around = transaction if atomic else nullcontext
+        self._group_context = transaction if atomic else nullcontext
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._connection: sqlite3.Connection | None = None
@@ -108,11 +108,11 @@ class Worker:
         pulse.rest()
         while group := self._next_group():
             pulse.beat()
-            results, failure = self._do(group)
-            self._loop.call_soon_threadsafe(_answer, group, results, failure)
+            results, failure = self._run_group(group)
+            self._loop.call_soon_threadsafe(_resolve, group, results, failure)
             # Until somebody asks for something.
             pulse.rest()
-        self._drop()
+        self._close_connection()
         pulses.end(pulse)
 
     def _next_group(self) -> Sequence[_Job]:
@@ -133,18 +133,18 @@ class Worker:
                 self._jobs.put(None)
         return group
 
-    def _do(self, group: Sequence[_Job]) -> tuple[Sequence[Any], Exception | None]:
+    def _run_group(self, group: Sequence[_Job]) -> tuple[Sequence[Any], Exception | None]:
         try:
             connection = self._connection = self._connection or self._connect(self._path)
-            with self._around(connection):
+            with self._group_context(connection):
                 return [job.work(connection) for job in group], None
         except sqlite3.Error as exc:
-            self._drop()
+            self._close_connection()
             return (), translated(exc, self._path)
         except Exception as exc:  # noqa: BLE001 - whoever asked gets it, and this thread serves the others
             return (), exc
 
-    def _drop(self) -> None:
+    def _close_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):
@@ -164,7 +164,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _answer(group: Sequence[_Job], results: Sequence[Any], failure: Exception | None) -> None:
+def _resolve(group: Sequence[_Job], results: Sequence[Any], failure: Exception | None) -> None:
     if failure is None:
         for job, result in zip(group, results, strict=True):
             job.then(result)

@@ -4,8 +4,11 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator
 
-from streamer.controls import Control, Redrive, Switchboard
-from streamer.log.records import decode_control, decode_redrive, encode_control, encode_redrive
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
+from streamer.log.records import decode_audit, decode_control, decode_redrive, encode_control, encode_redrive
+from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
+
+_NEWEST = 2**63 - 1
 
 _Row = tuple[str, bytes]
 
@@ -66,3 +69,20 @@ def read_board(connection: sqlite3.Connection) -> Switchboard:
         controls={control.subscriber: control for control in controls},
         redrives={redrive.id: redrive for redrive in redrives},
     )
+
+
+def write_audit(connection: sqlite3.Connection, body: bytes, now: float) -> None:
+    """Add a record."""
+    connection.execute("INSERT INTO audit (recorded_at, body) VALUES (?, ?)", (int(now), body))
+
+
+def read_audit(
+    connection: sqlite3.Connection, count: int, before: int = _NEWEST
+) -> tuple[list[AuditRecord], int]:
+    """Return some of the last `count` records with numbers below `before`, and the lowest of their numbers.
+
+    They come oldest first; none are left when none come.
+    """
+    wanted = BodyQuery(table="audit", where="seq < ?", parameters=(before,), latest=True, count=count)
+    rows = read_bodies(connection, wanted).rows
+    return [decode_audit(body) for _, body in rows], rows[0][0] if rows else before

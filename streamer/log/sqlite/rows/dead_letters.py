@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from streamer.events import DeadLetter
 from streamer.log.records import decode_dead_letter, encode_dead_letter
 from streamer.log.sqlite.database.bulk import delete_rows, insert_rows
-from streamer.log.sqlite.database.json_pages import Bodies, read_bodies
+from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
 
 LetterRow = tuple[str, float, bytes]
 
@@ -51,6 +51,6 @@ def read_letters(connection: sqlite3.Connection, after: int, last: int) -> tuple
 
     None are left when none come.
     """
-    wanted = Bodies(table="dead_letters", where="seq > ? AND seq <= ?", parameters=(after, last))
+    wanted = BodyQuery(table="dead_letters", where="seq > ? AND seq <= ?", parameters=(after, last))
     rows = read_bodies(connection, wanted).rows
     return [decode_dead_letter(body) for _, body in rows], rows[-1][0] if rows else last

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from streamer.events import Entry, ParkedLane, SubscriberName
 from streamer.log.records import decode_event, decode_setback, encode_event, encode_setback
 from streamer.log.sqlite.database.bulk import delete_rows, insert_rows
-from streamer.log.sqlite.database.json_pages import PAGE_ROWS, Bodies, read_bodies
+from streamer.log.sqlite.database.json_pages import PAGE_ROWS, BodyQuery, read_bodies
 from streamer.log.sqlite.rows.pages import PARTITION
 from streamer.ports import LaneChange
 
@@ -37,9 +37,12 @@ class ParkedRows:
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Let the changes take effect; a second time changes nothing."""
-        mine = (self.subscriber,)
+        parameters = (self.subscriber,)
         delete_rows(
-            connection, "DELETE FROM parked_events WHERE subscriber = ? AND seq", self.left, parameters=mine
+            connection,
+            "DELETE FROM parked_events WHERE subscriber = ? AND seq",
+            self.left,
+            parameters=parameters,
         )
         insert_rows(
             connection,
@@ -58,7 +61,7 @@ class ParkedRows:
                 connection,
                 f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608
                 forgotten,
-                parameters=mine,
+                parameters=parameters,
             )
 
     def _add(self, change: LaneChange) -> None:
@@ -100,7 +103,7 @@ def read_parked(
 ) -> tuple[list[Entry], Sequence[int]]:
     """Return some of the parked events at `offsets`, which rise, and the offsets that were not looked at."""
     asked, later = offsets[:PAGE_ROWS], offsets[PAGE_ROWS:]
-    wanted = Bodies(
+    wanted = BodyQuery(
         table="parked_events",
         where=f"subscriber = ? AND seq IN ({','.join('?' * len(asked))})",
         parameters=(subscriber, *asked),

@@ -106,7 +106,7 @@ async def test_settlement_that_waits_for_the_disk_ends_with_its_place(log_file: 
             settling = asyncio.create_task(park(follower, *follower.entries))
             await writer_rests(log)
         await free_disk(log)
-        with pytest.raises(LogUnavailable, match="place of target in the log is closed"):
+        with pytest.raises(LogUnavailable, match="the feed of subscriber target is closed"):
             await turned_until_done(log_file, settling)
         async with following(log) as other:
             assert await other.read_until("1") == ["1"]
