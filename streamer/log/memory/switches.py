@@ -22,7 +22,8 @@ class ControlTable:
             seen = self._version
             yield self._board
             async with self._changed:
-                await self._changed.wait_for(lambda seen=seen: self._version != seen)  # type: ignore[misc]
+                while self._version == seen:
+                    await self._changed.wait()
 
     async def switch(self, control: Control) -> None:
         """Replace the control of a subscriber."""

@@ -73,7 +73,7 @@ def change_between(entity: Entity, before: Record | None, after: Record) -> Chan
 
 def merged(changes: Sequence[Change]) -> list[Change]:
     """Join equal changes to several records of one entity, in the order of the first."""
-    if len(changes) < 2:  # noqa: PLR2004
+    if len(changes) < 2:  # noqa: PLR2004 - nothing to merge
         return list(changes)
     groups: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
     for change in changes:
