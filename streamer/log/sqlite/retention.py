@@ -1,4 +1,4 @@
-"""Keeps a log file within its age and its size."""
+"""Retention: keeps a log file within its age and its size."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,14 +25,14 @@ _log = structlog.get_logger()
 
 
 class Retention:
-    """Makes room by forgetting what is old and settled; where there is none, appends wait.
+    """Deletes old and settled events; appends wait while the file is full.
 
-    At the size limit what nobody waits for goes early: first settled events,
-    then receipts, for a receipt is worth less than the next event.
+    At the size limit, data that no subscriber waits for goes early: first
+    settled events, then receipts, because a receipt is worth less than the next
+    event.
     """
 
     def __init__(self, writer: Worker, settings: SqliteLogSettings, clock: Clock) -> None:
-        """Know nothing of the file until `used` is called."""
         self._writer = writer
         self._settings = settings
         self._clock = clock
@@ -43,11 +43,11 @@ class Retention:
         self._early_receipts = 0
 
     def used(self, used_bytes: int) -> None:
-        """Note how much of the file is in use."""
+        """Set the bytes of the file in use."""
         self._used_bytes = used_bytes
 
     def changed(self) -> None:
-        """Let waiting appends look again, for something was settled."""
+        """Let waiting appends check again, after a settlement."""
         self._changed.set()
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class Retention:
 
     @property
     def lack(self) -> str:
-        """Why an append waits; empty while none does."""
+        """Reason why an append waits; empty while none does."""
         if not self._is_waiting:
             return ""
         return (
@@ -83,7 +83,7 @@ class Retention:
             if limit == full:
                 await self._log_full(trimmed)
             self._is_waiting = True
-            # Going on at the limit itself would stop again an append later.
+            # Resuming at the limit itself would stop again after one append.
             limit = int(full * _RESUME_SHARE)
             await self._changed.wait()
             if self._closed:
@@ -92,7 +92,7 @@ class Retention:
             _log.info("log.has_room", path=str(self._settings.path), used_bytes=self._used_bytes)
 
     async def keep(self) -> None:
-        """Forget what is older than the retention, save for what is parked, once a minute, for ever."""
+        """Delete what is older than the retention, except parked events, once a minute, until cancelled."""
         while True:
             try:
                 await self._expire()
@@ -122,7 +122,7 @@ class Retention:
 
     async def _repeat(self, trim: _Trim) -> int:
         deleted = 0
-        # Each step is a transaction of its own, so that appends go in between.
+        # Each step is a transaction of its own, so that appends can run in between.
         while step := (await self._step(trim)).deleted:
             deleted += step
         return deleted

@@ -1,4 +1,4 @@
-"""Records what one subscriber settles."""
+"""Settler of one subscriber."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,13 +21,13 @@ _log = structlog.get_logger()
 class Settler:
     """Records each settlement once, in the order of the calls, for as long as the disk takes.
 
-    A commit that failed may have taken effect all the same. So settlements are
-    numbered, the file holds the last number, and whatever is tried again finds
-    out there: the caller never has to wonder whether a receipt is on record.
+    A commit that failed can have taken effect all the same. So settlements are
+    numbered, the file holds the last number, and a retry looks there first: the
+    caller never has to wonder whether a receipt is recorded.
     """
 
     def __init__(self, writer: Worker, clock: Clock, place: Place, *, then: Callable[[None], None]) -> None:
-        """Go on counting from `place`; call `then` on the loop after each settlement."""
+        """Continue the count of `place`; call `then` on the loop after each settlement."""
         self._writer = writer
         self._clock = clock
         self._subscriber = place.subscriber
@@ -37,7 +37,7 @@ class Settler:
         self._closed = False
 
     def close(self) -> None:
-        """Begin nothing any more: another one may have read how far the subscriber is."""
+        """Start no further settlement: another feed may have read the progress."""
         self._closed = True
 
     async def settle(self, settlement: Settlement) -> None:

@@ -1,7 +1,7 @@
-"""Pages of what is kept as JSON, whatever the table.
+"""Pages of JSON bodies from any table.
 
-A page comes out of SQLite as one row, a line for each body, for the reason
-that events do; JSON as we write it has no line breaks.
+A page leaves SQLite as one row with a line for each body, for the same reason
+as events do (`rows/pages.py`). JSON as we write it has no line breaks.
 """
 
 import sqlite3
@@ -15,9 +15,10 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyQuery:
-    """Which bodies to read: of `table`, `where` its rows are so, with its `parameters`.
+    """Selects bodies of `table` by a `where` clause and its `parameters`.
 
-    `latest` begins with the highest numbers; at most `count` are query.
+    `latest` begins with the highest numbers; at most `count` bodies are
+    selected.
     """
 
     table: str
@@ -29,14 +30,14 @@ class BodyQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyPage:
-    """Some bodies with their numbers, rising; whether they are all that were meant."""
+    """Bodies with their rising numbers; `is_whole` is true when no selected body is left."""
 
     rows: Sequence[tuple[int, bytes]]
     is_whole: bool
 
 
 def read_bodies(connection: sqlite3.Connection, query: BodyQuery) -> BodyPage:
-    """Return the first of what is query, bounded in rows and in bytes, though one always fits."""
+    """Return the first page of a query, bounded in rows and bytes; one body always fits."""
     order = "seq DESC" if query.latest else "seq"
     count = min(query.count, PAGE_ROWS)
     statement = f"""

@@ -1,7 +1,7 @@
-"""What subscribers have parked, as rows.
+"""Rows of parked lanes.
 
-The body of an event is written once, when it is parked; a retry writes its
-lane's setback and nothing else. An event is known by its offset.
+The body of an event is written once, when it is parked; a retry writes only its
+lane's setback. An event is identified by its offset.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ _LANES_AT_ONCE = 200
 
 @dataclass(slots=True, kw_only=True)
 class ParkedRows:
-    """What some changes of lanes come to; a lane without a setback is forgotten."""
+    """The rows that changes of lanes add up to; a lane without a setback is removed."""
 
     subscriber: SubscriberName
     joined: dict[int, tuple[str, bytes]] = field(default_factory=dict)
@@ -29,14 +29,14 @@ class ParkedRows:
 
     @classmethod
     def of(cls, subscriber: SubscriberName, changes: Sequence[LaneChange]) -> "ParkedRows":
-        """Return what `changes`, one after the other, come to."""
+        """Return the sum of `changes`, applied one after the other."""
         rows = cls(subscriber=subscriber)
         for change in changes:
             rows._add(change)
         return rows
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Let the changes take effect; a second time changes nothing."""
+        """Apply the changes; doing so twice changes nothing more."""
         parameters = (self.subscriber,)
         delete_rows(
             connection,
@@ -59,7 +59,7 @@ class ParkedRows:
         for table in ("parked_events", "parked_lanes"):
             delete_rows(
                 connection,
-                f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608
+                f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608 - tables of our own
                 forgotten,
                 parameters=parameters,
             )
@@ -77,9 +77,9 @@ class ParkedRows:
 def read_lanes(
     connection: sqlite3.Connection, subscriber: SubscriberName, after: str | None
 ) -> tuple[list[ParkedLane], str | None]:
-    """Return some of the parked lanes whose names come after `after`, and the last name among them.
+    """Return some of the parked lanes with names after `after`, and the last name among them.
 
-    None are left when none come.
+    An empty page is the end.
     """
     begin, named = ("", ()) if after is None else ("AND lane > ?", (after,))
     lines = connection.execute(
@@ -101,7 +101,7 @@ def read_lanes(
 def read_parked(
     connection: sqlite3.Connection, subscriber: SubscriberName, offsets: Sequence[int]
 ) -> tuple[list[Entry], Sequence[int]]:
-    """Return some of the parked events at `offsets`, which rise, and the offsets that were not looked at."""
+    """Return some of the parked events at `offsets`, which rise, and the offsets left to read."""
     asked, later = offsets[:PAGE_ROWS], offsets[PAGE_ROWS:]
     wanted = BodyQuery(
         table="parked_events",
@@ -120,7 +120,7 @@ def read_parked(
 def parked_among(
     connection: sqlite3.Connection, subscriber: SubscriberName, begin: int, end: int
 ) -> set[int]:
-    """Return which of the offsets from `begin` to `end` (exclusive) a subscriber has parked."""
+    """Return the parked offsets of a subscriber from `begin` to `end` (exclusive)."""
     offsets = connection.execute(
         """
         SELECT CAST(coalesce(group_concat(seq), '') AS BLOB) FROM parked_events
@@ -132,7 +132,7 @@ def parked_among(
 
 
 def count_parked(connection: sqlite3.Connection) -> dict[SubscriberName, int]:
-    """Return how many events each subscriber has parked, of those that have any."""
+    """Return the number of parked events of each subscriber that has any."""
     rows = connection.execute("SELECT subscriber, count(*) FROM parked_events GROUP BY subscriber")
     return {SubscriberName(name): count for name, count in rows.fetchall()}
 
