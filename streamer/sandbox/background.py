@@ -9,7 +9,6 @@ class Background:
     """Runs named tasks and ends them; a failure is raised when it closes."""
 
     def __init__(self) -> None:
-        """Start idle."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:

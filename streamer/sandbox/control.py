@@ -68,7 +68,6 @@ class Control:
     """Serves `/sandbox/*`: the clock, faults, bulk changes, whole transactions, gaps, and the state."""
 
     def __init__(self, org: Org, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock) -> None:
-        """Work on the parts of one sandbox."""
         self._org = org
         self._tokens = tokens
         self._faults = faults

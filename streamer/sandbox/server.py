@@ -63,7 +63,6 @@ class Sandbox:
         port: int = 0,
         settings: SandboxSettings | None = None,
     ) -> None:
-        """Put the parts together; nothing listens yet."""
         self._settings = settings or SandboxSettings()
         self.bus = EventBus(clock, retention_s=self._settings.retention_s)
         self.faults = Faults(self.bus)
@@ -91,7 +90,6 @@ class Sandbox:
         return f"{'https' if self._settings.tls else 'http'}://{self._host}:{self._port}"
 
     async def __aenter__(self) -> Self:
-        """Start to listen."""
         async with AsyncExitStack() as starting:
             starting.push_async_callback(self._background.close)
             runner = web.AppRunner(
@@ -109,7 +107,6 @@ class Sandbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening and end what runs in the background."""
         await self._running.aclose()
 
     def _web(self) -> web.Application:

@@ -65,7 +65,6 @@ class FixedCredentials:
     """A key, password or token that does not change, or nothing at all."""
 
     def __init__(self, proof: Proof) -> None:
-        """Give `proof` for every request."""
         self._proof = proof
 
     async def proof(self) -> Proof:
@@ -87,7 +86,6 @@ class ClientCredentials:
     """
 
     def __init__(self, auth: OAuth2Auth, connection: Connection, clock: Clock) -> None:
-        """Keep the way to the token endpoint; nothing is fetched yet."""
         self._auth = auth
         self._connection = connection
         self._clock = clock

@@ -51,7 +51,6 @@ class MemoryFeed:
     """One place of a subscriber in a log in memory."""
 
     def __init__(self, log: Shared, subscription: Subscription) -> None:
-        """Begin with no partitions; the log assigns them."""
         self.subscriber = subscription.subscriber
         self._log = log
         self._wanted = wants(subscription.patterns)

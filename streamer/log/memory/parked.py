@@ -11,7 +11,6 @@ class ParkedEvents:
     """What one subscriber has parked."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self._entries: dict[tuple[Partition, str], dict[int, Entry]] = defaultdict(dict)
         self._setbacks: dict[tuple[Partition, str], Setback] = {}
 

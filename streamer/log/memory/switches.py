@@ -11,7 +11,6 @@ class ControlTable:
     """The switchboard of one log, and who waits for it to change."""
 
     def __init__(self) -> None:
-        """Begin with nothing switched."""
         self._board = Switchboard()
         self._version = 0
         self._changed = asyncio.Condition()

@@ -38,7 +38,6 @@ class SqliteFeed:
     """A subscriber's feed: the file is one partition, assigned once."""
 
     def __init__(self, log: Pages, subscription: Subscription, place: Place, settler: Settler) -> None:
-        """Go on at `place`."""
         self.subscription = subscription
         self._log = log
         self._settler = settler

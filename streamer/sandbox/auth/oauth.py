@@ -24,7 +24,6 @@ class TokenDenied(Exception):
     """The token endpoint refuses, with OAuth's word and Salesforce's sentence."""
 
     def __init__(self, error: str, description: str) -> None:
-        """Keep both for the answer."""
         super().__init__(description)
         self.error = error
         self.description = description

@@ -22,7 +22,6 @@ class SoapLogin:
     """Serves `login()` of the partner API, which ends with version 64.0 (SOAP API guide, login)."""
 
     def __init__(self, tokens: Tokens, app: ConnectedApp, identity: Identity) -> None:
-        """Issue `tokens` to the app's user."""
         self._tokens = tokens
         self._app = app
         self._identity = identity

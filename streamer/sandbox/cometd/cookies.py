@@ -47,7 +47,6 @@ class Balancer:
     """Picks the node of each request, and forgets its choice after `seconds` on the clock."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
-        """Start without any choice made."""
         self._clock = clock
         self._seconds = seconds
         self._chosen_at: OrderedDict[str, float] = OrderedDict()

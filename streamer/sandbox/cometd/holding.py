@@ -12,7 +12,6 @@ class Holding:
     """Waits for whatever ends a long poll."""
 
     def __init__(self, node: Node, admission: Admission) -> None:
-        """Hold by the node's clock; sessions are woken by others and looked at here."""
         self._node = node
         self._admission = admission
 

@@ -26,7 +26,6 @@ class MetaChannels:
     """Handshake, connect, subscribe, unsubscribe and disconnect."""
 
     def __init__(self, node: Node, admission: Admission, known: Known) -> None:
-        """Serve the sessions of one node."""
         self._node = node
         self._pending = node.pending
         self._admission = admission

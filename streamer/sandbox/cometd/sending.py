@@ -14,7 +14,6 @@ class Sending:
     """Sends the answers of exchanges."""
 
     def __init__(self, node: Node) -> None:
-        """Wait by the node's clock where an answer is slow."""
         self._node = node
 
     async def send(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:

@@ -43,7 +43,6 @@ class CometdServer:
         known: Known,
         limits: CometdLimits | None = None,
     ) -> None:
-        """Listen to `bus` and `faults` from now on."""
         self._limits = limits or CometdLimits()
         self._pending = faults.pending
         self._sessions = Sessions(clock, self._limits)

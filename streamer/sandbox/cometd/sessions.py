@@ -18,7 +18,6 @@ class Sessions:
     """
 
     def __init__(self, clock: Clock, limits: CometdLimits) -> None:
-        """Start without any session."""
         self._clock = clock
         self._limits = limits
         self._sessions: dict[str, Session] = {}

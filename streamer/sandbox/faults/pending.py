@@ -61,7 +61,6 @@ class PendingFaults:
     """
 
     def __init__(self) -> None:
-        """Start without any fault."""
         self.struck: Counter[str] = Counter()
         self.delivered = 0
         self.lost = 0

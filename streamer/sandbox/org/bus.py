@@ -55,7 +55,6 @@ class EventBus:
         retention_s: float = 72 * HOUR_S,
         capacity: int = 2_000_000,
     ) -> None:
-        """Start empty; the clock decides what is past its time."""
         self._clock = clock
         self._retention_s = retention_s
         self._capacity = capacity

@@ -18,7 +18,6 @@ class Records:
     """
 
     def __init__(self) -> None:
-        """Start empty."""
         self._tables: dict[str, dict[str, Record]] = {}
         self._indexes: dict[str, dict[str, _Index]] = {}
 

@@ -10,7 +10,6 @@ class Refused(Exception):
     """
 
     def __init__(self, code: str, message: str, *, status: int = 400, fields: Sequence[str] = ()) -> None:
-        """Keep what the answer needs."""
         super().__init__(message)
         self.code = code
         self.message = message

@@ -25,7 +25,6 @@ class RestAbout:
     """Serves what a client asks before it works with records."""
 
     def __init__(self, org: Org, cometd: CometdServer) -> None:
-        """Read what was used from `org` and `cometd`."""
         self._org = org
         self._cometd = cometd
 

@@ -68,7 +68,6 @@ class RestGate:
     """Lets valid sessions in, counts their calls, and turns refusals into Salesforce's error lists."""
 
     def __init__(self, org: Org, tokens: Tokens) -> None:
-        """Guard one org."""
         self._org = org
         self._tokens = tokens
         self.calls = 0

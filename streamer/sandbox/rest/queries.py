@@ -29,7 +29,6 @@ class RestQueries:
     """Serves `query` and `queryAll`; further pages are read from a cursor of two days."""
 
     def __init__(self, clock: Clock) -> None:
-        """Start without open cursors."""
         self._clock = clock
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._ids = IdSequence()

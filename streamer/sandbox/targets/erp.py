@@ -20,7 +20,6 @@ class ErpReceiver(Receiver):
     """
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
-        """Begin without documents, open to everyone."""
         super().__init__(clock, port=port)
         self.documents: dict[tuple[str, str], JsonObject] = {}
         self.replays = Replays()

@@ -17,7 +17,6 @@ class FulfillmentReceiver(Receiver):
     """
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
-        """Begin without shipments, open to everyone."""
         super().__init__(clock, port=port)
         self.shipments: dict[str, JsonObject] = {}
         self.replays = Replays()

@@ -37,7 +37,6 @@ class Journal:
         self._grown = asyncio.Event()
 
     def __len__(self) -> int:
-        """Return how many requests are kept."""
         return len(self._records)
 
     def __iter__(self) -> Iterator[Received]:

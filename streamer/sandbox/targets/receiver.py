@@ -40,7 +40,6 @@ class Receiver(ABC):
         """Return what the API offers."""
 
     async def __aenter__(self) -> Self:
-        """Begin to listen."""
         app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[self._observe])
         app.add_routes(self.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -56,7 +55,6 @@ class Receiver(ABC):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop listening and close every connection."""
         if self._runner is not None:
             await self._runner.cleanup()
 

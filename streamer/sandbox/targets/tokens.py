@@ -17,7 +17,6 @@ class TokenEndpoint:
     """
 
     def __init__(self, clock: Clock, *, client_id: str, client_secret: str, lifetime_s: float) -> None:
-        """Serve the client of that id and secret; tokens are good for `lifetime_s`."""
         self.issued = 0
         self.asked = 0
         self.down = False

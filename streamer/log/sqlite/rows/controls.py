@@ -14,7 +14,6 @@ class ControlTable:
     """The switchboard as the file has it, in memory: no other process can change it."""
 
     def __init__(self) -> None:
-        """Begin with nothing switched."""
         self._board = Switchboard()
         self._changed = asyncio.Event()
 
