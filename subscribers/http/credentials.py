@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from http import HTTPStatus
+from typing import Any, Protocol, TypeGuard
 from urllib.parse import quote_plus, urlencode
 
 from yarl import URL
@@ -183,7 +184,7 @@ def _token_request(auth: OAuth2Auth) -> Exchange:
 def _token(answer: Answer) -> tuple[str, float]:
     found = answer.json or {}
     token = found.get("access_token")
-    if answer.status == 200 and isinstance(token, str) and token and token.isascii() and token.isprintable():  # noqa: PLR2004
+    if answer.status == HTTPStatus.OK and _fits_a_header(token):
         return token, _lifetime(found.get("expires_in"))
     if answer.status in {400, 401, 403}:
         raise NoToken(
@@ -197,6 +198,10 @@ def _token(answer: Answer) -> tuple[str, float]:
         after_s=_UNREACHED_S,
         answer=answer,
     )
+
+
+def _fits_a_header(token: Any) -> TypeGuard[str]:
+    return isinstance(token, str) and bool(token) and token.isascii() and token.isprintable()
 
 
 def _lifetime(expires_in: Any) -> float:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from functools import partial
 
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 
@@ -22,7 +23,7 @@ class ControlTable:
             seen = self._version
             yield self._board
             async with self._changed:
-                await self._changed.wait_for(lambda seen=seen: self._version != seen)  # type: ignore[misc]
+                await self._changed.wait_for(partial(self._has_changed_since, seen))
 
     async def switch(self, control: Control) -> None:
         """Replace the control of a subscriber."""
@@ -35,6 +36,9 @@ class ControlTable:
         if redrive.ended_at is not None:
             del redrives[redrive.id]
         await self._change(replace(self._board, redrives=redrives))
+
+    def _has_changed_since(self, version: int) -> bool:
+        return self._version != version
 
     async def _change(self, board: Switchboard) -> None:
         async with self._changed:

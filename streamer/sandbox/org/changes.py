@@ -73,7 +73,7 @@ def change_between(entity: Entity, before: Record | None, after: Record) -> Chan
 
 def merged(changes: Sequence[Change]) -> list[Change]:
     """Join changes that did the same to several records of one type, in the order of the first."""
-    if len(changes) < 2:  # noqa: PLR2004
+    if len(changes) < 2:  # noqa: PLR2004 - one change has no other to join
         return list(changes)
     together: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
     for change in changes:

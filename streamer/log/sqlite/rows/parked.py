@@ -56,7 +56,7 @@ class ParkedRows:
         for table in ("parked_events", "parked_lanes"):
             delete_rows(
                 connection,
-                f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608
+                f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608 - one of two names of our own
                 forgotten,
                 parameters=mine,
             )
