@@ -63,7 +63,6 @@ class Sandbox:
         port: int = 0,
         settings: SandboxSettings | None = None,
     ) -> None:
-        """Build the org and its servers; nothing listens yet."""
         self._settings = settings or SandboxSettings()
         self.bus = EventBus(clock, retention_s=self._settings.retention_s)
         self.faults = Faults(self.bus)

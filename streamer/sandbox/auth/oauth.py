@@ -5,7 +5,7 @@ import binascii
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 from aiohttp import BasicAuth, web
@@ -15,10 +15,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from streamer.clock import Clock
 from streamer.sandbox.auth.tokens import Session, Tokens
-
-if TYPE_CHECKING:
-    # Older releases of PyJWT lack it.
-    from jwt.types import Options
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LOGIN_HOSTS = frozenset({"https://login.salesforce.com", "https://test.salesforce.com"})
@@ -155,17 +151,21 @@ class OAuth:
 
     def _claims(self, assertion: str) -> dict[str, Any]:
         # We compare times and audience ourselves, by the sandbox's clock and with Salesforce's answers.
-        options: Options = {
-            "verify_signature": self._key is not None,
-            "verify_aud": False,
-            "verify_exp": False,
-            "verify_iat": False,
-            "verify_iss": False,
-            "verify_nbf": False,
-            "verify_sub": False,
-        }
         try:
-            return jwt.decode(assertion, self._key or "", algorithms=["RS256"], options=options)
+            return jwt.decode(
+                assertion,
+                self._key or "",
+                algorithms=["RS256"],
+                options={
+                    "verify_signature": self._key is not None,
+                    "verify_sub": False,
+                    "verify_iss": False,
+                    "verify_exp": False,
+                    "verify_aud": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
         except jwt.PyJWTError as error:
             raise TokenDenied("invalid_grant", "invalid assertion") from error
 

@@ -61,11 +61,9 @@ class BoundedReader:
         self._consumer.assign([TopicPartition(topic, each, read_ranges[each][0]) for each in self._ends])
 
     def __enter__(self) -> Self:
-        """Read inside the context."""
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Close the consumer."""
         self.close()
 
     @property

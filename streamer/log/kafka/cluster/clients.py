@@ -139,7 +139,6 @@ class _Journal:
     """
 
     def __init__(self) -> None:
-        """Begin with nothing said."""
         self._last = ""
 
     def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:

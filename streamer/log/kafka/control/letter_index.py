@@ -15,7 +15,6 @@ class LetterIndex:
     """Where the last version of each dead letter lies; memory holds ids and offsets."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._places: dict[bytes, Place] = {}
 
     def note(self, messages: Iterable[Message]) -> None:

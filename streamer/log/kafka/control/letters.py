@@ -29,7 +29,6 @@ class LetterReader:
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
-        """Read with consumers of `clients`, one for each time."""
         self._clients = clients
         self._admin = admin
         self._topic = Names.of(clients.settings).dead_letters

@@ -16,7 +16,6 @@ class ParkedIndex:
     """
 
     def __init__(self, lanes: Mapping[str, Mapping[int, Place]] | None = None) -> None:
-        """Begin with what was found in the log."""
         self._lanes: defaultdict[str, set[int]] = defaultdict(set)
         self._places: dict[int, Place] = {}
         for lane, places in (lanes or {}).items():

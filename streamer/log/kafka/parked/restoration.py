@@ -143,7 +143,6 @@ class Restorations:
     """Restores partitions beside whatever else a member does, those of each assignment by themselves."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, topic: ParkedTopic, retry: RetryPolicy) -> None:
-        """Restore nothing yet."""
         self._clients = clients
         self._admin = admin
         self._topic = topic
@@ -166,11 +165,9 @@ class Restorations:
         self._under_way.append(Restoration(reader, progress))
 
     def __contains__(self, partition: Partition) -> bool:
-        """Whether `partition` is being restored."""
         return any(partition in each.partitions for each in self._under_way)
 
     def __bool__(self) -> bool:
-        """Whether anything is being restored."""
         return bool(self._under_way)
 
     def step(self) -> list[Restored]:

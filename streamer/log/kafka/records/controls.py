@@ -27,7 +27,6 @@ class ControlTable:
     """The switchboard that the records so far make up."""
 
     def __init__(self) -> None:
-        """Begin with nothing switched."""
         self._controls: dict[SubscriberName, Control] = {}
         self._redrives: dict[str, Redrive] = {}
 

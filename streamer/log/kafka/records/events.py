@@ -30,7 +30,6 @@ class EventEncoder:
     """Turns events into records, remembering what is the same for all of a type."""
 
     def __init__(self, names: Names, mode: Literal["binary", "structured"]) -> None:
-        """Choose the topics by `names`."""
         self._names = names
         self._binary = mode == "binary"
         self._types: dict[str, tuple[str, bytes]] = {}

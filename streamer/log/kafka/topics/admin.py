@@ -27,6 +27,8 @@ from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 CALL_TIMEOUT_S = 8.0
 
 _LATE_S = 1.0
+_EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # confluent-kafka does not type it
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka does not type it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,8 @@ class KafkaAdmin:
     ) -> dict[int, tuple[int, int]]:
         """Return where partitions begin and end, open transactions included. Raises `KafkaException`."""
         places = [TopicPartition(topic, partition) for partition in partitions]
-        begins = self._offsets(places, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
-        ends = self._offsets(places, OffsetSpec.latest(), timeout_s)  # type: ignore[no-untyped-call]
+        begins = self._offsets(places, _EARLIEST, timeout_s)
+        ends = self._offsets(places, _LATEST, timeout_s)
         with self._looking_for_leaders([topic], timeout_s):
             return {
                 place.partition: (_answer(begins[place], timeout_s).offset, _answer(end, timeout_s).offset)
@@ -135,7 +137,7 @@ class KafkaAdmin:
         if not places:
             return []
         asked = [TopicPartition(place.topic, place.partition) for place in places]
-        begins = self._offsets(asked, OffsetSpec.earliest(), timeout_s)  # type: ignore[no-untyped-call]
+        begins = self._offsets(asked, _EARLIEST, timeout_s)
         with self._looking_for_leaders({place.topic for place in asked}, timeout_s):
             return [
                 TopicPartition(place.topic, place.partition, _answer(begin, timeout_s).offset)

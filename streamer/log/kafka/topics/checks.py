@@ -39,7 +39,6 @@ class TopicChecks:
     """Judges topics by what the brokers say of them. Each fault is one sentence that says what to do."""
 
     def __init__(self, settings: KafkaLogSettings) -> None:
-        """Judge by `settings`."""
         self._names = Names.of(settings)
         self._checkpoint_partitions = settings.checkpoint_partitions
         self._parked_partitions = settings.parked_partitions

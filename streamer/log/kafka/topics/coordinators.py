@@ -46,7 +46,6 @@ class Coordinators:
     """Tries once what every append and every consumer will need. Blocking."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, clock: Clock) -> None:
-        """Ask as one of `clients`."""
         self._clients = clients
         self._admin = admin
         self._clock = clock

@@ -27,7 +27,6 @@ class TopicSpecs:
     """The topics as they are made, or as an operator is asked to make them."""
 
     def __init__(self, settings: KafkaLogSettings) -> None:
-        """Follow `settings`."""
         self._settings = settings
         self._names = Names.of(settings)
         self.durability: Mapping[str, str] = {}

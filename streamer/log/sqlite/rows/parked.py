@@ -59,7 +59,7 @@ class ParkedRows:
         for table in ("parked_events", "parked_lanes"):
             delete_rows(
                 connection,
-                f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608 - tables of our own
+                f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608 - one of two tables of ours
                 forgotten,
                 parameters=parameters,
             )

@@ -50,9 +50,8 @@ def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_bef
 def trim_records(connection: sqlite3.Connection, table: str, *, older_than: float | None) -> Trimmed:
     """Delete some of the oldest `RECEIPTS` or `AUDIT`; `older_than` spares those recorded since then."""
     deleted = connection.execute(
-        f"""
-        DELETE FROM {table} WHERE seq < (SELECT min(seq) FROM {table}) + ? AND recorded_at < ?
-        """,  # noqa: S608 - one of our own tables
+        f"DELETE FROM {table} "  # noqa: S608 - one of two names of our own
+        f"WHERE seq < (SELECT min(seq) FROM {table}) + ? AND recorded_at < ?",
         (ROWS_AT_ONCE, _latest(older_than)),
     ).rowcount
     return Trimmed(deleted=deleted, used_bytes=used_bytes(connection))
