@@ -11,7 +11,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 
-_LIMIT_S = 25.0
+_IDLE_LIMIT_S = 25.0
 _CONFIGURATION: Mapping[str, Any] = {
     "isolation.level": "read_committed",
     "enable.auto.commit": False,
@@ -29,7 +29,7 @@ class BoundedReader:
     """Reads stretches of partitions once, without a group, and gives out what was committed.
 
     Blocking, for one thread. A stretch may end behind transactions that are
-    open: what is below its end is awaited until it is decided, for at most
+    open: what is below its end is poll_many until it is decided, for at most
     25 s in which nothing moves.
     """
 
@@ -51,13 +51,13 @@ class BoundedReader:
         self._ends = {partition: end for partition, (begin, end) in read_ranges.items() if begin < end}
         self._stopped_at: dict[int, int] = {}
         self._has_moved = False
-        self._still_s = 0.0
+        self._idle_s = 0.0
         # It joins no group: assigning by hand only asks for some name.
-        ours = {
+        configuration = {
             "group.id": Names.of(clients.settings).ingest_group,
             "auto.offset.reset": "earliest" if over_holes else "error",
         }
-        self._consumer: Consumer = clients.consumer(errors, {**_CONFIGURATION, **ours})
+        self._consumer: Consumer = clients.consumer(errors, {**_CONFIGURATION, **configuration})
         self._consumer.assign([TopicPartition(topic, each, read_ranges[each][0]) for each in self._ends])
 
     def __enter__(self) -> Self:
@@ -79,19 +79,19 @@ class BoundedReader:
         """
         found: list[Message] = []
         asked_at, self._has_moved = time.monotonic(), False
-        for message in awaited(self._consumer, count, timeout_s):
+        for message in poll_many(self._consumer, count, timeout_s):
             error = message.error()
             if error is None:
-                found += self._taken(message)
+                found += self._accepted(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self._reached(message.partition() or 0, message.offset() or 0)
+                self._reach_partition_end(message.partition() or 0, message.offset() or 0)
             else:
                 raise KafkaException(error)
         if found:
             self._errors.clear()
         # Whoever takes long over what was given out stands still, and not the topic.
-        self._still_s = 0.0 if self._has_moved else self._still_s + time.monotonic() - asked_at
-        self._check_moving()
+        self._idle_s = 0.0 if self._has_moved else self._idle_s + time.monotonic() - asked_at
+        self._check_progress()
         return found
 
     def close(self) -> None:
@@ -99,30 +99,30 @@ class BoundedReader:
         self._ends = {}
         self._consumer.close()
 
-    def _taken(self, message: Message) -> list[Message]:
+    def _accepted(self, message: Message) -> list[Message]:
         partition, offset = message.partition() or 0, message.offset() or 0
         self._has_moved = True
         end = self._ends.get(partition, 0)
         if offset + 1 >= end:
-            self._end(partition)
+            self._finish(partition)
         return [message] if offset < end else []
 
-    def _reached(self, partition: int, offset: int) -> None:
+    def _reach_partition_end(self, partition: int, offset: int) -> None:
         # Markers of transactions take offsets too, so the last record may come before the end.
         if offset >= self._ends.get(partition, 0):
-            self._end(partition)
+            self._finish(partition)
         elif self._stopped_at.get(partition) != offset:
             self._has_moved = True
             self._stopped_at[partition] = offset
 
-    def _end(self, partition: int) -> None:
+    def _finish(self, partition: int) -> None:
         self._stopped_at.pop(partition, None)
         if self._ends.pop(partition, None) is not None and self._ends:
             # What follows need not be fetched while others are read.
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
-    def _check_moving(self) -> None:
-        if self.is_over or self._still_s < _LIMIT_S:
+    def _check_progress(self) -> None:
+        if self.is_over or self._idle_s < _IDLE_LIMIT_S:
             return
         for partition in self._ends:
             if partition in self._stopped_at:
@@ -130,7 +130,7 @@ class BoundedReader:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
 
-def awaited(consumer: Consumer, count: int, timeout_s: float) -> list[Message]:
+def poll_many(consumer: Consumer, count: int, timeout_s: float) -> list[Message]:
     """Return what comes within `timeout_s`, and at most `count` of it, without waiting for all of that."""
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(count - 1, 0)]

@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 _Client = TypeVar("_Client")
 
 # Exactly-once, fencing and ownership rest on these.
-_OURS = frozenset(
+_RESERVED_OPTIONS = frozenset(
     {
         "allow.auto.create.topics",
         "auto.offset.reset",
@@ -68,37 +68,37 @@ class Clients:
 
     def admin(self, errors: KafkaErrors) -> AdminClient:
         """Return a client that makes and describes topics."""
-        return self._made(AdminClient, {}, {}, errors)
+        return self._create(AdminClient, {}, {}, errors)
 
     def producer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Producer:
         """Return a producer; `configuration` wins over everything."""
         # librdkafka wants this below the limit of a transaction.
-        patience_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
-        defaults = {**_PRODUCER_DEFAULTS, "socket.timeout.ms": patience_ms}
-        return self._made(Producer, defaults, configuration, errors)
+        timeout_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
+        defaults = {**_PRODUCER_DEFAULTS, "socket.timeout.ms": timeout_ms}
+        return self._create(Producer, defaults, configuration, errors)
 
     def consumer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Consumer:
         """Return a consumer; `configuration` wins over everything."""
-        return self._made(Consumer, {}, configuration, errors)
+        return self._create(Consumer, {}, configuration, errors)
 
-    def _made(
+    def _create(
         self,
         client: Callable[..., _Client],
         defaults: Mapping[str, Any],
         configuration: Mapping[str, Any],
         errors: KafkaErrors,
     ) -> _Client:
-        taken = sorted(_OURS & self.settings.options.keys())
-        if taken:
+        reserved = sorted(_RESERVED_OPTIONS & self.settings.options.keys())
+        if reserved:
             raise LogMisconfigured(
-                f"log.kafka.options must not set {', '.join(taken)}: no event may be lost or repeated"
+                f"log.kafka.options must not set {', '.join(reserved)}: no event may be lost or repeated"
             )
         merged = {**self._common(), **defaults, **self.settings.options, **configuration}
         try:
-            return client(merged | {"error_cb": errors.note}, logger=_Journal())
+            return client(merged | {"error_cb": errors.note}, logger=_LibraryLogger())
         except (KafkaException, TypeError, ValueError) as exc:
-            said = kafka_error(exc).str() if isinstance(exc, KafkaException) else str(exc)
-            raise LogMisconfigured(f"log.kafka: librdkafka does not take its settings: {said}") from exc
+            reason = kafka_error(exc).str() if isinstance(exc, KafkaException) else str(exc)
+            raise LogMisconfigured(f"log.kafka: librdkafka does not take its settings: {reason}") from exc
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -132,7 +132,7 @@ def _security(security: KafkaSecurity) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-class _Journal:
+class _LibraryLogger:
     """Takes librdkafka's log lines, which otherwise go to standard error.
 
     What matters of them reaches `KafkaErrors` as well, once.

@@ -63,13 +63,13 @@ def is_denied(error: KafkaError) -> bool:
     return error.code() in _PERMISSION
 
 
-def _will_pass(error: KafkaError) -> bool:
+def _is_transient(error: KafkaError) -> bool:
     # Kafka says the same of a factor that no broker can reach as while the brokers
     # there are have just started, or were too busy to tell the controller that they live.
     return error.code() == KafkaError.INVALID_REPLICATION_FACTOR and "currently fenced" in error.str()
 
 
-def who(settings: KafkaLogSettings) -> str:
+def principal(settings: KafkaLogSettings) -> str:
     """Return as whom the brokers know us, for a sentence."""
     name = settings.security.username
     return f"user {name!r}" if name else "this client"
@@ -119,7 +119,7 @@ class KafkaErrors:
             return self._not_allowed(error, doing, subject)
         if error.code() in _CREDENTIALS:
             return self._credentials_refused()
-        if error.code() in _MISCONFIGURED and not _will_pass(error):
+        if error.code() in _MISCONFIGURED and not _is_transient(error):
             advice = _ADVICE.get(error.code(), "")
             return LogMisconfigured(f"{doing} {subject} failed: {error.str()} ({error.name()}){advice}")
         if self.refusal is not None:
@@ -136,7 +136,7 @@ class KafkaErrors:
             raise self.explain(kafka_error(exc), doing=doing, subject=subject) from exc
 
     def _not_allowed(self, error: KafkaError, doing: str, subject: str) -> StreamerError:
-        needed = f"Kafka does not allow {self._who} what {doing} needs"
+        needed = f"Kafka does not allow {self._principal} what {doing} needs"
         if error.code() in _BY_PREFIX:
             granted = f"{_BY_PREFIX[error.code()]} that begin with '{self._settings.prefix}.'"
             return LogMisconfigured(f"{needed}: grant {granted} ({error.name()})")
@@ -147,12 +147,12 @@ class KafkaErrors:
         return self._settings.bootstrap_servers
 
     @property
-    def _who(self) -> str:
-        return who(self._settings)
+    def _principal(self) -> str:
+        return principal(self._settings)
 
     def _credentials_refused(self) -> CredentialsRefused:
         mechanism = self._settings.security.mechanism or self._settings.security.protocol
         return CredentialsRefused(
-            f"Kafka at {self._where} refused {self._who} by {mechanism}: check username, password and "
+            f"Kafka at {self._where} refused {self._principal} by {mechanism}: check username, password and "
             "mechanism in log.kafka.security"
         )

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
-from streamer.log.kafka.cluster.bounded_reader import awaited
+from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
@@ -55,7 +55,7 @@ class ControlWatch:
 
         Raises what somebody must act on first, such as `LogMisconfigured`.
         """
-        self._begin()
+        self._start_thread()
         seen = None
         while not self._closing.is_set():
             changed = self._changed
@@ -70,27 +70,27 @@ class ControlWatch:
     async def close(self) -> None:
         """End the thread, and what watches."""
         self._closing.set()
-        self._tell()
+        self._notify()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _begin(self) -> None:
+    def _start_thread(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
             self._thread.start()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     def _show(self, board: Switchboard) -> None:
         if board != self._board:
             self._board = board
-            self._tell()
+            self._notify()
 
     def _fail(self, error: Exception) -> None:
         self._error = error
-        self._tell()
+        self._notify()
 
     # On the thread.
 
@@ -98,13 +98,13 @@ class ControlWatch:
         pulse = self._pulses.begin(_NAME)
         try:
             while not self._closing.is_set():
-                self._try(pulse)
+                self._follow_once(pulse)
         except Exception as exc:  # noqa: BLE001 - it goes to whoever watches
             self._loop.call_soon_threadsafe(self._fail, exc)
         finally:
             self._pulses.end(pulse)
 
-    def _try(self, pulse: Pulse) -> None:
+    def _follow_once(self, pulse: Pulse) -> None:
         """Follow until closed, or until there is trouble, and then pause."""
         try:
             with (
@@ -126,8 +126,8 @@ class ControlWatch:
         switches, through, shown = ControlTable(), begin, False
         while not self._closing.is_set():
             pulse.beat()
-            for message in awaited(consumer, _AT_ONCE, _POLL_S):
-                through = _take_in(message, switches)
+            for message in poll_many(consumer, _AT_ONCE, _POLL_S):
+                through = _apply(message, switches)
                 shown = False
             # Before that it is a board of the past, on which a pause may be missing.
             if through >= end and not shown:
@@ -148,7 +148,7 @@ class ControlWatch:
         return self._clients.consumer(self._errors, configuration)
 
 
-def _take_in(message: Message, switches: ControlTable) -> int:
+def _apply(message: Message, switches: ControlTable) -> int:
     """Let a record take effect, and return the offset up to which the topic was read."""
     error, offset = message.error(), message.offset() or 0
     if error is None:

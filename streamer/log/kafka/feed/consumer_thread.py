@@ -101,7 +101,9 @@ class ConsumerThread:
         assigned_partition = self._context.reading.assigned.get(partition)
         if assigned_partition is None:
             return []
-        places = {offset: place for offset in offsets if (place := assigned_partition.parked.place(offset))}
+        places = {
+            offset: place for offset in offsets if (place := assigned_partition.parked.chunk_offsets(offset))
+        }
         return await self._recall.fetch(partition, places) if places else []
 
     async def stop(self) -> None:

@@ -14,8 +14,8 @@ from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.record import Headers
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.parked.index import ParkedIndex
-from streamer.log.kafka.records.chunks import Place, is_whole, with_part, without_part
-from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic, part_count
+from streamer.log.kafka.records.chunks import ChunkOffsets, is_complete, with_chunk, without_chunk
+from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic, chunk_count
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_setback
 
@@ -27,14 +27,14 @@ _POLL_S = 0.02
 class Restored:
     """A partition, how far it is settled, and what is parked of it.
 
-    `traces` are the offsets of which the parked topic holds anything at all.
+    `recorded_offsets` are the offsets of which the parked topic holds anything at all.
     """
 
     partition: Partition
     progress: Progress
     parked: ParkedIndex
     lanes: Sequence[ParkedLane]
-    traces: frozenset[int]
+    recorded_offsets: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class _Lane:
     """What was found of a lane: how its head failed, and where its events lie, by their offsets."""
 
     setback: Setback | None = None
-    places: dict[int, Place] = field(default_factory=dict)
+    locations: dict[int, ChunkOffsets] = field(default_factory=dict)
 
 
 class Restoration:
@@ -74,7 +74,7 @@ class Restoration:
         """
         if self._reader is None:
             return True
-        self._take_in(self._reader.read(_AT_ONCE, _POLL_S))
+        self._apply_all(self._reader.read(_AT_ONCE, _POLL_S))
         if self._reader.is_over:
             self.close()
         return self._reader is None
@@ -91,18 +91,24 @@ class Restoration:
             all_lanes = self._found[partition.topic, partition.number]
             # Events without a record of their lane were forgotten with it.
             found = {
-                name: (lane.setback, {at: place for at, place in lane.places.items() if is_whole(place)})
+                name: (lane.setback, _complete(lane.locations))
                 for name, lane in all_lanes.items()
                 if lane.setback is not None
             }
             lanes = [
-                ParkedLane(lane=name, offsets=tuple(sorted(places)), setback=setback)
-                for name, (setback, places) in found.items()
-                if places
+                ParkedLane(lane=name, offsets=tuple(sorted(locations)), setback=setback)
+                for name, (setback, locations) in found.items()
+                if locations
             ]
-            parked = ParkedIndex({name: places for name, (_, places) in found.items()})
-            traces = frozenset(at for lane in all_lanes.values() for at in lane.places)
-            yield Restored(partition=partition, progress=progress, parked=parked, lanes=lanes, traces=traces)
+            parked = ParkedIndex({name: locations for name, (_, locations) in found.items()})
+            recorded_offsets = frozenset(offset for lane in all_lanes.values() for offset in lane.locations)
+            yield Restored(
+                partition=partition,
+                progress=progress,
+                parked=parked,
+                lanes=lanes,
+                recorded_offsets=recorded_offsets,
+            )
 
     def close(self) -> None:
         """Stop reading."""
@@ -110,33 +116,37 @@ class Restoration:
             self._reader.close()
             self._reader = None
 
-    def _take_in(self, messages: Iterable[Message]) -> None:
+    def _apply_all(self, messages: Iterable[Message]) -> None:
         for message in messages:
             key = ParkedKey.decode(message.key())
             lanes = self._found.get((key.topic, key.number))
             # The records of other partitions share the place with ours.
-            if lanes is not None and not _note(lanes[key.lane], key, message):
+            if lanes is not None and not _apply(lanes[key.lane], key, message):
                 # Of what was parked and is gone, tombstones lie there for a day.
                 del lanes[key.lane]
 
 
-def _note(lane: _Lane, key: ParkedKey, message: Message) -> bool:
+def _apply(lane: _Lane, key: ParkedKey, message: Message) -> bool:
     """Take in a record of `lane`; returns whether there is anything of it then."""
     value = message.value()
     if key.offset is None:
         lane.setback = None if value is None else decode_setback(value)
-    elif place := _place(lane.places.get(key.offset, ()), key, message):
-        lane.places[key.offset] = place
+    elif offsets := _chunk_offsets(lane.locations.get(key.offset, ()), key, message):
+        lane.locations[key.offset] = offsets
     else:
-        lane.places.pop(key.offset, None)
-    return bool(lane.setback or lane.places)
+        lane.locations.pop(key.offset, None)
+    return bool(lane.setback or lane.locations)
 
 
-def _place(known: Place, key: ParkedKey, message: Message) -> Place:
+def _complete(locations: Mapping[int, ChunkOffsets]) -> dict[int, ChunkOffsets]:
+    return {offset: chunks for offset, chunks in locations.items() if is_complete(chunks)}
+
+
+def _chunk_offsets(known: ChunkOffsets, key: ParkedKey, message: Message) -> ChunkOffsets:
     if message.value() is None:
-        return without_part(known, key.part)
-    parts = part_count(cast("Headers | None", message.headers()))
-    return with_part(known, key.part, message.offset() or 0, parts=parts)
+        return without_chunk(known, key.chunk)
+    chunks = chunk_count(cast("Headers | None", message.headers()))
+    return with_chunk(known, key.chunk, message.offset() or 0, chunks=chunks)
 
 
 class Restorations:
@@ -148,7 +158,7 @@ class Restorations:
         self._topic = topic
         self._retry = retry
         self._errors = KafkaErrors(clients.settings)
-        self._under_way: list[Restoration] = []
+        self._running: list[Restoration] = []
 
     def begin(self, progress: Mapping[Partition, Progress]) -> None:
         """Begin to restore partitions, whose committed offsets must have been read before.
@@ -162,31 +172,31 @@ class Restorations:
         reader = None
         if any(begin < end for begin, end in read_ranges.values()):
             reader = BoundedReader(self._clients, self._errors, self._topic.name, read_ranges)
-        self._under_way.append(Restoration(reader, progress))
+        self._running.append(Restoration(reader, progress))
 
     def __contains__(self, partition: Partition) -> bool:
-        return any(partition in each.partitions for each in self._under_way)
+        return any(partition in each.partitions for each in self._running)
 
     def __bool__(self) -> bool:
-        return bool(self._under_way)
+        return bool(self._running)
 
     def step(self) -> list[Restored]:
         """Read on for a moment; return the partitions that are complete.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
-        done = [each for each in self._under_way if each.step()]
-        self._under_way = [each for each in self._under_way if each not in done]
+        done = [each for each in self._running if each.step()]
+        self._running = [each for each in self._running if each not in done]
         return [restored for each in done for restored in each.restored()]
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Forget partitions that were taken from us."""
         gone = frozenset(partitions)
-        for each in self._under_way:
+        for each in self._running:
             each.drop(gone)
 
     def abandon(self) -> None:
         """Forget everything."""
-        for each in self._under_way:
+        for each in self._running:
             each.close()
-        self._under_way = []
+        self._running = []

@@ -16,7 +16,7 @@ from streamer.events import Entry, Partition, Setback, SubscriberName
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.partitioner import partition_of
 from streamer.log.kafka.cluster.record import Headers, Record, Tombstone
-from streamer.log.kafka.records.chunks import parts_of
+from streamer.log.kafka.records.chunks import split
 from streamer.log.records import encode_event, encode_setback
 from streamer.settings import KafkaLogSettings
 
@@ -34,12 +34,12 @@ class ParkedKey(NamedTuple):
     number: int
     lane: str
     offset: int | None = None
-    part: int = 0
+    chunk: int = 0
 
     def encode(self) -> bytes:
         """Return the key of a record."""
-        fields = [self.topic, self.number, self.lane, self.offset, self.part]
-        return orjson.dumps(fields[:3] if self.offset is None else fields[: 5 if self.part else 4])
+        fields = [self.topic, self.number, self.lane, self.offset, self.chunk]
+        return orjson.dumps(fields[:3] if self.offset is None else fields[: 5 if self.chunk else 4])
 
     @classmethod
     def decode(cls, key: bytes | None) -> "ParkedKey":
@@ -73,11 +73,13 @@ class ParkedTopic:
 
     def event(self, entry: Entry, lane: str) -> list[Record]:
         """Return the records of an event, one for each part of its body."""
-        parts = parts_of(encode_event(entry.event))
-        about = {_PARTS: b"%d" % len(parts), "content-type": _JSON}
+        chunks = split(encode_event(entry.event))
+        about = {_PARTS: b"%d" % len(chunks), "content-type": _JSON}
         home = self.home(entry.partition)
-        keys = event_keys(entry.partition, lane, entry.offset, len(parts))
-        return [Record(self.name, part, key, home, {**about}) for part, key in zip(parts, keys, strict=True)]
+        keys = event_keys(entry.partition, lane, entry.offset, len(chunks))
+        return [
+            Record(self.name, chunk, key, home, {**about}) for chunk, key in zip(chunks, keys, strict=True)
+        ]
 
     def without(self, source: Partition, keys: Sequence[bytes]) -> list[Tombstone]:
         """Return what removes the records of `keys`."""
@@ -90,12 +92,12 @@ def lane_key(source: Partition, lane: str) -> bytes:
     return ParkedKey(source.topic, source.number, lane).encode()
 
 
-def event_keys(source: Partition, lane: str, offset: int, parts: int) -> list[bytes]:
+def event_keys(source: Partition, lane: str, offset: int, chunks: int) -> list[bytes]:
     """Return the keys of the records of an event that has so many parts."""
-    return [ParkedKey(source.topic, source.number, lane, offset, part).encode() for part in range(parts)]
+    return [ParkedKey(source.topic, source.number, lane, offset, chunk).encode() for chunk in range(chunks)]
 
 
-def part_count(headers: Headers | None) -> int:
+def chunk_count(headers: Headers | None) -> int:
     """Return how many parts the event has of which these are the headers of a part.
 
     Raises `LogMisconfigured`.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from streamer.events import Receipt
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Record
-from streamer.log.kafka.records.chunks import PART_BYTES
+from streamer.log.kafka.records.chunks import CHUNK_BYTES
 from streamer.log.records import encode_receipt
 
 _KEPT_CHARACTERS = 20_000
@@ -17,7 +17,7 @@ def receipt_record(receipt: Receipt, topic: str) -> Record:
     as text: what was delivered must not be delivered again for it.
     """
     value = encode_receipt(receipt)
-    if len(value) > PART_BYTES:
+    if len(value) > CHUNK_BYTES:
         value = encode_receipt(replace(receipt, answer={"text": repr(receipt.answer)[:_KEPT_CHARACTERS]}))
     headers: dict[str, str | bytes | None] = {
         "subscriber": receipt.subscriber,

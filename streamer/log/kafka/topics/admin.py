@@ -26,7 +26,7 @@ from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 
 CALL_TIMEOUT_S = 8.0
 
-_LATE_S = 1.0
+_GRACE_S = 1.0
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # confluent-kafka does not type it
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka does not type it
 
@@ -35,15 +35,15 @@ _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka
 class TopicState:
     """A topic as the brokers describe it.
 
-    `allowed` is what we may do with it, by Kafka's names of operations, or
+    `authorized_operations` is what we may do with it, by Kafka's names of operations, or
     `None` where the brokers do not say. `settings` are in effect, whoever made
     them; empty where we may not ask.
     """
 
     name: str
     partitions: int = 0
-    copies: int = 0
-    allowed: frozenset[str] | None = None
+    replicas: int = 0
+    authorized_operations: frozenset[str] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -97,7 +97,7 @@ class KafkaAdmin:
         resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
         (outcome,) = self._client.describe_configs([resource], request_timeout=timeout_s).values()
         try:
-            return _values(outcome.result(timeout_s + _LATE_S))
+            return _values(outcome.result(timeout_s + _GRACE_S))
         except (KafkaException, TimeoutError):
             return {}
 
@@ -197,14 +197,14 @@ class KafkaAdmin:
 
 def _answer(outcome: "Future[Any]", timeout_s: float) -> Any:
     try:
-        return outcome.result(timeout_s + _LATE_S)
+        return outcome.result(timeout_s + _GRACE_S)
     except TimeoutError:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
 
 
 def _await_creation(outcome: "Future[None]", timeout_s: float) -> None:
     try:
-        outcome.result(timeout_s + _LATE_S)
+        outcome.result(timeout_s + _GRACE_S)
     except KafkaException as exc:
         # Another process was quicker, which is as good.
         if kafka_error(exc).code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -213,7 +213,7 @@ def _await_creation(outcome: "Future[None]", timeout_s: float) -> None:
 
 def _settings(outcome: "Future[Any]", timeout_s: float) -> dict[str, str] | None:
     try:
-        return _values(outcome.result(timeout_s + _LATE_S))
+        return _values(outcome.result(timeout_s + _GRACE_S))
     except KafkaException as exc:
         # Of a topic that was made a moment ago not every broker knows.
         if kafka_error(exc).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -225,20 +225,20 @@ def _settings(outcome: "Future[Any]", timeout_s: float) -> dict[str, str] | None
 
 def _state(name: str, outcome: "Future[Any]", timeout_s: float) -> TopicState | None:
     try:
-        described = outcome.result(timeout_s + _LATE_S)
+        described = outcome.result(timeout_s + _GRACE_S)
     except KafkaException as exc:
         if kafka_error(exc).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
         if kafka_error(exc).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return TopicState(name=name, allowed=frozenset())
+            return TopicState(name=name, authorized_operations=frozenset())
         raise
     if not described.partitions:
         return None
     return TopicState(
         name=name,
         partitions=len(described.partitions),
-        copies=min(len(partition.replicas) for partition in described.partitions),
-        allowed=_operations(described),
+        replicas=min(len(partition.replicas) for partition in described.partitions),
+        authorized_operations=_operations(described),
     )
 
 

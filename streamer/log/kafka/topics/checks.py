@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from streamer.log.kafka.cluster.errors import who
+from streamer.log.kafka.cluster.errors import principal
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics.admin import TopicState
 from streamer.settings import KafkaLogSettings
@@ -15,19 +15,19 @@ MANY_BROKERS = 3
 SAFE_MINIMUM = 2
 """How many copies must hold a record before its write is acknowledged, where there are many brokers."""
 
-_SAFE_COPIES = 3
+_SAFE_REPLICAS = 3
 _SALESFORCE_KEEPS_H = 72
 _HOUR_MS = 3_600_000
-_NAMED = 5
-_NEEDED = ("READ", "WRITE", "DESCRIBE_CONFIGS")
+_MAX_NAMED = 5
+_REQUIRED_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
 # What brokers take by default. Whatever is larger goes in parts, and a batch is no larger.
-_TAKEN_BYTES = 1_048_588
+_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
-_FOR_EVENTS = {"WRITE": "no event of it can be appended", "READ": "no subscriber can read it"}
+_EVENT_OPERATIONS = {"WRITE": "no event of it can be appended", "READ": "no subscriber can read it"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weakness:
+class TopicWarning:
     """Something that works, and may hurt one day: a log event and its sentence."""
 
     event: str
@@ -42,7 +42,7 @@ class TopicChecks:
         self._names = Names.of(settings)
         self._checkpoint_partitions = settings.checkpoint_partitions
         self._parked_partitions = settings.parked_partitions
-        self._who = who(settings)
+        self._principal = principal(settings)
 
     def refusals(self, states: Collection[TopicState]) -> Iterator[str]:
         """Tell why the topics of Streamer's own, as far as they exist, can't be used."""
@@ -54,18 +54,18 @@ class TopicChecks:
                 yield from self._policy(state)
                 yield from self._size(state)
 
-    def weaknesses(self, states: Collection[TopicState], *, brokers: int) -> Iterator[Weakness]:
+    def warnings(self, states: Collection[TopicState], *, brokers: int) -> Iterator[TopicWarning]:
         """Tell what is unsafe about any topics, on a cluster of so many `brokers`."""
         if brokers >= MANY_BROKERS:
-            yield from self._copies(states, brokers)
+            yield from self._replicas(states, brokers)
         events = [state for state in states if not self._names.is_internal(state.name)]
         yield from _retention(events)
         yield from self._event_permissions(events)
 
     def _permissions(self, states: Collection[TopicState]) -> Iterator[str]:
-        for needed, names in _by_need(states, _NEEDED).items():
+        for needed, names in _by_missing_operations(states, _REQUIRED_OPERATIONS).items():
             yield (
-                f"Kafka does not allow {self._who} what Streamer needs: grant {' and '.join(needed)} "
+                f"Kafka does not allow {self._principal} what Streamer needs: grant {' and '.join(needed)} "
                 f"on {_topics(names)}"
             )
 
@@ -90,11 +90,11 @@ class TopicChecks:
             )
 
     def _size(self, state: TopicState) -> Iterator[str]:
-        limit = int(state.settings.get("max.message.bytes", _TAKEN_BYTES))
-        if limit < _TAKEN_BYTES:
+        limit = int(state.settings.get("max.message.bytes", _DEFAULT_MAX_MESSAGE_BYTES))
+        if limit < _DEFAULT_MAX_MESSAGE_BYTES:
             yield (
                 f"topic {state.name} takes no more than {limit} bytes at once, and Streamer writes up to a "
-                f"megabyte: set its max.message.bytes to {_TAKEN_BYTES} or more"
+                f"megabyte: set its max.message.bytes to {_DEFAULT_MAX_MESSAGE_BYTES} or more"
             )
 
     def _placement(self, state: TopicState) -> Iterator[str]:
@@ -110,60 +110,70 @@ class TopicChecks:
                 f"log.kafka.{setting} to {state.partitions}, since {what} were placed by it"
             )
 
-    def _copies(self, states: Collection[TopicState], brokers: int) -> Iterator[Weakness]:
-        lonely = [state.name for state in states if state.copies == 1]
-        if lonely:
-            yield Weakness(
+    def _replicas(self, states: Collection[TopicState], brokers: int) -> Iterator[TopicWarning]:
+        single = [state.name for state in states if state.replicas == 1]
+        if single:
+            yield TopicWarning(
                 event="log.unsafe_topics",
-                topics=tuple(lonely),
-                sentence=f"{_topics(lonely)} have one copy on {brokers} brokers and are gone when its broker "
-                f"is: give them {_SAFE_COPIES} with kafka-reassign-partitions.sh",
+                topics=tuple(single),
+                sentence=f"{_topics(single)} have one copy on {brokers} brokers and are gone when its broker "
+                f"is: give them {_SAFE_REPLICAS} with kafka-reassign-partitions.sh",
             )
-        trusting = [state.name for state in states if state.copies > 1 and _minimum(state) < SAFE_MINIMUM]
-        if trusting:
-            yield Weakness(
+        unsafe = [
+            state.name
+            for state in states
+            if state.replicas > 1 and _min_insync_replicas(state) < SAFE_MINIMUM
+        ]
+        if unsafe:
+            yield TopicWarning(
                 event="log.unsafe_topics",
-                topics=tuple(trusting),
-                sentence=f"{_topics(trusting)} acknowledge what a single broker holds, which may be lost "
-                f"with it: set min.insync.replicas={SAFE_MINIMUM}, with {_SAFE_COPIES} copies",
+                topics=tuple(unsafe),
+                sentence=f"{_topics(unsafe)} acknowledge what a single broker holds, which may be lost "
+                f"with it: set min.insync.replicas={SAFE_MINIMUM}, with {_SAFE_REPLICAS} copies",
             )
 
-    def _event_permissions(self, events: Collection[TopicState]) -> Iterator[Weakness]:
+    def _event_permissions(self, events: Collection[TopicState]) -> Iterator[TopicWarning]:
         # Whether it is needed depends on what this process is for.
-        for operation, consequence in _FOR_EVENTS.items():
-            for names in _by_need(events, [operation]).values():
-                yield Weakness(
+        for operation, consequence in _EVENT_OPERATIONS.items():
+            for names in _by_missing_operations(events, [operation]).values():
+                yield TopicWarning(
                     event="log.permission_missing",
                     topics=tuple(names),
-                    sentence=f"Kafka does not allow {self._who} to {operation} {_topics(names)}, so "
+                    sentence=f"Kafka does not allow {self._principal} to {operation} {_topics(names)}, so "
                     f"{consequence} here: grant it, unless this process is not to",
                 )
 
 
-def _by_need(states: Collection[TopicState], needed: Collection[str]) -> Mapping[tuple[str, ...], list[str]]:
+def _by_missing_operations(
+    states: Collection[TopicState], needed: Collection[str]
+) -> Mapping[tuple[str, ...], list[str]]:
     """Return the names of topics by what is missing of `needed` there."""
-    lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    by_missing: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for state in states:
         # Where brokers do not say, what they answered says a little.
-        granted = state.allowed if state.allowed is not None else _shown(state, needed)
+        granted = (
+            state.authorized_operations
+            if state.authorized_operations is not None
+            else _inferred(state, needed)
+        )
         if missing := tuple(sorted(set(needed) - granted)):
-            lacking[missing].append(state.name)
-    return lacking
+            by_missing[missing].append(state.name)
+    return by_missing
 
 
-def _shown(state: TopicState, needed: Collection[str]) -> set[str]:
+def _inferred(state: TopicState, needed: Collection[str]) -> set[str]:
     return set(needed) if state.settings else set(needed) - {"DESCRIBE_CONFIGS"}
 
 
-def _minimum(state: TopicState) -> int:
+def _min_insync_replicas(state: TopicState) -> int:
     return int(state.settings.get("min.insync.replicas", SAFE_MINIMUM))
 
 
-def _retention(events: Collection[TopicState]) -> Iterator[Weakness]:
+def _retention(events: Collection[TopicState]) -> Iterator[TopicWarning]:
     limit_ms = _SALESFORCE_KEEPS_H * _HOUR_MS
-    short = [state.name for state in events if 0 <= _kept_ms(state) < limit_ms]
+    short = [state.name for state in events if 0 <= _retention_ms(state) < limit_ms]
     if short:
-        yield Weakness(
+        yield TopicWarning(
             event="log.retention_short",
             topics=tuple(short),
             sentence=f"{_topics(short)} keep events for less than the {_SALESFORCE_KEEPS_H} h of Salesforce, "
@@ -171,7 +181,7 @@ def _retention(events: Collection[TopicState]) -> Iterator[Weakness]:
         )
 
 
-def _kept_ms(state: TopicState) -> int:
+def _retention_ms(state: TopicState) -> int:
     """Return how long the broker keeps records, negative for ever."""
     if "delete" not in state.settings.get("cleanup.policy", ""):
         return -1
@@ -179,6 +189,6 @@ def _kept_ms(state: TopicState) -> int:
 
 
 def _topics(names: Collection[str]) -> str:
-    shown = sorted(names)[:_NAMED]
+    shown = sorted(names)[:_MAX_NAMED]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     return f"{'topic' if len(names) == 1 else 'topics'} {', '.join(shown)}{more}"

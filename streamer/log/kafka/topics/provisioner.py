@@ -69,8 +69,8 @@ class TopicProvisioner:
         errors += self._uncoordinated(deadline)
         if errors:
             raise LogMisconfigured("; ".join(errors))
-        for weakness in self._protection.weaknesses(list(states.values()), brokers=len(cluster.brokers)):
-            _log.warning(weakness.event, topics=weakness.topics, reason=weakness.sentence)
+        for warning in self._protection.warnings(list(states.values()), brokers=len(cluster.brokers)):
+            _log.warning(warning.event, topics=warning.topics, reason=warning.sentence)
         self._known.update(internal)
 
     def ensure(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> None:

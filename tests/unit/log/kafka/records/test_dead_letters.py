@@ -10,7 +10,7 @@ from streamer.errors import LogMisconfigured
 from streamer.events import Entry, Partition
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.control.letter_index import LetterIndex
-from streamer.log.kafka.records.chunks import PART_BYTES
+from streamer.log.kafka.records.chunks import CHUNK_BYTES
 from streamer.log.kafka.records.dead_letters import (
     dead_letter_records,
     letter_tombstones,
@@ -25,10 +25,10 @@ from tests.unit.log.kafka.topics.kafka_topic import as_read
 LARGE = replace(a_dead_letter("x"), raw=bytes(range(256)) * 8192)
 
 
-def survey(*records: Record | Tombstone) -> LetterIndex:
+def index(*records: Record | Tombstone) -> LetterIndex:
     """Return what is found in a topic that holds `records`."""
     found = LetterIndex()
-    found.note(as_read(records))
+    found.apply(as_read(records))
     return found
 
 
@@ -46,17 +46,17 @@ def test_large_letter_comes_in_parts_that_a_broker_takes() -> None:
     records = dead_letter_records(LARGE, "dead")
 
     assert len(records) > 4
-    assert max(len(record.value) for record in records) <= PART_BYTES
+    assert max(len(record.value) for record in records) <= CHUNK_BYTES
     assert decode_dead_letter(b"".join(record.value for record in records)) == LARGE
-    assert survey(*records).whole() == {b"x": tuple(range(len(records)))}
+    assert index(*records).complete() == {b"x": tuple(range(len(records)))}
 
 
 def test_letter_of_which_a_part_is_missing_is_not_made_up() -> None:
     """Half a letter is none."""
     records = dead_letter_records(LARGE, "dead")
 
-    assert not survey(*records[1:]).whole()
-    assert not survey(*records, *letter_tombstones(b"x", 1, "dead")).whole()
+    assert not index(*records[1:]).complete()
+    assert not index(*records, *letter_tombstones(b"x", 1, "dead")).complete()
 
 
 @pytest.mark.parametrize("former", [a_dead_letter("x"), LARGE])
@@ -66,14 +66,14 @@ def test_last_letter_of_an_id_counts(former: object) -> None:
     before = dead_letter_records(former, "dead")
     latter = dead_letter_records(a_dead_letter("x", error="second"), "dead")
 
-    assert survey(*before, *latter).whole() == {b"x": (len(before),)}
+    assert index(*before, *latter).complete() == {b"x": (len(before),)}
 
 
 def test_id_may_look_like_a_key() -> None:
     """Ids come from outside."""
     records = [*dead_letter_records(a_dead_letter("a"), "d"), *dead_letter_records(a_dead_letter("a#0"), "d")]
 
-    assert survey(*records, *letter_tombstones(b"a", 1, "d")).whole() == {b"a#0": (1,)}
+    assert index(*records, *letter_tombstones(b"a", 1, "d")).complete() == {b"a#0": (1,)}
 
 
 def test_redriven_letter_is_removed_in_all_its_parts() -> None:
@@ -87,7 +87,7 @@ def test_redriven_letter_is_removed_in_all_its_parts() -> None:
 
     removed: Sequence[Tombstone] = list(redriven_tombstones(said, "dead"))
     assert {record.key for record in records} <= {tombstone.key for tombstone in removed}
-    assert survey(*records, *removed).parts(b"x") == 0
+    assert index(*records, *removed).chunks(b"x") == 0
 
 
 def test_redriven_letter_of_what_was_delivered_at_once_is_removed_in_all_its_parts() -> None:
@@ -96,11 +96,11 @@ def test_redriven_letter_of_what_was_delivered_at_once_is_removed_in_all_its_par
     left = LaneChange(partition=Partition(topic="t", number=0), lane="1", setback=None, left=[3])
     said = Settlement(assignment=1, progress={}, lanes=[left], redriven=["x"])
 
-    assert survey(*records, *redriven_tombstones(said, "dead")).parts(b"x") == 0
+    assert index(*records, *redriven_tombstones(said, "dead")).chunks(b"x") == 0
 
 
 @pytest.mark.parametrize("key", [None, b"x", b"x#y"])
 def test_foreign_record_is_told(key: bytes | None) -> None:
     """A topic that somebody else writes to is no place for dead letters."""
     with pytest.raises(LogMisconfigured, match="topic dead holds"):
-        LetterIndex().note([Message(topic="dead", offset=0, key=key, value=b"z", headers=[])])
+        LetterIndex().apply([Message(topic="dead", offset=0, key=key, value=b"z", headers=[])])

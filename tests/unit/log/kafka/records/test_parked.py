@@ -27,10 +27,10 @@ LANES = ("a", "b")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_parts() -> Iterator[None]:
+def _small_chunks() -> Iterator[None]:
     """Let small events have several chunks."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(chunks, "PART_BYTES", 300)
+        patched.setattr(chunks, "CHUNK_BYTES", 300)
         yield
 
 
@@ -100,8 +100,8 @@ class Log:
     def bodies(self, partition: Partition, parked: ParkedIndex) -> Iterator[Entry]:
         """Return what lies at the places of what is parked."""
         for offset in range(10):
-            if (place := parked.place(offset)) is not None:
-                records = [self.records[each] for each in place]
+            if (offsets := parked.chunk_offsets(offset)) is not None:
+                records = [self.records[each] for each in offsets]
                 value = b"".join(each.value for each in records if isinstance(each, Record))
                 yield Entry(partition=partition, offset=offset, event=decode_event(value))
 
@@ -190,7 +190,7 @@ def test_record_that_streamer_did_not_write_is_told() -> None:
         Log().restore(as_read([record]))
 
 
-def test_offsets_of_which_anything_lies_there_are_traces() -> None:
+def test_offsets_of_which_anything_lies_there_are_recorded() -> None:
     """Also of a lane whose record is replaced by one that was not read: nothing else tells that they wait."""
     log = Log()
     log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 3)])])
@@ -199,6 +199,6 @@ def test_offsets_of_which_anything_lies_there_are_traces() -> None:
     ]
 
     [one, two] = log.restore(bodies).restored()
-    assert one.traces == {3}
+    assert one.recorded_offsets == {3}
     assert not one.lanes
-    assert not two.traces
+    assert not two.recorded_offsets
