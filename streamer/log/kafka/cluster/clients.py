@@ -91,14 +91,14 @@ class Clients:
         reserved = sorted(_RESERVED_OPTIONS & self.settings.options.keys())
         if reserved:
             raise LogMisconfigured(
-                f"log.kafka.options must not set {', '.join(reserved)}: no event may be lost or repeated"
+                f"log.kafka.options must not set {', '.join(reserved)}: exactly-once delivery depends on them"
             )
         merged = {**self._common(), **defaults, **self.settings.options, **configuration}
         try:
             return client(merged | {"error_cb": errors.note}, logger=_LibraryLogger())
         except (KafkaException, TypeError, ValueError) as exc:
             reason = kafka_error(exc).str() if isinstance(exc, KafkaException) else str(exc)
-            raise LogMisconfigured(f"log.kafka: librdkafka does not take its settings: {reason}") from exc
+            raise LogMisconfigured(f"log.kafka: librdkafka refuses these settings: {reason}") from exc
 
     def _common(self) -> dict[str, Any]:
         return {

@@ -24,7 +24,8 @@ class LetterIndex:
                 self._apply_one(message)
             except (LookupError, ValueError) as exc:
                 raise LogMisconfigured(
-                    f"topic {message.topic()} holds what is no dead letter: give Streamer topics of its own"
+                    f"topic {message.topic()} holds a record that is no dead letter: use topics that only "
+                    "Streamer writes"
                 ) from exc
 
     def chunks(self, id_: bytes) -> int:

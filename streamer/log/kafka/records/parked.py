@@ -110,5 +110,6 @@ def chunk_count(headers: Headers | None) -> int:
 
 def _foreign() -> LogMisconfigured:
     return LogMisconfigured(
-        "a topic of parked events holds what Streamer did not write: give Streamer topics of its own"
+        "a topic of parked events holds a record that Streamer did not write: use topics that only "
+        "Streamer writes"
     )

@@ -23,7 +23,7 @@ _REQUIRED_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
 # What brokers take by default. Whatever is larger goes in parts, and a batch is no larger.
 _DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
-_EVENT_OPERATIONS = {"WRITE": "no event of it can be appended", "READ": "no subscriber can read it"}
+_EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subscriber can read it"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +74,18 @@ class TopicChecks:
         if state.name == self._names.receipts:
             if "compact" in policy:
                 yield (
-                    f"topic {state.name} has cleanup.policy={policy}, by which a receipt would replace "
-                    "the former one of its key: set it to delete"
+                    f"topic {state.name} has cleanup.policy={policy}, so a receipt would replace an "
+                    "earlier one of its key: set it to delete"
                 )
         elif state.name not in {self._names.continuity, self._names.audit}:
             if policy != "compact":
                 yield (
-                    f"topic {state.name} has cleanup.policy={policy}, by which the broker would delete "
-                    "what must stay: set it to compact"
+                    f"topic {state.name} has cleanup.policy={policy}, so the broker would delete records "
+                    "that must stay: set it to compact"
                 )
         elif "delete" in policy and any(state.settings.get(name) != "-1" for name in _LIMITS):
             yield (
-                f"topic {state.name} is deleted by age or size, and what it records must stay: set its "
+                f"topic {state.name} is deleted by age or size, and its records must stay: set its "
                 f"{' and '.join(_LIMITS)} to -1"
             )
 
@@ -93,7 +93,7 @@ class TopicChecks:
         limit = int(state.settings.get("max.message.bytes", _DEFAULT_MAX_MESSAGE_BYTES))
         if limit < _DEFAULT_MAX_MESSAGE_BYTES:
             yield (
-                f"topic {state.name} takes no more than {limit} bytes at once, and Streamer writes up to a "
+                f"topic {state.name} accepts at most {limit} bytes in a batch, and Streamer writes up to a "
                 f"megabyte: set its max.message.bytes to {_DEFAULT_MAX_MESSAGE_BYTES} or more"
             )
 
@@ -107,7 +107,7 @@ class TopicChecks:
         if state.partitions != wanted:
             yield (
                 f"topic {state.name} has {state.partitions} partitions and {setting} is {wanted}: set "
-                f"log.kafka.{setting} to {state.partitions}, since {what} were placed by it"
+                f"log.kafka.{setting} to {state.partitions}, because {what} were placed by that number"
             )
 
     def _replicas(self, states: Collection[TopicState], brokers: int) -> Iterator[TopicWarning]:
@@ -116,8 +116,8 @@ class TopicChecks:
             yield TopicWarning(
                 event="log.unsafe_topics",
                 topics=tuple(single),
-                sentence=f"{_topics(single)} have one copy on {brokers} brokers and are gone when its broker "
-                f"is: give them {_SAFE_REPLICAS} with kafka-reassign-partitions.sh",
+                sentence=f"{_topics(single)} have one copy on {brokers} brokers and are lost with its "
+                f"broker: give them {_SAFE_REPLICAS} copies with kafka-reassign-partitions.sh",
             )
         unsafe = [
             state.name
@@ -128,8 +128,8 @@ class TopicChecks:
             yield TopicWarning(
                 event="log.unsafe_topics",
                 topics=tuple(unsafe),
-                sentence=f"{_topics(unsafe)} acknowledge what a single broker holds, which may be lost "
-                f"with it: set min.insync.replicas={SAFE_MINIMUM}, with {_SAFE_REPLICAS} copies",
+                sentence=f"{_topics(unsafe)} acknowledge writes that a single broker holds and can lose: "
+                f"set min.insync.replicas={SAFE_MINIMUM}, with {_SAFE_REPLICAS} copies",
             )
 
     def _event_permissions(self, events: Collection[TopicState]) -> Iterator[TopicWarning]:
@@ -140,7 +140,7 @@ class TopicChecks:
                     event="log.permission_missing",
                     topics=tuple(names),
                     sentence=f"Kafka does not allow {self._principal} to {operation} {_topics(names)}, so "
-                    f"{consequence} here: grant it, unless this process is not to",
+                    f"{consequence} here: grant it, unless this process must not do so",
                 )
 
 
@@ -177,7 +177,7 @@ def _retention(events: Collection[TopicState]) -> Iterator[TopicWarning]:
             event="log.retention_short",
             topics=tuple(short),
             sentence=f"{_topics(short)} keep events for less than the {_SALESFORCE_KEEPS_H} h of Salesforce, "
-            f"and who is away for a weekend loses some: set retention.ms to {limit_ms} or more",
+            f"and a subscriber that is down for longer loses some: set retention.ms to {limit_ms} or more",
         )
 
 

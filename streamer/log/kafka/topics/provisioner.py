@@ -102,8 +102,8 @@ class TopicProvisioner:
             states = self._admin.states([topic.topic])
         if not states and has_begun:
             raise LogMisconfigured(
-                f"topic {topic.topic} is missing although subscriber {subscriber} has been at work, and what "
-                f"it had parked is gone with it: restore it, or go on without those events by creating "
+                f"topic {topic.topic} is missing although subscriber {subscriber} has started before, and "
+                "its parked events are lost with it: restore it, or accept the loss by creating "
                 f"{described(topic)}"
             )
         if not states:
@@ -121,7 +121,7 @@ class TopicProvisioner:
     def _alone(self, timeout_s: float) -> Iterator[None]:
         """Let one thread at a time in; none waits for long where a broker keeps that one waiting."""
         if not self._lock.acquire(timeout=timeout_s):
-            raise LogUnavailable("another channel has been waiting for a broker to tell its topics")
+            raise LogUnavailable("another channel is still waiting for a broker's list of topics")
         try:
             yield
         finally:
@@ -151,7 +151,7 @@ class TopicProvisioner:
         while len(states := self._admin.states(topics, self._left(deadline))) < len(topics):
             if self._clock.monotonic() > deadline:
                 raise LogUnavailable(
-                    f"topics {', '.join(topics)} were made, and the brokers do not know them yet"
+                    f"topics {', '.join(topics)} were created, but not every broker knows them yet"
                 )
             self._admin.wait(_PAUSE_S)
         return states

@@ -186,7 +186,7 @@ def test_record_that_streamer_did_not_write_is_told() -> None:
     key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
     record = Record(TOPIC.name, b"x", key, 0, {"parts": b"many"})
 
-    with pytest.raises(LogMisconfigured, match="what Streamer did not write"):
+    with pytest.raises(LogMisconfigured, match="that Streamer did not write"):
         Log().restore(as_read([record]))
 
 
