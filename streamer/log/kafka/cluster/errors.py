@@ -1,4 +1,4 @@
-"""Kafka's errors, made ours once."""
+"""Translation of Kafka's errors into ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ _MISCONFIGURED = frozenset(
         KafkaError._UNSUPPORTED_FEATURE,
     }
 )
-# What a start of `log.kafka.prefix` covers is granted by one rule.
+# One prefixed rule grants these for all names that begin with `log.kafka.prefix`.
 _BY_PREFIX = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "Read and Describe on consumer groups",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write and Describe on transactional ids",
@@ -48,37 +48,37 @@ _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:
-    """Return the error inside `exception`, which says what may be done about it."""
+    """Return the error inside `exception`, whose code decides what can be done about it."""
     error: KafkaError = exception.args[0]
     return error
 
 
 def is_fencing(error: KafkaError) -> bool:
-    """Tell whether a producer was told that its transactional id is no longer its own."""
+    """Return whether another producer has taken over the transactional id."""
     return error.code() in _FENCED
 
 
 def is_denied(error: KafkaError) -> bool:
-    """Tell whether somebody must grant something first."""
+    """Return whether an operator must grant a permission first."""
     return error.code() in _PERMISSION
 
 
 def _is_transient(error: KafkaError) -> bool:
-    # Kafka says the same of a factor that no broker can reach as while the brokers
-    # there are have just started, or were too busy to tell the controller that they live.
+    # Kafka reports this error for too few brokers, but also while brokers have just
+    # started, or were too busy to send heartbeats to the controller.
     return error.code() == KafkaError.INVALID_REPLICATION_FACTOR and "currently fenced" in error.str()
 
 
 def principal(settings: KafkaLogSettings) -> str:
-    """Return as whom the brokers know us, for a sentence."""
+    """Return the name by which the brokers know us, for a sentence."""
     name = settings.security.username
     return f"user {name!r}" if name else "this client"
 
 
 class KafkaErrors:
-    """What one client's background threads complained of.
+    """The last error of one client's background threads.
 
-    A call that fails says only that time ran out; why is told to `note`, on
+    A failed call reports only that time ran out; the cause goes to `note`, on
     whichever thread serves the client.
     """
 
@@ -96,12 +96,12 @@ class KafkaErrors:
         self._last = error
 
     def clear(self) -> None:
-        """Forget what is over: a call has succeeded since."""
+        """Forget the last error, after a call has succeeded."""
         self._last = None
 
     @property
     def refusal(self) -> StreamerError | None:
-        """Why no retry can help, when the brokers or TLS said so."""
+        """The error that no retry can help, when the brokers or TLS refused us."""
         if self._last is None:
             return None
         if self._last.code() in _CREDENTIALS:
@@ -114,7 +114,7 @@ class KafkaErrors:
         return None
 
     def explain(self, error: KafkaError, *, doing: str, subject: str) -> StreamerError:
-        """Return our error for `error`, which came of `doing` something with `subject`."""
+        """Return our error for `error`, the result of `doing` something with `subject`."""
         if error.code() in _PERMISSION:
             return self._not_allowed(error, doing, subject)
         if error.code() in _CREDENTIALS:
@@ -129,7 +129,7 @@ class KafkaErrors:
 
     @contextmanager
     def explained(self, *, doing: str, subject: str) -> Iterator[None]:
-        """Raise what comes of `doing` something with `subject` as our error, inside the context."""
+        """Translate Kafka's errors of `doing` something with `subject` inside the context."""
         try:
             yield
         except KafkaException as exc:

@@ -1,4 +1,4 @@
-"""What a thread finds in batches, given out on the loop one by one."""
+"""Bridges between threads and the event loop."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
@@ -12,9 +12,9 @@ _Item = TypeVar("_Item")
 async def iterate_in_thread(
     batches: Generator[Sequence[_Item], None, None], *, thread: str
 ) -> AsyncGenerator[_Item, None]:
-    """Yield what is in `batches`, which blocks and so runs in a thread of its own, named `thread`.
+    """Iterate a blocking generator of `batches` from asyncio, in a thread named `thread`.
 
-    The next portion is asked for when the former one has been taken.
+    The next batch is requested when the last one has been consumed.
     """
     executor = ThreadPoolExecutor(1, thread)
     try:
@@ -24,7 +24,7 @@ async def iterate_in_thread(
             for item in batch:
                 yield item
     finally:
-        # In its thread, once what it does there has ended: whoever stops asking does not wait.
+        # Close the generator in its thread, behind its present batch: the caller does not wait.
         executor.submit(batches.close)
         executor.shutdown(wait=False)
 

@@ -1,4 +1,4 @@
-"""What was switched and done, kept in topics that every process reads."""
+"""Controls, audit records and dead letters in topics that every process reads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
@@ -32,12 +32,11 @@ _POLL_S = 0.5
 class KafkaControls:
     """Controls on one Kafka cluster.
 
-    What is done is written down before it takes effect: nothing is switched
-    or removed of which there is no record.
+    The audit record is written before its action takes effect: nothing is
+    switched or removed without a record.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, pulses: Pulses) -> None:
-        """Connect lazily; the topics must exist."""
         self._clients = clients
         self._admin = admin
         self._names = Names.of(clients.settings)
@@ -45,7 +44,7 @@ class KafkaControls:
         self._writer = ControlWriter(clients)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change."""
+        """Yield the switchboard, and again after each change."""
         return self._watch.boards()
 
     async def switch(self, control: Control, audit: AuditRecord) -> None:
@@ -57,15 +56,15 @@ class KafkaControls:
         await self._writer.write([self._audit_record(audit)], [redrive_record(redrive, self._names.control)])
 
     async def note(self, audit: AuditRecord) -> None:
-        """Write down what was done."""
+        """Write an audit record."""
         await self._writer.write([self._audit_record(audit)])
 
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
+        """Return the last audit records."""
         return await asyncio.to_thread(self._audit, last)
 
     async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is now."""
+        """Yield each dead letter that exists now."""
         async with aclosing(
             iterate_in_thread(self._letter_batches(), thread="kafka-dead-letters")
         ) as letters:
@@ -73,16 +72,16 @@ class KafkaControls:
                 yield letter
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
-        """Remove dead letters, in all their parts."""
+        """Remove dead letters, with all their chunks."""
         tombstones = await asyncio.to_thread(self._tombstones, letters)
         await self._writer.write([self._audit_record(audit)], tombstones)
 
     async def close(self) -> None:
-        """Finish what is being written, and end what watches."""
+        """Finish pending writes, and stop watching."""
         await asyncio.gather(self._watch.close(), self._writer.close())
 
     def _letter_reader(self) -> LetterReader:
-        # One each time, for each is for one thread.
+        # A new one for each call, because a reader belongs to one thread.
         return LetterReader(self._clients, self._admin)
 
     def _audit_record(self, audit: AuditRecord) -> Record:

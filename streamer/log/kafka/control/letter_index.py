@@ -1,4 +1,4 @@
-"""Which dead letters there are, and where, without their bodies."""
+"""Index of the dead letters: their ids and offsets, without bodies."""
 
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -12,13 +12,13 @@ from streamer.log.kafka.records.dead_letters import chunk_count, letter_chunk
 
 
 class LetterIndex:
-    """Where the last version of each dead letter lies; memory holds ids and offsets."""
+    """Offsets of the last version of each dead letter; memory holds ids and offsets alone."""
 
     def __init__(self) -> None:
         self._offsets: dict[bytes, ChunkOffsets] = {}
 
     def apply(self, messages: Iterable[Message]) -> None:
-        """Take in records, in their order. Raises `LogMisconfigured`."""
+        """Apply records in their order. Raises `LogMisconfigured`."""
         for message in messages:
             try:
                 self._apply_one(message)
@@ -29,11 +29,11 @@ class LetterIndex:
                 ) from exc
 
     def chunks(self, id_: bytes) -> int:
-        """Return how many parts a letter has, as far as there is anything of it."""
+        """Return the number of a letter's chunks, 0 if nothing is left of it."""
         return len(self._offsets.get(id_, ()))
 
     def complete(self) -> Mapping[bytes, ChunkOffsets]:
-        """Return where each letter lies, of those that are there as a whole."""
+        """Return the offsets of each letter whose chunks are all there."""
         return {id_: offsets for id_, offsets in self._offsets.items() if is_complete(offsets)}
 
     def _apply_one(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Reads dead letters out of their topic, one after the other."""
+"""Reader of the dead letters in their topic."""
 
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
@@ -24,8 +24,8 @@ _TRIES = 3
 class LetterReader:
     """Reads the topic of dead letters. Blocking, for one thread at a time.
 
-    It goes through the topic twice: first for the ids and where the last
-    version of each lies, then for the letters themselves.
+    It reads the topic twice: first for the ids and offsets of the last
+    versions, then for the letters themselves.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
@@ -35,9 +35,10 @@ class LetterReader:
         self._errors = KafkaErrors(clients.settings)
 
     def letters(self) -> Generator[DeadLetter, None, None]:
-        """Yield each letter that there is now, once.
+        """Yield each letter that exists now, once.
 
-        Raises `LogUnavailable`, and `LogMisconfigured` for what is no letter.
+        Raises `LogUnavailable`, and `LogMisconfigured` for a record that is no
+        letter.
         """
         ids: set[bytes] | None = None
         for _ in range(_TRIES):
@@ -48,11 +49,11 @@ class LetterReader:
                 yield letter
             if not ids:
                 return
-            # Some were set aside anew meanwhile, and compaction took their former records.
+            # Some were set aside again meanwhile, and compaction removed their earlier records.
         raise LogUnavailable(f"dead letters of {self._topic} change while they are read: try again")
 
     def index(self) -> LetterIndex:
-        """Return which letters there are now."""
+        """Return the index of the letters that exist now."""
         found = LetterIndex()
         with self._open_reader() as reader:
             while not reader.is_over:
@@ -68,7 +69,7 @@ class LetterReader:
                     value, offsets = message.value(), complete.get(id_, ())
                     if value is None or chunk >= len(offsets) or offsets[chunk] != message.offset():
                         continue
-                    # Parts were written in their order, and compaction keeps it.
+                    # Chunks were written in their order, and compaction keeps it.
                     chunks[id_].append(value)
                     if chunk + 1 == len(offsets):
                         yield id_, decode_dead_letter(b"".join(chunks.pop(id_)))

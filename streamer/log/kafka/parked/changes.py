@@ -1,4 +1,4 @@
-"""What a settlement changes about parked lanes, as records, and as what is known of them."""
+"""Changes of parked lanes in a settlement: their records, and the update of the index."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,23 +15,23 @@ _MAX_CHUNKS = 1 + MAX_MESSAGE_BYTES // CHUNK_BYTES
 
 
 class ParkedChanges:
-    """The changes of lanes in one settlement: their records, and what is known once these are in the log."""
+    """The changes of lanes in one settlement: their records, and the index once these are written."""
 
     def __init__(
         self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, ParkedIndex]
     ) -> None:
-        """Make the records of `changes`, of partitions of which `known` is what is parked already."""
+        """Build the records of `changes`; `known` indexes the parked events of their partitions."""
         self._topic = topic
         self._changes = changes
         self._known = known
-        # What the changes before have added, by lane: keys of parts by offset.
+        # Events that earlier changes have added, by lane: keys of chunks by offset.
         self._added: dict[tuple[Partition, str], dict[int, list[bytes]]] = defaultdict(dict)
         self.records: list[Record | Tombstone] = []
         for change in changes:
             self._record(change)
 
     def is_placed(self, written: Mapping[bytes, int]) -> bool:
-        """Whether `written` says of all bodies where they are."""
+        """Return whether `written` has the offsets of all bodies."""
         return all(
             key in written
             for change in self._changes
@@ -40,7 +40,7 @@ class ParkedChanges:
         )
 
     def conclude(self, written: Mapping[bytes, int]) -> None:
-        """Note that the records are in the log, those of bodies at the offsets `written` by key."""
+        """Update the index: the records are in the log, bodies at the offsets `written` by key."""
         for change in self._changes:
             added = self._added[change.partition, change.lane]
             locations: dict[int, ChunkOffsets] = {
@@ -74,6 +74,6 @@ class ParkedChanges:
         if added is not None:
             return added
         known = self._known[change.partition].chunk_offsets(offset)
-        # What is not known may have been parked by a settlement whose answer was lost.
+        # An unknown event can have been parked by a settlement whose answer was lost.
         chunks = _MAX_CHUNKS if known is None else len(known)
         return event_keys(change.partition, change.lane, offset, chunks)

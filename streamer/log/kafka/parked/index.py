@@ -1,4 +1,4 @@
-"""Where the parked events of one partition lie."""
+"""Index of the parked events of one partition."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from streamer.ports import LaneChange
 
 
 class ParkedIndex:
-    """The parked events of one source partition, by their offsets there; their bodies stay in the log.
+    """Chunk offsets of the parked events of one source partition; the bodies stay in the log.
 
-    One thread changes it. Another may ask for a place meanwhile, which is one
-    step of the interpreter.
+    One thread changes it. Another thread can look up an event meanwhile, which
+    is one step of the interpreter.
     """
 
     def __init__(self, lanes: Mapping[str, Mapping[int, ChunkOffsets]] | None = None) -> None:
@@ -23,15 +23,15 @@ class ParkedIndex:
             self._chunk_offsets.update(locations)
 
     def chunk_offsets(self, offset: int) -> ChunkOffsets | None:
-        """Return where an event lies, `None` if it is not parked."""
+        """Return the offsets of an event's chunks, `None` if it is not parked."""
         return self._chunk_offsets.get(offset)
 
     def offsets(self, lane: str) -> frozenset[int]:
-        """Return what is parked of a lane."""
+        """Return the offsets of a lane's parked events."""
         return frozenset(self._lanes.get(lane, ()))
 
     def change(self, change: LaneChange, locations: Mapping[int, ChunkOffsets]) -> None:
-        """Note that `change` is in the log, where what joined lies at `locations`."""
+        """Apply `change`, which is in the log with its joined events at `locations`."""
         for offset in self._gone(change):
             self._chunk_offsets.pop(offset, None)
             self._lanes[change.lane].discard(offset)
@@ -47,6 +47,6 @@ class ParkedIndex:
 
 
 def entries_to_park(change: LaneChange) -> list[Entry]:
-    """Return what is parked by `change` and not let go of by the same."""
+    """Return the entries that `change` parks and does not let go of again."""
     left = set(change.left)
     return [] if change.setback is None else [each for each in change.joined if each.offset not in left]

@@ -1,4 +1,4 @@
-"""Finds what is parked of partitions that have become ours."""
+"""Restoration of parked lanes: reads the parked topic for newly assigned partitions."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,9 +25,10 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """A partition, how far it is settled, and what is parked of it.
+    """A partition with its progress and its parked lanes.
 
-    `recorded_offsets` are the offsets of which the parked topic holds anything at all.
+    `recorded_offsets` are the offsets of all events of which the parked topic
+    holds a record.
     """
 
     partition: Partition
@@ -39,7 +40,7 @@ class Restored:
 
 @dataclass(slots=True)
 class _Lane:
-    """What was found of a lane: how its head failed, and where its events lie, by their offsets."""
+    """The setback of a lane, and the chunk offsets of its events by their offsets."""
 
     setback: Setback | None = None
     locations: dict[int, ChunkOffsets] = field(default_factory=dict)
@@ -48,13 +49,13 @@ class _Lane:
 class Restoration:
     """Reads the parked topic for some partitions, a slice at a time. Blocking, for one thread.
 
-    Bodies pass by and are not kept. Of a lane the topic holds whatever was
-    committed before the reading began, and that is complete: nobody else has
-    been able to change it since the group gave us the partition.
+    Bodies are not kept. The reader finds all records that were committed before
+    it started, and these are all of a lane: no other process has been able to
+    change it since the group assigned us the partition.
     """
 
     def __init__(self, reader: BoundedReader | None, progress: Mapping[Partition, Progress]) -> None:
-        """Read by `reader`, or find nothing without one."""
+        """Read by `reader`; without one, nothing is parked."""
         self._reader = reader
         self._progress = dict(progress)
         self._found: dict[tuple[str, int], defaultdict[str, _Lane]] = {
@@ -63,14 +64,14 @@ class Restoration:
 
     @property
     def partitions(self) -> frozenset[Partition]:
-        """The partitions that are being restored."""
+        """The partitions being restored."""
         return frozenset(self._progress)
 
     def step(self) -> bool:
-        """Read on for a moment; return whether all is found.
+        """Read the next slice; return whether all is read.
 
-        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for
-        what Streamer did not write.
+        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
+        record that Streamer did not write.
         """
         if self._reader is None:
             return True
@@ -80,16 +81,16 @@ class Restoration:
         return self._reader is None
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Forget partitions that were taken from us."""
+        """Forget revoked partitions."""
         for partition in partitions:
             self._progress.pop(partition, None)
             self._found.pop((partition.topic, partition.number), None)
 
     def restored(self) -> Iterator[Restored]:
-        """Yield what was found of each partition that is still ours."""
+        """Yield the lanes of each partition that is still assigned to us."""
         for partition, progress in self._progress.items():
             all_lanes = self._found[partition.topic, partition.number]
-            # Events without a record of their lane were forgotten with it.
+            # Events without a record of their lane were removed with it.
             found = {
                 name: (lane.setback, _complete(lane.locations))
                 for name, lane in all_lanes.items()
@@ -111,7 +112,7 @@ class Restoration:
             )
 
     def close(self) -> None:
-        """Stop reading."""
+        """Close the reader."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -120,14 +121,14 @@ class Restoration:
         for message in messages:
             key = ParkedKey.decode(message.key())
             lanes = self._found.get((key.topic, key.number))
-            # The records of other partitions share the place with ours.
+            # Other source partitions have records in this partition, too.
             if lanes is not None and not _apply(lanes[key.lane], key, message):
-                # Of what was parked and is gone, tombstones lie there for a day.
+                # Tombstones of removed lanes stay in the topic for a day.
                 del lanes[key.lane]
 
 
 def _apply(lane: _Lane, key: ParkedKey, message: Message) -> bool:
-    """Take in a record of `lane`; returns whether there is anything of it then."""
+    """Apply a record to `lane`; return whether anything of the lane is left."""
     value = message.value()
     if key.offset is None:
         lane.setback = None if value is None else decode_setback(value)
@@ -150,7 +151,7 @@ def _chunk_offsets(known: ChunkOffsets, key: ParkedKey, message: Message) -> Chu
 
 
 class Restorations:
-    """Restores partitions beside whatever else a member does, those of each assignment by themselves."""
+    """All running restorations of a member, one for each assignment."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, topic: ParkedTopic, retry: RetryPolicy) -> None:
         self._clients = clients
@@ -161,11 +162,12 @@ class Restorations:
         self._running: list[Restoration] = []
 
     def begin(self, progress: Mapping[Partition, Progress]) -> None:
-        """Begin to restore partitions, whose committed offsets must have been read before.
+        """Start to restore partitions, whose committed offsets must have been read before.
 
-        An offset is not told while a transaction that moves it is open. So
-        what a former owner has parked lies below the ends that are looked up
-        now, though perhaps still undecided. Raises `KafkaException`.
+        The group does not return an offset while a transaction that moves it is
+        open. So a former owner's parked events lie below the ends that are read
+        now, though their transaction can still be undecided. Raises
+        `KafkaException`.
         """
         homes = {self._topic.home(partition) for partition in progress}
         read_ranges = self._retry.call(self._admin.bounds, self._topic.name, homes)
@@ -175,13 +177,15 @@ class Restorations:
         self._running.append(Restoration(reader, progress))
 
     def __contains__(self, partition: Partition) -> bool:
+        """Return whether `partition` is being restored."""
         return any(partition in each.partitions for each in self._running)
 
     def __bool__(self) -> bool:
+        """Return whether any restoration is running."""
         return bool(self._running)
 
     def step(self) -> list[Restored]:
-        """Read on for a moment; return the partitions that are complete.
+        """Read the next slices; return the partitions that are complete.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
@@ -190,13 +194,13 @@ class Restorations:
         return [restored for each in done for restored in each.restored()]
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Forget partitions that were taken from us."""
+        """Forget revoked partitions."""
         gone = frozenset(partitions)
         for each in self._running:
             each.drop(gone)
 
     def abandon(self) -> None:
-        """Forget everything."""
+        """End all restorations."""
         for each in self._running:
             each.close()
         self._running = []

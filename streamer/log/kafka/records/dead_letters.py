@@ -1,4 +1,4 @@
-"""Dead letters as Kafka records, in parts where one would be too large for a broker."""
+"""Records of dead letters, in chunks where one would be too large for a broker."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from streamer.ports import Settlement
 _PART = "part"
 _PARTS = "parts"
 _ID = "id"
-# What a letter holds beside its event: errors, a hint, the target's answer.
+# Size of a letter's other fields: errors, a hint, the target's answer.
 _OTHER_FIELDS_BYTES = 128 * 1024
 _GROWTH = 3
 _MAX_CHUNKS = 1 + (_GROWTH * MAX_MESSAGE_BYTES + _OTHER_FIELDS_BYTES) // CHUNK_BYTES
@@ -30,15 +30,15 @@ def dead_letter_records(letter: DeadLetter, topic: str) -> list[Record]:
 
 
 def letter_tombstones(id_: bytes, chunks: int, topic: str) -> list[Tombstone]:
-    """Return what removes a letter that has at most so many parts."""
+    """Return the tombstones of a letter that has at most so many chunks."""
     return [Tombstone(topic, _key(id_, number), ANY_PARTITION) for number in range(chunks)]
 
 
 def redriven_tombstones(settlement: Settlement, topic: str) -> Iterator[Tombstone]:
-    """Yield what removes the letters that `settlement` has redriven.
+    """Yield the tombstones of the letters that `settlement` has redriven.
 
-    How many parts a letter has is not known here, so there is one for each that
-    the largest letter could have.
+    The number of a letter's chunks is not known here, so there is a tombstone
+    for each that the largest letter could have.
     """
     for id_ in settlement.redriven:
         yield from letter_tombstones(encoded_id(id_), _MAX_CHUNKS, topic)
@@ -50,7 +50,7 @@ def encoded_id(id_: str) -> bytes:
 
 
 def letter_chunk(key: bytes | None) -> tuple[bytes, int]:
-    """Return the id of a letter, and which part of it is meant, by the key of a record.
+    """Return the id of a letter and the number of the chunk, from the key of a record.
 
     Raises `ValueError`.
     """
@@ -59,7 +59,7 @@ def letter_chunk(key: bytes | None) -> tuple[bytes, int]:
 
 
 def chunk_count(headers: Headers | None) -> int:
-    """Return how many parts a letter has; raises `LookupError`, `ValueError`."""
+    """Return the number of a letter's chunks; raises `LookupError`, `ValueError`."""
     return int(dict(headers or ())[_PARTS])
 
 

@@ -1,4 +1,4 @@
-"""Receipts as Kafka records, each in the partition of its event's key."""
+"""Records of receipts, each in the partition of its event's key."""
 
 from dataclasses import replace
 
@@ -13,8 +13,9 @@ _KEPT_CHARACTERS = 20_000
 def receipt_record(receipt: Receipt, topic: str) -> Record:
     """Return the record of `receipt`, with the event's own key.
 
-    An answer that no broker might take is cut to its first 20,000 characters,
-    as text: what was delivered must not be delivered again for it.
+    An answer that can be too large for a broker is cut to its first 20,000
+    characters, as text: it must not cost the receipt, or the event would be
+    delivered again.
     """
     value = encode_receipt(receipt)
     if len(value) > CHUNK_BYTES:

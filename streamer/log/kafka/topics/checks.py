@@ -1,4 +1,4 @@
-"""What must be right with our topics before we rely on them, and what had better be."""
+"""Checks of our topics before we rely on them: errors that refuse them, and warnings."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -10,17 +10,17 @@ from streamer.log.kafka.topics.admin import TopicState
 from streamer.settings import KafkaLogSettings
 
 MANY_BROKERS = 3
-"""From here on a broker may die without anything being lost, if topics have copies."""
+"""Number of brokers from which one can die without loss, if topics have copies."""
 
 SAFE_MINIMUM = 2
-"""How many copies must hold a record before its write is acknowledged, where there are many brokers."""
+"""Number of copies that must hold a record before it is acknowledged, on a cluster of many brokers."""
 
 _SAFE_REPLICAS = 3
 _SALESFORCE_KEEPS_H = 72
 _HOUR_MS = 3_600_000
 _MAX_NAMED = 5
 _REQUIRED_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
-# What brokers take by default. Whatever is larger goes in parts, and a batch is no larger.
+# The brokers' default. Larger values are written in chunks, and no batch is larger.
 _DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
 _EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subscriber can read it"}
@@ -28,7 +28,7 @@ _EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicWarning:
-    """Something that works, and may hurt one day: a log event and its sentence."""
+    """A topic setting that works now and can lose events later: a log event and its sentence."""
 
     event: str
     topics: tuple[str, ...]
@@ -36,7 +36,7 @@ class TopicWarning:
 
 
 class TopicChecks:
-    """Judges topics by what the brokers say of them. Each fault is one sentence that says what to do."""
+    """Checks topics by the brokers' descriptions; each fault is one sentence with its remedy."""
 
     def __init__(self, settings: KafkaLogSettings) -> None:
         self._names = Names.of(settings)
@@ -45,7 +45,7 @@ class TopicChecks:
         self._principal = principal(settings)
 
     def refusals(self, states: Collection[TopicState]) -> Iterator[str]:
-        """Tell why the topics of Streamer's own, as far as they exist, can't be used."""
+        """Yield the reasons why Streamer's own topics, as far as they exist, can't be used."""
         yield from self._permissions(states)
         for state in states:
             if not state.is_hidden:
@@ -55,7 +55,7 @@ class TopicChecks:
                 yield from self._size(state)
 
     def warnings(self, states: Collection[TopicState], *, brokers: int) -> Iterator[TopicWarning]:
-        """Tell what is unsafe about any topics, on a cluster of so many `brokers`."""
+        """Yield the unsafe settings of any topics, on a cluster of so many `brokers`."""
         if brokers >= MANY_BROKERS:
             yield from self._replicas(states, brokers)
         events = [state for state in states if not self._names.is_internal(state.name)]
@@ -133,7 +133,7 @@ class TopicChecks:
             )
 
     def _event_permissions(self, events: Collection[TopicState]) -> Iterator[TopicWarning]:
-        # Whether it is needed depends on what this process is for.
+        # A process that only ingests, or only dispatches, does not need both.
         for operation, consequence in _EVENT_OPERATIONS.items():
             for names in _by_missing_operations(events, [operation]).values():
                 yield TopicWarning(
@@ -147,10 +147,10 @@ class TopicChecks:
 def _by_missing_operations(
     states: Collection[TopicState], needed: Collection[str]
 ) -> Mapping[tuple[str, ...], list[str]]:
-    """Return the names of topics by what is missing of `needed` there."""
+    """Return the names of topics by the operations of `needed` that are not allowed on them."""
     by_missing: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for state in states:
-        # Where brokers do not say, what they answered says a little.
+        # Where brokers do not tell our operations, the settings show a little.
         granted = (
             state.authorized_operations
             if state.authorized_operations is not None
@@ -182,7 +182,7 @@ def _retention(events: Collection[TopicState]) -> Iterator[TopicWarning]:
 
 
 def _retention_ms(state: TopicState) -> int:
-    """Return how long the broker keeps records, negative for ever."""
+    """Return the retention in milliseconds, negative for unlimited."""
     if "delete" not in state.settings.get("cleanup.policy", ""):
         return -1
     return int(state.settings.get("retention.ms", -1))
