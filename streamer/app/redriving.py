@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from streamer.backoff import Backoff
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
@@ -18,8 +19,7 @@ _log = structlog.get_logger()
 
 _AT_ONCE = 500
 _STALE_AFTER_S = 10.0
-_FIRST_PAUSE_S = 0.5
-_MAX_PAUSE_S = 15.0
+_PAUSES = Backoff(first_s=0.5, limit_s=15.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Redriving:
 
     async def run(self) -> None:
         """Redrive until nothing is left."""
-        pause_s = _FIRST_PAUSE_S
+        idle = 0
         while True:
             try:
                 left, moved = await self._pass()
@@ -48,8 +48,8 @@ class Redriving:
             except LogUnavailable as error:
                 _log.warning("redrive.delayed", redrive=self.order.id, reason=str(error))
                 moved = 0
-            pause_s = _FIRST_PAUSE_S if moved else min(2 * pause_s, _MAX_PAUSE_S)
-            await self.clock.sleep(pause_s)
+            idle = 0 if moved else idle + 1
+            await self.clock.sleep(_PAUSES.delay_s(1 + idle))
 
     async def _pass(self) -> tuple[int, int]:
         """Return how many letters there were to redrive, and how many of them were."""

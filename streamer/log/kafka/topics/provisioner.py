@@ -12,6 +12,7 @@ from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.topics.admin import CALL_TIMEOUT_S, KafkaAdmin, TopicState
 from streamer.log.kafka.topics.checks import MANY_BROKERS, SAFE_MINIMUM, TopicChecks
 from streamer.log.kafka.topics.coordinators import Coordinators
@@ -53,14 +54,14 @@ class TopicProvisioner:
         when no broker answers.
         """
         deadline = self._clock.monotonic() + _PREPARE_S
-        cluster = self._connect(deadline)
+        cluster = self._retry(deadline).call(self._admin.cluster, _ATTEMPT_S)
         self._layout.durability = self._durability_on(cluster)
         internal = self._layout.internal()
         states = self._admin.states({*internal, *self._ours(cluster)}, self._left(deadline))
         errors: list[str] = []
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
             try:
-                self._insist(missing, deadline)
+                self._retry(deadline).call(lambda: self._require(missing, self._left(deadline)))
                 # Somebody else may have made it meanwhile, so it is looked at again.
                 states |= self._made(missing.keys(), deadline)
             except LogMisconfigured as exc:
@@ -127,13 +128,13 @@ class TopicProvisioner:
         finally:
             self._lock.release()
 
-    def _connect(self, deadline: float) -> ClusterMetadata:
-        while True:
-            try:
-                return self._admin.cluster(_ATTEMPT_S)
-            except LogUnavailable:
-                if self._clock.monotonic() > deadline:
-                    raise
+    def _retry(self, deadline: float) -> RetryPolicy:
+        return RetryPolicy(
+            limit_s=deadline - self._clock.monotonic(),
+            wait=self._admin.wait,
+            can_pass=lambda error: isinstance(error, LogUnavailable),
+            pause_s=_PAUSE_S,
+        )
 
     def _left(self, deadline: float) -> float:
         return max(_PAUSE_S, deadline - self._clock.monotonic())
@@ -148,13 +149,16 @@ class TopicProvisioner:
 
     def _made(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
         """Wait for the brokers to know of topics that were made a moment ago."""
-        while len(states := self._admin.states(topics, self._left(deadline))) < len(topics):
-            if self._clock.monotonic() > deadline:
+
+        def known() -> dict[str, TopicState]:
+            states = self._admin.states(topics, self._left(deadline))
+            if len(states) < len(topics):
                 raise LogUnavailable(
                     f"topics {', '.join(topics)} were created, but not every broker knows them yet"
                 )
-            self._admin.wait(_PAUSE_S)
-        return states
+            return states
+
+        return self._retry(deadline).call(known)
 
     def _uncoordinated(self, deadline: float) -> list[str]:
         errors: list[str] = []
@@ -163,15 +167,6 @@ class TopicProvisioner:
                 raise refusal
             errors.append(str(refusal))
         return errors
-
-    def _insist(self, missing: Mapping[str, NewTopic], deadline: float) -> None:
-        while True:
-            try:
-                return self._require(missing, self._left(deadline))
-            except LogUnavailable:
-                if self._clock.monotonic() > deadline:
-                    raise
-                self._admin.wait(_PAUSE_S)
 
     def _require(self, missing: Mapping[str, NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
         if not missing:
