@@ -79,13 +79,16 @@ class Batch:
     """What one read of a channel returned, possibly no messages.
 
     `messages` are the transport's own payloads, in Salesforce's order; a
-    normaliser turns each into events. `read_at` is in epoch seconds.
+    normaliser turns each into events. `read_at` is in epoch seconds. A large
+    answer comes in several batches, and all but the last say that there is
+    `more` of it.
     """
 
     channel: Channel
     read_at: float
     messages: Sequence[Any] = ()
     unreadable: Sequence[Unreadable] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ import structlog
 from streamer.clock import Clock
 from streamer.errors import EventsRefused, MostlyUnreadable, UnreadableEvent
 from streamer.events import Batch, DeadLetter, Event, ReplayId, Stage, Unreadable
-from streamer.ports import Append
 
 _log = structlog.get_logger()
 
@@ -66,18 +65,9 @@ class Quarantine:
         if self._read >= _WINDOW:
             self._read = self._unreadable = 0
 
-    def without_refused(self, append: Append, refused: EventsRefused) -> Append:
-        """Return `append` with the events that the log refused as dead letters instead."""
-        ids = frozenset(refused.ids)
-        out = [event for event in append.events if event.id in ids]
-        if not out:
-            raise refused
-        letters = [self._refused(event, refused) for event in out]
-        return replace(
-            append,
-            events=[event for event in append.events if event.id not in ids],
-            set_aside=[*append.set_aside, *letters],
-        )
+    def refused(self, refused: EventsRefused) -> list[DeadLetter]:
+        """Return the dead letters of the events that the log refused."""
+        return [self._refused(event, refused) for event in refused.events]
 
     def _refused(self, event: Event, refused: EventsRefused) -> DeadLetter:
         _log.warning(

@@ -18,13 +18,13 @@ from streamer.clock import SystemClock
 from streamer.demo.tally import percentile
 from streamer.events import Checkpoint, Event
 from streamer.log.kafka import KafkaLog
-from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
 from tests.bench.delivery_results import Backlog, Delivering, DeliveryResults, FailingKey
 from tests.bench.events import CHANNEL, a_change, record_id
 from tests.bench.http_target import RunningTarget, target_process
 from tests.bench.usage import resident_mb
 from tests.configuration import sandbox_configuration, written
+from tests.contracts.values import Append, append_to
 from tests.daemon import Daemon, until
 
 _AT_ONCE = 2_000
@@ -244,7 +244,7 @@ class _Filled:
         ]
         self._next += count
         checkpoint = Checkpoint(channel=CHANNEL, replay_id=events[-1].replay_id, verified_at=time.time())
-        await self.log.append(Append(checkpoint=checkpoint, events=events))
+        await append_to(self.log, Append(checkpoint=checkpoint, events=events))
         return events
 
 
