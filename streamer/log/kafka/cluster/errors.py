@@ -59,7 +59,7 @@ def is_fencing(error: KafkaError) -> bool:
 
 
 def is_retriable(error: Exception) -> bool:
-    """Tell whether librdkafka says of its own error that the same call may succeed when repeated."""
+    """Return whether librdkafka marks its own error as one that a repeated call can overcome."""
     return isinstance(error, KafkaException) and kafka_error(error).retriable()
 
 

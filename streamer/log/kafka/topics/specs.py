@@ -24,13 +24,15 @@ _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
 class TopicSpecs:
-    """The topics as they are created, or as an operator is asked to create them."""
+    """The topics as they are created, or as an operator is asked to create them.
 
-    def __init__(self, settings: KafkaLogSettings) -> None:
+    With the settings `durability`, a topic survives the death of any one broker.
+    """
+
+    def __init__(self, settings: KafkaLogSettings, durability: Mapping[str, str] | None = None) -> None:
         self._settings = settings
         self._names = Names.of(settings)
-        self.durability: Mapping[str, str] = {}
-        """Settings by which a topic on these brokers survives the death of any one of them."""
+        self._durability = durability or {}
 
     def internal(self) -> dict[str, NewTopic]:
         """Return the topics of Streamer's own that always exist, by name."""
@@ -64,7 +66,7 @@ class TopicSpecs:
             name,
             num_partitions=partitions,
             replication_factor=self._settings.replication_factor,
-            config={**_LIMIT, **config, **self.durability},
+            config={**_LIMIT, **config, **self._durability},
         )
 
 
