@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback whose line can be cut in every direction that networks are."""
+"""TCP proxy on the loopback that can stall, lose or reset its connections."""
 
 import asyncio
 import enum
@@ -43,16 +43,16 @@ class _Connection:
 
 
 class TcpProxy:
-    """Carries connections to one target until it is told to stall, to lose or to reset them.
+    """Relays connections to one target until it is told to stall, lose or reset them.
 
     An async context. Its methods act at once and on every connection, old and
     new; they belong to the thread of the event loop that entered it.
     """
 
     def __init__(self, target_port: int, *, port: int = 0, delay_s: float = 0.0) -> None:
-        """Prepare a proxy at `port`, or at a free one that stays the same from now on.
+        """Build a proxy at `port`, or at a free one that stays the same from now on.
 
-        Every piece of at most 64 KiB is held for `delay_s` in either direction,
+        Every chunk of at most 64 KiB is held for `delay_s` in either direction,
         which limits the throughput too.
         """
         self.port = port or free_ports(1)[0]
@@ -67,23 +67,22 @@ class TcpProxy:
 
     @property
     def address(self) -> str:
-        """Where clients find the proxy, as `host:port`."""
+        """Address of the proxy for clients, as `host:port`."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def connections(self) -> int:
-        """How many clients are connected now."""
+        """Number of connected clients."""
         return len(self._connections)
 
     async def __aenter__(self) -> Self:
-        """Listen."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=_BACKLOG)
         self._listener.setblocking(False)
         self._accepting = asyncio.create_task(self._accept(self._listener), name=f"proxy-{self.port}")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Reset what is connected and let the port go; raises what broke the proxy itself."""
+        """Reset all connections and release the port; raises the proxy's own error, if any."""
         tasks = [task for task in (self._accepting, *self._connections.values()) if task]
         for task in tasks:
             task.cancel()
@@ -95,22 +94,23 @@ class TcpProxy:
                 raise outcome
 
     def mend(self) -> None:
-        """Pass bytes again; connections that lost some are reset, the others go on."""
+        """Pass bytes again; connections that lost bytes are reset, the others go on."""
         self._change(_Mode.PASSING)
         self._reset([connection for connection in self._connections if connection.broken])
 
     def stall(self, *, answers_only: bool = False) -> None:
-        """Let no byte through until `mend`, which delivers them all.
+        """Pass no byte until `mend`, which delivers them all.
 
-        Connections stay open and new ones are accepted; whoever sends much
-        meanwhile is held up by TCP. With `answers_only`, requests pass.
+        Connections stay open and new ones are accepted; TCP holds up a client
+        that sends much meanwhile. With `answers_only`, requests pass.
         """
         self._change(_Mode.STALLED, answers_only=answers_only)
 
     def black_hole(self, *, answers_only: bool = False) -> None:
         """Swallow every byte, and the end of a connection as well, while all of them stay open.
 
-        With `answers_only`, requests reach the target and are carried out, and nobody learns of it.
+        With `answers_only`, requests reach the target and are carried out, and
+        no client learns of it.
         """
         self._change(_Mode.BLACK_HOLE, answers_only=answers_only)
 
@@ -158,7 +158,7 @@ class TcpProxy:
                 both.create_task(self._copy(connection, _Direction.ANSWERS))
             connection.orderly = True
         except* OSError:
-            # One end is gone: the other is reset, as that one was.
+            # One end has failed: reset the other end as well.
             connection.orderly = False
 
     async def _connect(self, connection: _Connection) -> None:
@@ -197,7 +197,7 @@ class TcpProxy:
 
 
 async def _receive(source: socket.socket) -> bytes | OSError:
-    """Return what came, nothing at the end, or how the connection broke: news that may be lost as well."""
+    """Return the received bytes, none at the end, or the connection's error, which can be lost as well."""
     try:
         return await asyncio.get_running_loop().sock_recv(source, _CHUNK_BYTES)
     except OSError as broke:
