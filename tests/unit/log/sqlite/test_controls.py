@@ -1,4 +1,4 @@
-"""How what is switched and set aside is kept in a log file."""
+"""Controls and dead letters in a log file."""
 
 import asyncio
 import sqlite3
@@ -28,7 +28,7 @@ async def set_aside(log: SqliteLog, *names: str) -> None:
 
 
 async def test_watchers_are_woken_and_nobody_asks_the_file(log_file: LogFile) -> None:
-    """A pause is in effect at once, for everybody, and waiting for one costs nothing."""
+    """A pause is in effect at once, everywhere, and waiting for one costs nothing."""
     async with log_file.open() as log, aclosing(log.switched()) as first, aclosing(log.switched()) as second:
         for boards in (first, second):
             assert not (await anext(boards)).pauses(TARGET)
@@ -42,7 +42,7 @@ async def test_watchers_are_woken_and_nobody_asks_the_file(log_file: LogFile) ->
 
 
 async def test_change_between_two_looks_is_not_missed(log_file: LogFile) -> None:
-    """Whoever is busy with one board gets the latest afterwards."""
+    """A watcher that is busy with one board gets the latest afterwards."""
     async with log_file.open() as log, aclosing(log.switched()) as boards:
         await anext(boards)
         for at in range(5):
@@ -55,7 +55,7 @@ async def test_change_between_two_looks_is_not_missed(log_file: LogFile) -> None
 async def test_switch_that_failed_is_shown_as_the_file_has_it(
     log_file: LogFile, kind: type[sqlite3.Connection], *, paused: bool
 ) -> None:
-    """What the operator sees, what the processes do and what a restart finds are the same."""
+    """The operator, the processes and a restart all see the same."""
     async with log_file.open() as log:
         await break_once(log, kind)
         with pytest.raises(LogUnavailable):
@@ -81,7 +81,7 @@ async def test_ended_redrive_leaves_no_row(log_file: LogFile) -> None:
 
 
 async def test_long_audit_is_read_in_pages(log_file: LogFile) -> None:
-    """In its order, however much of it is asked for."""
+    """The order holds, however many records are requested."""
     async with log_file.open() as log:
         await asyncio.gather(*(log.note(replace(DONE, at=float(n))) for n in range(1_200)))
 
@@ -91,7 +91,7 @@ async def test_long_audit_is_read_in_pages(log_file: LogFile) -> None:
 
 
 async def test_listing_is_not_upset_by_what_changes_meanwhile(log_file: LogFile) -> None:
-    """Each letter that is there comes once: replaced ones too, removed ones not, later ones not."""
+    """Each letter is listed once: replaced ones too, removed ones not, later ones not."""
     names = [f"{n:04}" for n in range(1_200)]
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log:
@@ -107,7 +107,7 @@ async def test_listing_is_not_upset_by_what_changes_meanwhile(log_file: LogFile)
 
 
 async def test_letters_are_listed_in_bounded_pages(log_file: LogFile) -> None:
-    """In number and in bytes, so that a million letters do not fill memory."""
+    """Pages are bounded in letters and bytes, so that a million letters do not fill memory."""
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     large = [replace(a_dead_letter(f"large{n}"), raw=b"x" * 1_000_000) for n in range(8)]
     async with log_file.open() as log:
@@ -121,7 +121,7 @@ async def test_letters_are_listed_in_bounded_pages(log_file: LogFile) -> None:
 
 
 async def test_many_letters_are_discarded_in_steps(log_file: LogFile) -> None:
-    """So that appends go in between; who did it is on record before the first is gone."""
+    """Appends can run in between; the audit record is written before the first letter is removed."""
     names = [str(n) for n in range(2_500)]
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log:
@@ -150,7 +150,7 @@ async def test_file_with_a_control_that_cannot_be_read_is_refused(log_file: LogF
 
 
 async def test_closed_log_switches_nothing(log_file: LogFile) -> None:
-    """Whoever still holds it gets our error."""
+    """A caller that still holds it gets our error."""
     async with log_file.open() as log:
         pass
     with pytest.raises(LogUnavailable, match="is closed"):

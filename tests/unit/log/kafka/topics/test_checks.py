@@ -1,4 +1,4 @@
-"""Which topics are refused, and of which the operator is warned."""
+"""Checks of topics: refusals and warnings."""
 
 from dataclasses import replace
 
@@ -23,12 +23,12 @@ def a_topic(name: str, *, replicas: int = 3, partitions: int = 8, **settings: st
 
 
 def checkpoints() -> TopicState:
-    """Return the topic of the checkpoints as it should be."""
+    """Return the checkpoint topic with the right settings."""
     return a_topic("streamer.checkpoints", cleanup_policy="compact", min_insync_replicas="2")
 
 
 def warnings(*topics: TopicState, brokers: int = 3) -> list[str]:
-    """Return the sentences of what is unsafe about `topics`."""
+    """Return the sentences of the warnings about `topics`."""
     return [one.sentence for one in _CHECKS.warnings(topics, brokers=brokers)]
 
 
@@ -67,7 +67,7 @@ def test_records_of_holes_may_stay_in_either_way(settings: dict[str, str]) -> No
 
 
 def test_missing_permissions_are_told_together() -> None:
-    """Topics that lack the same are named in one sentence."""
+    """One sentence names all topics that lack the same permissions."""
     denied = [
         replace(
             a_topic(f"streamer.{name}", cleanup_policy="compact"), authorized_operations=frozenset({"READ"})
@@ -81,14 +81,14 @@ def test_missing_permissions_are_told_together() -> None:
 
 
 def test_settings_that_are_not_shown_are_asked_for_where_brokers_do_not_tell_permissions() -> None:
-    """Without them nobody knows if checkpoints will stay."""
+    """Without the settings, it is unknown whether checkpoints will stay."""
     (sentence,) = _CHECKS.refusals([replace(a_topic("streamer.control"), authorized_operations=None)])
 
     assert "grant DESCRIBE_CONFIGS on topic streamer.control" in sentence
 
 
 def test_single_copy_among_many_brokers_is_unsafe() -> None:
-    """Where there are brokers for copies, there should be copies."""
+    """Where there are brokers enough for copies, topics must have copies."""
     (sentence,) = warnings(replace(checkpoints(), replicas=1))
 
     assert "topic streamer.checkpoints have one copy on 3 brokers" in sentence
@@ -96,7 +96,7 @@ def test_single_copy_among_many_brokers_is_unsafe() -> None:
 
 
 def test_write_that_one_broker_confirms_is_unsafe() -> None:
-    """It may die with what nobody else has."""
+    """That broker can die as the only holder of a record."""
     unsafe = replace(checkpoints(), settings={"cleanup.policy": "compact", "min.insync.replicas": "1"})
 
     (sentence,) = warnings(unsafe)
@@ -112,7 +112,7 @@ def test_write_that_one_broker_confirms_is_unsafe() -> None:
 def test_event_topic_that_forgets_before_salesforce_does_is_warned_of(
     retention_h: int, policy: str, warned_of: int
 ) -> None:
-    """72 hours are what a consumer may be away for at Salesforce."""
+    """A consumer of Salesforce can be down for 72 hours."""
     retention_ms = str(retention_h * 3_600_000)
     topic = a_topic("salesforce.cdc.Account", cleanup_policy=policy, retention_ms=retention_ms)
 
@@ -120,7 +120,7 @@ def test_event_topic_that_forgets_before_salesforce_does_is_warned_of(
 
 
 def test_many_topics_are_counted_rather_than_listed() -> None:
-    """An org has hundreds of entities, a line of a log has not."""
+    """An org has hundreds of entities, which no log line can hold."""
     topics = [a_topic(f"salesforce.cdc.T{n}", cleanup_policy="delete", retention_ms="1") for n in range(50)]
 
     (sentence,) = warnings(*topics)
