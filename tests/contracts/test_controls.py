@@ -1,4 +1,4 @@
-"""What is switched, ordered and written down is kept, whatever the log, and every process sees it."""
+"""Contract of `Controls`: switches, redrives and audit records persist, and every process sees them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,13 +37,13 @@ Until = Callable[[Callable[[Switchboard], bool]], Awaitable[Switchboard]]
 
 
 def done(what: str, at: float = 1.0) -> AuditRecord:
-    """Return what is written down of something that was done."""
+    """Return an audit record."""
     return AuditRecord(at=at, what=what, by="operator", subscriber=TARGET, detail={"letters": 3})
 
 
 @asynccontextmanager
 async def watching(log: Controls) -> AsyncIterator[Until]:
-    """Return what waits until a switchboard comes that is as expected."""
+    """Return a task that waits for an expected switchboard."""
     async with aclosing(log.switched()) as boards:
 
         async def until(holds: Callable[[Switchboard], bool]) -> Switchboard:
@@ -62,13 +62,13 @@ async def letters(log: Controls) -> dict[str, DeadLetter]:
 
 
 async def test_nothing_is_switched_at_first(world: World) -> None:
-    """A new log has no pause and no redrive, and says so without being asked twice."""
+    """A new log has no pause and no redrive, and yields that at once."""
     async with world.open() as log, watching(log) as until:
         assert await until(lambda _: True) == Switchboard()
 
 
 async def test_pause_outlives_a_restart_until_it_is_undone(world: World) -> None:
-    """Who paused a target does not find it delivered to after a crash."""
+    """A paused target gets no delivery after a crash."""
     async with world.open() as log:
         await log.switch(PAUSED, done("subscriber.paused"))
     async with world.open() as log, watching(log) as until:
@@ -80,7 +80,7 @@ async def test_pause_outlives_a_restart_until_it_is_undone(world: World) -> None
 
 
 async def test_change_reaches_whoever_watches_already(world: World) -> None:
-    """Every process obeys, not only the one that was asked."""
+    """Every process obeys, not only the one that made the change."""
     async with world.open() as log, watching(log) as first, watching(log) as second:
         for until in (first, second):
             await until(lambda _: True)
@@ -90,7 +90,7 @@ async def test_change_reaches_whoever_watches_already(world: World) -> None:
 
 
 async def test_redrive_is_open_until_it_ends(world: World) -> None:
-    """A crash in the midst of it does not forget it."""
+    """A crash during a redrive does not lose it."""
     async with world.open() as log:
         await log.order(REDRIVE, done("redrive.ordered"))
     async with world.open() as log, watching(log) as until:
@@ -102,7 +102,7 @@ async def test_redrive_is_open_until_it_ends(world: World) -> None:
 
 
 async def test_what_was_done_is_written_down_in_order(world: World) -> None:
-    """Each change leaves a record, and so does what changes nothing."""
+    """Each change leaves an audit record, and so does an action that changes nothing."""
     async with world.open() as log:
         await log.switch(PAUSED, done("subscriber.paused", at=1.0))
         await log.order(REDRIVE, done("redrive.ordered", at=2.0))
@@ -139,7 +139,7 @@ async def test_dead_letters_can_be_listed_each_once(world: World) -> None:
 
 
 async def test_discarded_dead_letters_are_gone(world: World) -> None:
-    """For good, and with a record of who did it."""
+    """They are gone for good, with an audit record that names the operator."""
     async with world.open() as log:
         await set_aside(log, "a", "b", "c")
         await log.discard(["a", "c", "never there"], done("deadletters.discarded"))
@@ -166,7 +166,7 @@ async def test_redriven_dead_letter_becomes_a_parked_event_at_once(world: World)
 
 
 async def test_letter_that_is_redriven_and_set_aside_again_at_once_stays(world: World) -> None:
-    """Its event may have been refused once more before the log had recorded the first half."""
+    """Its event can be refused again before the log has recorded the first half."""
     letter = replace(a_dead_letter("1:target", stage=Stage.DISPATCH), raw=b"x" * 1_500_000)
     again = replace(letter, raw=b"", error="refused once more")
     async with world.open() as log:
