@@ -1,4 +1,4 @@
-"""OAuth 2 client credentials, and what becomes of every secret."""
+"""OAuth 2 client credentials, and the secrecy of all credentials."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ SECRET = "s3cret:/+ü"
 
 @pytest.fixture
 def tokens(erp: ErpReceiver) -> TokenEndpoint:
-    """Let the ERP ask for tokens of one hour."""
+    """Let the ERP require tokens of one hour."""
     erp.require_oauth("streamer", SECRET, lifetime_s=3600.0)
     assert erp.tokens is not None
     return erp.tokens
@@ -50,7 +50,7 @@ async def test_token_is_fetched_and_shown(erp: ErpReceiver, clock: TurnedClock, 
 async def test_many_deliveries_fetch_one_token(
     erp: ErpReceiver, clock: TurnedClock, tokens: TokenEndpoint
 ) -> None:
-    """Who needs the token while it is fetched waits for the same one."""
+    """Deliveries that need the token while it is fetched wait for the same one."""
     async with plugin_for(erp, clock) as plugin:
         outcomes = await asyncio.gather(*(plugin.deliver(delivery(key=str(n))) for n in range(20)))
 
@@ -121,7 +121,7 @@ async def test_token_is_renewed_before_it_expires(
 
 @pytest.mark.usefixtures("tokens")
 async def test_wrong_client_holds_the_target(erp: ErpReceiver, clock: TurnedClock) -> None:
-    """The sentence names the settings to look at and the endpoint's own word."""
+    """The error names the settings to check and the endpoint's own error."""
     async with plugin_for(erp, clock, client_secret="wrong-secret") as plugin:
         outcome = await plugin.deliver(delivery())
 
@@ -147,7 +147,7 @@ async def test_token_endpoint_that_is_down_holds_the_target(
 async def test_cancelled_delivery_leaves_the_token_to_the_others(
     erp: ErpReceiver, clock: TurnedClock, tokens: TokenEndpoint
 ) -> None:
-    """The first that asked for a token may go away; the second still gets it."""
+    """The delivery that requested the token can be cancelled; the second still gets it."""
     tokens.slow_s = 1.0
     async with plugin_for(erp, clock) as plugin:
         first, second = (asyncio.create_task(plugin.deliver(delivery(key=key))) for key in "ab")
@@ -163,7 +163,7 @@ async def test_cancelled_delivery_leaves_the_token_to_the_others(
 
 @pytest.mark.usefixtures("tokens")
 async def test_echoed_credentials_are_taken_out_of_outcomes(erp: ErpReceiver, clock: TurnedClock) -> None:
-    """A target that prints our headers into its error page gives nothing away."""
+    """A target that prints our headers into its error page reveals nothing."""
     erp.faults.fail_keys, erp.faults.echo = ".", True
     async with plugin_for(erp, clock) as plugin:
         outcome = await plugin.deliver(delivery())
@@ -178,7 +178,7 @@ async def test_echoed_credentials_are_taken_out_of_outcomes(erp: ErpReceiver, cl
 async def test_code_in_the_url_is_taken_out_of_outcomes(
     erp: ErpReceiver, clock: TurnedClock, code: str
 ) -> None:
-    """Some targets know their clients by it."""
+    """Some targets identify their clients by it."""
     erp.faults.fail_keys, erp.faults.echo = ".", True
     url = f"{erp.url}/api/invoices?company=Acme&code={code}"
     async with Erp(Erp.Settings.model_validate({"url": url}), context(clock)) as plugin:

@@ -1,4 +1,4 @@
-"""What holds for each plugin alike: whatever its target does, an outcome comes of it."""
+"""Rules for every plugin: whatever its target does, it returns an outcome."""
 
 from collections.abc import Callable
 from typing import Any
