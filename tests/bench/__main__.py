@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamer.observe import logs
-from tests.bench.deliveries import Deliveries, deliveries_of
+from tests.bench.deliveries.measuring import Deliveries, deliveries_of
+from tests.bench.ingest.measuring import Bench, Stream
+from tests.bench.ingest.org import sandbox_process
 from tests.bench.machine import described
-from tests.bench.measuring import Bench, Stream
-from tests.bench.org import sandbox_process
+from tests.bench.ownership.rolling import rolling_of
+from tests.bench.ownership.takeovers import Rounds, takeovers_of
 from tests.bench.results import Results
-from tests.bench.rolling import rolling_of
-from tests.bench.takeovers import Rounds, takeovers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer.demo.tally import percentile
-from tests.bench.delivery_results import DeliveryResults
+from tests.bench.deliveries.results import DeliveryResults
 
 TARGET_CPU_US = 14.0
 TARGET_P50_MS = 8.0

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from tests.bench.org import Org
+from tests.bench.ingest.org import Org
 from tests.bench.results import Drain, Latency, Plain
 from tests.bench.usage import cpu_s, resident_mb
 from tests.configuration import CHANGES, sandbox_configuration, written
@@ -69,7 +69,9 @@ class Bench:
     async def plain(self, events: int) -> Plain:
         """Measure the plain script on the first `events` of the same backlog."""
         topic = f"bench{self.unique}.plain"
-        script = await _python("tests.bench.plain_script", self.org.url, self.kafka, topic, str(events))
+        script = await _python(
+            "tests.bench.ingest.plain_script", self.org.url, self.kafka, topic, str(events)
+        )
         return Plain(events=events, **orjson.loads(await _output_of(script)))
 
     async def latencies(self, options: Stream, *, backlog: int, progress: Progress) -> list[Latency]:
@@ -86,7 +88,7 @@ class Bench:
         return found
 
     async def _latencies(self, options: Stream, topic: str) -> list[float]:
-        reader = await _python("tests.bench.committed_reader", self.kafka, topic, str(options.events))
+        reader = await _python("tests.bench.ingest.committed_reader", self.kafka, topic, str(options.events))
         assert reader.stdout is not None
         assert await asyncio.wait_for(reader.stdout.readline(), _DEADLINE_S) == b"ready\n"
         await self.org.change(options.events, records=options.events // 10, per_second=options.per_second)
