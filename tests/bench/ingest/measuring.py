@@ -1,165 +1,152 @@
-"""The three measurements, each with the real parts in processes of their own."""
+"""The measurements of ingest, each with the real parts in processes of their own."""
 
 import asyncio
-import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import orjson
-from aiokafka import AIOKafkaConsumer
 
+from tests.bench.ingest.committed import Committed, check_equal, committed, last_checkpoint, transactions
 from tests.bench.ingest.org import Org
-from tests.bench.results import Drain, Latency, Plain
+from tests.bench.ingest.relays import Relay, bare_probe, checkpoint_topic, event_topic, streamer
+from tests.bench.ingest.results import Drain, Drains, Latencies, Latency, Plain
+from tests.bench.processes import output_of, python
 from tests.bench.usage import cpu_s, resident_mb
-from tests.configuration import CHANGES, sandbox_configuration, written
-from tests.daemon import Daemon, until
+from tests.daemon import until
 
 _HELD_BACK_S = 1.0
 _DEADLINE_S = 120.0
 _IDLE_S = 0.3
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 """Is told how many events have passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """So many events at a steady rate, measured so many times."""
+    """So many events at a steady rate."""
 
     events: int
     per_second: float
-    times: int
 
 
 @dataclass(slots=True, kw_only=True)
-class Bench:
-    """Measures on one org and one broker; every daemon starts from the beginning of the backlog."""
+class IngestBench:
+    """Measures on one org with a backlog and one broker; every program starts from its beginning."""
 
     org: Org
     kafka: str
-    unique: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    backlog: int
+    _unique: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     _runs: int = 0
-    _delivered: int = 0
 
-    async def drain(self, events: int, progress: Progress) -> Drain:
-        """Measure a daemon that drains the org's backlog of `events`."""
-        async with self._daemon() as (daemon, topic):
-            # The first answer waits, and its client with it: what was used by
-            # now is the start, and what is used from now on the events.
-            began = await self.org.held_back(self._runs) + _HELD_BACK_S
+    async def drains(self, *, rounds: int, plain: int, progress: Progress) -> Drains:
+        """Drain the backlog by Streamer and the bare probe in turn, and `plain` events by the plain script.
+
+        Raises `Unequal` when the probe wrote other records than Streamer.
+        """
+        ours, bare = [], []
+        for _ in range(rounds):
+            drain, written = await self._drain(streamer, progress)
+            ours.append(drain)
+            drain, written_by_probe = await self._drain(bare_probe, progress)
+            bare.append(drain)
+            for one, other in zip(written, written_by_probe, strict=True):
+                check_equal(one, other)
+        script = await self._plain(plain)
+        progress(plain)
+        return Drains(streamer=ours, probe=bare, plain=script)
+
+    async def latencies(self, stream: Stream, *, rounds: int, progress: Progress) -> Latencies:
+        """Measure a steady stream, several times, through one daemon that drained the backlog before."""
+        delivered_before = await self._delivered()
+        prefix = self._prefix()
+        found = []
+        async with streamer(self.org.url, self.kafka, prefix) as pid:
+            await self._drained(delivered_before, progress)
+            for _ in range(rounds):
+                found.append(await self._latency(stream, pid, prefix))
+                progress(stream.events)
+        return Latencies(streams=found)
+
+    async def _drain(self, relay: Relay, progress: Progress) -> tuple[Drain, tuple[Committed, Committed]]:
+        prefix, events = self._prefix(), self.backlog
+        delivered_before = await self._delivered()
+        # The first answer waits, and its client with it: what was used by
+        # now is the start, and what is used from now on the events.
+        held_back = await self.org.hold_back_the_first_answer(_HELD_BACK_S)
+        async with relay(self.org.url, self.kafka, prefix) as pid:
+            began = await held_back() + _HELD_BACK_S
             await asyncio.sleep(_IDLE_S)
-            used_at_start = cpu_s(daemon.pid)
-            ended = await self._caught_up(daemon, events, progress)
-            used = cpu_s(daemon.pid) - used_at_start
-            memory = resident_mb(daemon.pid)
-            assert await daemon.stop() == 0
-        return Drain(
+            used_at_start = cpu_s(pid)
+            ended = await self._drained(delivered_before, progress)
+            await asyncio.sleep(_IDLE_S)
+            used = cpu_s(pid) - used_at_start
+            memory = resident_mb(pid)
+        written = await committed(self.kafka, event_topic(prefix), expected=events)
+        checkpoint = await last_checkpoint(self.kafka, checkpoint_topic(prefix))
+        drain = Drain(
             events=events,
-            committed=await count_committed(self.kafka, topic, expected=events),
+            committed=written.count,
             events_per_s=events / (ended - began),
             cpu_us_per_event=used / events * 1e6,
             resident_mb=memory,
         )
+        return drain, (written, checkpoint)
 
-    async def plain(self, events: int) -> Plain:
-        """Measure the plain script on the first `events` of the same backlog."""
-        topic = f"bench{self.unique}.plain"
-        script = await _python(
-            "tests.bench.ingest.plain_script", self.org.url, self.kafka, topic, str(events)
+    async def _plain(self, events: int) -> Plain:
+        script = await python(
+            "tests.bench.ingest.plain_script", self.org.url, self.kafka, self._prefix(), str(events)
         )
-        return Plain(events=events, **orjson.loads(await _output_of(script)))
+        found = orjson.loads(await output_of(script))
+        return Plain(events=events, **found)
 
-    async def latencies(self, options: Stream, *, backlog: int, progress: Progress) -> list[Latency]:
-        """Measure a steady stream, several times, through one daemon that drained `backlog` before."""
-        found = []
-        async with self._daemon() as (daemon, topic):
-            await self._caught_up(daemon, backlog, progress)
-            for _ in range(options.times):
-                latencies_ms = await self._latencies(options, topic)
-                memory = resident_mb(daemon.pid)
-                found.append(Latency.of(latencies_ms, per_second=options.per_second, resident_mb=memory))
-                progress(options.events)
-            assert await daemon.stop() == 0
-        return found
-
-    async def _latencies(self, options: Stream, topic: str) -> list[float]:
-        reader = await _python("tests.bench.ingest.committed_reader", self.kafka, topic, str(options.events))
+    async def _latency(self, stream: Stream, pid: int, prefix: str) -> Latency:
+        reader = await python(
+            "tests.bench.ingest.committed_reader", self.kafka, event_topic(prefix), str(stream.events)
+        )
         assert reader.stdout is not None
         assert await asyncio.wait_for(reader.stdout.readline(), _DEADLINE_S) == b"ready\n"
-        await self.org.change(options.events, records=options.events // 10, per_second=options.per_second)
-        return list(orjson.loads(await _output_of(reader)))
+        committed_before = await transactions(self.kafka, checkpoint_topic(prefix))
+        used_before = cpu_s(pid)
+        await self.org.change(
+            stream.events, records=max(1, stream.events // 10), per_second=stream.per_second
+        )
+        latencies_ms = list(orjson.loads(await output_of(reader)))
+        used = cpu_s(pid) - used_before
+        return Latency.of(
+            latencies_ms,
+            per_second=stream.per_second,
+            transactions=await transactions(self.kafka, checkpoint_topic(prefix)) - committed_before,
+            cpu_s=used,
+            resident_mb=resident_mb(pid),
+        )
 
-    @asynccontextmanager
-    async def _daemon(self) -> AsyncIterator[tuple[Daemon, str]]:
-        self._runs += 1
-        self._delivered = int((await self.org.state())["delivered_events"])
-        name = f"bench{self.unique}-{self._runs}"
-        log = {
-            "kafka": {"bootstrap_servers": self.kafka, "prefix": name, "topic": f"{name}.{{kind}}.{{name}}"}
-        }
-        await self.org.hold_back_the_first_answer(_HELD_BACK_S)
-        with TemporaryDirectory(prefix="streamer-bench-") as directory:
-            configuration = sandbox_configuration(self.org.url, log=log)
-            configuration["channels"] = [{"path": CHANGES, "start": "earliest"}]
-            path = written(Path(directory), configuration)
-            async with Daemon.running(path, "--role", "ingest") as daemon:
-                await daemon.ready()
-                yield daemon, f"{name}.cdc.Account"
+    async def _drained(self, delivered_before: int, progress: Progress) -> float:
+        """Return the moment (monotonic) when the backlog was committed.
 
-    async def _caught_up(self, daemon: Daemon, events: int, progress: Progress) -> float:
-        """Return the moment (monotonic) when `events` were committed."""
-        delivered_before = self._delivered
+        The sandbox tells: a client that asks for more than the last event,
+        and so is held, has committed it. The client itself is not asked
+        while it works: that would count as its work.
+        """
         shown = 0
 
-        # The daemon is not asked while it works: that would count as its work.
-        async def delivered() -> bool:
+        async def is_drained() -> bool:
             nonlocal shown
-            now = int((await self.org.state())["delivered_events"]) - delivered_before
+            state = await self.org.state()
+            now = int(state["delivered_events"]) - delivered_before
             progress(now - shown)
             shown = now
-            return now >= events
+            return now >= self.backlog and state["held_connects"] > 0
 
-        async def committed() -> bool:
-            return await daemon.metric("streamer_ingest_events_total") >= events
-
-        await until(delivered, within_s=_DEADLINE_S, every_s=0.02)
-        await until(committed, within_s=_DEADLINE_S)
+        await until(is_drained, within_s=_DEADLINE_S, every_s=0.02)
         return time.monotonic()
 
+    async def _delivered(self) -> int:
+        return int((await self.org.state())["delivered_events"])
 
-async def count_committed(kafka: str, topic: str, *, expected: int) -> int:
-    """Return how many committed events of `topic` an independent reader finds, `expected` or not."""
-    count = 0
-    end = time.monotonic() + _DEADLINE_S
-    async with AIOKafkaConsumer(
-        topic, bootstrap_servers=kafka, isolation_level="read_committed", auto_offset_reset="earliest"
-    ) as consumer:
-        while (records := await consumer.getmany(timeout_ms=500)) or (
-            count < expected and time.monotonic() < end
-        ):
-            count += sum(map(len, records.values()))
-    return count
-
-
-async def _output_of(process: asyncio.subprocess.Process) -> bytes:
-    answer, errors = await asyncio.wait_for(process.communicate(), _DEADLINE_S)
-    if process.returncode:
-        raise RuntimeError(errors.decode())
-    return answer
-
-
-async def _python(module: str, *arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        # Libraries complain of what they mend themselves: it is shown if they fail.
-        stderr=asyncio.subprocess.PIPE,
-    )
+    def _prefix(self) -> str:
+        self._runs += 1
+        return f"bench{self._unique}-{self._runs}"
