@@ -12,8 +12,8 @@ from streamer.clock import SystemClock
 from streamer.events import Checkpoint, Event
 from streamer.log.kafka import KafkaLog
 from streamer.settings import KafkaLogSettings
-from tests.contracts.values import Append, append_to
 from tests.bench.deliveries.events import CHANNEL, a_change, record_id
+from tests.contracts.values import Append, append_to
 from tools.kafka.broker import STEADY, Broker
 
 _EVENTS = 100_000
