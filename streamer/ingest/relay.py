@@ -128,11 +128,13 @@ class Ingest:
             read = without_appended(read, checkpoint)
         pending.position = advanced(pending.position, read, batch)
         events = [item for item in read if type(item) is Event]
-        pending.set_aside += [item for item in read if type(item) is DeadLetter]
+        if len(events) < len(read):
+            pending.set_aside += [item for item in read if type(item) is DeadLetter]
         if events:
             pending.events += len(events)
             pending.first = pending.first or events[0]
-            pending.continuity += self._holes(events, batch)
+            if any(what.endswith(".gap") for what in {event.type for event in events}):
+                pending.continuity += self._holes(events, batch)
             self.observer.taken(events)
             try:
                 pending.append.add(events)

@@ -65,19 +65,14 @@ class ChangeNormaliser:
         # A copy without the header, and not one by one: this runs for every event.
         fields = payload.copy()
         del fields[_HEADER]
-        common: JsonObject = {
-            "entity": entity,
-            "change": change,
-            "fields": fields,
-            "changed_fields": header.get("changedFields") or [],
-            "nulled_fields": _nulled(fields),
-            "transaction": {
-                "key": transaction_key,
-                "sequence": sequence,
-                "commit_number": header.get("commitNumber"),
-                "user": header.get("commitUser"),
-                "origin": header.get("changeOrigin"),
-            },
+        changed = header.get("changedFields") or []
+        nulled = _nulled(fields)
+        transaction: JsonObject = {
+            "key": transaction_key,
+            "sequence": sequence,
+            "commit_number": header.get("commitNumber"),
+            "user": header.get("commitUser"),
+            "origin": header.get("changeOrigin"),
         }
         return [
             Event(
@@ -89,7 +84,15 @@ class ChangeNormaliser:
                 key=record_id,
                 channel=self._path,
                 replay_id=replay_id,
-                data={"record_id": record_id, **common},
+                data={
+                    "record_id": record_id,
+                    "entity": entity,
+                    "change": change,
+                    "fields": fields,
+                    "changed_fields": changed,
+                    "nulled_fields": nulled,
+                    "transaction": transaction,
+                },
             )
             for record_id in record_ids
         ]
@@ -114,6 +117,11 @@ def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FB
 
 
 def _nulled(fields: JsonObject) -> list[str]:
+    for value in fields.values():
+        if value is None or type(value) is dict:
+            break
+    else:
+        return []
     nulled = []
     for name, value in fields.items():
         if value is None:

@@ -12,7 +12,7 @@ from streamer.clock import SystemClock
 from streamer.events import Checkpoint, Event
 from streamer.log.kafka import KafkaLog
 from streamer.settings import KafkaLogSettings
-from tests.bench.events import CHANNEL, a_change, record_id
+from tests.bench.deliveries.events import CHANNEL, a_change, record_id
 from tests.contracts.values import Append, append_to
 from tools.kafka.broker import STEADY, Broker
 

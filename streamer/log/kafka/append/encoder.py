@@ -1,5 +1,6 @@
 """Appends as records, encoded as they grow and complete before their transaction begins."""
 
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -115,10 +116,11 @@ class KafkaAppend:
         """Encode `events`; raises `EventsRefused` for those that JSON or Kafka can't hold."""
         encode, largest, records = self._encoder.event, self._encoder.largest, self._records
         refused: list[tuple[Event, str]] = []
+        now_ms = round(time.time() * 1000)
         size = self.size
         for event in events:
             try:
-                record = encode(event)
+                record = encode(event, now_ms=now_ms)
             except (TypeError, ValueError) as exc:
                 refused.append((event, _reason(exc)))
                 continue

@@ -5,7 +5,6 @@ in structured mode the value is the whole event. The record's key is the
 event's, so that a record's changes stay in one partition.
 """
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -31,15 +30,19 @@ class EventEncoder:
 
     def __init__(self, names: Names, mode: Literal["binary", "structured"]) -> None:
         self._names = names
-        self._binary = mode == "binary"
+        self._shape = _binary if mode == "binary" else _structured
         self._types: dict[str, tuple[str, bytes]] = {}
 
-    def encode(self, event: Event) -> Record:
-        """Return `event` as a record; raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold it."""
-        known = self._types.get(event.type) or self._learn(event.type)
-        if self._binary:
-            return _binary(event, *known)
-        return _structured(event, *known)
+    def encode(self, event: Event, *, now_ms: int) -> Record:
+        """Return `event` as a record, at `now_ms` (epoch milliseconds).
+
+        Raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold it.
+        """
+        topic, type_ = self._types.get(event.type) or self._learn(event.type)
+        value, headers = self._shape(event, type_)
+        # Brokers refuse what claims to come from the future, and clocks differ.
+        timestamp_ms = min(_epoch_ms(event.time), now_ms)
+        return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, timestamp_ms)
 
     def _learn(self, event_type: str) -> tuple[str, bytes]:
         if len(self._types) >= _TYPES_REMEMBERED:
@@ -71,7 +74,8 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
         raise UnreadableEvent("a record of an event topic is no CloudEvent that Streamer wrote") from exc
 
 
-def _binary(event: Event, topic: str, type_: bytes) -> Record:
+def _binary(event: Event, type_: bytes) -> tuple[bytes, WrittenHeaders]:
+    replay_id = event.replay_id
     headers: WrittenHeaders = {
         "ce_specversion": b"1.0",
         "ce_type": type_,
@@ -79,16 +83,15 @@ def _binary(event: Event, topic: str, type_: bytes) -> Record:
         "ce_source": event.source,
         "ce_time": event.time,
         "ce_sfchannel": event.channel,
-        "ce_sfreplayid": replay_id_to_text(event.replay_id),
+        "ce_sfreplayid": replay_id if replay_id.isdigit() else replay_id_to_text(replay_id),
         "content-type": b"application/json",
     }
     if event.subject is not None:
         headers["ce_subject"] = event.subject
-    value = orjson.dumps(event.data)
-    return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, _timestamp_ms(event))
+    return orjson.dumps(event.data), headers
 
 
-def _structured(event: Event, topic: str, type_: bytes) -> Record:
+def _structured(event: Event, type_: bytes) -> tuple[bytes, WrittenHeaders]:
     document = {
         "specversion": "1.0",
         "id": event.id,
@@ -102,14 +105,7 @@ def _structured(event: Event, topic: str, type_: bytes) -> Record:
     }
     if event.subject is not None:
         document["subject"] = event.subject
-    headers: WrittenHeaders = {"type": type_, "content-type": _STRUCTURED}
-    value = orjson.dumps(document)
-    return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, _timestamp_ms(event))
-
-
-def _timestamp_ms(event: Event) -> int:
-    # Brokers refuse what claims to come from the future, and clocks differ.
-    return min(_epoch_ms(event.time), round(time.time() * 1000))
+    return orjson.dumps(document), {"type": type_, "content-type": _STRUCTURED}
 
 
 # The events of a transaction share their time, and those of a backlog come close together.

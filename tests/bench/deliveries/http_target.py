@@ -1,6 +1,6 @@
 """A target that takes every request, in a process of its own.
 
-`python -m tests.bench.http_target` says where it listens, and serves until killed.
+`python -m tests.bench.deliveries.http_target` says where it listens, and serves until killed.
 
 What it was sent, with the time of each, is at `/journal`, and only how much at
 `/count`. `/answers` says how it answers from now on.
@@ -82,7 +82,7 @@ class RunningTarget:
 async def target_process() -> AsyncIterator[RunningTarget]:
     """Run one inside the context, in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.http_target", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.bench.deliveries.http_target", stdout=asyncio.subprocess.PIPE
     )
     try:
         assert process.stdout is not None

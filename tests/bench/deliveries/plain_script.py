@@ -1,6 +1,6 @@
 """What one would write without Streamer: for each event a request, and then its offset is committed.
 
-`python -m tests.bench.plain_deliveries KAFKA TOPIC URL COUNT` prints how many it delivered a second as JSON.
+`python -m tests.bench.deliveries.plain_script KAFKA TOPIC URL COUNT` prints how many a second.
 """
 
 import asyncio

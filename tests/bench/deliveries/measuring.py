@@ -19,9 +19,9 @@ from streamer.demo.tally import percentile
 from streamer.events import Checkpoint, Event
 from streamer.log.kafka import KafkaLog
 from streamer.settings import KafkaLogSettings
-from tests.bench.delivery_results import Backlog, Delivering, DeliveryResults, FailingKey
-from tests.bench.events import CHANNEL, a_change, record_id
-from tests.bench.http_target import RunningTarget, target_process
+from tests.bench.deliveries.events import CHANNEL, a_change, record_id
+from tests.bench.deliveries.http_target import RunningTarget, target_process
+from tests.bench.deliveries.results import Backlog, Delivering, DeliveryResults, FailingKey
 from tests.bench.usage import resident_mb
 from tests.configuration import sandbox_configuration, written
 from tests.contracts.values import Append, append_to
@@ -111,7 +111,7 @@ class DeliveryBench:
         await self.target.answers()
         async with self._filled(events, events) as filled:
             script = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.bench.plain_deliveries",
+                sys.executable, "-m", "tests.bench.deliveries.plain_script",
                 self.kafka, filled.topic, self.target.url, str(events),
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip

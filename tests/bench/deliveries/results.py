@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+
+from tests.bench.results import Part, Row, measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryResults:
+class DeliveryResults(Part):
     """All of it."""
 
     delivering: Sequence[Delivering]
@@ -58,30 +59,34 @@ class DeliveryResults:
         found = [(each.repeated, each.out_of_order) for each in self.delivering]
         return {*found, (self.failing.repeated, self.failing.out_of_order)} == {(0, 0)}
 
-    def rows(self) -> list[tuple[str, str, str]]:
+    def figures(self) -> Sequence[Row]:
         """Return what is shown: what, measured, and the aim."""
         rate = self.delivering[0].stream_per_s
         return [
             *(
-                (f"deliveries/s to a local HTTP target, {_keys(each.keys)}", f"{each.per_s:,.0f}", "")
+                Row(f"deliveries/s to a local HTTP target, {_keys(each.keys)}", f"{each.per_s:,.0f}", "")
                 for each in self.delivering
             ),
-            ("plain script, one after the other: deliveries/s", f"{self.plain_per_s:,.0f}", ""),
+            Row("plain script, one after the other: deliveries/s", f"{self.plain_per_s:,.0f}", ""),
             *(
-                (
+                Row(
                     f"from the log to the target at {rate:g}/s, {_keys(each.keys)}: p50, p99",
                     f"{each.p50_ms:.1f} {each.p99_ms:.1f} ms",
                     "",
                 )
                 for each in self.delivering
             ),
-            (
+            Row(
                 f"deliveries/s with one of {self.failing.keys:,} keys failing",
-                _median(self.failing.per_s_with),
+                measured(self.failing.per_s_with, "{:,.0f}"),
                 "",
             ),
-            ("deliveries/s with none failing, in turn with these", _median(self.failing.per_s_without), ""),
-            (
+            Row(
+                "deliveries/s with none failing, in turn with these",
+                measured(self.failing.per_s_without, "{:,.0f}"),
+                "",
+            ),
+            Row(
                 f"memory with {self.backlog.events:,} events behind",
                 f"{self.backlog.resident_mb:.0f} MB",
                 "200 MB",
@@ -91,8 +96,3 @@ class DeliveryResults:
 
 def _keys(number: int) -> str:
     return "1 key" if number == 1 else f"{number:,} keys"
-
-
-def _median(measured: Sequence[float]) -> str:
-    each = f" ({' '.join(f'{one:,.0f}' for one in measured)})" if len(measured) > 1 else ""
-    return f"{median(measured):,.0f}{each}"
