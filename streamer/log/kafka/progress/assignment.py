@@ -1,4 +1,4 @@
-"""A partition that is ours, while it is."""
+"""One assigned partition."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -11,10 +11,12 @@ from streamer.log.kafka.parked.index import ParkedIndex
 class AssignedPartition:
     """What we know of one partition under one assignment.
 
-    `settled_above` was settled before and is left out of pages. `unreadable`
-    are the records that hold no event, as dead letters that go into the log
-    with the next settlement of the partition; `set_aside` are the offsets of
-    those that have gone. `parked` is where its parked events lie.
+    `assignment` numbers the assignments of this process and subscriber: a
+    partition that was lost and given back has another one. `settled_above` was
+    settled before and is left out of pages. `unreadable` are the records that
+    hold no event, as dead letters that go into the log with the next
+    settlement of the partition; `set_aside` are the offsets of those that have
+    gone. `parked` is where its parked events lie.
     """
 
     partition: Partition
