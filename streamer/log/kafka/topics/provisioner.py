@@ -1,8 +1,9 @@
-"""Our topics: made as they must be, or checked, before anything else touches them."""
+"""Makes or checks our topics before anything else touches them."""
 
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr-defined] # public, but not marked so
@@ -27,7 +28,10 @@ _SPREAD_S = 2.0
 
 
 class TopicProvisioner:
-    """Makes topics, or reports what is missing where it may not make any. Blocking; any thread may call."""
+    """Makes topics, or reports what is missing where it may not make any. Blocking; any thread may call.
+
+    `prepare` comes first: only then is it known what topics need on these brokers.
+    """
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
         """Connect lazily, by one admin client."""
@@ -35,11 +39,11 @@ class TopicProvisioner:
         self._names = Names.of(clients.settings)
         self._admin = KafkaAdmin(clients)
         self._coordinators = Coordinators(clients, self._admin, clock)
-        self._protection = TopicChecks(clients.settings)
+        self._checks = TopicChecks(clients.settings)
         self._clock = clock
         self._lock = threading.Lock()
         self._known: set[str] = set()
-        self._layout = TopicSpecs(clients.settings)
+        self._specs = TopicSpecs(settings=clients.settings)
 
     @property
     def admin(self) -> KafkaAdmin:
@@ -55,8 +59,8 @@ class TopicProvisioner:
         """
         deadline = self._clock.monotonic() + _PREPARE_S
         cluster = self._retry(deadline).call(self._admin.cluster, _ATTEMPT_S)
-        self._layout.durability = self._durability_on(cluster)
-        internal = self._layout.internal()
+        self._specs = replace(self._specs, durability=self._durability_on(cluster))
+        internal = self._specs.internal()
         states = self._admin.states({*internal, *self._ours(cluster)}, self._left(deadline))
         errors: list[str] = []
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
@@ -66,11 +70,11 @@ class TopicProvisioner:
                 states |= self._made(missing.keys(), deadline)
             except LogMisconfigured as exc:
                 errors.append(str(exc))
-        errors += self._protection.refusals([states[name] for name in internal if name in states])
+        errors += self._checks.refusals([states[name] for name in internal if name in states])
         errors += self._uncoordinated(deadline)
         if errors:
             raise LogMisconfigured("; ".join(errors))
-        for weakness in self._protection.weaknesses(list(states.values()), brokers=len(cluster.brokers)):
+        for weakness in self._checks.weaknesses(list(states.values()), brokers=len(cluster.brokers)):
             _log.warning(weakness.event, topics=weakness.topics, reason=weakness.sentence)
         self._known.update(internal)
 
@@ -84,7 +88,7 @@ class TopicProvisioner:
         with self._alone(timeout_s):
             self._known.update(self._admin.cluster(timeout_s).topics)
             missing = set(topics) - self._known
-            self._require({name: self._layout.events(name) for name in missing}, timeout_s)
+            self._require({name: self._specs.events(name) for name in missing}, timeout_s)
             self._known.update(missing)
 
     def ensure_parked(self, subscriber: SubscriberName, *, has_begun: bool) -> None:
@@ -94,7 +98,7 @@ class TopicProvisioner:
         what was parked there would be lost without a word. Raises
         `LogUnavailable`.
         """
-        topic = self._layout.parked(subscriber)
+        topic = self._specs.parked(subscriber)
         deadline = self._clock.monotonic() + _SPREAD_S
         states = self._admin.states([topic.topic])
         while not states and has_begun and self._clock.monotonic() < deadline:
@@ -110,7 +114,7 @@ class TopicProvisioner:
         if not states:
             self._require({topic.topic: topic})
             states = self._made([topic.topic], self._clock.monotonic() + _PREPARE_S)
-        if errors := list(self._protection.refusals(list(states.values()))):
+        if errors := list(self._checks.refusals(list(states.values()))):
             raise LogMisconfigured("; ".join(errors))
 
     def forget(self, topics: Collection[str]) -> None:
