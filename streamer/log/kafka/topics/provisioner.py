@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr-defined] # public, but not marked so
@@ -27,7 +28,11 @@ _PROPAGATION_S = 2.0
 
 
 class TopicProvisioner:
-    """Creates missing topics, or reports them where it must not. Blocking; any thread can call."""
+    """Creates missing topics, or reports them where it must not. Blocking; any thread can call.
+
+    Call `prepare` first: it finds out which settings topics need on these
+    brokers.
+    """
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
         self._settings = clients.settings
@@ -38,7 +43,7 @@ class TopicProvisioner:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: set[str] = set()
-        self._specs = TopicSpecs(clients.settings)
+        self._specs = TopicSpecs(settings=clients.settings)
 
     @property
     def admin(self) -> KafkaAdmin:
@@ -54,7 +59,7 @@ class TopicProvisioner:
         """
         deadline = self._clock.monotonic() + _PREPARE_S
         cluster = self._retry(deadline).call(self._admin.cluster, _ATTEMPT_S)
-        self._specs = TopicSpecs(self._settings, self._durability_on(cluster))
+        self._specs = replace(self._specs, durability=self._durability_on(cluster))
         internal = self._specs.internal()
         states = self._admin.states({*internal, *self._own_topics(cluster)}, self._remaining(deadline))
         errors: list[str] = []
