@@ -7,6 +7,7 @@ import structlog
 
 from streamer.app.log import Log
 from streamer.app.watching import WatchedIngest, Watcher
+from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable
 from streamer.events import Channel, OrgId
@@ -27,8 +28,7 @@ _log = structlog.get_logger()
 SALESFORCE = "salesforce"
 """What is waited for until we are logged in."""
 
-_FIRST_PAUSE_S = 1.0
-_MAX_PAUSE_S = 30.0
+_BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 _FOLLOWED_WITHIN_S = 10.0
 
 
@@ -73,16 +73,16 @@ class Ingesting:
                 await keeper.run()
 
     async def _authenticated(self, tokens: Tokens) -> OrgId:
-        pause_s = _FIRST_PAUSE_S
+        delays = Delays(_BACKOFF)
         waiting_for = self.status.waiting_for
         while True:
             try:
                 org = (await tokens.token()).org
             except SalesforceUnavailable as error:
+                pause_s = delays.next_s()
                 waiting_for[SALESFORCE] = str(error)
                 _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 await self.clock.sleep(pause_s)
-                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
             else:
                 del waiting_for[SALESFORCE]
                 return org

@@ -61,7 +61,7 @@ class Cluster:
         self.admin = AdminClient({"bootstrap.servers": address})
         self._producer: Producer | None = None
         self._encoder = EventEncoder(self.names, "binary")
-        specs = TopicSpecs(self.settings)
+        specs = TopicSpecs(settings=self.settings)
         self.parked = self.names.parked(TARGET)
         internal = specs.internal()
         self._make(internal[self.names.dead_letters], internal[self.names.receipts], specs.parked(TARGET))
@@ -97,7 +97,7 @@ class Cluster:
     def write_large(self, event: Event) -> None:
         """Write an event that is larger than brokers take by default, to a topic that takes it."""
         record = self._encoder.encode(event, _NOW_MS)
-        self._make(TopicSpecs(self.settings).events(record.topic))
+        self._make(TopicSpecs(settings=self.settings).events(record.topic))
         producer = Clients(settings=self.settings).producer(KafkaErrors(self.settings), {})
         producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)
         producer.flush(_DEADLINE_S)

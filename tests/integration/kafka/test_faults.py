@@ -12,8 +12,8 @@ from confluent_kafka import Producer
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
 from streamer.log.kafka import KafkaLog
-from streamer.log.kafka.append import transactions
 from streamer.log.kafka.append.checkpoints import Checkpoints
+from streamer.log.kafka.cluster import transactional_producer
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
 from streamer.settings import KafkaLogSettings
@@ -84,7 +84,7 @@ async def test_broker_that_freezes_in_mid_commit_loses_and_repeats_nothing(
     events = [an_event(f"during-{n}") for n in range(500)]
     async with KafkaLog.open(settings, SystemClock()) as log:
         await asyncio.wait_for(_insist(log, "first", at=1), _LIMIT_S)
-        monkeypatch.setattr(transactions, "Producer", Freezing(broker))
+        monkeypatch.setattr(transactional_producer, "Producer", Freezing(broker))
         began = time.monotonic()
         try:
             with pytest.raises(LogUnavailable):
@@ -247,11 +247,11 @@ async def test_watching_goes_on_after_a_broker_was_away(
     broker: Broker, settings: KafkaLogSettings, log: KafkaLog
 ) -> None:
     """A pause that another process made meanwhile is obeyed."""
-    async with aclosing(log.switched()) as boards:
+    async with aclosing(log.controls.switched()) as boards:
         assert not (await anext(boards)).pauses(TARGET)
         await asyncio.to_thread(broker.restart)
         async with KafkaLog.open(settings, SystemClock()) as other:
-            await other.switch(PAUSED, done("subscriber.paused"))
+            await other.controls.switch(PAUSED, done("subscriber.paused"))
 
         async with asyncio.timeout(_LIMIT_S):
             while not (await anext(boards)).pauses(TARGET):

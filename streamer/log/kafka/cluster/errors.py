@@ -58,6 +58,11 @@ def is_fencing(error: KafkaError) -> bool:
     return error.code() in _FENCED
 
 
+def is_retriable(error: Exception) -> bool:
+    """Tell whether librdkafka says of its own error that the same call may succeed when repeated."""
+    return isinstance(error, KafkaException) and kafka_error(error).retriable()
+
+
 def is_denied(error: KafkaError) -> bool:
     """Tell whether somebody must grant something first."""
     return error.code() in _PERMISSION

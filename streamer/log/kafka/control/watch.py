@@ -8,6 +8,7 @@ from contextlib import closing
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streamer.backoff import Backoff, Delays
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import awaited
@@ -23,8 +24,7 @@ _NAME = "kafka-controls"
 _POLL_S = 0.1
 _CALL_S = 5.0
 _AT_ONCE = 500
-_FIRST_PAUSE_S = 0.5
-_MAX_PAUSE_S = 15.0
+_BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 
 class ControlWatch:
@@ -45,7 +45,7 @@ class ControlWatch:
         self._loop = asyncio.get_running_loop()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
-        self._pause_s = _FIRST_PAUSE_S
+        self._delays = Delays(_BACKOFF)
         self._board: Switchboard | None = None
         self._error: Exception | None = None
         self._changed = asyncio.Event()
@@ -113,11 +113,11 @@ class ControlWatch:
             ):
                 self._follow(consumer, pulse)
         except LogUnavailable as error:
-            _log.warning("controls.unreadable", reason=str(error), tried_again_in_s=self._pause_s)
+            pause_s = self._delays.next_s()
+            _log.warning("controls.unreadable", reason=str(error), tried_again_in_s=pause_s)
             pulse.rest()
-            self._closing.wait(self._pause_s)
+            self._closing.wait(pause_s)
             pulse.beat()
-            self._pause_s = min(_MAX_PAUSE_S, 2 * self._pause_s)
 
     def _follow(self, consumer: Consumer, pulse: Pulse) -> None:
         begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
@@ -134,7 +134,8 @@ class ControlWatch:
                 # What a broker refused before it refuses no longer.
                 self._errors.clear()
                 self._loop.call_soon_threadsafe(self._show, switches.board())
-                self._pause_s, shown = _FIRST_PAUSE_S, True
+                self._delays.reset()
+                shown = True
 
     def _consumer(self) -> Consumer:
         configuration = {

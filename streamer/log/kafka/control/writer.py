@@ -62,8 +62,7 @@ class ControlWriter:
     def _deliver(self, step: Step, deadline: float) -> None:
         errors: list[KafkaError] = []
         producer = self._producer = self._producer or self._new_producer()
-        for record in step:
-            producer.produce(record, partial(_told, errors), deadline=deadline)
+        producer.produce(step, deadline - time.monotonic(), told=partial(_told, errors))
         waiting = producer.live.flush(max(0.0, deadline - time.monotonic()))
         if errors:
             raise KafkaException(errors[0])

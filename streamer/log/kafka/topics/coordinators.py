@@ -1,20 +1,20 @@
 """Whether the brokers have someone who decides about our transactions and our groups."""
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable, StreamerError
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import DisposableProducer
+from streamer.log.kafka.cluster.retry import RetryPolicy
+from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 from streamer.log.kafka.topics.admin import KafkaAdmin
 
-_LOOK_S = 0.5
 _LAST_CALL_S = 0.5
 # A question that was asked before there was a coordinator may never be answered.
 _ASK_S = 1.0
@@ -62,39 +62,27 @@ class Coordinators:
         yield from self._groups(deadline)
 
     def _transactions(self, deadline: float) -> Iterator[StreamerError]:
-        producer = self._producer()
-        try:
-            error = self._begun(producer, deadline)
-        finally:
-            producer.discard()
-        if error is None or is_fencing(error):
-            # Fenced by another process that looks at the same moment.
-            return
-        if error.retriable() and self._errors.refusal is None:
-            yield self._away(_TRANSACTIONS)
-        else:
-            yield self._errors.explain(error, doing="beginning", subject="transactions")
-
-    def _producer(self) -> DisposableProducer:
         # One id for all processes: the brokers remember each for a week.
         configuration = {
             "transactional.id": self._names.trial_transactions,
             "transaction.timeout.ms": round(self._clients.settings.transaction_timeout_s * 1000),
         }
-        return DisposableProducer(self._clients.producer(self._errors, configuration))
-
-    def _begun(self, producer: DisposableProducer, deadline: float) -> KafkaError | None:
-        while True:
-            try:
-                Producer.init_transactions(producer.live, min(_LOOK_S, self._left(deadline)))
-            except KafkaException as exc:
-                # Serves what the background threads had to say; it raises what is fatal once more.
-                with suppress(KafkaException):
-                    producer.live.poll(0)
-                if not kafka_error(exc).retriable() or self._clock.monotonic() >= deadline:
-                    return kafka_error(exc)
-            else:
-                return None
+        producer = TransactionalProducer(self._clients, self._errors, configuration)
+        try:
+            producer.init(self._left(deadline))
+        except KafkaException as exc:
+            error = kafka_error(exc)
+        else:
+            return
+        finally:
+            producer.discard()
+        if is_fencing(error):
+            # Another process looks at the same moment.
+            return
+        if error.retriable() and self._errors.refusal is None:
+            yield self._away(_TRANSACTIONS)
+        else:
+            yield self._errors.explain(error, doing="beginning", subject="transactions")
 
     def _groups(self, deadline: float) -> Iterator[StreamerError]:
         group = self._names.ingest_group
@@ -103,24 +91,28 @@ class Coordinators:
             yield from self._met(consumer, group, deadline)
 
     def _met(self, consumer: Consumer, group: str, deadline: float) -> Iterator[StreamerError]:
-        while True:
-            try:
-                self._look_up(consumer, deadline)
-                operations = self._admin.group_operations(group, min(_ASK_S, self._left(deadline)))
-            except KafkaException as exc:
-                error = kafka_error(exc)
-                if is_denied(error):
-                    yield self._errors.explain(error, doing="joining", subject=group)
-                    return
-                if self._clock.monotonic() >= deadline:
-                    yield self._away(_GROUPS)
-                    return
-                self._admin.wait(_PAUSE_S)
+        retry = RetryPolicy(
+            limit_s=self._left(deadline),
+            wait=self._admin.wait,
+            can_pass=lambda error: isinstance(error, KafkaException) and not is_denied(kafka_error(error)),
+            pause_s=_PAUSE_S,
+        )
+        try:
+            operations = retry.call(self._operations, consumer, group, deadline)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if is_denied(error):
+                yield self._errors.explain(error, doing="joining", subject=group)
             else:
-                break
+                yield self._away(_GROUPS)
+            return
         if operations is not None and "READ" not in operations:
             denied = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
             yield self._errors.explain(denied, doing="joining", subject=group)
+
+    def _operations(self, consumer: Consumer, group: str, deadline: float) -> frozenset[str] | None:
+        self._look_up(consumer, deadline)
+        return self._admin.group_operations(group, min(_ASK_S, self._left(deadline)))
 
     def _look_up(self, consumer: Consumer, deadline: float) -> None:
         # An admin client aborts the process when a connection breaks while it waits for

@@ -1,8 +1,9 @@
-"""Our topics: made as they must be, or checked, before anything else touches them."""
+"""Makes or checks our topics before anything else touches them."""
 
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr-defined] # public, but not marked so
@@ -12,6 +13,7 @@ from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.topics.admin import CALL_TIMEOUT_S, KafkaAdmin, TopicState
 from streamer.log.kafka.topics.checks import MANY_BROKERS, SAFE_MINIMUM, TopicChecks
 from streamer.log.kafka.topics.coordinators import Coordinators
@@ -26,7 +28,10 @@ _SPREAD_S = 2.0
 
 
 class TopicProvisioner:
-    """Makes topics, or reports what is missing where it may not make any. Blocking; any thread may call."""
+    """Makes topics, or reports what is missing where it may not make any. Blocking; any thread may call.
+
+    `prepare` comes first: only then is it known what topics need on these brokers.
+    """
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
         """Connect lazily, by one admin client."""
@@ -34,11 +39,11 @@ class TopicProvisioner:
         self._names = Names.of(clients.settings)
         self._admin = KafkaAdmin(clients)
         self._coordinators = Coordinators(clients, self._admin, clock)
-        self._protection = TopicChecks(clients.settings)
+        self._checks = TopicChecks(clients.settings)
         self._clock = clock
         self._lock = threading.Lock()
         self._known: set[str] = set()
-        self._layout = TopicSpecs(clients.settings)
+        self._specs = TopicSpecs(settings=clients.settings)
 
     @property
     def admin(self) -> KafkaAdmin:
@@ -53,23 +58,23 @@ class TopicProvisioner:
         when no broker answers.
         """
         deadline = self._clock.monotonic() + _PREPARE_S
-        cluster = self._connect(deadline)
-        self._layout.durability = self._durability_on(cluster)
-        internal = self._layout.internal()
+        cluster = self._retry(deadline).call(self._admin.cluster, _ATTEMPT_S)
+        self._specs = replace(self._specs, durability=self._durability_on(cluster))
+        internal = self._specs.internal()
         states = self._admin.states({*internal, *self._ours(cluster)}, self._left(deadline))
         errors: list[str] = []
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
             try:
-                self._insist(missing, deadline)
+                self._retry(deadline).call(lambda: self._require(missing, self._left(deadline)))
                 # Somebody else may have made it meanwhile, so it is looked at again.
                 states |= self._made(missing.keys(), deadline)
             except LogMisconfigured as exc:
                 errors.append(str(exc))
-        errors += self._protection.refusals([states[name] for name in internal if name in states])
+        errors += self._checks.refusals([states[name] for name in internal if name in states])
         errors += self._uncoordinated(deadline)
         if errors:
             raise LogMisconfigured("; ".join(errors))
-        for weakness in self._protection.weaknesses(list(states.values()), brokers=len(cluster.brokers)):
+        for weakness in self._checks.weaknesses(list(states.values()), brokers=len(cluster.brokers)):
             _log.warning(weakness.event, topics=weakness.topics, reason=weakness.sentence)
         self._known.update(internal)
 
@@ -83,7 +88,7 @@ class TopicProvisioner:
         with self._alone(timeout_s):
             self._known.update(self._admin.cluster(timeout_s).topics)
             missing = set(topics) - self._known
-            self._require({name: self._layout.events(name) for name in missing}, timeout_s)
+            self._require({name: self._specs.events(name) for name in missing}, timeout_s)
             self._known.update(missing)
 
     def ensure_parked(self, subscriber: SubscriberName, *, has_begun: bool) -> None:
@@ -93,7 +98,7 @@ class TopicProvisioner:
         what was parked there would be lost without a word. Raises
         `LogUnavailable`.
         """
-        topic = self._layout.parked(subscriber)
+        topic = self._specs.parked(subscriber)
         deadline = self._clock.monotonic() + _SPREAD_S
         states = self._admin.states([topic.topic])
         while not states and has_begun and self._clock.monotonic() < deadline:
@@ -109,7 +114,7 @@ class TopicProvisioner:
         if not states:
             self._require({topic.topic: topic})
             states = self._made([topic.topic], self._clock.monotonic() + _PREPARE_S)
-        if errors := list(self._protection.refusals(list(states.values()))):
+        if errors := list(self._checks.refusals(list(states.values()))):
             raise LogMisconfigured("; ".join(errors))
 
     def forget(self, topics: Collection[str]) -> None:
@@ -127,13 +132,13 @@ class TopicProvisioner:
         finally:
             self._lock.release()
 
-    def _connect(self, deadline: float) -> ClusterMetadata:
-        while True:
-            try:
-                return self._admin.cluster(_ATTEMPT_S)
-            except LogUnavailable:
-                if self._clock.monotonic() > deadline:
-                    raise
+    def _retry(self, deadline: float) -> RetryPolicy:
+        return RetryPolicy(
+            limit_s=deadline - self._clock.monotonic(),
+            wait=self._admin.wait,
+            can_pass=lambda error: isinstance(error, LogUnavailable),
+            pause_s=_PAUSE_S,
+        )
 
     def _left(self, deadline: float) -> float:
         return max(_PAUSE_S, deadline - self._clock.monotonic())
@@ -148,13 +153,16 @@ class TopicProvisioner:
 
     def _made(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
         """Wait for the brokers to know of topics that were made a moment ago."""
-        while len(states := self._admin.states(topics, self._left(deadline))) < len(topics):
-            if self._clock.monotonic() > deadline:
+
+        def known() -> dict[str, TopicState]:
+            states = self._admin.states(topics, self._left(deadline))
+            if len(states) < len(topics):
                 raise LogUnavailable(
                     f"topics {', '.join(topics)} were made, and the brokers do not know them yet"
                 )
-            self._admin.wait(_PAUSE_S)
-        return states
+            return states
+
+        return self._retry(deadline).call(known)
 
     def _uncoordinated(self, deadline: float) -> list[str]:
         errors: list[str] = []
@@ -163,15 +171,6 @@ class TopicProvisioner:
                 raise refusal
             errors.append(str(refusal))
         return errors
-
-    def _insist(self, missing: Mapping[str, NewTopic], deadline: float) -> None:
-        while True:
-            try:
-                return self._require(missing, self._left(deadline))
-            except LogUnavailable:
-                if self._clock.monotonic() > deadline:
-                    raise
-                self._admin.wait(_PAUSE_S)
 
     def _require(self, missing: Mapping[str, NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
         if not missing:

@@ -1,6 +1,7 @@
-"""What our topics have to be like."""
+"""Our topics, as they have to be."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # public, but not marked so
 
@@ -23,48 +24,53 @@ _BY_AGE = {"cleanup.policy": "delete"}
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpecs:
-    """The topics as they are made, or as an operator is asked to make them."""
+    """The topics as they are made, or as an operator is asked to make them.
 
-    def __init__(self, settings: KafkaLogSettings) -> None:
-        """Follow `settings`."""
-        self._settings = settings
-        self._names = Names.of(settings)
-        self.durability: Mapping[str, str] = {}
-        """What a topic needs on these brokers so that no single one's death loses anything."""
+    `durability` are the settings that a topic needs on these brokers so that
+    no single one's death loses anything.
+    """
+
+    settings: KafkaLogSettings
+    durability: Mapping[str, str] = field(default_factory=dict)
 
     def internal(self) -> dict[str, NewTopic]:
         """Return the topics of Streamer's own that there always are, by name."""
         # Dead letters are kept by id until someone removes them; records of
         # holes, and of what was done, for ever.
         topics = (
-            self._topic(self._names.checkpoints, self._settings.checkpoint_partitions, _QUICKLY_READ),
+            self._topic(self._names.checkpoints, self.settings.checkpoint_partitions, _QUICKLY_READ),
             self._topic(self._names.dead_letters, 1, _BY_ID),
             self._topic(self._names.continuity, 1, _FOR_EVER),
             self._topic(self._names.control, 1, _QUICKLY_READ),
             self._topic(self._names.audit, 1, _FOR_EVER),
             # As many partitions as events have, so that one key has the same number in both.
-            self._topic(self._names.receipts, self._settings.partitions, _BY_AGE | self._retention()),
+            self._topic(self._names.receipts, self.settings.partitions, _BY_AGE | self._retention()),
         )
         return {topic.topic: topic for topic in topics}
 
     def parked(self, subscriber: SubscriberName) -> NewTopic:
         """Return the topic of what a subscriber has parked."""
-        return self._topic(self._names.parked(subscriber), self._settings.parked_partitions, _QUICKLY_READ)
+        return self._topic(self._names.parked(subscriber), self.settings.parked_partitions, _QUICKLY_READ)
 
     def events(self, name: str) -> NewTopic:
         """Return the event topic `name`."""
-        return self._topic(name, self._settings.partitions, self._retention())
+        return self._topic(name, self.settings.partitions, self._retention())
+
+    @property
+    def _names(self) -> Names:
+        return Names.of(self.settings)
 
     def _retention(self) -> dict[str, str]:
-        hours = self._settings.retention_h
+        hours = self.settings.retention_h
         return {"retention.ms": str(round(hours * _HOUR_MS))} if hours else {}
 
     def _topic(self, name: str, partitions: int, config: Mapping[str, str]) -> NewTopic:
         return NewTopic(
             name,
             num_partitions=partitions,
-            replication_factor=self._settings.replication_factor,
+            replication_factor=self.settings.replication_factor,
             config={**_LIMIT, **config, **self.durability},
         )
 
