@@ -20,8 +20,9 @@ from streamer.ports import PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
 from streamer.testing import ScriptedTarget, a_delivery
 from subscribers.erp import Erp
+from tests.integration.guides.pages import page
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
+GUIDE = page("docs/plugins.md")
 BLOCK = r"```\w+\n(.*?)^```"
 
 
