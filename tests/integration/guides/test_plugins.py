@@ -27,7 +27,7 @@ BLOCK = r"```\w+\n(.*?)^```"
 
 
 def blocks(pattern: str) -> list[Any]:
-    """Return what `pattern` finds in the guide."""
+    """Return every match of `pattern` in the guide."""
     return re.findall(pattern, GUIDE, flags=re.DOTALL | re.MULTILINE)
 
 
@@ -91,7 +91,7 @@ def test_example_stays_short() -> None:
 
 @pytest.mark.parametrize("block", SETTINGS)
 def test_settings_are_valid(block: str, tmp_path: Path) -> None:
-    """What is shown of `outcomes` and `signing` can be copied."""
+    """The guide's blocks of `outcomes` and `signing` can be copied."""
     path = tmp_path / "shown.yaml"
     path.write_text(block)
     secret = "whsec_" + b64encode(b"x" * 32).decode()
