@@ -50,7 +50,6 @@ class RetryLater(StreamerError):
     """
 
     def __init__(self, message: str, *, after_s: float | None = None) -> None:
-        """Keep `message` for the operator and `after_s` for the caller."""
         super().__init__(message)
         self.after_s = after_s
 

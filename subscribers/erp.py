@@ -39,7 +39,6 @@ class Erp(HttpSubscriber):
     Settings = ErpSettings
 
     def __init__(self, settings: ErpSettings, context: PluginContext) -> None:
-        """Prepare; no I/O happens yet."""
         super().__init__(HttpTarget.of(settings, context))
         self._settings = settings
         self._url = URL(settings.url)

@@ -37,7 +37,6 @@ class Fulfillment(HttpSubscriber):
     Settings = FulfillmentSettings
 
     def __init__(self, settings: FulfillmentSettings, context: PluginContext) -> None:
-        """Prepare; no I/O happens yet."""
         super().__init__(HttpTarget.of(settings, context))
         self._settings = settings
         self._url = URL(settings.url)

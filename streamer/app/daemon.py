@@ -77,7 +77,6 @@ class App:
     _read_anew: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
-        """Declare the metrics."""
         self.metrics = Metrics(clock=self.clock)
         self._pulses = Pulses(self.clock)
         self._dispatching = Dispatching(

@@ -24,7 +24,7 @@ async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIte
         async with KafkaLog.open(settings.log.kafka, clock, pulses) as kafka:
             yield kafka
     else:
-        from streamer.log.sqlite import SqliteLog  # noqa: PLC0415
+        from streamer.log.sqlite import SqliteLog  # noqa: PLC0415 - not needed beside Kafka
 
         async with SqliteLog.open(settings.log.sqlite or SqliteLogSettings(), clock, pulses) as sqlite:
             yield sqlite

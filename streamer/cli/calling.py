@@ -87,7 +87,7 @@ def calling(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..
         with told():
             asyncio.run(function(**made, **given))
 
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
 

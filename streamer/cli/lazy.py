@@ -28,7 +28,6 @@ class LazyGroup(TyperGroup):
     """
 
     def __init__(self, **attributes: Any) -> None:
-        """Know the names, for whoever mistypes one."""
         super().__init__(**attributes)
         self.commands.update(dict.fromkeys(PLACES))  # type: ignore[arg-type] # names alone
 

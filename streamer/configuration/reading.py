@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool] | bool) -> str:  # noqa: FBT001 - PyYAML's signature
         """Return the tag of a plain `value`, booleans being true and false alone."""
-        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call] # the stubs leave it out
         is_word = tag == _BOOLEAN and str(value).lower() not in {"true", "false"}
         return _TEXT if is_word or tag in _NOT_IN_1_2 else tag
 

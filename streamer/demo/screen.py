@@ -37,7 +37,6 @@ class Screen:
         self._last = (now, appended)
 
     def __rich__(self) -> RenderableType:
-        """Draw the present state."""
         report = self._world.report()
         return Group(
             Panel(self._flow(report), title="Streamer", subtitle=self._subtitle(report), padding=(1, 2)),

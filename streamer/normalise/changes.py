@@ -37,7 +37,6 @@ class ChangeNormaliser:
     """
 
     def __init__(self, channel: Channel) -> None:
-        """Read the messages of `channel`."""
         self._path = channel.path
         self._source = f"/salesforce/{channel.org}"
 

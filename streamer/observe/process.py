@@ -15,8 +15,6 @@ class ProcessMetrics:
     """The series that belong to no channel and no subscriber."""
 
     def __init__(self, clock: Clock, registry: CollectorRegistry) -> None:
-        """Declare them in `registry`."""
-
         def gauge(name: str, says: str, *labels: str) -> Gauge:
             return Gauge(f"streamer_{name}", says, labels, registry=registry)
 

@@ -11,7 +11,6 @@ class Pulse:
     __slots__ = ("_clock", "beat_at")
 
     def __init__(self, clock: Clock) -> None:
-        """Begin with a beat."""
         self._clock = clock
         self.beat_at: float | None = clock.monotonic()
         """When it beat last, in monotonic seconds; `None` while it rests."""

@@ -18,7 +18,6 @@ class MemorySource:
     """
 
     def __init__(self, batches: Mapping[str, Sequence[Batch]]) -> None:
-        """Play `batches`, by the path of their channel."""
         self.script = {path: list(script) for path, script in batches.items()}
         self.opened: list[tuple[str, Checkpoint | Start]] = []
         self.settled: dict[str, Checkpoint] = {}

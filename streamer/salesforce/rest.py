@@ -28,7 +28,6 @@ class RequestRefused(StreamerError):
     """
 
     def __init__(self, message: str, *, status: int, code: str) -> None:
-        """Keep what was answered."""
         super().__init__(message)
         self.status = status
         self.code = code

@@ -29,7 +29,6 @@ class Monitor:
     def __init__(
         self, status: Status, metrics: Metrics, clock: Clock, pulses: Pulses, limits: StuckLimits
     ) -> None:
-        """Look at what `status` and `pulses` show."""
         self._status = status
         self._metrics = metrics
         self._clock = clock

@@ -85,7 +85,6 @@ class StuckDetector:
     """Judges by what it has seen itself, so that nobody is blamed for a process that was stopped."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin to look."""
         self._clock = clock
         self._looked_at = self._awake_since = clock.monotonic()
         self._idle_at: dict[Name, float] = {}

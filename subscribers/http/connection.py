@@ -34,7 +34,6 @@ class Connection:
     """The sockets to one target."""
 
     def __init__(self, settings: HttpSettings, clock: Clock) -> None:
-        """Keep the settings; nothing is opened yet."""
         self._settings = settings
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from http import HTTPStatus
+from typing import Any, Protocol, TypeGuard
 from urllib.parse import quote_plus, urlencode
 
 from yarl import URL
@@ -65,7 +66,6 @@ class FixedCredentials:
     """A key, password or token that does not change, or nothing at all."""
 
     def __init__(self, proof: Proof) -> None:
-        """Give `proof` for every request."""
         self._proof = proof
 
     async def proof(self) -> Proof:
@@ -87,7 +87,6 @@ class ClientCredentials:
     """
 
     def __init__(self, auth: OAuth2Auth, connection: Connection, clock: Clock) -> None:
-        """Keep the way to the token endpoint; nothing is fetched yet."""
         self._auth = auth
         self._connection = connection
         self._clock = clock
@@ -185,7 +184,7 @@ def _token_request(auth: OAuth2Auth) -> Exchange:
 def _token(answer: Answer) -> tuple[str, float]:
     found = answer.json or {}
     token = found.get("access_token")
-    if answer.status == 200 and isinstance(token, str) and token and token.isascii() and token.isprintable():  # noqa: PLR2004
+    if answer.status == HTTPStatus.OK and _fits_a_header(token):
         return token, _lifetime(found.get("expires_in"))
     if answer.status in {400, 401, 403}:
         raise NoToken(
@@ -199,6 +198,10 @@ def _token(answer: Answer) -> tuple[str, float]:
         after_s=_UNREACHED_S,
         answer=answer,
     )
+
+
+def _fits_a_header(token: Any) -> TypeGuard[str]:
+    return isinstance(token, str) and bool(token) and token.isascii() and token.isprintable()
 
 
 def _lifetime(expires_in: Any) -> float:

@@ -61,7 +61,6 @@ class Meanings:
     """
 
     def __init__(self, changes: Mapping[str, Meaning] = MappingProxyType({})) -> None:
-        """Lay `changes` over the usual table."""
         self._changes = changes
         self._table = {**USUAL, **changes}
 

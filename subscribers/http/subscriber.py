@@ -10,7 +10,6 @@ class HttpSubscriber:
     """Holds the target open for as long as the subscriber is; a plugin adds `deliver`."""
 
     def __init__(self, http: HttpTarget) -> None:
-        """Deliver through `http`; no I/O happens yet."""
         self._http = http
 
     async def __aenter__(self) -> Self:
@@ -24,5 +23,4 @@ class HttpSubscriber:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the connection."""
         await self._http.__aexit__(exc_type, exc, traceback)

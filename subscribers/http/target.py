@@ -88,7 +88,6 @@ class HttpTarget:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the connection."""
         await self._open.aclose()
 
     async def deliver(self, request: Request) -> Outcome:

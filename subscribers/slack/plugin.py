@@ -25,7 +25,6 @@ class Slack(HttpSubscriber):
     Settings = SlackSettings
 
     def __init__(self, settings: SlackSettings, context: PluginContext) -> None:
-        """Prepare; no I/O happens yet."""
         super().__init__(_target(settings, context))
         self._settings = settings
         self._pace = Pace(context.clock, interval_s=settings.interval_s, max_wait_s=_MAX_WAIT_S)

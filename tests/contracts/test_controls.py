@@ -1,4 +1,4 @@
-"""What is switched, ordered and written down is kept, whatever the log, and every process sees it."""
+"""Contract of `Controls`: switches, redrives and audit records persist, and every process sees them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,7 +37,7 @@ Until = Callable[[Callable[[Switchboard], bool]], Awaitable[Switchboard]]
 
 
 def done(what: str, at: float = 1.0) -> AuditRecord:
-    """Return what is written down of something that was done."""
+    """Return an audit record."""
     return AuditRecord(at=at, what=what, by="operator", subscriber=TARGET, detail={"letters": 3})
 
 
@@ -68,7 +68,7 @@ async def test_nothing_is_switched_at_first(world: World) -> None:
 
 
 async def test_pause_outlives_a_restart_until_it_is_undone(world: World) -> None:
-    """Who paused a target does not find it delivered to after a crash."""
+    """A paused target gets no delivery after a crash."""
     async with world.open() as log:
         await log.controls.switch(PAUSED, done("subscriber.paused"))
     async with world.open() as log, watching(log.controls) as until:
@@ -90,7 +90,7 @@ async def test_change_reaches_whoever_watches_already(world: World) -> None:
 
 
 async def test_redrive_is_open_until_it_ends(world: World) -> None:
-    """A crash in the midst of it does not forget it."""
+    """A crash during a redrive does not lose it."""
     async with world.open() as log:
         await log.controls.order(REDRIVE, done("redrive.ordered"))
     async with world.open() as log, watching(log.controls) as until:
@@ -102,7 +102,7 @@ async def test_redrive_is_open_until_it_ends(world: World) -> None:
 
 
 async def test_what_was_done_is_written_down_in_order(world: World) -> None:
-    """Each change leaves a record, and so does what changes nothing."""
+    """Each change leaves an audit record, and so does an action that changes nothing."""
     async with world.open() as log:
         await log.controls.switch(PAUSED, done("subscriber.paused", at=1.0))
         await log.controls.order(REDRIVE, done("redrive.ordered", at=2.0))
@@ -142,7 +142,7 @@ async def test_dead_letters_can_be_listed_each_once(world: World) -> None:
 
 
 async def test_discarded_dead_letters_are_gone(world: World) -> None:
-    """For good, and with a record of who did it."""
+    """They are gone for good, with an audit record that names the operator."""
     async with world.open() as log:
         await set_aside(log, "a", "b", "c")
         await log.controls.discard(["a", "c", "never there"], done("deadletters.discarded"))
@@ -169,7 +169,7 @@ async def test_redriven_dead_letter_becomes_a_parked_event_at_once(world: World)
 
 
 async def test_letter_that_is_redriven_and_set_aside_again_at_once_stays(world: World) -> None:
-    """Its event may have been refused once more before the log had recorded the first half."""
+    """Its event can be refused again before the log has recorded the first half."""
     letter = replace(a_dead_letter("1:target", stage=Stage.DISPATCH), raw=b"x" * 1_500_000)
     again = replace(letter, raw=b"", error="refused once more")
     async with world.open() as log:

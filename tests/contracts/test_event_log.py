@@ -1,4 +1,4 @@
-"""What ingest may rely on, whatever the log."""
+"""Contract of `EventLog`: the guarantees that ingest relies on."""
 
 import asyncio
 from dataclasses import replace
@@ -34,13 +34,13 @@ async def read_all(log: Log) -> list[str]:
 
 
 async def test_channel_never_appended_has_no_checkpoint(world: World) -> None:
-    """A new channel is told apart from one that stands at its beginning."""
+    """A new channel differs from one that stands at its beginning."""
     async with world.open() as log:
         assert await log.checkpoint(CHANGES) is None
 
 
 async def test_checkpoint_comes_back_as_it_was_given(world: World) -> None:
-    """Opaque replay ids, the time and the ids of a message appended in part survive."""
+    """Opaque replay ids, the time and the ids of a partly appended message survive."""
     checkpoint = replace(
         a_checkpoint(1),
         replay_id=ReplayId(b"\x00\x80\xff"),
@@ -54,7 +54,7 @@ async def test_checkpoint_comes_back_as_it_was_given(world: World) -> None:
 
 
 async def test_event_comes_back_as_it_was_given(world: World) -> None:
-    """Every field of an event survives, and so does what JSON can hold."""
+    """Every field of an event survives, with all values that JSON can hold."""
     event = an_event("e", key="001A", data={"deep": [{"n": None, "f": 0.1, "i": 2**53, "t": "é\n\u0000"}]})
     async with world.open() as log:
         await append_to(log, an_append(event))
@@ -65,7 +65,7 @@ async def test_event_comes_back_as_it_was_given(world: World) -> None:
 
 
 async def test_restart_keeps_events_and_checkpoint(world: World) -> None:
-    """What an append promised is there after a restart, and appending goes on behind it."""
+    """An append outlives a restart, and appending continues behind it."""
     async with world.open() as log:
         await append_to(log, an_append(an_event("a"), at=1))
     async with world.open() as log:
@@ -76,7 +76,7 @@ async def test_restart_keeps_events_and_checkpoint(world: World) -> None:
 
 
 async def test_refused_event_leaves_nothing_visible(world: World) -> None:
-    """An event that can't be taken takes its whole append with it, and is named."""
+    """A refused event takes its whole append with it, and is named."""
     async with world.open() as log:
         await append_to(log, an_append(an_event("a"), at=1))
         refused = replace(
@@ -107,7 +107,7 @@ async def test_rest_can_be_appended_without_the_refused_event(world: World) -> N
 
 
 async def test_append_grows_until_it_is_committed(world: World) -> None:
-    """Nothing is visible before, and all of it after; what is dropped leaves nothing."""
+    """Nothing is visible before the commit, and all of it after; a dropped append leaves nothing."""
     async with world.open() as log:
         growing, dropped = log.begin(CHANGES), log.begin(CHANGES)
         dropped.add([an_event("dropped")])
@@ -123,7 +123,7 @@ async def test_append_grows_until_it_is_committed(world: World) -> None:
 
 
 async def test_append_can_be_committed_again_without_the_refused_event(world: World) -> None:
-    """The caller need not keep the events: those that were refused come back to it."""
+    """The caller need not keep the events: the error holds the refused ones."""
     async with world.open() as log:
         growing = log.begin(CHANGES)
         with pytest.raises(EventsRefused) as raised:
@@ -145,7 +145,7 @@ async def test_empty_append_moves_only_the_checkpoint(world: World) -> None:
 
 
 async def test_dead_letters_and_holes_are_kept_with_their_checkpoint(world: World) -> None:
-    """What was set aside and what is missing is on record once the checkpoint passes it."""
+    """Dead letters and continuity records are recorded together with the checkpoint behind them."""
     letters, holes = [a_dead_letter("x"), a_dead_letter("y")], [a_hole("first"), a_hole("second")]
     async with world.open() as log:
         await append_to(log, Append(checkpoint=a_checkpoint(1), set_aside=letters, continuity=holes))
@@ -217,7 +217,7 @@ async def test_event_of_a_megabyte_is_taken(world: World) -> None:
 
 
 async def test_lone_process_owns_every_channel(world: World) -> None:
-    """Where nobody else is, all channels are ours."""
+    """Without other processes, all channels are ours."""
     channels = [Channel(org=ORG, path=f"/event/E{n}__e") for n in range(10)]
     async with world.open() as log, asyncio.timeout(30):
         owned = log.owned(channels)
@@ -228,6 +228,6 @@ async def test_lone_process_owns_every_channel(world: World) -> None:
 
 
 async def added_and_committed(growing: GrowingAppend, *events: Event) -> None:
-    """Add `events`, and commit; some logs refuse an event at once, others when they are to write it."""
+    """Add `events`, and commit; some logs refuse an event at once, others when they write it."""
     growing.add(events)
     await growing.commit(a_checkpoint(1))

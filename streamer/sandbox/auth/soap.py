@@ -1,4 +1,4 @@
-"""The SOAP API's login, which older clients use instead of OAuth."""
+"""SOAP API login, which older clients use instead of OAuth."""
 
 import re
 from html import unescape
@@ -22,13 +22,12 @@ class SoapLogin:
     """Serves `login()` of the partner API, which ends with version 64.0 (SOAP API guide, login)."""
 
     def __init__(self, tokens: Tokens, app: ConnectedApp, identity: Identity) -> None:
-        """Issue `tokens` to the app's user."""
         self._tokens = tokens
         self._app = app
         self._identity = identity
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+        """Return the route."""
         return [web.post(r"/services/Soap/u/{version:\d+\.\d}{_:/?}", self._login)]
 
     async def _login(self, request: web.Request) -> web.Response:
@@ -62,7 +61,7 @@ class SoapLogin:
 
 
 def _element(body: str, name: str) -> str:
-    # Two flat texts are all that is read here, so that no XML parser meets what comes from outside.
+    # Two flat texts are all that is read here, so no XML parser has to face foreign input.
     found = re.search(rf"<(?:\w+:)?{name}>([^<]*)</", body)
     return unescape(found[1]) if found else ""
 

@@ -74,7 +74,6 @@ class ScriptedTarget:
             await self._arrived.wait_for(lambda: self._total >= total)
 
     async def __aenter__(self) -> Self:
-        """Begin to listen."""
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -90,7 +89,6 @@ class ScriptedTarget:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop listening and close every connection."""
         # Those who are kept waiting go first, or closing would wait for them.
         self._closing.set()
         if self._runner is not None:

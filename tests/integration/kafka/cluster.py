@@ -1,4 +1,4 @@
-"""A real Kafka as a test uses it beside us: to write, to look, and to take part."""
+"""A real Kafka for a test to write, read and join groups beside us."""
 
 import time
 import uuid
@@ -41,12 +41,12 @@ TARGET = SubscriberName("target")
 
 
 class Cluster:
-    """A prefix of its own on the real broker, and what a test does there beside us."""
+    """A prefix of the test's own on the real broker, and a test's actions there."""
 
     def __init__(
         self, address: str, *, session_timeout_s: float = 6, dotted: bool = False, receipts: bool = False
     ) -> None:
-        """Make the topics that are always there; `dotted` names fit the template of event topics."""
+        """Create the internal topics; `dotted` names match the template of event topics."""
         self._keeps_receipts = receipts
         unique = uuid.uuid4().hex[:8]
         self.settings = KafkaLogSettings(
@@ -109,12 +109,12 @@ class Cluster:
             time.sleep(0.05)
 
     def state(self, topic: str) -> TopicState:
-        """Return how the broker describes a topic."""
+        """Return the broker's description of a topic."""
         return KafkaAdmin(Clients(settings=self.settings)).states([topic])[topic]
 
     @contextmanager
     def transaction(self) -> Iterator[Producer]:
-        """Open a transaction, and commit it in the end."""
+        """Open a transaction, and commit it at the end."""
         producer = self._producer or self._new_producer()
         producer.begin_transaction()
         yield producer
@@ -128,7 +128,7 @@ class Cluster:
         return self._producer
 
     def fence(self, transactional_id: str) -> None:
-        """Take a transactional id from whoever writes under it; what it left open is aborted."""
+        """Take over a transactional id from its present producer, whose open transaction is aborted."""
         thief = Producer(
             {"bootstrap.servers": self.settings.bootstrap_servers, "transactional.id": transactional_id}
         )
@@ -141,7 +141,7 @@ class Cluster:
         self._producer = None
 
     def committed(self, topic: str, partition: int = 0) -> TopicPartition:
-        """Return what the subscriber's group has committed."""
+        """Return the committed offsets of the subscriber's group."""
         with self._outsider() as consumer:
             return consumer.committed([TopicPartition(topic, partition)], timeout=_DEADLINE_S)[0]
 
@@ -163,20 +163,20 @@ class Cluster:
         )
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return what a reader of committed records finds set aside."""
+        """Return the committed dead letters."""
         return read_dead_letters(self.settings.bootstrap_servers, self.names.dead_letters)
 
     def receipts(self) -> list[Receipt]:
-        """Return what a reader of committed records finds of receipts."""
+        """Return the committed receipts."""
         found = read_committed(self.settings.bootstrap_servers, self.names.receipts, self.settings.partitions)
         return [decode_receipt(message.value() or b"") for message in found]
 
     def parked_records(self) -> list[Message]:
-        """Return what a reader of committed records finds in the topic of parked events."""
+        """Return the committed records of the parked topic."""
         return read_committed(self.settings.bootstrap_servers, self.parked, self.settings.parked_partitions)
 
     def former_member(self) -> Any:
-        """Return what a process knows of a group that it was a member of, and is no longer."""
+        """Return the group metadata of a process that is no longer a member."""
         with self._outsider() as consumer:
             consumer.subscribe([self.names.event_topic(an_event(0).type)])
             while not consumer.assignment():
@@ -184,7 +184,7 @@ class Cluster:
             return consumer.consumer_group_metadata()
 
     def settle_as(self, generation: Any, settlement: Settlement) -> Recorded | StreamerError:
-        """Settle as a process that believes in an assignment; returns what came of it."""
+        """Settle as a process that believes in an assignment; return the result."""
         assigned = {
             partition: AssignedPartition(
                 partition=partition, assignment=settlement.assignment, settled_above=frozenset()

@@ -1,4 +1,4 @@
-"""What is switched and written down in a real Kafka: what the contract suite can't ask of every log."""
+"""Controls and audit records in a real Kafka, beyond the contract suite."""
 
 import asyncio
 import threading
@@ -31,7 +31,7 @@ _RUNNING = replace(PAUSED, switch=Switch.RUNNING)
 
 @pytest.fixture
 def settings(kafka: str) -> KafkaLogSettings:
-    """Names of our own."""
+    """Settings with names of the test's own."""
     return own_settings(kafka)
 
 
@@ -50,13 +50,13 @@ async def set_aside(log: KafkaLog, *names: str, size: int = 1, error: str = "fir
 
 
 def latest(settings: KafkaLogSettings, topic: str) -> dict[bytes | None, bytes | None]:
-    """Return what compaction leaves of a topic."""
+    """Return the records that compaction leaves of a topic."""
     records = read_committed(settings.bootstrap_servers, topic)
     return {record.key(): record.value() for record in records}
 
 
 async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings, log: KafkaLog) -> None:
-    """What has ended is removed, so that the topic does not grow with the years."""
+    """Ended redrives are removed, so that the topic does not grow with the years."""
     for control in (PAUSED, _RUNNING, PAUSED):
         await log.controls.switch(control, done("subscriber.switched"))
     await log.controls.order(REDRIVE, done("redrive.ordered"))
@@ -87,7 +87,7 @@ async def test_change_is_seen_within_a_moment(log: KafkaLog) -> None:
 
 
 async def test_closing_the_log_ends_who_watches(settings: KafkaLogSettings) -> None:
-    """Nobody waits for a board that never comes."""
+    """No watcher waits for a board that never comes."""
     async with KafkaLog.open(settings, SystemClock()) as log:
         boards = log.controls.switched()
         await anext(boards)
@@ -98,7 +98,7 @@ async def test_closing_the_log_ends_who_watches(settings: KafkaLogSettings) -> N
 
 
 async def test_broker_that_does_not_answer_is_told_in_time() -> None:
-    """Whoever switches must know that it may not have taken effect."""
+    """The caller must know that its change is possibly not in effect."""
     settings = own_settings("127.0.0.1:9")
     writer = ControlWriter(Clients(settings=settings), deadline_s=0.3)
     control = Control(subscriber=TARGET, switch=Switch.PAUSED, by="operator", at=1.0)
@@ -109,7 +109,7 @@ async def test_broker_that_does_not_answer_is_told_in_time() -> None:
 
 
 async def test_large_letter_is_discarded_in_all_its_parts(settings: KafkaLogSettings, log: KafkaLog) -> None:
-    """Nothing of it stays in the topic, and nothing of its neighbours goes."""
+    """All of its chunks are removed, and none of its neighbours'."""
     await set_aside(log, "large", "large#0", size=1_500_000)
     await log.controls.discard(["large"], done("deadletters.discarded"))
 
@@ -133,7 +133,7 @@ async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
 
 
 async def test_who_stops_listing_is_not_held_up(log: KafkaLog) -> None:
-    """Whoever has seen enough leaves nothing behind that goes on reading."""
+    """A caller that stops early leaves no reader behind."""
     await set_aside(log, *(f"{number:03d}" for number in range(100)))
     async with aclosing(log.controls.dead_letters()) as letters:
         assert (await anext(letters)).id == "000"

@@ -1,4 +1,4 @@
-"""Others read what we wrote to Kafka, with libraries that are not ours."""
+"""Third parties' libraries read the records that we wrote to Kafka."""
 
 from typing import Literal
 
@@ -50,7 +50,7 @@ async def test_keys_are_placed_as_other_clients_place_them(kafka: str) -> None:
 
 
 async def test_events_of_a_key_stay_in_order(kafka: str) -> None:
-    """However large an append is, a reader finds each record's changes as they happened."""
+    """However large an append is, a reader finds each record's changes in their order."""
     settings = own_settings(kafka)
     ids = [EventId(f"{n}") for n in range(3_000)]
     events = [an_event(id_, key=f"001{int(id_) % 10}") for id_ in ids]

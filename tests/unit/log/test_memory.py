@@ -1,4 +1,4 @@
-"""The faults and rebalances that tests drive in the in-memory log."""
+"""Faults and rebalances that tests drive in the in-memory log."""
 
 import pytest
 
@@ -39,7 +39,7 @@ async def test_lost_answer_leaves_the_append_in_effect() -> None:
 
 
 async def test_receipt_is_found_though_the_answer_was_lost() -> None:
-    """Asked for once more it would be there twice."""
+    """A second request would record it twice."""
     log = MemoryLog()
     await append_to(log, an_append(an_event(1)))
     async with log.follow(TARGET) as feed:
@@ -52,7 +52,7 @@ async def test_receipt_is_found_though_the_answer_was_lost() -> None:
 
 
 async def test_partition_that_comes_back_has_a_new_assignment_and_its_progress() -> None:
-    """What was read before the move is read again by whoever has the partition."""
+    """Its owner reads again what was read before the move."""
     log = MemoryLog()
     await append_to(log, an_append(an_event(1), an_event(2)))
     async with log.follow(TARGET) as feed:
@@ -72,7 +72,7 @@ async def test_partition_that_comes_back_has_a_new_assignment_and_its_progress()
 
 
 async def test_partition_that_moved_is_not_among_those_recorded() -> None:
-    """Whether the feed has heard of it or not."""
+    """This holds before and after the feed has learned of the move."""
     log = MemoryLog()
     await append_to(log, an_append(an_event(1), an_event(2, what="salesforce.cdc.Contact.updated")))
     async with log.follow(TARGET) as feed:
@@ -85,7 +85,7 @@ async def test_partition_that_moved_is_not_among_those_recorded() -> None:
 
 
 async def test_partition_with_more_than_there_is_room_for_is_crowded() -> None:
-    """Until what is open is settled."""
+    """It stays so until its open offsets are settled."""
     log = MemoryLog(room=1)
     await append_to(log, an_append(an_event(1), an_event(2), an_event(3)))
     async with log.follow(TARGET) as feed:
@@ -97,7 +97,7 @@ async def test_partition_with_more_than_there_is_room_for_is_crowded() -> None:
 
 
 async def test_feed_that_closes_hands_its_partitions_over() -> None:
-    """Two processes of one subscriber never have one partition at once."""
+    """Two processes of one subscriber never hold one partition at once."""
     log = MemoryLog()
     await append_to(log, an_append(an_event(1)))
     async with log.follow(TARGET) as feed:

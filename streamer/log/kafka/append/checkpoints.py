@@ -24,7 +24,6 @@ class Checkpoints:
     """Places channels on partitions, and reads and writes what is kept of them."""
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
-        """Read with consumers of `clients`, one for each time."""
         self._clients = clients
         self._clock = clock
         self._names = Names.of(clients.settings)

@@ -53,7 +53,6 @@ class AppendEncoder:
     """Makes the records of appends and of the groups that they form."""
 
     def __init__(self, settings: KafkaLogSettings, checkpoints: Checkpoints) -> None:
-        """Place and shape records as `settings` say."""
         self._names = Names.of(settings)
         self._checkpoints = checkpoints
         self.event = EventEncoder(self._names, settings.content_mode).encode

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
 
 from streamer.errors import LogUnavailable, StreamerError
 from streamer.log.kafka.cluster.clients import Clients
@@ -127,8 +127,8 @@ class Membership:
             self._loop.call_soon_threadsafe(self._ended.set_result, None)
         pulses.end(self._pulse)
 
-    def _look_at(self, message: object) -> None:
-        error = message.error() if message is not None else None  # type: ignore[attr-defined]
+    def _look_at(self, message: Message | None) -> None:
+        error = message.error() if message is not None else None
         if error is not None:
             failure = self._errors.explain(error, doing="joining", subject=self._group)
             # What can pass does, by the consumer's own retries.

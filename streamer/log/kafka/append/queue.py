@@ -30,7 +30,6 @@ class AppendQueue:
     """
 
     def __init__(self) -> None:
-        """Begin empty and open."""
         self._waiting: deque[QueuedRequest] = deque()
         self._changed = threading.Condition()
         self._closed = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from streamer.events import DeadLetter, Partition, Progress
 from streamer.log.kafka.parked.index import ParkedIndex
-from streamer.log.kafka.records.chunks import Place
+from streamer.log.kafka.records.chunks import ChunkOffsets
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,8 +77,8 @@ class AssignedPartitions(Mapping[Partition, AssignedPartition]):
             for partition in partitions:
                 self._partitions.pop(partition, None)
 
-    def parked(self, partition: Partition, offsets: Iterable[int]) -> dict[int, Place]:
+    def parked(self, partition: Partition, offsets: Iterable[int]) -> dict[int, ChunkOffsets]:
         """Return where those of `offsets` lie that are parked, in their order; none of what is not ours."""
         with self._changing:
             ours = self._partitions.get(partition)
-        return {} if ours is None else ours.parked.places(offsets)
+        return {} if ours is None else ours.parked.locations(offsets)

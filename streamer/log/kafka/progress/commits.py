@@ -49,7 +49,6 @@ class Commits:
     """
 
     def __init__(self) -> None:
-        """Wait for nothing yet."""
         self._waiting: list[_Waiting] = []
 
     def send(

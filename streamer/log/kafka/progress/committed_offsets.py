@@ -19,7 +19,6 @@ class CommittedOffsets:
     """Asks the group what is committed, and sees to it that something is, from then on."""
 
     def __init__(self, subscriber: SubscriberName, admin: KafkaAdmin, retry: RetryPolicy) -> None:
-        """Ask for `subscriber`."""
         self._subscriber = subscriber
         self._admin = admin
         self._retry = retry

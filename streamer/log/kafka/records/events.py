@@ -36,7 +36,6 @@ class EventEncoder:
     """Turns events into records, remembering what is the same for all of a type."""
 
     def __init__(self, names: Names, mode: Literal["binary", "structured"]) -> None:
-        """Choose the topics by `names`."""
         self._names = names
         self._types: dict[str, tuple[str, bytes]] = {}
         self.encode: Encode = self._binary if mode == "binary" else self._structured

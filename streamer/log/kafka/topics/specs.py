@@ -1,4 +1,4 @@
-"""Our topics, as they have to be."""
+"""Specifications of our topics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from streamer.settings import KafkaLogSettings
 _HOUR_MS = 3_600_000
 _LIMIT = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
 _BY_ID = {"cleanup.policy": "compact"}
-# A topic of many small records is slow to read to its end unless its segments
+# A topic of many small records is read quickly to its end only if its segments
 # are small and the cleaner is eager.
 _QUICKLY_READ = {
     "cleanup.policy": "compact",
@@ -26,19 +26,19 @@ _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpecs:
-    """The topics as they are made, or as an operator is asked to make them.
+    """The topics as they are created, or as an operator is asked to create them.
 
-    `durability` are the settings that a topic needs on these brokers so that
-    no single one's death loses anything.
+    With the settings `durability`, a topic on these brokers survives the death
+    of any one of them.
     """
 
     settings: KafkaLogSettings
     durability: Mapping[str, str] = field(default_factory=dict)
 
     def internal(self) -> dict[str, NewTopic]:
-        """Return the topics of Streamer's own that there always are, by name."""
-        # Dead letters are kept by id until someone removes them; records of
-        # holes, and of what was done, for ever.
+        """Return the topics of Streamer's own that always exist, by name."""
+        # Dead letters are kept by id until an operator removes them; continuity
+        # and audit records are kept for ever.
         topics = (
             self._topic(self._names.checkpoints, self.settings.checkpoint_partitions, _QUICKLY_READ),
             self._topic(self._names.dead_letters, 1, _BY_ID),
@@ -51,7 +51,7 @@ class TopicSpecs:
         return {topic.topic: topic for topic in topics}
 
     def parked(self, subscriber: SubscriberName) -> NewTopic:
-        """Return the topic of what a subscriber has parked."""
+        """Return the topic of a subscriber's parked lanes."""
         return self._topic(self._names.parked(subscriber), self.settings.parked_partitions, _QUICKLY_READ)
 
     def events(self, name: str) -> NewTopic:
@@ -76,6 +76,6 @@ class TopicSpecs:
 
 
 def described(topic: NewTopic) -> str:
-    """Return `topic` in words, for whoever is to make it."""
+    """Return `topic` in words, for the operator who is to create it."""
     settings = " ".join(f"{name}={value}" for name, value in (topic.config or {}).items())
     return f"{topic.topic} ({topic.num_partitions} partitions, {settings})"

@@ -1,4 +1,4 @@
-"""How what is switched and set aside is kept in a log file."""
+"""Controls and dead letters in a log file."""
 
 import asyncio
 import sqlite3
@@ -59,7 +59,7 @@ async def test_change_between_two_looks_is_not_missed(log_file: LogFile) -> None
 async def test_switch_that_failed_is_shown_as_the_file_has_it(
     log_file: LogFile, kind: type[sqlite3.Connection], *, paused: bool
 ) -> None:
-    """What the operator sees, what the processes do and what a restart finds are the same."""
+    """The operator, the processes and a restart all see the same."""
     async with log_file.open() as log:
         await break_once(log, kind)
         with pytest.raises(LogUnavailable):
@@ -85,7 +85,7 @@ async def test_ended_redrive_leaves_no_row(log_file: LogFile) -> None:
 
 
 async def test_long_audit_is_read_in_pages(log_file: LogFile) -> None:
-    """In its order, however much of it is asked for."""
+    """The order holds, however many records are requested."""
     async with log_file.open() as log:
         await asyncio.gather(*(log.controls.note(replace(DONE, at=float(n))) for n in range(1_200)))
 
@@ -95,7 +95,7 @@ async def test_long_audit_is_read_in_pages(log_file: LogFile) -> None:
 
 
 async def test_listing_is_not_upset_by_what_changes_meanwhile(log_file: LogFile) -> None:
-    """Each letter that is there comes once: replaced ones too, removed ones not, later ones not."""
+    """Each letter is listed once: replaced ones too, removed ones not, later ones not."""
     names = [f"{n:04}" for n in range(1_200)]
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log:
@@ -111,7 +111,7 @@ async def test_listing_is_not_upset_by_what_changes_meanwhile(log_file: LogFile)
 
 
 async def test_letters_are_listed_in_bounded_pages(log_file: LogFile) -> None:
-    """In number and in bytes, so that a million letters do not fill memory."""
+    """Pages are bounded in letters and bytes, so that a million letters do not fill memory."""
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     large = [replace(a_dead_letter(f"large{n}"), raw=b"x" * 1_000_000) for n in range(8)]
     async with log_file.open() as log:
@@ -125,7 +125,7 @@ async def test_letters_are_listed_in_bounded_pages(log_file: LogFile) -> None:
 
 
 async def test_many_letters_are_discarded_in_steps(log_file: LogFile) -> None:
-    """So that appends go in between; who did it is on record before the first is gone."""
+    """Appends can run in between; the audit record is written before the first letter is removed."""
     names = [str(n) for n in range(2_500)]
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log:
@@ -148,13 +148,13 @@ async def test_file_with_a_control_that_cannot_be_read_is_refused(log_file: LogF
     async with log_file.open() as log:
         await log.controls.switch(PAUSED, DONE)
         await log._writer.submit(spoil)
-    with pytest.raises(LogMisconfigured, match="subscriber is switched of version 2"):
+    with pytest.raises(LogMisconfigured, match="a control of a subscriber of version 2"):
         async with log_file.open():
             pass
 
 
 async def test_closed_log_switches_nothing(log_file: LogFile) -> None:
-    """Whoever still holds it gets our error."""
+    """A caller that still holds it gets our error."""
     async with log_file.open() as log:
         pass
     with pytest.raises(LogUnavailable, match="is closed"):

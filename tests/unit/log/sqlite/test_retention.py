@@ -1,4 +1,4 @@
-"""What a log file forgets, and what it waits for."""
+"""Retention of events in a log file, and appends that wait for room."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def append_until_full(log: SqliteLog) -> "asyncio.Task[None]":
 
 
 async def test_what_is_old_is_forgotten(log_file: LogFile) -> None:
-    """Events go after the retention, in steps, and what is younger stays."""
+    """Events are deleted after the retention, in steps, and younger ones stay."""
     async with log_file.open() as log:
         await append_to(log, an_append(*(an_event(n) for n in range(2_500))))
         await log_file.clock.turn(1.5 * HOUR_S)
@@ -32,7 +32,7 @@ async def test_what_is_old_is_forgotten(log_file: LogFile) -> None:
 
 
 async def test_offsets_are_not_given_twice_after_everything_was_forgotten(log_file: LogFile) -> None:
-    """A subscriber's place stays valid over an empty file and a restart."""
+    """A subscriber's position stays valid over an empty file and a restart."""
     async with log_file.open() as log, following(log) as follower:
         await append_to(log, an_append(an_event(1), an_event(2)))
         await follower.read_until("2")
@@ -75,7 +75,7 @@ async def test_subscriber_that_is_not_running_yet_holds_events_too(log_file: Log
 async def test_subscriber_that_left_the_configuration_holds_events_for_one_more_retention(
     log_file: LogFile,
 ) -> None:
-    """A subscriber that nobody runs any more does not fill the disk."""
+    """A subscriber that no longer runs does not fill the disk."""
     async with log_file.open() as log:
         async with following(log, name="former"):
             await append_to(log, an_append(an_event(1)))
@@ -91,7 +91,7 @@ async def test_subscriber_that_left_the_configuration_holds_events_for_one_more_
 
 
 async def test_subscriber_that_comes_back_too_late_is_told_what_it_missed(log_file: LogFile) -> None:
-    """Events that nobody waited for any more are not missed in silence."""
+    """Events that were deleted before it returned are not missed silently."""
     async with log_file.open() as log:
         async with following(log):
             await append_to(log, an_append(an_event(1)))
@@ -109,7 +109,7 @@ async def test_subscriber_that_comes_back_too_late_is_told_what_it_missed(log_fi
 
 
 async def test_full_file_makes_room_of_what_is_settled(log_file: LogFile) -> None:
-    """Size comes before age: what nobody needs goes early."""
+    """Size comes before age: unneeded events are deleted early."""
     async with log_file.open() as log:
         for n in range(20):
             await append_to(log, an_append(an_event(n, data=QUARTER_MB), at=n))
@@ -119,7 +119,7 @@ async def test_full_file_makes_room_of_what_is_settled(log_file: LogFile) -> Non
 
 
 async def test_append_waits_for_room_and_goes_on(log_file: LogFile) -> None:
-    """Ingest is held back, with a line that names who holds it, until a subscriber settles."""
+    """Ingest is held back until a subscriber settles; a log line names that subscriber."""
     with capture_logs() as logs:
         async with log_file.open() as log, following(log) as follower:
             waiting = await append_until_full(log)
@@ -146,7 +146,7 @@ async def test_appends_that_wait_for_room_keep_their_order(log_file: LogFile) ->
 
 
 async def test_append_that_waits_for_room_ends_with_the_log(log_file: LogFile) -> None:
-    """Closing a full log leaves nobody waiting, and the append did not take effect."""
+    """Closing a full log leaves no caller waiting, and the append did not take effect."""
     async with log_file.open() as log, following(log, start=Start.EARLIEST):
         waiting = await append_until_full(log)
     with pytest.raises(LogUnavailable):

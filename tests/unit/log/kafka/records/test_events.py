@@ -45,7 +45,7 @@ def test_event_is_decoded_as_it_was_encoded(mode: Mode) -> None:
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_type_is_told_without_the_value(mode: Mode) -> None:
-    """A reader can pass over what it does not want by a header alone."""
+    """A reader can skip unwanted events by a header alone."""
     assert event_type(read(encoded(mode))) == "salesforce.cdc.Account.updated"
 
 
@@ -80,13 +80,13 @@ def test_cloudevents_package_reads_every_attribute(mode: Mode) -> None:
 def test_foreign_record_is_unreadable_and_breaks_nothing(
     value: bytes | None, headers: Headers | None
 ) -> None:
-    """What others wrote into our topic is set aside rather than believed."""
+    """A foreign record in our topic is set aside rather than believed."""
     with pytest.raises(UnreadableEvent):
         decode(b"key", value, headers)
 
 
 def test_timestamp_is_the_commit_time_and_never_in_the_future() -> None:
-    """Subscribers begin at a time by it, and brokers refuse the future."""
+    """Subscribers start at a time by it, and brokers refuse the future."""
     encoder = EventEncoder(_NAMES, "binary")
 
     past = encoder.encode(an_event(1, time="2025-01-01T00:00:00.250Z"), _NOW_MS)

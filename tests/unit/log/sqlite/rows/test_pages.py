@@ -1,4 +1,4 @@
-"""How a log file is written in groups and read in pages."""
+"""Group commits and pages of a log file."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ async def test_appends_that_wait_share_a_transaction(log_file: LogFile) -> None:
 
 
 async def test_group_is_bounded_in_events(log_file: LogFile) -> None:
-    """One transaction never grows past what is configured, save for a single append."""
+    """One transaction never exceeds the configured size, except for a single append."""
     log_file.settings = log_file.settings.model_copy(update={"group_commit_events": 100})
     statements: list[str] = []
     async with log_file.open() as log:
@@ -39,7 +39,7 @@ async def test_group_is_bounded_in_events(log_file: LogFile) -> None:
 
 
 async def test_page_is_bounded_in_bytes(log_file: LogFile) -> None:
-    """Large events come a few at a time, so that memory stays flat."""
+    """Large events are read a few at a time, so that memory stays flat."""
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log, following(log) as follower:
         await append_to(log, an_append(*(an_event(n, data=MEGABYTE) for n in range(12))))
@@ -54,7 +54,7 @@ async def test_page_is_bounded_in_bytes(log_file: LogFile) -> None:
 
 
 async def test_far_apart_events_are_found_in_bounded_reads(log_file: LogFile) -> None:
-    """A subscriber to rare events passes the others in stretches and gets every one of its own."""
+    """A subscriber to rare events skips the others in stretches and gets every one of its own."""
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     common = [an_event(n, what="salesforce.cdc.Lead.created") for n in range(12_000)]
     async with log_file.open() as log, following(log, "*.Account.updated") as follower:

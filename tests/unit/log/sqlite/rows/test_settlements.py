@@ -28,7 +28,7 @@ LARGE = {"entity": "Account", "fields": {"Text": "x" * 256 * 1024}}
 
 
 def receipts(log_file: LogFile) -> list[Receipt]:
-    """Return what receipts the file holds."""
+    """Return the receipts in the file."""
     with closing(sqlite3.connect(log_file.settings.path)) as connection:
         return [decode_receipt(body) for (body,) in connection.execute("SELECT body FROM receipts")]
 
@@ -45,7 +45,7 @@ async def turned_until_done(log_file: LogFile, *tasks: "asyncio.Task[Any]") -> N
 async def test_settlement_whose_commit_failed_is_recorded_once(
     log_file: LogFile, kind: type[sqlite3.Connection]
 ) -> None:
-    """Whether it took effect or not is found out; a receipt is never there twice, nor missing."""
+    """The settler finds out whether it took effect; a receipt is never there twice, nor missing."""
     async with log_file.open() as log, following(log) as follower:
         await append_to(log, an_append(an_event(1, key=KEY), an_event(2, key=KEY)))
         await follower.read_until("2")
@@ -62,7 +62,7 @@ async def test_settlement_whose_commit_failed_is_recorded_once(
 
 
 async def test_settlements_after_one_that_failed_are_recorded_behind_it(log_file: LogFile) -> None:
-    """In the order of the calls, for a later setback must not be overwritten by a former one."""
+    """The order of the calls holds, because an earlier setback must not overwrite a later one."""
     async with log_file.open() as log, following(log) as follower:
         await append_to(log, an_append(an_event(1, key=KEY)))
         await follower.read_until("1")
@@ -76,7 +76,7 @@ async def test_settlements_after_one_that_failed_are_recorded_behind_it(log_file
 
 
 async def test_settlement_waits_while_the_disk_is_full_and_says_so_once(log_file: LogFile) -> None:
-    """Nothing is delivered again because of it: the caller is simply not answered yet."""
+    """Nothing is delivered again because of it: the call just does not return yet."""
     with capture_logs() as logs:
         async with log_file.open() as log, following(log) as follower:
             await append_to(log, an_append(an_event(1, key=KEY, data=LARGE)))
@@ -97,7 +97,7 @@ async def test_settlement_waits_while_the_disk_is_full_and_says_so_once(log_file
 
 
 async def test_settlement_that_waits_for_the_disk_ends_with_its_place(log_file: LogFile) -> None:
-    """Nothing is recorded behind the back of whoever opens the place next."""
+    """Nothing is recorded behind the back of the next feed."""
     async with log_file.open() as log:
         async with following(log) as follower:
             await append_to(log, an_append(an_event(1, key=KEY, data=LARGE)))
@@ -106,7 +106,7 @@ async def test_settlement_that_waits_for_the_disk_ends_with_its_place(log_file: 
             settling = asyncio.create_task(park(follower, *follower.entries))
             await writer_rests(log)
         await free_disk(log)
-        with pytest.raises(LogUnavailable, match="place of target in the log is closed"):
+        with pytest.raises(LogUnavailable, match="the feed of subscriber target is closed"):
             await turned_until_done(log_file, settling)
         async with following(log) as other:
             assert await other.read_until("1") == ["1"]
@@ -114,7 +114,7 @@ async def test_settlement_that_waits_for_the_disk_ends_with_its_place(log_file: 
 
 
 async def test_redriven_letter_is_found_by_its_id_whatever_characters_it_has(log_file: LogFile) -> None:
-    """What was kept with escapes is removed all the same, and nothing else is."""
+    """A letter whose id was escaped is removed all the same, and no other is."""
     letter = a_dead_letter("half \ud800 a pair")
     async with log_file.open() as log, following(log) as follower:
         await follower.step()

@@ -1,4 +1,4 @@
-"""How long a log file keeps what came of events."""
+"""Retention of receipts, audit records, parked events and dead letters in a log file."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ DONE = AuditRecord(at=1.0, what="breaker.opened", by="guard")
 
 
 async def test_receipts_and_audit_are_kept_for_the_retention(log_file: LogFile) -> None:
-    """And go in steps, as events do; what is younger stays."""
+    """They are deleted in steps, as events are; younger ones stay."""
     async with log_file.open() as log, following(log) as follower:
         await follower.step()
         await follower.settle(receipts=[a_receipt(str(n)) for n in range(1_500)])
@@ -31,7 +31,7 @@ async def test_receipts_and_audit_are_kept_for_the_retention(log_file: LogFile) 
 
 
 async def test_retention_never_touches_parked_events(log_file: LogFile) -> None:
-    """An event that is tried again for days outlives its place in the log, and a restart."""
+    """An event that is retried for days outlives its row of events, and a restart."""
     async with log_file.open() as log, following(log) as follower:
         await append_to(log, an_append(an_event(1), an_event(2)))
         await follower.read_until("2")
@@ -48,7 +48,7 @@ async def test_retention_never_touches_parked_events(log_file: LogFile) -> None:
 
 
 async def test_parked_events_fill_the_file_until_they_are_delivered(log_file: LogFile) -> None:
-    """The size limit counts them, the line says so, and their leaving makes room."""
+    """The size limit counts them, the log line reports them, and their delivery makes room."""
     with capture_logs() as logs:
         async with log_file.open() as log, following(log) as follower:
             for n in range(4):
@@ -64,7 +64,7 @@ async def test_parked_events_fill_the_file_until_they_are_delivered(log_file: Lo
 
 
 async def test_dead_letters_fill_the_file_until_they_are_discarded(log_file: LogFile) -> None:
-    """They are kept for as long as nobody decides on them, and discarding makes room at once."""
+    """They stay until an operator decides on them, and discarding makes room at once."""
     large = replace(a_dead_letter("large"), raw=b"x" * 1024**2)
     with capture_logs() as logs:
         async with log_file.open() as log:
@@ -79,7 +79,7 @@ async def test_dead_letters_fill_the_file_until_they_are_discarded(log_file: Log
 
 
 async def test_full_file_lets_receipts_go_before_events_have_to_wait(log_file: LogFile) -> None:
-    """Proof of what was delivered is worth less than what is to be delivered; how many went is said."""
+    """A proof of delivery is worth less than a delivery; the number of deleted receipts is logged."""
     large = replace(a_receipt("1"), answer={"text": "x" * 2_000})
     with capture_logs() as logs:
         async with log_file.open() as log, following(log) as follower:
@@ -97,7 +97,7 @@ async def test_full_file_lets_receipts_go_before_events_have_to_wait(log_file: L
 
 
 async def test_parked_events_of_a_subscriber_that_left_are_kept_and_said(log_file: LogFile) -> None:
-    """Longer than the retention, at each start, until it comes back for them."""
+    """They stay beyond the retention, with a warning at each start, until the subscriber returns."""
     async with log_file.open() as log, following(log) as follower:
         await append_to(log, an_append(an_event(1), an_event(2)))
         await follower.read_until("2")

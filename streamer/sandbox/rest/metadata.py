@@ -1,4 +1,4 @@
-"""REST about the org itself: versions, record types, limits."""
+"""REST resources about the org: API versions, record types, limits."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.refusals import not_found
 from streamer.sandbox.org.schema import READ_ONLY, Entity, Field
-from streamer.sandbox.rest.gate import BASE, DAILY_CALLS, Call, RestGate, answer
+from streamer.sandbox.rest.middleware import BASE, DAILY_CALLS, Call, RestMiddleware, answer
 
 _VERSIONS = range(58, 67)
 _UNUSED_LIMITS = {
@@ -21,27 +21,26 @@ _UNUSED_LIMITS = {
 }
 
 
-class RestAbout:
-    """Serves what a client asks before it works with records."""
+class RestMetadata:
+    """Serves versions, resources, limits and describes."""
 
     def __init__(self, org: Org, cometd: CometdServer) -> None:
-        """Read what was used from `org` and `cometd`."""
         self._org = org
         self._cometd = cometd
 
-    def routes(self, gate: RestGate) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
+        """Return the routes."""
 
         async def limits(_call: Call) -> web.Response:
-            return answer(self._limits(gate.calls))
+            return answer(self._limits(middleware.calls))
 
         return [
             web.get("/services/data{_:/?}", self._versions),
-            web.get(BASE + "{_:/?}", gate.admit(self._resources)),
-            web.get(BASE + "/limits{_:/?}", gate.admit(limits)),
-            web.get(BASE + "/sobjects{_:/?}", gate.admit(self._global)),
-            web.get(BASE + "/sobjects/{type}{_:/?}", gate.admit(self._basic)),
-            web.get(BASE + "/sobjects/{type}/describe{_:/?}", gate.admit(self._describe)),
+            web.get(BASE + "{_:/?}", middleware.wrap(self._resources)),
+            web.get(BASE + "/limits{_:/?}", middleware.wrap(limits)),
+            web.get(BASE + "/sobjects{_:/?}", middleware.wrap(self._global)),
+            web.get(BASE + "/sobjects/{type}{_:/?}", middleware.wrap(self._basic)),
+            web.get(BASE + "/sobjects/{type}/describe{_:/?}", middleware.wrap(self._describe)),
         ]
 
     async def _versions(self, _request: web.Request) -> web.Response:
@@ -81,7 +80,7 @@ class RestAbout:
 
 
 async def unknown(_call: Call) -> web.Response:
-    """Refuse what the sandbox does not serve as Salesforce refuses what is not there."""
+    """Refuse a resource that the sandbox does not serve, as Salesforce does."""
     raise not_found()
 
 

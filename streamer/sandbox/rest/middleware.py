@@ -1,4 +1,4 @@
-"""What every REST request passes: the session check, the count of calls, and the shape of errors."""
+"""Middleware of every REST request: session check, count of calls, and error format."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ class Call:
     org: Org
 
     def __getitem__(self, name: str) -> str:
-        """Return a part of the path."""
+        """Return a parameter of the path."""
         return self.request.match_info[name]
 
     @property
@@ -49,7 +49,7 @@ class Call:
         return body
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Return a transaction in the session's name, whose origin tells this request's client."""
+        """Return a transaction of the session's user, with this request's client in its origin."""
         client = _CLIENT.search(self.request.headers.get("Sforce-Call-Options", ""))
         origin = f"com/salesforce/api/rest/{self['version']}"
         tagged = f"{origin};client={client[1]}" if client else origin
@@ -60,23 +60,22 @@ Handler = Callable[[Call], Awaitable[web.Response]]
 
 
 def answer(value: Any, *, status: int = 200) -> web.Response:
-    """Return `value` as a JSON answer."""
+    """Return a response with `value` as JSON."""
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-class RestGate:
-    """Lets valid sessions in, counts their calls, and turns refusals into Salesforce's error lists."""
+class RestMiddleware:
+    """Admits valid sessions, counts their calls, and turns refusals into Salesforce's error lists."""
 
     def __init__(self, org: Org, tokens: Tokens) -> None:
-        """Guard one org."""
         self._org = org
         self._tokens = tokens
         self.calls = 0
 
-    def admit(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Return `handler` behind the gate, as the server mounts it."""
+    def wrap(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return `handler` behind these checks, for the server to mount."""
 
-        async def admitted(request: web.Request) -> web.StreamResponse:
+        async def wrapped(request: web.Request) -> web.StreamResponse:
             session = self._tokens.session(request.headers.get("Authorization"))
             if session is None:
                 expired = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
@@ -89,4 +88,4 @@ class RestGate:
             response.headers["Sforce-Limit-Info"] = f"api-usage={self.calls}/{DAILY_CALLS}"
             return response
 
-        return admitted
+        return wrapped

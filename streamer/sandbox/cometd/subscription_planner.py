@@ -1,27 +1,27 @@
-"""Decides where a subscription starts, or why it is refused."""
+"""Start of a subscription: checks its channel and its replay id."""
 
 from collections.abc import Callable
 
 from streamer.sandbox.bayeux import Failure, JsonObject, invalid_replay_id, replay_id_not_found
 from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, Subscription
-from streamer.sandbox.faults.pending import SUBSCRIBE, Occasion, PendingFaults
+from streamer.sandbox.faults.armed import SUBSCRIBE, ArmedFaults, InjectionPoint
 from streamer.sandbox.org.bus import EventBus
 
-Known = Callable[[str], str | None]
-"""Returns why a channel may not be subscribed to, or `None` if it may."""
+ChannelRefusal = Callable[[str], str | None]
+"""Returns the reason why a channel can't be subscribed to, or `None` if it can."""
 
 
-class Subscribing:
-    """Checks a channel and finds its starting place on the bus."""
+class SubscriptionPlanner:
+    """Turns a subscribe message into subscriptions, or a refusal."""
 
-    def __init__(self, bus: EventBus, pending: PendingFaults, known: Known) -> None:
-        """`known` is asked about the channel without the filter of a PushTopic."""
+    def __init__(self, bus: EventBus, armed: ArmedFaults, channel_refusal: ChannelRefusal) -> None:
+        """Build the planner; `channel_refusal` takes a channel without the filter of a PushTopic."""
         self._bus = bus
-        self._pending = pending
-        self._known = known
+        self._armed = armed
+        self._channel_refusal = channel_refusal
 
     def plan(self, message: JsonObject) -> list[Subscription] | Failure:
-        """Return what the message subscribes to: all its channels, or the first refusal."""
+        """Return the subscriptions to all channels of the message, or the first refusal."""
         asked = message.get("subscription")
         names = asked if isinstance(asked, list) else [asked]
         planned: list[Subscription] = []
@@ -38,17 +38,17 @@ class Subscribing:
         if not name.startswith("/"):
             return Failure(error="400::Channel subscriptions must start with a leading '/'")
         path = name.partition("?")[0]
-        occasion = Occasion(on=SUBSCRIBE, path=path)
-        if fault := self._pending.strike("deny_subscription", occasion):
+        point = InjectionPoint(on=SUBSCRIBE, path=path)
+        if fault := self._armed.strike("deny_subscription", point):
             denial: Failure = fault.settings["failure"]
             return denial
-        refusal = self._known(path)
+        refusal = self._channel_refusal(path)
         if refusal is not None:
             return Failure(error=refusal)
-        place = self._place(path, ext, occasion)
-        return place if isinstance(place, Failure) else Subscription(name=name, path=path, place=place)
+        start = self._start(path, ext, point)
+        return start if isinstance(start, Failure) else Subscription(name=name, path=path, position=start)
 
-    def _place(self, path: str, ext: object, occasion: Occasion) -> int | Failure:
+    def _start(self, path: str, ext: object, point: InjectionPoint) -> int | Failure:
         replay_id = _replay_id(path, ext)
         if isinstance(replay_id, Failure):
             return replay_id
@@ -56,10 +56,10 @@ class Subscribing:
             return self._bus.sequence
         if replay_id == ALL_RETAINED:
             return 0
-        refused = self._pending.strike("refuse_replay_id", occasion) is not None
+        refused = self._armed.strike("refuse_replay_id", point) is not None
         if refused or not self._bus.is_valid(path, replay_id):
             return invalid_replay_id(replay_id)
-        return self._bus.place(path, replay_id)
+        return self._bus.sequence_before(path, replay_id)
 
 
 def _replay_id(path: str, ext: object) -> int | Failure:

@@ -1,4 +1,4 @@
-"""Faults that wait for their moment, and the record of those that struck."""
+"""Armed faults, and the counts of those that struck."""
 
 import asyncio
 from collections import Counter
@@ -12,11 +12,11 @@ SUBSCRIBE: Final = "subscribe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
-    """What the server is about to do: answer a request of kind `on`.
+class InjectionPoint:
+    """A point at which a fault can strike: the answer to a request of kind `on`.
 
-    `path` is the channel of a subscription, `version` that of the endpoint,
-    `events` how many events the answer holds.
+    `path` is the channel of a subscription, `version` that of the endpoint, and
+    `events` the number of events in the answer.
     """
 
     on: str
@@ -27,41 +27,41 @@ class Occasion:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Fault:
-    """One fault that is armed for `times` matching occasions, or until healed for `None`.
+    """One fault, armed for `times` matching injection points, or until healed where that is `None`.
 
-    It is due once the server has delivered `due` events in all. `ends_hold`
-    says that a held connect is answered at once when the fault is due.
+    It is due once the server has delivered `due_after` events in all. With
+    `ends_hold`, a held connect is answered at once when the fault is due.
     """
 
     name: str
     on: frozenset[str]
     times: int | None = 1
-    due: int = 0
+    due_after: int = 0
     path: str | None = None
     since_version: float = 0.0
     needs_events: bool = False
     ends_hold: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def matches(self, occasion: Occasion) -> bool:
-        """Tell whether the occasion is of this fault's kind."""
+    def matches(self, point: InjectionPoint) -> bool:
+        """Return whether the fault can strike at `point`."""
         return (
-            occasion.on in self.on
-            and self.path in (None, occasion.path)
-            and occasion.version >= self.since_version
-            and (occasion.events > 0 or not self.needs_events)
+            point.on in self.on
+            and self.path in (None, point.path)
+            and point.version >= self.since_version
+            and (point.events > 0 or not self.needs_events)
         )
 
 
-class PendingFaults:
-    """Decides which fault strikes when, and counts.
+class ArmedFaults:
+    """Decides at each injection point which fault strikes, and counts.
 
     `struck` counts strikes by name, `delivered` the events that the server
-    wrote into answers, `lost` those of them that a fault kept from the client.
+    wrote into answers, and `lost` those of them that a fault kept from the
+    client.
     """
 
     def __init__(self) -> None:
-        """Start without any fault."""
         self.struck: Counter[str] = Counter()
         self.delivered = 0
         self.lost = 0
@@ -70,8 +70,8 @@ class PendingFaults:
         self._listeners: list[Callable[[], None]] = []
 
     @property
-    def armed(self) -> tuple[Fault, ...]:
-        """The faults that have not struck as often as they should."""
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that have strikes left."""
         return tuple(self._armed)
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -80,34 +80,35 @@ class PendingFaults:
 
     def arm(self, fault: Fault, *, after_events: int = 0) -> None:
         """Let `fault` strike once the server has delivered `after_events` more events."""
-        fault.due = self.delivered + after_events
+        fault.due_after = self.delivered + after_events
         self._armed.append(fault)
         for listener in self._listeners:
             listener()
 
-    def strike(self, name: str, occasion: Occasion) -> Fault | None:
-        """Use up one strike of the first due fault of that name, if one matches."""
+    def strike(self, name: str, point: InjectionPoint) -> Fault | None:
+        """Use up one strike of the first due fault of that name, and return it; `None` if none matches."""
         for fault in self._armed:
-            if fault.name == name and fault.due <= self.delivered and fault.matches(occasion):
+            if fault.name == name and fault.due_after <= self.delivered and fault.matches(point):
                 self._use(fault)
                 return fault
         return None
 
-    def ends_hold(self, occasion: Occasion) -> bool:
-        """Tell whether a held connect must be answered now because of a fault."""
+    def ends_hold(self, point: InjectionPoint) -> bool:
+        """Return whether a fault demands that a held connect is answered now."""
         return any(
-            fault.ends_hold and fault.due <= self.delivered and fault.matches(occasion)
+            fault.ends_hold and fault.due_after <= self.delivered and fault.matches(point)
             for fault in self._armed
         )
 
-    def room(self) -> int | None:
-        """Return how many events may be delivered before the next fault is due; `None` for any number."""
+    def events_until_due(self) -> int | None:
+        """Return the number of events until the next fault is due; `None` when none waits."""
         return min(
-            (fault.due - self.delivered for fault in self._armed if fault.due > self.delivered), default=None
+            (fault.due_after - self.delivered for fault in self._armed if fault.due_after > self.delivered),
+            default=None,
         )
 
     def heal(self, name: str | None = None) -> None:
-        """Disarm the faults of that name, or all, and let held-up answers go."""
+        """Disarm the faults of that name, or all, and release the answers that they hold back."""
         self._armed = [fault for fault in self._armed if name not in (None, fault.name)]
         self._healed.set()
         self._healed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The token endpoint of a target that wants OAuth 2 client credentials."""
+"""Token endpoint of a target with OAuth 2 client credentials."""
 
 from base64 import b64decode
 from binascii import Error as Base64Error
@@ -11,15 +11,16 @@ from streamer.sandbox.targets.receiver import answer
 
 
 class TokenEndpoint:
-    """Hands out bearer tokens to one client and knows which are still good.
+    """Issues bearer tokens to one client and checks them.
 
-    `issued` counts them. The endpoint answers 503 while `down`.
+    `issued` counts the tokens and `requests` the token requests. The endpoint
+    answers 503 while `down`.
     """
 
     def __init__(self, clock: Clock, *, client_id: str, client_secret: str, lifetime_s: float) -> None:
-        """Serve the client of that id and secret; tokens are good for `lifetime_s`."""
+        """Build the endpoint of one client; tokens are valid for `lifetime_s` seconds."""
         self.issued = 0
-        self.asked = 0
+        self.requests = 0
         self.down = False
         self.slow_s = 0.0
         self._clock = clock
@@ -27,18 +28,18 @@ class TokenEndpoint:
         self._lifetime_s = lifetime_s
         self._good_until: dict[str, float] = {}
 
-    def refuse_all(self) -> None:
-        """Forget every token handed out so far."""
+    def revoke_all(self) -> None:
+        """Revoke every token issued so far."""
         self._good_until.clear()
 
-    def knows(self, request: web.Request) -> bool:
-        """Return whether `request` carries a token that is still good."""
+    def accepts(self, request: web.Request) -> bool:
+        """Return whether `request` carries a valid token."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return scheme == "Bearer" and self._good_until.get(token, 0.0) > self._clock.now()
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a token request as RFC 6749, section 4.4, says."""
-        self.asked += 1
+        self.requests += 1
         await self._clock.sleep(self.slow_s)
         if self.down:
             return answer(503, {"error": "temporarily_unavailable"})

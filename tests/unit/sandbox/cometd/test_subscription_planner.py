@@ -1,4 +1,4 @@
-"""Subscribing: replay ids, names and refusals."""
+"""Subscriptions: replay ids, names and refusals."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ async def connected(client: Client) -> Client:
 
 
 async def test_success_repeats_the_subscription(connected: Client) -> None:
-    """The reply names what was subscribed to."""
+    """The reply names the subscribed channel."""
     assert await connected.subscribe(CHANGES) == {
         "channel": "/meta/subscribe",
         "id": "7",
@@ -37,7 +37,7 @@ async def test_success_repeats_the_subscription(connected: Client) -> None:
 
 
 async def test_minus_one_starts_with_new_events(streaming: Streaming, connected: Client) -> None:
-    """What was published before is not sent."""
+    """Earlier events are not sent."""
     streaming.publish(3)
     await connected.subscribe(CHANGES, -1)
     ids = streaming.publish(2)
@@ -45,7 +45,7 @@ async def test_minus_one_starts_with_new_events(streaming: Streaming, connected:
 
 
 async def test_minus_two_starts_with_all_retained(streaming: Streaming, connected: Client) -> None:
-    """The whole retention is sent, and then what comes."""
+    """All retained events are sent, and then new ones."""
     ids = streaming.publish(3)
     await connected.subscribe(CHANGES, -2)
     assert await connected.replay_ids() == ids
@@ -77,7 +77,7 @@ async def test_map_may_hold_other_channels(streaming: Streaming, connected: Clie
 
 @pytest.mark.parametrize("replay", [{CHANGES: None}, {ORDERS: 1}, {CHANGES: "1"}, {CHANGES: True}, {}, 5])
 async def test_map_without_number_for_the_channel_is_refused(connected: Client, replay: Any) -> None:
-    """A null, another name and no name are told apart only by the map in the text."""
+    """A null, another name and no name differ only in the map that the text shows."""
     [reply] = await connected.meta("subscribe", subscription=CHANGES, ext={"replay": replay})
     assert not reply["successful"]
     assert reply["error"].startswith("400::The replayId for channel {/data/ChangeEvents} wasn't found using")
@@ -98,7 +98,7 @@ async def test_id_never_issued_is_invalid(streaming: Streaming, connected: Clien
 
 
 async def test_id_older_than_72_hours_is_invalid(streaming: Streaming, connected: Client) -> None:
-    """A quiet channel's position rots with its retention."""
+    """A quiet channel's position expires with its retention."""
     ids = streaming.publish(2)
     await streaming.clock.turn(72 * HOUR_S + 1)
     await connected.open_again()
@@ -117,7 +117,7 @@ async def test_id_older_than_72_hours_is_invalid(streaming: Streaming, connected
     ],
 )
 async def test_bad_name_is_refused(connected: Client, name: Any, error: str) -> None:
-    """Each mistake in a name has its own text; what the org knows is the org's to say."""
+    """Each mistake in a name has its own text; the org decides about unknown channels."""
     [reply] = await connected.meta("subscribe", subscription=name)
     assert reply["error"] == error
 
@@ -165,7 +165,7 @@ async def test_unsubscribed_channel_is_silent(streaming: Streaming, subscribed: 
 
 
 async def test_subscription_during_a_held_connect_wakes_it(streaming: Streaming, connected: Client) -> None:
-    """A backlog comes on the connect that is held already."""
+    """A backlog arrives on the connect that is already held."""
     ids = streaming.publish(2)
     connect = await streaming.held(connected.replay_ids())
     await connected.subscribe(CHANGES, -2)

@@ -1,30 +1,29 @@
-"""Puts an answer on the wire, whole or the way a fault wants it."""
+"""Sends responses, whole or broken by a fault."""
 
 import asyncio
 
 from aiohttp import web
 
-from streamer.sandbox.cometd.exchange import Exchange
-from streamer.sandbox.cometd.node import Node
+from streamer.sandbox.cometd.http_exchange import HttpExchange
+from streamer.sandbox.cometd.sessions import ServerContext
 
 _GARBAGE = b"<html><head><title>Salesforce</title></head><body>We are down for maintenance.</body></html>"
 
 
-class Sending:
-    """Sends the answers of exchanges."""
+class ResponseSender:
+    """Sends the responses of exchanges."""
 
-    def __init__(self, node: Node) -> None:
-        """Wait by the node's clock where an answer is slow."""
-        self._node = node
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
 
-    async def send(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
-        """Answer `request`, or break the answer as its mishaps say."""
-        for fault in exchange.mishaps:
+    async def send(self, request: web.Request, exchange: HttpExchange) -> web.StreamResponse:
+        """Return the response to `request`, broken by the faults of the exchange."""
+        for fault in exchange.faults:
             match fault.name:
                 case "slow":
-                    await self._node.clock.sleep(fault.settings["seconds"])
+                    await self._context.clock.sleep(fault.settings["seconds"])
                 case "half_open":
-                    await self._node.pending.until_healed()
+                    await self._context.armed.until_healed()
                     return _cut(request)
                 case "lose_response":
                     return _cut(request)
@@ -32,25 +31,25 @@ class Sending:
                     return await self._break(request, exchange, fault.settings["how"])
         return self._whole(request, exchange)
 
-    def _whole(self, request: web.Request, exchange: Exchange) -> web.Response:
-        body = exchange.body(replies_first=self._node.limits.connect_reply_first)
+    def _whole(self, request: web.Request, exchange: HttpExchange) -> web.Response:
+        body = exchange.body(replies_first=self._context.limits.connect_reply_first)
         response = web.Response(body=body, content_type="application/json", charset="UTF-8")
-        exchange.cookies.set_on(response, handshake=exchange.shook_hands, secure=request.secure)
-        if self._node.limits.gzip and "gzip" in request.headers.get("Accept-Encoding", ""):
+        exchange.cookies.set_on(response, handshake=exchange.did_handshake, secure=request.secure)
+        if self._context.limits.gzip and "gzip" in request.headers.get("Accept-Encoding", ""):
             response.enable_compression(web.ContentCoding.gzip)
-        if self._node.limits.chunked:
+        if self._context.limits.chunked:
             response.enable_chunked_encoding()
         return response
 
-    async def _break(self, request: web.Request, exchange: Exchange, how: str) -> web.StreamResponse:
+    async def _break(self, request: web.Request, exchange: HttpExchange, how: str) -> web.StreamResponse:
         if how == "garbage":
             return web.Response(body=_GARBAGE, content_type="application/json", charset="UTF-8")
-        body = exchange.body(replies_first=self._node.limits.connect_reply_first)
+        body = exchange.body(replies_first=self._context.limits.connect_reply_first)
         response = web.StreamResponse(headers={"Content-Type": "application/json;charset=UTF-8"})
         response.content_length = len(body)
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
-        # The half must leave before the end of the connection does, or it would be a lost response.
+        # The half must be sent before the connection ends, or the whole response would be lost.
         await asyncio.sleep(0)
         return _cut(request, reset=how == "reset")
 
