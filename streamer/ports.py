@@ -361,6 +361,15 @@ class Controls(Protocol):
         ...
 
 
+class ControlledLog(LogReader, Protocol):
+    """The log, as dispatch reads it and operators change it."""
+
+    @property
+    def controls(self) -> Controls:
+        """What was switched and done in it, and what was set aside."""
+        ...
+
+
 class Subscriber(Protocol):
     """Delivers events to one target. Implemented by plugins."""
 

@@ -21,5 +21,5 @@ class AuditResource:
         return [web.get("/audit", self._list)]
 
     async def _list(self, request: web.Request) -> web.Response:
-        records = await self.desk.log.audit(last=query_of(request, Last).last)
+        records = await self.desk.log.controls.audit(last=query_of(request, Last).last)
         return answer({"records": [audit_shape(record) for record in records]})

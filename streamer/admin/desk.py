@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
-from streamer.admin.ports import AdminLog, Staff
+from streamer.admin.ports import Staff
 from streamer.admin.refusal import Refused
 from streamer.clock import Clock
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
 from streamer.events import SubscriberName
+from streamer.ports import ControlledLog
 from streamer.settings import SubscriberSettings
 
 _BOARD_S = 5.0
@@ -25,10 +26,10 @@ class Desk:
 
     staff: Staff
     clock: Clock
-    _log: AdminLog | None = field(default=None, init=False)
+    _log: ControlledLog | None = field(default=None, init=False)
 
     @contextmanager
-    def holding(self, log: AdminLog) -> Iterator[None]:
+    def holding(self, log: ControlledLog) -> Iterator[None]:
         """Work on `log` inside the context."""
         self._log = log
         try:
@@ -37,7 +38,7 @@ class Desk:
             self._log = None
 
     @property
-    def log(self) -> AdminLog:
+    def log(self) -> ControlledLog:
         """The log. Raises `LogUnavailable` while it is not open."""
         if self._log is None:
             raise LogUnavailable(
@@ -56,7 +57,7 @@ class Desk:
     async def board(self, shows: Callable[[Switchboard], bool] = _any) -> Switchboard:
         """Return what is switched, as soon as it `shows` what is waited for. Raises `LogUnavailable`."""
         try:
-            async with self.clock.timeout(_BOARD_S), aclosing(self.log.switched()) as boards:
+            async with self.clock.timeout(_BOARD_S), aclosing(self.log.controls.switched()) as boards:
                 async for board in boards:
                     if shows(board):
                         return board

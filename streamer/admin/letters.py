@@ -86,7 +86,7 @@ class LetterResource:
         asked = query_of(request, Listing)
         latest, tally = Latest(asked.last), Tally()
         admits = asked.meant(self.desk.clock.now()).admits
-        async with aclosing(self.desk.log.dead_letters()) as letters:
+        async with aclosing(self.desk.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if admits(letter):
                     tally.add(letter)
@@ -95,7 +95,7 @@ class LetterResource:
 
     async def _show(self, request: web.Request) -> web.Response:
         wanted = request.match_info["id"]
-        async with aclosing(self.desk.log.dead_letters()) as letters:
+        async with aclosing(self.desk.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if letter.id == wanted:
                     return answer(whole_letter(letter))
@@ -126,12 +126,12 @@ class LetterResource:
                 subscriber=asked.subscriber,
                 detail={"letters": len(some), **detail},
             )
-            await self.desk.log.discard(some, audit)
+            await self.desk.log.controls.discard(some, audit)
             _log.warning("deadletters.discarded", by=asked.by, letters=len(some), **detail)
 
     async def _tally(self, meant: LetterFilter, orders: Collection[Redrive]) -> tuple[Tally, list[str]]:
         tally, ids = Tally(), list[str]()
-        async with aclosing(self.desk.log.dead_letters()) as letters:
+        async with aclosing(self.desk.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if meant.admits(letter):
                     _check_free(letter, orders)

@@ -66,7 +66,7 @@ async def prospects(
     """
     found: dict[SubscriberName | None, Prospect] = defaultdict(Prospect)
     piles, configured = _Piles(), desk.staff.plan.settings.subscribers
-    async with aclosing(desk.log.dead_letters()) as letters:
+    async with aclosing(desk.log.controls.dead_letters()) as letters:
         async for letter in letters:
             if not meant.admits(letter):
                 continue
@@ -75,7 +75,7 @@ async def prospects(
             if weigh and is_deliverable:
                 piles.weigh(letter)
     if piles.weighed:
-        async with aclosing(desk.log.dead_letters()) as letters:
+        async with aclosing(desk.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 piles.compare(letter)
     for name in piles.weighed:

@@ -75,7 +75,7 @@ class RedriveResource:
             for name, each in chosen.items()
         ]
         for order, each in orders:
-            await self.desk.log.order(order, _audit(order, each))
+            await self.desk.log.controls.order(order, _audit(order, each))
             _log.info(_ORDERED, redrive=order.id, subscriber=order.letters.subscriber, by=order.by)
         return [order for order, _ in orders]
 
@@ -101,7 +101,7 @@ class RedriveResource:
             subscriber=order.letters.subscriber,
             detail={"id": order.id, "left": left},
         )
-        await self.desk.log.order(replace(order, ended_at=now), audit)
+        await self.desk.log.controls.order(replace(order, ended_at=now), audit)
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
         # Who orders next is to find it gone, though the log may need a moment to tell.
         await self.desk.board(lambda board: order.id not in board.redrives)
@@ -110,7 +110,7 @@ class RedriveResource:
     async def _list(self, _request: web.Request) -> web.Response:
         redrives = (await self.desk.board()).redrives
         left = await self._left(redrives)
-        records = await self.desk.log.audit(last=MOST_LETTERS)
+        records = await self.desk.log.controls.audit(last=MOST_LETTERS)
         begun_with = {
             each.detail.get("id"): each.detail.get("letters") for each in records if each.what == _ORDERED
         }
@@ -129,7 +129,7 @@ class RedriveResource:
         left = Counter[str]()
         if not redrives:
             return left
-        async with aclosing(self.desk.log.dead_letters()) as letters:
+        async with aclosing(self.desk.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 left.update(id_ for id_, redrive in redrives.items() if redrive.admits(letter))
         return left

@@ -51,7 +51,7 @@ class SubscriberResource:
         asked = await body_of(request, Trial)
         event = trial_event(desk.clock.now(), asked.data)
         # Before it is sent: nothing leaves of which there is no record.
-        await desk.log.note(
+        await desk.log.controls.note(
             AuditRecord(
                 at=desk.clock.now(),
                 what="subscriber.tested",
@@ -70,7 +70,7 @@ class SubscriberResource:
         what = "subscriber.paused" if to is Switch.PAUSED else "subscriber.resumed"
         detail: JsonObject = {"reason": reason} if reason else {}
         audit = AuditRecord(at=now, what=what, by=by, subscriber=name, detail=detail)
-        await self.desk.log.switch(control, audit)
+        await self.desk.log.controls.switch(control, audit)
         # Who asks next is to see it, though the log may need a moment to tell.
         board = await self.desk.board(lambda board: board.controls.get(name) == control)
         return answer(self._shape(name, board))

@@ -25,19 +25,19 @@ _MOST_WRITTEN = 100
 class ControlFollower:
     """Follows the switchboard in the log, and keeps there what a subscriber does of itself."""
 
-    log: Controls
+    controls: Controls
     clock: Clock
     dispatchers: Mapping[SubscriberName, Dispatcher]
     group: asyncio.TaskGroup
     redrives: Redrives
-    _controls: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
+    _in_effect: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _replaced: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _known: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _writing: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
         """Obey until cancelled."""
-        async for board in self.log.switched():
+        async for board in self.controls.switched():
             self._obey(board)
             self.redrives.are(board.redrives)
             self._known.set()
@@ -48,18 +48,18 @@ class ControlFollower:
 
     def greet(self, name: SubscriberName) -> None:
         """Tell a new dispatcher what is switched."""
-        control = self._controls.get(name)
+        control = self._in_effect.get(name)
         if control is not None and control.switch is Switch.PAUSED:
             self.dispatchers[name].admission.pause(_reason(control))
 
     def paused_by(self, name: SubscriberName, by: str, reason: str) -> None:
         """Keep a pause that the subscriber's guard or target asked for, for everybody and after a restart."""
         control = Control(subscriber=name, switch=Switch.PAUSED, by=by, at=self.clock.now(), reason=reason)
-        if replaced := self._controls.get(name):
+        if replaced := self._in_effect.get(name):
             self._replaced[name] = replaced
-        self._controls[name] = control
+        self._in_effect[name] = control
         audit = self._audit("subscriber.paused", by, name, reason)
-        self._write(audit, partial(self.log.switch, control, audit))
+        self._write(audit, partial(self.controls.switch, control, audit))
 
     def breaker_turned(self, name: SubscriberName, reason: str) -> None:
         """Write down that a subscriber's breaker has opened, for `reason`, or closed, without one."""
@@ -67,7 +67,7 @@ class ControlFollower:
         if len(self._writing) >= _MOST_WRITTEN:
             _log.warning("audit.not_kept", what=audit.what, subscriber=name)
             return
-        self._write(audit, partial(self.log.note, audit))
+        self._write(audit, partial(self.controls.note, audit))
 
     def close(self) -> None:
         """Give up what could not be kept."""
@@ -78,9 +78,9 @@ class ControlFollower:
     def _obey(self, board: Switchboard) -> None:
         for name, control in board.controls.items():
             # Only what has changed; and a pause of our own may be on its way into the log.
-            if control in (self._controls.get(name), self._replaced.get(name)):
+            if control in (self._in_effect.get(name), self._replaced.get(name)):
                 continue
-            self._controls[name] = control
+            self._in_effect[name] = control
             self._replaced.pop(name, None)
             if name not in self.dispatchers:
                 continue

@@ -234,7 +234,7 @@ class App:
                         await stopping.wait()
             else:
                 self._status.waiting_for.pop("log", None)
-                self._status.log = self._controls = log
+                self._status.log, self._controls = log, log.controls
                 return log
         return None
 

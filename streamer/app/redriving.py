@@ -32,7 +32,7 @@ class Redriving:
     """
 
     order: Redrive
-    log: Controls
+    controls: Controls
     dispatchers: Mapping[SubscriberName, Dispatcher]
     clock: Clock
 
@@ -57,7 +57,7 @@ class Redriving:
         # whatever order the log lists them in.
         first: list[tuple[tuple[str, int, int], str, DeadLetter]] = []
         left = 0
-        async for letter in self.log.dead_letters():
+        async for letter in self.controls.dead_letters():
             if self.order.admits(letter):
                 left += 1
                 # Those of other processes would take the places of ours.
@@ -102,14 +102,14 @@ class Redriving:
         )
         # Said first, for an order that has ended is carried out no longer.
         _log.info("redrive.ended", redrive=self.order.id)
-        await self.log.order(replace(self.order, ended_at=now), audit)
+        await self.controls.order(replace(self.order, ended_at=now), audit)
 
 
 @dataclass(slots=True, kw_only=True)
 class Redrives:
     """Lets every open order be carried out, each once at a time."""
 
-    log: Controls
+    controls: Controls
     dispatchers: Mapping[SubscriberName, Dispatcher]
     clock: Clock
     group: asyncio.TaskGroup
@@ -121,7 +121,7 @@ class Redrives:
             self._running.pop(name).cancel()
         for name in orders.keys() - self._running.keys():
             redriving = Redriving(
-                order=orders[name], log=self.log, dispatchers=self.dispatchers, clock=self.clock
+                order=orders[name], controls=self.controls, dispatchers=self.dispatchers, clock=self.clock
             )
             self._running[name] = self.group.create_task(redriving.run(), name=f"redrive {name}")
 

@@ -49,7 +49,7 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     return Checkpoint(channel=batch.channel, replay_id=replay_id, verified_at=batch.read_at)
 
 
-def without_appended(read: list[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:
+def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:
     """Return `read` without what the log holds already, according to `checkpoint`."""
     # Only messages at the position of the checkpoint are ever read again, and
     # a publisher's duplicate elsewhere is Salesforce's event, not our repeat.

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import structlog
 
 from streamer.clock import Clock
-from streamer.errors import EventsRefused, ReplayIdRefused, UnreadableEvent
+from streamer.errors import EventsRefused, ReplayIdRefused
 from streamer.events import (
     Batch,
     Channel,
@@ -18,6 +18,7 @@ from streamer.events import (
     Event,
     HoleCause,
     Start,
+    Unreadable,
 )
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.quarantine import Quarantine
@@ -141,21 +142,18 @@ class Ingest:
             except EventsRefused as refused:
                 self._set_aside(refused, pending)
 
-    def _read(self, batch: Batch) -> list[Event | DeadLetter]:
+    def _read(self, batch: Batch) -> Sequence[Event | DeadLetter]:
         # Where an unreadable piece stood among the messages is not known; put
         # first, it can't make the checkpoint pass a message.
-        read: list[Event | DeadLetter] = [
-            self.quarantine.unreadable(piece, batch) for piece in batch.unreadable
+        read = [*batch.unreadable, *self.normalise(batch.messages)]
+        events = [item for item in read if type(item) is Event]
+        unreadable = len(read) - len(events)
+        self.quarantine.judge(read=len(batch.messages) + len(batch.unreadable), unreadable=unreadable)
+        if not unreadable:
+            return events
+        return [
+            self.quarantine.unreadable(item, batch) if isinstance(item, Unreadable) else item for item in read
         ]
-        set_aside = len(read)
-        for message in batch.messages:
-            try:
-                read += self.normalise(message)
-            except UnreadableEvent as error:
-                read.append(self.quarantine.unreadable_message(message, error, batch))
-                set_aside += 1
-        self.quarantine.judge(read=len(batch.messages) + len(batch.unreadable), unreadable=set_aside)
-        return read
 
     async def _commit(self, batch: Batch, pending: _Pending) -> Checkpoint:
         checkpoint = pending.position

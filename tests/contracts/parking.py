@@ -33,8 +33,8 @@ def lane_of(*entries: Entry, setback: Setback = ONCE, lane: str = KEY) -> list[P
     return [ParkedLane(lane=lane, offsets=tuple(entry.offset for entry in entries), setback=setback)]
 
 
-async def letters(log: Controls) -> list[DeadLetter]:
-    """Return the dead letters of `log`, checked to be listed once each."""
-    found = [letter async for letter in log.dead_letters()]
+async def letters(controls: Controls) -> list[DeadLetter]:
+    """Return the dead letters, each of which must come once."""
+    found = [letter async for letter in controls.dead_letters()]
     assert len({letter.id for letter in found}) == len(found)
     return found

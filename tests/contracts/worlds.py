@@ -17,14 +17,14 @@ from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
 from streamer.log.memory import MemoryLog
 from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
 from streamer.log.sqlite import SqliteLog
-from streamer.ports import Controls, EventLog, LogReader, Ownership
+from streamer.ports import ControlledLog, EventLog, Ownership
 from streamer.settings import SqliteLogSettings
 from tests.contracts.kafka_world import KafkaWorld
 from tests.contracts.values import an_event
 
 
-class Log(EventLog, LogReader, Ownership, Controls, Protocol):
-    """All ports of a log."""
+class Log(EventLog, ControlledLog, Ownership, Protocol):
+    """Everything that a log is."""
 
 
 class World(Protocol):

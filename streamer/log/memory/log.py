@@ -1,4 +1,4 @@
-"""EventLog, LogReader, Ownership and Controls in one process's memory."""
+"""EventLog, LogReader and Ownership in one process's memory, with its Controls."""
 
 import asyncio
 from collections import defaultdict
@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import EventsRefused, LogUnavailable
 from streamer.events import (
     Channel,
@@ -21,16 +20,16 @@ from streamer.events import (
     Receipt,
     SubscriberName,
 )
+from streamer.log.memory.controls import MemoryControls
 from streamer.log.memory.feed import MemoryFeed, first_offset, partition_of, settled_events
 from streamer.log.memory.parked import ParkedEvents
-from streamer.log.memory.switches import ControlTable
 from streamer.log.records import encode_event
 from streamer.ports import Recorded, Settlement, Subscription
 
 
 @dataclass(slots=True, kw_only=True)
 class MemoryLog:
-    """EventLog, LogReader, Ownership and Controls in one process's memory.
+    """EventLog, ControlledLog and Ownership in one process's memory.
 
     Tests switch its faults: `down` makes every call raise `LogUnavailable`,
     `refuse` names events that can never be taken, and `fail_after_commit`
@@ -53,7 +52,11 @@ class MemoryLog:
     _parked: dict[SubscriberName, ParkedEvents] = field(default_factory=lambda: defaultdict(ParkedEvents))
     _partitions: dict[Partition, list[Entry]] = field(default_factory=dict)
     _feeds: list[MemoryFeed] = field(default_factory=list)
-    _switches: ControlTable = field(default_factory=ControlTable)
+    controls: MemoryControls = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing switched."""
+        self.controls = MemoryControls(self._letters, self.check_up)
 
     @property
     def events(self) -> list[Event]:
@@ -162,43 +165,6 @@ class MemoryLog:
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
         """Note which subscribers are configured; nothing is ever forgotten here."""
         self.expected = frozenset(subscribers)
-
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change."""
-        return self._switches.boards()
-
-    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
-        """Replace the control of a subscriber."""
-        await self.note(audit)
-        await self._switches.switch(control)
-
-    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open, replace or end a redrive."""
-        await self.note(audit)
-        await self._switches.order(redrive)
-
-    async def note(self, audit: AuditRecord, /) -> None:
-        """Write down what was done."""
-        await asyncio.sleep(0)
-        self.check_up()
-        self._switches.audit.append(audit)
-
-    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
-        self.check_up()
-        return self._switches.audit[-last:] if last else []
-
-    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is."""
-        self.check_up()
-        for letter in self.letters:
-            yield letter
-
-    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
-        """Remove dead letters."""
-        await self.note(audit)
-        for letter in letters:
-            self._letters.pop(letter, None)
 
     def parked(self, subscriber: SubscriberName, partition: Partition) -> Sequence[ParkedLane]:
         """Return what a subscriber has parked of a partition."""

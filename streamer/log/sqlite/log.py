@@ -10,9 +10,8 @@ from typing import Self
 import structlog
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Channel, Checkpoint, DeadLetter, Entry, ParkedLane, Partition, SubscriberName
+from streamer.events import Channel, Checkpoint, Entry, ParkedLane, Partition, SubscriberName
 from streamer.log.sqlite.append import SqliteAppend
 from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.filesystem import check_local
@@ -35,7 +34,7 @@ _log = structlog.get_logger()
 
 
 class SqliteLog:
-    """EventLog, LogReader, Ownership and Controls on one SQLite file that this process owns.
+    """EventLog, ControlledLog and Ownership on one SQLite file that this process owns.
 
     One thread writes for everybody and commits in groups; one thread reads for
     all subscribers. Every commit is on the disk before a call returns, so a
@@ -48,7 +47,7 @@ class SqliteLog:
         self._reader = reader
         self._room = room
         self._clock = clock
-        self._controls = SqliteControls(writer, reader, clock, freed=self._settled)
+        self.controls = SqliteControls(writer, reader, clock, freed=self._settled)
         self._end = 0
         self._turn = asyncio.Lock()
         self._feeds: dict[SubscriberName, SqliteFeed] = {}
@@ -182,38 +181,10 @@ class SqliteLog:
             found.update((entry.offset, entry) for entry in entries)
         return [found[offset] for offset in offsets if offset in found]
 
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change."""
-        return self._controls.switched()
-
-    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
-        """Replace the control of a subscriber."""
-        await self._controls.switch(control, audit)
-
-    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open, replace or forget a redrive."""
-        await self._controls.order(redrive, audit)
-
-    async def note(self, audit: AuditRecord, /) -> None:
-        """Write down what was done."""
-        await self._controls.note(audit)
-
-    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
-        return await self._controls.audit(last=last)
-
-    def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is."""
-        return self._controls.dead_letters()
-
-    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
-        """Remove dead letters."""
-        await self._controls.discard(letters, audit)
-
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         self._appended(await self._writer.submit(_state))
-        await self._controls.look()
+        await self.controls.look()
         self._keeping = asyncio.create_task(self._room.keep(), name="log.retention")
         try:
             yield

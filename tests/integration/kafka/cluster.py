@@ -82,7 +82,7 @@ class Cluster:
 
     def write(self, *events: Event, partition: int = 0, at_ms: int = 0) -> None:
         """Write events in one transaction, stamped with `at_ms` or the present."""
-        records = [self._encoder.encode(event, now_ms=_NOW_MS) for event in events]
+        records = [self._encoder.encode(event, _NOW_MS) for event in events]
         with self.transaction() as producer:
             for record in records:
                 producer.produce(
@@ -96,7 +96,7 @@ class Cluster:
 
     def write_large(self, event: Event) -> None:
         """Write an event that is larger than brokers take by default, to a topic that takes it."""
-        record = self._encoder.encode(event, now_ms=_NOW_MS)
+        record = self._encoder.encode(event, _NOW_MS)
         self._make(TopicSpecs(settings=self.settings).events(record.topic))
         producer = Clients(settings=self.settings).producer(KafkaErrors(self.settings), {})
         producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)

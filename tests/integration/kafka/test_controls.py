@@ -58,9 +58,9 @@ def latest(settings: KafkaLogSettings, topic: str) -> dict[bytes | None, bytes |
 async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings, log: KafkaLog) -> None:
     """Ended redrives are removed, so that the topic does not grow with the years."""
     for control in (PAUSED, _RUNNING, PAUSED):
-        await log.switch(control, done("subscriber.switched"))
-    await log.order(REDRIVE, done("redrive.ordered"))
-    await log.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
+        await log.controls.switch(control, done("subscriber.switched"))
+    await log.controls.order(REDRIVE, done("redrive.ordered"))
+    await log.controls.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
 
     left = latest(settings, Names.of(settings).control)
     assert {key: value is not None for key, value in left.items()} == {
@@ -73,11 +73,11 @@ async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings
 async def test_change_is_seen_within_a_moment(log: KafkaLog) -> None:
     """A pause is obeyed at once, not at the next polling interval."""
     delays = []
-    async with aclosing(log.switched()) as boards:
+    async with aclosing(log.controls.switched()) as boards:
         await anext(boards)
-        await log.note(done("producer.made"))
+        await log.controls.note(done("producer.made"))
         for control in (PAUSED, _RUNNING) * 5:
-            await log.switch(control, done("subscriber.switched"))
+            await log.controls.switch(control, done("subscriber.switched"))
             began = time.perf_counter()
             async with asyncio.timeout(10):
                 assert (await anext(boards)).pauses(TARGET) is (control is PAUSED)
@@ -89,7 +89,7 @@ async def test_change_is_seen_within_a_moment(log: KafkaLog) -> None:
 async def test_closing_the_log_ends_who_watches(settings: KafkaLogSettings) -> None:
     """No watcher waits for a board that never comes."""
     async with KafkaLog.open(settings, SystemClock()) as log:
-        boards = log.switched()
+        boards = log.controls.switched()
         await anext(boards)
         waiting = asyncio.ensure_future(anext(boards, None))
         await asyncio.sleep(0)
@@ -111,11 +111,11 @@ async def test_broker_that_does_not_answer_is_told_in_time() -> None:
 async def test_large_letter_is_discarded_in_all_its_parts(settings: KafkaLogSettings, log: KafkaLog) -> None:
     """All of its chunks are removed, and none of its neighbours'."""
     await set_aside(log, "large", "large#0", size=1_500_000)
-    await log.discard(["large"], done("deadletters.discarded"))
+    await log.controls.discard(["large"], done("deadletters.discarded"))
 
     left = latest(settings, Names.of(settings).dead_letters)
     assert {key for key, value in left.items() if value} == {b"large#0#%d" % part for part in range(4)}
-    assert [letter.id async for letter in log.dead_letters()] == ["large#0"]
+    assert [letter.id async for letter in log.controls.dead_letters()] == ["large#0"]
 
 
 async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
@@ -135,7 +135,7 @@ async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
 async def test_who_stops_listing_is_not_held_up(log: KafkaLog) -> None:
     """A caller that stops early leaves no reader behind."""
     await set_aside(log, *(f"{number:03d}" for number in range(100)))
-    async with aclosing(log.dead_letters()) as letters:
+    async with aclosing(log.controls.dead_letters()) as letters:
         assert (await anext(letters)).id == "000"
     for thread in threading.enumerate():
         if thread.name.startswith("kafka-dead-letters"):

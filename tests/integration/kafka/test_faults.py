@@ -247,11 +247,11 @@ async def test_watching_goes_on_after_a_broker_was_away(
     broker: Broker, settings: KafkaLogSettings, log: KafkaLog
 ) -> None:
     """A pause that another process made meanwhile is obeyed."""
-    async with aclosing(log.switched()) as boards:
+    async with aclosing(log.controls.switched()) as boards:
         assert not (await anext(boards)).pauses(TARGET)
         await asyncio.to_thread(broker.restart)
         async with KafkaLog.open(settings, SystemClock()) as other:
-            await other.switch(PAUSED, done("subscriber.paused"))
+            await other.controls.switch(PAUSED, done("subscriber.paused"))
 
         async with asyncio.timeout(_LIMIT_S):
             while not (await anext(boards)).pauses(TARGET):

@@ -190,7 +190,7 @@ def write_aborted(cluster: Cluster, *events: Event) -> None:
     producer.init_transactions(_DEADLINE_S)
     producer.begin_transaction()
     for event in events:
-        record = EventEncoder(cluster.names, "binary").encode(event, now_ms=round(time.time() * 1000))
+        record = EventEncoder(cluster.names, "binary").encode(event, round(time.time() * 1000))
         producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)
     producer.flush(_DEADLINE_S)
     producer.abort_transaction(_DEADLINE_S)

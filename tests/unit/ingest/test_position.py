@@ -10,14 +10,14 @@ from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.quarantine import Quarantine
 from streamer.normalise import normaliser_for
 from streamer.salesforce.cometd.replay_position import ReplayPosition
-from tests.messages import CHANGES, batch, change
+from tests.messages import CHANGES, batch, change, events_of
 
 READ = normaliser_for(CHANGES)
 
 
 def moved(former: Checkpoint | None, *messages: dict[str, object], at: float = 1_735_690_000.0) -> Checkpoint:
     """Return the checkpoint after a batch of `messages`."""
-    read = [event for message in messages for event in READ(message)]
+    read = events_of(READ, *messages)
     return advanced(former, read, batch(*messages, at=at))
 
 
@@ -61,10 +61,10 @@ def test_only_the_open_position_is_read_again() -> None:
         channel=CHANGES,
         replay_id=ReplayId(b"5"),
         verified_at=0,
-        appended=(READ(change(6, "001A"))[0].id,),
+        appended=(events_of(READ, change(6, "001A"))[0].id,),
         open_replay_id=ReplayId(b"6"),
     )
-    again = [*READ(change(6, "001A", "001B")), *READ(change(7, "001A"))]
+    again = [*events_of(READ, change(6, "001A", "001B")), *events_of(READ, change(7, "001A"))]
 
     assert [(e.replay_id, e.key) for e in without_appended(list(again), checkpoint) if e in again] == [
         (b"6", "001B"),
@@ -100,6 +100,6 @@ def test_reading_resumes_before_the_last_replay_id(answers: list[list[int | str]
 def items(replay_id: int | str) -> Sequence[Event | DeadLetter]:
     """Return the event of a replay id, or what is set aside of it where it is written as text."""
     if isinstance(replay_id, int):
-        return READ(change(replay_id))
+        return events_of(READ, change(replay_id))
     piece = Unreadable(raw=b"", error="", replay_id=ReplayId(replay_id.encode()))
     return [Quarantine(clock=TurnedClock()).unreadable(piece, batch())]

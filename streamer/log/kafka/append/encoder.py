@@ -120,7 +120,7 @@ class KafkaAppend:
         size = self.size
         for event in events:
             try:
-                record = encode(event, now_ms=now_ms)
+                record = encode(event, now_ms)
             except (TypeError, ValueError) as exc:
                 refused.append((event, _reason(exc)))
                 continue

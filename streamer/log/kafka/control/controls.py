@@ -44,7 +44,7 @@ class KafkaControls:
         self._writer = ControlWriter(clients)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield the switchboard, and again after each change."""
+        """Yield what is switched, and again after each change; ends when the log is closed."""
         return self._watch.boards()
 
     async def switch(self, control: Control, audit: AuditRecord) -> None:

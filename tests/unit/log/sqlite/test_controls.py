@@ -28,25 +28,29 @@ async def set_aside(log: SqliteLog, *names: str) -> None:
 
 
 async def test_watchers_are_woken_and_nobody_asks_the_file(log_file: LogFile) -> None:
-    """A pause is in effect at once, everywhere, and waiting for one costs nothing."""
-    async with log_file.open() as log, aclosing(log.switched()) as first, aclosing(log.switched()) as second:
+    """A pause is in effect at once, for everybody, and waiting for one costs nothing."""
+    async with (
+        log_file.open() as log,
+        aclosing(log.controls.switched()) as first,
+        aclosing(log.controls.switched()) as second,
+    ):
         for boards in (first, second):
             assert not (await anext(boards)).pauses(TARGET)
         waiting = [asyncio.ensure_future(anext(boards)) for boards in (first, second)]
         statements = await traced(log._writer, log._reader)
         await log_file.clock.turn(30)
         assert not [each for each in statements if "controls" in each]
-        await log.switch(PAUSED, DONE)
+        await log.controls.switch(PAUSED, DONE)
 
         assert all(board.pauses(TARGET) for board in await asyncio.gather(*waiting))
 
 
 async def test_change_between_two_looks_is_not_missed(log_file: LogFile) -> None:
-    """A watcher that is busy with one board gets the latest afterwards."""
-    async with log_file.open() as log, aclosing(log.switched()) as boards:
+    """Whoever is busy with one board gets the latest afterwards."""
+    async with log_file.open() as log, aclosing(log.controls.switched()) as boards:
         await anext(boards)
         for at in range(5):
-            await log.switch(replace(PAUSED, at=float(at)), DONE)
+            await log.controls.switch(replace(PAUSED, at=float(at)), DONE)
 
         assert (await anext(boards)).controls[TARGET].at == 4.0
 
@@ -59,11 +63,11 @@ async def test_switch_that_failed_is_shown_as_the_file_has_it(
     async with log_file.open() as log:
         await break_once(log, kind)
         with pytest.raises(LogUnavailable):
-            await log.switch(PAUSED, DONE)
-        async with aclosing(log.switched()) as boards:
+            await log.controls.switch(PAUSED, DONE)
+        async with aclosing(log.controls.switched()) as boards:
             assert (await anext(boards)).pauses(TARGET) == paused
-        assert list(await log.audit(last=9)) == [DONE] * paused
-    async with log_file.open() as log, aclosing(log.switched()) as boards:
+        assert list(await log.controls.audit(last=9)) == [DONE] * paused
+    async with log_file.open() as log, aclosing(log.controls.switched()) as boards:
         assert (await anext(boards)).pauses(TARGET) == paused
 
 
@@ -71,8 +75,8 @@ async def test_ended_redrive_leaves_no_row(log_file: LogFile) -> None:
     """The file does not grow with each redrive that ever was."""
     redrive = Redrive(id="r", letters=LetterFilter(), per_second=1.0, by="operator", at=1.0)
     async with log_file.open() as log:
-        await log.order(redrive, DONE)
-        await log.order(replace(redrive, ended_at=2.0), DONE)
+        await log.controls.order(redrive, DONE)
+        await log.controls.order(replace(redrive, ended_at=2.0), DONE)
         count = await log._reader.submit(
             lambda connection: connection.execute("SELECT count(*) FROM redrives").fetchone()[0]
         )
@@ -83,11 +87,11 @@ async def test_ended_redrive_leaves_no_row(log_file: LogFile) -> None:
 async def test_long_audit_is_read_in_pages(log_file: LogFile) -> None:
     """The order holds, however many records are requested."""
     async with log_file.open() as log:
-        await asyncio.gather(*(log.note(replace(DONE, at=float(n))) for n in range(1_200)))
+        await asyncio.gather(*(log.controls.note(replace(DONE, at=float(n))) for n in range(1_200)))
 
-        assert [record.at for record in await log.audit(last=1_100)] == list(range(100, 1_200))
-        assert len(await log.audit(last=10**6)) == 1_200
-        assert list(await log.audit(last=0)) == []
+        assert [record.at for record in await log.controls.audit(last=1_100)] == list(range(100, 1_200))
+        assert len(await log.controls.audit(last=10**6)) == 1_200
+        assert list(await log.controls.audit(last=0)) == []
 
 
 async def test_listing_is_not_upset_by_what_changes_meanwhile(log_file: LogFile) -> None:
@@ -96,10 +100,10 @@ async def test_listing_is_not_upset_by_what_changes_meanwhile(log_file: LogFile)
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log:
         await set_aside(log, *names)
-        listing = log.dead_letters()
+        listing = log.controls.dead_letters()
         seen = [(await anext(listing)).id for _ in range(10)]
         await set_aside(log, "0003", "0700", "later")
-        await log.discard(["0005", "0800", "1199"], DONE)
+        await log.controls.discard(["0005", "0800", "1199"], DONE)
         await set_aside(log, "0005", "1199")
         seen += [letter.id async for letter in listing]
 
@@ -114,7 +118,7 @@ async def test_letters_are_listed_in_bounded_pages(log_file: LogFile) -> None:
         await append_to(log, replace(an_append(), set_aside=large))
         await set_aside(log, *(str(n) for n in range(1_100)))
         statements = await traced(log._reader)
-        assert len(await letters(log)) == 1_108
+        assert len(await letters(log.controls)) == 1_108
 
     # The last number, two pages of large ones, three of others, and an empty one.
     assert len(statements) == 7
@@ -127,8 +131,8 @@ async def test_many_letters_are_discarded_in_steps(log_file: LogFile) -> None:
     async with log_file.open() as log:
         await set_aside(log, *names)
         statements = await traced(log._writer)
-        await log.discard(names, DONE)
-        assert await letters(log) == []
+        await log.controls.discard(names, DONE)
+        assert await letters(log.controls) == []
 
     steps = transactions(statements, "dead_letters")
     assert len(steps) == 3
@@ -142,7 +146,7 @@ async def test_file_with_a_control_that_cannot_be_read_is_refused(log_file: LogF
         connection.execute("UPDATE controls SET body = '{\"v\": 2}'")
 
     async with log_file.open() as log:
-        await log.switch(PAUSED, DONE)
+        await log.controls.switch(PAUSED, DONE)
         await log._writer.submit(spoil)
     with pytest.raises(LogMisconfigured, match="a control of a subscriber of version 2"):
         async with log_file.open():
@@ -154,4 +158,4 @@ async def test_closed_log_switches_nothing(log_file: LogFile) -> None:
     async with log_file.open() as log:
         pass
     with pytest.raises(LogUnavailable, match="is closed"):
-        await log.switch(PAUSED, DONE)
+        await log.controls.switch(PAUSED, DONE)

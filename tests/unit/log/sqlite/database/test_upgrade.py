@@ -74,7 +74,7 @@ async def test_file_of_version_1_goes_on_where_it_was(log_file: LogFile) -> None
         async with log_file.open() as log, following(log) as follower:
             assert await follower.read_until("3") == ["1", "3"]
             assert await log.checkpoint(CHANGES) == a_checkpoint(3)
-            assert await letters(log) == [a_dead_letter(name) for name in ("b", "a", "c")]
+            assert await letters(log.controls) == [a_dead_letter(name) for name in ("b", "a", "c")]
 
     assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 1, 2)]
 
@@ -92,7 +92,7 @@ async def test_file_of_version_1_learns_what_is_new(log_file: LogFile) -> None:
         await follower.step()
 
         assert follower.lanes == lane_of(*parked)
-        assert await letters(log) == [a_dead_letter("b"), newer, a_dead_letter("c")]
+        assert await letters(log.controls) == [a_dead_letter("b"), newer, a_dead_letter("c")]
 
 
 async def test_upgrade_that_fails_leaves_the_file_as_it_was(log_file: LogFile) -> None:

@@ -20,10 +20,10 @@ async def test_receipts_and_audit_are_kept_for_the_retention(log_file: LogFile) 
     async with log_file.open() as log, following(log) as follower:
         await follower.step()
         await follower.settle(receipts=[a_receipt(str(n)) for n in range(1_500)])
-        await log.note(DONE)
+        await log.controls.note(DONE)
         await log_file.clock.turn(1.5 * HOUR_S)
         await follower.settle(receipts=[a_receipt("young")])
-        await log.note(DONE)
+        await log.controls.note(DONE)
         assert (count(log_file, "receipts"), count(log_file, "audit")) == (1_501, 2)
         await turned_until(log, log_file, lambda: count(log_file, "receipts") < 1_501)
         await turned_until(log, log_file, lambda: count(log_file, "receipts") == 1)
@@ -71,7 +71,7 @@ async def test_dead_letters_fill_the_file_until_they_are_discarded(log_file: Log
             await append_to(log, replace(an_append(), set_aside=[large]))
             waiting = await append_that_waits(log)
             assert "redrive or discard dead letters" in log.hindrance
-            await log.discard([large.id], DONE)
+            await log.controls.discard([large.id], DONE)
             await waiting
 
     [full] = [line for line in logs if line["event"] == "log.full"]
@@ -85,12 +85,12 @@ async def test_full_file_lets_receipts_go_before_events_have_to_wait(log_file: L
         async with log_file.open() as log, following(log) as follower:
             await follower.step()
             await follower.settle(receipts=[large] * 600)
-            await log.note(DONE)
+            await log.controls.note(DONE)
             await append_to(log, an_append(an_event(1)))
             await append_to(log, an_append(an_event(2)))
             await let_pass(log, log_file)
 
-            assert list(await log.audit(last=9)) == [DONE]
+            assert list(await log.controls.audit(last=9)) == [DONE]
     assert log_file.ids() == ["1", "2"]
     lines = [line for line in logs if line["event"] == "log.receipts_expired_early"]
     assert [(line["log_level"], line["receipts"]) for line in lines] == [("warning", 600)]
