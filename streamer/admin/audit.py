@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import answer
-from streamer.admin.requests import Last, query_of
-from streamer.admin.shapes import audit_shape
+from streamer.admin.context import Desk
+from streamer.admin.json_views import audit_shape
+from streamer.admin.middleware import answer
+from streamer.admin.schemas import Last, query_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

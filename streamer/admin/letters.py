@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import structlog
 from aiohttp import web
 
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import answer
-from streamer.admin.refusal import Refused, hindered
-from streamer.admin.requests import Chosen, Listing, body_of, query_of
-from streamer.admin.shapes import filter_shape, letter_line, moment, whole_letter
+from streamer.admin.context import Desk
+from streamer.admin.errors import Refused, hindered
+from streamer.admin.json_views import filter_shape, letter_line, moment, whole_letter
+from streamer.admin.middleware import answer
+from streamer.admin.schemas import Chosen, Listing, body_of, query_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.events import DeadLetter, JsonObject
 

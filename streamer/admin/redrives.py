@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import structlog
 from aiohttp import web
 
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import answer
-from streamer.admin.prospect import Prospect, prospects
-from streamer.admin.refusal import Refused, hindered
-from streamer.admin.requests import MOST_LETTERS, Change, Redriving, body_of
-from streamer.admin.shapes import ended_shape, filter_shape, moment, redrive_shape
+from streamer.admin.context import Desk
+from streamer.admin.errors import Refused, hindered
+from streamer.admin.json_views import ended_shape, filter_shape, moment, redrive_shape
+from streamer.admin.middleware import answer
+from streamer.admin.redrive_preview import Prospect, prospects
+from streamer.admin.schemas import MOST_LETTERS, Change, Redriving, body_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive, Switchboard
 from streamer.events import JsonObject, SubscriberName
 

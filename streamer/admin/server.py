@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from streamer.admin.audit import AuditResource
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import guard, told
+from streamer.admin.context import Desk
 from streamer.admin.letters import LetterResource
+from streamer.admin.middleware import guard, told
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.subscribers import SubscriberResource
 from streamer.settings import AdminSettings

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import answer
-from streamer.admin.requests import Change, Pause, Trial, body_of
-from streamer.admin.shapes import moment
+from streamer.admin.context import Desk
+from streamer.admin.json_views import moment
+from streamer.admin.middleware import answer
+from streamer.admin.schemas import Change, Pause, Trial, body_of
 from streamer.admin.trial import trial_event, tried
 from streamer.controls import AuditRecord, Control, Switch, Switchboard
 from streamer.events import JsonObject, SubscriberName

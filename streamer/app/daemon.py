@@ -10,13 +10,13 @@ from enum import StrEnum
 import structlog
 
 from streamer.admin import Desk, administering
-from streamer.app.changes import Changes, within_reach
+from streamer.app.configuration_changes import Changes, within_reach
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingesting import SALESFORCE, Ingesting
 from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
 from streamer.app.reloading import Reloading
-from streamer.app.watching import Watcher
+from streamer.app.watcher import Watcher
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.controls import AuditRecord

@@ -12,7 +12,7 @@ from streamer.app.control_follower import ControlFollower
 from streamer.app.log import ReadLog
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
-from streamer.app.watching import WatchedDispatch, Watcher
+from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.attempt.attempts import DispatchObserver
 from streamer.dispatch.dispatcher import Dispatcher

@@ -6,7 +6,7 @@ import aiohttp
 import structlog
 
 from streamer.app.log import Log
-from streamer.app.watching import WatchedIngest, Watcher
+from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable
 from streamer.events import Channel, OrgId

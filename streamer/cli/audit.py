@@ -5,8 +5,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from streamer.cli.calling import AsJson, Where, calling
-from streamer.cli.pages import at, print_json, print_table
+from streamer.cli.api_command import AsJson, Where, calling
+from streamer.cli.output import at, print_json, print_table
 from streamer.events import JsonObject
 
 

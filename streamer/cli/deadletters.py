@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.calling import AsJson, Where, Who, calling, redrive_ids, subscriber_names
-from streamer.cli.moments import moment
-from streamer.cli.pages import at, by_reason, console, counted, plain, print_json, print_table, working
+from streamer.cli.api_command import AsJson, Where, Who, calling, redrive_ids, subscriber_names
+from streamer.cli.output import at, by_reason, console, counted, plain, print_json, print_table, working
 from streamer.cli.progress import followed
+from streamer.cli.times import moment
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
 

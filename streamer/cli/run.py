@@ -12,7 +12,7 @@ from rich.console import Console
 
 from streamer.app import App, Role, plan
 from streamer.cli.failure import told
-from streamer.cli.pages import counted
+from streamer.cli.output import counted
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document

@@ -6,8 +6,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from streamer.cli.calling import AsJson, Name, Where, Who, calling
-from streamer.cli.pages import at, console, plain, print_json, print_table
+from streamer.cli.api_command import AsJson, Name, Where, Who, calling
+from streamer.cli.output import at, console, plain, print_json, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 

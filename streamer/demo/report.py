@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.demo.story import Story
+from streamer.demo.scenario import Story
 from streamer.demo.tally import Tally, percentile
 from streamer.events import SubscriberName
 from streamer.sandbox.targets.receiver import Receiver

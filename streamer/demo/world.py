@@ -11,7 +11,7 @@ from streamer.app import App, plan
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.demo.report import Report, reported
-from streamer.demo.story import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Story
+from streamer.demo.scenario import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Story
 from streamer.demo.tally import Tally
 from streamer.events import SubscriberName
 from streamer.sandbox import Sandbox

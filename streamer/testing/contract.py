@@ -15,7 +15,7 @@ from streamer.events import Delivered, Delivery, Hold, Retry, SubscriberName
 from streamer.ports import Plugin, PluginContext, Subscriber
 from streamer.testing.check import ContractBrokenError, check
 from streamer.testing.deliveries import a_delivery, an_event
-from streamer.testing.leftovers import nothing_left
+from streamer.testing.leaks import nothing_left
 from streamer.testing.secrets import plain_secrets_in, secrets_in
 from streamer.testing.trial import Trial
 

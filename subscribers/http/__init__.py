@@ -2,7 +2,7 @@
 
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth, BearerAuth, NoAuth, checked_secret
-from subscribers.http.meaning import Meaning
+from subscribers.http.outcome_table import Meaning
 from subscribers.http.settings import HttpSettings, TargetSettings, checked_url
 from subscribers.http.signing import Signing
 from subscribers.http.subscriber import HttpSubscriber

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
-from subscribers.http.meaning import Changes
+from subscribers.http.outcome_table import Changes
 from subscribers.http.signing import Signing
 
 

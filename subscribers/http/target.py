@@ -15,7 +15,7 @@ from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
 from subscribers.http.connection import Connection, Exchange, Unreached
 from subscribers.http.credentials import NoToken, Proof, credentials
-from subscribers.http.meaning import Meanings
+from subscribers.http.outcome_table import Meanings
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from streamer.clock import Clock
 from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
 from subscribers.http.answer import Answer
-from subscribers.http.meaning import Meaning, Meanings
+from subscribers.http.outcome_table import Meaning, Meanings
 
 PATIENCE_S = 60.0
 """How long a target is left alone before we look whether someone has mended what it complains about."""

@@ -6,8 +6,8 @@ from streamer.events import Delivered, Delivery, Hold, JsonObject, Outcome, Reje
 from streamer.ports import PluginContext
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request
 from subscribers.slack.answers import explained
+from subscribers.slack.channel_rate import Pace
 from subscribers.slack.message import message
-from subscribers.slack.pace import Pace
 from subscribers.slack.settings import SlackSettings
 
 # Deliveries that would wait longer than this for their turn give their place

@@ -13,7 +13,7 @@ import typer
 from streamer.cli.demo import _conclude
 from streamer.clock import SystemClock
 from streamer.demo.report import Latency, Report, TargetReport
-from streamer.demo.story import INVOICE, SHIPMENT
+from streamer.demo.scenario import INVOICE, SHIPMENT
 from streamer.demo.world import DemoOptions, demo_world
 from tests.daemon import until
 

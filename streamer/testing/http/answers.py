@@ -6,7 +6,7 @@ from email.utils import formatdate
 from streamer.clock import TurnedClock
 from streamer.events import Hold, Retry
 from streamer.testing.check import ContractBrokenError, check
-from streamer.testing.http.facing import HttpFacing
+from streamer.testing.http.harness import HttpFacing
 from streamer.testing.http.replies import Answering, Echo, Reply
 from streamer.testing.trial import expect
 

@@ -5,10 +5,10 @@ import asyncio
 from streamer.clock import SystemClock, TurnedClock
 from streamer.events import Delivered, Hold, Retry
 from streamer.testing.check import ContractBrokenError, check
-from streamer.testing.http.facing import HttpFacing
+from streamer.testing.http.harness import HttpFacing
 from streamer.testing.http.replies import CUT_OFF, HANG_UP, Raw, Reply, Silence
 from streamer.testing.http.target import ScriptedTarget
-from streamer.testing.leftovers import nothing_left
+from streamer.testing.leaks import nothing_left
 from streamer.testing.trial import expect
 
 _ROUND_S = 0.01

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from streamer.events import Delivered, Delivery
 from streamer.testing.check import ContractBrokenError, check
-from streamer.testing.http.facing import HttpFacing
+from streamer.testing.http.harness import HttpFacing
 from streamer.testing.http.replies import Reply
 from streamer.testing.http.target import ScriptedTarget
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.admin import letters
-from streamer.admin.requests import MOST_LETTERS
+from streamer.admin.schemas import MOST_LETTERS
 from streamer.events import Stage
 from tests.contracts.values import a_dead_letter
 from tests.unit.admin.world import Asking, World

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamer.admin import prospect
+from streamer.admin import redrive_preview
 from streamer.controls import LetterFilter, Redrive
 from streamer.events import Stage, SubscriberName
 from tests.contracts.values import a_dead_letter
@@ -170,7 +170,7 @@ async def test_more_than_can_be_weighed_is_refused(
     world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     """With what to do; without weighing there is no limit."""
-    monkeypatch.setattr(prospect, limit, 1)
+    monkeypatch.setattr(redrive_preview, limit, 1)
     status, body = await ask.post("/dead-letters/redrive")
 
     assert (status, "include the superseded ones" in body["error"]) == (409, True)
@@ -181,7 +181,7 @@ async def test_more_than_can_be_weighed_is_refused(
 @pytest.mark.usefixtures("failed")
 async def test_few_of_many_letters_can_be_weighed(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many others there are, of other keys."""
-    monkeypatch.setattr(prospect, "_WEIGHED_AT_MOST", 2)
+    monkeypatch.setattr(redrive_preview, "_WEIGHED_AT_MOST", 2)
 
     assert (await ask.post("/dead-letters/redrive", key="a"))[0] == 202
 

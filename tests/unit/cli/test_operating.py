@@ -9,8 +9,8 @@ import typer
 from pydantic import SecretStr
 
 from streamer.cli.api import DEFAULT_URL, Api, ApiRefused, api_of
-from streamer.cli.moments import moment
-from streamer.cli.pages import plain
+from streamer.cli.output import plain
+from streamer.cli.times import moment
 from streamer.errors import ConfigurationError
 
 TOKEN = "canary-token-of-the-admin-api"

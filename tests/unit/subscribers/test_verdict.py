@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
 from subscribers.http.answer import Answer
-from subscribers.http.meaning import Meaning, Meanings
+from subscribers.http.outcome_table import Meaning, Meanings
 from subscribers.http.verdict import verdict
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
+from streamer.admin.errors import Refused
 from streamer.admin.ports import AdminLog, Staff
-from streamer.admin.refusal import Refused
 from streamer.clock import Clock
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable

@@ -14,8 +14,8 @@ from aiohttp.typedefs import Handler, Middleware
 from pydantic import SecretStr, ValidationError
 from yarl import URL
 
-from streamer.admin.refusal import Refused
-from streamer.admin.requests import mistake
+from streamer.admin.errors import Refused
+from streamer.admin.schemas import mistake
 from streamer.errors import LogUnavailable, StreamerError
 from streamer.web.loopback import is_loopback
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from streamer.admin.desk import Desk
-from streamer.admin.refusal import Refused
+from streamer.admin.context import Desk
+from streamer.admin.errors import Refused
 from streamer.admin.superseded import superseded
 from streamer.controls import LetterFilter, can_be_redriven
 from streamer.events import DeadLetter, JsonObject, SubscriberName

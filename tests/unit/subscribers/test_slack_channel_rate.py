@@ -3,7 +3,7 @@
 import asyncio
 
 from streamer.clock import TurnedClock
-from subscribers.slack.pace import Pace
+from subscribers.slack.channel_rate import Pace
 
 
 async def test_messages_to_one_channel_are_a_second_apart() -> None:
