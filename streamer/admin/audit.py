@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from streamer.admin.context import Desk
-from streamer.admin.json_views import audit_shape
-from streamer.admin.middleware import answer
+from streamer.admin.context import AdminContext
+from streamer.admin.json_views import audit_json
+from streamer.admin.middleware import json_response
 from streamer.admin.schemas import Last, query_of
 
 
@@ -14,12 +14,12 @@ from streamer.admin.schemas import Last, query_of
 class AuditResource:
     """`/audit`."""
 
-    desk: Desk
+    context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
         """Return what can be asked."""
         return [web.get("/audit", self._list)]
 
     async def _list(self, request: web.Request) -> web.Response:
-        records = await self.desk.log.audit(last=query_of(request, Last).last)
-        return answer({"records": [audit_shape(record) for record in records]})
+        records = await self.context.log.audit(last=query_of(request, Last).last)
+        return json_response({"records": [audit_json(record) for record in records]})

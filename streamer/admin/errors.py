@@ -3,7 +3,7 @@
 from streamer.controls import Redrive
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """The sentence that says why, and the status of HTTP that fits it."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -11,10 +11,10 @@ class Refused(Exception):
         self.status = status
 
 
-def hindered(redrive: Redrive, what: str) -> Refused:
+def conflict(redrive: Redrive, what: str) -> ApiError:
     """Return the refusal for an open `redrive` that stands in the way; `what` says of it why."""
     whose = redrive.letters.subscriber or "all subscribers"
-    return Refused(
+    return ApiError(
         409,
         f"Redrive {redrive.id} of {whose} {what}: wait for its end, or end it with "
         f"`streamer deadletters cancel {redrive.id}`.",

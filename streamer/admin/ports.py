@@ -14,7 +14,7 @@ class AdminLog(Controls, LogReader, Protocol):
     """The log, as far as operators change it."""
 
 
-class AtWork(Protocol):
+class RunningSubscriber(Protocol):
     """One subscriber that this process delivers to."""
 
     @property
@@ -23,7 +23,7 @@ class AtWork(Protocol):
         ...
 
 
-class Configured(Protocol):
+class CurrentPlan(Protocol):
     """The configuration that is in effect."""
 
     @property
@@ -42,15 +42,15 @@ class Configured(Protocol):
         ...
 
 
-class Staff(Protocol):
+class DaemonState(Protocol):
     """The subscribers: as configured, and those that this process delivers to."""
 
     @property
-    def plan(self) -> Configured:
+    def plan(self) -> CurrentPlan:
         """What is configured now."""
         ...
 
     @property
-    def dispatchers(self) -> Mapping[SubscriberName, AtWork]:
+    def dispatchers(self) -> Mapping[SubscriberName, RunningSubscriber]:
         """Who is at work in this process."""
         ...

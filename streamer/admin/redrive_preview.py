@@ -5,19 +5,20 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from streamer.admin.context import Desk
-from streamer.admin.errors import Refused
+from streamer.admin.context import AdminContext
+from streamer.admin.errors import ApiError
 from streamer.admin.superseded import superseded
 from streamer.controls import LetterFilter, can_be_redriven
 from streamer.events import DeadLetter, JsonObject, SubscriberName
 from streamer.ports import Subscription
 
-_WEIGHED_AT_MOST = 50_000
-_SKIPPED_CHARACTERS = 400_000
+_MAX_COMPARED = 50_000
+_MAX_SKIPPED_CHARACTERS = 400_000
+_REMEDY = "narrow the filter, such as by time, or include the superseded ones."
 
 
 @dataclass(slots=True, kw_only=True)
-class Prospect:
+class RedrivePreview:
     """The dead letters of one subscriber that are meant, and which of them are `superseded`.
 
     The others are not deliverable: they have no place in the log from which a
@@ -35,7 +36,7 @@ class Prospect:
         self.deliverable += is_deliverable
         self.reasons[letter.reason] += 1
 
-    def shape(self) -> JsonObject:
+    def as_json(self) -> JsonObject:
         """Return the counts."""
         return {
             "matching": self.matching,
@@ -45,91 +46,92 @@ class Prospect:
         }
 
     def skipped(self) -> frozenset[str]:
-        """Return the ids of the superseded ones, as an order names them. Raises `Refused` for too many."""
-        if sum(map(len, self.superseded)) > _SKIPPED_CHARACTERS:
-            raise Refused(
+        """Return the ids of the superseded ones, as an order names them. Raises `ApiError` for too many."""
+        if sum(map(len, self.superseded)) > _MAX_SKIPPED_CHARACTERS:
+            raise ApiError(
                 409, f"{len(self.superseded)} superseded letters are too many for one order: {_REMEDY}"
             )
         return self.superseded
 
 
-_REMEDY = "narrow the filter, such as by time, or include the superseded ones."
-
-
-async def prospects(
-    desk: Desk, meant: LetterFilter, *, weigh: bool
-) -> Mapping[SubscriberName | None, Prospect]:
+async def redrive_previews(
+    context: AdminContext, meant: LetterFilter, *, find_superseded: bool
+) -> Mapping[SubscriberName | None, RedrivePreview]:
     """Return what `meant` means for each subscriber, `None` standing for none.
 
     What is superseded is found only with `weigh`. Raises
-    `Refused` when there are more letters than can be held, and `LogUnavailable`.
+    `ApiError` when there are more letters than can be held, and `LogUnavailable`.
     """
-    found: dict[SubscriberName | None, Prospect] = defaultdict(Prospect)
-    piles, configured = _Piles(), desk.staff.plan.settings.subscribers
-    async with aclosing(desk.log.dead_letters()) as letters:
+    found: dict[SubscriberName | None, RedrivePreview] = defaultdict(RedrivePreview)
+    compared, configured = _ComparedLetters(), context.daemon.plan.settings.subscribers
+    async with aclosing(context.log.dead_letters()) as letters:
         async for letter in letters:
             if not meant.admits(letter):
                 continue
             is_deliverable = letter.subscriber in configured and can_be_redriven(letter)
             found[letter.subscriber].add(letter, is_deliverable=is_deliverable)
-            if weigh and is_deliverable:
-                piles.weigh(letter)
-    if piles.weighed:
-        async with aclosing(desk.log.dead_letters()) as letters:
+            if find_superseded and is_deliverable:
+                compared.add_deliverable(letter)
+    if compared.deliverable:
+        async with aclosing(context.log.dead_letters()) as letters:
             async for letter in letters:
-                piles.compare(letter)
-    for name in piles.weighed:
-        found[name].superseded = await _superseded(desk, name, piles)
+                compared.add_other(letter)
+    for name in compared.deliverable:
+        found[name].superseded = await _superseded(context, name, compared)
     return found
 
 
-class _Piles:
+class _ComparedLetters:
     """The letters of each subscriber, without what they carry: those to be weighed, and others of their keys.
 
     Of an event that was lost the key is not known, so its letter is among the others.
     """
 
     def __init__(self) -> None:
-        self.weighed: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
+        self.deliverable: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
         self.others: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
         self._keys: set[tuple[SubscriberName, str]] = set()
         self._ids: set[str] = set()
         self._held = 0
 
-    def weigh(self, letter: DeadLetter) -> None:
+    def add_deliverable(self, letter: DeadLetter) -> None:
         """Add a letter that is to be weighed, which one that can be redriven is."""
         assert letter.subscriber is not None  # noqa: S101 - a subscriber has read it
         assert letter.event is not None  # noqa: S101 - it is to be delivered
         self._keys.add((letter.subscriber, letter.event.key))
         self._ids.add(letter.id)
-        self._keep(self.weighed[letter.subscriber], letter)
+        self._keep(self.deliverable[letter.subscriber], letter)
 
-    def compare(self, letter: DeadLetter) -> None:
+    def add_other(self, letter: DeadLetter) -> None:
         """Add a letter to the others, if it is another one and may be of the key of one that is weighed."""
-        if letter.subscriber is None or letter.subscriber not in self.weighed or letter.id in self._ids:
+        if letter.subscriber is None or letter.subscriber not in self.deliverable or letter.id in self._ids:
             return
         if letter.event is None or (letter.subscriber, letter.event.key) in self._keys:
             self._keep(self.others[letter.subscriber], letter)
 
-    def _keep(self, pile: list[DeadLetter], letter: DeadLetter) -> None:
+    def _keep(self, letters: list[DeadLetter], letter: DeadLetter) -> None:
         self._held += 1
-        if self._held > _WEIGHED_AT_MOST:
-            raise Refused(
+        if self._held > _MAX_COMPARED:
+            raise ApiError(
                 409,
-                f"More than {_WEIGHED_AT_MOST} dead letters have to be weighed, which is too many: choose "
+                f"More than {_MAX_COMPARED} dead letters have to be weighed, which is too many: choose "
                 "fewer, by subscriber, key, time or id, or include the superseded ones.",
             )
-        pile.append(_light(letter))
+        letters.append(_without_content(letter))
 
 
-async def _superseded(desk: Desk, name: SubscriberName, piles: _Piles) -> frozenset[str]:
-    settings = desk.configured(name)
+async def _superseded(
+    context: AdminContext, name: SubscriberName, compared: _ComparedLetters
+) -> frozenset[str]:
+    settings = context.subscriber_settings(name)
     subscription = Subscription(subscriber=name, patterns=settings.on, start=settings.start)
-    admits = desk.staff.plan.routes[name].admits
+    admits = context.daemon.plan.routes[name].admits
     # An event that is a dead letter itself has superseded nothing.
-    return await superseded(piles.weighed[name], desk.log, subscription, admits, aside=piles.others[name])
+    return await superseded(
+        compared.deliverable[name], context.log, subscription, admits, aside=compared.others[name]
+    )
 
 
-def _light(letter: DeadLetter) -> DeadLetter:
+def _without_content(letter: DeadLetter) -> DeadLetter:
     event = letter.event and replace(letter.event, data={})
     return replace(letter, event=event, raw=b"", error="", first_error="", hint="", answer="")

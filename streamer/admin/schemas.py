@@ -12,16 +12,16 @@ from streamer.events import JsonObject, SubscriberName
 MOST_LETTERS = 1_000
 """How many dead letters, or records of the audit, are listed at most."""
 
-_Asked = TypeVar("_Asked", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """What a request says; a key that is not known is a mistake."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Change(Asked):
+class Change(RequestModel):
     """A request that changes something, and by whom it is."""
 
     by: str = Field(default="operator", min_length=1, max_length=100)
@@ -39,13 +39,13 @@ class Trial(Change):
     data: JsonObject | None = None
 
 
-class Last(Asked):
+class Last(RequestModel):
     """How many of the latest are wanted."""
 
     last: int = Field(default=50, ge=1, le=MOST_LETTERS)
 
 
-class Letters(Asked):
+class Letters(RequestModel):
     """Which dead letters are meant; `until` is excluded."""
 
     subscriber: SubscriberName | None = None
@@ -94,17 +94,17 @@ class Redriving(Chosen):
     include_superseded: bool = False
 
 
-async def body_of(request: web.Request, kind: type[_Asked]) -> _Asked:
+async def body_of(request: web.Request, kind: type[_Model]) -> _Model:
     """Return what the body of `request` says; none at all is an empty object. Raises `ValidationError`."""
     return kind.model_validate_json(await request.read() or b"{}")
 
 
-def query_of(request: web.Request, kind: type[_Asked]) -> _Asked:
+def query_of(request: web.Request, kind: type[_Model]) -> _Model:
     """Return what the query of `request` says. Raises `ValidationError`."""
     return kind.model_validate(dict(request.query))
 
 
-def mistake(error: ValidationError) -> str:
+def first_mistake(error: ValidationError) -> str:
     """Return the first of the mistakes as a sentence that repeats nothing of what was sent."""
     detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(map(str, detail["loc"]))

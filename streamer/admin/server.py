@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from streamer.admin.audit import AuditResource
-from streamer.admin.context import Desk
+from streamer.admin.context import AdminContext
 from streamer.admin.letters import LetterResource
-from streamer.admin.middleware import guard, told
+from streamer.admin.middleware import authentication, errors_as_json
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.subscribers import SubscriberResource
 from streamer.settings import AdminSettings
@@ -23,7 +23,7 @@ LARGEST_BODY = 64 * 1024
 
 
 @asynccontextmanager
-async def administering(desk: Desk, settings: AdminSettings | None) -> AsyncIterator[int]:
+async def serving_admin(context: AdminContext, settings: AdminSettings | None) -> AsyncIterator[int]:
     """Answer operators inside the context; yields the port, and 0 where `settings` switch it off.
 
     Raises `ConfigurationError` when the address can't be had.
@@ -31,20 +31,20 @@ async def administering(desk: Desk, settings: AdminSettings | None) -> AsyncIter
     if settings is None:
         yield 0
         return
-    app = application(desk, settings.token)
+    app = application(context, settings.token)
     async with listening(app, host=settings.host, port=settings.port, section="admin") as port:
         _log.info("admin.listening", host=settings.host, port=port)
         yield port
 
 
-def application(desk: Desk, token: SecretStr | None) -> web.Application:
+def application(context: AdminContext, token: SecretStr | None) -> web.Application:
     """Return the API, open to who shows `token` or, without one, to this machine."""
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[told, guard(token)])
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[errors_as_json, authentication(token)])
     for resource in (
-        SubscriberResource(desk=desk),
-        RedriveResource(desk=desk),
-        LetterResource(desk=desk),
-        AuditResource(desk=desk),
+        SubscriberResource(context=context),
+        RedriveResource(context=context),
+        LetterResource(context=context),
+        AuditResource(context=context),
     ):
         app.add_routes(resource.routes())
     return app

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import orjson
 
-from streamer.admin.ports import Configured
+from streamer.admin.ports import CurrentPlan
 from streamer.clock import Clock
 from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.lanes.lane import Lane
@@ -39,7 +39,7 @@ def trial_event(now: float, data: JsonObject | None) -> Event:
     )
 
 
-async def tried(plan: Configured, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
+async def deliver_trial(plan: CurrentPlan, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
     """Deliver `event` by a plugin of its own, whatever `when` says, and return what came of it.
 
     It is opened for this alone, so that the login is tried too, and a target
@@ -61,11 +61,11 @@ async def tried(plan: Configured, name: SubscriberName, event: Event, clock: Clo
             await stack.enter_async_context(attempts.opened())
         except StreamerError as error:
             return {"outcome": "unopened", "reason": str(error)}
-        came = await attempts.try_once(lane)
-    return {**_shape(came.outcome), "seconds": round(came.seconds, 3)}
+        attempt = await attempts.try_once(lane)
+    return {**_as_json(attempt.outcome), "seconds": round(attempt.seconds, 3)}
 
 
-def _shape(outcome: Outcome) -> JsonObject:
+def _as_json(outcome: Outcome) -> JsonObject:
     fields = asdict(outcome)
     said = fields.pop("answer", "")
     text = said if isinstance(said, str) else orjson.dumps(said, default=str).decode()

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import structlog
 
-from streamer.admin import Desk, administering
+from streamer.admin import AdminContext, serving_admin
 from streamer.app.configuration_changes import Changes, within_reach
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingesting import SALESFORCE, Ingesting
@@ -70,7 +70,7 @@ class App:
     _status: Status = field(default_factory=Status, init=False)
     _pulses: Pulses = field(init=False)
     _dispatching: Dispatching = field(init=False)
-    _desk: Desk = field(init=False)
+    _admin: AdminContext = field(init=False)
     _monitor: Monitor = field(init=False)
     _reloading: Reloading | None = field(default=None, init=False)
     _controls: Controls | None = field(default=None, init=False)
@@ -86,7 +86,7 @@ class App:
             status=self._status,
             watcher=self.watcher,
         )
-        self._desk = Desk(staff=self._dispatching, clock=self.clock)
+        self._admin = AdminContext(daemon=self._dispatching, clock=self.clock)
         limits = StuckLimits.of(self.plan.settings)
         self._monitor = Monitor(self._status, self.metrics, self.clock, self._pulses, limits)
         if self.reread is not None:
@@ -125,7 +125,7 @@ class App:
             each.register(health)
         async with (
             serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
-            administering(self._desk, self.plan.settings.admin) as self.admin_port,
+            serving_admin(self._admin, self.plan.settings.admin) as self.admin_port,
             asyncio.TaskGroup() as group,
         ):
             helping = [
@@ -137,7 +137,7 @@ class App:
             _log.info("daemon.started", role=self.role, port=self.port)
             async with AsyncExitStack() as stack:
                 if log := await self._opened_log(stack, stopping):
-                    with self._desk.holding(log):
+                    with self._admin.with_log(log):
                         await self._serve(log, stopping)
             for task in helping:
                 task.cancel()
