@@ -12,7 +12,7 @@ import structlog
 from streamer.admin import AdminContext, serving_admin
 from streamer.app.configuration_changes import Changes, within_reach
 from streamer.app.dispatching import Dispatching
-from streamer.app.ingesting import SALESFORCE, Ingesting
+from streamer.app.ingesting import Ingesting
 from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
 from streamer.app.reloading import Reloading
@@ -29,6 +29,7 @@ from streamer.settings import Settings
 from streamer.supervision.endpoint import serving
 from streamer.supervision.health import Health, Heartbeat
 from streamer.supervision.monitor import Monitor
+from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
 from streamer.supervision.stuck import StuckLimits
 from streamer.supervision.watchdog import Watchdog
@@ -101,7 +102,7 @@ class App:
     @property
     def ready(self) -> bool:
         """Whether every channel that is ours is subscribed and every subscriber follows the log."""
-        return self._status.complete()
+        return self._status.is_complete
 
     def reload(self) -> None:
         """Read the configuration again, and apply it if nothing is wrong with it."""
@@ -120,8 +121,8 @@ class App:
             limit_s=min(_LOOP_LIMIT_S, observe.stuck_after_s),
             watchdog=self.watchdog,
         )
-        health = Health(self._status.state)
-        for each in (heartbeat, self._monitor, self._status):
+        health = Health(lambda: self._status.state)
+        for each in (heartbeat, self._monitor, Readiness(self._status)):
             each.register(health)
         async with (
             serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
@@ -168,7 +169,7 @@ class App:
                     await self._read_anew.wait()
                     reading.cancel()
             except* Stop as stop:
-                if former is None or SALESFORCE not in self._status.waiting_for:
+                if former is None or not self._status.awaits_login:
                     raise
                 self._return_to(former, "; ".join(map(str, leaves(stop))))
                 former = None
@@ -209,8 +210,7 @@ class App:
             _log.warning("audit.not_kept", what=what, reason=str(error))
 
     def _ingesting(self) -> Ingesting:
-        self._status.ingests = True
-        self._status.waiting_for[SALESFORCE] = "Not logged in to Salesforce yet."
+        self._status.ingest_started()
         return Ingesting(
             settings=self.plan.settings,
             clock=self.clock,
@@ -226,20 +226,20 @@ class App:
             try:
                 log = await stack.enter_async_context(open_log(self.plan.settings, self.clock, self._pulses))
             except LogUnavailable as error:
-                self._status.waiting_for["log"] = str(error)
+                self._status.log_unavailable(str(error))
                 _log.warning("log.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 with suppress(TimeoutError):
                     async with self.clock.timeout(pause_s):
                         await stopping.wait()
                 pause_s = min(_MAX_PAUSE_S, pause_s * 2)
             else:
-                self._status.waiting_for.pop("log", None)
-                self._status.log = self._controls = log
+                self._status.log_opened(log)
+                self._controls = log
                 return log
         return None
 
     async def _drain(self, reading: Task[None] | None, delivering: Task[None] | None) -> None:
-        self._status.stopping = True
+        self._status.stop_requested()
         _log.info("daemon.draining", grace_period_s=self.plan.settings.grace_period_s)
         if reading is not None:
             reading.cancel()

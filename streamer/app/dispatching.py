@@ -126,8 +126,7 @@ class Dispatching:
         for name in ending:
             del self._running[name]
             self.dispatchers.pop(name, None)
-            self.status.dispatchers.pop(name, None)
-            self.status.unopened.pop(name, None)
+            self.status.subscriber_ended(name)
             self.metrics.forget_subscriber(name)
 
     async def _deliver(
@@ -140,7 +139,8 @@ class Dispatching:
                 partial(control_follower.paused_by, name),
                 partial(control_follower.breaker_turned, name),
             )
-            self.dispatchers[name] = self.status.dispatchers[name] = dispatcher
+            self.dispatchers[name] = dispatcher
+            self.status.subscriber_started(name, dispatcher)
             control_follower.greet(name)
             try:
                 await dispatcher.run(stop)
@@ -152,19 +152,20 @@ class Dispatching:
                 # What only opening finds stops a start, but no daemon that is at work.
                 if not self._follows:
                     raise
-                self.status.unopened[name] = str(next(leaves(mistakes)))
-                _log.error("subscriber.refused", subscriber=name, reason=self.status.unopened[name])
+                mistake = str(next(leaves(mistakes)))
+                self.status.plugin_blocked(name, mistake)
+                _log.error("subscriber.refused", subscriber=name, reason=mistake)
                 await self.clock.sleep(_MENDING_S)
 
     def _await_all(self) -> None:
-        self.status.awaited = frozenset(self.plan.settings.subscribers)
+        self.status.subscribers_configured(self.plan.settings.subscribers)
 
     def _note_unopened(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
         # What is not the log is the plugin, which waits for its target.
         if failure.subgroup(LogUnavailable) is None:
-            self.status.unopened[name] = str(next(leaves(failure)))
+            self.status.plugin_blocked(name, str(next(leaves(failure))))
         else:
-            self.status.unopened.pop(name, None)
+            self.status.plugin_unblocked(name)
 
     def _observer(self, name: SubscriberName) -> DispatchObserver:
         metrics = self.metrics.subscriber(name)

@@ -24,8 +24,6 @@ from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
 
-SALESFORCE = "salesforce"
-"""What is waited for until we are logged in."""
 
 _FIRST_PAUSE_S = 1.0
 _MAX_PAUSE_S = 30.0
@@ -69,22 +67,21 @@ class Ingesting:
                     )
 
                 keeper = Keeper(ownership=log, channels=list(channels), ingest=ingest, clock=self.clock)
-                self.status.keeper, self.status.source = keeper, source
+                self.status.channels_opened(keeper, source)
                 await keeper.run()
 
     async def _authenticated(self, tokens: Tokens) -> OrgId:
         pause_s = _FIRST_PAUSE_S
-        waiting_for = self.status.waiting_for
         while True:
             try:
                 org = (await tokens.token()).org
             except SalesforceUnavailable as error:
-                waiting_for[SALESFORCE] = str(error)
+                self.status.login_failed(str(error))
                 _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 await self.clock.sleep(pause_s)
                 pause_s = min(_MAX_PAUSE_S, pause_s * 2)
             else:
-                del waiting_for[SALESFORCE]
+                self.status.logged_in()
                 return org
 
     def _observer(self, channel: Channel) -> IngestObserver:

@@ -50,7 +50,7 @@ class Monitor:
                 metrics = self._metrics.subscriber(name)
                 metrics.stands(dispatcher.status)
                 metrics.set_unrecorded(self._unrecorded_s(dispatcher))
-            self._metrics.process.set_standby(self._status.state() is State.STANDBY)
+            self._metrics.process.set_standby(self._status.state is State.STANDBY)
             self._look_at_threads()
             self._look_for_stuck()
             await self._clock.sleep(_LOOK_S)
