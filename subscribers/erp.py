@@ -71,13 +71,15 @@ class Erp(HttpSubscriber):
         return document.with_query(self._url.query)
 
     def _outcome(self, answer: Answer) -> Outcome:
-        if self._is_believable(answer):
+        if self._is_valid(answer):
             return self._http.verdict(answer)
         # A login page or a proxy answers 200 as well. Repeating is safe,
         # because the ERP knows the idempotency key.
-        return self._http.verdict(answer, doubt="but not with a JSON object: check url, or set answer: any")
+        return self._http.verdict(
+            answer, invalid_because="but not with a JSON object: check url, or set answer: any"
+        )
 
-    def _is_believable(self, answer: Answer) -> bool:
+    def _is_valid(self, answer: Answer) -> bool:
         return self._settings.answer == "any" or not answer.body or answer.json is not None
 
 

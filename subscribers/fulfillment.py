@@ -85,7 +85,7 @@ class Fulfillment(HttpSubscriber):
         if not answer.body or answer.json is not None:
             return self._http.verdict(answer)
         # A login page or a proxy answers 200 as well; repeating is safe.
-        return self._http.verdict(answer, doubt="but not with a JSON object: check url")
+        return self._http.verdict(answer, invalid_because="but not with a JSON object: check url")
 
 
 def _body(delivery: Delivery, order: str) -> Any:

@@ -6,25 +6,25 @@ from streamer.events import JsonObject, SubscriberName
 from streamer.settings import Settings
 
 _SOURCE = ("org", "channels")
-_AT_ONCE = ("subscribers", "grace_period_s", *_SOURCE)
+_RELOADABLE = ("subscribers", "grace_period_s", *_SOURCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class ConfigurationChanges:
     """What differs between the configuration in effect and a new one.
 
-    `reads_anew` tells whether Salesforce is to be read in another way.
+    `changes_source` tells whether Salesforce is to be read in another way.
     `waiting` are the sections that a running process does not change.
     """
 
     added: tuple[SubscriberName, ...]
     removed: tuple[SubscriberName, ...]
     changed: tuple[SubscriberName, ...]
-    reads_anew: bool
+    changes_source: bool
     waiting: tuple[str, ...]
 
     @classmethod
-    def between(cls, old: Settings, new: Settings) -> "Changes":
+    def between(cls, old: Settings, new: Settings) -> "ConfigurationChanges":
         """Return what is to be done so that `new` is in effect instead of `old`."""
         differing = [name for name in Settings.model_fields if getattr(old, name) != getattr(new, name)]
         before, after = old.subscribers, new.subscribers
@@ -34,21 +34,21 @@ class Changes:
             changed=tuple(
                 sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
             ),
-            reads_anew=any(name in _SOURCE for name in differing),
-            waiting=tuple(name for name in differing if name not in _AT_ONCE),
+            changes_source=any(name in _SOURCE for name in differing),
+            waiting=tuple(name for name in differing if name not in _RELOADABLE),
         )
 
-    def said(self) -> JsonObject:
+    def as_json(self) -> JsonObject:
         """Return what is worth saying of it."""
         return {
             "added": list(self.added),
             "removed": list(self.removed),
             "changed": list(self.changed),
-            "salesforce_read_anew": self.reads_anew,
+            "salesforce_read_anew": self.changes_source,
             "waiting_for_restart": list(self.waiting),
         }
 
 
-def within_reach(old: Settings, new: Settings) -> Settings:
+def reloadable(old: Settings, new: Settings) -> Settings:
     """Return `new` as far as a running process that began with `old` can follow it."""
-    return old.model_copy(update={name: getattr(new, name) for name in _AT_ONCE})
+    return old.model_copy(update={name: getattr(new, name) for name in _RELOADABLE})

@@ -10,7 +10,7 @@ from enum import StrEnum
 import structlog
 
 from streamer.admin import AdminContext, serving_admin
-from streamer.app.configuration_changes import Changes, within_reach
+from streamer.app.configuration_changes import ConfigurationChanges, reloadable
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingesting import Ingesting
 from streamer.app.log import Log, open_log
@@ -75,7 +75,7 @@ class App:
     _monitor: Monitor = field(init=False)
     _reloading: Reloading | None = field(default=None, init=False)
     _controls: Controls | None = field(default=None, init=False)
-    _read_anew: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _source_changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(clock=self.clock)
@@ -107,7 +107,7 @@ class App:
     def reload(self) -> None:
         """Read the configuration again, and apply it if nothing is wrong with it."""
         if self._reloading is not None:
-            self._reloading.ask()
+            self._reloading.request()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping` is set, then drain for at most the grace period.
@@ -129,18 +129,18 @@ class App:
             serving_admin(self._admin, self.plan.settings.admin) as self.admin_port,
             asyncio.TaskGroup() as group,
         ):
-            helping = [
+            side_tasks = [
                 group.create_task(heartbeat.run(), name="heartbeat"),
-                group.create_task(self._monitor.run(), name="lookout"),
+                group.create_task(self._monitor.run(), name="monitor"),
             ]
             if self._reloading is not None:
-                helping.append(group.create_task(self._reloading.run(), name="configuration"))
+                side_tasks.append(group.create_task(self._reloading.run(), name="configuration"))
             _log.info("daemon.started", role=self.role, port=self.port)
             async with AsyncExitStack() as stack:
-                if log := await self._opened_log(stack, stopping):
+                if log := await self._open_log(stack, stopping):
                     with self._admin.with_log(log):
                         await self._serve(log, stopping)
-            for task in helping:
+            for task in side_tasks:
                 task.cancel()
         _log.info("daemon.stopped")
 
@@ -161,12 +161,12 @@ class App:
         """
         former: Settings | None = None
         while True:
-            self._read_anew.clear()
+            self._source_changed.clear()
             current = self.plan.settings
             try:
                 async with asyncio.TaskGroup() as group:
                     reading = group.create_task(self._ingesting().run(log), name="read Salesforce")
-                    await self._read_anew.wait()
+                    await self._source_changed.wait()
                     reading.cancel()
             except* Stop as stop:
                 if former is None or not self._status.awaits_login:
@@ -189,17 +189,17 @@ class App:
 
     async def _apply(self, wanted: Plan) -> None:
         """Follow a new configuration, as far as a running process can."""
-        changes = Changes.between(self.plan.settings, wanted.settings)
-        self.plan = replace(wanted, settings=within_reach(self.plan.settings, wanted.settings))
+        changes = ConfigurationChanges.between(self.plan.settings, wanted.settings)
+        self.plan = replace(wanted, settings=reloadable(self.plan.settings, wanted.settings))
         self._monitor.limits = StuckLimits.of(self.plan.settings)
         self._dispatching.apply(self.plan)
-        if changes.reads_anew:
-            self._read_anew.set()
+        if changes.changes_source:
+            self._source_changed.set()
         self.metrics.process.set_restart_needed(bool(changes.waiting))
-        _log.info("configuration.applied", **changes.said())
-        await self._note("configuration.applied", changes.said())
+        _log.info("configuration.applied", **changes.as_json())
+        await self._audit("configuration.applied", changes.as_json())
 
-    async def _note(self, what: str, detail: JsonObject) -> None:
+    async def _audit(self, what: str, detail: JsonObject) -> None:
         if self._controls is None:
             return
         try:
@@ -219,7 +219,7 @@ class App:
             watcher=self.watcher,
         )
 
-    async def _opened_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
+    async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
         """Open the log as soon as it can be reached; `None` when we are to stop before that."""
         pause_s = _FIRST_PAUSE_S
         while not stopping.is_set():
@@ -251,4 +251,4 @@ class App:
             _log.warning(
                 "daemon.cancelling", reason="deliveries outlasted the grace period; they are repeated"
             )
-            self._dispatching.hasten()
+            self._dispatching.cancel_deliveries()

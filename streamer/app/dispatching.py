@@ -24,8 +24,8 @@ from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
 
-_PAUSE_S = 1.0
-_MENDING_S = 30.0
+_RESTART_S = 1.0
+_REOPEN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,29 +53,29 @@ class Dispatching:
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
     _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _follows: bool = field(default=False, init=False)
+    _is_reconfigured: bool = field(default=False, init=False)
 
     async def run(self, log: ReadLog, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish what is in flight, record it and return."""
-        self._await_all()
+        self._report_configured()
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log, group)
-            obeying = group.create_task(control_follower.run(), name="controls")
+            following = group.create_task(control_follower.run(), name="controls")
             # Nobody delivers to a target that was paused before we were started.
-            replacing = group.create_task(self._replace(group, log, control_follower), name="subscribers")
+            applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
             await stopping.wait()
-            replacing.cancel()
-            await self._end(self._running)
-            obeying.cancel()
+            applying.cancel()
+            await self._stop(self._running)
+            following.cancel()
             control_follower.close()
 
     def apply(self, plan: Plan) -> None:
         """Deliver by `plan` from now on."""
         self.plan = plan
-        self._follows = True
+        self._is_reconfigured = True
         self._applied.set()
 
-    def hasten(self) -> None:
+    def cancel_deliveries(self) -> None:
         """Cancel the deliveries that are under way; they are repeated."""
         for running in self._running.values():
             running.task.cancel()
@@ -86,17 +86,17 @@ class Dispatching:
             log=log, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
         )
 
-    async def _replace(
+    async def _follow_plan(
         self, group: asyncio.TaskGroup, log: ReadLog, control_follower: ControlFollower
     ) -> None:
-        await control_follower.known()
+        await control_follower.loaded()
         while True:
             self._applied.clear()
-            self._await_all()
+            self._report_configured()
             wanted = self.plan.settings.subscribers
             assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
             self._start(group, assembly, control_follower)
-            await self._end(
+            await self._stop(
                 [name for name, running in self._running.items() if wanted.get(name) != running.settings]
             )
             self._start(group, assembly, control_follower)
@@ -117,13 +117,13 @@ class Dispatching:
         except LogUnavailable as error:
             _log.warning("log.unavailable", reason=str(error))
 
-    async def _end(self, names: Collection[SubscriberName]) -> None:
-        ending = {name: self._running[name] for name in names}
-        for running in ending.values():
+    async def _stop(self, names: Collection[SubscriberName]) -> None:
+        stopped = {name: self._running[name] for name in names}
+        for running in stopped.values():
             running.stop.set()
-        if ending:
-            await asyncio.wait([running.task for running in ending.values()])
-        for name in ending:
+        if stopped:
+            await asyncio.wait([running.task for running in stopped.values()])
+        for name in stopped:
             del self._running[name]
             self.dispatchers.pop(name, None)
             self.status.subscriber_ended(name)
@@ -136,31 +136,31 @@ class Dispatching:
             dispatcher = assembly.dispatcher(
                 name,
                 self._observer(name),
-                partial(control_follower.paused_by, name),
-                partial(control_follower.breaker_turned, name),
+                partial(control_follower.keep_pause, name),
+                partial(control_follower.record_breaker, name),
             )
             self.dispatchers[name] = dispatcher
             self.status.subscriber_started(name, dispatcher)
-            control_follower.greet(name)
+            control_follower.apply_to(name)
             try:
                 await dispatcher.run(stop)
             except* RetryLater as group:
-                self._note_unopened(name, group)
+                self._report_blocked(name, group)
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
-                await self.clock.sleep(_PAUSE_S)
+                await self.clock.sleep(_RESTART_S)
             except* ConfigurationError as mistakes:
                 # What only opening finds stops a start, but no daemon that is at work.
-                if not self._follows:
+                if not self._is_reconfigured:
                     raise
                 mistake = str(next(leaves(mistakes)))
                 self.status.plugin_blocked(name, mistake)
                 _log.error("subscriber.refused", subscriber=name, reason=mistake)
-                await self.clock.sleep(_MENDING_S)
+                await self.clock.sleep(_REOPEN_S)
 
-    def _await_all(self) -> None:
+    def _report_configured(self) -> None:
         self.status.subscribers_configured(self.plan.settings.subscribers)
 
-    def _note_unopened(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
+    def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
         # What is not the log is the plugin, which waits for its target.
         if failure.subgroup(LogUnavailable) is None:
             self.status.plugin_blocked(name, str(next(leaves(failure))))

@@ -16,7 +16,7 @@ from streamer.ports import Controls
 
 _log = structlog.get_logger()
 
-_AT_ONCE = 500
+_MAX_BATCH = 500
 _STALE_AFTER_S = 10.0
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 15.0
@@ -41,7 +41,7 @@ class Redriving:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                left, moved = await self._pass()
+                left, moved = await self._redrive_batch()
                 if not left:
                     await self._end()
                     return
@@ -51,7 +51,7 @@ class Redriving:
             pause_s = _FIRST_PAUSE_S if moved else min(2 * pause_s, _MAX_PAUSE_S)
             await self.clock.sleep(pause_s)
 
-    async def _pass(self) -> tuple[int, int]:
+    async def _redrive_batch(self) -> tuple[int, int]:
         """Return how many letters there were to redrive, and how many of them were."""
         # The first of each partition, so that those of a key stay in order
         # whatever order the log lists them in.
@@ -63,19 +63,21 @@ class Redriving:
                 # Those of other processes would take the places of ours.
                 if self._is_ours(letter):
                     first.append((_place(letter), letter.id, letter))
-                if len(first) >= 2 * _AT_ONCE:
-                    first = heapq.nsmallest(_AT_ONCE, first)
-        return left, await self._moved([letter for *_, letter in heapq.nsmallest(_AT_ONCE, first)])
+                if len(first) >= 2 * _MAX_BATCH:
+                    first = heapq.nsmallest(_MAX_BATCH, first)
+        return left, await self._redrive_in_order(
+            [letter for *_, letter in heapq.nsmallest(_MAX_BATCH, first)]
+        )
 
     def _is_ours(self, letter: DeadLetter) -> bool:
         dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
         return dispatcher is not None and letter.partition is not None and dispatcher.holds(letter.partition)
 
-    async def _moved(self, letters: list[DeadLetter]) -> int:
-        moved, most = 0, self._most()
+    async def _redrive_in_order(self, letters: list[DeadLetter]) -> int:
+        moved, limit = 0, self._batch_limit()
         waiting: set[tuple[Partition | None, str]] = set()
         for letter in letters:
-            if moved == most:
+            if moved == limit:
                 break
             key = letter.partition, letter.event.key if letter.event else ""
             dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
@@ -87,9 +89,9 @@ class Redriving:
             await self.clock.sleep(1 / self.order.per_second)
         return moved
 
-    def _most(self) -> int:
+    def _batch_limit(self) -> int:
         # Letters may be discarded while others are handed over, so a list must not be used for long.
-        return max(1, min(_AT_ONCE, int(self.order.per_second * _STALE_AFTER_S)))
+        return max(1, min(_MAX_BATCH, int(self.order.per_second * _STALE_AFTER_S)))
 
     async def _end(self) -> None:
         now = self.clock.now()
@@ -115,7 +117,7 @@ class Redrives:
     group: asyncio.TaskGroup
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
-    def are(self, orders: Mapping[str, Redrive]) -> None:
+    def follow(self, orders: Mapping[str, Redrive]) -> None:
         """Carry out `orders` and no others."""
         for name in self._running.keys() - orders.keys():
             self._running.pop(name).cancel()
@@ -127,7 +129,7 @@ class Redrives:
 
     def close(self) -> None:
         """End all of them; the next process goes on."""
-        self.are({})
+        self.follow({})
 
 
 def _place(letter: DeadLetter) -> tuple[str, int, int]:

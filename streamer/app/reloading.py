@@ -36,7 +36,7 @@ class Reloading:
     _is_unread: bool = field(default=False, init=False)
     _refusal: str = field(default="", init=False)
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Read the files again, whether they have changed or not."""
         self._asked.set()
 

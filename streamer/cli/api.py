@@ -21,7 +21,7 @@ DEFAULT_URL = "http://localhost:9465"
 _CONNECT_S = 5.0
 _ANSWER_S = 120.0
 # Who weighs dead letters may have to read much of the log.
-_COUNTS_S = 1_800.0
+_LONG_ANSWER_S = 1_800.0
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
@@ -38,19 +38,19 @@ class Api:
     timeout_s: float = _ANSWER_S
 
     @property
-    def patient(self) -> Self:
+    def patiently(self) -> Self:
         """The same API, for what may take long."""
-        return replace(self, timeout_s=_COUNTS_S)
+        return replace(self, timeout_s=_LONG_ANSWER_S)
 
     async def get(self, path: str, **query: str | int | None) -> JsonObject:
         """Return what is at `path`; what is `None` is not asked for."""
-        return await self._asked("GET", path, params=_said(query))
+        return await self._request("GET", path, params=_without_none(query))
 
     async def post(self, path: str, **body: Any) -> JsonObject:
         """Have something done; what is `None` is left out."""
-        return await self._asked("POST", path, json=_said(body))
+        return await self._request("POST", path, json=_without_none(body))
 
-    async def _asked(self, method: str, path: str, **what: Any) -> JsonObject:
+    async def _request(self, method: str, path: str, **what: Any) -> JsonObject:
         timeout = aiohttp.ClientTimeout(total=self.timeout_s, connect=min(_CONNECT_S, self.timeout_s))
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}
         try:
@@ -59,7 +59,7 @@ class Api:
                 aiohttp.ClientSession(timeout=timeout, headers=headers) as http,
                 http.request(method, url, allow_redirects=False, **what) as response,
             ):
-                return self._understood(response.status, await response.read())
+                return self._parsed(response.status, await response.read())
         except (aiohttp.ClientError, ValueError) as error:
             raise ApiRefused(
                 f"{self.url} can't be reached ({_reason(error)}): see that the daemon runs, and name its "
@@ -71,7 +71,7 @@ class Api:
                 "the same: look at `streamer audit` before you ask again."
             ) from error
 
-    def _understood(self, status: int, body: bytes) -> JsonObject:
+    def _parsed(self, status: int, body: bytes) -> JsonObject:
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -123,5 +123,5 @@ def _reason(error: Exception) -> str:
             return str(error) or type(error).__name__
 
 
-def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from streamer.cli.api import DEFAULT_URL, Api, api_of
-from streamer.cli.failure import told
+from streamer.cli.failure import failures_reported
 from streamer.errors import StreamerError
 from streamer.events import JsonObject
 
@@ -23,7 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class ApiOptions:
     """The options that say where the API is."""
 
     config: Annotated[
@@ -47,13 +47,14 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
+class OperatorOptions:
     """The option that says who changes something."""
 
     by: Annotated[
         str | None,
         typer.Option(
-            envvar="STREAMER_OPERATOR", help="Who does this, for the audit.  [default: the system's user]"
+            envvar="STREAMER_OPERATOR",
+            help="Who does this, for the audit.  [default: the system's user]",
         ),
     ] = None
 
@@ -63,7 +64,7 @@ class Who:
         return self.by or _system_user()
 
 
-def calling(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+def api_command(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
     """Make a command of a coroutine function.
 
     Each of its parameters that is of a dataclass stands for the options that
@@ -84,7 +85,7 @@ def calling(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..
             name: group(**{each.name: given.pop(each.name) for each in fields(group)})
             for name, group in groups.items()
         }
-        with told():
+        with failures_reported():
             asyncio.run(function(**made, **given))
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
@@ -112,7 +113,7 @@ Name = Annotated[
 def _listed(context: typer.Context, what: str) -> list[JsonObject]:
     given = context.params
     try:
-        where = Where(config=given.get("config"), url=given.get("url"), token=given.get("token"))
+        where = ApiOptions(config=given.get("config"), url=given.get("url"), token=given.get("token"))
         api = replace(where.api(), timeout_s=_COMPLETION_S)
         answer: list[JsonObject] = asyncio.run(api.get(f"/{what}"))[what]
     except StreamerError:

@@ -5,14 +5,14 @@ from typing import Annotated
 import orjson
 import typer
 
-from streamer.cli.api_command import AsJson, Where, calling
+from streamer.cli.api_command import ApiOptions, AsJson, api_command
 from streamer.cli.output import at, print_json, print_table
 from streamer.events import JsonObject
 
 
-@calling
+@api_command
 async def audit(
-    where: Where,
+    where: ApiOptions,
     *,
     last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="How many at most.")] = 50,
     as_json: AsJson = False,

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.api_command import AsJson, Where, Who, calling, redrive_ids, subscriber_names
+from streamer.cli.api_command import (
+    ApiOptions,
+    AsJson,
+    OperatorOptions,
+    api_command,
+    redrive_ids,
+    subscriber_names,
+)
 from streamer.cli.output import at, by_reason, console, counted, plain, print_json, print_table, working
 from streamer.cli.progress import followed
 from streamer.cli.times import moment
@@ -25,7 +32,7 @@ deadletters = typer.Typer(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meant:
+class LetterOptions:
     """The options that say which dead letters are meant."""
 
     subscriber: Annotated[
@@ -48,7 +55,7 @@ class Meant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen(Meant):
+class ChosenLetterOptions(LetterOptions):
     """The options that say with which dead letters something is done."""
 
     ids: Annotated[
@@ -57,13 +64,13 @@ class Chosen(Meant):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Care(Who):
-    """The options of what can't be undone: the counts come first, and a question, and the audit keeps who."""
+class ConfirmationOptions(OperatorOptions):
+    """Options of a command that can't be undone: it counts first, asks, and is audited."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the counts, and end.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 
-    def goes_on(self, question: str, count: int) -> bool:
+    def given(self, question: str, count: int) -> bool:
         """Whether there is something to do, and somebody wants it. Raises `typer.Abort`."""
         if self.dry_run or not count:
             return False
@@ -71,16 +78,16 @@ class Care(Who):
 
 
 @deadletters.command("list")
-@calling
+@api_command
 async def list_(
-    meant: Meant,
-    where: Where,
+    letters: LetterOptions,
+    where: ApiOptions,
     *,
     last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="How many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Show the latest dead letters, the newest last, and how many there are for which reason."""
-    answer = await where.api().get("/dead-letters", **asdict(meant), last=last)
+    answer = await where.api().get("/dead-letters", **asdict(letters), last=last)
     if as_json:
         print_json(answer)
         return
@@ -93,10 +100,10 @@ async def list_(
 
 
 @deadletters.command()
-@calling
+@api_command
 async def show(
     letter: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id, as list shows it.")],
-    where: Where,
+    where: ApiOptions,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -115,11 +122,11 @@ async def show(
 
 
 @deadletters.command()
-@calling
+@api_command
 async def redrive(
-    meant: Chosen,
-    where: Where,
-    care: Care,
+    letters: ChosenLetterOptions,
+    where: ApiOptions,
+    confirmation: ConfirmationOptions,
     *,
     per_second: Annotated[
         float,
@@ -142,33 +149,33 @@ async def redrive(
     processes that own the partitions carry it out, each at that rate. Ctrl-C ends the watching, not the
     redrive, which `cancel` ends. Exits 1 also when somebody cancels it meanwhile.
     """
-    api = where.api().patient
+    api = where.api().patiently
     asked = {
-        **asdict(meant),
+        **asdict(letters),
         "per_second": per_second,
         "include_superseded": include_superseded,
-        "by": care.name,
+        "by": confirmation.name,
     }
     with working("Counting"):
         counts = await api.post("/dead-letters/redrive", **asked, dry_run=True)
     chosen = counts["deliverable"] - counts["superseded"]
     print_table(map(_redriven, counts["subscribers"].items()), empty="No dead letters match.")
-    if not care.goes_on(f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?", chosen):
+    if not confirmation.given(f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?", chosen):
         return
     with working("Ordering"):
         found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
     if not found["redrives"]:
         console().print("Nothing is left to deliver: somebody was quicker.")
     elif wait:
-        letters = found["deliverable"] - found["superseded"]
-        if not await followed(where.api(), found["redrives"], letters, SystemClock()):
+        ordered = found["deliverable"] - found["superseded"]
+        if not await followed(where.api(), found["redrives"], ordered, SystemClock()):
             raise typer.Exit(1)
     else:
         console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` tells of the end.")
 
 
 @deadletters.command()
-@calling
+@api_command
 async def cancel(
     order: Annotated[
         str,
@@ -176,14 +183,14 @@ async def cancel(
             metavar="ID", help="The redrive's id, as redrive and audit show it.", autocompletion=redrive_ids
         ),
     ],
-    where: Where,
-    who: Who,
+    where: ApiOptions,
+    operator: OperatorOptions,
 ) -> None:
     """End a redrive that is not over, in every process.
 
     What it has handed over by then is delivered all the same; what is left stays a dead letter.
     """
-    done = await where.api().post(f"/redrives/{order}/cancel", by=who.name)
+    done = await where.api().post(f"/redrives/{order}/cancel", by=operator.name)
     console().print(
         f"Redrive {done['id']} is cancelled, in every process, with {counted(done['left'], 'dead letter')} "
         "left. What was handed over before is delivered all the same."
@@ -191,19 +198,19 @@ async def cancel(
 
 
 @deadletters.command()
-@calling
-async def discard(meant: Chosen, where: Where, care: Care) -> None:
+@api_command
+async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
     """Remove dead letters for good, unless a redrive that is not over means them.
 
     Counts first, and asks. Only what has failed by then is meant. The audit keeps who did it.
     """
-    api = where.api().patient
-    asked = {**asdict(meant), "by": care.name}
+    api = where.api().patiently
+    asked = {**asdict(letters), "by": confirmation.name}
     with working("Counting"):
         counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
     print_table(map(_discarded, counts["by_subscriber"].items()), empty="No dead letters match.")
     console().print("By reason: ", plain(by_reason(counts["by_reason"])), sep="")
-    if not care.goes_on(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
+    if not confirmation.given(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
         return
     with working("Removing"):
         done = await api.post("/dead-letters/discard", **{**asked, "until": counts["until"]})

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from streamer.cli.failure import told
+from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.demo.report import Report
@@ -29,7 +29,7 @@ _WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Showing:
+class DisplayOptions:
     """How the demo is shown: for how long, and where the picture goes."""
 
     for_s: float | None
@@ -78,36 +78,36 @@ def demo(
                 kafka=kafka,
                 prefix=f"streamer-demo-{uuid.uuid4().hex[:8]}",
             )
-            found.append(await _play(options, Showing(for_s=for_, svg=svg), stopping))
+            found.append(await _play(options, DisplayOptions(for_s=for_, svg=svg), stopping))
 
-    with told():
+    with failures_reported():
         asyncio.run(until_signalled(work))
     if not found:
         raise typer.Exit(1)
     _conclude(found[0], report)
 
 
-async def _play(options: DemoOptions, showing: Showing, stopping: asyncio.Event) -> Report:
+async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio.Event) -> Report:
     clock = SystemClock()
-    console = Console(record=showing.svg is not None)
+    console = Console(record=display.svg is not None)
     async with demo_world(options, clock) as world, asyncio.TaskGroup() as group:
-        story = group.create_task(world.story.run(), name="story")
-        drawing = group.create_task(_show(world, clock, console, showing), name="screen")
+        scenario = group.create_task(world.scenario.run(), name="scenario")
+        drawing = group.create_task(_show(world, clock, console, display), name="screen")
         with suppress(TimeoutError):
-            async with clock.timeout(showing.for_s):
+            async with clock.timeout(display.for_s):
                 await stopping.wait()
-        story.cancel()
+        scenario.cancel()
         await settled(world, clock)
         drawing.cancel()
     return world.report()
 
 
-async def _show(world: World, clock: SystemClock, console: Console, showing: Showing) -> None:
-    screen = Screen(world, clock, for_s=showing.for_s)
+async def _show(world: World, clock: SystemClock, console: Console, display: DisplayOptions) -> None:
+    screen = Screen(world, clock, for_s=display.for_s)
     with ExitStack() as stack:
         if console.is_terminal:
             live = stack.enter_context(Live(screen, console=console, auto_refresh=False, transient=True))
-        stack.callback(_keep_picture, screen, showing.svg)
+        stack.callback(_keep_picture, screen, display.svg)
         last_line = clock.monotonic()
         while True:
             screen.tick()

@@ -16,7 +16,7 @@ REFUSED = 1
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def failures_reported() -> Iterator[None]:
     """Turn what Streamer raises on purpose into sentences on standard error and an exit status."""
     try:
         yield

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-PLACES = {
+COMMANDS = {
     "run": "streamer.cli.run:run",
     "check": "streamer.cli.run:check",
     "sandbox": "streamer.cli.sandbox:sandbox",
@@ -21,7 +21,7 @@ PLACES = {
 
 
 class LazyGroup(TyperGroup):
-    """Holds the commands of `PLACES`.
+    """Holds the commands of `COMMANDS`.
 
     A question to a running daemon, or the shell's for a name, must not wait for
     the daemon, the sandbox and the demo to be loaded.
@@ -29,17 +29,17 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands.update(dict.fromkeys(PLACES))  # type: ignore[arg-type] # names alone
+        self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type] # names alone
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names."""
-        return list(PLACES)
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
         """Return the command of that name, if there is one."""
-        if cmd_name not in PLACES:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = PLACES[cmd_name].partition(":")
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
         return _made(cmd_name, getattr(import_module(module), attribute))
 
 

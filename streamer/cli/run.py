@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from streamer.app import App, Role, plan
-from streamer.cli.failure import told
+from streamer.cli.failure import failures_reported
 from streamer.cli.output import counted
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
@@ -44,7 +44,7 @@ def run(
     Changed files, secrets included, are applied within seconds, or at once on
     SIGHUP; while they hold a mistake, the former configuration stays in effect.
     """
-    with told():
+    with failures_reported():
         reread = partial(load_document, config)
         checked = plan(reread(), SystemClock())
         logs.configure(checked.settings.observe.log_format, checked.settings.observe.log_level)
@@ -59,7 +59,7 @@ def run(
 
 def check(config: Config) -> None:
     """Check a configuration to the last expression, without connecting anywhere."""
-    with told():
+    with failures_reported():
         settings = plan(load_document(config), SystemClock()).settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
         Console(highlight=False).print(

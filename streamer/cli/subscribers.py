@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from streamer.cli.api_command import AsJson, Name, Where, Who, calling
+from streamer.cli.api_command import ApiOptions, AsJson, Name, OperatorOptions, api_command
 from streamer.cli.output import at, console, plain, print_json, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
@@ -25,8 +25,8 @@ subscribers = typer.Typer(
 
 
 @subscribers.command("list")
-@calling
-async def list_(where: Where, *, as_json: AsJson = False) -> None:
+@api_command
+async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
     """Show every subscriber: whether it delivers, who paused it and why, and what it has in hand."""
     answer = await where.api().get("/subscribers")
     if as_json:
@@ -36,11 +36,11 @@ async def list_(where: Where, *, as_json: AsJson = False) -> None:
 
 
 @subscribers.command()
-@calling
+@api_command
 async def pause(
     name: Name,
-    where: Where,
-    who: Who,
+    where: ApiOptions,
+    operator: OperatorOptions,
     *,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; others will read it.")] = "",
 ) -> None:
@@ -48,24 +48,24 @@ async def pause(
 
     Its events stay in the log. Attempts that are under way end by themselves.
     """
-    await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=who.name)
+    await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=operator.name)
     console().print(f"{name} is paused, in every process. `streamer subscribers resume {name}` ends it.")
 
 
 @subscribers.command()
-@calling
-async def resume(name: Name, where: Where, who: Who) -> None:
+@api_command
+async def resume(name: Name, where: ApiOptions, operator: OperatorOptions) -> None:
     """Deliver again, whoever paused it: a person, the guard or the target."""
-    await where.api().post(f"/subscribers/{name}/resume", by=who.name)
+    await where.api().post(f"/subscribers/{name}/resume", by=operator.name)
     console().print(f"{name} delivers again, in every process.")
 
 
 @subscribers.command("test")
-@calling
+@api_command
 async def try_out(
     name: Name,
-    where: Where,
-    who: Who,
+    where: ApiOptions,
+    operator: OperatorOptions,
     *,
     data: Annotated[
         Path | None, typer.Option(help="JSON for the event's data, where body or text need some.")
@@ -77,7 +77,7 @@ async def try_out(
     It is of the type streamer.test and enters neither the log nor the queue; `when` is not asked. The target
     takes it for real: what it does with an event it may do with this one. Exits 0 if it was delivered.
     """
-    answer = await where.api().post(f"/subscribers/{name}/test", data=_read(data), by=who.name)
+    answer = await where.api().post(f"/subscribers/{name}/test", data=_read(data), by=operator.name)
     if as_json:
         print_json(answer)
     else:

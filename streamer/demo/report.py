@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.demo.scenario import Story
+from streamer.demo.scenario import Scenario
 from streamer.demo.tally import Tally, percentile
 from streamer.events import SubscriberName
 from streamer.sandbox.targets.receiver import Receiver
@@ -71,18 +71,18 @@ class Report:
         }
 
 
-def reported(story: Story, tally: Tally, receivers: Mapping[SubscriberName, Receiver]) -> Report:
+def report_of(scenario: Scenario, tally: Tally, receivers: Mapping[SubscriberName, Receiver]) -> Report:
     """Hold what the receivers' own journals say against what happened in the org."""
     distinct = len(tally.appended_ids)
     return Report(
-        sent=story.sent,
+        sent=scenario.sent,
         appended=distinct,
         duplicates_in_log=tally.appended_ids.total() - distinct,
         dead_letters=tally.dead_letters,
         append_latency_ms=_latency(tally.append_latency_s),
         targets={
             name: TargetReport(
-                expected=story.expected[name],
+                expected=scenario.expected[name],
                 delivered=len(receiver.journal.accepted),
                 repeated=sum(receiver.journal.duplicates.values()),
                 latency_ms=_latency(tally.delivery_latency_s.get(name, [])),

@@ -10,8 +10,8 @@ from typing import Any
 from streamer.app import App, plan
 from streamer.clock import Clock
 from streamer.configuration import Document
-from streamer.demo.report import Report, reported
-from streamer.demo.scenario import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Story
+from streamer.demo.report import Report, report_of
+from streamer.demo.scenario import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Scenario
 from streamer.demo.tally import Tally
 from streamer.events import SubscriberName
 from streamer.sandbox import Sandbox
@@ -30,14 +30,14 @@ class World:
 
     sandbox: Sandbox
     receivers: dict[SubscriberName, Receiver]
-    story: Story
+    scenario: Scenario
     tally: Tally
     daemon: App
     log: str
 
     def report(self) -> Report:
         """Return the counts of this moment."""
-        return reported(self.story, self.tally, self.receivers)
+        return report_of(self.scenario, self.tally, self.receivers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
                 yield World(
                     sandbox=sandbox,
                     receivers=receivers,
-                    story=Story(org=sandbox.org, clock=clock, per_second=options.per_second),
+                    scenario=Scenario(org=sandbox.org, clock=clock, per_second=options.per_second),
                     tally=tally,
                     daemon=daemon,
                     log=f"Kafka at {options.kafka}" if options.kafka else "SQLite",

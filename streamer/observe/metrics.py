@@ -25,7 +25,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe.process import ProcessMetrics
-from streamer.observe.series import ChannelMetrics, SessionMetrics, SubscriberMetrics, Words
+from streamer.observe.series import ChannelMetrics, LabelValues, SessionMetrics, SubscriberMetrics
 
 _OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -37,14 +37,14 @@ class Metrics:
     """All metrics of one process, in a registry of their own.
 
     Label values are bounded: configured names, enums, and words from
-    :class:`~streamer.observe.series.Words`; never a record id or the text of an error.
+    :class:`~streamer.observe.series.LabelValues`; never a record id or the text of an error.
     """
 
     def __init__(self, *, clock: Clock, registry: CollectorRegistry | None = None) -> None:
         """Declare every metric in `registry`, or in a new one; `clock` measures ages."""
         self.registry = registry or CollectorRegistry()
         self._clock = clock
-        self._words = Words()
+        self._label_values = LabelValues()
         self._channels: dict[Channel, ChannelMetrics] = {}
         self._subscribers: dict[SubscriberName, SubscriberMetrics] = {}
         self._declare_session()
@@ -207,7 +207,7 @@ class Metrics:
             lost_by_reason=self._lost,
             overdue_answers=self._overdue,
             subscriptions=self._subscriptions,
-            words=self._words,
+            label_values=self._label_values,
         )
 
     def _bound_to_channel(self, channel: Channel) -> ChannelMetrics:
@@ -224,7 +224,7 @@ class Metrics:
             owned=self._owned.labels(path),
             holes={cause: self._continuity.labels(path, cause.value) for cause in HoleCause},
             dead_letters=self._dead_letters,
-            words=self._words,
+            label_values=self._label_values,
         )
 
     def _bound_to_subscriber(self, name: SubscriberName) -> SubscriberMetrics:
@@ -242,5 +242,5 @@ class Metrics:
             down=self._down.labels(name),
             unrecorded_s=self._unrecorded_s.labels(name),
             dead_letters=self._dead_letters,
-            words=self._words,
+            label_values=self._label_values,
         )

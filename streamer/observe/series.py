@@ -13,7 +13,7 @@ from streamer.ports import Append
 
 
 @dataclass(slots=True)
-class Words:
+class LabelValues:
     """Keeps a label whose words come from elsewhere to few and short ones.
 
     What is not a lower-case word, and what comes after the first `limit`
@@ -42,7 +42,7 @@ class SessionMetrics:
     lost_by_reason: Counter
     overdue_answers: Counter
     subscriptions: Counter
-    words: Words
+    label_values: LabelValues
 
     def handshaken(self) -> None:
         """Count a session that was opened."""
@@ -54,7 +54,7 @@ class SessionMetrics:
 
     def lost(self, reason: str) -> None:
         """Count a session that ended unasked; `reason` is one stable word, such as `unknown_client`."""
-        self.lost_by_reason.labels(self.words.bounded(reason)).inc()
+        self.lost_by_reason.labels(self.label_values.bounded(reason)).inc()
 
     def overdue(self) -> None:
         """Count an answer that did not come in time."""
@@ -84,7 +84,7 @@ class ChannelMetrics:
     owned: Gauge
     holes: dict[HoleCause, Counter]
     dead_letters: Counter
-    words: Words
+    label_values: LabelValues
 
     def appended(self, batch: Batch, append: Append, seconds: float) -> None:  # noqa: ARG002 - the observer's shape
         """Count `append`, made of `batch` and in the log after `seconds` of waiting for it."""
@@ -97,7 +97,7 @@ class ChannelMetrics:
             # event: a backlog must not pay for being measured.
             self.age_seconds.observe(_age(append.events[0], self.clock))
         for letter in append.set_aside:
-            reason = self.words.bounded(letter.reason)
+            reason = self.label_values.bounded(letter.reason)
             self.dead_letters.labels(Stage.INGEST.value, "", reason).inc()
         for record in append.continuity:
             self.holes[record.cause].inc()
@@ -131,7 +131,7 @@ class SubscriberMetrics:
     down: Gauge
     unrecorded_s: Gauge
     dead_letters: Counter
-    words: Words
+    label_values: LabelValues
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
         """Count one attempt at `event` that took `seconds`."""
@@ -142,9 +142,11 @@ class SubscriberMetrics:
 
     def set_aside(self, letter: DeadLetter) -> None:
         """Count an event that became `letter`."""
-        self.dead_letters.labels(letter.stage.value, self.name, self.words.bounded(letter.reason)).inc()
+        self.dead_letters.labels(
+            letter.stage.value, self.name, self.label_values.bounded(letter.reason)
+        ).inc()
 
-    def stands(self, status: SubscriberStatus) -> None:
+    def set_status(self, status: SubscriberStatus) -> None:
         """Show how the subscriber stands."""
         self.lag.set(status.lag)
         self.in_flight.set(status.in_flight)

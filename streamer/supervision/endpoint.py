@@ -18,7 +18,7 @@ async def serving(health: Health, registry: CollectorRegistry, *, host: str, por
     """Answer `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
 
     `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a
-    probe failed, with each verdict, the problems and the process's `state` in
+    probe failed, with each result, the problems and the process's `state` in
     one word as JSON. Port 0 takes a
     free one. Raises `ConfigurationError` when the address can't be had.
     """
@@ -48,7 +48,7 @@ def _answer(report: Report) -> web.Response:
         "state": report.state,
         "problems": report.problems,
         "checks": {
-            name: {"ok": verdict.ok, "says": verdict.sentence} for name, verdict in report.verdicts.items()
+            name: {"ok": result.ok, "says": result.sentence} for name, result in report.results.items()
         },
     }
     return web.Response(

@@ -21,14 +21,14 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ProbeResult:
     """What one probe found; `sentence` tells an operator what is so, or what to do."""
 
     ok: bool
     sentence: str
 
 
-Probe = Callable[[], Verdict]
+Probe = Callable[[], ProbeResult]
 """Looks at a component's state without waiting for anything."""
 
 
@@ -53,17 +53,17 @@ class Report:
     """What all probes of one kind found, by name, and what the process is."""
 
     state: State
-    verdicts: Mapping[str, Verdict]
+    results: Mapping[str, ProbeResult]
 
     @property
     def ok(self) -> bool:
         """Whether no probe failed."""
-        return all(verdict.ok for verdict in self.verdicts.values())
+        return all(result.ok for result in self.results.values())
 
     @property
     def problems(self) -> list[str]:
         """One sentence for each probe that failed."""
-        return [f"{name}: {verdict.sentence}" for name, verdict in self.verdicts.items() if not verdict.ok]
+        return [f"{name}: {result.sentence}" for name, result in self.results.items() if not result.ok]
 
 
 class Health:
@@ -84,16 +84,16 @@ class Health:
         """Ask every probe of `kind`; one that raises has failed."""
         return Report(
             state=self._state(),
-            verdicts={name: _asked(name, probe) for name, probe in self._probes[kind].items()},
+            results={name: _run_probe(name, probe) for name, probe in self._probes[kind].items()},
         )
 
 
-def _asked(name: str, probe: Probe) -> Verdict:
+def _run_probe(name: str, probe: Probe) -> ProbeResult:
     try:
         return probe()
     except Exception as error:  # noqa: BLE001 - a broken probe is a finding, not a crash
         _log.exception("probe.failed", probe=name)
-        return Verdict(
+        return ProbeResult(
             ok=False, sentence=f"The probe itself failed with {type(error).__name__}; see the log."
         )
 
@@ -102,7 +102,7 @@ class Heartbeat:
     """Shows that the event loop turns, and how late it is.
 
     A loop that is stuck answers no request at all, and the asker's time-out is
-    its verdict; the age of the beat tells of one that is starved, or whose
+    its result; the age of the beat tells of one that is starved, or whose
     side tasks have died.
     """
 
@@ -140,12 +140,12 @@ class Heartbeat:
         """Let `health` ask how old the last beat is."""
         health.register(Kind.LIVENESS, "event loop", self.probe)
 
-    def probe(self) -> Verdict:
+    def probe(self) -> ProbeResult:
         """Tell how old the last beat is."""
         age = self._clock.monotonic() - self._beat_at
         if age <= self._limit_s:
-            return Verdict(ok=True, sentence="The event loop turns.")
-        return Verdict(
+            return ProbeResult(ok=True, sentence="The event loop turns.")
+        return ProbeResult(
             ok=False,
             sentence=f"The event loop has not turned for {age:.0f} s, more than {self._limit_s:.0f} s.",
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streamer.supervision.health import Health, Kind, Verdict
+from streamer.supervision.health import Health, Kind, ProbeResult
 from streamer.supervision.status import Status
 
 _STANDBY = (
@@ -27,39 +27,39 @@ class Readiness:
         health.register(Kind.READINESS, "channels", self._channels)
         health.register(Kind.READINESS, "subscribers", self._subscribers)
 
-    def _connections(self) -> Verdict:
+    def _connections(self) -> ProbeResult:
         if self.status.stops:
-            return Verdict(ok=False, sentence="This process is stopping.")
+            return ProbeResult(ok=False, sentence="This process is stopping.")
         if self.status.waits:
-            return Verdict(ok=False, sentence="; ".join(self.status.waits))
-        return Verdict(ok=True, sentence="Nothing is being waited for.")
+            return ProbeResult(ok=False, sentence="; ".join(self.status.waits))
+        return ProbeResult(ok=True, sentence="Nothing is being waited for.")
 
-    def _log(self) -> Verdict:
+    def _log(self) -> ProbeResult:
         log = self.status.log
         if log is None:
-            return Verdict(ok=False, sentence="The log is not open yet.")
+            return ProbeResult(ok=False, sentence="The log is not open yet.")
         hindrance = log.hindrance
-        return Verdict(ok=not hindrance, sentence=hindrance or "The log can be used.")
+        return ProbeResult(ok=not hindrance, sentence=hindrance or "The log can be used.")
 
-    def _channels(self) -> Verdict:
+    def _channels(self) -> ProbeResult:
         if not self.status.ingests:
-            return Verdict(ok=True, sentence="This process reads no channels.")
+            return ProbeResult(ok=True, sentence="This process reads no channels.")
         if not self.status.has_joined:
-            return Verdict(
+            return ProbeResult(
                 ok=False, sentence="This process has not joined the group that shares the channels yet."
             )
         channels, problems = self.status.channels, self.status.channel_problems()
         if not channels:
-            return Verdict(ok=True, sentence=_STANDBY)
-        return Verdict(
+            return ProbeResult(ok=True, sentence=_STANDBY)
+        return ProbeResult(
             ok=not problems, sentence="; ".join(problems) or f"{len(channels)} channels are subscribed."
         )
 
-    def _subscribers(self) -> Verdict:
+    def _subscribers(self) -> ProbeResult:
         # A plugin that can't be opened waits for its target.
         if absent := sorted(self.status.absent):
-            return Verdict(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
+            return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
         waiting = "; ".join(self.status.plugin_problems())
-        return Verdict(
+        return ProbeResult(
             ok=True, sentence=waiting or f"{len(self.status.configured)} subscribers follow the log."
         )

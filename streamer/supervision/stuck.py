@@ -26,7 +26,7 @@ Name = tuple[Part, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Activity:
     """What one part does: it has been at the same thing since `since`, in monotonic seconds.
 
     `None` when there is nothing to do, or a reason for not getting on.
@@ -89,24 +89,24 @@ class StuckDetector:
         self._looked_at = self._awake_since = clock.monotonic()
         self._idle_at: dict[Name, float] = {}
 
-    def judge(self, works: Mapping[Name, Work]) -> list[Stuck]:
-        """Return what is stuck of `works`, which are all there are."""
+    def judge(self, activities: Mapping[Name, Activity]) -> list[Stuck]:
+        """Return what is stuck of `activities`, which are all there are."""
         now = self._clock.monotonic()
         if now - self._looked_at > _ASLEEP_S:
             # Stopped by a signal, or a loop that did not turn: they need a moment to show that they live.
             self._awake_since = now
         self._looked_at = now
         self._idle_at = {
-            name: now if work.since is None else self._idle_at.get(name, work.since)
-            for name, work in works.items()
+            name: now if activity.since is None else self._idle_at.get(name, activity.since)
+            for name, activity in activities.items()
         }
-        return list(self._found(works, now))
+        return list(self._found(activities, now))
 
-    def _found(self, works: Mapping[Name, Work], now: float) -> Iterable[Stuck]:
-        for (part, name), work in works.items():
-            if work.since is None:
+    def _found(self, activities: Mapping[Name, Activity], now: float) -> Iterable[Stuck]:
+        for (part, name), activity in activities.items():
+            if activity.since is None:
                 continue
             # What was explained until a moment ago did not count.
-            for_s = now - max(work.since, self._idle_at[part, name], self._awake_since)
-            if for_s > work.limit_s:
+            for_s = now - max(activity.since, self._idle_at[part, name], self._awake_since)
+            if for_s > activity.limit_s:
                 yield Stuck(part=part, name=name, since=self._clock.now() - for_s, for_s=for_s)

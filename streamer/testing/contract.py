@@ -15,7 +15,7 @@ from streamer.events import Delivered, Delivery, Hold, Retry, SubscriberName
 from streamer.ports import Plugin, PluginContext, Subscriber
 from streamer.testing.check import ContractBrokenError, check
 from streamer.testing.deliveries import a_delivery, an_event
-from streamer.testing.leaks import nothing_left
+from streamer.testing.leaks import no_leaks
 from streamer.testing.secrets import plain_secrets_in, secrets_in
 from streamer.testing.trial import Trial
 
@@ -42,7 +42,7 @@ class SubscriberContract(ABC):
     secrets: tuple[str, ...] = ()
     """What must not be seen, beside what the settings type as `SecretStr`."""
 
-    patience_s = 5.0
+    attempt_limit_s = 5.0
     """How long one attempt may take in real time, whatever the target does."""
 
     @abstractmethod
@@ -67,7 +67,7 @@ class SubscriberContract(ABC):
         """Open a subscriber that delivers to `address`; unless a `clock` is given, time stands still."""
         secrets = secrets_in(self._read(address)) | frozenset(self.secrets)
         async with self.subscriber(address, clock or TurnedClock()) as subscriber:
-            yield Trial(subscriber=subscriber, patience_s=self.patience_s, secrets=secrets)
+            yield Trial(subscriber=subscriber, attempt_limit_s=self.attempt_limit_s, secrets=secrets)
 
     @check
     async def test_settings_do_not_show_their_secrets(self) -> None:
@@ -133,7 +133,7 @@ class SubscriberContract(ABC):
     @check
     async def test_leaves_nothing_open(self) -> None:
         """A daemon opens and closes subscribers for months."""
-        async with nothing_left(), self.target() as address:
+        async with no_leaks(), self.target() as address:
             await self._come_and_go(address)
 
     async def _come_and_go(self, address: str) -> None:

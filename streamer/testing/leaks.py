@@ -15,7 +15,7 @@ _ROUND_S = 0.01
 
 
 @asynccontextmanager
-async def nothing_left() -> AsyncIterator[None]:
+async def no_leaks() -> AsyncIterator[None]:
     """Raise `ContractBrokenError` when tasks, sessions, sockets or files outlive the context.
 
     Nothing outside may still hold what was made inside: what is found when

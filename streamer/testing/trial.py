@@ -22,11 +22,11 @@ class Trial:
 
     Whatever the target does: `deliver` returns, with an outcome that says in
     few words and without a secret what came of it, and asks for no pause that
-    is senseless. Each attempt at a local target may take `patience_s` in real time.
+    is senseless. Each attempt at a local target may take `attempt_limit_s` in real time.
     """
 
     subscriber: Subscriber
-    patience_s: float
+    attempt_limit_s: float
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     async def outcome(self, delivery: Delivery) -> Outcome:
@@ -47,12 +47,12 @@ class Trial:
 
     async def _returned(self, delivery: Delivery) -> object:
         try:
-            async with SystemClock().timeout(self.patience_s):
+            async with SystemClock().timeout(self.attempt_limit_s):
                 return await self.subscriber.deliver(delivery)
         except TimeoutError as error:
             raise ContractBrokenError(
-                f"deliver raised TimeoutError, or took longer than {self.patience_s:g} s: bound its waits, "
-                "return Retry, and let the settings of the test leave no pauses between deliveries"
+                f"deliver raised TimeoutError, or took longer than {self.attempt_limit_s:g} s: bound its "
+                "waits, return Retry, and let the settings of the test leave no pauses between deliveries"
             ) from error
         except Exception as error:
             raise ContractBrokenError(

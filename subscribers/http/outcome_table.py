@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 
-class Meaning(StrEnum):
+class OutcomeKind(StrEnum):
     """What came of a request, in the words of the configuration."""
 
     DELIVERED = "delivered"
@@ -20,21 +20,21 @@ class Meaning(StrEnum):
     DISABLE = "disable"
 
 
-USUAL: Mapping[str, Meaning] = MappingProxyType(
+DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
     {
-        "1xx": Meaning.REJECT,
-        "2xx": Meaning.DELIVERED,
-        "3xx": Meaning.REJECT,
-        "4xx": Meaning.REJECT,
-        "5xx": Meaning.RETRY,
+        "1xx": OutcomeKind.REJECT,
+        "2xx": OutcomeKind.DELIVERED,
+        "3xx": OutcomeKind.REJECT,
+        "4xx": OutcomeKind.REJECT,
+        "5xx": OutcomeKind.RETRY,
         # A key that was rotated must not turn a day's events into dead letters.
-        "401": Meaning.HOLD,
-        "403": Meaning.HOLD,
-        "408": Meaning.RETRY,
-        "410": Meaning.DISABLE,
-        "425": Meaning.RETRY,
+        "401": OutcomeKind.HOLD,
+        "403": OutcomeKind.HOLD,
+        "408": OutcomeKind.RETRY,
+        "410": OutcomeKind.DISABLE,
+        "425": OutcomeKind.RETRY,
         # A limit is no fault of the event.
-        "429": Meaning.HOLD,
+        "429": OutcomeKind.HOLD,
     }
 )
 """What each status means where a subscriber says nothing else."""
@@ -49,29 +49,29 @@ def _status(key: Any) -> str:
     raise ValueError(f"{shown} is neither a status from 200 to 599, such as 404, nor a class, such as 4xx")
 
 
-Changes = Mapping[Annotated[str, BeforeValidator(_status)], Meaning]
+OutcomeChanges = Mapping[Annotated[str, BeforeValidator(_status)], OutcomeKind]
 """What a subscriber changes in the table, by single statuses such as `404` and classes such as `4xx`."""
 
 
-class Meanings:
+class OutcomeTable:
     """The table with a subscriber's changes in it.
 
     A single status beats a class, the table's own ones included: with `4xx`
     changed, 401 and the other single ones mean what they did.
     """
 
-    def __init__(self, changes: Mapping[str, Meaning] = MappingProxyType({})) -> None:
+    def __init__(self, changes: Mapping[str, OutcomeKind] = MappingProxyType({})) -> None:
         self._changes = changes
-        self._table = {**USUAL, **changes}
+        self._table = {**DEFAULTS, **changes}
 
-    def of(self, status: int) -> Meaning:
+    def of(self, status: int) -> OutcomeKind:
         """Return what `status` means; those that no standard knows count as 1xx or 5xx."""
-        return self._table[self._decisive(status)]
+        return self._table[self._row(status)]
 
     def is_changed(self, status: int) -> bool:
         """Return whether it was the subscriber that said what `status` means."""
-        return self._decisive(status) in self._changes
+        return self._row(status) in self._changes
 
-    def _decisive(self, status: int) -> str:
+    def _row(self, status: int) -> str:
         single = str(status)
         return single if single in self._table else f"{min(max(status // 100, 1), 5)}xx"

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
-from subscribers.http.outcome_table import Changes
+from subscribers.http.outcome_table import OutcomeChanges
 from subscribers.http.signing import Signing
 
 
@@ -33,7 +33,7 @@ class HttpSettings(BaseModel):
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
     max_hold_s: float = Field(default=3600.0, gt=0, description="the longest Retry-After that is believed")
-    outcomes: Changes = Field(
+    outcomes: OutcomeChanges = Field(
         default_factory=dict,
         description="what answers mean where it is not the usual, such as {404: skip, 5xx: hold}: "
         "delivered, retry, hold, reject, skip or disable",

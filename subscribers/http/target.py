@@ -15,7 +15,7 @@ from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
 from subscribers.http.connection import Connection, Exchange, Unreached
 from subscribers.http.credentials import NoToken, Proof, credentials
-from subscribers.http.outcome_table import Meanings
+from subscribers.http.outcome_table import OutcomeTable
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
@@ -66,7 +66,7 @@ class HttpTarget:
         self._connection = Connection(settings, context.clock)
         self._credentials = credentials(auth, self._connection, context.clock)
         self._signer = Signer.of(signing)
-        self._meanings = Meanings(settings.outcomes)
+        self._outcome_table = OutcomeTable(settings.outcomes)
         self._redaction = Redaction.of((*secrets, *self._signer.secrets))
         self._open = AsyncExitStack()
 
@@ -110,26 +110,32 @@ class HttpTarget:
                 sent=False,
             )
         try:
-            return await self._proven(request, content)
+            return await self._send_with_credentials(request, content)
         except Unreached as exc:
             return Retry(reason=str(exc))
         except NoToken as exc:
             return self._hold(exc)
 
-    def verdict(self, answer: Answer, *, doubt: str | None = None) -> Outcome:
+    def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
         """Return what `answer` means by the rules for every target and the settings' `outcomes`.
 
-        `doubt` ends a sentence that says why a success is not to be believed,
+        `invalid_because` ends a sentence that says why a success is not to be believed,
         such as "but not with a JSON object"; it is then tried again. What
         `outcomes` calls delivered is believed all the same.
         """
         max_hold_s = self._settings.max_hold_s
-        outcome = verdict(answer, self._clock, max_hold_s=max_hold_s, meanings=self._meanings)
-        if doubt is None or not isinstance(outcome, Delivered) or self._meanings.is_changed(answer.status):
+        outcome = verdict(answer, self._clock, max_hold_s=max_hold_s, table=self._outcome_table)
+        if (
+            invalid_because is None
+            or not isinstance(outcome, Delivered)
+            or self._outcome_table.is_changed(answer.status)
+        ):
             return outcome
-        return Retry(reason=f"the target answered {answer.status_line}, {doubt}", answer=answer.excerpt)
+        return Retry(
+            reason=f"the target answered {answer.status_line}, {invalid_because}", answer=answer.excerpt
+        )
 
-    async def _proven(self, request: Request, content: bytes) -> Answer:
+    async def _send_with_credentials(self, request: Request, content: bytes) -> Answer:
         proof = await self._credentials.proof()
         answer = await self._exchange(request, content, proof)
         if answer.status not in _REFUSALS:

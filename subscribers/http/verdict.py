@@ -7,9 +7,9 @@ from email.utils import parsedate_to_datetime
 from streamer.clock import Clock
 from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
 from subscribers.http.answer import Answer
-from subscribers.http.outcome_table import Meaning, Meanings
+from subscribers.http.outcome_table import OutcomeKind, OutcomeTable
 
-PATIENCE_S = 60.0
+RECHECK_S = 60.0
 """How long a target is left alone before we look whether someone has mended what it complains about."""
 
 _BUSY_S = 10.0
@@ -21,7 +21,7 @@ _REFUSALS = frozenset({401, 403})
 # With these, Retry-After is about the target and not about one request: RFC 6585 and RFC 9110.
 _PAUSES = frozenset({_TOO_MANY, 503})
 
-_USUAL_MEANINGS = Meanings()
+_DEFAULT_TABLE = OutcomeTable()
 
 # What APIs call a key that they have acted on, and one that they are acting
 # on now; the IETF draft on Idempotency-Key has 409 for the second.
@@ -38,33 +38,33 @@ _IN_PROGRESS = frozenset({"idempotency_key_in_use", "request_in_progress", "conc
 
 
 def verdict(
-    answer: Answer, clock: Clock, *, max_hold_s: float, meanings: Meanings = _USUAL_MEANINGS
+    answer: Answer, clock: Clock, *, max_hold_s: float, table: OutcomeTable = _DEFAULT_TABLE
 ) -> Outcome:
     """Return what came of a request that was answered.
 
     A 409 that speaks of our idempotency key means what it says: acted on
-    already, or still busy. Everything else means what `meanings` say of its
+    already, or still busy. Everything else means what `table` say of its
     status. `Retry-After` is believed up to `max_hold_s`: with 429 and 503 it
     holds the target, and any other retry comes at the time that it names. A
     hold that no `Retry-After` measures lasts a minute, and ten seconds with 429.
     """
-    told = _told_of_key(answer) if answer.status == _CONFLICT else None
+    told = _key_conflict(answer) if answer.status == _CONFLICT else None
     if told is not None:
         return told
-    match meanings.of(answer.status):
-        case Meaning.DELIVERED:
+    match table.of(answer.status):
+        case OutcomeKind.DELIVERED:
             return Delivered(answer=answer.receipt)
-        case Meaning.RETRY | Meaning.HOLD as meaning:
-            return _later(answer, meaning, _asked(answer, clock, max_hold_s))
-        case Meaning.REJECT:
+        case OutcomeKind.RETRY | OutcomeKind.HOLD as kind:
+            return _later(answer, kind, _asked(answer, clock, max_hold_s))
+        case OutcomeKind.REJECT:
             return _rejected(answer)
-        case Meaning.SKIP:
+        case OutcomeKind.SKIP:
             return Skip(reason=f"{_said(answer)}, which outcomes says to skip")
-        case Meaning.DISABLE:
+        case OutcomeKind.DISABLE:
             return Disable(reason=f"{_said(answer)}: it wants no more", answer=answer.excerpt)
 
 
-def _told_of_key(answer: Answer) -> Outcome | None:
+def _key_conflict(answer: Answer) -> Outcome | None:
     if answer.code in _PROCESSED:
         return Delivered(answer=answer.receipt)
     if answer.code in _IN_PROGRESS:
@@ -72,10 +72,10 @@ def _told_of_key(answer: Answer) -> Outcome | None:
     return None
 
 
-def _later(answer: Answer, meaning: Meaning, asked_s: float | None) -> Hold | Retry:
-    if meaning is Meaning.RETRY and (asked_s is None or answer.status not in _PAUSES):
+def _later(answer: Answer, kind: OutcomeKind, asked_s: float | None) -> Hold | Retry:
+    if kind is OutcomeKind.RETRY and (asked_s is None or answer.status not in _PAUSES):
         return Retry(reason=_said(answer), after_s=asked_s, answer=answer.excerpt)
-    usual_s = _BUSY_S if answer.status == _TOO_MANY else PATIENCE_S
+    usual_s = _BUSY_S if answer.status == _TOO_MANY else RECHECK_S
     return Hold(
         reason=f"{_said(answer)}: {_advice(answer.status)}",
         after_s=usual_s if asked_s is None else asked_s,

@@ -1,7 +1,7 @@
 """What Slack's own words for a failure mean."""
 
 from streamer.events import Hold, Outcome, Reject, Retry
-from subscribers.http import PATIENCE_S, Answer
+from subscribers.http import RECHECK_S, Answer
 
 _RATE_LIMIT_S = 30.0
 
@@ -95,4 +95,4 @@ def explained(code: str, answer: Answer, *, own_channel: bool) -> Outcome | None
     advice = (_WRONG_CHANNEL | _WRONG_ACCESS).get(code)
     if advice is None:
         return None
-    return Hold(reason=f"{reason}: {advice}", after_s=PATIENCE_S, answer=answer.excerpt, alert=True)
+    return Hold(reason=f"{reason}: {advice}", after_s=RECHECK_S, answer=answer.excerpt, alert=True)

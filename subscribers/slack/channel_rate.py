@@ -6,7 +6,7 @@ from streamer.clock import Clock
 _REMEMBERED = 1_000
 
 
-class Pace:
+class ChannelRate:
     """Spaces messages evenly, channel by channel."""
 
     def __init__(self, clock: Clock, *, interval_s: float, max_wait_s: float) -> None:
@@ -16,7 +16,7 @@ class Pace:
         self._max_wait_s = max_wait_s
         self._free_at: dict[str, float] = {}
 
-    async def turn(self, channel: str) -> float | None:
+    async def acquire(self, channel: str) -> float | None:
         """Wait for a turn in `channel` and return `None`, or at once how long the queue is in seconds."""
         now = self._clock.monotonic()
         due = max(now, self._free_at.get(channel, now))

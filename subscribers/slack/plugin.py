@@ -6,7 +6,7 @@ from streamer.events import Delivered, Delivery, Hold, JsonObject, Outcome, Reje
 from streamer.ports import PluginContext
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request
 from subscribers.slack.answers import explained
-from subscribers.slack.channel_rate import Pace
+from subscribers.slack.channel_rate import ChannelRate
 from subscribers.slack.message import message
 from subscribers.slack.settings import SlackSettings
 
@@ -27,7 +27,9 @@ class Slack(HttpSubscriber):
     def __init__(self, settings: SlackSettings, context: PluginContext) -> None:
         super().__init__(_target(settings, context))
         self._settings = settings
-        self._pace = Pace(context.clock, interval_s=settings.interval_s, max_wait_s=_MAX_WAIT_S)
+        self._channel_rate = ChannelRate(
+            context.clock, interval_s=settings.interval_s, max_wait_s=_MAX_WAIT_S
+        )
         self._url = _url(settings)
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
@@ -39,7 +41,7 @@ class Slack(HttpSubscriber):
                 sent=False,
             )
         payload = self._payload(delivery)
-        queue_s = await self._pace.turn(str(payload.get("channel")))
+        queue_s = await self._channel_rate.acquire(str(payload.get("channel")))
         if queue_s is not None:
             return Hold(reason="Slack takes one message a second in a channel", after_s=queue_s)
         answer = await self._http.send(Request(method="POST", url=self._url, key=delivery.key, body=payload))
@@ -54,7 +56,7 @@ class Slack(HttpSubscriber):
         return payload
 
     def _outcome(self, answer: Answer, *, own_channel: bool) -> Outcome:
-        outcome = self._http.verdict(answer, doubt=self._doubt(answer))
+        outcome = self._http.verdict(answer, invalid_because=self._invalid_because(answer))
         if isinstance(outcome, Hold) and answer.retry_after:
             return outcome
         code = _code(answer)
@@ -63,7 +65,7 @@ class Slack(HttpSubscriber):
             return known
         return _receipt(answer) if isinstance(outcome, Delivered) else outcome
 
-    def _doubt(self, answer: Answer) -> str | None:
+    def _invalid_because(self, answer: Answer) -> str | None:
         """Believe a 200 only in Slack's own form: the word `ok`, or an object that says so."""
         if self._settings.webhook_url is not None and answer.body.strip() == b"ok":
             return None

@@ -13,7 +13,7 @@ from streamer.testing.http.target import ScriptedTarget
 from streamer.testing.trial import Kinds, Trial
 
 
-class HttpFacing(SubscriberContract):
+class HttpHarness(SubscriberContract):
     """What the checks of plugins that speak HTTP begin from."""
 
     nowhere = "http://localhost:1"
@@ -49,17 +49,17 @@ class HttpFacing(SubscriberContract):
         return ScriptedTarget(usual or self.accepted, aside=self.aside)
 
     @asynccontextmanager
-    async def facing(
+    async def connected(
         self, usual: Answering | None = None, clock: Clock | None = None
     ) -> AsyncIterator[tuple[ScriptedTarget, Trial]]:
         """Open a target that answers with `usual`, and a subscriber that delivers to it."""
         async with self.scripted(usual) as target, self.trial(target.url, clock) as trial:
             yield target, trial
 
-    async def tried(self, replies: Mapping[str, Answering]) -> Mapping[str, Outcome]:
+    async def outcomes_for(self, replies: Mapping[str, Answering]) -> Mapping[str, Outcome]:
         """Return what came of a delivery to a target that does each of `replies`, by what that is called."""
         outcomes: dict[str, Outcome] = {}
-        async with self.facing() as (target, trial):
+        async with self.connected() as (target, trial):
             for number, (what, reply) in enumerate(replies.items()):
                 target.usual = reply
                 try:
@@ -69,10 +69,10 @@ class HttpFacing(SubscriberContract):
                     raise
         return outcomes
 
-    async def asked(self, target: ScriptedTarget) -> None:
+    async def request_arrived(self, target: ScriptedTarget) -> None:
         """Return once `target` has got a request."""
         try:
-            async with SystemClock().timeout(self.patience_s):
+            async with SystemClock().timeout(self.attempt_limit_s):
                 await target.received(1)
         except TimeoutError:
             raise ContractBrokenError("nothing arrives at the target: deliver to the address given") from None

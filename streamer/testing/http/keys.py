@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from streamer.events import Delivered, Delivery
 from streamer.testing.check import ContractBrokenError, check
-from streamer.testing.http.harness import HttpFacing
+from streamer.testing.http.harness import HttpHarness
 from streamer.testing.http.replies import Reply
 from streamer.testing.http.target import ScriptedTarget
 
 _HALF = 10
 
 
-class KeyChecks(HttpFacing):
+class KeyChecks(HttpHarness):
     """Each delivery is known by its key, and keeps its own outcome."""
 
     @check
@@ -42,7 +42,7 @@ class KeyChecks(HttpFacing):
     @check
     async def test_key_of_any_characters_adds_no_header(self) -> None:
         """A key is made of ids that come from outside."""
-        async with self.facing() as (target, trial):
+        async with self.connected() as (target, trial):
             await trial.outcome(replace(self.delivery(1), key="a\r\nX-Added: 1\x00 ü 😀 %"))
         if any("X-Added" in request.headers for request in target.requests):
             raise ContractBrokenError("a key with a line break added a header: quote the key")
@@ -50,7 +50,7 @@ class KeyChecks(HttpFacing):
     @check
     async def test_failures_stay_with_their_deliveries(self) -> None:
         """Of deliveries at once, as many succeed as the target accepted."""
-        async with self.facing() as (target, trial):
+        async with self.connected() as (target, trial):
             for _ in range(_HALF):
                 target.then(self.accepted, Reply(status=500))
             outcomes = await asyncio.gather(

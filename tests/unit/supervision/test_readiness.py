@@ -23,7 +23,7 @@ def says(status: Status, probe: str) -> str:
     """Return the sentence of one probe."""
     health = Health()
     Readiness(status).register(health)
-    return health.report(Kind.READINESS).verdicts[probe].sentence
+    return health.report(Kind.READINESS).results[probe].sentence
 
 
 def without_subscribers(status: Status) -> Status:
