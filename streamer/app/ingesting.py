@@ -15,7 +15,6 @@ from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth.login import login
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.session import BayeuxOptions
 from streamer.salesforce.cometd.source import CometdSource
@@ -45,7 +44,7 @@ class Ingesting:
         settings = self.settings
         await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
         async with aiohttp.ClientSession() as http:
-            tokens = Tokens(http, login(settings.org), self.clock)
+            tokens = Tokens(http, settings.org, self.clock)
             org = await self._authenticated(tokens)
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             options = BayeuxOptions(api_version=settings.org.api_version)

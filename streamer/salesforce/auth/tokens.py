@@ -2,12 +2,13 @@
 
 import asyncio
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import orjson
+from pydantic import SecretStr
 
 from streamer.clock import Clock
 from streamer.errors import (
@@ -17,9 +18,10 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events import OrgId
-from streamer.salesforce.auth.flows import Flow, RefreshToken, safe_address, secrets_of, token_form
+from streamer.salesforce.auth.flows import safe_address, secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
+from streamer.settings import Auth, OrgSettings, RefreshAuth
 
 _ANSWER_LIMIT = 64 * 1024
 _TIMEOUT_S = 30.0
@@ -36,15 +38,6 @@ class Token:
     org: OrgId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """Where to log in, and as whom."""
-
-    url: str
-    flow: Flow
-    allow_http: bool = False
-
-
 class Tokens:
     """Holds the access token of one org for everyone who needs it.
 
@@ -52,16 +45,16 @@ class Tokens:
     longer good asks for a renewed one.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, login: Login, clock: Clock) -> None:
-        """Log in by `login` over `http`, not before a token is asked for.
+    def __init__(self, http: aiohttp.ClientSession, org: OrgSettings, clock: Clock) -> None:
+        """Log in to `org` over `http`, not before a token is asked for.
 
         Raises `ConfigurationError` when a secret would travel in the clear.
         """
         self._http = http
-        self._login = login
+        self._allow_http = org.allow_http
         self._clock = clock
-        self._url = safe_address(login.url, named="org.login_url", allow_http=login.allow_http)
-        self._flow = login.flow
+        self._url = safe_address(org.login_url, named="org.login_url", allow_http=org.allow_http)
+        self._auth: Auth = org.auth
         self._token: Token | None = None
         self._lock = asyncio.Lock()
         self._attempts = 0
@@ -98,17 +91,18 @@ class Tokens:
             return token
 
     async def _log_in(self) -> Token:
-        form = token_form(self._flow, login_url=self._url, now=self._clock.now())
+        form = token_form(self._auth, login_url=self._url, now=self._clock.now())
         status, answer = await self._ask("POST", f"{self._url}/services/oauth2/token", data=form)
         if status != HTTPStatus.OK or "access_token" not in answer:
             raise self._refused(status, answer)
-        if isinstance(self._flow, RefreshToken) and _text(answer, "refresh_token"):
+        if isinstance(self._auth, RefreshAuth) and _text(answer, "refresh_token"):
             # With token rotation the former refresh token is used up.
-            self._flow = replace(self._flow, refresh_token=_text(answer, "refresh_token"))
+            rotated = {"refresh_token": SecretStr(_text(answer, "refresh_token"))}
+            self._auth = self._auth.model_copy(update=rotated)
         instance_url = safe_address(
             _text(answer, "instance_url"),
             named="instance_url in the answer to the login",
-            allow_http=self._login.allow_http,
+            allow_http=self._allow_http,
         )
         org = await self._org(answer, instance_url)
         return Token(access_token=_text(answer, "access_token"), instance_url=instance_url, org=org)
@@ -157,7 +151,7 @@ class Tokens:
         return refusal(code, self._without_secrets(description), login_url=self._url)
 
     def _without_secrets(self, text: str) -> str:
-        for secret in filter(None, secrets_of(self._flow)):
+        for secret in filter(None, secrets_of(self._auth)):
             text = text.replace(secret, "***")
         return " ".join(text.split())[:200]
 
