@@ -322,6 +322,10 @@ class Controls(Protocol):
         ...
 
 
+class ControlledLog(LogReader, Controls, Protocol):
+    """The log, as dispatch reads it and operators control it."""
+
+
 class Subscriber(Protocol):
     """Delivers events to one target. Implemented by plugins."""
 

@@ -5,11 +5,12 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
 from streamer.admin.errors import ApiError
-from streamer.admin.ports import AdminLog, DaemonState
+from streamer.admin.ports import DaemonState
 from streamer.clock import Clock
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
 from streamer.events import SubscriberName
+from streamer.ports import ControlledLog
 from streamer.settings import SubscriberSettings
 
 _SWITCHBOARD_TIMEOUT_S = 5.0
@@ -25,10 +26,10 @@ class AdminContext:
 
     daemon: DaemonState
     clock: Clock
-    _log: AdminLog | None = field(default=None, init=False)
+    _log: ControlledLog | None = field(default=None, init=False)
 
     @contextmanager
-    def with_log(self, log: AdminLog) -> Iterator[None]:
+    def with_log(self, log: ControlledLog) -> Iterator[None]:
         """Work on `log` inside the context."""
         self._log = log
         try:
@@ -37,7 +38,7 @@ class AdminContext:
             self._log = None
 
     @property
-    def log(self) -> AdminLog:
+    def log(self) -> ControlledLog:
         """The log. Raises `LogUnavailable` while it is not open."""
         if self._log is None:
             raise LogUnavailable(

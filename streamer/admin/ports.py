@@ -6,12 +6,8 @@ from typing import Protocol
 from streamer.dispatch.attempt.route import Route
 from streamer.events import SubscriberName
 from streamer.observe.subscriber_status import SubscriberStatus
-from streamer.ports import Controls, LogReader, Subscriber
+from streamer.ports import Subscriber
 from streamer.settings import Settings
-
-
-class AdminLog(Controls, LogReader, Protocol):
-    """The log, as far as operators change it."""
 
 
 class RunningSubscriber(Protocol):

@@ -9,7 +9,6 @@ import structlog
 
 from streamer.app.assembly import Assembly
 from streamer.app.control_follower import ControlFollower
-from streamer.app.log import ReadLog
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
 from streamer.app.watcher import WatchedDispatch, Watcher
@@ -19,6 +18,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, LogUnavailable, RetryLater, leaves
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
+from streamer.ports import ControlledLog
 from streamer.settings import SubscriberSettings
 from streamer.supervision.status import Status
 
@@ -55,7 +55,7 @@ class Dispatching:
     _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _is_reconfigured: bool = field(default=False, init=False)
 
-    async def run(self, log: ReadLog, stopping: asyncio.Event) -> None:
+    async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish what is in flight, record it and return."""
         self._report_configured()
         async with asyncio.TaskGroup() as group:
@@ -80,14 +80,14 @@ class Dispatching:
         for running in self._running.values():
             running.task.cancel()
 
-    def _control_follower(self, log: ReadLog, group: asyncio.TaskGroup) -> ControlFollower:
+    def _control_follower(self, log: ControlledLog, group: asyncio.TaskGroup) -> ControlFollower:
         redrives = Redrives(log=log, clock=self.clock, dispatchers=self.dispatchers, group=group)
         return ControlFollower(
             log=log, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
         )
 
     async def _follow_plan(
-        self, group: asyncio.TaskGroup, log: ReadLog, control_follower: ControlFollower
+        self, group: asyncio.TaskGroup, log: ControlledLog, control_follower: ControlFollower
     ) -> None:
         await control_follower.loaded()
         while True:
@@ -111,7 +111,7 @@ class Dispatching:
             task = group.create_task(work, name=f"dispatch {name}")
             self._running[name] = _Running(settings=wanted[name], task=task, stop=stop)
 
-    async def _expect(self, log: ReadLog, subscribers: Collection[SubscriberName]) -> None:
+    async def _expect(self, log: ControlledLog, subscribers: Collection[SubscriberName]) -> None:
         try:
             await log.expect(subscribers)
         except LogUnavailable as error:

@@ -6,16 +6,12 @@ from typing import Protocol
 
 from streamer.clock import Clock
 from streamer.observe.pulse import Pulses
-from streamer.ports import Controls, EventLog, LogReader, Ownership
+from streamer.ports import ControlledLog, EventLog, Ownership
 from streamer.settings import Settings, SqliteLogSettings
 from streamer.supervision.status import LogCondition
 
 
-class ReadLog(LogReader, Controls, Protocol):
-    """What the side that delivers needs of a log."""
-
-
-class Log(EventLog, Ownership, ReadLog, LogCondition, Protocol):
+class Log(EventLog, Ownership, ControlledLog, LogCondition, Protocol):
     """Everything that a log does."""
 
 

@@ -1,7 +1,7 @@
 """What the demo found out, for people and for scripts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from streamer.demo.scenario import Scenario
@@ -57,16 +57,9 @@ class Report:
             "duplicates": self.duplicates_in_log,
             "dead_letters": self.dead_letters,
             "lost": self.lost,
-            "append_latency_ms": {"p50": self.append_latency_ms.p50, "p99": self.append_latency_ms.p99},
+            "append_latency_ms": asdict(self.append_latency_ms),
             "targets": {
-                name: {
-                    "expected": target.expected,
-                    "delivered": target.delivered,
-                    "repeated": target.repeated,
-                    "lost": target.lost,
-                    "latency_ms": {"p50": target.latency_ms.p50, "p99": target.latency_ms.p99},
-                }
-                for name, target in self.targets.items()
+                name: {**asdict(target), "lost": target.lost} for name, target in self.targets.items()
             },
         }
 

@@ -16,7 +16,7 @@ class Tally:
     clock: Clock
     appended_ids: Counter[EventId] = field(default_factory=Counter)
     dead_letters: int = 0
-    attempts: Counter[SubscriberName] = field(default_factory=Counter)
+
     append_latency_s: list[float] = field(default_factory=list)
     delivery_latency_s: dict[SubscriberName, list[float]] = field(default_factory=dict)
     latest: deque[str] = field(default_factory=lambda: deque(maxlen=8))
@@ -32,7 +32,7 @@ class Tally:
         """Count what came of an attempt."""
         if not isinstance(outcome, Delivered):
             return
-        self.attempts[subscriber] += 1
+
         age_s = self._age_s(event)
         self.delivery_latency_s.setdefault(subscriber, []).append(age_s)
         about = event.type.removeprefix("salesforce.")
