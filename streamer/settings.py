@@ -179,7 +179,7 @@ class KafkaLogSettings(Section):
 
     @field_validator("topic")
     @classmethod
-    def _names_apart(cls, template: str) -> str:
+    def _is_a_template(cls, template: str) -> str:
         if "{name}" not in template or re.search(
             r"[^A-Za-z0-9._-]", re.sub(r"\{(kind|name)\}", "", template)
         ):
@@ -311,7 +311,7 @@ class AdminSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _strangers_need_a_token(self) -> Self:
+    def _other_machines_need_a_token(self) -> Self:
         if self.token is None and not is_loopback(self.host):
             raise ValueError(
                 "other machines can reach this host, so set a token of 16 characters or more, "
@@ -337,7 +337,7 @@ class Settings(Section):
 
     @field_validator("channels")
     @classmethod
-    def _once_each(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
+    def _are_unique(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
         # Not min_length: pydantic counts only the valid ones, and adds that mistake to each invalid one.
         if not channels:
             raise ValueError("name at least one channel, such as /data/ChangeEvents")

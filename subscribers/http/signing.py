@@ -50,7 +50,7 @@ class Signing(BaseModel):
 
     @field_validator("secrets")
     @classmethod
-    def _some(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _count_is_allowed(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         # Not min_length, which counts the good ones alone and complains of it beside each bad one.
         if not 1 <= len(secrets) <= _MOST:
             raise ValueError(f"must be a list of one to {_MOST} secrets")

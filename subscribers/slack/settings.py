@@ -25,7 +25,7 @@ class SlackSettings(HttpSettings):
     )
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> Self:
+    def _names_one_method(self) -> Self:
         if (self.webhook_url is None) == (self.token is None):
             raise ValueError("set either webhook_url, or token and channel")
         if self.token is not None and not self.channel:
@@ -35,7 +35,7 @@ class SlackSettings(HttpSettings):
         return self
 
     @model_validator(mode="after")
-    def _ways_are_safe(self) -> Self:
+    def _urls_are_safe(self) -> Self:
         checked_url("api_url", self.api_url, allow_http=self.allow_http)
         if self.webhook_url is not None:
             webhook = checked_secret("webhook_url", self.webhook_url)
