@@ -76,7 +76,7 @@ async def test_daemon_that_does_not_answer_may_do_it_all_the_same() -> None:
         ("admin: null", "1: admin: is null, so the daemon has no admin API"),
         ("admin: {port: 0}", "admin.port is 0"),
         ("admin: {prot: 1}", "1: admin.prot: no such key; did you mean port?"),
-        ("admin: {host: 0.0.0.0}", "a token of 16 characters or more is needed"),
+        ("admin: {host: 0.0.0.0}", "set a token of 16 characters or more"),
         (f"admin: {{host: 0.0.0.0, token: {TOKEN[:9]}}}", "at least 16"),
     ],
 )
