@@ -1,4 +1,4 @@
-"""Keeps the gauges of a running daemon true, and notices when something is stuck."""
+"""Monitor: updates the gauges of a running daemon and finds stalled work."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,17 +13,18 @@ from streamer.supervision.status import DispatcherStatus, Status
 from streamer.supervision.stuck import Activity, Name, Part, Stuck, StuckDetector, StuckLimits
 
 _INTERVAL_S = 1.0
-# A rolling restart, and a broker that is away for a moment, take less.
+# A rolling restart, or a broker that is away for a moment, takes less.
 _RECORDED_WITHIN_S = 30.0
 
 _log = structlog.get_logger()
 
 
 class Monitor:
-    """Looks at the parts once a second, and whenever liveness is asked for.
+    """Looks at the parts once a second, and at each liveness probe.
 
-    A broker, a Salesforce or a target that is away explains that nothing gets
-    on: what is found here is a fault of this process, which a restart mends.
+    While a broker, Salesforce or a target is away, work has a reason to stand
+    still. Work that has none is a fault of this process, which a restart
+    corrects.
     """
 
     def __init__(
@@ -38,12 +39,12 @@ class Monitor:
         self._stuck: frozenset[Name] = frozenset()
 
     def register(self, health: Health) -> None:
-        """Let `health` ask whether something is stuck."""
+        """Add the probes to `health`."""
         health.register(Kind.LIVENESS, "progress", self._progress)
         health.register(Kind.READINESS, "records", self._records)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Update the gauges until cancelled."""
         while True:
             self._update_channel_gauges()
             for name, dispatcher in self._status.dispatchers.items():
@@ -60,14 +61,14 @@ class Monitor:
         return ProbeResult(ok=not stuck, sentence=" ".join(map(str, stuck)) or "Nothing is stuck.")
 
     def _records(self) -> ProbeResult:
-        """Say whether the log takes what is delivered; what it does not take, a restart repeats."""
+        """Judge whether the log records deliveries; a restart repeats those that it has not recorded."""
         late = [
-            f"{name}: for {late_s:.0f} s the log has not recorded what was delivered; why is in the logs, at "
+            f"{name}: the log has recorded no deliveries for {late_s:.0f} s; the reason is in the logs, at "
             "progress.not_recorded"
             for name, each in self._status.dispatchers.items()
             if (late_s := self._unrecorded_s(each)) > _RECORDED_WITHIN_S
         ]
-        return ProbeResult(ok=not late, sentence="; ".join(late) or "What is delivered is recorded.")
+        return ProbeResult(ok=not late, sentence="; ".join(late) or "The log records deliveries.")
 
     def _unrecorded_s(self, dispatcher: DispatcherStatus) -> float:
         since = dispatcher.unrecorded_since

@@ -1,4 +1,4 @@
-"""Readiness: whether events can flow into the log and out of it."""
+"""Readiness probes: events can flow into the log and out of it."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ _STANDBY = (
 class Readiness:
     """Readiness probes of the daemon's parts.
 
-    A target that is away keeps its backlog in the log and leaves the process
-    ready.
+    A target that is away leaves the process ready: its backlog stays in the
+    log.
     """
 
     status: Status

@@ -1,4 +1,4 @@
-"""What the parts of a running daemon are doing, for probes."""
+"""Status of a running daemon's parts, for probes and gauges."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,49 +14,49 @@ _STEP_S = 0.02
 
 
 class Subscribed(Protocol):
-    """Knows which paths Salesforce has accepted."""
+    """Source, as far as its subscriptions are concerned."""
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """The paths of the present session."""
+        """Paths that Salesforce has accepted in the present session."""
         ...
 
 
 class DispatcherStatus(Protocol):
-    """Knows what a subscriber is doing."""
+    """Dispatcher, as far as its condition is concerned."""
 
     @property
     def following(self) -> bool:
-        """Whether it has its place in the log."""
+        """True once it follows the log from its own position."""
         ...
 
     @property
     def status(self) -> SubscriberStatus:
-        """How it stands now."""
+        """Present status of the subscriber."""
         ...
 
     @property
     def stalled_since(self) -> float | None:
-        """Since when nothing came of work that could be tried, in monotonic seconds."""
+        """Time since which possible work has stood still, in monotonic seconds; `None` while it moves."""
         ...
 
     @property
     def unrecorded_since(self) -> float | None:
-        """Since when the log has not taken what was finished, in monotonic seconds."""
+        """Time since which the log has not recorded finished work, in monotonic seconds; or `None`."""
         ...
 
 
 class LogCondition(Protocol):
-    """Knows how the log is."""
+    """Log, as far as its condition is concerned."""
 
     @property
     def hindrance(self) -> str:
-        """Why nothing can be appended or read at the moment; empty while it can."""
+        """Reason for which the log can't be written or read at the moment; empty while it can."""
         ...
 
     @property
     def is_member(self) -> bool:
-        """Whether this process takes part in sharing the channels."""
+        """True while this process is a member of the group that shares the channels."""
         ...
 
 
@@ -64,7 +64,7 @@ class LogCondition(Protocol):
 class Status:
     """Condition of the daemon's parts.
 
-    The app reports each thing that happens by one method; probes and gauges
+    The app reports each event in their lives by one method; probes and gauges
     read the properties.
     """
 
@@ -89,7 +89,7 @@ class Status:
         self._log = log
 
     def ingest_started(self) -> None:
-        """Report that this process reads channels, and is not logged in yet."""
+        """Report that this process reads channels, and that it is not logged in yet."""
         self._ingests = True
         self._login_wait = "Not logged in to Salesforce yet."
 
@@ -106,7 +106,7 @@ class Status:
         self._keeper, self._source = keeper, source
 
     def subscribers_configured(self, names: Collection[SubscriberName]) -> None:
-        """Report that exactly `names` are to follow the log."""
+        """Report that `names`, and no others, are to follow the log."""
         self._configured = frozenset(names)
 
     def subscriber_started(self, name: SubscriberName, dispatcher: DispatcherStatus) -> None:
@@ -132,27 +132,27 @@ class Status:
 
     @property
     def log(self) -> LogCondition | None:
-        """The open log; `None` until it is open."""
+        """Open log; `None` before it is open."""
         return self._log
 
     @property
     def keeper(self) -> Keeper | None:
-        """The keeper of the channels; `None` before the first login, and in a process that reads none."""
+        """Keeper of the channels; `None` before the first login, and in a process that reads none."""
         return self._keeper
 
     @property
     def dispatchers(self) -> Mapping[SubscriberName, DispatcherStatus]:
-        """The dispatchers of this process, by their subscribers."""
+        """Dispatchers of this process, by their subscribers."""
         return self._dispatchers
 
     @property
     def channels(self) -> Mapping[Channel, ChannelStatus]:
-        """The status of each channel that this process owns."""
+        """Status of each channel that this process owns."""
         return self._keeper.status if self._keeper else {}
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """The paths that Salesforce has accepted."""
+        """Paths that Salesforce has accepted."""
         return self._source.subscribed if self._source else frozenset()
 
     @property
@@ -172,7 +172,7 @@ class Status:
 
     @property
     def waits(self) -> Sequence[str]:
-        """The reasons for waiting, of the log and of the login."""
+        """Reasons for which the log or the login is waited for."""
         return [reason for reason in (self._log_wait, self._login_wait) if reason]
 
     @property
@@ -182,22 +182,22 @@ class Status:
 
     @property
     def configured(self) -> frozenset[SubscriberName]:
-        """The subscribers that are to follow the log."""
+        """Subscribers that are to follow the log."""
         return self._configured
 
     @property
     def following(self) -> frozenset[SubscriberName]:
-        """The subscribers that have their place in the log."""
+        """Subscribers that follow the log."""
         return frozenset(name for name, each in self._dispatchers.items() if each.following)
 
     @property
     def absent(self) -> frozenset[SubscriberName]:
-        """The configured subscribers without a place in the log, whose plugin is not the reason."""
+        """Configured subscribers that do not follow the log, unless their plugin is the reason."""
         return self._configured - self.following - self._blocked_plugins.keys()
 
     @property
     def state(self) -> State:
-        """The process in one word."""
+        """State of the process in one word."""
         if self._stops:
             return State.STOPPING
         if (self._ingests and not self.has_joined) or self.absent:
@@ -206,7 +206,7 @@ class Status:
 
     @property
     def is_complete(self) -> bool:
-        """True while channels are owned, all of them subscribed, and all subscribers follow the log."""
+        """True while this process owns channels, all are subscribed, and all subscribers follow the log."""
         is_reading = bool(self.channels) and self.has_joined and not self.channel_problems()
         return is_reading and self._all_follow()
 
@@ -232,10 +232,10 @@ class Status:
         ]
 
     async def followed(self, clock: Clock, *, within_s: float) -> None:
-        """Wait until every subscriber has its place in the log, or for `within_s`.
+        """Wait until every subscriber follows the log, but for at most `within_s`.
 
-        A subscriber that starts at the latest event must not miss those that
-        enter the log while it is being set up for the first time.
+        A subscriber that starts at the latest event must not miss events that
+        enter the log while it is set up for the first time.
         """
         end = clock.monotonic() + within_s
         while not self._all_follow() and clock.monotonic() < end:

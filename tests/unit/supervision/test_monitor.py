@@ -116,7 +116,7 @@ async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world
     assert world.health.report(Kind.READINESS).ok
     await world.clock.turn(2)
     [problem] = world.health.report(Kind.READINESS).problems
-    assert "sales: for 31 s the log has not recorded" in problem
+    assert "sales: the log has recorded no deliveries for 31 s" in problem
     assert not world.problems
     world.status.subscriber_started(SALES, Delivering())
     await world.clock.turn(1)
@@ -135,7 +135,7 @@ async def test_age_of_the_last_poll_is_shown_and_judged(world: World) -> None:
     await world.clock.turn(2)
 
     [problem] = world.problems
-    assert problem.startswith("progress: The thread follow sales has not got on for 62 s, since 2025-01-01T")
+    assert problem.startswith("progress: The thread follow sales has stalled for 62 s, since 2025-01-01T")
     assert world.gauge("stuck", kind="thread", name="follow sales") == 1
 
 
