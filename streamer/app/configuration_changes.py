@@ -1,4 +1,4 @@
-"""What a new configuration changes."""
+"""Differences between two configurations, and the part of them that a running process can follow."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ _RELOADABLE = ("subscribers", "grace_period_s", *_SOURCE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationChanges:
-    """What differs between the configuration in effect and a new one.
+    """Differences between the configuration in effect and a new one.
 
-    `changes_source` tells whether Salesforce is to be read in another way.
-    `waiting` are the sections that a running process does not change.
+    `changes_source` is true when Salesforce is to be read in another way.
+    `waiting` are the changed sections that take effect at the next start.
     """
 
     added: tuple[SubscriberName, ...]
@@ -25,7 +25,7 @@ class ConfigurationChanges:
 
     @classmethod
     def between(cls, old: Settings, new: Settings) -> "ConfigurationChanges":
-        """Return what is to be done so that `new` is in effect instead of `old`."""
+        """Return the differences between `old` and `new`."""
         differing = [name for name in Settings.model_fields if getattr(old, name) != getattr(new, name)]
         before, after = old.subscribers, new.subscribers
         return cls(
@@ -39,7 +39,7 @@ class ConfigurationChanges:
         )
 
     def as_json(self) -> JsonObject:
-        """Return what is worth saying of it."""
+        """Return the differences for the log and the audit."""
         return {
             "added": list(self.added),
             "removed": list(self.removed),
@@ -50,5 +50,5 @@ class ConfigurationChanges:
 
 
 def reloadable(old: Settings, new: Settings) -> Settings:
-    """Return `new` as far as a running process that began with `old` can follow it."""
+    """Return `old` with the sections of `new` that a running process can follow."""
     return old.model_copy(update={name: getattr(new, name) for name in _RELOADABLE})

@@ -1,4 +1,4 @@
-"""Lets subscribers do what was switched, in this process or another."""
+"""Follower of the switches in the log: pauses and resumes this process's subscribers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +23,7 @@ _MAX_WRITES = 100
 
 @dataclass(slots=True, kw_only=True)
 class ControlFollower:
-    """Follows the switchboard in the log, and keeps there what a subscriber does of itself."""
+    """Applies the switchboard in the log to subscribers, and writes their own changes to it."""
 
     log: Controls
     clock: Clock
@@ -36,24 +36,24 @@ class ControlFollower:
     _writing: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
-        """Obey until cancelled."""
+        """Follow the switchboard until cancelled."""
         async for board in self.log.switched():
             self._apply(board)
             self.redrives.follow(board.redrives)
             self._loaded.set()
 
     async def loaded(self) -> None:
-        """Wait until it is known what is switched."""
+        """Wait until the first switchboard was read."""
         await self._loaded.wait()
 
     def apply_to(self, name: SubscriberName) -> None:
-        """Tell a new dispatcher what is switched."""
+        """Pause the new dispatcher of `name` if the subscriber is paused."""
         control = self._controls.get(name)
         if control is not None and control.switch is Switch.PAUSED:
             self.dispatchers[name].admission.pause(_reason(control))
 
     def keep_pause(self, name: SubscriberName, by: str, reason: str) -> None:
-        """Keep a pause that the subscriber's guard or target asked for, for everybody and after a restart."""
+        """Write a pause by the subscriber's guard or target, for every process and after a restart."""
         control = Control(subscriber=name, switch=Switch.PAUSED, by=by, at=self.clock.now(), reason=reason)
         if replaced := self._controls.get(name):
             self._replaced[name] = replaced
@@ -62,7 +62,7 @@ class ControlFollower:
         self._write(audit, partial(self.log.switch, control, audit))
 
     def record_breaker(self, name: SubscriberName, reason: str) -> None:
-        """Write down that a subscriber's breaker has opened, for `reason`, or closed, without one."""
+        """Audit that a subscriber's breaker has opened, for `reason`, or has closed, without one."""
         audit = self._audit("breaker.opened" if reason else "breaker.closed", "streamer", name, reason)
         if len(self._writing) >= _MAX_WRITES:
             _log.warning("audit.not_kept", what=audit.what, subscriber=name)
@@ -70,14 +70,14 @@ class ControlFollower:
         self._write(audit, partial(self.log.note, audit))
 
     def close(self) -> None:
-        """Give up what could not be kept."""
+        """Cancel redrives and pending writes."""
         self.redrives.close()
         for task in self._writing:
             task.cancel()
 
     def _apply(self, board: Switchboard) -> None:
         for name, control in board.controls.items():
-            # Only what has changed; and a pause of our own may be on its way into the log.
+            # Only changes; and a pause of our own can still be on its way into the log.
             if control in (self._controls.get(name), self._replaced.get(name)):
                 continue
             self._controls[name] = control

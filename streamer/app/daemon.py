@@ -1,4 +1,4 @@
-"""One daemon: both sides of the log, its probes, and how it stops."""
+"""Daemon: both sides of the log, the probes, the admin API, and the stop."""
 
 import asyncio
 from asyncio import Task
@@ -42,7 +42,7 @@ _LOOP_LIMIT_S = 30.0
 
 
 class Role(StrEnum):
-    """Which side of the log this process serves."""
+    """Side of the log that a process serves."""
 
     ALL = "all"
     INGEST = "ingest"
@@ -51,12 +51,12 @@ class Role(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class App:
-    """One daemon: a plan, a clock, and what runs of it.
+    """One daemon, which runs a plan.
 
-    `reread` returns the configuration as its files have it; without it there
-    is nothing to follow. A `watcher` is shown what flows; a `watchdog` tells
-    where a loop hangs that does not turn, and is for a process that serves
-    nothing else.
+    `reread` reads the configuration's files again; without it the daemon does
+    not follow changes. A `watcher` is shown events as they pass. A `watchdog`
+    writes the stacks of a loop that does not turn; it is for a process that
+    serves nothing else.
     """
 
     plan: Plan
@@ -101,18 +101,18 @@ class App:
 
     @property
     def ready(self) -> bool:
-        """Whether every channel that is ours is subscribed and every subscriber follows the log."""
+        """True while all owned channels are subscribed and every subscriber follows the log."""
         return self._status.is_complete
 
     def reload(self) -> None:
-        """Read the configuration again, and apply it if nothing is wrong with it."""
+        """Read the configuration again, and apply it if it has no mistake."""
         if self._reloading is not None:
             self._reloading.request()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping` is set, then drain for at most the grace period.
 
-        Raises what someone must act on: a `Stop`, in an `ExceptionGroup`.
+        Raises a `Stop`, in an `ExceptionGroup`, when an operator must act.
         """
         observe = self.plan.settings.observe
         heartbeat = Heartbeat(
@@ -155,9 +155,10 @@ class App:
             await self._drain(reading, delivering)
 
     async def _read(self, log: Log) -> None:
-        """Read Salesforce, and begin anew when it is to be read in another way.
+        """Read Salesforce, and again from the checkpoints when the org or its channels change.
 
-        A new way whose login is refused brings the former one back, once.
+        When the login of a new configuration is refused, the former one is
+        used again, once.
         """
         former: Settings | None = None
         while True:
@@ -181,14 +182,14 @@ class App:
                 self.metrics.forget_channel(path)
 
     def _return_to(self, former: Settings, reason: str) -> None:
-        """Read Salesforce as before, for the new way was refused."""
+        """Take the org and the channels of `former`, because the new ones were refused."""
         _log.error("configuration.refused", reason=reason, in_effect="the former org and channels")
         self.metrics.process.configuration_refused()
         settings = self.plan.settings.model_copy(update={"org": former.org, "channels": former.channels})
         self.plan = replace(self.plan, settings=settings)
 
     async def _apply(self, wanted: Plan) -> None:
-        """Follow a new configuration, as far as a running process can."""
+        """Apply the part of a new configuration that a running process can follow."""
         changes = ConfigurationChanges.between(self.plan.settings, wanted.settings)
         self.plan = replace(wanted, settings=reloadable(self.plan.settings, wanted.settings))
         self._monitor.limits = StuckLimits.of(self.plan.settings)
@@ -220,7 +221,7 @@ class App:
         )
 
     async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
-        """Open the log as soon as it can be reached; `None` when we are to stop before that."""
+        """Open the log as soon as it can be reached; return `None` when `stopping` is set before that."""
         pause_s = _FIRST_PAUSE_S
         while not stopping.is_set():
             try:

@@ -1,4 +1,4 @@
-"""The side of a daemon that delivers."""
+"""Dispatch side of a daemon: one dispatcher for each subscriber."""
 
 import asyncio
 from collections.abc import Collection
@@ -30,7 +30,7 @@ _REOPEN_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """A subscriber that delivers by `settings` until `stop` is set."""
+    """Subscriber that delivers by `settings` until `stop` is set."""
 
     settings: SubscriberSettings
     task: asyncio.Task[None]
@@ -41,8 +41,8 @@ class _Running:
 class Dispatching:
     """Runs a dispatcher for each subscriber of a plan.
 
-    `apply` starts, ends and replaces them while they run; those whose settings
-    stay the same do not notice.
+    `apply` starts, ends and replaces dispatchers; those whose settings stay the
+    same run on undisturbed.
     """
 
     plan: Plan
@@ -56,12 +56,12 @@ class Dispatching:
     _is_reconfigured: bool = field(default=False, init=False)
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
-        """Deliver until `stopping`, then finish what is in flight, record it and return."""
+        """Deliver until `stopping`, then finish and record the deliveries in flight."""
         self._report_configured()
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log, group)
             following = group.create_task(control_follower.run(), name="controls")
-            # Nobody delivers to a target that was paused before we were started.
+            # It waits for the switchboard: no delivery to a target that was paused before this start.
             applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
             await stopping.wait()
             applying.cancel()
@@ -76,7 +76,7 @@ class Dispatching:
         self._applied.set()
 
     def cancel_deliveries(self) -> None:
-        """Cancel the deliveries that are under way; they are repeated."""
+        """Cancel the deliveries in flight; the next process repeats them."""
         for running in self._running.values():
             running.task.cancel()
 
@@ -149,7 +149,7 @@ class Dispatching:
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
                 await self.clock.sleep(_RESTART_S)
             except* ConfigurationError as mistakes:
-                # What only opening finds stops a start, but no daemon that is at work.
+                # A mistake that only opening finds stops a start, but not a running daemon.
                 if not self._is_reconfigured:
                     raise
                 mistake = str(next(leaves(mistakes)))
@@ -161,7 +161,7 @@ class Dispatching:
         self.status.subscribers_configured(self.plan.settings.subscribers)
 
     def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
-        # What is not the log is the plugin, which waits for its target.
+        # When the log is not the reason, the plugin is: it waits for its target.
         if failure.subgroup(LogUnavailable) is None:
             self.status.plugin_blocked(name, str(next(leaves(failure))))
         else:

@@ -1,4 +1,4 @@
-"""The side of a daemon that reads Salesforce."""
+"""Ingest side of a daemon: reads Salesforce."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ _FOLLOWED_WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingesting:
-    """Carries the org's channels into the log, those that are this process's."""
+    """Carries the channels that this process owns into the log."""
 
     settings: Settings
     clock: Clock
@@ -40,7 +40,7 @@ class Ingesting:
     watcher: Watcher | None
 
     async def run(self, log: Log) -> None:
-        """Log in, and read until cancelled. Raises what someone must act on."""
+        """Log in, and read until cancelled. Raises a `Stop` when an operator must act."""
         settings = self.settings
         await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
         async with aiohttp.ClientSession() as http:

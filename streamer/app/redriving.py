@@ -1,4 +1,4 @@
-"""Delivers dead letters again, as ordered."""
+"""Redrives: delivers dead letters again, as ordered."""
 
 import asyncio
 import heapq
@@ -24,11 +24,11 @@ _MAX_PAUSE_S = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redriving:
-    """Carries out one order, as far as the partitions of its letters are this process's.
+    """Carries out one order for the partitions that this process owns.
 
-    Each process does so, and whoever finds nothing left says that it has
-    ended. A letter that is being delivered again is a letter no more, so an
-    order goes on where it was after a crash.
+    Every process does so, and one that finds no letters left ends the order. A
+    letter that is delivered again is no longer a dead letter, so after a crash
+    an order goes on where it was.
     """
 
     order: Redrive
@@ -37,7 +37,7 @@ class Redriving:
     clock: Clock
 
     async def run(self) -> None:
-        """Redrive until nothing is left."""
+        """Redrive until no letters are left."""
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -52,15 +52,15 @@ class Redriving:
             await self.clock.sleep(pause_s)
 
     async def _redrive_batch(self) -> tuple[int, int]:
-        """Return how many letters there were to redrive, and how many of them were."""
-        # The first of each partition, so that those of a key stay in order
-        # whatever order the log lists them in.
+        """Return the number of letters found, and the number of letters redriven."""
+        # The first of each partition, so that the letters of a key stay in
+        # order, whatever order the log lists them in.
         first: list[tuple[tuple[str, int, int], str, DeadLetter]] = []
         left = 0
         async for letter in self.log.dead_letters():
             if self.order.admits(letter):
                 left += 1
-                # Those of other processes would take the places of ours.
+                # Letters of other processes would fill the batch.
                 if self._is_ours(letter):
                     first.append((_place(letter), letter.id, letter))
                 if len(first) >= 2 * _MAX_BATCH:
@@ -81,7 +81,7 @@ class Redriving:
                 break
             key = letter.partition, letter.event.key if letter.event else ""
             dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
-            # What comes after one that has to wait would overtake it.
+            # A later letter of a key would overtake one that has to wait.
             if key in waiting or dispatcher is None or not dispatcher.redrive(letter):
                 waiting.add(key)
                 continue
@@ -90,7 +90,7 @@ class Redriving:
         return moved
 
     def _batch_limit(self) -> int:
-        # Letters may be discarded while others are handed over, so a list must not be used for long.
+        # An operator can discard letters while others are redriven, so a batch must not last long.
         return max(1, min(_MAX_BATCH, int(self.order.per_second * _STALE_AFTER_S)))
 
     async def _end(self) -> None:
@@ -102,14 +102,14 @@ class Redriving:
             subscriber=self.order.letters.subscriber,
             detail={"id": self.order.id},
         )
-        # Said first, for an order that has ended is carried out no longer.
+        # Logged first: writing the end cancels this task.
         _log.info("redrive.ended", redrive=self.order.id)
         await self.log.order(replace(self.order, ended_at=now), audit)
 
 
 @dataclass(slots=True, kw_only=True)
 class Redrives:
-    """Lets every open order be carried out, each once at a time."""
+    """Runs one `Redriving` for each open order."""
 
     log: Controls
     dispatchers: Mapping[SubscriberName, Dispatcher]
@@ -118,7 +118,7 @@ class Redrives:
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
     def follow(self, orders: Mapping[str, Redrive]) -> None:
-        """Carry out `orders` and no others."""
+        """Carry out `orders`, and no others."""
         for name in self._running.keys() - orders.keys():
             self._running.pop(name).cancel()
         for name in orders.keys() - self._running.keys():
@@ -128,7 +128,7 @@ class Redrives:
             self._running[name] = self.group.create_task(redriving.run(), name=f"redrive {name}")
 
     def close(self) -> None:
-        """End all of them; the next process goes on."""
+        """Cancel all of them; the next process goes on."""
         self.follow({})
 
 

@@ -1,4 +1,4 @@
-"""Lets somebody watch what flows beside the metrics that count it."""
+"""Watcher: sees the events that pass, beside the metrics that count them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,14 +9,14 @@ from streamer.ports import Append
 
 
 class Watcher(Protocol):
-    """Is shown events as they pass; must not block or raise."""
+    """Observer of passing events; its methods must neither block nor raise."""
 
     def appended(self, append: Append) -> None:
-        """These events are in the log."""
+        """Take note that the log holds `append`."""
         ...
 
     def attempted(self, subscriber: SubscriberName, event: Event, outcome: Outcome) -> None:
-        """One attempt at a delivery has ended."""
+        """Take note that one attempt at a delivery has ended with `outcome`."""
         ...
 
 
