@@ -1,4 +1,4 @@
-"""What operators ask of a running daemon, over HTTP: pausing, dead letters, the audit."""
+"""Admin API, by which operators pause subscribers, redrive dead letters and read the audit."""
 
 from streamer.admin.context import AdminContext
 from streamer.admin.server import serving_admin

@@ -1,4 +1,4 @@
-"""What was done, and by whom."""
+"""Resource of the audit records."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class AuditResource:
     context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what can be asked."""
+        """Return the routes of this resource."""
         return [web.get("/audit", self._list)]
 
     async def _list(self, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What the resources of the API work on."""
+"""Context of the API's resources: the daemon's subscribers and the open log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -22,7 +22,7 @@ def _at_once(_board: Switchboard) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class AdminContext:
-    """The subscribers of this process, and the log while it is open."""
+    """Subscribers of this process, and the log while it is open."""
 
     daemon: DaemonState
     clock: Clock
@@ -30,7 +30,7 @@ class AdminContext:
 
     @contextmanager
     def with_log(self, log: ControlledLog) -> Iterator[None]:
-        """Work on `log` inside the context."""
+        """Use `log` inside the context."""
         self._log = log
         try:
             yield
@@ -39,15 +39,15 @@ class AdminContext:
 
     @property
     def log(self) -> ControlledLog:
-        """The log. Raises `LogUnavailable` while it is not open."""
+        """Open log. Raises `LogUnavailable` while there is none."""
         if self._log is None:
             raise LogUnavailable(
-                "The log is not open: the daemon starts, stops or waits for it; see /readyz."
+                "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
             )
         return self._log
 
     def subscriber_settings(self, name: str) -> SubscriberSettings:
-        """Return how the subscriber `name` is configured. Raises `ApiError`."""
+        """Return the settings of the subscriber `name`. Raises `ApiError` when it is not configured."""
         subscribers = self.daemon.plan.settings.subscribers
         if name not in subscribers:
             known = ", ".join(sorted(subscribers)) or "none"
@@ -55,7 +55,10 @@ class AdminContext:
         return subscribers[SubscriberName(name)]
 
     async def switchboard(self, until: Callable[[Switchboard], bool] = _at_once) -> Switchboard:
-        """Return what is switched, as soon as it `until` what is waited for. Raises `LogUnavailable`."""
+        """Return the first switchboard for which `until` is true.
+
+        Raises `LogUnavailable` when the log shows none within 5 s.
+        """
         try:
             async with self.clock.timeout(_SWITCHBOARD_TIMEOUT_S), aclosing(self.log.switched()) as boards:
                 async for board in boards:
@@ -66,4 +69,4 @@ class AdminContext:
                 f"The log did not show its switches within {_SWITCHBOARD_TIMEOUT_S:g} s. A change that was "
                 "just requested can still take effect."
             ) from None
-        raise LogUnavailable("The log was closed: the daemon stops.")
+        raise LogUnavailable("The log was closed: the daemon is stopping.")

@@ -1,10 +1,10 @@
-"""A request that the API does not carry out."""
+"""Errors that the API answers with."""
 
 from streamer.controls import Redrive
 
 
 class ApiError(Exception):
-    """The sentence that says why, and the status of HTTP that fits it."""
+    """Refusal of a request: an HTTP status, and a sentence for the operator."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -12,10 +12,10 @@ class ApiError(Exception):
 
 
 def conflict(redrive: Redrive, what: str) -> ApiError:
-    """Return the refusal for an open `redrive` that stands in the way; `what` says of it why."""
+    """Return the error for a request that conflicts with an open `redrive`; `what` is the predicate."""
     whose = redrive.letters.subscriber or "all subscribers"
     return ApiError(
         409,
-        f"Redrive {redrive.id} of {whose} {what}: wait for its end, or end it with "
+        f"Redrive {redrive.id} of {whose} {what}: wait for its end, or cancel it with "
         f"`streamer deadletters cancel {redrive.id}`.",
     )

@@ -1,4 +1,4 @@
-"""What is known, as the answers show it: times in UTC, places and replay ids as text."""
+"""JSON of the API's answers: times are in UTC, positions and replay ids are text."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def rfc3339(at: float) -> str:
 
 
 def letter_summary(letter: DeadLetter) -> JsonObject:
-    """Return the most important of a dead letter."""
+    """Return the fields of a dead letter for a list."""
     event = letter.event
     return {
         "id": letter.id,
@@ -35,7 +35,7 @@ def letter_summary(letter: DeadLetter) -> JsonObject:
 
 
 def letter_detail(letter: DeadLetter) -> JsonObject:
-    """Return all of a dead letter; `raw`, where there is some, is Base64."""
+    """Return all fields of a dead letter; `raw` is Base64, or `None`."""
     place = letter.partition
     return {
         **letter_summary(letter),
@@ -55,9 +55,10 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
 
 
 def filter_json(letters: LetterFilter) -> JsonObject:
-    """Return which dead letters are meant, without what is not said of them.
+    """Return the set fields of a filter.
 
-    Of many ids the first 20, and how many more there are as `further_ids`.
+    Of many ids it holds the first 20, and the number of the others as
+    `further_ids`.
     """
     ids = None if letters.ids is None else sorted(letters.ids)
     said: Mapping[str, str | int | Sequence[str] | None] = {
@@ -74,7 +75,7 @@ def filter_json(letters: LetterFilter) -> JsonObject:
 
 
 def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> JsonObject:
-    """Return an order and how far it has come."""
+    """Return an order and its progress: `left` letters of `begun_with`."""
     return {
         "id": redrive.id,
         "subscriber": redrive.letters.subscriber,
@@ -88,7 +89,7 @@ def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> Json
 
 
 def ended_redrive_json(record: AuditRecord) -> JsonObject:
-    """Return how an order ended, by the `record` of it; `left` are the letters that it did not reach."""
+    """Return the end of an order, from its audit `record`; `left` is the number of unreached letters."""
     left = record.detail.get("left")
     return {
         "id": record.detail.get("id"),
@@ -99,7 +100,7 @@ def ended_redrive_json(record: AuditRecord) -> JsonObject:
 
 
 def audit_json(record: AuditRecord) -> JsonObject:
-    """Return what was done."""
+    """Return an audit record."""
     return {
         "at": rfc3339(record.at),
         "what": record.what,

@@ -1,4 +1,4 @@
-"""The dead letters: looking at them, and removing them."""
+"""Resource of the dead letters: lists, shows and discards them."""
 
 import heapq
 import itertools
@@ -20,26 +20,26 @@ from streamer.events import DeadLetter, JsonObject
 
 _log = structlog.get_logger()
 
-# Kafka's producer holds 100,000 records.
+# Kafka's producer holds at most 100,000 records.
 _DISCARDED_AT_ONCE = 20_000
 
 
 @dataclass(slots=True, kw_only=True)
 class LetterCounts:
-    """Counts dead letters."""
+    """Counts of dead letters, by reason and by subscriber."""
 
     total: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     subscribers: Counter[str] = field(default_factory=Counter)
 
     def add(self, letter: DeadLetter) -> None:
-        """Count one."""
+        """Count `letter`."""
         self.total += 1
         self.reasons[letter.reason] += 1
         self.subscribers[letter.subscriber or ""] += 1
 
     def as_json(self) -> JsonObject:
-        """Return the counts; the subscriber of what was set aside before any had it is empty."""
+        """Return the counts; the subscriber of letters that ingest set aside is empty."""
         return {
             "total": self.total,
             "by_reason": dict(self.reasons),
@@ -48,34 +48,33 @@ class LetterCounts:
 
 
 class LatestLetters:
-    """The latest of some dead letters, however many there are."""
+    """The `count` latest of any number of dead letters; keeps their summaries only."""
 
     def __init__(self, count: int) -> None:
-        """Keep at most `count` of them."""
         self._count = count
         self._kept: list[tuple[float, int, JsonObject]] = []
         self._order = itertools.count()
 
     def add(self, letter: DeadLetter) -> None:
-        """Keep one, or what is left of it in a list, while it is among the latest."""
+        """Keep the summary of `letter` while it is among the latest."""
         if len(self._kept) < self._count:
             heapq.heappush(self._kept, (letter.failed_at, next(self._order), letter_summary(letter)))
         elif letter.failed_at > self._kept[0][0]:
             heapq.heapreplace(self._kept, (letter.failed_at, next(self._order), letter_summary(letter)))
 
     def lines(self) -> list[JsonObject]:
-        """Return them, the newest last."""
+        """Return the summaries, the newest last."""
         return [line for *_, line in sorted(self._kept, key=lambda kept: kept[:2])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterResource:
-    """`/dead-letters`, save for redriving them."""
+    """`/dead-letters`, except redriving."""
 
     context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what can be asked."""
+        """Return the routes of this resource."""
         return [
             web.get("/dead-letters", self._list),
             web.post("/dead-letters/discard", self._discard),
@@ -99,7 +98,7 @@ class LetterResource:
             async for letter in letters:
                 if letter.id == wanted:
                     return json_response(letter_detail(letter))
-        raise ApiError(404, "There is no dead letter of that id; it may have been redriven or discarded.")
+        raise ApiError(404, "There is no dead letter of that id; perhaps it was redriven or discarded.")
 
     async def _discard(self, request: web.Request) -> web.Response:
         asked = await body_of(request, Chosen)
@@ -108,9 +107,9 @@ class LetterResource:
         orders = () if asked.dry_run else (await self.context.switchboard()).redrives.values()
         counts, ids = await self._count(meant, orders)
         if not asked.dry_run:
-            # Counting takes a while where there are many.
+            # Counting many letters takes a while, in which a redrive can be ordered.
             if (await self.context.switchboard()).redrives.keys() - {order.id for order in orders}:
-                raise ApiError(409, "A redrive was ordered while they were counted: ask again.")
+                raise ApiError(409, "A redrive was ordered during the count: send the request again.")
             await self._discard_all(ids, asked, {"meant": filter_json(meant)})
         return json_response(
             {**counts.as_json(), "until": rfc3339(meant.failed_before or now), "dry_run": asked.dry_run}
@@ -143,7 +142,7 @@ class LetterResource:
 
 
 def _check_free(letter: DeadLetter, orders: Collection[Redrive]) -> None:
-    # What is removed for good must not be on its way to a target.
+    # A letter that a redrive is delivering must not be removed.
     for order in orders:
         if order.admits(letter):
-            raise conflict(order, "is not over yet and means some of these letters")
+            raise conflict(order, "is open and covers some of these letters")

@@ -1,8 +1,9 @@
-"""Who may ask, and what an answer to a mistake is.
+"""Middleware of the API: authentication, and errors as JSON.
 
-A page in an operator's browser must not get through: it can neither send JSON
-to another site without asking first, which is never answered, nor make
-`localhost` the name of a server of its own, for the name it used is checked.
+A page in an operator's browser can't use the API. To send JSON to another
+site, a browser first sends a preflight request, which the API never grants. A
+page whose own host name points to this machine (DNS rebinding) fails the check
+of the `Host` header.
 """
 
 import hmac
@@ -22,16 +23,16 @@ from streamer.web.loopback import is_loopback
 _log = structlog.get_logger()
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_INTERNAL_ERROR = "This failed by a mistake of Streamer's own; its log says more."
+_INTERNAL_ERROR = "Streamer itself failed; its log holds the error."
 _STATUS_SENTENCES = {
     404: "There is nothing at this path.",
-    405: "This path does not take this method.",
+    405: "This path does not support this method.",
     413: "The body is too large.",
 }
 
 
 def json_response(body: object, *, status: int = 200) -> web.Response:
-    """Return `body` as JSON."""
+    """Return a response with `body` as JSON."""
     return web.Response(
         body=orjson.dumps(body, option=orjson.OPT_INDENT_2),
         status=status,
@@ -41,7 +42,10 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
 
 
 def authentication(token: SecretStr | None) -> Middleware:
-    """Return what lets those through who show `token`, or without one those on this machine."""
+    """Return the middleware that admits requests with `token`, or requests to loopback without one.
+
+    Raises `ApiError` 401, 403, or 415 for a change whose body is not JSON.
+    """
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -58,10 +62,10 @@ def authentication(token: SecretStr | None) -> Middleware:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what goes wrong with a sentence and the status that fits it."""
+    """Answer every exception with a sentence, as JSON, and the status that fits it."""
     try:
         return await handler(request)
-    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
+    except Exception as error:  # noqa: BLE001 - whatever failed, the client waits for an answer
         status, sentence = _status_and_sentence(error)
         if sentence is _INTERNAL_ERROR:
             _log.exception("admin.failed", method=request.method, path=request.path)

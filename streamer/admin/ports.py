@@ -1,4 +1,4 @@
-"""What the API needs of the daemon that it is part of."""
+"""Ports of the API to the daemon that serves it."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -11,42 +11,42 @@ from streamer.settings import Settings
 
 
 class RunningSubscriber(Protocol):
-    """One subscriber that this process delivers to."""
+    """Subscriber for which this process delivers."""
 
     @property
     def status(self) -> SubscriberStatus:
-        """How it stands now."""
+        """Present status of the subscriber."""
         ...
 
 
 class CurrentPlan(Protocol):
-    """The configuration that is in effect."""
+    """Configuration in effect."""
 
     @property
     def settings(self) -> Settings:
-        """All of it."""
+        """Settings in effect."""
         ...
 
     @property
     def subscribers(self) -> Mapping[SubscriberName, Callable[[], Subscriber]]:
-        """What makes each subscriber's plugin."""
+        """Factories of the subscribers' plugins."""
         ...
 
     @property
     def routes(self) -> Mapping[SubscriberName, Route]:
-        """Each subscriber's predicate, projection and text."""
+        """Predicate, projection and text of each subscriber."""
         ...
 
 
 class DaemonState(Protocol):
-    """The subscribers: as configured, and those that this process delivers to."""
+    """Configured subscribers, and those for which this process delivers."""
 
     @property
     def plan(self) -> CurrentPlan:
-        """What is configured now."""
+        """Configuration in effect."""
         ...
 
     @property
     def dispatchers(self) -> Mapping[SubscriberName, RunningSubscriber]:
-        """Who is at work in this process."""
+        """Subscribers for which this process delivers."""
         ...

@@ -1,4 +1,4 @@
-"""What delivering some dead letters again would mean."""
+"""Preview of a redrive: which dead letters it would deliver, and which are superseded."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _REMEDY = "narrow the filter, such as by time, or include the superseded ones."
 
 @dataclass(slots=True, kw_only=True)
 class RedrivePreview:
-    """The dead letters of one subscriber that are meant, and which of them are `superseded`.
+    """Counts of one subscriber's matching dead letters; `superseded` are the ids of the superseded ones.
 
-    The others are not deliverable: they have no place in the log from which a
-    subscriber read them, or the subscriber is not configured any more.
+    `deliverable` counts the letters that a subscriber has read from the log,
+    if the subscriber is still configured.
     """
 
     matching: int = 0
@@ -31,7 +31,7 @@ class RedrivePreview:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, letter: DeadLetter, *, is_deliverable: bool) -> None:
-        """Count one that is meant."""
+        """Count a matching `letter`."""
         self.matching += 1
         self.deliverable += is_deliverable
         self.reasons[letter.reason] += 1
@@ -46,7 +46,7 @@ class RedrivePreview:
         }
 
     def skipped(self) -> frozenset[str]:
-        """Return the ids of the superseded ones, as an order names them. Raises `ApiError` for too many."""
+        """Return the superseded ids, for an order to skip. Raises `ApiError` when they are too many."""
         if sum(map(len, self.superseded)) > _MAX_SKIPPED_CHARACTERS:
             raise ApiError(
                 409, f"{len(self.superseded)} superseded letters are too many for one order: {_REMEDY}"
@@ -57,10 +57,11 @@ class RedrivePreview:
 async def redrive_previews(
     context: AdminContext, meant: LetterFilter, *, find_superseded: bool
 ) -> Mapping[SubscriberName | None, RedrivePreview]:
-    """Return what `meant` means for each subscriber, `None` standing for none.
+    """Return a preview for each subscriber; letters without a subscriber are under `None`.
 
-    What is superseded is found only with `weigh`. Raises
-    `ApiError` when there are more letters than can be held, and `LogUnavailable`.
+    Superseded letters are searched for only with `find_superseded`. Raises
+    `ApiError` when more letters than fit into memory must be compared, and
+    `LogUnavailable`.
     """
     found: dict[SubscriberName | None, RedrivePreview] = defaultdict(RedrivePreview)
     compared, configured = _ComparedLetters(), context.daemon.plan.settings.subscribers
@@ -82,9 +83,10 @@ async def redrive_previews(
 
 
 class _ComparedLetters:
-    """The letters of each subscriber, without what they carry: those to be weighed, and others of their keys.
+    """Letters of each subscriber, without their content: deliverable ones, and others of the same keys.
 
-    Of an event that was lost the key is not known, so its letter is among the others.
+    A letter that has lost its event has no known key, and counts among the
+    others.
     """
 
     def __init__(self) -> None:
@@ -95,7 +97,7 @@ class _ComparedLetters:
         self._held = 0
 
     def add_deliverable(self, letter: DeadLetter) -> None:
-        """Add a letter that is to be weighed, which one that can be redriven is."""
+        """Add a letter that can be redriven."""
         assert letter.subscriber is not None  # noqa: S101 - a subscriber has read it
         assert letter.event is not None  # noqa: S101 - it is to be delivered
         self._keys.add((letter.subscriber, letter.event.key))
@@ -103,7 +105,7 @@ class _ComparedLetters:
         self._keep(self.deliverable[letter.subscriber], letter)
 
     def add_other(self, letter: DeadLetter) -> None:
-        """Add a letter to the others, if it is another one and may be of the key of one that is weighed."""
+        """Add any other letter that can have the key of a deliverable one."""
         if letter.subscriber is None or letter.subscriber not in self.deliverable or letter.id in self._ids:
             return
         if letter.event is None or (letter.subscriber, letter.event.key) in self._keys:
@@ -114,7 +116,7 @@ class _ComparedLetters:
         if self._held > _MAX_COMPARED:
             raise ApiError(
                 409,
-                f"More than {_MAX_COMPARED} dead letters have to be weighed, which is too many: choose "
+                f"More than {_MAX_COMPARED} dead letters must be compared, which is too many: choose "
                 "fewer, by subscriber, key, time or id, or include the superseded ones.",
             )
         letters.append(_without_content(letter))
@@ -126,7 +128,7 @@ async def _superseded(
     settings = context.subscriber_settings(name)
     subscription = Subscription(subscriber=name, patterns=settings.on, start=settings.start)
     admits = context.daemon.plan.routes[name].admits
-    # An event that is a dead letter itself has superseded nothing.
+    # An event that is itself a dead letter never reached the target and supersedes nothing.
     return await superseded(
         compared.deliverable[name], context.log, subscription, admits, aside=compared.others[name]
     )

@@ -1,4 +1,4 @@
-"""Delivering dead letters again: what it would mean, the orders, and how far they have come."""
+"""Resource of the redrives: previews, orders, lists and cancels them."""
 
 import uuid
 from collections import Counter
@@ -29,14 +29,14 @@ _CANCELLED = "redrive.cancelled"
 class RedriveResource:
     """`/dead-letters/redrive` and `/redrives`.
 
-    An order is written into the log, and carried out by whichever processes
-    own the partitions of its letters.
+    An order is written into the log. The processes that own the partitions of
+    its letters carry it out.
     """
 
     context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what can be asked."""
+        """Return the routes of this resource."""
         return [
             web.post("/dead-letters/redrive", self._redrive),
             web.get("/redrives", self._list),
@@ -103,7 +103,7 @@ class RedriveResource:
         )
         await self.context.log.order(replace(order, ended_at=now), audit)
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
-        # Who orders next is to find it gone, though the log may need a moment to tell.
+        # The log can need a moment to show the end, and the next request must find it.
         await self.context.switchboard(lambda board: order.id not in board.redrives)
         return json_response({**ended_redrive_json(audit), "subscriber": audit.subscriber})
 
@@ -138,14 +138,14 @@ class RedriveResource:
 def _check_free(board: Switchboard, names: Mapping[SubscriberName, RedrivePreview]) -> None:
     for redrive in board.redrives.values():
         if redrive.letters.subscriber in {None, *names}:
-            raise conflict(redrive, "is not over yet")
+            raise conflict(redrive, "is still open")
 
 
 def _open(board: Switchboard, id_: str) -> Redrive:
     if id_ not in board.redrives:
         known = ", ".join(sorted(board.redrives)) or "none"
         raise ApiError(
-            404, f"No redrive of that id is open: it may be over, see `streamer audit`; open: {known}."
+            404, f"No redrive of that id is open: perhaps it ended, see `streamer audit`; open: {known}."
         )
     return board.redrives[id_]
 

@@ -1,4 +1,4 @@
-"""The API's own listener."""
+"""Listener and application of the API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,14 +19,14 @@ from streamer.web.listener import listening
 _log = structlog.get_logger()
 
 LARGEST_BODY = 64 * 1024
-"""How many bytes a request may bring."""
+"""Largest body of a request, in bytes."""
 
 
 @asynccontextmanager
 async def serving_admin(context: AdminContext, settings: AdminSettings | None) -> AsyncIterator[int]:
-    """Answer operators inside the context; yields the port, and 0 where `settings` switch it off.
+    """Serve the API inside the context; yields the port, or 0 when `settings` is `None`.
 
-    Raises `ConfigurationError` when the address can't be had.
+    Raises `ConfigurationError` when the address is not available.
     """
     if settings is None:
         yield 0
@@ -38,7 +38,7 @@ async def serving_admin(context: AdminContext, settings: AdminSettings | None) -
 
 
 def application(context: AdminContext, token: SecretStr | None) -> web.Application:
-    """Return the API, open to who shows `token` or, without one, to this machine."""
+    """Return the API, for requests with `token` or, without one, for requests to loopback."""
     app = web.Application(client_max_size=LARGEST_BODY, middlewares=[errors_as_json, authentication(token)])
     for resource in (
         SubscriberResource(context=context),

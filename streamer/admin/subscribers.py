@@ -1,4 +1,4 @@
-"""The subscribers: what they do, pausing and resuming them, and trying them out."""
+"""Resource of the subscribers: lists, pauses, resumes and tests them."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class SubscriberResource:
     context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what can be asked."""
+        """Return the routes of this resource."""
         return [
             web.get("/subscribers", self._list),
             web.post("/subscribers/{name}/pause", self._pause),
@@ -50,7 +50,7 @@ class SubscriberResource:
         name, context = self._named(request), self.context
         asked = await body_of(request, Trial)
         event = trial_event(context.clock.now(), asked.data)
-        # Before it is sent: nothing leaves of which there is no record.
+        # Before it is sent, so that no request leaves without a record.
         await context.log.note(
             AuditRecord(
                 at=context.clock.now(),
@@ -71,7 +71,7 @@ class SubscriberResource:
         detail: JsonObject = {"reason": reason} if reason else {}
         audit = AuditRecord(at=now, what=what, by=by, subscriber=name, detail=detail)
         await self.context.log.switch(control, audit)
-        # Who asks next is to see it, though the log may need a moment to tell.
+        # The log can need a moment to show the switch, and the next request must find it.
         board = await self.context.switchboard(lambda board: board.controls.get(name) == control)
         return json_response(self._as_json(name, board))
 

@@ -117,7 +117,7 @@ async def test_second_order_for_a_subscriber_waits_for_the_first(world: World, a
     [first] = (await ask.post("/dead-letters/redrive", key="a"))[1]["redrives"]
     status, body = await ask.post("/dead-letters/redrive")
 
-    assert (status, f"Redrive {first} of target is not over yet" in body["error"]) == (409, True)
+    assert (status, f"Redrive {first} of target is still open" in body["error"]) == (409, True)
     assert f"`streamer deadletters cancel {first}`" in body["error"]
     assert len((await world.context.switchboard()).redrives) == 1
 
