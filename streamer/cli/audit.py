@@ -1,4 +1,4 @@
-"""`streamer audit`."""
+"""The command `streamer audit`."""
 
 from typing import Annotated
 
@@ -14,18 +14,18 @@ from streamer.events import JsonObject
 async def audit(
     where: ApiOptions,
     *,
-    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="How many at most.")] = 50,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="Most records.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was done to a daemon, when and by whom: pauses, redrives, what was discarded.
+    """Show the changes at run time, with their times and operators: pauses, redrives, discarded letters.
 
-    The records are in the log, those of every process: with several of them, ask any.
+    The log holds the records of every process, so any process can answer.
     """
     answer = await where.api().get("/audit", last=last)
     if as_json:
         print_json(answer)
     else:
-        print_table(map(_line, answer["records"]), empty="Nothing was done yet.")
+        print_table(map(_line, answer["records"]), empty="No records yet.")
 
 
 def _line(record: JsonObject) -> JsonObject:

@@ -1,4 +1,4 @@
-"""`streamer deadletters`."""
+"""The commands `streamer deadletters …`."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -21,31 +21,28 @@ from streamer.events import JsonObject
 
 deadletters = typer.Typer(
     no_args_is_help=True,
-    help="""See, deliver again and discard what was set aside: events that a target can't accept.
+    help="""List, redrive and discard dead letters: events that a target can't accept.
 
-    Dead letters are kept in the log, where every process sees them: with several of them, ask any.
+    The log holds the dead letters, so any process can answer.
 
-    Exits 0 when it is done, 1 when it is refused or the daemon can't be reached, 2 for a mistake in what was
-    typed.
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2 for a mistake in the arguments.
     """,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterOptions:
-    """The options that say which dead letters are meant."""
+    """Options that filter dead letters."""
 
     subscriber: Annotated[
         str | None,
-        typer.Option("--subscriber", "-s", help="Of this one only.", autocompletion=subscriber_names),
+        typer.Option("--subscriber", "-s", help="Of this subscriber.", autocompletion=subscriber_names),
     ] = None
-    key: Annotated[str | None, typer.Option(help="Of this key only, such as a record's id.")] = None
+    key: Annotated[str | None, typer.Option(help="Of this key, such as a record's id.")] = None
     reason: Annotated[
-        str | None, typer.Option(help="With this reason only, a word that list shows, such as rejected.")
+        str | None, typer.Option(help="With this reason, a word that list shows, such as rejected.")
     ] = None
-    error: Annotated[str | None, typer.Option(help="With these words in the error, whatever the case.")] = (
-        None
-    )
+    error: Annotated[str | None, typer.Option(help="With this text in the error, in any case.")] = None
     since: Annotated[
         str | None, typer.Option(parser=moment, metavar="TIME", help="Failed since 2h ago, or an ISO time.")
     ] = None
@@ -56,10 +53,10 @@ class LetterOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenLetterOptions(LetterOptions):
-    """The options that say with which dead letters something is done."""
+    """Options that choose dead letters to change."""
 
     ids: Annotated[
-        list[str] | None, typer.Option("--id", help="This one only; may be given several times.")
+        list[str] | None, typer.Option("--id", help="With this id; can be given several times.")
     ] = None
 
 
@@ -67,11 +64,11 @@ class ChosenLetterOptions(LetterOptions):
 class ConfirmationOptions(OperatorOptions):
     """Options of a command that can't be undone: it counts first, asks, and is audited."""
 
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the counts, and end.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the counts.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 
     def given(self, question: str, count: int) -> bool:
-        """Whether there is something to do, and somebody wants it. Raises `typer.Abort`."""
+        """Return true when `count` is not 0 and the operator agrees. Raises `typer.Abort` otherwise."""
         if self.dry_run or not count:
             return False
         return self.yes or typer.confirm(question, abort=True)
@@ -83,10 +80,10 @@ async def list_(
     letters: LetterOptions,
     where: ApiOptions,
     *,
-    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="How many at most.")] = 50,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="Most letters.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest dead letters, the newest last, and how many there are for which reason."""
+    """Show the latest dead letters, the newest last, and their number for each reason."""
     answer = await where.api().get("/dead-letters", **asdict(letters), last=last)
     if as_json:
         print_json(answer)
@@ -107,7 +104,7 @@ async def show(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show all of one dead letter: errors, the target's answer, and the event."""
+    """Show one dead letter with its errors, the target's answer, and the event."""
     answer = await where.api().get(f"/dead-letters/{letter}")
     if as_json:
         print_json(answer)
@@ -131,23 +128,24 @@ async def redrive(
     per_second: Annotated[
         float,
         typer.Option(
-            min=0.01, max=1_000, help="How fast, for each subscriber and in each process of the daemon."
+            min=0.01, max=1_000, help="Highest rate, for each subscriber in each process of the daemon."
         ),
     ] = 10.0,
     include_superseded: Annotated[
         bool,
         typer.Option(
             "--include-superseded",
-            help="Also those of which a later event of the same key has reached the target since.",
+            help="Also letters whose key has had a later event delivered since.",
         ),
     ] = False,
-    wait: Annotated[bool, typer.Option(help="Show the progress until it is over.")] = True,
+    wait: Annotated[bool, typer.Option(help="Show the progress until the end.")] = True,
 ) -> None:
-    """Deliver dead letters again, in order per key, and not faster than the target bears.
+    """Deliver dead letters again, in order per key, and within the target's limits.
 
-    Counts first, and asks. Only what has failed by then is meant; what fails again is a dead letter anew. The
-    processes that own the partitions carry it out, each at that rate. Ctrl-C ends the watching, not the
-    redrive, which `cancel` ends. Exits 1 also when somebody cancels it meanwhile.
+    Counts first, and asks. Covers only the letters that existed when they were counted; an event that fails
+    again becomes a new dead letter. The processes that own the partitions carry it out, each at that rate.
+    Ctrl-C ends the display, not the redrive; `cancel` ends the redrive. Exits 1 also when an operator cancels
+    it meanwhile.
     """
     api = where.api().patiently
     asked = {
@@ -165,13 +163,13 @@ async def redrive(
     with working("Ordering"):
         found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
     if not found["redrives"]:
-        console().print("Nothing is left to deliver: somebody was quicker.")
+        console().print("Nothing is left to deliver: the letters were redriven or discarded meanwhile.")
     elif wait:
         ordered = found["deliverable"] - found["superseded"]
         if not await followed(where.api(), found["redrives"], ordered, SystemClock()):
             raise typer.Exit(1)
     else:
-        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` tells of the end.")
+        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the end.")
 
 
 @deadletters.command()
@@ -186,23 +184,24 @@ async def cancel(
     where: ApiOptions,
     operator: OperatorOptions,
 ) -> None:
-    """End a redrive that is not over, in every process.
+    """Cancel an open redrive, in every process.
 
-    What it has handed over by then is delivered all the same; what is left stays a dead letter.
+    Letters that it has redriven before are delivered; the others stay dead letters.
     """
     done = await where.api().post(f"/redrives/{order}/cancel", by=operator.name)
     console().print(
         f"Redrive {done['id']} is cancelled, in every process, with {counted(done['left'], 'dead letter')} "
-        "left. What was handed over before is delivered all the same."
+        "left. Letters that it has redriven before are delivered."
     )
 
 
 @deadletters.command()
 @api_command
 async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
-    """Remove dead letters for good, unless a redrive that is not over means them.
+    """Remove dead letters for good, unless an open redrive covers them.
 
-    Counts first, and asks. Only what has failed by then is meant. The audit keeps who did it.
+    Counts first, and asks. Covers only the letters that existed when they were counted. The audit names the
+    operator.
     """
     api = where.api().patiently
     asked = {**asdict(letters), "by": confirmation.name}

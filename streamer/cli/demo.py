@@ -1,4 +1,4 @@
-"""`streamer demo`."""
+"""The command `streamer demo`."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ _WIDTH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisplayOptions:
-    """How the demo is shown: for how long, and where the picture goes."""
+    """Options of the display: its duration, and the file of the last picture."""
 
     for_s: float | None
     svg: Path | None
@@ -51,21 +51,19 @@ def demo(
             "--for",
             parser=seconds,
             metavar="DURATION",
-            help="Stop after 20s, 5m or 1h; until Ctrl-C by default.",
+            help="Stop after 20s, 5m or 1h; by default at Ctrl-C.",
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the counts to this JSON file.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Keep the last picture in this SVG file.")] = None,
-    rate: Annotated[
-        float, typer.Option(min=0.1, max=500, help="Things that happen in the org, per second.")
-    ] = 20.0,
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Changes in the org, per second.")] = 20.0,
     kafka: Annotated[
         str | None, typer.Option(help="Keep the log in this Kafka (host:port) instead of SQLite.")
     ] = None,
 ) -> None:
     """Show the whole flow on this machine: a local org, the daemon and three targets.
 
-    Exits 0 only if nothing was lost and nothing was in the log twice.
+    Exits 0 only if no event was lost and none was in the log twice.
     """
     logs.configure("auto", "error")
     found: list[Report] = []
@@ -125,7 +123,7 @@ def _keep_picture(screen: Screen, svg: Path | None) -> None:
             canvas = Console(record=True, width=_WIDTH, file=nowhere, force_terminal=True)
             canvas.print(screen)
             picture = canvas.export_svg(title="streamer demo")
-        # The picture must not send whoever looks at it to a server for fonts.
+        # A viewer of the picture must not load fonts from a server.
         svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
 
 

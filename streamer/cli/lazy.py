@@ -1,4 +1,4 @@
-"""Commands that are imported when somebody asks for them."""
+"""Commands that are imported when they are called."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -17,26 +17,27 @@ COMMANDS = {
     "deadletters": "streamer.cli.deadletters:deadletters",
     "audit": "streamer.cli.audit:audit",
 }
-"""Where each command is."""
+"""Module and attribute of each command."""
 
 
 class LazyGroup(TyperGroup):
-    """Holds the commands of `COMMANDS`.
+    """Group of the commands in `COMMANDS`.
 
-    A question to a running daemon, or the shell's for a name, must not wait for
-    the daemon, the sandbox and the demo to be loaded.
+    A call to a running daemon, or a completion for the shell, must not wait
+    until the daemon, the sandbox and the demo are imported.
     """
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        # For the suggestions after a mistyped name.
         self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type] # names alone
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names."""
+        """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
-        """Return the command of that name, if there is one."""
+        """Return the command of that name, or `None`."""
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")

@@ -1,4 +1,4 @@
-"""`streamer run` and `streamer check`."""
+"""The commands `streamer run` and `streamer check`."""
 
 import asyncio
 import gc
@@ -21,9 +21,7 @@ from streamer.supervision.watchdog import Watchdog
 
 Config = Annotated[
     list[Path],
-    typer.Option(
-        "--config", "-c", help="A YAML file; given several times, later ones are laid over earlier ones."
-    ),
+    typer.Option("--config", "-c", help="A YAML file; of several, later ones override earlier ones."),
 ]
 
 _GENERATION_0 = 50_000
@@ -37,9 +35,9 @@ def run(
 ) -> None:
     """Carry events until SIGTERM or Ctrl-C; then drain, record and exit.
 
-    Exits 2 when the configuration has a mistake, 1 when someone must act first
-    (credentials, permissions, the log), 0 after a clean stop. A second signal
-    stops at once; nothing is lost by it, but deliveries in flight are repeated.
+    Exits 2 when the configuration has a mistake, 1 when an operator must act
+    first (credentials, permissions, the log), 0 after a clean stop. A second
+    signal stops at once: nothing is lost, but deliveries in flight are repeated.
 
     Changed files, secrets included, are applied within seconds, or at once on
     SIGHUP; while they hold a mistake, the former configuration stays in effect.
@@ -48,8 +46,8 @@ def run(
         reread = partial(load_document, config)
         checked = plan(reread(), SystemClock())
         logs.configure(checked.settings.observe.log_format, checked.settings.observe.log_level)
-        # Events are many small short-lived objects without cycles; looking for
-        # cycles after every few hundred of them costs a tenth of the time.
+        # Events are many small short-lived objects without cycles. A search for
+        # cycles after every few hundred of them would cost a tenth of the time.
         gc.freeze()
         gc.set_threshold(_GENERATION_0, 20, 100)
         watchdog = Watchdog(sys.stderr)
@@ -58,7 +56,7 @@ def run(
 
 
 def check(config: Config) -> None:
-    """Check a configuration to the last expression, without connecting anywhere."""
+    """Check a configuration to the last expression, without any connection."""
     with failures_reported():
         settings = plan(load_document(config), SystemClock()).settings
         kind = "Kafka" if settings.log.kafka else "SQLite"

@@ -64,7 +64,7 @@ async def test_daemon_that_does_not_answer_may_do_it_all_the_same() -> None:
         port = server.sockets[0].getsockname()[1]
         api = Api(url=f"http://127.0.0.1:{port}", timeout_s=2.0)
         try:
-            with pytest.raises(ApiRefused, match=r"has not answered within 2 s; .* `streamer audit`"):
+            with pytest.raises(ApiRefused, match=r"has not answered within 2 s\. .* `streamer audit`"):
                 await api.post("/dead-letters/redrive")
         finally:
             gone.set()
