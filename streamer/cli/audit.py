@@ -17,7 +17,7 @@ async def audit(
     last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="Most records.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the changes at run time, with their times and operators: pauses, redrives, discarded letters.
+    """Show changes at run time, with times and operators: pauses, redrives, discards.
 
     The log holds the records of every process, so any process can answer.
     """

@@ -25,7 +25,8 @@ deadletters = typer.Typer(
 
     The log holds the dead letters, so any process can answer.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2 for a mistake in the arguments.
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    for a mistake in the arguments.
     """,
 )
 
@@ -142,10 +143,11 @@ async def redrive(
 ) -> None:
     """Deliver dead letters again, in order per key, and within the target's limits.
 
-    Counts first, and asks. Covers only the letters that existed when they were counted; an event that fails
-    again becomes a new dead letter. The processes that own the partitions carry it out, each at that rate.
-    Ctrl-C ends the display, not the redrive; `cancel` ends the redrive. Exits 1 also when an operator cancels
-    it meanwhile.
+    Counts first, and asks. Covers only the letters that existed when they were
+    counted; an event that fails again becomes a new dead letter. The processes
+    that own the partitions carry it out, each at that rate. Ctrl-C ends the
+    display, not the redrive; `cancel` ends the redrive. Exits 1 also when an
+    operator cancels it meanwhile.
     """
     api = where.api().patiently
     asked = {
@@ -200,8 +202,8 @@ async def cancel(
 async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
     """Remove dead letters for good, unless an open redrive covers them.
 
-    Counts first, and asks. Covers only the letters that existed when they were counted. The audit names the
-    operator.
+    Counts first, and asks. Covers only the letters that existed when they were
+    counted. The audit names the operator.
     """
     api = where.api().patiently
     asked = {**asdict(letters), "by": confirmation.name}

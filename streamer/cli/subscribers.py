@@ -15,10 +15,11 @@ subscribers = typer.Typer(
     no_args_is_help=True,
     help="""List, pause, resume and test the subscribers of a running daemon.
 
-    The log holds the switches, so any process can answer. The counts of events are those of the process that
-    answers.
+    The log holds the switches, so any process can answer. The counts of events
+    are those of the process that answers.
 
-    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2 for a mistake in the arguments.
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    for a mistake in the arguments.
     """,
 )
 
@@ -73,8 +74,9 @@ async def try_out(
 ) -> None:
     """Send one test event to a target, through the subscriber's body, text and plugin.
 
-    Its type is streamer.test. It enters neither the log nor the queue, and `when` does not apply. The target
-    treats it as a real event. Exits 0 if it was delivered.
+    Its type is streamer.test. It enters neither the log nor the queue, and
+    `when` does not apply. The target treats it as a real event. Exits 0 if it
+    was delivered.
     """
     answer = await where.api().post(f"/subscribers/{name}/test", data=_read(data), by=operator.name)
     if as_json:

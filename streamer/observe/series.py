@@ -1,4 +1,4 @@
-"""The series of one channel, one subscriber or the session, as their owners use them."""
+"""Handles for the series of one channel, one subscriber or the session."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,17 +14,17 @@ from streamer.ports import Append
 
 @dataclass(slots=True)
 class LabelValues:
-    """Keeps a label whose words come from elsewhere to few and short ones.
+    """Bound on the values of a label that come from elsewhere.
 
-    What is not a lower-case word, and what comes after the first `limit`
-    different ones, is `other`.
+    A value that is not a lower-case word of at most 40 characters, or that
+    comes after the first `limit` different ones, becomes `other`.
     """
 
     limit: int = 64
     _known: set[str] = field(default_factory=set)
 
     def bounded(self, word: str) -> str:
-        """Return `word`, or `other`."""
+        """Return `word` or, when it is not admitted, `other`."""
         if word in self._known:
             return word
         if len(self._known) >= self.limit or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", word):
@@ -35,7 +35,7 @@ class LabelValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionMetrics:
-    """What is counted of the sessions with Salesforce."""
+    """Series of the sessions with Salesforce."""
 
     bytes: Counter
     handshakes: Counter
@@ -53,7 +53,7 @@ class SessionMetrics:
         self.bytes.inc(size)
 
     def lost(self, reason: str) -> None:
-        """Count a session that ended unasked; `reason` is one stable word, such as `unknown_client`."""
+        """Count a session that was lost; `reason` is one stable word, such as `unknown_client`."""
         self.lost_by_reason.labels(self.label_values.bounded(reason)).inc()
 
     def overdue(self) -> None:
@@ -71,7 +71,7 @@ class SessionMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelMetrics:
-    """What is counted of one channel."""
+    """Series of one channel."""
 
     clock: Clock
     events: Counter
@@ -87,14 +87,14 @@ class ChannelMetrics:
     label_values: LabelValues
 
     def appended(self, batch: Batch, append: Append, seconds: float) -> None:  # noqa: ARG002 - the observer's shape
-        """Count `append`, made of `batch` and in the log after `seconds` of waiting for it."""
+        """Count `append`, made from `batch`, and durable after `seconds`."""
         self.batches.inc()
         self.append_seconds.observe(seconds)
         self.verified.set(append.checkpoint.verified_at)
         if append.events:
             self.events.inc(len(append.events))
-            # The first is the oldest. One observation an append, not one an
-            # event: a backlog must not pay for being measured.
+            # The first event is the oldest. One observation for each append,
+            # not for each event: measuring must not slow down a backlog.
             self.age_seconds.observe(_age(append.events[0], self.clock))
         for letter in append.set_aside:
             reason = self.label_values.bounded(letter.reason)
@@ -103,20 +103,20 @@ class ChannelMetrics:
             self.holes[record.cause].inc()
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Note whether this process is to read the channel."""
+        """Record whether this process owns the channel."""
         self.owned.set(owned)
         if not owned:
             # A channel that another process reads is not down.
             self.ups.remove(self.path)
 
     def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Note whether the channel, which is ours, is subscribed and read."""
+        """Record whether the channel, which this process owns, is subscribed and read."""
         self.ups.labels(self.path).set(up)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberMetrics:
-    """What is counted of one subscriber."""
+    """Series of one subscriber."""
 
     name: SubscriberName
     clock: Clock
@@ -134,20 +134,20 @@ class SubscriberMetrics:
     label_values: LabelValues
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
-        """Count one attempt at `event` that took `seconds`."""
+        """Count an attempt at `event` that took `seconds`."""
         self.outcomes[type(outcome)].inc()
         self.seconds.observe(seconds)
         if isinstance(outcome, Delivered):
             self.to_target_seconds.observe(_age(event, self.clock))
 
     def set_aside(self, letter: DeadLetter) -> None:
-        """Count an event that became `letter`."""
+        """Count the dead letter `letter`."""
         self.dead_letters.labels(
             letter.stage.value, self.name, self.label_values.bounded(letter.reason)
         ).inc()
 
     def set_status(self, status: SubscriberStatus) -> None:
-        """Show how the subscriber stands."""
+        """Record the subscriber's present status."""
         self.lag.set(status.lag)
         self.in_flight.set(status.in_flight)
         self.parked.set(status.parked)
@@ -156,7 +156,7 @@ class SubscriberMetrics:
         self.held.set(status.is_held)
 
     def set_unrecorded(self, seconds: float) -> None:
-        """Note for how long what was finished has waited to be recorded."""
+        """Record the seconds for which finished work has waited to be recorded."""
         self.unrecorded_s.set(seconds)
 
 
