@@ -1,4 +1,4 @@
-"""What the demo found out, for people and for scripts."""
+"""Report of the demo, for people and for scripts."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from streamer.sandbox.targets.receiver import Receiver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Milliseconds from the commit in Salesforce."""
+    """Times since the commit in Salesforce, in milliseconds."""
 
     p50: float
     p99: float
@@ -20,7 +20,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetReport:
-    """What one target was to hear of, and what it accepted."""
+    """Counts of one target: expected, delivered and repeated events."""
 
     expected: int
     delivered: int
@@ -29,7 +29,7 @@ class TargetReport:
 
     @property
     def lost(self) -> int:
-        """How many never arrived."""
+        """Number of expected events that never arrived."""
         return max(0, self.expected - self.delivered)
 
 
@@ -46,7 +46,7 @@ class Report:
 
     @property
     def lost(self) -> int:
-        """How many never reached the log, and how many deliveries never their target."""
+        """Number of events that never reached the log, and of deliveries that never reached their target."""
         return max(0, self.sent - self.appended) + sum(target.lost for target in self.targets.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Report:
 
 
 def report_of(scenario: Scenario, tally: Tally, receivers: Mapping[SubscriberName, Receiver]) -> Report:
-    """Hold what the receivers' own journals say against what happened in the org."""
+    """Compare the receivers' own journals with the changes in the org."""
     distinct = len(tally.appended_ids)
     return Report(
         sent=scenario.sent,

@@ -1,4 +1,4 @@
-"""What happens in the demo's org: opportunities are won and orders are placed."""
+"""Scenario of the demo: opportunities are won and orders are placed in the org."""
 
 import random
 from collections import Counter
@@ -22,7 +22,7 @@ _BIG_EVERY = 40
 
 @dataclass(slots=True, kw_only=True)
 class Scenario:
-    """Lets one thing after the other happen, and keeps count of what each target must hear of.
+    """Makes one change after the other, and counts the events that each target must get.
 
     `sent` counts the messages on the channels that the daemon reads.
     """
@@ -36,7 +36,7 @@ class Scenario:
     _steps: int = 0
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Make changes until cancelled."""
         pause_s = 1.0 / self.per_second
         due = self.clock.monotonic()
         while True:

@@ -1,4 +1,4 @@
-"""The ways of proving to Salesforce who we are (OAuth 2)."""
+"""OAuth 2 flows of Salesforce: their token requests, and the addresses that may receive a secret."""
 
 from urllib.parse import urlsplit
 
@@ -79,10 +79,10 @@ def _audience(login_url: str) -> str:
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
-    """Return `url` without a trailing slash, fit to carry a token or a password.
+    """Return `url` without a trailing slash, if it may receive a token or a password.
 
-    Plain http is accepted to this machine only, or where `allow_http` says so.
-    Raises `ConfigurationError`, which calls the address by what it is `named`.
+    Plain http is accepted for loopback only, or with `allow_http`. Raises
+    `ConfigurationError`, which calls the address `named`.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:

@@ -1,4 +1,4 @@
-"""Who we are at Salesforce: access tokens, and how they are renewed."""
+"""Access tokens of one org: login and renewal."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ _ORG_IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """An access token, and the org that it opens."""
+    """Access token, and the org that it opens."""
 
     access_token: str = field(repr=False)
     instance_url: str
@@ -39,17 +39,15 @@ class Token:
 
 
 class Tokens:
-    """Holds the access token of one org for everyone who needs it.
+    """Holder of one org's access token, shared by all callers.
 
-    Salesforce tokens have no announced end: whoever is told that one is no
-    longer good asks for a renewed one.
+    It logs in when a token is first needed. Salesforce does not announce the
+    end of a token: a caller whose token is refused asks for a renewed one.
+    The constructor raises `ConfigurationError` when a secret would travel in
+    the clear.
     """
 
     def __init__(self, http: aiohttp.ClientSession, org: OrgSettings, clock: Clock) -> None:
-        """Log in to `org` over `http`, not before a token is asked for.
-
-        Raises `ConfigurationError` when a secret would travel in the clear.
-        """
         self._http = http
         self._allow_http = org.allow_http
         self._clock = clock
@@ -61,15 +59,15 @@ class Tokens:
         self._failure: StreamerError | None = None
 
     async def token(self) -> Token:
-        """Return the current token, logging in when there is none yet.
+        """Return the current token; log in when there is none yet.
 
-        Raises `CredentialsRefused` or `ConfigurationError` when someone must
-        act, `SalesforceUnavailable` when trying again may help.
+        Raises `CredentialsRefused` or `ConfigurationError` when an operator
+        must act, and `SalesforceUnavailable` when the caller can try again.
         """
         return self._token or await self.refreshed(None)
 
     async def refreshed(self, stale: Token | None) -> Token:
-        """Return a token other than `stale`; many callers at once cost one login, failed or not.
+        """Return a token other than `stale`; many callers at once share one login and its failure.
 
         Raises as `token` does.
         """
@@ -112,7 +110,7 @@ class Tokens:
         org = OrgId(found[1]) if found else await self._org_of_user(answer, instance_url)
         if self._token is not None and self._token.org != org:
             raise ConfigurationError(
-                f"{self._url} now logs us in to org {org} instead of {self._token.org}: "
+                f"{self._url} now logs in to org {org} instead of {self._token.org}: "
                 "positions of one org mean nothing in another, so restart with a log of its own"
             )
         return org
@@ -123,14 +121,14 @@ class Tokens:
         status, user = await self._ask("GET", url, headers=headers)
         org = _text(user, "organization_id")
         if status != HTTPStatus.OK or not _ORG_ID.fullmatch(org):
-            raise CredentialsRefused(f"{url} did not name our org: give the app the scope 'openid' or 'id'")
+            raise CredentialsRefused(f"{url} did not name the org: give the app the scope 'openid' or 'id'")
         return OrgId(org)
 
     async def _ask(self, method: str, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
         try:
             async with (
                 self._clock.timeout(_TIMEOUT_S),
-                # A redirect would carry our secrets to a place that nobody configured.
+                # A redirect would carry our secrets to an address that is not configured.
                 self._http.request(method, url, allow_redirects=False, **options) as response,
             ):
                 body = await read_body(response, self._clock, limit=_ANSWER_LIMIT, idle_s=_TIMEOUT_S)

@@ -124,5 +124,5 @@ async def test_new_token_that_is_refused_too_is_the_users_trouble() -> None:
 async def test_page_in_place_of_json_is_no_answer() -> None:
     """A proxy's page with status 200 is tried later."""
     async with answering(200, "<html>", {}) as rest:
-        with pytest.raises(SalesforceUnavailable, match="something else than JSON"):
+        with pytest.raises(SalesforceUnavailable, match="but not with JSON"):
             await rest.get("limits")
