@@ -1,4 +1,4 @@
-"""Checks of what a plugin makes of answers."""
+"""Checks of the outcomes of a target's answers."""
 
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -42,11 +42,11 @@ _SENSELESS_PAUSES = (
 
 
 class AnswerChecks(HttpHarness):
-    """Whatever a target answers has its outcome."""
+    """Every answer of a target has an outcome."""
 
     @check
     async def test_wrong_request_is_not_repeated(self) -> None:
-        """What the target calls wrong stays wrong: a person must see it."""
+        """A request that the target calls wrong stays wrong: a person must see it."""
         await self._answers_with(400, 404, 405, 413, 422)
 
     @check
@@ -56,12 +56,12 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_failing_target_is_tried_again(self) -> None:
-        """An error of the target's says nothing about the event."""
+        """An error of the target says nothing about the event."""
         await self._answers_with(408, 425, 429, 500, 502, 503, 504)
 
     @check
     async def test_target_that_is_gone_is_left_alone(self) -> None:
-        """410 says that it wants no more, now or later."""
+        """410 means that the target wants no more events, now or later."""
         await self._answers_with(410)
 
     @check
@@ -78,7 +78,7 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_senseless_pause_does_no_harm(self) -> None:
-        """A target can neither stop deliveries for years nor make them spin."""
+        """A target can neither stop deliveries for years nor make them loop without a pause."""
         for what, outcome in (await self.outcomes_for(_pausing(503, _SENSELESS_PAUSES))).items():
             expect(Retry | Hold, outcome, when=f"the target {what}")
 
@@ -96,7 +96,7 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_large_answer_is_not_kept(self) -> None:
-        """What goes into a receipt or a dead letter is an excerpt."""
+        """A receipt or a dead letter holds only an excerpt."""
         large = b'{"ok": true, "n": "' + b"9" * 4_000_000 + b'"}'
         await self.outcomes_for(
             {f"answered {status} at length": Reply(status=status, body=large) for status in (200, 500)}
@@ -104,13 +104,13 @@ class AnswerChecks(HttpHarness):
 
     @check
     async def test_echoed_secrets_are_taken_out(self) -> None:
-        """Error pages repeat requests; outcomes are kept, and read by many."""
+        """Error pages repeat requests, and many people read outcomes."""
         for status in (200, 400, 401, 500):
             async with self.connected(Echo(status=status)) as (target, trial):
                 outcome = await trial.outcome(self.delivery(1))
             proofs = [request.headers.get("Authorization", "").split(" ") for request in target.requests]
             if any(proof[-1] and proof[-1] in repr(outcome) for proof in proofs):
-                raise ContractBrokenError("the Authorization header is in an outcome: take it out of answers")
+                raise ContractBrokenError("the Authorization header is in an outcome: remove it from answers")
 
     async def _answers_with(self, *statuses: int) -> None:
         said = b'{"error": "scripted"}'

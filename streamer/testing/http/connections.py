@@ -1,4 +1,4 @@
-"""Checks of how a plugin uses its connection."""
+"""Checks of a plugin's connections."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ _ROUND_S = 0.01
 
 
 class ConnectionChecks(HttpHarness):
-    """A connection may be lost, stuck or led elsewhere, and is closed in the end."""
+    """A connection can be lost, stuck or redirected, and is closed in the end."""
 
     @check
     async def test_redirect_is_not_followed(self) -> None:
@@ -30,17 +30,17 @@ class ConnectionChecks(HttpHarness):
 
     @check
     async def test_lost_connection_is_tried_again(self) -> None:
-        """Whether the target has acted is not known, and it will know the key."""
+        """It is uncertain whether the target has acted, but it knows the key on the next attempt."""
         lost = {"hung up": HANG_UP, "spoke another protocol": Raw(content=b"220 mail.example.com ESMTP\r\n")}
         for what, outcome in (await self.outcomes_for(lost)).items():
             expect(Retry | Hold, outcome, when=f"the target {what}")
-        # Who needs nothing but the status has got it.
+        # A plugin that needs only the status has it.
         [cut_off] = (await self.outcomes_for({"hung up in mid-answer": CUT_OFF})).values()
         expect(Retry | Hold | Delivered, cut_off, when="the target hung up in mid-answer")
 
     @check
     async def test_slow_target_is_given_up(self) -> None:
-        """A target that never answers can't keep its place in the lane."""
+        """A target that never answers can't block the lane."""
         clock = TurnedClock()
         async with self.connected(Silence(), clock) as (target, trial):
             attempt = asyncio.create_task(trial.outcome(self.delivery(1)))
@@ -52,7 +52,7 @@ class ConnectionChecks(HttpHarness):
 
     @check
     async def test_cancelled_attempt_ends(self) -> None:
-        """Dispatch cancels what takes too long, and goes on with the next."""
+        """Dispatch cancels an attempt that takes too long, and goes on with the next one."""
         async with self.connected() as (target, trial):
             target.then(Silence())
             attempt = asyncio.create_task(trial.subscriber.deliver(self.delivery(1)))

@@ -1,4 +1,4 @@
-"""A plugin that speaks HTTP, facing a scripted target."""
+"""Harness of the checks for HTTP: a plugin and a scripted target."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,18 +14,18 @@ from streamer.testing.trial import Kinds, Trial
 
 
 class HttpHarness(SubscriberContract):
-    """What the checks of plugins that speak HTTP begin from."""
+    """Base of the checks for plugins that speak HTTP."""
 
     nowhere = "http://localhost:1"
 
     accepted: Answering = Reply()
-    """How the target says that it took an event."""
+    """Answer by which the target accepts an event."""
 
     aside: Mapping[str, Answering] = MappingProxyType({})
-    """Answers that are always the same, by path, such as a token endpoint's."""
+    """Fixed answers by path, such as that of a token endpoint."""
 
     key_header: str | None = "Idempotency-Key"
-    """The header that carries a delivery's key; `None` for a target that knows no such thing."""
+    """Header that carries a delivery's key; `None` for a target without idempotency keys."""
 
     outcomes: Mapping[int, Kinds] = MappingProxyType(
         {
@@ -36,16 +36,16 @@ class HttpHarness(SubscriberContract):
             410: Disable | Hold,
         }
     )
-    """What may come of each status."""
+    """Allowed outcomes of each status."""
 
     @asynccontextmanager
     async def target(self) -> AsyncIterator[str]:
-        """Run a target that accepts everything."""
+        """Run a target that accepts every event."""
         async with self.scripted() as target:
             yield target.url
 
     def scripted(self, usual: Answering | None = None) -> ScriptedTarget:
-        """Return a target that answers with `usual`, or accepts everything."""
+        """Return a target that answers with `usual`, or accepts every event."""
         return ScriptedTarget(usual or self.accepted, aside=self.aside)
 
     @asynccontextmanager
@@ -57,7 +57,7 @@ class HttpHarness(SubscriberContract):
             yield target, trial
 
     async def outcomes_for(self, replies: Mapping[str, Answering]) -> Mapping[str, Outcome]:
-        """Return what came of a delivery to a target that does each of `replies`, by what that is called."""
+        """Return the outcome of a delivery for each of `replies`, by its name."""
         outcomes: dict[str, Outcome] = {}
         async with self.connected() as (target, trial):
             for number, (what, reply) in enumerate(replies.items()):
@@ -70,7 +70,7 @@ class HttpHarness(SubscriberContract):
         return outcomes
 
     async def request_arrived(self, target: ScriptedTarget) -> None:
-        """Return once `target` has got a request."""
+        """Wait until `target` has received a request. Raises `ContractBrokenError`."""
         try:
             async with SystemClock().timeout(self.attempt_limit_s):
                 await target.received(1)

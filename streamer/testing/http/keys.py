@@ -1,4 +1,4 @@
-"""Checks of how a plugin tells one delivery from another."""
+"""Checks of the keys by which deliveries are told apart."""
 
 import asyncio
 from dataclasses import replace
@@ -13,11 +13,11 @@ _HALF = 10
 
 
 class KeyChecks(HttpHarness):
-    """Each delivery is known by its key, and keeps its own outcome."""
+    """Each delivery carries its own key, and has its own outcome."""
 
     @check
     async def test_every_attempt_carries_the_same_key(self) -> None:
-        """By it the target knows an event that it has had, also after a restart."""
+        """By the key the target recognises a repeated event, also after a restart."""
         if self.key_header is None:
             return
         async with self.scripted() as target:
@@ -41,7 +41,7 @@ class KeyChecks(HttpHarness):
 
     @check
     async def test_key_of_any_characters_adds_no_header(self) -> None:
-        """A key is made of ids that come from outside."""
+        """A key contains ids that come from outside."""
         async with self.connected() as (target, trial):
             await trial.outcome(replace(self.delivery(1), key="a\r\nX-Added: 1\x00 ü 😀 %"))
         if any("X-Added" in request.headers for request in target.requests):
@@ -49,7 +49,7 @@ class KeyChecks(HttpHarness):
 
     @check
     async def test_failures_stay_with_their_deliveries(self) -> None:
-        """Of deliveries at once, as many succeed as the target accepted."""
+        """Of concurrent deliveries, as many succeed as the target accepted."""
         async with self.connected() as (target, trial):
             for _ in range(_HALF):
                 target.then(self.accepted, Reply(status=500))
@@ -64,7 +64,7 @@ class KeyChecks(HttpHarness):
             )
 
     async def _keys(self, target: ScriptedTarget, delivery: Delivery) -> set[str | None]:
-        """Return the keys under which a new subscriber sends `delivery`."""
+        """Return the keys that a new subscriber sends with `delivery`."""
         before = len(target.requests)
         async with self.trial(target.url) as trial:
             await trial.outcome(delivery)
