@@ -1,4 +1,4 @@
-"""What plugins that speak HTTP share: connections, credentials, and what an answer means."""
+"""HTTP for plugins: connections, credentials, signatures, and the outcome of an answer."""
 
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth, BearerAuth, NoAuth, checked_secret

@@ -1,4 +1,4 @@
-"""What the status of an answer means: one table, and what a subscriber changes in it."""
+"""Outcome table: the outcome of each HTTP status, with a subscriber's changes."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 
 class OutcomeKind(StrEnum):
-    """What came of a request, in the words of the configuration."""
+    """Kind of outcome, in the words of the configuration."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
@@ -33,11 +33,11 @@ DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
         "408": OutcomeKind.RETRY,
         "410": OutcomeKind.DISABLE,
         "425": OutcomeKind.RETRY,
-        # A limit is no fault of the event.
+        # A rate limit is no fault of the event.
         "429": OutcomeKind.HOLD,
     }
 )
-"""What each status means where a subscriber says nothing else."""
+"""Outcome of each status or class without a subscriber's changes."""
 
 _SHOWN = 20
 
@@ -50,14 +50,14 @@ def _status(key: Any) -> str:
 
 
 OutcomeChanges = Mapping[Annotated[str, BeforeValidator(_status)], OutcomeKind]
-"""What a subscriber changes in the table, by single statuses such as `404` and classes such as `4xx`."""
+"""Subscriber's changes to the table, by single statuses such as `404` and classes such as `4xx`."""
 
 
 class OutcomeTable:
-    """The table with a subscriber's changes in it.
+    """Default outcomes with a subscriber's changes.
 
-    A single status beats a class, the table's own ones included: with `4xx`
-    changed, 401 and the other single ones mean what they did.
+    A single status takes precedence over a class, also a default one: a change
+    of `4xx` does not affect 401 and the other single statuses.
     """
 
     def __init__(self, changes: Mapping[str, OutcomeKind] = MappingProxyType({})) -> None:
@@ -65,11 +65,11 @@ class OutcomeTable:
         self._table = {**DEFAULTS, **changes}
 
     def of(self, status: int) -> OutcomeKind:
-        """Return what `status` means; those that no standard knows count as 1xx or 5xx."""
+        """Return the outcome of `status`; one outside 100 to 599 counts as 1xx or 5xx."""
         return self._table[self._row(status)]
 
     def is_changed(self, status: int) -> bool:
-        """Return whether it was the subscriber that said what `status` means."""
+        """Return true when the outcome of `status` is a subscriber's change."""
         return self._row(status) in self._changes
 
     def _row(self, status: int) -> str:
