@@ -60,9 +60,9 @@ class SubscriberResource:
                 detail={"event": event.id},
             )
         )
-        came = await deliver_trial(context.daemon.plan, name, event, context.clock)
-        _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=came["outcome"])
-        return json_response({"subscriber": name, "event": event.id, **came})
+        result = await deliver_trial(context.daemon.plan, name, event, context.clock)
+        _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=result["outcome"])
+        return json_response({"subscriber": name, "event": event.id, **result})
 
     async def _switched(self, name: SubscriberName, to: Switch, *, by: str, reason: str = "") -> web.Response:
         now = self.context.clock.now()

@@ -166,8 +166,8 @@ class HttpTarget:
         answer = refusal.answer or Answer(status=0)
         # `outcomes` is about the target, and not about its token endpoint.
         max_hold_s = self._settings.max_hold_s
-        told = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
-        after_s = told.after_s if isinstance(told, Hold) else refusal.after_s
+        outcome = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
+        after_s = outcome.after_s if isinstance(outcome, Hold) else refusal.after_s
         return Hold(
             reason=str(refusal), after_s=after_s, answer=answer.excerpt, alert=answer.status in _NO_CLIENT
         )

@@ -48,9 +48,9 @@ def verdict(
     and 503 it holds the target, and with any other retry it sets the time. A
     hold without `Retry-After` lasts a minute, and ten seconds with 429.
     """
-    told = _key_conflict(answer) if answer.status == _CONFLICT else None
-    if told is not None:
-        return told
+    conflict = _key_conflict(answer) if answer.status == _CONFLICT else None
+    if conflict is not None:
+        return conflict
     match table.of(answer.status):
         case OutcomeKind.DELIVERED:
             return Delivered(answer=answer.receipt)
