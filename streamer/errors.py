@@ -24,7 +24,7 @@ attributes, and never hold a secret.
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from streamer.events import EventId
+from streamer.events import Event
 
 
 class StreamerError(Exception):
@@ -71,11 +71,11 @@ class UnreadableEvent(SetAside):
 
 
 class EventsRefused(SetAside):
-    """The log refuses the events `ids` for good, such as for their size."""
+    """The log refuses `events` for good, such as for their size."""
 
-    def __init__(self, message: str, *, ids: Sequence[EventId]) -> None:
+    def __init__(self, message: str, *, events: Sequence[Event]) -> None:
         super().__init__(message)
-        self.ids = tuple(ids)
+        self.events = tuple(events)
 
 
 class BrokenRoute(SetAside):

@@ -41,10 +41,12 @@ class Source(Protocol):
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield the batches of `channel` after `after`, in Salesforce's order, past and future ones.
 
-        A request for the next batch confirms that the former one is in the
-        log. Only then does the source read on, and only from there does it
-        resume by itself when it has lost its session. After such a resumption
-        it can repeat messages that share the last replay id, but never skips
+        A request for the next batch confirms that the former one was taken.
+        After a batch that ends an answer (`more` is false) it confirms that
+        the answer is in the log, so that the source can ask Salesforce for
+        more. A source that loses its session resumes by itself, after the
+        checkpoint of the last `settle`, or else after `after`. It can then
+        repeat messages of the checkpoint's open replay id, but never skips
         any. It yields an empty batch when Salesforce has confirmed that
         nothing new came.
 
@@ -55,16 +57,65 @@ class Source(Protocol):
         """
         ...
 
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Resume the checkpoint's channel after `checkpoint`, which is in the log.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
-    """Addition to the log of one batch of one channel, atomic.
+        Does nothing for a channel that is not being read.
+        """
+        ...
 
-    `checkpoint` covers the events, the dead letters and the continuity records.
+
+class Append(Protocol):
+    """Append to one channel, which grows until it is committed, atomically.
+
+    Events are encoded when they are added, and not kept. An append that is
+    dropped without a commit leaves nothing in the log.
     """
 
+    @property
+    def size(self) -> int:
+        """Size of the added events, in bytes."""
+        ...
+
+    def add(self, events: Sequence[Event], /) -> None:
+        """Encode `events` behind the events added before; nothing is written yet.
+
+        Raises `EventsRefused` when the log can never take some of them; the
+        others are added.
+        """
+        ...
+
+    async def commit(
+        self,
+        checkpoint: Checkpoint,
+        /,
+        *,
+        set_aside: Sequence[DeadLetter] = (),
+        continuity: Sequence[ContinuityRecord] = (),
+    ) -> None:
+        """Write the events and the other records atomically, and return when they are durable and visible.
+
+        `checkpoint` covers all of them. Commits of one channel take effect in
+        the order of the calls. Commits that wait at the same time are written
+        together. The log is bounded: a call waits until there is room.
+
+        Raises `EventsRefused` when the log can never take some of the events:
+        nothing of the append is visible, it no longer holds those events, and
+        the caller can commit it again. Raises `LogUnavailable` when the result
+        is uncertain, or when the checkpoint is no longer the one that was
+        read: the caller reads the checkpoint again before it does anything
+        else. Raises `Fenced` when another process owns the channel.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """Committed append: the number of its events, the first of them, and the other records."""
+
     checkpoint: Checkpoint
-    events: Sequence[Event] = ()
+    events: int = 0
+    first: Event | None = None
     set_aside: Sequence[DeadLetter] = ()
     continuity: Sequence[ContinuityRecord] = ()
 
@@ -80,20 +131,8 @@ class EventLog(Protocol):
         """
         ...
 
-    async def append(self, append: Append, /) -> None:
-        """Write `append` atomically, and return when it is durable and visible.
-
-        Appends of one channel take effect in the order of the calls. Calls
-        that wait at the same time are written together. The log is bounded: a
-        call waits until there is room.
-
-        Raises `EventsRefused` when the log can never take some of the events:
-        nothing of the append is visible, and the caller can append the rest
-        without them. Raises `LogUnavailable` when the result is uncertain, or
-        when the checkpoint is no longer the one that was read: the caller
-        reads the checkpoint again before it does anything else. Raises
-        `Fenced` when another process owns the channel.
-        """
+    def begin(self, channel: Channel) -> Append:
+        """Return a new, empty append to `channel`; no I/O happens yet."""
         ...
 
 
@@ -333,8 +372,13 @@ class Controls(Protocol):
         ...
 
 
-class ControlledLog(LogReader, Controls, Protocol):
+class ControlledLog(LogReader, Protocol):
     """Log, as dispatch reads it and operators control it."""
+
+    @property
+    def controls(self) -> Controls:
+        """Switches, redrives, dead letters and audit of this log."""
+        ...
 
 
 class Subscriber(Protocol):

@@ -1,4 +1,4 @@
-"""A kubectl that can render our manifests."""
+"""kubectl that can render our manifests."""
 
 import hashlib
 import io
@@ -27,7 +27,7 @@ _FETCH_DEADLINE_S = 300
 
 
 class KubectlMissing(Exception):
-    """No kubectl can render the manifests: the message says what to do."""
+    """No kubectl can render the manifests: the message names the remedy."""
 
 
 def kubectl() -> Path:
@@ -52,7 +52,7 @@ def _kustomize(path: Path) -> int:
         version = json.loads(asked.stdout)["kustomizeVersion"]
         return int(version.removeprefix("v").partition(".")[0])
     except (ValueError, KeyError, TypeError):
-        # Before 1.24 kubectl does not tell, and is too old.
+        # kubectl before 1.24 does not report it, and is too old.
         return 0
 
 

@@ -1,16 +1,16 @@
-"""Ports of the loopback that stay ours while nothing listens there."""
+"""Ports of the loopback, reserved while nothing listens on them."""
 
 import secrets
 import socket
 
-# Below what Linux, macOS and Windows give to connections: a client that calls
-# a server which is down must not be given the very port that it calls.
+# Below the ports that Linux, macOS and Windows assign to connections: a client
+# that calls a stopped server must not be assigned the very port that it calls.
 _PORTS = range(15_000, 32_000)
 _given: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that the system hands to nobody by itself, and we only once: they stay ours.
+    """Return ports that the system assigns to no process and we assign only once, so they stay ours.
 
     A program that is stopped finds its port free when it starts again.
     """
@@ -24,7 +24,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody accepts connections at `port`."""
+    """Return whether a process accepts connections at `port`."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

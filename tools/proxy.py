@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback whose line can be cut in every way that networks are."""
+"""TCP proxy on the loopback that can stall, lose or reset its connections."""
 
 import asyncio
 import enum
@@ -9,20 +9,20 @@ from typing import Self
 
 from tools.ports import free_ports
 
-_PIECE_BYTES = 65_536
+_CHUNK_BYTES = 65_536
 _CONNECT_TIMEOUT_S = 5.0
 _BACKLOG = 128
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class _Mode(enum.Enum):
-    MENDED = enum.auto()
+    PASSING = enum.auto()
     STALLED = enum.auto()
     BLACK_HOLE = enum.auto()
     RESETTING = enum.auto()
 
 
-class _Way(enum.Enum):
+class _Direction(enum.Enum):
     REQUESTS = enum.auto()
     ANSWERS = enum.auto()
 
@@ -31,8 +31,8 @@ class _Way(enum.Enum):
 class _Connection:
     client: socket.socket
     server: socket.socket
-    # Ways that swallowed something: what follows a gap is never passed on.
-    broken: set[_Way] = field(default_factory=set)
+    # Directions that have lost bytes: nothing behind a gap is passed on.
+    broken: set[_Direction] = field(default_factory=set)
     orderly: bool = False
 
     def close(self) -> None:
@@ -43,24 +43,22 @@ class _Connection:
 
 
 class TcpProxy:
-    """Carries connections to one target until it is told to stall, to lose or to reset them.
+    """Relays connections to one target until it is told to stall, lose or reset them.
 
     An async context. Its methods act at once and on every connection, old and
     new; they belong to the thread of the event loop that entered it.
     """
 
-    def __init__(
-        self, target_port: int, *, target_host: str = "127.0.0.1", port: int = 0, delay_s: float = 0.0
-    ) -> None:
-        """Prepare a proxy at `port`, or at a free one that stays the same from now on.
+    def __init__(self, target_port: int, *, port: int = 0, delay_s: float = 0.0) -> None:
+        """Build a proxy at `port`, or at a free one that stays the same from now on.
 
-        Every piece of at most 64 KiB is held for `delay_s` in either direction,
+        Every chunk of at most 64 KiB is held for `delay_s` in either direction,
         which limits the throughput too.
         """
         self.port = port or free_ports(1)[0]
         self.delay_s = delay_s
-        self._target = (target_host, target_port)
-        self._mode = _Mode.MENDED
+        self._target = ("127.0.0.1", target_port)
+        self._mode = _Mode.PASSING
         self._answers_only = False
         self._changed = asyncio.Event()
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
@@ -69,23 +67,22 @@ class TcpProxy:
 
     @property
     def address(self) -> str:
-        """Where clients find the proxy, as `host:port`."""
+        """Address of the proxy for clients, as `host:port`."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def connections(self) -> int:
-        """How many clients are connected now."""
+        """Number of connected clients."""
         return len(self._connections)
 
     async def __aenter__(self) -> Self:
-        """Listen."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=_BACKLOG)
         self._listener.setblocking(False)
         self._accepting = asyncio.create_task(self._accept(self._listener), name=f"proxy-{self.port}")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Reset what is connected and let the port go; raises what broke the proxy itself."""
+        """Reset all connections and release the port; raises the proxy's own error, if any."""
         tasks = [task for task in (self._accepting, *self._connections.values()) if task]
         for task in tasks:
             task.cancel()
@@ -97,22 +94,23 @@ class TcpProxy:
                 raise outcome
 
     def mend(self) -> None:
-        """Pass bytes again; connections that lost some are reset, the others go on."""
-        self._change(_Mode.MENDED)
+        """Pass bytes again; connections that lost bytes are reset, the others go on."""
+        self._change(_Mode.PASSING)
         self._reset([connection for connection in self._connections if connection.broken])
 
     def stall(self, *, answers_only: bool = False) -> None:
-        """Let no byte through until `mend`, which delivers them all.
+        """Pass no byte until `mend`, which delivers them all.
 
-        Connections stay open and new ones are accepted; whoever sends much
-        meanwhile is held up by TCP. With `answers_only`, requests pass.
+        Connections stay open and new ones are accepted; TCP holds up a client
+        that sends much meanwhile. With `answers_only`, requests pass.
         """
         self._change(_Mode.STALLED, answers_only=answers_only)
 
     def black_hole(self, *, answers_only: bool = False) -> None:
         """Swallow every byte, and the end of a connection as well, while all of them stay open.
 
-        With `answers_only`, requests reach the target and are carried out, and nobody learns of it.
+        With `answers_only`, requests reach the target and are carried out, and
+        no client learns of it.
         """
         self._change(_Mode.BLACK_HOLE, answers_only=answers_only)
 
@@ -130,8 +128,8 @@ class TcpProxy:
         for connection in connections:
             self._connections[connection].cancel()
 
-    def _mode_of(self, way: _Way) -> _Mode:
-        return _Mode.MENDED if self._answers_only and way is _Way.REQUESTS else self._mode
+    def _mode_of(self, direction: _Direction) -> _Mode:
+        return _Mode.PASSING if self._answers_only and direction is _Direction.REQUESTS else self._mode
 
     async def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -147,26 +145,26 @@ class TcpProxy:
             del self._connections[connection]
             connection.close()
 
-        task = asyncio.create_task(self._carry(connection), name=f"proxy-{self.port}-connection")
+        task = asyncio.create_task(self._relay(connection), name=f"proxy-{self.port}-connection")
         # A task that is cancelled before its first step runs no `finally`.
         task.add_done_callback(end)
         self._connections[connection] = task
 
-    async def _carry(self, connection: _Connection) -> None:
+    async def _relay(self, connection: _Connection) -> None:
         try:
             await self._connect(connection)
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass_on(connection, _Way.REQUESTS))
-                both.create_task(self._pass_on(connection, _Way.ANSWERS))
+                both.create_task(self._copy(connection, _Direction.REQUESTS))
+                both.create_task(self._copy(connection, _Direction.ANSWERS))
             connection.orderly = True
         except* OSError:
-            # One end is gone: the other is reset, as that one was.
+            # One end has failed: reset the other end as well.
             connection.orderly = False
 
     async def _connect(self, connection: _Connection) -> None:
-        if self._mode_of(_Way.REQUESTS) is _Mode.BLACK_HOLE:
-            connection.broken.add(_Way.REQUESTS)
-        while self._mode_of(_Way.REQUESTS) is not _Mode.MENDED:
+        if self._mode_of(_Direction.REQUESTS) is _Mode.BLACK_HOLE:
+            connection.broken.add(_Direction.REQUESTS)
+        while self._mode_of(_Direction.REQUESTS) is not _Mode.PASSING:
             await self._changed.wait()
         for end in (connection.client, connection.server):
             end.setblocking(False)
@@ -174,14 +172,14 @@ class TcpProxy:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             await asyncio.get_running_loop().sock_connect(connection.server, self._target)
 
-    async def _pass_on(self, connection: _Connection, way: _Way) -> None:
+    async def _copy(self, connection: _Connection, direction: _Direction) -> None:
         ends = (connection.client, connection.server)
-        source, sink = ends if way is _Way.REQUESTS else reversed(ends)
+        source, sink = ends if direction is _Direction.REQUESTS else reversed(ends)
         while True:
             received = await _receive(source)
-            await self._held_up(way)
-            if self._mode_of(way) is _Mode.BLACK_HOLE or way in connection.broken:
-                connection.broken.add(way)
+            await self._wait_until_passing(direction)
+            if self._mode_of(direction) is _Mode.BLACK_HOLE or direction in connection.broken:
+                connection.broken.add(direction)
             elif isinstance(received, OSError):
                 raise received
             elif received:
@@ -191,16 +189,16 @@ class TcpProxy:
             if not isinstance(received, bytes) or not received:
                 return
 
-    async def _held_up(self, way: _Way) -> None:
+    async def _wait_until_passing(self, direction: _Direction) -> None:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
-        while self._mode_of(way) is _Mode.STALLED:
+        while self._mode_of(direction) is _Mode.STALLED:
             await self._changed.wait()
 
 
 async def _receive(source: socket.socket) -> bytes | OSError:
-    """Return what came, nothing at the end, or how the connection broke: news that may be lost as well."""
+    """Return the received bytes, none at the end, or the connection's error, which can be lost as well."""
     try:
-        return await asyncio.get_running_loop().sock_recv(source, _PIECE_BYTES)
+        return await asyncio.get_running_loop().sock_recv(source, _CHUNK_BYTES)
     except OSError as broke:
         return broke

@@ -1,7 +1,7 @@
-"""What the tests need beside Python: `python -m tools.system_packages` looks, and installs what is missing.
+"""Installer of the programs that the tests start: `python -m tools.system_packages`.
 
-Packages are installed on a machine with apt-get where we are root. Elsewhere
-the list of what is missing is printed, and the exit status is 1.
+As root on a machine with apt-get, missing packages are installed. Elsewhere the
+missing ones are listed, and the exit status is 1.
 """
 
 import os
@@ -29,9 +29,9 @@ class Need:
 
 
 def needs() -> list[Need]:
-    """Return what the tests start on this machine."""
+    """Return the programs that the tests start on this machine."""
     if os.environ.get("STREAMER_KAFKA"):
-        # A broker that runs already spares the one that we would start.
+        # With a running broker we start none of our own.
         return []
     return [
         Need(
@@ -45,7 +45,7 @@ def needs() -> list[Need]:
 
 
 def main() -> int:
-    """Make sure that everything is there; return the exit status."""
+    """Install or list what is missing; return the exit status."""
     missing = _missing(needs())
     if missing and os.geteuid() == 0 and _has("apt-get"):
         _install(missing)
@@ -74,7 +74,7 @@ def _has(program: str) -> bool:
 def _has_java() -> bool:
     if not _has("java"):
         return False
-    # macOS has a java that only says that there is none.
+    # macOS has a java stub that only reports that Java is missing.
     asked = subprocess.run(["java", "-version"], check=False, capture_output=True, text=True, timeout=60)
     version = re.search(r'version "(\d+)', asked.stderr)
     return version is not None and int(version[1]) >= _OLDEST_JAVA

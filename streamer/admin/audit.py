@@ -21,5 +21,5 @@ class AuditResource:
         return [web.get("/audit", self._list)]
 
     async def _list(self, request: web.Request) -> web.Response:
-        records = await self.context.log.audit(last=query_of(request, Last).last)
+        records = await self.context.log.controls.audit(last=query_of(request, Last).last)
         return json_response({"records": [audit_json(record) for record in records]})

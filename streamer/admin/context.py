@@ -60,7 +60,10 @@ class AdminContext:
         Raises `LogUnavailable` when the log shows none within 5 s.
         """
         try:
-            async with self.clock.timeout(_SWITCHBOARD_TIMEOUT_S), aclosing(self.log.switched()) as boards:
+            async with (
+                self.clock.timeout(_SWITCHBOARD_TIMEOUT_S),
+                aclosing(self.log.controls.switched()) as boards,
+            ):
                 async for board in boards:
                     if until(board):
                         return board

@@ -85,7 +85,7 @@ class LetterResource:
         asked = query_of(request, Listing)
         latest, counts = LatestLetters(asked.last), LetterCounts()
         admits = asked.meant(self.context.clock.now()).admits
-        async with aclosing(self.context.log.dead_letters()) as letters:
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if admits(letter):
                     counts.add(letter)
@@ -94,7 +94,7 @@ class LetterResource:
 
     async def _show(self, request: web.Request) -> web.Response:
         wanted = request.match_info["id"]
-        async with aclosing(self.context.log.dead_letters()) as letters:
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if letter.id == wanted:
                     return json_response(letter_detail(letter))
@@ -125,14 +125,14 @@ class LetterResource:
                 subscriber=asked.subscriber,
                 detail={"letters": len(some), **detail},
             )
-            await self.context.log.discard(some, audit)
+            await self.context.log.controls.discard(some, audit)
             _log.warning("deadletters.discarded", by=asked.by, letters=len(some), **detail)
 
     async def _count(
         self, meant: LetterFilter, orders: Collection[Redrive]
     ) -> tuple[LetterCounts, list[str]]:
         counts, ids = LetterCounts(), list[str]()
-        async with aclosing(self.context.log.dead_letters()) as letters:
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if meant.admits(letter):
                     _check_free(letter, orders)

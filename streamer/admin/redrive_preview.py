@@ -65,7 +65,7 @@ async def redrive_previews(
     """
     found: dict[SubscriberName | None, RedrivePreview] = defaultdict(RedrivePreview)
     compared, configured = _ComparedLetters(), context.daemon.plan.settings.subscribers
-    async with aclosing(context.log.dead_letters()) as letters:
+    async with aclosing(context.log.controls.dead_letters()) as letters:
         async for letter in letters:
             if not meant.admits(letter):
                 continue
@@ -74,7 +74,7 @@ async def redrive_previews(
             if find_superseded and is_deliverable:
                 compared.add_deliverable(letter)
     if compared.deliverable:
-        async with aclosing(context.log.dead_letters()) as letters:
+        async with aclosing(context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 compared.add_other(letter)
     for name in compared.deliverable:

@@ -75,7 +75,7 @@ class RedriveResource:
             for name, each in chosen.items()
         ]
         for order, each in orders:
-            await self.context.log.order(order, _audit(order, each))
+            await self.context.log.controls.order(order, _audit(order, each))
             _log.info(_ORDERED, redrive=order.id, subscriber=order.letters.subscriber, by=order.by)
         return [order for order, _ in orders]
 
@@ -101,7 +101,7 @@ class RedriveResource:
             subscriber=order.letters.subscriber,
             detail={"id": order.id, "left": left},
         )
-        await self.context.log.order(replace(order, ended_at=now), audit)
+        await self.context.log.controls.order(replace(order, ended_at=now), audit)
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
         # The log can need a moment to show the end, and the next request must find it.
         await self.context.switchboard(lambda board: order.id not in board.redrives)
@@ -110,7 +110,7 @@ class RedriveResource:
     async def _list(self, _request: web.Request) -> web.Response:
         redrives = (await self.context.switchboard()).redrives
         left = await self._left(redrives)
-        records = await self.context.log.audit(last=MOST_LETTERS)
+        records = await self.context.log.controls.audit(last=MOST_LETTERS)
         begun_with = {
             each.detail.get("id"): each.detail.get("letters") for each in records if each.what == _ORDERED
         }
@@ -129,7 +129,7 @@ class RedriveResource:
         left = Counter[str]()
         if not redrives:
             return left
-        async with aclosing(self.context.log.dead_letters()) as letters:
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 left.update(id_ for id_, redrive in redrives.items() if redrive.admits(letter))
         return left

@@ -51,7 +51,7 @@ class SubscriberResource:
         asked = await body_of(request, Trial)
         event = trial_event(context.clock.now(), asked.data)
         # Before it is sent, so that no request leaves without a record.
-        await context.log.note(
+        await context.log.controls.note(
             AuditRecord(
                 at=context.clock.now(),
                 what="subscriber.tested",
@@ -70,7 +70,7 @@ class SubscriberResource:
         what = "subscriber.paused" if to is Switch.PAUSED else "subscriber.resumed"
         detail: JsonObject = {"reason": reason} if reason else {}
         audit = AuditRecord(at=now, what=what, by=by, subscriber=name, detail=detail)
-        await self.context.log.switch(control, audit)
+        await self.context.log.controls.switch(control, audit)
         # The log can need a moment to show the switch, and the next request must find it.
         board = await self.context.switchboard(lambda board: board.controls.get(name) == control)
         return json_response(self._as_json(name, board))

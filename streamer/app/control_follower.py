@@ -25,19 +25,19 @@ _MAX_WRITES = 100
 class ControlFollower:
     """Applies the switchboard in the log to subscribers, and writes their own changes to it."""
 
-    log: Controls
+    controls: Controls
     clock: Clock
     dispatchers: Mapping[SubscriberName, Dispatcher]
     group: asyncio.TaskGroup
     redrives: Redrives
-    _controls: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
+    _in_effect: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _replaced: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _loaded: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _writing: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
         """Follow the switchboard until cancelled."""
-        async for board in self.log.switched():
+        async for board in self.controls.switched():
             self._apply(board)
             self.redrives.follow(board.redrives)
             self._loaded.set()
@@ -48,18 +48,18 @@ class ControlFollower:
 
     def apply_to(self, name: SubscriberName) -> None:
         """Pause the new dispatcher of `name` if the subscriber is paused."""
-        control = self._controls.get(name)
+        control = self._in_effect.get(name)
         if control is not None and control.switch is Switch.PAUSED:
             self.dispatchers[name].admission.pause(_reason(control))
 
     def keep_pause(self, name: SubscriberName, by: str, reason: str) -> None:
         """Write a pause by the subscriber's guard or target, for every process and after a restart."""
         control = Control(subscriber=name, switch=Switch.PAUSED, by=by, at=self.clock.now(), reason=reason)
-        if replaced := self._controls.get(name):
+        if replaced := self._in_effect.get(name):
             self._replaced[name] = replaced
-        self._controls[name] = control
+        self._in_effect[name] = control
         audit = self._audit("subscriber.paused", by, name, reason)
-        self._write(audit, partial(self.log.switch, control, audit))
+        self._write(audit, partial(self.controls.switch, control, audit))
 
     def record_breaker(self, name: SubscriberName, reason: str) -> None:
         """Audit that a subscriber's breaker has opened, for `reason`, or has closed, without one."""
@@ -67,7 +67,7 @@ class ControlFollower:
         if len(self._writing) >= _MAX_WRITES:
             _log.warning("audit.not_kept", what=audit.what, subscriber=name)
             return
-        self._write(audit, partial(self.log.note, audit))
+        self._write(audit, partial(self.controls.note, audit))
 
     def close(self) -> None:
         """Cancel redrives and pending writes."""
@@ -78,9 +78,9 @@ class ControlFollower:
     def _apply(self, board: Switchboard) -> None:
         for name, control in board.controls.items():
             # Only changes; and a pause of our own can still be on its way into the log.
-            if control in (self._controls.get(name), self._replaced.get(name)):
+            if control in (self._in_effect.get(name), self._replaced.get(name)):
                 continue
-            self._controls[name] = control
+            self._in_effect[name] = control
             self._replaced.pop(name, None)
             if name not in self.dispatchers:
                 continue

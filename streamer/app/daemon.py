@@ -17,6 +17,7 @@ from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
 from streamer.app.reloading import Reloading
 from streamer.app.watcher import Watcher
+from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.controls import AuditRecord
@@ -36,8 +37,7 @@ from streamer.supervision.watchdog import Watchdog
 
 _log = structlog.get_logger()
 
-_FIRST_PAUSE_S = 1.0
-_MAX_PAUSE_S = 30.0
+_BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 _LOOP_LIMIT_S = 30.0
 
 
@@ -222,20 +222,20 @@ class App:
 
     async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
         """Open the log as soon as it can be reached; return `None` when `stopping` is set before that."""
-        pause_s = _FIRST_PAUSE_S
+        delays = Delays(_BACKOFF)
         while not stopping.is_set():
             try:
                 log = await stack.enter_async_context(open_log(self.plan.settings, self.clock, self._pulses))
             except LogUnavailable as error:
+                pause_s = delays.next_s()
                 self._status.log_unavailable(str(error))
                 _log.warning("log.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 with suppress(TimeoutError):
                     async with self.clock.timeout(pause_s):
                         await stopping.wait()
-                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
             else:
                 self._status.log_opened(log)
-                self._controls = log
+                self._controls = log.controls
                 return log
         return None
 

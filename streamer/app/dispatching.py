@@ -18,7 +18,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, LogUnavailable, RetryLater, leaves
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
-from streamer.ports import ControlledLog
+from streamer.ports import ControlledLog, Controls
 from streamer.settings import SubscriberSettings
 from streamer.supervision.status import Status
 
@@ -59,7 +59,7 @@ class Dispatching:
         """Deliver until `stopping`, then finish and record the deliveries in flight."""
         self._report_configured()
         async with asyncio.TaskGroup() as group:
-            control_follower = self._control_follower(log, group)
+            control_follower = self._control_follower(log.controls, group)
             following = group.create_task(control_follower.run(), name="controls")
             # It waits for the switchboard: no delivery to a target that was paused before this start.
             applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
@@ -80,10 +80,10 @@ class Dispatching:
         for running in self._running.values():
             running.task.cancel()
 
-    def _control_follower(self, log: ControlledLog, group: asyncio.TaskGroup) -> ControlFollower:
-        redrives = Redrives(log=log, clock=self.clock, dispatchers=self.dispatchers, group=group)
+    def _control_follower(self, controls: Controls, group: asyncio.TaskGroup) -> ControlFollower:
+        redrives = Redrives(controls=controls, clock=self.clock, dispatchers=self.dispatchers, group=group)
         return ControlFollower(
-            log=log, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
+            controls=controls, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
         )
 
     async def _follow_plan(

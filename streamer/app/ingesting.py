@@ -7,6 +7,7 @@ import structlog
 
 from streamer.app.log import Log
 from streamer.app.watcher import WatchedIngest, Watcher
+from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable
 from streamer.events import Channel, OrgId
@@ -24,8 +25,7 @@ from streamer.supervision.status import Status
 _log = structlog.get_logger()
 
 
-_FIRST_PAUSE_S = 1.0
-_MAX_PAUSE_S = 30.0
+_BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 _FOLLOWED_WITHIN_S = 10.0
 
 
@@ -70,15 +70,15 @@ class Ingesting:
                 await keeper.run()
 
     async def _authenticated(self, tokens: Tokens) -> OrgId:
-        pause_s = _FIRST_PAUSE_S
+        delays = Delays(_BACKOFF)
         while True:
             try:
                 org = (await tokens.token()).org
             except SalesforceUnavailable as error:
+                pause_s = delays.next_s()
                 self.status.login_failed(str(error))
                 _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 await self.clock.sleep(pause_s)
-                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
             else:
                 self.status.logged_in()
                 return org

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from streamer.backoff import Backoff
 from streamer.clock import Clock
 from streamer.controls import AuditRecord, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
@@ -18,8 +19,7 @@ _log = structlog.get_logger()
 
 _MAX_BATCH = 500
 _STALE_AFTER_S = 10.0
-_FIRST_PAUSE_S = 0.5
-_MAX_PAUSE_S = 15.0
+_BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,13 @@ class Redriving:
     """
 
     order: Redrive
-    log: Controls
+    controls: Controls
     dispatchers: Mapping[SubscriberName, Dispatcher]
     clock: Clock
 
     async def run(self) -> None:
         """Redrive until no letters are left."""
-        pause_s = _FIRST_PAUSE_S
+        idle = 0
         while True:
             try:
                 left, moved = await self._redrive_batch()
@@ -48,8 +48,8 @@ class Redriving:
             except LogUnavailable as error:
                 _log.warning("redrive.delayed", redrive=self.order.id, reason=str(error))
                 moved = 0
-            pause_s = _FIRST_PAUSE_S if moved else min(2 * pause_s, _MAX_PAUSE_S)
-            await self.clock.sleep(pause_s)
+            idle = 0 if moved else idle + 1
+            await self.clock.sleep(_BACKOFF.delay_s(1 + idle))
 
     async def _redrive_batch(self) -> tuple[int, int]:
         """Return the number of letters found, and the number of letters redriven."""
@@ -57,7 +57,7 @@ class Redriving:
         # order, whatever order the log lists them in.
         first: list[tuple[tuple[str, int, int], str, DeadLetter]] = []
         left = 0
-        async for letter in self.log.dead_letters():
+        async for letter in self.controls.dead_letters():
             if self.order.admits(letter):
                 left += 1
                 # Letters of other processes would fill the batch.
@@ -104,14 +104,14 @@ class Redriving:
         )
         # Logged first: writing the end cancels this task.
         _log.info("redrive.ended", redrive=self.order.id)
-        await self.log.order(replace(self.order, ended_at=now), audit)
+        await self.controls.order(replace(self.order, ended_at=now), audit)
 
 
 @dataclass(slots=True, kw_only=True)
 class Redrives:
     """Runs one `Redriving` for each open order."""
 
-    log: Controls
+    controls: Controls
     dispatchers: Mapping[SubscriberName, Dispatcher]
     clock: Clock
     group: asyncio.TaskGroup
@@ -123,7 +123,7 @@ class Redrives:
             self._running.pop(name).cancel()
         for name in orders.keys() - self._running.keys():
             redriving = Redriving(
-                order=orders[name], log=self.log, dispatchers=self.dispatchers, clock=self.clock
+                order=orders[name], controls=self.controls, dispatchers=self.dispatchers, clock=self.clock
             )
             self._running[name] = self.group.create_task(redriving.run(), name=f"redrive {name}")
 

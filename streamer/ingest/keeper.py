@@ -4,11 +4,12 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
 
+from streamer.backoff import Backoff, Jitter
 from streamer.clock import Clock
 from streamer.errors import Fenced, RetryLater, Stop
 from streamer.events import Channel
@@ -17,8 +18,7 @@ from streamer.ports import Ownership
 
 _log = structlog.get_logger()
 
-_FIRST_DELAY_S = 0.5
-_MAX_DELAY_S = 30.0
+_BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 _STOPPED_DELAY_S = 300.0
 _STEADY_S = 60.0
 
@@ -53,7 +53,7 @@ class Keeper:
     channels: Sequence[Channel]
     ingest: Callable[[Channel], Ingest]
     clock: Clock
-    jitter: Callable[[float, float], float] = random.uniform
+    jitter: Jitter = random.uniform
     joined: bool = field(default=False, init=False)
     _status: dict[Channel, ChannelStatus] = field(default_factory=dict, init=False)
     _runs: dict[Channel, Ingest] = field(default_factory=dict, init=False)
@@ -120,9 +120,8 @@ class Keeper:
             del self._runs[channel]
 
     def _delay(self, error: Exception, failures: int) -> float:
-        ceiling = min(_MAX_DELAY_S, _FIRST_DELAY_S * 2 ** min(failures, 10))
         asked = error.after_s if isinstance(error, RetryLater) else None
-        return max(asked or 0.0, self.jitter(0.0, ceiling))
+        return max(asked or 0.0, replace(_BACKOFF, jitter=self.jitter).delay_s(failures))
 
     async def _stop(self, channels: Sequence[Channel]) -> None:
         stopping = {channel: self._tasks[channel] for channel in channels}

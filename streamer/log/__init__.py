@@ -1,1 +1,1 @@
-"""The log: three adapters of one port, held to one contract."""
+"""The log: one port with three adapters, held to one contract."""

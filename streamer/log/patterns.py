@@ -12,12 +12,13 @@ _TYPES_REMEMBERED = 4096
 
 
 def wants(patterns: Sequence[str]) -> Wants:
-    """Return whether an event type matches one of `patterns`, case and all.
+    """Return a test whether an event type matches one of `patterns`, case-sensitive.
 
-    The answer for a type is remembered: an org has few types and many events.
+    The test caches its answer for each type: an org has few types and many
+    events.
     """
-    either = "|".join(map(_expression, patterns)) if patterns else _NOTHING
-    matches = re.compile(either, re.DOTALL).fullmatch
+    any_pattern = "|".join(map(_regular_expression, patterns)) if patterns else _NOTHING
+    matches = re.compile(any_pattern, re.DOTALL).fullmatch
 
     @lru_cache(_TYPES_REMEMBERED)
     def wanted(event_type: str) -> bool:
@@ -27,9 +28,9 @@ def wants(patterns: Sequence[str]) -> Wants:
 
 
 def glob(pattern: str) -> str:
-    """Return `pattern` as SQLite's GLOB takes it, where `?` and `[` are special too."""
+    """Return `pattern` in the syntax of SQLite's GLOB, where `?` and `[` are special too."""
     return re.sub(r"[?\[]", r"[\g<0>]", pattern)
 
 
-def _expression(pattern: str) -> str:
+def _regular_expression(pattern: str) -> str:
     return ".*".join(map(re.escape, pattern.split(_ANY_RUN)))

@@ -20,12 +20,17 @@ class MemorySource:
     def __init__(self, batches: Mapping[str, Sequence[Batch]]) -> None:
         self.script = {path: list(script) for path, script in batches.items()}
         self.opened: list[tuple[str, Checkpoint | Start]] = []
+        self.settled: dict[str, Checkpoint] = {}
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield the script's batches of `channel` after `after`."""
         self.opened.append((channel.path, after))
         for batch in _after(self.script.get(channel.path, []), _position(after)):
             yield batch
+
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Keep what was settled last of each path; a script loses no session."""
+        self.settled[checkpoint.channel.path] = checkpoint
 
 
 def _position(after: Checkpoint | Start) -> ReplayId | None:

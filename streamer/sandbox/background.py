@@ -1,24 +1,24 @@
-"""Work that goes on beside the requests."""
+"""Background tasks of the sandbox, beside its requests."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
 
-class Background:
-    """Runs named tasks and ends them; a failure is raised when it closes."""
+class BackgroundTasks:
+    """Runs named tasks and cancels them; a failure is raised on closing."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
-        """Run `work` until it ends or this closes."""
+        """Run `work` as a task until it ends or `close` cancels it."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
 
     async def close(self) -> None:
-        """Cancel what still runs; raises the first error of what failed."""
+        """Cancel all running tasks; raises the first error of a failed one."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -28,6 +28,6 @@ class Background:
                 raise result
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
-        # A failed task stays, so that closing tells of it.
+        # A failed task stays, so that `close` raises its error.
         if task.cancelled() or task.exception() is None:
             self._tasks.discard(task)

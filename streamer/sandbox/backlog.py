@@ -1,4 +1,4 @@
-"""Makes many changes at once, for load and for tests of order."""
+"""Load generator: publishes many changes, for load and for tests of order."""
 
 import asyncio
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _SAMPLES: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How many changes to make, each a transaction of its own, and how.
+    """Number, size and pace of the changes to make, each in a transaction of its own.
 
-    The first `records` changes (all, when it is `None`) create a record each,
-    the others update these in turn. `Number__c` counts the changes from 1, so
-    that their order can be told. `size_bytes` is roughly the size of an
-    event. `per_second` spreads them in time; `None` makes them as fast as
-    possible.
+    The first `records` changes (all, when it is `None`) create a record each;
+    the others update these records in turn. `Number__c` counts the changes from
+    1 and so shows their order. `size_bytes` is the approximate size of an
+    event. `per_second` spreads the changes in time; `None` makes them as fast
+    as possible.
     """
 
     entity: str = "Account"
@@ -41,7 +41,7 @@ class Backlog:
 
 
 async def produce(org: Org, clock: Clock, backlog: Backlog) -> list[str]:
-    """Make the changes and return the ids of the records, letting others run meanwhile."""
+    """Make the changes and return the ids of the created records; other tasks run meanwhile."""
     text = "x" * max(1, backlog.size_bytes - _EVENT_WITHOUT_TEXT_BYTES)
     created: list[str] = []
     began_at = clock.monotonic()
@@ -62,7 +62,7 @@ async def produce(org: Org, clock: Clock, backlog: Backlog) -> list[str]:
 
 def _fields(entity: Entity, number: int, text: str) -> dict[str, Any]:
     filler = entity.field_name("Description") or "Description__c"
-    # The text differs each time, for an unchanged field would be left out of an update.
+    # The text differs each time, because an update's event leaves out unchanged fields.
     return {"Number__c": number, filler: f"{number} {text}"}
 
 

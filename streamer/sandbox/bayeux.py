@@ -1,4 +1,4 @@
-"""Bayeux messages as Salesforce words them: replies, refusals and their error texts."""
+"""Bayeux replies, refusals and error texts in Salesforce's wording."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ VERSION_UNSUPPORTED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a request is refused.
+    """The refusal of a request.
 
     `reason` goes to `ext.sfdc.failureReason`, where Salesforce puts the true
     cause. An `anonymous` refusal repeats neither the client's id nor its
@@ -70,19 +70,19 @@ PUBLISH_DENIED: Final = Failure(error="403:denied_by_security_policy:publish_den
 
 
 def handshake_denied(reason: str) -> Failure:
-    """Return the refusal of a handshake; its `error` never says why."""
+    """Return the refusal of a handshake; its `error` never states the cause."""
     return Failure(error="403::Handshake denied", reason=reason, advice={"reconnect": "none"})
 
 
 def unauthenticated(channel: str, authorisation: str | None) -> Failure:
-    """Return the refusal of a request without a valid session, in the form of its channel."""
+    """Return the refusal of a request without a valid session, in its channel's form."""
     if channel == HANDSHAKE:
         return handshake_denied(AUTHENTICATION_REQUIRED if authorisation is None else AUTHENTICATION_INVALID)
     return Failure(error=AUTHENTICATION_INVALID, advice=STOP)
 
 
 def cookie_missing(client_id: str) -> Failure:
-    """Return the refusal of a session's request that came without the session's cookie."""
+    """Return the refusal of a session's request that lacks the session's cookie."""
     return Failure(
         error=f"400::Client {client_id} has established a session, but no BAYEUX_BROWSER cookie present",
     )
@@ -94,7 +94,7 @@ def invalid_connection_type(name: object) -> Failure:
 
 
 def invalid_replay_id(replay_id: object) -> Failure:
-    """Return the refusal of a replay id that is unknown or past its time; the braces are literal."""
+    """Return the refusal of an unknown or expired replay id; the braces are literal."""
     return Failure(
         error=f"400::The replayId {{{replay_id}}} you provided was invalid.  Please provide a valid ID, "
         "-2 to replay all events, or -1 to replay only new events."
@@ -118,6 +118,6 @@ def _java_map(replay: object) -> str:
 
 
 def success(message: JsonObject, **more: Any) -> JsonObject:
-    """Return the successful reply to `message`, its id echoed as it was given."""
+    """Return the successful reply to `message`, with its id as the client sent it."""
     echoed: JsonObject = {key: message[key] for key in ("clientId", "channel", "id") if key in message}
     return {**echoed, **more, "successful": True}

@@ -1,4 +1,4 @@
-"""The sandbox's own API, for what no client can do to a real org."""
+"""HTTP API that controls the sandbox: actions that no client of a real org has."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Literal
@@ -16,13 +16,13 @@ from streamer.sandbox.org.changes import ChangeType
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.gate import answer
+from streamer.sandbox.rest.middleware import answer
 
 _MAX_CHANGES = 2_000_000
 REVOKE_TOKENS = "revoke_tokens"
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
-"""Runs something in the background under a name."""
+"""Runs a coroutine in the background under a name."""
 
 
 class _Body(BaseModel):
@@ -64,7 +64,7 @@ class _Overflow(_Body):
     type: str
 
 
-class Control:
+class ControlApi:
     """Serves `/sandbox/*`: the clock, faults, bulk changes, whole transactions, gaps, and the state."""
 
     def __init__(self, org: Org, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock) -> None:
@@ -75,22 +75,22 @@ class Control:
         self._clock = clock
 
     def routes(self, spawn: Spawn) -> list[web.RouteDef]:
-        """Return what the server must mount; changes that are spread in time run through `spawn`."""
+        """Return the routes; changes that are spread in time run through `spawn`."""
 
         async def changes(request: web.Request) -> web.Response:
             return await self._changes(request, spawn)
 
         return [
-            web.get("/sandbox/state", _guarded(self._state)),
-            web.post("/sandbox/clock", _guarded(self._turn)),
-            web.post("/sandbox/faults/{name}", _guarded(self._arm)),
-            web.delete("/sandbox/faults", _guarded(self._heal)),
-            web.delete("/sandbox/faults/{name}", _guarded(self._heal)),
-            web.post("/sandbox/changes", _guarded(changes)),
-            web.post("/sandbox/transactions", _guarded(self._transaction)),
-            web.post("/sandbox/records/{type}/{id}/undelete", _guarded(self._undelete)),
-            web.post("/sandbox/gaps", _guarded(self._gap)),
-            web.post("/sandbox/overflows", _guarded(self._overflow)),
+            web.get("/sandbox/state", _json_errors(self._state)),
+            web.post("/sandbox/clock", _json_errors(self._turn)),
+            web.post("/sandbox/faults/{name}", _json_errors(self._arm)),
+            web.delete("/sandbox/faults", _json_errors(self._heal)),
+            web.delete("/sandbox/faults/{name}", _json_errors(self._heal)),
+            web.post("/sandbox/changes", _json_errors(changes)),
+            web.post("/sandbox/transactions", _json_errors(self._transaction)),
+            web.post("/sandbox/records/{type}/{id}/undelete", _json_errors(self._undelete)),
+            web.post("/sandbox/gaps", _json_errors(self._gap)),
+            web.post("/sandbox/overflows", _json_errors(self._overflow)),
         ]
 
     async def _state(self, _request: web.Request) -> web.Response:
@@ -180,7 +180,7 @@ async def _json(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _guarded(
+def _json_errors(
     handler: Callable[[web.Request], Awaitable[web.Response]],
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def guarded(request: web.Request) -> web.Response:

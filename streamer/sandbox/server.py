@@ -1,4 +1,4 @@
-"""The sandbox as one server."""
+"""The sandbox as one HTTP server."""
 
 import socket
 import ssl
@@ -13,15 +13,15 @@ from streamer.clock import Clock
 from streamer.sandbox.auth.oauth import ConnectedApp, Identity, OAuth
 from streamer.sandbox.auth.soap import SoapLogin
 from streamer.sandbox.auth.tokens import Tokens
-from streamer.sandbox.background import Background
+from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.cometd import CometdLimits, CometdServer
-from streamer.sandbox.control import Control
+from streamer.sandbox.control import ControlApi
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
-from streamer.sandbox.rest.about import RestAbout, unknown
 from streamer.sandbox.rest.collections import RestCollections
-from streamer.sandbox.rest.gate import BASE, RestGate
+from streamer.sandbox.rest.metadata import RestMetadata, unknown
+from streamer.sandbox.rest.middleware import BASE, RestMiddleware
 from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import RestRecords
 from streamer.sandbox.rest.replication import RestReplication
@@ -34,9 +34,9 @@ _SHUTDOWN_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """What the org is like, who may log in, and the limits of its CometD server.
+    """The org, its login, and the limits of its CometD server.
 
-    `retention_s` is how long events are kept. With `tls` everything is served
+    Events are kept for `retention_s` seconds. With `tls` everything is served
     over https.
     """
 
@@ -50,9 +50,9 @@ class SandboxSettings:
 class Sandbox:
     """A Salesforce org on this machine: OAuth, REST, CometD, and `/sandbox/*` to control it.
 
-    An async context manager. It listens on loopback unless `host` says
-    otherwise, for whoever reaches it can do anything to it, and on a free port
-    where `port` is 0. All its timers run on `clock`.
+    An async context manager. It listens on loopback unless `host` names another
+    address, because every client that reaches it can control it, and on a free
+    port where `port` is 0. All its timers run on `clock`.
     """
 
     def __init__(
@@ -73,20 +73,20 @@ class Sandbox:
             clock,
             self.faults,
             authorised=self.tokens.valid,
-            known=self.org.channels.refusal,
+            channel_refusal=self.org.channels.refusal,
             limits=self._settings.cometd,
         )
-        # A held connect must learn at once that its token is no longer good.
+        # A held connect must end at once when its token is revoked.
         self.tokens.listen(self.cometd.wake)
         self._clock = clock
         self._host = host
         self._port = port
-        self._background = Background()
+        self._background = BackgroundTasks()
         self._running = AsyncExitStack()
 
     @property
     def url(self) -> str:
-        """Where it can be reached: the login URL and the instance URL in one."""
+        """Base URL of the sandbox: login URL and instance URL in one."""
         return f"{'https' if self._settings.tls else 'http'}://{self._host}:{self._port}"
 
     async def __aenter__(self) -> Self:
@@ -116,8 +116,8 @@ class Sandbox:
             user_id=settings.user_id,
             username=settings.username,
         )
-        gate = RestGate(self.org, self.tokens)
-        control = Control(self.org, self.tokens, self.faults, self.cometd, self._clock)
+        middleware = RestMiddleware(self.org, self.tokens)
+        control = ControlApi(self.org, self.tokens, self.faults, self.cometd, self._clock)
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
         app = self._settings.app
         application.add_routes(OAuth(self._clock, self.tokens, app, identity).routes())
@@ -125,19 +125,19 @@ class Sandbox:
         application.add_routes(self.cometd.routes())
         application.add_routes(control.routes(self._background.spawn))
         for part in (
-            RestAbout(self.org, self.cometd),
+            RestMetadata(self.org, self.cometd),
             RestReplication(),
             RestRecords(),
             RestCollections(),
             RestQueries(self._clock),
         ):
-            application.add_routes(part.routes(gate))
-        application.add_routes([web.route("*", BASE + "/{rest:.*}", gate.admit(unknown))])
+            application.add_routes(part.routes(middleware))
+        application.add_routes([web.route("*", BASE + "/{rest:.*}", middleware.wrap(unknown))])
         return application
 
 
 def _listeners(host: str, port: int) -> list[socket.socket]:
-    """Bind `host`, and for `localhost` both loopback addresses, to one port."""
+    """Bind `host` to one port, and for `localhost` both loopback addresses."""
     if host != "localhost":
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return [_bound(family, host, port)]

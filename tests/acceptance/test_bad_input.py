@@ -9,7 +9,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
-from streamer.sandbox.targets import ErpReceiver, Rubbish
+from streamer.sandbox.targets import ErpReceiver, MalformedAnswer
 from tests.acceptance.kept import KeptInSqlite
 from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import CHANGES, ORDER_KEY, sandbox_configuration, written
@@ -109,10 +109,10 @@ async def test_unreadable_event_becomes_a_dead_letter_and_the_channel_goes_on(
     assert (letter["channel"].endswith(CHANGES), letter["replay_id"]) == (True, str(poison.replay_id))
 
 
-async def test_target_that_answers_rubbish_never_stops_ingest(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_malformed_answers_of_a_target_never_stops_ingest(sandbox: Sandbox, tmp_path: Path) -> None:
     """While the ERP answers HTML, every event still reaches the log; healed, it gets all of them."""
     async with ErpReceiver(SystemClock()) as erp:
-        erp.faults.rubbish = Rubbish.HTML
+        erp.faults.malformed_answer = MalformedAnswer.HTML
         kept = KeptInSqlite(tmp_path)
         invoice = {
             "uses": "erp",
@@ -130,7 +130,7 @@ async def test_target_that_answers_rubbish_never_stops_ingest(sandbox: Sandbox, 
                 sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: str(number)})
             await until(lambda: _holds(kept, 20))
             assert not erp.journal.accepted
-            erp.faults.rubbish = None
+            erp.faults.malformed_answer = None
 
             async def all_accepted() -> bool:
                 return len(erp.journal.accepted) == 20

@@ -11,7 +11,9 @@ import pytest
 pytestmark = pytest.mark.alone
 
 _SHOWN = (
-    "CPU an event",
+    "Streamer ÷ bare probe",
+    "plain script ÷ Streamer",
+    "CPU a transaction",
     "owner killed",
     "owner stopped",
     "owner frozen",
@@ -35,9 +37,13 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
 
     assert bench.returncode == 0, output.decode()
     found = orjson.loads(file.read_bytes())
-    assert [drain["committed"] for drain in found["drains"]] == [found["best_drain"]["events"]]
-    assert 0 < found["best_drain"]["cpu_us_per_event"] < found["plain"]["cpu_us_per_event"]
-    assert 0 < found["best_latency"]["p50_ms"] <= found["best_latency"]["p99_ms"]
+    [ours], [probe], plain = (found["drain"][who] for who in ("streamer", "probe", "plain"))
+    assert ours["committed"] == probe["committed"] == ours["events"]
+    assert 0 < ours["cpu_us_per_event"] < plain["cpu_us_per_event"]
+    assert found["drain"]["ratios"][0]["median"] == ours["cpu_us_per_event"] / probe["cpu_us_per_event"]
+    [latency] = found["latency"]["streams"]
+    assert 0 < latency["p50_ms"] <= latency["p99_ms"]
+    assert 0 < latency["cpu_us_per_event"] <= latency["cpu_us_per_transaction"]
     takeovers = found["takeovers"]
     for moment in ("killed_s", "stopped_s", "frozen_s", "let_go_s"):
         assert [0 < seconds < 30 for seconds in takeovers[moment]] == [True]

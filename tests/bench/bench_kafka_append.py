@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from streamer.clock import SystemClock
 from streamer.events import Checkpoint, Event
 from streamer.log.kafka import KafkaLog
-from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
-from tests.bench.events import CHANNEL, a_change, record_id
+from tests.bench.deliveries.events import CHANNEL, a_change, record_id
+from tests.contracts.values import Append, append_to
 from tools.kafka.broker import STEADY, Broker
 
 _EVENTS = 100_000
@@ -37,10 +37,10 @@ async def backlog(log: KafkaLog, size: int) -> str:
     """Append `_EVENTS` events, `size` at once."""
     events = [an_event(number) for number in range(size)]
     append = an_append(events)
-    await log.append(append)
+    await append_to(log, append)
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(_EVENTS // size):
-        await log.append(append)
+        await append_to(log, append)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return f"{size:>6} at once: {cpu / _EVENTS * 1e6:5.2f} µs of CPU an event, {_EVENTS / wall:8.0f} events/s"
 
@@ -51,7 +51,7 @@ async def alone(log: KafkaLog, pause_s: float) -> str:
     took: list[float] = []
     for append in appends:
         began = time.perf_counter()
-        await log.append(append)
+        await append_to(log, append)
         took.append(time.perf_counter() - began)
         await asyncio.sleep(pause_s)
     took.sort()

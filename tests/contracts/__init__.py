@@ -1,1 +1,1 @@
-"""contracts tests."""
+"""Contract tests: one suite for all adapters of a port."""

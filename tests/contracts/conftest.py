@@ -1,4 +1,4 @@
-"""The logs that every test of the contract suite runs on."""
+"""The logs that every contract test runs on."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reads a feed as dispatch does, and remembers what it said."""
+"""Reader of a feed, as dispatch is, that remembers everything it read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -33,7 +33,7 @@ _DEADLINE_S = 60.0
 
 
 class Follower:
-    """One open feed and everything that was read of it."""
+    """One open feed and everything that was read from it."""
 
     def __init__(self, feed: Feed) -> None:
         """Begin to read `feed`."""
@@ -47,23 +47,23 @@ class Follower:
 
     @property
     def ids(self) -> list[str]:
-        """The ids of the events read, in their order."""
+        """The ids of the read events, in their order."""
         return [entry.event.id for entry in self.entries]
 
     @property
     def events(self) -> list[Event]:
-        """The events read, in their order."""
+        """The read events, in their order."""
         return [entry.event for entry in self.entries]
 
     async def read_until(self, *ids: str) -> list[str]:
-        """Read until the events `ids` have come; returns the ids of all that came so far."""
+        """Read until the events `ids` have been read; return the ids of all read so far."""
         async with asyncio.timeout(_DEADLINE_S):
             while not set(ids) <= set(self.ids):
                 await self.step()
         return self.ids
 
     async def read_past(self, count: int) -> None:
-        """Read until at least `count` offsets have been passed, whether they concern us or not."""
+        """Read until at least `count` offsets have been passed, wanted or not."""
         async with asyncio.timeout(_DEADLINE_S):
             while sum(self.through.values()) - sum(self._begun.values()) < count:
                 await self.step()
@@ -94,7 +94,7 @@ class Follower:
         receipts: Collection[Receipt] = (),
         redriven: Collection[str] = (),
     ) -> Recorded:
-        """Settle everything that was read, except the events `but`; returns what is in the log."""
+        """Settle everything that was read, except the events `but`; return what the log recorded."""
         partitions: set[Partition] = set()
         crowded: set[Partition] = set()
         for number in set(self.assigned.values()):
@@ -123,7 +123,7 @@ class Follower:
         return Settlement(assignment=max(self.assigned.values()) + 1, progress=progress)
 
     async def recall(self, *entries: Entry) -> list[Entry]:
-        """Return those of `entries`, all of one partition, that are parked."""
+        """Return the parked ones of `entries`, which are of one partition."""
         offsets = [entry.offset for entry in entries]
         return list(await self.feed.recall(entries[0].partition, offsets))
 
@@ -139,7 +139,7 @@ class Follower:
 async def following(
     log: LogReader, *patterns: str, name: str = "target", start: Start | datetime = Start.EARLIEST
 ) -> AsyncIterator[Follower]:
-    """Follow `log` as subscriber `name`; without patterns, everything."""
+    """Follow `log` as subscriber `name`, by default with every event type."""
     subscription = Subscription(
         subscriber=SubscriberName(name), patterns=patterns or ("salesforce.*",), start=start
     )

@@ -1,4 +1,4 @@
-"""The log in a real Kafka, under a prefix of the test's own."""
+"""A log in a real Kafka, under a prefix of the test's own."""
 
 import uuid
 from collections import defaultdict
@@ -21,10 +21,10 @@ _DEADLINE_S = 60.0
 
 
 class KafkaWorld:
-    """Topics of our own on a broker that others use too."""
+    """Topics of our own on a broker that other tests use too."""
 
     def __init__(self, address: str) -> None:
-        """Choose a prefix that nobody has."""
+        """Choose an unused prefix."""
         unique = uuid.uuid4().hex[:8]
         self._settings = KafkaLogSettings(
             bootstrap_servers=address,
@@ -45,23 +45,23 @@ class KafkaWorld:
         return an_event("refused", data={"entity": "Account", "fields": {"Name": "x" * 5 * 1024 * 1024}})
 
     async def dead_letters(self) -> Sequence[DeadLetter]:
-        """Read them as anyone would."""
+        """Return the committed dead letters."""
         return read_dead_letters(self._settings.bootstrap_servers, self._names.dead_letters)
 
     async def continuity(self) -> Sequence[ContinuityRecord]:
-        """Read them as anyone would."""
+        """Return the committed continuity records."""
         messages = read_committed(self._settings.bootstrap_servers, self._names.continuity)
         return [decode_continuity(message.value() or b"") for message in messages]
 
     async def receipts(self) -> Sequence[Receipt]:
-        """Read them as anyone would."""
+        """Return the committed receipts."""
         address, topic = self._settings.bootstrap_servers, self._names.receipts
         messages = read_committed(address, topic, self._settings.partitions)
         return [decode_receipt(message.value() or b"") for message in messages]
 
 
 def read_dead_letters(address: str, topic: str) -> list[DeadLetter]:
-    """Return what is set aside, the latest of each id, put together of its parts."""
+    """Return the dead letters, the latest of each id, joined from their chunks."""
     latest = {message.key(): message for message in read_committed(address, topic)}
     parts: dict[bytes, dict[int, bytes]] = defaultdict(dict)
     counts: dict[bytes, int] = {}
@@ -78,10 +78,10 @@ def read_dead_letters(address: str, topic: str) -> list[DeadLetter]:
 
 
 def read_committed(address: str, topic: str, partitions: int = 1) -> list[Message]:
-    """Return what a reader of committed records finds in a topic of so many partitions.
+    """Return the committed records of a topic of so many partitions.
 
     A transaction is visible a moment after its commit was answered, so this
-    reads on to where the topic ends for those who read everything.
+    reads on to the end that a `read_uncommitted` reader sees.
     """
     places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)]
     with _reader(address, "read_uncommitted") as everything:

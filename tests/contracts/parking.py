@@ -1,4 +1,4 @@
-"""Parks what a follower has read, and finds it again."""
+"""Helpers that park read events, and find them again."""
 
 from dataclasses import replace
 
@@ -29,12 +29,12 @@ async def park(follower: Follower, *entries: Entry, setback: Setback = ONCE, lan
 
 
 def lane_of(*entries: Entry, setback: Setback = ONCE, lane: str = KEY) -> list[ParkedLane]:
-    """Return the one lane that is expected."""
+    """Return the only lane."""
     return [ParkedLane(lane=lane, offsets=tuple(entry.offset for entry in entries), setback=setback)]
 
 
-async def letters(log: Controls) -> list[DeadLetter]:
-    """Return the dead letters of `log`, each of which must come once."""
-    found = [letter async for letter in log.dead_letters()]
+async def letters(controls: Controls) -> list[DeadLetter]:
+    """Return the dead letters, each of which must come once."""
+    found = [letter async for letter in controls.dead_letters()]
     assert len({letter.id for letter in found}) == len(found)
     return found

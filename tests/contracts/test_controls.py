@@ -1,4 +1,4 @@
-"""What is switched, ordered and written down is kept, whatever the log, and every process sees it."""
+"""Contract of `Controls`: switches, redrives and audit records persist, and every process sees them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +11,7 @@ from streamer.ports import Controls, LaneChange
 from tests.contracts import parking
 from tests.contracts.follower import following
 from tests.contracts.parking import ONCE
-from tests.contracts.values import a_dead_letter, an_append, an_event
+from tests.contracts.values import a_dead_letter, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
 
 TARGET, OTHER = SubscriberName("target"), SubscriberName("other")
@@ -37,14 +37,14 @@ Until = Callable[[Callable[[Switchboard], bool]], Awaitable[Switchboard]]
 
 
 def done(what: str, at: float = 1.0) -> AuditRecord:
-    """Return what is written down of something that was done."""
+    """Return an audit record."""
     return AuditRecord(at=at, what=what, by="operator", subscriber=TARGET, detail={"letters": 3})
 
 
 @asynccontextmanager
-async def watching(log: Controls) -> AsyncIterator[Until]:
+async def watching(controls: Controls) -> AsyncIterator[Until]:
     """Return what waits until a switchboard comes that is as expected."""
-    async with aclosing(log.switched()) as boards:
+    async with aclosing(controls.switched()) as boards:
 
         async def until(holds: Callable[[Switchboard], bool]) -> Switchboard:
             async with asyncio.timeout(20):
@@ -56,60 +56,63 @@ async def watching(log: Controls) -> AsyncIterator[Until]:
         yield until
 
 
-async def letters(log: Controls) -> dict[str, DeadLetter]:
+async def letters(controls: Controls) -> dict[str, DeadLetter]:
     """Return the dead letters by their ids."""
-    return {letter.id: letter for letter in await parking.letters(log)}
+    return {letter.id: letter for letter in await parking.letters(controls)}
 
 
 async def test_nothing_is_switched_at_first(world: World) -> None:
     """A new log has no pause and no redrive, and says so without being asked twice."""
-    async with world.open() as log, watching(log) as until:
+    async with world.open() as log, watching(log.controls) as until:
         assert await until(lambda _: True) == Switchboard()
 
 
 async def test_pause_outlives_a_restart_until_it_is_undone(world: World) -> None:
-    """Who paused a target does not find it delivered to after a crash."""
+    """A paused target gets no delivery after a crash."""
     async with world.open() as log:
-        await log.switch(PAUSED, done("subscriber.paused"))
-    async with world.open() as log, watching(log) as until:
+        await log.controls.switch(PAUSED, done("subscriber.paused"))
+    async with world.open() as log, watching(log.controls) as until:
         board = await until(lambda board: board.pauses(TARGET))
         assert (board.controls, board.pauses(OTHER)) == ({TARGET: PAUSED}, False)
-        await log.switch(replace(PAUSED, switch=Switch.RUNNING), done("subscriber.resumed"))
+        await log.controls.switch(replace(PAUSED, switch=Switch.RUNNING), done("subscriber.resumed"))
 
         await until(lambda board: not board.pauses(TARGET))
 
 
 async def test_change_reaches_whoever_watches_already(world: World) -> None:
     """Every process obeys, not only the one that was asked."""
-    async with world.open() as log, watching(log) as first, watching(log) as second:
+    async with world.open() as log, watching(log.controls) as first, watching(log.controls) as second:
         for until in (first, second):
             await until(lambda _: True)
-        await log.switch(PAUSED, done("subscriber.paused"))
+        await log.controls.switch(PAUSED, done("subscriber.paused"))
         for until in (first, second):
             await until(lambda board: board.pauses(TARGET))
 
 
 async def test_redrive_is_open_until_it_ends(world: World) -> None:
-    """A crash in the midst of it does not forget it."""
+    """A crash during a redrive does not lose it."""
     async with world.open() as log:
-        await log.order(REDRIVE, done("redrive.ordered"))
-    async with world.open() as log, watching(log) as until:
+        await log.controls.order(REDRIVE, done("redrive.ordered"))
+    async with world.open() as log, watching(log.controls) as until:
         board = await until(lambda board: bool(board.redrives))
         assert board.redrives == {"r1": REDRIVE}
-        await log.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
+        await log.controls.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
 
         await until(lambda board: not board.redrives)
 
 
 async def test_what_was_done_is_written_down_in_order(world: World) -> None:
-    """Each change leaves a record, and so does what changes nothing."""
+    """Each change leaves an audit record, and so does an action that changes nothing."""
     async with world.open() as log:
-        await log.switch(PAUSED, done("subscriber.paused", at=1.0))
-        await log.order(REDRIVE, done("redrive.ordered", at=2.0))
-        await log.note(done("breaker.opened", at=3.5))
+        await log.controls.switch(PAUSED, done("subscriber.paused", at=1.0))
+        await log.controls.order(REDRIVE, done("redrive.ordered", at=2.0))
+        await log.controls.note(done("breaker.opened", at=3.5))
     async with world.open() as log:
-        assert list(await log.audit(last=2)) == [done("redrive.ordered", 2.0), done("breaker.opened", 3.5)]
-        assert [record.what for record in await log.audit(last=100)] == [
+        assert list(await log.controls.audit(last=2)) == [
+            done("redrive.ordered", 2.0),
+            done("breaker.opened", 3.5),
+        ]
+        assert [record.what for record in await log.controls.audit(last=100)] == [
             "subscriber.paused",
             "redrive.ordered",
             "breaker.opened",
@@ -119,7 +122,7 @@ async def test_what_was_done_is_written_down_in_order(world: World) -> None:
 async def set_aside(log: Log, *names: str) -> None:
     """Append dead letters, as ingest does."""
     append = an_append(an_event("beside"))
-    await log.append(replace(append, set_aside=[a_dead_letter(name) for name in names]))
+    await append_to(log, replace(append, set_aside=[a_dead_letter(name) for name in names]))
 
 
 async def test_dead_letters_can_be_listed_each_once(world: World) -> None:
@@ -128,9 +131,9 @@ async def test_dead_letters_can_be_listed_each_once(world: World) -> None:
     newer = replace(a_dead_letter("a"), error="newer")
     async with world.open() as log:
         await set_aside(log, "a", "b", "a")
-        await log.append(replace(an_append(at=2), set_aside=[newer, large]))
+        await append_to(log, replace(an_append(at=2), set_aside=[newer, large]))
         for _ in range(2):
-            found = await letters(log)
+            found = await letters(log.controls)
             assert found == {
                 "a": replace(a_dead_letter("a"), error="newer"),
                 "b": a_dead_letter("b"),
@@ -139,21 +142,21 @@ async def test_dead_letters_can_be_listed_each_once(world: World) -> None:
 
 
 async def test_discarded_dead_letters_are_gone(world: World) -> None:
-    """For good, and with a record of who did it."""
+    """They are gone for good, with an audit record that names the operator."""
     async with world.open() as log:
         await set_aside(log, "a", "b", "c")
-        await log.discard(["a", "c", "never there"], done("deadletters.discarded"))
-        assert list(await letters(log)) == ["b"]
+        await log.controls.discard(["a", "c", "never there"], done("deadletters.discarded"))
+        assert list(await letters(log.controls)) == ["b"]
     async with world.open() as log:
-        assert list(await letters(log)) == ["b"]
-        assert [record.what for record in await log.audit(last=9)] == ["deadletters.discarded"]
+        assert list(await letters(log.controls)) == ["b"]
+        assert [record.what for record in await log.controls.audit(last=9)] == ["deadletters.discarded"]
 
 
 async def test_redriven_dead_letter_becomes_a_parked_event_at_once(world: World) -> None:
     """It is never both, and never neither."""
     letter = replace(a_dead_letter("1:target", stage=Stage.DISPATCH), event=an_event(1))
     async with world.open() as log:
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
         async with following(log) as follower:
             await follower.read_until("1")
             [entry] = follower.entries
@@ -162,19 +165,19 @@ async def test_redriven_dead_letter_becomes_a_parked_event_at_once(world: World)
             await follower.settle(lanes=[change], redriven=[letter.id])
 
             assert await follower.recall(entry) == [entry]
-        assert not await letters(log)
+        assert not await letters(log.controls)
 
 
 async def test_letter_that_is_redriven_and_set_aside_again_at_once_stays(world: World) -> None:
-    """Its event may have been refused once more before the log had recorded the first half."""
+    """Its event can be refused again before the log has recorded the first half."""
     letter = replace(a_dead_letter("1:target", stage=Stage.DISPATCH), raw=b"x" * 1_500_000)
     again = replace(letter, raw=b"", error="refused once more")
     async with world.open() as log:
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
         async with following(log) as follower:
             await follower.read_until("1")
             await follower.settle(letters=[letter])
             for _ in range(2):
                 await follower.settle(letters=[again], redriven=[letter.id])
 
-        assert await letters(log) == {letter.id: again}
+        assert await letters(log.controls) == {letter.id: again}

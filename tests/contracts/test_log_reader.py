@@ -1,4 +1,4 @@
-"""What dispatch may rely on, whatever the log."""
+"""Contract of `LogReader`: the guarantees that dispatch relies on."""
 
 import asyncio
 from collections import defaultdict
@@ -11,7 +11,7 @@ from streamer.errors import Fenced
 from streamer.events import Stage, Start
 from streamer.ports import Recorded
 from tests.contracts.follower import following
-from tests.contracts.values import CHANGES, a_dead_letter, an_append, an_event
+from tests.contracts.values import CHANGES, a_dead_letter, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
 
 ONE_KEY = "001000000000001AAA"
@@ -21,7 +21,7 @@ async def append_numbers(log: Log, *numbers: int) -> None:
     """Append events of one key with the ids `numbers`, at once."""
     # As whoever appends does: another process may have written before.
     await log.checkpoint(CHANGES)
-    await log.append(an_append(*(an_event(n, key=ONE_KEY) for n in numbers), at=max(numbers)))
+    await append_to(log, an_append(*(an_event(n, key=ONE_KEY) for n in numbers), at=max(numbers)))
 
 
 async def test_events_of_a_key_come_in_the_order_of_their_appends(world: World) -> None:
@@ -29,7 +29,7 @@ async def test_events_of_a_key_come_in_the_order_of_their_appends(world: World) 
     events = [an_event(n, key=f"{n % 7}") for n in range(1_200)]
     async with world.open() as log:
         for begin in range(0, 1_200, 300):
-            await log.append(an_append(*events[begin : begin + 300]))
+            await append_to(log, an_append(*events[begin : begin + 300]))
         async with following(log) as follower:
             await follower.read_until(*(event.id for event in events))
 
@@ -41,9 +41,9 @@ async def test_events_of_a_key_come_in_the_order_of_their_appends(world: World) 
 
 
 async def test_entries_say_what_they_take(world: World) -> None:
-    """So that readers can bound what they hold."""
+    """Readers can bound the memory that they hold."""
     async with world.open() as log:
-        await log.append(an_append(an_event(1), an_event(2, data={"text": "x" * 50_000})))
+        await append_to(log, an_append(an_event(1), an_event(2, data={"text": "x" * 50_000})))
         async with following(log) as follower:
             await follower.read_until("1", "2")
 
@@ -53,7 +53,7 @@ async def test_entries_say_what_they_take(world: World) -> None:
 
 
 async def test_behind_counts_down_to_nothing(world: World) -> None:
-    """How far a subscriber is behind is known while it catches up."""
+    """A subscriber's lag is known while it catches up."""
     async with world.open() as log:
         await append_numbers(log, *range(1_200))
         async with following(log) as follower:
@@ -68,7 +68,7 @@ async def test_behind_counts_down_to_nothing(world: World) -> None:
 
 
 async def test_waiting_reader_is_woken_by_an_append(world: World) -> None:
-    """What is appended while a subscriber waits comes without being asked for again."""
+    """A waiting `read` returns the events of the append."""
     async with world.open() as log, following(log) as follower:
         reading = asyncio.ensure_future(follower.read_until("1"))
         await asyncio.sleep(0)
@@ -83,13 +83,13 @@ async def test_latest_begins_with_what_comes_after(world: World) -> None:
         await append_numbers(log, 1)
         async with following(log, start=Start.LATEST) as follower:
             await append_numbers(log, 2)
-            await log.append(an_append(an_event("new", what="salesforce.event.New__e"), at=3))
+            await append_to(log, an_append(an_event("new", what="salesforce.event.New__e"), at=3))
 
             assert sorted(await follower.read_until("2", "new")) == ["2", "new"]
 
 
 async def test_start_is_decided_once(world: World) -> None:
-    """A subscriber that was away finds what came meanwhile, though it starts at the latest."""
+    """A subscriber that was down gets the events since then, though it starts at the latest."""
     async with world.open() as log:
         await append_numbers(log, 1)
         async with following(log, start=Start.LATEST):
@@ -106,29 +106,31 @@ async def test_start_at_a_moment_leaves_out_what_is_older(world: World) -> None:
     hours = [an_event(hour, key=ONE_KEY, time=f"2025-01-01T0{hour}:00:00.000Z") for hour in range(5)]
     two = datetime(2025, 1, 1, 2, tzinfo=UTC)
     async with world.open() as log:
-        await log.append(an_append(*hours))
+        await append_to(log, an_append(*hours))
         async with following(log, start=two) as follower:
             assert await follower.read_until("4") == ["2", "3", "4"]
 
 
 async def test_only_matching_types_come_and_the_others_are_passed(world: World) -> None:
-    """What does not concern a subscriber is settled with what does."""
+    """Unwanted events are settled together with wanted ones."""
     wanted = an_event("won", what="salesforce.cdc.Opportunity.updated", key=ONE_KEY)
     others = [an_event(n, what="salesforce.cdc.Opportunity.created", key=ONE_KEY) for n in range(3)]
     async with world.open() as log:
-        await log.append(an_append(wanted, *others))
+        await append_to(log, an_append(wanted, *others))
         async with following(log, "salesforce.cdc.*.updated") as follower:
             await follower.read_past(4)
             await follower.settle()
         async with following(log, "*") as again:
-            await log.append(an_append(an_event("next", what="salesforce.cdc.Opportunity.gap", key=ONE_KEY)))
+            await append_to(
+                log, an_append(an_event("next", what="salesforce.cdc.Opportunity.gap", key=ONE_KEY))
+            )
 
             assert follower.ids == ["won"]
             assert await again.read_until("next") == ["next"]
 
 
 async def test_restart_repeats_only_what_was_not_settled(world: World) -> None:
-    """Progress is a contiguous prefix and what was settled above it."""
+    """Progress is a contiguous prefix and the offsets settled above it."""
     async with world.open() as log:
         await append_numbers(log, 1, 2, 3, 4, 5)
         async with following(log) as follower:
@@ -152,7 +154,7 @@ async def test_unsettled_events_come_again(world: World) -> None:
 
 
 async def test_progress_goes_on_after_a_restart(world: World) -> None:
-    """What was settled above the prefix joins it once the gap closes."""
+    """Offsets settled above the prefix join it once the gap closes."""
     async with world.open() as log:
         await append_numbers(log, 1, 2, 3)
         for but in (["1"], []):
@@ -166,7 +168,7 @@ async def test_progress_goes_on_after_a_restart(world: World) -> None:
 
 
 async def test_progress_that_is_recorded_already_is_recorded_again(world: World) -> None:
-    """Who asks whether a partition is still its own is answered, though nothing has changed."""
+    """A settlement without news is answered, so a caller can ask whether it still owns a partition."""
     async with world.open() as log:
         await append_numbers(log, 1)
         async with following(log) as follower:
@@ -177,7 +179,7 @@ async def test_progress_that_is_recorded_already_is_recorded_again(world: World)
 
 
 async def test_subscribers_do_not_touch_each_other(world: World) -> None:
-    """Each has its own place."""
+    """Each subscriber has its own position."""
     async with world.open() as log:
         await append_numbers(log, 1, 2)
         async with following(log, name="fast") as fast, following(log, name="slow") as slow:
@@ -221,7 +223,7 @@ async def test_cancelled_read_loses_nothing(world: World) -> None:
 
 
 async def test_dead_letters_are_kept_with_the_progress_that_covers_them(world: World) -> None:
-    """An event given up is on record, and does not come again."""
+    """A dead letter is recorded, and its event is not read again."""
     letter = replace(a_dead_letter("target:1", stage=Stage.DISPATCH), event=an_event(1, key=ONE_KEY))
     async with world.open() as log:
         await append_numbers(log, 1)
@@ -236,7 +238,7 @@ async def test_dead_letters_are_kept_with_the_progress_that_covers_them(world: W
 
 
 async def test_offsets_of_a_former_assignment_are_left_out(world: World) -> None:
-    """Who lost a partition can't move its progress."""
+    """A process that lost a partition can't move its progress."""
     async with world.open() as log:
         await append_numbers(log, 1)
         async with following(log) as follower:
@@ -247,7 +249,7 @@ async def test_offsets_of_a_former_assignment_are_left_out(world: World) -> None
 
 
 async def test_dead_letter_of_a_former_assignment_is_fenced(world: World) -> None:
-    """Who lost a partition can't set its events aside."""
+    """A process that lost a partition can't set its events aside."""
     async with world.open() as log:
         await append_numbers(log, 1)
         async with following(log) as follower:

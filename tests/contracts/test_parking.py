@@ -1,4 +1,4 @@
-"""What dispatch parks is kept, whatever the log, and moves with its partition."""
+"""Contract of parked lanes: they persist, in every log, and move with their partition."""
 
 from dataclasses import replace
 
@@ -8,18 +8,18 @@ from streamer.errors import Fenced
 from streamer.ports import LaneChange
 from tests.contracts.follower import following
 from tests.contracts.parking import KEY, ONCE, TWICE, lane_of, park
-from tests.contracts.values import CHANGES, a_receipt, an_append, an_event
+from tests.contracts.values import CHANGES, a_receipt, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
 
 
 async def append(log: Log, *names: int | str, key: str = KEY) -> None:
     """Append events of one key with the ids `names`."""
     await log.checkpoint(CHANGES)
-    await log.append(an_append(*(an_event(name, key=key) for name in names)))
+    await append_to(log, an_append(*(an_event(name, key=key) for name in names)))
 
 
 async def test_parked_events_stay_parked_through_a_restart(world: World) -> None:
-    """With how often they were tried and when they are due; the log gives them out no other way."""
+    """Attempts and due time survive; the log returns parked events in no other way."""
     async with world.open() as log:
         await append(log, 1, 2, 3)
         async with following(log) as follower:
@@ -37,7 +37,7 @@ async def test_parked_events_stay_parked_through_a_restart(world: World) -> None
 
 
 async def test_parked_events_can_be_had_as_soon_as_they_are_recorded(world: World) -> None:
-    """In the order in which they are asked for; what is not parked is left out."""
+    """They come in the order of the request; events that are not parked are left out."""
     async with world.open() as log:
         await append(log, 1, 2, 3)
         async with following(log) as follower:
@@ -49,7 +49,7 @@ async def test_parked_events_can_be_had_as_soon_as_they_are_recorded(world: Worl
 
 
 async def test_lane_grows_behind_and_shrinks_before(world: World) -> None:
-    """What came of the head replaces what was known of it."""
+    """The head's new setback replaces the earlier one."""
     async with world.open() as log:
         await append(log, 1, 2)
         async with following(log) as follower:
@@ -72,7 +72,7 @@ async def test_lane_grows_behind_and_shrinks_before(world: World) -> None:
 
 
 async def test_change_that_is_recorded_twice_counts_once(world: World) -> None:
-    """Whether a record took effect may be unknown, and then it is made again."""
+    """A record whose effect is unknown is written again."""
     async with world.open() as log:
         await append(log, 1, 2)
         async with following(log) as follower:
@@ -113,7 +113,7 @@ async def test_many_lanes_are_restored_each_with_its_own_head(world: World) -> N
     """None is lost, mixed up or reset."""
     keys = [f"001{n:015d}" for n in range(300)]
     async with world.open() as log:
-        await log.append(an_append(*(an_event(f"{key}:{n}", key=key) for key in keys for n in range(2))))
+        await append_to(log, an_append(*(an_event(f"{key}:{n}", key=key) for key in keys for n in range(2))))
         async with following(log) as follower:
             await follower.read_until(*(f"{key}:1" for key in keys))
             changes = [
@@ -138,7 +138,7 @@ async def test_many_lanes_are_restored_each_with_its_own_head(world: World) -> N
 
 
 async def test_subscribers_park_apart_from_each_other(world: World) -> None:
-    """One target's trouble is not another's."""
+    """One target's failure does not affect another."""
     async with world.open() as log:
         await append(log, 1)
         async with following(log, name="bad") as bad:
@@ -152,7 +152,7 @@ async def test_subscribers_park_apart_from_each_other(world: World) -> None:
 
 
 async def test_receipts_are_kept_with_the_progress_that_covers_them(world: World) -> None:
-    """A finished delivery is on record, and does not come again."""
+    """A finished delivery is recorded, and its event is not read again."""
     async with world.open() as log:
         await append(log, 1)
         async with following(log) as follower:
@@ -167,7 +167,7 @@ async def test_receipts_are_kept_with_the_progress_that_covers_them(world: World
 
 @pytest.mark.parametrize("what", ["lanes", "receipts"])
 async def test_former_owner_can_neither_park_nor_write_receipts(world: World, what: str) -> None:
-    """What it says of a partition that it lost is refused as a whole."""
+    """Its settlement of a lost partition is refused as a whole."""
     async with world.open() as log:
         await append(log, 1)
         async with following(log) as follower:

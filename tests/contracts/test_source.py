@@ -1,4 +1,4 @@
-"""What every source promises, asked of the twin and of the Streaming API."""
+"""Contract of `Source`, for the twin and the Streaming API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,20 +17,20 @@ ORG = OrgId("00DSb0000000001MAA")
 
 
 class Publisher(Protocol):
-    """An org in which things happen, and a source that reads it."""
+    """An org that publishes, and a source that reads it."""
 
     @property
     def source(self) -> Source:
-        """The source, which has seen nothing yet."""
+        """The source, which has read nothing yet."""
         ...
 
     def publish(self, path: str, name: str, *, split: bool = False) -> ReplayId:
-        """Publish one message; `split` gives it the replay id of the one before."""
+        """Publish one message; `split` repeats the replay id of the one before."""
         ...
 
 
 class Twin:
-    """A script."""
+    """The scripted twin."""
 
     def __init__(self) -> None:
         """Start with an empty one."""
@@ -39,7 +39,7 @@ class Twin:
 
     @property
     def source(self) -> Source:
-        """A source that plays what was published."""
+        """A source that plays the published messages."""
         return MemorySource(self._script)
 
     def publish(self, path: str, name: str, *, split: bool = False) -> ReplayId:
@@ -68,7 +68,7 @@ class Sandboxed:
         return self._world.source
 
     def publish(self, path: str, name: str, *, split: bool = False) -> ReplayId:
-        """Put a message on the bus."""
+        """Publish a message on the bus."""
         given = self._last if split else None
         self._last = self._world.sandbox.bus.publish([path], {"payload": {"name": name}}, replay_id=given)
         return ReplayId(b"%d" % self._last)
@@ -96,7 +96,7 @@ def at(replay_id: ReplayId | None, path: str = CHANGES) -> Checkpoint:
 
 
 async def read(source: Source, count: int, after: Checkpoint | Start, path: str = CHANGES) -> Sequence[str]:
-    """Return the names of the next `count` messages, leaving the source after them."""
+    """Return the names of the next `count` messages, and close the iterator after them."""
     names: list[str] = []
     channel = Channel(org=ORG, path=path)
     async with asyncio.timeout(10), aclosing(source.batches(channel, after=after)) as batches:
@@ -109,14 +109,14 @@ async def read(source: Source, count: int, after: Checkpoint | Start, path: str 
 
 
 async def test_retained_messages_come_in_order(org: Publisher) -> None:
-    """From the earliest on, everything is yielded as it was published."""
+    """From the earliest on, messages are yielded in the order of publication."""
     for name in "abc":
         org.publish(CHANGES, name)
     assert await read(org.source, 3, Start.EARLIEST) == ["a", "b", "c"]
 
 
 async def test_reading_resumes_after_the_checkpoint(org: Publisher) -> None:
-    """What the checkpoint calls complete is not yielded again, and nothing is skipped."""
+    """Complete messages are not yielded again, and none is skipped."""
     ids = [org.publish(CHANGES, name) for name in "abcd"]
     assert await read(org.source, 2, at(ids[1])) == ["c", "d"]
 
@@ -154,7 +154,7 @@ async def test_channels_are_read_apart(org: Publisher) -> None:
 
 
 async def test_channel_may_be_read_again_from_anywhere(org: Publisher) -> None:
-    """Closing an iterator ends it; another begins where it is told to."""
+    """Closing an iterator ends it; another begins at the given position."""
     ids = [org.publish(CHANGES, name) for name in "abc"]
     source = org.source
     assert await read(source, 3, Start.EARLIEST) == ["a", "b", "c"]

@@ -1,7 +1,7 @@
-"""The kinds of log that the contract suite runs on.
+"""Kinds of log that the contract suite runs on.
 
-A kind is added by a class with these five methods and a line in `WORLDS`.
-Each test gets a world of its own, in which nothing was appended yet.
+To add a kind, add a class with these five methods and a line in `WORLDS`. Each
+test gets a world of its own, without any events.
 """
 
 import sqlite3
@@ -17,13 +17,13 @@ from streamer.events import ContinuityRecord, DeadLetter, Event, Receipt
 from streamer.log.memory import MemoryLog
 from streamer.log.records import decode_continuity, decode_dead_letter, decode_receipt
 from streamer.log.sqlite import SqliteLog
-from streamer.ports import Controls, EventLog, LogReader, Ownership
+from streamer.ports import ControlledLog, EventLog, Ownership
 from streamer.settings import SqliteLogSettings
 from tests.contracts.kafka_world import KafkaWorld
 from tests.contracts.values import an_event
 
 
-class Log(EventLog, LogReader, Ownership, Controls, Protocol):
+class Log(EventLog, ControlledLog, Ownership, Protocol):
     """Everything that a log is."""
 
 
@@ -39,7 +39,7 @@ class World(Protocol):
         ...
 
     async def dead_letters(self) -> Sequence[DeadLetter]:
-        """Return what was set aside, the latest of each id; works while the log is open."""
+        """Return the dead letters, the latest of each id; works while the log is open."""
         ...
 
     async def continuity(self) -> Sequence[ContinuityRecord]:
@@ -64,7 +64,7 @@ class MemoryWorld:
         yield self._log
 
     def refused_event(self) -> Event:
-        """Return the event that the log is told to refuse."""
+        """Return the event that the log is set to refuse."""
         return an_event("refused")
 
     async def dead_letters(self) -> Sequence[DeadLetter]:

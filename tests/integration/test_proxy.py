@@ -1,4 +1,4 @@
-"""What clients and servers notice of a line that stalls, loses or resets."""
+"""The proxy's line, as clients and servers see it stall, lose or reset."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ _SILENCE_S = 0.1
 
 @dataclass(slots=True)
 class Line:
-    """A server that sends back what it is sent, and the proxy in front of it."""
+    """A server that echoes its input, and the proxy in front of it."""
 
     port: int
     proxy: TcpProxy = field(init=False)
@@ -56,16 +56,16 @@ class Client:
         self.writer.write(words)
 
     async def hears(self, words: bytes) -> bool:
-        """Tell whether exactly `words` are the next to come."""
+        """Return whether exactly `words` are received next."""
         return await asyncio.wait_for(self.reader.readexactly(len(words)), _DEADLINE_S) == words
 
     async def asks(self, words: bytes) -> bool:
-        """Send `words`, and tell whether they come back."""
+        """Send `words`, and return whether they come back."""
         self.send(words)
         return await self.hears(words)
 
     async def hears_nothing(self) -> bool:
-        """Tell whether the line is open and silent for a moment."""
+        """Return whether the line is open and silent for a moment."""
         try:
             await asyncio.wait_for(self.reader.read(1), _SILENCE_S)
         except TimeoutError:
@@ -73,7 +73,7 @@ class Client:
         return False
 
     async def is_reset(self) -> bool:
-        """Tell whether the connection is reset, which is more than closed."""
+        """Return whether the connection is reset, which is more than closed."""
         try:
             await asyncio.wait_for(self.reader.read(1), _DEADLINE_S)
         except ConnectionResetError:
@@ -97,7 +97,7 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 
 async def test_large_answer_arrives_whole_after_the_request_has_ended(line: Line) -> None:
-    """A client that has said all still hears all, and then the end."""
+    """A client that has ended its requests still gets the whole answer, and then the end."""
     words = bytes(range(256)) * 20_000
     async with line.client() as client:
         client.send(words)
@@ -109,7 +109,7 @@ async def test_large_answer_arrives_whole_after_the_request_has_ended(line: Line
 
 
 async def test_stalled_line_delivers_everything_once_mended(line: Line) -> None:
-    """Nothing passes meanwhile, not even for who comes anew, and nothing is lost."""
+    """Nothing passes meanwhile, also for new clients, and nothing is lost."""
     async with line.client() as client, line.client() as silent:
         assert await client.asks(b"before")
         assert await silent.asks(b"before")
@@ -127,7 +127,7 @@ async def test_stalled_line_delivers_everything_once_mended(line: Line) -> None:
 
 
 async def test_stalled_line_holds_up_who_sends_much(line: Line) -> None:
-    """The bytes wait where they are: memory does not grow."""
+    """The bytes stay with the sender: memory does not grow."""
     async with line.client() as client:
         line.proxy.stall()
         client.send(b"x" * 20_000_000)
@@ -139,7 +139,7 @@ async def test_stalled_line_holds_up_who_sends_much(line: Line) -> None:
 
 
 async def test_black_hole_swallows_bytes_and_resets_once_mended(line: Line) -> None:
-    """What is missing is never papered over, and a connection that lost nothing goes on."""
+    """Lost bytes break their connection, and a connection that lost none goes on."""
     async with line.client() as client, line.client() as silent:
         assert await client.asks(b"before")
         assert await silent.asks(b"before")
@@ -169,7 +169,7 @@ async def test_black_hole_swallows_the_end_of_a_connection(line: Line) -> None:
 
 
 async def test_answers_alone_may_be_lost(line: Line) -> None:
-    """The server does what it is asked, for old and new connections, and nobody hears of it."""
+    """The server acts on requests of old and new connections, and no client learns of it."""
     async with line.client() as client:
         assert await client.asks(b"before")
         line.proxy.black_hole(answers_only=True)
@@ -184,7 +184,7 @@ async def test_answers_alone_may_be_lost(line: Line) -> None:
 
 
 async def test_answers_alone_may_stall(line: Line) -> None:
-    """The server does what it is asked, and the answer comes late."""
+    """The server acts on the request, and the answer comes late."""
     async with line.client() as client:
         line.proxy.stall(answers_only=True)
         client.send(b"done")
@@ -198,7 +198,7 @@ async def test_answers_alone_may_stall(line: Line) -> None:
 async def test_reset_ends_every_connection_until_mended(
     line: Line, before: Callable[[TcpProxy], None]
 ) -> None:
-    """Whatever came before, old and new connections break at once, and new ones work afterwards."""
+    """Old and new connections break at once, and new ones work afterwards."""
     async with line.client() as client:
         before(line.proxy)
         line.proxy.reset()
@@ -219,7 +219,7 @@ async def _connects_in_vain(line: Line) -> bool:
 
 
 async def test_server_learns_that_its_client_was_reset(line: Line) -> None:
-    """A broken end breaks the other: no half of a connection stays behind."""
+    """A broken end breaks the other: no half of a connection remains."""
     async with line.client() as client:
         assert await client.asks(b"before")
         ends_by_reset = struct.pack("ii", 1, 0)
@@ -236,7 +236,7 @@ async def test_client_is_reset_where_no_server_listens() -> None:
 
 
 async def test_delay_holds_each_way(line: Line) -> None:
-    """A question and its answer take twice the delay."""
+    """A request and its answer take twice the delay."""
     line.proxy.delay_s = 0.05
     loop = asyncio.get_running_loop()
     async with line.client() as client:
@@ -247,7 +247,7 @@ async def test_delay_holds_each_way(line: Line) -> None:
 
 @pytest.mark.parametrize("fault", [TcpProxy.mend, TcpProxy.stall, TcpProxy.black_hole, TcpProxy.reset])
 async def test_proxy_leaves_nothing_behind(line: Line, fault: Callable[[TcpProxy], None]) -> None:
-    """Whatever its line is like, its tasks end and its port is free at once."""
+    """In every mode its tasks end and its port is free at once."""
     async with AsyncExitStack() as clients:
         async with TcpProxy(line.port) as line.proxy:
             old = await clients.enter_async_context(line.client())

@@ -1,1 +1,1 @@
-"""A real Apache Kafka for tests, benchmarks and the demo."""
+"""Real Apache Kafka for tests, benchmarks and the demo."""

@@ -26,7 +26,7 @@ from tools.kafka.users import Users, sasl_properties, scram_arguments
 from tools.ports import free_ports, listens
 
 STEADY = {"broker.session.timeout.ms": "60000"}
-"""Settings for a broker that nobody freezes or kills: to stand still for a moment costs it nothing."""
+"""Settings for a broker that no test freezes or kills: a slow moment does not end its session."""
 
 _START_DEADLINE_S = 180.0
 
@@ -34,7 +34,7 @@ _START_DEADLINE_S = 180.0
 class Broker:
     """Apache Kafka in KRaft mode, one node, with its data in a temporary folder.
 
-    A context: started on entry, stopped and its data removed on exit. Blocking.
+    A context: started on entry; stopped and its data removed on exit. Blocking.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class Broker:
         membership: Membership | None = None,
         java_options: Sequence[str] = FULL_SPEED,
     ) -> None:
-        """Prepare a broker, alone or as a member of a cluster.
+        """Build a broker, alone or as a member of a cluster.
 
-        `users` adds a SASL_SSL listener, `proxied` so many plaintext ones that
-        are each advertised at a proxy; `settings` are Kafka's own. Tests that
-        start often give `QUICK_START` for `java_options`.
+        `users` adds a SASL_SSL listener, and `proxied` that many plaintext
+        listeners, each advertised at a proxy. `settings` are Kafka's own. Tests
+        that start often pass `QUICK_START` as `java_options`.
         """
         self._users = users
         self._settings = dict(settings or {})
@@ -69,52 +69,50 @@ class Broker:
 
     @property
     def bootstrap(self) -> str:
-        """The address of the plaintext listener."""
+        """Address of the plaintext listener."""
         return f"127.0.0.1:{self._plain_port}"
 
     @property
     def sasl_bootstrap(self) -> str:
-        """The address of the SASL_SSL listener."""
+        """Address of the SASL_SSL listener."""
         return f"localhost:{self._sasl_port}"
 
     @property
     def proxied(self) -> tuple[ProxiedListener, ...]:
-        """The listeners whose clients come through proxies."""
+        """Listeners whose clients connect through proxies."""
         return self._proxied
 
     @property
     def ca_file(self) -> Path:
-        """The PEM file that a client of the SASL_SSL listener must trust."""
+        """PEM file that a client of the SASL_SSL listener must trust."""
         return self.folder / "ca.pem"
 
     @property
     def folder(self) -> Path:
-        """Where settings, data and log of this broker are."""
+        """Folder of the settings, data and log of this broker."""
         if self._folder is None:
             raise BrokerFailed("the broker was not started")
         return self._folder
 
     @property
     def pid(self) -> int:
-        """The process id of the running broker."""
+        """Process id of the running broker."""
         return self._running.pid
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and has not been stopped or killed; a frozen one runs."""
+        """True after a start until it ends by itself, is stopped or killed; a frozen broker runs."""
         return self._server is not None and self._server.runs()
 
     def __enter__(self) -> Self:
-        """Start."""
         self.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Stop and forget the data."""
         self.stop()
 
     def start(self, *, detached: bool = False) -> None:
-        """Start on fresh data and return once it answers.
+        """Start on fresh data and return once the broker answers.
 
         A broker that is not `detached` dies with the process that started it.
         Raises `BrokerFailed` after 180 s, `KafkaMissing` without Java.
@@ -128,16 +126,17 @@ class Broker:
             raise
 
     def restart(self) -> None:
-        """Start again on the same data and ports, after `kill` or instead of what runs.
+        """Start again on the same data and ports, after `kill` or in place of the running process.
 
-        Returns once it answers and all its copies are in sync. Where most
-        controllers are away, restart those beside it: alone none of them gets so far.
+        Returns once the broker answers and all its copies are in sync. Where
+        most controllers are down, restart them at the same time: alone none of
+        them gets that far.
         """
         self._end(signal.SIGTERM)
         self._launch(detached=False)
 
     def stop(self) -> None:
-        """Stop in good order and remove the data."""
+        """Stop gracefully and remove the data."""
         self._end(signal.SIGTERM)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -193,7 +192,7 @@ class Broker:
             **(sasl_properties(self._users, self.folder / "server.pem") if self._users else {}),
             "log.dirs": str(self.folder / "data"),
             "log.cleaner.backoff.ms": "500",
-            # Tests write events of long ago, which a retention by time would delete under their eyes.
+            # Tests write old events, which a retention by time would delete at once.
             "log.retention.ms": "-1",
             "offsets.topic.num.partitions": "5",
             "transaction.state.log.num.partitions": "5",
@@ -221,7 +220,7 @@ class Broker:
 
 
 def _is_in_sync(bootstrap: str, node: int) -> bool:
-    """Tell whether a node answers, as a member, and is up to date wherever it holds a copy."""
+    """Return whether a node answers, as a member, and is in sync in all its partitions."""
     quiet: dict[str, Any] = {"log_level": 0, "error_cb": lambda _: None}
     try:
         seen = AdminClient({"bootstrap.servers": bootstrap} | quiet).list_topics(timeout=2)

@@ -1,4 +1,4 @@
-"""A certificate for `localhost`, made for one run."""
+"""Self-signed certificate for `localhost`, made for one run."""
 
 import datetime as dt
 import ipaddress

@@ -1,4 +1,4 @@
-"""Several brokers that hold copies of each other's data."""
+"""Cluster of several brokers that replicate each other's data."""
 
 import json
 import time
@@ -18,17 +18,17 @@ _QUORUM = "data/__cluster_metadata-0/quorum-state"
 
 
 class Cluster:
-    """Apache Kafka on the loopback, each node a process that is broker and controller in one.
+    """Apache Kafka on the loopback; each node is a process that is broker and controller in one.
 
     With three nodes, topics have three copies, and a write with `acks=all`
-    needs two of them. Killing one node, the active controller too, holds up
-    nobody for more than a few seconds. A context, and blocking, as `Broker` is.
+    needs two of them. Killing one node, even the active controller, delays
+    clients for a few seconds at most. A context, and blocking, as `Broker` is.
     """
 
     def __init__(
         self, nodes: int = 3, *, settings: Mapping[str, str] | None = None, proxied: int = 0
     ) -> None:
-        """Prepare the nodes; `settings` and `proxied` are each node's, as with `Broker`."""
+        """Build the nodes; `settings` and `proxied` apply to each node, as with `Broker`."""
         self._nodes = tuple(
             Broker(settings=settings, proxied=proxied, membership=membership, java_options=QUICK_START)
             for membership in Membership.of_all(nodes)
@@ -41,7 +41,7 @@ class Cluster:
 
     @property
     def bootstrap(self) -> str:
-        """The addresses of all plaintext listeners."""
+        """Addresses of all plaintext listeners."""
         return ",".join(node.bootstrap for node in self._nodes)
 
     def proxied_bootstrap(self, number: int = 0) -> str:
@@ -50,7 +50,7 @@ class Cluster:
 
     @property
     def controller(self) -> Broker:
-        """The node whose controller is in charge, as far as those that run know.
+        """The node with the active controller, as far as the running nodes know.
 
         Raises `BrokerFailed` while there is none.
         """
@@ -62,16 +62,14 @@ class Cluster:
         raise BrokerFailed("no controller is in charge")
 
     def __enter__(self) -> Self:
-        """Start."""
         self.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Stop and forget the data."""
         self.stop()
 
     def start(self) -> None:
-        """Start all nodes beside each other and return once each knows all of them."""
+        """Start all nodes at once and return when each knows all of them."""
         try:
             self._together(Broker.start)
             self.wait_until_complete()
@@ -81,12 +79,12 @@ class Cluster:
 
     def stop(self) -> None:
         """End all nodes and remove their data."""
-        # In good order each would wait for the others to take over its partitions.
+        # A graceful stop would wait for the other nodes to take over the partitions.
         self._together(Broker.kill)
         self._together(Broker.stop)
 
     def wait_until_complete(self) -> None:
-        """Return once each node knows all of them; raises `BrokerFailed` after 120 s."""
+        """Return when each node knows all of them; raises `BrokerFailed` after 120 s."""
         deadline = time.monotonic() + _JOIN_DEADLINE_S
         while not all(_known(node.bootstrap) == len(self._nodes) for node in self._nodes):
             if time.monotonic() > deadline:
@@ -107,6 +105,6 @@ def _known(bootstrap: str) -> int:
 
 
 def _vote(node: Broker) -> tuple[int, int]:
-    """Return the epoch and the leader that a controller believes in."""
+    """Return a controller's view of the epoch and the leader."""
     state = json.loads((node.folder / _QUORUM).read_text(encoding="utf-8"))
     return state["leaderEpoch"], state["leaderId"]

@@ -1,4 +1,4 @@
-"""The command line: a broker for one command, or one that stays until it is stopped."""
+"""Runs a broker for one command, or until it is stopped."""
 
 import argparse
 import json
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 def _execute(command: list[str]) -> int:
     if os.environ.get(ADDRESS):
         return subprocess.run(command, check=False).returncode
-    # A stop from outside must pass through the broker's exit.
+    # A signal must still stop the broker, by leaving its context.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Broker(settings=STEADY) as broker:
         environment = os.environ | {ADDRESS: broker.bootstrap}
@@ -77,7 +77,7 @@ def _state_file() -> Path:
 
 
 def _is_kafka(pid: int) -> bool:
-    """Tell whether `pid` is still the broker: process ids are used again."""
+    """Return whether `pid` is still the broker, because process ids are used again."""
     shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], check=False, capture_output=True, text=True)
     return "kafka.Kafka" in shown.stdout
 

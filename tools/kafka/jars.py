@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka, brought by Maven into a cache outside the working tree."""
+"""Jars of Apache Kafka, fetched by Maven into a cache outside the working tree."""
 
 import os
 import shutil
@@ -12,11 +12,11 @@ _POM = Path(__file__).with_name("pom.xml")
 
 
 class KafkaMissing(Exception):
-    """Kafka's jars can't be had: the message says what to install or to check."""
+    """Kafka's jars are not available: the message says what to install or to check."""
 
 
 def jars() -> Path:
-    """Return the folder of the jars, filled on first use; several processes may ask at once."""
+    """Return the folder of the jars, filled on first use; several processes can call at once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "streamer" / f"kafka-{VERSION}"
     if not folder.is_dir():

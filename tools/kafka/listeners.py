@@ -1,4 +1,4 @@
-"""Where a broker listens, and what it tells clients of that."""
+"""Listeners of a broker, and the addresses that it advertises."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ SASL_SSL = "SASL_SSL"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A port of a broker; clients are sent to `bootstrap`, which may lie elsewhere."""
+    """A port of a broker; clients are sent to `bootstrap`, which can differ."""
 
     name: str
     port: int
@@ -30,12 +30,12 @@ class ProxiedListener:
 
     @property
     def bootstrap(self) -> str:
-        """The address for clients: the proxy's."""
+        """Address for clients: the proxy's."""
         return f"127.0.0.1:{self.proxy_port}"
 
 
 def listener_properties(listeners: Sequence[Listener]) -> dict[str, str]:
-    """Return Kafka's settings of these listeners; brokers speak to each other over `PLAINTEXT`."""
+    """Return Kafka's settings of these listeners; brokers use `PLAINTEXT` among each other."""
     protocols = [f"{listener.name}:{listener.protocol}" for listener in listeners]
     bound = [f"{listener.name}://127.0.0.1:{listener.port}" for listener in listeners]
     # Kafka refuses to start when the controllers' listener is advertised to clients.

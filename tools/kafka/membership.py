@@ -1,4 +1,4 @@
-"""Which node of which cluster a broker is."""
+"""Membership of a broker in a cluster."""
 
 import base64
 import secrets
@@ -13,9 +13,9 @@ _MOST_REPLICAS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """The place of a node that is broker and controller in one.
+    """A node that is broker and controller in one.
 
-    `controllers` has the controllers' port of each node of the cluster.
+    `controllers` holds the controller's port of each node of the cluster.
     """
 
     cluster: str
@@ -32,11 +32,11 @@ class Membership:
 
     @property
     def controller_port(self) -> int:
-        """Where the others' controllers find this one."""
+        """Port at which the other controllers reach this one."""
         return self.controllers[self.node]
 
     def properties(self) -> dict[str, str]:
-        """Return Kafka's settings: where there are three nodes, three copies, two of them in sync."""
+        """Return Kafka's settings: three copies on three nodes, two of them in sync."""
         voters = [f"{node}@127.0.0.1:{port}" for node, port in self.controllers.items()]
         replicas = min(len(self.controllers), _MOST_REPLICAS)
         in_sync = str(max(replicas - 1, 1))
@@ -55,8 +55,8 @@ class Membership:
         }
 
 
-# A broker that was killed is let in again only when its former session has
-# ended; the controllers' next leader is chosen in about two seconds.
+# A killed broker can join again only when its earlier session has ended; the
+# controllers elect a new leader in about two seconds.
 _QUICK_FAILOVER = {
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "300",

@@ -1,4 +1,4 @@
-"""The process of a broker."""
+"""Process of a broker."""
 
 import signal
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 from tools.kafka.jars import jars, java
 
 FULL_SPEED = ("-Xmx768m",)
-# Java's second compiler costs a third of the CPU that a start takes, and pays only under load.
+# Java's second compiler takes a third of a start's CPU, and pays off only under load.
 QUICK_START = ("-Xmx512m", "-XX:TieredStopAtLevel=1")
 _FORMAT_DEADLINE_S = 120.0
 _STOP_DEADLINE_S = 15.0
-# Kills the broker and clears its folder once the pipe to its starter breaks, however that one ended.
+# Kills the broker and removes its folder once the pipe to its starter breaks.
 _WATCHDOG = 'read -r _; kill -9 "$1"; rm -rf "$2"'
 
 
@@ -21,13 +21,13 @@ class BrokerFailed(Exception):
 
 
 class Server:
-    """A running Kafka, whose settings, data and log are in one folder."""
+    """A running Kafka, with settings, data and log in one folder."""
 
     def __init__(self, folder: Path, *, java_options: Sequence[str], detached: bool) -> None:
-        """Launch; unless it is `detached`, it dies with this process, and its folder with it."""
+        """Launch the process; unless `detached`, it dies with this process, and its folder with it."""
         options = [*java_options, "-Dorg.apache.logging.log4j.level=WARN"]
         with (folder / "server.log").open("ab") as log:
-            # A session of its own: Ctrl-C is for us, and we stop the broker in good order.
+            # A session of its own, because on Ctrl-C we stop the broker gracefully ourselves.
             self._process = subprocess.Popen(
                 [java(), *options, "-cp", f"{jars()}/*", "kafka.Kafka", str(folder / "server.properties")],
                 stdin=subprocess.DEVNULL,
@@ -39,11 +39,11 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """Its process id."""
         return self._process.pid
 
     def runs(self) -> bool:
-        """Tell whether it has not ended by itself."""
+        """Return whether the process has not ended by itself."""
         return self._process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
@@ -51,10 +51,10 @@ class Server:
         self._process.send_signal(number)
 
     def end(self, how: signal.Signals) -> None:
-        """End by `how`, or by force when that takes too long; a frozen one too."""
+        """End the process by `how`, or by force when that takes too long; also a frozen one."""
         if self._watchdog is not None:
             self._watchdog.kill()
-            # Closes the pipe and reaps.
+            # Close the pipe and reap the process.
             self._watchdog.communicate()
         self._process.send_signal(signal.SIGCONT)
         self._process.send_signal(how)

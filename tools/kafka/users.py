@@ -1,4 +1,4 @@
-"""Who may come in over SASL_SSL."""
+"""Users of a broker's SASL_SSL listener."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Who may come in over SASL_SSL: names and passwords, by mechanism."""
+    """Users of the SASL_SSL listener: passwords by name, for each mechanism."""
 
     plain: Mapping[str, str] = field(default_factory=dict)
     scram: Mapping[str, str] = field(default_factory=dict)
 
 
 def scram_arguments(users: Users) -> list[str]:
-    """Return what tells `StorageTool format` of the users that Kafka itself keeps."""
+    """Return the arguments of `StorageTool format` for the users that Kafka itself stores."""
     return [
         argument
         for name, password in users.scram.items()
@@ -36,7 +36,7 @@ def sasl_properties(users: Users, keystore: Path) -> dict[str, str]:
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": scram,
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(keystore),
-        # Rules apply to names on this listener; whoever comes over plaintext may do everything.
+        # Rules apply to users of this listener; plaintext clients are allowed everything.
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
         "allow.everyone.if.no.acl.found": "true",

@@ -2,11 +2,12 @@
 
 import random
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from streamer.backoff import Backoff, Delays, Jitter
 from streamer.clock import Clock
 
 LaneT = TypeVar("LaneT", bound=Hashable)
@@ -86,15 +87,20 @@ class CircuitBreaker(Generic[LaneT]):
         limits: BreakerLimits,
         clock: Clock,
         *,
-        jitter: Callable[[float, float], float] = random.uniform,
+        jitter: Jitter = random.uniform,
     ) -> None:
         """Begin closed; `jitter` picks between half and the whole of each time that it stays open."""
         self._limits = limits
         self._clock = clock
-        self._jitter = jitter
         self._window: deque[_Ended[LaneT]] = deque(maxlen=max(limits.window, limits.minimum))
         self._until: float | None = None
-        self._open_s = limits.open_s
+        self._delays = Delays(
+            Backoff(
+                first_s=limits.open_s,
+                limit_s=max(limits.open_s, limits.max_open_s),
+                jitter=lambda _, most: jitter(most / 2, most),
+            )
+        )
         self._reason = ""
         self._outages = 0
         self._excused: dict[LaneT, int] = {}
@@ -199,7 +205,7 @@ class CircuitBreaker(Generic[LaneT]):
         failures = self._failures()
         self._window.clear()
         self._outages += 1
-        self._open_s = self._limits.open_s
+        self._delays.reset()
         self._leave_alone()
         return self._given_back(failures)
 
@@ -215,8 +221,7 @@ class CircuitBreaker(Generic[LaneT]):
 
     def _leave_alone(self) -> None:
         self._probe = None
-        self._until = self._clock.monotonic() + self._jitter(self._open_s / 2, self._open_s)
-        self._open_s = min(2 * self._open_s, self._limits.max_open_s)
+        self._until = self._clock.monotonic() + self._delays.next_s()
 
     def _close(self) -> None:
         self._probe = None

@@ -1,8 +1,9 @@
 """When a failed delivery is tried again, and when no more."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from streamer.backoff import Backoff, Jitter
 
 _LEAST_S = 0.1
 _MOST_IN_MEMORY_S = 30.0
@@ -25,14 +26,14 @@ class RetrySchedule:
     max_delay_s: float
     give_up_after_s: float
     fast_tries: int = 3
-    jitter: Callable[[float, float], float] = random.uniform
+    jitter: Jitter = random.uniform
 
     @property
     def attempts(self) -> int:
         """How often an event is tried before it is set aside."""
-        total_s, attempts = 0.0, 1
+        backoff, total_s, attempts = self._backoff, 0.0, 1
         while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
-            total_s += self._ceiling_s(attempts) / 2
+            total_s += backoff.ceiling_s(attempts) / 2
             attempts += 1
         return attempts
 
@@ -44,7 +45,7 @@ class RetrySchedule:
         """
         if asked_s is not None:
             return max(_LEAST_S, min(asked_s, self.give_up_after_s))
-        return self.jitter(0.0, self._ceiling_s(attempts))
+        return self._backoff.delay_s(attempts)
 
     def is_fast(self, attempts: int, delay_s: float) -> bool:
         """Whether the retry after `attempts` failed ones is made from memory."""
@@ -52,5 +53,6 @@ class RetrySchedule:
             return False
         return delay_s <= min(_MOST_IN_MEMORY_S, _ALL_IN_MEMORY_S / self.fast_tries)
 
-    def _ceiling_s(self, attempts: int) -> float:
-        return min(self.max_delay_s, self.first_delay_s * 2.0 ** min(attempts - 1, 40))
+    @property
+    def _backoff(self) -> Backoff:
+        return Backoff(first_s=self.first_delay_s, limit_s=self.max_delay_s, jitter=self.jitter)

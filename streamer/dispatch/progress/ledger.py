@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
+from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.dispatch.progress.offset_tracker import OffsetTracker
 from streamer.dispatch.progress.ownership_check import OwnershipCheck
@@ -18,8 +19,7 @@ _log = structlog.get_logger()
 
 # While partitions move the log takes nothing for a moment, and a crash repeats
 # what was finished in it.
-_FIRST_PAUSE_S = 0.1
-_MAX_PAUSE_S = 1.0
+_BACKOFF = Backoff(first_s=0.1, limit_s=1.0)
 _CROWD = 100_000
 
 
@@ -196,10 +196,9 @@ class Ledger:
     async def record(self, feed: Feed) -> None:
         """Wait for a change and record it, for as long as the log takes."""
         await self._changed.wait()
-        pause_s = _FIRST_PAUSE_S
+        delays = Delays(_BACKOFF)
         while not await self._is_recorded(feed):
-            await self._clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+            await self._clock.sleep(delays.next_s())
         if not self._changed.is_set() and not self._giving_up:
             self._complete.set()
 

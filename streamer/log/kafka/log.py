@@ -7,11 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Self
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured
-from streamer.events import Channel, Checkpoint, DeadLetter, Entry, Partition, SubscriberName
+from streamer.events import Channel, Checkpoint, Entry, Partition, SubscriberName
 from streamer.log.kafka.append.checkpoints import Checkpoints
-from streamer.log.kafka.append.encoder import AppendEncoder
+from streamer.log.kafka.append.encoder import AppendEncoder, KafkaAppend
 from streamer.log.kafka.append.membership import Membership
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.writer import Writer
@@ -23,12 +22,12 @@ from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
-from streamer.ports import Append, Feed, Subscription
+from streamer.ports import Feed, Subscription
 from streamer.settings import KafkaLogSettings
 
 
 class KafkaLog:
-    """EventLog, Ownership, LogReader and Controls on one Kafka cluster.
+    """EventLog, Ownership and ControlledLog on one Kafka cluster.
 
     Channels are placed on the partitions of the checkpoint topic. Each
     partition in use has a writer: one thread and one transactional producer,
@@ -44,7 +43,7 @@ class KafkaLog:
         self._connectivity = Connectivity(clients, clock)
         self._checkpoints = Checkpoints(clients, clock)
         self._encoder = AppendEncoder(clients.settings, self._checkpoints)
-        self._controls = KafkaControls(clients, topics.admin, pulses)
+        self.controls = KafkaControls(clients, topics.admin, pulses)
         self._writers: dict[int, Writer] = {}
         self._membership: Membership | None = None
         self._has_left = False
@@ -89,10 +88,10 @@ class KafkaLog:
         """Return the last committed checkpoint of `channel`, once that is certain."""
         return await self._writer(self._checkpoints.partition_of(channel)).checkpoint(channel)
 
-    async def append(self, append: Append, /) -> None:
-        """Commit events, dead letters, records of holes and the checkpoint in one transaction."""
-        partition = self._checkpoints.partition_of(append.checkpoint.channel)
-        await self._writer(partition).append(append)
+    def begin(self, channel: Channel) -> KafkaAppend:
+        """Return a new append to `channel`, which is committed in one transaction."""
+        partition = self._checkpoints.partition_of(channel)
+        return KafkaAppend(self._encoder, lambda append: self._writer(partition).append(append))
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Share `channels` with the other processes of this prefix.
@@ -140,38 +139,10 @@ class KafkaLog:
         """Yield what a subscriber is done with, and end, without joining its group."""
         return settled_events(self._clients, self._topics.admin, subscription, begin)
 
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change; ends when the log is closed."""
-        return self._controls.switched()
-
-    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
-        """Replace the control of a subscriber."""
-        await self._controls.switch(control, audit)
-
-    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open a redrive, replace or forget it."""
-        await self._controls.order(redrive, audit)
-
-    async def note(self, audit: AuditRecord, /) -> None:
-        """Write down what was done."""
-        await self._controls.note(audit)
-
-    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
-        return await self._controls.audit(last=last)
-
-    def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is now, once."""
-        return self._controls.dead_letters()
-
-    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
-        """Remove dead letters for good."""
-        await self._controls.discard(letters, audit)
-
     async def close(self) -> None:
         """Finish what was asked for, give up every producer, and leave the group."""
         await self._let_go(self._writers.keys())
-        await self._controls.close()
+        await self.controls.close()
         if self._membership is not None:
             await self._membership.close()
 

@@ -1,4 +1,4 @@
-"""The log's in-memory twin, for tests and for whoever writes a plugin."""
+"""In-memory twin of the log, for tests and for authors of plugins."""
 
 from streamer.log.memory.feed import PAGE_EVENTS, MemoryFeed, partition_of
 from streamer.log.memory.log import MemoryLog

@@ -1,4 +1,4 @@
-"""One process's place in a log in memory."""
+"""Feed of the in-memory log: the partitions of one process."""
 
 import asyncio
 from collections import deque
@@ -16,30 +16,30 @@ from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscr
 PAGE_EVENTS = 500
 
 
-class Shared(Protocol):
-    """What a feed needs of its log."""
+class LogState(Protocol):
+    """The part of the log that a feed reads and changes."""
 
     @property
     def settled(self) -> Mapping[SubscriberName, Mapping[Partition, Progress]]:
-        """How far each subscriber has come."""
+        """Progress of each subscriber in each partition."""
         ...
 
     def partition(self, partition: Partition) -> Sequence[Entry]:
-        """Return what a partition holds, so that an offset is an index."""
+        """Return the entries of a partition, so that an offset is an index."""
         ...
 
     def settle(self, subscriber: SubscriberName, settlement: Settlement) -> Recorded:
-        """Keep what a feed settled."""
+        """Record a settlement of a feed."""
         ...
 
     def parked(self, subscriber: SubscriberName, partition: Partition) -> Sequence[ParkedLane]:
-        """Return what a subscriber has parked of a partition."""
+        """Return the parked lanes of a subscriber in a partition."""
         ...
 
     def recall(
         self, subscriber: SubscriberName, partition: Partition, offsets: Sequence[int]
     ) -> Sequence[Entry]:
-        """Return parked events."""
+        """Return parked events of a subscriber."""
         ...
 
     def check_up(self) -> None:
@@ -48,9 +48,9 @@ class Shared(Protocol):
 
 
 class MemoryFeed:
-    """One place of a subscriber in a log in memory."""
+    """One member of a subscriber's group, with the partitions that the log assigns to it."""
 
-    def __init__(self, log: Shared, subscription: Subscription) -> None:
+    def __init__(self, log: LogState, subscription: Subscription) -> None:
         self.subscriber = subscription.subscriber
         self._log = log
         self._wanted = wants(subscription.patterns)
@@ -62,18 +62,18 @@ class MemoryFeed:
         self._assignment = 0
         self._woken = asyncio.Event()
         self._leaving: frozenset[Partition] = frozenset()
-        self._told = asyncio.Event()
-        self._asked_again = asyncio.Event()
+        self._revocation_read = asyncio.Event()
+        self._read_again = asyncio.Event()
         self.holds: frozenset[Partition] = frozenset()
 
     async def read(self) -> Assigned | Revoked | Page:
-        """Wait for the next page or change of assignment."""
-        self._asked_again.set()
+        """Return the next page or change of assignment; waits for one."""
+        self._read_again.set()
         while True:
             self._log.check_up()
             self._woken.clear()
             if self._changes:
-                return self._take_change()
+                return self._next_change()
             if page := self._page():
                 return page
             await self._woken.wait()
@@ -88,7 +88,7 @@ class MemoryFeed:
         self.wake()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and what it covers at once; what was revoked since is left out."""
+        """Record progress and its records together; progress in revoked partitions is left out."""
         await asyncio.sleep(0)
         valid = {
             partition: progress
@@ -100,34 +100,38 @@ class MemoryFeed:
         return self._log.settle(self.subscriber, replace(settlement, progress=valid))
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return parked events of a partition that is ours."""
+        """Return parked events of an assigned partition, and none of another one."""
         await asyncio.sleep(0)
         if partition not in self._assignments:
             return []
         return self._log.recall(self.subscriber, partition, offsets)
 
     def assign(self, partitions: frozenset[Partition]) -> None:
-        """Take over `partitions`, which the next `read` says."""
+        """Take over `partitions`; the next `read` returns the assignment."""
         self.holds |= partitions
         self._changes.append(partitions)
         self.wake()
 
     async def let_go(self, partitions: frozenset[Partition]) -> None:
-        """Say that `partitions` are to go; they have when the `read` after the one that says so begins."""
+        """Give up `partitions` in agreement with the reader.
+
+        Returns once `read` has returned their revocation and has been called
+        again.
+        """
         self._leaving = self.holds & partitions
         if not self._leaving:
             return
         self.holds -= self._leaving
         self._changes.append(Revoked(partitions=self._leaving))
-        self._told.clear()
+        self._revocation_read.clear()
         self.wake()
-        await self._told.wait()
-        self._asked_again.clear()
-        await self._asked_again.wait()
+        await self._revocation_read.wait()
+        self._read_again.clear()
+        await self._read_again.wait()
         self._forget(partitions)
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
-        """Give up `partitions` at once, which the next `read` says."""
+        """Give up `partitions` at once; the next `read` returns the revocation."""
         lost = self.holds & partitions
         if not lost:
             return
@@ -137,22 +141,22 @@ class MemoryFeed:
         self.wake()
 
     def wake(self) -> None:
-        """Let a waiting `read` look again."""
+        """Let a waiting `read` check the log again."""
         self._woken.set()
 
-    def _take_change(self) -> Assigned | Revoked:
+    def _next_change(self) -> Assigned | Revoked:
         change = self._changes.popleft()
         if isinstance(change, Revoked):
             self._paused -= change.partitions
             if change.partitions == self._leaving:
-                self._told.set()
+                self._revocation_read.set()
             else:
                 self._forget(change.partitions)
             return change
         self._assignment += 1
         stored = self._log.settled[self.subscriber]
-        # A partition that was there at the subscriber's start has its place;
-        # what appeared later is read from its beginning.
+        # A partition that existed at the subscriber's start has stored progress;
+        # one that appeared later is read from its beginning.
         progress = {partition: stored.get(partition, Progress(next_offset=0)) for partition in change}
         for partition in change & self.holds:
             self._assignments[partition] = self._assignment
@@ -177,19 +181,19 @@ class MemoryFeed:
             behind += len(kept) - cursor - len(taken)
             if taken:
                 through[partition] = cursor + len(taken)
-                entries += (entry for entry in taken if self._concerns(entry))
+                entries += (entry for entry in taken if self._is_wanted(entry))
         self._cursors.update(through)
         return Page(entries=entries, through=through, behind=behind) if through else None
 
-    def _concerns(self, entry: Entry) -> bool:
+    def _is_wanted(self, entry: Entry) -> bool:
         settled = self._settled[entry.partition]
         return entry.offset not in settled.settled_above and self._wanted(entry.event.type)
 
 
 async def settled_events(
-    log: Shared, subscription: Subscription, begin: Mapping[Partition, int]
+    log: LogState, subscription: Subscription, begin: Mapping[Partition, int]
 ) -> AsyncGenerator[Entry, None]:
-    """Yield the entries of `log` that a subscriber is done with, from the offsets in `begin` on."""
+    """Yield the settled entries of a subscriber in `log`, from the offsets in `begin` on."""
     log.check_up()
     subscriber, wanted = subscription.subscriber, wants(subscription.patterns)
     settled = log.settled.get(subscriber, {})
@@ -203,12 +207,12 @@ async def settled_events(
 
 
 def partition_of(event_type: str) -> Partition:
-    """Return where events of a type go: one partition for an entity, whatever the kind of change."""
+    """Return the partition of an event type: one for each entity, whatever the kind of change."""
     return Partition(topic=".".join(event_type.split(".", 3)[:3]), number=0)
 
 
 def first_offset(entries: Sequence[Entry], start: Start | datetime) -> int:
-    """Return where a subscriber begins in a partition that holds `entries`."""
+    """Return the offset at which a subscriber starts in a partition that holds `entries`."""
     if isinstance(start, datetime):
         begin = as_event_time(start)
         later = (entry.offset for entry in entries if entry.event.time >= begin)

@@ -1,4 +1,4 @@
-"""EventLog, LogReader, Ownership and Controls in one process's memory."""
+"""EventLog, LogReader and Ownership in one process's memory, with its Controls."""
 
 import asyncio
 from collections import defaultdict
@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import EventsRefused, LogUnavailable
 from streamer.events import (
     Channel,
@@ -21,16 +20,16 @@ from streamer.events import (
     Receipt,
     SubscriberName,
 )
+from streamer.log.memory.controls import MemoryControls
 from streamer.log.memory.feed import MemoryFeed, first_offset, partition_of, settled_events
 from streamer.log.memory.parked import ParkedEvents
-from streamer.log.memory.switches import ControlTable
 from streamer.log.records import encode_event
-from streamer.ports import Append, Recorded, Settlement, Subscription
+from streamer.ports import Recorded, Settlement, Subscription
 
 
 @dataclass(slots=True, kw_only=True)
 class MemoryLog:
-    """EventLog, LogReader, Ownership and Controls in one process's memory.
+    """EventLog, ControlledLog and Ownership in one process's memory.
 
     Tests switch its faults: `down` makes every call raise `LogUnavailable`,
     `refuse` names events that can never be taken, and `fail_after_commit`
@@ -53,7 +52,11 @@ class MemoryLog:
     _parked: dict[SubscriberName, ParkedEvents] = field(default_factory=lambda: defaultdict(ParkedEvents))
     _partitions: dict[Partition, list[Entry]] = field(default_factory=dict)
     _feeds: list[MemoryFeed] = field(default_factory=list)
-    _switches: ControlTable = field(default_factory=ControlTable)
+    controls: MemoryControls = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing switched."""
+        self.controls = MemoryControls(self._letters, self.check_up)
 
     @property
     def events(self) -> list[Event]:
@@ -70,19 +73,23 @@ class MemoryLog:
         self.check_up()
         return self.checkpoints.get(channel)
 
-    async def append(self, append: Append, /) -> None:
-        """Keep all of `append`, or nothing of it."""
-        # A real log waits for its disk or its brokers; callers must cope.
-        await asyncio.sleep(0)
-        self.check_up()
-        refused = [event.id for event in append.events if self.refuse(event)]
-        if refused:
-            raise EventsRefused("the test refuses these events", ids=refused)
-        for event in append.events:
+    def begin(self, channel: Channel) -> "MemoryAppend":  # noqa: ARG002 - the port's shape
+        """Return a new append, which keeps its events until it is committed."""
+        return MemoryAppend(log=self)
+
+    def keep(
+        self,
+        events: Sequence[Event],
+        checkpoint: Checkpoint,
+        set_aside: Sequence[DeadLetter],
+        continuity: Sequence[ContinuityRecord],
+    ) -> None:
+        """Keep what an append commits."""
+        for event in events:
             self._keep(event)
-        self.checkpoints[append.checkpoint.channel] = append.checkpoint
-        self._set_aside(append.set_aside)
-        self.continuity.extend(append.continuity)
+        self.checkpoints[checkpoint.channel] = checkpoint
+        self._set_aside(set_aside)
+        self.continuity.extend(continuity)
         self._wake_feeds()
         self._check_answered()
 
@@ -159,43 +166,6 @@ class MemoryLog:
         """Note which subscribers are configured; nothing is ever forgotten here."""
         self.expected = frozenset(subscribers)
 
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change."""
-        return self._switches.boards()
-
-    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
-        """Replace the control of a subscriber."""
-        await self.note(audit)
-        await self._switches.switch(control)
-
-    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open, replace or end a redrive."""
-        await self.note(audit)
-        await self._switches.order(redrive)
-
-    async def note(self, audit: AuditRecord, /) -> None:
-        """Write down what was done."""
-        await asyncio.sleep(0)
-        self.check_up()
-        self._switches.audit.append(audit)
-
-    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
-        self.check_up()
-        return self._switches.audit[-last:] if last else []
-
-    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is."""
-        self.check_up()
-        for letter in self.letters:
-            yield letter
-
-    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
-        """Remove dead letters."""
-        await self.note(audit)
-        for letter in letters:
-            self._letters.pop(letter, None)
-
     def parked(self, subscriber: SubscriberName, partition: Partition) -> Sequence[ParkedLane]:
         """Return what a subscriber has parked of a partition."""
         return self._parked[subscriber].lanes(partition)
@@ -247,3 +217,37 @@ class MemoryLog:
         if self.fail_after_commit:
             self.fail_after_commit = False
             raise LogUnavailable("the log's answer was lost: read the checkpoint again")
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryAppend:
+    """One growing append to a log in memory; it is the commit that refuses events."""
+
+    log: MemoryLog
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the events that have been added."""
+        return sum(len(encode_event(event)) for event in self.events)
+
+    def add(self, events: Sequence[Event], /) -> None:
+        """Keep `events` for the commit."""
+        self.events += events
+
+    async def commit(
+        self,
+        checkpoint: Checkpoint,
+        /,
+        *,
+        set_aside: Sequence[DeadLetter] = (),
+        continuity: Sequence[ContinuityRecord] = (),
+    ) -> None:
+        """Keep all of it, or nothing."""
+        # A real log waits for its disk or its brokers; callers must cope.
+        await asyncio.sleep(0)
+        self.log.check_up()
+        if refused := [event for event in self.events if self.log.refuse(event)]:
+            self.events = [event for event in self.events if event not in refused]
+            raise EventsRefused("the test refuses these events", events=refused)
+        self.log.keep(self.events, checkpoint, set_aside, continuity)

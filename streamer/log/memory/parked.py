@@ -1,4 +1,4 @@
-"""What a subscriber has parked, in memory."""
+"""Parked lanes of a subscriber, in memory."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from streamer.ports import LaneChange
 
 
 class ParkedEvents:
-    """What one subscriber has parked."""
+    """The parked lanes of one subscriber with their events."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[Partition, str], dict[int, Entry]] = defaultdict(dict)
         self._setbacks: dict[tuple[Partition, str], Setback] = {}
 
     def change(self, changes: Sequence[LaneChange]) -> None:
-        """Let `changes` take effect."""
+        """Apply `changes` of lanes."""
         for change in changes:
             name = change.partition, change.lane
             self._entries[name].update((entry.offset, entry) for entry in change.joined)
@@ -36,7 +36,7 @@ class ParkedEvents:
         ]
 
     def entries(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return the events at `offsets`, those that are parked."""
+        """Return the parked events among `offsets`, in that order."""
         held = {
             offset: entry
             for (of, _), entries in self._entries.items()

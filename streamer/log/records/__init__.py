@@ -1,8 +1,8 @@
-"""How values are kept in the durable logs: as JSON that a person can read.
+"""Values of the durable logs as JSON that a person can read.
 
-Every record holds its version as `v`. Unknown keys are passed over, so that
-an older Streamer reads what a newer one added; a change that it would misread
-raises the version, and reading that raises `LogMisconfigured`.
+Every record holds its version as `v`. Unknown keys are ignored, so that an
+older Streamer reads the records of a newer one. A change that an older Streamer
+would misread raises the version, and reading that raises `LogMisconfigured`.
 
 A replay id of printable ASCII is kept as it is, any other as `base64:…`.
 """

@@ -1,4 +1,4 @@
-"""What was done, as JSON."""
+"""Audit records as JSON."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from streamer.log.records.record import decode, encode, printable
 
 
 def encode_audit(record: AuditRecord) -> bytes:
-    """Return `record` as JSON; a detail that JSON can't hold is kept as its Python text."""
+    """Return `record` as JSON; a detail that JSON can't hold becomes its Python text."""
     try:
         return encode(_fields(record))
     except TypeError:
@@ -18,7 +18,7 @@ def encode_audit(record: AuditRecord) -> bytes:
 
 def decode_audit(raw: bytes | str) -> AuditRecord:
     """Return the record that `encode_audit` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "a record of the audit", _audit)
+    return decode(raw, "an audit record", _audit)
 
 
 def _fields(record: AuditRecord) -> JsonObject:

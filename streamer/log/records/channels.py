@@ -1,4 +1,4 @@
-"""What ingest keeps of a channel, as JSON: its checkpoint and its holes."""
+"""Checkpoints and continuity records of a channel as JSON."""
 
 from streamer.events import (
     Channel,

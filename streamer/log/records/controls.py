@@ -1,4 +1,4 @@
-"""What was switched, as JSON: the control of a subscriber, and a redrive."""
+"""Controls of subscribers and redrives as JSON."""
 
 from streamer.controls import Control, LetterFilter, Redrive, Switch
 from streamer.events import JsonObject, SubscriberName
@@ -8,7 +8,7 @@ _WITH_IDS = 2
 
 
 def encode_control(control: Control) -> bytes:
-    """Return `control` as JSON, odd characters of its reason as escapes."""
+    """Return `control` as JSON, with characters that UTF-8 can't hold escaped."""
     return encode(
         {
             "subscriber": control.subscriber,
@@ -22,14 +22,14 @@ def encode_control(control: Control) -> bytes:
 
 def decode_control(raw: bytes | str) -> Control:
     """Return the control that `encode_control` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "how a subscriber is switched", _control)
+    return decode(raw, "a control of a subscriber", _control)
 
 
 def encode_redrive(redrive: Redrive) -> bytes:
-    """Return `redrive` as JSON, odd characters as escapes."""
+    """Return `redrive` as JSON, with characters that UTF-8 can't hold escaped."""
     return encode(
         {
-            # Who does not know of ids must not take the order for one that means all letters.
+            # A reader that does not know `ids` must not take the order for one of all letters.
             "v": VERSION if redrive.letters.ids is None else _WITH_IDS,
             "id": redrive.id,
             "letters": _filter_fields(redrive.letters),
@@ -81,8 +81,8 @@ def _redrive(fields: JsonObject) -> Redrive:
     )
 
 
-# A filter that is not known admits more than was meant, which no version may
-# do in silence: whoever adds one raises the version.
+# A reader that ignores an unknown filter redrives more letters than were
+# ordered. So a change that adds a filter must raise the version.
 def _filter(fields: JsonObject) -> LetterFilter:
     ids, subscriber = fields.get("ids"), fields.get("subscriber")
     return LetterFilter(

@@ -12,8 +12,8 @@ from streamer.log.records.replay_ids import optional_replay_id, optional_text
 def encode_dead_letter(letter: DeadLetter) -> bytes:
     """Return `letter` as JSON.
 
-    What JSON can't hold must not keep an event from being set aside: then the
-    event is kept as its Python text in `raw`, and odd characters as escapes.
+    An event that JSON can't hold must still be set aside: then `raw` holds its
+    Python text, and characters that UTF-8 can't hold are escaped.
     """
     try:
         return encode(_fields(letter))

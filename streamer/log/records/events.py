@@ -11,7 +11,7 @@ from streamer.log.records.replay_ids import replay_id_from_text, replay_id_to_te
 
 
 def encode_event(event: Event) -> bytes:
-    """Return `event` as JSON; raises `TypeError` when its data hold what JSON can't."""
+    """Return `event` as JSON; raises `TypeError` when JSON can't hold its data."""
     return orjson.dumps(event_fields(event))
 
 
@@ -21,7 +21,7 @@ def decode_event(raw: bytes | str) -> Event:
 
 
 def event_fields(event: Event) -> JsonObject:
-    """Return `event` as a JSON object that holds its version, so it can stand within another record."""
+    """Return `event` as a JSON object with its version, to stand within another record."""
     return {
         "v": VERSION,
         "id": event.id,
@@ -37,7 +37,7 @@ def event_fields(event: Event) -> JsonObject:
 
 
 def event_from_json(fields: Mapping[str, Any]) -> Event:
-    """Return the event of an already parsed record; raises `LookupError`, `TypeError` or `ValueError`."""
+    """Return the event of a parsed record; raises `LookupError`, `TypeError` or `ValueError`."""
     return Event(
         id=fields["id"],
         source=fields["source"],

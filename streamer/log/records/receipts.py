@@ -9,7 +9,7 @@ _DELIVERED = "delivered"
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    """Return `receipt` as JSON; an answer that JSON can't hold is kept as its Python text."""
+    """Return `receipt` as JSON; an answer that JSON can't hold becomes its Python text."""
     try:
         return encode(_fields(receipt))
     except TypeError:

@@ -1,4 +1,4 @@
-"""One record: its version, and how foreign or newer ones are refused."""
+"""Envelope of every record: its version, and the refusal of foreign or newer records."""
 
 import binascii
 from collections.abc import Callable
@@ -15,16 +15,17 @@ _Value = TypeVar("_Value")
 
 
 def encode(fields: JsonObject) -> bytes:
-    """Return `fields` as a record; raises `TypeError` when they hold what JSON can't."""
+    """Return `fields` as a record; raises `TypeError` when JSON can't hold them."""
     return orjson.dumps({"v": VERSION, **fields})
 
 
 def decode(
     raw: bytes | str, what: str, make: Callable[[JsonObject], _Value], *, version: int = VERSION
 ) -> _Value:
-    """Return what `make`, which knows `version`, makes of the fields of a record, named `what`.
+    """Return the value that `make` builds from a record's fields.
 
-    Raises `LogMisconfigured`.
+    `what` names the record in errors, and `version` is the highest that `make`
+    reads. Raises `LogMisconfigured` for a newer or foreign record.
     """
     try:
         fields = orjson.loads(raw)
@@ -36,20 +37,20 @@ def decode(
         return make(fields)
     except (LookupError, TypeError, ValueError, AttributeError, binascii.Error) as exc:
         raise LogMisconfigured(
-            f"the log holds {what} that Streamer did not write: give Streamer a log of its own"
+            f"the log holds {what} that Streamer did not write: use a log that only Streamer writes"
         ) from exc
 
 
 def printable(text: str) -> str:
-    """Return `text` with what UTF-8 can't hold as escapes."""
+    """Return `text` with characters that UTF-8 can't hold escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def optional_printable(text: str | None) -> str | None:
-    """Return `text`, if there is one, with what UTF-8 can't hold as escapes."""
+    """Return `text`, if there is one, with characters that UTF-8 can't hold escaped."""
     return None if text is None else printable(text)
 
 
 def optional_float(number: float | None) -> float | None:
-    """Return `number` as a float, for JSON knows no difference."""
+    """Return `number`, if there is one, as a float: JSON does not tell floats from integers."""
     return None if number is None else float(number)

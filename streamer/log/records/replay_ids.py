@@ -1,4 +1,4 @@
-"""Replay ids as text: printable ASCII as it is, anything else as `base64:…`."""
+"""Replay ids as text: printable ASCII as it is, any other as `base64:…`."""
 
 import base64
 
@@ -8,7 +8,7 @@ _BASE64 = "base64:"
 
 
 def replay_id_to_text(replay_id: ReplayId) -> str:
-    """Return `replay_id` as text that `replay_id_from_text` turns back."""
+    """Return `replay_id` as text that `replay_id_from_text` reads."""
     if replay_id.isascii():
         text = replay_id.decode("ascii")
         if text.isprintable() and not text.startswith(_BASE64):
@@ -17,7 +17,7 @@ def replay_id_to_text(replay_id: ReplayId) -> str:
 
 
 def replay_id_from_text(text: str) -> ReplayId:
-    """Return the replay id of which `text` was made; raises `ValueError`."""
+    """Return the replay id that `replay_id_to_text` wrote; raises `ValueError`."""
     if text.startswith(_BASE64):
         return ReplayId(base64.b64decode(text[len(_BASE64) :], validate=True))
     return ReplayId(text.encode("ascii"))
@@ -29,5 +29,5 @@ def optional_text(replay_id: ReplayId | None) -> str | None:
 
 
 def optional_replay_id(text: str | None) -> ReplayId | None:
-    """Return the replay id, if any, of which `text` was made; raises `ValueError`."""
+    """Return the replay id of `text`, if there is one; raises `ValueError`."""
     return None if text is None else replay_id_from_text(text)

@@ -5,7 +5,7 @@ from streamer.log.records.record import decode, encode, printable
 
 
 def encode_setback(setback: Setback) -> bytes:
-    """Return `setback` as JSON, odd characters of its errors as escapes."""
+    """Return `setback` as JSON, with characters of its errors that UTF-8 can't hold escaped."""
     return encode(
         {
             "attempts": setback.attempts,
@@ -19,7 +19,7 @@ def encode_setback(setback: Setback) -> bytes:
 
 def decode_setback(raw: bytes | str) -> Setback:
     """Return the setback that `encode_setback` wrote; raises `LogMisconfigured`."""
-    return decode(raw, "what became of a parked event", _setback)
+    return decode(raw, "a setback of a parked lane", _setback)
 
 
 def _setback(fields: JsonObject) -> Setback:

@@ -1,4 +1,4 @@
-"""The embedded log: one SQLite file, for one process."""
+"""Embedded log: one SQLite file for one process."""
 
 from streamer.log.sqlite.log import SqliteLog
 

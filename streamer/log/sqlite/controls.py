@@ -11,13 +11,14 @@ from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter
 from streamer.log.records import encode_audit
 from streamer.log.sqlite.database.worker import Worker
-from streamer.log.sqlite.rows.audit import read_audit, write_audit
 from streamer.log.sqlite.rows.controls import (
     ControlTable,
     control_row,
     forget_redrive,
+    read_audit,
     read_board,
     redrive_row,
+    write_audit,
     write_control,
     write_redrive,
 )
@@ -27,12 +28,12 @@ _LETTERS_AT_ONCE = 1_000
 
 
 class SqliteControls:
-    """What was switched and done, written by the log's writer and read by its reader."""
+    """Controls, redrives and audit records, written by the log's writer and read by its reader."""
 
     def __init__(
         self, writer: Worker, reader: Worker, clock: Clock, *, freed: Callable[[None], None]
     ) -> None:
-        """Know nothing of what is switched until `look`; call `freed` on the loop after removing letters."""
+        """Build the controls; call `look` next. `freed` is called on the loop after letters were removed."""
         self._writer = writer
         self._reader = reader
         self._clock = clock
@@ -40,11 +41,11 @@ class SqliteControls:
         self._switches = ControlTable()
 
     async def look(self) -> None:
-        """Find out what is switched; raises `LogUnavailable`, `LogMisconfigured`."""
+        """Read the switchboard; raises `LogUnavailable`, `LogMisconfigured`."""
         await self._writer.submit(read_board, then=self._switches.show)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change."""
+        """Yield the switchboard, and again after each change."""
         return self._switches.boards()
 
     async def switch(self, control: Control, audit: AuditRecord) -> None:
@@ -59,11 +60,11 @@ class SqliteControls:
             await self._change(partial(forget_redrive, id_=redrive_row(redrive)[0]), audit)
 
     async def note(self, audit: AuditRecord) -> None:
-        """Write down what was done."""
+        """Add an audit record."""
         await self._writer.submit(self._noting(audit))
 
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
+        """Return the last audit records."""
         found: list[AuditRecord] = []
         page, lowest = await self._reader.submit(partial(read_audit, count=last))
         while page:
@@ -73,7 +74,7 @@ class SqliteControls:
         return found
 
     async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is at the beginning and has not gone when its turn comes."""
+        """Yield each dead letter that exists at the beginning and still exists when its turn comes."""
         last = await self._reader.submit(last_letter)
         page, after = await self._reader.submit(partial(read_letters, after=0, last=last))
         while page:
@@ -84,8 +85,8 @@ class SqliteControls:
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
         """Remove dead letters, some at a time so that others can write in between.
 
-        Who does it is written down first. After `LogUnavailable` some may be
-        gone; asking again removes the rest.
+        The audit record is written first. After `LogUnavailable` some letters
+        can be gone; calling again removes the rest.
         """
         await self.note(audit)
         keys = [letter_key(id_) for id_ in letters]
@@ -107,7 +108,7 @@ class SqliteControls:
         try:
             await self._writer.submit(change, then=self._switches.show)
         except LogUnavailable:
-            # What failed may have taken effect all the same.
+            # A commit that failed can have taken effect all the same.
             with suppress(LogUnavailable):
                 await self.look()
             raise

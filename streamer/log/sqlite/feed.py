@@ -1,4 +1,4 @@
-"""One subscriber's place in a log file."""
+"""Feed of one subscriber from a log file."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscr
 _ASSIGNMENT = 1
 
 
-class Pages(Protocol):
-    """What a feed needs of its log."""
+class EntryReader(Protocol):
+    """The part of the log that a feed reads."""
 
     def end(self) -> int:
         """Return the offset of the next event to be appended; raises `LogUnavailable` when closed."""
@@ -26,18 +26,18 @@ class Pages(Protocol):
         ...
 
     async def lanes(self, subscriber: SubscriberName) -> Sequence[ParkedLane]:
-        """Return what a subscriber has parked."""
+        """Return the parked lanes of a subscriber."""
         ...
 
     async def recall(self, subscriber: SubscriberName, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return those of a subscriber's parked events that are asked for, in that order."""
+        """Return a subscriber's parked events at `offsets`, in that order."""
         ...
 
 
 class SqliteFeed:
     """A subscriber's feed: the file is one partition, assigned once."""
 
-    def __init__(self, log: Pages, subscription: Subscription, place: Place, settler: Settler) -> None:
+    def __init__(self, log: EntryReader, subscription: Subscription, place: Place, settler: Settler) -> None:
         self.subscription = subscription
         self._log = log
         self._settler = settler
@@ -49,7 +49,7 @@ class SqliteFeed:
         self._woken = asyncio.Event()
 
     async def read(self) -> Assigned | Revoked | Page:
-        """Wait for the next page; the first answer is the assignment."""
+        """Return the next page, waiting for one; the first answer is the assignment."""
         if not self._assigned:
             lanes = await self._log.lanes(self.subscription.subscriber)
             self._assigned = True
@@ -75,12 +75,13 @@ class SqliteFeed:
     async def settle(self, settlement: Settlement, /) -> Recorded:
         """Record all of it in one transaction; raises `LogUnavailable` once closed, and `Fenced`.
 
-        It waits while the disk takes nothing, and is never left in doubt. A
-        column of text takes any number of offsets: nothing is ever crowded.
+        It waits while the disk is full, and always knows whether it was
+        recorded. A text column takes any number of offsets: no partition is
+        ever crowded.
         """
         if self._closed or settlement.assignment != _ASSIGNMENT:
             if not settlement.is_plain:
-                raise Fenced(f"{self.subscription.subscriber} settled what it no longer holds")
+                raise Fenced(f"{self.subscription.subscriber} settled partitions that it no longer holds")
             return Recorded()
         await self._settler.settle(settlement)
         return Recorded(partitions=frozenset(settlement.progress))
@@ -92,26 +93,26 @@ class SqliteFeed:
         return await self._log.recall(self.subscription.subscriber, offsets)
 
     def wake(self) -> None:
-        """Let a waiting `read` look again."""
+        """Let a waiting `read` check the log again."""
         self._woken.set()
 
     def close(self) -> None:
-        """Hand the place over: nothing can be settled here any more."""
+        """Close the feed: nothing can be settled through it any more."""
         self._closed = True
         self._settler.close()
 
     async def _next_page(self) -> Page:
         window = Window(begin=self._cursor, end=self._log.end(), patterns=self.subscription.patterns)
         entries, through = await self._log.read(window)
-        # Only now, for a read that failed or was cancelled is asked for again.
+        # Only now: a read that failed or was cancelled must be repeated.
         self._cursor = through
         return Page(
-            entries=[entry for entry in entries if self._concerns(entry)],
+            entries=[entry for entry in entries if self._is_wanted(entry)],
             through={PARTITION: through},
             behind=self._log.end() - through,
         )
 
-    def _concerns(self, entry: Entry) -> bool:
+    def _is_wanted(self, entry: Entry) -> bool:
         return (
             entry.offset not in self._place.progress.settled_above
             and entry.event.time >= self._place.not_before

@@ -10,9 +10,9 @@ from typing import Self
 import structlog
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Channel, Checkpoint, DeadLetter, Entry, ParkedLane, Partition, SubscriberName
+from streamer.events import Channel, Checkpoint, Entry, ParkedLane, Partition, SubscriberName
+from streamer.log.sqlite.append import SqliteAppend
 from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.filesystem import check_local
 from streamer.log.sqlite.database.lock import locked
@@ -20,21 +20,21 @@ from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.retention import Retention
-from streamer.log.sqlite.rows.appends import Written, encode, end, read_checkpoint, write
+from streamer.log.sqlite.rows.appends import EncodedAppend, Written, end, read_checkpoint, write
 from streamer.log.sqlite.rows.pages import Window, read_page
 from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
 from streamer.log.sqlite.settled_events import settled_events
 from streamer.log.sqlite.settler import Settler
 from streamer.observe.pulse import Pulses
-from streamer.ports import Append, Subscription
+from streamer.ports import Subscription
 from streamer.settings import SqliteLogSettings
 
 _log = structlog.get_logger()
 
 
 class SqliteLog:
-    """EventLog, LogReader, Ownership and Controls on one SQLite file that this process owns.
+    """EventLog, ControlledLog and Ownership on one SQLite file that this process owns.
 
     One thread writes for everybody and commits in groups; one thread reads for
     all subscribers. Every commit is on the disk before a call returns, so a
@@ -47,7 +47,7 @@ class SqliteLog:
         self._reader = reader
         self._room = room
         self._clock = clock
-        self._controls = SqliteControls(writer, reader, clock, freed=self._settled)
+        self.controls = SqliteControls(writer, reader, clock, freed=self._settled)
         self._end = 0
         self._turn = asyncio.Lock()
         self._feeds: dict[SubscriberName, SqliteFeed] = {}
@@ -80,14 +80,17 @@ class SqliteLog:
         """Return the last committed checkpoint; appends that were asked for before are in it."""
         return await self._writer.submit(lambda connection: read_checkpoint(connection, channel))
 
-    async def append(self, append: Append, /) -> None:
-        """Make `append` durable, together with what else waits; waits while the file is full."""
-        encoded = encode(append, now=self._clock.now())
+    def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
+        """Return a new append, which is committed together with what else waits."""
+        return SqliteAppend(self._write, self._clock)
+
+    async def _write(self, append: EncodedAppend) -> None:
+        # While the file is full this waits, and keeps the order of the calls.
         async with self._turn:
             await self._room.wait()
             self._check_open()
             written = self._writer.submit(
-                partial(write, append=encoded), weight=1 + len(encoded.events), then=self._appended
+                partial(write, append=append), weight=1 + len(append.events), then=self._appended
             )
         await written
 
@@ -178,38 +181,10 @@ class SqliteLog:
             found.update((entry.offset, entry) for entry in entries)
         return [found[offset] for offset in offsets if offset in found]
 
-    def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change."""
-        return self._controls.switched()
-
-    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
-        """Replace the control of a subscriber."""
-        await self._controls.switch(control, audit)
-
-    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open, replace or forget a redrive."""
-        await self._controls.order(redrive, audit)
-
-    async def note(self, audit: AuditRecord, /) -> None:
-        """Write down what was done."""
-        await self._controls.note(audit)
-
-    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
-        return await self._controls.audit(last=last)
-
-    def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is."""
-        return self._controls.dead_letters()
-
-    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
-        """Remove dead letters."""
-        await self._controls.discard(letters, audit)
-
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         self._appended(await self._writer.submit(_state))
-        await self._controls.look()
+        await self.controls.look()
         self._keeping = asyncio.create_task(self._room.keep(), name="log.retention")
         try:
             yield

@@ -1,4 +1,4 @@
-"""Keeps a log file within its age and its size."""
+"""Retention: keeps a log file within its age and its size."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from streamer.settings import SqliteLogSettings
 
 _HOUR_S = 3600.0
 _EVERY_S = 60.0
-_ROOM_AGAIN = 0.9
+_RESUME_SHARE = 0.9
 
 _Trim = Callable[[Connection], Trimmed]
 
@@ -25,29 +25,29 @@ _log = structlog.get_logger()
 
 
 class Retention:
-    """Makes room by forgetting what is old and settled; where there is none, appends wait.
+    """Deletes old and settled events; appends wait while the file is full.
 
-    At the size limit what nobody waits for goes early: first settled events,
-    then receipts, for a receipt is worth less than the next event.
+    At the size limit, data that no subscriber waits for goes early: first
+    settled events, then receipts, because a receipt is worth less than the next
+    event.
     """
 
     def __init__(self, writer: Worker, settings: SqliteLogSettings, clock: Clock) -> None:
-        """Know nothing of the file until `used` is called."""
         self._writer = writer
         self._settings = settings
         self._clock = clock
         self._used_bytes = 0
         self._changed = asyncio.Event()
         self._closed = False
-        self._is_lacking = False
-        self._receipts_gone_early = 0
+        self._is_waiting = False
+        self._early_receipts = 0
 
     def used(self, used_bytes: int) -> None:
-        """Note how much of the file is in use."""
+        """Set the bytes of the file in use."""
         self._used_bytes = used_bytes
 
     def changed(self) -> None:
-        """Let waiting appends look again, for something was settled."""
+        """Let waiting appends check again, after a settlement."""
         self._changed.set()
 
     def close(self) -> None:
@@ -57,12 +57,12 @@ class Retention:
 
     @property
     def lack(self) -> str:
-        """Why an append waits; empty while none does."""
-        if not self._is_lacking:
+        """Reason why an append waits; empty while none does."""
+        if not self._is_waiting:
             return ""
         return (
-            f"{self._settings.path} has reached log.sqlite.max_bytes, and what it holds is not settled yet, "
-            "parked or set aside: mend the subscribers that are behind, redrive or discard dead letters, or "
+            f"{self._settings.path} has reached log.sqlite.max_bytes, and all its events are unsettled, "
+            "parked or set aside: fix the subscribers that are behind, redrive or discard dead letters, or "
             "raise the limit."
         )
 
@@ -71,7 +71,7 @@ class Retention:
         try:
             await self._wait()
         finally:
-            self._is_lacking = False
+            self._is_waiting = False
 
     async def _wait(self) -> None:
         full = limit = self._settings.max_bytes
@@ -81,10 +81,10 @@ class Retention:
             if trimmed.deleted or self._used_bytes < limit:
                 continue
             if limit == full:
-                await self._say_full(trimmed)
-            self._is_lacking = True
-            # Going on at the limit itself would stop again an append later.
-            limit = int(full * _ROOM_AGAIN)
+                await self._log_full(trimmed)
+            self._is_waiting = True
+            # Resuming at the limit itself would stop again after one append.
+            limit = int(full * _RESUME_SHARE)
             await self._changed.wait()
             if self._closed:
                 raise LogUnavailable(f"{self._settings.path} was full until it was closed")
@@ -92,24 +92,24 @@ class Retention:
             _log.info("log.has_room", path=str(self._settings.path), used_bytes=self._used_bytes)
 
     async def keep(self) -> None:
-        """Forget what is older than the retention, save for what is parked, once a minute, for ever."""
+        """Delete what is older than the retention, except parked events, once a minute, until cancelled."""
         while True:
             try:
-                await self._forget_old()
+                await self._expire()
             except LogUnavailable as exc:
                 _log.warning("log.retention_failed", path=str(self._settings.path), error=str(exc))
             await self._clock.sleep(_EVERY_S)
 
-    async def _forget_old(self) -> None:
+    async def _expire(self) -> None:
         oldest = self._clock.now() - self._settings.retention_h * _HOUR_S
-        gone = {
+        expired = {
             "events": await self._repeat(self._events(older_than=oldest)),
             "receipts": await self._repeat(self._records(RECEIPTS, older_than=oldest)),
             "audit": await self._repeat(self._records(AUDIT, older_than=oldest)),
         }
-        if any(gone.values()):
-            _log.info("log.events_expired", path=str(self._settings.path), **gone)
-        self._say_receipts_gone()
+        if any(expired.values()):
+            _log.info("log.events_expired", path=str(self._settings.path), **expired)
+        self._log_early_receipts()
         self.changed()
 
     async def _make_room(self, limit: int) -> Trimmed:
@@ -117,12 +117,12 @@ class Retention:
         if events.deleted or self._used_bytes < limit:
             return events
         receipts = await self._step(self._records(RECEIPTS, older_than=None))
-        self._receipts_gone_early += receipts.deleted
+        self._early_receipts += receipts.deleted
         return receipts if receipts.deleted else events
 
     async def _repeat(self, trim: _Trim) -> int:
         deleted = 0
-        # Each step is a transaction of its own, so that appends go in between.
+        # Each step is a transaction of its own, so that appends can run in between.
         while step := (await self._step(trim)).deleted:
             deleted += step
         return deleted
@@ -139,18 +139,18 @@ class Retention:
     def _records(self, table: str, *, older_than: float | None) -> _Trim:
         return partial(trim_records, table=table, older_than=older_than)
 
-    def _say_receipts_gone(self) -> None:
-        if self._receipts_gone_early:
+    def _log_early_receipts(self) -> None:
+        if self._early_receipts:
             _log.warning(
                 "log.receipts_expired_early",
                 path=str(self._settings.path),
-                receipts=self._receipts_gone_early,
+                receipts=self._early_receipts,
                 hint="raise log.sqlite.max_bytes to keep receipts for as long as log.sqlite.retention_h says",
             )
-            self._receipts_gone_early = 0
+            self._early_receipts = 0
 
-    async def _say_full(self, trimmed: Trimmed) -> None:
-        parked, letters = await self._writer.submit(_kept)
+    async def _log_full(self, trimmed: Trimmed) -> None:
+        parked, letters = await self._writer.submit(_count_kept)
         _log.warning(
             "log.full",
             path=str(self._settings.path),
@@ -162,5 +162,5 @@ class Retention:
         )
 
 
-def _kept(connection: Connection) -> tuple[int, int]:
+def _count_kept(connection: Connection) -> tuple[int, int]:
     return sum(count_parked(connection).values()), count_letters(connection)

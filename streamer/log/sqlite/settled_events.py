@@ -1,4 +1,4 @@
-"""What a subscriber is done with, read from a log file."""
+"""Settled events of a subscriber, read from a log file."""
 
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping
@@ -16,7 +16,7 @@ from streamer.ports import Subscription
 async def settled_events(
     reader: Worker, subscription: Subscription, begin: Mapping[Partition, int]
 ) -> AsyncGenerator[Entry, None]:
-    """Yield what a subscriber is done with, a page at a time, so that its feed reads in between."""
+    """Yield a subscriber's settled entries, a page at a time, so that its feed can read in between."""
     place = await reader.submit(partial(known_place, name=subscription.subscriber))
     if place is None or PARTITION not in begin:
         return
@@ -30,7 +30,7 @@ async def settled_events(
 
 def _read(connection: sqlite3.Connection, window: Window, place: Place) -> tuple[list[Entry], int]:
     entries, through = read_page(connection, window)
-    # After the progress: what was parked when that was read, and is not any more, has been delivered.
+    # Read after the progress: an event that was parked then, and is not any more, has been delivered.
     parked = parked_among(connection, place.subscriber, window.begin, through)
     finished = [
         entry

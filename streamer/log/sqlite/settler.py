@@ -1,4 +1,4 @@
-"""Records what one subscriber settles."""
+"""Settler of one subscriber."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,42 +21,42 @@ _log = structlog.get_logger()
 class Settler:
     """Records each settlement once, in the order of the calls, for as long as the disk takes.
 
-    A commit that failed may have taken effect all the same. So settlements are
-    numbered, the file holds the last number, and whatever is tried again finds
-    out there: the caller never has to wonder whether a receipt is on record.
+    A commit that failed can have taken effect all the same. So settlements are
+    numbered, the file holds the last number, and a retry looks there first: the
+    caller never has to wonder whether a receipt is recorded.
     """
 
     def __init__(self, writer: Worker, clock: Clock, place: Place, *, then: Callable[[None], None]) -> None:
-        """Go on counting from `place`; call `then` on the loop after each settlement."""
+        """Continue the count of `place`; call `then` on the loop after each settlement."""
         self._writer = writer
         self._clock = clock
         self._subscriber = place.subscriber
         self._number = place.settlements
         self._then = then
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._closed = False
 
     def close(self) -> None:
-        """Begin nothing any more: another one may have read how far the subscriber is."""
+        """Start no further settlement: another feed may have read the progress."""
         self._closed = True
 
     async def settle(self, settlement: Settlement) -> None:
         """Return when `settlement` is durable; raises `LogUnavailable` once closed."""
-        async with self._turn:
+        async with self._lock:
             self._number += 1
             encoded = encode_settlement(
                 settlement, subscriber=self._subscriber, number=self._number, now=self._clock.now()
             )
             delayed = False
-            while reason := await self._failure(encoded):
+            while reason := await self._try(encoded):
                 if not delayed:
                     _log.warning("settlement.delayed", subscriber=self._subscriber, reason=reason)
                 delayed = True
                 await self._clock.sleep(_PAUSE_S)
 
-    async def _failure(self, settlement: EncodedSettlement) -> str:
+    async def _try(self, settlement: EncodedSettlement) -> str:
         if self._closed:
-            raise LogUnavailable(f"the place of {self._subscriber} in the log is closed")
+            raise LogUnavailable(f"the feed of subscriber {self._subscriber} is closed")
         try:
             await self._writer.submit(
                 partial(write_settlement, settlement=settlement), weight=settlement.weight, then=self._then

@@ -8,11 +8,11 @@ from typing import Self
 
 import structlog
 
+from streamer.backoff import Backoff, Delays, full_jitter
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater, Stop
 from streamer.events import Batch, Channel, Checkpoint, Start
 from streamer.salesforce.auth.tokens import Token, Tokens
-from streamer.salesforce.backoff import Backoff
 from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.feeds import Feeds
@@ -63,9 +63,10 @@ class CometdSource:
             random=random,
             spawn=lambda waiting: self._tasks.create_task(waiting, name="cometd doubt"),
         )
-        self._usual = Backoff(random=random, first_s=1.0, limit_s=60.0)
-        self._busy = Backoff(random=random, first_s=60.0, limit_s=600.0)
-        self._allowance = Backoff(random=random, first_s=900.0, limit_s=3600.0)
+        jitter = full_jitter(random)
+        self._usual = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
+        self._busy = Delays(Backoff(first_s=60.0, limit_s=600.0, jitter=jitter))
+        self._allowance = Delays(Backoff(first_s=900.0, limit_s=3600.0, jitter=jitter))
         self.last_answer_at: float | None = None
         """When Salesforce last confirmed the session, in epoch seconds."""
 
@@ -99,6 +100,10 @@ class CometdSource:
                 yield await feed.next()
         finally:
             self._feeds.close(feed)
+
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Resume after `checkpoint`, which is in the log, when the session is lost."""
+        self._feeds.settle(checkpoint)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as self._tasks:
@@ -139,8 +144,12 @@ class CometdSource:
         while answer.rest:
             # What is whole of an answer is whole even if its end is not.
             self._observer.answered(answer.count, answer.size)
-            await self._feeds.hand_over(answer, confirmed=False)
-            answer = session.following(answer)
+            await self._feeds.hand_over(answer, confirmed=False, more=True)
+            try:
+                answer = session.following(answer)
+            except SessionLost:
+                await self._feeds.end_answer()
+                raise
         confirmed = any(reply.get("successful") for reply in answer.replies.get(protocol.CONNECT, ()))
         if confirmed:
             self.last_answer_at = self._clock.now()
@@ -213,7 +222,7 @@ class CometdSource:
         log("session.lost", reason=lost.reason, detail=str(lost), tried_again_in_s=delay)
         await self._clock.sleep(delay)
 
-    def _backoff(self, reaction: Reaction) -> Backoff:
+    def _backoff(self, reaction: Reaction) -> Delays:
         match reaction:
             case Reaction.LEAVE_ALONE:
                 return self._busy

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from streamer.backoff import Backoff, full_jitter
 from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, Stop, SubscriptionRefused
 from streamer.salesforce.cometd import protocol
@@ -20,7 +21,6 @@ _log = structlog.get_logger()
 
 _DOUBTED_TIMES = 3
 _DOUBTED_S = 60.0
-_LONGEST_DOUBT_S = 30.0
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -47,7 +47,7 @@ class Subscribing:
         self._feeds = feeds
         self._clock = clock
         self._observer = observer
-        self._random = random
+        self._backoff = Backoff(first_s=2.0, limit_s=30.0, jitter=full_jitter(random))
         self._spawn = spawn
 
     async def bring_up_to_date(self, session: BayeuxSession, *, held: bool) -> None:
@@ -141,7 +141,7 @@ class Subscribing:
             self._refuse(feed, _refusal(feed, said), said)
             return
         feed.state = FeedState.DOUBTED
-        delay = self._random() * min(_LONGEST_DOUBT_S, 2.0**refusals_seen.times)
+        delay = self._backoff.delay_s(refusals_seen.times)
         _log.warning("channel.doubted", channel=str(feed.channel), answer=said, tried_again_in_s=delay)
         self._spawn(self._reconsider(feed, delay))
 

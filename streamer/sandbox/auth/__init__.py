@@ -1,1 +1,1 @@
-"""OAuth and SOAP logins, and the tokens that they give out."""
+"""OAuth and SOAP logins, and the access tokens that they issue."""

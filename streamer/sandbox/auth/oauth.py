@@ -1,4 +1,4 @@
-"""The org's OAuth endpoints: four ways to a token, and who one belongs to."""
+"""OAuth endpoints of the org: four grant types, and the identity behind a token."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ _LOGIN_HOSTS = frozenset({"https://login.salesforce.com", "https://test.salesfor
 
 
 class TokenDenied(Exception):
-    """The token endpoint refuses, with OAuth's word and Salesforce's sentence."""
+    """The token endpoint refuses, with OAuth's error code and Salesforce's description."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(description)
@@ -31,9 +31,9 @@ class TokenDenied(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectedApp:
-    """The client that may log in, and what its user logs in with.
+    """The client that is allowed to log in, and its user's credentials.
 
-    These defaults are public: a sandbox protects nothing. `jwt_key` is a PEM
+    The defaults are public: a sandbox protects nothing. `jwt_key` is a PEM
     public key or certificate; without one, a JWT's claims are checked and its
     signature is not.
     """
@@ -45,11 +45,11 @@ class ConnectedApp:
     jwt_key: bytes | None = None
 
     def accepts_password(self, given: str) -> bool:
-        """Tell whether this is the user's password; a security token may follow it, as with Salesforce."""
+        """Return whether `given` is the user's password, followed by a security token or not."""
         return _same(given[: len(self.password)], self.password)
 
     def public_key(self) -> RSAPublicKey | None:
-        """Return the key that JWTs are verified with; raises `TypeError` if it is not an RSA key."""
+        """Return the key that verifies JWTs; raises `TypeError` if it is not an RSA key."""
         if self.jwt_key is None:
             return None
         if b"BEGIN CERTIFICATE" in self.jwt_key:
@@ -63,7 +63,7 @@ class ConnectedApp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The org and user that tokens are issued for."""
+    """The org and the user that tokens are issued for."""
 
     org_id: str
     user_id: str
@@ -74,7 +74,7 @@ class OAuth:
     """Serves `/services/oauth2/*` and `/id/*`."""
 
     def __init__(self, clock: Clock, tokens: Tokens, app: ConnectedApp, identity: Identity) -> None:
-        """Answer for one connected app; raises an error when its key can't be read."""
+        """Build the endpoints of one connected app; raises an error when its key can't be read."""
         self._clock = clock
         self._tokens = tokens
         self._app = app
@@ -82,7 +82,7 @@ class OAuth:
         self._key = app.public_key()
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+        """Return the routes."""
         return [
             web.post("/services/oauth2/token", self._token),
             web.post("/services/oauth2/revoke", self._revoke),
@@ -150,7 +150,7 @@ class OAuth:
             raise TokenDenied("invalid_grant", "expired authorization code")
 
     def _claims(self, assertion: str) -> dict[str, Any]:
-        # Times and audience are compared by hand: with the sandbox's clock, and Salesforce's answers.
+        # We compare times and audience ourselves, by the sandbox's clock and with Salesforce's answers.
         try:
             return jwt.decode(
                 assertion,
@@ -223,7 +223,7 @@ class OAuth:
 
 
 def _origin(request: web.Request) -> str:
-    """Return the address by which we were reached, which need not be the one that we listen on."""
+    """Return the address by which the client reached us, which can differ from the one that we listen on."""
     return str(request.url.origin())
 
 

@@ -1,4 +1,4 @@
-"""The SOAP API's login, which older clients use instead of OAuth."""
+"""SOAP API login, which older clients use instead of OAuth."""
 
 import re
 from html import unescape
@@ -27,7 +27,7 @@ class SoapLogin:
         self._identity = identity
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+        """Return the route."""
         return [web.post(r"/services/Soap/u/{version:\d+\.\d}{_:/?}", self._login)]
 
     async def _login(self, request: web.Request) -> web.Response:
@@ -61,7 +61,7 @@ class SoapLogin:
 
 
 def _element(body: str, name: str) -> str:
-    # Two flat texts are all that is read here, so that no XML parser meets what comes from outside.
+    # Two flat texts are all that is read here, so no XML parser has to face foreign input.
     found = re.search(rf"<(?:\w+:)?{name}>([^<]*)</", body)
     return unescape(found[1]) if found else ""
 

@@ -1,4 +1,4 @@
-"""The access tokens that the org has given out."""
+"""Access tokens of the org, and the sessions that they open."""
 
 import secrets
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from streamer.clock import Clock
 
 IDLE_S = 2 * 3600.0
-"""How long a session lives without being used (SOAP API guide, session expiration)."""
+"""Seconds that a session lives without being used (SOAP API guide, session expiration)."""
 
 _SCHEMES = ("bearer ", "oauth ")
 
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """Who holds a token, and when it was last used in the clock's seconds."""
+    """The user and client of a token, and the clock's seconds of its last use."""
 
     user_id: str
     client_id: str
@@ -22,26 +22,25 @@ class Session:
 
 
 class Tokens:
-    """Issues tokens and knows which are valid.
+    """Issues access tokens and checks them.
 
-    A session ends after `idle_s` without use, or when it is revoked; each use
+    A session ends after two hours without use, or when it is revoked; each use
     prolongs it.
     """
 
-    def __init__(self, clock: Clock, *, org_id: str, idle_s: float = IDLE_S) -> None:
+    def __init__(self, clock: Clock, *, org_id: str) -> None:
         """Start with no sessions; tokens begin with the org's id, as Salesforce's do."""
         self._clock = clock
         self._org_id = org_id
-        self._idle_s = idle_s
         self._sessions: dict[str, Session] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever sessions were revoked."""
+        """Call `listener` after each revocation."""
         self._listeners.append(listener)
 
     def __len__(self) -> int:
-        """Return how many sessions are valid."""
+        """Return the number of valid sessions."""
         self._drop_idle()
         return len(self._sessions)
 
@@ -56,8 +55,7 @@ class Tokens:
     def session(self, authorization: str | None) -> Session | None:
         """Return the session that an Authorization header's value opens, and count it as used.
 
-        `Bearer` and `OAuth` are accepted before the token, and so is nothing,
-        as Salesforce does.
+        The token can follow `Bearer`, `OAuth`, or nothing, as in Salesforce.
         """
         token = (authorization or "").strip()
         for scheme in _SCHEMES:
@@ -71,26 +69,26 @@ class Tokens:
         return session
 
     def valid(self, authorization: str | None) -> bool:
-        """Tell whether an Authorization header's value opens a session, and count it as used."""
+        """Return whether an Authorization header's value opens a session, and count it as used."""
         return self.session(authorization) is not None
 
     def revoke(self, token: str) -> bool:
         """End one session; return whether there was one."""
         known = self._sessions.pop(token, None) is not None
-        self._tell()
+        self._notify_listeners()
         return known
 
     def revoke_all(self) -> int:
-        """End every session and return how many there were."""
+        """End all sessions and return their number."""
         count = len(self._sessions)
         self._sessions.clear()
-        self._tell()
+        self._notify_listeners()
         return count
 
     def _is_idle(self, session: Session) -> bool:
-        return self._clock.monotonic() - session.used_at > self._idle_s
+        return self._clock.monotonic() - session.used_at > IDLE_S
 
-    def _tell(self) -> None:
+    def _notify_listeners(self) -> None:
         for listener in self._listeners:
             listener()
 

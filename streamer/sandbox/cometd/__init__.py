@@ -1,4 +1,4 @@
-"""The Streaming API's side of the sandbox: a CometD server as Salesforce runs it."""
+"""CometD server of the sandbox's Streaming API, as Salesforce runs it."""
 
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.server import CometdServer

@@ -1,4 +1,4 @@
-"""The two cookies that tie a client to its session and to the node that holds it."""
+"""Session affinity: two cookies tie a client to its session and to the node that holds it."""
 
 import secrets
 from collections import OrderedDict
@@ -15,11 +15,11 @@ _KEPT = 10_000
 
 @dataclass(slots=True, kw_only=True)
 class Cookies:
-    """What one request came with, and what its answer must set.
+    """The cookies of one request, and those that its answer must set.
 
-    `had_browser` is false when the request lacked the browser's cookie;
-    `fresh` when the balancer picked a node because the routing cookie was
-    missing, unknown or past its time.
+    `had_browser` is false when the request lacked the browser's cookie. `fresh`
+    is true when the balancer picked a node because the routing cookie was
+    missing, unknown or expired.
     """
 
     browser: str
@@ -29,7 +29,7 @@ class Cookies:
     seconds: float
 
     def set_on(self, response: web.StreamResponse, *, handshake: bool, secure: bool) -> None:
-        """Set on `response` what the client lacks; the browser's cookie only after a handshake."""
+        """Set the missing cookies on `response`; the browser's only after a handshake."""
         if handshake and not self.had_browser:
             response.set_cookie(BROWSER, self.browser, httponly=True, secure=secure)
         if self.fresh:
@@ -43,8 +43,8 @@ class Cookies:
             )
 
 
-class Balancer:
-    """Picks the node of each request, and forgets its choice after `seconds` on the clock."""
+class LoadBalancer:
+    """Picks a node for each request and forgets its choice after `seconds` on the clock."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
@@ -52,7 +52,7 @@ class Balancer:
         self._chosen_at: OrderedDict[str, float] = OrderedDict()
 
     def route(self, request: web.Request) -> Cookies:
-        """Read the request's cookies, and pick a node if they name none that is known."""
+        """Read the request's cookies, and pick a node if they name no known one."""
         browser = request.cookies.get(BROWSER)
         node = request.cookies.get(ROUTING, "")
         known = self._is_known(node)

@@ -1,4 +1,4 @@
-"""How long, how many and how large: the numbers of the CometD server."""
+"""Limits of the CometD server: times, counts and sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from typing import Any
 class CometdLimits:
     """The server's limits, by default Salesforce's (Streaming API guide, clients and timeouts).
 
-    `hold_s` is how long an idle connect is held, `reconnect_s` how long a
-    session lives without one, `cookie_s` how long the routing cookie is good.
-    `busy_interval_ms` is what clients are advised that share one browser
-    cookie. `coalesce_s` is waited after the first event of a batch, so that a
-    busy stream comes in larger ones. `connect_reply_first` puts the reply
-    before the events, `chunked` and `gzip` change the transfer of bodies.
+    An idle connect is held for `hold_s`, a session lives for `reconnect_s`
+    without a connect, and a routing cookie is valid for `cookie_s`. Clients
+    that share one browser cookie are advised `busy_interval_ms`. The server
+    waits `coalesce_s` after the first event of a batch, so that a busy stream
+    arrives in larger batches. `connect_reply_first` puts the reply before the
+    events; `chunked` and `gzip` change the transfer of bodies.
     """
 
     hold_s: float = 110.0

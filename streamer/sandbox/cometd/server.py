@@ -1,4 +1,4 @@
-"""The HTTP side of the CometD server."""
+"""HTTP front end of the CometD server."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -8,18 +8,17 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.sandbox.bayeux import HANDSHAKE, VERSION_MISSING, VERSION_UNSUPPORTED, Failure, JsonObject
-from streamer.sandbox.cometd.admission import Admission
-from streamer.sandbox.cometd.cookies import Balancer
-from streamer.sandbox.cometd.exchange import Exchange
+from streamer.sandbox.cometd.cookies import LoadBalancer
+from streamer.sandbox.cometd.http_exchange import HttpExchange
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.meta_channels import MetaChannels
-from streamer.sandbox.cometd.node import Node
-from streamer.sandbox.cometd.sending import Sending
+from streamer.sandbox.cometd.request_checks import RequestChecks
+from streamer.sandbox.cometd.response_sender import ResponseSender
 from streamer.sandbox.cometd.session import Superseded
-from streamer.sandbox.cometd.sessions import Sessions
-from streamer.sandbox.cometd.subscribing import Known
+from streamer.sandbox.cometd.sessions import ServerContext, Sessions
+from streamer.sandbox.cometd.subscription_planner import ChannelRefusal
+from streamer.sandbox.faults.armed import InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
-from streamer.sandbox.faults.pending import Occasion
 from streamer.sandbox.org.bus import EventBus
 
 _VERSION = re.compile(r"\d{1,3}\.0")
@@ -29,8 +28,9 @@ _OLDEST_VERSION = 37.0
 class CometdServer:
     """Serves the channels of `bus` as Salesforce's Streaming API does.
 
-    `authorised` gets the value of the `Authorization` header, `known` a
-    channel; it returns why the channel is refused, or `None`.
+    `authorised` takes the value of the `Authorization` header.
+    `channel_refusal` takes a channel and returns the reason for its refusal, or
+    `None`.
     """
 
     def __init__(
@@ -40,39 +40,41 @@ class CometdServer:
         faults: Faults,
         *,
         authorised: Callable[[str | None], bool],
-        known: Known,
+        channel_refusal: ChannelRefusal,
         limits: CometdLimits | None = None,
     ) -> None:
         self._limits = limits or CometdLimits()
-        self._pending = faults.pending
+        self._armed = faults.armed
         self._sessions = Sessions(clock, self._limits)
-        self._balancer = Balancer(clock, self._limits.cookie_s)
-        node = Node(bus=bus, clock=clock, pending=self._pending, limits=self._limits, sessions=self._sessions)
-        admission = Admission(self._sessions, self._balancer, faults, authorised)
-        self._meta = MetaChannels(node, admission, known)
-        self._sending = Sending(node)
+        self._balancer = LoadBalancer(clock, self._limits.cookie_s)
+        context = ServerContext(
+            bus=bus, clock=clock, armed=self._armed, limits=self._limits, sessions=self._sessions
+        )
+        checks = RequestChecks(self._sessions, self._balancer, faults, authorised)
+        self._meta = MetaChannels(context, checks, channel_refusal)
+        self._sender = ResponseSender(context)
         bus.listen(self._on_publish)
-        faults.pending.listen(self.wake)
+        faults.armed.listen(self.wake)
 
     @property
     def clients(self) -> int:
-        """How many Bayeux sessions are alive."""
+        """Number of live Bayeux sessions."""
         return len(self._sessions)
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """The paths of the channels that any session is subscribed to."""
+        """Paths of all channels that have a subscription."""
         return frozenset(each.path for session in self._sessions for each in session.subscriptions.values())
 
     @property
     def held(self) -> int:
-        """How many connects are held."""
+        """Number of held connects."""
         return sum(session.held for session in self._sessions)
 
     @property
     def delivered(self) -> int:
-        """How many events were written into answers, summed over all clients."""
-        return self._pending.delivered
+        """Number of events written into answers, summed over all clients."""
+        return self._armed.delivered
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes under `/cometd`."""
@@ -80,13 +82,13 @@ class CometdServer:
         return [web.post(path, self._handle) for path in paths]
 
     def wake(self) -> None:
-        """Look again at all held connects, such as after a token was revoked."""
+        """Check all held connects again, such as after a token was revoked."""
         for session in self._sessions:
             session.woken.set()
 
     async def close(self, _: web.Application | None = None) -> None:
-        """End all sessions, so that a stopping server need not wait for held connects."""
-        self._pending.heal()
+        """End all sessions, so that a stopping server does not wait for held connects."""
+        self._armed.heal()
         for session in self._sessions:
             self._sessions.end(session)
 
@@ -106,24 +108,24 @@ class CometdServer:
         messages = _messages(body)
         if messages is None:
             return _html(400, "Bad Request")
-        occasion = _occasion(request, messages)
-        if fault := self._pending.strike("http_error", occasion):
+        point = _point(request, messages)
+        if fault := self._armed.strike("http_error", point):
             return _html(fault.settings["status"], fault.settings["body"])
-        return await self._converse(request, messages, occasion)
+        return await self._respond(request, messages, point)
 
-    async def _converse(
-        self, request: web.Request, messages: list[JsonObject], occasion: Occasion
+    async def _respond(
+        self, request: web.Request, messages: list[JsonObject], point: InjectionPoint
     ) -> web.StreamResponse:
-        exchange = Exchange(
-            version=occasion.version,
+        exchange = HttpExchange(
+            version=point.version,
             authorisation=request.headers.get("Authorization"),
             cookies=self._balancer.route(request),
-            alone=len(messages) == 1,
+            is_single=len(messages) == 1,
         )
         try:
             for message in messages:
                 await self._meta.answer(exchange, message)
-            return await self._sending.send(request, exchange)
+            return await self._sender.send(request, exchange)
         except Superseded:
             return _html(500, "<html><body><h2>HTTP ERROR 500</h2></body></html>")
         finally:
@@ -155,9 +157,9 @@ def _messages(body: bytes) -> list[JsonObject] | None:
     return messages if messages and all(isinstance(message, dict) for message in messages) else None
 
 
-def _occasion(request: web.Request, messages: list[JsonObject]) -> Occasion:
+def _point(request: web.Request, messages: list[JsonObject]) -> InjectionPoint:
     channel = str(messages[0].get("channel", ""))
-    return Occasion(on=channel.removeprefix("/meta/"), version=float(request.match_info["version"]))
+    return InjectionPoint(on=channel.removeprefix("/meta/"), version=float(request.match_info["version"]))
 
 
 def _bayeux_error(status: int, error: str) -> web.Response:

@@ -1,4 +1,4 @@
-"""One Bayeux session: a client that shook hands."""
+"""One Bayeux session."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from streamer.sandbox.cometd.subscription import Subscription
 
 
 class Superseded(Exception):
-    """A later connect of the same client took the place of this one."""
+    """A later connect of the same client replaced this one."""
 
 
 class SessionState(Enum):
-    """Whether a session lives, and what became of it otherwise."""
+    """State of a session: open, disconnected by its client, or forgotten by the server."""
 
     OPEN = auto()
     DISCONNECTED = auto()
@@ -21,11 +21,11 @@ class SessionState(Enum):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Session:
-    """What the server knows of a client between its requests.
+    """The server's state of a client between its requests.
 
-    `idle_since` is on the monotonic clock. `connect` counts the connects: the
-    one in progress is the latest, and `held_connect` while it waits for events.
-    `answered` is set whenever an answer to a connect was sent.
+    `idle_since` is in seconds of the monotonic clock. `connects` counts the
+    connects; the latest is in progress, and `held_connect` is its number while
+    it waits for events. `answered` is set whenever a connect has been answered.
     """
 
     client_id: str
@@ -42,16 +42,16 @@ class Session:
 
     @property
     def held(self) -> bool:
-        """Whether a connect waits for events."""
+        """True while a connect waits for events."""
         return self.held_connect is not None
 
     def begin_connect(self) -> int:
-        """Return the number of a new connect, which ends the one that is held."""
+        """Return the number of a new connect, which ends the held one."""
         self.connects += 1
         self.woken.set()
         return self.connects
 
     def end(self, state: SessionState) -> None:
-        """Say what became of the session and let its held connect go."""
+        """Set the final state and release the held connect."""
         self.state = state
         self.woken.set()

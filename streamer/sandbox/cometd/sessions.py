@@ -1,20 +1,23 @@
-"""All Bayeux sessions of the server, and who may still use them."""
+"""All Bayeux sessions of the server, and the context that its parts share."""
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from streamer.clock import Clock
 from streamer.sandbox.cometd.cookies import Cookies
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.session import Session, SessionState
+from streamer.sandbox.faults.armed import ArmedFaults
+from streamer.sandbox.org.bus import EventBus
 
 
 class Sessions:
-    """Opens, finds and forgets sessions.
+    """Opens, finds and ends sessions.
 
-    A session that has had no connect for `reconnect_s` is gone with its
-    subscriptions (Streaming API guide, clients and timeouts); that is noticed
-    when anyone looks.
+    A session without a connect for `reconnect_s` is gone with its subscriptions
+    (Streaming API guide, clients and timeouts). Every look-up removes such
+    sessions first.
     """
 
     def __init__(self, clock: Clock, limits: CometdLimits) -> None:
@@ -23,18 +26,17 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
 
     def __len__(self) -> int:
-        """Return how many sessions are alive."""
-        self._reap()
+        self._expire_idle()
         return len(self._sessions)
 
     def __iter__(self) -> Iterator[Session]:
-        """Iterate over a copy, so that sessions may end meanwhile."""
-        self._reap()
+        """Iterate over a copy, so that sessions can end meanwhile."""
+        self._expire_idle()
         return iter(tuple(self._sessions.values()))
 
     @property
-    def full(self) -> bool:
-        """Whether the org's limit of concurrent clients is reached."""
+    def is_full(self) -> bool:
+        """True when the org's limit of concurrent clients is reached."""
         return len(self) >= self._limits.clients
 
     def open(self, cookies: Cookies, version: float) -> Session:
@@ -50,28 +52,39 @@ class Sessions:
         return session
 
     def find(self, client_id: object) -> Session | None:
-        """Return the live session of that id."""
-        self._reap()
+        """Return the live session of that id, or `None`."""
+        self._expire_idle()
         return self._sessions.get(client_id) if isinstance(client_id, str) else None
 
     def end(self, session: Session, state: SessionState = SessionState.FORGOTTEN) -> None:
-        """Drop a session; its held connect is let go."""
+        """Drop a session and release its held connect."""
         self._sessions.pop(session.client_id, None)
         session.end(state)
 
     def touch(self, session: Session) -> None:
-        """Begin the session's time to reconnect anew."""
+        """Restart the session's time to reconnect."""
         session.idle_since = self._clock.monotonic()
 
     def shares_browser(self, session: Session) -> bool:
-        """Tell whether another session of the same browser holds a connect."""
+        """Return whether another session of the same browser holds a connect."""
         return any(
             other.held and other.browser == session.browser and other is not session
             for other in self._sessions.values()
         )
 
-    def _reap(self) -> None:
+    def _expire_idle(self) -> None:
         latest = self._clock.monotonic() - self._limits.reconnect_s
         expired = [s for s in self._sessions.values() if not s.held and s.idle_since < latest]
         for session in expired:
             self.end(session)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerContext:
+    """Dependencies that all parts of one CometD server share."""
+
+    bus: EventBus
+    clock: Clock
+    armed: ArmedFaults
+    limits: CometdLimits
+    sessions: Sessions

@@ -1,4 +1,4 @@
-"""One channel of one client: where it stands and what it still has to get."""
+"""One client's subscription to one channel: its position and its next events."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,28 +16,30 @@ ALL_RETAINED = -2
 
 @dataclass(slots=True, kw_only=True)
 class Subscription:
-    """A client's place in one channel.
+    """A client's position in one channel.
 
-    `name` is what the client asked for, with the filter of a PushTopic;
-    `path` is the channel on the bus. `place` is the bus's sequence up to which
-    everything is delivered: a replay id would not do, since split events share
-    one.
+    `name` is the channel that the client subscribed to, with the filter of a
+    PushTopic; `path` is the channel on the bus. Every message up to the bus's
+    sequence `position` is delivered. A replay id would not do, since split
+    events share one.
     """
 
     name: str
     path: str
-    place: int
+    position: int
 
-    def take(self, bus: EventBus, limit: int) -> Sequence[Message]:
-        """Return what comes next, without moving on."""
+    def peek(self, bus: EventBus, limit: int) -> Sequence[Message]:
+        """Return the next messages without moving on."""
         if self.name == self.path:
-            return bus.since(self.path, self.place, limit)
+            return bus.since(self.path, self.position, limit)
         wanted = parse_qsl(self.name.partition("?")[2])
-        matching = (message for message in bus.since(self.path, self.place) if _has_any(message, wanted))
+        matching = (
+            message for message in bus.since(self.path, self.position) if _matches_any(message, wanted)
+        )
         return list(islice(matching, limit))
 
 
-def _has_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:
+def _matches_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:
     # `&` in a filtered PushTopic means "or" (Streaming API guide, filtered subscriptions).
     sobject = orjson.loads(message.data).get("sobject", {})
     return any(str(sobject.get(name)) == value.strip("'") for name, value in wanted)
@@ -49,26 +51,26 @@ Delivery = tuple[Subscription, Message]
 def next_batch(
     subscriptions: Mapping[str, Subscription], bus: EventBus, *, limit: int, max_bytes: int
 ) -> list[Delivery]:
-    """Return what is due to a client, all its channels in the order of publication.
+    """Return the messages that are due to a client, all its channels in the order of publication.
 
     Holds up to `limit` messages of together about `max_bytes`, at least one if
     any is due, and moves the subscriptions behind them.
     """
     streams = [
-        [(subscription, message) for message in subscription.take(bus, limit)]
+        [(subscription, message) for message in subscription.peek(bus, limit)]
         for subscription in subscriptions.values()
     ]
     streams = [stream for stream in streams if stream]
     ordered = streams[0] if len(streams) == 1 else list(islice(merge(*streams, key=_sequence), limit))
     batch = _within(ordered, max_bytes) if streams else []
     for subscription, message in batch:
-        subscription.place = message.sequence
+        subscription.position = message.sequence
     return batch
 
 
 def is_due(subscriptions: Mapping[str, Subscription], bus: EventBus) -> bool:
-    """Tell whether any channel has something for the client."""
-    return any(subscription.take(bus, 1) for subscription in subscriptions.values())
+    """Return whether any channel has a message for the client."""
+    return any(subscription.peek(bus, 1) for subscription in subscriptions.values())
 
 
 def _sequence(delivery: Delivery) -> int:

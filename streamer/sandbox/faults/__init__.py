@@ -1,1 +1,1 @@
-"""Faults that can be injected, and those that wait for their moment."""
+"""Faults of the Streaming API: the catalogue, and the armed ones."""

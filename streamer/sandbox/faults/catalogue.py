@@ -1,4 +1,4 @@
-"""What can be made to go wrong with event delivery, by name."""
+"""Catalogue of the faults of event delivery, by name."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from streamer.sandbox.bayeux import (
     Failure,
     handshake_denied,
 )
-from streamer.sandbox.faults.pending import CONNECT, HANDSHAKE, SUBSCRIBE, Fault, PendingFaults
+from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, SUBSCRIBE, ArmedFaults, Fault
 from streamer.sandbox.org.bus import EventBus
 
 Kind = Literal["handshake", "connect", "subscribe"]
@@ -28,12 +28,12 @@ Times = Annotated[int, Field(ge=1)] | None
 
 
 class Faults:
-    """Arms faults for the CometD server; each strikes at the next request that it fits.
+    """Arms faults for the CometD server; each strikes at the next matching request.
 
-    Everywhere, `times` is how many requests are struck (`None`: all, until
-    healed) and `after_events` lets the server deliver exactly that many more
-    events first. A fault that is due answers a held connect at once. `struck`
-    counts what really happened, by the name of the method.
+    Everywhere, `times` is the number of requests that are struck (`None`: all,
+    until healed), and `after_events` lets the server deliver exactly that many
+    more events first. A fault that is due answers a held connect at once.
+    `struck` counts the strikes by the method's name.
     """
 
     NAMES: Final = frozenset(
@@ -62,38 +62,38 @@ class Faults:
     )
 
     def __init__(self, bus: EventBus) -> None:
-        """Start with nothing armed; `bus` takes the messages of `unreadable` and `repeat_last`."""
-        self.pending = PendingFaults()
+        """Build the catalogue with no fault armed; `unreadable` and `repeat_last` publish on `bus`."""
+        self.armed = ArmedFaults()
         self._bus = bus
         self._expired: set[str | None] = set()
 
     @property
     def struck(self) -> Counter[str]:
-        """How often each fault struck, by name."""
-        return self.pending.struck
+        """Number of strikes of each fault, by name."""
+        return self.armed.struck
 
     @property
     def lost(self) -> int:
-        """How many events the server counts as delivered although a fault kept them from the client."""
-        return self.pending.lost
+        """Number of events that count as delivered although a fault kept them from the client."""
+        return self.armed.lost
 
     def arm(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Call the fault `name` with JSON parameters; `ValueError` says what is wrong with them."""
+        """Call the fault `name` with JSON parameters; raises `ValueError` for wrong ones."""
         if name not in self.NAMES:
             raise ValueError(f"There is no fault {name!r}; there are {', '.join(sorted(self.NAMES))}.")
         fault: Callable[..., None] = getattr(self, name)
         validate_call(fault)(**parameters)
 
     def heal(self, name: str | None = None) -> None:
-        """Disarm the faults of that name, or all, and let half-open connections answer."""
-        self.pending.heal(name)
+        """Disarm the faults of that name, or all, and release half-open connections."""
+        self.armed.heal(name)
 
     def expire_session(self, *, times: Times = 1, after_events: Count = 0) -> None:
-        """Let the access token that comes next be refused from then on: the 401 forms."""
+        """Refuse the next access token from then on, with the 401 forms."""
         self._ending("expire_session", ANY, times, after_events)
 
     def forget_client(self, *, times: Times = 1, after_events: Count = 0) -> None:
-        """Drop the Bayeux session that comes next: 403::Unknown client."""
+        """Drop the session of the next request: 403::Unknown client."""
         self._ending("forget_client", (CONNECT, SUBSCRIBE), times, after_events)
 
     def lapse_cookie(self, *, times: Times = 1, after_events: Count = 0) -> None:
@@ -108,11 +108,11 @@ class Faults:
         times: Times = 1,
         after_events: Count = 0,
     ) -> None:
-        """Say 503 in the failure reason, and something misleading in `error`."""
+        """Refuse with 503 in the failure reason and a misleading `error`."""
         self._fail("busy", on, Failure(error=error, reason=SERVER_BUSY, advice=STOP), times, after_events)
 
     def daily_limit(self, *, times: Times = None, after_events: Count = 0) -> None:
-        """Refuse connects and subscriptions as if the day's events were used up."""
+        """Refuse connects and subscriptions as if the daily limit of events were reached."""
         failure = Failure(error=DAILY_LIMIT, advice=STOP)
         self._fail("daily_limit", (CONNECT, SUBSCRIBE), failure, times, after_events)
 
@@ -132,7 +132,7 @@ class Faults:
         self._arm("deny_subscription", (SUBSCRIBE,), times=times, path=path, settings=settings)
 
     def refuse_replay_id(self, path: str | None = None, *, times: Times = 1) -> None:
-        """Call the replay id of the next subscription that names one invalid."""
+        """Refuse the replay id of the next subscription that names one as invalid."""
         self._arm("refuse_replay_id", (SUBSCRIBE,), times=times, path=path)
 
     def disconnect(
@@ -143,7 +143,7 @@ class Faults:
         after_events: Count = 0,
         since_version: float = 64.0,
     ) -> None:
-        """End a session by a `/meta/disconnect` of the server's.
+        """End a session by a `/meta/disconnect` from the server.
 
         `with_reply` adds a successful connect reply that advises `none`. Only
         endpoints from `since_version` on are struck, as in Salesforce.
@@ -173,27 +173,27 @@ class Faults:
         )
 
     def events_before_reply(self, *, times: Times = 1) -> None:
-        """Let a subscription's events overtake the reply to it, on the held connect if there is one."""
+        """Send a subscription's events before the reply to it, on the held connect if there is one."""
         self._arm("events_before_reply", (SUBSCRIBE,), times=times)
 
     def advise(self, advice: dict[str, Any], *, times: Times = 1, after_events: Count = 0) -> None:
-        """Give the next successful connect replies this advice."""
+        """Put this advice into the next successful connect replies."""
         settings = {"advice": advice}
         self._arm("advise", (CONNECT,), times=times, after_events=after_events, settings=settings)
 
     def half_open(self, *, times: Times = 1, after_events: Count = 0) -> None:
-        """Never send the answer to a connect, nor close it, until healed; its events count as delivered."""
+        """Hold a connect without answering or closing it, until healed; its events count as delivered."""
         self._arm("half_open", (CONNECT,), times=times, after_events=after_events)
 
     def slow(
         self, seconds: float, *, on: Sequence[Kind] = ANY, times: Times = 1, after_events: Count = 0
     ) -> None:
-        """Wait `seconds` on the sandbox's clock before an answer is sent."""
+        """Wait `seconds` on the sandbox's clock before answering."""
         settings = {"seconds": seconds}
         self._arm("slow", on, times=times, after_events=after_events, settings=settings)
 
     def lose_response(self, *, times: Times = 1, after_events: Count = 0, needs_events: bool = True) -> None:
-        """Close the connection instead of sending events that are already counted as delivered."""
+        """Close the connection instead of sending events that already count as delivered."""
         self._arm(
             "lose_response", (CONNECT,), times=times, after_events=after_events, needs_events=needs_events
         )
@@ -206,7 +206,7 @@ class Faults:
         after_events: Count = 0,
         needs_events: bool = True,
     ) -> None:
-        """Break an answer with events: half of it, something else, or half of it and a reset."""
+        """Break an answer with events: send half of it, garbage, or half of it and a reset."""
         self._arm(
             "broken_response",
             (CONNECT,),
@@ -225,12 +225,12 @@ class Faults:
         times: Times = 1,
         after_events: Count = 0,
     ) -> None:
-        """Answer a request with an HTTP status and an HTML body, without looking at it."""
+        """Answer a request with an HTTP status and an HTML body, without processing it."""
         settings = {"status": status, "body": body}
         self._arm("http_error", on, times=times, after_events=after_events, settings=settings)
 
     def unreadable(self, path: str, *, kind: Literal["utf8", "nonsense", "json"] = "utf8") -> None:
-        """Put a message on `path` that is no UTF-8, has no sensible payload, or breaks the JSON around it."""
+        """Publish a message on `path` that is not UTF-8, has no valid payload, or breaks its JSON."""
         bodies: dict[str, bytes] = {
             "utf8": b'{"schema":"unreadable","payload":{"Name":"\xff\xfe"},"event":{"replayId":%d}}',
             "nonsense": b'{"schema":"unreadable","payload":"nonsense","event":{"replayId":%d}}',
@@ -241,7 +241,7 @@ class Faults:
 
     def repeat_last(self, path: str) -> None:
         """Publish the newest message of `path` again: the same `EventUuid`, a new replay id."""
-        tip = self._bus.tip(path)
+        tip = self._bus.newest_replay_id(path)
         if tip is None:
             raise ValueError(f"There is no message on {path} to repeat.")
         newest = self._bus.after(path, tip - 1)[-1]
@@ -258,7 +258,7 @@ class Faults:
         self._expired.add(authorisation)
 
     def is_expired(self, authorisation: str | None) -> bool:
-        """Tell whether `expire_session` struck this `Authorization` header."""
+        """Return whether `expire_session` struck this `Authorization` header."""
         return authorisation in self._expired
 
     def _ending(self, name: str, on: Sequence[str], times: int | None, after_events: int) -> None:
@@ -271,4 +271,4 @@ class Faults:
         self._arm(name, on, times=times, after_events=after_events, ends_hold=True, settings=settings)
 
     def _arm(self, name: str, on: Sequence[str], *, after_events: int = 0, **more: Any) -> None:
-        self.pending.arm(Fault(name=name, on=frozenset(on), **more), after_events=after_events)
+        self.armed.arm(Fault(name=name, on=frozenset(on), **more), after_events=after_events)

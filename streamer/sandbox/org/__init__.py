@@ -1,1 +1,1 @@
-"""The org itself, in memory: its records, its schema, and the events of their changes."""
+"""The org in memory: records, schema, and the events of their changes."""

@@ -1,4 +1,4 @@
-"""Fields whose values the org works out itself."""
+"""Fields whose values the org computes itself."""
 
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.schema import Entity
@@ -23,8 +23,8 @@ _NUMBERS = {
 }
 
 
-def complete_new(entity: Entity, record: Record, *, number: int) -> None:
-    """Fill in what a new record gets without being told: its owner, its number, false for checkboxes."""
+def fill_defaults(entity: Entity, record: Record, *, number: int) -> None:
+    """Set the default values of a new record: its owner, its number, false for checkboxes."""
     for field in entity.fields.values():
         if field.type == "boolean":
             record.setdefault(field.name, False)
@@ -36,8 +36,8 @@ def complete_new(entity: Entity, record: Record, *, number: int) -> None:
         record.setdefault("Name", record["Id"])
 
 
-def follow(entity: Entity, record: Record, written: Record) -> None:
-    """Set the fields that follow from those `written`, as an opportunity's stage closes it."""
+def derive(entity: Entity, record: Record, written: Record) -> None:
+    """Set the fields that depend on those `written`, as an opportunity's stage closes it."""
     if entity.name == "Opportunity" and "StageName" in written:
         stage = written["StageName"]
         record["IsWon"] = stage == "Closed Won"

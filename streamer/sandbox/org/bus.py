@@ -1,4 +1,4 @@
-"""The org's event bus: what was published on each channel, for as long as Salesforce keeps it."""
+"""Event bus of the org: the messages of each channel, for as long as Salesforce keeps them."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -16,7 +16,7 @@ _DAY_CHANNELS = ("/topic/", "/u/")
 _PURGE_EVERY = 1024
 
 Listener = Callable[[Sequence[str]], None]
-"""Told the channels of each message, after it is stored."""
+"""Called with the channels of each message, after it is stored."""
 
 _replay_id = attrgetter("replay_id")
 _sequence = attrgetter("sequence")
@@ -27,9 +27,9 @@ _published_at = attrgetter("published_at")
 class Message:
     """One stored message, the same object on every channel that carries it.
 
-    `sequence` is its place among all messages of the bus, and unique where a
-    replay id need not be. `published_at` is in epoch seconds. `data` is the
-    encoded value of the message's `data` key, put on the wire as it is.
+    `sequence` is its position among all messages of the bus, and unique where a
+    replay id can repeat. `published_at` is in epoch seconds. `data` is the
+    encoded value of the message's `data` key, sent on the wire as it is.
     """
 
     sequence: int
@@ -39,13 +39,13 @@ class Message:
 
 
 class EventBus:
-    """Holds each channel's messages under rising replay ids and tells who listens.
+    """Stores each channel's messages under rising replay ids and notifies its listeners.
 
     Replay ids are not contiguous, as Salesforce's are not. Messages are kept
-    for `retention_s`, on `/topic/` and `/u/` channels for a day at most
-    (Streaming API guide, message durability), and never more than `capacity`
-    on one channel. A purge may remove memory late; what is past its time is
-    never served.
+    for `retention_s`, on `/topic/` and `/u/` channels for at most a day
+    (Streaming API guide, message durability), and never more than `capacity` on
+    one channel. A purge can free memory late; an expired message is never
+    served.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class EventBus:
         self._retention_s = retention_s
         self._capacity = capacity
         self._streams: dict[str, list[Message]] = {}
-        # Every id that was issued and when, whatever its channels: positions are valid bus-wide.
+        # All issued ids with their times, on any channel: positions are valid bus-wide.
         self._ids = array("q")
         self._times = array("d")
         self._dropped_through: dict[str, int] = {}
@@ -69,15 +69,15 @@ class EventBus:
 
     @property
     def sequence(self) -> int:
-        """The place of the newest message among all that were ever published; 0 before the first."""
+        """Sequence of the newest message ever published; 0 before the first."""
         return self._last_sequence
 
     def publish(self, paths: Sequence[str], data: Mapping[str, Any], *, replay_id: int | None = None) -> int:
         """Store one message on all of `paths` and return its replay id.
 
-        `data` is left alone; what is stored has `event.replayId` added. A given
-        `replay_id` repeats the latest one, as split enriched events do, or is
-        above it; `ValueError` otherwise.
+        `data` is not changed; the stored message has `event.replayId` added. A
+        given `replay_id` repeats the latest one, as split enriched events do,
+        or is above it; otherwise raises `ValueError`.
         """
 
         def encode(issued: int) -> bytes:
@@ -88,7 +88,7 @@ class EventBus:
     def publish_raw(
         self, paths: Sequence[str], encode: Callable[[int], bytes], *, replay_id: int | None = None
     ) -> int:
-        """Store what `encode` makes of the replay id, readable or not; otherwise like `publish`."""
+        """Store the bytes that `encode` makes of the replay id, readable or not; otherwise like `publish`."""
         issued = self._issue(replay_id)
         self._store(paths, issued, encode(issued))
         return issued
@@ -107,21 +107,21 @@ class EventBus:
         first = bisect_right(stream, sequence, key=_sequence)
         return stream[first : None if limit is None else first + limit]
 
-    def place(self, path: str, replay_id: int) -> int:
-        """Return the sequence behind which everything of `path` after `replay_id` lies."""
+    def sequence_before(self, path: str, replay_id: int) -> int:
+        """Return the sequence behind which all messages of `path` after `replay_id` lie."""
         behind = self.after(path, replay_id, 1)
         return behind[0].sequence - 1 if behind else self._last_sequence
 
-    def tip(self, path: str) -> int | None:
-        """Return the replay id of the newest retained message of `path`, if there is one."""
+    def newest_replay_id(self, path: str) -> int | None:
+        """Return the replay id of the newest retained message of `path`, `None` if there is none."""
         stream = self._retained(path)
         return stream[-1].replay_id if stream else None
 
     def is_valid(self, path: str, replay_id: int) -> bool:
-        """Tell whether reading `path` can resume after `replay_id` without a hole.
+        """Return whether reading `path` can resume after `replay_id` without a hole.
 
-        False once the message of that id is past its time on such a channel,
-        when the bus never issued the id, and after `reset`.
+        False when the message of that id has expired on such a channel, when
+        the bus never issued the id, and after `reset`.
         """
         self._retained(path)
         at = bisect_left(self._ids, replay_id)
@@ -137,10 +137,9 @@ class EventBus:
         del self._times[:]
         self._dropped_through.clear()
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` for each message from now on; call what is returned to end that."""
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` for each message from now on."""
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
     def _issue(self, wanted: int | None) -> int:
         if wanted is None:
@@ -156,7 +155,7 @@ class EventBus:
             sequence=self._last_sequence,
             replay_id=replay_id,
             published_at=self._now(),
-            # orjson's result keeps the kilobytes of its buffer for as long as it lives; a copy is exact.
+            # orjson's result keeps its buffer of kilobytes alive; a copy has the exact size.
             data=bytes(memoryview(data)),
         )
         self._ids.append(replay_id)
@@ -165,11 +164,11 @@ class EventBus:
             self._streams.setdefault(path, []).append(message)
         if self._last_sequence % _PURGE_EVERY == 0:
             self._purge()
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             listener(paths)
 
     def _now(self) -> float:
-        # Searching by time needs it to rise, which a machine's clock does not promise.
+        # A search by time needs times that rise, which a machine's clock does not promise.
         latest = self._times[-1] if self._times else 0.0
         return max(latest, self._clock.now())
 

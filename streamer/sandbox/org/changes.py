@@ -1,4 +1,4 @@
-"""From what a transaction did to the changes that Salesforce announces."""
+"""Change events of a transaction, as Salesforce announces them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from streamer.sandbox.org.text_diff import text_diff
 
 OVERFLOW_ID = "000000000000000AAA"
 TRANSACTION_LIMIT = 100_000
-"""How many changes of one transaction are announced one by one (CDC guide, overflow events)."""
+"""Number of changes of one transaction that are announced one by one (CDC guide, overflow events)."""
 
 _EVENT_LIMIT_BYTES = 1_000_000
 _NEVER_IN_BODY = frozenset({"Id", "IsDeleted", "SystemModstamp"})
@@ -21,7 +21,7 @@ _STAMPS = frozenset({"CreatedDate", "CreatedById", "LastModifiedDate", "LastModi
 
 
 class ChangeType(StrEnum):
-    """What a change event says has happened."""
+    """The `changeType` of a change event."""
 
     CREATE = "CREATE"
     UPDATE = "UPDATE"
@@ -36,7 +36,7 @@ class ChangeType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change event in the making: what happened to which records of one type."""
+    """One change event before its header: its type, its records of one entity, and its fields."""
 
     entity: Entity
     type: ChangeType
@@ -46,7 +46,7 @@ class Change:
 
     @property
     def weight(self) -> int:
-        """What it counts towards the transaction's limit: an update, each of its fields."""
+        """Its share of the transaction's limit: an update counts each of its fields."""
         return max(1, len(self.changed_fields))
 
 
@@ -54,58 +54,58 @@ def change_between(entity: Entity, before: Record | None, after: Record) -> Chan
     """Return the one change that a transaction made to a record, with the final values.
 
     Several operations make one event: created and updated is a CREATE (CDC
-    guide, general considerations). A record that was made and deleted at once
-    gives none, and one that was updated and deleted a DELETE: the guide leaves
-    these open.
+    guide, general considerations). A record that was created and deleted gives
+    none, and one that was updated and deleted a DELETE: the guide leaves these
+    open.
     """
-    was_there = before is not None and not before["IsDeleted"]
+    existed = before is not None and not before["IsDeleted"]
     if after["IsDeleted"]:
-        gone = Change(entity=entity, type=ChangeType.DELETE, record_ids=(after["Id"],))
-        return gone if was_there else None
+        deletion = Change(entity=entity, type=ChangeType.DELETE, record_ids=(after["Id"],))
+        return deletion if existed else None
     if before is None:
-        change = _whole(entity, ChangeType.CREATE, after)
-    elif was_there:
+        change = _full_change(entity, ChangeType.CREATE, after)
+    elif existed:
         change = _update(entity, before, after)
     else:
-        change = _whole(entity, ChangeType.UNDELETE, after)
+        change = _full_change(entity, ChangeType.UNDELETE, after)
     return _gap_for(change) if _size(change.body) > _EVENT_LIMIT_BYTES else change
 
 
 def merged(changes: Sequence[Change]) -> list[Change]:
-    """Join changes that did the same to several records of one type, in the order of the first."""
-    if len(changes) < 2:  # noqa: PLR2004 - one change has no other to join
+    """Join equal changes to several records of one entity, in the order of the first."""
+    if len(changes) < 2:  # noqa: PLR2004 - nothing to merge
         return list(changes)
-    together: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
+    groups: dict[tuple[str, str, bytes, tuple[str, ...]], list[Change]] = {}
     for change in changes:
         body = orjson.dumps(change.body)
         key = (change.entity.name, change.type.value, body, change.changed_fields)
-        together.setdefault(key, []).append(change)
+        groups.setdefault(key, []).append(change)
     return [
         replace(same[0], record_ids=tuple(each.record_ids[0] for each in same)) if same[1:] else same[0]
-        for same in together.values()
+        for same in groups.values()
     ]
 
 
 def limited(changes: Sequence[Change], limit: int = TRANSACTION_LIMIT) -> list[Change]:
-    """Replace what exceeds the transaction's `limit` by one overflow change per type."""
+    """Replace the changes beyond the transaction's `limit` by one overflow change per entity."""
     announced: list[Change] = []
-    overflown: dict[str, Entity] = {}
+    overflowed: dict[str, Entity] = {}
     total = 0
     for change in changes:
         total += change.weight
         if total <= limit:
             announced.append(change)
         else:
-            overflown[change.entity.name] = change.entity
-    return announced + [overflow(entity) for entity in overflown.values()]
+            overflowed[change.entity.name] = change.entity
+    return announced + [overflow(entity) for entity in overflowed.values()]
 
 
 def overflow(entity: Entity) -> Change:
-    """Return the change that stands for all further ones of a type in a transaction."""
+    """Return the change that stands for all further changes of an entity in a transaction."""
     return Change(entity=entity, type=ChangeType.GAP_OVERFLOW, record_ids=(OVERFLOW_ID,))
 
 
-def _whole(entity: Entity, kind: ChangeType, record: Record) -> Change:
+def _full_change(entity: Entity, kind: ChangeType, record: Record) -> Change:
     filled = ((name, value) for name, value in record.items() if value is not None)
     return Change(entity=entity, type=kind, record_ids=(record["Id"],), body=_nested(entity, filled))
 
@@ -120,12 +120,12 @@ def _update(entity: Entity, before: Record, after: Record) -> Change:
         entity=entity,
         type=ChangeType.UPDATE,
         record_ids=(after["Id"],),
-        body=_nested(entity, ((name, _sent(entity, name, before, after)) for name in differing)),
+        body=_nested(entity, ((name, _event_value(entity, name, before, after)) for name in differing)),
         changed_fields=(*sorted(plain, key=_STAMPS.__contains__), *compound),
     )
 
 
-def _sent(entity: Entity, name: str, before: Record, after: Record) -> Any:
+def _event_value(entity: Entity, name: str, before: Record, after: Record) -> Any:
     old, new = before.get(name), after[name]
     if entity.fields[name].type == "textarea" and isinstance(old, str) and isinstance(new, str):
         diff = text_diff(old, new)
@@ -134,7 +134,7 @@ def _sent(entity: Entity, name: str, before: Record, after: Record) -> Any:
 
 
 def _nested(entity: Entity, values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return `values` with the components of compound fields inside those."""
+    """Return `values` with the components of compound fields nested in them."""
     body: dict[str, Any] = {}
     for name, value in values:
         part = entity.parts.get(name)
@@ -146,7 +146,7 @@ def _nested(entity: Entity, values: Iterable[tuple[str, Any]]) -> dict[str, Any]
 
 
 def _size(body: Mapping[str, Any]) -> int:
-    # Only long text can reach the limit, so that nothing needs to be encoded to know.
+    # Only long text can reach the limit, so its length is enough.
     return sum(len(value) for value in body.values() if isinstance(value, str))
 
 

@@ -1,4 +1,4 @@
-"""Which channels the org has and which of them carry a change."""
+"""Channels of the org, and the ones that carry a change."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ _STANDARD_EVENTS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
-    """A channel that an administrator made or adjusted, such as `/data/Erp__chn`.
+    """A channel that an administrator created or adjusted, such as `/data/Erp__chn`.
 
     `members` are record types, or platform events on an `/event/` channel;
-    empty stands for all that are selected. `enriched_fields` are sent with
-    each type's updates and deletes although they did not change. A channel
-    with enriched fields splits a merged event into one per record, under one
-    replay id (CDC guide, event enrichment).
+    empty stands for all selected ones. `enriched_fields` are sent with each
+    type's updates and deletes although they did not change. A channel with
+    enriched fields splits a merged event into one per record, under one replay
+    id (CDC guide, event enrichment).
     """
 
     path: str
@@ -37,18 +37,18 @@ class ChannelSettings:
 
 
 class Channels:
-    """Knows every channel path of the org."""
+    """All channel paths of the org."""
 
     def __init__(
         self, schema: Schema, settings: Iterable[ChannelSettings] = (), selected: Iterable[str] | None = None
     ) -> None:
-        """Carry the changes of the `selected` types, or of all when it is `None`."""
+        """Carry the changes of the `selected` types, or of all where it is `None`."""
         self._schema = schema
         self._selected = None if selected is None else frozenset(selected)
         self._settings = {each.path: each for each in settings}
 
     def carrying(self, entity: Entity) -> list[ChannelSettings]:
-        """Return the channels on which changes of a type are published."""
+        """Return the channels that carry the changes of a type."""
         if self._selected is not None and entity.name not in self._selected:
             return []
         everything = self._settings.get(ALL_CHANGES) or ChannelSettings(path=ALL_CHANGES)
@@ -56,11 +56,11 @@ class Channels:
         return [own, everything, *self._custom("/data/", entity.name)]
 
     def carrying_platform_event(self, name: str) -> list[str]:
-        """Return the paths on which a platform event is published."""
+        """Return the paths that carry a platform event."""
         return [f"/event/{name}", *(each.path for each in self._custom("/event/", name))]
 
     def refusal(self, path: str) -> str | None:
-        """Return why `path` can't be subscribed to, or `None` if it can."""
+        """Return the reason why `path` can't be subscribed to, or `None` if it can."""
         if not path:
             return "400::Channel name not specified"
         if not path.startswith("/"):

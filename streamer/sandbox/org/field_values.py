@@ -1,4 +1,4 @@
-"""What may be written to a field, and how the org keeps and shows it."""
+"""Field values: checked and stored on writing, and converted for the REST API."""
 
 import re
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def epoch_ms(epoch_s: float) -> int:
-    """Return a time in whole milliseconds, never later than it is."""
+    """Return a time in whole milliseconds, rounded down."""
     # In microseconds first: 1.517 s times a thousand is less than 1517.
     return round(epoch_s * 1_000_000) // 1000
 
@@ -24,10 +24,10 @@ def timestamp(epoch_s: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
-def kept(field: Field, value: Any) -> Any:
-    """Return `value` as the org keeps it; an empty text is no value.
+def stored_value(field: Field, value: Any) -> Any:
+    """Return `value` as the org stores it; an empty text is no value.
 
-    Raises `Refused` where the type of the field does not allow it.
+    Raises `Refused` when the type of the field does not allow it.
     """
     if value is None or value == "":
         return None
@@ -37,11 +37,11 @@ def kept(field: Field, value: Any) -> Any:
         return value
     if field.type in _NUMBERS or field.type == "boolean" or not isinstance(value, str):
         raise _unreadable(field, value)
-    return _kept_text(field, value)
+    return _stored_text(field, value)
 
 
 def from_path(field: Field | None, text: str) -> str | float:
-    """Return a value that stands in an address as the type of its field has it."""
+    """Return a value in a URL path as the type of its field has it."""
     if field is None or field.type not in _NUMBERS:
         return text
     try:
@@ -50,14 +50,14 @@ def from_path(field: Field | None, text: str) -> str | float:
         raise _unreadable(field, text) from error
 
 
-def shown(field: Field | None, value: Any) -> Any:
-    """Return a kept value as the REST API writes it, which gives times an offset instead of `Z`."""
+def rest_value(field: Field | None, value: Any) -> Any:
+    """Return a stored value as the REST API writes it, with an offset instead of `Z` in times."""
     if field is not None and field.type == "datetime" and isinstance(value, str):
         return value.removesuffix("Z") + "+0000"
     return value
 
 
-def _kept_text(field: Field, value: str) -> str:
+def _stored_text(field: Field, value: str) -> str:
     match field.type:
         case "datetime":
             return parse_time(field, value)
@@ -76,7 +76,7 @@ def _kept_text(field: Field, value: str) -> str:
 
 
 def parse_time(field: Field, value: str) -> str:
-    """Return an ISO 8601 time as the org keeps it; without an offset it is UTC."""
+    """Return an ISO 8601 time as the org stores it; without an offset it is UTC."""
     try:
         moment = datetime.fromisoformat(value)
         return timestamp((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -1,4 +1,4 @@
-"""An org in memory, whose record changes are announced as Salesforce announces them."""
+"""The org: records, transactions, and the events that Salesforce would publish."""
 
 import itertools
 import uuid
@@ -20,7 +20,7 @@ from streamer.sandbox.org.changes import (
 from streamer.sandbox.org.channels import Channels, ChannelSettings
 from streamer.sandbox.org.field_values import epoch_ms, timestamp
 from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
-from streamer.sandbox.org.records import Record, Records, read
+from streamer.sandbox.org.records import Record, Records, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Schema, fingerprint
 from streamer.sandbox.org.transaction import Transaction
@@ -31,10 +31,10 @@ _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgSettings:
-    """What an administrator has set up in the org.
+    """The org's set-up by its administrator.
 
     `objects` are custom objects (`Invoice__c`) and platform events
-    (`Order_Placed__e`); others of such names are made when first used unless
+    (`Order_Placed__e`); others of such names are created when first used unless
     the schema is `closed`. `selected` are the types whose changes are
     announced, `None` for all.
     """
@@ -51,7 +51,7 @@ class OrgSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Commit:
-    """What all change events of one transaction have in common."""
+    """The header fields that all change events of one transaction share."""
 
     origin: str
     user: str
@@ -60,7 +60,7 @@ class _Commit:
     number: int
 
     def header(self, change: Change, sequence: int) -> dict[str, Any]:
-        """Return the ChangeEventHeader of one change; `sequence` is its place in the transaction."""
+        """Return the ChangeEventHeader of one change; `sequence` is its position in the transaction."""
         return {
             "entityName": change.entity.name,
             "recordIds": change.record_ids,
@@ -76,10 +76,9 @@ class _Commit:
 
 
 class Org:
-    """Holds records, changes them in transactions and publishes what changed."""
+    """Stores records, changes them in transactions and publishes the changes."""
 
     def __init__(self, clock: Clock, bus: EventBus, settings: OrgSettings | None = None) -> None:
-        """Start with the running user and the organization's own record."""
         self.settings = settings or OrgSettings()
         self.schema = Schema(custom=self.settings.objects, closed=self.settings.closed)
         self.channels = Channels(self.schema, self.settings.channels, self.settings.selected)
@@ -93,12 +92,12 @@ class Org:
 
     @property
     def published(self) -> int:
-        """How many messages were ever published, change events included."""
+        """Number of messages ever published, change events included."""
         return self._bus.sequence
 
     @contextmanager
     def transaction(self, *, user: str | None = None, origin: str = DEFAULT_ORIGIN) -> Iterator[Transaction]:
-        """Return a context whose operations are kept and announced at its end, or undone if it raises."""
+        """Return a context that announces its operations at its end, or undoes them if it raises."""
         now = self._clock.now()
         by = user or self.settings.user_id
         transaction = Transaction(self.schema, self.records, self._ids, user=by, at=timestamp(now))
@@ -125,8 +124,8 @@ class Org:
             raise not_found()
         event_uuid = str(uuid.uuid4())
         stamps = {"CreatedDate": timestamp(self._clock.now()), "CreatedById": user or self.settings.user_id}
-        # Unlike a record's field, an event's keeps empty text (Platform Events guide).
-        body = {field: _plain(field, value) for field, value in fields.items()}
+        # Unlike a record's field, an event's field keeps an empty text (Platform Events guide).
+        body = {field: _checked_value(field, value) for field, value in fields.items()}
         data = {
             "schema": fingerprint(name, body),
             "payload": {**stamps, **body},
@@ -144,7 +143,7 @@ class Org:
         self._announce([change], user=self.settings.user_id, origin="")
 
     def publish_overflow(self, type_name: str) -> None:
-        """Announce that changes of a type were too many to be announced."""
+        """Announce that a transaction had too many changes of a type."""
         change = overflow(self.schema.entity(type_name))
         self._announce([change], user=self.settings.user_id, origin=DEFAULT_ORIGIN)
 
@@ -173,13 +172,13 @@ class Org:
     def _enrichment(self, channel: ChannelSettings, change: Change, record_id: str) -> dict[str, Any]:
         record = self.records.get(change.entity, record_id) or {}
         names = channel.enriched_fields[change.entity.name]
-        values = {name: read(change.entity, record, name) for name in names}
+        values = {name: read_field(change.entity, record, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     def _seed(self) -> None:
         stamp = timestamp(self._clock.now())
         user = self.settings.user_id
-        # Their numbers are taken, whatever ids the settings give.
+        # The first number of a user is taken, whatever id the settings give.
         self._ids.issue("005")
         stamps = {
             "IsDeleted": False,
@@ -210,7 +209,7 @@ def _data(change: Change, header: dict[str, Any], extra: Mapping[str, Any]) -> d
     return {"schema": change.entity.schema_id, "payload": payload}
 
 
-def _plain(name: str, value: Any) -> Any:
+def _checked_value(name: str, value: Any) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     raise Refused("JSON_PARSER_ERROR", f"{name} takes text, a number or a checkbox", fields=[name])

@@ -1,4 +1,4 @@
-"""Record ids as Salesforce makes them: a type's prefix, a number, and a checksum of the letter case."""
+"""Salesforce record ids: a type's prefix, a number, and a checksum of the letter case."""
 
 import itertools
 import string
@@ -15,7 +15,7 @@ def with_checksum(short_id: str) -> str:
     """Return the 18-character form of a 15-character id.
 
     The suffix encodes which characters are upper case, five at a time, so that
-    systems which ignore case still tell ids apart.
+    systems that ignore case still tell ids apart.
     """
     case = short_id.translate(_IS_UPPER)
     blocks = (case[4::-1], case[9:4:-1], case[14:9:-1])
@@ -30,10 +30,9 @@ def normal_id(value: str) -> str | None:
 
 
 class IdSequence:
-    """Hands out ids that rise within each prefix."""
+    """Issues ids that rise within each prefix."""
 
     def __init__(self) -> None:
-        """Start every prefix at 1."""
         self._next: dict[str, itertools.count[int]] = {}
 
     def issue(self, prefix: str) -> str:

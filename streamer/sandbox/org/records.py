@@ -1,4 +1,4 @@
-"""The org's records, deleted ones included."""
+"""Records of the org, deleted ones included."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ _Index = dict[str, dict[str, None]]
 
 
 class Records:
-    """Holds each type's records by id and finds them by other fields.
+    """Stores each type's records by id and finds them by other fields.
 
     An index over a field is built when the field is first searched, and kept.
     """
@@ -22,7 +22,7 @@ class Records:
         self._indexes: dict[str, dict[str, _Index]] = {}
 
     def get(self, entity: Entity, record_id: str) -> Record | None:
-        """Return the record, deleted or not."""
+        """Return the record, deleted or not; `None` if there is none."""
         return self._tables.get(entity.name, {}).get(record_id)
 
     def all(self, entity: Entity) -> Iterable[Record]:
@@ -30,17 +30,17 @@ class Records:
         return self._tables.get(entity.name, {}).values()
 
     def count(self, entity: Entity) -> int:
-        """Return how many records of a type there are, deleted ones included."""
+        """Return the number of records of a type, deleted ones included."""
         return len(self._tables.get(entity.name, {}))
 
     def put(self, entity: Entity, record: Record) -> None:
-        """Store `record` in place of the one with its id."""
+        """Store `record`, replacing the one with its id."""
         table = self._tables.setdefault(entity.name, {})
         self._reindex(entity, table.get(record["Id"]), record)
         table[record["Id"]] = record
 
     def remove(self, entity: Entity, record_id: str) -> None:
-        """Forget the record as if it had never been."""
+        """Remove the record without a trace."""
         self._reindex(entity, self._tables[entity.name].pop(record_id), None)
 
     def find(self, entity: Entity, field: str, value: Any) -> list[Record]:
@@ -62,7 +62,7 @@ class Records:
                 index.setdefault(_key(after.get(field)), {})[after["Id"]] = None
 
 
-def read(entity: Entity, record: Record, field: str) -> Any:
+def read_field(entity: Entity, record: Record, field: str) -> Any:
     """Return a field's value as the REST API shows it, compound fields included."""
     if field in record or field not in entity.compounds:
         return record.get(field)

@@ -1,10 +1,10 @@
-"""What the org says when it does not do as it is asked."""
+"""Refusals of the org, in the form of Salesforce's APIs."""
 
 from collections.abc import Sequence
 
 
 class Refused(Exception):
-    """The org refuses a request, with the code and sentence that Salesforce's APIs give.
+    """The org refuses a request, with the error code and message of Salesforce's APIs.
 
     `status` is the HTTP status of the REST answer.
     """
@@ -27,11 +27,11 @@ class Refused(Exception):
 
 
 def not_found() -> Refused:
-    """Return the refusal for a record, type or resource that does not exist."""
+    """Return the refusal of a record, type or resource that does not exist."""
     return Refused("NOT_FOUND", "The requested resource does not exist", status=404)
 
 
 def external_field_missing(name: str) -> Refused:
-    """Return the refusal to look a record up by a field that its type does not have."""
+    """Return the refusal to look up a record by a field that its type does not have."""
     message = f"Provided external ID field does not exist or is not accessible: {name}"
     return Refused("NOT_FOUND", message, status=404)

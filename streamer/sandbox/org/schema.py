@@ -1,4 +1,4 @@
-"""The org's record types: their fields, compound fields and id prefixes."""
+"""Record types of the org: their fields, compound fields and id prefixes."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ READ_ONLY = frozenset(declared.partition(":")[0] for declared in _SYSTEM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field of a record type; `type` is Salesforce's word for its kind."""
+    """One field of a record type; `type` is Salesforce's name of its data type."""
 
     name: str
     type: str = "string"
@@ -41,7 +41,8 @@ class Entity:
 
     `parts` maps the field that holds a component to its compound field and the
     component's short name: `BillingCity` to `BillingAddress` and `City`.
-    `schema_id` changes with the fields, as the fingerprint of the event schema does.
+    `schema_id` changes with the fields, as the fingerprint of the event schema
+    does.
     """
 
     name: str
@@ -53,21 +54,21 @@ class Entity:
 
     @property
     def change_event(self) -> str:
-        """The name of its change event: `AccountChangeEvent`, `Invoice__ChangeEvent`."""
+        """Name of its change event: `AccountChangeEvent`, `Invoice__ChangeEvent`."""
         return self.name.removesuffix("c") + "ChangeEvent" if self.is_custom else f"{self.name}ChangeEvent"
 
     @property
     def is_custom(self) -> bool:
-        """Whether an administrator made it."""
+        """True for a type that an administrator created."""
         return self.name.endswith("__c")
 
     @property
     def compounds(self) -> frozenset[str]:
-        """The names of its compound fields."""
+        """Names of its compound fields."""
         return frozenset(compound for compound, _ in self.parts.values())
 
     def field_name(self, name: str) -> str | None:
-        """Return the proper spelling of a field's name, which Salesforce reads in any case."""
+        """Return the canonical spelling of a field's name, which Salesforce reads in any case."""
         return name if name in self.fields else self.by_lower_name.get(name.lower())
 
     def with_field(self, field: Field) -> "Entity":
@@ -76,10 +77,10 @@ class Entity:
 
 
 class Schema:
-    """The record types and platform events that the org knows.
+    """The record types and platform events of the org.
 
-    Custom types, and custom fields of any type, come into being when they are
-    first used, unless the schema is `closed`.
+    Custom types, and custom fields of any type, are created when they are first
+    used, unless the schema is `closed`.
     """
 
     def __init__(self, *, custom: Iterable[str] = (), closed: bool = False) -> None:
@@ -93,11 +94,11 @@ class Schema:
 
     @property
     def entities(self) -> tuple[Entity, ...]:
-        """All record types, in the order in which they were made."""
+        """All record types, in the order of their creation."""
         return tuple(self._entities.values())
 
     def entity(self, name: str) -> Entity:
-        """Return the type of that name; raises `Refused` when there is none."""
+        """Return the type of that name; raises `Refused` if there is none."""
         found = self._entities.get(name) or self._entities.get(self._lower.get(name.lower(), ""))
         if found is None and not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name):
             self._declare(name)
@@ -107,32 +108,36 @@ class Schema:
         return found
 
     def knows(self, name: str) -> bool:
-        """Tell whether there is, or could be, a type of exactly this name, without making one."""
-        unborn = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
-        return name in self._entities or bool(unborn)
+        """Return whether a type of exactly this name exists, or could, without creating it."""
+        can_be_created = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
+        return name in self._entities or bool(can_be_created)
 
-    def of_id(self, record_id: str) -> Entity | None:
-        """Return the type whose ids look like this one."""
+    def entity_of_id(self, record_id: str) -> Entity | None:
+        """Return the type whose prefix this id has, or `None`."""
         return next((each for each in self._entities.values() if each.prefix == record_id[:3]), None)
 
     def is_platform_event(self, name: str) -> bool:
-        """Tell whether messages of this platform event can be published."""
+        """Return whether messages of this platform event can be published."""
         open_name = not self._closed and name.endswith("__e") and _CUSTOM_NAME.fullmatch(name)
         return name in self._platform_events or bool(open_name)
 
     def readable(self, entity: Entity, name: str) -> str | None:
-        """Return the proper name of a field that can be read; one that does not exist yet reads as empty."""
+        """Return the canonical name of a readable field, or `None`.
+
+        A custom field that does not exist yet reads as empty where the schema
+        is open.
+        """
         known = entity.field_name(name)
         if known is not None:
             return known
         compound = next((each for each in entity.compounds if each.lower() == name.lower()), None)
-        unborn = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
-        return compound or (name if unborn else None)
+        can_be_created = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
+        return compound or (name if can_be_created else None)
 
     def writable(self, entity: Entity, name: str, value: Any) -> Field:
-        """Return the field to which `value` may be written.
+        """Return the field to which `value` can be written.
 
-        A new custom field is made where the schema is open; its type is that of
+        A new custom field is created where the schema is open, with the type of
         the value. Raises `Refused` otherwise.
         """
         known = entity.field_name(name)
@@ -162,7 +167,7 @@ class Schema:
 
 
 def fingerprint(name: str, fields: Iterable[str]) -> str:
-    """Return the id of an event's schema: 22 characters, as an MD5 in base64url without padding has."""
+    """Return the id of an event's schema: 22 characters, the length of an unpadded MD5 in base64url."""
     digest = hashlib.md5(f"{name} {sorted(fields)}".encode(), usedforsecurity=False).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 

@@ -1,4 +1,4 @@
-"""Long texts in change events: what changed instead of the whole."""
+"""Diffs of long texts in change events."""
 
 import hashlib
 from difflib import SequenceMatcher
@@ -11,9 +11,10 @@ _MAX_CHANGED_LINES = 0.25
 def text_diff(before: str, after: str) -> str | None:
     """Return a unified diff with the SHA-256 of `after`, or `None` where the whole text is sent.
 
-    Salesforce sends one for texts of at least 1,000 characters whose length
-    changes by less than half and of whose lines at most a quarter change, if
-    it is shorter than the text (CDC guide, data differences in event fields).
+    Salesforce sends a diff for texts of at least 1,000 characters whose length
+    changes by less than half and at most a quarter of whose lines change, if
+    the diff is shorter than the text (CDC guide, data differences in event
+    fields).
     """
     if len(after) < _MIN_CHARACTERS or abs(len(after) - len(before)) >= _MAX_GROWTH * len(before):
         return None

@@ -1,4 +1,4 @@
-"""Changes to records that take effect, and are announced, together."""
+"""Transactions: changes to records that take effect, and are announced, together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from streamer.sandbox.org import automatic_fields
 from streamer.sandbox.org.changes import Change, change_between
-from streamer.sandbox.org.field_values import kept
+from streamer.sandbox.org.field_values import stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
 from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
@@ -27,7 +27,7 @@ class Transaction:
     """
 
     def __init__(self, schema: Schema, records: Records, ids: IdSequence, *, user: str, at: str) -> None:
-        """Work on `records`; `at` is the time that their stamps show."""
+        """Work on `records`; `at` is the time in their audit fields."""
         self._schema = schema
         self._records = records
         self._ids = ids
@@ -36,7 +36,7 @@ class Transaction:
         self._touched: dict[str, _Touched] = {}
 
     def create(self, type_name: str, fields: Mapping[str, Any]) -> str:
-        """Make a record and return its id."""
+        """Create a record and return its id."""
         written = self._written(type_name, fields)
         entity = self._schema.entity(type_name)
         required = (field.name for field in entity.fields.values() if field.required)
@@ -46,7 +46,7 @@ class Transaction:
             raise Refused("REQUIRED_FIELD_MISSING", message, fields=missing)
         record: Record = {"Id": self._ids.issue(entity.prefix), "IsDeleted": False, **written}
         record |= {"CreatedDate": self._at, "CreatedById": self._user}
-        automatic_fields.complete_new(entity, record, number=self._records.count(entity) + 1)
+        automatic_fields.fill_defaults(entity, record, number=self._records.count(entity) + 1)
         self._save(entity, None, record, written)
         return str(record["Id"])
 
@@ -62,9 +62,9 @@ class Transaction:
         self._save(entity, before, {**before, **written}, written)
 
     def upsert(self, type_name: str, key: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
-        """Update the record whose field `key` has the value in `fields`, or make one.
+        """Update the record whose field `key` has the value in `fields`, or create one.
 
-        Returns its id and whether it was made.
+        Returns its id, and true if it was created.
         """
         entity = self._schema.entity(type_name)
         name = self._schema.readable(entity, key)
@@ -89,7 +89,7 @@ class Transaction:
         self._save(entity, before, {**before, "IsDeleted": True}, {})
 
     def undelete(self, type_name: str, record_id: str) -> None:
-        """Bring a record back from the Recycle Bin."""
+        """Restore a record from the Recycle Bin."""
         entity = self._schema.entity(type_name)
         before = self._records.get(entity, normal_id(record_id) or record_id)
         if before is None or not before["IsDeleted"]:
@@ -97,7 +97,7 @@ class Transaction:
         self._save(entity, before, {**before, "IsDeleted": False}, {})
 
     def changes(self) -> list[Change]:
-        """Return what the transaction did to each record, in the order of its first operations."""
+        """Return the transaction's change to each record, in the order of its first operations."""
         found = []
         for record_id, touched in self._touched.items():
             entity = self._schema.entity(touched.entity.name)
@@ -107,7 +107,7 @@ class Transaction:
         return [change for change in found if change is not None]
 
     def roll_back(self) -> None:
-        """Restore every record as it was before."""
+        """Restore every record to its state before the transaction."""
         for record_id, touched in self._touched.items():
             if touched.before is None:
                 self._records.remove(touched.entity, record_id)
@@ -129,11 +129,11 @@ class Transaction:
         written: Record = {}
         for name, value in fields.items():
             field = self._schema.writable(entity, name, value)
-            written[field.name] = kept(field, value)
+            written[field.name] = stored_value(field, value)
         return written
 
     def _save(self, entity: Entity, before: Record | None, after: Record, written: Record) -> None:
-        automatic_fields.follow(entity, after, written)
+        automatic_fields.derive(entity, after, written)
         after |= {"LastModifiedDate": self._at, "LastModifiedById": self._user, "SystemModstamp": self._at}
         self._records.put(entity, after)
         if after["Id"] not in self._touched:

@@ -1,1 +1,1 @@
-"""The REST API of the sandbox, one file for each family of resources."""
+"""REST API of the sandbox, one file for each family of resources."""

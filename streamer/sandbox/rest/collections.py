@@ -1,4 +1,4 @@
-"""REST for many records in one call and one transaction."""
+"""REST resources of sObject Collections: many records in one call and one transaction."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,14 +7,14 @@ from aiohttp import web
 
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
-from streamer.sandbox.rest.shapes import (
+from streamer.sandbox.rest.middleware import BASE, Call, RestMiddleware, answer
+from streamer.sandbox.rest.representations import (
     field_list,
     not_saved,
     publish,
-    record_shown,
+    record_body,
+    record_type,
     saved,
-    type_of,
     without_attributes,
 )
 
@@ -26,26 +26,26 @@ Save = Callable[[Transaction, Any], dict[str, Any]]
 
 
 class _RolledBack(Exception):
-    """Some record of an all-or-none call was refused."""
+    """A record of an all-or-none call was refused."""
 
 
 class RestCollections:
-    """Serves `composite/sobjects`: up to 200 records written, or 2,000 read, at once."""
+    """Serves `composite/sobjects`: up to 200 records written, or 2,000 read, in one call."""
 
-    def routes(self, gate: RestGate) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
+        """Return the routes."""
         return [
-            web.post(_MANY, gate.admit(self._create)),
-            web.patch(_MANY, gate.admit(self._update)),
-            web.delete(_MANY, gate.admit(self._delete)),
-            web.get(_OF_TYPE, gate.admit(self._retrieve_by_query)),
-            web.post(_OF_TYPE, gate.admit(self._retrieve_by_body)),
-            web.patch(BASE + "/composite/sobjects/{type}/{field}{_:/?}", gate.admit(self._upsert)),
+            web.post(_MANY, middleware.wrap(self._create)),
+            web.patch(_MANY, middleware.wrap(self._update)),
+            web.delete(_MANY, middleware.wrap(self._delete)),
+            web.get(_OF_TYPE, middleware.wrap(self._retrieve_by_query)),
+            web.post(_OF_TYPE, middleware.wrap(self._retrieve_by_body)),
+            web.patch(BASE + "/composite/sobjects/{type}/{field}{_:/?}", middleware.wrap(self._upsert)),
         ]
 
     async def _create(self, call: Call) -> web.Response:
         def create(transaction: Transaction, record: Any) -> dict[str, Any]:
-            name, fields = type_of(record), without_attributes(record)
+            name, fields = record_type(record), without_attributes(record)
             if call.org.schema.is_platform_event(name):
                 return publish(call, name, fields)
             return saved(transaction.create(name, fields))
@@ -56,7 +56,7 @@ class RestCollections:
         def update(transaction: Transaction, record: Any) -> dict[str, Any]:
             fields = without_attributes(record)
             record_id = str(fields.pop("id", None) or fields.pop("Id", ""))
-            transaction.update(type_of(record), record_id, fields)
+            transaction.update(record_type(record), record_id, fields)
             return saved(record_id)
 
         return await _save_body(call, update)
@@ -73,7 +73,7 @@ class RestCollections:
 
     async def _delete(self, call: Call) -> web.Response:
         def delete(transaction: Transaction, record_id: Any) -> dict[str, Any]:
-            entity = call.org.schema.of_id(record_id)
+            entity = call.org.schema.entity_of_id(record_id)
             if entity is None:
                 raise Refused("MALFORMED_ID", f"malformed id {record_id}")
             transaction.delete(entity.name, record_id)
@@ -109,7 +109,7 @@ def _save(call: Call, items: Sequence[Any], save: Save, *, all_or_none: bool) ->
     try:
         with call.transaction() as transaction:
             results += (_attempt(transaction, item, save) for item in items)
-            _demand(results, all_or_none=all_or_none)
+            _require_all(results, all_or_none=all_or_none)
     except _RolledBack:
         message = "Record rolled back because not all records were valid and the request was using AllOrNone"
         undone = not_saved(Refused("ALL_OR_NONE_OPERATION_ROLLED_BACK", f"{message} header"))
@@ -117,7 +117,7 @@ def _save(call: Call, items: Sequence[Any], save: Save, *, all_or_none: bool) ->
     return results
 
 
-def _demand(results: Sequence[dict[str, Any]], *, all_or_none: bool) -> None:
+def _require_all(results: Sequence[dict[str, Any]], *, all_or_none: bool) -> None:
     if all_or_none and not all(result["success"] for result in results):
         raise _RolledBack
 
@@ -144,7 +144,7 @@ def _found(call: Call, record_id: str, fields: Sequence[str]) -> dict[str, Any] 
         # A record that is missing or deleted is null at its place in the list.
         call.org.schema.entity(call["type"])
         return None
-    return record_shown(call, call.org.schema.entity(call["type"]), record, fields)
+    return record_body(call, call.org.schema.entity(call["type"]), record, fields)
 
 
 def _texts(body: dict[str, Any], key: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""REST for SOQL, page by page."""
+"""REST resources of SOQL queries, in pages."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from aiohttp import web
 from streamer.clock import Clock
 from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
+from streamer.sandbox.rest.middleware import BASE, Call, RestMiddleware, answer
 from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
 
@@ -26,23 +26,23 @@ class _Cursor:
 
 
 class RestQueries:
-    """Serves `query` and `queryAll`; further pages are read from a cursor of two days."""
+    """Serves `query` and `queryAll`; a cursor for further pages lives two days."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._ids = IdSequence()
 
-    def routes(self, gate: RestGate) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
+        """Return the routes."""
         return [
-            web.get(BASE + "/{kind:query|queryAll}{_:/?}", gate.admit(self._query)),
-            web.get(BASE + "/{kind:query|queryAll}/{locator}", gate.admit(self._more)),
+            web.get(BASE + "/{kind:query|queryAll}{_:/?}", middleware.wrap(self._query)),
+            web.get(BASE + "/{kind:query|queryAll}/{locator}", middleware.wrap(self._more)),
         ]
 
     async def _query(self, call: Call) -> web.Response:
         query = parse(call.request.query.get("q", ""))
-        run = QueryRun(call.org, query, deleted_too=call["kind"] == "queryAll", url=call.base)
+        run = QueryRun(call.org, query, include_deleted=call["kind"] == "queryAll", url=call.base)
         if not query.fields:
             return answer({"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()

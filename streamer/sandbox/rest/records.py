@@ -1,12 +1,12 @@
-"""REST for one record at a time, and for publishing a platform event."""
+"""REST resources of single records and platform events."""
 
 from aiohttp import web
 
 from streamer.sandbox.org.field_values import from_path
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import external_field_missing, not_found
-from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
-from streamer.sandbox.rest.shapes import field_list, publish, record_shown, saved, without_attributes
+from streamer.sandbox.rest.middleware import BASE, Call, RestMiddleware, answer
+from streamer.sandbox.rest.representations import field_list, publish, record_body, saved, without_attributes
 
 _RECORD = BASE + "/sobjects/{type}/{id}{_:/?}"
 _EXTERNAL = BASE + "/sobjects/{type}/{field}/{value}{_:/?}"
@@ -15,16 +15,16 @@ _EXTERNAL = BASE + "/sobjects/{type}/{field}/{value}{_:/?}"
 class RestRecords:
     """Serves create, read, update, delete and upsert by an external id."""
 
-    def routes(self, gate: RestGate) -> list[web.RouteDef]:
-        """Return what the server must mount."""
+    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
+        """Return the routes."""
         return [
-            web.post(BASE + "/sobjects/{type}{_:/?}", gate.admit(self._create)),
-            web.get(_RECORD, gate.admit(self._retrieve)),
-            web.patch(_RECORD, gate.admit(self._update)),
-            web.delete(_RECORD, gate.admit(self._delete)),
-            web.get(_EXTERNAL, gate.admit(self._retrieve_external)),
-            web.patch(_EXTERNAL, gate.admit(self._upsert)),
-            web.delete(_EXTERNAL, gate.admit(self._delete_external)),
+            web.post(BASE + "/sobjects/{type}{_:/?}", middleware.wrap(self._create)),
+            web.get(_RECORD, middleware.wrap(self._retrieve)),
+            web.patch(_RECORD, middleware.wrap(self._update)),
+            web.delete(_RECORD, middleware.wrap(self._delete)),
+            web.get(_EXTERNAL, middleware.wrap(self._retrieve_external)),
+            web.patch(_EXTERNAL, middleware.wrap(self._upsert)),
+            web.delete(_EXTERNAL, middleware.wrap(self._delete_external)),
         ]
 
     async def _create(self, call: Call) -> web.Response:
@@ -38,7 +38,7 @@ class RestRecords:
         return response
 
     async def _retrieve(self, call: Call) -> web.Response:
-        return _shown(call, call.org.retrieve(call["type"], call["id"]))
+        return _record_response(call, call.org.retrieve(call["type"], call["id"]))
 
     async def _update(self, call: Call) -> web.Response:
         fields = without_attributes(await call.json_object())
@@ -52,7 +52,7 @@ class RestRecords:
         return web.Response(status=204)
 
     async def _retrieve_external(self, call: Call) -> web.Response:
-        return _shown(call, _external(call))
+        return _record_response(call, _external(call))
 
     async def _delete_external(self, call: Call) -> web.Response:
         with call.transaction() as transaction:
@@ -80,6 +80,6 @@ def _external(call: Call) -> Record:
     return found[0]
 
 
-def _shown(call: Call, record: Record) -> web.Response:
+def _record_response(call: Call, record: Record) -> web.Response:
     asked = field_list(call.request.query.get("fields"))
-    return answer(record_shown(call, call.org.schema.entity(call["type"]), record, asked))
+    return answer(record_body(call, call.org.schema.entity(call["type"]), record, asked))

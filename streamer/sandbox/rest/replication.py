@@ -1,14 +1,14 @@
-"""REST for what changed in a span of time."""
+"""REST resources of data replication: the records changed within a span of time."""
 
 from collections.abc import Iterator
 
 from aiohttp import web
 
-from streamer.sandbox.org.field_values import parse_time, shown
+from streamer.sandbox.org.field_values import parse_time, rest_value
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
-from streamer.sandbox.rest.gate import BASE, Call, RestGate, answer
+from streamer.sandbox.rest.middleware import BASE, Call, RestMiddleware, answer
 
 _TIME = Field(name="start, end", type="datetime")
 
@@ -16,25 +16,29 @@ _TIME = Field(name="start, end", type="datetime")
 class RestReplication:
     """Serves `updated` and `deleted`, which go by SystemModstamp."""
 
-    def routes(self, gate: RestGate) -> list[web.RouteDef]:
-        """Return what the server must mount, before the routes of single records."""
+    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
+        """Return the routes, which must be mounted before those of single records."""
         return [
-            web.get(BASE + "/sobjects/{type}/updated{_:/?}", gate.admit(self._updated)),
-            web.get(BASE + "/sobjects/{type}/deleted{_:/?}", gate.admit(self._deleted)),
+            web.get(BASE + "/sobjects/{type}/updated{_:/?}", middleware.wrap(self._updated)),
+            web.get(BASE + "/sobjects/{type}/deleted{_:/?}", middleware.wrap(self._deleted)),
         ]
 
     async def _updated(self, call: Call) -> web.Response:
         start, end = _span(call)
         ids = [record["Id"] for record in _within(call, start, end) if not record["IsDeleted"]]
-        return answer({"ids": ids, "latestDateCovered": shown(_TIME, end)})
+        return answer({"ids": ids, "latestDateCovered": rest_value(_TIME, end)})
 
     async def _deleted(self, call: Call) -> web.Response:
         start, end = _span(call)
         gone = (record for record in _within(call, start, end) if record["IsDeleted"])
         deleted = [
-            {"id": record["Id"], "deletedDate": shown(_TIME, record["SystemModstamp"])} for record in gone
+            {"id": record["Id"], "deletedDate": rest_value(_TIME, record["SystemModstamp"])}
+            for record in gone
         ]
-        covered = {"earliestDateAvailable": shown(_TIME, start), "latestDateCovered": shown(_TIME, end)}
+        covered = {
+            "earliestDateAvailable": rest_value(_TIME, start),
+            "latestDateCovered": rest_value(_TIME, end),
+        }
         return answer({"deletedRecords": deleted, **covered})
 
 

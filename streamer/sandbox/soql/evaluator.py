@@ -1,4 +1,4 @@
-"""Answers parsed queries from the org's records."""
+"""Evaluator of parsed SOQL queries over the org's records."""
 
 import operator
 import re
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.sandbox.org.field_values import parse_time, shown
+from streamer.sandbox.org.field_values import parse_time, rest_value
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.record_ids import normal_id
-from streamer.sandbox.org.records import Record, read
+from streamer.sandbox.org.records import Record, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Entity, Field
 from streamer.sandbox.soql.parser import (
@@ -36,9 +36,10 @@ _IDS = frozenset({"id", "reference"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """A field, perhaps of a parent: `path` are the references to follow, `field` the last name.
+    """A field of the queried type or of a parent.
 
-    `known` is the field's definition where it is the queried type's own.
+    `path` holds the references to follow and `field` the last name. `known` is
+    the field's definition where it is the queried type's own.
     """
 
     path: tuple[str, ...]
@@ -49,14 +50,14 @@ class _Column:
 class QueryRun:
     """One query over one type, with deleted records or without."""
 
-    def __init__(self, org: Org, query: Query, *, deleted_too: bool = False, url: str = "") -> None:
-        """Check the query against the schema; raises `Refused` when it names what is not there.
+    def __init__(self, org: Org, query: Query, *, include_deleted: bool = False, url: str = "") -> None:
+        """Check the query against the schema; raises `Refused` for unknown names.
 
-        `url` is the start of the address that each record's `attributes` show.
+        `url` is the start of the address in each record's `attributes`.
         """
         self._org = org
         self._query = query
-        self._deleted_too = deleted_too
+        self._deleted_too = include_deleted
         self._url = url
         self._entity = _entity(org, query.type_name)
         self._columns = [self._column(name) for name in self._names()]
@@ -65,7 +66,7 @@ class QueryRun:
             raise Refused("NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")
 
     def count(self) -> int:
-        """Return how many records match."""
+        """Return the number of matching records."""
         return len(self._matching())
 
     def rows(self) -> list[dict[str, Any]]:
@@ -99,9 +100,9 @@ class QueryRun:
             path = path[1:]
         if path:
             references = tuple(_reference(hop) for hop in path)
-            self._proper(references[0])
+            self._field_name(references[0])
             return _Column(path=references, field=last, known=None)
-        field = self._proper(last)
+        field = self._field_name(last)
         return _Column(path=(), field=field, known=self._entity.fields.get(field))
 
     def _plain_column(self, dotted: str) -> _Column:
@@ -111,7 +112,7 @@ class QueryRun:
             raise Refused("INVALID_FIELD", message)
         return column
 
-    def _proper(self, name: str) -> str:
+    def _field_name(self, name: str) -> str:
         proper = self._org.schema.readable(self._entity, name)
         if proper is None:
             message = f"No such column '{name}' on entity '{self._entity.name}'."
@@ -125,11 +126,11 @@ class QueryRun:
             if found is None:
                 return None
             entity, record = found
-        return read(entity, record, entity.field_name(column.field) or column.field)
+        return read_field(entity, record, entity.field_name(column.field) or column.field)
 
     def _parent(self, entity: Entity, record: Record, reference: str) -> tuple[Entity, Record] | None:
         record_id = record.get(entity.field_name(reference) or reference)
-        parent = self._org.schema.of_id(record_id) if isinstance(record_id, str) else None
+        parent = self._org.schema.entity_of_id(record_id) if isinstance(record_id, str) else None
         found = self._org.records.get(parent, record_id) if parent and record_id else None
         return (parent, found) if parent and found else None
 
@@ -139,7 +140,7 @@ class QueryRun:
             if column.path:
                 self._add_parent(row, record, column, asked.split(".")[-len(column.path) - 1 : -1])
             else:
-                row[column.field] = shown(column.known, read(self._entity, record, column.field))
+                row[column.field] = rest_value(column.known, read_field(self._entity, record, column.field))
         return row
 
     def _add_parent(self, row: dict[str, Any], record: Record, column: _Column, hops: list[str]) -> None:
@@ -152,7 +153,7 @@ class QueryRun:
             entity, record = found
             row = row.setdefault(hop, {"attributes": self._attributes(entity, record)})
         field = entity.field_name(column.field) or column.field
-        row[field] = shown(entity.fields.get(field), read(entity, record, field))
+        row[field] = rest_value(entity.fields.get(field), read_field(entity, record, field))
 
     def _attributes(self, entity: Entity, record: Record) -> dict[str, str]:
         return {"type": entity.name, "url": f"{self._url}/sobjects/{entity.name}/{record['Id']}"}

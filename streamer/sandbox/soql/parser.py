@@ -1,4 +1,4 @@
-"""Reads the part of SOQL that the sandbox answers."""
+"""Parser of the part of SOQL that the sandbox answers."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _MAX_DEPTH = 50
 
 
 class Kind(StrEnum):
-    """What a literal is."""
+    """The type of a literal."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -54,7 +54,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Junction:
-    """Conditions of which all or any must hold."""
+    """Conditions of which all, or any, must hold."""
 
     all: bool
     conditions: tuple["Condition", ...]
@@ -92,7 +92,7 @@ class Query:
 
 
 def parse(text: str) -> Query:
-    """Return the query in `text`; raises `Refused` with MALFORMED_QUERY where it can't be read."""
+    """Return the query in `text`; raises `Refused` with MALFORMED_QUERY for invalid syntax."""
     return _Parser(_tokens(text)).query()
 
 

@@ -1,17 +1,17 @@
-"""Local receivers that behave like the APIs of real targets, their limits and errors included."""
+"""Local receivers that behave like the APIs of real targets, with their limits and errors."""
 
 from streamer.sandbox.targets.erp import ErpReceiver
-from streamer.sandbox.targets.faults import Faults, Rubbish
+from streamer.sandbox.targets.faults import MalformedAnswer, TargetFaults
 from streamer.sandbox.targets.fulfillment import FulfillmentReceiver
 from streamer.sandbox.targets.journal import Journal, Received
 from streamer.sandbox.targets.slack import SlackReceiver
 
 __all__ = [
     "ErpReceiver",
-    "Faults",
     "FulfillmentReceiver",
     "Journal",
+    "MalformedAnswer",
     "Received",
-    "Rubbish",
     "SlackReceiver",
+    "TargetFaults",
 ]

@@ -1,12 +1,12 @@
-"""What can be made to go wrong at a receiver."""
+"""Faults of a receiver."""
 
 import re
 from dataclasses import dataclass
 from enum import Enum
 
 
-class Rubbish(Enum):
-    """Answers with status 200 that no client should believe, or try to hold in memory."""
+class MalformedAnswer(Enum):
+    """Answers with status 200 that a client must neither believe nor hold in memory."""
 
     HTML = (b"<!DOCTYPE html><html><body>Please sign in</body></html>", "text/html")
     INVALID_JSON = (b'{"number": "INV-', "application/json")
@@ -15,16 +15,16 @@ class Rubbish(Enum):
 
 
 @dataclass(slots=True, kw_only=True)
-class Faults:
-    """Switches that may be turned at any time; none is on at first.
+class TargetFaults:
+    """Switches that can be turned at any time; all are off at first.
 
     `down` closes every connection without an answer. `slow_s` delays each
     answer by the receiver's clock. `retry_after` answers 429, or `busy_status`,
     with that header. Keys that match `fail_keys`, a regular expression, get
-    `fail_status`. `rubbish` answers so without acting. `unauthorized` refuses
-    every request, whoever sends it. `lose_answers` acts on that
-    many requests and closes their connections instead of answering. `echo`
-    repeats the request's credentials in the answers that report a fault.
+    `fail_status`. `malformed_answer` gives that answer without acting.
+    `unauthorized` refuses every request. `lose_answers` acts on that many
+    requests and closes their connections instead of answering. `echo` repeats
+    the request's credentials in the answers that report a fault.
     """
 
     down: bool = False
@@ -33,11 +33,11 @@ class Faults:
     busy_status: int = 429
     fail_keys: str | None = None
     fail_status: int = 500
-    rubbish: Rubbish | None = None
+    malformed_answer: MalformedAnswer | None = None
     unauthorized: bool = False
     lose_answers: int = 0
     echo: bool = False
 
     def fails(self, key: str | None) -> bool:
-        """Return whether `key` is one of those that fail."""
+        """Return whether requests with `key` fail."""
         return self.fail_keys is not None and re.search(self.fail_keys, key or "") is not None

@@ -1,10 +1,10 @@
-"""A fulfilment service that ships orders and cancels what has not left yet."""
+"""Fulfilment receiver: ships orders, and cancels those that have not left yet."""
 
 from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.events import JsonObject
-from streamer.sandbox.targets.idempotency import Replays
+from streamer.sandbox.targets.idempotency import IdempotencyStore
 from streamer.sandbox.targets.receiver import Receiver, answer, json_object, key_of
 
 
@@ -12,26 +12,26 @@ class FulfillmentReceiver(Receiver):
     """Takes `POST {url}/shipments` and `POST {url}/shipments/{id}/cancel`.
 
     A shipment is found by its own id or by its order's. `shipments` holds them
-    by order; an order that is asked for again keeps the shipment that it has.
-    With `require_api_key`, requests must carry it in `X-API-Key`.
+    by order; a second request for an order returns its first shipment. With
+    `require_api_key`, requests must carry the key in `X-API-Key`.
     """
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
         super().__init__(clock, port=port)
         self.shipments: dict[str, JsonObject] = {}
-        self.replays = Replays()
+        self.idempotency = IdempotencyStore()
         self._api_key: str | None = None
 
     def require_api_key(self, key: str) -> None:
-        """Let in only who shows `key`."""
+        """Refuse requests without `key`."""
         self._api_key = key
 
-    def send_off(self, order: str) -> None:
-        """Let the shipment of `order` leave: from now on it can't be cancelled."""
+    def mark_shipped(self, order: str) -> None:
+        """Mark the shipment of `order` as shipped: it can no longer be cancelled."""
         self.shipments[order]["state"] = "shipped"
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the two requests that the service takes."""
+        """Return the routes for shipping and cancelling."""
         return [
             web.post("/shipments", self._ship),
             web.post("/shipments/{id}/cancel", self._cancel),
@@ -44,7 +44,9 @@ class FulfillmentReceiver(Receiver):
         order = body.get("order") if body else None
         if body is None or not isinstance(order, str) or not order:
             return answer(422, {"error": "order_missing"})
-        return self.replays.once(key_of(request), {"path": request.path, **body}, lambda: self._create(order))
+        return self.idempotency.once(
+            key_of(request), {"path": request.path, **body}, lambda: self._create(order)
+        )
 
     async def _cancel(self, request: web.Request) -> web.Response:
         if not self._is_known(request):
@@ -52,7 +54,7 @@ class FulfillmentReceiver(Receiver):
         shipment = self._find(request.match_info["id"])
         if shipment is None:
             return answer(404, {"error": "no_such_shipment"})
-        return self.replays.once(key_of(request), {"path": request.path}, lambda: _cancelled(shipment))
+        return self.idempotency.once(key_of(request), {"path": request.path}, lambda: _cancelled(shipment))
 
     def _create(self, order: str) -> tuple[int, JsonObject]:
         known = self.shipments.get(order)

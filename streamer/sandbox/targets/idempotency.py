@@ -1,4 +1,4 @@
-"""What an API remembers of the keys that it has acted on."""
+"""Store of idempotency keys with the answers that they got."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,16 +17,16 @@ class _Done:
     body: JsonObject
 
 
-class Replays:
+class IdempotencyStore:
     """Answers a repeated key as it was answered the first time.
 
     A key that returns with another request is refused with 422, as the IETF
-    draft on the Idempotency-Key header asks. With `conflict` a repeated key is
-    answered with 409 instead, as some APIs do.
+    draft on the Idempotency-Key header asks. With `conflict`, a repeated key is
+    answered with 409 instead, as by some APIs.
     """
 
     def __init__(self, *, limit: int = 100_000) -> None:
-        """Remember the last `limit` keys."""
+        """Build an empty store that remembers the last `limit` keys."""
         self.conflict = False
         self._limit = limit
         self._done: OrderedDict[str, _Done] = OrderedDict()
@@ -34,7 +34,7 @@ class Replays:
     def once(
         self, key: str | None, request: JsonObject, act: Callable[[], tuple[int, JsonObject]]
     ) -> web.Response:
-        """Return what `act` answers for a new key, and what it answered for one that is known."""
+        """Return the answer of `act` for a new key, and the stored answer for a known one."""
         if key is None:
             return answer(400, {"error": "idempotency_key_missing"})
         done = self._done.get(key)

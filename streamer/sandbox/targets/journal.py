@@ -1,4 +1,4 @@
-"""What a receiver was sent, in order."""
+"""Journal of the requests that a receiver got."""
 
 import asyncio
 from collections import Counter, deque
@@ -9,11 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One request: when it came (epoch seconds), what it asked, and what was answered.
+    """One request, its time in epoch seconds, and its answer.
 
-    `body` is the JSON, or the text where it was none. `headers` holds a few
-    that tests ask for, credentials never. `accepted` says that the receiver
-    acted on it, or knew that it had done so before.
+    `body` is the JSON, or the text where it was no JSON. `headers` holds a few
+    headers that tests need, never credentials. `accepted` is true when the
+    receiver acted on the request, or had acted on it before.
     """
 
     at: float
@@ -27,10 +27,10 @@ class Received:
 
 
 class Journal:
-    """The latest requests, and a count of what was accepted for each idempotency key."""
+    """The latest requests in order, and the number of accepted requests for each idempotency key."""
 
     def __init__(self, *, limit: int = 100_000) -> None:
-        """Keep the last `limit` requests; the counts go back to the beginning."""
+        """Build an empty journal of the last `limit` requests; the counts cover all requests."""
         self._records: deque[Received] = deque(maxlen=limit)
         self._accepted: Counter[str] = Counter()
         self._total = 0
@@ -40,15 +40,13 @@ class Journal:
         return len(self._records)
 
     def __iter__(self) -> Iterator[Received]:
-        """Yield them, the oldest first."""
         return iter(self._records)
 
     def __getitem__(self, index: int) -> Received:
-        """Return one of them; -1 is the latest."""
         return self._records[index]
 
     def add(self, received: Received) -> None:
-        """Note one request."""
+        """Add one request."""
         self._records.append(received)
         self._total += 1
         self._grown.set()
@@ -56,17 +54,17 @@ class Journal:
             self._accepted[received.key] += 1
 
     async def reached(self, total: int) -> None:
-        """Return once `total` requests have been noted, since the beginning."""
+        """Return once `total` requests have been added since the beginning."""
         while self._total < total:
             self._grown.clear()
             await self._grown.wait()
 
     @property
     def accepted(self) -> Mapping[str, int]:
-        """How often each idempotency key was accepted."""
+        """Number of accepted requests of each idempotency key."""
         return self._accepted
 
     @property
     def duplicates(self) -> Mapping[str, int]:
-        """The keys that were accepted more than once, with how often beyond the first."""
+        """The keys that were accepted more than once, each with the number of repetitions."""
         return {key: count - 1 for key, count in self._accepted.items() if count > 1}

@@ -1,4 +1,4 @@
-"""The HTTP server beneath each receiver: its address, its journal, its faults."""
+"""HTTP server that all receivers build on: address, journal and faults."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,34 +10,34 @@ from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.events import JsonObject
-from streamer.sandbox.targets.faults import Faults
+from streamer.sandbox.targets.faults import TargetFaults
 from streamer.sandbox.targets.journal import Journal, Received
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_NOTED_HEADERS = ("Content-Type", "Idempotency-Key", "User-Agent", "webhook-id")
+_RECORDED_HEADERS = ("Content-Type", "Idempotency-Key", "User-Agent", "webhook-id")
 _LARGEST_BODY = 4 * 1024 * 1024
 
 
 class Receiver(ABC):
-    """Listens on loopback while its context is open."""
+    """A target's API; listens on loopback while its context is open."""
 
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
-        """Prepare to listen on `port`, or on a free one."""
+        """Build a receiver on `port`, or on a free one where it is 0."""
         self.journal = Journal()
-        self.faults = Faults()
+        self.faults = TargetFaults()
         self._clock = clock
         self._port = port
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """Base URL, without a slash at the end."""
         return f"http://localhost:{self._port}"
 
     @abstractmethod
     def routes(self) -> list[web.RouteDef]:
-        """Return what the API offers."""
+        """Return the routes of the API."""
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[self._observe])
@@ -59,11 +59,11 @@ class Receiver(ABC):
             await self._runner.cleanup()
 
     def accepts(self, response: web.StreamResponse) -> bool:
-        """Return whether the API's own `response` says that it acted."""
+        """Return whether the API's own `response` reports success."""
         return 200 <= response.status < 300  # noqa: PLR2004 - the class of success
 
     def is_exempt(self, request: web.Request) -> bool:  # noqa: ARG002 - most receivers exempt nothing
-        """Return whether faults and the journal leave `request` alone, as for a token endpoint."""
+        """Return whether faults and the journal pass over `request`, as for a token endpoint."""
         return False
 
     @web.middleware
@@ -75,14 +75,14 @@ class Receiver(ABC):
         if self.faults.slow_s:
             await self._clock.sleep(self.faults.slow_s)
         if self.faults.down:
-            return _hang_up(request)
+            return _close_connection(request)
         response = self._fault(request)
         accepted = False
         if response is None:
             response = await _handled(request, handler)
             accepted = self.accepts(response)
         self.journal.add(_received(request, content, at=at, status=response.status, accepted=accepted))
-        return self._unless_lost(request, response)
+        return self._lose_answer(request, response)
 
     def _fault(self, request: web.Request) -> web.StreamResponse | None:
         faults = self.faults
@@ -92,8 +92,8 @@ class Receiver(ABC):
             return self._failure(request, 401)
         if faults.fails(key_of(request)):
             return self._failure(request, faults.fail_status)
-        if faults.rubbish is not None:
-            body, content_type = faults.rubbish.value
+        if faults.malformed_answer is not None:
+            body, content_type = faults.malformed_answer.value
             return web.Response(body=body, content_type=content_type)
         return None
 
@@ -111,11 +111,11 @@ class Receiver(ABC):
             }
         return answer(status, body, headers)
 
-    def _unless_lost(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    def _lose_answer(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         if self.faults.lose_answers == 0:
             return response
         self.faults.lose_answers -= 1
-        return _hang_up(request)
+        return _close_connection(request)
 
 
 def answer(status: int, body: JsonObject, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -126,12 +126,12 @@ def answer(status: int, body: JsonObject, headers: Mapping[str, str] | None = No
 
 
 def key_of(request: web.Request) -> str | None:
-    """Return the idempotency key that `request` carries."""
+    """Return the idempotency key of `request`."""
     return request.headers.get("Idempotency-Key")
 
 
 async def json_object(request: web.Request) -> JsonObject | None:
-    """Return the body of `request` as a JSON object; `None` when it is anything else."""
+    """Return the body of `request` as a JSON object, `None` when it is not one."""
     body = _json(await request.read())
     return body if isinstance(body, dict) else None
 
@@ -140,11 +140,11 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except web.HTTPException as exc:
-        # What no route takes is answered by the server, not by the API.
+        # The server answers a request without a route, not the API.
         return web.Response(status=exc.status, text=f"<h1>{exc.reason}</h1>", content_type="text/html")
 
 
-def _hang_up(request: web.Request) -> web.Response:
+def _close_connection(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
@@ -157,7 +157,7 @@ def _received(request: web.Request, content: bytes, *, at: float, status: int, a
         method=request.method,
         path=request.path_qs,
         body=_json(content),
-        headers={name: request.headers[name] for name in _NOTED_HEADERS if name in request.headers},
+        headers={name: request.headers[name] for name in _RECORDED_HEADERS if name in request.headers},
         status=status,
         accepted=accepted,
     )

@@ -1,4 +1,4 @@
-"""Slack's incoming webhooks and chat.postMessage."""
+"""Slack receiver: incoming webhooks and chat.postMessage."""
 
 from typing import Any
 
@@ -28,12 +28,12 @@ class SlackReceiver(Receiver):
     """A workspace with one token, one webhook and some channels.
 
     As in Slack, a channel takes one message a second, with short bursts, and
-    knows no idempotency key. `messages` holds what people would see.
-    `api_url` and `webhook_url` are what a client is configured with.
+    knows no idempotency key. `messages` holds the visible messages. A client is
+    configured with `api_url` and `webhook_url`.
     """
 
     def __init__(self, clock: Clock, *, token: str = "", burst: int = 5, port: int = 0) -> None:
-        """Let in `token`, or any token when it is empty; let `burst` messages come at once."""
+        """Admit `token`, or any token when it is empty, and bursts of `burst` messages."""
         super().__init__(clock, port=port)
         self.messages: list[JsonObject] = []
         self.channels = {"C0GENERAL1": "general", "C0SALES001": "sales"}
@@ -45,16 +45,16 @@ class SlackReceiver(Receiver):
 
     @property
     def api_url(self) -> str:
-        """Where the Web API is."""
+        """Base URL of the Web API."""
         return f"{self.url}/api"
 
     @property
     def webhook_url(self) -> str:
-        """An incoming webhook into the first channel."""
+        """URL of an incoming webhook into the first channel."""
         return f"{self.url}/services/T0LOCAL/B0LOCAL/local-webhook-secret"
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the API's one method and the webhook."""
+        """Return the routes of chat.postMessage and the webhook."""
         return [
             web.post("/api/chat.postMessage", self._post_message),
             web.post("/services/T0LOCAL/B0LOCAL/{secret}", self._webhook),
@@ -125,7 +125,7 @@ class SlackReceiver(Receiver):
         return None if _are_valid(blocks) else "invalid_blocks"
 
     def _wait(self, channel: str) -> float:
-        """Return how long the channel's bucket stays empty; take one message out when it is not."""
+        """Take one message out of the channel's bucket; return the wait in seconds when it is empty."""
         now = self._clock.now()
         next_at = max(self._next_at.get(channel, now), now)
         if next_at - now > self._burst - 1:

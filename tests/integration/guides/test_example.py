@@ -18,7 +18,7 @@ ENVIRONMENT = {
 
 
 def test_example_is_valid_to_the_last_expression() -> None:
-    """Whoever copies the example and sets its variables has a configuration that starts."""
+    """A copy of the example, with its variables set, is a configuration that starts."""
     checked = plan(load_document([EXAMPLE], ENVIRONMENT), SystemClock())
 
     assert set(checked.subscribers) == {"invoice", "shipment", "sales-channel"}

@@ -20,13 +20,14 @@ from streamer.ports import PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
 from streamer.testing import ScriptedTarget, a_delivery
 from subscribers.erp import Erp
+from tests.integration.guides.pages import page
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
+GUIDE = page("docs/plugins.md")
 BLOCK = r"```\w+\n(.*?)^```"
 
 
 def blocks(pattern: str) -> list[Any]:
-    """Return what `pattern` finds in the guide."""
+    """Return every match of `pattern` in the guide."""
     return re.findall(pattern, GUIDE, flags=re.DOTALL | re.MULTILINE)
 
 
@@ -90,7 +91,7 @@ def test_example_stays_short() -> None:
 
 @pytest.mark.parametrize("block", SETTINGS)
 def test_settings_are_valid(block: str, tmp_path: Path) -> None:
-    """What is shown of `outcomes` and `signing` can be copied."""
+    """The guide's blocks of `outcomes` and `signing` can be copied."""
     path = tmp_path / "shown.yaml"
     path.write_text(block)
     secret = "whsec_" + b64encode(b"x" * 32).decode()

@@ -1,4 +1,4 @@
-"""A real Kafka as a test uses it beside us: to write, to look, and to take part."""
+"""A real Kafka for a test to write, read and join groups beside us."""
 
 import time
 import uuid
@@ -35,16 +35,18 @@ from tests.contracts.kafka_world import read_committed, read_dead_letters
 from tests.contracts.values import an_event
 
 _DEADLINE_S = 60.0
+# In the year 2033: later than what tests write.
+_NOW_MS = 2_000_000_000_000
 TARGET = SubscriberName("target")
 
 
 class Cluster:
-    """A prefix of its own on the real broker, and what a test does there beside us."""
+    """A prefix of the test's own on the real broker, and a test's actions there."""
 
     def __init__(
         self, address: str, *, session_timeout_s: float = 6, dotted: bool = False, receipts: bool = False
     ) -> None:
-        """Make the topics that are always there; `dotted` names fit the template of event topics."""
+        """Create the internal topics; `dotted` names match the template of event topics."""
         self._keeps_receipts = receipts
         unique = uuid.uuid4().hex[:8]
         self.settings = KafkaLogSettings(
@@ -59,7 +61,7 @@ class Cluster:
         self.admin = AdminClient({"bootstrap.servers": address})
         self._producer: Producer | None = None
         self._encoder = EventEncoder(self.names, "binary")
-        specs = TopicSpecs(self.settings)
+        specs = TopicSpecs(settings=self.settings)
         self.parked = self.names.parked(TARGET)
         internal = specs.internal()
         self._make(internal[self.names.dead_letters], internal[self.names.receipts], specs.parked(TARGET))
@@ -80,7 +82,7 @@ class Cluster:
 
     def write(self, *events: Event, partition: int = 0, at_ms: int = 0) -> None:
         """Write events in one transaction, stamped with `at_ms` or the present."""
-        records = [self._encoder.encode(event) for event in events]
+        records = [self._encoder.encode(event, _NOW_MS) for event in events]
         with self.transaction() as producer:
             for record in records:
                 producer.produce(
@@ -94,8 +96,8 @@ class Cluster:
 
     def write_large(self, event: Event) -> None:
         """Write an event that is larger than brokers take by default, to a topic that takes it."""
-        record = self._encoder.encode(event)
-        self._make(TopicSpecs(self.settings).events(record.topic))
+        record = self._encoder.encode(event, _NOW_MS)
+        self._make(TopicSpecs(settings=self.settings).events(record.topic))
         producer = Clients(settings=self.settings).producer(KafkaErrors(self.settings), {})
         producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)
         producer.flush(_DEADLINE_S)
@@ -107,12 +109,12 @@ class Cluster:
             time.sleep(0.05)
 
     def state(self, topic: str) -> TopicState:
-        """Return how the broker describes a topic."""
+        """Return the broker's description of a topic."""
         return KafkaAdmin(Clients(settings=self.settings)).states([topic])[topic]
 
     @contextmanager
     def transaction(self) -> Iterator[Producer]:
-        """Open a transaction, and commit it in the end."""
+        """Open a transaction, and commit it at the end."""
         producer = self._producer or self._new_producer()
         producer.begin_transaction()
         yield producer
@@ -126,7 +128,7 @@ class Cluster:
         return self._producer
 
     def fence(self, transactional_id: str) -> None:
-        """Take a transactional id from whoever writes under it; what it left open is aborted."""
+        """Take over a transactional id from its present producer, whose open transaction is aborted."""
         thief = Producer(
             {"bootstrap.servers": self.settings.bootstrap_servers, "transactional.id": transactional_id}
         )
@@ -139,7 +141,7 @@ class Cluster:
         self._producer = None
 
     def committed(self, topic: str, partition: int = 0) -> TopicPartition:
-        """Return what the subscriber's group has committed."""
+        """Return the committed offsets of the subscriber's group."""
         with self._outsider() as consumer:
             return consumer.committed([TopicPartition(topic, partition)], timeout=_DEADLINE_S)[0]
 
@@ -161,20 +163,20 @@ class Cluster:
         )
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return what a reader of committed records finds set aside."""
+        """Return the committed dead letters."""
         return read_dead_letters(self.settings.bootstrap_servers, self.names.dead_letters)
 
     def receipts(self) -> list[Receipt]:
-        """Return what a reader of committed records finds of receipts."""
+        """Return the committed receipts."""
         found = read_committed(self.settings.bootstrap_servers, self.names.receipts, self.settings.partitions)
         return [decode_receipt(message.value() or b"") for message in found]
 
     def parked_records(self) -> list[Message]:
-        """Return what a reader of committed records finds in the topic of parked events."""
+        """Return the committed records of the parked topic."""
         return read_committed(self.settings.bootstrap_servers, self.parked, self.settings.parked_partitions)
 
     def former_member(self) -> Any:
-        """Return what a process knows of a group that it was a member of, and is no longer."""
+        """Return the group metadata of a process that is no longer a member."""
         with self._outsider() as consumer:
             consumer.subscribe([self.names.event_topic(an_event(0).type)])
             while not consumer.assignment():
@@ -182,7 +184,7 @@ class Cluster:
             return consumer.consumer_group_metadata()
 
     def settle_as(self, generation: Any, settlement: Settlement) -> Recorded | StreamerError:
-        """Settle as a process that believes in an assignment; returns what came of it."""
+        """Settle as a process that believes in an assignment; return the result."""
         assigned = {
             partition: AssignedPartition(
                 partition=partition, assignment=settlement.assignment, settled_above=frozenset()

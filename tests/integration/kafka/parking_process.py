@@ -1,7 +1,8 @@
-"""A process that parks what it reads, says so and waits for its end.
+"""A process that parks the events it reads, reports it and waits for its end.
 
-`python -m tests.integration.kafka.parking_process SETTINGS COUNT`, where SETTINGS are
-those of the log as JSON; the lane of event `n` has failed `n` times.
+`python -m tests.integration.kafka.parking_process SETTINGS COUNT`, where
+SETTINGS are those of the log as JSON; the lane of event `n` has failed `n`
+times.
 """
 
 import asyncio
@@ -16,14 +17,14 @@ from tests.contracts.follower import following
 
 
 def setback(number: int) -> Setback:
-    """Return how the event `number` has failed."""
+    """Return the setback of the event `number`."""
     return Setback(
         attempts=number, first_failed_at=1.5, due_at=1e10 + number, first_error="first", last_error="last"
     )
 
 
 def parked(entry: Entry) -> LaneChange:
-    """Return what parks `entry` in a lane of its own."""
+    """Return the change that parks `entry` in a lane of its own."""
     return LaneChange(
         partition=entry.partition,
         lane=entry.event.key,

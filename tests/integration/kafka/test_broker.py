@@ -28,7 +28,7 @@ input()
 
 
 def test_broker_ends_with_whoever_started_it() -> None:
-    """A test run that is killed leaves no server and no data behind."""
+    """A killed test run leaves no server and no data behind."""
     with subprocess.Popen(
         [sys.executable, "-c", _STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as starter:
@@ -43,7 +43,7 @@ def test_broker_ends_with_whoever_started_it() -> None:
 
 
 def _runs(pid: str) -> bool:
-    """Tell whether a process does more than wait to be reaped by whoever inherited it."""
+    """Return whether a process does more than wait to be reaped."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -72,21 +72,21 @@ def test_two_brokers_never_share_a_port() -> None:
 
 @pytest.fixture(scope="module")
 def proxied() -> Iterator[Broker]:
-    """A broker with a way in that leads through a proxy."""
+    """A broker with one proxied listener."""
     with Broker(proxied=1, java_options=QUICK_START) as broker:
         yield broker
 
 
 @pytest.fixture
 async def proxy(proxied: Broker) -> AsyncIterator[TcpProxy]:
-    """The proxy before it."""
+    """The proxy in front of it."""
     (listener,) = proxied.proxied
     async with TcpProxy(listener.port, port=listener.proxy_port) as proxy:
         yield proxy
 
 
 def _written(address: str, *, within_s: float = 30) -> bool:
-    """Write a record to a topic, and tell whether the broker has confirmed it."""
+    """Write a record to a topic, and return whether the broker has confirmed it."""
     outcomes: list[KafkaError | None] = []
     producer = Producer({"bootstrap.servers": address, "message.timeout.ms": within_s * 1000, "log_level": 0})
     producer.produce("through-proxy", b"x", on_delivery=lambda error, _: outcomes.append(error))

@@ -38,7 +38,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def _write(cluster: Cluster) -> list[bool]:
-    """Write to every partition, all copies of it, and tell of each whether it was confirmed."""
+    """Write to every partition, all copies of it, and return the confirmation of each."""
     confirmed: list[bool] = []
     producer = Producer(
         {
@@ -83,7 +83,7 @@ def _copies_in_sync(admin: AdminClient) -> list[int]:
 
 
 def test_every_write_needs_two_of_three_copies(cluster: Cluster) -> None:
-    """A topic that is made without a word about it is as safe as three nodes can make it."""
+    """A topic made with default settings is as safe as three nodes can make it."""
     topic = ConfigResource(ConfigResource.Type.TOPIC, _TOPIC)
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
     settings = admin.describe_configs([topic])[topic].result()
@@ -108,7 +108,7 @@ def test_cluster_goes_on_without_its_controller_and_takes_it_back(cluster: Clust
 
 @pytest.mark.parametrize("client", ["admin", "consumer"])
 def test_offsets_are_told_soon_after_a_partition_got_another_leader(cluster: Cluster, client: str) -> None:
-    """A client keeps whom it knew as leader, and is refused for as long as it does."""
+    """A client keeps asking the leader that it knows, and is refused for that long."""
     clients = Clients(settings=own_settings(cluster.bootstrap))
     admin = KafkaAdmin(clients)
     consumer = clients.consumer(KafkaErrors(clients.settings), {"group.id": clients.settings.prefix})
@@ -127,7 +127,7 @@ def test_offsets_are_told_soon_after_a_partition_got_another_leader(cluster: Clu
 
 
 def test_clients_of_a_proxied_cluster_are_sent_to_the_proxies(cluster: Cluster) -> None:
-    """Whoever comes in at such a listener never learns of another way."""
+    """A client of such a listener learns no other address."""
     cluster.wait_until_complete()
     inside = AdminClient({"bootstrap.servers": f"127.0.0.1:{cluster.nodes[0].proxied[0].port}"})
     told = inside.list_topics(timeout=_DEADLINE_S).brokers.values()

@@ -1,4 +1,4 @@
-"""What is switched and written down in a real Kafka: what the contract suite can't ask of every log."""
+"""Controls and audit records in a real Kafka, beyond the contract suite."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
 from tests.contracts.kafka_world import read_committed
 from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET, done
-from tests.contracts.values import a_dead_letter, an_append
+from tests.contracts.values import a_dead_letter, an_append, append_to
 from tests.integration.kafka.topics import own_settings
 
 _RUNNING = replace(PAUSED, switch=Switch.RUNNING)
@@ -31,7 +31,7 @@ _RUNNING = replace(PAUSED, switch=Switch.RUNNING)
 
 @pytest.fixture
 def settings(kafka: str) -> KafkaLogSettings:
-    """Names of our own."""
+    """Settings with names of the test's own."""
     return own_settings(kafka)
 
 
@@ -46,21 +46,21 @@ async def set_aside(log: KafkaLog, *names: str, size: int = 1, error: str = "fir
     """Set dead letters aside whose raw bytes are of that size."""
     letters = [replace(a_dead_letter(name, error=error), raw=b"x" * size) for name in names]
     await log.checkpoint(an_append().checkpoint.channel)
-    await log.append(replace(an_append(), set_aside=letters))
+    await append_to(log, replace(an_append(), set_aside=letters))
 
 
 def latest(settings: KafkaLogSettings, topic: str) -> dict[bytes | None, bytes | None]:
-    """Return what compaction leaves of a topic."""
+    """Return the records that compaction leaves of a topic."""
     records = read_committed(settings.bootstrap_servers, topic)
     return {record.key(): record.value() for record in records}
 
 
 async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings, log: KafkaLog) -> None:
-    """What has ended is removed, so that the topic does not grow with the years."""
+    """Ended redrives are removed, so that the topic does not grow with the years."""
     for control in (PAUSED, _RUNNING, PAUSED):
-        await log.switch(control, done("subscriber.switched"))
-    await log.order(REDRIVE, done("redrive.ordered"))
-    await log.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
+        await log.controls.switch(control, done("subscriber.switched"))
+    await log.controls.order(REDRIVE, done("redrive.ordered"))
+    await log.controls.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
 
     left = latest(settings, Names.of(settings).control)
     assert {key: value is not None for key, value in left.items()} == {
@@ -73,11 +73,11 @@ async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings
 async def test_change_is_seen_within_a_moment(log: KafkaLog) -> None:
     """A pause is obeyed at once, not at the next polling interval."""
     delays = []
-    async with aclosing(log.switched()) as boards:
+    async with aclosing(log.controls.switched()) as boards:
         await anext(boards)
-        await log.note(done("producer.made"))
+        await log.controls.note(done("producer.made"))
         for control in (PAUSED, _RUNNING) * 5:
-            await log.switch(control, done("subscriber.switched"))
+            await log.controls.switch(control, done("subscriber.switched"))
             began = time.perf_counter()
             async with asyncio.timeout(10):
                 assert (await anext(boards)).pauses(TARGET) is (control is PAUSED)
@@ -87,9 +87,9 @@ async def test_change_is_seen_within_a_moment(log: KafkaLog) -> None:
 
 
 async def test_closing_the_log_ends_who_watches(settings: KafkaLogSettings) -> None:
-    """Nobody waits for a board that never comes."""
+    """No watcher waits for a board that never comes."""
     async with KafkaLog.open(settings, SystemClock()) as log:
-        boards = log.switched()
+        boards = log.controls.switched()
         await anext(boards)
         waiting = asyncio.ensure_future(anext(boards, None))
         await asyncio.sleep(0)
@@ -98,7 +98,7 @@ async def test_closing_the_log_ends_who_watches(settings: KafkaLogSettings) -> N
 
 
 async def test_broker_that_does_not_answer_is_told_in_time() -> None:
-    """Whoever switches must know that it may not have taken effect."""
+    """The caller must know that its change is possibly not in effect."""
     settings = own_settings("127.0.0.1:9")
     writer = ControlWriter(Clients(settings=settings), deadline_s=0.3)
     control = Control(subscriber=TARGET, switch=Switch.PAUSED, by="operator", at=1.0)
@@ -109,13 +109,13 @@ async def test_broker_that_does_not_answer_is_told_in_time() -> None:
 
 
 async def test_large_letter_is_discarded_in_all_its_parts(settings: KafkaLogSettings, log: KafkaLog) -> None:
-    """Nothing of it stays in the topic, and nothing of its neighbours goes."""
+    """All of its chunks are removed, and none of its neighbours'."""
     await set_aside(log, "large", "large#0", size=1_500_000)
-    await log.discard(["large"], done("deadletters.discarded"))
+    await log.controls.discard(["large"], done("deadletters.discarded"))
 
     left = latest(settings, Names.of(settings).dead_letters)
     assert {key for key, value in left.items() if value} == {b"large#0#%d" % part for part in range(4)}
-    assert [letter.id async for letter in log.dead_letters()] == ["large#0"]
+    assert [letter.id async for letter in log.controls.dead_letters()] == ["large#0"]
 
 
 async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
@@ -133,9 +133,9 @@ async def test_letter_that_is_set_aside_anew_while_they_are_listed_comes_once(
 
 
 async def test_who_stops_listing_is_not_held_up(log: KafkaLog) -> None:
-    """Whoever has seen enough leaves nothing behind that goes on reading."""
+    """A caller that stops early leaves no reader behind."""
     await set_aside(log, *(f"{number:03d}" for number in range(100)))
-    async with aclosing(log.dead_letters()) as letters:
+    async with aclosing(log.controls.dead_letters()) as letters:
         assert (await anext(letters)).id == "000"
     for thread in threading.enumerate():
         if thread.name.startswith("kafka-dead-letters"):

@@ -22,7 +22,7 @@ _RECORDS = [Record(topic="t", value=b"x" * 500, key=b"k", partition=0, headers={
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:
-    """A broker that may be frozen, for this file alone."""
+    """A broker that this file alone uses and can freeze."""
     with Broker() as broker:
         make_topic(broker.bootstrap, "t")
         yield broker
@@ -36,7 +36,7 @@ def native_threads() -> frozenset[str]:
 
 @pytest.fixture
 def transactions(broker: Broker, native_threads: frozenset[str]) -> Iterator[Transactions]:
-    """A producer that has its id, at a broker that froze then."""
+    """A producer that has its id, at a broker that froze afterwards."""
     settings = own_settings(broker.bootstrap)
     transactions = Transactions(Clients(settings=settings), "id", KafkaErrors(settings), SystemClock())
     transactions.begin(time.monotonic() + 60)
@@ -47,7 +47,7 @@ def transactions(broker: Broker, native_threads: frozenset[str]) -> Iterator[Tra
 
 
 def _native_threads() -> frozenset[str]:
-    """Return librdkafka's threads by number and name; whatever else runs in this process comes and goes."""
+    """Return librdkafka's threads by number and name; other threads of this process come and go."""
     tasks = [f"{task.name} {_name(task)}" for task in Path("/proc/self/task").iterdir()]
     return frozenset(task for task in tasks if "rdk:" in task)
 
@@ -69,7 +69,7 @@ def _fails_to_write(transactions: Transactions) -> KafkaException:
 def test_discarding_leaves_no_thread_though_the_broker_is_frozen_in_mid_transaction(
     transactions: Transactions, native_threads: frozenset[str]
 ) -> None:
-    """Nobody waits for the broker, and an error that is still looked at holds nothing back."""
+    """No caller waits for the broker, and a kept error holds nothing back."""
     error = _fails_to_write(transactions)
 
     began = time.monotonic()
@@ -85,7 +85,7 @@ def test_discarding_leaves_no_thread_though_the_broker_is_frozen_in_mid_transact
 
 
 def test_discarded_producer_is_never_used_again(transactions: Transactions) -> None:
-    """Whoever tries is told at once; discarding it once more does no harm."""
+    """Every use raises at once; discarding it once more does no harm."""
     transactions.discard()
 
     with pytest.raises(RuntimeError, match="discarded"):

@@ -1,4 +1,4 @@
-"""Parked events are had again, many at once, and after trouble."""
+"""Parked events are fetched, many at once, and after an error."""
 
 import asyncio
 
@@ -15,14 +15,14 @@ _COUNT = 40
 
 @pytest.fixture
 def cluster(kafka: str) -> Cluster:
-    """A cluster with nothing of ours in it."""
+    """A cluster without records of ours."""
     return Cluster(kafka)
 
 
 async def test_everyone_who_asks_is_answered_however_little_is_read_at_once(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What many lanes ask for together may be more than fits in memory."""
+    """The events that many lanes request together can exceed the memory."""
     monkeypatch.setattr(fetch, "_PARTS_AT_ONCE", 3)
     cluster.create_for()
     cluster.write(*(an_event(n) for n in range(_COUNT)))
@@ -35,7 +35,7 @@ async def test_everyone_who_asks_is_answered_however_little_is_read_at_once(
 
 
 async def test_trouble_that_is_over_does_not_colour_what_comes_later(cluster: Cluster) -> None:
-    """Credentials that a broker refused for a moment last week must not stop the daemon at a time-out."""
+    """A refusal of credentials that ended last week must not turn a time-out into a fatal error."""
     cluster.create_for()
     cluster.write(an_event(1))
     async with cluster.following() as follower:

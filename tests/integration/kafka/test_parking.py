@@ -1,4 +1,4 @@
-"""Parked events in a real Kafka: what the contract suite can't ask of every log."""
+"""Parked events in a real Kafka, beyond the contract suite."""
 
 import asyncio
 import sys
@@ -24,12 +24,12 @@ _LANES = 500
 
 @pytest.fixture
 def cluster(kafka: str) -> Cluster:
-    """A cluster with nothing of ours in it, where a member is missed soon."""
+    """A cluster without records of ours, where a dead member is noticed soon."""
     return Cluster(kafka, session_timeout_s=2)
 
 
 async def test_lanes_outlive_the_process_that_parked_them(cluster: Cluster) -> None:
-    """Whoever comes after a kill knows each head's attempts and when it is due, and has every body."""
+    """After a kill, the next owner has each head's attempts and due time, and every body."""
     cluster.create_for(partitions=3)
     for partition in range(3):
         cluster.write(*(an_event(n) for n in range(_LANES) if n % 3 == partition), partition=partition)
@@ -53,7 +53,7 @@ async def test_lanes_outlive_the_process_that_parked_them(cluster: Cluster) -> N
 
 @pytest.mark.parametrize("what", ["lanes", "receipts"])
 async def test_former_member_can_neither_park_nor_write_receipts(cluster: Cluster, what: str) -> None:
-    """The broker refuses who is out of the group, and nothing of it is visible."""
+    """The broker refuses a process that has left the group, and nothing of its write is visible."""
     topic = cluster.create_for()
     cluster.write(an_event(1))
     entry = Entry(partition=Partition(topic=topic, number=0), offset=0, event=an_event(1))
@@ -70,7 +70,7 @@ async def test_former_member_can_neither_park_nor_write_receipts(cluster: Cluste
 
 
 async def test_lanes_move_with_their_partitions(cluster: Cluster) -> None:
-    """Each process knows those of its partitions, as they are now, and those alone."""
+    """Each process knows the present lanes of its partitions, and no others."""
     cluster.create_for(partitions=2)
     for number in range(2):
         cluster.write(an_event(number), partition=number)
@@ -108,7 +108,7 @@ async def test_retry_rewrites_no_body(cluster: Cluster) -> None:
 
 
 async def test_event_of_four_megabytes_is_parked_and_let_go_of_in_parts(cluster: Cluster) -> None:
-    """What an event topic takes is not too large to wait, and leaves nothing behind."""
+    """An event that its topic accepts is not too large to park, and leaves nothing behind."""
     large = an_event(1, data={"text": "ü" * 2_000_000})
     cluster.write_large(large)
     async with cluster.following() as follower:
@@ -127,7 +127,7 @@ async def test_event_of_four_megabytes_is_parked_and_let_go_of_in_parts(cluster:
 
 
 async def test_what_a_former_owner_left_open_is_awaited(cluster: Cluster) -> None:
-    """Nothing is delivered past a lane that may be parked; what is ours already goes on meanwhile."""
+    """Nothing is delivered past a lane that is possibly parked; partitions already assigned go on."""
     first, late = cluster.create_for(), Partition(topic="", number=0)
     async with cluster.following() as follower:
         await until_assigned(follower, 1)
@@ -148,7 +148,7 @@ async def test_what_a_former_owner_left_open_is_awaited(cluster: Cluster) -> Non
 
 
 async def test_subscriber_whose_parked_events_are_gone_is_refused(cluster: Cluster) -> None:
-    """They would be lost in silence: the sentence says what to restore, or how to go on."""
+    """They would be lost silently: the error names the topic to restore, or how to accept the loss."""
     cluster.create_for()
     async with cluster.following():
         pass
@@ -160,7 +160,7 @@ async def test_subscriber_whose_parked_events_are_gone_is_refused(cluster: Clust
 
 
 async def test_new_subscriber_gets_its_topic(cluster: Cluster) -> None:
-    """With the settings that it relies on."""
+    """The topic has the settings that Streamer relies on."""
     await asyncio.to_thread(cluster.delete, cluster.parked)
     async with cluster.following():
         pass
@@ -172,7 +172,7 @@ async def test_new_subscriber_gets_its_topic(cluster: Cluster) -> None:
 
 
 async def test_parked_events_can_be_had_while_partitions_move(kafka: str) -> None:
-    """A delivery that is due does not wait for a process that is slow to let go."""
+    """A due delivery does not wait for a process that is slow to give up its partitions."""
     cluster = Cluster(kafka, session_timeout_s=15)
     cluster.create_for(partitions=2)
     cluster.write(an_event(1))
@@ -190,7 +190,7 @@ async def test_parked_events_can_be_had_while_partitions_move(kafka: str) -> Non
 
 
 async def test_topics_of_our_own_are_no_events(kafka: str) -> None:
-    """Even where the template of event topics fits their names."""
+    """This holds even where the template of event topics matches their names."""
     cluster = Cluster(kafka, dotted=True)
     cluster.create_for()
     cluster.write(an_event(1))
@@ -207,12 +207,12 @@ async def test_topics_of_our_own_are_no_events(kafka: str) -> None:
 
 
 def lane_of(entry: Entry) -> ParkedLane:
-    """Return the lane in which `entry` was parked."""
+    """Return the lane in which the test parked `entry`."""
     return ParkedLane(lane=entry.event.key, offsets=(entry.offset,), setback=setback(int(entry.event.id)))
 
 
 async def recalled(follower: Follower) -> list[Entry]:
-    """Return everything that is parked, and see to it that nothing is known of it twice."""
+    """Return all parked events, after checking that none is indexed twice."""
     found: list[Entry] = []
     offsets = sorted(offset for lane in follower.lanes for offset in lane.offsets)
     for partition in follower.assigned:
@@ -222,7 +222,7 @@ async def recalled(follower: Follower) -> list[Entry]:
 
 
 async def until_assigned(follower: Follower, count: int) -> None:
-    """Read until `count` partitions are ours."""
+    """Read until `count` partitions are assigned."""
     async with asyncio.timeout(_DEADLINE_S):
         while len(follower.assigned) != count:
             await follower.step()
@@ -246,7 +246,7 @@ async def reading(follower: Follower) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def left_open(cluster: Cluster, entry: Entry) -> AsyncIterator[Producer]:
-    """Write what parks `entry`, as a process does that stands still before it commits."""
+    """Write the records that park `entry`, as a process does that stalls before its commit."""
     topic = ParkedTopic.of(cluster.settings, TARGET)
     producer = Producer(
         {"bootstrap.servers": cluster.settings.bootstrap_servers, "transactional.id": f"{topic.name}.other"}

@@ -17,19 +17,13 @@ from streamer.events import Partition, Progress
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster import clients
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import DisposableProducer
-from streamer.log.kafka.progress import transactions
+from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 from streamer.log.kafka.progress.settler import NotYet, Settler
-from streamer.log.kafka.progress.transactions import (
-    GroupTransactions,
-    NothingWritten,
-    Undecided,
-    _send_offsets,
-)
+from streamer.log.kafka.progress.transactions import GroupTransactions, NothingWritten, Undecided
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower, following
 from tests.contracts.kafka_world import read_committed
-from tests.contracts.values import a_receipt, an_append, an_event
+from tests.contracts.values import a_receipt, an_append, an_event, append_to
 from tests.integration.kafka.cluster import Cluster
 from tests.integration.kafka.parking_process import parked
 from tests.integration.kafka.test_parking import reading, until_assigned
@@ -50,7 +44,7 @@ async def test_receipt_lies_in_the_partition_of_its_events_key(kafka: str) -> No
     events = [an_event(n, key=f"001{n:05d}AAA") for n in range(40)]
     receipts = [replace(a_receipt(event.id), event_key=event.key) for event in events]
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await log.append(an_append(*events))
+        await append_to(log, an_append(*events))
         async with following(log) as follower:
             await follower.read_until("39")
             [number] = set(follower.assigned.values())
@@ -154,14 +148,15 @@ async def test_receipt_is_written_once_though_its_producer_was_fenced_in_mid_tra
     cluster.create_for()
     cluster.write(an_event(1))
     sent: list[None] = []
+    send_offsets = TransactionalProducer.send_offsets
 
-    def send_and_be_fenced(producer: DisposableProducer, *what: Any) -> None:
-        _send_offsets(producer, *what)
+    def send_and_be_fenced(producer: TransactionalProducer, *what: Any) -> None:
+        send_offsets(producer, *what)
         if not sent:
             cluster.fence(transactions_of(follower)._transactional_id)
         sent.append(None)
 
-    monkeypatch.setattr(transactions, "_send_offsets", send_and_be_fenced)
+    monkeypatch.setattr(TransactionalProducer, "send_offsets", send_and_be_fenced)
     async with cluster.following() as follower:
         await follower.read_until("1")
         recorded = await follower.settle(receipts=[a_receipt("1")])
@@ -178,13 +173,16 @@ async def test_producer_that_only_the_group_refused_writes_what_is_written_next(
     cluster.create_for()
     former = await asyncio.to_thread(cluster.former_member)
     cluster.write(an_event(1))
-    producers: list[DisposableProducer] = []
+    producers: list[TransactionalProducer] = []
+    send_offsets = TransactionalProducer.send_offsets
 
-    def send_as_a_former_member_first(producer: DisposableProducer, places: Any, generation: Any) -> None:
+    def send_as_a_former_member_first(
+        producer: TransactionalProducer, places: Any, generation: Any, timeout_s: float
+    ) -> None:
         producers.append(producer)
-        _send_offsets(producer, places, generation if len(producers) > 2 else former)
+        send_offsets(producer, places, generation if len(producers) > 2 else former, timeout_s)
 
-    monkeypatch.setattr(transactions, "_send_offsets", send_as_a_former_member_first)
+    monkeypatch.setattr(TransactionalProducer, "send_offsets", send_as_a_former_member_first)
     async with cluster.following() as follower:
         await follower.read_until("1")
         await follower.settle(receipts=[a_receipt("1")])

@@ -1,4 +1,4 @@
-"""Managed Kafkas ask for TLS and a password: both on the real broker's own listener."""
+"""TLS and passwords, as managed Kafkas require them, on the real broker's own listener."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings
-from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
+from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.integration.kafka.topics import make_topic, own_settings, warm_up
 from tools.kafka.broker import STEADY, Broker
 from tools.kafka.users import Users
@@ -59,7 +59,7 @@ def secure(broker: Broker, *, create_topics: bool = True, **security: Any) -> Ka
 
 
 async def refusal(settings: KafkaLogSettings, clock: Clock | None = None) -> StreamerError:
-    """Return what opening the log says, which it must soon."""
+    """Return the error of opening the log, which must come soon."""
     began = time.monotonic()
     with pytest.raises(StreamerError) as raised:
         async with KafkaLog.open(settings, clock or SystemClock()):
@@ -70,16 +70,16 @@ async def refusal(settings: KafkaLogSettings, clock: Clock | None = None) -> Str
 
 @pytest.mark.parametrize("mechanism", _MECHANISMS)
 async def test_right_password_opens_the_log(broker: Broker, mechanism: str) -> None:
-    """Every client of ours, those that write and those that read, comes in by TLS and SASL."""
+    """Every client of ours, whether it writes or reads, connects by TLS and SASL."""
     async with KafkaLog.open(secure(broker, mechanism=mechanism), SystemClock()) as log:
-        await log.append(an_append(an_event("e1")))
+        await append_to(log, an_append(an_event("e1")))
 
         assert await log.checkpoint(CHANGES) == a_checkpoint(1)
 
 
 @pytest.mark.parametrize("mechanism", _MECHANISMS)
 async def test_wrong_password_is_one_clear_sentence(broker: Broker, mechanism: str) -> None:
-    """It says who was refused, how and what to check, and holds no secret."""
+    """It names the refused user, the mechanism and the settings to check, and holds no secret."""
     error = await refusal(secure(broker, mechanism=mechanism, password="a-wrong-one"))
 
     assert type(error) is CredentialsRefused
@@ -110,14 +110,14 @@ async def test_broker_that_is_not_there_is_retried_later() -> None:
 
 
 async def test_missing_permission_names_the_topic(broker: Broker) -> None:
-    """The operator learns on what to grant which operation."""
+    """The operator learns which operation to grant on which topic."""
     settings = secure(broker)
     topic = Names.of(settings).event_topic(an_event(1).type)
     make_topic(broker.bootstrap, topic)
     allow_only_others_to_write(broker, topic)
     async with KafkaLog.open(settings, SystemClock()) as log:
         with pytest.raises(LogMisconfigured, match=f"'ann'.*{topic}"):
-            await log.append(an_append(an_event("e1")))
+            await append_to(log, an_append(an_event("e1")))
 
         assert await log.checkpoint(CHANGES) is None
 
@@ -141,7 +141,7 @@ async def test_missing_permission_names_the_topic(broker: Broker) -> None:
 async def test_permission_that_is_missing_at_the_start_is_one_sentence(
     broker: Broker, kind: ResourceType, suffix: str, operation: AclOperation, sentence: str
 ) -> None:
-    """Nothing is asked of Salesforce that the log could not take."""
+    """Nothing is requested of Salesforce that the log could not take."""
     settings = await opened_before(broker)
     forbid(broker, kind, f"{settings.prefix}.{suffix}", operation)
 
@@ -152,7 +152,7 @@ async def test_permission_that_is_missing_at_the_start_is_one_sentence(
 
 
 async def test_all_that_is_missing_is_told_at_once(broker: Broker) -> None:
-    """A locked-down cluster is set up in one go."""
+    """An operator can set up a locked-down cluster in one go."""
     settings = secure(broker, create_topics=False)
     forbid(broker, ResourceType.GROUP, Names.of(settings).ingest_group, AclOperation.READ)
     forbid(broker, ResourceType.TRANSACTIONAL_ID, f"{settings.prefix}.ingest.trial", AclOperation.WRITE)
@@ -196,7 +196,7 @@ async def test_subscriber_that_may_no_longer_read_is_told_so(broker: Broker, res
 
 
 async def read_on(log: KafkaLog) -> None:
-    """Read for as long as the log lets us."""
+    """Read until the log raises an error."""
     async with log.follow(_SUBSCRIPTION) as feed:
         while True:
             await feed.read()
@@ -210,20 +210,20 @@ async def opened_before(broker: Broker) -> KafkaLogSettings:
 
 
 def forbid(broker: Broker, kind: ResourceType, name: str, operation: AclOperation) -> None:
-    """Let Ann do everything with `name` but `operation`."""
+    """Allow Ann every operation on `name` but `operation`."""
     rights = {AclOperation.ALL: AclPermissionType.ALLOW, operation: AclPermissionType.DENY}
     add_rules(broker, *(rule(kind, name, "ann", which, right) for which, right in rights.items()))
 
 
 def allow_only_others_to_write(broker: Broker, topic: str) -> None:
-    """Let one who is not Ann write to `topic`, which shuts out Ann."""
+    """Allow another user than Ann to write to `topic`, which shuts out Ann."""
     add_rules(broker, rule(ResourceType.TOPIC, topic, "ben", AclOperation.WRITE, AclPermissionType.ALLOW))
 
 
 def rule(
     kind: ResourceType, name: str, who: str, operation: AclOperation, right: AclPermissionType
 ) -> AclBinding:
-    """Return a rule about one thing by its name."""
+    """Return a rule about one resource by its name."""
     return AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{who}", "*", operation, right)
 
 

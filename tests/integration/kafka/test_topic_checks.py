@@ -1,4 +1,4 @@
-"""What a start refuses, makes or warns of, by what real brokers say of themselves."""
+"""Start-up checks against real brokers: refusals, created topics and warnings."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics import coordinators
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.integration.kafka.topics import make_topic, own_settings, wait_until_known, warm_up
 from tools.kafka.broker import STEADY, Broker
 from tools.kafka.cluster import Cluster
@@ -30,7 +30,7 @@ _DAY_MS = 24 * 3_600_000
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Three brokers that confirm a write as soon as one of them has it."""
+    """Three brokers that acknowledge a write as soon as one of them has it."""
     with Cluster(settings={"min.insync.replicas": "1"}) as cluster:
         warm_up(cluster.bootstrap)
         yield cluster
@@ -45,7 +45,7 @@ async def opened(settings: KafkaLogSettings) -> list[str]:
 
 
 def minimum(bootstrap: str, topic: str) -> str:
-    """Return how many brokers must have a record of `topic` before it is confirmed."""
+    """Return the number of brokers that must have a record of `topic` before it is acknowledged."""
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     admin = AdminClient({"bootstrap.servers": bootstrap})
     value: str = admin.describe_configs([resource])[resource].result(60)["min.insync.replicas"].value
@@ -53,7 +53,7 @@ def minimum(bootstrap: str, topic: str) -> str:
 
 
 async def mistake(settings: KafkaLogSettings) -> str:
-    """Return what somebody has to mend, once brokers that have just started can tell."""
+    """Return the error that an operator must fix, once brokers that have just started can tell."""
     while True:
         with pytest.raises((LogMisconfigured, LogUnavailable)) as raised:
             await opened(settings)
@@ -62,7 +62,7 @@ async def mistake(settings: KafkaLogSettings) -> str:
 
 
 async def test_broker_that_can_not_keep_what_we_need_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A single broker with Kafka's defaults would let every append and every consumer wait for ever."""
+    """A single broker with Kafka's defaults would make every append and every consumer wait for ever."""
     monkeypatch.setattr(coordinators, "_LAST_CALL_S", 5.0)
     factors = ("transaction.state.log.replication.factor", "offsets.topic.replication.factor")
     with Broker(settings=STEADY | dict.fromkeys(factors, "3")) as broker:
@@ -76,7 +76,7 @@ async def test_broker_that_can_not_keep_what_we_need_is_refused(monkeypatch: pyt
 async def test_brokers_that_hold_nothing_for_a_moment_are_waited_for(
     kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when they have just started: the topics are made a moment later."""
+    """Brokers that have just started create their own topics a moment later."""
     create, failures = KafkaAdmin.create, [LogUnavailable("all brokers are currently fenced")] * 2
 
     def fails_at_first(*call: Any) -> None:
@@ -101,7 +101,7 @@ async def test_transactions_that_may_not_take_as_long_are_refused(kafka: str) ->
 
 
 async def test_records_of_holes_that_the_broker_would_delete_are_refused(kafka: str) -> None:
-    """A topic made by hand forgets after a week."""
+    """A topic created by hand deletes its records after a week."""
     settings = own_settings(kafka)
     make_topic(kafka, Names.of(settings).continuity, retention_ms=str(7 * _DAY_MS))
 
@@ -121,12 +121,12 @@ async def test_event_topic_with_a_short_memory_is_warned_of_once(kafka: str) -> 
 
 
 async def test_what_we_make_on_three_brokers_survives_the_death_of_one(cluster: Cluster) -> None:
-    """Topics of ours and of events need two copies for a write, though the brokers ask for less."""
+    """Our topics and those of events need two copies for a write, though the brokers ask for less."""
     cluster.wait_until_complete()
     settings = own_settings(cluster.bootstrap, replication_factor=3)
     names = Names.of(settings)
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await log.append(an_append(_EVENT))
+        await append_to(log, an_append(_EVENT))
 
     assert minimum(cluster.bootstrap, names.checkpoints) == "2"
     assert minimum(cluster.bootstrap, names.event_topic(_EVENT.type)) == "2"
@@ -134,7 +134,7 @@ async def test_what_we_make_on_three_brokers_survives_the_death_of_one(cluster: 
 
 
 async def test_topics_that_one_death_would_cost_are_warned_of(cluster: Cluster) -> None:
-    """Each kind of weakness is one sentence, whoever made the topics."""
+    """Each kind of weakness is one sentence, whoever created the topics."""
     cluster.wait_until_complete()
     settings = own_settings(cluster.bootstrap, replication_factor=1)
     topic = Names.of(settings).event_topic(_EVENT.type)

@@ -1,4 +1,4 @@
-"""What a stranger sees of our topics, by a client that is not ours, and how a test prepares them."""
+"""Topics of a test: prepared, and read by a client of another library."""
 
 import asyncio
 import time
@@ -22,16 +22,16 @@ _WARM_S = 90.0
 
 
 def own_settings(address: str, **settings: Any) -> KafkaLogSettings:
-    """Return settings under a prefix, and with topics, that nobody else has."""
+    """Return settings under a prefix, and with topics, of the test's own."""
     unique = uuid.uuid4().hex[:8]
     defaults = {"prefix": f"test-{unique}", "topic": f"t{unique}.{{kind}}.{{name}}", "partitions": 2}
     return KafkaLogSettings.model_validate({"bootstrap_servers": address, **defaults, **settings})
 
 
 def warm_up(address: str) -> None:
-    """Open a log as often as it takes until brokers that have just started are ready for one.
+    """Open a log until brokers that have just started are ready for one.
 
-    They make the topics of their own transactions and groups when these are first asked for.
+    They create the topics of their own transactions and groups on first use.
     """
     settings = own_settings(address)
     give_up_at = time.monotonic() + _WARM_S
@@ -44,7 +44,7 @@ def warm_up(address: str) -> None:
 
 
 def make_topic(address: str, name: str, *, partitions: int = 1, **config: str) -> None:
-    """Make a topic as an operator would; underscores in a setting's name stand for dots."""
+    """Create a topic as an operator would; underscores in a setting's name stand for dots."""
     admin = AdminClient({"bootstrap.servers": address})
     settings = {key.replace("_", "."): value for key, value in config.items()}
     admin.create_topics([NewTopic(name, partitions, config=settings)])[name].result()
@@ -52,7 +52,7 @@ def make_topic(address: str, name: str, *, partitions: int = 1, **config: str) -
 
 
 def wait_until_known(address: str, topic: str, *, partitions: int) -> None:
-    """Return once every node at `address` knows of a topic that one of them has made."""
+    """Return once every node at `address` knows a topic that one of them has created."""
     for node in address.split(","):
         admin = AdminClient({"bootstrap.servers": node})
         give_up_at = time.monotonic() + _DEADLINE_S
@@ -62,10 +62,10 @@ def wait_until_known(address: str, topic: str, *, partitions: int) -> None:
 
 
 async def read_committed(address: str, topic: str) -> list["ConsumerRecord[bytes, bytes]"]:
-    """Return what a downstream service finds in all of a topic, by partition and offset.
+    """Return the committed records of a topic as a downstream service reads them, by partition and offset.
 
     A transaction is visible a moment after its commit was answered, so this
-    reads on to where the topic ends for those who read everything.
+    reads on to the end that a `read_uncommitted` reader sees.
     """
     found: list[ConsumerRecord[bytes, bytes]] = []
     async with asyncio.timeout(_DEADLINE_S), _reading(address, topic, "read_uncommitted") as everything:

@@ -1,4 +1,4 @@
-"""An independent client, aiocometd-ng, works against the sandbox as it is."""
+"""An independent client, aiocometd-ng, works unchanged against the sandbox."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,14 +22,14 @@ ORDERS = "/event/Order_Placed__e"
 
 
 class Replay(AuthExtension):
-    """Adds the token, and the replay id of each subscription, as Salesforce wants them."""
+    """Adds the token, and the replay id of each subscription, as Salesforce demands."""
 
     def __init__(self, positions: dict[str, int]) -> None:
-        """Subscribe from `positions`, and keep them up to date with what comes."""
+        """Subscribe from `positions`, and keep them up to date with received events."""
         self.positions = positions
 
     async def outgoing(self, payload: list[dict[str, Any]], headers: dict[str, str]) -> None:
-        """Complete what is sent."""
+        """Add token and replay ids to an outgoing message."""
         headers["Authorization"] = "Bearer good"
         for message in payload:
             if message["channel"] == "/meta/subscribe":
@@ -51,7 +51,7 @@ class Sandbox:
     """The CometD server alone, on the machine's clock."""
 
     def __init__(self) -> None:
-        """Know two channels and one token."""
+        """Serve two channels to one token."""
         clock = SystemClock()
         self.bus = EventBus(clock)
         self.faults = Faults(self.bus)
@@ -60,7 +60,7 @@ class Sandbox:
             clock,
             self.faults,
             authorised=lambda header: header == "Bearer good",
-            known=lambda path: (
+            channel_refusal=lambda path: (
                 None if path in {CHANGES, ORDERS} else f"403::Cannot create channel {{{path}}}"
             ),
             limits=CometdLimits(response_events=40),
@@ -73,7 +73,7 @@ class Sandbox:
 
     @asynccontextmanager
     async def client(self, **positions: int) -> AsyncIterator[Client]:
-        """Open a client that starts from `positions`, new events where there is none."""
+        """Open a client that starts from `positions`, or with new events where there is none."""
         replay = Replay({CHANGES: -1, ORDERS: -1, **positions})
         async with Client(self.url, ConnectionType.LONG_POLLING, auth=replay) as client:
             yield client
@@ -101,7 +101,7 @@ async def received(client: Client, count: int) -> list[int]:
 
 
 async def test_new_events_reach_the_client(sandbox: Sandbox) -> None:
-    """It shakes hands, subscribes to two channels and gets what is published on both."""
+    """It shakes hands, subscribes to two channels and gets the events of both."""
     async with sandbox.client() as client:
         await client.subscribe(CHANGES)
         await client.subscribe(ORDERS)
@@ -118,7 +118,7 @@ async def test_backlog_reaches_the_client_from_its_position(sandbox: Sandbox) ->
 
 
 async def test_unknown_channel_is_refused(sandbox: Sandbox) -> None:
-    """The client raises what the sandbox said."""
+    """The client raises the sandbox's error."""
     async with sandbox.client(**{"/event/Nope__e": -1}) as client:
         with pytest.raises(ServerError) as refused:
             await client.subscribe("/event/Nope__e")

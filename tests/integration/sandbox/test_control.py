@@ -1,4 +1,4 @@
-"""The sandbox's own API."""
+"""The sandbox's control API."""
 
 import time
 
@@ -23,7 +23,7 @@ async def test_a_backlog_is_made_fast(client: Client) -> None:
 
 
 async def test_changes_can_be_spread_in_time(client: Client, clock: TurnedClock) -> None:
-    """They go on beside other requests, at the pace asked for on the sandbox's clock."""
+    """They run beside other requests, at the requested pace on the sandbox's clock."""
     status, _ = await client("POST", "/sandbox/changes", {"count": 10, "per_second": 2})
     await clock.turn(3)
     assert (status, client.sandbox.org.published) == (202, 6)
@@ -82,7 +82,7 @@ async def test_gaps_and_overflows_are_announced_on_demand(client: Client) -> Non
 async def test_a_wrong_request_names_what_is_wrong(
     client: Client, path: str, body: object, part: str
 ) -> None:
-    """The sentence has the word to look for."""
+    """The error names the wrong field."""
     status, answer = await client("POST", f"/sandbox/{path}", body)
     assert status == 400
     assert part in answer["error"]

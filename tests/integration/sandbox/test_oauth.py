@@ -1,4 +1,4 @@
-"""Logging in to the sandbox, in each of the ways and in none."""
+"""Logins to the sandbox by each flow, and refused ones."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -81,7 +81,7 @@ async def test_instance_is_where_the_client_has_found_it(sandbox: Sandbox) -> No
 
 
 async def test_client_credentials_may_come_as_basic(sandbox: Sandbox) -> None:
-    """The id and secret are taken from the header when the form has none."""
+    """The id and secret are read from the header when the form has none."""
     basic = base64.b64encode(b"sandbox:sandbox-secret").decode()
     status, _ = await login(sandbox, {"grant_type": "client_credentials"}, Authorization=f"Basic {basic}")
     assert status == 200
@@ -145,7 +145,7 @@ async def test_a_jwt_that_another_key_signed_is_refused(sandbox: Sandbox, clock:
 async def test_wrong_credentials_are_refused(
     sandbox: Sandbox, form: dict[str, str], error: str, description: str
 ) -> None:
-    """The answer is a 400 with OAuth's word and Salesforce's sentence."""
+    """The answer is a 400 with OAuth's error code and Salesforce's description."""
     status, answer = await login(sandbox, form)
     assert (status, answer) == (400, {"error": error, "error_description": description})
 

@@ -1,4 +1,4 @@
-"""Records over REST, as the documents describe it byte by byte."""
+"""Records over REST, byte by byte as documented."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ async def test_a_record_lives_and_dies(client: Client) -> None:
 async def test_what_can_not_be_done_is_refused(
     client: Client, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
-    """A list with one error, which has a code and a sentence."""
+    """The answer is a list with one error: a code and a message."""
     answered, errors = await client(method, path, body)
     assert (answered, [error["errorCode"] for error in errors]) == (status, [code])
     assert errors[0]["message"]
@@ -94,7 +94,7 @@ async def test_a_session_that_ended_is_refused(client: Client, clock: TurnedCloc
 
 
 async def test_the_client_id_of_a_call_is_in_the_origin_of_its_change(client: Client) -> None:
-    """Integrations tell their own changes by it."""
+    """Integrations recognise their own changes by it."""
     options = {"headers": {"Sforce-Call-Options": "client=erp-sync, defaultNamespace=x"}}
     await client("POST", "sobjects/Account", {"Name": "A"}, **options)
     assert [header["changeOrigin"] for header in headers(client)] == [
@@ -103,7 +103,7 @@ async def test_the_client_id_of_a_call_is_in_the_origin_of_its_change(client: Cl
 
 
 async def test_an_upsert_creates_once_and_then_updates(client: Client) -> None:
-    """The external id is part of the path, and a field that is new becomes one."""
+    """The external id is part of the path, and an unknown custom field is created."""
     path = "sobjects/Invoice__c/Number__c/A-17"
     first = await client("PATCH", path, {"Total__c": 1.5})
     second = await client("PATCH", path, {"Total__c": 2.5})
@@ -123,7 +123,7 @@ async def test_a_number_can_be_an_external_id(client: Client) -> None:
 
 
 async def test_an_external_id_that_moved_or_died_finds_nothing(client: Client) -> None:
-    """Records are found by what their fields hold now."""
+    """Records are found by the present values of their fields."""
     path = "sobjects/Invoice__c/Number__c/"
     _, made = await client("PATCH", f"{path}A-17", {})
     await client("PATCH", f"sobjects/Invoice__c/{made['id']}", {"Number__c": "B-1"})
@@ -134,7 +134,7 @@ async def test_an_external_id_that_moved_or_died_finds_nothing(client: Client) -
 
 
 async def test_a_collection_may_publish_platform_events(client: Client) -> None:
-    """Their results have the form that publishing one has."""
+    """Their results have the form of publishing a single event."""
     record = {"attributes": {"type": "Order_Placed__e"}, "Order_No__c": "A-17"}
     _, results = await client("POST", "composite/sobjects", {"records": [record, record]})
     assert [result["errors"][0]["statusCode"] for result in results] == ["OPERATION_ENQUEUED"] * 2
@@ -142,7 +142,7 @@ async def test_a_collection_may_publish_platform_events(client: Client) -> None:
 
 
 async def test_a_long_query_is_read(client: Client) -> None:
-    """Addresses may have thousands of characters, as lists of ids do."""
+    """URLs can have thousands of characters, as lists of ids do."""
     account = await created(client, "Account", Name="A")
     ids = ",".join(f"'{account}'" for _ in range(500))
     _, page = await client("GET", f"query?q=SELECT+Id+FROM+Account+WHERE+Id+IN+({ids})")
@@ -150,7 +150,7 @@ async def test_a_long_query_is_read(client: Client) -> None:
 
 
 async def test_a_collection_is_one_transaction(client: Client) -> None:
-    """What is alike is merged into one event; what is refused does not keep the others."""
+    """Equal changes are merged into one event; a refused record does not stop the others."""
     status, results = await client("POST", "composite/sobjects", BATCH)
     assert (status, [result["success"] for result in results]) == (200, [True, False, True])
     assert [header["recordIds"] for header in headers(client)] == [[results[0]["id"], results[2]["id"]]]
@@ -174,7 +174,7 @@ async def test_a_collection_is_read_in_order_with_null_for_what_is_missing(clien
 
 
 async def test_a_query_is_read_page_by_page(client: Client) -> None:
-    """The address of the next page comes with each but the last."""
+    """Every page but the last has the URL of the next."""
     await client("POST", "/sandbox/changes", {"count": 450})
     options = {"headers": {"Sforce-Query-Options": "batchSize=200"}}
     _, page = await client("GET", "queryAll/?q=SELECT+Number__c+FROM+Account+ORDER+BY+Number__c", **options)
@@ -186,7 +186,7 @@ async def test_a_query_is_read_page_by_page(client: Client) -> None:
 
 
 async def test_publishing_answers_with_the_uuid_of_the_event(client: Client) -> None:
-    """It stands as the message of an error of a success, as Salesforce has it."""
+    """As in Salesforce, the uuid is the message of an error of a successful result."""
     status, result = await client("POST", "sobjects/Order_Placed__e/", {"Order_No__c": "A-17"})
     (message,) = client.sandbox.bus.after("/event/Order_Placed__e", 0)
     (queued,) = result["errors"]

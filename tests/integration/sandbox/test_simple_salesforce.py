@@ -1,4 +1,4 @@
-"""An independent client, simple-salesforce, works against the sandbox as it is."""
+"""An independent client, simple-salesforce, works unchanged against the sandbox."""
 
 import asyncio
 import ssl
@@ -28,10 +28,10 @@ MY_DOMAIN = "https://acme.my.salesforce.com"
 
 
 class Diverted(HTTPAdapter):
-    """Stands in for the name service: what is meant for Salesforce's hosts goes to the sandbox."""
+    """Stands in for DNS: requests to Salesforce's hosts go to the sandbox."""
 
     def __init__(self, host: str, url: str) -> None:
-        """Send what is addressed to `host` to `url`."""
+        """Send requests for `host` to `url`."""
         super().__init__()
         self._host, self._url = host, url
 
@@ -43,7 +43,7 @@ class Diverted(HTTPAdapter):
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """What clients trust, and what the server shows."""
+    """The certificate that clients trust, and the server's key with it."""
     return write_certificate(tmp_path)
 
 
@@ -133,7 +133,7 @@ async def test_it_works_with_records(salesforce: Any) -> None:
 
 
 async def test_it_describes_and_replicates(salesforce: Any, clock: TurnedClock) -> None:
-    """Types, limits and what was deleted in a span of time."""
+    """Types, limits and the records deleted in a span of time."""
     contact = (await asyncio.to_thread(lambda: salesforce.Contact.create({"LastName": "Smith"})))["id"]
     await clock.turn(60)
     await asyncio.to_thread(lambda: salesforce.Contact.delete(contact))

@@ -1,4 +1,4 @@
-"""Our own plugins keep the contract that we ask of others."""
+"""Our own plugins keep the plugin contract."""
 
 from typing import Any
 
@@ -9,23 +9,23 @@ from subscribers.slack import Slack
 
 
 class TestErp(HttpSubscriberContract):
-    """An ERP that asks for a fixed token."""
+    """An ERP that requires a fixed token."""
 
     plugin = Erp
 
     def settings(self, address: str) -> dict[str, Any]:
-        """Return those of an ERP at `address`."""
+        """Return the settings for an ERP at `address`."""
         return {"url": f"{address}/api/invoices", "auth": {"kind": "bearer", "token": "hunter22"}}
 
 
 class TestErpWithOAuth(HttpSubscriberContract):
-    """An ERP that asks for a token of its own, and for signatures."""
+    """An ERP that requires a token of its own, and signatures."""
 
     plugin = Erp
     aside = {"/token": Reply(body=b'{"access_token": "hunter23", "expires_in": 3600}')}  # noqa: RUF012 - never changed
 
     def settings(self, address: str) -> dict[str, Any]:
-        """Return those of an ERP at `address`."""
+        """Return the settings for an ERP at `address`."""
         auth = {
             "kind": "oauth2",
             "token_url": f"{address}/token",
@@ -37,12 +37,12 @@ class TestErpWithOAuth(HttpSubscriberContract):
 
 
 class TestFulfillment(HttpSubscriberContract):
-    """A fulfilment service that asks for a key."""
+    """A fulfilment service that requires a key."""
 
     plugin = Fulfillment
 
     def settings(self, address: str) -> dict[str, Any]:
-        """Return those of a service at `address`."""
+        """Return the settings for a service at `address`."""
         return {"url": address, "auth": {"kind": "api_key", "key": "hunter22"}}
 
 
@@ -52,7 +52,7 @@ class TestSlackApp(HttpSubscriberContract):
     plugin = Slack
 
     def settings(self, address: str) -> dict[str, Any]:
-        """Return those of a workspace at `address`."""
+        """Return the settings for a workspace at `address`."""
         return {"token": "hunter22", "channel": "#sales", "api_url": address, "interval_s": 0}
 
 
@@ -64,5 +64,5 @@ class TestSlackWebhook(HttpSubscriberContract):
     secrets = ("hunter22",)
 
     def settings(self, address: str) -> dict[str, Any]:
-        """Return those of a webhook at `address`."""
+        """Return the settings for a webhook at `address`."""
         return {"webhook_url": f"{address}/services/T0/B0/hunter22", "interval_s": 0}

@@ -1,4 +1,4 @@
-"""OAuth 2 client credentials, and what becomes of every secret."""
+"""OAuth 2 client credentials, and the secrecy of all credentials."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Hold, Retry
 from streamer.sandbox.targets import ErpReceiver
-from streamer.sandbox.targets.tokens import TokenEndpoint
+from streamer.sandbox.targets.token_endpoint import TokenEndpoint
 from subscribers.erp import Erp
 from subscribers.http import HttpSettings
 from subscribers.http.auth import OAuth2Auth
@@ -23,7 +23,7 @@ SECRET = "s3cret:/+ü"
 
 @pytest.fixture
 def tokens(erp: ErpReceiver) -> TokenEndpoint:
-    """Let the ERP ask for tokens of one hour."""
+    """Let the ERP require tokens of one hour."""
     erp.require_oauth("streamer", SECRET, lifetime_s=3600.0)
     assert erp.tokens is not None
     return erp.tokens
@@ -50,12 +50,12 @@ async def test_token_is_fetched_and_shown(erp: ErpReceiver, clock: TurnedClock, 
 async def test_many_deliveries_fetch_one_token(
     erp: ErpReceiver, clock: TurnedClock, tokens: TokenEndpoint
 ) -> None:
-    """Who needs the token while it is fetched waits for the same one."""
+    """Deliveries that need the token while it is fetched wait for the same one."""
     async with plugin_for(erp, clock) as plugin:
         outcomes = await asyncio.gather(*(plugin.deliver(delivery(key=str(n))) for n in range(20)))
 
     assert {type(outcome) for outcome in outcomes} == {Delivered}
-    assert tokens.asked == 1
+    assert tokens.requests == 1
 
 
 async def test_refused_token_is_renewed_once_for_all(
@@ -64,11 +64,11 @@ async def test_refused_token_is_renewed_once_for_all(
     """Twenty deliveries that get a 401 share one renewal, and all succeed."""
     async with plugin_for(erp, clock) as plugin:
         await plugin.deliver(delivery(key="first"))
-        tokens.refuse_all()
+        tokens.revoke_all()
         outcomes = await asyncio.gather(*(plugin.deliver(delivery(key=str(n))) for n in range(20)))
 
     assert {type(outcome) for outcome in outcomes} == {Delivered}
-    assert tokens.asked == 2
+    assert tokens.requests == 2
 
 
 async def test_late_refusal_of_an_old_token_takes_the_new_one(
@@ -86,7 +86,7 @@ async def test_late_refusal_of_an_old_token_takes_the_new_one(
 
     assert await credentials.renewed(old) is new
     assert new is not old
-    assert tokens.asked == 2
+    assert tokens.requests == 2
     await connection.close()
 
 
@@ -100,7 +100,7 @@ async def test_refusal_of_a_fresh_token_holds_the_target(
 
     assert isinstance(outcome, Hold)
     assert "check the subscriber's credentials" in outcome.reason
-    assert (tokens.asked, len(erp.journal)) == (2, 2)
+    assert (tokens.requests, len(erp.journal)) == (2, 2)
 
 
 async def test_token_is_renewed_before_it_expires(
@@ -111,17 +111,17 @@ async def test_token_is_renewed_before_it_expires(
         await plugin.deliver(delivery(key="1"))
         await clock.turn(3_539.0)
         await plugin.deliver(delivery(key="2"))
-        asked_before = tokens.asked
+        asked_before = tokens.requests
         await clock.turn(1.0)
         await plugin.deliver(delivery(key="3"))
 
-    assert (asked_before, tokens.asked) == (1, 2)
+    assert (asked_before, tokens.requests) == (1, 2)
     assert {record.status for record in erp.journal} == {201, 200}
 
 
 @pytest.mark.usefixtures("tokens")
 async def test_wrong_client_holds_the_target(erp: ErpReceiver, clock: TurnedClock) -> None:
-    """The sentence names the settings to look at and the endpoint's own word."""
+    """The error names the settings to check and the endpoint's own error."""
     async with plugin_for(erp, clock, client_secret="wrong-secret") as plugin:
         outcome = await plugin.deliver(delivery())
 
@@ -147,23 +147,23 @@ async def test_token_endpoint_that_is_down_holds_the_target(
 async def test_cancelled_delivery_leaves_the_token_to_the_others(
     erp: ErpReceiver, clock: TurnedClock, tokens: TokenEndpoint
 ) -> None:
-    """The first that asked for a token may go away; the second still gets it."""
+    """The delivery that requested the token can be cancelled; the second still gets it."""
     tokens.slow_s = 1.0
     async with plugin_for(erp, clock) as plugin:
         first, second = (asyncio.create_task(plugin.deliver(delivery(key=key))) for key in "ab")
-        while not tokens.asked:
+        while not tokens.requests:
             await clock.turn(0.0)
         first.cancel()
         await clock.turn(1.0)
         assert isinstance(await second, Delivered)
 
     assert first.cancelled()
-    assert tokens.asked == 1
+    assert tokens.requests == 1
 
 
 @pytest.mark.usefixtures("tokens")
 async def test_echoed_credentials_are_taken_out_of_outcomes(erp: ErpReceiver, clock: TurnedClock) -> None:
-    """A target that prints our headers into its error page gives nothing away."""
+    """A target that prints our headers into its error page reveals nothing."""
     erp.faults.fail_keys, erp.faults.echo = ".", True
     async with plugin_for(erp, clock) as plugin:
         outcome = await plugin.deliver(delivery())
@@ -178,7 +178,7 @@ async def test_echoed_credentials_are_taken_out_of_outcomes(erp: ErpReceiver, cl
 async def test_code_in_the_url_is_taken_out_of_outcomes(
     erp: ErpReceiver, clock: TurnedClock, code: str
 ) -> None:
-    """Some targets know their clients by it."""
+    """Some targets identify their clients by it."""
     erp.faults.fail_keys, erp.faults.echo = ".", True
     url = f"{erp.url}/api/invoices?company=Acme&code={code}"
     async with Erp(Erp.Settings.model_validate({"url": url}), context(clock)) as plugin:

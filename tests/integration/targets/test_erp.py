@@ -12,7 +12,7 @@ from tests.deliveries import ORDER, context, delivery, event
 
 
 async def deliver(receiver: ErpReceiver, *deliveries: Delivery, **settings: Any) -> list[Outcome]:
-    """Return what came of `deliveries`, one after the other."""
+    """Return the outcomes of `deliveries`, one after the other."""
     defaults = {"url": f"{receiver.url}/api/invoices"}
     read = Erp.Settings.model_validate(defaults | settings)
     async with Erp(read, context(TurnedClock())) as plugin:
@@ -20,7 +20,7 @@ async def deliver(receiver: ErpReceiver, *deliveries: Delivery, **settings: Any)
 
 
 async def test_document_is_created_and_its_number_kept(erp: ErpReceiver) -> None:
-    """By default the event's data are put under the record's id."""
+    """By default the event's data are written under the record's id."""
     [outcome] = await deliver(erp, delivery(key="invoice:1"))
 
     assert outcome == Delivered(
@@ -61,7 +61,7 @@ async def test_lost_answer_makes_no_second_document(erp: ErpReceiver) -> None:
 
 async def test_conflict_over_a_processed_key_is_delivered(erp: ErpReceiver) -> None:
     """An ERP that answers a repeated key with 409 has the document."""
-    erp.replays.conflict = True
+    erp.idempotency.conflict = True
     outcomes = await deliver(erp, delivery(key="1"), delivery(key="1"))
 
     assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered]
@@ -77,7 +77,7 @@ async def test_external_id_can_come_from_the_mapping(erp: ErpReceiver) -> None:
 
 @pytest.mark.parametrize("found", [None, "", "..", ".", True, 1.5, ["A"], {"a": 1}])
 async def test_event_without_a_usable_id_is_rejected(erp: ErpReceiver, found: Any) -> None:
-    """What can't be a part of a path is never sent."""
+    """An id that can't be part of a path is never sent."""
     [outcome] = await deliver(erp, delivery(body={"id": found}), external_id="body.id")
 
     assert isinstance(outcome, Reject)
@@ -109,7 +109,7 @@ async def test_body_that_json_cannot_hold_is_rejected(erp: ErpReceiver) -> None:
 
 
 async def test_key_with_a_line_feed_adds_no_header(erp: ErpReceiver) -> None:
-    """What ids from outside hold is quoted, the same way each time."""
+    """Foreign ids are quoted, the same way each time."""
     await deliver(erp, delivery(key="a\r\nX-Evil: ü"))
 
     assert erp.journal[0].key == "a%0D%0AX-Evil:%20%C3%BC"

@@ -1,4 +1,4 @@
-"""What holds for each plugin alike: whatever its target does, an outcome comes of it."""
+"""Rules for every plugin: whatever its target does, it returns an outcome."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Hold, Reject, Retry
 from streamer.ports import Plugin
-from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, Rubbish, SlackReceiver
+from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, MalformedAnswer, SlackReceiver
 from streamer.sandbox.targets.receiver import Receiver
 from subscribers.erp import Erp
 from subscribers.fulfillment import Fulfillment
@@ -28,7 +28,7 @@ CASES: dict[str, tuple[Plugin, type[Receiver], Callable[[Any], dict[str, Any]]]]
 
 FAULTS: list[tuple[dict[str, Any], type]] = [
     ({}, Delivered),
-    *(({"rubbish": rubbish}, Retry) for rubbish in Rubbish),
+    *(({"malformed_answer": malformed_answer}, Retry) for malformed_answer in MalformedAnswer),
     ({"down": True}, Retry),
     ({"lose_answers": 9}, Retry),
     ({"unauthorized": True}, Hold),

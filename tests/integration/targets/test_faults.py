@@ -9,7 +9,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.events import Delivered, Hold, Reject, Retry
-from streamer.sandbox.targets import ErpReceiver, Rubbish
+from streamer.sandbox.targets import ErpReceiver, MalformedAnswer
 from subscribers.erp import Erp
 from tests.deliveries import context, delivery
 
@@ -21,12 +21,12 @@ async def plugin_for(url: str, clock: TurnedClock, **settings: object) -> AsyncI
         yield plugin
 
 
-@pytest.mark.parametrize("rubbish", Rubbish)
-async def test_rubbish_with_status_200_is_tried_again(
-    erp: ErpReceiver, clock: TurnedClock, rubbish: Rubbish
+@pytest.mark.parametrize("malformed_answer", MalformedAnswer)
+async def test_malformed_answer_with_status_200_is_tried_again(
+    erp: ErpReceiver, clock: TurnedClock, malformed_answer: MalformedAnswer
 ) -> None:
     """A login page is no confirmation, and a huge body is not held in memory."""
-    erp.faults.rubbish = rubbish
+    erp.faults.malformed_answer = malformed_answer
     async with plugin_for(f"{erp.url}/api/invoices", clock) as plugin:
         outcome = await plugin.deliver(delivery())
 
@@ -34,9 +34,9 @@ async def test_rubbish_with_status_200_is_tried_again(
     assert len(outcome.answer.encode()) <= 20_000
 
 
-async def test_rubbish_can_be_allowed(erp: ErpReceiver, clock: TurnedClock) -> None:
+async def test_malformed_answer_can_be_allowed(erp: ErpReceiver, clock: TurnedClock) -> None:
     """`answer: any` is for targets that confirm in their own words."""
-    erp.faults.rubbish = Rubbish.HTML
+    erp.faults.malformed_answer = MalformedAnswer.HTML
     async with plugin_for(f"{erp.url}/api/invoices", clock, answer="any") as plugin:
         assert await plugin.deliver(delivery()) == Delivered()
 

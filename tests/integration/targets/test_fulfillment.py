@@ -12,7 +12,7 @@ DELETED = "salesforce.cdc.Order.deleted"
 
 
 async def deliver(receiver: FulfillmentReceiver, *deliveries: Delivery, **settings: Any) -> list[Outcome]:
-    """Return what came of `deliveries`, one after the other."""
+    """Return the outcomes of `deliveries`, one after the other."""
     read = Fulfillment.Settings.model_validate({"url": receiver.url} | settings)
     async with Fulfillment(read, context(TurnedClock())) as plugin:
         return [await plugin.deliver(each) for each in deliveries]
@@ -43,7 +43,7 @@ async def test_nothing_to_cancel_is_skipped(fulfillment: FulfillmentReceiver) ->
 async def test_missing_page_behind_a_wrong_url_is_not_taken_for_a_missing_shipment(
     fulfillment: FulfillmentReceiver,
 ) -> None:
-    """A 404 that the service did not write itself is a mistake to be seen."""
+    """A 404 from another server than the service is a mistake that must show."""
     [outcome] = await deliver(fulfillment, delivery(event(DELETED)), url=f"{fulfillment.url}/wrong")
 
     assert isinstance(outcome, Reject)
@@ -52,7 +52,7 @@ async def test_missing_page_behind_a_wrong_url_is_not_taken_for_a_missing_shipme
 async def test_shipment_that_has_left_cannot_be_cancelled(fulfillment: FulfillmentReceiver) -> None:
     """A person must stop it: the event becomes a dead letter."""
     await deliver(fulfillment, delivery(key="1"))
-    fulfillment.send_off(ORDER)
+    fulfillment.mark_shipped(ORDER)
     [outcome] = await deliver(fulfillment, delivery(event(DELETED), key="2"))
 
     assert isinstance(outcome, Reject)
@@ -60,7 +60,7 @@ async def test_shipment_that_has_left_cannot_be_cancelled(fulfillment: Fulfillme
 
 
 async def test_platform_event_cancels_by_rule(fulfillment: FulfillmentReceiver) -> None:
-    """`cancel_when` says which messages end a shipment, and `order` which one."""
+    """`cancel_when` selects the messages that end a shipment, and `order` names the shipment."""
     kind = "salesforce.event.Order_Event__e"
     placed = event(kind, subject=None, data={"fields": {"Order__c": "O-1", "Status__c": "Placed"}})
     ended = event(kind, subject=None, data={"fields": {"Order__c": "O-1", "Status__c": "Cancelled"}})

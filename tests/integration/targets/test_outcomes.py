@@ -1,4 +1,4 @@
-"""What a subscriber's `outcomes` change, and what they leave alone."""
+"""Effects and limits of a subscriber's `outcomes`."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ CANCELLATION = delivery(event("salesforce.cdc.Order.deleted"))
 async def answered(
     plugin: Plugin, reply: Reply, outcomes: dict[Any, str], of: Delivery | None = None, **settings: Any
 ) -> Outcome:
-    """Return what comes of a delivery that the target answers with `reply`."""
+    """Return the outcome of a delivery that the target answers with `reply`."""
     async with ScriptedTarget(reply) as target:
         placed = {
             name: value.format(url=target.url) if isinstance(value, str) else value
@@ -41,7 +41,7 @@ async def test_subscriber_says_what_a_status_means(plugin: Plugin, key: Any, wor
 
 
 async def test_slack_takes_outcomes_as_well() -> None:
-    """For what Slack has no word for, such as a proxy's page."""
+    """They cover answers that Slack has no error for, such as a proxy's page."""
     page = Reply(status=404, body=HTML)
 
     assert isinstance(await answered(Slack, page, {404: "hold"}, webhook_url="{url}/hook"), Hold)
@@ -57,14 +57,14 @@ async def test_slacks_own_words_come_first() -> None:
 
 @pytest.mark.parametrize("word", ["reject", "retry", "disable"])
 async def test_nothing_to_cancel_is_skipped_whatever_a_404_means(word: str) -> None:
-    """The service's own answer to a cancellation says more than its status."""
+    """The service's own answer to a cancellation counts more than its status."""
     unknown = Reply(status=404, body=b'{"error": "no_such_shipment"}')
 
     assert isinstance(await answered(Fulfillment, unknown, {404: word}, CANCELLATION, url="{url}"), Skip)
 
 
 async def test_missing_page_means_what_the_subscriber_says_also_on_a_cancellation() -> None:
-    """A 404 that the service did not write itself is a status like any other."""
+    """A 404 from another server than the service is a status like any other."""
     page = Reply(status=404, body=HTML)
 
     assert isinstance(await answered(Fulfillment, page, {404: "retry"}, CANCELLATION, url="{url}"), Retry)
@@ -74,7 +74,7 @@ async def test_missing_page_means_what_the_subscriber_says_also_on_a_cancellatio
 @pytest.mark.parametrize("plugin", [Erp, Fulfillment])
 @pytest.mark.parametrize(("status", "key"), [(200, 200), (200, "2xx"), (404, 404), (404, "4xx")])
 async def test_what_is_called_delivered_is_believed(plugin: Plugin, status: int, key: Any) -> None:
-    """No doubt about a login page outweighs what the operator wrote."""
+    """An operator's `delivered` outweighs the suspicion of a login page."""
     outcome = await answered(plugin, Reply(status=status, body=HTML), {key: "delivered"}, url="{url}")
 
     assert outcome == Delivered()
@@ -115,7 +115,7 @@ async def test_outcomes_are_not_about_the_token_endpoint() -> None:
 
 
 async def test_token_endpoint_that_is_not_there_holds_the_target(clock: TurnedClock) -> None:
-    """There is no answer then to read a pause from."""
+    """There is no answer that could name a pause."""
     auth = {"kind": "oauth2", "token_url": "http://localhost:1", "client_id": "c", "client_secret": "secret"}
     settings = Erp.Settings.model_validate({"url": "http://localhost:1", "auth": auth})
     async with Erp(settings, context(clock)) as plugin:

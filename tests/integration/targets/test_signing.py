@@ -1,4 +1,4 @@
-"""Signed requests, read by the library that Standard Webhooks gives to receivers."""
+"""Signed requests, verified by the Standard Webhooks library for receivers."""
 
 import time
 from base64 import b64encode
@@ -23,7 +23,7 @@ OTHER = "whsec_" + b64encode(b"x" * 32).decode()
 async def sent(
     *deliveries: Delivery, secrets: Sequence[str], clock: TurnedClock | None = None, **settings: Any
 ) -> list[Received]:
-    """Return the requests that `deliveries` lead to, one after the other, half a minute apart."""
+    """Return the requests of `deliveries`, one after the other, half a minute apart."""
     # The library compares the time-stamp with the machine's own clock.
     clock = clock or TurnedClock(time.time())
     async with ScriptedTarget() as target:
@@ -38,7 +38,7 @@ async def sent(
 
 @pytest.mark.parametrize("key", ["tx:1:801000000000001AAA:erp", "a.b.c:erp", "a\r\nb ü 😀 %41:erp"])
 async def test_receiver_takes_the_old_and_the_new_secret(key: str) -> None:
-    """While a secret is replaced, who knows either accepts the request, whatever the key holds."""
+    """While a secret is replaced, a receiver with either one accepts the request, whatever the key holds."""
     body = {"amount": 12.5, "name": "Müller & Söhne 😀"}
     [request] = await sent(delivery(key=key, body=body), secrets=[NEW, OLD])
 

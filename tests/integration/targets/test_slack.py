@@ -7,13 +7,13 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Delivery, Disable, Hold, Outcome, Reject, Retry
-from streamer.sandbox.targets import Rubbish, SlackReceiver
+from streamer.sandbox.targets import MalformedAnswer, SlackReceiver
 from subscribers.slack import Slack
 from tests.deliveries import context, delivery
 
 
 async def deliver(receiver: SlackReceiver, *deliveries: Delivery, **settings: Any) -> list[Outcome]:
-    """Return what came of `deliveries`, without the polite second between them."""
+    """Return the outcomes of `deliveries`, without the pause of a second between them."""
     defaults = {
         "token": "xoxb-local-token",
         "channel": "#general",
@@ -26,14 +26,14 @@ async def deliver(receiver: SlackReceiver, *deliveries: Delivery, **settings: An
 
 
 async def deliver_by_webhook(receiver: SlackReceiver, *deliveries: Delivery) -> list[Outcome]:
-    """Return what came of `deliveries` to the incoming webhook."""
+    """Return the outcomes of `deliveries` to the incoming webhook."""
     read = Slack.Settings.model_validate({"webhook_url": receiver.webhook_url, "interval_s": 0})
     async with Slack(read, context(TurnedClock())) as plugin:
         return [await plugin.deliver(each) for each in deliveries]
 
 
 async def test_message_is_posted_by_the_api(slack: SlackReceiver) -> None:
-    """The receipt says where the message is."""
+    """The receipt has the position of the message."""
     [outcome] = await deliver(slack, delivery(text="Won & done"))
 
     assert outcome == Delivered(answer={"ts": "1735689600.000001", "channel": "C0GENERAL1"})
@@ -70,7 +70,7 @@ async def test_wrong_setting_holds_the_target_and_says_what_to_do(
 
 
 async def test_wrong_channel_of_one_event_rejects_that_event(slack: SlackReceiver) -> None:
-    """A channel that the mapping chose is not everyone's mistake."""
+    """A wrong channel from the mapping concerns one event, not the target."""
     [outcome] = await deliver(slack, delivery(body={"channel": "#nowhere"}))
 
     assert isinstance(outcome, Reject)
@@ -119,7 +119,7 @@ async def test_rate_limit_holds_the_target_for_as_long_as_slack_asks(slack: Slac
 
 
 async def test_polite_pace_never_meets_the_rate_limit(slack: SlackReceiver, clock: TurnedClock) -> None:
-    """At a message a second, what would wait too long gives its place back instead."""
+    """At a message a second, a delivery that would wait too long gives its turn back instead."""
     read = Slack.Settings.model_validate({"webhook_url": slack.webhook_url})
     async with Slack(read, context(clock)) as plugin, asyncio.TaskGroup() as tasks:
         posted = [tasks.create_task(plugin.deliver(delivery(key=str(number)))) for number in range(8)]
@@ -133,10 +133,12 @@ async def test_polite_pace_never_meets_the_rate_limit(slack: SlackReceiver, cloc
     assert {record.status for record in slack.journal} == {200}
 
 
-@pytest.mark.parametrize("rubbish", Rubbish)
-async def test_rubbish_with_status_200_is_tried_again(slack: SlackReceiver, rubbish: Rubbish) -> None:
-    """Only Slack's own word counts as a delivery."""
-    slack.faults.rubbish = rubbish
+@pytest.mark.parametrize("malformed_answer", MalformedAnswer)
+async def test_malformed_answer_with_status_200_is_tried_again(
+    slack: SlackReceiver, malformed_answer: MalformedAnswer
+) -> None:
+    """Only Slack's own answer counts as a delivery."""
+    slack.faults.malformed_answer = malformed_answer
     [by_api] = await deliver(slack, delivery())
     [by_webhook] = await deliver_by_webhook(slack, delivery())
 
@@ -145,7 +147,7 @@ async def test_rubbish_with_status_200_is_tried_again(slack: SlackReceiver, rubb
 
 
 async def test_secret_of_the_webhook_is_not_in_outcomes(slack: SlackReceiver) -> None:
-    """A proxy that repeats the address in its error page gives nothing away."""
+    """A proxy that repeats the URL in its error page reveals nothing."""
     slack.faults.fail_keys, slack.faults.echo = ".", True
     [outcome] = await deliver_by_webhook(slack, delivery())
 

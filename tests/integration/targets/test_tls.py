@@ -46,7 +46,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def https_server(pem: Path) -> AsyncIterator[int]:
-    """Confirm every request of a client that shows a certificate when it has one; give the port."""
+    """Answer every request with whether the client showed a certificate; yield the port."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pem)
     tls.load_cert_chain(pem, password=PASSWORD)
     tls.verify_mode = ssl.CERT_OPTIONAL
@@ -64,7 +64,7 @@ async def https_server(pem: Path) -> AsyncIterator[int]:
 
 
 async def deliver(pem: Path, **settings: Any) -> Outcome:
-    """Return what came of one delivery to the server."""
+    """Return the outcome of one delivery to the server."""
     async with https_server(pem) as port:
         read = Erp.Settings.model_validate({"url": f"https://localhost:{port}/api", **settings})
         async with Erp(read, context(SystemClock())) as plugin:
@@ -72,7 +72,7 @@ async def deliver(pem: Path, **settings: Any) -> Outcome:
 
 
 async def test_unknown_authority_is_not_trusted(pem: Path) -> None:
-    """A certificate that nobody vouches for gets nothing from us."""
+    """A server with an untrusted certificate gets nothing from us."""
     outcome = await deliver(pem)
 
     assert isinstance(outcome, Retry)
@@ -95,6 +95,6 @@ async def test_client_certificate_says_who_we_are(pem: Path) -> None:
 
 
 async def test_missing_key_password_is_a_configuration_error(pem: Path) -> None:
-    """The sentence names the settings, before anything is delivered."""
+    """The error names the settings, before anything is delivered."""
     with pytest.raises(ConfigurationError, match="check both files and key_password"):
         await deliver(pem, client_certificate={"certificate_file": pem})

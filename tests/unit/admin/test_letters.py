@@ -181,7 +181,7 @@ async def test_many_are_discarded_a_part_at_a_time(
     monkeypatch.setattr(letters, "_DISCARDED_AT_ONCE", 2)
     _, body = await ask.post("/dead-letters/discard")
 
-    records = await world.log.audit(last=9)
+    records = await world.log.controls.audit(last=9)
     assert (body["total"], world.log.letters) == (5, [])
     assert [record.detail["letters"] for record in records] == [2, 2, 1]
 

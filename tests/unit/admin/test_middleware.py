@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -112,7 +113,8 @@ async def test_log_that_is_not_open_yet_is_told(world: World) -> None:
 
 async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: World, ask: Asking) -> None:
     """Whoever asks is answered within seconds."""
-    world.context._log = silent = Silent()  # type: ignore[assignment]
+    silent = Silent()
+    world.context._log = SimpleNamespace(controls=silent)
     asked = asyncio.create_task(ask.get("/subscribers"))
     await asyncio.wait_for(silent.asked.wait(), 5)
     await world.clock.turn(6)
@@ -122,12 +124,14 @@ async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: 
 
 async def test_mistake_of_our_own_is_logged_and_not_shown(world: World, ask: Asking) -> None:
     """What it says could be a secret."""
-    world.context._log = Broken()  # type: ignore[assignment]
+    broken = Broken()
+    world.context._log = SimpleNamespace(controls=broken)
     with capture_logs() as logs:
         status, body = await ask.get("/audit")
 
     assert (status, "canary" in str(body)) == (500, False)
     assert [each["event"] for each in logs] == ["admin.failed"]
+    assert broken.was_asked
 
 
 async def test_no_secret_of_the_configuration_is_shown(world: World, ask: Asking) -> None:
@@ -168,7 +172,7 @@ async def test_port_is_told_and_null_switches_the_api_off(world: World) -> None:
 
 
 class Silent:
-    """A log that never tells what is switched."""
+    """Controls that never tell what is switched."""
 
     def __init__(self) -> None:
         """Wait for somebody to ask."""
@@ -182,8 +186,11 @@ class Silent:
 
 
 class Broken:
-    """A log with a mistake."""
+    """Controls with a mistake."""
+
+    was_asked = False
 
     async def audit(self, *, last: int) -> None:
         """Raise what shows a secret."""
+        self.was_asked = True
         raise ZeroDivisionError(f"canary {last}")

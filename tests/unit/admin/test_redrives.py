@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamer.admin import redrive_preview
-from streamer.controls import LetterFilter, Redrive
+from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.events import Stage, SubscriberName
 from tests.contracts.values import a_dead_letter
 from tests.unit.admin.world import Asking, World
@@ -148,7 +148,7 @@ async def test_only_an_open_order_can_be_cancelled(world: World, ask: Asking) ->
     status, body = await ask.post(f"/redrives/{first}/cancel")
 
     assert (status, "`streamer audit`" in body["error"], second in body["error"]) == (404, True, True)
-    assert [each.what for each in await world.log.audit(last=9)].count("redrive.cancelled") == 0
+    assert [each.what for each in await world.log.controls.audit(last=9)].count("redrive.cancelled") == 0
 
 
 async def test_nothing_is_ordered_where_nothing_matches(world: World, ask: Asking) -> None:
@@ -156,7 +156,7 @@ async def test_nothing_is_ordered_where_nothing_matches(world: World, ask: Askin
     status, body = await ask.post("/dead-letters/redrive", subscriber=TARGET)
 
     assert (status, body["redrives"], body["matching"]) == (200, [], 0)
-    assert await world.log.audit(last=9) == []
+    assert await world.log.controls.audit(last=9) == []
 
 
 async def test_redrive_of_an_unknown_subscriber_is_refused(ask: Asking) -> None:
@@ -189,7 +189,7 @@ async def test_few_of_many_letters_can_be_weighed(ask: Asking, monkeypatch: pyte
 async def test_order_of_an_older_version_has_no_beginning(world: World, ask: Asking) -> None:
     """What is left is known all the same."""
     order = Redrive(id="r", letters=LetterFilter(), per_second=1, by="x", at=0.0)
-    await world.log._switches.order(order)
+    await world.log.controls.order(order, AuditRecord(at=0.0, what="redrive.ordered", by="x"))
     _, body = await ask.get("/redrives")
 
     assert (body["redrives"][0]["left"], body["redrives"][0]["from"]) == (0, None)

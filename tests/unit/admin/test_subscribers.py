@@ -44,7 +44,7 @@ async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Aski
     status, body = await ask.post(f"/subscribers/{TARGET}/pause", reason="ERP is upgraded", by="anna")
 
     control = (await world.context.switchboard()).controls[TARGET]
-    [record] = await world.log.audit(last=9)
+    [record] = await world.log.controls.audit(last=9)
     assert (status, body["switch"], body["reason"], body["by"]) == (200, "paused", "ERP is upgraded", "anna")
     assert (control.switch, control.by, control.reason) == (Switch.PAUSED, "anna", "ERP is upgraded")
     assert (record.what, record.by, record.detail) == (
@@ -59,7 +59,7 @@ async def test_resume_undoes_a_pause(world: World, ask: Asking) -> None:
 
     assert (body["switch"], body["by"]) == ("running", "operator")
     assert not (await world.context.switchboard()).pauses(TARGET)
-    assert (await world.log.audit(last=1))[0].what == "subscriber.resumed"
+    assert (await world.log.controls.audit(last=1))[0].what == "subscriber.resumed"
 
 
 @pytest.mark.parametrize("what", ["pause", "resume", "test"])
@@ -91,7 +91,7 @@ async def test_test_event_is_delivered_once_and_enters_no_log(world: World, ask:
     }
     status, body = await ask.post(f"/subscribers/{TARGET}/test", by="anna")
 
-    [record] = await world.log.audit(last=9)
+    [record] = await world.log.controls.audit(last=9)
     assert (status, body["outcome"]) == (200, "delivered")
     [sent] = world.tried.deliveries
     assert (sent.event.id, sent.event.type) == (body["event"], "streamer.test")

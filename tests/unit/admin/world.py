@@ -108,7 +108,10 @@ class World:
         async with self.dispatch.running() as dispatcher:
             for order in dict((await self.context.switchboard()).redrives).values():
                 redriving = Redriving(
-                    order=order, log=self.log, dispatchers={TARGET: dispatcher}, clock=self.clock
+                    order=order,
+                    controls=self.log.controls,
+                    dispatchers={TARGET: dispatcher},
+                    clock=self.clock,
                 )
                 await self._finished(redriving)
 

@@ -20,7 +20,7 @@ from streamer.events import Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.supervision.status import Status
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget
 
 ONE, OTHER = SubscriberName("one"), SubscriberName("other")
@@ -73,7 +73,7 @@ class World:
 
     async def happen(self, events: int) -> None:
         """Let so many events enter the log, and whatever follows happen."""
-        await self.log.append(an_append(*(an_event(next(self._numbers)) for _ in range(events))))
+        await append_to(self.log, an_append(*(an_event(next(self._numbers)) for _ in range(events))))
         await self.quiet()
 
     async def quiet(self) -> None:
@@ -89,7 +89,7 @@ class World:
         """Switch a subscriber in the log, as another process does."""
         control = Control(subscriber=name, switch=to, by="operator", at=self.clock.now())
         audit = AuditRecord(at=self.clock.now(), what=f"subscriber.{to}", by="operator", subscriber=name)
-        await self.log.switch(control, audit)
+        await self.log.controls.switch(control, audit)
         await self.quiet()
 
     async def reject_while_the_log_is_down(self, name: SubscriberName) -> None:
@@ -104,7 +104,7 @@ class World:
 
     async def board(self) -> Switchboard:
         """Return what is switched in the log."""
-        return await anext(self.log.switched())
+        return await anext(self.log.controls.switched())
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ async def test_pause_by_the_guard_is_kept(world: World) -> None:
     async with world.running(plan):
         await world.clock.turn(10)
     assert len(world.log.letters) == letters
-    assert [(each.what, each.by) for each in await world.log.audit(last=9)] == [
+    assert [(each.what, each.by) for each in await world.log.controls.audit(last=9)] == [
         ("subscriber.paused", "guard")
     ]
 
@@ -187,7 +187,7 @@ async def test_breaker_is_written_down(world: World) -> None:
         await world.clock.turn(120)
         await world.quiet()
         assert world.delivered(ONE) == 10
-    opened, closed = await world.log.audit(last=9)
+    opened, closed = await world.log.controls.audit(last=9)
     assert (opened.what, closed.what) == ("breaker.opened", "breaker.closed")
     assert "of the last" in str(opened.detail["reason"])
 

@@ -46,7 +46,7 @@ def noted(world: World, what: str) -> AuditRecord:
 @asynccontextmanager
 async def redriving(world: World, order: Redrive) -> AsyncIterator[asyncio.Task[None]]:
     """Carry `order` out beside a dispatcher."""
-    await world.log.order(order, noted(world, "redrive.ordered"))
+    await world.log.controls.order(order, noted(world, "redrive.ordered"))
     async with world.running() as dispatcher:
         task = asyncio.create_task(carried_out(world, order, dispatcher).run())
         try:
@@ -58,7 +58,9 @@ async def redriving(world: World, order: Redrive) -> AsyncIterator[asyncio.Task[
 
 def carried_out(world: World, order: Redrive, dispatcher: Dispatcher) -> Redriving:
     """Return what carries `order` out."""
-    return Redriving(order=order, log=world.log, dispatchers={TARGET: dispatcher}, clock=world.clock)
+    return Redriving(
+        order=order, controls=world.log.controls, dispatchers={TARGET: dispatcher}, clock=world.clock
+    )
 
 
 async def test_redrive_delivers_each_letter_once_and_ends(world: World) -> None:
@@ -69,7 +71,10 @@ async def test_redrive_delivers_each_letter_once_and_ends(world: World) -> None:
         for key in range(2):
             assert [n for n in map(int, world.target.delivered) if n % 2 == key] == [*range(key, BAD, 2)]
         assert (world.letters, len(world.target.began)) == ([], BAD)
-        assert [each.what for each in await world.log.audit(last=9)] == ["redrive.ordered", "redrive.ended"]
+        assert [each.what for each in await world.log.controls.audit(last=9)] == [
+            "redrive.ordered",
+            "redrive.ended",
+        ]
 
 
 @asynccontextmanager
@@ -77,9 +82,15 @@ async def obeying(world: World) -> AsyncIterator[None]:
     """Carry out what the switchboard shows, and nothing else."""
     async with world.running() as dispatcher, asyncio.TaskGroup() as group:
         dispatchers = {TARGET: dispatcher}
-        redrives = Redrives(log=world.log, dispatchers=dispatchers, clock=world.clock, group=group)
+        redrives = Redrives(
+            controls=world.log.controls, dispatchers=dispatchers, clock=world.clock, group=group
+        )
         control_follower = ControlFollower(
-            log=world.log, clock=world.clock, dispatchers=dispatchers, group=group, redrives=redrives
+            controls=world.log.controls,
+            clock=world.clock,
+            dispatchers=dispatchers,
+            group=group,
+            redrives=redrives,
         )
         task = group.create_task(control_follower.run())
         yield
@@ -90,16 +101,21 @@ async def obeying(world: World) -> AsyncIterator[None]:
 async def test_cancelled_order_moves_nothing_more(world: World) -> None:
     """Whichever process was asked: what is handed over is delivered, and the rest stay dead letters."""
     order = ordered(world, per_second=2.0)
-    await world.log.order(order, noted(world, "redrive.ordered"))
+    await world.log.controls.order(order, noted(world, "redrive.ordered"))
     async with obeying(world):
         await world.turn(2)
-        await world.log.order(replace(order, ended_at=world.clock.now()), noted(world, "redrive.cancelled"))
+        await world.log.controls.order(
+            replace(order, ended_at=world.clock.now()), noted(world, "redrive.cancelled")
+        )
         await world.turn(60)
 
     done = len(world.target.delivered)
     assert 0 < done < BAD
     assert len(world.letters) == BAD - done
-    assert [each.what for each in await world.log.audit(last=9)] == ["redrive.ordered", "redrive.cancelled"]
+    assert [each.what for each in await world.log.controls.audit(last=9)] == [
+        "redrive.ordered",
+        "redrive.cancelled",
+    ]
 
 
 async def test_letter_that_is_discarded_meanwhile_is_not_delivered(world: World) -> None:
@@ -107,7 +123,7 @@ async def test_letter_that_is_discarded_meanwhile_is_not_delivered(world: World)
     async with redriving(world, ordered(world, per_second=0.5)) as task:
         await world.turn(3)
         gone = [letter.id for letter in world.letters][-10:]
-        await world.log.discard(gone, noted(world, "deadletters.discarded"))
+        await world.log.controls.discard(gone, noted(world, "deadletters.discarded"))
         await world.turn_until(task.done)
 
     assert sorted(map(int, world.target.delivered)) == [*range(10)]

@@ -9,7 +9,7 @@ from streamer.admin import redrives
 from streamer.cli.api import Api
 from streamer.cli.progress import followed
 from streamer.clock import TurnedClock
-from streamer.controls import LetterFilter, Redrive
+from streamer.controls import AuditRecord, LetterFilter, Redrive
 from tests.unit.admin.world import Asking, World
 
 
@@ -92,9 +92,8 @@ async def test_order_is_watched_though_the_log_tells_of_it_late(world: World, as
     """A log may need a moment; then it takes as long as it takes."""
     watching = Watching(ask, "r")
     await watching.look(times=4)
-    await world.log._switches.order(
-        Redrive(id="r", letters=LetterFilter(), per_second=1, by="x", at=world.clock.now())
-    )
+    order = Redrive(id="r", letters=LetterFilter(), per_second=1, by="x", at=world.clock.now())
+    await world.log.controls.order(order, AuditRecord(at=order.at, what="redrive.ordered", by="x"))
     await watching.look(times=30)
     assert not watching.task.done()
     await ask.post("/redrives/r/cancel")

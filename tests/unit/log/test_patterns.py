@@ -1,4 +1,4 @@
-"""Event-type patterns mean the same wherever they are applied."""
+"""Event-type patterns mean the same in every log."""
 
 import sqlite3
 from contextlib import closing
@@ -23,12 +23,12 @@ from streamer.log.patterns import glob, wants
     ],
 )
 def test_star_stands_for_any_run_of_characters(pattern: str, event_type: str, *, wanted: bool) -> None:
-    """Everything else stands for itself."""
+    """Every other character stands for itself."""
     assert wants([pattern])(event_type) is wanted
 
 
 def test_one_of_several_patterns_is_enough() -> None:
-    """A subscriber may name several kinds of event; no pattern wants nothing."""
+    """A subscriber can name several kinds of event; no pattern wants nothing."""
     assert wants(["a.*", "b"])("b")
     assert not wants([])("b")
 

@@ -1,4 +1,4 @@
-"""What is written to a durable log is read back as it was."""
+"""Values written to a durable log are read back unchanged."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -164,19 +164,19 @@ def test_values_come_back(kind: str, data: st.DataObject) -> None:
 
 
 def test_numeric_replay_id_is_readable_in_the_log() -> None:
-    """A person who looks at a checkpoint sees the replay id that Salesforce shows."""
+    """A person who reads a checkpoint sees the replay id that Salesforce shows."""
     assert orjson.loads(records.encode_checkpoint(a_checkpoint(4711)))["replay_id"] == "4711"
 
 
 def test_unknown_keys_are_passed_over() -> None:
-    """A newer Streamer may add keys that an older one does not know."""
+    """A newer Streamer can add keys that an older one does not know."""
     raw = orjson.dumps({**orjson.loads(records.encode_checkpoint(a_checkpoint(1))), "mood": "good"})
 
     assert records.decode_checkpoint(raw) == a_checkpoint(1)
 
 
 def test_redrive_of_single_letters_is_not_taken_for_one_of_all_by_who_does_not_know_ids() -> None:
-    """An older Streamer refuses it; those that it understands are written as before."""
+    """An older Streamer refuses it; redrives that it understands are written as before."""
     by_ids = LetterFilter(ids=frozenset({"1:target"}), failed_before=1.0)
     orders = [
         Redrive(id="r", letters=letters, per_second=1.0, by="operator", at=1.0)
@@ -189,7 +189,7 @@ def test_redrive_of_single_letters_is_not_taken_for_one_of_all_by_who_does_not_k
 
 
 def test_newer_version_is_refused_with_what_to_do() -> None:
-    """A record that would be misread stops the daemon."""
+    """A record of a newer version stops the daemon."""
     raw = orjson.dumps({**orjson.loads(records.encode_checkpoint(a_checkpoint(1))), "v": 2})
 
     with pytest.raises(LogMisconfigured, match=r"version 2.*reads up to 1"):
@@ -201,7 +201,7 @@ def test_newer_version_is_refused_with_what_to_do() -> None:
     "raw", [b"", b"{}", b"[]", b"null", b"17", b'{"v":"x"}', b'{"v":1,"org":1}', b"\xff"]
 )
 def test_foreign_record_is_refused(kind: str, raw: bytes) -> None:
-    """What Streamer did not write is never taken for a position, or for anything else."""
+    """A foreign record is never taken for a position, or for anything else."""
     _, _, decode = KINDS[kind]
     with pytest.raises(LogMisconfigured, match="did not write"):
         decode(raw)
@@ -209,7 +209,7 @@ def test_foreign_record_is_refused(kind: str, raw: bytes) -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", {1, 2}, 2**70])
 def test_event_that_json_can_not_hold_is_still_set_aside(value: Any) -> None:
-    """Its text is kept, for a dead letter must never fail to be written."""
+    """Its text is kept, because writing a dead letter must never fail."""
     event = an_event("odd", data={"entity": "Account", "fields": {"Odd": value}})
     letter = replace(a_dead_letter("odd"), event=event, raw=b"", error="half \ud800 a pair")
 
@@ -221,7 +221,7 @@ def test_event_that_json_can_not_hold_is_still_set_aside(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", {1, 2}, 2**70])
 def test_answer_that_json_can_not_hold_does_not_cost_the_receipt(value: Any) -> None:
-    """Its text is kept, for what was delivered must be on record."""
+    """Its text is kept, because a delivery must be recorded."""
     receipt = replace(a_receipt("1"), answer={"odd": value})
 
     kept = records.decode_receipt(records.encode_receipt(receipt))
@@ -231,7 +231,7 @@ def test_answer_that_json_can_not_hold_does_not_cost_the_receipt(value: Any) -> 
 
 
 def test_odd_characters_do_not_keep_anything_from_being_switched_or_noted() -> None:
-    """An operator's words are kept as well as they can be."""
+    """An operator's words are kept as well as possible."""
     odd = "half \ud800 a pair"
     control = Control(subscriber=SubscriberName("t"), switch=Switch.PAUSED, by="operator", at=1.0, reason=odd)
     redrive = Redrive(
@@ -250,7 +250,7 @@ def test_odd_characters_do_not_keep_anything_from_being_switched_or_noted() -> N
 
 
 def test_dead_letter_of_an_older_streamer_is_read() -> None:
-    """It knew neither the first error nor the place of the event."""
+    """It had neither the first error nor the offset of the event."""
     fields = orjson.loads(records.encode_dead_letter(a_dead_letter("old")))
     for added in ("first_error", "topic", "partition", "offset"):
         del fields[added]

@@ -1,4 +1,4 @@
-"""What the tests of the org share."""
+"""Fixtures of the org's tests."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What `make test` installs or asks for."""
+"""Installation of the programs that `make test` needs."""
 
 import stat
 import subprocess
@@ -20,7 +20,7 @@ JAVA_8 = """echo 'java version "1.8.0_402"' >&2"""
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
-    """Adds a shell script to a machine that has no other programs."""
+    """Adds a shell script to a machine without other programs."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("STREAMER_KAFKA", raising=False)
 
@@ -49,7 +49,7 @@ def test_machine_that_has_everything_is_left_alone(
 def test_what_is_missing_is_listed_with_the_way_to_get_it(
     program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without apt-get every missing program is named, and the status says so."""
+    """Without apt-get every missing program is named, and the exit status is 1."""
     program("java", JAVA_8)
 
     assert system_packages.main() == 1
@@ -84,7 +84,7 @@ def test_root_with_apt_installs_only_what_is_missing(
 def test_failed_installation_ends_in_the_list(
     program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What apt-get could not bring is still missing."""
+    """Packages that apt-get could not install are still missing."""
     monkeypatch.setattr("os.geteuid", lambda: 0)
     program("apt-get", "exit 100")
 
@@ -93,7 +93,7 @@ def test_failed_installation_ends_in_the_list(
 
 
 def test_broker_that_runs_already_needs_no_java(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    """STREAMER_KAFKA spares a machine Java and Maven."""
+    """With STREAMER_KAFKA a machine needs neither Java nor Maven."""
     monkeypatch.setenv("STREAMER_KAFKA", "localhost:9092")
 
     assert program("unused").exists()
@@ -103,7 +103,7 @@ def test_broker_that_runs_already_needs_no_java(program: Program, monkeypatch: p
 def test_old_kubectl_is_passed_over_for_the_cached_one(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Debian's kubectl can't render the manifests; one that was fetched before is used."""
+    """Debian's kubectl can't render the manifests; a cached one is used."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     program("kubectl", """echo '{"clientVersion": {"minor": "20"}}'""")
     cached = tmp_path / "cache" / "streamer" / "kubectl-1.35" / "kubectl"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
+from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
@@ -20,8 +21,7 @@ Mine = Callable[[int], bool | None]
 
 _log = structlog.get_logger()
 
-_MAX_FENCED_DELAY_S = 10.0
-_FIRST_FENCED_DELAY_S = 0.25
+_FENCED_BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 _SMALLEST_STRIDE = 8 * 1024
 
 
@@ -48,7 +48,7 @@ class PartitionSession:
         self._committed: dict[Channel, Checkpoint] = {}
         # What whoever appends believes: the last checkpoint told or written, by channel.
         self._believed: dict[Channel, Checkpoint | None] = {}
-        self._fenced_in_a_row = 0
+        self._fenced_delays = Delays(_FENCED_BACKOFF)
         self._stride = BATCH_BYTES
 
     def committed(self, channel: Channel) -> Checkpoint | None:
@@ -73,7 +73,7 @@ class PartitionSession:
             raise self._failed(kafka_error(exc), records) from exc
         self._committed.update(checkpoints)
         self._believed.update(checkpoints)
-        self._fenced_in_a_row = 0
+        self._fenced_delays.reset()
         self._errors.clear()
 
     def close(self) -> None:
@@ -145,9 +145,8 @@ class PartitionSession:
         # transaction because it took too long.
         if not self._mine(self._partition):
             return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
-        delay_s = min(_MAX_FENCED_DELAY_S, _FIRST_FENCED_DELAY_S * 2**self._fenced_in_a_row)
-        self._fenced_in_a_row = min(self._fenced_in_a_row + 1, 10)
-        return LogUnavailable(f"the transaction was ended by the broker: {error.str()}", after_s=delay_s)
+        reason = f"the transaction was ended by the broker: {error.str()}"
+        return LogUnavailable(reason, after_s=self._fenced_delays.next_s())
 
     def _check_ownership(self) -> None:
         if self._mine(self._partition) is False:

@@ -1,23 +1,20 @@
-"""One transactional producer: nothing it writes is seen unless all of it is."""
+"""Transactions of ingest, and which of their records a broker will never take."""
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from streamer.clock import Clock
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import DisposableProducer
-from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.cluster.producer import RecordNotTaken
+from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 
 BATCH_BYTES = 1_000_000
 """What goes to the broker as one batch, unless a single record is larger."""
 
-_ABORT_S = 3.0
-_LOOK_S = 0.5
-_PAUSE_S = 0.05
 _OVERHEAD_BYTES = 512
 
 # What the broker says of a record that it will never take.
@@ -36,9 +33,9 @@ Content = tuple[str | None, bytes | None, bytes | None]
 """Topic, key and value: all that a delivery report says of a record."""
 
 
-def content(record: Record) -> Content:
+def content(record: Record | Tombstone) -> Content:
     """Return what a delivery report would say of `record`."""
-    return record.topic, record.key, record.value
+    return record.topic, record.key, record.value if isinstance(record, Record) else None
 
 
 class RecordsRefused(Exception):
@@ -69,25 +66,24 @@ class Transactions:
         """Connect; nothing is fenced before `begin`."""
         timeout_ms = round(clients.settings.transaction_timeout_s * 1000)
         self._clock = clock
-        self._known_topic = Names.of(clients.settings).checkpoints
         self._failed: list[tuple[KafkaError, Content]] = []
-        self._expendable = DisposableProducer(
-            clients.producer(
-                errors,
-                {
-                    "transactional.id": transactional_id,
-                    "transaction.timeout.ms": timeout_ms,
-                    "batch.size": BATCH_BYTES,
-                    "delivery.report.only.error": True,
-                    "on_delivery": self._note_failure,
-                },
-            )
+        self._producer = TransactionalProducer(
+            clients,
+            errors,
+            {
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": timeout_ms,
+                "batch.size": BATCH_BYTES,
+                "delivery.report.only.error": True,
+                "on_delivery": self._note_failure,
+            },
+            known_topic=Names.of(clients.settings).checkpoints,
+            failed=lambda: self._failed[0][0] if self._failed else None,
         )
 
     def begin(self, deadline: float) -> None:
         """Fence off whoever had the id before; what that one left open is decided when this returns."""
-        self._expendable.connect(self._known_topic, min(_LOOK_S, self._left(deadline)))
-        self._insisting(Producer.init_transactions, deadline)
+        self._producer.init(self._left(deadline))
 
     def write(
         self,
@@ -105,54 +101,30 @@ class Transactions:
         """
         self._failed.clear()
         try:
-            self._producer.begin_transaction()
+            self._producer.begin()
             if apart or stride < BATCH_BYTES:
                 self._produce_in_strides(records, deadline, stride, apart)
             else:
                 self._produce(records, deadline)
-            self._insisting(Producer.commit_transaction, deadline)
+            self._producer.commit(self._left(deadline))
         except KafkaException as exc:
-            # Serves the reports; it raises what is fatal once more.
-            with suppress(KafkaException):
-                self._producer.poll(0)
+            # Serves the reports.
+            self._producer.serve()
             if refusal := self._refusal(apart):
-                # Quicker than leaving it to the next one's `begin`.
-                with suppress(KafkaException):
-                    self._producer.abort_transaction(_ABORT_S)
+                self._producer.abort()
                 raise refusal from None
             raise KafkaException(self._cause(kafka_error(exc))) from exc
-        # Serves log lines and errors that wait in the queue.
-        self._producer.poll(0)
 
     def discard(self) -> None:
         """Drop the producer with all that it holds, within 3 s; every later call raises `RuntimeError`."""
-        self._expendable.discard()
-
-    @property
-    def _producer(self) -> Producer:
-        return self._expendable.live
+        self._producer.discard()
 
     def _produce(self, records: Sequence[Record], deadline: float) -> None:
-        produce: Callable[..., None] = self._producer.produce
         try:
-            for record in records:
-                topic, value, key, partition, headers, timestamp_ms = record
-                while True:
-                    try:
-                        produce(topic, value, key, partition, headers=headers, timestamp=timestamp_ms)
-                    except BufferError:
-                        # An operator may have bounded the queue by an option.
-                        self._producer.poll(min(_PAUSE_S, self._left(deadline)))
-                    else:
-                        break
-        except KafkaException as exc:
-            self._failed.append((kafka_error(exc), content(record)))
+            self._producer.produce(records, self._left(deadline))
+        except RecordNotTaken as exc:
+            self._failed.append((kafka_error(exc), content(exc.record)))
             raise
-        except UnicodeEncodeError as exc:
-            raise RecordsRefused("not Unicode text", [content(record)], certain=True) from exc
-        finally:
-            # A traceback would keep it, and with it the producer.
-            del produce
 
     def _produce_in_strides(
         self, records: Sequence[Record], deadline: float, stride: int, apart: Collection[Content]
@@ -162,24 +134,10 @@ class Transactions:
             alone = content(record) in apart
             size = len(record.value) + _OVERHEAD_BYTES
             if waiting and (alone or waiting + size > stride):
-                self._producer.flush(self._left(deadline))
+                self._producer.live.flush(self._left(deadline))
                 waiting = 0
             self._produce([record], deadline)
             waiting += stride if alone else size
-
-    def _insisting(self, call: Callable[[Producer, float], None], deadline: float) -> None:
-        # A call that timed out is resumed by the next. Once a record was
-        # refused the others that wait are never sent, and a commit would wait
-        # for them until its deadline: so it is looked after now and then.
-        while True:
-            try:
-                return call(self._producer, min(_LOOK_S, self._left(deadline)))
-            except KafkaException as exc:
-                if not kafka_error(exc).retriable():
-                    raise
-            self._producer.poll(_PAUSE_S)
-            if self._failed:
-                raise KafkaException(self._failed[0][0])
 
     def _left(self, deadline: float) -> float:
         left = deadline - self._clock.monotonic()

@@ -1,1 +1,1 @@
-"""The connection to the brokers: clients, errors, retries, names."""
+"""Connection to the brokers: clients, errors, retries, names."""

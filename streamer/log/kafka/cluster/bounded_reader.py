@@ -1,4 +1,4 @@
-"""One reading of a topic, up to where it ended."""
+"""Bounded reader of a topic: from given offsets up to given ends."""
 
 import time
 from collections.abc import Mapping
@@ -11,26 +11,26 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 
-_LIMIT_S = 25.0
+_IDLE_LIMIT_S = 25.0
 _CONFIGURATION: Mapping[str, Any] = {
     "isolation.level": "read_committed",
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
     "fetch.wait.max.ms": 50,
-    # The default leaves a full queue alone for a second; with these 100,000
-    # records of a kilobyte were read in 0.3 s instead of 4.
+    # By default, librdkafka does not fetch for a second once its queue is full;
+    # with these values 100,000 records of a kilobyte took 0.3 s instead of 4.
     "fetch.queue.backoff.ms": 5,
     "queued.max.messages.kbytes": 8192,
 }
 
 
 class BoundedReader:
-    """Reads stretches of partitions once, without a group, and gives out what was committed.
+    """Reads offset ranges of partitions once, without a group, and returns committed records.
 
-    Blocking, for one thread. A stretch may end behind transactions that are
-    open: what is below its end is awaited until it is decided, for at most
-    25 s in which nothing moves.
+    Blocking, for one thread. A range can end behind open transactions: records
+    below its end are awaited until their transaction is decided, for at most 25
+    s without progress.
     """
 
     def __init__(
@@ -42,22 +42,23 @@ class BoundedReader:
         *,
         over_holes: bool = False,
     ) -> None:
-        """Begin to read `topic` from the first offset of each partition's stretch to below the second.
+        """Read `topic` from the first offset of each partition's range to below the second.
 
-        Where the beginning of a stretch is gone, it fails, or goes on behind: `over_holes`.
+        Where the first offset no longer exists, the reader fails, or with
+        `over_holes` continues at the next one.
         """
         self._topic = topic
         self._errors = errors
         self._ends = {partition: end for partition, (begin, end) in read_ranges.items() if begin < end}
         self._stopped_at: dict[int, int] = {}
         self._has_moved = False
-        self._still_s = 0.0
-        # It joins no group: assigning by hand only asks for some name.
-        ours = {
+        self._idle_s = 0.0
+        # The client requires a group id to assign partitions; it joins no group.
+        configuration = {
             "group.id": Names.of(clients.settings).ingest_group,
             "auto.offset.reset": "earliest" if over_holes else "error",
         }
-        self._consumer: Consumer = clients.consumer(errors, {**_CONFIGURATION, **ours})
+        self._consumer: Consumer = clients.consumer(errors, {**_CONFIGURATION, **configuration})
         self._consumer.assign([TopicPartition(topic, each, read_ranges[each][0]) for each in self._ends])
 
     def __enter__(self) -> Self:
@@ -68,30 +69,30 @@ class BoundedReader:
 
     @property
     def is_over(self) -> bool:
-        """Whether every partition was read to its end."""
+        """True when every partition was read to its end."""
         return not self._ends
 
     def read(self, count: int, timeout_s: float) -> list[Message]:
-        """Return at most `count` of the next records, none when none came within `timeout_s`.
+        """Return at most `count` of the next records; none if none arrived within `timeout_s`.
 
         Raises `KafkaException`, and `LogUnavailable` for a transaction that is
         not decided in time.
         """
         found: list[Message] = []
         asked_at, self._has_moved = time.monotonic(), False
-        for message in awaited(self._consumer, count, timeout_s):
+        for message in poll_many(self._consumer, count, timeout_s):
             error = message.error()
             if error is None:
-                found += self._taken(message)
+                found += self._accepted(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self._reached(message.partition() or 0, message.offset() or 0)
+                self._reach_partition_end(message.partition() or 0, message.offset() or 0)
             else:
                 raise KafkaException(error)
         if found:
             self._errors.clear()
-        # Whoever takes long over what was given out stands still, and not the topic.
-        self._still_s = 0.0 if self._has_moved else self._still_s + time.monotonic() - asked_at
-        self._check_moving()
+        # Only the time spent in this call counts: a slow caller is no idle topic.
+        self._idle_s = 0.0 if self._has_moved else self._idle_s + time.monotonic() - asked_at
+        self._check_progress()
         return found
 
     def close(self) -> None:
@@ -99,30 +100,30 @@ class BoundedReader:
         self._ends = {}
         self._consumer.close()
 
-    def _taken(self, message: Message) -> list[Message]:
+    def _accepted(self, message: Message) -> list[Message]:
         partition, offset = message.partition() or 0, message.offset() or 0
         self._has_moved = True
         end = self._ends.get(partition, 0)
         if offset + 1 >= end:
-            self._end(partition)
+            self._finish(partition)
         return [message] if offset < end else []
 
-    def _reached(self, partition: int, offset: int) -> None:
-        # Markers of transactions take offsets too, so the last record may come before the end.
+    def _reach_partition_end(self, partition: int, offset: int) -> None:
+        # Transaction markers occupy offsets too, so the last record can come before the end.
         if offset >= self._ends.get(partition, 0):
-            self._end(partition)
+            self._finish(partition)
         elif self._stopped_at.get(partition) != offset:
             self._has_moved = True
             self._stopped_at[partition] = offset
 
-    def _end(self, partition: int) -> None:
+    def _finish(self, partition: int) -> None:
         self._stopped_at.pop(partition, None)
         if self._ends.pop(partition, None) is not None and self._ends:
-            # What follows need not be fetched while others are read.
+            # Fetch nothing behind the end while other partitions are read.
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
 
-    def _check_moving(self) -> None:
-        if self.is_over or self._still_s < _LIMIT_S:
+    def _check_progress(self) -> None:
+        if self.is_over or self._idle_s < _IDLE_LIMIT_S:
             return
         for partition in self._ends:
             if partition in self._stopped_at:
@@ -130,14 +131,14 @@ class BoundedReader:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
 
-def awaited(consumer: Consumer, count: int, timeout_s: float) -> list[Message]:
-    """Return what comes within `timeout_s`, and at most `count` of it, without waiting for all of that."""
+def poll_many(consumer: Consumer, count: int, timeout_s: float) -> list[Message]:
+    """Return the messages that arrive within `timeout_s`, at most `count`, without waiting for that many."""
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(count - 1, 0)]
 
 
 def undecided(topic: str, partition: int) -> LogUnavailable:
-    """Return what is said of a partition in which a transaction stays open."""
+    """Return the error for a partition in which a transaction stays open."""
     return LogUnavailable(
         f"a transaction is open in partition {partition} of topic {topic}: it ends by its time limit, or, if "
         "the brokers lost track of it, by `kafka-transactions.sh abort` in every partition that "

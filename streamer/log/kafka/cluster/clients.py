@@ -1,4 +1,4 @@
-"""librdkafka's clients, made of one section of the settings."""
+"""librdkafka clients, made from the Kafka settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.settings import KafkaLogSettings, KafkaSecurity
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""Events reach 1 MB at Salesforce, and grow on their way."""
+"""Largest record: events reach 1 MB at Salesforce, and grow when encoded."""
 
 _SOCKET_TIMEOUT_MS = 10_000
 
@@ -21,8 +21,8 @@ _log = structlog.get_logger()
 
 _Client = TypeVar("_Client")
 
-# Exactly-once, fencing and ownership rest on these.
-_OURS = frozenset(
+# Exactly-once, fencing and ownership depend on these.
+_RESERVED_OPTIONS = frozenset(
     {
         "allow.auto.create.topics",
         "auto.offset.reset",
@@ -58,47 +58,47 @@ _PRODUCER_DEFAULTS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """Makes clients; what the operator set by librdkafka's own names wins over our defaults.
+    """Makes clients; librdkafka options that the operator sets override our defaults.
 
     Each client reports to the `KafkaErrors` it is made with. All raise
-    `LogMisconfigured` for a setting that librdkafka does not take.
+    `LogMisconfigured` for a setting that librdkafka refuses.
     """
 
     settings: KafkaLogSettings
 
     def admin(self, errors: KafkaErrors) -> AdminClient:
-        """Return a client that makes and describes topics."""
-        return self._made(AdminClient, {}, {}, errors)
+        """Return a client that creates and describes topics."""
+        return self._create(AdminClient, {}, {}, errors)
 
     def producer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Producer:
-        """Return a producer; `configuration` wins over everything."""
-        # librdkafka wants this below the limit of a transaction.
-        patience_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
-        defaults = {**_PRODUCER_DEFAULTS, "socket.timeout.ms": patience_ms}
-        return self._made(Producer, defaults, configuration, errors)
+        """Return a producer; `configuration` overrides everything."""
+        # librdkafka requires this to be at most the transaction's time-out.
+        timeout_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
+        defaults = {**_PRODUCER_DEFAULTS, "socket.timeout.ms": timeout_ms}
+        return self._create(Producer, defaults, configuration, errors)
 
     def consumer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Consumer:
-        """Return a consumer; `configuration` wins over everything."""
-        return self._made(Consumer, {}, configuration, errors)
+        """Return a consumer; `configuration` overrides everything."""
+        return self._create(Consumer, {}, configuration, errors)
 
-    def _made(
+    def _create(
         self,
         client: Callable[..., _Client],
         defaults: Mapping[str, Any],
         configuration: Mapping[str, Any],
         errors: KafkaErrors,
     ) -> _Client:
-        taken = sorted(_OURS & self.settings.options.keys())
-        if taken:
+        reserved = sorted(_RESERVED_OPTIONS & self.settings.options.keys())
+        if reserved:
             raise LogMisconfigured(
-                f"log.kafka.options must not set {', '.join(taken)}: no event may be lost or repeated"
+                f"log.kafka.options must not set {', '.join(reserved)}: exactly-once delivery depends on them"
             )
         merged = {**self._common(), **defaults, **self.settings.options, **configuration}
         try:
-            return client(merged | {"error_cb": errors.note}, logger=_Journal())
+            return client(merged | {"error_cb": errors.note}, logger=_LibraryLogger())
         except (KafkaException, TypeError, ValueError) as exc:
-            said = kafka_error(exc).str() if isinstance(exc, KafkaException) else str(exc)
-            raise LogMisconfigured(f"log.kafka: librdkafka does not take its settings: {said}") from exc
+            reason = kafka_error(exc).str() if isinstance(exc, KafkaException) else str(exc)
+            raise LogMisconfigured(f"log.kafka: librdkafka refuses these settings: {reason}") from exc
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -107,12 +107,12 @@ class Clients:
             "allow.auto.create.topics": False,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "topic.metadata.refresh.interval.ms": 60_000,
-            # A broker that comes back should be noticed at once.
+            # Reconnect soon to a broker that comes back.
             "reconnect.backoff.max.ms": 1_000,
             "socket.connection.setup.timeout.ms": 10_000,
             "socket.keepalive.enable": True,
-            # A broker that is frozen must not hold a request for a minute when
-            # another one has taken over from it.
+            # A frozen broker must not hold a request for a minute after another
+            # one has taken over.
             "socket.timeout.ms": _SOCKET_TIMEOUT_MS,
             **_security(self.settings.security),
         }
@@ -132,17 +132,17 @@ def _security(security: KafkaSecurity) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-class _Journal:
-    """Takes librdkafka's log lines, which otherwise go to standard error.
+class _LibraryLogger:
+    """Receives librdkafka's log lines, which otherwise go to standard error.
 
-    What matters of them reaches `KafkaErrors` as well, once.
+    The important ones reach `KafkaErrors` as well, once.
     """
 
     def __init__(self) -> None:
         self._last = ""
 
     def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:
-        """Pass a line on, unless it repeats itself; librdkafka calls this as `logging.Logger.log`."""
+        """Log a line, unless it repeats the last one; librdkafka calls this as `logging.Logger.log`."""
         if line != self._last:
             _log.debug("kafka.client_said", facility=facility, client=client, line=line)
         self._last = line

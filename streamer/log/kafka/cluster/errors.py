@@ -1,4 +1,4 @@
-"""Kafka's errors, made ours once."""
+"""Translation of Kafka's errors into ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ _MISCONFIGURED = frozenset(
         KafkaError._UNSUPPORTED_FEATURE,
     }
 )
-# What a start of `log.kafka.prefix` covers is granted by one rule.
+# One prefixed rule grants these for all names that begin with `log.kafka.prefix`.
 _BY_PREFIX = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "Read and Describe on consumer groups",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write and Describe on transactional ids",
@@ -48,37 +48,42 @@ _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:
-    """Return the error inside `exception`, which says what may be done about it."""
+    """Return the error inside `exception`, whose code decides what can be done about it."""
     error: KafkaError = exception.args[0]
     return error
 
 
 def is_fencing(error: KafkaError) -> bool:
-    """Tell whether a producer was told that its transactional id is no longer its own."""
+    """Return whether another producer has taken over the transactional id."""
     return error.code() in _FENCED
 
 
+def is_retriable(error: Exception) -> bool:
+    """Return whether librdkafka marks its own error as one that a repeated call can overcome."""
+    return isinstance(error, KafkaException) and kafka_error(error).retriable()
+
+
 def is_denied(error: KafkaError) -> bool:
-    """Tell whether somebody must grant something first."""
+    """Return whether an operator must grant a permission first."""
     return error.code() in _PERMISSION
 
 
-def _will_pass(error: KafkaError) -> bool:
-    # Kafka says the same of a factor that no broker can reach as while the brokers
-    # there are have just started, or were too busy to tell the controller that they live.
+def _is_transient(error: KafkaError) -> bool:
+    # Kafka reports this error for too few brokers, but also while brokers have just
+    # started, or were too busy to send heartbeats to the controller.
     return error.code() == KafkaError.INVALID_REPLICATION_FACTOR and "currently fenced" in error.str()
 
 
-def who(settings: KafkaLogSettings) -> str:
-    """Return as whom the brokers know us, for a sentence."""
+def principal(settings: KafkaLogSettings) -> str:
+    """Return the name by which the brokers know us, for a sentence."""
     name = settings.security.username
     return f"user {name!r}" if name else "this client"
 
 
 class KafkaErrors:
-    """What one client's background threads complained of.
+    """The last error of one client's background threads.
 
-    A call that fails says only that time ran out; why is told to `note`, on
+    A failed call reports only that time ran out; the cause goes to `note`, on
     whichever thread serves the client.
     """
 
@@ -96,12 +101,12 @@ class KafkaErrors:
         self._last = error
 
     def clear(self) -> None:
-        """Forget what is over: a call has succeeded since."""
+        """Forget the last error, after a call has succeeded."""
         self._last = None
 
     @property
     def refusal(self) -> StreamerError | None:
-        """Why no retry can help, when the brokers or TLS said so."""
+        """The error that no retry can help, when the brokers or TLS refused us."""
         if self._last is None:
             return None
         if self._last.code() in _CREDENTIALS:
@@ -114,12 +119,12 @@ class KafkaErrors:
         return None
 
     def explain(self, error: KafkaError, *, doing: str, subject: str) -> StreamerError:
-        """Return our error for `error`, which came of `doing` something with `subject`."""
+        """Return our error for `error`, the result of `doing` something with `subject`."""
         if error.code() in _PERMISSION:
             return self._not_allowed(error, doing, subject)
         if error.code() in _CREDENTIALS:
             return self._credentials_refused()
-        if error.code() in _MISCONFIGURED and not _will_pass(error):
+        if error.code() in _MISCONFIGURED and not _is_transient(error):
             advice = _ADVICE.get(error.code(), "")
             return LogMisconfigured(f"{doing} {subject} failed: {error.str()} ({error.name()}){advice}")
         if self.refusal is not None:
@@ -129,14 +134,14 @@ class KafkaErrors:
 
     @contextmanager
     def explained(self, *, doing: str, subject: str) -> Iterator[None]:
-        """Raise what comes of `doing` something with `subject` as our error, inside the context."""
+        """Translate Kafka's errors of `doing` something with `subject` inside the context."""
         try:
             yield
         except KafkaException as exc:
             raise self.explain(kafka_error(exc), doing=doing, subject=subject) from exc
 
     def _not_allowed(self, error: KafkaError, doing: str, subject: str) -> StreamerError:
-        needed = f"Kafka does not allow {self._who} what {doing} needs"
+        needed = f"Kafka does not allow {self._principal} what {doing} needs"
         if error.code() in _BY_PREFIX:
             granted = f"{_BY_PREFIX[error.code()]} that begin with '{self._settings.prefix}.'"
             return LogMisconfigured(f"{needed}: grant {granted} ({error.name()})")
@@ -147,12 +152,12 @@ class KafkaErrors:
         return self._settings.bootstrap_servers
 
     @property
-    def _who(self) -> str:
-        return who(self._settings)
+    def _principal(self) -> str:
+        return principal(self._settings)
 
     def _credentials_refused(self) -> CredentialsRefused:
         mechanism = self._settings.security.mechanism or self._settings.security.protocol
         return CredentialsRefused(
-            f"Kafka at {self._where} refused {self._who} by {mechanism}: check username, password and "
+            f"Kafka at {self._where} refused {self._principal} by {mechanism}: check username, password and "
             "mechanism in log.kafka.security"
         )

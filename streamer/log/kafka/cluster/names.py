@@ -1,4 +1,4 @@
-"""What things of ours are called in Kafka."""
+"""Names of our topics, groups and transactional ids in Kafka."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _PLACE = re.compile(r"\\{(kind|name)\\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Names of topics, groups and transactional ids, all under one prefix."""
+    """Names under one prefix, and event topics by a template."""
 
     prefix: str
     template: str
@@ -27,50 +27,50 @@ class Names:
 
     @property
     def checkpoints(self) -> str:
-        """The topic of the channels' checkpoints."""
+        """Topic of the channels' checkpoints."""
         return f"{self.prefix}.checkpoints"
 
     @property
     def dead_letters(self) -> str:
-        """The topic of what was set aside."""
+        """Topic of the dead letters."""
         return f"{self.prefix}.dead-letters"
 
     @property
     def continuity(self) -> str:
-        """The topic of the records of holes."""
+        """Topic of the continuity records."""
         return f"{self.prefix}.continuity"
 
     @property
     def control(self) -> str:
-        """The topic of what is switched."""
+        """Topic of controls and redrives."""
         return f"{self.prefix}.control"
 
     @property
     def audit(self) -> str:
-        """The topic of what was done."""
+        """Topic of the audit records."""
         return f"{self.prefix}.audit"
 
     @property
     def receipts(self) -> str:
-        """The topic of the receipts."""
+        """Topic of the receipts."""
         return f"{self.prefix}.receipts"
 
     def parked(self, subscriber: SubscriberName) -> str:
-        """Return the topic of what a subscriber has parked."""
+        """Return the topic of a subscriber's parked lanes."""
         return f"{self.prefix}.{_PARKED}.{subscriber}"
 
     @property
     def ingest_group(self) -> str:
-        """The consumer group whose members share the channels."""
+        """Consumer group whose members share the channels."""
         return f"{self.prefix}.ingest"
 
     def ingest_transactions(self, partition: int) -> str:
-        """Return the transactional id of whoever owns `partition` of the checkpoints."""
+        """Return the transactional id of the owner of a checkpoint `partition`."""
         return f"{self.prefix}.ingest.{partition}"
 
     @property
     def trial_transactions(self) -> str:
-        """The transactional id by which a start finds out whether there can be any."""
+        """Transactional id of the start-up check."""
         return f"{self.prefix}.ingest.trial"
 
     def dispatch_group(self, subscriber: SubscriberName) -> str:
@@ -88,10 +88,10 @@ class Names:
         return _NOT_IN_A_TOPIC.sub("_", topic)[:_MAX_TOPIC_LENGTH]
 
     def event_type_stem(self, topic: str) -> str | None:
-        """Return how the types in an event topic begin, or `None` for another topic.
+        """Return the start of the types in an event topic, or `None` for another topic.
 
-        `*` stands for the kind where the template does not tell it. Foreign
-        topics may fit the template as well.
+        `*` stands for the kind where the template does not contain it. Foreign
+        topics can match the template as well.
         """
         if self.is_internal(topic):
             return None
@@ -102,7 +102,7 @@ class Names:
 
     @property
     def internal(self) -> frozenset[str]:
-        """The topics of Streamer's own that there always are."""
+        """Topics of Streamer's own that always exist."""
         return frozenset(
             {
                 self.checkpoints,
@@ -115,13 +115,13 @@ class Names:
         )
 
     def is_internal(self, topic: str) -> bool:
-        """Whether `topic` is Streamer's own and so holds no events, whatever the template says."""
+        """Return whether `topic` is Streamer's own and so holds no events, whatever the template."""
         return topic in self.internal or topic.startswith(f"{self.prefix}.{_PARKED}.")
 
     @property
     def internal_expressions(self) -> str:
-        """Regular expressions of all topics that are Streamer's own, as librdkafka's lists want them."""
-        # Of the characters that a prefix may hold, only the dot has a meaning of its own.
+        """Regular expressions of all topics of Streamer's own, in librdkafka's list format."""
+        # Of the characters allowed in a prefix, only the dot is special.
         escaped = [name.replace(".", r"\.") for name in sorted(self.internal)]
         parked = f"{self.prefix}.{_PARKED}.".replace(".", r"\.")
         return ",".join([*(f"^{name}$" for name in escaped), f"^{parked}"])

@@ -1,4 +1,4 @@
-"""The hash by which Java's clients choose a partition."""
+"""Partitioner of Java's Kafka clients: murmur2 of the key."""
 
 _MASK = 0xFFFFFFFF
 _SEED = 0x9747B28C
@@ -20,5 +20,5 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition, of so many, that `key` belongs to."""
+    """Return the partition of `key` among `partitions`."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

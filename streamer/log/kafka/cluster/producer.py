@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.errors import kafka_error
+from streamer.log.kafka.cluster.record import Record, Tombstone, WrittenHeaders
 
 _log = structlog.get_logger()
 
@@ -18,6 +19,15 @@ _ROOM_S = 0.05
 
 Told = Callable[[KafkaError | None, Message], None]
 """Told what became of a record."""
+
+
+class RecordNotTaken(KafkaException):
+    """A producer does not take `record`."""
+
+    def __init__(self, error: KafkaError, record: Record | Tombstone) -> None:
+        """Keep what librdkafka said of it."""
+        super().__init__(error)
+        self.record = record
 
 
 class DisposableProducer:
@@ -41,22 +51,41 @@ class DisposableProducer:
             raise RuntimeError("this producer was discarded: make a new one, whose id fences it off")
         return self._producer
 
-    def produce(self, record: Record | Tombstone, told: Told | None, *, deadline: float) -> None:
-        """Hand `record` over, waiting for room until `deadline` (monotonic seconds).
+    def produce(
+        self, records: Iterable[Record | Tombstone], timeout_s: float, *, told: Told | None = None
+    ) -> None:
+        """Hand `records` over, waiting for room for at most `timeout_s` seconds.
 
-        `told` is called while the producer is polled. Raises `KafkaException`.
+        `told` is called for each of them while the producer is polled. Raises
+        `RecordNotTaken`.
         """
-        value, headers = (record.value, record.headers) if isinstance(record, Record) else (None, None)
-        while True:
-            try:
-                self.live.produce(record.topic, value, record.key, record.partition, told, headers=headers)
-            except BufferError:
-                # An operator may have bounded the queue by an option.
-                if time.monotonic() > deadline:
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
-                self.live.poll(_ROOM_S)
-            else:
-                return
+        give_up_at = time.monotonic() + timeout_s
+        produce: Callable[..., None] = self.live.produce
+        value: bytes | None
+        headers: WrittenHeaders | None
+        try:
+            for record in records:
+                if isinstance(record, Record):
+                    topic, value, key, partition, headers, timestamp_ms = record
+                else:
+                    (topic, key, partition), value, headers, timestamp_ms = record, None, None, 0
+                while True:
+                    try:
+                        produce(topic, value, key, partition, told, headers=headers, timestamp=timestamp_ms)
+                    except BufferError:
+                        # An operator may have bounded the queue by an option.
+                        if time.monotonic() > give_up_at:
+                            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+                        self.live.poll(_ROOM_S)
+                    else:
+                        break
+        except KafkaException as exc:
+            raise RecordNotTaken(kafka_error(exc), record) from exc
+        except UnicodeEncodeError as exc:
+            raise RecordNotTaken(KafkaError(KafkaError.INVALID_RECORD, "not Unicode text"), record) from exc
+        finally:
+            # A traceback would keep it, and with it the producer.
+            del produce
 
     def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
         """Make a call that may not keep to its own time-out.

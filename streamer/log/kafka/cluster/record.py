@@ -1,4 +1,4 @@
-"""Records and partitions, in the form that librdkafka takes and gives."""
+"""Records and partitions, in librdkafka's form."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,17 +10,17 @@ from streamer.events import Partition
 ANY_PARTITION = -1
 
 Headers = Sequence[tuple[str, bytes]]
-"""The headers of a record that was read."""
+"""Headers of a consumed record."""
 
 WrittenHeaders = dict[str, str | bytes | None]
-"""The headers of a record to write: a dictionary costs less than pairs, event by event."""
+"""Headers of a record to write: a dictionary costs less than pairs, event by event."""
 
 
 class Record(NamedTuple):
-    """What is produced, in the order in which the producer takes it.
+    """A record to produce; its fields are in the order of the producer's arguments.
 
-    `timestamp_ms` is when an event was committed, by which a subscriber can
-    begin at a time; zero means the present.
+    `timestamp_ms` is the commit time of an event, at which a subscriber can
+    start; zero means now.
     """
 
     topic: str
@@ -30,9 +30,17 @@ class Record(NamedTuple):
     headers: WrittenHeaders
     timestamp_ms: int = 0
 
+    @property
+    def read_headers(self) -> Headers:
+        """The headers as a reader gets them; text that UTF-8 cannot hold has question marks."""
+        return [
+            (name, value.encode("utf-8", "replace") if isinstance(value, str) else value or b"")
+            for name, value in self.headers.items()
+        ]
+
 
 class Tombstone(NamedTuple):
-    """What removes the record of a key from a compacted topic."""
+    """A record that removes the record of its key from a compacted topic."""
 
     topic: str
     key: bytes
@@ -40,10 +48,10 @@ class Tombstone(NamedTuple):
 
 
 def as_partition(place: TopicPartition) -> Partition:
-    """Return the partition of a place."""
+    """Return the partition of `place`."""
     return Partition(topic=place.topic, number=place.partition)
 
 
 def as_topic_partitions(partitions: Iterable[Partition]) -> list[TopicPartition]:
-    """Return the places of `partitions`, without offsets."""
+    """Return `partitions` as librdkafka's, without offsets."""
     return [TopicPartition(partition.topic, partition.number) for partition in partitions]

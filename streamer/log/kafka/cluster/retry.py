@@ -1,4 +1,4 @@
-"""Calls that a broker answers only after a while."""
+"""The repetition of calls that a broker answers only after a while."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from streamer.errors import LogUnavailable
 from streamer.log.kafka.cluster.errors import kafka_error
 
 # A transaction that a former owner left open ends by its timeout of 10 s, which
@@ -43,28 +44,36 @@ _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")
 
 
+def passes_by_itself(error: Exception) -> bool:
+    """Tell whether `error` is Kafka's, and goes away without anybody's help."""
+    return isinstance(error, KafkaException) and kafka_error(error).code() in _MAY_PASS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Repeats a call while its error may pass by itself.
+    """Repeats a call while its error can pass, for at most `limit_s` seconds.
 
-    For at most `limit_s` seconds; `wait` pauses and returns early, and
-    `is_over` says, when the caller wants to end.
+    `wait` pauses for `pause_s` in between: it can return early, and raise what
+    makes another try useless. `is_over` says when the caller wants to end.
+    `can_pass` judges a `KafkaException` or `LogUnavailable`; what else a call
+    raises is never repeated.
     """
 
     limit_s: float
-    wait: Callable[[float], None]
-    is_over: Callable[[], bool]
+    wait: Callable[[float], object]
+    is_over: Callable[[], bool] = lambda: False
+    can_pass: Callable[[Exception], bool] = passes_by_itself
+    pause_s: float = _PAUSE_S
 
     def call(
         self, call: Callable[_Arguments, _Answer], *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> _Answer:
-        """Return what `call` returns; raises its last `KafkaException`."""
+        """Return what `call` returns; raises its last error."""
         deadline = time.monotonic() + self.limit_s
         while True:
             try:
                 return call(*args, **kwargs)
-            except KafkaException as exc:
-                may_pass = kafka_error(exc).code() in _MAY_PASS
-                if not may_pass or self.is_over() or time.monotonic() > deadline:
+            except (KafkaException, LogUnavailable) as exc:
+                if not self.can_pass(exc) or self.is_over() or time.monotonic() > deadline:
                     raise
-            self.wait(_PAUSE_S)
+            self.wait(self.pause_s)

@@ -1,4 +1,4 @@
-"""What a thread finds in portions, given out on the loop one by one."""
+"""Bridges between threads and the event loop."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
@@ -6,31 +6,31 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 _Answer = TypeVar("_Answer")
-_Found = TypeVar("_Found")
+_Item = TypeVar("_Item")
 
 
 async def iterate_in_thread(
-    portions: Generator[Sequence[_Found], None, None], *, thread: str
-) -> AsyncGenerator[_Found, None]:
-    """Yield what is in `portions`, which blocks and so runs in a thread of its own, named `thread`.
+    batches: Generator[Sequence[_Item], None, None], *, thread: str
+) -> AsyncGenerator[_Item, None]:
+    """Iterate a blocking generator of `batches` from asyncio, in a thread named `thread`.
 
-    The next portion is asked for when the former one has been taken.
+    The next batch is requested when the last one has been consumed.
     """
     executor = ThreadPoolExecutor(1, thread)
     try:
         while (
-            some := await asyncio.get_running_loop().run_in_executor(executor, next, portions, None)
+            batch := await asyncio.get_running_loop().run_in_executor(executor, next, batches, None)
         ) is not None:
-            for each in some:
-                yield each
+            for item in batch:
+                yield item
     finally:
-        # In its thread, once what it does there has ended: whoever stops asking does not wait.
-        executor.submit(portions.close)
+        # Close the generator in its thread, behind its present batch: the caller does not wait.
+        executor.submit(batches.close)
         executor.shutdown(wait=False)
 
 
 def conclude(done: asyncio.Future[_Answer], outcome: _Answer | Exception) -> None:
-    """Say what came of something, in the loop, unless nobody waits any more."""
+    """Resolve `done` on the loop with a result or an error, unless it is done already."""
     if done.done():
         return
     if isinstance(outcome, Exception):

@@ -1,4 +1,4 @@
-"""What was switched and done, kept in topics that every process reads."""
+"""Controls, audit records and dead letters in topics that every process reads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
@@ -32,12 +32,11 @@ _POLL_S = 0.5
 class KafkaControls:
     """Controls on one Kafka cluster.
 
-    What is done is written down before it takes effect: nothing is switched
-    or removed of which there is no record.
+    The audit record is written before its action takes effect: nothing is
+    switched or removed without a record.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, pulses: Pulses) -> None:
-        """Connect lazily; the topics must exist."""
         self._clients = clients
         self._admin = admin
         self._names = Names.of(clients.settings)
@@ -45,49 +44,51 @@ class KafkaControls:
         self._writer = ControlWriter(clients)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change."""
+        """Yield what is switched, and again after each change; ends when the log is closed."""
         return self._watch.boards()
 
     async def switch(self, control: Control, audit: AuditRecord) -> None:
         """Replace the control of a subscriber."""
-        await self._writer.write([self._noted(audit)], [control_record(control, self._names.control)])
+        await self._writer.write([self._audit_record(audit)], [control_record(control, self._names.control)])
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
         """Open, replace or forget a redrive."""
-        await self._writer.write([self._noted(audit)], [redrive_record(redrive, self._names.control)])
+        await self._writer.write([self._audit_record(audit)], [redrive_record(redrive, self._names.control)])
 
     async def note(self, audit: AuditRecord) -> None:
-        """Write down what was done."""
-        await self._writer.write([self._noted(audit)])
+        """Write an audit record."""
+        await self._writer.write([self._audit_record(audit)])
 
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
+        """Return the last audit records."""
         return await asyncio.to_thread(self._audit, last)
 
     async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is now."""
-        async with aclosing(iterate_in_thread(self._some_letters(), thread="kafka-dead-letters")) as letters:
+        """Yield each dead letter that exists now."""
+        async with aclosing(
+            iterate_in_thread(self._letter_batches(), thread="kafka-dead-letters")
+        ) as letters:
             async for letter in letters:
                 yield letter
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
-        """Remove dead letters, in all their parts."""
-        removals = await asyncio.to_thread(self._removals, letters)
-        await self._writer.write([self._noted(audit)], removals)
+        """Remove dead letters, with all their chunks."""
+        tombstones = await asyncio.to_thread(self._tombstones, letters)
+        await self._writer.write([self._audit_record(audit)], tombstones)
 
     async def close(self) -> None:
-        """Finish what is being written, and end what watches."""
+        """Finish pending writes, and stop watching."""
         await asyncio.gather(self._watch.close(), self._writer.close())
 
-    def _letters(self) -> LetterReader:
-        # One each time, for each is for one thread.
+    def _letter_reader(self) -> LetterReader:
+        # A new one for each call, because a reader belongs to one thread.
         return LetterReader(self._clients, self._admin)
 
-    def _noted(self, audit: AuditRecord) -> Record:
+    def _audit_record(self, audit: AuditRecord) -> Record:
         return Record(self._names.audit, encode_audit(audit), b"", 0, {"content-type": b"application/json"})
 
-    def _some_letters(self) -> Generator[list[DeadLetter], None, None]:
-        with closing(self._letters().letters()) as letters:
+    def _letter_batches(self) -> Generator[list[DeadLetter], None, None]:
+        with closing(self._letter_reader().letters()) as letters:
             while some := list(islice(letters, _LETTERS_AT_ONCE)):
                 yield some
 
@@ -101,11 +102,11 @@ class KafkaControls:
                     found += reader.read(_RECORDS_AT_ONCE, _POLL_S)
         return [decode_audit(message.value() or b"") for message in found]
 
-    def _removals(self, letters: Sequence[str]) -> list[Tombstone]:
-        survey = self._letters().survey()
+    def _tombstones(self, letters: Sequence[str]) -> list[Tombstone]:
+        index = self._letter_reader().index()
         ids = map(encoded_id, letters)
         return [
             tombstone
             for id_ in ids
-            for tombstone in letter_tombstones(id_, survey.parts(id_), self._names.dead_letters)
+            for tombstone in letter_tombstones(id_, index.chunks(id_), self._names.dead_letters)
         ]

@@ -1,4 +1,4 @@
-"""Which dead letters there are, and where, without their bodies."""
+"""Index of the dead letters: their ids and offsets, without bodies."""
 
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -7,43 +7,44 @@ from confluent_kafka import Message
 
 from streamer.errors import LogMisconfigured
 from streamer.log.kafka.cluster.record import Headers
-from streamer.log.kafka.records.chunks import Place, is_whole, with_part, without_part
-from streamer.log.kafka.records.dead_letters import letter_part, part_count
+from streamer.log.kafka.records.chunks import ChunkOffsets, is_complete, with_chunk, without_chunk
+from streamer.log.kafka.records.dead_letters import chunk_count, letter_chunk
 
 
 class LetterIndex:
-    """Where the last version of each dead letter lies; memory holds ids and offsets."""
+    """Offsets of the last version of each dead letter; memory holds ids and offsets alone."""
 
     def __init__(self) -> None:
-        self._places: dict[bytes, Place] = {}
+        self._offsets: dict[bytes, ChunkOffsets] = {}
 
-    def note(self, messages: Iterable[Message]) -> None:
-        """Take in records, in their order. Raises `LogMisconfigured`."""
+    def apply(self, messages: Iterable[Message]) -> None:
+        """Apply records in their order. Raises `LogMisconfigured`."""
         for message in messages:
             try:
-                self._note(message)
+                self._apply_one(message)
             except (LookupError, ValueError) as exc:
                 raise LogMisconfigured(
-                    f"topic {message.topic()} holds what is no dead letter: give Streamer topics of its own"
+                    f"topic {message.topic()} holds a record that is no dead letter: use topics that only "
+                    "Streamer writes"
                 ) from exc
 
-    def parts(self, id_: bytes) -> int:
-        """Return how many parts a letter has, as far as there is anything of it."""
-        return len(self._places.get(id_, ()))
+    def chunks(self, id_: bytes) -> int:
+        """Return the number of a letter's chunks, 0 if nothing is left of it."""
+        return len(self._offsets.get(id_, ()))
 
-    def whole(self) -> Mapping[bytes, Place]:
-        """Return where each letter lies, of those that are there as a whole."""
-        return {id_: place for id_, place in self._places.items() if is_whole(place)}
+    def complete(self) -> Mapping[bytes, ChunkOffsets]:
+        """Return the offsets of each letter whose chunks are all there."""
+        return {id_: offsets for id_, offsets in self._offsets.items() if is_complete(offsets)}
 
-    def _note(self, message: Message) -> None:
-        id_, part = letter_part(message.key())
-        known = self._places.get(id_, ())
+    def _apply_one(self, message: Message) -> None:
+        id_, chunk = letter_chunk(message.key())
+        known = self._offsets.get(id_, ())
         if message.value() is None:
-            place = without_part(known, part)
+            offsets = without_chunk(known, chunk)
         else:
-            parts = part_count(cast("Headers | None", message.headers()))
-            place = with_part(known, part, message.offset() or 0, parts=parts)
-        if place:
-            self._places[id_] = place
+            chunks = chunk_count(cast("Headers | None", message.headers()))
+            offsets = with_chunk(known, chunk, message.offset() or 0, chunks=chunks)
+        if offsets:
+            self._offsets[id_] = offsets
         else:
-            self._places.pop(id_, None)
+            self._offsets.pop(id_, None)

@@ -1,4 +1,4 @@
-"""Reads dead letters out of their topic, one after the other."""
+"""Reader of the dead letters in their topic."""
 
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
@@ -12,7 +12,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.control.letter_index import LetterIndex
-from streamer.log.kafka.records.dead_letters import letter_part
+from streamer.log.kafka.records.dead_letters import letter_chunk
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_dead_letter
 
@@ -24,8 +24,8 @@ _TRIES = 3
 class LetterReader:
     """Reads the topic of dead letters. Blocking, for one thread at a time.
 
-    It goes through the topic twice: first for the ids and where the last
-    version of each lies, then for the letters themselves.
+    It reads the topic twice: first for the ids and offsets of the last
+    versions, then for the letters themselves.
     """
 
     def __init__(self, clients: Clients, admin: KafkaAdmin) -> None:
@@ -35,45 +35,46 @@ class LetterReader:
         self._errors = KafkaErrors(clients.settings)
 
     def letters(self) -> Generator[DeadLetter, None, None]:
-        """Yield each letter that there is now, once.
+        """Yield each letter that exists now, once.
 
-        Raises `LogUnavailable`, and `LogMisconfigured` for what is no letter.
+        Raises `LogUnavailable`, and `LogMisconfigured` for a record that is no
+        letter.
         """
         ids: set[bytes] | None = None
         for _ in range(_TRIES):
-            whole = self.survey().whole()
-            ids = {*whole} if ids is None else ids & whole.keys()
-            for id_, letter in self._collected({id_: whole[id_] for id_ in ids}):
+            complete = self.index().complete()
+            ids = {*complete} if ids is None else ids & complete.keys()
+            for id_, letter in self._collected({id_: complete[id_] for id_ in ids}):
                 ids.remove(id_)
                 yield letter
             if not ids:
                 return
-            # Some were set aside anew meanwhile, and compaction took their former records.
+            # Some were set aside again meanwhile, and compaction removed their earlier records.
         raise LogUnavailable(f"dead letters of {self._topic} change while they are read: try again")
 
-    def survey(self) -> LetterIndex:
-        """Return which letters there are now."""
+    def index(self) -> LetterIndex:
+        """Return the index of the letters that exist now."""
         found = LetterIndex()
-        with self._sweep() as reader:
+        with self._open_reader() as reader:
             while not reader.is_over:
-                found.note(self._read(reader))
+                found.apply(self._read(reader))
         return found
 
-    def _collected(self, whole: Mapping[bytes, tuple[int, ...]]) -> Iterator[tuple[bytes, DeadLetter]]:
-        parts: dict[bytes, list[bytes]] = defaultdict(list)
-        with self._sweep() as reader:
+    def _collected(self, complete: Mapping[bytes, tuple[int, ...]]) -> Iterator[tuple[bytes, DeadLetter]]:
+        chunks: dict[bytes, list[bytes]] = defaultdict(list)
+        with self._open_reader() as reader:
             while not reader.is_over:
                 for message in self._read(reader):
-                    id_, part = letter_part(message.key())
-                    value, places = message.value(), whole.get(id_, ())
-                    if value is None or part >= len(places) or places[part] != message.offset():
+                    id_, chunk = letter_chunk(message.key())
+                    value, offsets = message.value(), complete.get(id_, ())
+                    if value is None or chunk >= len(offsets) or offsets[chunk] != message.offset():
                         continue
-                    # Parts were written in their order, and compaction keeps it.
-                    parts[id_].append(value)
-                    if part + 1 == len(places):
-                        yield id_, decode_dead_letter(b"".join(parts.pop(id_)))
+                    # Chunks were written in their order, and compaction keeps it.
+                    chunks[id_].append(value)
+                    if chunk + 1 == len(offsets):
+                        yield id_, decode_dead_letter(b"".join(chunks.pop(id_)))
 
-    def _sweep(self) -> BoundedReader:
+    def _open_reader(self) -> BoundedReader:
         with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
             read_ranges = self._admin.bounds(self._topic, [0])
             return BoundedReader(self._clients, self._errors, self._topic, read_ranges)

@@ -1,4 +1,4 @@
-"""Follows what is switched, for everybody in this process who wants to know."""
+"""Watch of the control topic, shared by all watchers in this process."""
 
 import asyncio
 import threading
@@ -8,9 +8,10 @@ from contextlib import closing
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streamer.backoff import Backoff, Delays
 from streamer.controls import Switchboard
 from streamer.errors import LogUnavailable
-from streamer.log.kafka.cluster.bounded_reader import awaited
+from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
@@ -23,20 +24,19 @@ _NAME = "kafka-controls"
 _POLL_S = 0.1
 _CALL_S = 5.0
 _AT_ONCE = 500
-_FIRST_PAUSE_S = 0.5
-_MAX_PAUSE_S = 15.0
+_BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 
 class ControlWatch:
-    """Reads the control topic in a thread that begins with the first who watches and ends by `close`.
+    """Reads the control topic in a thread that the first watcher starts and `close` ends.
 
-    One consumer serves all who watch. Its topic holds single records, never
-    transactions, so it reads whatever is replicated, and nothing that anybody
-    leaves open elsewhere holds it up.
+    One consumer serves all watchers. Its topic holds single records, never
+    transactions, so it reads all replicated records, and no open transaction
+    elsewhere holds it up.
     """
 
     def __init__(self, clients: Clients, pulses: Pulses) -> None:
-        """Prepare, on the running loop; nothing is read before somebody watches."""
+        """Build the watch on the running loop; nothing is read before the first watcher."""
         self._clients = clients
         self._errors = KafkaErrors(clients.settings)
         self._topic = Names.of(clients.settings).control
@@ -45,17 +45,17 @@ class ControlWatch:
         self._loop = asyncio.get_running_loop()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
-        self._pause_s = _FIRST_PAUSE_S
+        self._delays = Delays(_BACKOFF)
         self._board: Switchboard | None = None
         self._error: Exception | None = None
         self._changed = asyncio.Event()
 
     async def boards(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change, until `close`.
+        """Yield the switchboard, and again after each change, until `close`.
 
-        Raises what somebody must act on first, such as `LogMisconfigured`.
+        Raises errors that need an operator, such as `LogMisconfigured`.
         """
-        self._begin()
+        self._start_thread()
         seen = None
         while not self._closing.is_set():
             changed = self._changed
@@ -68,29 +68,29 @@ class ControlWatch:
                 await changed.wait()
 
     async def close(self) -> None:
-        """End the thread, and what watches."""
+        """End the thread and all watchers."""
         self._closing.set()
-        self._tell()
+        self._notify()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _begin(self) -> None:
+    def _start_thread(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=_NAME, daemon=True)
             self._thread.start()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     def _show(self, board: Switchboard) -> None:
         if board != self._board:
             self._board = board
-            self._tell()
+            self._notify()
 
     def _fail(self, error: Exception) -> None:
         self._error = error
-        self._tell()
+        self._notify()
 
     # On the thread.
 
@@ -98,14 +98,14 @@ class ControlWatch:
         pulse = self._pulses.begin(_NAME)
         try:
             while not self._closing.is_set():
-                self._try(pulse)
-        except Exception as exc:  # noqa: BLE001 - it goes to whoever watches
+                self._follow_once(pulse)
+        except Exception as exc:  # noqa: BLE001 - every watcher raises it
             self._loop.call_soon_threadsafe(self._fail, exc)
         finally:
             self._pulses.end(pulse)
 
-    def _try(self, pulse: Pulse) -> None:
-        """Follow until closed, or until there is trouble, and then pause."""
+    def _follow_once(self, pulse: Pulse) -> None:
+        """Follow the topic until closed or unavailable; pause in the latter case."""
         try:
             with (
                 self._errors.explained(doing="reading", subject=f"topic {self._topic}"),
@@ -113,32 +113,33 @@ class ControlWatch:
             ):
                 self._follow(consumer, pulse)
         except LogUnavailable as error:
-            _log.warning("controls.unreadable", reason=str(error), tried_again_in_s=self._pause_s)
+            pause_s = self._delays.next_s()
+            _log.warning("controls.unreadable", reason=str(error), tried_again_in_s=pause_s)
             pulse.rest()
-            self._closing.wait(self._pause_s)
+            self._closing.wait(pause_s)
             pulse.beat()
-            self._pause_s = min(_MAX_PAUSE_S, 2 * self._pause_s)
 
     def _follow(self, consumer: Consumer, pulse: Pulse) -> None:
         begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
         consumer.assign([TopicPartition(self._topic, 0, begin)])
-        # From the beginning each time: a topic that was made anew has forgotten.
+        # From the beginning each time: the topic can have been created again.
         switches, through, shown = ControlTable(), begin, False
         while not self._closing.is_set():
             pulse.beat()
-            for message in awaited(consumer, _AT_ONCE, _POLL_S):
-                through = _take_in(message, switches)
+            for message in poll_many(consumer, _AT_ONCE, _POLL_S):
+                through = _apply(message, switches)
                 shown = False
-            # Before that it is a board of the past, on which a pause may be missing.
+            # Before the end, the board is an old one, on which a pause can be missing.
             if through >= end and not shown:
-                # What a broker refused before it refuses no longer.
+                # Reading works: earlier errors are over.
                 self._errors.clear()
                 self._loop.call_soon_threadsafe(self._show, switches.board())
-                self._pause_s, shown = _FIRST_PAUSE_S, True
+                self._delays.reset()
+                shown = True
 
     def _consumer(self) -> Consumer:
         configuration = {
-            # It joins no group: assigning by hand only asks for some name.
+            # The client requires a group id to assign partitions; it joins no group.
             "group.id": self._group,
             "isolation.level": "read_uncommitted",
             "enable.auto.commit": False,
@@ -148,8 +149,8 @@ class ControlWatch:
         return self._clients.consumer(self._errors, configuration)
 
 
-def _take_in(message: Message, switches: ControlTable) -> int:
-    """Let a record take effect, and return the offset up to which the topic was read."""
+def _apply(message: Message, switches: ControlTable) -> int:
+    """Apply a record, and return the offset up to which the topic was read."""
     error, offset = message.error(), message.offset() or 0
     if error is None:
         switches.apply(message.key(), message.value())

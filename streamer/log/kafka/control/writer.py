@@ -1,4 +1,4 @@
-"""Writes what is switched and what was done."""
+"""Writer of controls and audit records."""
 
 import asyncio
 import time
@@ -16,14 +16,15 @@ from streamer.log.kafka.cluster.record import Record, Tombstone
 _DEADLINE_S = 10.0
 
 Step = Sequence[Record | Tombstone]
-"""Records that are on their way together."""
+"""Records that are in flight together."""
 
 
 class ControlWriter:
     """Writes records one call after the other, by an idempotent producer in a thread of its own.
 
-    The producer is made for the first call, and again after one that failed:
-    what such a call left under way is dropped, so that it can't overtake the next.
+    The producer is made for the first call, and again after a failed one:
+    unfinished writes of a failed call are dropped, so that they can't overtake
+    the next call's.
     """
 
     def __init__(self, clients: Clients, *, deadline_s: float = _DEADLINE_S) -> None:
@@ -35,15 +36,15 @@ class ControlWriter:
         self._executor = ThreadPoolExecutor(1, "kafka-controls-writer")
 
     async def write(self, *steps: Step) -> None:
-        """Return when all of `steps`, each before the next, are acknowledged by all copies in sync.
+        """Write `steps`, each before the next; return when all copies in sync have acknowledged them.
 
-        Raises `LogUnavailable` when the deadline passes, and some of it may be
+        Raises `LogUnavailable` when the deadline passes; some records can be
         written all the same.
         """
         await asyncio.get_running_loop().run_in_executor(self._executor, self._write, steps)
 
     async def close(self) -> None:
-        """Finish what was asked for, and give up the producer."""
+        """Finish submitted calls, and discard the producer."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._discard)
         self._executor.shutdown(wait=False)
 
@@ -62,8 +63,7 @@ class ControlWriter:
     def _deliver(self, step: Step, deadline: float) -> None:
         errors: list[KafkaError] = []
         producer = self._producer = self._producer or self._new_producer()
-        for record in step:
-            producer.produce(record, partial(_told, errors), deadline=deadline)
+        producer.produce(step, deadline - time.monotonic(), told=partial(_told, errors))
         waiting = producer.live.flush(max(0.0, deadline - time.monotonic()))
         if errors:
             raise KafkaException(errors[0])

@@ -98,10 +98,7 @@ class ConsumerThread:
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
         """Return parked events of a partition, those that are parked and ours."""
-        assigned_partition = self._context.reading.assigned.get(partition)
-        if assigned_partition is None:
-            return []
-        places = {offset: place for offset in offsets if (place := assigned_partition.parked.place(offset))}
+        places = self._context.reading.assigned.parked(partition, offsets)
         return await self._recall.fetch(partition, places) if places else []
 
     async def stop(self) -> None:

@@ -1,6 +1,6 @@
 """Records of the partitions that are ours, turned into entries."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import cast
 
 from confluent_kafka import Message
@@ -10,7 +10,7 @@ from streamer.errors import UnreadableEvent
 from streamer.events import DeadLetter, Entry, Event, Partition, Stage, SubscriberName
 from streamer.log.kafka.cluster.record import Headers
 from streamer.log.kafka.feed.partition_buffer import ReadRange
-from streamer.log.kafka.progress.assignment import AssignedPartition
+from streamer.log.kafka.progress.assignment import AssignedPartition, AssignedPartitions
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.patterns import wants
 from streamer.ports import Subscription, Wants
@@ -28,19 +28,19 @@ class RecordDecoder:
         self._clock = clock
         self._by_name: dict[tuple[str | None, int | None], AssignedPartition] = {}
         self._fresh: dict[Partition, ReadRange] = {}
-        self.assigned: dict[Partition, AssignedPartition] = {}
+        self.assigned = AssignedPartitions()
 
     def hold(self, assigned: Iterable[AssignedPartition]) -> None:
         """Begin to read partitions."""
         for assigned_partition in assigned:
             partition = assigned_partition.partition
-            self.assigned[partition] = assigned_partition
+            self.assigned.add(assigned_partition)
             self._by_name[partition.topic, partition.number] = assigned_partition
 
-    def drop(self, partitions: Iterable[Partition]) -> None:
+    def drop(self, partitions: Collection[Partition]) -> None:
         """Forget partitions, and what was read of them."""
+        self.assigned.drop(partitions)
         for partition in partitions:
-            self.assigned.pop(partition, None)
             self._by_name.pop((partition.topic, partition.number), None)
             self._fresh.pop(partition, None)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,8 +16,6 @@ from streamer.log.kafka.progress.commits import Commits, checked, committed
 from streamer.log.kafka.topics.patterns import matching
 
 _CALL_TIMEOUT_S = 5.0
-_TRIES = 20
-_PAUSE_S = 0.1
 
 _GROUP_IS_BUSY = frozenset(
     {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS}
@@ -54,24 +52,24 @@ class InitialOffsets:
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
-        for _ in range(_TRIES):
-            partitions = retry.call(self._partitions, consumer)
-            has_begun = retry.call(_is_known, consumer, [self.marker, *partitions])
-            # Before the first offsets: who has those must have had it, too.
-            self.ensure_parked(has_begun=has_begun)
-            if has_begun:
-                return
+        try:
+            # Another process of this subscriber may come first, and settle it.
+            replace(retry, can_pass=_is_busy).call(self._settle, consumer, commits, retry)
+        except KafkaException as exc:
+            if not _is_busy(exc):
+                raise
+            raise LogUnavailable(
+                "the start of a subscriber could not be settled: its group is busy, try again"
+            ) from exc
+
+    def _settle(self, consumer: Consumer, commits: Commits, retry: RetryPolicy) -> None:
+        partitions = retry.call(self._partitions, consumer)
+        has_begun = retry.call(_is_known, consumer, [self.marker, *partitions])
+        # Before the first offsets: who has those must have had it, too.
+        self.ensure_parked(has_begun=has_begun)
+        if not has_begun:
             offsets = retry.call(self._offsets, consumer, partitions)
-            try:
-                retry.call(commits.wait_for, consumer, [self.marker, *offsets])
-            except KafkaException as exc:
-                # Another process of this subscriber came first, and has settled it.
-                if kafka_error(exc).code() not in _GROUP_IS_BUSY:
-                    raise
-                retry.wait(_PAUSE_S)
-            else:
-                return
-        raise LogUnavailable("the start of a subscriber could not be settled: its group is busy, try again")
+            retry.call(commits.wait_for, consumer, [self.marker, *offsets])
 
     def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
         topics = consumer.list_topics(timeout=_CALL_TIMEOUT_S).topics
@@ -108,6 +106,10 @@ def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int)
             for topic in {each.topic for each in asked}:
                 consumer.list_topics(topic, timeout=_CALL_TIMEOUT_S)
         raise
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, KafkaException) and kafka_error(error).code() in _GROUP_IS_BUSY
 
 
 def _is_known(consumer: Consumer, partitions: Sequence[TopicPartition]) -> bool:

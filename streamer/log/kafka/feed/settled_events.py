@@ -124,7 +124,7 @@ class SettledEventReader:
             restorations.begin(progress)
         try:
             while restorations:
-                found |= {each.partition: each.traces for each in restorations.step()}
+                found |= {each.partition: each.recorded_offsets for each in restorations.step()}
         finally:
             restorations.abandon()
         return found

@@ -1,1 +1,1 @@
-"""Parked lanes: found again, changed and fetched."""
+"""Parked lanes: restored, changed and fetched."""

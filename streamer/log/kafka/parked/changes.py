@@ -1,4 +1,4 @@
-"""What a settlement changes about parked lanes, as records, and as what is known of them."""
+"""Changes of parked lanes in a settlement: their records, and the update of the index."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,51 +6,52 @@ from collections.abc import Mapping, Sequence
 from streamer.events import Partition
 from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.record import Record, Tombstone
-from streamer.log.kafka.parked.index import ParkedIndex, staying
-from streamer.log.kafka.records.chunks import PART_BYTES, Place
+from streamer.log.kafka.parked.index import ParkedIndex, entries_to_park
+from streamer.log.kafka.records.chunks import CHUNK_BYTES, ChunkOffsets
 from streamer.log.kafka.records.parked import ParkedTopic, event_keys, lane_key
 from streamer.ports import LaneChange
 
-_MOST_PARTS = 1 + MAX_MESSAGE_BYTES // PART_BYTES
+_MAX_CHUNKS = 1 + MAX_MESSAGE_BYTES // CHUNK_BYTES
 
 
 class ParkedChanges:
-    """The changes of lanes in one settlement: their records, and what is known once these are in the log."""
+    """The changes of lanes in one settlement: their records, and the index once these are written."""
 
     def __init__(
         self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, ParkedIndex]
     ) -> None:
-        """Make the records of `changes`, of partitions of which `known` is what is parked already."""
+        """Build the records of `changes`; `known` indexes the parked events of their partitions."""
         self._topic = topic
         self._changes = changes
         self._known = known
-        # What the changes before have added, by lane: keys of parts by offset.
+        # Events that earlier changes have added, by lane: keys of chunks by offset.
         self._added: dict[tuple[Partition, str], dict[int, list[bytes]]] = defaultdict(dict)
         self.records: list[Record | Tombstone] = []
         for change in changes:
             self._record(change)
 
     def is_placed(self, written: Mapping[bytes, int]) -> bool:
-        """Whether `written` says of all bodies where they are."""
+        """Return whether `written` has the offsets of all bodies."""
         return all(
             key in written
             for change in self._changes
-            for entry in staying(change)
+            for entry in entries_to_park(change)
             for key in self._added[change.partition, change.lane][entry.offset]
         )
 
     def conclude(self, written: Mapping[bytes, int]) -> None:
-        """Note that the records are in the log, those of bodies at the offsets `written` by key."""
+        """Update the index: the records are in the log, bodies at the offsets `written` by key."""
         for change in self._changes:
             added = self._added[change.partition, change.lane]
-            places: dict[int, Place] = {
-                entry.offset: tuple(written[key] for key in added[entry.offset]) for entry in staying(change)
+            locations: dict[int, ChunkOffsets] = {
+                entry.offset: tuple(written[key] for key in added[entry.offset])
+                for entry in entries_to_park(change)
             }
-            self._known[change.partition].change(change, places)
+            self._known[change.partition].change(change, locations)
 
     def _record(self, change: LaneChange) -> None:
         source, added = change.partition, self._added[change.partition, change.lane]
-        for entry in staying(change):
+        for entry in entries_to_park(change):
             records = self._topic.event(entry, change.lane)
             added[entry.offset] = [record.key for record in records]
             self.records += records
@@ -72,7 +73,7 @@ class ParkedChanges:
         added = self._added[change.partition, change.lane].get(offset)
         if added is not None:
             return added
-        place = self._known[change.partition].place(offset)
-        # What is not known may have been parked by a settlement whose answer was lost.
-        parts = _MOST_PARTS if place is None else len(place)
-        return event_keys(change.partition, change.lane, offset, parts)
+        known = self._known[change.partition].chunk_offsets(offset)
+        # An unknown event can have been parked by a settlement whose answer was lost.
+        chunks = _MAX_CHUNKS if known is None else len(known)
+        return event_keys(change.partition, change.lane, offset, chunks)

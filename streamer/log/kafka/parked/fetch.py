@@ -15,7 +15,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.threads import conclude
-from streamer.log.kafka.records.chunks import Place
+from streamer.log.kafka.records.chunks import ChunkOffsets
 from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic
 from streamer.log.records import decode_event
 
@@ -42,7 +42,7 @@ class _Asked:
     """Events of one source partition that somebody waits for, by offset, and where each lies."""
 
     source: Partition
-    places: Mapping[int, Place]
+    places: Mapping[int, ChunkOffsets]
     answer: asyncio.Future[list[Entry]]
 
 
@@ -65,7 +65,7 @@ class ParkedFetch:
         self._consumer: Consumer | None = None
         self._is_closed = False
 
-    async def fetch(self, source: Partition, places: Mapping[int, Place]) -> list[Entry]:
+    async def fetch(self, source: Partition, places: Mapping[int, ChunkOffsets]) -> list[Entry]:
         """Return the events that lie at `places`, in their order. Raises `LogUnavailable`."""
         if self._is_closed:
             raise LogUnavailable("the feed was closed")

@@ -1,52 +1,60 @@
-"""Where the parked events of one partition lie."""
+"""Index of the parked events of one partition."""
 
+import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from streamer.events import Entry
-from streamer.log.kafka.records.chunks import Place
+from streamer.log.kafka.records.chunks import ChunkOffsets
 from streamer.ports import LaneChange
 
 
 class ParkedIndex:
-    """The parked events of one source partition, by their offsets there; their bodies stay in the log.
+    """Chunk offsets of the parked events of one source partition; the bodies stay in the log.
 
-    One thread changes it. Another may ask for a place meanwhile, which is one
-    step of the interpreter.
+    One thread changes it and knows its changes; another can call `locations`
+    meanwhile.
     """
 
-    def __init__(self, lanes: Mapping[str, Mapping[int, Place]] | None = None) -> None:
+    def __init__(self, lanes: Mapping[str, Mapping[int, ChunkOffsets]] | None = None) -> None:
+        self._changing = threading.Lock()
         self._lanes: defaultdict[str, set[int]] = defaultdict(set)
-        self._places: dict[int, Place] = {}
-        for lane, places in (lanes or {}).items():
-            self._lanes[lane].update(places)
-            self._places.update(places)
+        self._locations: dict[int, ChunkOffsets] = {}
+        for lane, locations in (lanes or {}).items():
+            self._lanes[lane].update(locations)
+            self._locations.update(locations)
 
-    def place(self, offset: int) -> Place | None:
-        """Return where an event lies, `None` if it is not parked."""
-        return self._places.get(offset)
+    def chunk_offsets(self, offset: int) -> ChunkOffsets | None:
+        """Return the offsets of an event's chunks, `None` if it is not parked."""
+        return self._locations.get(offset)
+
+    def locations(self, offsets: Iterable[int]) -> dict[int, ChunkOffsets]:
+        """Return the chunk offsets of the parked events among `offsets`, in their order."""
+        with self._changing:
+            return {offset: self._locations[offset] for offset in offsets if offset in self._locations}
 
     def offsets(self, lane: str) -> frozenset[int]:
-        """Return what is parked of a lane."""
+        """Return the offsets of a lane's parked events."""
         return frozenset(self._lanes.get(lane, ()))
 
-    def change(self, change: LaneChange, places: Mapping[int, Place]) -> None:
-        """Note that `change` is in the log, where what joined lies at `places`."""
-        for offset in self._gone(change):
-            self._places.pop(offset, None)
-            self._lanes[change.lane].discard(offset)
-        if change.setback is None:
-            self._lanes.pop(change.lane, None)
-            return
-        joined = {entry.offset: places[entry.offset] for entry in staying(change)}
-        self._lanes[change.lane].update(joined)
-        self._places.update(joined)
+    def change(self, change: LaneChange, locations: Mapping[int, ChunkOffsets]) -> None:
+        """Apply `change`, which is in the log with its joined events at `locations`."""
+        joined = {entry.offset: locations[entry.offset] for entry in entries_to_park(change)}
+        with self._changing:
+            for offset in self._gone(change):
+                self._locations.pop(offset, None)
+                self._lanes[change.lane].discard(offset)
+            if change.setback is None:
+                self._lanes.pop(change.lane, None)
+            else:
+                self._lanes[change.lane].update(joined)
+                self._locations.update(joined)
 
     def _gone(self, change: LaneChange) -> Sequence[int]:
         return [*self._lanes[change.lane]] if change.setback is None else change.left
 
 
-def staying(change: LaneChange) -> list[Entry]:
-    """Return what is parked by `change` and not let go of by the same."""
+def entries_to_park(change: LaneChange) -> list[Entry]:
+    """Return the entries that `change` parks and does not let go of again."""
     left = set(change.left)
     return [] if change.setback is None else [each for each in change.joined if each.offset not in left]

@@ -1,4 +1,4 @@
-"""Finds what is parked of partitions that have become ours."""
+"""Restoration of parked lanes: reads the parked topic for newly assigned partitions."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +14,8 @@ from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.record import Headers
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.parked.index import ParkedIndex
-from streamer.log.kafka.records.chunks import Place, is_whole, with_part, without_part
-from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic, part_count
+from streamer.log.kafka.records.chunks import ChunkOffsets, is_complete, with_chunk, without_chunk
+from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic, chunk_count
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_setback
 
@@ -25,36 +25,37 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """A partition, how far it is settled, and what is parked of it.
+    """A partition with its progress and its parked lanes.
 
-    `traces` are the offsets of which the parked topic holds anything at all.
+    `recorded_offsets` are the offsets of all events of which the parked topic
+    holds a record.
     """
 
     partition: Partition
     progress: Progress
     parked: ParkedIndex
     lanes: Sequence[ParkedLane]
-    traces: frozenset[int]
+    recorded_offsets: frozenset[int]
 
 
 @dataclass(slots=True)
 class _Lane:
-    """What was found of a lane: how its head failed, and where its events lie, by their offsets."""
+    """The setback of a lane, and the chunk offsets of its events by their offsets."""
 
     setback: Setback | None = None
-    places: dict[int, Place] = field(default_factory=dict)
+    locations: dict[int, ChunkOffsets] = field(default_factory=dict)
 
 
 class Restoration:
     """Reads the parked topic for some partitions, a slice at a time. Blocking, for one thread.
 
-    Bodies pass by and are not kept. Of a lane the topic holds whatever was
-    committed before the reading began, and that is complete: nobody else has
-    been able to change it since the group gave us the partition.
+    Bodies are not kept. The reader finds all records that were committed before
+    it started, and these are all of a lane: no other process has been able to
+    change it since the group assigned us the partition.
     """
 
     def __init__(self, reader: BoundedReader | None, progress: Mapping[Partition, Progress]) -> None:
-        """Read by `reader`, or find nothing without one."""
+        """Read by `reader`; without one, nothing is parked."""
         self._reader = reader
         self._progress = dict(progress)
         self._found: dict[tuple[str, int], defaultdict[str, _Lane]] = {
@@ -63,84 +64,94 @@ class Restoration:
 
     @property
     def partitions(self) -> frozenset[Partition]:
-        """The partitions that are being restored."""
+        """The partitions being restored."""
         return frozenset(self._progress)
 
     def step(self) -> bool:
-        """Read on for a moment; return whether all is found.
+        """Read the next slice; return whether all is read.
 
-        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for
-        what Streamer did not write.
+        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
+        record that Streamer did not write.
         """
         if self._reader is None:
             return True
-        self._take_in(self._reader.read(_AT_ONCE, _POLL_S))
+        self._apply_all(self._reader.read(_AT_ONCE, _POLL_S))
         if self._reader.is_over:
             self.close()
         return self._reader is None
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Forget partitions that were taken from us."""
+        """Forget revoked partitions."""
         for partition in partitions:
             self._progress.pop(partition, None)
             self._found.pop((partition.topic, partition.number), None)
 
     def restored(self) -> Iterator[Restored]:
-        """Yield what was found of each partition that is still ours."""
+        """Yield the lanes of each partition that is still assigned to us."""
         for partition, progress in self._progress.items():
             all_lanes = self._found[partition.topic, partition.number]
-            # Events without a record of their lane were forgotten with it.
+            # Events without a record of their lane were removed with it.
             found = {
-                name: (lane.setback, {at: place for at, place in lane.places.items() if is_whole(place)})
+                name: (lane.setback, _complete(lane.locations))
                 for name, lane in all_lanes.items()
                 if lane.setback is not None
             }
             lanes = [
-                ParkedLane(lane=name, offsets=tuple(sorted(places)), setback=setback)
-                for name, (setback, places) in found.items()
-                if places
+                ParkedLane(lane=name, offsets=tuple(sorted(locations)), setback=setback)
+                for name, (setback, locations) in found.items()
+                if locations
             ]
-            parked = ParkedIndex({name: places for name, (_, places) in found.items()})
-            traces = frozenset(at for lane in all_lanes.values() for at in lane.places)
-            yield Restored(partition=partition, progress=progress, parked=parked, lanes=lanes, traces=traces)
+            parked = ParkedIndex({name: locations for name, (_, locations) in found.items()})
+            recorded_offsets = frozenset(offset for lane in all_lanes.values() for offset in lane.locations)
+            yield Restored(
+                partition=partition,
+                progress=progress,
+                parked=parked,
+                lanes=lanes,
+                recorded_offsets=recorded_offsets,
+            )
 
     def close(self) -> None:
-        """Stop reading."""
+        """Close the reader."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
-    def _take_in(self, messages: Iterable[Message]) -> None:
+    def _apply_all(self, messages: Iterable[Message]) -> None:
         for message in messages:
             key = ParkedKey.decode(message.key())
             lanes = self._found.get((key.topic, key.number))
-            # The records of other partitions share the place with ours.
-            if lanes is not None and not _note(lanes[key.lane], key, message):
-                # Of what was parked and is gone, tombstones lie there for a day.
+            # Other source partitions have records in this partition, too.
+            if lanes is not None and not _apply(lanes[key.lane], key, message):
+                # Tombstones of removed lanes stay in the topic for a day.
                 del lanes[key.lane]
 
 
-def _note(lane: _Lane, key: ParkedKey, message: Message) -> bool:
-    """Take in a record of `lane`; returns whether there is anything of it then."""
+def _apply(lane: _Lane, key: ParkedKey, message: Message) -> bool:
+    """Apply a record to `lane`; return whether anything of the lane is left."""
     value = message.value()
     if key.offset is None:
         lane.setback = None if value is None else decode_setback(value)
-    elif place := _place(lane.places.get(key.offset, ()), key, message):
-        lane.places[key.offset] = place
+    elif offsets := _chunk_offsets(lane.locations.get(key.offset, ()), key, message):
+        lane.locations[key.offset] = offsets
     else:
-        lane.places.pop(key.offset, None)
-    return bool(lane.setback or lane.places)
+        lane.locations.pop(key.offset, None)
+    return bool(lane.setback or lane.locations)
 
 
-def _place(known: Place, key: ParkedKey, message: Message) -> Place:
+def _complete(locations: Mapping[int, ChunkOffsets]) -> dict[int, ChunkOffsets]:
+    return {offset: chunks for offset, chunks in locations.items() if is_complete(chunks)}
+
+
+def _chunk_offsets(known: ChunkOffsets, key: ParkedKey, message: Message) -> ChunkOffsets:
     if message.value() is None:
-        return without_part(known, key.part)
-    parts = part_count(cast("Headers | None", message.headers()))
-    return with_part(known, key.part, message.offset() or 0, parts=parts)
+        return without_chunk(known, key.chunk)
+    chunks = chunk_count(cast("Headers | None", message.headers()))
+    return with_chunk(known, key.chunk, message.offset() or 0, chunks=chunks)
 
 
 class Restorations:
-    """Restores partitions beside whatever else a member does, those of each assignment by themselves."""
+    """All running restorations of a member, one for each assignment."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, topic: ParkedTopic, retry: RetryPolicy) -> None:
         self._clients = clients
@@ -148,45 +159,48 @@ class Restorations:
         self._topic = topic
         self._retry = retry
         self._errors = KafkaErrors(clients.settings)
-        self._under_way: list[Restoration] = []
+        self._running: list[Restoration] = []
 
     def begin(self, progress: Mapping[Partition, Progress]) -> None:
-        """Begin to restore partitions, whose committed offsets must have been read before.
+        """Start to restore partitions, whose committed offsets must have been read before.
 
-        An offset is not told while a transaction that moves it is open. So
-        what a former owner has parked lies below the ends that are looked up
-        now, though perhaps still undecided. Raises `KafkaException`.
+        The group does not return an offset while a transaction that moves it is
+        open. So a former owner's parked events lie below the ends that are read
+        now, though their transaction can still be undecided. Raises
+        `KafkaException`.
         """
         homes = {self._topic.home(partition) for partition in progress}
         read_ranges = self._retry.call(self._admin.bounds, self._topic.name, homes)
         reader = None
         if any(begin < end for begin, end in read_ranges.values()):
             reader = BoundedReader(self._clients, self._errors, self._topic.name, read_ranges)
-        self._under_way.append(Restoration(reader, progress))
+        self._running.append(Restoration(reader, progress))
 
     def __contains__(self, partition: Partition) -> bool:
-        return any(partition in each.partitions for each in self._under_way)
+        """Return whether `partition` is being restored."""
+        return any(partition in each.partitions for each in self._running)
 
     def __bool__(self) -> bool:
-        return bool(self._under_way)
+        """Return whether any restoration is running."""
+        return bool(self._running)
 
     def step(self) -> list[Restored]:
-        """Read on for a moment; return the partitions that are complete.
+        """Read the next slices; return the partitions that are complete.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
-        done = [each for each in self._under_way if each.step()]
-        self._under_way = [each for each in self._under_way if each not in done]
+        done = [each for each in self._running if each.step()]
+        self._running = [each for each in self._running if each not in done]
         return [restored for each in done for restored in each.restored()]
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """Forget partitions that were taken from us."""
+        """Forget revoked partitions."""
         gone = frozenset(partitions)
-        for each in self._under_way:
+        for each in self._running:
             each.drop(gone)
 
     def abandon(self) -> None:
-        """Forget everything."""
-        for each in self._under_way:
+        """End all restorations."""
+        for each in self._running:
             each.close()
-        self._under_way = []
+        self._running = []

@@ -40,6 +40,11 @@ class _Covered:
     unreadable: Mapping[int, DeadLetter]
     committable: CommittableOffset
 
+    def is_in_effect(self, assigned: Mapping[Partition, AssignedPartition]) -> bool:
+        """Whether its partition is ours by `assigned`, and was not lost and given back since."""
+        ours = assigned.get(self.assigned_partition.partition)
+        return ours is not None and ours.assignment == self.assigned_partition.assignment
+
     def place(self, mark: str = "") -> TopicPartition:
         partition, at = self.assigned_partition.partition, self.committable
         metadata = marked(at.metadata, mark) if mark else at.metadata
@@ -198,14 +203,10 @@ class Settler:
     ) -> Recorded | None:
         """Return what is recorded of `settlement` by a transaction whose answer was lost, if any is."""
         transaction = self._undecided
-        if transaction is None or transaction.settlement is not settlement:
+        if transaction is None or transaction.settlement != settlement:
             return None
         # Of what was lost since, the offsets are another member's.
-        ours = [
-            each
-            for each in transaction.covered
-            if assigned.get(each.assigned_partition.partition) is each.assigned_partition
-        ]
+        ours = [each for each in transaction.covered if each.is_in_effect(assigned)]
         try:
             has_taken_effect = bool(ours) and self._is_committed(transaction.mark, ours, offsets)
         except KafkaException as exc:

@@ -1,25 +1,21 @@
 """Transactions that carry the offsets of a consumer group."""
 
-import contextlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, is_retriable, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import DisposableProducer
 from streamer.log.kafka.cluster.record import Record, Tombstone
+from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 
 _DEADLINE_S = 10.0
-_CALL_TIMEOUT_S = 5.0
-_OVERRUN_S = 2.0
-_ABORT_S = 3.0
 _LOOK_S = 0.5
 # A process that dies in mid-transaction holds up its partitions' next owner for this long.
 _TRANSACTION_TIMEOUT_MS = 10_000
@@ -67,10 +63,8 @@ class GroupTransactions:
         # producer then ends the transaction that a former one left open.
         group = Names.of(clients.settings).dispatch_group(subscriber)
         self._transactional_id = f"{group}.{uuid.uuid4().hex}"
-        self._known_topic = Names.of(clients.settings).dead_letters
         self._errors = errors
-        self._producer: DisposableProducer | None = None
-        self._is_ready = False
+        self._producer: TransactionalProducer | None = None
         self._ready_by = 0.0
         self._is_open = False
 
@@ -87,27 +81,26 @@ class GroupTransactions:
         Raises `NothingWritten` and `Undecided`.
         """
         noted: dict[bytes, int] = {}
+        deadline = time.monotonic() + _DEADLINE_S
         try:
-            deadline = time.monotonic() + _DEADLINE_S
-            producer = self._ready(_CALL_TIMEOUT_S, deadline)
-            producer.live.begin_transaction()
+            producer = self._ready(_DEADLINE_S)
+            producer.begin()
             for record in records:
                 is_noted = record.topic == noting and isinstance(record, Record)
-                producer.produce(record, partial(_note, noted) if is_noted else None, deadline=deadline)
+                told = partial(_note, noted) if is_noted else None
+                producer.produce([record], deadline - time.monotonic(), told=told)
             if places:
-                _insist(partial(_send_offsets, producer, list(places), generation), deadline)
+                producer.send_offsets(places, generation, deadline - time.monotonic())
         except KafkaException as exc:
             self._undo(kafka_error(exc))
             raise NothingWritten(kafka_error(exc)) from exc
         try:
-            _insist(lambda: producer.live.commit_transaction(_CALL_TIMEOUT_S), time.monotonic() + _DEADLINE_S)
+            producer.commit(_DEADLINE_S)
         except KafkaException as exc:
             # Also where it calls for an abort: the broker may have heard of the commit.
-            _serve(producer)
             self.close()
             self._is_open = True
             raise Undecided(kafka_error(exc), noted) from exc
-        _serve(producer)
         return noted
 
     def decide(self) -> None:
@@ -116,7 +109,7 @@ class GroupTransactions:
         Tries for a moment, and goes on with it when called again. Raises `KafkaException`.
         """
         if self._is_open:
-            self._ready(_LOOK_S, time.monotonic())
+            self._ready(_LOOK_S)
 
     def close(self) -> None:
         """Drop the producer, and with it what it did not commit."""
@@ -128,57 +121,30 @@ class GroupTransactions:
         """End a transaction that failed before its commit, and its producer unless only the group refused."""
         is_ended = False
         if error.txn_requires_abort() and self._producer is not None:
-            # Quicker than leaving it to the next one, which begins by ending what this one left.
-            with contextlib.suppress(KafkaException):
-                self._producer.live.abort_transaction(_ABORT_S)
-                is_ended = True
+            is_ended = self._producer.abort()
         if not is_ended or error.code() not in _GROUP_REFUSES:
             self.close()
 
-    def _ready(self, timeout_s: float, deadline: float) -> DisposableProducer:
+    def _ready(self, timeout_s: float) -> TransactionalProducer:
         """Return the producer, once what a former one left open is decided."""
-        producer = self._producer or self._new_producer()
-        if not self._is_ready:
-            try:
-                _insist(lambda: producer.live.init_transactions(timeout_s), deadline)
-            except KafkaException as exc:
-                if not kafka_error(exc).retriable() or time.monotonic() > self._ready_by:
-                    self.close()
-                raise
-            self._is_ready, self._is_open = True, False
+        producer = self._producer = self._producer or self._new_producer()
+        try:
+            producer.init(timeout_s)
+        except KafkaException as exc:
+            if not is_retriable(exc) or time.monotonic() > self._ready_by:
+                self.close()
+            raise
+        self._is_open = False
         return producer
 
-    def _new_producer(self) -> DisposableProducer:
-        producer = self._producer = DisposableProducer(
-            self._clients.producer(
-                self._errors,
-                {
-                    "transactional.id": self._transactional_id,
-                    "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-                },
-            )
-        )
-        self._is_ready, self._ready_by = False, time.monotonic() + _DEADLINE_S
-        producer.connect(self._known_topic, _LOOK_S)
-        return producer
-
-
-def _send_offsets(producer: DisposableProducer, places: list[TopicPartition], generation: Any) -> None:
-    # It waits without end for a group's coordinator that it can't reach.
-    producer.call(
-        Producer.send_offsets_to_transaction,
-        places,
-        generation,
-        _CALL_TIMEOUT_S,
-        timeout_s=_CALL_TIMEOUT_S + _OVERRUN_S,
-    )
-
-
-def _serve(producer: DisposableProducer) -> None:
-    """Hear what the background threads have to say."""
-    # It raises what is fatal once more.
-    with contextlib.suppress(KafkaException):
-        producer.live.poll(0)
+    def _new_producer(self) -> TransactionalProducer:
+        self._ready_by = time.monotonic() + _DEADLINE_S
+        configuration = {
+            "transactional.id": self._transactional_id,
+            "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+        }
+        known_topic = Names.of(self._clients.settings).dead_letters
+        return TransactionalProducer(self._clients, self._errors, configuration, known_topic=known_topic)
 
 
 def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -> None:
@@ -186,15 +152,3 @@ def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -
     key, offset = message.key(), message.offset()
     if error is None and key is not None and offset is not None and offset >= 0:
         noted[key] = offset
-
-
-def _insist(call: Callable[[], None], deadline: float) -> None:
-    """Make `call`, which goes on where it was, until it is done or `deadline` (monotonic seconds) is over."""
-    while True:
-        try:
-            call()
-        except KafkaException as exc:
-            if not kafka_error(exc).retriable() or time.monotonic() > deadline:
-                raise
-        else:
-            return

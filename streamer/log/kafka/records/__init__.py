@@ -1,1 +1,1 @@
-"""The records of every topic: their keys, headers and values."""
+"""Records of each topic: their keys, headers and values."""

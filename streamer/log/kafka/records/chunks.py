@@ -1,33 +1,33 @@
-"""What is cut in parts where it would be too large for a broker."""
+"""Chunks of a value that is too large for one record."""
 
-PART_BYTES = 512 * 1024
-"""Well below the 1 MB that brokers take by default."""
+CHUNK_BYTES = 512 * 1024
+"""Largest chunk, well below the 1 MB that brokers accept by default."""
 
-Place = tuple[int, ...]
-"""The offsets at which the parts of one thing lie, in the order of the parts."""
+ChunkOffsets = tuple[int, ...]
+"""Offsets of the chunks of one value, in the order of the chunks."""
 
 _MISSING = -1
 
 
-def parts_of(whole: bytes) -> list[bytes]:
-    """Return `whole` in parts of at most `PART_BYTES`, in their order; small things are one part."""
-    return [whole[start : start + PART_BYTES] for start in range(0, len(whole), PART_BYTES)]
+def split(value: bytes) -> list[bytes]:
+    """Return `value` in chunks of at most `CHUNK_BYTES`, in their order; a small value is one chunk."""
+    return [value[start : start + CHUNK_BYTES] for start in range(0, len(value), CHUNK_BYTES)]
 
 
-def with_part(place: Place, part: int, offset: int, *, parts: int) -> Place:
-    """Return `place` once a part, of so many `parts`, was found at `offset`."""
-    if parts == 1:
+def with_chunk(offsets: ChunkOffsets, chunk: int, offset: int, *, chunks: int) -> ChunkOffsets:
+    """Return `offsets` with chunk number `chunk`, of so many `chunks`, found at `offset`."""
+    if chunks == 1:
         return (offset,)
-    known = place if len(place) == parts else (_MISSING,) * parts
-    return (*known[:part], offset, *known[part + 1 :])
+    known = offsets if len(offsets) == chunks else (_MISSING,) * chunks
+    return (*known[:chunk], offset, *known[chunk + 1 :])
 
 
-def without_part(place: Place, part: int) -> Place:
-    """Return `place` once a part is gone; nothing when it was the last."""
-    known = tuple(_MISSING if number == part else offset for number, offset in enumerate(place))
+def without_chunk(offsets: ChunkOffsets, chunk: int) -> ChunkOffsets:
+    """Return `offsets` without chunk number `chunk`; empty when it was the last one known."""
+    known = tuple(_MISSING if number == chunk else offset for number, offset in enumerate(offsets))
     return known if any(offset != _MISSING for offset in known) else ()
 
 
-def is_whole(place: Place) -> bool:
-    """Whether all parts are there."""
-    return _MISSING not in place
+def is_complete(offsets: ChunkOffsets) -> bool:
+    """Return whether every chunk was found."""
+    return _MISSING not in offsets

@@ -1,4 +1,4 @@
-"""What is switched, as records of the control topic: one for each subscriber and each open redrive."""
+"""Records of the control topic: one for each subscriber and each open redrive."""
 
 from streamer.controls import Control, Redrive, Switchboard
 from streamer.events import SubscriberName
@@ -11,12 +11,12 @@ _PARTITION = 0
 
 
 def control_record(control: Control, topic: str) -> Record:
-    """Return what replaces the former control of a subscriber."""
+    """Return the record that replaces a subscriber's earlier control."""
     return _record(topic, encode_control(control), _key(_SUBSCRIBER, control.subscriber))
 
 
 def redrive_record(redrive: Redrive, topic: str) -> Record | Tombstone:
-    """Return what replaces a redrive, or removes one that has ended."""
+    """Return the record that replaces a redrive, or the tombstone of an ended one."""
     key = _key(_REDRIVE, redrive.id)
     if redrive.ended_at is not None:
         return Tombstone(topic, key, _PARTITION)
@@ -24,14 +24,14 @@ def redrive_record(redrive: Redrive, topic: str) -> Record | Tombstone:
 
 
 class ControlTable:
-    """The switchboard that the records so far make up."""
+    """The switchboard that the records so far add up to."""
 
     def __init__(self) -> None:
         self._controls: dict[SubscriberName, Control] = {}
         self._redrives: dict[str, Redrive] = {}
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
-        """Take in a record; what a newer Streamer switches is passed over. Raises `LogMisconfigured`."""
+        """Apply a record; unknown kinds of a newer Streamer are ignored. Raises `LogMisconfigured`."""
         kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")
         if kind == _SUBSCRIBER and value is None:
             self._controls.pop(SubscriberName(name), None)
@@ -43,7 +43,7 @@ class ControlTable:
             self._redrives[name] = decode_redrive(value or b"")
 
     def board(self) -> Switchboard:
-        """Return all that is switched now."""
+        """Return the present switchboard."""
         return Switchboard(controls=dict(self._controls), redrives=dict(self._redrives))
 
 

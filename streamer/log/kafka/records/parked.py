@@ -1,8 +1,7 @@
-"""The topic in which a subscriber's parked lanes are kept: what its records look like.
+"""Records of a subscriber's parked topic.
 
-A lane has one small record, which says how its head has failed, and each of
-its events one for every part of its body. So a retry replaces a few bytes and
-never a body.
+A lane has one small record, its setback, and each of its events has one for
+every chunk of its body. So a retry replaces a few bytes and never a body.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from streamer.events import Entry, Partition, Setback, SubscriberName
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.partitioner import partition_of
 from streamer.log.kafka.cluster.record import Headers, Record, Tombstone
-from streamer.log.kafka.records.chunks import parts_of
+from streamer.log.kafka.records.chunks import split
 from streamer.log.records import encode_event, encode_setback
 from streamer.settings import KafkaLogSettings
 
@@ -25,25 +24,25 @@ _JSON = b"application/json"
 
 
 class ParkedKey(NamedTuple):
-    """What a record is about: a lane of a source partition, or a part of one of its events.
+    """Key of a record: a lane of a source partition, or a chunk of one of its events.
 
-    As the key of a record it is a JSON array, as long as it has to be.
+    It is written as a JSON array without its trailing defaults.
     """
 
     topic: str
     number: int
     lane: str
     offset: int | None = None
-    part: int = 0
+    chunk: int = 0
 
     def encode(self) -> bytes:
-        """Return the key of a record."""
-        fields = [self.topic, self.number, self.lane, self.offset, self.part]
-        return orjson.dumps(fields[:3] if self.offset is None else fields[: 5 if self.part else 4])
+        """Return the key as bytes."""
+        fields = [self.topic, self.number, self.lane, self.offset, self.chunk]
+        return orjson.dumps(fields[:3] if self.offset is None else fields[: 5 if self.chunk else 4])
 
     @classmethod
     def decode(cls, key: bytes | None) -> "ParkedKey":
-        """Return what `encode` wrote; raises `LogMisconfigured`."""
+        """Return the key that `encode` wrote; raises `LogMisconfigured`."""
         try:
             return cls(*orjson.loads(key or b""))
         except (TypeError, ValueError) as exc:
@@ -63,24 +62,26 @@ class ParkedTopic:
         return cls(name=Names.of(settings).parked(subscriber), partitions=settings.parked_partitions)
 
     def home(self, source: Partition) -> int:
-        """Return where everything of a source partition is kept, so that its next owner knows too."""
+        """Return the partition that holds all records of a source partition, for each of its owners."""
         return partition_of(f"{source.topic}/{source.number}".encode(), self.partitions)
 
     def lane(self, source: Partition, lane: str, setback: Setback) -> Record:
-        """Return the record of how the head of a lane has failed."""
+        """Return the record of a lane's setback."""
         key = ParkedKey(source.topic, source.number, lane).encode()
         return Record(self.name, encode_setback(setback), key, self.home(source), {"content-type": _JSON})
 
     def event(self, entry: Entry, lane: str) -> list[Record]:
-        """Return the records of an event, one for each part of its body."""
-        parts = parts_of(encode_event(entry.event))
-        about = {_PARTS: b"%d" % len(parts), "content-type": _JSON}
+        """Return the records of an event, one for each chunk of its body."""
+        chunks = split(encode_event(entry.event))
+        about = {_PARTS: b"%d" % len(chunks), "content-type": _JSON}
         home = self.home(entry.partition)
-        keys = event_keys(entry.partition, lane, entry.offset, len(parts))
-        return [Record(self.name, part, key, home, {**about}) for part, key in zip(parts, keys, strict=True)]
+        keys = event_keys(entry.partition, lane, entry.offset, len(chunks))
+        return [
+            Record(self.name, chunk, key, home, {**about}) for chunk, key in zip(chunks, keys, strict=True)
+        ]
 
     def without(self, source: Partition, keys: Sequence[bytes]) -> list[Tombstone]:
-        """Return what removes the records of `keys`."""
+        """Return the tombstones of `keys`."""
         home = self.home(source)
         return [Tombstone(self.name, key, home) for key in keys]
 
@@ -90,13 +91,13 @@ def lane_key(source: Partition, lane: str) -> bytes:
     return ParkedKey(source.topic, source.number, lane).encode()
 
 
-def event_keys(source: Partition, lane: str, offset: int, parts: int) -> list[bytes]:
-    """Return the keys of the records of an event that has so many parts."""
-    return [ParkedKey(source.topic, source.number, lane, offset, part).encode() for part in range(parts)]
+def event_keys(source: Partition, lane: str, offset: int, chunks: int) -> list[bytes]:
+    """Return the keys of the records of an event with so many chunks."""
+    return [ParkedKey(source.topic, source.number, lane, offset, chunk).encode() for chunk in range(chunks)]
 
 
-def part_count(headers: Headers | None) -> int:
-    """Return how many parts the event has of which these are the headers of a part.
+def chunk_count(headers: Headers | None) -> int:
+    """Return the number of an event's chunks, from the headers of one of them.
 
     Raises `LogMisconfigured`.
     """
@@ -108,5 +109,6 @@ def part_count(headers: Headers | None) -> int:
 
 def _foreign() -> LogMisconfigured:
     return LogMisconfigured(
-        "a topic of parked events holds what Streamer did not write: give Streamer topics of its own"
+        "a topic of parked events holds a record that Streamer did not write: use topics that only "
+        "Streamer writes"
     )

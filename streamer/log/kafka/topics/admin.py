@@ -1,4 +1,4 @@
-"""What the brokers say of themselves, and what they make for us."""
+"""Admin client: topics, offsets and settings of the brokers."""
 
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
@@ -26,7 +26,7 @@ from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 
 CALL_TIMEOUT_S = 8.0
 
-_LATE_S = 1.0
+_GRACE_S = 1.0
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # confluent-kafka does not type it
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka does not type it
 
@@ -35,25 +35,25 @@ _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call] # confluent-kafka
 class TopicState:
     """A topic as the brokers describe it.
 
-    `allowed` is what we may do with it, by Kafka's names of operations, or
-    `None` where the brokers do not say. `settings` are in effect, whoever made
-    them; empty where we may not ask.
+    `authorized_operations` are the operations that we are allowed on it, by
+    Kafka's names, or `None` where the brokers do not tell. `settings` are those
+    in effect; empty where we are not allowed to read them.
     """
 
     name: str
     partitions: int = 0
-    copies: int = 0
-    allowed: frozenset[str] | None = None
+    replicas: int = 0
+    authorized_operations: frozenset[str] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_hidden(self) -> bool:
-        """Whether the brokers do not even tell us if it exists."""
+        """True when the brokers do not even tell whether it exists."""
         return not self.partitions
 
 
 class KafkaAdmin:
-    """Asks and instructs the brokers. Blocking; any thread may call.
+    """Describes and creates topics through the brokers. Blocking; any thread can call.
 
     Raises `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
     """
@@ -64,12 +64,12 @@ class KafkaAdmin:
         self._client: AdminClient = clients.admin(self._errors)
 
     def cluster(self, timeout_s: float = CALL_TIMEOUT_S) -> ClusterMetadata:
-        """Return the brokers that are up and the topics that we may see."""
+        """Return the live brokers and the topics that we are allowed to see."""
         with self._explained("listing", "topics"):
             return self._client.list_topics(timeout=timeout_s)
 
     def create(self, topics: Collection[NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Make `topics`, unless another process was quicker."""
+        """Create `topics`, unless another process was quicker."""
         created = self._client.create_topics(
             list(topics), operation_timeout=timeout_s, request_timeout=timeout_s
         )
@@ -78,7 +78,7 @@ class KafkaAdmin:
                 _await_creation(outcome, timeout_s)
 
     def states(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> dict[str, TopicState]:
-        """Return what is known of `topics`, without those that not every broker knows."""
+        """Return the state of each of `topics` that every broker knows."""
         if not topics:
             return {}
         described = self._client.describe_topics(
@@ -93,16 +93,16 @@ class KafkaAdmin:
         return self._with_settings(found, timeout_s)
 
     def broker_settings(self, broker: int, timeout_s: float = CALL_TIMEOUT_S) -> Mapping[str, str]:
-        """Return the settings of a broker; nothing where we may not ask, or it does not answer."""
+        """Return the settings of a broker; empty if it does not answer or we are not allowed to read them."""
         resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
         (outcome,) = self._client.describe_configs([resource], request_timeout=timeout_s).values()
         try:
-            return _values(outcome.result(timeout_s + _LATE_S))
+            return _values(outcome.result(timeout_s + _GRACE_S))
         except (KafkaException, TimeoutError):
             return {}
 
     def group_operations(self, name: str, timeout_s: float = CALL_TIMEOUT_S) -> frozenset[str] | None:
-        """Return what we may do with a consumer group, `None` where its coordinator does not say.
+        """Return our allowed operations on a consumer group, `None` if its coordinator does not tell.
 
         Raises `KafkaException`.
         """
@@ -112,7 +112,7 @@ class KafkaAdmin:
         try:
             return _operations(asked[name].result())
         except KafkaException as exc:
-            # It is there, and nobody has met.
+            # The coordinator answers, and the group has never had members.
             if kafka_error(exc).code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return None
             raise
@@ -120,7 +120,10 @@ class KafkaAdmin:
     def bounds(
         self, topic: str, partitions: Collection[int], timeout_s: float = CALL_TIMEOUT_S
     ) -> dict[int, tuple[int, int]]:
-        """Return where partitions begin and end, open transactions included. Raises `KafkaException`."""
+        """Return the first offset and the end of each partition, open transactions included.
+
+        Raises `KafkaException`.
+        """
         places = [TopicPartition(topic, partition) for partition in partitions]
         begins = self._offsets(places, _EARLIEST, timeout_s)
         ends = self._offsets(places, _LATEST, timeout_s)
@@ -133,7 +136,7 @@ class KafkaAdmin:
     def beginnings(
         self, places: Collection[TopicPartition], timeout_s: float = CALL_TIMEOUT_S
     ) -> list[TopicPartition]:
-        """Return where each of `places` begins. Raises `KafkaException`."""
+        """Return the first offset of each of `places`. Raises `KafkaException`."""
         if not places:
             return []
         asked = [TopicPartition(place.topic, place.partition) for place in places]
@@ -145,13 +148,13 @@ class KafkaAdmin:
             ]
 
     def wait(self, seconds: float) -> None:
-        """Pause, and serve what the client has to say meanwhile."""
+        """Pause, and serve the client's callbacks meanwhile."""
         self._client.poll(seconds)
 
     def _offsets(
         self, places: Collection[TopicPartition], which: OffsetSpec, timeout_s: float
     ) -> "dict[TopicPartition, Future[Any]]":
-        # A copy that was elected a moment ago does not answer before it knows what is replicated.
+        # A newly elected leader does not answer before it knows which records are replicated.
         return self._client.list_offsets(
             dict.fromkeys(places, which),
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
@@ -163,7 +166,7 @@ class KafkaAdmin:
         try:
             yield
         except KafkaException:
-            # The client goes on asking whom it knows as leaders; now it looks who are.
+            # The client keeps asking the leaders that it knows; this makes it look them up again.
             with suppress(KafkaException):
                 for topic in topics:
                     self._client.list_topics(topic, timeout=timeout_s)
@@ -188,7 +191,7 @@ class KafkaAdmin:
         try:
             yield
         except (KafkaException, TimeoutError) as exc:
-            # Serves what the background threads had to say about it.
+            # Serve the error callbacks of the background threads.
             self._client.poll(0)
             error = kafka_error(exc) if isinstance(exc, KafkaException) else KafkaError(KafkaError._TIMED_OUT)
             raise self._errors.explain(error, doing=doing, subject=subject) from exc
@@ -197,25 +200,25 @@ class KafkaAdmin:
 
 def _answer(outcome: "Future[Any]", timeout_s: float) -> Any:
     try:
-        return outcome.result(timeout_s + _LATE_S)
+        return outcome.result(timeout_s + _GRACE_S)
     except TimeoutError:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
 
 
 def _await_creation(outcome: "Future[None]", timeout_s: float) -> None:
     try:
-        outcome.result(timeout_s + _LATE_S)
+        outcome.result(timeout_s + _GRACE_S)
     except KafkaException as exc:
-        # Another process was quicker, which is as good.
+        # Another process was quicker, which is fine.
         if kafka_error(exc).code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
 
 
 def _settings(outcome: "Future[Any]", timeout_s: float) -> dict[str, str] | None:
     try:
-        return _values(outcome.result(timeout_s + _LATE_S))
+        return _values(outcome.result(timeout_s + _GRACE_S))
     except KafkaException as exc:
-        # Of a topic that was made a moment ago not every broker knows.
+        # Not every broker knows a topic that was just created.
         if kafka_error(exc).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
         if kafka_error(exc).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
@@ -225,20 +228,20 @@ def _settings(outcome: "Future[Any]", timeout_s: float) -> dict[str, str] | None
 
 def _state(name: str, outcome: "Future[Any]", timeout_s: float) -> TopicState | None:
     try:
-        described = outcome.result(timeout_s + _LATE_S)
+        described = outcome.result(timeout_s + _GRACE_S)
     except KafkaException as exc:
         if kafka_error(exc).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
         if kafka_error(exc).code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            return TopicState(name=name, allowed=frozenset())
+            return TopicState(name=name, authorized_operations=frozenset())
         raise
     if not described.partitions:
         return None
     return TopicState(
         name=name,
         partitions=len(described.partitions),
-        copies=min(len(partition.replicas) for partition in described.partitions),
-        allowed=_operations(described),
+        replicas=min(len(partition.replicas) for partition in described.partitions),
+        authorized_operations=_operations(described),
     )
 
 

@@ -1,34 +1,34 @@
-"""What must be right with our topics before we rely on them, and what had better be."""
+"""Checks of our topics before we rely on them: errors that refuse them, and warnings."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from streamer.log.kafka.cluster.errors import who
+from streamer.log.kafka.cluster.errors import principal
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics.admin import TopicState
 from streamer.settings import KafkaLogSettings
 
 MANY_BROKERS = 3
-"""From here on a broker may die without anything being lost, if topics have copies."""
+"""Number of brokers from which one can die without loss, if topics have copies."""
 
 SAFE_MINIMUM = 2
-"""How many copies must hold a record before its write is acknowledged, where there are many brokers."""
+"""Number of copies that must hold a record before it is acknowledged, on a cluster of many brokers."""
 
-_SAFE_COPIES = 3
+_SAFE_REPLICAS = 3
 _SALESFORCE_KEEPS_H = 72
 _HOUR_MS = 3_600_000
-_NAMED = 5
-_NEEDED = ("READ", "WRITE", "DESCRIBE_CONFIGS")
-# What brokers take by default. Whatever is larger goes in parts, and a batch is no larger.
-_TAKEN_BYTES = 1_048_588
+_MAX_NAMED = 5
+_REQUIRED_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
+# The brokers' default. Larger values are written in chunks, and no batch is larger.
+_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LIMITS = ("retention.ms", "retention.bytes")
-_FOR_EVENTS = {"WRITE": "no event of it can be appended", "READ": "no subscriber can read it"}
+_EVENT_OPERATIONS = {"WRITE": "no event can be appended to it", "READ": "no subscriber can read it"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weakness:
-    """Something that works, and may hurt one day: a log event and its sentence."""
+class TopicWarning:
+    """A topic setting that works now and can lose events later: a log event and its sentence."""
 
     event: str
     topics: tuple[str, ...]
@@ -36,16 +36,16 @@ class Weakness:
 
 
 class TopicChecks:
-    """Judges topics by what the brokers say of them. Each fault is one sentence that says what to do."""
+    """Checks topics by the brokers' descriptions; each fault is one sentence with its remedy."""
 
     def __init__(self, settings: KafkaLogSettings) -> None:
         self._names = Names.of(settings)
         self._checkpoint_partitions = settings.checkpoint_partitions
         self._parked_partitions = settings.parked_partitions
-        self._who = who(settings)
+        self._principal = principal(settings)
 
     def refusals(self, states: Collection[TopicState]) -> Iterator[str]:
-        """Tell why the topics of Streamer's own, as far as they exist, can't be used."""
+        """Yield the reasons why Streamer's own topics, as far as they exist, can't be used."""
         yield from self._permissions(states)
         for state in states:
             if not state.is_hidden:
@@ -54,18 +54,18 @@ class TopicChecks:
                 yield from self._policy(state)
                 yield from self._size(state)
 
-    def weaknesses(self, states: Collection[TopicState], *, brokers: int) -> Iterator[Weakness]:
-        """Tell what is unsafe about any topics, on a cluster of so many `brokers`."""
+    def warnings(self, states: Collection[TopicState], *, brokers: int) -> Iterator[TopicWarning]:
+        """Yield the unsafe settings of any topics, on a cluster of so many `brokers`."""
         if brokers >= MANY_BROKERS:
-            yield from self._copies(states, brokers)
+            yield from self._replicas(states, brokers)
         events = [state for state in states if not self._names.is_internal(state.name)]
         yield from _retention(events)
         yield from self._event_permissions(events)
 
     def _permissions(self, states: Collection[TopicState]) -> Iterator[str]:
-        for needed, names in _by_need(states, _NEEDED).items():
+        for needed, names in _by_missing_operations(states, _REQUIRED_OPERATIONS).items():
             yield (
-                f"Kafka does not allow {self._who} what Streamer needs: grant {' and '.join(needed)} "
+                f"Kafka does not allow {self._principal} what Streamer needs: grant {' and '.join(needed)} "
                 f"on {_topics(names)}"
             )
 
@@ -74,27 +74,27 @@ class TopicChecks:
         if state.name == self._names.receipts:
             if "compact" in policy:
                 yield (
-                    f"topic {state.name} has cleanup.policy={policy}, by which a receipt would replace "
-                    "the former one of its key: set it to delete"
+                    f"topic {state.name} has cleanup.policy={policy}, so a receipt would replace an "
+                    "earlier one of its key: set it to delete"
                 )
         elif state.name not in {self._names.continuity, self._names.audit}:
             if policy != "compact":
                 yield (
-                    f"topic {state.name} has cleanup.policy={policy}, by which the broker would delete "
-                    "what must stay: set it to compact"
+                    f"topic {state.name} has cleanup.policy={policy}, so the broker would delete records "
+                    "that must stay: set it to compact"
                 )
         elif "delete" in policy and any(state.settings.get(name) != "-1" for name in _LIMITS):
             yield (
-                f"topic {state.name} is deleted by age or size, and what it records must stay: set its "
+                f"topic {state.name} is deleted by age or size, and its records must stay: set its "
                 f"{' and '.join(_LIMITS)} to -1"
             )
 
     def _size(self, state: TopicState) -> Iterator[str]:
-        limit = int(state.settings.get("max.message.bytes", _TAKEN_BYTES))
-        if limit < _TAKEN_BYTES:
+        limit = int(state.settings.get("max.message.bytes", _DEFAULT_MAX_MESSAGE_BYTES))
+        if limit < _DEFAULT_MAX_MESSAGE_BYTES:
             yield (
-                f"topic {state.name} takes no more than {limit} bytes at once, and Streamer writes up to a "
-                f"megabyte: set its max.message.bytes to {_TAKEN_BYTES} or more"
+                f"topic {state.name} accepts at most {limit} bytes in a batch, and Streamer writes up to a "
+                f"megabyte: set its max.message.bytes to {_DEFAULT_MAX_MESSAGE_BYTES} or more"
             )
 
     def _placement(self, state: TopicState) -> Iterator[str]:
@@ -107,78 +107,88 @@ class TopicChecks:
         if state.partitions != wanted:
             yield (
                 f"topic {state.name} has {state.partitions} partitions and {setting} is {wanted}: set "
-                f"log.kafka.{setting} to {state.partitions}, since {what} were placed by it"
+                f"log.kafka.{setting} to {state.partitions}, because {what} were placed by that number"
             )
 
-    def _copies(self, states: Collection[TopicState], brokers: int) -> Iterator[Weakness]:
-        lonely = [state.name for state in states if state.copies == 1]
-        if lonely:
-            yield Weakness(
+    def _replicas(self, states: Collection[TopicState], brokers: int) -> Iterator[TopicWarning]:
+        single = [state.name for state in states if state.replicas == 1]
+        if single:
+            yield TopicWarning(
                 event="log.unsafe_topics",
-                topics=tuple(lonely),
-                sentence=f"{_topics(lonely)} have one copy on {brokers} brokers and are gone when its broker "
-                f"is: give them {_SAFE_COPIES} with kafka-reassign-partitions.sh",
+                topics=tuple(single),
+                sentence=f"{_topics(single)} have one copy on {brokers} brokers and are lost with its "
+                f"broker: give them {_SAFE_REPLICAS} copies with kafka-reassign-partitions.sh",
             )
-        trusting = [state.name for state in states if state.copies > 1 and _minimum(state) < SAFE_MINIMUM]
-        if trusting:
-            yield Weakness(
+        unsafe = [
+            state.name
+            for state in states
+            if state.replicas > 1 and _min_insync_replicas(state) < SAFE_MINIMUM
+        ]
+        if unsafe:
+            yield TopicWarning(
                 event="log.unsafe_topics",
-                topics=tuple(trusting),
-                sentence=f"{_topics(trusting)} acknowledge what a single broker holds, which may be lost "
-                f"with it: set min.insync.replicas={SAFE_MINIMUM}, with {_SAFE_COPIES} copies",
+                topics=tuple(unsafe),
+                sentence=f"{_topics(unsafe)} acknowledge writes that a single broker holds and can lose: "
+                f"set min.insync.replicas={SAFE_MINIMUM}, with {_SAFE_REPLICAS} copies",
             )
 
-    def _event_permissions(self, events: Collection[TopicState]) -> Iterator[Weakness]:
-        # Whether it is needed depends on what this process is for.
-        for operation, consequence in _FOR_EVENTS.items():
-            for names in _by_need(events, [operation]).values():
-                yield Weakness(
+    def _event_permissions(self, events: Collection[TopicState]) -> Iterator[TopicWarning]:
+        # A process that only ingests, or only dispatches, does not need both.
+        for operation, consequence in _EVENT_OPERATIONS.items():
+            for names in _by_missing_operations(events, [operation]).values():
+                yield TopicWarning(
                     event="log.permission_missing",
                     topics=tuple(names),
-                    sentence=f"Kafka does not allow {self._who} to {operation} {_topics(names)}, so "
-                    f"{consequence} here: grant it, unless this process is not to",
+                    sentence=f"Kafka does not allow {self._principal} to {operation} {_topics(names)}, so "
+                    f"{consequence} here: grant it, unless this process must not do so",
                 )
 
 
-def _by_need(states: Collection[TopicState], needed: Collection[str]) -> Mapping[tuple[str, ...], list[str]]:
-    """Return the names of topics by what is missing of `needed` there."""
-    lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
+def _by_missing_operations(
+    states: Collection[TopicState], needed: Collection[str]
+) -> Mapping[tuple[str, ...], list[str]]:
+    """Return the names of topics by the operations of `needed` that are not allowed on them."""
+    by_missing: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for state in states:
-        # Where brokers do not say, what they answered says a little.
-        granted = state.allowed if state.allowed is not None else _shown(state, needed)
+        # Where brokers do not tell our operations, the settings show a little.
+        granted = (
+            state.authorized_operations
+            if state.authorized_operations is not None
+            else _inferred(state, needed)
+        )
         if missing := tuple(sorted(set(needed) - granted)):
-            lacking[missing].append(state.name)
-    return lacking
+            by_missing[missing].append(state.name)
+    return by_missing
 
 
-def _shown(state: TopicState, needed: Collection[str]) -> set[str]:
+def _inferred(state: TopicState, needed: Collection[str]) -> set[str]:
     return set(needed) if state.settings else set(needed) - {"DESCRIBE_CONFIGS"}
 
 
-def _minimum(state: TopicState) -> int:
+def _min_insync_replicas(state: TopicState) -> int:
     return int(state.settings.get("min.insync.replicas", SAFE_MINIMUM))
 
 
-def _retention(events: Collection[TopicState]) -> Iterator[Weakness]:
+def _retention(events: Collection[TopicState]) -> Iterator[TopicWarning]:
     limit_ms = _SALESFORCE_KEEPS_H * _HOUR_MS
-    short = [state.name for state in events if 0 <= _kept_ms(state) < limit_ms]
+    short = [state.name for state in events if 0 <= _retention_ms(state) < limit_ms]
     if short:
-        yield Weakness(
+        yield TopicWarning(
             event="log.retention_short",
             topics=tuple(short),
             sentence=f"{_topics(short)} keep events for less than the {_SALESFORCE_KEEPS_H} h of Salesforce, "
-            f"and who is away for a weekend loses some: set retention.ms to {limit_ms} or more",
+            f"and a subscriber that is down for longer loses some: set retention.ms to {limit_ms} or more",
         )
 
 
-def _kept_ms(state: TopicState) -> int:
-    """Return how long the broker keeps records, negative for ever."""
+def _retention_ms(state: TopicState) -> int:
+    """Return the retention in milliseconds, negative for unlimited."""
     if "delete" not in state.settings.get("cleanup.policy", ""):
         return -1
     return int(state.settings.get("retention.ms", -1))
 
 
 def _topics(names: Collection[str]) -> str:
-    shown = sorted(names)[:_NAMED]
+    shown = sorted(names)[:_MAX_NAMED]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
     return f"{'topic' if len(names) == 1 else 'topics'} {', '.join(shown)}{more}"

@@ -1,49 +1,49 @@
-"""Whether the brokers have someone who decides about our transactions and our groups."""
+"""Start-up check: both coordinators answer."""
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable, StreamerError
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied, is_fencing, kafka_error
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.producer import DisposableProducer
+from streamer.log.kafka.cluster.retry import RetryPolicy
+from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 from streamer.log.kafka.topics.admin import KafkaAdmin
 
-_LOOK_S = 0.5
 _LAST_CALL_S = 0.5
-# A question that was asked before there was a coordinator may never be answered.
+# A request sent before there is a coordinator can stay without an answer for ever.
 _ASK_S = 1.0
 _PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Duty:
-    """What coordinators do, the topic in which they keep it, and the broker's setting of its copies."""
+class _Coordinator:
+    """One of Kafka's coordinators: its subject, its topic, and the setting of that topic's copies."""
 
-    what: str
+    subject: str
     topic: str
-    factor: str
+    replication_setting: str
 
 
-_TRANSACTIONS = _Duty(
-    what="transactions",
+_TRANSACTIONS = _Coordinator(
+    subject="transactions",
     topic="__transaction_state",
-    factor="transaction.state.log.replication.factor",
+    replication_setting="transaction.state.log.replication.factor",
 )
-_GROUPS = _Duty(
-    what="consumer groups",
+_GROUPS = _Coordinator(
+    subject="consumer groups",
     topic="__consumer_offsets",
-    factor="offsets.topic.replication.factor",
+    replication_setting="offsets.topic.replication.factor",
 )
 
 
 class Coordinators:
-    """Tries once what every append and every consumer will need. Blocking."""
+    """Tries both coordinators once, as every append and every consumer will need them. Blocking."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, clock: Clock) -> None:
         self._clients = clients
@@ -53,99 +53,92 @@ class Coordinators:
         self._errors = KafkaErrors(clients.settings)
 
     def refusals(self, deadline: float) -> Iterator[StreamerError]:
-        """Tell why no transaction can begin or no group can meet, by `deadline` at the latest.
+        """Yield the reasons why no transaction or no group can work, by `deadline` at the latest.
 
-        A coordinator that is merely not there yet comes as `LogUnavailable`.
+        A coordinator that does not exist yet is reported as `LogUnavailable`.
         """
         yield from self._transactions(deadline)
         yield from self._groups(deadline)
 
     def _transactions(self, deadline: float) -> Iterator[StreamerError]:
-        producer = self._producer()
-        try:
-            error = self._begun(producer, deadline)
-        finally:
-            producer.discard()
-        if error is None or is_fencing(error):
-            # Fenced by another process that looks at the same moment.
-            return
-        if error.retriable() and self._errors.refusal is None:
-            yield self._away(_TRANSACTIONS)
-        else:
-            yield self._errors.explain(error, doing="beginning", subject="transactions")
-
-    def _producer(self) -> DisposableProducer:
         # One id for all processes: the brokers remember each for a week.
         configuration = {
             "transactional.id": self._names.trial_transactions,
             "transaction.timeout.ms": round(self._clients.settings.transaction_timeout_s * 1000),
         }
-        return DisposableProducer(self._clients.producer(self._errors, configuration))
-
-    def _begun(self, producer: DisposableProducer, deadline: float) -> KafkaError | None:
-        while True:
-            try:
-                Producer.init_transactions(producer.live, min(_LOOK_S, self._left(deadline)))
-            except KafkaException as exc:
-                # Serves what the background threads had to say; it raises what is fatal once more.
-                with suppress(KafkaException):
-                    producer.live.poll(0)
-                if not kafka_error(exc).retriable() or self._clock.monotonic() >= deadline:
-                    return kafka_error(exc)
-            else:
-                return None
+        producer = TransactionalProducer(self._clients, self._errors, configuration)
+        try:
+            producer.init(self._remaining(deadline))
+        except KafkaException as exc:
+            error = kafka_error(exc)
+        else:
+            return
+        finally:
+            producer.discard()
+        if is_fencing(error):
+            # Another process checks at the same moment.
+            return
+        if error.retriable() and self._errors.refusal is None:
+            yield self._unavailable(_TRANSACTIONS)
+        else:
+            yield self._errors.explain(error, doing="beginning", subject="transactions")
 
     def _groups(self, deadline: float) -> Iterator[StreamerError]:
         group = self._names.ingest_group
         configuration = {"group.id": group}
         with closing(self._clients.consumer(self._errors, configuration)) as consumer:
-            yield from self._met(consumer, group, deadline)
+            yield from self._group_refusals(consumer, group, deadline)
 
-    def _met(self, consumer: Consumer, group: str, deadline: float) -> Iterator[StreamerError]:
-        while True:
-            try:
-                self._look_up(consumer, deadline)
-                operations = self._admin.group_operations(group, min(_ASK_S, self._left(deadline)))
-            except KafkaException as exc:
-                error = kafka_error(exc)
-                if is_denied(error):
-                    yield self._errors.explain(error, doing="joining", subject=group)
-                    return
-                if self._clock.monotonic() >= deadline:
-                    yield self._away(_GROUPS)
-                    return
-                self._admin.wait(_PAUSE_S)
+    def _group_refusals(self, consumer: Consumer, group: str, deadline: float) -> Iterator[StreamerError]:
+        retry = RetryPolicy(
+            limit_s=self._remaining(deadline),
+            wait=self._admin.wait,
+            can_pass=lambda error: isinstance(error, KafkaException) and not is_denied(kafka_error(error)),
+            pause_s=_PAUSE_S,
+        )
+        try:
+            operations = retry.call(self._operations, consumer, group, deadline)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if is_denied(error):
+                yield self._errors.explain(error, doing="joining", subject=group)
             else:
-                break
+                yield self._unavailable(_GROUPS)
+            return
         if operations is not None and "READ" not in operations:
             denied = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
             yield self._errors.explain(denied, doing="joining", subject=group)
 
+    def _operations(self, consumer: Consumer, group: str, deadline: float) -> frozenset[str] | None:
+        self._look_up(consumer, deadline)
+        return self._admin.group_operations(group, min(_ASK_S, self._remaining(deadline)))
+
     def _look_up(self, consumer: Consumer, deadline: float) -> None:
         # An admin client aborts the process when a connection breaks while it waits for
-        # a coordinator (librdkafka issue 4605). So a consumer waits for there to be one.
+        # a coordinator (librdkafka issue 4605). So a consumer waits until there is one.
         place = TopicPartition(self._names.checkpoints, 0)
         try:
-            consumer.committed([place], timeout=min(_ASK_S, self._left(deadline)))
+            consumer.committed([place], timeout=min(_ASK_S, self._remaining(deadline)))
         except KafkaException as exc:
-            # It says that time ran out; a refusal is told beside.
-            told = consumer.poll(0)
-            raise KafkaException((told and told.error()) or kafka_error(exc)) from exc
+            # The call reports a time-out; a refusal arrives by polling.
+            reported = consumer.poll(0)
+            raise KafkaException((reported and reported.error()) or kafka_error(exc)) from exc
 
-    def _away(self, duty: _Duty) -> StreamerError:
+    def _unavailable(self, coordinator: _Coordinator) -> StreamerError:
         cluster = self._admin.cluster(_LAST_CALL_S)
         brokers = len(cluster.brokers)
         broker = self._admin.broker_settings(next(iter(cluster.brokers)), _LAST_CALL_S)
-        exists = duty.topic in self._admin.states([duty.topic], _LAST_CALL_S)
-        if not exists and int(broker.get(duty.factor, 0)) > brokers:
+        exists = coordinator.topic in self._admin.states([coordinator.topic], _LAST_CALL_S)
+        setting = coordinator.replication_setting
+        if not exists and int(broker.get(setting, 0)) > brokers:
             return LogMisconfigured(
-                f"the brokers can't keep {duty.what}: {duty.factor} is {broker[duty.factor]}, and only "
+                f"the brokers can't keep {coordinator.subject}: {setting} is {broker[setting]}, and only "
                 f"{brokers} of them answer: start more, or lower it on every broker"
             )
         return LogUnavailable(
-            f"the brokers answer, and no coordinator for {duty.what} does: if this lasts, check that topic "
-            f"{duty.topic} has leaders, and {duty.factor} on the brokers"
+            f"the brokers answer, but no coordinator for {coordinator.subject} does: if this lasts, check "
+            f"that topic {coordinator.topic} has leaders, and {setting} on the brokers"
         )
 
-    def _left(self, deadline: float) -> float:
+    def _remaining(self, deadline: float) -> float:
         return max(0.05, deadline - self._clock.monotonic())

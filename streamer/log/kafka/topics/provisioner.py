@@ -1,8 +1,9 @@
-"""Our topics: made as they must be, or checked, before anything else touches them."""
+"""Provisioner of our topics: creates or checks them before they are used."""
 
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 from confluent_kafka.admin import ClusterMetadata, NewTopic  # type: ignore[attr-defined] # public, but not marked so
@@ -12,6 +13,7 @@ from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.topics.admin import CALL_TIMEOUT_S, KafkaAdmin, TopicState
 from streamer.log.kafka.topics.checks import MANY_BROKERS, SAFE_MINIMUM, TopicChecks
 from streamer.log.kafka.topics.coordinators import Coordinators
@@ -22,123 +24,126 @@ _log = structlog.get_logger()
 _PREPARE_S = 8.0
 _ATTEMPT_S = 1.0
 _PAUSE_S = 0.05
-_SPREAD_S = 2.0
+_PROPAGATION_S = 2.0
 
 
 class TopicProvisioner:
-    """Makes topics, or reports what is missing where it may not make any. Blocking; any thread may call."""
+    """Creates missing topics, or reports them where it must not. Blocking; any thread can call.
+
+    Call `prepare` first: it finds out which settings topics need on these
+    brokers.
+    """
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
-        """Connect lazily, by one admin client."""
         self._settings = clients.settings
         self._names = Names.of(clients.settings)
         self._admin = KafkaAdmin(clients)
         self._coordinators = Coordinators(clients, self._admin, clock)
-        self._protection = TopicChecks(clients.settings)
+        self._checks = TopicChecks(clients.settings)
         self._clock = clock
         self._lock = threading.Lock()
         self._known: set[str] = set()
-        self._layout = TopicSpecs(clients.settings)
+        self._specs = TopicSpecs(settings=clients.settings)
 
     @property
     def admin(self) -> KafkaAdmin:
-        """Whoever asks the brokers."""
+        """The admin client."""
         return self._admin
 
     def prepare(self) -> None:
-        """Connect, make or check the topics that are Streamer's own, and look for what is unsafe.
+        """Connect, create or check Streamer's own topics, and warn of unsafe settings.
 
-        Raises `CredentialsRefused` or `LogMisconfigured` when someone must
-        act, with all that is wrong at once, and `LogUnavailable` within 10 s
-        when no broker answers.
+        Raises `CredentialsRefused` or `LogMisconfigured` when an operator must
+        act, with all errors at once, and `LogUnavailable` within 10 s when no
+        broker answers.
         """
         deadline = self._clock.monotonic() + _PREPARE_S
-        cluster = self._connect(deadline)
-        self._layout.durability = self._durability_on(cluster)
-        internal = self._layout.internal()
-        states = self._admin.states({*internal, *self._ours(cluster)}, self._left(deadline))
+        cluster = self._retry(deadline).call(self._admin.cluster, _ATTEMPT_S)
+        self._specs = replace(self._specs, durability=self._durability_on(cluster))
+        internal = self._specs.internal()
+        states = self._admin.states({*internal, *self._own_topics(cluster)}, self._remaining(deadline))
         errors: list[str] = []
         if missing := {name: topic for name, topic in internal.items() if name not in states}:
             try:
-                self._insist(missing, deadline)
-                # Somebody else may have made it meanwhile, so it is looked at again.
-                states |= self._made(missing.keys(), deadline)
+                self._retry(deadline).call(lambda: self._create(missing, self._remaining(deadline)))
+                # Another process can have created them meanwhile, so check them like the others.
+                states |= self._await_known(missing.keys(), deadline)
             except LogMisconfigured as exc:
                 errors.append(str(exc))
-        errors += self._protection.refusals([states[name] for name in internal if name in states])
-        errors += self._uncoordinated(deadline)
+        errors += self._checks.refusals([states[name] for name in internal if name in states])
+        errors += self._coordinator_errors(deadline)
         if errors:
             raise LogMisconfigured("; ".join(errors))
-        for weakness in self._protection.weaknesses(list(states.values()), brokers=len(cluster.brokers)):
-            _log.warning(weakness.event, topics=weakness.topics, reason=weakness.sentence)
+        for warning in self._checks.warnings(list(states.values()), brokers=len(cluster.brokers)):
+            _log.warning(warning.event, topics=warning.topics, reason=warning.sentence)
         self._known.update(internal)
 
     def ensure(self, topics: Collection[str], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Make the event topics `topics` where they are missing; what is known to exist costs nothing.
+        """Create the event topics `topics` where they are missing; known topics cost nothing.
 
         Raises `LogMisconfigured` and `LogUnavailable`.
         """
         if self._known.issuperset(topics):
             return
-        with self._alone(timeout_s):
+        with self._exclusive(timeout_s):
             self._known.update(self._admin.cluster(timeout_s).topics)
             missing = set(topics) - self._known
-            self._require({name: self._layout.events(name) for name in missing}, timeout_s)
+            self._create({name: self._specs.events(name) for name in missing}, timeout_s)
             self._known.update(missing)
 
     def ensure_parked(self, subscriber: SubscriberName, *, has_begun: bool) -> None:
-        """Check the topic of what `subscriber` has parked; make it for one that has not begun yet.
+        """Check the parked topic of `subscriber`; create it for a subscriber that has not begun yet.
 
-        Raises `LogMisconfigured`, above all when one that has begun lacks it:
-        what was parked there would be lost without a word. Raises
+        Raises `LogMisconfigured`, above all when a subscriber that has begun
+        lacks it: its parked events would be lost silently. Raises
         `LogUnavailable`.
         """
-        topic = self._layout.parked(subscriber)
-        deadline = self._clock.monotonic() + _SPREAD_S
+        topic = self._specs.parked(subscriber)
+        deadline = self._clock.monotonic() + _PROPAGATION_S
         states = self._admin.states([topic.topic])
         while not states and has_begun and self._clock.monotonic() < deadline:
-            # Another process may have made it a moment ago, and not every broker knows.
+            # Another process can have just created it, and not every broker knows it yet.
             self._admin.wait(_PAUSE_S)
             states = self._admin.states([topic.topic])
         if not states and has_begun:
             raise LogMisconfigured(
-                f"topic {topic.topic} is missing although subscriber {subscriber} has been at work, and what "
-                f"it had parked is gone with it: restore it, or go on without those events by creating "
+                f"topic {topic.topic} is missing although subscriber {subscriber} has started before, and "
+                "its parked events are lost with it: restore it, or accept the loss by creating "
                 f"{described(topic)}"
             )
         if not states:
-            self._require({topic.topic: topic})
-            states = self._made([topic.topic], self._clock.monotonic() + _PREPARE_S)
-        if errors := list(self._protection.refusals(list(states.values()))):
+            self._create({topic.topic: topic})
+            states = self._await_known([topic.topic], self._clock.monotonic() + _PREPARE_S)
+        if errors := list(self._checks.refusals(list(states.values()))):
             raise LogMisconfigured("; ".join(errors))
 
     def forget(self, topics: Collection[str]) -> None:
-        """Look again before these are written to: someone may have removed them. Never waits."""
-        # One step of the interpreter, so it needs no lock; who looks at the same moment sees what is there.
+        """Check these topics again before the next write, because they can have been removed. Never waits."""
+        # One step of the interpreter, so it needs no lock.
         self._known.difference_update(topics)
 
     @contextmanager
-    def _alone(self, timeout_s: float) -> Iterator[None]:
-        """Let one thread at a time in; none waits for long where a broker keeps that one waiting."""
+    def _exclusive(self, timeout_s: float) -> Iterator[None]:
+        """Admit one thread at a time; none waits for long while a broker does not answer that one."""
         if not self._lock.acquire(timeout=timeout_s):
-            raise LogUnavailable("another channel has been waiting for a broker to tell its topics")
+            raise LogUnavailable("another channel is still waiting for a broker's list of topics")
         try:
             yield
         finally:
             self._lock.release()
 
-    def _connect(self, deadline: float) -> ClusterMetadata:
-        while True:
-            try:
-                return self._admin.cluster(_ATTEMPT_S)
-            except LogUnavailable:
-                if self._clock.monotonic() > deadline:
-                    raise
+    def _retry(self, deadline: float) -> RetryPolicy:
+        return RetryPolicy(
+            limit_s=deadline - self._clock.monotonic(),
+            wait=self._admin.wait,
+            can_pass=lambda error: isinstance(error, LogUnavailable),
+            pause_s=_PAUSE_S,
+        )
 
-    def _left(self, deadline: float) -> float:
+    def _remaining(self, deadline: float) -> float:
         return max(_PAUSE_S, deadline - self._clock.monotonic())
 
-    def _ours(self, cluster: ClusterMetadata) -> set[str]:
+    def _own_topics(self, cluster: ClusterMetadata) -> set[str]:
         return {
             name
             for name in cluster.topics
@@ -146,17 +151,20 @@ class TopicProvisioner:
             or (not name.startswith("__") and self._names.event_type_stem(name) is not None)
         }
 
-    def _made(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
-        """Wait for the brokers to know of topics that were made a moment ago."""
-        while len(states := self._admin.states(topics, self._left(deadline))) < len(topics):
-            if self._clock.monotonic() > deadline:
-                raise LogUnavailable(
-                    f"topics {', '.join(topics)} were made, and the brokers do not know them yet"
-                )
-            self._admin.wait(_PAUSE_S)
-        return states
+    def _await_known(self, topics: Collection[str], deadline: float) -> dict[str, TopicState]:
+        """Wait until the brokers know topics that were just created."""
 
-    def _uncoordinated(self, deadline: float) -> list[str]:
+        def known() -> dict[str, TopicState]:
+            states = self._admin.states(topics, self._remaining(deadline))
+            if len(states) < len(topics):
+                raise LogUnavailable(
+                    f"topics {', '.join(topics)} were created, but not every broker knows them yet"
+                )
+            return states
+
+        return self._retry(deadline).call(known)
+
+    def _coordinator_errors(self, deadline: float) -> list[str]:
         errors: list[str] = []
         for refusal in self._coordinators.refusals(deadline):
             if not isinstance(refusal, LogMisconfigured):
@@ -164,16 +172,7 @@ class TopicProvisioner:
             errors.append(str(refusal))
         return errors
 
-    def _insist(self, missing: Mapping[str, NewTopic], deadline: float) -> None:
-        while True:
-            try:
-                return self._require(missing, self._left(deadline))
-            except LogUnavailable:
-                if self._clock.monotonic() > deadline:
-                    raise
-                self._admin.wait(_PAUSE_S)
-
-    def _require(self, missing: Mapping[str, NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def _create(self, missing: Mapping[str, NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
         if not missing:
             return
         if not self._settings.create_topics:
@@ -184,7 +183,7 @@ class TopicProvisioner:
         self._admin.create(missing.values(), timeout_s)
 
     def _durability_on(self, cluster: ClusterMetadata) -> dict[str, str]:
-        """Return what a new topic needs so that no single broker's death loses anything."""
+        """Return the settings by which a new topic survives the death of any one broker."""
         if len(cluster.brokers) < MANY_BROKERS:
             return {}
         broker = self._admin.broker_settings(next(iter(cluster.brokers)))

@@ -1,6 +1,7 @@
-"""What our topics have to be like."""
+"""Specifications of our topics."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # public, but not marked so
 
@@ -12,7 +13,7 @@ from streamer.settings import KafkaLogSettings
 _HOUR_MS = 3_600_000
 _LIMIT = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
 _BY_ID = {"cleanup.policy": "compact"}
-# A topic of many small records is slow to read to its end unless its segments
+# A topic of many small records is read quickly to its end only if its segments
 # are small and the cleaner is eager.
 _QUICKLY_READ = {
     "cleanup.policy": "compact",
@@ -23,52 +24,58 @@ _BY_AGE = {"cleanup.policy": "delete"}
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpecs:
-    """The topics as they are made, or as an operator is asked to make them."""
+    """The topics as they are created, or as an operator is asked to create them.
 
-    def __init__(self, settings: KafkaLogSettings) -> None:
-        self._settings = settings
-        self._names = Names.of(settings)
-        self.durability: Mapping[str, str] = {}
-        """What a topic needs on these brokers so that no single one's death loses anything."""
+    With the settings `durability`, a topic on these brokers survives the death
+    of any one of them.
+    """
+
+    settings: KafkaLogSettings
+    durability: Mapping[str, str] = field(default_factory=dict)
 
     def internal(self) -> dict[str, NewTopic]:
-        """Return the topics of Streamer's own that there always are, by name."""
-        # Dead letters are kept by id until someone removes them; records of
-        # holes, and of what was done, for ever.
+        """Return the topics of Streamer's own that always exist, by name."""
+        # Dead letters are kept by id until an operator removes them; continuity
+        # and audit records are kept for ever.
         topics = (
-            self._topic(self._names.checkpoints, self._settings.checkpoint_partitions, _QUICKLY_READ),
+            self._topic(self._names.checkpoints, self.settings.checkpoint_partitions, _QUICKLY_READ),
             self._topic(self._names.dead_letters, 1, _BY_ID),
             self._topic(self._names.continuity, 1, _FOR_EVER),
             self._topic(self._names.control, 1, _QUICKLY_READ),
             self._topic(self._names.audit, 1, _FOR_EVER),
             # As many partitions as events have, so that one key has the same number in both.
-            self._topic(self._names.receipts, self._settings.partitions, _BY_AGE | self._retention()),
+            self._topic(self._names.receipts, self.settings.partitions, _BY_AGE | self._retention()),
         )
         return {topic.topic: topic for topic in topics}
 
     def parked(self, subscriber: SubscriberName) -> NewTopic:
-        """Return the topic of what a subscriber has parked."""
-        return self._topic(self._names.parked(subscriber), self._settings.parked_partitions, _QUICKLY_READ)
+        """Return the topic of a subscriber's parked lanes."""
+        return self._topic(self._names.parked(subscriber), self.settings.parked_partitions, _QUICKLY_READ)
 
     def events(self, name: str) -> NewTopic:
         """Return the event topic `name`."""
-        return self._topic(name, self._settings.partitions, self._retention())
+        return self._topic(name, self.settings.partitions, self._retention())
+
+    @property
+    def _names(self) -> Names:
+        return Names.of(self.settings)
 
     def _retention(self) -> dict[str, str]:
-        hours = self._settings.retention_h
+        hours = self.settings.retention_h
         return {"retention.ms": str(round(hours * _HOUR_MS))} if hours else {}
 
     def _topic(self, name: str, partitions: int, config: Mapping[str, str]) -> NewTopic:
         return NewTopic(
             name,
             num_partitions=partitions,
-            replication_factor=self._settings.replication_factor,
+            replication_factor=self.settings.replication_factor,
             config={**_LIMIT, **config, **self.durability},
         )
 
 
 def described(topic: NewTopic) -> str:
-    """Return `topic` in words, for whoever is to make it."""
+    """Return `topic` in words, for the operator who is to create it."""
     settings = " ".join(f"{name}={value}" for name, value in (topic.config or {}).items())
     return f"{topic.topic} ({topic.num_partitions} partitions, {settings})"

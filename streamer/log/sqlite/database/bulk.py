@@ -1,7 +1,7 @@
-"""Many rows with few statements.
+"""Bulk inserts and deletes: many rows with few statements.
 
-A thread that steps through a statement row by row hands the interpreter over
-at each row, and gets it back milliseconds later when the loop is busy.
+A thread that steps through a statement row by row releases the interpreter at
+each row, and gets it back only milliseconds later when the loop is busy.
 """
 
 import sqlite3
@@ -17,17 +17,17 @@ _PARAMETERS = 999 if sqlite3.sqlite_version_info < (3, 32) else 32_766
 def insert_rows(
     connection: sqlite3.Connection, insert: str, rows: Sequence[tuple[Any, ...]], *, conflict: str = ""
 ) -> None:
-    """Do the statement `insert`, without its values, for all `rows`, which are of one width.
+    """Run the statement `insert`, without its values, for all `rows`, which have one width.
 
-    `conflict` is the clause that follows the values.
+    `conflict` is the clause after the values.
     """
     if not rows:
         return
     width = len(rows[0])
-    place = f"({','.join('?' * width)})"
-    for some in _portions(rows, min(_ROWS_AT_ONCE, _PARAMETERS // width)):
-        places = ",".join([place] * len(some))
-        connection.execute(f"{insert} VALUES {places} {conflict}", tuple(chain.from_iterable(some)))
+    placeholders = f"({','.join('?' * width)})"
+    for batch in _batches(rows, min(_ROWS_AT_ONCE, _PARAMETERS // width)):
+        values = ",".join([placeholders] * len(batch))
+        connection.execute(f"{insert} VALUES {values} {conflict}", tuple(chain.from_iterable(batch)))
 
 
 def delete_rows(
@@ -37,15 +37,15 @@ def delete_rows(
     *,
     parameters: Sequence[Any] = (),
 ) -> None:
-    """Do the statement `delete` for all `keys` of the column with which it ends.
+    """Run the statement `delete`, which ends with a column, for all `keys` of that column.
 
-    It may hold `parameters` before that.
+    `parameters` are those of the statement itself.
     """
-    for some in _portions(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
-        connection.execute(f"{delete} IN ({','.join('?' * len(some))})", (*parameters, *some))
+    for batch in _batches(keys, min(_ROWS_AT_ONCE, _PARAMETERS - len(parameters))):
+        connection.execute(f"{delete} IN ({','.join('?' * len(batch))})", (*parameters, *batch))
 
 
-def _portions(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
+def _batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
     rest = iter(items)
-    while some := tuple(islice(rest, size)):
-        yield some
+    while batch := tuple(islice(rest, size)):
+        yield batch

@@ -1,4 +1,4 @@
-"""SQLite's errors, as what the caller does about them."""
+"""Translation of SQLite's errors into ours, by what the caller does about them."""
 
 import sqlite3
 from pathlib import Path
@@ -22,7 +22,7 @@ _STOP = {
 
 
 def translated(exc: sqlite3.Error, path: Path) -> LogUnavailable | LogMisconfigured:
-    """Return our error for `exc`: `LogMisconfigured` where trying again would not help."""
+    """Return our error for `exc`: `LogMisconfigured` where a retry would not help."""
     code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE
     if code in _STOP:
         return LogMisconfigured(_STOP[code].format(path=path))

@@ -1,4 +1,4 @@
-"""Whether a file system can carry a log."""
+"""Check of the file system that is to hold a log."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ def check_local(path: Path) -> None:
     """Raise `LogMisconfigured` if `path` lies on a network file system.
 
     SQLite's write-ahead log needs shared memory and locks that such file
-    systems don't give. Where mounts can't be listed nothing is checked.
+    systems don't give. Where mounts can't be listed, nothing is checked.
     """
     try:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return
-    kind = kind_of(path.absolute(), mounts)
+    kind = file_system_type(path.absolute(), mounts)
     if kind.startswith(_NETWORKED):
         raise LogMisconfigured(
             f"{path} is on a network file system ({kind}), which SQLite can't rely on: "
@@ -26,14 +26,14 @@ def check_local(path: Path) -> None:
         )
 
 
-def kind_of(path: Path, mounts: str) -> str:
+def file_system_type(path: Path, mounts: str) -> str:
     """Return the type of the file system that holds `path`; `mounts` is in the format of mountinfo."""
     best, kind = -1, ""
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
         fields = before.split()
         point = Path(_unescaped(fields[4]))
-        # Of two mounts on one point the later one hides the former.
+        # Of two mounts on one point, the later one hides the earlier.
         if path.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), after.split()[0]
     return kind

@@ -1,7 +1,7 @@
-"""Pages of what is kept as JSON, whatever the table.
+"""Pages of JSON bodies from any table.
 
-A page comes out of SQLite as one row, a line for each body, for the reason
-that events do; JSON as we write it has no line breaks.
+A page leaves SQLite as one row with a line for each body, for the same reason
+as events do (`rows/pages.py`). JSON as we write it has no line breaks.
 """
 
 import sqlite3
@@ -14,10 +14,11 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bodies:
-    """Which bodies to read: of `table`, `where` its rows are so, with its `parameters`.
+class BodyQuery:
+    """Selects bodies of `table` by a `where` clause and its `parameters`.
 
-    `latest` begins with the highest numbers; at most `count` are wanted.
+    `latest` begins with the highest numbers; at most `count` bodies are
+    selected.
     """
 
     table: str
@@ -29,28 +30,28 @@ class Bodies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyPage:
-    """Some bodies with their numbers, rising; whether they are all that were meant."""
+    """Bodies with their rising numbers; `is_whole` is true when no selected body is left."""
 
     rows: Sequence[tuple[int, bytes]]
     is_whole: bool
 
 
-def read_bodies(connection: sqlite3.Connection, wanted: Bodies) -> BodyPage:
-    """Return the first of what is wanted, bounded in rows and in bytes, though one always fits."""
-    order = "seq DESC" if wanted.latest else "seq"
-    count = min(wanted.count, PAGE_ROWS)
-    query = f"""
+def read_bodies(connection: sqlite3.Connection, query: BodyQuery) -> BodyPage:
+    """Return the first page of a query, bounded in rows and bytes; one body always fits."""
+    order = "seq DESC" if query.latest else "seq"
+    count = min(query.count, PAGE_ROWS)
+    statement = f"""
         WITH found AS (
-          SELECT rowid AS place, seq, length(body) AS size FROM {wanted.table}
-          WHERE {wanted.where} ORDER BY {order} LIMIT ?
+          SELECT rowid AS place, seq, length(body) AS size FROM {query.table}
+          WHERE {query.where} ORDER BY {order} LIMIT ?
         ), summed AS (
           SELECT place, size, sum(size) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS through FROM found
         )
         SELECT (SELECT count(*) FROM found), CAST(group_concat(seq || ' ' || body, char(10)) AS BLOB)
-        FROM summed CROSS JOIN {wanted.table} AS kept ON kept.rowid = summed.place
+        FROM summed CROSS JOIN {query.table} AS kept ON kept.rowid = summed.place
         WHERE through - size < ?
         """  # noqa: S608 - the names are our own
-    found, lines = connection.execute(query, (*wanted.parameters, count, _PAGE_BYTES)).fetchone()
+    found, lines = connection.execute(statement, (*query.parameters, count, _PAGE_BYTES)).fetchone()
     rows = sorted(map(_row, lines.split(b"\n"))) if lines else []
     return BodyPage(rows=rows, is_whole=len(rows) == found < PAGE_ROWS)
 

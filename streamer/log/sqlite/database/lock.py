@@ -1,4 +1,4 @@
-"""The lock that keeps a log file to one process."""
+"""Lock that keeps a log file to one process."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ from streamer.errors import LogMisconfigured
 def locked(path: Path) -> Iterator[None]:
     """Hold `path` for this process alone, by a lock on `path` + `.lock`.
 
-    The lock file stays, for removing it would let two processes lock two
+    The lock file stays, because removing it would let two processes lock two
     files of one name; the lock itself ends with the process, however it ends.
     Raises `LogMisconfigured` with the owner's process id.
     """
@@ -24,13 +24,13 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as exc:
         raise LogMisconfigured(f"{lock_path} can't be made: {exc.strerror}") from exc
     try:
-        _take(descriptor, path)
+        _acquire(descriptor, path)
         yield
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, path: Path) -> None:
+def _acquire(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:

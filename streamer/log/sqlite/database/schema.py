@@ -1,4 +1,4 @@
-"""How a log file is opened, and brought up to date.
+"""Connections to a log file, and upgrades of its schema.
 
 SQLite up to 3.51.2 can corrupt a write-ahead log when two connections write or
 checkpoint at once, so one connection does both and all others only read.
@@ -20,9 +20,9 @@ _log = structlog.get_logger()
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Return the one connection that writes and checkpoints, on a file that has our tables.
+    """Return the one connection that writes and checkpoints, on a file with our tables.
 
-    Raises `LogUnavailable`, or `LogMisconfigured` for a file that is not ours.
+    Raises `LogUnavailable`, or `LogMisconfigured` for a foreign file.
     """
     try:
         connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
@@ -37,7 +37,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Return a connection that can only read, and never checkpoints."""
+    """Return a connection that only reads and never checkpoints."""
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
     connection.execute("PRAGMA query_only = 1")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -45,7 +45,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """Return how much of the file is in use; what was deleted is used again before the file grows."""
+    """Return the bytes of the file in use; SQLite uses freed pages again before the file grows."""
     pages, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")

@@ -1,9 +1,9 @@
-"""The tables of a log file, as each version of Streamer added them."""
+"""Tables of a log file, by the version of Streamer that added them."""
 
 APPLICATION_ID = 0x53747265  # "Stre"
 
-# AUTOINCREMENT, so that an offset is never given twice, even after retention
-# emptied the table.
+# AUTOINCREMENT, so that no offset is used twice, even after retention emptied
+# the table.
 _EVENTS = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE events (
@@ -28,12 +28,12 @@ PRAGMA user_version = 1;
 COMMIT;
 """
 
-# Parked events keep the offsets that they were read at, and a retry rewrites
-# their lane's setback alone. The second index holds all that a restart needs,
-# so it reads no bodies.
+# Parked events keep the offsets at which they were read, and a retry rewrites
+# their lane's setback alone. A restart reads only the second index, so it reads
+# no bodies.
 #
-# Dead letters get a number that is never given twice, so that they can be
-# listed in pages while others come and go; the former key did not promise it.
+# Dead letters get a number that is never used twice, so that they can be listed
+# in pages while others come and go; the earlier key did not promise that.
 _DELIVERY = """
 BEGIN IMMEDIATE;
 CREATE TABLE parked_events (
@@ -69,6 +69,6 @@ COMMIT;
 """
 
 UPGRADES = (_EVENTS, _DELIVERY)
-"""What makes a file of version n one of version n + 1, each in a transaction of its own."""
+"""Scripts that upgrade a file from version n to n + 1, each in a transaction of its own."""
 
 VERSION = len(UPGRADES)

@@ -1,4 +1,4 @@
-"""A thread that owns a connection."""
+"""Worker thread that owns a SQLite connection."""
 
 import asyncio
 import sqlite3
@@ -28,18 +28,18 @@ class _Job:
 
 
 class Worker:
-    """One thread and its connection, which does jobs in the order in which they were asked for.
+    """One thread with its connection; runs jobs in the order in which they were submitted.
 
-    A connection that failed is dropped and opened anew for the next job: what
-    a failed commit left behind is certain only after that.
+    After a failure the connection is closed, and opened anew for the next job:
+    only then is the effect of a failed commit certain.
     """
 
     def __init__(self, path: Path, connect: _Connect, *, group_weight: int, atomic: bool) -> None:
-        """Do jobs together up to `group_weight`; `atomic` puts each group in one transaction."""
+        """Run jobs in groups of up to `group_weight`; `atomic` puts each group in one transaction."""
         self._path = path
         self._connect = connect
         self._group_weight = group_weight
-        self._around = transaction if atomic else nullcontext
+        self._group_context = transaction if atomic else nullcontext
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._connection: sqlite3.Connection | None = None
@@ -47,7 +47,7 @@ class Worker:
 
     @classmethod
     def writing(cls, path: Path, *, group_weight: int, pulses: Pulses) -> AbstractAsyncContextManager[Self]:
-        """Return the worker that writes, with its group commit."""
+        """Return the writing worker, with its group commit."""
         return cls(path, open_writer, group_weight=group_weight, atomic=True).running("log.writer", pulses)
 
     @classmethod
@@ -57,7 +57,7 @@ class Worker:
 
     @asynccontextmanager
     async def running(self, name: str, pulses: Pulses) -> AsyncIterator[Self]:
-        """Run the thread; leaving does what was asked for before, and closes the connection."""
+        """Run the thread inside the context; leaving finishes submitted jobs and closes the connection."""
         thread = threading.Thread(
             target=self._serve, args=(pulses, pulses.begin(name)), name=name, daemon=True
         )
@@ -77,7 +77,7 @@ class Worker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be asked for any more."""
+        """True once no job can be submitted any more."""
         return self._closed
 
     def submit(
@@ -87,11 +87,12 @@ class Worker:
         weight: int = 1,
         then: Callable[[_Result], None] | None = None,
     ) -> asyncio.Future[_Result]:
-        """Ask for `work`; the future holds its result once that is durable.
+        """Submit `work`; the future holds its result once that is durable.
 
         `then` is called on the loop with the result before the future has it,
-        and also when nobody waits for the future any more. The future may
-        raise `LogUnavailable` or `LogMisconfigured`.
+        also when the future was cancelled. The future can raise
+        `LogUnavailable` or `LogMisconfigured`. Raises `LogUnavailable` once
+        closed.
         """
         if self._closed:
             raise LogUnavailable(f"the log {self._path} is closed")
@@ -108,11 +109,11 @@ class Worker:
         pulse.rest()
         while group := self._next_group():
             pulse.beat()
-            results, failure = self._do(group)
-            self._loop.call_soon_threadsafe(_answer, group, results, failure)
-            # Until somebody asks for something.
+            results, failure = self._run_group(group)
+            self._loop.call_soon_threadsafe(_resolve, group, results, failure)
+            # At rest until the next job.
             pulse.rest()
-        self._drop()
+        self._close_connection()
         pulses.end(pulse)
 
     def _next_group(self) -> Sequence[_Job]:
@@ -133,18 +134,18 @@ class Worker:
                 self._jobs.put(None)
         return group
 
-    def _do(self, group: Sequence[_Job]) -> tuple[Sequence[Any], Exception | None]:
+    def _run_group(self, group: Sequence[_Job]) -> tuple[Sequence[Any], Exception | None]:
         try:
             connection = self._connection = self._connection or self._connect(self._path)
-            with self._around(connection):
+            with self._group_context(connection):
                 return [job.work(connection) for job in group], None
         except sqlite3.Error as exc:
-            self._drop()
+            self._close_connection()
             return (), translated(exc, self._path)
-        except Exception as exc:  # noqa: BLE001 - whoever asked gets it, and this thread serves the others
+        except Exception as exc:  # noqa: BLE001 - the job's future raises it, and this thread goes on
             return (), exc
 
-    def _drop(self) -> None:
+    def _close_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):
@@ -153,7 +154,7 @@ class Worker:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what the body did, or nothing of it."""
+    """Commit the statements of the body together, or none of them."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -164,7 +165,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _answer(group: Sequence[_Job], results: Sequence[Any], failure: Exception | None) -> None:
+def _resolve(group: Sequence[_Job], results: Sequence[Any], failure: Exception | None) -> None:
     if failure is None:
         for job, result in zip(group, results, strict=True):
             job.then(result)

@@ -1,1 +1,1 @@
-"""The rows of every table: how each kind is written and read."""
+"""Rows of each table: how they are written and read."""

@@ -1,24 +1,27 @@
-"""What is switched: the rows, and who waits for them to change."""
+"""Rows of controls, redrives and audit records, and the switchboard in memory."""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator
 
-from streamer.controls import Control, Redrive, Switchboard
-from streamer.log.records import decode_control, decode_redrive, encode_control, encode_redrive
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
+from streamer.log.records import decode_audit, decode_control, decode_redrive, encode_control, encode_redrive
+from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
+
+_NEWEST = 2**63 - 1
 
 _Row = tuple[str, bytes]
 
 
 class ControlTable:
-    """The switchboard as the file has it, in memory: no other process can change it."""
+    """The switchboard of the file, in memory: no other process can change it."""
 
     def __init__(self) -> None:
         self._board = Switchboard()
         self._changed = asyncio.Event()
 
     def show(self, board: Switchboard) -> None:
-        """Replace the board, which wakes those that wait for another one."""
+        """Replace the board and notify its readers of a change."""
         if board != self._board:
             self._board = board
             changed, self._changed = self._changed, asyncio.Event()
@@ -48,7 +51,7 @@ def write_control(connection: sqlite3.Connection, row: _Row) -> None:
 
 
 def write_redrive(connection: sqlite3.Connection, row: _Row) -> None:
-    """Open a redrive, or replace it."""
+    """Add a redrive, or replace it."""
     connection.execute("INSERT OR REPLACE INTO redrives VALUES (?, ?)", row)
 
 
@@ -58,10 +61,27 @@ def forget_redrive(connection: sqlite3.Connection, id_: str) -> None:
 
 
 def read_board(connection: sqlite3.Connection) -> Switchboard:
-    """Return what is switched; raises `LogMisconfigured` for what can't be read."""
+    """Return the switchboard; raises `LogMisconfigured` for a row that can't be read."""
     controls = [decode_control(row[0]) for row in connection.execute("SELECT body FROM controls")]
     redrives = [decode_redrive(row[0]) for row in connection.execute("SELECT body FROM redrives")]
     return Switchboard(
         controls={control.subscriber: control for control in controls},
         redrives={redrive.id: redrive for redrive in redrives},
     )
+
+
+def write_audit(connection: sqlite3.Connection, body: bytes, now: float) -> None:
+    """Add an audit record."""
+    connection.execute("INSERT INTO audit (recorded_at, body) VALUES (?, ?)", (int(now), body))
+
+
+def read_audit(
+    connection: sqlite3.Connection, count: int, before: int = _NEWEST
+) -> tuple[list[AuditRecord], int]:
+    """Return some of the last `count` audit records numbered below `before`, and the lowest number.
+
+    They come oldest first; an empty page is the end.
+    """
+    wanted = BodyQuery(table="audit", where="seq < ?", parameters=(before,), latest=True, count=count)
+    rows = read_bodies(connection, wanted).rows
+    return [decode_audit(body) for _, body in rows], rows[0][0] if rows else before

@@ -1,4 +1,4 @@
-"""Dead letters, as rows."""
+"""Rows of dead letters."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from streamer.events import DeadLetter
 from streamer.log.records import decode_dead_letter, encode_dead_letter
 from streamer.log.sqlite.database.bulk import delete_rows, insert_rows
-from streamer.log.sqlite.database.json_pages import Bodies, read_bodies
+from streamer.log.sqlite.database.json_pages import BodyQuery, read_bodies
 
 LetterRow = tuple[str, float, bytes]
 
@@ -17,12 +17,12 @@ def letter_rows(letters: Iterable[DeadLetter]) -> list[LetterRow]:
 
 
 def letter_key(id_: str) -> str:
-    """Return the id of a dead letter as it is kept."""
+    """Return the id of a dead letter as the table holds it."""
     return id_.encode("utf-8", "backslashreplace").decode()
 
 
 def write_letters(connection: sqlite3.Connection, rows: Sequence[LetterRow]) -> None:
-    """Add dead letters; the same id again replaces the former one at its place."""
+    """Add dead letters; one with a known id replaces the earlier one in its row."""
     insert_rows(
         connection,
         "INSERT INTO dead_letters (id, failed_at, body)",
@@ -32,25 +32,25 @@ def write_letters(connection: sqlite3.Connection, rows: Sequence[LetterRow]) -> 
 
 
 def remove_letters(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
-    """Remove dead letters; those that are none any more are passed over."""
+    """Remove dead letters; unknown ids are ignored."""
     delete_rows(connection, "DELETE FROM dead_letters WHERE id", keys)
 
 
 def last_letter(connection: sqlite3.Connection) -> int:
-    """Return the number of the newest dead letter; those that come later have higher ones."""
+    """Return the number of the newest dead letter; later ones get higher numbers."""
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM dead_letters").fetchone()[0])
 
 
 def count_letters(connection: sqlite3.Connection) -> int:
-    """Return how many dead letters there are."""
+    """Return the number of dead letters."""
     return int(connection.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
 
 
 def read_letters(connection: sqlite3.Connection, after: int, last: int) -> tuple[list[DeadLetter], int]:
-    """Return some dead letters with numbers above `after` up to `last`, and the highest number among them.
+    """Return some dead letters numbered above `after` up to `last`, and the highest number among them.
 
-    None are left when none come.
+    An empty page is the end.
     """
-    wanted = Bodies(table="dead_letters", where="seq > ? AND seq <= ?", parameters=(after, last))
+    wanted = BodyQuery(table="dead_letters", where="seq > ? AND seq <= ?", parameters=(after, last))
     rows = read_bodies(connection, wanted).rows
     return [decode_dead_letter(body) for _, body in rows], rows[-1][0] if rows else last

@@ -1,8 +1,8 @@
-"""Pages of events, as one subscriber reads them.
+"""Pages of events for one subscriber.
 
-A page comes out of SQLite as one row, and is parsed at once: reading row by
-row, a thread that competes with a busy loop got 1,500 events a second where
-this gets 68,000.
+A page leaves SQLite as one row, and is parsed at once: reading row by row, a
+thread that competes with a busy loop got 1,500 events a second where this gets
+68,000.
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ _OFFSETS_SCANNED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Which events to read: those that `patterns` name from `begin` to `end` (exclusive)."""
+    """The events to read: from `begin` to `end` (exclusive), of the types that match `patterns`."""
 
     begin: int
     end: int
@@ -35,7 +35,7 @@ def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entr
     """Return the first entries of `window`, and the offset up to which it was read.
 
     A page is bounded in events, in bytes (though one event always fits) and in
-    the offsets that are looked at.
+    the scanned offsets.
     """
     stop = min(window.end, window.begin + _OFFSETS_SCANNED)
     either = " OR ".join(["type GLOB ?"] * len(window.patterns)) or "FALSE"
@@ -51,7 +51,7 @@ def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entr
           SELECT seq, summed.size AS size, body FROM summed JOIN events USING (seq)
           WHERE through - summed.size < ? ORDER BY seq
         )
-        """  # noqa: S608 - nothing but places for the patterns
+        """  # noqa: S608 - nothing but placeholders for the patterns
     found, page = connection.execute(
         query, (window.begin, stop, *map(glob, window.patterns), PAGE_EVENTS, _PAGE_BYTES)
     ).fetchone()

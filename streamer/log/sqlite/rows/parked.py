@@ -1,7 +1,7 @@
-"""What subscribers have parked, as rows.
+"""Rows of parked lanes.
 
-The body of an event is written once, when it is parked; a retry writes its
-lane's setback and nothing else. An event is known by its offset.
+The body of an event is written once, when it is parked; a retry writes only its
+lane's setback. An event is identified by its offset.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from streamer.events import Entry, ParkedLane, SubscriberName
 from streamer.log.records import decode_event, decode_setback, encode_event, encode_setback
 from streamer.log.sqlite.database.bulk import delete_rows, insert_rows
-from streamer.log.sqlite.database.json_pages import PAGE_ROWS, Bodies, read_bodies
+from streamer.log.sqlite.database.json_pages import PAGE_ROWS, BodyQuery, read_bodies
 from streamer.log.sqlite.rows.pages import PARTITION
 from streamer.ports import LaneChange
 
@@ -20,7 +20,7 @@ _LANES_AT_ONCE = 200
 
 @dataclass(slots=True, kw_only=True)
 class ParkedRows:
-    """What some changes of lanes come to; a lane without a setback is forgotten."""
+    """The rows that changes of lanes add up to; a lane without a setback is removed."""
 
     subscriber: SubscriberName
     joined: dict[int, tuple[str, bytes]] = field(default_factory=dict)
@@ -29,17 +29,20 @@ class ParkedRows:
 
     @classmethod
     def of(cls, subscriber: SubscriberName, changes: Sequence[LaneChange]) -> "ParkedRows":
-        """Return what `changes`, one after the other, come to."""
+        """Return the sum of `changes`, applied one after the other."""
         rows = cls(subscriber=subscriber)
         for change in changes:
             rows._add(change)
         return rows
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Let the changes take effect; a second time changes nothing."""
-        mine = (self.subscriber,)
+        """Apply the changes; doing so twice changes nothing more."""
+        parameters = (self.subscriber,)
         delete_rows(
-            connection, "DELETE FROM parked_events WHERE subscriber = ? AND seq", self.left, parameters=mine
+            connection,
+            "DELETE FROM parked_events WHERE subscriber = ? AND seq",
+            self.left,
+            parameters=parameters,
         )
         insert_rows(
             connection,
@@ -56,9 +59,9 @@ class ParkedRows:
         for table in ("parked_events", "parked_lanes"):
             delete_rows(
                 connection,
-                f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608 - one of two names of our own
+                f"DELETE FROM {table} WHERE subscriber = ? AND lane",  # noqa: S608 - one of two tables of ours
                 forgotten,
-                parameters=mine,
+                parameters=parameters,
             )
 
     def _add(self, change: LaneChange) -> None:
@@ -74,9 +77,9 @@ class ParkedRows:
 def read_lanes(
     connection: sqlite3.Connection, subscriber: SubscriberName, after: str | None
 ) -> tuple[list[ParkedLane], str | None]:
-    """Return some of the parked lanes whose names come after `after`, and the last name among them.
+    """Return some of the parked lanes with names after `after`, and the last name among them.
 
-    None are left when none come.
+    An empty page is the end.
     """
     begin, named = ("", ()) if after is None else ("AND lane > ?", (after,))
     lines = connection.execute(
@@ -98,9 +101,9 @@ def read_lanes(
 def read_parked(
     connection: sqlite3.Connection, subscriber: SubscriberName, offsets: Sequence[int]
 ) -> tuple[list[Entry], Sequence[int]]:
-    """Return some of the parked events at `offsets`, which rise, and the offsets that were not looked at."""
+    """Return some of the parked events at `offsets`, which rise, and the offsets left to read."""
     asked, later = offsets[:PAGE_ROWS], offsets[PAGE_ROWS:]
-    wanted = Bodies(
+    wanted = BodyQuery(
         table="parked_events",
         where=f"subscriber = ? AND seq IN ({','.join('?' * len(asked))})",
         parameters=(subscriber, *asked),
@@ -117,7 +120,7 @@ def read_parked(
 def parked_among(
     connection: sqlite3.Connection, subscriber: SubscriberName, begin: int, end: int
 ) -> set[int]:
-    """Return which of the offsets from `begin` to `end` (exclusive) a subscriber has parked."""
+    """Return the parked offsets of a subscriber from `begin` to `end` (exclusive)."""
     offsets = connection.execute(
         """
         SELECT CAST(coalesce(group_concat(seq), '') AS BLOB) FROM parked_events
@@ -129,7 +132,7 @@ def parked_among(
 
 
 def count_parked(connection: sqlite3.Connection) -> dict[SubscriberName, int]:
-    """Return how many events each subscriber has parked, of those that have any."""
+    """Return the number of parked events of each subscriber that has any."""
     rows = connection.execute("SELECT subscriber, count(*) FROM parked_events GROUP BY subscriber")
     return {SubscriberName(name): count for name, count in rows.fetchall()}
 

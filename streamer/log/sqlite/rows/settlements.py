@@ -1,4 +1,4 @@
-"""Settlements, as rows."""
+"""Rows of settlements."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _ReceiptRow = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedSettlement:
-    """A settlement, ready to be written; `number` counts those of its subscriber."""
+    """A settlement as rows; `number` counts those of its subscriber."""
 
     subscriber: SubscriberName
     number: int
@@ -36,7 +36,7 @@ class EncodedSettlement:
 
     @property
     def weight(self) -> int:
-        """How many rows it comes to, about."""
+        """Approximate number of its rows."""
         rows = (self.dead_letters, self.parked.joined, self.parked.setbacks, self.receipts, self.redriven)
         return 1 + sum(map(len, rows))
 
@@ -57,13 +57,13 @@ def encode_settlement(
 
 
 def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:
-    """Record all of `settlement`, unless that has been done."""
+    """Record all of `settlement`, unless it is recorded already."""
     is_new = write_progress(
         connection, settlement.subscriber, settlement.progress, settlement=settlement.number
     )
     if not is_new:
         return
-    # What was redriven may have been set aside once more since.
+    # Remove first: a redriven event can have been set aside again in this settlement.
     remove_letters(connection, settlement.redriven)
     write_letters(connection, settlement.dead_letters)
     settlement.parked.write(connection)

@@ -1,4 +1,4 @@
-"""The subscribers that a log file knows, and how far each has come."""
+"""Rows of subscribers, with their progress."""
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
@@ -15,12 +15,12 @@ from streamer.ports import Subscription
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where `subscriber` goes on.
+    """The stored position of `subscriber`.
 
-    `not_before` is the time of the oldest event that concerns it; it is empty
-    unless the subscriber started at a moment. `expired` counts the offsets
-    that retention took before the subscriber came back to them, and
-    `settlements` those that it has made.
+    `not_before` is the time of the oldest event that the subscriber wants; it
+    is empty unless the subscriber started at a moment. `expired` counts the
+    offsets that retention deleted before the subscriber read them, and
+    `settlements` counts those recorded.
     """
 
     subscriber: SubscriberName
@@ -31,7 +31,7 @@ class Place:
 
 
 def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Place:
-    """Return the subscriber's place; one never seen begins at its `start`, which is kept."""
+    """Return the subscriber's position; a new one begins at its `start`, which is stored."""
     name, start = subscription.subscriber, subscription.start
     place = known_place(connection, name)
     if place is None:
@@ -53,7 +53,7 @@ def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Pl
 
 
 def known_place(connection: sqlite3.Connection, name: SubscriberName) -> Place | None:
-    """Return the place of a subscriber, `None` for one never seen."""
+    """Return the position of a subscriber, `None` for an unknown one."""
     row = connection.execute(
         "SELECT not_before, next_offset, settled_above, settlements FROM subscribers WHERE name = ?", (name,)
     ).fetchone()
@@ -72,9 +72,10 @@ def known_place(connection: sqlite3.Connection, name: SubscriberName) -> Place |
 def write_progress(
     connection: sqlite3.Connection, name: SubscriberName, progress: Progress | None, *, settlement: int
 ) -> bool:
-    """Record how far a subscriber has come with its so manieth `settlement`; `None` is no further.
+    """Record a subscriber's progress with `settlement`, the number of the settlement that it belongs to.
 
-    Returns whether that was not recorded before; if it was, nothing changes.
+    Progress of `None` is no further. Returns false, and changes nothing, if
+    that settlement is recorded already.
     """
     return bool(
         connection.execute(
@@ -97,7 +98,7 @@ def write_progress(
 def mark_absent(
     connection: sqlite3.Connection, configured: Collection[SubscriberName], now: float
 ) -> list[SubscriberName]:
-    """Note since when each subscriber is not in `configured`; return those that are new to it."""
+    """Record the time since which each subscriber is not in `configured`; return the newly absent ones."""
     names = [row[0] for row in connection.execute("SELECT name FROM subscribers WHERE absent_since IS NULL")]
     absent = [SubscriberName(name) for name in names if name not in configured]
     connection.executemany(
@@ -109,7 +110,7 @@ def mark_absent(
 def slowest(connection: sqlite3.Connection, *, absent_before: float) -> tuple[SubscriberName, int] | None:
     """Return the subscriber that is furthest behind, and its offset.
 
-    One that was absent before `absent_before` no longer counts.
+    A subscriber that was absent before `absent_before` does not count.
     """
     row = connection.execute(
         "SELECT name, next_offset FROM subscribers"

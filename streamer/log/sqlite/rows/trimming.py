@@ -1,4 +1,4 @@
-"""What a log file may forget."""
+"""Deletion of rows that a log file no longer needs."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ ROWS_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trimmed:
-    """What one step deleted, and what it left; `held_by` is who needs the oldest event that stays."""
+    """The rows that one step deleted, and the size it left.
+
+    `held_by` is the subscriber that needs the oldest event that stays.
+    """
 
     deleted: int
     used_bytes: int
@@ -25,7 +28,7 @@ class Trimmed:
 def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_before: float) -> Trimmed:
     """Delete some of the oldest events that every subscriber has settled; parked ones have a copy.
 
-    `older_than` spares what was appended since; `None` spares nothing.
+    `older_than` spares events appended since then; `None` spares none.
     Subscribers that have been absent since before `absent_before` don't count.
     """
     held_by, floor = slowest(connection, absent_before=absent_before) or (None, None)
@@ -45,7 +48,7 @@ def trim(connection: sqlite3.Connection, *, older_than: float | None, absent_bef
 
 
 def trim_records(connection: sqlite3.Connection, table: str, *, older_than: float | None) -> Trimmed:
-    """Delete some of the oldest `RECEIPTS` or `AUDIT`; `older_than` spares what was recorded since."""
+    """Delete some of the oldest `RECEIPTS` or `AUDIT`; `older_than` spares those recorded since then."""
     deleted = connection.execute(
         f"DELETE FROM {table} "  # noqa: S608 - one of two names of our own
         f"WHERE seq < (SELECT min(seq) FROM {table}) + ? AND recorded_at < ?",

@@ -1,4 +1,4 @@
-"""Log files of a test's own."""
+"""Log files of one test."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ class LogFile:
             yield log
 
     def ids(self) -> list[str]:
-        """Return the ids of the events that the file holds."""
+        """Return the ids of the events in the file."""
         with closing(sqlite3.connect(self.settings.path)) as connection:
             rows = connection.execute("SELECT json_extract(body, '$.id') FROM events ORDER BY seq")
             return [row[0] for row in rows.fetchall()]
@@ -35,7 +35,7 @@ class LogFile:
 
 @pytest.fixture
 def log_file(tmp_path: Path) -> LogFile:
-    """A file that does not exist yet, of at most a megabyte, keeping events for two hours."""
+    """A file that does not exist yet, of at most a megabyte, with a retention of two hours."""
     return LogFile(
         settings=SqliteLogSettings(path=tmp_path / "data" / "log.db", retention_h=2, max_bytes=1024**2)
     )

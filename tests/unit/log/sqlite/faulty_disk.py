@@ -12,7 +12,7 @@ from tests.contracts.values import CHANGES
 
 
 class LosesAnswers(sqlite3.Connection):
-    """A connection whose first commit of a change fails, though it took effect where `takes_effect`."""
+    """A connection whose first commit of a change reports a failure, but takes effect if `takes_effect`."""
 
     takes_effect = True
 
@@ -32,7 +32,7 @@ class LosesCommits(LosesAnswers):
 
 
 async def break_once(log: SqliteLog, kind: type[sqlite3.Connection]) -> None:
-    """Have the next change done by a connection of this kind; what comes after it is sound again."""
+    """Run the next change on a connection of this kind; later ones work again."""
 
     def connect(path: Path) -> sqlite3.Connection:
         log._writer._connect = open_writer
@@ -61,7 +61,7 @@ async def free_disk(log: SqliteLog) -> None:
 
 
 async def writer_rests(log: SqliteLog) -> None:
-    """Wait until what was asked of the writer is done, whether it succeeded or not."""
+    """Wait until the writer's submitted jobs are done, whether they succeeded or not."""
     with suppress(LogUnavailable):
         await log.checkpoint(CHANGES)
 

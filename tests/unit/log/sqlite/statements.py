@@ -1,4 +1,4 @@
-"""What a log asks of SQLite."""
+"""SQL statements of a log."""
 
 from collections.abc import Sequence
 
@@ -15,5 +15,5 @@ async def traced(*workers: Worker) -> list[str]:
 
 
 def transactions(statements: Sequence[str], about: str) -> list[str]:
-    """Return those of the transactions in `statements` in which `about` occurs."""
+    """Return the transactions in `statements` that contain `about`."""
     return [each for each in "\n".join(statements).split("COMMIT") if about in each]

@@ -1,4 +1,4 @@
-"""A process that is killed at any moment leaves a log that goes on by itself."""
+"""A killed process leaves a log that continues by itself."""
 
 import sqlite3
 import subprocess
@@ -11,7 +11,7 @@ from streamer.clock import SystemClock
 from streamer.log.sqlite import SqliteLog
 from tests.contracts.follower import following
 from tests.contracts.parking import joining
-from tests.contracts.values import CHANGES, a_dead_letter, a_receipt, an_append, an_event
+from tests.contracts.values import CHANGES, a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 
 EVENTS = 20
@@ -21,12 +21,12 @@ from pathlib import Path
 from streamer.clock import SystemClock
 from streamer.log.sqlite import SqliteLog
 from streamer.settings import SqliteLogSettings
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 
 async def relay(begin):
     async with SqliteLog.open(SqliteLogSettings(path=Path(sys.argv[1])), SystemClock()) as log:
         for at in range(begin, 10**9):
-            await log.append(an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
+            await append_to(log, an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
             print(at, flush=True)
 
 asyncio.run(relay(int(sys.argv[2])))
@@ -41,7 +41,7 @@ from streamer.clock import SystemClock
 from streamer.log.sqlite import SqliteLog
 from streamer.settings import SqliteLogSettings
 from tests.contracts.follower import following
-from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
+from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.contracts.parking import joining, leaving
 
 async def dispatch(begin):
@@ -56,7 +56,7 @@ async def dispatch(begin):
             ]
             taken = 0
             for at in range(begin, 10**9):
-                await log.append(an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
+                await append_to(log, an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
                 await follower.read_until(f"{{at}}:{EVENTS - 1}")
                 # What was killed before it settled anything has left its events to us.
                 new, taken = follower.entries[taken:], len(follower.entries)
@@ -74,7 +74,7 @@ asyncio.run(dispatch(int(sys.argv[2])))
 
 
 def run_until_killed(script: str, log_file: LogFile, begin: int, commits: int) -> int:
-    """Let a script work from `begin` on and kill it after some commits; returns the last that it saw."""
+    """Run a script from `begin` on and kill it after some commits; return the last that it saw."""
     command = [sys.executable, "-c", script, str(log_file.settings.path), str(begin)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -87,7 +87,7 @@ def run_until_killed(script: str, log_file: LogFile, begin: int, commits: int) -
 
 @pytest.mark.parametrize("commits", [1, 7, 60])
 async def test_killed_writer_leaves_events_and_checkpoint_agreeing(log_file: LogFile, commits: int) -> None:
-    """Three times: every commit that was answered is there, whole, and nothing is there twice."""
+    """Three times: every answered commit is there, whole, and nothing is there twice."""
     begin = 0
     for _ in range(3):
         seen = run_until_killed(RELAY, log_file, begin, commits)
@@ -104,7 +104,7 @@ async def test_killed_writer_leaves_events_and_checkpoint_agreeing(log_file: Log
 
 @pytest.mark.parametrize("commits", [1, 30])
 async def test_killed_dispatch_leaves_everything_in_one_place(log_file: LogFile, commits: int) -> None:
-    """Twice: an event that is settled is parked, on record or set aside: one of these, and once."""
+    """Twice: a settled event is parked, delivered with a receipt, or set aside: one of these, and once."""
     begin = 0
     for _ in range(2):
         seen = run_until_killed(DISPATCH, log_file, begin, commits)
@@ -119,10 +119,10 @@ async def test_killed_dispatch_leaves_everything_in_one_place(log_file: LogFile,
 async def test_power_cut_at_any_statement_of_a_settlement_leaves_all_of_it_or_nothing(
     log_file: LogFile,
 ) -> None:
-    """Progress, what is parked, receipts and dead letters are never apart, not even for a moment."""
+    """Progress, parked events, receipts and dead letters never disagree, not even for a moment."""
     copies: list[LogFile] = []
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(*(an_event(n) for n in range(9))))
+        await append_to(log, an_append(*(an_event(n) for n in range(9))))
         await follower.read_until("8")
         parked, others = follower.entries[:3], follower.entries[3:]
         await log._writer.submit(
@@ -140,7 +140,7 @@ async def test_power_cut_at_any_statement_of_a_settlement_leaves_all_of_it_or_no
 
 
 def copied(log_file: LogFile) -> LogFile:
-    """Return a copy of the files of a log that is open, which is what a power cut leaves."""
+    """Return a copy of the files of an open log, as a power cut leaves them."""
     path = log_file.settings.path
     copy = path.with_name(f"copy{len(list(path.parent.iterdir()))}.db")
     for suffix in ("", "-wal"):
@@ -149,7 +149,7 @@ def copied(log_file: LogFile) -> LogFile:
 
 
 def whereabouts(log_file: LogFile) -> tuple[list[str], list[str], list[str]]:
-    """Return the ids of the events that are settled, of those that are parked, and of all that are kept."""
+    """Return the ids of the settled events, of the parked ones, and of all events in the file."""
     with closing(sqlite3.connect(log_file.settings.path)) as connection:
 
         def found(query: str) -> list[str]:
@@ -170,13 +170,13 @@ def lanes_of(log_file: LogFile) -> list[str]:
 
 
 async def test_settlements_that_were_answered_outlive_a_restart_without_closing(log_file: LogFile) -> None:
-    """A copy of the files of a running log, which is what a power cut leaves, has them."""
+    """A copy of the files of a running log, as a power cut leaves them, has them."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1), an_event(2)))
+        await append_to(log, an_append(an_event(1), an_event(2)))
         await follower.read_until("2")
         await follower.settle(but=["1"])
         copy = copied(log_file)
     async with copy.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(3)))
+        await append_to(log, an_append(an_event(3)))
 
         assert await follower.read_until("3") == ["1", "3"]

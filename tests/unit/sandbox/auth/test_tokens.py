@@ -1,4 +1,4 @@
-"""Access tokens and how they end."""
+"""Access tokens and their end."""
 
 import pytest
 
@@ -38,7 +38,7 @@ async def test_use_keeps_a_session_alive_and_idleness_ends_it(tokens: Tokens, cl
 
 
 def test_revoking_ends_every_session_and_tells_who_listens(tokens: Tokens) -> None:
-    """Whoever holds a connection must look again."""
+    """The holder of a connection must check it again."""
     told: list[bool] = []
     token = tokens.issue(user_id="005", client_id="sandbox")
     tokens.listen(lambda: told.append(tokens.valid(token)))

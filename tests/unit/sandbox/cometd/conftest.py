@@ -21,7 +21,7 @@ PATHS = ("/data/ChangeEvents", "/event/Order_Placed__e", "/topic/OpenInvoices")
 
 
 class Client:
-    """Sends Bayeux messages and returns what comes back."""
+    """Sends Bayeux messages and returns the answers."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         """Talk to the endpoint at `url`."""
@@ -75,18 +75,18 @@ class Client:
         assert (await self.subscribe(path, replay_id))["successful"]
 
     async def open_again(self) -> None:
-        """Shake hands and connect anew, after the session was lost."""
+        """Shake hands and connect again, after the session was lost."""
         await self.handshake()
         await self.connect()
 
     async def replay_ids(self) -> list[int]:
-        """Connect once and return the replay ids of the events that came."""
+        """Connect once and return the replay ids of the received events."""
         return [m["data"]["event"]["replayId"] for m in await self.connect() if "data" in m]
 
 
 @dataclass
 class Streaming:
-    """The server with everything around it that a test turns, publishes or breaks."""
+    """The server with its clock, bus and faults, for a test to use."""
 
     stack: AsyncExitStack
     limits: CometdLimits
@@ -102,7 +102,7 @@ class Streaming:
             self.clock,
             self.faults,
             authorised=lambda header: header is not None and header not in self.revoked,
-            known=lambda path: None if path in PATHS else f"403::Cannot create channel {{{path}}}",
+            channel_refusal=lambda path: None if path in PATHS else f"403::Cannot create channel {{{path}}}",
             limits=self.limits,
         )
         self.url = ""
@@ -140,7 +140,7 @@ class Streaming:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait, at most 5 seconds, for what real sockets take some rounds of the loop to bring about."""
+    """Wait for a condition, for at most 5 seconds: real sockets need some rounds of the loop."""
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 -- a condition on sockets has no event to wait for
             await asyncio.sleep(0.001)
@@ -148,7 +148,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def limits() -> CometdLimits:
-    """Salesforce's own limits; a test may give others."""
+    """Salesforce's own limits; a test can set others."""
     return CometdLimits()
 
 

@@ -1,4 +1,4 @@
-"""Batches: how events fill the answers."""
+"""Batches of events in the answers."""
 
 import asyncio
 from itertools import pairwise
@@ -21,7 +21,7 @@ async def test_reply_follows_the_events(streaming: Streaming, subscribed: Client
 
 @pytest.mark.parametrize("limits", [CometdLimits(connect_reply_first=True)])
 async def test_reply_may_come_first(streaming: Streaming, subscribed: Client) -> None:
-    """No order of the reply among the events is promised."""
+    """The order of the reply among the events is not promised."""
     streaming.publish(2)
     messages = await subscribed.connect()
     assert [message["channel"] for message in messages] == ["/meta/connect", CHANGES, CHANGES]
@@ -41,7 +41,7 @@ async def test_channels_are_interleaved_as_they_were_published(
 
 @pytest.mark.parametrize("limits", [CometdLimits(response_events=3)])
 async def test_batch_is_limited_in_events(streaming: Streaming, subscribed: Client) -> None:
-    """A backlog comes in batches, each on a connect of its own, over all channels."""
+    """A backlog arrives in batches, each on a connect of its own, over all channels."""
     await subscribed.subscribe(ORDERS)
     ids = [streaming.publish(1, path)[0] for path in (CHANGES, ORDERS) * 4]
     assert await subscribed.replay_ids() == ids[:3]
@@ -51,7 +51,7 @@ async def test_batch_is_limited_in_events(streaming: Streaming, subscribed: Clie
 
 @pytest.mark.parametrize("limits", [CometdLimits(response_bytes=2_500)])
 async def test_batch_is_limited_in_bytes(streaming: Streaming, subscribed: Client) -> None:
-    """A batch stays within its bytes, but an event that is larger still comes, alone."""
+    """A batch stays within its bytes, but a larger event still arrives, alone."""
     sizes = (1_000, 1_000, 1_000, 9_000, 10)
     ids = [streaming.bus.publish([CHANGES], {"payload": "x" * size}) for size in sizes]
     batches = [await subscribed.replay_ids() for _ in range(4)]
@@ -60,7 +60,7 @@ async def test_batch_is_limited_in_bytes(streaming: Streaming, subscribed: Clien
 
 @pytest.mark.parametrize("limits", [CometdLimits(response_events=100_000, response_bytes=50_000_000)])
 async def test_answer_may_exceed_ten_megabytes(streaming: Streaming, subscribed: Client) -> None:
-    """A client must bear large answers."""
+    """A client must cope with large answers."""
     for _ in range(12):
         streaming.bus.publish([CHANGES], {"payload": "x" * 1_000_000})
     response = await subscribed.post([subscribed.message("connect", connectionType="long-polling")])
@@ -70,7 +70,7 @@ async def test_answer_may_exceed_ten_megabytes(streaming: Streaming, subscribed:
 
 @pytest.mark.parametrize("limits", [CometdLimits(chunked=True, gzip=True)])
 async def test_answer_may_be_chunked_and_compressed(streaming: Streaming, subscribed: Client) -> None:
-    """The transfer of a body is the server's choice."""
+    """The server chooses the transfer of a body."""
     streaming.publish(50)
     response = await subscribed.post([subscribed.message("connect", connectionType="long-polling")])
     assert response.headers["Transfer-Encoding"] == "chunked"
@@ -89,7 +89,7 @@ async def test_burst_is_one_batch(streaming: Streaming, subscribed: Client) -> N
 async def test_split_events_are_both_delivered_across_batches(
     streaming: Streaming, subscribed: Client
 ) -> None:
-    """A batch may end between two events of one replay id; the other half comes next."""
+    """A batch can end between two events of one replay id; the next batch brings the other."""
     [shared] = streaming.publish()
     streaming.bus.publish([CHANGES], {"payload": {"half": 2}}, replay_id=shared)
     assert await subscribed.replay_ids() == [shared]
@@ -115,7 +115,7 @@ async def test_event_on_two_subscribed_channels_comes_twice(streaming: Streaming
 
 
 async def test_steady_stream_loses_and_repeats_nothing(streaming: Streaming, subscribed: Client) -> None:
-    """Whatever the interleaving of publishing and connecting, each event comes once, in order."""
+    """However publishing and connecting interleave, each event arrives once, in order."""
     published: list[int] = []
 
     async def publish() -> None:

@@ -1,4 +1,4 @@
-"""Faults that befall an answer on its way, and events in places where nobody expects them."""
+"""Faults that strike an answer while it is sent, and events in unexpected places."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ async def test_lost_response_counts_as_delivered(streaming: Streaming, subscribe
 async def test_lost_response_can_be_read_again_from_before_it(
     streaming: Streaming, subscribed: Client
 ) -> None:
-    """A client that shakes hands anew from its last position misses nothing."""
+    """A client that shakes hands again from its last position misses nothing."""
     ids = streaming.publish(9)
     streaming.faults.lose_response(after_events=4)
     assert await subscribed.replay_ids() == ids[:4]
@@ -37,7 +37,7 @@ async def test_lost_response_can_be_read_again_from_before_it(
 
 
 async def test_loss_waits_for_an_answer_with_events(streaming: Streaming, subscribed: Client) -> None:
-    """An empty answer is not worth losing, unless it is asked for."""
+    """An empty answer is lost only on demand."""
     streaming.faults.lose_response()
     assert (await subscribed.connect(advice={"timeout": 0}))[0]["successful"]
     assert streaming.faults.struck["lose_response"] == 0
@@ -58,7 +58,7 @@ async def test_answer_breaks_off(streaming: Streaming, subscribed: Client, how: 
 
 
 async def test_answer_is_something_else(streaming: Streaming, subscribed: Client) -> None:
-    """A body that calls itself JSON need not be any."""
+    """A body can be declared as JSON and be none."""
     streaming.publish()
     streaming.faults.broken_response("garbage")
     response = await subscribed.post([subscribed.message("connect", connectionType="long-polling")])
@@ -95,7 +95,7 @@ async def test_slow_answer_takes_its_time(streaming: Streaming, subscribed: Clie
 
 
 async def test_http_error_has_its_status_and_page(streaming: Streaming, subscribed: Client) -> None:
-    """A proxy's page knows nothing of Bayeux, and the request never reached a session."""
+    """A proxy's page knows nothing of Bayeux, and the request reaches no session."""
     ids = streaming.publish()
     streaming.faults.http_error(502, body="<h1>Bad Gateway</h1>", on=["connect"])
     response = await subscribed.post([subscribed.message("connect", connectionType="long-polling")])
@@ -105,7 +105,7 @@ async def test_http_error_has_its_status_and_page(streaming: Streaming, subscrib
 
 
 async def test_events_come_beside_a_failed_connect(streaming: Streaming, subscribed: Client) -> None:
-    """They count, though the reply says that the client is unknown, which it then is."""
+    """They count as delivered although the reply says that the client is unknown, which it then is."""
     [replay_id] = streaming.publish()
     streaming.faults.events_beside_failure()
     event, reply = await subscribed.connect()
@@ -144,7 +144,7 @@ async def test_events_may_come_with_the_reply_to_their_subscription(
 async def test_unreadable_event_spoils_the_answer_around_it(
     streaming: Streaming, subscribed: Client, kind: str, error: type[Exception]
 ) -> None:
-    """A client has to find out which event it is that can't be read."""
+    """A client has to find the event that can't be read."""
     streaming.publish()
     streaming.faults.arm("unreadable", {"path": CHANGES, "kind": kind})
     streaming.publish()
@@ -155,17 +155,17 @@ async def test_unreadable_event_spoils_the_answer_around_it(
 
 
 async def test_nonsense_event_is_readable_json(streaming: Streaming, subscribed: Client) -> None:
-    """Its payload is none, and it still has a replay id."""
+    """Its payload is invalid, and it still has a replay id."""
     streaming.faults.unreadable(CHANGES, kind="nonsense")
     event, _ = await subscribed.connect()
     assert event["data"]["payload"] == "nonsense"
-    assert event["data"]["event"]["replayId"] == streaming.bus.tip(CHANGES)
+    assert event["data"]["event"]["replayId"] == streaming.bus.newest_replay_id(CHANGES)
 
 
 async def test_duplicate_has_the_same_uuid_and_a_new_replay_id(
     streaming: Streaming, subscribed: Client
 ) -> None:
-    """Publishing is at least once: the event's own id is what tells."""
+    """Publishing is at least once: only the event's own id shows a duplicate."""
     streaming.bus.publish([CHANGES], {"payload": {}, "event": {"EventUuid": "u-1"}})
     streaming.faults.repeat_last(CHANGES)
     first, second = (message["data"]["event"] for message in (await subscribed.connect())[:2])
@@ -174,13 +174,13 @@ async def test_duplicate_has_the_same_uuid_and_a_new_replay_id(
 
 
 async def test_heal_disarms_everything(streaming: Streaming, subscribed: Client) -> None:
-    """After healing, nothing that was armed strikes."""
+    """After healing, no armed fault strikes."""
     streaming.faults.forget_client()
     streaming.faults.lose_response()
     streaming.faults.heal()
     ids = streaming.publish()
     assert await subscribed.replay_ids() == ids
-    assert not streaming.faults.pending.armed
+    assert not streaming.faults.armed.faults
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ async def test_heal_disarms_everything(streaming: Streaming, subscribed: Client)
     [("explode", {}), ("_arm", {}), ("slow", {}), ("slow", {"seconds": "soon"}), ("busy", {"on": ["tea"]})],
 )
 def test_wrong_fault_is_refused(streaming: Streaming, name: str, parameters: dict[str, object]) -> None:
-    """What the control API is given is checked before anything is armed."""
+    """The control API checks a fault's parameters before it arms anything."""
     with pytest.raises(ValueError, match=name):
         streaming.faults.arm(name, parameters)
-    assert not streaming.faults.pending.armed
+    assert not streaming.faults.armed.faults

@@ -1,4 +1,4 @@
-"""Faults that end a session or refuse a request, each in the wire form that Salesforce gives it."""
+"""Faults that end a session or refuse a request, each in Salesforce's wire form."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ UNKNOWN_CLIENT = "403::Unknown client"
 async def test_expired_session_is_refused_until_there_is_a_new_token(
     streaming: Streaming, subscribed: Client
 ) -> None:
-    """The token itself is what expired: connects, handshakes and all."""
+    """The token itself has expired, for connects, handshakes and all."""
     streaming.faults.expire_session()
     [reply] = await subscribed.connect()
     assert (reply["error"], reply["advice"]["reconnect"]) == ("401::Authentication invalid", "none")
@@ -59,7 +59,7 @@ async def test_lapsed_cookie_comes_with_a_fresh_one(streaming: Streaming, subscr
 async def test_fault_strikes_a_held_connect_at_once(
     streaming: Streaming, subscribed: Client, name: str, error: str
 ) -> None:
-    """Nobody need publish or turn the clock for it."""
+    """It needs neither an event nor a turn of the clock."""
     connect = await streaming.held(subscribed.connect())
     streaming.faults.arm(name, {})
     [reply] = await connect
@@ -105,7 +105,7 @@ async def test_busy_handshake(streaming: Streaming, client: Client) -> None:
 
 
 async def test_denied_handshake(streaming: Streaming, client: Client) -> None:
-    """Too many connections are told in the failure reason alone."""
+    """Only the failure reason names too many connections."""
     streaming.faults.handshake_denied()
     reply = await client.handshake()
     assert reply["error"] == "403::Handshake denied"
@@ -113,7 +113,7 @@ async def test_denied_handshake(streaming: Streaming, client: Client) -> None:
 
 
 async def test_daily_limit_lasts_until_healed(streaming: Streaming, subscribed: Client) -> None:
-    """Connects and subscriptions are refused; the session is not lost by it."""
+    """Connects and subscriptions are refused; the session survives."""
     streaming.faults.daily_limit()
     for _ in range(2):
         [reply] = await subscribed.connect()
@@ -137,7 +137,7 @@ async def test_denied_subscription_spares_other_channels(streaming: Streaming, s
 async def test_refused_replay_id_strikes_only_where_one_is_given(
     streaming: Streaming, subscribed: Client
 ) -> None:
-    """A valid id is called invalid; -1 and -2 can't be."""
+    """A valid id is refused as invalid; -1 and -2 can't be."""
     [replay_id] = streaming.publish()
     streaming.faults.refuse_replay_id()
     assert (await subscribed.subscribe(CHANGES, -2))["successful"]
@@ -157,7 +157,7 @@ async def test_server_disconnects_alone(streaming: Streaming, subscribed: Client
 
 
 async def test_server_disconnects_with_a_successful_reply(streaming: Streaming, subscribed: Client) -> None:
-    """Success with advice not to reconnect is the other form of the same farewell."""
+    """The second form is a success with advice not to reconnect."""
     streaming.faults.disconnect(form="with_reply")
     farewell, reply = await subscribed.connect()
     assert farewell["channel"] == "/meta/disconnect"
@@ -176,7 +176,7 @@ async def test_older_endpoints_are_not_disconnected(streaming: Streaming) -> Non
 
 
 async def test_advice_can_be_any(streaming: Streaming, subscribed: Client) -> None:
-    """The next replies carry it, then none again."""
+    """The next replies carry it, and later ones carry none."""
     advice: dict[str, Any] = {"interval": 2000, "multiple-clients": True, "reconnect": "retry"}
     streaming.faults.advise(advice)
     streaming.publish()

@@ -1,4 +1,4 @@
-"""Shaking hands, the first connect and the held ones."""
+"""Handshakes, first connects and held ones."""
 
 import asyncio
 
@@ -59,7 +59,7 @@ async def test_handshake_without_token_says_so_in_the_failure_reason(client: Cli
 
 
 async def test_handshake_with_bad_token_is_denied(streaming: Streaming, client: Client) -> None:
-    """An invalid token is told from a missing one."""
+    """An invalid token is refused differently from a missing one."""
     streaming.revoked.add("Bearer good")
     reply = await client.handshake()
     assert reply["ext"]["sfdc"] == {"failureReason": "401::Authentication invalid"}
@@ -90,7 +90,7 @@ async def test_idle_connect_is_answered_after_110_seconds(streaming: Streaming, 
 
 
 async def test_client_may_ask_for_a_shorter_hold(subscribed: Client) -> None:
-    """A connect with a timeout of zero asks for what there is and no waiting."""
+    """A connect with a timeout of zero is answered at once with the events that are due."""
     [reply] = await subscribed.connect(advice={"timeout": 0})
     assert reply["successful"]
 
@@ -119,7 +119,7 @@ async def test_connect_among_other_messages_is_not_held(subscribed: Client) -> N
 
 
 async def test_second_connect_ends_the_first(streaming: Streaming, subscribed: Client) -> None:
-    """There is one outstanding connect: the former one ends with HTTP 500 and HTML."""
+    """There is one outstanding connect: the earlier one ends with HTTP 500 and HTML."""
     body = subscribed.message("connect", connectionType="long-polling")
     first = await streaming.held(subscribed.post([body]))
     second = asyncio.ensure_future(subscribed.replay_ids())
@@ -130,7 +130,7 @@ async def test_second_connect_ends_the_first(streaming: Streaming, subscribed: C
 
 
 async def test_revoked_token_ends_a_held_connect(streaming: Streaming, subscribed: Client) -> None:
-    """Who revokes a token wakes the server, and the connect is answered by its 401 form."""
+    """Revoking a token wakes the server, which answers the connect with its 401 form."""
     connect = await streaming.held(subscribed.connect())
     streaming.revoked.add("Bearer good")
     streaming.cometd.wake()
@@ -184,7 +184,7 @@ async def test_two_sessions_of_one_browser_are_told_to_poll(streaming: Streaming
 async def test_abandoned_session_of_the_browser_does_not_count(
     streaming: Streaming, subscribed: Client
 ) -> None:
-    """A client that shakes hands anew shares its cookie with no connect in progress, and is held."""
+    """A client that shakes hands again shares its cookie with no connect in progress, and is held."""
     await subscribed.open()
     connect = await streaming.held(subscribed.connect())
     ids = streaming.publish()
@@ -195,7 +195,7 @@ async def test_abandoned_session_of_the_browser_does_not_count(
 
 @pytest.mark.parametrize("limits", [CometdLimits(first_advice={"interval": 2000, "multiple-clients": True})])
 async def test_first_advice_can_be_the_documented_sample(client: Client) -> None:
-    """The documentation's sample advises otherwise than servers were seen to."""
+    """The documented sample of the advice differs from that of real servers."""
     await client.handshake()
     [reply] = await client.connect()
     assert reply["advice"] == {"interval": 2000, "multiple-clients": True}

@@ -1,4 +1,4 @@
-"""What the endpoint asks of an HTTP request."""
+"""Requirements of the endpoint on an HTTP request."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -34,7 +34,7 @@ async def test_version_in_the_path_is_checked(
 async def test_path_may_end_in_a_slash_or_a_message_type(
     streaming: Streaming, client: Client, path: str
 ) -> None:
-    """Browser clients add the type of the message to the path."""
+    """Browser clients append the type of the message to the path."""
     client.url = streaming.url + path
     assert (await client.handshake())["successful"]
 
@@ -73,8 +73,8 @@ async def test_request_without_a_length_has_the_same_limit(client: Client) -> No
 
 
 @pytest.mark.parametrize("body", ["", "[", "[]", "[1]", "7", '{"channel"'])
-async def test_rubbish_is_a_bad_request(client: Client, body: str) -> None:
-    """What is no JSON message is not answered in JSON."""
+async def test_body_without_json_is_a_bad_request(client: Client, body: str) -> None:
+    """A body that is no JSON message gets an answer that is no JSON either."""
     response = await client.http.post(
         client.url, data=body.encode(), headers={"Content-Type": "application/json"}
     )

@@ -1,4 +1,4 @@
-"""How sessions end: silence, cookies and strangers."""
+"""Ends of sessions: silence, cookies and strangers."""
 
 from http.cookies import SimpleCookie
 
@@ -48,7 +48,7 @@ async def test_held_connect_keeps_its_session(streaming: Streaming, subscribed: 
 
 
 async def test_routing_cookie_lapses_after_three_hours(streaming: Streaming, subscribed: Client) -> None:
-    """The balancer picks a node that knows nothing of the session, and says so with a fresh cookie."""
+    """The balancer picks a node without the session, and sends a fresh cookie."""
     for _ in range(98):
         connect = await streaming.held(subscribed.connect())
         await streaming.clock.turn(110.1)
@@ -61,7 +61,7 @@ async def test_routing_cookie_lapses_after_three_hours(streaming: Streaming, sub
 
 
 async def test_client_without_cookies_is_told_so(subscribed: Client) -> None:
-    """The text names the client, for this is the commonest mistake of a new client."""
+    """The text names the client, because this is the commonest mistake of a new client."""
     subscribed.http.cookie_jar.clear()
     [reply] = await subscribed.connect()
     assert reply["error"] == (
@@ -101,7 +101,7 @@ async def test_unknown_client_on_subscribe_names_no_subscription(subscribed: Cli
 
 @pytest.mark.parametrize("limits", [CometdLimits(reconnect_s=5, hold_s=10)])
 async def test_timers_are_settings(streaming: Streaming, subscribed: Client) -> None:
-    """A sandbox on the machine's clock may be given shorter ones."""
+    """A sandbox on the machine's clock can have shorter ones."""
     connect = await streaming.held(subscribed.connect())
     await streaming.clock.turn(10.1)
     assert (await connect)[0]["successful"]

@@ -1,4 +1,4 @@
-"""The change events that follow from what is done to records."""
+"""Change events that follow from changes to records."""
 
 import hashlib
 from contextlib import suppress
@@ -35,7 +35,7 @@ def test_a_created_record_is_announced_with_its_compound_fields(world: OrgWorld)
 
 
 async def test_an_update_sends_what_changed_and_null_for_what_was_emptied(world: OrgWorld) -> None:
-    """The time of modification is always among the changed fields, who modified only when it is another."""
+    """LastModifiedDate is always among the changed fields, LastModifiedById only for another user."""
     account = world.create("Account", Name="Acme", Phone="1", BillingCity="Oslo", BillingStreet="Gata")
     await world.clock.turn(100)
     world.update("Account", account, Phone=None, BillingCity="Bergen")
@@ -58,7 +58,7 @@ def test_another_user_is_part_of_the_update(world: OrgWorld) -> None:
 
 
 def test_the_same_change_of_several_records_is_one_event(world: OrgWorld) -> None:
-    """Records of one type with one change in one transaction are merged, the different one is not."""
+    """Equal changes to records of one type in one transaction are merged; a different one is not."""
     first, second, third = (world.create("Account", Name=name) for name in "ABC")
     with world.org.transaction() as transaction:
         transaction.update("Account", first, {"Phone": "1"})
@@ -83,7 +83,7 @@ def test_several_operations_on_a_record_are_one_event_of_the_first_kind(world: O
 
 
 def test_a_delete_has_no_body_and_an_undelete_has_all(world: OrgWorld) -> None:
-    """A record that comes back from the Recycle Bin is announced with its fields."""
+    """A record restored from the Recycle Bin is announced with its fields."""
     account = world.create("Account", Name="Acme")
     with world.org.transaction() as transaction:
         transaction.delete("Account", account)
@@ -104,7 +104,7 @@ def test_a_record_made_and_deleted_at_once_is_not_announced(world: OrgWorld) -> 
 
 
 def test_a_failed_transaction_leaves_records_and_channels_alone(world: OrgWorld) -> None:
-    """What was done before the refusal is undone, and nothing is announced."""
+    """Operations before the refusal are undone, and nothing is announced."""
     account = world.create("Account", Name="Acme")
     with suppress(Refused), world.org.transaction() as transaction:
         transaction.update("Account", account, {"Name": "Other"})
@@ -125,7 +125,7 @@ def test_commit_numbers_rise_and_keys_differ_between_transactions(world: OrgWorl
 
 
 def test_an_update_of_long_text_sends_a_difference(world: OrgWorld) -> None:
-    """A long text of which a line changed is sent as a diff with the hash of the new text."""
+    """A long text with one changed line is sent as a diff with the hash of the new text."""
     lines = [f"line {number} {'x' * 40}" for number in range(40)]
     account = world.create("Account", Name="Acme", Description="\n".join(lines))
     lines[1] = "new"
@@ -158,6 +158,6 @@ def test_a_won_opportunity_is_closed_by_its_stage(world: OrgWorld) -> None:
 
 
 def test_a_refused_field_names_itself(world: OrgWorld) -> None:
-    """Writing a field that no such type has is refused with the field's name."""
+    """Writing an unknown field is refused with the field's name."""
     with pytest.raises(Refused, match="No such column 'Nope' on sobject of type Account"):
         world.create("Account", Name="Acme", Nope=1)

@@ -1,4 +1,4 @@
-"""Which channels carry what the org announces."""
+"""Channels of the org and the messages on them."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_types_that_are_not_selected_leave_holes_in_the_sequence() -> None:
 
 
 def test_an_enriched_channel_splits_a_merged_event() -> None:
-    """One event per record, under one replay id, with the fields that did not change."""
+    """One event per record, under one replay id, with the unchanged enriched fields."""
     world = OrgWorld(OrgSettings(channels=(ENRICHED,)))
     ids = [world.create("Account", Name="A"), world.create("Account", Name="B")]
     with world.org.transaction() as transaction:
@@ -74,7 +74,7 @@ def test_a_gap_has_a_header_alone(world: OrgWorld) -> None:
 
 
 def test_a_platform_event_carries_its_uuid_and_name(world: OrgWorld) -> None:
-    """The id of the event is what publishing returns."""
+    """Publishing returns the id of the event."""
     event_uuid = world.org.publish_platform_event("Order_Placed__e", {"Order_No__c": "A-17", "Note__c": ""})
     (message,) = world.messages("/event/Order_Placed__e")
     assert message["event"]["EventUuid"] == event_uuid
@@ -109,7 +109,7 @@ def test_a_platform_event_carries_its_uuid_and_name(world: OrgWorld) -> None:
     ],
 )
 def test_a_channel_that_does_not_exist_is_refused(world: OrgWorld, path: str, refusal: str | None) -> None:
-    """Names are told apart by case, and the refusal holds the name."""
+    """Names are case-sensitive, and the refusal holds the name."""
     assert world.org.channels.refusal(path) == refusal
 
 

@@ -1,4 +1,4 @@
-"""An org with its clock and bus, and what it published."""
+"""An org with its clock, its bus and its published messages."""
 
 from typing import Any
 

@@ -24,9 +24,9 @@ def accounts(world: OrgWorld) -> OrgWorld:
     return world
 
 
-def rows(world: OrgWorld, text: str, *, deleted_too: bool = False) -> list[dict[str, Any]]:
+def rows(world: OrgWorld, text: str, *, include_deleted: bool = False) -> list[dict[str, Any]]:
     """Run a query."""
-    return QueryRun(world.org, parse(text), deleted_too=deleted_too).rows()
+    return QueryRun(world.org, parse(text), include_deleted=include_deleted).rows()
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_a_condition_selects_records(accounts: OrgWorld, condition: str, names: 
     ],
 )
 def test_records_come_in_the_order_asked_for(accounts: OrgWorld, order: str, names: list[str]) -> None:
-    """Nulls come first unless they are wanted last; deleted records are there when asked for."""
-    found = rows(accounts, f"{NAMES} ORDER BY {order}", deleted_too=True)
+    """Nulls come first unless NULLS LAST is given; deleted records are included on demand."""
+    found = rows(accounts, f"{NAMES} ORDER BY {order}", include_deleted=True)
     assert [row["Name"] for row in found] == names
 
 
 def test_a_parents_field_is_nested(accounts: OrgWorld) -> None:
-    """A relationship is followed to the record it names, and a person's name is put together."""
+    """A relationship leads to its record, and a person's name is composed of its parts."""
     (row,) = rows(
         accounts, "SELECT Name, Account.Name, ReportsTo.Name FROM Contact WHERE Account.Name = 'Acme'"
     )

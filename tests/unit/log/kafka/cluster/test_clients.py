@@ -1,4 +1,4 @@
-"""How clients of Kafka are configured."""
+"""Configuration of Kafka clients."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ _SECURE = {"protocol": "SASL_PLAINTEXT", "mechanism": "PLAIN", "username": "ann"
 
 
 def clients(**settings: object) -> Clients:
-    """Return clients of a broker that is not there."""
+    """Return clients of a broker that does not exist."""
     return Clients(settings=KafkaLogSettings.model_validate({"bootstrap_servers": "localhost:1", **settings}))
 
 
 def test_setting_that_librdkafka_does_not_know_is_named() -> None:
-    """A typing mistake in an option is one sentence at the start."""
+    """A typing mistake in an option is one error at the start."""
     broken = clients(options={"linger.sm": 5})
 
     with pytest.raises(LogMisconfigured, match=r"linger\.sm"):
@@ -28,7 +28,7 @@ def test_setting_that_librdkafka_does_not_know_is_named() -> None:
 
 
 def test_setting_that_exactly_once_rests_on_is_refused() -> None:
-    """An operator can't switch off by an option what the log promises."""
+    """An operator can't switch off the log's guarantees by an option."""
     broken = clients(options={"isolation.level": "read_uncommitted", "client.rack": "a"})
 
     with pytest.raises(LogMisconfigured, match=r"must not set isolation\.level"):
@@ -36,7 +36,7 @@ def test_setting_that_exactly_once_rests_on_is_refused() -> None:
 
 
 def test_missing_certificate_authority_is_named(tmp_path: Path) -> None:
-    """A wrong path is told at the start, before anything connects."""
+    """A wrong path is reported at the start, before anything connects."""
     security = {**_SECURE, "protocol": "SASL_SSL", "ca_file": tmp_path / "absent.pem"}
     broken = clients(security=security)
 
@@ -61,7 +61,7 @@ def test_missing_certificate_authority_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_error_says_who_must_act(told: KafkaError, error: type[Exception]) -> None:
-    """What a retry can't mend stops the channel, everything else is tried again."""
+    """An error that no retry can help stops the channel; every other is retried."""
     errors = KafkaErrors(clients().settings)
 
     explained = errors.explain(told, doing="appending to", subject="topic t")
@@ -70,7 +70,7 @@ def test_error_says_who_must_act(told: KafkaError, error: type[Exception]) -> No
 
 
 def test_reason_of_a_timeout_is_told() -> None:
-    """The call knows only that time ran out; a background thread knew that the password was wrong."""
+    """The call knows only that time ran out; a background thread knows that the password is wrong."""
     errors = KafkaErrors(clients(security=_SECURE).settings)
     errors.note(KafkaError(KafkaError._AUTHENTICATION, "Invalid username or password"))
 

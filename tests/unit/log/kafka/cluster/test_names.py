@@ -1,4 +1,4 @@
-"""What things are called in Kafka."""
+"""Names in Kafka."""
 
 import re
 
@@ -19,12 +19,12 @@ _NAMES = Names(prefix="acme", template="salesforce.{kind}.{name}")
     ],
 )
 def test_changes_of_an_entity_share_a_topic(event_type: str, topic: str) -> None:
-    """What happened to a record is no part of the topic's name, so its order is kept."""
+    """The kind of change is no part of the topic's name, so a record's order is kept."""
     assert _NAMES.event_topic(event_type) == topic
 
 
 def test_topic_follows_the_template() -> None:
-    """An operator's own scheme of names is used for every event topic."""
+    """An operator's own naming scheme is used for every event topic."""
     names = Names(prefix="acme", template="crm-{name}-v1")
 
     assert names.event_topic("salesforce.cdc.Account.created") == "crm-Account-v1"
@@ -32,7 +32,7 @@ def test_topic_follows_the_template() -> None:
 
 
 def test_strange_type_gives_a_name_that_kafka_takes() -> None:
-    """A type from outside can't name a topic that Kafka would refuse."""
+    """A foreign type can't name a topic that Kafka would refuse."""
     topic = _NAMES.event_topic("salesforce.generic.a/b c" + "x" * 300)
 
     assert topic.startswith("salesforce.generic.a_b_c")
@@ -40,7 +40,7 @@ def test_strange_type_gives_a_name_that_kafka_takes() -> None:
 
 
 def test_event_topics_are_told_from_internal_ones() -> None:
-    """A template that fits everything does not turn checkpoints into events."""
+    """A template that matches everything does not turn checkpoints into events."""
     names = Names(prefix="acme", template="{kind}.{name}")
 
     assert names.event_type_stem("cdc.Account") == "salesforce.cdc.Account"
@@ -50,7 +50,7 @@ def test_event_topics_are_told_from_internal_ones() -> None:
 
 
 def test_everything_begins_with_the_prefix() -> None:
-    """Two prefixes on one cluster never meet."""
+    """Two prefixes on one cluster share no name."""
     named = {
         *_NAMES.internal,
         _NAMES.ingest_group,
@@ -64,7 +64,7 @@ def test_everything_begins_with_the_prefix() -> None:
 
 
 def test_expressions_fit_all_topics_of_our_own_and_no_others() -> None:
-    """A consumer that looks for events by pattern must not come upon them."""
+    """A consumer that finds event topics by pattern must not read internal ones."""
     names = Names(prefix="a.b", template="{kind}.{name}")
     expressions = names.internal_expressions.split(",")
 

@@ -1,4 +1,4 @@
-"""Partitions are chosen as Java's clients choose them."""
+"""The partitioner chooses partitions as Java's clients do."""
 
 import pytest
 
@@ -17,7 +17,7 @@ _JAVA = {
 
 @pytest.mark.parametrize(("key", "signed"), _JAVA.items())
 def test_hash_is_the_one_that_java_computes(key: bytes, signed: int) -> None:
-    """Every length of the rest after whole words is among Kafka's own vectors."""
+    """Kafka's own vectors cover every length of the rest after whole words."""
     assert murmur2(key) == signed % 2**32
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from streamer.log.kafka.cluster.producer import DisposableProducer
+from streamer.log.kafka.cluster.producer import DisposableProducer, RecordNotTaken
+from streamer.log.kafka.cluster.record import Record
 
 
 @pytest.fixture
@@ -45,3 +46,19 @@ def test_call_gets_the_producer_and_its_arguments(expendable: DisposableProducer
 
     assert got == [expendable.live, 1, "two"]
     assert raised.value.args[0].code() == KafkaError.ILLEGAL_GENERATION
+
+
+def test_record_that_is_not_taken_is_named(expendable: DisposableProducer) -> None:
+    """Those before it wait to be sent."""
+    good = Record(topic="t", value=b"v", key=b"k", partition=0, headers={"text": "plain"})
+    bad = good._replace(headers={"text": "\ud800"})
+
+    told: list[bytes | None] = []
+
+    with pytest.raises(RecordNotTaken, match="not Unicode text") as raised:
+        expendable.produce([good, bad, good], 5, told=lambda _, message: told.append(message.value()))
+    expendable.live.purge()
+    expendable.live.flush(5)
+
+    assert raised.value.record is bad
+    assert told == [b"v"]

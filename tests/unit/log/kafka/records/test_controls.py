@@ -1,4 +1,4 @@
-"""What is switched, as records of the control topic."""
+"""Records of the control topic."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET
 
 
 def board(*records: object) -> Switchboard:
-    """Return what `records` switch."""
+    """Return the switchboard that `records` add up to."""
     switches = ControlTable()
     for record in records:
         assert isinstance(record, tuple)
@@ -21,7 +21,7 @@ def board(*records: object) -> Switchboard:
 
 
 def test_last_record_counts() -> None:
-    """As compaction will have it."""
+    """Compaction keeps only the last one."""
     ordered, ended = (redrive_record(replace(REDRIVE, ended_at=at), "c") for at in (None, 20.0))
 
     assert board(control_record(PAUSED, "c"), ordered) == Switchboard(
@@ -36,6 +36,6 @@ def test_what_a_newer_streamer_switches_is_passed_over() -> None:
 
 
 def test_switch_that_can_not_be_read_is_told() -> None:
-    """It may be a pause."""
+    """It can be a pause."""
     with pytest.raises(LogMisconfigured):
         board(Record("c", b"?", b"subscriber/target", 0, {}))

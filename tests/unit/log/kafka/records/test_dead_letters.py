@@ -1,4 +1,4 @@
-"""Dead letters as Kafka records."""
+"""Records of dead letters."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from streamer.errors import LogMisconfigured
 from streamer.events import Entry, Partition
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.control.letter_index import LetterIndex
-from streamer.log.kafka.records.chunks import PART_BYTES
+from streamer.log.kafka.records.chunks import CHUNK_BYTES
 from streamer.log.kafka.records.dead_letters import (
     dead_letter_records,
     letter_tombstones,
@@ -25,15 +25,15 @@ from tests.unit.log.kafka.topics.kafka_topic import as_read
 LARGE = replace(a_dead_letter("x"), raw=bytes(range(256)) * 8192)
 
 
-def survey(*records: Record | Tombstone) -> LetterIndex:
-    """Return what is found in a topic that holds `records`."""
+def index(*records: Record | Tombstone) -> LetterIndex:
+    """Return the index of a topic that holds `records`."""
     found = LetterIndex()
-    found.note(as_read(records))
+    found.apply(as_read(records))
     return found
 
 
 def test_small_letter_is_one_record() -> None:
-    """Most letters need no parts."""
+    """Most letters have one chunk."""
     letter = a_dead_letter("x")
     [record] = dead_letter_records(letter, "dead")
 
@@ -42,42 +42,42 @@ def test_small_letter_is_one_record() -> None:
 
 
 def test_large_letter_comes_in_parts_that_a_broker_takes() -> None:
-    """What was too large for a topic must not be too large for the dead letters."""
+    """An event that is too large for its topic must not be too large for the dead letters."""
     records = dead_letter_records(LARGE, "dead")
 
     assert len(records) > 4
-    assert max(len(record.value) for record in records) <= PART_BYTES
+    assert max(len(record.value) for record in records) <= CHUNK_BYTES
     assert decode_dead_letter(b"".join(record.value for record in records)) == LARGE
-    assert survey(*records).whole() == {b"x": tuple(range(len(records)))}
+    assert index(*records).complete() == {b"x": tuple(range(len(records)))}
 
 
 def test_letter_of_which_a_part_is_missing_is_not_made_up() -> None:
-    """Half a letter is none."""
+    """Half a letter is no letter."""
     records = dead_letter_records(LARGE, "dead")
 
-    assert not survey(*records[1:]).whole()
-    assert not survey(*records, *letter_tombstones(b"x", 1, "dead")).whole()
+    assert not index(*records[1:]).complete()
+    assert not index(*records, *letter_tombstones(b"x", 1, "dead")).complete()
 
 
 @pytest.mark.parametrize("former", [a_dead_letter("x"), LARGE])
 def test_last_letter_of_an_id_counts(former: object) -> None:
-    """The same event set aside again replaces the former letter, as compaction will."""
+    """The same event set aside again replaces the earlier letter, as compaction will."""
     assert isinstance(former, type(LARGE))
     before = dead_letter_records(former, "dead")
     latter = dead_letter_records(a_dead_letter("x", error="second"), "dead")
 
-    assert survey(*before, *latter).whole() == {b"x": (len(before),)}
+    assert index(*before, *latter).complete() == {b"x": (len(before),)}
 
 
 def test_id_may_look_like_a_key() -> None:
-    """Ids come from outside."""
+    """Ids are foreign input."""
     records = [*dead_letter_records(a_dead_letter("a"), "d"), *dead_letter_records(a_dead_letter("a#0"), "d")]
 
-    assert survey(*records, *letter_tombstones(b"a", 1, "d")).whole() == {b"a#0": (1,)}
+    assert index(*records, *letter_tombstones(b"a", 1, "d")).complete() == {b"a#0": (1,)}
 
 
 def test_redriven_letter_is_removed_in_all_its_parts() -> None:
-    """How many there are is not known any more when its event is parked instead."""
+    """The number of its chunks is no longer known when its event is parked instead."""
     event = an_event(1, data={"text": "x" * 3_000_000})
     letter = replace(a_dead_letter("x"), event=event, raw=b"y" * 1_000_000)
     entry = Entry(partition=Partition(topic="t", number=0), offset=3, event=event)
@@ -87,20 +87,20 @@ def test_redriven_letter_is_removed_in_all_its_parts() -> None:
 
     removed: Sequence[Tombstone] = list(redriven_tombstones(said, "dead"))
     assert {record.key for record in records} <= {tombstone.key for tombstone in removed}
-    assert survey(*records, *removed).parts(b"x") == 0
+    assert index(*records, *removed).chunks(b"x") == 0
 
 
 def test_redriven_letter_of_what_was_delivered_at_once_is_removed_in_all_its_parts() -> None:
-    """Nothing says how large it was: its event was never parked, as far as the log knows."""
+    """The log does not know its size: its event was never parked."""
     records = dead_letter_records(LARGE, "dead")
     left = LaneChange(partition=Partition(topic="t", number=0), lane="1", setback=None, left=[3])
     said = Settlement(assignment=1, progress={}, lanes=[left], redriven=["x"])
 
-    assert survey(*records, *redriven_tombstones(said, "dead")).parts(b"x") == 0
+    assert index(*records, *redriven_tombstones(said, "dead")).chunks(b"x") == 0
 
 
 @pytest.mark.parametrize("key", [None, b"x", b"x#y"])
 def test_foreign_record_is_told(key: bytes | None) -> None:
-    """A topic that somebody else writes to is no place for dead letters."""
+    """A topic with other writers is no place for dead letters."""
     with pytest.raises(LogMisconfigured, match="topic dead holds"):
-        LetterIndex().note([Message(topic="dead", offset=0, key=key, value=b"z", headers=[])])
+        LetterIndex().apply([Message(topic="dead", offset=0, key=key, value=b"z", headers=[])])

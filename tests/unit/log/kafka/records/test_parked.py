@@ -1,4 +1,4 @@
-"""Parked lanes as Kafka records."""
+"""Records of parked lanes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -27,26 +27,26 @@ LANES = ("a", "b")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_parts() -> Iterator[None]:
+def _small_chunks() -> Iterator[None]:
     """Let small events have several chunks."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(chunks, "PART_BYTES", 300)
+        patched.setattr(chunks, "CHUNK_BYTES", 300)
         yield
 
 
 def a_setback(attempts: int) -> Setback:
-    """Return that a head has failed so often."""
+    """Return a setback after so many attempts."""
     return Setback(attempts=attempts, first_failed_at=1.0, due_at=2.5, first_error="ü", last_error="no")
 
 
 def an_entry(partition: Partition, offset: int, *, size: int = 1) -> Entry:
-    """Return an event at a place."""
+    """Return an entry of that offset."""
     return Entry(partition=partition, offset=offset, event=an_event(offset, data={"text": "x" * size}))
 
 
 @st.composite
 def settlements(draw: st.DrawFn) -> list[list[LaneChange]]:
-    """What dispatch may say of lanes, the same thing twice now and then; no lane has another's events."""
+    """Settlements of lanes, sometimes repeated; no lane has another's events."""
     return [list(changes) for changes in draw(st.lists(st.lists(_changes(), max_size=3), max_size=8))]
 
 
@@ -70,7 +70,7 @@ def _size_at(offset: int) -> int:
 
 
 class Log:
-    """Writes what is settled, knows what is parked, and can forget it."""
+    """A parked topic that is written, indexed and restored."""
 
     def __init__(self) -> None:
         """Begin with an empty topic."""
@@ -98,10 +98,10 @@ class Log:
         return restoration
 
     def bodies(self, partition: Partition, parked: ParkedIndex) -> Iterator[Entry]:
-        """Return what lies at the places of what is parked."""
+        """Return the entries at the indexed offsets."""
         for offset in range(10):
-            if (place := parked.place(offset)) is not None:
-                records = [self.records[each] for each in place]
+            if (offsets := parked.chunk_offsets(offset)) is not None:
+                records = [self.records[each] for each in offsets]
                 value = b"".join(each.value for each in records if isinstance(each, Record))
                 yield Entry(partition=partition, offset=offset, event=decode_event(value))
 
@@ -126,7 +126,7 @@ def test_next_owner_finds_what_was_settled(said: list[list[LaneChange]]) -> None
 
 @given(settlements())
 def test_what_is_gone_leaves_nothing_to_compaction(said: list[list[LaneChange]]) -> None:
-    """A lane that is forgotten leaves tombstones alone, for each part of each event."""
+    """A removed lane leaves only tombstones, one for each chunk of each event."""
     log = Log()
     for changes in said:
         log.settle(changes)
@@ -136,7 +136,7 @@ def test_what_is_gone_leaves_nothing_to_compaction(said: list[list[LaneChange]])
 
 
 def test_partitions_that_were_taken_away_meanwhile_are_not_restored() -> None:
-    """Their next owner does."""
+    """Their next owner restores them."""
     log = Log()
     log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 0)])])
     restoration = Restoration(Tape(as_read(log.records)), dict.fromkeys((ONE, TWO), Progress(next_offset=0)))
@@ -155,20 +155,20 @@ def test_partitions_that_were_taken_away_meanwhile_are_not_restored() -> None:
     ],
 )
 def test_keys_stay_as_they_are(key: ParkedKey, encoded: str) -> None:
-    """By another form of them a later version would find and remove nothing."""
+    """With another key format, a later version would neither find nor remove anything."""
     assert key.encode() == encoded.encode()
     assert ParkedKey.decode(key.encode()) == key
 
 
 @pytest.mark.parametrize("key", [None, b"", b"\xff", b'"t"', b"[1]"])
 def test_foreign_key_is_told(key: bytes | None) -> None:
-    """Somebody else's records must not be taken for parked events, or passed over."""
+    """Foreign records must be neither taken for parked events nor ignored."""
     with pytest.raises(LogMisconfigured):
         ParkedKey.decode(key)
 
 
 def test_lanes_that_are_gone_take_no_memory() -> None:
-    """Tombstones of a day's lanes lie there until the broker has removed them too."""
+    """Tombstones of a day's lanes stay in the topic until the broker removes them."""
     log = Log()
     for number in range(50):
         name = f"lane {number}"
@@ -182,16 +182,16 @@ def test_lanes_that_are_gone_take_no_memory() -> None:
 
 
 def test_record_that_streamer_did_not_write_is_told() -> None:
-    """Somebody has to act before anything is delivered past what it may have been."""
+    """An operator has to act before events behind it are delivered."""
     key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
     record = Record(TOPIC.name, b"x", key, 0, {"parts": b"many"})
 
-    with pytest.raises(LogMisconfigured, match="what Streamer did not write"):
+    with pytest.raises(LogMisconfigured, match="that Streamer did not write"):
         Log().restore(as_read([record]))
 
 
-def test_offsets_of_which_anything_lies_there_are_traces() -> None:
-    """Also of a lane whose record is replaced by one that was not read: nothing else tells that they wait."""
+def test_offsets_of_which_anything_lies_there_are_recorded() -> None:
+    """Also of a lane whose record was replaced by an unread one: nothing else shows that its events wait."""
     log = Log()
     log.settle([LaneChange(partition=ONE, lane="a", setback=a_setback(1), joined=[an_entry(ONE, 3)])])
     bodies = [
@@ -199,6 +199,6 @@ def test_offsets_of_which_anything_lies_there_are_traces() -> None:
     ]
 
     [one, two] = log.restore(bodies).restored()
-    assert one.traces == {3}
+    assert one.recorded_offsets == {3}
     assert not one.lanes
-    assert not two.traces
+    assert not two.recorded_offsets

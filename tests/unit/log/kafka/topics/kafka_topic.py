@@ -1,4 +1,4 @@
-"""A topic of one partition in memory, as a consumer reads it."""
+"""A topic with one partition in memory, for a consumer to read."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ from streamer.log.kafka.cluster.record import Record, Tombstone
 
 
 def as_read(records: Sequence[Record | Tombstone]) -> list[Message]:
-    """Return `records` as they are read, the first at offset zero."""
+    """Return `records` as a consumer reads them, the first at offset zero."""
     return [_message(record, offset) for offset, record in enumerate(records)]
 
 
 def compacted(messages: Sequence[Message]) -> list[Message]:
-    """Return what a broker may leave of `messages`: the last of each key, where it was."""
+    """Return what a broker can keep of `messages`: the last of each key, at its offset."""
     latest = {message.key(): message.offset() for message in messages}
     return [message for message in messages if latest[message.key()] == message.offset()]
 
 
 class Tape(BoundedReader):
-    """Gives out messages that it was given."""
+    """A reader that returns given messages."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
         """Hold `messages`."""
@@ -28,11 +28,11 @@ class Tape(BoundedReader):
 
     @property
     def is_over(self) -> bool:
-        """Whether all were given out."""
+        """True when all messages were returned."""
         return not self._left
 
     def read(self, count: int, timeout_s: float) -> list[Message]:
-        """Return the next ones."""
+        """Return the next messages."""
         del timeout_s
         taken, self._left = self._left[:count], self._left[count:]
         return taken

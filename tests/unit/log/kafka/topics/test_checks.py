@@ -1,4 +1,4 @@
-"""Which topics are refused, and of which the operator is warned."""
+"""Checks of topics: refusals and warnings."""
 
 from dataclasses import replace
 
@@ -8,26 +8,28 @@ from streamer.log.kafka.topics.admin import TopicState
 from streamer.log.kafka.topics.checks import TopicChecks
 from streamer.settings import KafkaLogSettings
 
-_PROTECTION = TopicChecks(KafkaLogSettings(bootstrap_servers="localhost:1"))
+_CHECKS = TopicChecks(KafkaLogSettings(bootstrap_servers="localhost:1"))
 _COMPACT = {"cleanup.policy": "compact", "min.insync.replicas": "2"}
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-_ALLOWED = frozenset({"READ", "WRITE", "DESCRIBE_CONFIGS"})
+_OPERATIONS = frozenset({"READ", "WRITE", "DESCRIBE_CONFIGS"})
 
 
-def a_topic(name: str, *, copies: int = 3, partitions: int = 8, **settings: str) -> TopicState:
+def a_topic(name: str, *, replicas: int = 3, partitions: int = 8, **settings: str) -> TopicState:
     """Return a topic whose settings are written with underscores for dots."""
     named = {key.replace("_", "."): value for key, value in settings.items()}
-    return TopicState(name=name, partitions=partitions, copies=copies, allowed=_ALLOWED, settings=named)
+    return TopicState(
+        name=name, partitions=partitions, replicas=replicas, authorized_operations=_OPERATIONS, settings=named
+    )
 
 
 def checkpoints() -> TopicState:
-    """Return the topic of the checkpoints as it should be."""
+    """Return the checkpoint topic with the right settings."""
     return a_topic("streamer.checkpoints", cleanup_policy="compact", min_insync_replicas="2")
 
 
 def warnings(*topics: TopicState, brokers: int = 3) -> list[str]:
-    """Return the sentences of what is unsafe about `topics`."""
-    return [one.sentence for one in _PROTECTION.weaknesses(topics, brokers=brokers)]
+    """Return the sentences of the warnings about `topics`."""
+    return [one.sentence for one in _CHECKS.warnings(topics, brokers=brokers)]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def warnings(*topics: TopicState, brokers: int = 3) -> list[str]:
 )
 def test_topic_that_would_lose_what_it_holds_is_refused(topic: TopicState) -> None:
     """The sentence names the topic and the setting to change."""
-    (sentence,) = _PROTECTION.refusals([topic])
+    (sentence,) = _CHECKS.refusals([topic])
 
     assert topic.name in sentence
     assert "set " in sentence
@@ -61,41 +63,43 @@ def test_records_of_holes_may_stay_in_either_way(settings: dict[str, str]) -> No
     """Compacted, or without any limit."""
     topic = replace(a_topic("streamer.continuity"), settings=settings)
 
-    assert not list(_PROTECTION.refusals([topic]))
+    assert not list(_CHECKS.refusals([topic]))
 
 
 def test_missing_permissions_are_told_together() -> None:
-    """Topics that lack the same are named in one sentence."""
+    """One sentence names all topics that lack the same permissions."""
     denied = [
-        replace(a_topic(f"streamer.{name}", cleanup_policy="compact"), allowed=frozenset({"READ"}))
+        replace(
+            a_topic(f"streamer.{name}", cleanup_policy="compact"), authorized_operations=frozenset({"READ"})
+        )
         for name in ("control", "dead-letters")
     ]
 
-    (sentence,) = _PROTECTION.refusals(denied)
+    (sentence,) = _CHECKS.refusals(denied)
 
     assert "grant DESCRIBE_CONFIGS and WRITE on topics streamer.control, streamer.dead-letters" in sentence
 
 
 def test_settings_that_are_not_shown_are_asked_for_where_brokers_do_not_tell_permissions() -> None:
-    """Without them nobody knows if checkpoints will stay."""
-    (sentence,) = _PROTECTION.refusals([replace(a_topic("streamer.control"), allowed=None)])
+    """Without the settings, it is unknown whether checkpoints will stay."""
+    (sentence,) = _CHECKS.refusals([replace(a_topic("streamer.control"), authorized_operations=None)])
 
     assert "grant DESCRIBE_CONFIGS on topic streamer.control" in sentence
 
 
 def test_single_copy_among_many_brokers_is_unsafe() -> None:
-    """Where there are brokers for copies, there should be copies."""
-    (sentence,) = warnings(replace(checkpoints(), copies=1))
+    """Where there are brokers enough for copies, topics must have copies."""
+    (sentence,) = warnings(replace(checkpoints(), replicas=1))
 
     assert "topic streamer.checkpoints have one copy on 3 brokers" in sentence
-    assert not warnings(replace(checkpoints(), copies=1), brokers=2)
+    assert not warnings(replace(checkpoints(), replicas=1), brokers=2)
 
 
 def test_write_that_one_broker_confirms_is_unsafe() -> None:
-    """It may die with what nobody else has."""
-    trusting = replace(checkpoints(), settings={"cleanup.policy": "compact", "min.insync.replicas": "1"})
+    """That broker can die as the only holder of a record."""
+    unsafe = replace(checkpoints(), settings={"cleanup.policy": "compact", "min.insync.replicas": "1"})
 
-    (sentence,) = warnings(trusting)
+    (sentence,) = warnings(unsafe)
 
     assert "min.insync.replicas=2" in sentence
     assert not warnings(checkpoints())
@@ -108,7 +112,7 @@ def test_write_that_one_broker_confirms_is_unsafe() -> None:
 def test_event_topic_that_forgets_before_salesforce_does_is_warned_of(
     retention_h: int, policy: str, warned_of: int
 ) -> None:
-    """72 hours are what a consumer may be away for at Salesforce."""
+    """A consumer of Salesforce can be down for 72 hours."""
     retention_ms = str(retention_h * 3_600_000)
     topic = a_topic("salesforce.cdc.Account", cleanup_policy=policy, retention_ms=retention_ms)
 
@@ -116,7 +120,7 @@ def test_event_topic_that_forgets_before_salesforce_does_is_warned_of(
 
 
 def test_many_topics_are_counted_rather_than_listed() -> None:
-    """An org has hundreds of entities, a line of a log has not."""
+    """An org has hundreds of entities, which no log line can hold."""
     topics = [a_topic(f"salesforce.cdc.T{n}", cleanup_policy="delete", retention_ms="1") for n in range(50)]
 
     (sentence,) = warnings(*topics)

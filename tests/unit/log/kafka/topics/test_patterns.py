@@ -1,4 +1,4 @@
-"""From event-type patterns to topics."""
+"""Topics of event-type patterns."""
 
 import re
 from collections.abc import Sequence
@@ -45,12 +45,12 @@ TOPICS = (
     ],
 )
 def test_a_pattern_gives_the_topics_that_can_hold_its_types(pattern: str, topics: Sequence[str]) -> None:
-    """A subscriber's consumer reads nothing else."""
+    """A subscriber's consumer reads no other topic."""
     assert tuple(matching(TOPICS, topic_expressions([pattern], TEMPLATE))) == topics
 
 
 def test_patterns_that_lead_to_one_topic_give_it_once() -> None:
-    """Several changes of an entity are one topic."""
+    """Several kinds of change of an entity are one topic."""
     patterns = ["salesforce.cdc.Account.created", "salesforce.cdc.Account.updated"]
 
     assert topic_expressions(patterns, TEMPLATE) == (r"^salesforce\.cdc\.Account$",)
@@ -67,7 +67,7 @@ PARTS = st.tuples(
 def test_no_topic_of_a_matching_type_is_missed(
     parts: tuple[str, str, str], data: st.DataObject, template: str
 ) -> None:
-    """Wherever stars stand in a pattern, every event that it wants is in a topic that is read."""
+    """Wherever stars stand in a pattern, every wanted event is in a subscribed topic."""
     event_type = f"salesforce.{parts[0]}.{parts[1]}{parts[2]}"
     begin = data.draw(st.integers(0, len(event_type)))
     end = data.draw(st.integers(begin, len(event_type)))

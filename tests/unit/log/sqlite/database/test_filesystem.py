@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import LogMisconfigured
-from streamer.log.sqlite.database.filesystem import check_local, kind_of
+from streamer.log.sqlite.database.filesystem import check_local, file_system_type
 
 MOUNTS = r"""
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -28,7 +28,7 @@ MOUNTS = r"""
 )
 def test_innermost_mount_decides(path: str, kind: str) -> None:
     """A path belongs to the mount that holds it most closely."""
-    assert kind_of(Path(path), MOUNTS) == kind
+    assert file_system_type(Path(path), MOUNTS) == kind
 
 
 def test_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ with locked(Path(sys.argv[1])):
 
 @contextmanager
 def another_process_holds(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a process that has the file until it is killed."""
+    """Run a process that holds the file until it is killed."""
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -36,7 +36,7 @@ def another_process_holds(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 async def test_second_process_is_refused_by_name(log_file: LogFile) -> None:
-    """The message names the file and the process that has it, and the file is left alone."""
+    """The message names the file and the process that holds it, and the file is left alone."""
     path = log_file.settings.path
     with another_process_holds(path) as owner, pytest.raises(LogMisconfigured) as raised:
         async with log_file.open():
@@ -47,7 +47,7 @@ async def test_second_process_is_refused_by_name(log_file: LogFile) -> None:
 
 
 async def test_killed_process_leaves_no_lock_behind(log_file: LogFile) -> None:
-    """Nobody has to remove a lock file by hand."""
+    """No operator has to remove a lock file by hand."""
     with another_process_holds(log_file.settings.path) as owner:
         owner.kill()
         owner.wait()
@@ -66,7 +66,7 @@ async def test_second_log_in_this_process_is_refused_too(log_file: LogFile) -> N
 
 
 def test_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
-    """A path below a file is one clear sentence."""
+    """A path below a file is one clear error."""
     (tmp_path / "file").touch()
 
     with (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streamer.errors import LogMisconfigured
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 
 
@@ -24,7 +24,7 @@ def execute(path: Path, *statements: str) -> None:
 
 
 async def refusal(log_file: LogFile) -> str:
-    """Return why the file is refused."""
+    """Return the reason why the file is refused."""
     with pytest.raises(LogMisconfigured) as raised:
         async with log_file.open():
             pass
@@ -32,7 +32,7 @@ async def refusal(log_file: LogFile) -> str:
 
 
 async def test_another_programs_database_is_left_alone(log_file: LogFile) -> None:
-    """A path that was mistyped does no harm."""
+    """A mistyped path does no harm."""
     execute(log_file.settings.path, "CREATE TABLE customers (name)")
     before = log_file.settings.path.read_bytes()
 
@@ -41,7 +41,7 @@ async def test_another_programs_database_is_left_alone(log_file: LogFile) -> Non
 
 
 async def test_file_of_a_newer_streamer_is_refused(log_file: LogFile) -> None:
-    """A schema that would be misread is named with its version."""
+    """The error names the version of the unknown schema."""
     async with log_file.open():
         pass
     execute(log_file.settings.path, "PRAGMA user_version = 3")
@@ -50,7 +50,7 @@ async def test_file_of_a_newer_streamer_is_refused(log_file: LogFile) -> None:
 
 
 async def test_file_that_is_no_database_is_refused(log_file: LogFile) -> None:
-    """So is one that SQLite can't read."""
+    """The same holds for a file that SQLite can't read."""
     log_file.settings.path.parent.mkdir()
     log_file.settings.path.write_bytes(b"not a database, but long enough to be looked at" * 100)
 
@@ -58,7 +58,7 @@ async def test_file_that_is_no_database_is_refused(log_file: LogFile) -> None:
 
 
 async def test_folder_in_place_of_the_file_is_refused(log_file: LogFile) -> None:
-    """The message says what to check."""
+    """The message names the thing to check."""
     log_file.settings.path.mkdir(parents=True)
 
     assert "can't be opened: check the folder" in await refusal(log_file)
@@ -67,7 +67,7 @@ async def test_folder_in_place_of_the_file_is_refused(log_file: LogFile) -> None
 async def test_closing_leaves_one_plain_file(log_file: LogFile) -> None:
     """The write-ahead log is folded in, so that the file can be copied; threads have ended."""
     async with log_file.open() as log:
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
 
     assert sorted(path.name for path in log_file.settings.path.parent.iterdir()) == ["log.db", "log.db.lock"]
     assert log_file.ids() == ["1"]

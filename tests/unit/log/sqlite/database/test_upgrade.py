@@ -1,4 +1,4 @@
-"""A file of an older Streamer goes on where it was."""
+"""A file of an older Streamer is upgraded and continues."""
 
 import sqlite3
 from contextlib import closing
@@ -43,7 +43,7 @@ COMMIT;
 
 
 def write_version_1(log_file: LogFile, *more: str) -> None:
-    """Make a file of version 1 with three events, of which the target has settled the second."""
+    """Write a file of version 1 with three events, of which the target has settled the second."""
     log_file.settings.path.parent.mkdir()
     with closing(sqlite3.connect(log_file.settings.path, isolation_level=None)) as connection:
         connection.executescript(VERSION_1)
@@ -68,19 +68,19 @@ def write_version_1(log_file: LogFile, *more: str) -> None:
 
 
 async def test_file_of_version_1_goes_on_where_it_was(log_file: LogFile) -> None:
-    """Its events, checkpoints, dead letters and places are all there, in their order."""
+    """Its events, checkpoints, dead letters and subscribers are all there, in their order."""
     write_version_1(log_file)
     with capture_logs() as logs:
         async with log_file.open() as log, following(log) as follower:
             assert await follower.read_until("3") == ["1", "3"]
             assert await log.checkpoint(CHANGES) == a_checkpoint(3)
-            assert await letters(log) == [a_dead_letter(name) for name in ("b", "a", "c")]
+            assert await letters(log.controls) == [a_dead_letter(name) for name in ("b", "a", "c")]
 
     assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 1, 2)]
 
 
 async def test_file_of_version_1_learns_what_is_new(log_file: LogFile) -> None:
-    """Parking works, and a letter that is replaced keeps its place, after a restart too."""
+    """Parking works, and a replaced letter keeps its row, after a restart too."""
     write_version_1(log_file)
     async with log_file.open() as log, following(log) as follower:
         await follower.read_until("3")
@@ -92,11 +92,11 @@ async def test_file_of_version_1_learns_what_is_new(log_file: LogFile) -> None:
         await follower.step()
 
         assert follower.lanes == lane_of(*parked)
-        assert await letters(log) == [a_dead_letter("b"), newer, a_dead_letter("c")]
+        assert await letters(log.controls) == [a_dead_letter("b"), newer, a_dead_letter("c")]
 
 
 async def test_upgrade_that_fails_leaves_the_file_as_it_was(log_file: LogFile) -> None:
-    """A full disk in the midst of it costs nothing; the older Streamer could still go on."""
+    """A full disk during the upgrade costs nothing; the older Streamer can still open the file."""
     write_version_1(log_file, "CREATE TABLE redrives (in_the_way)")
     with pytest.raises(LogUnavailable, match="redrives already exists"):
         async with log_file.open():

@@ -1,4 +1,4 @@
-"""Sets of settled offsets are kept as runs."""
+"""Sets of settled offsets are stored as runs."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from streamer.log.sqlite.rows.subscribers import decode_offsets, encode_offsets
 
 @given(st.frozensets(st.integers(0, 2**62)) | st.frozensets(st.integers(0, 60)))
 def test_offsets_come_back(offsets: frozenset[int]) -> None:
-    """Any set survives being written and read."""
+    """Any set is read as it was written."""
     assert decode_offsets(encode_offsets(offsets)) == offsets
 
 

@@ -1,4 +1,4 @@
-"""How parked events are kept in a log file and had again."""
+"""Parked events in a log file."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from streamer.log.sqlite import SqliteLog
 from streamer.ports import LaneChange
 from tests.contracts.follower import Follower, following
 from tests.contracts.parking import KEY, TWICE, joining, lane_of, leaving, park
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.statements import traced, transactions
 
@@ -14,15 +14,15 @@ MEGABYTE = {"entity": "Account", "fields": {"Text": "x" * 1_000_000}}
 
 
 async def read_events(log: SqliteLog, follower: Follower, count: int) -> None:
-    """Append so many events and read them."""
-    await log.append(an_append(*(an_event(n, key=KEY) for n in range(count))))
+    """Append and read so many events."""
+    await append_to(log, an_append(*(an_event(n, key=KEY) for n in range(count))))
     await follower.read_until(str(count - 1))
 
 
 async def test_retry_writes_no_body_again(log_file: LogFile) -> None:
     """A megabyte that fails a hundred times is written once."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1, data=MEGABYTE)))
+        await append_to(log, an_append(an_event(1, data=MEGABYTE)))
         await follower.read_until("1")
         [entry] = follower.entries
         await park(follower, entry)
@@ -48,11 +48,11 @@ async def test_all_of_a_settlement_is_in_one_transaction(log_file: LogFile) -> N
 
 
 async def test_recall_is_read_in_bounded_pages(log_file: LogFile) -> None:
-    """In events and in bytes, so that other subscribers are read in between; none is left out."""
+    """Pages are bounded in events and bytes, so other subscribers are read in between; none is left out."""
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log, following(log) as follower:
         large = [an_event(f"large{n}", key=KEY, data=MEGABYTE) for n in range(9)]
-        await log.append(an_append(*large))
+        await append_to(log, an_append(*large))
         await read_events(log, follower, 1_200)
         await park(follower, *follower.entries)
         gone = follower.entries.pop(600)
@@ -81,7 +81,7 @@ async def test_lanes_are_restored_in_bounded_pages_and_without_bodies(log_file: 
 
 @pytest.mark.parametrize("lane", ["", " ", "two\nlines", 'Ünal\'s "key"', "\x00", "1"])
 async def test_lane_may_have_any_name(log_file: LogFile, lane: str) -> None:
-    """Keys come from people's fields."""
+    """Keys are values of users' fields."""
     async with log_file.open() as log, following(log) as follower:
         await read_events(log, follower, 2)
         await park(follower, *follower.entries, lane=lane)
@@ -93,7 +93,7 @@ async def test_lane_may_have_any_name(log_file: LogFile, lane: str) -> None:
 
 
 async def test_event_that_leaves_and_joins_in_one_settlement_is_parked(log_file: LogFile) -> None:
-    """Changes of one lane count one after the other, as when a dead letter is redriven at once."""
+    """Changes of one lane apply one after the other, as when a dead letter is redriven at once."""
     async with log_file.open() as log, following(log) as follower:
         await read_events(log, follower, 2)
         first, second = follower.entries

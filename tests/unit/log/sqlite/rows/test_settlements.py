@@ -13,7 +13,7 @@ from streamer.events import Receipt
 from streamer.log.records import decode_receipt
 from tests.contracts.follower import following
 from tests.contracts.parking import KEY, ONCE, TWICE, joining, lane_of, letters, park
-from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
+from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.faulty_disk import (
     LosesAnswers,
@@ -28,7 +28,7 @@ LARGE = {"entity": "Account", "fields": {"Text": "x" * 256 * 1024}}
 
 
 def receipts(log_file: LogFile) -> list[Receipt]:
-    """Return what receipts the file holds."""
+    """Return the receipts in the file."""
     with closing(sqlite3.connect(log_file.settings.path)) as connection:
         return [decode_receipt(body) for (body,) in connection.execute("SELECT body FROM receipts")]
 
@@ -45,9 +45,9 @@ async def turned_until_done(log_file: LogFile, *tasks: "asyncio.Task[Any]") -> N
 async def test_settlement_whose_commit_failed_is_recorded_once(
     log_file: LogFile, kind: type[sqlite3.Connection]
 ) -> None:
-    """Whether it took effect or not is found out; a receipt is never there twice, nor missing."""
+    """The settler finds out whether it took effect; a receipt is never there twice, nor missing."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1, key=KEY), an_event(2, key=KEY)))
+        await append_to(log, an_append(an_event(1, key=KEY), an_event(2, key=KEY)))
         await follower.read_until("2")
         second = follower.entries[1]
         await break_once(log, kind)
@@ -62,9 +62,9 @@ async def test_settlement_whose_commit_failed_is_recorded_once(
 
 
 async def test_settlements_after_one_that_failed_are_recorded_behind_it(log_file: LogFile) -> None:
-    """In the order of the calls, for a later setback must not be overwritten by a former one."""
+    """The order of the calls holds, because an earlier setback must not overwrite a later one."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1, key=KEY)))
+        await append_to(log, an_append(an_event(1, key=KEY)))
         await follower.read_until("1")
         [entry] = follower.entries
         await break_once(log, LosesCommits)
@@ -76,10 +76,10 @@ async def test_settlements_after_one_that_failed_are_recorded_behind_it(log_file
 
 
 async def test_settlement_waits_while_the_disk_is_full_and_says_so_once(log_file: LogFile) -> None:
-    """Nothing is delivered again because of it: the caller is simply not answered yet."""
+    """Nothing is delivered again because of it: the call just does not return yet."""
     with capture_logs() as logs:
         async with log_file.open() as log, following(log) as follower:
-            await log.append(an_append(an_event(1, key=KEY, data=LARGE)))
+            await append_to(log, an_append(an_event(1, key=KEY, data=LARGE)))
             await follower.read_until("1")
             await fill_disk(log)
             settling = asyncio.create_task(park(follower, *follower.entries))
@@ -97,16 +97,16 @@ async def test_settlement_waits_while_the_disk_is_full_and_says_so_once(log_file
 
 
 async def test_settlement_that_waits_for_the_disk_ends_with_its_place(log_file: LogFile) -> None:
-    """Nothing is recorded behind the back of whoever opens the place next."""
+    """Nothing is recorded behind the back of the next feed."""
     async with log_file.open() as log:
         async with following(log) as follower:
-            await log.append(an_append(an_event(1, key=KEY, data=LARGE)))
+            await append_to(log, an_append(an_event(1, key=KEY, data=LARGE)))
             await follower.read_until("1")
             await fill_disk(log)
             settling = asyncio.create_task(park(follower, *follower.entries))
             await writer_rests(log)
         await free_disk(log)
-        with pytest.raises(LogUnavailable, match="place of target in the log is closed"):
+        with pytest.raises(LogUnavailable, match="the feed of subscriber target is closed"):
             await turned_until_done(log_file, settling)
         async with following(log) as other:
             assert await other.read_until("1") == ["1"]
@@ -114,11 +114,11 @@ async def test_settlement_that_waits_for_the_disk_ends_with_its_place(log_file: 
 
 
 async def test_redriven_letter_is_found_by_its_id_whatever_characters_it_has(log_file: LogFile) -> None:
-    """What was kept with escapes is removed all the same, and nothing else is."""
+    """A letter whose id was escaped is removed all the same, and no other is."""
     letter = a_dead_letter("half \ud800 a pair")
     async with log_file.open() as log, following(log) as follower:
         await follower.step()
         await follower.settle(letters=[letter, a_dead_letter("other")])
         await follower.settle(redriven=[letter.id, "never there"])
 
-        assert [each.id for each in await letters(log)] == ["other"]
+        assert [each.id for each in await letters(log.controls)] == ["other"]

@@ -1,0 +1,130 @@
+"""A producer of transactions: nothing that it writes is seen unless all of it is."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import KafkaErrors, is_retriable
+from streamer.log.kafka.cluster.producer import DisposableProducer
+from streamer.log.kafka.cluster.retry import RetryPolicy
+
+_LOOK_S = 0.5
+_LEAST_S = 0.05
+_PAUSE_S = 0.05
+_ABORT_S = 3.0
+_OFFSETS_S = 5.0
+_OVERRUN_S = 2.0
+
+Failed = Callable[[], KafkaError | None]
+"""Returns why a record of the open transaction was refused, once one was."""
+
+
+class TransactionalProducer(DisposableProducer):
+    """Writes under one transactional id, whose former holder it fences off. Blocking, for one thread.
+
+    Its calls follow Kafka's own: `init` once, then for each transaction
+    `begin`, `produce`, `send_offsets` and `commit`. When `commit` fails it is
+    not certain whether the transaction took effect until `init` of the next
+    producer with the same id has returned, so this one is to be discarded.
+    All of them raise `KafkaException`.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        errors: KafkaErrors,
+        configuration: Mapping[str, Any],
+        *,
+        known_topic: str = "",
+        failed: Failed = lambda: None,
+    ) -> None:
+        """Prepare; nothing is fenced off before `init`.
+
+        It learns of the brokers by asking for `known_topic`, and while it
+        waits for an answer it asks `failed` whether waiting is of use.
+        """
+        super().__init__(clients.producer(errors, configuration))
+        self._known_topic = known_topic
+        self._failed = failed
+        self._is_connected = not known_topic
+        self._is_ready = False
+
+    def init(self, timeout_s: float) -> None:
+        """Fence off whoever had the id before; what that one left open is decided when this returns.
+
+        After a retriable error the next call goes on where this one was, and
+        once it has returned there is nothing more to do.
+        """
+        if self._is_ready:
+            return
+        if not self._is_connected:
+            self.connect(self._known_topic, min(_LOOK_S, timeout_s))
+            self._is_connected = True
+        self._insist(Producer.init_transactions, timeout_s)
+        self._is_ready = True
+
+    def begin(self) -> None:
+        """Begin a transaction; the broker hears of it with its first record."""
+        self.live.begin_transaction()
+
+    def send_offsets(self, offsets: Sequence[TopicPartition], generation: Any, timeout_s: float) -> None:
+        """Let the transaction commit `offsets` of a consumer group too.
+
+        The broker refuses them when `generation`, as `consumer_group_metadata`
+        told it, has passed: that fences off a member that is one no longer.
+        """
+        # The client waits without end for a group's coordinator that it can't reach.
+        self._retry(timeout_s).call(
+            self.call,
+            Producer.send_offsets_to_transaction,
+            list(offsets),
+            generation,
+            _OFFSETS_S,
+            timeout_s=_OFFSETS_S + _OVERRUN_S,
+        )
+
+    def commit(self, timeout_s: float) -> None:
+        """Make the transaction take effect; what became of its records has been told when this returns."""
+        self._insist(Producer.commit_transaction, timeout_s)
+
+    def abort(self) -> bool:
+        """Give the transaction up, and return whether that succeeded within 3 s.
+
+        It is quicker than leaving it to the next producer's `init`.
+        """
+        with suppress(KafkaException):
+            self.live.abort_transaction(_ABORT_S)
+            return True
+        return False
+
+    def serve(self) -> None:
+        """Hear what the background threads have to say: delivery reports, errors and log lines."""
+        # It raises what is fatal once more.
+        with suppress(KafkaException):
+            self.live.poll(0)
+
+    def _insist(self, call: Callable[[Producer, float], None], timeout_s: float) -> None:
+        # A call that timed out is resumed by the next. Once a record was
+        # refused the others that wait are never sent, and a commit would wait
+        # for them until its deadline: so it is looked after now and then.
+        deadline = time.monotonic() + timeout_s
+
+        def go_on() -> None:
+            call(self.live, min(_LOOK_S, max(_LEAST_S, deadline - time.monotonic())))
+
+        try:
+            self._retry(timeout_s).call(go_on)
+        finally:
+            self.serve()
+
+    def _retry(self, limit_s: float) -> RetryPolicy:
+        return RetryPolicy(limit_s=limit_s, wait=self._look, can_pass=is_retriable, pause_s=_PAUSE_S)
+
+    def _look(self, timeout_s: float) -> None:
+        self.live.poll(timeout_s)
+        if (error := self._failed()) is not None:
+            raise KafkaException(error)

@@ -1,0 +1,72 @@
+"""Controls in one process's memory."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
+from streamer.events import DeadLetter
+
+
+class MemoryControls:
+    """The switchboard, the audit and the dead letters of one log in memory, and who waits for a change."""
+
+    def __init__(self, letters: dict[str, DeadLetter], check_up: Callable[[], None]) -> None:
+        """Begin with nothing switched; `letters` are the log's, and `check_up` raises while it is down."""
+        self._letters = letters
+        self._check_up = check_up
+        self._board = Switchboard()
+        self._version = 0
+        self._changed = asyncio.Condition()
+        self._audit: list[AuditRecord] = []
+
+    async def switched(self) -> AsyncGenerator[Switchboard, None]:
+        """Yield what is switched, and again after each change."""
+        while True:
+            seen = self._version
+            yield self._board
+            async with self._changed:
+                await self._changed.wait_for(lambda seen=seen: self._version != seen)  # type: ignore[misc]
+
+    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
+        """Replace the control of a subscriber."""
+        await self.note(audit)
+        controls = {**self._board.controls, control.subscriber: control}
+        await self._change(replace(self._board, controls=controls))
+
+    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
+        """Open, replace or end a redrive."""
+        await self.note(audit)
+        redrives = {**self._board.redrives, redrive.id: redrive}
+        if redrive.ended_at is not None:
+            del redrives[redrive.id]
+        await self._change(replace(self._board, redrives=redrives))
+
+    async def note(self, audit: AuditRecord, /) -> None:
+        """Write down what was done."""
+        await asyncio.sleep(0)
+        self._check_up()
+        self._audit.append(audit)
+
+    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
+        """Return what was written down last."""
+        self._check_up()
+        return self._audit[-last:] if last else []
+
+    async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield each dead letter that there is."""
+        self._check_up()
+        for letter in list(self._letters.values()):
+            yield letter
+
+    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
+        """Remove dead letters."""
+        await self.note(audit)
+        for letter in letters:
+            self._letters.pop(letter, None)
+
+    async def _change(self, board: Switchboard) -> None:
+        async with self._changed:
+            self._board = board
+            self._version += 1
+            self._changed.notify_all()

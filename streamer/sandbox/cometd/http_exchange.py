@@ -1,0 +1,70 @@
+"""One HTTP request of a client and the parts of its answer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+
+import orjson
+
+from streamer.sandbox.bayeux import JsonObject
+from streamer.sandbox.cometd.cookies import Cookies
+from streamer.sandbox.cometd.session import Session
+from streamer.sandbox.cometd.subscription import Delivery
+from streamer.sandbox.faults.armed import ArmedFaults, Fault, InjectionPoint
+
+# In the order in which they apply to one answer.
+_RESPONSE_FAULTS = ("slow", "half_open", "lose_response", "broken_response")
+_LOSES_EVENTS = frozenset({"half_open", "lose_response", "broken_response"})
+
+
+@dataclass(slots=True, kw_only=True)
+class HttpExchange:
+    """The state of a request and the answer gathered for it.
+
+    A request with several messages is not `is_single`, and its connect is never
+    held. `faults` are those that strike the answer while it is sent.
+    `connected` is the session whose connect this exchange answers.
+    """
+
+    version: float
+    authorisation: str | None
+    cookies: Cookies
+    is_single: bool
+    replies: list[JsonObject] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    connected: Session | None = None
+    did_handshake: bool = False
+
+    def deliver(self, batch: list[Delivery], armed: ArmedFaults, *, on: str) -> None:
+        """Add `batch`, choose the faults that strike the answer, and count the events as delivered.
+
+        Counting comes last: a fault that is due after n events strikes the
+        answer behind them, not the one that holds them.
+        """
+        self.deliveries += batch
+        point = InjectionPoint(on=on, version=self.version, events=len(batch))
+        struck = [fault for name in _RESPONSE_FAULTS if (fault := armed.strike(name, point))]
+        if any(fault.name in _LOSES_EVENTS for fault in struck):
+            armed.lost += len(batch)
+        self.faults += struck
+        armed.delivered += len(batch)
+
+    def body(self, *, replies_first: bool) -> bytes:
+        """Return the answer as one JSON array; encoded messages are joined as they are."""
+        replies = [orjson.dumps(reply) for reply in self.replies]
+        if not self.deliveries:
+            return b"[" + b",".join(replies) + b"]"
+        events = _joined(self.deliveries)
+        parts = [*replies, events] if replies_first else [events, *replies]
+        return b"[" + b",".join(parts) + b"]"
+
+
+def _joined(deliveries: Iterable[Delivery]) -> bytes:
+    heads: dict[str, bytes] = {}
+    for subscription, _ in deliveries:
+        if subscription.path not in heads:
+            heads[subscription.path] = b'},{"channel":' + orjson.dumps(subscription.path) + b',"data":'
+    pieces = chain.from_iterable((heads[sub.path], message.data) for sub, message in deliveries)
+    # Each piece closes the message before it; the first has none to close.
+    return b"".join(pieces)[2:] + b"}"

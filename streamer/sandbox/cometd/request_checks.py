@@ -1,0 +1,109 @@
+"""Checks on each Bayeux request: access token, session, cookies, and faults that refuse it."""
+
+from collections.abc import Callable
+
+from streamer.sandbox.bayeux import (
+    CONCURRENT_LIMIT,
+    LONG_POLLING,
+    NO_HANDSHAKE,
+    UNKNOWN_CLIENT,
+    Failure,
+    JsonObject,
+    cookie_missing,
+    handshake_denied,
+    invalid_connection_type,
+    unauthenticated,
+)
+from streamer.sandbox.cometd.cookies import LoadBalancer
+from streamer.sandbox.cometd.http_exchange import HttpExchange
+from streamer.sandbox.cometd.session import Session
+from streamer.sandbox.cometd.sessions import Sessions
+from streamer.sandbox.faults.armed import InjectionPoint
+from streamer.sandbox.faults.catalogue import Faults
+
+_REFUSING_FAULTS = ("busy", "handshake_denied", "daily_limit")
+
+
+class RequestChecks:
+    """Refuses requests by access token, session, cookies and armed faults."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        balancer: LoadBalancer,
+        faults: Faults,
+        authorised: Callable[[str | None], bool],
+    ) -> None:
+        """Build the checks; `authorised` takes the value of the `Authorization` header."""
+        self._sessions = sessions
+        self._balancer = balancer
+        self._faults = faults
+        self._authorised = authorised
+
+    def is_authorised(self, exchange: HttpExchange) -> bool:
+        """Return whether the request's access token is valid now."""
+        authorisation = exchange.authorisation
+        return not self._faults.is_expired(authorisation) and self._authorised(authorisation)
+
+    def refusal(self, exchange: HttpExchange, message: JsonObject) -> Failure | None:
+        """Return the refusal of a request in any session, or `None`.
+
+        A session does not outlive the access token that it is used with. Call
+        this again when a held connect ends: faults may have come due meanwhile.
+        """
+        channel = str(message["channel"])
+        point = injection_point(exchange, channel)
+        armed = self._faults.armed
+        if armed.strike("expire_session", point):
+            self._faults.expire(exchange.authorisation)
+        if not self.is_authorised(exchange):
+            if session := self._sessions.find(message.get("clientId")):
+                self._sessions.end(session)
+            return unauthenticated(channel, exchange.authorisation)
+        for name in _REFUSING_FAULTS:
+            if fault := armed.strike(name, point):
+                failure: Failure = fault.settings["failure"]
+                return failure
+        return None
+
+    def handshake_refusal(self, message: JsonObject) -> Failure | None:
+        """Return the refusal of a handshake whose client is admitted, or `None`."""
+        offered = message.get("supportedConnectionTypes")
+        offered = offered if isinstance(offered, list) else [offered]
+        if LONG_POLLING not in offered:
+            return invalid_connection_type(offered[0] if offered else "")
+        return handshake_denied(CONCURRENT_LIMIT) if self._sessions.is_full else None
+
+    def session(self, exchange: HttpExchange, message: JsonObject) -> Session | Failure:
+        """Return the session that the message names, or the refusal to use it."""
+        client_id = message.get("clientId")
+        if not client_id:
+            return NO_HANDSHAKE
+        session = self._sessions.find(client_id)
+        channel = str(message["channel"])
+        if self.lapse_cookie(exchange, channel) or session is None:
+            return UNKNOWN_CLIENT
+        if not exchange.cookies.had_browser:
+            return cookie_missing(session.client_id)
+        if (session.browser, session.node) != (exchange.cookies.browser, exchange.cookies.node):
+            return UNKNOWN_CLIENT
+        return UNKNOWN_CLIENT if self.forget_client(exchange, session, channel) else session
+
+    def lapse_cookie(self, exchange: HttpExchange, channel: str) -> bool:
+        """Route the client away from its session's node if a fault demands it; return whether one did."""
+        if not self._faults.armed.strike("lapse_cookie", injection_point(exchange, channel)):
+            return False
+        self._balancer.reroute(exchange.cookies)
+        return True
+
+    def forget_client(self, exchange: HttpExchange, session: Session, channel: str) -> bool:
+        """Drop the session if a fault demands it; return whether one did."""
+        if not self._faults.armed.strike("forget_client", injection_point(exchange, channel)):
+            return False
+        self._sessions.end(session)
+        return True
+
+
+def injection_point(exchange: HttpExchange, channel: str) -> InjectionPoint:
+    """Return the injection point of an answer on `channel`."""
+    return InjectionPoint(on=channel.removeprefix("/meta/"), version=exchange.version)

@@ -1,0 +1,72 @@
+"""Start of a subscription: checks its channel and its replay id."""
+
+from collections.abc import Callable
+
+from streamer.sandbox.bayeux import Failure, JsonObject, invalid_replay_id, replay_id_not_found
+from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, Subscription
+from streamer.sandbox.faults.armed import SUBSCRIBE, ArmedFaults, InjectionPoint
+from streamer.sandbox.org.bus import EventBus
+
+ChannelRefusal = Callable[[str], str | None]
+"""Returns the reason why a channel can't be subscribed to, or `None` if it can."""
+
+
+class SubscriptionPlanner:
+    """Turns a subscribe message into subscriptions, or a refusal."""
+
+    def __init__(self, bus: EventBus, armed: ArmedFaults, channel_refusal: ChannelRefusal) -> None:
+        """Build the planner; `channel_refusal` takes a channel without the filter of a PushTopic."""
+        self._bus = bus
+        self._armed = armed
+        self._channel_refusal = channel_refusal
+
+    def plan(self, message: JsonObject) -> list[Subscription] | Failure:
+        """Return the subscriptions to all channels of the message, or the first refusal."""
+        asked = message.get("subscription")
+        names = asked if isinstance(asked, list) else [asked]
+        planned: list[Subscription] = []
+        for name in names:
+            outcome = self._one(name, message.get("ext"))
+            if isinstance(outcome, Failure):
+                return outcome
+            planned.append(outcome)
+        return planned or Failure(error="400::Channel name not specified")
+
+    def _one(self, name: object, ext: object) -> Subscription | Failure:
+        if not isinstance(name, str) or not name:
+            return Failure(error="400::Channel name not specified")
+        if not name.startswith("/"):
+            return Failure(error="400::Channel subscriptions must start with a leading '/'")
+        path = name.partition("?")[0]
+        point = InjectionPoint(on=SUBSCRIBE, path=path)
+        if fault := self._armed.strike("deny_subscription", point):
+            denial: Failure = fault.settings["failure"]
+            return denial
+        refusal = self._channel_refusal(path)
+        if refusal is not None:
+            return Failure(error=refusal)
+        start = self._start(path, ext, point)
+        return start if isinstance(start, Failure) else Subscription(name=name, path=path, position=start)
+
+    def _start(self, path: str, ext: object, point: InjectionPoint) -> int | Failure:
+        replay_id = _replay_id(path, ext)
+        if isinstance(replay_id, Failure):
+            return replay_id
+        if replay_id == NEW_ONLY:
+            return self._bus.sequence
+        if replay_id == ALL_RETAINED:
+            return 0
+        refused = self._armed.strike("refuse_replay_id", point) is not None
+        if refused or not self._bus.is_valid(path, replay_id):
+            return invalid_replay_id(replay_id)
+        return self._bus.sequence_before(path, replay_id)
+
+
+def _replay_id(path: str, ext: object) -> int | Failure:
+    replay = ext.get("replay") if isinstance(ext, dict) else None
+    if replay is None:
+        return NEW_ONLY
+    replay_id = replay.get(path) if isinstance(replay, dict) else None
+    if not isinstance(replay_id, int) or isinstance(replay_id, bool):
+        return replay_id_not_found(path, replay)
+    return replay_id

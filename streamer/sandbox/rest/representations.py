@@ -1,0 +1,69 @@
+"""Representations of records and results in REST bodies."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from streamer.sandbox.org.field_values import rest_value
+from streamer.sandbox.org.records import Record, read_field
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.schema import Entity
+from streamer.sandbox.rest.middleware import Call
+
+
+def without_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record in a body."""
+    return {name: value for name, value in body.items() if name != "attributes"}
+
+
+def record_type(record: Mapping[str, Any]) -> str:
+    """Return the type that a record in a body names; raises `Refused` when it names none."""
+    attributes = record.get("attributes")
+    name = attributes.get("type") if isinstance(attributes, Mapping) else None
+    if not isinstance(name, str):
+        raise Refused("INVALID_TYPE", "Each record needs attributes with its type")
+    return name
+
+
+def record_body(call: Call, entity: Entity, record: Record, asked: Iterable[str] = ()) -> dict[str, Any]:
+    """Return a record with the fields `asked` for, or with all; raises `Refused` for unknown ones."""
+    names = [_field_name(call, entity, name) for name in asked]
+    names = names or [*entity.fields, *(each for each in entity.compounds if each not in entity.fields)]
+    body: dict[str, Any] = {
+        "attributes": {"type": entity.name, "url": f"{call.base}/sobjects/{entity.name}/{record['Id']}"}
+    }
+    for name in names:
+        body[name] = rest_value(entity.fields.get(name), read_field(entity, record, name))
+    body.setdefault("Id", record["Id"])
+    return body
+
+
+def saved(record_id: str) -> dict[str, Any]:
+    """Return the result of a successful save."""
+    return {"id": record_id, "success": True, "errors": []}
+
+
+def not_saved(refused: Refused) -> dict[str, Any]:
+    """Return the result of a refused save."""
+    return {"success": False, "errors": [refused.as_save_error()]}
+
+
+def publish(call: Call, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Publish a platform event and return the result, whose one "error" holds the EventUuid.
+
+    Its id has no meaning (Platform Events guide, publishing).
+    """
+    event_uuid = call.org.publish_platform_event(name, fields, user=call.session.user_id)
+    queued = {"statusCode": "OPERATION_ENQUEUED", "message": event_uuid, "fields": []}
+    return {"id": "e01xx0000000001AAA", "success": True, "errors": [queued]}
+
+
+def field_list(text: str | None) -> list[str]:
+    """Return the names in a `fields` parameter."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _field_name(call: Call, entity: Entity, name: str) -> str:
+    proper = call.org.schema.readable(entity, name)
+    if proper is None:
+        raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
+    return proper

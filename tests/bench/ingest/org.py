@@ -1,0 +1,98 @@
+"""A sandbox org in a process of its own."""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from tests.daemon import until
+
+_START_S = 60.0
+_SENT_S = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Org:
+    """Speaks with `/sandbox/*` of one sandbox."""
+
+    url: str
+    http: aiohttp.ClientSession
+
+    async def change(
+        self, count: int, *, records: int, per_second: float | None = None, entity: str = "Account"
+    ) -> None:
+        """Make `count` changes of about 1 KB to `records` records, at once or spread in time."""
+        body = {
+            "entity": entity,
+            "count": count,
+            "records": records,
+            "size_bytes": 1000,
+            "per_second": per_second,
+        }
+        async with self.http.post("/sandbox/changes", json=body) as response:
+            response.raise_for_status()
+
+    async def hold_back_the_first_answer(self, seconds: float) -> Callable[[], Awaitable[float]]:
+        """Let the next connect wait, so that its client can be looked at before the stream begins.
+
+        The function returned waits until that is so, and returns when (monotonic) it was.
+        """
+        before = await self._held_back()
+        body = {"seconds": seconds, "on": ["connect"], "times": 1}
+        async with self.http.post("/sandbox/faults/slow", json=body) as response:
+            response.raise_for_status()
+
+        async def is_held_back() -> bool:
+            return await self._held_back() > before
+
+        async def held_back() -> float:
+            await until(is_held_back, within_s=_START_S)
+            return time.monotonic()
+
+        return held_back
+
+    async def state(self) -> dict[str, Any]:
+        """Return the sandbox's own counts."""
+        async with self.http.get("/sandbox/state") as response:
+            return dict(await response.json())
+
+    async def sent(self) -> int:
+        """Wait until what was asked for is sent, and return how many events that are in all."""
+        count = -1
+        while (found := int((await self.state())["published_events"])) != count:
+            count = found
+            await asyncio.sleep(_SENT_S)
+        return count
+
+    async def _held_back(self) -> int:
+        return int((await self.state())["faults_struck"].get("slow", 0))
+
+
+@asynccontextmanager
+async def sandbox_process() -> AsyncIterator[Org]:
+    """Run `streamer sandbox` inside the context."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "streamer", "sandbox", "--port", "0", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_START_S):
+            url = await _url(process)
+        async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=300)) as http:
+            yield Org(url=url, http=http)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _url(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    while line := await process.stdout.readline():
+        if found := re.search(rb"listens at (http://[^;\s]+)", line):
+            return found[1].decode()
+    raise RuntimeError("the sandbox did not start")

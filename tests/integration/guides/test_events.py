@@ -1,0 +1,60 @@
+"""docs/events.md describes the records that the log writes."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from uuid import uuid4
+
+from streamer.clock import SystemClock
+from streamer.events import Checkpoint
+from streamer.log.kafka import KafkaLog
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.records.events import EventEncoder
+from streamer.normalise import normaliser_for
+from streamer.settings import KafkaLogSettings
+from tests.contracts.values import Append, append_to
+from tests.integration.guides.pages import block, page
+from tests.messages import CHANGES, change, events_of
+
+GUIDE = page("docs/events.md")
+
+
+async def test_consumer_prints_what_is_in_the_topic(kafka: str) -> None:
+    """The example reads what the log committed, on a real Kafka."""
+    topic = f"readme.{uuid4().hex[:8]}.{{name}}"
+    settings = KafkaLogSettings(bootstrap_servers=kafka, prefix=f"readme-{uuid4().hex[:8]}", topic=topic)
+    event = events_of(normaliser_for(CHANGES), change(1, "001A", Phone="1"))[0]
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        checkpoint = Checkpoint(channel=CHANGES, replay_id=event.replay_id, verified_at=0)
+        await append_to(log, Append(checkpoint=checkpoint, events=[event]))
+    example = block(GUIDE, "python").replace("localhost:9092", kafka).replace("my-service", uuid4().hex)
+    example = example.replace("salesforce.cdc.Account", topic.format(name="Account"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", "-c", example, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(90):
+            line = (await process.stdout.readline()).decode().strip()
+    finally:
+        process.kill()
+        await process.wait()
+
+    assert line == "salesforce.cdc.Account.updated 001A ['Phone'] {'Phone': '1'}"
+
+
+def test_headers_and_data_are_those_of_the_guide() -> None:
+    """The two tables name every header and every key of a change event, and no other."""
+    event = events_of(normaliser_for(CHANGES), change(1, "001A", Phone="1"))[0]
+    settings = KafkaLogSettings(bootstrap_servers="nowhere:9092")
+    record = EventEncoder(Names.of(settings), "binary").encode(event, 2**42)
+    headers, data = GUIDE.split("## The headers")[1].split("## The data of a change event")
+
+    assert _first_column(headers) == set(record.headers)
+    assert _first_column(data) == set(event.data)
+
+
+def _first_column(table: str) -> set[str]:
+    cells = re.findall(r"^\| (`[^|]+) \|", table, flags=re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([\w-]+)`", cell)}
