@@ -1,4 +1,4 @@
-"""From the command line to the commands: `streamer`, or `python -m streamer`."""
+"""Entry point of the `streamer` command and of `python -m streamer`."""
 
 from streamer.cli import app
 

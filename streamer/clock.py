@@ -1,8 +1,8 @@
-"""Time, as a thing that is handed in.
+"""Clocks: the system's, and one that a test turns.
 
-Everything that waits, times out or stamps takes a :class:`Clock`, so that the
-110-second holds and 72-hour retentions of Salesforce can be turned in a test
-instead of waited for.
+Everything that waits, times out or stamps takes a :class:`Clock`, so that a
+test turns through Salesforce's 110-second holds and 72-hour retentions instead
+of waiting for them.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time and waits for it."""
+    """Source of time: tells it, waits for it and limits by it."""
 
     def now(self) -> float:
         """Return wall-clock time in seconds since the Unix epoch."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that never goes back; only differences mean anything."""
+        """Return seconds on a clock that never goes back; only differences have a meaning."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`; zero or less yields to other tasks once."""
+        """Wait for `seconds`; zero or less yields to other tasks once."""
         ...
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[None]:
@@ -35,7 +35,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own time."""
+    """Clock of this machine."""
 
     def now(self) -> float:
         """Return `time.time()`."""
@@ -57,22 +57,22 @@ class SystemClock:
 
 
 class TurnedClock:
-    """A clock that stands still until it is turned.
+    """Clock that stands still until a test turns it.
 
-    Sleepers and timeouts fire in the order of their due times while
-    :meth:`turn` advances, and tasks that they wake run before the next one
-    fires. Real I/O is not part of this clock: a test that crosses a socket
-    turns the clock and then waits for what it expects.
+    It starts at `now`, in seconds since the epoch, by default at
+    2025-01-01T00:00Z. While :meth:`turn` advances, sleeps and timeouts fire in
+    the order of their due times, and the tasks that they wake run before the
+    next one fires. Real I/O does not follow this clock: a test that uses a
+    socket turns the clock and then waits for the result.
     """
 
     def __init__(self, now: float = 1_735_689_600.0) -> None:
-        """Start at `now`, in seconds since the epoch (by default 2025-01-01T00:00Z)."""
         self._now = now
         self._order = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
 
     def now(self) -> float:
-        """Return the time to which the clock was turned."""
+        """Return the turned time."""
         return self._now
 
     def monotonic(self) -> float:
@@ -90,7 +90,7 @@ class TurnedClock:
 
     @asynccontextmanager
     async def timeout(self, seconds: float | None) -> AsyncIterator[None]:
-        """Limit the body by turned time."""
+        """Limit the body by the turned time."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as limit:
             entered = True
@@ -107,7 +107,7 @@ class TurnedClock:
                 entered = False
 
     async def turn(self, seconds: float) -> None:
-        """Advance by `seconds`, firing what falls due on the way."""
+        """Advance by `seconds`; sleeps and timeouts that fall due on the way fire."""
         target = self._now + seconds
         await self._settle()
         while self._due and self._due[0][0] <= target:
@@ -118,18 +118,18 @@ class TurnedClock:
         self._now = max(self._now, target)
 
     def jump(self, seconds: float) -> None:
-        """Advance while nothing runs, as when a process is stopped; what fell due fires at the next turn."""
+        """Advance while no task runs, as when a process is stopped; due timers fire at the next turn."""
         self._now += seconds
 
     @property
     def waiting(self) -> int:
-        """How many sleeps and timeouts have not fired, finished ones included."""
+        """Number of sleeps and timeouts that have not fired, finished ones included."""
         return len(self._due)
 
     def _at(self, seconds: float, fire: Callable[[], None]) -> None:
         heapq.heappush(self._due, (self._now + seconds, next(self._order), fire))
 
     async def _settle(self) -> None:
-        # A chain of awaits between tasks needs a few rounds of the loop.
+        # A chain of tasks that wake each other needs a few rounds of the loop.
         for _ in range(25):
             await asyncio.sleep(0)

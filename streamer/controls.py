@@ -1,4 +1,4 @@
-"""What people, and Streamer itself, switch while it runs, and what is written down about it."""
+"""Switches, redrives and audit records: the changes that operators and Streamer make at run time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from streamer.events import DeadLetter, JsonObject, SubscriberName
 
 
 class Switch(StrEnum):
-    """Whether a subscriber delivers."""
+    """State of a subscriber's switch: it delivers, or it does not."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -16,10 +16,10 @@ class Switch(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """How a subscriber was switched: when (epoch seconds), why, and by whom.
+    """Last switching of a subscriber; `at` is in epoch seconds.
 
-    `by` is `operator`, `guard` (too many dead letters) or `target` (it wants
-    no more).
+    `by` is an operator's name, `guard` (too many dead letters) or `target` (it
+    wants no more events).
     """
 
     subscriber: SubscriberName
@@ -31,10 +31,10 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFilter:
-    """Which dead letters are meant; what is `None` matches all of them.
+    """Filter of dead letters; a field that is `None` matches all of them.
 
-    `error` is a part of the error's text, whatever its case. The times, of
-    which `failed_before` is excluded, are epoch seconds.
+    `error` is a part of the error's text, in any case. Times are epoch
+    seconds; `failed_before` is excluded.
     """
 
     ids: frozenset[str] | None = None
@@ -46,7 +46,7 @@ class LetterFilter:
     failed_before: float | None = None
 
     def admits(self, letter: DeadLetter) -> bool:
-        """Whether `letter` is meant."""
+        """Return true for a letter that every field matches."""
         return (
             (self.ids is None or letter.id in self.ids)
             and self.subscriber in {None, letter.subscriber}
@@ -59,17 +59,17 @@ class LetterFilter:
 
 
 def can_be_redriven(letter: DeadLetter) -> bool:
-    """Whether `letter` can be delivered again: a subscriber has read its event from the log."""
+    """Return true for a letter whose event a subscriber has read from the log."""
     return letter.event is not None and letter.subscriber is not None and letter.partition is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redrive:
-    """An order to deliver dead letters of one subscriber again.
+    """Order to deliver dead letters of one subscriber again.
 
-    It means the letters that failed before `letters.failed_before`, so what
-    fails anew is not redriven for ever. `skipped` are the ids of those that
-    are left out. It is open until it `ended_at`.
+    It covers the letters that failed before `letters.failed_before`, so a
+    letter that fails again is not redriven for ever. `skipped` are the ids of
+    letters that it leaves out. It is open while `ended_at` is `None`.
     """
 
     id: str
@@ -81,13 +81,16 @@ class Redrive:
     ended_at: float | None = None
 
     def admits(self, letter: DeadLetter) -> bool:
-        """Whether `letter` is meant, and can be delivered again."""
+        """Return true for a letter that the order covers and that can be delivered again."""
         return can_be_redriven(letter) and self.letters.admits(letter) and letter.id not in self.skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """What was done, in the past tense with dots (`subscriber.paused`), when and by whom."""
+    """Record of one change: `what` is in the past tense with dots, such as `subscriber.paused`.
+
+    `at` is in epoch seconds.
+    """
 
     at: float
     what: str
@@ -98,12 +101,12 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switchboard:
-    """All that is switched at one moment: the last control of each subscriber, and the open redrives."""
+    """Switches at one moment: the last control of each subscriber, and the open redrives."""
 
     controls: Mapping[SubscriberName, Control] = field(default_factory=dict)
     redrives: Mapping[str, Redrive] = field(default_factory=dict)
 
     def pauses(self, subscriber: SubscriberName) -> bool:
-        """Whether `subscriber` is to deliver nothing."""
+        """Return true while `subscriber` is paused."""
         control = self.controls.get(subscriber)
         return control is not None and control.switch is Switch.PAUSED

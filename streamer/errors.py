@@ -1,4 +1,4 @@
-"""What can go wrong, by what the caller does about it.
+"""Errors, by what the caller does about them.
 
     StreamerError
     ├── RetryLater            try the same thing again, with back-off
@@ -8,7 +8,7 @@
     │   ├── UnreadableEvent
     │   ├── EventsRefused
     │   └── BrokenRoute
-    └── Stop                  someone must act first
+    └── Stop                  an operator must act first
         ├── ConfigurationError
         ├── CredentialsRefused
         ├── SubscriptionRefused
@@ -17,8 +17,8 @@
         ├── LogMisconfigured
         └── Fenced
 
-A message is one sentence for the operator that says what to do. Data travel
-as attributes, and never hold a secret.
+A message is one sentence that tells the operator what to do. Data travel as
+attributes, and never hold a secret.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,14 @@ from streamer.events import Event
 
 
 class StreamerError(Exception):
-    """Everything that Streamer raises on purpose."""
+    """Base of the errors that Streamer raises on purpose."""
 
 
 _Error = TypeVar("_Error", bound=Exception)
 
 
 def leaves(group: BaseExceptionGroup[_Error]) -> Iterator[_Error]:
-    """Yield what is in `group` and in the groups within it."""
+    """Yield the errors of `group` and of the groups within it."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             yield from leaves(error)
@@ -44,9 +44,9 @@ def leaves(group: BaseExceptionGroup[_Error]) -> Iterator[_Error]:
 
 
 class RetryLater(StreamerError):
-    """The other side is away or busy; nothing is lost by trying again.
+    """The other side is away or busy; trying again loses nothing.
 
-    `after_s` is how long it asked to be left alone, in seconds.
+    `after_s` is the pause that it asked for, in seconds.
     """
 
     def __init__(self, message: str, *, after_s: float | None = None) -> None:
@@ -55,11 +55,11 @@ class RetryLater(StreamerError):
 
 
 class SalesforceUnavailable(RetryLater):
-    """Salesforce can't be reached or is too busy: check its status page if this lasts."""
+    """Salesforce can't be reached, or is too busy: check its status page if this lasts."""
 
 
 class LogUnavailable(RetryLater):
-    """The log did not take or give events: check the brokers, or the disk."""
+    """The log did not take or return events: check the brokers, or the disk."""
 
 
 class SetAside(StreamerError):
@@ -71,55 +71,52 @@ class UnreadableEvent(SetAside):
 
 
 class EventsRefused(SetAside):
-    """The log refuses these events for good, such as for their size."""
+    """The log refuses `events` for good, such as for their size."""
 
     def __init__(self, message: str, *, events: Sequence[Event]) -> None:
-        """Keep the refused `events` for the caller."""
         super().__init__(message)
         self.events = tuple(events)
 
 
 class BrokenRoute(SetAside):
-    """A subscriber's when, body or text can't be evaluated for an event: mend it, then redrive."""
+    """A subscriber's when, body or text can't be evaluated for an event: correct it, then redrive."""
 
 
 class Stop(StreamerError):
-    """Going on would fail again or lose events until someone acts."""
+    """Going on would fail again, or lose events, until an operator acts."""
 
 
 class ConfigurationError(Stop):
-    """The configuration has a mistake: the message names the file, the key and what is allowed."""
+    """The configuration has a mistake: the message names the file, the key and the allowed values."""
 
 
 class CredentialsRefused(Stop):
-    """Salesforce, the log or a target refused who we are."""
+    """Salesforce, the log or a target refused our credentials."""
 
 
 class SubscriptionRefused(Stop):
-    """Salesforce refused a channel: check its name and the user's permissions."""
+    """Salesforce refused the channel `path`: check its name and the user's permissions."""
 
     def __init__(self, message: str, *, path: str) -> None:
-        """Name the channel by its `path`."""
         super().__init__(message)
         self.path = path
 
 
 class ReplayIdRefused(Stop):
-    """Salesforce no longer knows the replay id of a channel's checkpoint."""
+    """Salesforce no longer knows the replay id in the checkpoint of the channel `path`."""
 
     def __init__(self, message: str, *, path: str) -> None:
-        """Name the channel by its `path`."""
         super().__init__(message)
         self.path = path
 
 
 class MostlyUnreadable(Stop):
-    """Most of what a channel sends can't be read: a broken schema, not a poison event."""
+    """Most messages of a channel can't be read: a broken schema, not a poison event."""
 
 
 class LogMisconfigured(Stop):
-    """The log can't keep what it is given: wrong topic settings, a second owner, a missing permission."""
+    """The log can't keep events: wrong topic settings, a second owner, or a missing permission."""
 
 
 class Fenced(Stop):
-    """Another process owns these channels now; this one must let go of them."""
+    """Another process owns these channels now; this one must release them."""

@@ -1,6 +1,6 @@
-"""The values that travel from Salesforce through the log to the targets.
+"""Values that travel from Salesforce through the log to the targets.
 
-Nothing here does I/O or knows a transport, a log or a target.
+This module does no I/O and knows no transport, log or target.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ OrgId = NewType("OrgId", str)
 ReplayId = NewType("ReplayId", bytes)
 """Salesforce's position in a channel: opaque bytes, never computed with.
 
-CometD's integers are kept as their decimal digits in ASCII.
+The integers of CometD are kept as their decimal digits in ASCII.
 """
 
 EventId = NewType("EventId", str)
-"""The deterministic id of an event: reading it again gives the same one."""
+"""Deterministic id of an event: reading the event again gives the same one."""
 
 SubscriberName = NewType("SubscriberName", str)
 """The key of a subscriber in the configuration."""
@@ -30,16 +30,16 @@ _Class = TypeVar("_Class")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def _value_of_every_event(cls: type[_Class]) -> type[_Class]:
-    """Make `cls` a dataclass that the type checker alone keeps frozen.
+    """Make `cls` a dataclass that only the type checker keeps frozen.
 
-    Python sets each field of a frozen dataclass by a call, which takes 1 µs of
-    the 12 that parsing, normalising and encoding an event take.
+    Python sets each field of a frozen dataclass by a call. For each event that
+    takes 1 µs of the 12 for parsing, normalising and encoding.
     """
     return dataclass(slots=True, kw_only=True)(cls)
 
 
 class Start(StrEnum):
-    """Where to begin when no position is known."""
+    """Position at which reading begins when no other is known."""
 
     LATEST = "latest"
     EARLIEST = "earliest"
@@ -61,9 +61,10 @@ class Channel:
 class Event:
     """One change to one record, or one message: a CloudEvents 1.0 event.
 
-    `time` is the commit time, RFC 3339 in UTC with milliseconds. `key` is what
-    events are ordered by. `channel` (a path) and `replay_id` are the event's
-    position; the same org change read elsewhere differs in these alone.
+    `time` is the commit time, RFC 3339 in UTC with milliseconds. Events with
+    the same `key` stay in order. `channel` (a path) and `replay_id` are the
+    event's position; the same change of the org read elsewhere differs in
+    these alone.
     """
 
     id: EventId
@@ -88,12 +89,11 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one read of a channel returned, possibly no messages.
+    """Result of one read of a channel, possibly without messages.
 
     `messages` are the transport's own payloads, in Salesforce's order; a
     normaliser turns each into events. `read_at` is in epoch seconds. A large
-    answer comes in several batches, and all but the last say that there is
-    `more` of it.
+    answer comes in several batches; in all but the last, `more` is true.
     """
 
     channel: Channel
@@ -105,14 +105,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """How far a channel has been appended to the log.
+    """Position up to which a channel has been appended to the log.
 
-    Everything up to and including `replay_id` is complete; `None` means that
-    nothing is yet. `appended` are the ids of the events after it that the log
-    already holds: split events share one replay id, and reading resumes before
-    all of them. `open_replay_id` is the replay id that those events carry.
-    `verified_at` (epoch seconds) is the last moment at which nothing was known
-    to be missing.
+    The log is complete up to and including `replay_id`; with `None` it holds
+    nothing yet. `appended` are the ids of later events that the log already
+    holds: the events of a split message share one replay id, and reading
+    resumes before all of them. `open_replay_id` is the replay id of those
+    events. `verified_at` (epoch seconds) is the last moment at which no event
+    was known to be missing.
     """
 
     channel: Channel
@@ -123,7 +123,7 @@ class Checkpoint:
 
 
 class HoleCause(StrEnum):
-    """Why events are, or may be, missing."""
+    """Reason for which events are, or can be, missing."""
 
     REPLAY_ID_REFUSED = "replay_id_refused"
     GAP_EVENT = "gap_event"
@@ -132,7 +132,10 @@ class HoleCause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContinuityRecord:
-    """The durable record of a hole: from, to, cause, repaired or not."""
+    """Durable record of a hole in a channel: its position, its cause, and whether it was repaired.
+
+    Times are epoch seconds.
+    """
 
     channel: Channel
     cause: HoleCause
@@ -144,7 +147,7 @@ class ContinuityRecord:
 
 
 class Stage(StrEnum):
-    """Which side of the log set an event aside."""
+    """Side of the log that set an event aside."""
 
     INGEST = "ingest"
     DISPATCH = "dispatch"
@@ -152,7 +155,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """One ordered part of the log, the unit in which subscribers share work."""
+    """One ordered part of the log, and the unit in which processes share work."""
 
     topic: str
     number: int
@@ -160,13 +163,13 @@ class Partition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """An event set aside with everything needed to understand and redrive it.
+    """Event set aside, with everything that is needed to understand and redrive it.
 
     `id` is the same when the same event is set aside again. `reason` is a
-    stable word to filter by, `error` a sentence, `hint` what to do, and
-    `first_error` that of the first attempt. `raw` is what could not be read or
-    appended. `partition` and `offset` are the place in the log of an event that
-    had one. Times are epoch seconds.
+    stable word to filter by, `error` a sentence, `hint` advice for the
+    operator, and `first_error` the error of the first attempt. `raw` holds the
+    bytes that could not be read or appended. `partition` and `offset` are the
+    event's place in the log, if it had one. Times are epoch seconds.
     """
 
     id: str
@@ -190,7 +193,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An event at its place in the log, where it takes `size` bytes."""
+    """Event at its place in the log, where it takes `size` bytes."""
 
     partition: Partition
     offset: int
@@ -200,9 +203,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far one subscriber has come in one partition.
+    """Settled offsets of one subscriber in one partition.
 
-    Everything below `next_offset` is settled, and so is every offset in
+    Every offset below `next_offset` is settled, and so is each in
     `settled_above`.
     """
 
@@ -210,18 +213,18 @@ class Progress:
     settled_above: frozenset[int] = frozenset()
 
     def covers(self, offset: int) -> bool:
-        """Whether `offset` is settled."""
+        """Return true for a settled `offset`."""
         return offset < self.next_offset or offset in self.settled_above
 
     @property
     def end(self) -> int:
-        """The offset below which everything lies that is settled."""
+        """Offset after the last settled one."""
         return max(self.next_offset, max(self.settled_above, default=-1) + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setback:
-    """How the head of a lane has failed so far, and when it is tried again.
+    """Failures of the head of a lane, and the time of its next attempt.
 
     `attempts` were spent on it. `first_failed_at` and `due_at` are epoch seconds.
     """
@@ -235,10 +238,10 @@ class Setback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedLane:
-    """A lane that the log keeps because its head keeps failing.
+    """Lane that the log keeps because its head keeps failing.
 
-    `offsets` are those of its events, rising: the places that they had in the
-    partition that they were read from.
+    `offsets` are the places of its events in the partition that they were read
+    from, rising.
     """
 
     lane: str
@@ -248,9 +251,9 @@ class ParkedLane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The durable record of a finished delivery, with the target's answer.
+    """Durable record of a finished delivery, with the target's answer.
 
-    `attempts` counts the one that succeeded, which took `seconds`. The other
+    `attempts` includes the one that succeeded, which took `seconds`. The other
     times are epoch seconds.
     """
 
@@ -269,9 +272,9 @@ class Receipt:
 class Delivery:
     """One event on its way to one target.
 
-    `key` is the idempotency key: the same on every attempt, restart and
-    redrive. `attempt` counts from 1. `body` is the target's own shape of the
-    event, `text` a sentence for people; each is `None` where not configured.
+    `key` is the idempotency key: the same on every attempt, after restarts and
+    redrives. `attempt` counts from 1. `body` is the event in the target's own
+    shape, `text` a sentence for people; each is `None` where not configured.
     """
 
     event: Event
@@ -283,14 +286,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """The target has accepted the event; `answer` is what it said."""
+    """The target has accepted the event, with `answer`."""
 
     answer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """This event may succeed later; `after_s` overrides the schedule when the target asked for it."""
+    """This event can succeed later; `after_s`, where the target asked for it, overrides the schedule."""
 
     reason: str
     after_s: float | None = None
@@ -298,14 +301,14 @@ class Retry:
 
 
 LONGEST_PAUSE_S = 86_400.0
-"""The most that an outcome may ask for as `after_s`."""
+"""Longest `after_s` of an outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The whole target asks for a pause; costs this event no attempt.
+    """The whole target needs a pause of `after_s`; it costs this event no attempt.
 
-    `alert` says that the target will take nothing before somebody has acted.
+    `alert` means that the target takes nothing until an operator acts.
     """
 
     reason: str
@@ -318,8 +321,8 @@ class Hold:
 class Reject:
     """This event can never succeed at this target.
 
-    `sent` is false when the target was not asked, so that nothing is learned
-    of it.
+    `sent` is false when no request was sent, so that the outcome says nothing
+    about the target's health.
     """
 
     reason: str
@@ -330,7 +333,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """This event is not for this target; `sent` is false when the target was not asked."""
+    """This event is not for this target; `sent` is false when no request was sent."""
 
     reason: str
     sent: bool = True
@@ -338,11 +341,11 @@ class Skip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disable:
-    """The target does not want any more events, now or later."""
+    """The target wants no more events, now or later."""
 
     reason: str
     answer: str = ""
 
 
 Outcome = Delivered | Retry | Hold | Reject | Skip | Disable
-"""What came of one attempt."""
+"""Result of one attempt at a delivery."""

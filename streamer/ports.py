@@ -1,7 +1,7 @@
-"""What the core needs from the outside, as contracts.
+"""Ports: the contracts between the core and its adapters.
 
-Each port has an in-memory twin in the package and at least one real adapter,
-and one contract test suite runs on all of them.
+Each port has an in-memory twin in the package and at least one real adapter.
+One contract test suite runs on all of them.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
@@ -36,23 +36,24 @@ from streamer.events import (
 
 
 class Source(Protocol):
-    """Reads channels of one org."""
+    """Reader of one org's channels."""
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield what `channel` holds after `after`, in Salesforce's order, and then what comes.
+        """Yield the batches of `channel` after `after`, in Salesforce's order, past and future ones.
 
-        Asking for the next batch says that the former one has been taken in.
-        After a batch that ends an answer (`more` is false) it says that the
-        answer is in the log, so that Salesforce can be asked for more. The
-        source may lose its session and resume by itself, after the checkpoint
-        that `settle` named last, or else after `after`. It may then repeat
-        messages of the checkpoint's open replay id, and never skips any. Empty
-        batches are yielded when Salesforce confirmed that nothing new came.
+        A request for the next batch confirms that the former one was taken.
+        After a batch that ends an answer (`more` is false) it confirms that
+        the answer is in the log, so that the source can ask Salesforce for
+        more. A source that loses its session resumes by itself, after the
+        checkpoint of the last `settle`, or else after `after`. It can then
+        repeat messages of the checkpoint's open replay id, but never skips
+        any. It yields an empty batch when Salesforce has confirmed that
+        nothing new came.
 
-        Raises `SubscriptionRefused` or `CredentialsRefused` when someone must
-        act, `ReplayIdRefused` when the position is no longer known to
-        Salesforce. Whatever can be retried is retried inside, with back-off,
-        for as long as it takes. Closing the iterator ends the subscription.
+        Raises `SubscriptionRefused` or `CredentialsRefused` when an operator
+        must act, and `ReplayIdRefused` when Salesforce no longer knows the
+        position. The source retries everything else itself, with back-off and
+        without end. Closing the iterator ends the subscription.
         """
         ...
 
@@ -65,7 +66,7 @@ class Source(Protocol):
 
 
 class Append(Protocol):
-    """One append to one channel that grows until it is committed, all of it or none.
+    """Append to one channel, which grows until it is committed, atomically.
 
     Events are encoded when they are added, and not kept. An append that is
     dropped without a commit leaves nothing in the log.
@@ -73,14 +74,14 @@ class Append(Protocol):
 
     @property
     def size(self) -> int:
-        """The bytes of the events that have been added."""
+        """Size of the added events, in bytes."""
         ...
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events`, behind those that have been added; nothing is written yet.
+        """Encode `events` behind the events added before; nothing is written yet.
 
         Raises `EventsRefused` when the log can never take some of them; the
-        others have been added then.
+        others are added.
         """
         ...
 
@@ -92,25 +93,25 @@ class Append(Protocol):
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
     ) -> None:
-        """Make the events and what stands beside them durable and visible, atomically; return when it is.
+        """Write the events and the other records atomically, and return when they are durable and visible.
 
-        `checkpoint` covers all of it. Commits of one channel take effect in
-        the order of the calls, and commits that wait are written together. The
-        log is bounded: it waits rather than grow in memory.
+        `checkpoint` covers all of them. Commits of one channel take effect in
+        the order of the calls. Commits that wait at the same time are written
+        together. The log is bounded: a call waits until there is room.
 
-        Raises `EventsRefused` when the log can never take some events: nothing
-        of the append is visible, those events are no part of it any more, and
-        it can be committed again. Raises `LogUnavailable` when it is uncertain
-        whether the append took effect, or when the checkpoint is no longer the
-        one that was read: the caller reads it again before anything else.
-        Raises `Fenced` when another process owns the channel.
+        Raises `EventsRefused` when the log can never take some of the events:
+        nothing of the append is visible, it no longer holds those events, and
+        the caller can commit it again. Raises `LogUnavailable` when the result
+        is uncertain, or when the checkpoint is no longer the one that was
+        read: the caller reads the checkpoint again before it does anything
+        else. Raises `Fenced` when another process owns the channel.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """One append that is in the log: how many events, the first of them, and what stands beside them."""
+    """Committed append: the number of its events, the first of them, and the other records."""
 
     checkpoint: Checkpoint
     events: int = 0
@@ -120,13 +121,13 @@ class Appended:
 
 
 class EventLog(Protocol):
-    """The durable, ordered record of events, as ingest writes it."""
+    """Durable, ordered record of events, as ingest writes it."""
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint, or `None` for a channel never appended.
+        """Return the last committed checkpoint, or `None` for a channel that was never appended.
 
         The answer is certain: an append whose result is still open is fenced
-        off or awaited first. Raises `LogUnavailable`.
+        off or awaited first. Raises `LogUnavailable`; the caller tries again.
         """
         ...
 
@@ -136,26 +137,27 @@ class EventLog(Protocol):
 
 
 class Ownership(Protocol):
-    """Decides which process reads which channel."""
+    """Distribution of the channels over the processes."""
 
     def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield the channels that are this process's to read, each time that changes.
+        """Yield the channels that this process owns, and again after each change.
 
-        Asking for the next set says that the former one is in effect: channels
-        that are no longer in it have been let go of. Closing the iterator
-        gives all of them up.
+        A request for the next set confirms that the former one is in effect:
+        this process has released the channels that are no longer in it.
+        Closing the iterator releases all of them.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """What one subscriber wants of the log.
+    """One subscriber's selection of the log.
 
-    `patterns` are event types, with `*` for any run of characters. `start`
-    holds where the subscriber begins the first time it is seen; from then on
-    its progress in the log decides. Who settles with receipts says so by
-    `receipts`: then progress never turns back, which would write them twice.
+    `patterns` are event types, with `*` for any run of characters. `start` is
+    the position of a subscriber that the log does not know yet; after that its
+    recorded progress counts. With `receipts`, the subscriber settles with
+    receipts, and the log never moves its progress back, which would write them
+    twice.
     """
 
     subscriber: SubscriberName
@@ -166,11 +168,11 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assigned:
-    """These partitions are this process's now, settled as far as `progress` says.
+    """Partitions that this process owns from now on, and their `progress`.
 
-    `assignment` numbers the assignments of a feed: what is settled for a
-    partition names the assignment that it was read under. `parked` are the
-    lanes that are parked in them.
+    `assignment` numbers the assignments of a feed: a settlement names the one
+    under which its events were read. `parked` are the parked lanes of these
+    partitions.
     """
 
     assignment: int
@@ -180,10 +182,10 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """These partitions are no longer this process's; no attempt at their events may begin.
+    """Partitions that this process no longer owns; no attempt at their events may begin.
 
-    What was finished can still be settled until the next `read`, unless
-    another process has them already.
+    Finished events can still be settled until the next `read`, unless another
+    process owns the partitions already.
     """
 
     partitions: frozenset[Partition]
@@ -191,11 +193,11 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Some entries, each partition's in order, settled ones left out.
+    """Entries of some partitions, in order for each partition, without settled ones.
 
-    `through` gives, for each partition that was read, the offset up to which
-    it has been (exclusive): what lies before it and is not an entry does not
-    concern this subscriber. `behind` is how many entries are known to follow.
+    `through` is the offset up to which each partition was read (exclusive): an
+    offset below it without an entry does not concern this subscriber. `behind`
+    is the number of entries that are known to follow.
     """
 
     entries: Sequence[Entry]
@@ -205,12 +207,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneChange:
-    """What changes about one parked lane of one partition.
+    """Change of one parked lane of one partition.
 
-    The events `joined` are parked behind those that are there, in rising
-    offsets; those whose offsets are in `left` are parked no longer. `setback`
-    replaces what was kept of the head; without one the lane, which then holds
-    nothing any more, is forgotten. The same change may be recorded twice.
+    The events `joined` are parked behind the present ones, in rising offsets;
+    the events whose offsets are in `left` are no longer parked. `setback`
+    replaces that of the lane; `None` forgets the lane, which then holds no
+    events. Recording the same change twice is harmless.
     """
 
     partition: Partition
@@ -222,11 +224,11 @@ class LaneChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What a subscriber finished, to be recorded all at once.
+    """Finished work of a subscriber, recorded atomically.
 
-    Everything belongs to partitions that `progress` names. `redriven` are the
-    ids of dead letters that are none any more, because their events are parked
-    by `lanes`; one that is also among `set_aside` has come back, and stays.
+    All of it belongs to partitions that `progress` names. `redriven` are the
+    ids of dead letters to remove, because `lanes` parks their events; a letter
+    that is also in `set_aside` failed again, and stays.
     """
 
     assignment: int
@@ -238,17 +240,17 @@ class Settlement:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is progress and nothing else."""
+        """True when the settlement holds progress and nothing else."""
         return not (self.set_aside or self.lanes or self.receipts or self.redriven)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What of a settlement is in the log.
+    """Part of a settlement that is in the log.
 
-    Of `partitions` all is; those that were revoked since are missing. Of
-    `crowded` the log can hardly keep any more offsets above the prefix, so no
-    more of them should be read until a later record says otherwise.
+    Everything of `partitions` is; those that were revoked since are missing.
+    For `crowded` ones the log can hardly keep more offsets above the prefix:
+    the caller reads no more of them until a later record leaves them out.
     """
 
     partitions: frozenset[Partition] = frozenset()
@@ -256,18 +258,18 @@ class Recorded:
 
 
 class Feed(Protocol):
-    """One subscriber's place in the log, shared with its other processes."""
+    """One process's share of one subscriber's reading and settling."""
 
     async def read(self) -> Assigned | Revoked | Page:
-        """Wait for the next page or change of assignment.
+        """Wait for the next page or change of assignment, and return it.
 
-        Asking for the next says that the former change is in effect. Raises
-        `LogUnavailable`; reading may then be tried again.
+        A request for the next one confirms that the former change is in
+        effect. Raises `LogUnavailable`; the caller can read again.
         """
         ...
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing of these partitions until they are resumed or revoked; the others go on."""
+        """Stop reading these partitions until they are resumed or revoked; the others go on."""
         ...
 
     def resume(self, partitions: frozenset[Partition]) -> None:
@@ -275,48 +277,51 @@ class Feed(Protocol):
         ...
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress, and all that it covers, atomically; return what is in the log.
+        """Record a settlement atomically, and return the part of it that is in the log.
 
-        Progress that is there already is recorded again, which shows that its
-        partition is still ours. Partitions that were revoked since are left
-        out silently when there are only offsets for them. Raises `Fenced`, and
-        `LogUnavailable` when it may have taken effect or not, and may be asked
-        for once more. A receipt must not be written twice: where there are
-        some, that is raised only when nothing is in the log.
+        Progress that is already in the log is recorded again, which proves
+        that this process still owns the partition. Partitions that were
+        revoked since are left out silently when the settlement holds only
+        progress for them. Raises `Fenced` when another process owns them.
+        Raises `LogUnavailable` when the result is uncertain; the caller can
+        settle again. A receipt must not be written twice: with receipts,
+        `LogUnavailable` means that nothing is in the log.
         """
         ...
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return parked events of a partition that is ours, in the order of `offsets`; they stay parked.
+        """Return parked events of an owned partition, in the order of `offsets`; they stay parked.
 
-        What is not parked, or not ours any more, is left out. Raises `LogUnavailable`.
+        Events that are not parked, or whose partition was revoked, are left
+        out. Raises `LogUnavailable`; the caller can recall again.
         """
         ...
 
 
 class LogReader(Protocol):
-    """The log, as dispatch reads it."""
+    """Log, as dispatch reads it."""
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
-        """Open the place of one subscriber; leaving the context hands its partitions over.
+        """Return a context that gives one subscriber's feed; leaving it releases the partitions.
 
-        Raises `LogUnavailable`, `LogMisconfigured`.
+        Entering raises `LogUnavailable` when the caller can try again, and
+        `LogMisconfigured` when an operator must act.
         """
         ...
 
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield what a subscriber is done with, from the offsets in `begin` on, and end.
+        """Yield the entries that a subscriber has settled, from the offsets in `begin` on, and end.
 
-        Each partition's entries come in order; what is parked, or not read
-        yet, is left out. Whoever delivers for the subscriber does not notice.
-        Memory is bounded. Raises `LogUnavailable`.
+        The entries of a partition come in order, without parked and unread
+        ones. Deliveries of the subscriber go on undisturbed. Memory is
+        bounded. Raises `LogUnavailable`.
         """
         ...
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Say which subscribers are configured; what others have not read is not kept for ever.
+        """Name the configured subscribers; the log need not keep events that only others have not read.
 
         Raises `LogUnavailable`.
         """
@@ -324,57 +329,68 @@ class LogReader(Protocol):
 
 
 class Controls(Protocol):
-    """What was switched, kept in the log, where every process sees it."""
+    """Switches, redrives, dead letters and the audit, kept in the log for every process.
+
+    A call that writes returns when its change and its audit record are
+    durable; no change takes effect before its record. It raises
+    `LogUnavailable` when that is uncertain: the caller can repeat the call,
+    which can write the record twice.
+    """
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change, whichever process made it.
+        """Yield the switchboard, and again after each change that any process makes.
 
-        While the log can't be read it waits and goes on.
+        While the log can't be read, the iterator waits.
         """
         ...
 
     async def switch(self, control: Control, audit: AuditRecord, /) -> None:
-        """Replace the control of a subscriber, and write down who did it. Raises `LogUnavailable`."""
+        """Replace the control of a subscriber. Raises `LogUnavailable`."""
         ...
 
     async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open a redrive or replace it by its id; an ended one is forgotten. Raises `LogUnavailable`."""
+        """Open a redrive, or replace it by its id; an ended one is forgotten. Raises `LogUnavailable`."""
         ...
 
     async def note(self, audit: AuditRecord, /) -> None:
-        """Write down what was done. Raises `LogUnavailable`."""
+        """Write an audit record. Raises `LogUnavailable`."""
         ...
 
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last, oldest first, at most so many. Raises `LogUnavailable`."""
+        """Return the latest audit records, at most `last`, oldest first. Raises `LogUnavailable`."""
         ...
 
     def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is now, once, the latest of its id, and end.
+        """Yield each present dead letter once, in the latest version of its id, and end.
 
         Memory is bounded whatever their number, save for their ids. Raises `LogUnavailable`.
         """
         ...
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
-        """Remove dead letters by their ids, for good, and write down who did it. Raises `LogUnavailable`."""
+        """Remove dead letters by their ids, for good. Raises `LogUnavailable`."""
         ...
 
 
 class ControlledLog(LogReader, Protocol):
-    """The log, as dispatch reads it and operators change it."""
+    """Log, as dispatch reads it and operators control it."""
 
     @property
     def controls(self) -> Controls:
-        """What was switched and done in it, and what was set aside."""
+        """Switches, redrives, dead letters and audit of this log."""
         ...
 
 
 class Subscriber(Protocol):
-    """Delivers events to one target. Implemented by plugins."""
+    """Delivery to one target, implemented by a plugin."""
 
     async def __aenter__(self) -> Self:
-        """Open connections; called once before the first delivery."""
+        """Open connections; called once before the first delivery.
+
+        Raises a `Stop`, such as `ConfigurationError`, when an operator must
+        act. After any other error, or when the subscriber's
+        `deliver_timeout_s` is over, the daemon opens it again.
+        """
         ...
 
     async def __aexit__(
@@ -383,28 +399,29 @@ class Subscriber(Protocol):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close what was opened."""
+        """Close connections; called once after the last delivery."""
         ...
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Try once and say what came of it.
+        """Try once, and return the outcome.
 
-        Called for many keys at once, never twice at once for one. An exception
-        counts as `Retry`; a plugin does not retry by itself.
+        Called for many keys at once, never twice at once for one key. An
+        exception counts as `Retry`; dispatch retries, not the plugin. A call
+        that exceeds the subscriber's `deliver_timeout_s` is cancelled.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginContext:
-    """What a plugin is handed beside its settings."""
+    """Context of a plugin, beside its settings."""
 
     name: SubscriberName
     clock: Clock
 
 
 class Plugin(Protocol):
-    """The class behind an entry point of the group `streamer.subscribers`.
+    """Class behind an entry point of the group `streamer.subscribers`.
 
     `Settings` validates the `settings` of a subscriber that `uses` it.
     """
@@ -412,13 +429,13 @@ class Plugin(Protocol):
     # A property, so that a class whose settings are of a narrower type fits.
     @property
     def Settings(self) -> type[BaseModel]:  # noqa: N802 - a class within the plugin's class
-        """What the settings are read into."""
+        """Model of the plugin's settings."""
         ...
 
     def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber:
-        """Make the subscriber; no I/O happens yet."""
+        """Return a subscriber; no I/O happens yet."""
         ...
 
 
 Wants = Callable[[str], bool]
-"""Whether an event type concerns a subscriber."""
+"""Predicate: true for an event type that concerns a subscriber."""

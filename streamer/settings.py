@@ -1,7 +1,7 @@
-"""Every knob, with its default and its unit in the name.
+"""Settings: every key of the configuration, with its default, and its unit in the name.
 
-The models are frozen and refuse unknown keys. Reading them from files, with
-`${ENV}` and `{file: …}` resolved, is `streamer.configuration`'s work.
+The models are frozen and refuse unknown keys. `streamer.configuration` reads
+them from files and resolves `${ENV}` and `{file: …}`.
 """
 
 import re
@@ -26,13 +26,13 @@ _HOUR_S = 3600.0
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and a typing mistake in a key is an error."""
+    """Part of the configuration: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class JwtAuth(Section):
-    """OAuth 2 JWT bearer: a connected app with a certificate, approved in advance for the user."""
+    """OAuth 2 JWT bearer: a connected app with a certificate, approved for the user in advance."""
 
     flow: Literal["jwt"]
     client_id: str
@@ -42,7 +42,7 @@ class JwtAuth(Section):
 
 
 class ClientCredentialsAuth(Section):
-    """OAuth 2 client credentials: needs the org's My Domain URL and a run-as user on the app."""
+    """OAuth 2 client credentials: needs the org's My Domain URL and a run-as user of the app."""
 
     flow: Literal["client_credentials"]
     client_id: str
@@ -50,7 +50,7 @@ class ClientCredentialsAuth(Section):
 
 
 class RefreshAuth(Section):
-    """A refresh token that was issued before."""
+    """Refresh token that was issued before."""
 
     flow: Literal["refresh"]
     client_id: str
@@ -59,7 +59,7 @@ class RefreshAuth(Section):
 
 
 class PasswordAuth(Section):
-    """Username and password with security token: legacy, on its way out at Salesforce."""
+    """Username, and password with the security token appended; Salesforce is retiring this flow."""
 
     flow: Literal["password"]
     client_id: str
@@ -75,7 +75,7 @@ Auth = Annotated[
 
 
 class OrgSettings(Section):
-    """Which org, and who we are there."""
+    """Address of the org, and the credentials for it."""
 
     login_url: str = Field(
         description="My Domain URL, login.salesforce.com, test.salesforce.com or any server"
@@ -93,13 +93,13 @@ class OrgSettings(Section):
 
 
 class ChannelSettings(Section):
-    """One subscription path and how to begin and recover on it."""
+    """One subscription path, and the rules for beginning and recovering on it."""
 
     path: str
     start: Start = Field(default=Start.LATEST, description="where to begin when the log has no checkpoint")
     on_refused_replay_id: Literal["earliest", "latest", "fail"] = Field(
         default="earliest",
-        description="what to do when Salesforce no longer knows the checkpoint; always recorded",
+        description="where to go on when Salesforce no longer knows the checkpoint; always recorded",
     )
     key: str | None = Field(
         default=None,
@@ -122,7 +122,7 @@ def _from_path(value: Any) -> Any:
 
 
 class KafkaSecurity(Section):
-    """How to reach the brokers safely."""
+    """Encryption and authentication between Streamer and the brokers."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
@@ -142,13 +142,13 @@ class KafkaSecurity(Section):
 
 
 class KafkaLogSettings(Section):
-    """The log in Kafka."""
+    """Log in Kafka."""
 
     bootstrap_servers: str = Field(description="host:port, several separated by commas")
     prefix: str = Field(
         default="streamer",
         pattern=r"^[A-Za-z0-9._-]{1,80}$",
-        description="begins every name in Kafka but event topics; daemons that share it share the work",
+        description="begins every name in Kafka except event topics; daemons with one prefix share the work",
     )
     security: KafkaSecurity = KafkaSecurity()
     topic: str = Field(
@@ -179,18 +179,18 @@ class KafkaLogSettings(Section):
 
     @field_validator("topic")
     @classmethod
-    def _names_apart(cls, template: str) -> str:
+    def _is_a_template(cls, template: str) -> str:
         if "{name}" not in template or re.search(
             r"[^A-Za-z0-9._-]", re.sub(r"\{(kind|name)\}", "", template)
         ):
             raise ValueError(
-                "must hold {name}, may hold {kind}, and otherwise letters, digits, '.', '_' and '-'"
+                "must contain {name}, can contain {kind}, and otherwise letters, digits, '.', '_' and '-'"
             )
         return template
 
 
 class SqliteLogSettings(Section):
-    """The log in one local file, for one process."""
+    """Log in one local file, for one process."""
 
     path: Path = Path("data/streamer.db")
     retention_h: float = Field(default=7 * 24, gt=0)
@@ -201,7 +201,7 @@ class SqliteLogSettings(Section):
 
 
 class LogSettings(Section):
-    """Where events are kept: `kafka`, or `sqlite` (the default)."""
+    """Choice of the log: `kafka`, or `sqlite` (the default)."""
 
     kafka: KafkaLogSettings | None = None
     sqlite: SqliteLogSettings | None = None
@@ -214,14 +214,14 @@ class LogSettings(Section):
 
 
 class RetrySettings(Section):
-    """How long and how often a delivery is tried."""
+    """Limits of the retries of a delivery."""
 
     first_delay_s: float = Field(default=1.0, gt=0)
     max_delay_s: float = Field(default=_HOUR_S, gt=0)
     give_up_after_s: float = Field(
         default=24 * _HOUR_S,
         gt=0,
-        description="how long an event is tried, on average; while nothing is tried it does not count",
+        description="how long an event is tried, on average; times without attempts do not count",
     )
     fast_tries: int = Field(
         default=3, ge=0, le=20, description="retries from memory, before the key is parked in the log"
@@ -229,34 +229,34 @@ class RetrySettings(Section):
 
 
 class RateSettings(Section):
-    """How many attempts a target is sent at most."""
+    """Highest rate of attempts at a target."""
 
     per_second: float = Field(gt=0)
     burst: int = Field(default=1, ge=1)
 
 
 class BreakerSettings(Section):
-    """When a target counts as down, and how it is asked whether it is up again."""
+    """Limits of the circuit breaker: when it opens, and when it probes the target."""
 
     failure_ratio: float = Field(default=0.7, gt=0, le=1, description="of the attempts in the window")
     minimum: int = Field(default=10, ge=1, description="attempts in the window, below which it never opens")
-    window: int = Field(default=50, ge=1, le=10_000, description="how many attempts are looked at")
-    window_s: float = Field(default=300.0, gt=0, description="how old these may be")
-    open_s: float = Field(default=5.0, gt=0, description="until the first probe; then it doubles")
+    window: int = Field(default=50, ge=1, le=10_000, description="number of the latest attempts that count")
+    window_s: float = Field(default=300.0, gt=0, description="age up to which these count")
+    open_s: float = Field(default=5.0, gt=0, description="until the first probe; doubles after each failure")
     max_open_s: float = Field(default=60.0, gt=0)
 
 
 class GuardSettings(Section):
-    """How many dead letters pause a subscriber."""
+    """Limits of the flood guard: numbers of dead letters that pause a subscriber."""
 
     consecutive: int = Field(default=50, ge=1)
     ratio: float = Field(default=0.5, gt=0, le=1)
-    window: int = Field(default=200, ge=1, le=100_000, description="how many events the ratio is of")
-    minimum: int = Field(default=100, ge=1, description="events in the window, below which it says nothing")
+    window: int = Field(default=200, ge=1, le=100_000, description="number of events for the ratio")
+    minimum: int = Field(default=100, ge=1, description="events in the window, below which it never pauses")
 
 
 class SubscriberSettings(Section):
-    """One consumer of the log that delivers to one target."""
+    """Consumer of the log that delivers to one target."""
 
     uses: str = Field(description="the plugin: slack, erp, fulfillment, or one that you installed")
     on: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
@@ -274,20 +274,20 @@ class SubscriberSettings(Section):
     rate: RateSettings | None = None
     breaker: BreakerSettings = BreakerSettings()
     guard: GuardSettings = GuardSettings()
-    receipts: bool = Field(default=False, description="whether the log keeps what each delivery answered")
+    receipts: bool = Field(default=False, description="true: the log keeps the answer to each delivery")
     max_in_flight: int = Field(
-        default=32, ge=1, le=10_000, description="keys delivered at once, if the target bears it"
+        default=32, ge=1, le=10_000, description="most keys delivered at once; adapts to the target"
     )
     max_waiting: int = Field(default=2_000, ge=1, description="events held in memory; reading pauses above")
-    max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="what these may take")
+    max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="size of these in memory")
     max_parked: int = Field(
-        default=100_000, ge=1, description="parked events of one partition; it is read no further above"
+        default=100_000, ge=1, description="parked events of one partition; reading it pauses above"
     )
     deliver_timeout_s: float = Field(default=30.0, gt=0)
 
 
 class ObserveSettings(Section):
-    """What operators see."""
+    """Metrics, probes and logs."""
 
     host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other hosts
     port: int = Field(default=9464, ge=0, le=65535)
@@ -296,32 +296,32 @@ class ObserveSettings(Section):
     stuck_after_s: float = Field(
         default=120.0,
         ge=1,
-        description="liveness fails when work that could go on has not for so long; raised by itself above "
-        "what log.kafka.append_deadline_s and a subscriber's deliver_timeout_s allow",
+        description="liveness fails when possible work has not moved on for this long; raised automatically "
+        "above the times that log.kafka.append_deadline_s and a subscriber's deliver_timeout_s allow",
     )
 
 
 class AdminSettings(Section):
-    """Where operators switch subscribers and look after dead letters."""
+    """Admin API, by which operators switch subscribers and redrive dead letters."""
 
     host: str = Field(default="127.0.0.1", description="loopback; anything else needs a token")
-    port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free one, which the log tells")
+    port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free port, which is logged")
     token: SecretStr | None = Field(
-        default=None, min_length=16, description="what a request has to show: Authorization: Bearer …"
+        default=None, min_length=16, description="sent by each request as Authorization: Bearer …"
     )
 
     @model_validator(mode="after")
-    def _strangers_need_a_token(self) -> Self:
+    def _other_machines_need_a_token(self) -> Self:
         if self.token is None and not is_loopback(self.host):
             raise ValueError(
-                "host is reached from other machines, so a token of 16 characters or more is needed; "
+                "other machines can reach this host, so set a token of 16 characters or more, "
                 "or leave host at 127.0.0.1"
             )
         return self
 
 
 class Settings(Section):
-    """The whole configuration of one daemon."""
+    """Configuration of one daemon."""
 
     org: OrgSettings
     channels: tuple[Annotated[ChannelSettings, BeforeValidator(_from_path)], ...]
@@ -332,13 +332,13 @@ class Settings(Section):
     observe: ObserveSettings = ObserveSettings()
     admin: AdminSettings | None = Field(default=AdminSettings(), description="null switches it off")
     grace_period_s: float = Field(
-        default=25.0, gt=0, description="how long a stop may drain before it cancels"
+        default=25.0, gt=0, description="time for which a stop drains before it cancels deliveries"
     )
 
     @field_validator("channels")
     @classmethod
-    def _once_each(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
-        # Not min_length, which counts the good ones alone and complains of it beside each bad one.
+    def _are_unique(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
+        # Not min_length: pydantic counts only the valid ones, and adds that mistake to each invalid one.
         if not channels:
             raise ValueError("name at least one channel, such as /data/ChangeEvents")
         paths = [channel.path for channel in channels]

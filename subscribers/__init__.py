@@ -1,1 +1,1 @@
-"""The targets that Streamer ships with: each module is a plugin."""
+"""Plugins that ship with Streamer, and what plugins share."""

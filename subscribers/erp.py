@@ -1,4 +1,4 @@
-"""Creates or updates a document in an ERP over REST and JSON."""
+"""ERP plugin: creates or updates a document over REST and JSON."""
 
 from typing import Any, Literal
 from urllib.parse import quote
@@ -11,12 +11,12 @@ from streamer.ports import PluginContext
 from subscribers.expression import Expression, Query
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
 
-# Events that say nothing about a record's fields would empty its document.
+# Events without a record's fields would empty its document.
 _WITHOUT_FIELDS = (".deleted", ".gap")
 
 
 class ErpSettings(TargetSettings):
-    """Where the documents are and how they are written."""
+    """Address of the documents, and the form of the requests."""
 
     method: Literal["PUT", "PATCH", "POST"] = Field(
         default="PUT", description="PUT and PATCH go to {url}/{external_id}, POST to {url}"
@@ -25,15 +25,15 @@ class ErpSettings(TargetSettings):
         default="subject", description="JMESPath over the event; finds the document's external id"
     )
     answer: Literal["json", "any"] = Field(
-        default="json", description="any: a 2xx counts even when its body is not a JSON object"
+        default="json", description="any: a 2xx counts as delivered even without a JSON object"
     )
 
 
 class Erp(HttpSubscriber):
-    """Upserts one document for each event; the ERP's JSON answer is kept, such as an invoice's number.
+    """Upserts one document for each event, and keeps the ERP's JSON answer, such as an invoice's number.
 
-    The body is the subscriber's `body`, or the event's data where that is not
-    configured. Deletions and gaps are then skipped.
+    The body is the subscriber's `body`. Without one it is the event's data,
+    and deletions and gaps are skipped.
     """
 
     Settings = ErpSettings
@@ -45,7 +45,7 @@ class Erp(HttpSubscriber):
         self._external_id = Query(settings.external_id)
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Write the document once and say what came of it."""
+        """Write the document once, and return the outcome."""
         if delivery.body is None and delivery.event.type.endswith(_WITHOUT_FIELDS):
             return Skip(reason="the event holds no fields to write: set body to write one anyway", sent=False)
         url = self._document(delivery)
@@ -71,13 +71,15 @@ class Erp(HttpSubscriber):
         return document.with_query(self._url.query)
 
     def _outcome(self, answer: Answer) -> Outcome:
-        if self._is_believable(answer):
+        if self._is_valid(answer):
             return self._http.verdict(answer)
-        # A login page or a proxy answers 200 as well. Repeating is safe,
-        # because the ERP knows the idempotency key.
-        return self._http.verdict(answer, doubt="but not with a JSON object: check url, or set answer: any")
+        # A login page or a proxy also answers 200. Repeating is safe, because
+        # the ERP knows the idempotency key.
+        return self._http.verdict(
+            answer, invalid_because="but not with a JSON object: check url, or set answer: any"
+        )
 
-    def _is_believable(self, answer: Answer) -> bool:
+    def _is_valid(self, answer: Answer) -> bool:
         return self._settings.answer == "any" or not answer.body or answer.json is not None
 
 

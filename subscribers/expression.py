@@ -1,4 +1,4 @@
-"""JMESPath over a delivery, compiled when the settings are read."""
+"""JMESPath expressions over a delivery, checked with the settings."""
 
 from typing import Annotated, Any
 
@@ -18,29 +18,28 @@ def _compiles(expression: str) -> str:
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]
-"""A JMESPath expression over `id`, `source`, `type`, `subject`, `time`, `key`, `data` and `body`."""
+"""JMESPath expression over `id`, `source`, `type`, `subject`, `time`, `key`, `data` and `body`."""
 
 
 class Query:
-    """One compiled expression."""
+    """Compiled expression; raises jmespath's `JMESPathError` for one that `Expression` has not checked."""
 
     def __init__(self, expression: str) -> None:
-        """Compile `expression`, which is known to be correct."""
         self._compiled = jmespath.compile(expression)
 
     def of(self, delivery: Delivery) -> Any:
-        """Return what the expression finds in `delivery`; `None` when it finds or can do nothing."""
+        """Return the value that the expression finds in `delivery`; `None` for no value or an error."""
         try:
             return self._compiled.search(_view(delivery))
         except JMESPathError:
             return None
 
     def name_of(self, delivery: Delivery) -> str | None:
-        """Return what the expression finds as a name: a text or a whole number that fits into a URL."""
+        """Return the found value as a name that fits into a URL: a text or a whole number, or `None`."""
         found = self.of(delivery)
         if isinstance(found, int) and not isinstance(found, bool):
             return str(found)
-        # Two names would lead a URL elsewhere.
+        # The names . and .. would lead a URL elsewhere.
         if isinstance(found, str) and found not in {"", ".", ".."}:
             return found
         return None

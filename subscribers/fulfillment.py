@@ -1,4 +1,4 @@
-"""Has orders shipped by a fulfilment service, and shipments cancelled."""
+"""Fulfilment plugin: asks a service to ship orders, and to cancel shipments."""
 
 from typing import Any
 from urllib.parse import quote
@@ -13,11 +13,11 @@ from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, Target
 
 
 class FulfillmentSettings(TargetSettings):
-    """Where shipments are asked for, and which events cancel one."""
+    """Address of the service, and the events that ship or cancel."""
 
     order: Expression = Field(
         default="subject",
-        description="JMESPath over the event; finds the order's id, by which a shipment is known",
+        description="JMESPath over the event; finds the order's id, which identifies its shipment",
     )
     cancel_when: Expression | None = Field(
         default=None,
@@ -29,9 +29,9 @@ class FulfillmentSettings(TargetSettings):
 class Fulfillment(HttpSubscriber):
     """Ships an order with `POST {url}/shipments`; cancels with `POST {url}/shipments/{order}/cancel`.
 
-    The order's id is sent as `order`, beside the members of the subscriber's
-    `body`, or the event's `data` where that is not configured. What the
-    service answers is kept: its `shipment`, the `state`, a tracking number.
+    It sends the order's id as `order`, with the members of the subscriber's
+    `body` or, without one, with the event's `data`. It keeps the service's
+    answer: its `shipment`, the `state`, a tracking number.
     """
 
     Settings = FulfillmentSettings
@@ -44,7 +44,7 @@ class Fulfillment(HttpSubscriber):
         self._cancels = Query(settings.cancel_when) if settings.cancel_when else None
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Ask once for the shipment, or for its end, and say what came of it."""
+        """Ask once for the shipment or its cancellation, and return the outcome."""
         if delivery.event.type.endswith(".gap"):
             return Skip(reason="a gap event holds no order to ship", sent=False)
         order = self._order.name_of(delivery)
@@ -71,8 +71,8 @@ class Fulfillment(HttpSubscriber):
         answer = await self._post(delivery, f"shipments/{quote(order, safe='')}/cancel", {"order": order})
         if not isinstance(answer, Answer):
             return answer
-        # A 404 that is no JSON comes from something else than the service,
-        # such as a proxy before a wrong url.
+        # A 404 without JSON does not come from the service, but for example
+        # from a proxy at a wrong url.
         if answer.status == 404 and answer.json is not None:  # noqa: PLR2004 - Not Found
             return Skip(reason=f"nothing to cancel: the service knows no shipment of order {order}")
         return self._outcome(answer)
@@ -84,8 +84,8 @@ class Fulfillment(HttpSubscriber):
     def _outcome(self, answer: Answer) -> Outcome:
         if not answer.body or answer.json is not None:
             return self._http.verdict(answer)
-        # A login page or a proxy answers 200 as well; repeating is safe.
-        return self._http.verdict(answer, doubt="but not with a JSON object: check url")
+        # A login page or a proxy also answers 200; repeating is safe.
+        return self._http.verdict(answer, invalid_because="but not with a JSON object: check url")
 
 
 def _body(delivery: Delivery, order: str) -> Any:

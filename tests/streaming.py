@@ -8,23 +8,31 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+from pydantic import SecretStr
 
 from streamer.clock import TurnedClock
 from streamer.errors import StreamerError
 from streamer.events import Batch, Channel, Checkpoint, DeadLetter, Event, EventId, OrgId, ReplayId, Start
 from streamer.ingest.position import advanced, confirmed, without_appended
-from streamer.salesforce.auth.flows import ClientCredentials, Flow
-from streamer.salesforce.auth.tokens import Login, Tokens
+from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.observer import NullObserver
 from streamer.salesforce.cometd.source import CometdSource
 from streamer.sandbox.cometd import CometdLimits
-from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.org.org import OrgSettings as SandboxOrgSettings
 from streamer.sandbox.server import Sandbox, SandboxSettings
+from streamer.settings import Auth, ClientCredentialsAuth, OrgSettings
 
 CHANGES = "/data/ChangeEvents"
 ORDERS = "/event/Order_Placed__e"
 _LIMITS = CometdLimits()
-APP = ClientCredentials(client_id="sandbox", client_secret="sandbox-secret")
+APP = ClientCredentialsAuth(
+    flow="client_credentials", client_id="sandbox", client_secret=SecretStr("sandbox-secret")
+)
+
+
+def org_at(url: str, auth: Auth = APP) -> OrgSettings:
+    """Return the settings of an org that logs us in at `url`."""
+    return OrgSettings(login_url=url, auth=auth)
 
 
 class Losses(NullObserver):
@@ -158,12 +166,14 @@ class World:
 
 
 @asynccontextmanager
-async def streaming(flow: Flow = APP, cometd: CometdLimits = _LIMITS) -> AsyncIterator[World]:
-    """Serve a fresh org and a source that logs in to it by `flow`."""
+async def streaming(auth: Auth = APP, cometd: CometdLimits = _LIMITS) -> AsyncIterator[World]:
+    """Serve a fresh org and a source that logs in to it by `auth`."""
     clock, losses = TurnedClock(), Losses()
-    settings = SandboxSettings(org=OrgSettings(objects=("Order_Placed__e",), closed=True), cometd=cometd)
+    settings = SandboxSettings(
+        org=SandboxOrgSettings(objects=("Order_Placed__e",), closed=True), cometd=cometd
+    )
     async with Sandbox(clock, settings=settings) as sandbox, aiohttp.ClientSession() as http:
-        tokens = Tokens(http, Login(url=sandbox.url, flow=flow), clock)
+        tokens = Tokens(http, org_at(sandbox.url, auth), clock)
         async with CometdSource(tokens, clock, observer=losses, random=lambda: 0.5) as source:
             world = World(clock=clock, sandbox=sandbox, source=source, losses=losses)
             yield world

@@ -1,6 +1,6 @@
-"""What operators ask of a running daemon, over HTTP: pausing, dead letters, the audit."""
+"""Admin API, by which operators pause subscribers, redrive dead letters and read the audit."""
 
-from streamer.admin.desk import Desk
-from streamer.admin.server import administering
+from streamer.admin.context import AdminContext
+from streamer.admin.server import serving_admin
 
-__all__ = ["Desk", "administering"]
+__all__ = ["AdminContext", "serving_admin"]

@@ -1,25 +1,25 @@
-"""What was done, and by whom."""
+"""Resource of the audit records."""
 
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import answer
-from streamer.admin.requests import Last, query_of
-from streamer.admin.shapes import audit_shape
+from streamer.admin.context import AdminContext
+from streamer.admin.json_views import audit_json
+from streamer.admin.middleware import json_response
+from streamer.admin.schemas import Last, query_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResource:
     """`/audit`."""
 
-    desk: Desk
+    context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what can be asked."""
+        """Return the routes of this resource."""
         return [web.get("/audit", self._list)]
 
     async def _list(self, request: web.Request) -> web.Response:
-        records = await self.desk.log.controls.audit(last=query_of(request, Last).last)
-        return answer({"records": [audit_shape(record) for record in records]})
+        records = await self.context.log.controls.audit(last=query_of(request, Last).last)
+        return json_response({"records": [audit_json(record) for record in records]})

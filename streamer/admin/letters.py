@@ -1,4 +1,4 @@
-"""The dead letters: looking at them, and removing them."""
+"""Resource of the dead letters: lists, shows and discards them."""
 
 import heapq
 import itertools
@@ -10,36 +10,36 @@ from dataclasses import dataclass, field
 import structlog
 from aiohttp import web
 
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import answer
-from streamer.admin.refusal import Refused, hindered
-from streamer.admin.requests import Chosen, Listing, body_of, query_of
-from streamer.admin.shapes import filter_shape, letter_line, moment, whole_letter
+from streamer.admin.context import AdminContext
+from streamer.admin.errors import ApiError, conflict
+from streamer.admin.json_views import filter_json, letter_detail, letter_summary, rfc3339
+from streamer.admin.middleware import json_response
+from streamer.admin.schemas import Chosen, Listing, body_of, query_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.events import DeadLetter, JsonObject
 
 _log = structlog.get_logger()
 
-# Kafka's producer holds 100,000 records.
-_AT_ONCE = 20_000
+# Kafka's producer holds at most 100,000 records.
+_DISCARDED_AT_ONCE = 20_000
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
-    """Counts dead letters."""
+class LetterCounts:
+    """Counts of dead letters, by reason and by subscriber."""
 
     total: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     subscribers: Counter[str] = field(default_factory=Counter)
 
     def add(self, letter: DeadLetter) -> None:
-        """Count one."""
+        """Count `letter`."""
         self.total += 1
         self.reasons[letter.reason] += 1
         self.subscribers[letter.subscriber or ""] += 1
 
-    def shape(self) -> JsonObject:
-        """Return the counts; the subscriber of what was set aside before any had it is empty."""
+    def as_json(self) -> JsonObject:
+        """Return the counts; the subscriber of letters that ingest set aside is empty."""
         return {
             "total": self.total,
             "by_reason": dict(self.reasons),
@@ -47,35 +47,34 @@ class Tally:
         }
 
 
-class Latest:
-    """The latest of some dead letters, however many there are."""
+class LatestLetters:
+    """The `count` latest of any number of dead letters; keeps their summaries only."""
 
     def __init__(self, count: int) -> None:
-        """Keep at most `count` of them."""
         self._count = count
         self._kept: list[tuple[float, int, JsonObject]] = []
         self._order = itertools.count()
 
     def add(self, letter: DeadLetter) -> None:
-        """Keep one, or what is left of it in a list, while it is among the latest."""
+        """Keep the summary of `letter` while it is among the latest."""
         if len(self._kept) < self._count:
-            heapq.heappush(self._kept, (letter.failed_at, next(self._order), letter_line(letter)))
+            heapq.heappush(self._kept, (letter.failed_at, next(self._order), letter_summary(letter)))
         elif letter.failed_at > self._kept[0][0]:
-            heapq.heapreplace(self._kept, (letter.failed_at, next(self._order), letter_line(letter)))
+            heapq.heapreplace(self._kept, (letter.failed_at, next(self._order), letter_summary(letter)))
 
     def lines(self) -> list[JsonObject]:
-        """Return them, the newest last."""
+        """Return the summaries, the newest last."""
         return [line for *_, line in sorted(self._kept, key=lambda kept: kept[:2])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterResource:
-    """`/dead-letters`, save for redriving them."""
+    """`/dead-letters`, except redriving."""
 
-    desk: Desk
+    context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what can be asked."""
+        """Return the routes of this resource."""
         return [
             web.get("/dead-letters", self._list),
             web.post("/dead-letters/discard", self._discard),
@@ -84,64 +83,66 @@ class LetterResource:
 
     async def _list(self, request: web.Request) -> web.Response:
         asked = query_of(request, Listing)
-        latest, tally = Latest(asked.last), Tally()
-        admits = asked.meant(self.desk.clock.now()).admits
-        async with aclosing(self.desk.log.controls.dead_letters()) as letters:
+        latest, counts = LatestLetters(asked.last), LetterCounts()
+        admits = asked.meant(self.context.clock.now()).admits
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if admits(letter):
-                    tally.add(letter)
+                    counts.add(letter)
                     latest.add(letter)
-        return answer({**tally.shape(), "letters": latest.lines()})
+        return json_response({**counts.as_json(), "letters": latest.lines()})
 
     async def _show(self, request: web.Request) -> web.Response:
         wanted = request.match_info["id"]
-        async with aclosing(self.desk.log.controls.dead_letters()) as letters:
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if letter.id == wanted:
-                    return answer(whole_letter(letter))
-        raise Refused(404, "There is no dead letter of that id; it may have been redriven or discarded.")
+                    return json_response(letter_detail(letter))
+        raise ApiError(404, "There is no dead letter of that id; perhaps it was redriven or discarded.")
 
     async def _discard(self, request: web.Request) -> web.Response:
         asked = await body_of(request, Chosen)
-        now = self.desk.clock.now()
+        now = self.context.clock.now()
         meant = asked.meant(now)
-        orders = () if asked.dry_run else (await self.desk.board()).redrives.values()
-        tally, ids = await self._tally(meant, orders)
+        orders = () if asked.dry_run else (await self.context.switchboard()).redrives.values()
+        counts, ids = await self._count(meant, orders)
         if not asked.dry_run:
-            # Counting takes a while where there are many.
-            if (await self.desk.board()).redrives.keys() - {order.id for order in orders}:
-                raise Refused(409, "A redrive was ordered while they were counted: ask again.")
-            await self._removed(ids, asked, {"meant": filter_shape(meant)})
-        return answer(
-            {**tally.shape(), "until": moment(meant.failed_before or now), "dry_run": asked.dry_run}
+            # Counting many letters takes a while, in which a redrive can be ordered.
+            if (await self.context.switchboard()).redrives.keys() - {order.id for order in orders}:
+                raise ApiError(409, "A redrive was ordered during the count: send the request again.")
+            await self._discard_all(ids, asked, {"meant": filter_json(meant)})
+        return json_response(
+            {**counts.as_json(), "until": rfc3339(meant.failed_before or now), "dry_run": asked.dry_run}
         )
 
-    async def _removed(self, ids: Sequence[str], asked: Chosen, detail: JsonObject) -> None:
-        for begin in range(0, len(ids), _AT_ONCE):
-            some = ids[begin : begin + _AT_ONCE]
+    async def _discard_all(self, ids: Sequence[str], asked: Chosen, detail: JsonObject) -> None:
+        for begin in range(0, len(ids), _DISCARDED_AT_ONCE):
+            some = ids[begin : begin + _DISCARDED_AT_ONCE]
             audit = AuditRecord(
-                at=self.desk.clock.now(),
+                at=self.context.clock.now(),
                 what="deadletters.discarded",
                 by=asked.by,
                 subscriber=asked.subscriber,
                 detail={"letters": len(some), **detail},
             )
-            await self.desk.log.controls.discard(some, audit)
+            await self.context.log.controls.discard(some, audit)
             _log.warning("deadletters.discarded", by=asked.by, letters=len(some), **detail)
 
-    async def _tally(self, meant: LetterFilter, orders: Collection[Redrive]) -> tuple[Tally, list[str]]:
-        tally, ids = Tally(), list[str]()
-        async with aclosing(self.desk.log.controls.dead_letters()) as letters:
+    async def _count(
+        self, meant: LetterFilter, orders: Collection[Redrive]
+    ) -> tuple[LetterCounts, list[str]]:
+        counts, ids = LetterCounts(), list[str]()
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 if meant.admits(letter):
                     _check_free(letter, orders)
-                    tally.add(letter)
+                    counts.add(letter)
                     ids.append(letter.id)
-        return tally, ids
+        return counts, ids
 
 
 def _check_free(letter: DeadLetter, orders: Collection[Redrive]) -> None:
-    # What is removed for good must not be on its way to a target.
+    # A letter that a redrive is delivering must not be removed.
     for order in orders:
         if order.admits(letter):
-            raise hindered(order, "is not over yet and means some of these letters")
+            raise conflict(order, "is open and covers some of these letters")

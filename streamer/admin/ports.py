@@ -1,4 +1,4 @@
-"""What the API needs of the daemon that it is part of."""
+"""Ports of the API to the daemon that serves it."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -10,43 +10,43 @@ from streamer.ports import Subscriber
 from streamer.settings import Settings
 
 
-class AtWork(Protocol):
-    """One subscriber that this process delivers to."""
+class RunningSubscriber(Protocol):
+    """Subscriber for which this process delivers."""
 
     @property
     def status(self) -> SubscriberStatus:
-        """How it stands now."""
+        """Present status of the subscriber."""
         ...
 
 
-class Configured(Protocol):
-    """The configuration that is in effect."""
+class CurrentPlan(Protocol):
+    """Configuration in effect."""
 
     @property
     def settings(self) -> Settings:
-        """All of it."""
+        """Settings in effect."""
         ...
 
     @property
     def subscribers(self) -> Mapping[SubscriberName, Callable[[], Subscriber]]:
-        """What makes each subscriber's plugin."""
+        """Factories of the subscribers' plugins."""
         ...
 
     @property
     def routes(self) -> Mapping[SubscriberName, Route]:
-        """Each subscriber's predicate, projection and text."""
+        """Predicate, projection and text of each subscriber."""
         ...
 
 
-class Staff(Protocol):
-    """The subscribers: as configured, and those that this process delivers to."""
+class DaemonState(Protocol):
+    """Configured subscribers, and those for which this process delivers."""
 
     @property
-    def plan(self) -> Configured:
-        """What is configured now."""
+    def plan(self) -> CurrentPlan:
+        """Configuration in effect."""
         ...
 
     @property
-    def dispatchers(self) -> Mapping[SubscriberName, AtWork]:
-        """Who is at work in this process."""
+    def dispatchers(self) -> Mapping[SubscriberName, RunningSubscriber]:
+        """Subscribers for which this process delivers."""
         ...

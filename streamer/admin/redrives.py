@@ -1,4 +1,4 @@
-"""Delivering dead letters again: what it would mean, the orders, and how far they have come."""
+"""Resource of the redrives: previews, orders, lists and cancels them."""
 
 import uuid
 from collections import Counter
@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import structlog
 from aiohttp import web
 
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import answer
-from streamer.admin.prospect import Prospect, prospects
-from streamer.admin.refusal import Refused, hindered
-from streamer.admin.requests import MOST_LETTERS, Change, Redriving, body_of
-from streamer.admin.shapes import ended_shape, filter_shape, moment, redrive_shape
+from streamer.admin.context import AdminContext
+from streamer.admin.errors import ApiError, conflict
+from streamer.admin.json_views import ended_redrive_json, filter_json, redrive_json, rfc3339
+from streamer.admin.middleware import json_response
+from streamer.admin.redrive_preview import RedrivePreview, redrive_previews
+from streamer.admin.schemas import MOST_LETTERS, Change, Redriving, body_of
 from streamer.controls import AuditRecord, LetterFilter, Redrive, Switchboard
 from streamer.events import JsonObject, SubscriberName
 
@@ -29,14 +29,14 @@ _CANCELLED = "redrive.cancelled"
 class RedriveResource:
     """`/dead-letters/redrive` and `/redrives`.
 
-    An order is written into the log, and carried out by whichever processes
-    own the partitions of its letters.
+    An order is written into the log. The processes that own the partitions of
+    its letters carry it out.
     """
 
-    desk: Desk
+    context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what can be asked."""
+        """Return the routes of this resource."""
         return [
             web.post("/dead-letters/redrive", self._redrive),
             web.get("/redrives", self._list),
@@ -46,15 +46,15 @@ class RedriveResource:
     async def _redrive(self, request: web.Request) -> web.Response:
         asked = await body_of(request, Redriving)
         if asked.subscriber is not None:
-            self.desk.configured(asked.subscriber)
-        meant = asked.meant(self.desk.clock.now())
-        found = await prospects(self.desk, meant, weigh=not asked.include_superseded)
+            self.context.subscriber_settings(asked.subscriber)
+        meant = asked.meant(self.context.clock.now())
+        found = await redrive_previews(self.context, meant, find_superseded=not asked.include_superseded)
         orders = [] if asked.dry_run else await self._ordered(asked, meant, found)
-        return answer(
+        return json_response(
             {
-                "until": moment(meant.failed_before or 0),
+                "until": rfc3339(meant.failed_before or 0),
                 "dry_run": asked.dry_run,
-                "subscribers": {name or "": each.shape() for name, each in found.items()},
+                "subscribers": {name or "": each.as_json() for name, each in found.items()},
                 **_sum(found),
                 "redrives": [order.id for order in orders],
             },
@@ -62,20 +62,20 @@ class RedriveResource:
         )
 
     async def _ordered(
-        self, asked: Redriving, meant: LetterFilter, found: Mapping[SubscriberName | None, Prospect]
+        self, asked: Redriving, meant: LetterFilter, found: Mapping[SubscriberName | None, RedrivePreview]
     ) -> list[Redrive]:
         chosen = {
             name: each
             for name, each in found.items()
             if name is not None and each.deliverable > len(each.superseded)
         }
-        _check_free(await self.desk.board(), chosen)
+        _check_free(await self.context.switchboard(), chosen)
         orders = [
             (self._order(asked, replace(meant, subscriber=name), each.skipped()), each)
             for name, each in chosen.items()
         ]
         for order, each in orders:
-            await self.desk.log.controls.order(order, _audit(order, each))
+            await self.context.log.controls.order(order, _audit(order, each))
             _log.info(_ORDERED, redrive=order.id, subscriber=order.letters.subscriber, by=order.by)
         return [order for order, _ in orders]
 
@@ -85,15 +85,15 @@ class RedriveResource:
             letters=letters,
             per_second=asked.per_second,
             by=asked.by,
-            at=self.desk.clock.now(),
+            at=self.context.clock.now(),
             skipped=skipped,
         )
 
     async def _cancel(self, request: web.Request) -> web.Response:
         asked = await body_of(request, Change)
-        order = _open(await self.desk.board(), request.match_info["id"])
+        order = _open(await self.context.switchboard(), request.match_info["id"])
         left = (await self._left({order.id: order}))[order.id]
-        now = self.desk.clock.now()
+        now = self.context.clock.now()
         audit = AuditRecord(
             at=now,
             what=_CANCELLED,
@@ -101,27 +101,27 @@ class RedriveResource:
             subscriber=order.letters.subscriber,
             detail={"id": order.id, "left": left},
         )
-        await self.desk.log.controls.order(replace(order, ended_at=now), audit)
+        await self.context.log.controls.order(replace(order, ended_at=now), audit)
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
-        # Who orders next is to find it gone, though the log may need a moment to tell.
-        await self.desk.board(lambda board: order.id not in board.redrives)
-        return answer({**ended_shape(audit), "subscriber": audit.subscriber})
+        # The log can need a moment to show the end, and the next request must find it.
+        await self.context.switchboard(lambda board: order.id not in board.redrives)
+        return json_response({**ended_redrive_json(audit), "subscriber": audit.subscriber})
 
     async def _list(self, _request: web.Request) -> web.Response:
-        redrives = (await self.desk.board()).redrives
+        redrives = (await self.context.switchboard()).redrives
         left = await self._left(redrives)
-        records = await self.desk.log.controls.audit(last=MOST_LETTERS)
+        records = await self.context.log.controls.audit(last=MOST_LETTERS)
         begun_with = {
             each.detail.get("id"): each.detail.get("letters") for each in records if each.what == _ORDERED
         }
         ended = [each for each in records if each.what in {_ENDED, _CANCELLED}]
-        return answer(
+        return json_response(
             {
                 "redrives": [
-                    redrive_shape(each, left=left[id_], begun_with=begun_with.get(id_))
+                    redrive_json(each, left=left[id_], begun_with=begun_with.get(id_))
                     for id_, each in redrives.items()
                 ],
-                "ended": [ended_shape(each) for each in ended],
+                "ended": [ended_redrive_json(each) for each in ended],
             }
         )
 
@@ -129,41 +129,41 @@ class RedriveResource:
         left = Counter[str]()
         if not redrives:
             return left
-        async with aclosing(self.desk.log.controls.dead_letters()) as letters:
+        async with aclosing(self.context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 left.update(id_ for id_, redrive in redrives.items() if redrive.admits(letter))
         return left
 
 
-def _check_free(board: Switchboard, names: Mapping[SubscriberName, Prospect]) -> None:
+def _check_free(board: Switchboard, names: Mapping[SubscriberName, RedrivePreview]) -> None:
     for redrive in board.redrives.values():
         if redrive.letters.subscriber in {None, *names}:
-            raise hindered(redrive, "is not over yet")
+            raise conflict(redrive, "is still open")
 
 
 def _open(board: Switchboard, id_: str) -> Redrive:
     if id_ not in board.redrives:
         known = ", ".join(sorted(board.redrives)) or "none"
-        raise Refused(
-            404, f"No redrive of that id is open: it may be over, see `streamer audit`; open: {known}."
+        raise ApiError(
+            404, f"No redrive of that id is open: perhaps it ended, see `streamer audit`; open: {known}."
         )
     return board.redrives[id_]
 
 
-def _audit(order: Redrive, prospect: Prospect) -> AuditRecord:
+def _audit(order: Redrive, preview: RedrivePreview) -> AuditRecord:
     detail: JsonObject = {
         "id": order.id,
-        "letters": prospect.deliverable - len(order.skipped),
+        "letters": preview.deliverable - len(order.skipped),
         "left_out": len(order.skipped),
         "per_second": order.per_second,
-        "meant": filter_shape(order.letters),
+        "meant": filter_json(order.letters),
     }
     return AuditRecord(
         at=order.at, what=_ORDERED, by=order.by, subscriber=order.letters.subscriber, detail=detail
     )
 
 
-def _sum(found: Mapping[SubscriberName | None, Prospect]) -> JsonObject:
+def _sum(found: Mapping[SubscriberName | None, RedrivePreview]) -> JsonObject:
     reasons: Counter[str] = sum((each.reasons for each in found.values()), Counter())
     return {
         "matching": sum(each.matching for each in found.values()),

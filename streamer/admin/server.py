@@ -1,4 +1,4 @@
-"""The API's own listener."""
+"""Listener and application of the API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from streamer.admin.audit import AuditResource
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import guard, told
+from streamer.admin.context import AdminContext
 from streamer.admin.letters import LetterResource
+from streamer.admin.middleware import authentication, errors_as_json
 from streamer.admin.redrives import RedriveResource
 from streamer.admin.subscribers import SubscriberResource
 from streamer.settings import AdminSettings
@@ -19,32 +19,32 @@ from streamer.web.listener import listening
 _log = structlog.get_logger()
 
 LARGEST_BODY = 64 * 1024
-"""How many bytes a request may bring."""
+"""Largest body of a request, in bytes."""
 
 
 @asynccontextmanager
-async def administering(desk: Desk, settings: AdminSettings | None) -> AsyncIterator[int]:
-    """Answer operators inside the context; yields the port, and 0 where `settings` switch it off.
+async def serving_admin(context: AdminContext, settings: AdminSettings | None) -> AsyncIterator[int]:
+    """Serve the API inside the context; yields the port, or 0 when `settings` is `None`.
 
-    Raises `ConfigurationError` when the address can't be had.
+    Raises `ConfigurationError` when the address is not available.
     """
     if settings is None:
         yield 0
         return
-    app = application(desk, settings.token)
+    app = application(context, settings.token)
     async with listening(app, host=settings.host, port=settings.port, section="admin") as port:
         _log.info("admin.listening", host=settings.host, port=port)
         yield port
 
 
-def application(desk: Desk, token: SecretStr | None) -> web.Application:
-    """Return the API, open to who shows `token` or, without one, to this machine."""
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[told, guard(token)])
+def application(context: AdminContext, token: SecretStr | None) -> web.Application:
+    """Return the API, for requests with `token` or, without one, for requests to loopback."""
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[errors_as_json, authentication(token)])
     for resource in (
-        SubscriberResource(desk=desk),
-        RedriveResource(desk=desk),
-        LetterResource(desk=desk),
-        AuditResource(desk=desk),
+        SubscriberResource(context=context),
+        RedriveResource(context=context),
+        LetterResource(context=context),
+        AuditResource(context=context),
     ):
         app.add_routes(resource.routes())
     return app

@@ -1,15 +1,15 @@
-"""The subscribers: what they do, pausing and resuming them, and trying them out."""
+"""Resource of the subscribers: lists, pauses, resumes and tests them."""
 
 from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 
-from streamer.admin.desk import Desk
-from streamer.admin.guarding import answer
-from streamer.admin.requests import Change, Pause, Trial, body_of
-from streamer.admin.shapes import moment
-from streamer.admin.trial import trial_event, tried
+from streamer.admin.context import AdminContext
+from streamer.admin.json_views import rfc3339
+from streamer.admin.middleware import json_response
+from streamer.admin.schemas import Change, Pause, Trial, body_of
+from streamer.admin.trial import deliver_trial, trial_event
 from streamer.controls import AuditRecord, Control, Switch, Switchboard
 from streamer.events import JsonObject, SubscriberName
 
@@ -20,10 +20,10 @@ _log = structlog.get_logger()
 class SubscriberResource:
     """`/subscribers`."""
 
-    desk: Desk
+    context: AdminContext
 
     def routes(self) -> list[web.RouteDef]:
-        """Return what can be asked."""
+        """Return the routes of this resource."""
         return [
             web.get("/subscribers", self._list),
             web.post("/subscribers/{name}/pause", self._pause),
@@ -32,9 +32,9 @@ class SubscriberResource:
         ]
 
     async def _list(self, _request: web.Request) -> web.Response:
-        board = await self.desk.board()
-        names = self.desk.staff.plan.settings.subscribers
-        return answer({"subscribers": [self._shape(name, board) for name in names]})
+        board = await self.context.switchboard()
+        names = self.context.daemon.plan.settings.subscribers
+        return json_response({"subscribers": [self._as_json(name, board) for name in names]})
 
     async def _pause(self, request: web.Request) -> web.Response:
         name = self._named(request)
@@ -47,51 +47,51 @@ class SubscriberResource:
         return await self._switched(name, Switch.RUNNING, by=asked.by)
 
     async def _test(self, request: web.Request) -> web.Response:
-        name, desk = self._named(request), self.desk
+        name, context = self._named(request), self.context
         asked = await body_of(request, Trial)
-        event = trial_event(desk.clock.now(), asked.data)
-        # Before it is sent: nothing leaves of which there is no record.
-        await desk.log.controls.note(
+        event = trial_event(context.clock.now(), asked.data)
+        # Before it is sent, so that no request leaves without a record.
+        await context.log.controls.note(
             AuditRecord(
-                at=desk.clock.now(),
+                at=context.clock.now(),
                 what="subscriber.tested",
                 by=asked.by,
                 subscriber=name,
                 detail={"event": event.id},
             )
         )
-        came = await tried(desk.staff.plan, name, event, desk.clock)
-        _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=came["outcome"])
-        return answer({"subscriber": name, "event": event.id, **came})
+        result = await deliver_trial(context.daemon.plan, name, event, context.clock)
+        _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=result["outcome"])
+        return json_response({"subscriber": name, "event": event.id, **result})
 
     async def _switched(self, name: SubscriberName, to: Switch, *, by: str, reason: str = "") -> web.Response:
-        now = self.desk.clock.now()
+        now = self.context.clock.now()
         control = Control(subscriber=name, switch=to, by=by, at=now, reason=reason)
         what = "subscriber.paused" if to is Switch.PAUSED else "subscriber.resumed"
         detail: JsonObject = {"reason": reason} if reason else {}
         audit = AuditRecord(at=now, what=what, by=by, subscriber=name, detail=detail)
-        await self.desk.log.controls.switch(control, audit)
-        # Who asks next is to see it, though the log may need a moment to tell.
-        board = await self.desk.board(lambda board: board.controls.get(name) == control)
-        return answer(self._shape(name, board))
+        await self.context.log.controls.switch(control, audit)
+        # The log can need a moment to show the switch, and the next request must find it.
+        board = await self.context.switchboard(lambda board: board.controls.get(name) == control)
+        return json_response(self._as_json(name, board))
 
     def _named(self, request: web.Request) -> SubscriberName:
         name = request.match_info["name"]
-        self.desk.configured(name)
+        self.context.subscriber_settings(name)
         return SubscriberName(name)
 
-    def _shape(self, name: SubscriberName, board: Switchboard) -> JsonObject:
-        settings = self.desk.configured(name)
+    def _as_json(self, name: SubscriberName, board: Switchboard) -> JsonObject:
+        settings = self.context.subscriber_settings(name)
         return {
             "name": name,
             "uses": settings.uses,
             "on": settings.on,
-            **_switch_shape(board.controls.get(name)),
+            **_control_json(board.controls.get(name)),
             "here": self._here(name),
         }
 
     def _here(self, name: SubscriberName) -> JsonObject | None:
-        dispatcher = self.desk.staff.dispatchers.get(name)
+        dispatcher = self.context.daemon.dispatchers.get(name)
         if dispatcher is None:
             return None
         status = dispatcher.status
@@ -106,12 +106,12 @@ class SubscriberResource:
         }
 
 
-def _switch_shape(control: Control | None) -> JsonObject:
+def _control_json(control: Control | None) -> JsonObject:
     if control is None:
         return {"switch": Switch.RUNNING, "by": None, "reason": "", "since": None}
     return {
         "switch": control.switch,
         "by": control.by,
         "reason": control.reason,
-        "since": moment(control.at),
+        "since": rfc3339(control.at),
     }

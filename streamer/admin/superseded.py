@@ -1,4 +1,4 @@
-"""Which dead letters a later event has made pointless."""
+"""Search for dead letters that a later event has superseded."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -19,14 +19,14 @@ async def superseded(
     *,
     aside: Iterable[DeadLetter] = (),
 ) -> frozenset[str]:
-    """Return the ids of those of `letters` whose key the target has had something later of.
+    """Return the ids of the `letters` that a later event of their key has superseded.
 
-    That is an event behind the letter in its partition which the subscriber
-    is done with and its route `admits`. Events that are dead letters
-    themselves never reached the target, and so do not count, nor do those on
-    which the route breaks: `aside` are all letters that the subscriber has
-    beside `letters`, with or without an event, which matter for that alone. An
-    event that is set aside only after they were listed may count as delivered.
+    Such an event stands behind the letter in its partition, the subscriber has
+    settled it, and the subscriber's route `admits` it. An event that is itself
+    a dead letter, or on which the route breaks, never reached the target and
+    does not count: therefore `aside` are all other letters of the subscriber,
+    with or without an event. An event that is set aside after the letters were
+    listed can count as delivered.
 
     Letters of other subscribers, and those without an event or a place in the
     log, are never superseded. Raises `LogUnavailable`.
@@ -38,7 +38,7 @@ async def superseded(
         if letter.event is not None and letter.partition is not None and letter.offset is not None:
             waiting[letter.partition, letter.event.key][letter.id] = letter.offset
             begin[letter.partition] = min(letter.offset, begin.get(letter.partition, letter.offset))
-    # Of one that was lost only the place is known.
+    # A letter that has lost its event still has its place.
     undelivered = {(letter.partition, letter.offset) for letter in (*ours, *others)}
 
     found: set[str] = set()

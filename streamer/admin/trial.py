@@ -1,4 +1,4 @@
-"""One test event, delivered once to a target, outside lanes and log."""
+"""Trial: one test event, delivered once to a target, outside lanes and log."""
 
 import uuid
 from collections import deque
@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import orjson
 
-from streamer.admin.ports import Configured
+from streamer.admin.ports import CurrentPlan
 from streamer.clock import Clock
 from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.lanes.lane import Lane
@@ -17,14 +17,14 @@ from streamer.normalise.times import from_epoch_ms
 from streamer.observe.metrics import Metrics
 
 TEST_TYPE = "streamer.test"
-"""The type of a test event; none of Salesforce's events has it."""
+"""Type of a test event; no event of Salesforce has it."""
 
 _ANSWER_LIMIT = 2_000
 _DATA: JsonObject = {"entity": "StreamerTest", "change": "CREATE", "fields": {}}
 
 
 def trial_event(now: float, data: JsonObject | None) -> Event:
-    """Return an event that says in its type, its source and its data that it is a test."""
+    """Return a new test event, marked in its type, its source and its data."""
     name = f"streamer-test-{uuid.uuid4()}"
     return Event(
         id=EventId(name),
@@ -39,11 +39,12 @@ def trial_event(now: float, data: JsonObject | None) -> Event:
     )
 
 
-async def tried(plan: Configured, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
-    """Deliver `event` by a plugin of its own, whatever `when` says, and return what came of it.
+async def deliver_trial(plan: CurrentPlan, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
+    """Deliver `event` once, whatever `when` says, and return the outcome as JSON.
 
-    It is opened for this alone, so that the login is tried too, and a target
-    can be tried while its subscriber is paused or at work in another process.
+    It opens a plugin of its own, so that the login is tried too, and so that a
+    target can be tried while its subscriber is paused or runs in another
+    process.
     """
     attempts = Attempts(
         name=name,
@@ -51,7 +52,7 @@ async def tried(plan: Configured, name: SubscriberName, event: Event, clock: Clo
         route=replace(plan.routes[name], when=None),
         timeout_s=plan.settings.subscribers[name].deliver_timeout_s,
         clock=clock,
-        # Metrics of its own: what is only a test is not to be counted.
+        # Metrics of its own, so that a test is not counted.
         observer=Metrics(clock=clock).subscriber(name),
     )
     entry = Entry(partition=Partition(topic=TEST_TYPE, number=0), offset=0, event=event)
@@ -61,11 +62,11 @@ async def tried(plan: Configured, name: SubscriberName, event: Event, clock: Clo
             await stack.enter_async_context(attempts.opened())
         except StreamerError as error:
             return {"outcome": "unopened", "reason": str(error)}
-        came = await attempts.try_once(lane)
-    return {**_shape(came.outcome), "seconds": round(came.seconds, 3)}
+        attempt = await attempts.try_once(lane)
+    return {**_as_json(attempt.outcome), "seconds": round(attempt.seconds, 3)}
 
 
-def _shape(outcome: Outcome) -> JsonObject:
+def _as_json(outcome: Outcome) -> JsonObject:
     fields = asdict(outcome)
     said = fields.pop("answer", "")
     text = said if isinstance(said, str) else orjson.dumps(said, default=str).decode()

@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows concrete classes."""
+"""Composition root: the only package that knows concrete classes."""
 
 from streamer.app.daemon import App, Role
 from streamer.app.plan import Plan, plan

@@ -1,4 +1,4 @@
-"""One subscriber's dispatcher, put together as configured."""
+"""Assembly of a subscriber's dispatcher from its settings."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _LEAST_FINISHED = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """Makes dispatchers of one plan that read one log."""
+    """Makes the dispatchers of one plan, for one log."""
 
     plan: Plan
     clock: Clock
@@ -32,7 +32,7 @@ class Assembly:
     def dispatcher(
         self, name: SubscriberName, observer: DispatchObserver, on_pause: OnPause, on_breaker: OnBreaker
     ) -> Dispatcher:
-        """Return a new dispatcher; nothing is opened yet."""
+        """Return a new dispatcher; no I/O happens yet."""
         settings = self.plan.settings.subscribers[name]
         return Dispatcher(
             subscription=Subscription(
@@ -54,8 +54,8 @@ class Assembly:
                 waiting=settings.max_waiting,
                 waiting_bytes=settings.max_waiting_bytes,
                 parked=settings.max_parked,
-                # Enough for any log that takes a record in less than eight deliveries' time. A consumer
-                # that gets no more events takes one every 50 ms, and 256 cost a sixth of the speed then.
+                # Enough for a log that records in less time than eight deliveries take. A consumer without
+                # new events records every 50 ms, and a limit of 256 then cost a sixth of the speed.
                 finished=max(_LEAST_FINISHED, 8 * settings.max_in_flight),
             ),
             order=Order(settings.order),
@@ -79,6 +79,6 @@ class Assembly:
         )
 
     def _session_s(self) -> float | None:
-        # A file has one owner, by its lock.
+        # SQLite's file has one owner, by its lock, so there is no session.
         kafka = self.plan.settings.log.kafka
         return kafka.session_timeout_s if kafka else None

@@ -1,4 +1,4 @@
-"""Lets subscribers do what was switched, in this process or another."""
+"""Follower of the switches in the log: pauses and resumes this process's subscribers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,13 +17,13 @@ from streamer.ports import Controls
 
 _log = structlog.get_logger()
 
-_PAUSE_S = 1.0
-_MOST_WRITTEN = 100
+_RETRY_S = 1.0
+_MAX_WRITES = 100
 
 
 @dataclass(slots=True, kw_only=True)
 class ControlFollower:
-    """Follows the switchboard in the log, and keeps there what a subscriber does of itself."""
+    """Applies the switchboard in the log to subscribers, and writes their own changes to it."""
 
     controls: Controls
     clock: Clock
@@ -32,28 +32,28 @@ class ControlFollower:
     redrives: Redrives
     _in_effect: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
     _replaced: dict[SubscriberName, Control] = field(default_factory=dict, init=False)
-    _known: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _loaded: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _writing: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
-        """Obey until cancelled."""
+        """Follow the switchboard until cancelled."""
         async for board in self.controls.switched():
-            self._obey(board)
-            self.redrives.are(board.redrives)
-            self._known.set()
+            self._apply(board)
+            self.redrives.follow(board.redrives)
+            self._loaded.set()
 
-    async def known(self) -> None:
-        """Wait until it is known what is switched."""
-        await self._known.wait()
+    async def loaded(self) -> None:
+        """Wait until the first switchboard was read."""
+        await self._loaded.wait()
 
-    def greet(self, name: SubscriberName) -> None:
-        """Tell a new dispatcher what is switched."""
+    def apply_to(self, name: SubscriberName) -> None:
+        """Pause the new dispatcher of `name` if the subscriber is paused."""
         control = self._in_effect.get(name)
         if control is not None and control.switch is Switch.PAUSED:
             self.dispatchers[name].admission.pause(_reason(control))
 
-    def paused_by(self, name: SubscriberName, by: str, reason: str) -> None:
-        """Keep a pause that the subscriber's guard or target asked for, for everybody and after a restart."""
+    def keep_pause(self, name: SubscriberName, by: str, reason: str) -> None:
+        """Write a pause by the subscriber's guard or target, for every process and after a restart."""
         control = Control(subscriber=name, switch=Switch.PAUSED, by=by, at=self.clock.now(), reason=reason)
         if replaced := self._in_effect.get(name):
             self._replaced[name] = replaced
@@ -61,23 +61,23 @@ class ControlFollower:
         audit = self._audit("subscriber.paused", by, name, reason)
         self._write(audit, partial(self.controls.switch, control, audit))
 
-    def breaker_turned(self, name: SubscriberName, reason: str) -> None:
-        """Write down that a subscriber's breaker has opened, for `reason`, or closed, without one."""
+    def record_breaker(self, name: SubscriberName, reason: str) -> None:
+        """Audit that a subscriber's breaker has opened, for `reason`, or has closed, without one."""
         audit = self._audit("breaker.opened" if reason else "breaker.closed", "streamer", name, reason)
-        if len(self._writing) >= _MOST_WRITTEN:
+        if len(self._writing) >= _MAX_WRITES:
             _log.warning("audit.not_kept", what=audit.what, subscriber=name)
             return
         self._write(audit, partial(self.controls.note, audit))
 
     def close(self) -> None:
-        """Give up what could not be kept."""
+        """Cancel redrives and pending writes."""
         self.redrives.close()
         for task in self._writing:
             task.cancel()
 
-    def _obey(self, board: Switchboard) -> None:
+    def _apply(self, board: Switchboard) -> None:
         for name, control in board.controls.items():
-            # Only what has changed; and a pause of our own may be on its way into the log.
+            # Only changes; and a pause of our own can still be on its way into the log.
             if control in (self._in_effect.get(name), self._replaced.get(name)):
                 continue
             self._in_effect[name] = control
@@ -95,17 +95,17 @@ class ControlFollower:
         return AuditRecord(at=self.clock.now(), what=what, by=by, subscriber=name, detail=detail)
 
     def _write(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
-        task = self.group.create_task(self._until_written(audit, write), name=f"write {audit.what}")
+        task = self.group.create_task(self._write_until_taken(audit, write), name=f"write {audit.what}")
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def _until_written(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
+    async def _write_until_taken(self, audit: AuditRecord, write: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await write()
             except LogUnavailable as error:
                 _log.warning("audit.delayed", what=audit.what, subscriber=audit.subscriber, reason=str(error))
-                await self.clock.sleep(_PAUSE_S)
+                await self.clock.sleep(_RETRY_S)
             else:
                 return
 

@@ -1,4 +1,4 @@
-"""One daemon: both sides of the log, its probes, and how it stops."""
+"""Daemon: both sides of the log, the probes, the admin API, and the stop."""
 
 import asyncio
 from asyncio import Task
@@ -9,14 +9,14 @@ from enum import StrEnum
 
 import structlog
 
-from streamer.admin import Desk, administering
-from streamer.app.changes import Changes, within_reach
+from streamer.admin import AdminContext, serving_admin
+from streamer.app.configuration_changes import ConfigurationChanges, reloadable
 from streamer.app.dispatching import Dispatching
-from streamer.app.ingesting import SALESFORCE, Ingesting
+from streamer.app.ingesting import Ingesting
 from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
 from streamer.app.reloading import Reloading
-from streamer.app.watching import Watcher
+from streamer.app.watcher import Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.configuration import Document
@@ -30,6 +30,7 @@ from streamer.settings import Settings
 from streamer.supervision.endpoint import serving
 from streamer.supervision.health import Health, Heartbeat
 from streamer.supervision.monitor import Monitor
+from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
 from streamer.supervision.stuck import StuckLimits
 from streamer.supervision.watchdog import Watchdog
@@ -41,7 +42,7 @@ _LOOP_LIMIT_S = 30.0
 
 
 class Role(StrEnum):
-    """Which side of the log this process serves."""
+    """Side of the log that a process serves."""
 
     ALL = "all"
     INGEST = "ingest"
@@ -50,12 +51,12 @@ class Role(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class App:
-    """One daemon: a plan, a clock, and what runs of it.
+    """One daemon, which runs a plan.
 
-    `reread` returns the configuration as its files have it; without it there
-    is nothing to follow. A `watcher` is shown what flows; a `watchdog` tells
-    where a loop hangs that does not turn, and is for a process that serves
-    nothing else.
+    `reread` reads the configuration's files again; without it the daemon does
+    not follow changes. A `watcher` is shown events as they pass. A `watchdog`
+    writes the stacks of a loop that does not turn; it is for a process that
+    serves nothing else.
     """
 
     plan: Plan
@@ -70,11 +71,11 @@ class App:
     _status: Status = field(default_factory=Status, init=False)
     _pulses: Pulses = field(init=False)
     _dispatching: Dispatching = field(init=False)
-    _desk: Desk = field(init=False)
+    _admin: AdminContext = field(init=False)
     _monitor: Monitor = field(init=False)
     _reloading: Reloading | None = field(default=None, init=False)
     _controls: Controls | None = field(default=None, init=False)
-    _read_anew: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _source_changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(clock=self.clock)
@@ -86,7 +87,7 @@ class App:
             status=self._status,
             watcher=self.watcher,
         )
-        self._desk = Desk(staff=self._dispatching, clock=self.clock)
+        self._admin = AdminContext(daemon=self._dispatching, clock=self.clock)
         limits = StuckLimits.of(self.plan.settings)
         self._monitor = Monitor(self._status, self.metrics, self.clock, self._pulses, limits)
         if self.reread is not None:
@@ -100,18 +101,18 @@ class App:
 
     @property
     def ready(self) -> bool:
-        """Whether every channel that is ours is subscribed and every subscriber follows the log."""
-        return self._status.complete()
+        """True while all owned channels are subscribed and every subscriber follows the log."""
+        return self._status.is_complete
 
     def reload(self) -> None:
-        """Read the configuration again, and apply it if nothing is wrong with it."""
+        """Read the configuration again, and apply it if it has no mistake."""
         if self._reloading is not None:
-            self._reloading.ask()
+            self._reloading.request()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until `stopping` is set, then drain for at most the grace period.
 
-        Raises what someone must act on: a `Stop`, in an `ExceptionGroup`.
+        Raises a `Stop`, in an `ExceptionGroup`, when an operator must act.
         """
         observe = self.plan.settings.observe
         heartbeat = Heartbeat(
@@ -120,26 +121,26 @@ class App:
             limit_s=min(_LOOP_LIMIT_S, observe.stuck_after_s),
             watchdog=self.watchdog,
         )
-        health = Health(self._status.state)
-        for each in (heartbeat, self._monitor, self._status):
+        health = Health(lambda: self._status.state)
+        for each in (heartbeat, self._monitor, Readiness(self._status)):
             each.register(health)
         async with (
             serving(health, self.metrics.registry, host=observe.host, port=observe.port) as self.port,
-            administering(self._desk, self.plan.settings.admin) as self.admin_port,
+            serving_admin(self._admin, self.plan.settings.admin) as self.admin_port,
             asyncio.TaskGroup() as group,
         ):
-            helping = [
+            side_tasks = [
                 group.create_task(heartbeat.run(), name="heartbeat"),
-                group.create_task(self._monitor.run(), name="lookout"),
+                group.create_task(self._monitor.run(), name="monitor"),
             ]
             if self._reloading is not None:
-                helping.append(group.create_task(self._reloading.run(), name="configuration"))
+                side_tasks.append(group.create_task(self._reloading.run(), name="configuration"))
             _log.info("daemon.started", role=self.role, port=self.port)
             async with AsyncExitStack() as stack:
-                if log := await self._opened_log(stack, stopping):
-                    with self._desk.holding(log):
+                if log := await self._open_log(stack, stopping):
+                    with self._admin.with_log(log):
                         await self._serve(log, stopping)
-            for task in helping:
+            for task in side_tasks:
                 task.cancel()
         _log.info("daemon.stopped")
 
@@ -154,21 +155,22 @@ class App:
             await self._drain(reading, delivering)
 
     async def _read(self, log: Log) -> None:
-        """Read Salesforce, and begin anew when it is to be read in another way.
+        """Read Salesforce, and again from the checkpoints when the org or its channels change.
 
-        A new way whose login is refused brings the former one back, once.
+        When the login of a new configuration is refused, the former one is
+        used again, once.
         """
         former: Settings | None = None
         while True:
-            self._read_anew.clear()
+            self._source_changed.clear()
             current = self.plan.settings
             try:
                 async with asyncio.TaskGroup() as group:
                     reading = group.create_task(self._ingesting().run(log), name="read Salesforce")
-                    await self._read_anew.wait()
+                    await self._source_changed.wait()
                     reading.cancel()
             except* Stop as stop:
-                if former is None or SALESFORCE not in self._status.waiting_for:
+                if former is None or not self._status.awaits_login:
                     raise
                 self._return_to(former, "; ".join(map(str, leaves(stop))))
                 former = None
@@ -180,25 +182,25 @@ class App:
                 self.metrics.forget_channel(path)
 
     def _return_to(self, former: Settings, reason: str) -> None:
-        """Read Salesforce as before, for the new way was refused."""
+        """Take the org and the channels of `former`, because the new ones were refused."""
         _log.error("configuration.refused", reason=reason, in_effect="the former org and channels")
         self.metrics.process.configuration_refused()
         settings = self.plan.settings.model_copy(update={"org": former.org, "channels": former.channels})
         self.plan = replace(self.plan, settings=settings)
 
     async def _apply(self, wanted: Plan) -> None:
-        """Follow a new configuration, as far as a running process can."""
-        changes = Changes.between(self.plan.settings, wanted.settings)
-        self.plan = replace(wanted, settings=within_reach(self.plan.settings, wanted.settings))
+        """Apply the part of a new configuration that a running process can follow."""
+        changes = ConfigurationChanges.between(self.plan.settings, wanted.settings)
+        self.plan = replace(wanted, settings=reloadable(self.plan.settings, wanted.settings))
         self._monitor.limits = StuckLimits.of(self.plan.settings)
         self._dispatching.apply(self.plan)
-        if changes.reads_anew:
-            self._read_anew.set()
+        if changes.changes_source:
+            self._source_changed.set()
         self.metrics.process.set_restart_needed(bool(changes.waiting))
-        _log.info("configuration.applied", **changes.said())
-        await self._note("configuration.applied", changes.said())
+        _log.info("configuration.applied", **changes.as_json())
+        await self._audit("configuration.applied", changes.as_json())
 
-    async def _note(self, what: str, detail: JsonObject) -> None:
+    async def _audit(self, what: str, detail: JsonObject) -> None:
         if self._controls is None:
             return
         try:
@@ -209,8 +211,7 @@ class App:
             _log.warning("audit.not_kept", what=what, reason=str(error))
 
     def _ingesting(self) -> Ingesting:
-        self._status.ingests = True
-        self._status.waiting_for[SALESFORCE] = "Not logged in to Salesforce yet."
+        self._status.ingest_started()
         return Ingesting(
             settings=self.plan.settings,
             clock=self.clock,
@@ -219,27 +220,27 @@ class App:
             watcher=self.watcher,
         )
 
-    async def _opened_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
-        """Open the log as soon as it can be reached; `None` when we are to stop before that."""
+    async def _open_log(self, stack: AsyncExitStack, stopping: asyncio.Event) -> Log | None:
+        """Open the log as soon as it can be reached; return `None` when `stopping` is set before that."""
         delays = Delays(_BACKOFF)
         while not stopping.is_set():
             try:
                 log = await stack.enter_async_context(open_log(self.plan.settings, self.clock, self._pulses))
             except LogUnavailable as error:
                 pause_s = delays.next_s()
-                self._status.waiting_for["log"] = str(error)
+                self._status.log_unavailable(str(error))
                 _log.warning("log.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 with suppress(TimeoutError):
                     async with self.clock.timeout(pause_s):
                         await stopping.wait()
             else:
-                self._status.waiting_for.pop("log", None)
-                self._status.log, self._controls = log, log.controls
+                self._status.log_opened(log)
+                self._controls = log.controls
                 return log
         return None
 
     async def _drain(self, reading: Task[None] | None, delivering: Task[None] | None) -> None:
-        self._status.stopping = True
+        self._status.stop_requested()
         _log.info("daemon.draining", grace_period_s=self.plan.settings.grace_period_s)
         if reading is not None:
             reading.cancel()
@@ -251,4 +252,4 @@ class App:
             _log.warning(
                 "daemon.cancelling", reason="deliveries outlasted the grace period; they are repeated"
             )
-            self._dispatching.hasten()
+            self._dispatching.cancel_deliveries()

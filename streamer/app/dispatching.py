@@ -1,4 +1,4 @@
-"""The side of a daemon that delivers."""
+"""Dispatch side of a daemon: one dispatcher for each subscriber."""
 
 import asyncio
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from streamer.app.assembly import Assembly
 from streamer.app.control_follower import ControlFollower
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
-from streamer.app.watching import WatchedDispatch, Watcher
+from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.attempt.attempts import DispatchObserver
 from streamer.dispatch.dispatcher import Dispatcher
@@ -24,13 +24,13 @@ from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
 
-_PAUSE_S = 1.0
-_MENDING_S = 30.0
+_RESTART_S = 1.0
+_REOPEN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """A subscriber that delivers by `settings` until `stop` is set."""
+    """Subscriber that delivers by `settings` until `stop` is set."""
 
     settings: SubscriberSettings
     task: asyncio.Task[None]
@@ -41,8 +41,8 @@ class _Running:
 class Dispatching:
     """Runs a dispatcher for each subscriber of a plan.
 
-    `apply` starts, ends and replaces them while they run; those whose settings
-    stay the same do not notice.
+    `apply` starts, ends and replaces dispatchers; those whose settings stay the
+    same run on undisturbed.
     """
 
     plan: Plan
@@ -53,30 +53,30 @@ class Dispatching:
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
     _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _follows: bool = field(default=False, init=False)
+    _is_reconfigured: bool = field(default=False, init=False)
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
-        """Deliver until `stopping`, then finish what is in flight, record it and return."""
-        self._await_all()
+        """Deliver until `stopping`, then finish and record the deliveries in flight."""
+        self._report_configured()
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log.controls, group)
-            obeying = group.create_task(control_follower.run(), name="controls")
-            # Nobody delivers to a target that was paused before we were started.
-            replacing = group.create_task(self._replace(group, log, control_follower), name="subscribers")
+            following = group.create_task(control_follower.run(), name="controls")
+            # It waits for the switchboard: no delivery to a target that was paused before this start.
+            applying = group.create_task(self._follow_plan(group, log, control_follower), name="subscribers")
             await stopping.wait()
-            replacing.cancel()
-            await self._end(self._running)
-            obeying.cancel()
+            applying.cancel()
+            await self._stop(self._running)
+            following.cancel()
             control_follower.close()
 
     def apply(self, plan: Plan) -> None:
         """Deliver by `plan` from now on."""
         self.plan = plan
-        self._follows = True
+        self._is_reconfigured = True
         self._applied.set()
 
-    def hasten(self) -> None:
-        """Cancel the deliveries that are under way; they are repeated."""
+    def cancel_deliveries(self) -> None:
+        """Cancel the deliveries in flight; the next process repeats them."""
         for running in self._running.values():
             running.task.cancel()
 
@@ -86,17 +86,17 @@ class Dispatching:
             controls=controls, clock=self.clock, dispatchers=self.dispatchers, group=group, redrives=redrives
         )
 
-    async def _replace(
+    async def _follow_plan(
         self, group: asyncio.TaskGroup, log: ControlledLog, control_follower: ControlFollower
     ) -> None:
-        await control_follower.known()
+        await control_follower.loaded()
         while True:
             self._applied.clear()
-            self._await_all()
+            self._report_configured()
             wanted = self.plan.settings.subscribers
             assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
             self._start(group, assembly, control_follower)
-            await self._end(
+            await self._stop(
                 [name for name, running in self._running.items() if wanted.get(name) != running.settings]
             )
             self._start(group, assembly, control_follower)
@@ -117,17 +117,16 @@ class Dispatching:
         except LogUnavailable as error:
             _log.warning("log.unavailable", reason=str(error))
 
-    async def _end(self, names: Collection[SubscriberName]) -> None:
-        ending = {name: self._running[name] for name in names}
-        for running in ending.values():
+    async def _stop(self, names: Collection[SubscriberName]) -> None:
+        stopped = {name: self._running[name] for name in names}
+        for running in stopped.values():
             running.stop.set()
-        if ending:
-            await asyncio.wait([running.task for running in ending.values()])
-        for name in ending:
+        if stopped:
+            await asyncio.wait([running.task for running in stopped.values()])
+        for name in stopped:
             del self._running[name]
             self.dispatchers.pop(name, None)
-            self.status.dispatchers.pop(name, None)
-            self.status.unopened.pop(name, None)
+            self.status.subscriber_ended(name)
             self.metrics.forget_subscriber(name)
 
     async def _deliver(
@@ -137,34 +136,36 @@ class Dispatching:
             dispatcher = assembly.dispatcher(
                 name,
                 self._observer(name),
-                partial(control_follower.paused_by, name),
-                partial(control_follower.breaker_turned, name),
+                partial(control_follower.keep_pause, name),
+                partial(control_follower.record_breaker, name),
             )
-            self.dispatchers[name] = self.status.dispatchers[name] = dispatcher
-            control_follower.greet(name)
+            self.dispatchers[name] = dispatcher
+            self.status.subscriber_started(name, dispatcher)
+            control_follower.apply_to(name)
             try:
                 await dispatcher.run(stop)
             except* RetryLater as group:
-                self._note_unopened(name, group)
+                self._report_blocked(name, group)
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
-                await self.clock.sleep(_PAUSE_S)
+                await self.clock.sleep(_RESTART_S)
             except* ConfigurationError as mistakes:
-                # What only opening finds stops a start, but no daemon that is at work.
-                if not self._follows:
+                # A mistake that only opening finds stops a start, but not a running daemon.
+                if not self._is_reconfigured:
                     raise
-                self.status.unopened[name] = str(next(leaves(mistakes)))
-                _log.error("subscriber.refused", subscriber=name, reason=self.status.unopened[name])
-                await self.clock.sleep(_MENDING_S)
+                mistake = str(next(leaves(mistakes)))
+                self.status.plugin_blocked(name, mistake)
+                _log.error("subscriber.refused", subscriber=name, reason=mistake)
+                await self.clock.sleep(_REOPEN_S)
 
-    def _await_all(self) -> None:
-        self.status.awaited = frozenset(self.plan.settings.subscribers)
+    def _report_configured(self) -> None:
+        self.status.subscribers_configured(self.plan.settings.subscribers)
 
-    def _note_unopened(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
-        # What is not the log is the plugin, which waits for its target.
+    def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
+        # When the log is not the reason, the plugin is: it waits for its target.
         if failure.subgroup(LogUnavailable) is None:
-            self.status.unopened[name] = str(next(leaves(failure)))
+            self.status.plugin_blocked(name, str(next(leaves(failure))))
         else:
-            self.status.unopened.pop(name, None)
+            self.status.plugin_unblocked(name)
 
     def _observer(self, name: SubscriberName) -> DispatchObserver:
         metrics = self.metrics.subscriber(name)

@@ -1,4 +1,4 @@
-"""The side of a daemon that reads Salesforce."""
+"""Ingest side of a daemon: reads Salesforce."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import aiohttp
 import structlog
 
 from streamer.app.log import Log
-from streamer.app.watching import WatchedIngest, Watcher
+from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable
@@ -16,7 +16,6 @@ from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.salesforce.auth.login import login
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.session import BayeuxOptions
 from streamer.salesforce.cometd.source import CometdSource
@@ -25,8 +24,6 @@ from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
 
-SALESFORCE = "salesforce"
-"""What is waited for until we are logged in."""
 
 _BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 _FOLLOWED_WITHIN_S = 10.0
@@ -34,7 +31,7 @@ _FOLLOWED_WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingesting:
-    """Carries the org's channels into the log, those that are this process's."""
+    """Carries the channels that this process owns into the log."""
 
     settings: Settings
     clock: Clock
@@ -43,11 +40,11 @@ class Ingesting:
     watcher: Watcher | None
 
     async def run(self, log: Log) -> None:
-        """Log in, and read until cancelled. Raises what someone must act on."""
+        """Log in, and read until cancelled. Raises a `Stop` when an operator must act."""
         settings = self.settings
         await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
         async with aiohttp.ClientSession() as http:
-            tokens = Tokens(http, login(settings.org), self.clock)
+            tokens = Tokens(http, settings.org, self.clock)
             org = await self._authenticated(tokens)
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             options = BayeuxOptions(api_version=settings.org.api_version)
@@ -69,22 +66,21 @@ class Ingesting:
                     )
 
                 keeper = Keeper(ownership=log, channels=list(channels), ingest=ingest, clock=self.clock)
-                self.status.keeper, self.status.source = keeper, source
+                self.status.channels_opened(keeper, source)
                 await keeper.run()
 
     async def _authenticated(self, tokens: Tokens) -> OrgId:
         delays = Delays(_BACKOFF)
-        waiting_for = self.status.waiting_for
         while True:
             try:
                 org = (await tokens.token()).org
             except SalesforceUnavailable as error:
                 pause_s = delays.next_s()
-                waiting_for[SALESFORCE] = str(error)
+                self.status.login_failed(str(error))
                 _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 await self.clock.sleep(pause_s)
             else:
-                del waiting_for[SALESFORCE]
+                self.status.logged_in()
                 return org
 
     def _observer(self, channel: Channel) -> IngestObserver:

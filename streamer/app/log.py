@@ -1,4 +1,4 @@
-"""The log that is configured."""
+"""Opening of the configured log."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,12 +12,12 @@ from streamer.supervision.status import LogCondition
 
 
 class Log(EventLog, Ownership, ControlledLog, LogCondition, Protocol):
-    """Everything that a log does."""
+    """Every port of a log in one."""
 
 
 @asynccontextmanager
 async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIterator[Log]:
-    """Open the log that is configured: Kafka, or the embedded one. The other one is not loaded."""
+    """Open the configured log, Kafka or SQLite, inside the context; the other one is not imported."""
     if settings.log.kafka:
         from streamer.log.kafka import KafkaLog  # noqa: PLC0415 - costs a fifth of a second
 

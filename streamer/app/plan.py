@@ -1,4 +1,4 @@
-"""A configuration, checked to the last expression."""
+"""Plan: a configuration that was checked to the last expression."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from streamer.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A configuration that was checked to the last expression, before anything connects."""
+    """Checked configuration, with what makes its subscribers and their compiled routes."""
 
     document: Document
     settings: Settings
@@ -25,7 +25,7 @@ class Plan:
 
 
 def plan(document: Document, clock: Clock) -> Plan:
-    """Check all of `document`, the plugins' settings and the expressions included.
+    """Check all of `document`, including the plugins' settings and the expressions; no I/O happens.
 
     Raises `ConfigurationError` with one line for each mistake.
     """

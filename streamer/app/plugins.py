@@ -1,4 +1,4 @@
-"""From entry points to checked subscribers."""
+"""Plugins: from an entry point to a subscriber with checked settings."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from streamer.ports import Plugin, PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
 
 GROUP = "streamer.subscribers"
-"""The entry-point group in which packages offer plugins."""
+"""Entry-point group in which packages offer plugins."""
 
 
 def installed() -> Mapping[str, EntryPoint]:
-    """Return the plugins that are installed, by the name that `uses` gives them."""
+    """Return the installed plugins, by the names that `uses` takes."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
@@ -42,7 +42,7 @@ def _refusing(sentence: str, document: Document, keys: Keys) -> Iterator[None]:
     except ConfigurationError:
         raise
     except Exception as error:
-        # Its text may hold what the settings hold.
+        # Its text can repeat the settings, which hold secrets.
         raise ConfigurationError(
             document.mistake(keys, f"{sentence}: it raised {type(error).__name__}")
         ) from error

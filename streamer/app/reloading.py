@@ -1,4 +1,4 @@
-"""Notices that the configuration has changed."""
+"""Reloading: checks and applies a changed configuration."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,10 +20,10 @@ _LOOK_S = 2.0
 
 @dataclass(slots=True, kw_only=True)
 class Reloading:
-    """Has the configuration applied when its files have changed, secrets included, or somebody asks.
+    """Applies the configuration when its files have changed, secrets included, or on request.
 
-    It is checked to the last expression before any of it is applied; what is
-    wrong is said, and the one in effect stays.
+    It is checked to the last expression before any of it is applied. A mistake
+    is logged, and the configuration in effect stays.
     """
 
     document: Document
@@ -36,23 +36,23 @@ class Reloading:
     _is_unread: bool = field(default=False, init=False)
     _refusal: str = field(default="", init=False)
 
-    def ask(self) -> None:
-        """Read the files again, whether they have changed or not."""
+    def request(self) -> None:
+        """Read the files again, even if they have not changed."""
         self._asked.set()
 
     async def run(self) -> None:
-        """Look at the files until cancelled."""
+        """Watch the files until cancelled."""
         self.metrics.process.configuration_applied()
         while True:
             with suppress(TimeoutError):
                 async with self.clock.timeout(_LOOK_S):
                     await self._asked.wait()
-            # What can't be read may lack a file that nobody watches yet.
+            # A configuration that can't be read can lack a file that is not watched yet.
             if self._asked.is_set() or self._is_unread or await self._have_changed():
                 await self._reload()
 
     async def _have_changed(self) -> bool:
-        """Whether the files are different, and are no longer being written."""
+        """Return true when the files differ and have been the same twice: no process writes them."""
         seen = await asyncio.to_thread(fingerprints, self.document.fingerprints)
         is_steady, self._seen = seen == self._seen, seen
         return is_steady and seen != self.document.fingerprints
@@ -65,16 +65,16 @@ class Reloading:
         except ConfigurationError as error:
             self._refuse(str(error), was_asked=was_asked)
         except Exception as error:  # noqa: BLE001 - the one in effect works on
-            # Its text may hold what the files hold.
+            # Its text can repeat the files, which hold secrets.
             self._refuse(f"checking it raised {type(error).__name__}", was_asked=was_asked)
         else:
             self._refusal = ""
-            # Before: what Salesforce refuses of it may be told meanwhile.
+            # First: Salesforce can refuse it while it is applied, and that must not be overwritten.
             self.metrics.process.configuration_applied()
             await self.apply(checked)
 
     def _refuse(self, reason: str, *, was_asked: bool) -> None:
-        # Not every two seconds, but whenever somebody asks.
+        # The same mistake is logged once, and again on request.
         if was_asked or reason != self._refusal:
             _log.error("configuration.refused", reason=reason, in_effect="the former one")
         self._refusal = reason

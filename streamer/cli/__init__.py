@@ -1,4 +1,4 @@
-"""The command line: one file for each group of commands, no logic."""
+"""Command line: one file for each group of commands, without logic of its own."""
 
 from importlib.metadata import version
 from typing import Annotated

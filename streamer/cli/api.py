@@ -1,4 +1,4 @@
-"""Asks a daemon's admin API."""
+"""Client of a daemon's admin API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,37 +20,37 @@ DEFAULT_URL = "http://localhost:9465"
 
 _CONNECT_S = 5.0
 _ANSWER_S = 120.0
-# Who weighs dead letters may have to read much of the log.
-_COUNTS_S = 1_800.0
+# The daemon can have to read much of the log to compare dead letters.
+_LONG_ANSWER_S = 1_800.0
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
 class ApiRefused(Stop):
-    """The API can't be reached, or does not do what it was asked: the sentence says why and what to do."""
+    """The API can't be reached, or refuses the request: the sentence says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """The API at `url`; whatever goes wrong there raises `ApiRefused`."""
+    """Admin API at `url`; every call raises `ApiRefused` when it fails."""
 
     url: str
     token: SecretStr | None = None
     timeout_s: float = _ANSWER_S
 
     @property
-    def patient(self) -> Self:
-        """The same API, for what may take long."""
-        return replace(self, timeout_s=_COUNTS_S)
+    def patiently(self) -> Self:
+        """The same API with a time-out for long requests."""
+        return replace(self, timeout_s=_LONG_ANSWER_S)
 
     async def get(self, path: str, **query: str | int | None) -> JsonObject:
-        """Return what is at `path`; what is `None` is not asked for."""
-        return await self._asked("GET", path, params=_said(query))
+        """Return the resource at `path`; a query parameter that is `None` is left out."""
+        return await self._request("GET", path, params=_without_none(query))
 
     async def post(self, path: str, **body: Any) -> JsonObject:
-        """Have something done; what is `None` is left out."""
-        return await self._asked("POST", path, json=_said(body))
+        """Send `body` to `path` and return the answer; a member that is `None` is left out."""
+        return await self._request("POST", path, json=_without_none(body))
 
-    async def _asked(self, method: str, path: str, **what: Any) -> JsonObject:
+    async def _request(self, method: str, path: str, **what: Any) -> JsonObject:
         timeout = aiohttp.ClientTimeout(total=self.timeout_s, connect=min(_CONNECT_S, self.timeout_s))
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}
         try:
@@ -59,19 +59,19 @@ class Api:
                 aiohttp.ClientSession(timeout=timeout, headers=headers) as http,
                 http.request(method, url, allow_redirects=False, **what) as response,
             ):
-                return self._understood(response.status, await response.read())
+                return self._parsed(response.status, await response.read())
         except (aiohttp.ClientError, ValueError) as error:
             raise ApiRefused(
-                f"{self.url} can't be reached ({_reason(error)}): see that the daemon runs, and name its "
+                f"{self.url} can't be reached ({_reason(error)}): check that the daemon runs, and name its "
                 "admin address with --url, or its configuration with -c."
             ) from error
         except TimeoutError as error:
             raise ApiRefused(
-                f"{self.url} has not answered within {self.timeout_s:g} s; what was asked may be done all "
-                "the same: look at `streamer audit` before you ask again."
+                f"{self.url} has not answered within {self.timeout_s:g} s. The request can still take "
+                "effect: look at `streamer audit` before you repeat it."
             ) from error
 
-    def _understood(self, status: int, body: bytes) -> JsonObject:
+    def _parsed(self, status: int, body: bytes) -> JsonObject:
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -80,7 +80,7 @@ class Api:
         if not isinstance(answer, dict) or (is_refusal and "error" not in answer):
             raise ApiRefused(
                 f"{self.url} answers {status}, but not as Streamer's admin API does: check the address; "
-                "admin.port is 9465 where the configuration says nothing else."
+                "admin.port is 9465 unless the configuration sets another."
             )
         if is_refusal:
             raise ApiRefused(str(answer["error"]))
@@ -88,7 +88,7 @@ class Api:
 
 
 def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
-    """Return the API that `url` and `token` name, or else the configuration in `files`.
+    """Return the API at `url` with `token`; the configuration in `files` supplies what is missing.
 
     Raises `ConfigurationError`.
     """
@@ -97,7 +97,9 @@ def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
     if url or configured is None:
         return Api(url=url or DEFAULT_URL, token=shown)
     if configured.port == 0:
-        raise ConfigurationError("admin.port is 0, a free one: name the port that the log tells with --url")
+        raise ConfigurationError(
+            "admin.port is 0, a free port: give the port from the daemon's log with --url"
+        )
     host = "localhost" if configured.host in _EVERYWHERE else configured.host
     return Api(url=str(URL.build(scheme="http", host=host, port=configured.port)), token=shown)
 
@@ -118,10 +120,10 @@ def _reason(error: Exception) -> str:
         case TimeoutError():
             return "it does not answer in time"
         case aiohttp.ClientConnectorError():
-            return "nothing listens there, or the name is not known"
+            return "nothing listens there, or the name can't be resolved"
         case _:
             return str(error) or type(error).__name__
 
 
-def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}

@@ -1,31 +1,31 @@
-"""`streamer audit`."""
+"""The command `streamer audit`."""
 
 from typing import Annotated
 
 import orjson
 import typer
 
-from streamer.cli.calling import AsJson, Where, calling
-from streamer.cli.pages import at, print_json, print_table
+from streamer.cli.api_command import ApiOptions, AsJson, api_command
+from streamer.cli.output import at, print_json, print_table
 from streamer.events import JsonObject
 
 
-@calling
+@api_command
 async def audit(
-    where: Where,
+    where: ApiOptions,
     *,
-    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="How many at most.")] = 50,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="Most records.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was done to a daemon, when and by whom: pauses, redrives, what was discarded.
+    """Show changes at run time, with times and operators: pauses, redrives, discards.
 
-    The records are in the log, those of every process: with several of them, ask any.
+    The log holds the records of every process, so any process can answer.
     """
     answer = await where.api().get("/audit", last=last)
     if as_json:
         print_json(answer)
     else:
-        print_table(map(_line, answer["records"]), empty="Nothing was done yet.")
+        print_table(map(_line, answer["records"]), empty="No records yet.")
 
 
 def _line(record: JsonObject) -> JsonObject:

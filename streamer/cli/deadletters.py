@@ -1,44 +1,49 @@
-"""`streamer deadletters`."""
+"""The commands `streamer deadletters …`."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
 
-from streamer.cli.calling import AsJson, Where, Who, calling, redrive_ids, subscriber_names
-from streamer.cli.moments import moment
-from streamer.cli.pages import at, by_reason, console, counted, plain, print_json, print_table, working
+from streamer.cli.api_command import (
+    ApiOptions,
+    AsJson,
+    OperatorOptions,
+    api_command,
+    redrive_ids,
+    subscriber_names,
+)
+from streamer.cli.output import at, by_reason, console, counted, plain, print_json, print_table, working
 from streamer.cli.progress import followed
+from streamer.cli.times import moment
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
 
 deadletters = typer.Typer(
     no_args_is_help=True,
-    help="""See, deliver again and discard what was set aside: events that a target can't accept.
+    help="""List, redrive and discard dead letters: events that a target can't accept.
 
-    Dead letters are kept in the log, where every process sees them: with several of them, ask any.
+    The log holds the dead letters, so any process can answer.
 
-    Exits 0 when it is done, 1 when it is refused or the daemon can't be reached, 2 for a mistake in what was
-    typed.
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    for a mistake in the arguments.
     """,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meant:
-    """The options that say which dead letters are meant."""
+class LetterOptions:
+    """Options that filter dead letters."""
 
     subscriber: Annotated[
         str | None,
-        typer.Option("--subscriber", "-s", help="Of this one only.", autocompletion=subscriber_names),
+        typer.Option("--subscriber", "-s", help="Of this subscriber.", autocompletion=subscriber_names),
     ] = None
-    key: Annotated[str | None, typer.Option(help="Of this key only, such as a record's id.")] = None
+    key: Annotated[str | None, typer.Option(help="Of this key, such as a record's id.")] = None
     reason: Annotated[
-        str | None, typer.Option(help="With this reason only, a word that list shows, such as rejected.")
+        str | None, typer.Option(help="With this reason, a word that list shows, such as rejected.")
     ] = None
-    error: Annotated[str | None, typer.Option(help="With these words in the error, whatever the case.")] = (
-        None
-    )
+    error: Annotated[str | None, typer.Option(help="With this text in the error, in any case.")] = None
     since: Annotated[
         str | None, typer.Option(parser=moment, metavar="TIME", help="Failed since 2h ago, or an ISO time.")
     ] = None
@@ -48,39 +53,39 @@ class Meant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen(Meant):
-    """The options that say with which dead letters something is done."""
+class ChosenLetterOptions(LetterOptions):
+    """Options that choose dead letters to change."""
 
     ids: Annotated[
-        list[str] | None, typer.Option("--id", help="This one only; may be given several times.")
+        list[str] | None, typer.Option("--id", help="With this id; can be given several times.")
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Care(Who):
-    """The options of what can't be undone: the counts come first, and a question, and the audit keeps who."""
+class ConfirmationOptions(OperatorOptions):
+    """Options of a command that can't be undone: it counts first, asks, and is audited."""
 
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the counts, and end.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the counts.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 
-    def goes_on(self, question: str, count: int) -> bool:
-        """Whether there is something to do, and somebody wants it. Raises `typer.Abort`."""
+    def given(self, question: str, count: int) -> bool:
+        """Return true when `count` is not 0 and the operator agrees. Raises `typer.Abort` otherwise."""
         if self.dry_run or not count:
             return False
         return self.yes or typer.confirm(question, abort=True)
 
 
 @deadletters.command("list")
-@calling
+@api_command
 async def list_(
-    meant: Meant,
-    where: Where,
+    letters: LetterOptions,
+    where: ApiOptions,
     *,
-    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="How many at most.")] = 50,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="Most letters.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest dead letters, the newest last, and how many there are for which reason."""
-    answer = await where.api().get("/dead-letters", **asdict(meant), last=last)
+    """Show the latest dead letters, the newest last, and their number for each reason."""
+    answer = await where.api().get("/dead-letters", **asdict(letters), last=last)
     if as_json:
         print_json(answer)
         return
@@ -93,14 +98,14 @@ async def list_(
 
 
 @deadletters.command()
-@calling
+@api_command
 async def show(
     letter: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id, as list shows it.")],
-    where: Where,
+    where: ApiOptions,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show all of one dead letter: errors, the target's answer, and the event."""
+    """Show one dead letter with its errors, the target's answer, and the event."""
     answer = await where.api().get(f"/dead-letters/{letter}")
     if as_json:
         print_json(answer)
@@ -115,60 +120,62 @@ async def show(
 
 
 @deadletters.command()
-@calling
+@api_command
 async def redrive(
-    meant: Chosen,
-    where: Where,
-    care: Care,
+    letters: ChosenLetterOptions,
+    where: ApiOptions,
+    confirmation: ConfirmationOptions,
     *,
     per_second: Annotated[
         float,
         typer.Option(
-            min=0.01, max=1_000, help="How fast, for each subscriber and in each process of the daemon."
+            min=0.01, max=1_000, help="Highest rate, for each subscriber in each process of the daemon."
         ),
     ] = 10.0,
     include_superseded: Annotated[
         bool,
         typer.Option(
             "--include-superseded",
-            help="Also those of which a later event of the same key has reached the target since.",
+            help="Also letters whose key has had a later event delivered since.",
         ),
     ] = False,
-    wait: Annotated[bool, typer.Option(help="Show the progress until it is over.")] = True,
+    wait: Annotated[bool, typer.Option(help="Show the progress until the end.")] = True,
 ) -> None:
-    """Deliver dead letters again, in order per key, and not faster than the target bears.
+    """Deliver dead letters again, in order per key, and within the target's limits.
 
-    Counts first, and asks. Only what has failed by then is meant; what fails again is a dead letter anew. The
-    processes that own the partitions carry it out, each at that rate. Ctrl-C ends the watching, not the
-    redrive, which `cancel` ends. Exits 1 also when somebody cancels it meanwhile.
+    Counts first, and asks. Covers only the letters that existed when they were
+    counted; an event that fails again becomes a new dead letter. The processes
+    that own the partitions carry it out, each at that rate. Ctrl-C ends the
+    display, not the redrive; `cancel` ends the redrive. Exits 1 also when an
+    operator cancels it meanwhile.
     """
-    api = where.api().patient
+    api = where.api().patiently
     asked = {
-        **asdict(meant),
+        **asdict(letters),
         "per_second": per_second,
         "include_superseded": include_superseded,
-        "by": care.name,
+        "by": confirmation.name,
     }
     with working("Counting"):
         counts = await api.post("/dead-letters/redrive", **asked, dry_run=True)
     chosen = counts["deliverable"] - counts["superseded"]
     print_table(map(_redriven, counts["subscribers"].items()), empty="No dead letters match.")
-    if not care.goes_on(f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?", chosen):
+    if not confirmation.given(f"Deliver {counted(chosen, 'event')} again, {per_second:g} a second?", chosen):
         return
     with working("Ordering"):
         found = await api.post("/dead-letters/redrive", **{**asked, "until": counts["until"]})
     if not found["redrives"]:
-        console().print("Nothing is left to deliver: somebody was quicker.")
+        console().print("Nothing is left to deliver: the letters were redriven or discarded meanwhile.")
     elif wait:
-        letters = found["deliverable"] - found["superseded"]
-        if not await followed(where.api(), found["redrives"], letters, SystemClock()):
+        ordered = found["deliverable"] - found["superseded"]
+        if not await followed(where.api(), found["redrives"], ordered, SystemClock()):
             raise typer.Exit(1)
     else:
-        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` tells of the end.")
+        console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the end.")
 
 
 @deadletters.command()
-@calling
+@api_command
 async def cancel(
     order: Annotated[
         str,
@@ -176,34 +183,35 @@ async def cancel(
             metavar="ID", help="The redrive's id, as redrive and audit show it.", autocompletion=redrive_ids
         ),
     ],
-    where: Where,
-    who: Who,
+    where: ApiOptions,
+    operator: OperatorOptions,
 ) -> None:
-    """End a redrive that is not over, in every process.
+    """Cancel an open redrive, in every process.
 
-    What it has handed over by then is delivered all the same; what is left stays a dead letter.
+    Letters that it has redriven before are delivered; the others stay dead letters.
     """
-    done = await where.api().post(f"/redrives/{order}/cancel", by=who.name)
+    done = await where.api().post(f"/redrives/{order}/cancel", by=operator.name)
     console().print(
         f"Redrive {done['id']} is cancelled, in every process, with {counted(done['left'], 'dead letter')} "
-        "left. What was handed over before is delivered all the same."
+        "left. Letters that it has redriven before are delivered."
     )
 
 
 @deadletters.command()
-@calling
-async def discard(meant: Chosen, where: Where, care: Care) -> None:
-    """Remove dead letters for good, unless a redrive that is not over means them.
+@api_command
+async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
+    """Remove dead letters for good, unless an open redrive covers them.
 
-    Counts first, and asks. Only what has failed by then is meant. The audit keeps who did it.
+    Counts first, and asks. Covers only the letters that existed when they were
+    counted. The audit names the operator.
     """
-    api = where.api().patient
-    asked = {**asdict(meant), "by": care.name}
+    api = where.api().patiently
+    asked = {**asdict(letters), "by": confirmation.name}
     with working("Counting"):
         counts = await api.post("/dead-letters/discard", **asked, dry_run=True)
     print_table(map(_discarded, counts["by_subscriber"].items()), empty="No dead letters match.")
     console().print("By reason: ", plain(by_reason(counts["by_reason"])), sep="")
-    if not care.goes_on(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
+    if not confirmation.given(f"Remove {counted(counts['total'], 'dead letter')} for good?", counts["total"]):
         return
     with working("Removing"):
         done = await api.post("/dead-letters/discard", **{**asked, "until": counts["until"]})

@@ -1,4 +1,4 @@
-"""`streamer demo`."""
+"""The command `streamer demo`."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from streamer.cli.failure import told
+from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.demo.report import Report
@@ -29,8 +29,8 @@ _WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Showing:
-    """How the demo is shown: for how long, and where the picture goes."""
+class DisplayOptions:
+    """Options of the display: its duration, and the file of the last picture."""
 
     for_s: float | None
     svg: Path | None
@@ -51,21 +51,19 @@ def demo(
             "--for",
             parser=seconds,
             metavar="DURATION",
-            help="Stop after 20s, 5m or 1h; until Ctrl-C by default.",
+            help="Stop after 20s, 5m or 1h; by default at Ctrl-C.",
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the counts to this JSON file.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Keep the last picture in this SVG file.")] = None,
-    rate: Annotated[
-        float, typer.Option(min=0.1, max=500, help="Things that happen in the org, per second.")
-    ] = 20.0,
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Changes in the org, per second.")] = 20.0,
     kafka: Annotated[
         str | None, typer.Option(help="Keep the log in this Kafka (host:port) instead of SQLite.")
     ] = None,
 ) -> None:
     """Show the whole flow on this machine: a local org, the daemon and three targets.
 
-    Exits 0 only if nothing was lost and nothing was in the log twice.
+    Exits 0 only if no event was lost and none was in the log twice.
     """
     logs.configure("auto", "error")
     found: list[Report] = []
@@ -78,36 +76,36 @@ def demo(
                 kafka=kafka,
                 prefix=f"streamer-demo-{uuid.uuid4().hex[:8]}",
             )
-            found.append(await _play(options, Showing(for_s=for_, svg=svg), stopping))
+            found.append(await _play(options, DisplayOptions(for_s=for_, svg=svg), stopping))
 
-    with told():
+    with failures_reported():
         asyncio.run(until_signalled(work))
     if not found:
         raise typer.Exit(1)
     _conclude(found[0], report)
 
 
-async def _play(options: DemoOptions, showing: Showing, stopping: asyncio.Event) -> Report:
+async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio.Event) -> Report:
     clock = SystemClock()
-    console = Console(record=showing.svg is not None)
+    console = Console(record=display.svg is not None)
     async with demo_world(options, clock) as world, asyncio.TaskGroup() as group:
-        story = group.create_task(world.story.run(), name="story")
-        drawing = group.create_task(_show(world, clock, console, showing), name="screen")
+        scenario = group.create_task(world.scenario.run(), name="scenario")
+        drawing = group.create_task(_show(world, clock, console, display), name="screen")
         with suppress(TimeoutError):
-            async with clock.timeout(showing.for_s):
+            async with clock.timeout(display.for_s):
                 await stopping.wait()
-        story.cancel()
+        scenario.cancel()
         await settled(world, clock)
         drawing.cancel()
     return world.report()
 
 
-async def _show(world: World, clock: SystemClock, console: Console, showing: Showing) -> None:
-    screen = Screen(world, clock, for_s=showing.for_s)
+async def _show(world: World, clock: SystemClock, console: Console, display: DisplayOptions) -> None:
+    screen = Screen(world, clock, for_s=display.for_s)
     with ExitStack() as stack:
         if console.is_terminal:
             live = stack.enter_context(Live(screen, console=console, auto_refresh=False, transient=True))
-        stack.callback(_keep_picture, screen, showing.svg)
+        stack.callback(_keep_picture, screen, display.svg)
         last_line = clock.monotonic()
         while True:
             screen.tick()
@@ -125,7 +123,7 @@ def _keep_picture(screen: Screen, svg: Path | None) -> None:
             canvas = Console(record=True, width=_WIDTH, file=nowhere, force_terminal=True)
             canvas.print(screen)
             picture = canvas.export_svg(title="streamer demo")
-        # The picture must not send whoever looks at it to a server for fonts.
+        # A viewer of the picture must not load fonts from a server.
         svg.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
 
 

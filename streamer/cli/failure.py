@@ -1,4 +1,4 @@
-"""How a failure reaches a person: one sentence each, and an exit status that scripts can tell apart."""
+"""Reporting of failures: a sentence for each, and an exit status for scripts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ from rich.console import Console
 from streamer.errors import ConfigurationError, StreamerError, leaves
 
 CONFIGURATION = 2
-"""The configuration has a mistake; nothing was connected."""
+"""Exit status for a mistake in the configuration; nothing was connected."""
 
 REFUSED = 1
-"""Someone must act: credentials, permissions, the log's settings."""
+"""Exit status for errors on which an operator must act: credentials, permissions, the log's settings."""
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turn what Streamer raises on purpose into sentences on standard error and an exit status."""
+def failures_reported() -> Iterator[None]:
+    """Turn the errors that Streamer raises on purpose into sentences on standard error and an exit status."""
     try:
         yield
     except* StreamerError as group:

@@ -1,4 +1,4 @@
-"""Commands that are imported when somebody asks for them."""
+"""Commands that are imported when they are called."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
-PLACES = {
+COMMANDS = {
     "run": "streamer.cli.run:run",
     "check": "streamer.cli.run:check",
     "sandbox": "streamer.cli.sandbox:sandbox",
@@ -17,29 +17,30 @@ PLACES = {
     "deadletters": "streamer.cli.deadletters:deadletters",
     "audit": "streamer.cli.audit:audit",
 }
-"""Where each command is."""
+"""Module and attribute of each command."""
 
 
 class LazyGroup(TyperGroup):
-    """Holds the commands of `PLACES`.
+    """Group of the commands in `COMMANDS`.
 
-    A question to a running daemon, or the shell's for a name, must not wait for
-    the daemon, the sandbox and the demo to be loaded.
+    A call to a running daemon, or a completion for the shell, must not wait
+    until the daemon, the sandbox and the demo are imported.
     """
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands.update(dict.fromkeys(PLACES))  # type: ignore[arg-type] # names alone
+        # For the suggestions after a mistyped name.
+        self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type] # names alone
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names."""
-        return list(PLACES)
+        """Return the names of the commands."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's signature
-        """Return the command of that name, if there is one."""
-        if cmd_name not in PLACES:
+        """Return the command of that name, or `None`."""
+        if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = PLACES[cmd_name].partition(":")
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
         return _made(cmd_name, getattr(import_module(module), attribute))
 
 

@@ -1,4 +1,4 @@
-"""Shows how far a redrive has come."""
+"""Display of a redrive's progress."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamer.cli.api import Api, ApiRefused
-from streamer.cli.pages import console, counted, plain
+from streamer.cli.output import console, counted, plain
 from streamer.clock import Clock
 from streamer.events import JsonObject
 
 _LOOK_S = 0.5
-# The log may need a moment to tell of an order.
+# The log can need a moment to show an order.
 _LOOKS_FOR_A_TRACE = 10
 
 
 async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock) -> bool:
-    """Show how many of so many `letters` are on their way, until all `redrives` have ended or Ctrl-C.
+    """Show how many of `letters` are redriven, until all `redrives` have ended or Ctrl-C.
 
-    Returns whether none was cancelled. Raises `ApiRefused` when the API can't
-    be asked any more.
+    Returns false when one was cancelled. Raises `ApiRefused` when the API no
+    longer answers.
     """
     try:
         ended = await _shown(api, redrives, letters, clock)
@@ -33,7 +33,7 @@ async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock
         console().print(plain(_cancelled(each)))
     if unknown := [id_ for id_ in redrives if id_ not in ended]:
         console().print(
-            f"Redrive {', '.join(unknown)} is over, but how it ended is not among the latest records: "
+            f"Redrive {', '.join(unknown)} has ended, but its end is not among the latest audit records: "
             "`streamer deadletters list` shows what is left."
         )
     else:
@@ -42,7 +42,7 @@ async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock
 
 
 async def _shown(api: Api, redrives: Sequence[str], letters: int, clock: Clock) -> Mapping[str, JsonObject]:
-    """Return the ends of those that have ended; of the others there is no trace any more."""
+    """Show the progress, and return the known ends; a redrive without one has left no trace."""
     columns = TextColumn("redriving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     ended: dict[str, JsonObject] = {}
     looks = 0
@@ -62,8 +62,8 @@ async def _shown(api: Api, redrives: Sequence[str], letters: int, clock: Clock) 
 
 def _goes_on(redrives: Sequence[str]) -> str:
     return (
-        f"Redrive {', '.join(redrives)} goes on in the daemon; `streamer audit` tells of its end, and "
-        "`streamer deadletters cancel ID` brings it about."
+        f"Redrive {', '.join(redrives)} goes on in the daemon; `streamer audit` shows its end, and "
+        "`streamer deadletters cancel ID` cancels it."
     )
 
 
@@ -73,6 +73,4 @@ def _cancelled(end: JsonObject) -> str:
 
 
 def _handed_over(letters: int) -> str:
-    return (
-        f"{counted(letters, 'event')} handed to delivery; `streamer deadletters list` shows what fails again."
-    )
+    return f"{counted(letters, 'event')} redriven; `streamer deadletters list` shows those that fail again."

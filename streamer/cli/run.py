@@ -1,4 +1,4 @@
-"""`streamer run` and `streamer check`."""
+"""The commands `streamer run` and `streamer check`."""
 
 import asyncio
 import gc
@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from streamer.app import App, Role, plan
-from streamer.cli.failure import told
-from streamer.cli.pages import counted
+from streamer.cli.failure import failures_reported
+from streamer.cli.output import counted
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
@@ -21,9 +21,7 @@ from streamer.supervision.watchdog import Watchdog
 
 Config = Annotated[
     list[Path],
-    typer.Option(
-        "--config", "-c", help="A YAML file; given several times, later ones are laid over earlier ones."
-    ),
+    typer.Option("--config", "-c", help="A YAML file; of several, later ones override earlier ones."),
 ]
 
 _GENERATION_0 = 50_000
@@ -37,19 +35,19 @@ def run(
 ) -> None:
     """Carry events until SIGTERM or Ctrl-C; then drain, record and exit.
 
-    Exits 2 when the configuration has a mistake, 1 when someone must act first
-    (credentials, permissions, the log), 0 after a clean stop. A second signal
-    stops at once; nothing is lost by it, but deliveries in flight are repeated.
+    Exits 2 when the configuration has a mistake, 1 when an operator must act
+    first (credentials, permissions, the log), 0 after a clean stop. A second
+    signal stops at once: nothing is lost, but deliveries in flight are repeated.
 
     Changed files, secrets included, are applied within seconds, or at once on
     SIGHUP; while they hold a mistake, the former configuration stays in effect.
     """
-    with told():
+    with failures_reported():
         reread = partial(load_document, config)
         checked = plan(reread(), SystemClock())
         logs.configure(checked.settings.observe.log_format, checked.settings.observe.log_level)
-        # Events are many small short-lived objects without cycles; looking for
-        # cycles after every few hundred of them costs a tenth of the time.
+        # Events are many small short-lived objects without cycles. A search for
+        # cycles after every few hundred of them would cost a tenth of the time.
         gc.freeze()
         gc.set_threshold(_GENERATION_0, 20, 100)
         watchdog = Watchdog(sys.stderr)
@@ -58,8 +56,8 @@ def run(
 
 
 def check(config: Config) -> None:
-    """Check a configuration to the last expression, without connecting anywhere."""
-    with told():
+    """Check a configuration to the last expression, without any connection."""
+    with failures_reported():
         settings = plan(load_document(config), SystemClock()).settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
         Console(highlight=False).print(

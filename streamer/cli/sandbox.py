@@ -1,4 +1,4 @@
-"""`streamer sandbox`."""
+"""The command `streamer sandbox`."""
 
 import asyncio
 from typing import Annotated
@@ -12,9 +12,9 @@ from streamer.sandbox import Sandbox
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8808,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free port.")] = 8808,
     host: Annotated[
-        str, typer.Option(help="Loopback unless you say otherwise: anyone who reaches it controls it.")
+        str, typer.Option(help="Address to listen on; anyone who can reach it controls the sandbox.")
     ] = "localhost",
 ) -> None:
     """Run a local Salesforce org: OAuth, REST and CometD, with faults to inject under /sandbox/."""

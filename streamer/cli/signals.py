@@ -1,4 +1,4 @@
-"""The two stages of a stop: the first signal drains, the second cancels."""
+"""Stop in two stages: the first signal drains, the second cancels."""
 
 import asyncio
 import signal
@@ -13,10 +13,10 @@ _log = structlog.get_logger()
 async def until_signalled(
     work: Callable[[asyncio.Event], Awaitable[None]], *, on_hangup: Callable[[], None] | None = None
 ) -> None:
-    """Run `work`, which drains and returns when its event is set, until SIGTERM or SIGINT.
+    """Run `work` until SIGTERM or SIGINT sets its event, at which it drains and returns.
 
-    A second signal cancels it where it stands: nothing is lost, but deliveries
-    in flight are repeated by the next run. SIGHUP calls `on_hangup`.
+    A second signal cancels it: nothing is lost, but the next run repeats the
+    deliveries in flight. SIGHUP calls `on_hangup`.
     """
     stopping = asyncio.Event()
     task = asyncio.ensure_future(work(stopping))

@@ -1,4 +1,4 @@
-"""`streamer subscribers`."""
+"""The commands `streamer subscribers …`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,28 +6,28 @@ from typing import Annotated
 import orjson
 import typer
 
-from streamer.cli.calling import AsJson, Name, Where, Who, calling
-from streamer.cli.pages import at, console, plain, print_json, print_table
+from streamer.cli.api_command import ApiOptions, AsJson, Name, OperatorOptions, api_command
+from streamer.cli.output import at, console, plain, print_json, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 
 subscribers = typer.Typer(
     no_args_is_help=True,
-    help="""See, pause, resume and try out the subscribers of a running daemon.
+    help="""List, pause, resume and test the subscribers of a running daemon.
 
-    What is switched is kept in the log, where every process sees it: with several of them, ask any. What is
-    in flight is that of the process that is asked.
+    The log holds the switches, so any process can answer. The counts of events
+    are those of the process that answers.
 
-    Exits 0 when it is done, 1 when it is refused or the daemon can't be reached, 2 for a mistake in what was
-    typed.
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    for a mistake in the arguments.
     """,
 )
 
 
 @subscribers.command("list")
-@calling
-async def list_(where: Where, *, as_json: AsJson = False) -> None:
-    """Show every subscriber: whether it delivers, who paused it and why, and what it has in hand."""
+@api_command
+async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
+    """Show every subscriber: its state, who paused it and why, and its events in memory."""
     answer = await where.api().get("/subscribers")
     if as_json:
         print_json(answer)
@@ -36,48 +36,49 @@ async def list_(where: Where, *, as_json: AsJson = False) -> None:
 
 
 @subscribers.command()
-@calling
+@api_command
 async def pause(
     name: Name,
-    where: Where,
-    who: Who,
+    where: ApiOptions,
+    operator: OperatorOptions,
     *,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; others will read it.")] = "",
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Reason, for other operators.")] = "",
 ) -> None:
-    """Deliver nothing to a target until it is resumed, in no process, and after no restart.
+    """Stop deliveries in every process, across restarts, until resumed.
 
-    Its events stay in the log. Attempts that are under way end by themselves.
+    Events stay in the log. Attempts in flight end by themselves.
     """
-    await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=who.name)
+    await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=operator.name)
     console().print(f"{name} is paused, in every process. `streamer subscribers resume {name}` ends it.")
 
 
 @subscribers.command()
-@calling
-async def resume(name: Name, where: Where, who: Who) -> None:
-    """Deliver again, whoever paused it: a person, the guard or the target."""
-    await where.api().post(f"/subscribers/{name}/resume", by=who.name)
+@api_command
+async def resume(name: Name, where: ApiOptions, operator: OperatorOptions) -> None:
+    """Resume deliveries in every process, after a pause by an operator, the guard or the target."""
+    await where.api().post(f"/subscribers/{name}/resume", by=operator.name)
     console().print(f"{name} delivers again, in every process.")
 
 
 @subscribers.command("test")
-@calling
+@api_command
 async def try_out(
     name: Name,
-    where: Where,
-    who: Who,
+    where: ApiOptions,
+    operator: OperatorOptions,
     *,
     data: Annotated[
-        Path | None, typer.Option(help="JSON for the event's data, where body or text need some.")
+        Path | None, typer.Option(help="JSON file for the event's data, where body or text need some.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send one test event to a target, through the subscriber's body, text and plugin.
 
-    It is of the type streamer.test and enters neither the log nor the queue; `when` is not asked. The target
-    takes it for real: what it does with an event it may do with this one. Exits 0 if it was delivered.
+    Its type is streamer.test. It enters neither the log nor the queue, and
+    `when` does not apply. The target treats it as a real event. Exits 0 if it
+    was delivered.
     """
-    answer = await where.api().post(f"/subscribers/{name}/test", data=_read(data), by=who.name)
+    answer = await where.api().post(f"/subscribers/{name}/test", data=_read(data), by=operator.name)
     if as_json:
         print_json(answer)
     else:

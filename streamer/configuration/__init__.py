@@ -1,4 +1,4 @@
-"""From YAML files to settings, with errors that name the file, the line and the key."""
+"""Configuration: YAML files become settings; errors name the file, the line and the key."""
 
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.fingerprint import Fingerprints, fingerprints

@@ -1,4 +1,4 @@
-"""Plain data, and where each part of it was written."""
+"""Document: the data of the configuration's files, with the place of each part."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,11 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Plain data, where each part of it was written, and what the files were like when they were read."""
+    """Data of the configuration's files, the place of each part, and the files' fingerprints when read.
+
+    `indirect` are the keys whose values came from the environment or from
+    another file.
+    """
 
     data: Any
     places: Mapping[Keys, str] = field(default_factory=dict)
@@ -26,7 +30,7 @@ class Document:
     fingerprints: Fingerprints = field(default_factory=dict)
 
     def at(self, keys: Sequence[int | str]) -> Any:
-        """Return what stands at `keys`, or `None`."""
+        """Return the value at `keys`, or `None`."""
         data = self.data
         for key in keys:
             if not holds(data, key):
@@ -35,19 +39,19 @@ class Document:
         return data
 
     def place(self, keys: Sequence[int | str]) -> str:
-        """Return `file:line` of `keys`, or of the nearest thing around it."""
+        """Return `file:line` of `keys`, or of the nearest section around it."""
         for length in range(len(keys), -1, -1):
             if place := self.places.get(tuple(keys[:length])):
                 return place
         return "configuration"
 
     def is_secret(self, keys: Sequence[int | str]) -> bool:
-        """Whether what stands at `keys` came from elsewhere, or has the name of a secret."""
+        """Return true when the value at `keys` came from elsewhere, or the key has the name of a secret."""
         names = [key for key in keys if isinstance(key, str)]
         return tuple(keys) in self.indirect or any(_SECRET_KEY.search(name) for name in names[-1:])
 
     def shown(self, keys: Sequence[int | str]) -> str:
-        """Return what stands at `keys`, short and without secrets; empty for a section."""
+        """Return the value at `keys` for a message, short and without secrets; empty for a section."""
         if self.is_secret(keys):
             return "a value that is not shown"
         value = self.at(keys)
@@ -57,12 +61,12 @@ class Document:
         return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
     def mistake(self, keys: Sequence[int | str], sentence: str) -> str:
-        """Return one line for a person: the file, the line, the key and what is wrong there."""
+        """Return the line of a message: the file, the line, the key and `sentence`."""
         return ": ".join(part for part in (self.place(keys), dotted(keys), sentence) if part)
 
     @staticmethod
     def merged(documents: Sequence["Document"]) -> "Document":
-        """Return `documents` laid over each other, the last on top."""
+        """Return `documents` merged; later ones override earlier ones."""
         data: Any = {}
         places: dict[Keys, str] = {}
         indirect: set[Keys] = set()
@@ -76,14 +80,14 @@ class Document:
 
 
 def holds(data: Any, key: int | str) -> bool:
-    """Whether `data` is a mapping or a list that has something at `key`."""
+    """Return true when `data` is a mapping or a list with a value at `key`."""
     if isinstance(data, dict):
         return key in data
     return isinstance(data, list) and isinstance(key, int) and key < len(data)
 
 
 def dotted(keys: Sequence[int | str]) -> str:
-    """Return `keys` as a person writes them."""
+    """Return `keys` joined with dots."""
     return ".".join(map(str, keys))
 
 

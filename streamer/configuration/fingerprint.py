@@ -1,19 +1,19 @@
-"""Tells whether files are still what they were."""
+"""Fingerprints of files, by which a change is found."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 Fingerprints = Mapping[Path, str]
-"""What each file was like; empty for what could not be read."""
+"""Fingerprint of each file; empty for a file that could not be read."""
 
 
 def fingerprint(path: Path) -> str:
-    """Return what tells the present content of `path` from others; empty when it can't be read.
+    """Return the SHA-256 of the content of `path`; empty when it can't be read.
 
-    By content, not by time: Kubernetes changes a mounted file by turning a
-    link around, and tools restore times. A pipe is left alone, for reading it
-    would use it up.
+    The content counts, not the time: Kubernetes changes a mounted file by
+    replacing a link, and tools restore times. A pipe is not read, because that
+    would consume it.
     """
     if not path.is_file():
         return ""

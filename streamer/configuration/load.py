@@ -1,4 +1,4 @@
-"""Reads the configuration files into settings, and says exactly what is wrong with them."""
+"""Loading of the configuration's files into settings, with exact messages for mistakes."""
 
 import difflib
 import os
@@ -15,11 +15,11 @@ from streamer.settings import Settings
 
 
 def load_document(paths: Sequence[Path], environ: Mapping[str, str] = os.environ) -> Document:
-    """Return `paths`, merged in their order, as plain data.
+    """Return the files `paths`, merged in their order, as a document.
 
-    Mappings merge key by key and anything else replaces. `${NAME}` and
-    `${NAME:-default}` in a text come from `environ`; `{file: path}` stands for
-    a file's content without the final line break, its path relative to the
+    Mappings merge key by key; any other value replaces. `${NAME}` and
+    `${NAME:-default}` in a text come from `environ`. `{file: path}` stands for
+    a file's content without the final line break; the path is relative to the
     file that names it.
 
     Raises `ConfigurationError`.
@@ -41,9 +41,9 @@ def load(document: Document) -> Settings:
 def problems(
     error: ValidationError, document: Document, model: type[BaseModel], *, at: Keys = ()
 ) -> list[str]:
-    """Return what `error`, of validating the part of `document` at `at` as `model`, means to its author.
+    """Return a line for each mistake in `error`: its place, the value found and the allowed ones.
 
-    One line for each mistake: where it stands, what was found and what is allowed.
+    `error` came from the validation of the part of `document` at `at` as `model`.
     """
     return [_problem(detail, document, model, at) for detail in error.errors(include_url=False)]
 
@@ -70,16 +70,16 @@ def _allowed(detail: Any, document: Document, keys: Keys) -> str:
     message: str = detail["msg"].removeprefix("Value error, ")
     value = document.at(keys)
     if document.is_secret(keys) and isinstance(value, str) and value in message:
-        return "it is not of the form that is needed here"
+        return "it does not have the required form"
     return message[0].lower() + message[1:]
 
 
 def _keys(data: Any, loc: Keys) -> Keys:
-    """Return `loc` without the names of union members and the like that pydantic puts between keys."""
+    """Return `loc` without the parts that pydantic adds between keys, such as names of union members."""
     keys: list[int | str] = []
     for index, part in enumerate(loc):
         is_last = index == len(loc) - 1
-        # A member may be named like a key beside it, such as the flow `password`.
+        # A member can have the name of a key beside it, such as the flow `password`.
         if holds(data, part) and (is_last or isinstance(part, int) or isinstance(data[part], dict | list)):
             data = data[part]
         elif not is_last or not isinstance(data, dict) or part == "[key]":

@@ -1,4 +1,4 @@
-"""YAML with the line of every key, `${ENV}` and `{file: …}` resolved."""
+"""YAML reader: keeps the line of every key, and resolves `${ENV}` and `{file: …}`."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 _NOT_IN_1_2 = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
 
-# PyYAML's own sentences repeat the value, which may be a password.
+# PyYAML's own sentences repeat the value, which can be a password.
 _QUOTES_NEEDED = {
     "found undefined alias": "*",
     "found duplicate anchor": "&",
@@ -29,18 +29,18 @@ _QUOTES_NEEDED = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but `on` is a key and `no` is a country, as in YAML 1.2."""
+    """Loader of PyYAML's YAML 1.1, in which `on` and `no` are texts, as in YAML 1.2."""
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool] | bool) -> str:  # noqa: FBT001 - PyYAML's signature
-        """Return the tag of a plain `value`, booleans being true and false alone."""
+        """Return the tag of a plain `value`; only true and false are booleans."""
         tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call] # the stubs leave it out
         is_word = tag == _BOOLEAN and str(value).lower() not in {"true", "false"}
         return _TEXT if is_word or tag in _NOT_IN_1_2 else tag
 
 
 def read_document(path: Path, environ: Mapping[str, str]) -> Document:
-    """Read one file. Raises `ConfigurationError` that names the file and the line."""
-    # Taken first: what is written in between counts as a change afterwards.
+    """Read one file. Raises `ConfigurationError`, which names the file and the line."""
+    # Taken before the content, so that a write in between counts as a change.
     seen = fingerprint(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -52,12 +52,12 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
         reading = _Reading(path, environ, {path: seen})
         return reading.document(yaml.compose(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        # Not chained: the original repeats the text around the mistake.
+        # Not chained: the original error repeats the text around the mistake.
         raise ConfigurationError(f"{path}:{_mistake(error, text)}") from None
     except yaml.YAMLError:
-        raise ConfigurationError(f"{path}: is not YAML: it holds a control character") from None
+        raise ConfigurationError(f"{path}: is not YAML: it contains a control character") from None
     except RecursionError:
-        raise ConfigurationError(f"{path}: is nested too deeply, or an anchor holds itself") from None
+        raise ConfigurationError(f"{path}: is nested too deeply, or an anchor contains itself") from None
 
 
 def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
@@ -66,14 +66,14 @@ def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
     for beginning, sign in _QUOTES_NEEDED.items():
         if problem.startswith(beginning):
             problem = f"a text that begins with {sign} needs quotes"
-    # The brace of a variable opens a mapping where YAML is between braces.
+    # Between braces, YAML takes the brace of a variable for a mapping.
     if "${" in "".join(text.split("\n")[line : line + 1]):
         problem += '; between { and } a variable needs quotes: "${NAME}"'
     return f"{line + 1}: is not YAML: {problem}"
 
 
 class _Reading:
-    """Turns the nodes of one file into data, keeping their lines."""
+    """Turns the nodes of one file into data, and keeps their lines."""
 
     def __init__(self, path: Path, environ: Mapping[str, str], fingerprints: dict[Path, str]) -> None:
         self._path = path
@@ -88,7 +88,7 @@ class _Reading:
             raise ConfigurationError(f"{self._path}: is empty; it needs at least org and channels")
         if not isinstance(root, yaml.MappingNode):
             raise ConfigurationError(
-                f"{self._path}: must be a mapping that holds org, channels, log and subscribers"
+                f"{self._path}: must be a mapping with org, channels, log and subscribers"
             )
         return Document(
             data=self.value(root, ()),
@@ -116,7 +116,7 @@ class _Reading:
         return data
 
     def _pairs(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Return what `node` says itself, over what it takes from others by `<<`."""
+        """Return the pairs of `node` itself, over those that it merges by `<<`."""
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value_node in node.value:
@@ -126,7 +126,7 @@ class _Reading:
             elif not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigurationError(f"{self._place(key_node)}: a key must be a text")
             elif key_node.value in own:
-                raise ConfigurationError(f"{self._place(key_node)}: {key_node.value}: stands here twice")
+                raise ConfigurationError(f"{self._place(key_node)}: {key_node.value}: is set twice")
             else:
                 own[key_node.value] = key_node, value_node
         return merged | own
@@ -151,7 +151,7 @@ class _Reading:
         except OSError as error:
             raise self._mistake(keys, f"{path}: {error.strerror}") from error
         except ValueError:
-            # Not chained: a decoder's error repeats the bytes.
+            # Not chained: the decoder's error repeats the bytes.
             raise self._mistake(keys, f"{path}: is not UTF-8 text") from None
         if len(content) > _MAX_FILE_CHARACTERS:
             raise self._mistake(keys, f"{path}: is larger than a secret can be")

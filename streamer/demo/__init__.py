@@ -1,1 +1,1 @@
-"""A whole world on one machine: an org in which things happen, the daemon, three targets."""
+"""Demo: a busy org, the daemon and three targets in one process."""

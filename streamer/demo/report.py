@@ -1,10 +1,10 @@
-"""What the demo found out, for people and for scripts."""
+"""Report of the demo, for people and for scripts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from streamer.demo.story import Story
+from streamer.demo.scenario import Scenario
 from streamer.demo.tally import Tally, percentile
 from streamer.events import SubscriberName
 from streamer.sandbox.targets.receiver import Receiver
@@ -12,7 +12,7 @@ from streamer.sandbox.targets.receiver import Receiver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Milliseconds from the commit in Salesforce."""
+    """Times since the commit in Salesforce, in milliseconds."""
 
     p50: float
     p99: float
@@ -20,7 +20,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetReport:
-    """What one target was to hear of, and what it accepted."""
+    """Counts of one target: expected, delivered and repeated events."""
 
     expected: int
     delivered: int
@@ -29,7 +29,7 @@ class TargetReport:
 
     @property
     def lost(self) -> int:
-        """How many never arrived."""
+        """Number of expected events that never arrived."""
         return max(0, self.expected - self.delivered)
 
 
@@ -46,7 +46,7 @@ class Report:
 
     @property
     def lost(self) -> int:
-        """How many never reached the log, and how many deliveries never their target."""
+        """Number of events that never reached the log, and of deliveries that never reached their target."""
         return max(0, self.sent - self.appended) + sum(target.lost for target in self.targets.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -57,32 +57,25 @@ class Report:
             "duplicates": self.duplicates_in_log,
             "dead_letters": self.dead_letters,
             "lost": self.lost,
-            "append_latency_ms": {"p50": self.append_latency_ms.p50, "p99": self.append_latency_ms.p99},
+            "append_latency_ms": asdict(self.append_latency_ms),
             "targets": {
-                name: {
-                    "expected": target.expected,
-                    "delivered": target.delivered,
-                    "repeated": target.repeated,
-                    "lost": target.lost,
-                    "latency_ms": {"p50": target.latency_ms.p50, "p99": target.latency_ms.p99},
-                }
-                for name, target in self.targets.items()
+                name: {**asdict(target), "lost": target.lost} for name, target in self.targets.items()
             },
         }
 
 
-def reported(story: Story, tally: Tally, receivers: Mapping[SubscriberName, Receiver]) -> Report:
-    """Hold what the receivers' own journals say against what happened in the org."""
+def report_of(scenario: Scenario, tally: Tally, receivers: Mapping[SubscriberName, Receiver]) -> Report:
+    """Compare the receivers' own journals with the changes in the org."""
     distinct = len(tally.appended_ids)
     return Report(
-        sent=story.sent,
+        sent=scenario.sent,
         appended=distinct,
         duplicates_in_log=tally.appended_ids.total() - distinct,
         dead_letters=tally.dead_letters,
         append_latency_ms=_latency(tally.append_latency_s),
         targets={
             name: TargetReport(
-                expected=story.expected[name],
+                expected=scenario.expected[name],
                 delivered=len(receiver.journal.accepted),
                 repeated=sum(receiver.journal.duplicates.values()),
                 latency_ms=_latency(tally.delivery_latency_s.get(name, [])),

@@ -1,4 +1,4 @@
-"""The demo on a terminal, live."""
+"""Live display of the demo on a terminal."""
 
 from collections import deque
 
@@ -17,10 +17,12 @@ _HISTORY = 48
 
 
 class Screen:
-    """Draws what flows: the org, the log, each target, latencies and the latest deliveries."""
+    """Shows the counts of the org, the log and each target, latencies and the latest deliveries.
+
+    The demo runs for `for_s` seconds, or until it is interrupted.
+    """
 
     def __init__(self, world: World, clock: Clock, *, for_s: float | None) -> None:
-        """Show `world`, which runs for `for_s` seconds or until it is interrupted."""
         self._world = world
         self._clock = clock
         self._for_s = for_s
@@ -29,7 +31,7 @@ class Screen:
         self._rates: deque[float] = deque(maxlen=_HISTORY)
 
     def tick(self) -> None:
-        """Note the rate since the last tick."""
+        """Record the rate since the last tick."""
         now, appended = self._clock.monotonic(), self._world.tally.appended_ids.total()
         then, before = self._last
         if now > then:

@@ -1,4 +1,4 @@
-"""What the demo saw pass, and how long it took."""
+"""Tally of the events that the demo saw pass, with their latencies."""
 
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ from streamer.events import DeadLetter, Delivered, Event, EventId, Outcome, Subs
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """A watcher that counts, and remembers the latest lines for the screen."""
+    """Watcher that counts events, and keeps the latest lines for the screen."""
 
     clock: Clock
     appended_ids: Counter[EventId] = field(default_factory=Counter)
     dead_letters: int = 0
-    attempts: Counter[SubscriberName] = field(default_factory=Counter)
+
     append_latency_s: list[float] = field(default_factory=list)
     delivery_latency_s: dict[SubscriberName, list[float]] = field(default_factory=dict)
     latest: deque[str] = field(default_factory=lambda: deque(maxlen=8))
 
     def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
-        """Count what entered the log."""
+        """Count the events and the dead letters that entered the log."""
         self.dead_letters += len(set_aside)
         for event in events:
             self.appended_ids[event.id] += 1
             self.append_latency_s.append(self._age_s(event))
 
     def attempted(self, subscriber: SubscriberName, event: Event, outcome: Outcome) -> None:
-        """Count what came of an attempt."""
+        """Record the latency of a delivery."""
         if not isinstance(outcome, Delivered):
             return
-        self.attempts[subscriber] += 1
+
         age_s = self._age_s(event)
         self.delivery_latency_s.setdefault(subscriber, []).append(age_s)
         about = event.type.removeprefix("salesforce.")
@@ -40,12 +40,12 @@ class Tally:
 
     def _age_s(self, event: Event) -> float:
         # Salesforce's times are whole milliseconds, so the youngest events
-        # can seem to come from the future by a part of one.
+        # can seem to be a fraction of one in the future.
         return max(0.0, self.clock.now() - datetime.fromisoformat(event.time).timestamp())
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value that `share` (0 to 1) of `values` do not exceed; 0 when there are none."""
+    """Return the value that `share` (0 to 1) of `values` do not exceed; 0 for no values."""
     if not values:
         return 0.0
     ordered = sorted(values)

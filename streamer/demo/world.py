@@ -1,4 +1,4 @@
-"""Puts the demo together: org, targets and daemon in one process, on loopback."""
+"""World of the demo: org, targets and daemon in one process, on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,8 +10,8 @@ from typing import Any
 from streamer.app import App, plan
 from streamer.clock import Clock
 from streamer.configuration import Document
-from streamer.demo.report import Report, reported
-from streamer.demo.story import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Story
+from streamer.demo.report import Report, report_of
+from streamer.demo.scenario import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Scenario
 from streamer.demo.tally import Tally
 from streamer.events import SubscriberName
 from streamer.sandbox import Sandbox
@@ -26,23 +26,23 @@ _LOOK_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Everything that runs, for whoever shows it."""
+    """Running parts of the demo."""
 
     sandbox: Sandbox
     receivers: dict[SubscriberName, Receiver]
-    story: Story
+    scenario: Scenario
     tally: Tally
     daemon: App
     log: str
 
     def report(self) -> Report:
         """Return the counts of this moment."""
-        return reported(self.story, self.tally, self.receivers)
+        return report_of(self.scenario, self.tally, self.receivers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """How much happens, and where the log is: `kafka` (host:port), or a file in `directory`."""
+    """Options of the demo: its rate, and its log in `kafka` (host:port) or in a file in `directory`."""
 
     per_second: float
     directory: Path
@@ -52,10 +52,9 @@ class DemoOptions:
 
 @asynccontextmanager
 async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]:
-    """Run the world inside the context; nothing has happened in its org yet.
+    """Run the world inside the context; its org has no changes yet.
 
-    Returns once the daemon has subscribed, so that everything that happens
-    from then on concerns it.
+    Enters once the daemon has subscribed, so that it reads every later change.
     """
     erp = ErpReceiver(clock).require_oauth("streamer", "demo-secret")
     fulfillment, slack = FulfillmentReceiver(clock), SlackReceiver(clock)
@@ -76,7 +75,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
                 yield World(
                     sandbox=sandbox,
                     receivers=receivers,
-                    story=Story(org=sandbox.org, clock=clock, per_second=options.per_second),
+                    scenario=Scenario(org=sandbox.org, clock=clock, per_second=options.per_second),
                     tally=tally,
                     daemon=daemon,
                     log=f"Kafka at {options.kafka}" if options.kafka else "SQLite",
@@ -86,7 +85,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
 
 
 async def settled(world: World, clock: Clock) -> None:
-    """Wait until everything that happened has arrived, or for 20 s."""
+    """Wait until every event has arrived, but for at most 20 s."""
 
     def arrived() -> bool:
         return world.report().lost == 0

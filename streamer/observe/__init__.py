@@ -1,1 +1,1 @@
-"""What operators see: metrics, logs and probes."""
+"""Metrics, logs and signs of life."""

@@ -1,4 +1,4 @@
-"""Structured logs: JSON for machines, readable lines for a person at a terminal."""
+"""Structured logs: JSON for machines, readable lines for people at a terminal."""
 
 import logging
 import os
@@ -44,7 +44,7 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
 
 
 class _Lines:
-    """Writes lines; one that can't be written is dropped, since events matter more than lines."""
+    """Writer of lines; drops a line that can't be written, since events matter more than lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -58,8 +58,8 @@ class _Lines:
 
 
 def _bounded_traceback(exc_info: ExcInfo) -> str:
-    # Both ends matter: where it was noticed and where it happened. Local
-    # variables are never shown, since they hold tokens.
+    # Both ends of a traceback matter, and it keeps both. Local variables are
+    # never shown, since they hold tokens.
     return "".join(traceback.format_exception(exc_info[1], limit=40)).rstrip()
 
 

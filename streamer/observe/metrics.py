@@ -1,8 +1,8 @@
-"""What is counted and timed, for Prometheus.
+"""Metrics for Prometheus.
 
-Every metric is declared once, in :class:`Metrics`, and reached through a
-handle bound to its channel, subscriber or session: a handle's series exist
-from the start, at zero, and using one costs no lookup.
+Every metric is declared once, in :class:`Metrics`, and used through a handle
+for one channel, subscriber or session. The series of a handle exist from its
+beginning, at zero, and their use costs no lookup.
 """
 
 from prometheus_client import (
@@ -25,7 +25,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe.process import ProcessMetrics
-from streamer.observe.series import ChannelMetrics, SessionMetrics, SubscriberMetrics, Words
+from streamer.observe.series import ChannelMetrics, LabelValues, SessionMetrics, SubscriberMetrics
 
 _OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -34,17 +34,17 @@ _DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 
 class Metrics:
-    """All metrics of one process, in a registry of their own.
+    """All metrics of one process, in `registry`, or in a new one; `clock` measures ages.
 
-    Label values are bounded: configured names, enums, and words from
-    :class:`~streamer.observe.series.Words`; never a record id or the text of an error.
+    Label values are bounded: configured names, enums, and the words that
+    :class:`~streamer.observe.series.LabelValues` admits; never a record id or
+    the text of an error.
     """
 
     def __init__(self, *, clock: Clock, registry: CollectorRegistry | None = None) -> None:
-        """Declare every metric in `registry`, or in a new one; `clock` measures ages."""
         self.registry = registry or CollectorRegistry()
         self._clock = clock
-        self._words = Words()
+        self._label_values = LabelValues()
         self._channels: dict[Channel, ChannelMetrics] = {}
         self._subscribers: dict[SubscriberName, SubscriberMetrics] = {}
         self._declare_session()
@@ -67,14 +67,14 @@ class Metrics:
         return self._subscribers[name]
 
     def forget_channel(self, path: str) -> None:
-        """Show nothing any more of a channel that is configured no longer."""
+        """Remove the series of a channel that is no longer configured."""
         for channel in [each for each in self._channels if each.path == path]:
             del self._channels[channel]
         for series in self._of_channels:
             series.remove_by_labels({"channel": path})
 
     def forget_subscriber(self, name: SubscriberName) -> None:
-        """Show nothing any more of a subscriber that is configured no longer."""
+        """Remove the series of a subscriber that is no longer configured."""
         self._subscribers.pop(name, None)
         for series in self._of_subscribers:
             series.remove_by_labels({"subscriber": name})
@@ -98,7 +98,7 @@ class Metrics:
         )
         self._verified = self._gauge(
             "checkpoint_verified_timestamp_seconds",
-            "Last moment at which nothing was known to be missing, in seconds since the epoch.",
+            "Last time at which no event was known to be missing, in seconds since the epoch.",
             "channel",
         )
         self._up = self._gauge(
@@ -107,22 +107,22 @@ class Metrics:
             "channel",
         )
         self._owned = self._gauge(
-            "channel_owned", "1 while this process is to read the channel, 0 while another is.", "channel"
+            "channel_owned", "1 while this process owns the channel, 0 while another does.", "channel"
         )
 
     def _declare_session(self) -> None:
         self._bytes = self._counter("ingest_bytes", "Size of the answers that were read from Salesforce.")
         self._handshakes = self._counter("session_handshakes", "Sessions opened with Salesforce.")
-        self._lost = self._counter("session_lost", "Sessions with Salesforce that ended unasked.", "reason")
+        self._lost = self._counter("session_lost", "Sessions that Salesforce or the network ended.", "reason")
         self._overdue = self._counter("session_overdue", "Answers of Salesforce that did not come in time.")
         self._subscriptions = self._counter(
-            "session_subscriptions", "Subscriptions by Salesforce's answer.", "channel", "outcome"
+            "session_subscriptions", "Subscriptions, by Salesforce's answer.", "channel", "outcome"
         )
 
     def _declare_set_aside(self) -> None:
         self._dead_letters = self._counter(
             "dead_letters",
-            "Events set aside; subscriber is empty for those that never reached the log.",
+            "Events set aside; subscriber is empty for events that never reached the log.",
             "stage",
             "subscriber",
             "reason",
@@ -144,19 +144,19 @@ class Metrics:
         )
 
     def _declare_dispatch(self) -> None:
-        self._deliveries = self._counter("deliveries", "Attempts by outcome.", "subscriber", "outcome")
+        self._deliveries = self._counter("deliveries", "Attempts, by outcome.", "subscriber", "outcome")
         self._delivery_seconds = self._histogram(
             "delivery_seconds", "Duration of one attempt.", _DELIVERY_BUCKETS_S, "subscriber"
         )
         self._lag = self._gauge(
             "delivery_lag_events", "Events in the log that are not settled yet.", "subscriber"
         )
-        self._in_flight = self._gauge("delivery_in_flight", "Attempts that are under way.", "subscriber")
+        self._in_flight = self._gauge("delivery_in_flight", "Attempts in flight.", "subscriber")
         self._limit = self._gauge(
-            "delivery_limit", "Attempts that may be under way, as the target bears them.", "subscriber"
+            "delivery_limit", "Most attempts in flight; adapts to the target.", "subscriber"
         )
         self._parked = self._gauge(
-            "parked_events", "Events that the log keeps until they are tried again.", "subscriber"
+            "parked_events", "Events that the log keeps for a later attempt.", "subscriber"
         )
         self._to_target_seconds = self._histogram(
             "event_to_target_seconds",
@@ -165,16 +165,16 @@ class Metrics:
             "subscriber",
         )
         self._held = self._gauge(
-            "subscriber_held", "1 while the whole target is being left alone, 0 otherwise.", "subscriber"
+            "subscriber_held", "1 while deliveries to the target are held, 0 otherwise.", "subscriber"
         )
         self._down = self._gauge(
             "breaker_open",
-            "1 while the target counts as down, for too much of it fails, 0 otherwise.",
+            "1 while the target counts as down because too many attempts fail, 0 otherwise.",
             "subscriber",
         )
         self._unrecorded_s = self._gauge(
             "unrecorded_seconds",
-            "For how long what was delivered has waited to be recorded in the log.",
+            "Time for which deliveries have waited to be recorded in the log.",
             "subscriber",
         )
         self._of_subscribers = (
@@ -207,7 +207,7 @@ class Metrics:
             lost_by_reason=self._lost,
             overdue_answers=self._overdue,
             subscriptions=self._subscriptions,
-            words=self._words,
+            label_values=self._label_values,
         )
 
     def _bound_to_channel(self, channel: Channel) -> ChannelMetrics:
@@ -224,7 +224,7 @@ class Metrics:
             owned=self._owned.labels(path),
             holes={cause: self._continuity.labels(path, cause.value) for cause in HoleCause},
             dead_letters=self._dead_letters,
-            words=self._words,
+            label_values=self._label_values,
         )
 
     def _bound_to_subscriber(self, name: SubscriberName) -> SubscriberMetrics:
@@ -242,5 +242,5 @@ class Metrics:
             down=self._down.labels(name),
             unrecorded_s=self._unrecorded_s.labels(name),
             dead_letters=self._dead_letters,
-            words=self._words,
+            label_values=self._label_values,
         )

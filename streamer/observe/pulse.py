@@ -1,4 +1,4 @@
-"""Signs of life of the threads that serve the log."""
+"""Pulses: signs of life of the log's threads."""
 
 from collections.abc import Mapping
 
@@ -6,50 +6,45 @@ from streamer.clock import Clock
 
 
 class Pulse:
-    """One thread's sign of life: a beat each time it comes round. Its methods are the thread's."""
+    """Sign of life of one thread, which beats in each round. Only that thread calls the methods."""
 
     __slots__ = ("_clock", "beat_at")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.beat_at: float | None = clock.monotonic()
-        """When it beat last, in monotonic seconds; `None` while it rests."""
+        """Time of the last beat, in monotonic seconds; `None` while the thread rests."""
 
     def beat(self) -> None:
-        """Say that work goes on."""
+        """Report that work goes on."""
         self.beat_at = self._clock.monotonic()
 
     def rest(self) -> None:
-        """Say that the next beat may be long in coming, and that this is nobody's fault.
-
-        Nothing is asked for, or a call waits for a broker for as long as the
-        broker likes.
-        """
+        """Report that the next beat can take any time: the thread waits for a request, or for a broker."""
         self.beat_at = None
 
 
 class Pulses:
-    """The pulses of one process, by the names of their threads.
+    """Pulses of one process, by the names of their threads; `clock` times them.
 
-    A thread that dies in its work leaves its pulse behind, which then grows
-    old: only one that ends in good order takes it away.
+    A thread that dies leaves its pulse behind, which then grows old: only a
+    thread that ends normally removes its own.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Begin with none; `clock` tells their ages."""
         self._clock = clock
         self._pulses: dict[str, Pulse] = {}
 
     def begin(self, name: str) -> Pulse:
-        """Return the pulse of thread `name`, in the place of a former one's."""
+        """Return a new pulse for the thread `name`, in the place of a former one."""
         pulse = self._pulses[name] = Pulse(self._clock)
         return pulse
 
     def end(self, pulse: Pulse) -> None:
-        """Forget `pulse`: its thread has ended as it should."""
+        """Remove `pulse`: its thread has ended normally."""
         for name in [name for name, each in list(self._pulses.items()) if each is pulse]:
             del self._pulses[name]
 
     def beats(self) -> Mapping[str, float | None]:
-        """Return when each thread beat last, in monotonic seconds; `None` for one that rests."""
+        """Return the last beat of each thread, in monotonic seconds; `None` for one that rests."""
         return {name: pulse.beat_at for name, pulse in list(self._pulses.items())}

@@ -1,4 +1,4 @@
-"""Secrets, masked by their key or by their form, in whatever leaves the process as text."""
+"""Redaction: masks secrets, by their key or their form, in every text that leaves the process."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -32,16 +32,16 @@ _SECRET_TEXT = re.compile(
 
 
 def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> EventDict:
-    """Mask what looks like a secret, by its key or by its form; a structlog processor.
+    """Mask values that look like secrets, by their key or their form; a structlog processor.
 
-    Keys keep their names, numbers and booleans their values; long texts are
-    cut, deep structures too.
+    Keys, numbers and booleans stay as they are. Long texts and deep structures
+    are cut.
     """
     return {key: _redacted(key, value, 0) for key, value in event.items()}
 
 
 def masked(text: str, limit: int = _MAX_TEXT) -> str:
-    """Return `text` as a log line holds it: without what has the form of a secret, and cut in the middle."""
+    """Return `text` with secrets masked by their form, and cut in the middle above `limit` characters."""
     # Cut after masking: half a secret would not be recognised.
     return _cut(_SECRET_TEXT.sub(MASK, text), limit)
 
@@ -63,8 +63,8 @@ def _redacted_items(key: str, value: Mapping[Any, Any] | Iterable[Any], depth: i
 
 
 def _text(value: object) -> str:
-    # Bytes, exceptions and our own values come here; a repr must not keep a
-    # line from being logged.
+    # Bytes, exceptions and our own values come here. A failing repr must not
+    # prevent a log line.
     try:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     except Exception:  # noqa: BLE001 - whatever a foreign __str__ raises

@@ -1,4 +1,4 @@
-"""The series of one channel, one subscriber or the session, as their owners use them."""
+"""Handles for the series of one channel, one subscriber or the session."""
 
 import re
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from streamer.ports import Appended
 
 
 @dataclass(slots=True)
-class Words:
-    """Keeps a label whose words come from elsewhere to few and short ones.
+class LabelValues:
+    """Bound on the values of a label that come from elsewhere.
 
-    What is not a lower-case word, and what comes after the first `limit`
-    different ones, is `other`.
+    A value that is not a lower-case word of at most 40 characters, or that
+    comes after the first `limit` different ones, becomes `other`.
     """
 
     limit: int = 64
     _known: set[str] = field(default_factory=set)
 
     def bounded(self, word: str) -> str:
-        """Return `word`, or `other`."""
+        """Return `word` or, when it is not admitted, `other`."""
         if word in self._known:
             return word
         if len(self._known) >= self.limit or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", word):
@@ -36,14 +36,14 @@ class Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionMetrics:
-    """What is counted of the sessions with Salesforce."""
+    """Series of the sessions with Salesforce."""
 
     bytes: Counter
     handshakes: Counter
     lost_by_reason: Counter
     overdue_answers: Counter
     subscriptions: Counter
-    words: Words
+    label_values: LabelValues
 
     def handshaken(self) -> None:
         """Count a session that was opened."""
@@ -54,8 +54,8 @@ class SessionMetrics:
         self.bytes.inc(size)
 
     def lost(self, reason: str) -> None:
-        """Count a session that ended unasked; `reason` is one stable word, such as `unknown_client`."""
-        self.lost_by_reason.labels(self.words.bounded(reason)).inc()
+        """Count a session that was lost; `reason` is one stable word, such as `unknown_client`."""
+        self.lost_by_reason.labels(self.label_values.bounded(reason)).inc()
 
     def overdue(self) -> None:
         """Count an answer that did not come in time."""
@@ -72,7 +72,7 @@ class SessionMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelMetrics:
-    """What is counted of one channel."""
+    """Series of one channel."""
 
     clock: Clock
     events: Counter
@@ -85,42 +85,42 @@ class ChannelMetrics:
     owned: Gauge
     holes: dict[HoleCause, Counter]
     dead_letters: Counter
-    words: Words
+    label_values: LabelValues
 
     def taken(self, events: Sequence[Event]) -> None:
-        """Count nothing yet: these events are not in the log."""
+        """Count nothing: these events are not in the log yet."""
 
     def appended(self, appended: Appended, seconds: float) -> None:
-        """Count an append that is in the log after `seconds` of waiting for it."""
+        """Count an append that was durable after `seconds`."""
         self.batches.inc()
         self.append_seconds.observe(seconds)
         self.verified.set(appended.checkpoint.verified_at)
         self.events.inc(appended.events)
         if appended.first is not None:
-            # The first is the oldest. One observation an append, not one an
-            # event: a backlog must not pay for being measured.
+            # The first event is the oldest. One observation for each append,
+            # not for each event: measuring must not slow down a backlog.
             self.age_seconds.observe(_age(appended.first, self.clock))
         for letter in appended.set_aside:
-            reason = self.words.bounded(letter.reason)
+            reason = self.label_values.bounded(letter.reason)
             self.dead_letters.labels(Stage.INGEST.value, "", reason).inc()
         for record in appended.continuity:
             self.holes[record.cause].inc()
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Note whether this process is to read the channel."""
+        """Record whether this process owns the channel."""
         self.owned.set(owned)
         if not owned:
             # A channel that another process reads is not down.
             self.ups.remove(self.path)
 
     def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
-        """Note whether the channel, which is ours, is subscribed and read."""
+        """Record whether the channel, which this process owns, is subscribed and read."""
         self.ups.labels(self.path).set(up)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberMetrics:
-    """What is counted of one subscriber."""
+    """Series of one subscriber."""
 
     name: SubscriberName
     clock: Clock
@@ -135,21 +135,23 @@ class SubscriberMetrics:
     down: Gauge
     unrecorded_s: Gauge
     dead_letters: Counter
-    words: Words
+    label_values: LabelValues
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
-        """Count one attempt at `event` that took `seconds`."""
+        """Count an attempt at `event` that took `seconds`."""
         self.outcomes[type(outcome)].inc()
         self.seconds.observe(seconds)
         if isinstance(outcome, Delivered):
             self.to_target_seconds.observe(_age(event, self.clock))
 
     def set_aside(self, letter: DeadLetter) -> None:
-        """Count an event that became `letter`."""
-        self.dead_letters.labels(letter.stage.value, self.name, self.words.bounded(letter.reason)).inc()
+        """Count the dead letter `letter`."""
+        self.dead_letters.labels(
+            letter.stage.value, self.name, self.label_values.bounded(letter.reason)
+        ).inc()
 
-    def stands(self, status: SubscriberStatus) -> None:
-        """Show how the subscriber stands."""
+    def set_status(self, status: SubscriberStatus) -> None:
+        """Record the subscriber's present status."""
         self.lag.set(status.lag)
         self.in_flight.set(status.in_flight)
         self.parked.set(status.parked)
@@ -158,7 +160,7 @@ class SubscriberMetrics:
         self.held.set(status.is_held)
 
     def set_unrecorded(self, seconds: float) -> None:
-        """Note for how long what was finished has waited to be recorded."""
+        """Record the seconds for which finished work has waited to be recorded."""
         self.unrecorded_s.set(seconds)
 
 

@@ -1,18 +1,19 @@
-"""How one subscriber stands at one moment."""
+"""Status of one subscriber at one moment."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberStatus:
-    """What a subscriber has before it, and what keeps it from that.
+    """Work before a subscriber, and the reason for which it is not done.
 
-    `lag` events of the log are not settled, of which `waiting` are in memory;
-    `parked` ones the log keeps until they are tried again. `in_flight` attempts
-    are under way, and `limit` may be. `hindrance` says why nothing is tried,
-    and is empty while something is; `is_held` leaves out that the configured
-    rate is used up, which is no trouble. `is_down` tells whether the breaker
-    is open, or asks with one event at a time.
+    `lag` events of the log are not settled; `waiting` ones of them are in
+    memory, and `parked` ones are kept by the log for a later attempt. There
+    are `in_flight` attempts, at most `limit`. `hindrance` is the reason for
+    which no attempt begins, and empty while attempts can begin. `is_held` is
+    true for every reason except an exhausted rate, which is no trouble.
+    `is_down` is true while the breaker is open, or probes with one event at a
+    time.
     """
 
     lag: int

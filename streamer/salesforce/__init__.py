@@ -1,1 +1,1 @@
-"""Everything that speaks to Salesforce: who we are, its REST API, its event channels."""
+"""Clients of Salesforce: authentication, the REST API and the event channels."""

@@ -1,4 +1,4 @@
-"""The body of an answer, read whole or not at all."""
+"""Bounded reading of a response's body."""
 
 from aiohttp import ClientResponse
 
@@ -6,14 +6,14 @@ from streamer.clock import Clock
 
 
 class BodyTooLarge(Exception):
-    """The answer is larger than we are willing to hold in memory."""
+    """The body is larger than the limit."""
 
 
 async def read_body(response: ClientResponse, clock: Clock, *, limit: int, idle_s: float) -> bytes:
     """Return the complete body of `response`, of at most `limit` bytes.
 
-    Raises `BodyTooLarge`, `TimeoutError` after `idle_s` without any new bytes,
-    and aiohttp's `ClientPayloadError` when the connection ends too early.
+    Raises `BodyTooLarge`, `TimeoutError` after `idle_s` without new bytes, and
+    aiohttp's `ClientPayloadError` when the connection ends too early.
     """
     chunks: list[bytes] = []
     size = 0

@@ -1,4 +1,4 @@
-"""A source that reads from a script: the in-memory twin of `CometdSource`."""
+"""Source that plays a script: the in-memory twin of `CometdSource`."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
@@ -9,12 +9,12 @@ from streamer.salesforce.cometd.message import replay_id_of
 
 
 class MemorySource:
-    """Yields the batches that a test wrote down for each path.
+    """Source that yields scripted `batches`, by the path of their channel.
 
-    An iterator ends when its script ends. Reading after a checkpoint skips
-    what the checkpoint covers, as Salesforce does; a replay id that the script
-    does not hold covers nothing. `opened` tells which paths were read, and
-    from where, in the order of the calls.
+    An iterator ends with its script. Reading after a checkpoint skips the
+    messages that the checkpoint covers, as Salesforce does; a replay id that
+    the script does not hold covers none. `opened` lists the paths that were
+    read, and their starting positions, in the order of the calls.
     """
 
     def __init__(self, batches: Mapping[str, Sequence[Batch]]) -> None:
@@ -23,7 +23,7 @@ class MemorySource:
         self.settled: dict[str, Checkpoint] = {}
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield what the script holds for `channel` after `after`."""
+        """Yield the script's batches of `channel` after `after`."""
         self.opened.append((channel.path, after))
         for batch in _after(self.script.get(channel.path, []), _position(after)):
             yield batch

@@ -1,4 +1,4 @@
-"""Salesforce's REST API, as thin as it can be."""
+"""Client of Salesforce's REST API."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _LONGEST_WAIT_S = 3600.0
 
 
 class RequestRefused(StreamerError):
-    """Salesforce understood the request and refused it: the caller knows what that means.
+    """Salesforce understood the request and refused it: the caller decides what follows.
 
     `status` is the HTTP status, `code` Salesforce's error code, such as
     `NOT_FOUND` or `MALFORMED_QUERY`, or empty.
@@ -41,12 +41,13 @@ class _Answer:
 
 
 class Rest:
-    """Asks one org's REST API, with a token that is renewed once when it is no longer good.
+    """Client of one org's REST API, which renews a refused token once.
 
     Every call raises `SalesforceUnavailable` when the answer is missing or a
-    server error (a change may or may not have been made), `RetryLater` when
-    the org's requests are used up, `CredentialsRefused` when nobody can log
-    in, and `RequestRefused` for everything else that is no success.
+    server error (it is uncertain whether a change was made), `RetryLater` when
+    the org's requests are used up, `CredentialsRefused` when the login or a
+    new token is refused, and `RequestRefused` for every other failure. Answers
+    of more than `answer_bytes` are not read, and count as missing.
     """
 
     def __init__(
@@ -58,7 +59,6 @@ class Rest:
         api_version: str = "64.0",
         answer_bytes: int = 64 * 1024 * 1024,
     ) -> None:
-        """Ask over `http`; answers of more than `answer_bytes` are not read."""
         self._http = http
         self._tokens = tokens
         self._clock = clock
@@ -66,23 +66,23 @@ class Rest:
         self._answer_bytes = answer_bytes
 
     async def get(self, path: str, **parameters: str) -> Any:
-        """Return the JSON at `path`, which begins with `/services/` or below the API version."""
+        """Return the JSON at `path`, which begins with `/services/` or is relative to the API version."""
         return await self._json("GET", path, params=parameters)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Send `body` to `path` and return the JSON that it answers."""
+        """Send `body` to `path` and return the JSON of the answer."""
         return await self._json("POST", path, data=orjson.dumps(body))
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Change what is at `path` by `body`; returns `None` where there is no answer."""
+        """Change the resource at `path` by `body`; return the JSON of the answer, or `None` without one."""
         return await self._json("PATCH", path, data=orjson.dumps(body))
 
     async def delete(self, path: str) -> None:
-        """Delete what is at `path`."""
+        """Delete the resource at `path`."""
         await self._json("DELETE", path)
 
     async def query(self, soql: str) -> AsyncGenerator[JsonObject, None]:
-        """Yield every record that `soql` finds, page by page; close it when leaving early."""
+        """Yield every record that `soql` finds, page by page; a caller that leaves early closes it."""
         page = await self.get("query", q=soql)
         while True:
             for record in page.get("records", ()):
@@ -91,12 +91,12 @@ class Rest:
                 return
             if "nextRecordsUrl" not in page:
                 raise SalesforceUnavailable(
-                    f"a page of the query is neither the last nor names the next: {soql}"
+                    f"a page of the query is not the last, but names no next one: {soql}"
                 )
             page = await self.get(page["nextRecordsUrl"])
 
     async def retrieve(self, sobject: str, record_id: str, fields: Sequence[str] = ()) -> JsonObject:
-        """Return one record, with `fields` only if any are named."""
+        """Return one record, with all its fields or only `fields`."""
         path = f"sobjects/{quote(sobject, safe='')}/{quote(record_id, safe='')}"
         record: JsonObject = await self.get(path, **({"fields": ",".join(fields)} if fields else {}))
         return record
@@ -117,9 +117,7 @@ class Rest:
         try:
             return orjson.loads(answer.body) if answer.body else None
         except orjson.JSONDecodeError as exc:
-            raise SalesforceUnavailable(
-                f"{method} {path} was answered with something else than JSON"
-            ) from exc
+            raise SalesforceUnavailable(f"{method} {path} was answered, but not with JSON") from exc
 
     async def _ask(self, token: Token, method: str, path: str, **options: Any) -> _Answer:
         url = token.instance_url + (path if path.startswith("/services/") else f"{self._base}/{path}")
@@ -152,7 +150,7 @@ def _refusal(request: str, answer: _Answer) -> StreamerError:
 
 
 def _error(body: bytes) -> tuple[str, str]:
-    # The form is `[{"errorCode": …, "message": …}]`, with the first one telling the most.
+    # The form is `[{"errorCode": …, "message": …}]`; the first error tells the most.
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:

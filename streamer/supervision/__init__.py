@@ -1,1 +1,1 @@
-"""Is the daemon alive, and does it make progress?"""
+"""Supervision: probes, gauges, and the detection of stalled work."""

@@ -1,4 +1,4 @@
-"""The HTTP endpoint that Prometheus and Kubernetes ask."""
+"""HTTP endpoint for Prometheus and for the probes of Kubernetes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,12 +15,12 @@ from streamer.web.listener import listening
 
 @asynccontextmanager
 async def serving(health: Health, registry: CollectorRegistry, *, host: str, port: int) -> AsyncIterator[int]:
-    """Answer `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
+    """Serve `/metrics`, `/healthz` and `/readyz` inside the context; yields the port.
 
     `/healthz` (liveness) and `/readyz` (readiness) answer 200, or 503 when a
-    probe failed, with each verdict, the problems and the process's `state` in
-    one word as JSON. Port 0 takes a
-    free one. Raises `ConfigurationError` when the address can't be had.
+    probe failed, with the result of each probe, the problems and the `state`
+    of the process in one word, as JSON. Port 0 takes a free port. Raises
+    `ConfigurationError` when the address is not available.
     """
     async with listening(_app(health, registry), host=host, port=port, section="observe") as found:
         yield found
@@ -48,7 +48,7 @@ def _answer(report: Report) -> web.Response:
         "state": report.state,
         "problems": report.problems,
         "checks": {
-            name: {"ok": verdict.ok, "says": verdict.sentence} for name, verdict in report.verdicts.items()
+            name: {"ok": result.ok, "says": result.sentence} for name, result in report.results.items()
         },
     }
     return web.Response(

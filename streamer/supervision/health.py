@@ -1,8 +1,8 @@
-"""Whether the process lives, and whether it does its work.
+"""Liveness and readiness probes, and the heartbeat of the event loop.
 
-Liveness says that a restart would help; readiness says what is wrong
-elsewhere. A broker, a Salesforce or a target that is away never fails the
-first: restarting does not bring it back.
+Liveness fails when a restart would help; readiness fails for problems
+elsewhere. A broker, Salesforce or a target that is away never fails liveness,
+because a restart does not bring it back.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,19 +21,19 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What one probe found; `sentence` tells an operator what is so, or what to do."""
+class ProbeResult:
+    """Result of one probe; `sentence` tells an operator what was found, or what to do."""
 
     ok: bool
     sentence: str
 
 
-Probe = Callable[[], Verdict]
-"""Looks at a component's state without waiting for anything."""
+Probe = Callable[[], ProbeResult]
+"""Function that judges a component's present state without waiting."""
 
 
 class State(StrEnum):
-    """What a process is to the others, in one word."""
+    """State of a process among the others, in one word."""
 
     STARTING = "starting"
     ACTIVE = "active"
@@ -42,7 +42,7 @@ class State(StrEnum):
 
 
 class Kind(StrEnum):
-    """The question that a probe answers."""
+    """Question that a probe answers."""
 
     LIVENESS = "liveness"
     READINESS = "readiness"
@@ -50,66 +50,68 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What all probes of one kind found, by name, and what the process is."""
+    """Results of all probes of one kind, by name, and the state of the process."""
 
     state: State
-    verdicts: Mapping[str, Verdict]
+    results: Mapping[str, ProbeResult]
 
     @property
     def ok(self) -> bool:
-        """Whether no probe failed."""
-        return all(verdict.ok for verdict in self.verdicts.values())
+        """True when no probe failed."""
+        return all(result.ok for result in self.results.values())
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each probe that failed."""
-        return [f"{name}: {verdict.sentence}" for name, verdict in self.verdicts.items() if not verdict.ok]
+        """Sentences of the probes that failed."""
+        return [f"{name}: {result.sentence}" for name, result in self.results.items() if not result.ok]
 
 
 class Health:
-    """The probes that components registered."""
+    """Registry of the probes; alive and ready while there are none.
+
+    A report shows `state()` beside the results.
+    """
 
     def __init__(self, state: Callable[[], State] = lambda: State.ACTIVE) -> None:
-        """Begin with no probes: alive and ready; `state` is told beside what they find."""
         self._state = state
         self._probes: dict[Kind, dict[str, Probe]] = {kind: {} for kind in Kind}
 
     def register(self, kind: Kind, name: str, probe: Probe) -> None:
-        """Ask `probe` from now on; `name` must be new among those of its `kind`."""
+        """Add a probe. Raises `ValueError` when its `kind` has one of that `name` already."""
         if name in self._probes[kind]:
             raise ValueError(f"a {kind} probe named {name!r} is registered already")
         self._probes[kind][name] = probe
 
     def report(self, kind: Kind) -> Report:
-        """Ask every probe of `kind`; one that raises has failed."""
+        """Run every probe of `kind`; one that raises has failed."""
         return Report(
             state=self._state(),
-            verdicts={name: _asked(name, probe) for name, probe in self._probes[kind].items()},
+            results={name: _run_probe(name, probe) for name, probe in self._probes[kind].items()},
         )
 
 
-def _asked(name: str, probe: Probe) -> Verdict:
+def _run_probe(name: str, probe: Probe) -> ProbeResult:
     try:
         return probe()
     except Exception as error:  # noqa: BLE001 - a broken probe is a finding, not a crash
         _log.exception("probe.failed", probe=name)
-        return Verdict(
+        return ProbeResult(
             ok=False, sentence=f"The probe itself failed with {type(error).__name__}; see the log."
         )
 
 
 class Heartbeat:
-    """Shows that the event loop turns, and how late it is.
+    """Measure of the event loop's lag, and liveness probe of the loop.
 
-    A loop that is stuck answers no request at all, and the asker's time-out is
-    its verdict; the age of the beat tells of one that is starved, or whose
-    side tasks have died.
+    The probe fails when the last beat is older than `limit_s`; `watchdog` then
+    writes the stacks of all threads. A loop that is stuck answers no request
+    at all, and the probe's time-out fails it. The age of the beat finds a loop
+    that is starved, or whose side tasks have died.
     """
 
     def __init__(
         self, *, clock: Clock, metrics: Metrics, limit_s: float = 30.0, watchdog: Watchdog | None = None
     ) -> None:
-        """Fail the probe when the last beat is older than `limit_s`, and let `watchdog` tell then where."""
         self._clock = clock
         self._metrics = metrics
         self._limit_s = limit_s
@@ -137,15 +139,15 @@ class Heartbeat:
             _log.error("loop.stood_still", for_s=round(late_s, 1))
 
     def register(self, health: Health) -> None:
-        """Let `health` ask how old the last beat is."""
+        """Add the probe to `health`."""
         health.register(Kind.LIVENESS, "event loop", self.probe)
 
-    def probe(self) -> Verdict:
-        """Tell how old the last beat is."""
+    def probe(self) -> ProbeResult:
+        """Judge the age of the last beat."""
         age = self._clock.monotonic() - self._beat_at
         if age <= self._limit_s:
-            return Verdict(ok=True, sentence="The event loop turns.")
-        return Verdict(
+            return ProbeResult(ok=True, sentence="The event loop turns.")
+        return ProbeResult(
             ok=False,
             sentence=f"The event loop has not turned for {age:.0f} s, more than {self._limit_s:.0f} s.",
         )

@@ -1,4 +1,4 @@
-"""Keeps the gauges of a running daemon true, and notices when something is stuck."""
+"""Monitor: updates the gauges of a running daemon and finds stalled work."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,23 +7,24 @@ import structlog
 from streamer.clock import Clock
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
-from streamer.supervision.health import Health, Kind, State, Verdict
+from streamer.supervision.health import Health, Kind, ProbeResult, State
 from streamer.supervision.stacks import stacks
 from streamer.supervision.status import DispatcherStatus, Status
-from streamer.supervision.stuck import Name, Part, Stuck, StuckDetector, StuckLimits, Work
+from streamer.supervision.stuck import Activity, Name, Part, Stuck, StuckDetector, StuckLimits
 
-_LOOK_S = 1.0
-# A rolling restart, and a broker that is away for a moment, take less.
+_INTERVAL_S = 1.0
+# A rolling restart, or a broker that is away for a moment, takes less.
 _RECORDED_WITHIN_S = 30.0
 
 _log = structlog.get_logger()
 
 
 class Monitor:
-    """Looks at the parts once a second, and whenever liveness is asked for.
+    """Looks at the parts once a second, and at each liveness probe.
 
-    A broker, a Salesforce or a target that is away explains that nothing gets
-    on: what is found here is a fault of this process, which a restart mends.
+    While a broker, Salesforce or a target is away, work has a reason to stand
+    still. Work that has none is a fault of this process, which a restart
+    corrects.
     """
 
     def __init__(
@@ -38,42 +39,42 @@ class Monitor:
         self._stuck: frozenset[Name] = frozenset()
 
     def register(self, health: Health) -> None:
-        """Let `health` ask whether something is stuck."""
+        """Add the probes to `health`."""
         health.register(Kind.LIVENESS, "progress", self._progress)
         health.register(Kind.READINESS, "records", self._records)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Update the gauges until cancelled."""
         while True:
-            self._look_at_channels()
+            self._update_channel_gauges()
             for name, dispatcher in self._status.dispatchers.items():
                 metrics = self._metrics.subscriber(name)
-                metrics.stands(dispatcher.status)
+                metrics.set_status(dispatcher.status)
                 metrics.set_unrecorded(self._unrecorded_s(dispatcher))
-            self._metrics.process.set_standby(self._status.state() is State.STANDBY)
-            self._look_at_threads()
-            self._look_for_stuck()
-            await self._clock.sleep(_LOOK_S)
+            self._metrics.process.set_standby(self._status.state is State.STANDBY)
+            self._update_thread_gauges()
+            self._update_stuck()
+            await self._clock.sleep(_INTERVAL_S)
 
-    def _progress(self) -> Verdict:
-        stuck = self._detector.judge(self._works())
-        return Verdict(ok=not stuck, sentence=" ".join(map(str, stuck)) or "Nothing is stuck.")
+    def _progress(self) -> ProbeResult:
+        stuck = self._detector.judge(self._activities())
+        return ProbeResult(ok=not stuck, sentence=" ".join(map(str, stuck)) or "Nothing is stuck.")
 
-    def _records(self) -> Verdict:
-        """Say whether the log takes what is delivered; what it does not take, a restart repeats."""
+    def _records(self) -> ProbeResult:
+        """Judge whether the log records deliveries; a restart repeats those that it has not recorded."""
         late = [
-            f"{name}: for {late_s:.0f} s the log has not recorded what was delivered; why is in the logs, at "
+            f"{name}: the log has recorded no deliveries for {late_s:.0f} s; the reason is in the logs, at "
             "progress.not_recorded"
             for name, each in self._status.dispatchers.items()
             if (late_s := self._unrecorded_s(each)) > _RECORDED_WITHIN_S
         ]
-        return Verdict(ok=not late, sentence="; ".join(late) or "What is delivered is recorded.")
+        return ProbeResult(ok=not late, sentence="; ".join(late) or "The log records deliveries.")
 
     def _unrecorded_s(self, dispatcher: DispatcherStatus) -> float:
         since = dispatcher.unrecorded_since
         return 0.0 if since is None else self._clock.monotonic() - since
 
-    def _look_at_channels(self) -> None:
+    def _update_channel_gauges(self) -> None:
         if self._status.keeper is None:
             return
         owned = self._status.channels
@@ -83,39 +84,39 @@ class Monitor:
             if channel in owned:
                 metrics.set_up(channel.path in self._status.subscribed)
 
-    def _look_at_threads(self) -> None:
+    def _update_thread_gauges(self) -> None:
         now = self._clock.monotonic()
         beats = self._pulses.beats()
         self._metrics.process.polled({name: 0.0 if at is None else now - at for name, at in beats.items()})
 
-    def _look_for_stuck(self) -> None:
-        works = self._works()
-        found = self._detector.judge(works)
+    def _update_stuck(self) -> None:
+        activities = self._activities()
+        found = self._detector.judge(activities)
         names = frozenset((each.part, each.name) for each in found)
-        self._metrics.process.set_stuck({name: name in names for name in works})
-        self._say(found, names)
+        self._metrics.process.set_stuck({name: name in names for name in activities})
+        self._log_changes(found, names)
         self._stuck = names
 
-    def _say(self, found: Sequence[Stuck], names: frozenset[Name]) -> None:
+    def _log_changes(self, found: Sequence[Stuck], names: frozenset[Name]) -> None:
         if new := [str(each) for each in found if (each.part, each.name) not in self._stuck]:
             _log.error("stuck.found", stuck=new, stacks=stacks())
         for part, name in self._stuck - names:
             _log.warning("stuck.ended", part=part, name=name)
 
-    def _works(self) -> Mapping[Name, Work]:
+    def _activities(self) -> Mapping[Name, Activity]:
         return dict([*self._threads(), *self._channels(), *self._subscribers()])
 
-    def _threads(self) -> Iterator[tuple[Name, Work]]:
+    def _threads(self) -> Iterator[tuple[Name, Activity]]:
         for name, beat_at in self._pulses.beats().items():
-            yield (Part.THREAD, name), Work(since=beat_at, limit_s=self.limits.log_s)
+            yield (Part.THREAD, name), Activity(since=beat_at, limit_s=self.limits.log_s)
 
-    def _channels(self) -> Iterator[tuple[Name, Work]]:
+    def _channels(self) -> Iterator[tuple[Name, Activity]]:
         keeper, log = self._status.keeper, self._status.log
         busy = keeper.busy_since if keeper and log and not log.hindrance else {}
         for channel in self._status.channels:
-            yield (Part.CHANNEL, channel.path), Work(since=busy.get(channel), limit_s=self.limits.log_s)
+            yield (Part.CHANNEL, channel.path), Activity(since=busy.get(channel), limit_s=self.limits.log_s)
 
-    def _subscribers(self) -> Iterator[tuple[Name, Work]]:
+    def _subscribers(self) -> Iterator[tuple[Name, Activity]]:
         for name, each in self._status.dispatchers.items():
             limit_s = self.limits.of_subscriber(name)
-            yield (Part.SUBSCRIBER, name), Work(since=each.stalled_since, limit_s=limit_s)
+            yield (Part.SUBSCRIBER, name), Activity(since=each.stalled_since, limit_s=limit_s)

@@ -1,4 +1,4 @@
-"""Where every thread and every task stands, without what their variables hold."""
+"""Stacks of all threads and tasks, without the values of their variables."""
 
 import asyncio
 import sys
@@ -15,10 +15,10 @@ _MAX_GROUPS = 100
 
 
 def stacks() -> list[str]:
-    """Return a text for each different stack: who stands there, and how they came there.
+    """Return a text for each different stack: its threads and tasks, and their calls.
 
-    Of the running loop's tasks and of all threads, the outermost call first.
-    Local variables are never shown, since they hold tokens and events.
+    It covers all threads and the tasks of the running loop, the outermost call
+    first. Local variables are never shown, since they hold tokens and events.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for who, lines in [*_of_threads(), *_of_tasks()]:
@@ -27,7 +27,7 @@ def stacks() -> list[str]:
 
 
 def _named(who: list[str]) -> str:
-    # A subscriber's many workers usually wait in one place.
+    # The many workers of a subscriber usually wait in one place.
     more = f" and {len(who) - _MAX_NAMES} more" if len(who) > _MAX_NAMES else ""
     return ", ".join(who[:_MAX_NAMES]) + more
 
@@ -48,9 +48,9 @@ def _of_tasks() -> Iterator[tuple[str, list[str]]]:
 
 
 def _awaited(awaitable: Any) -> Iterator[tuple[FrameType, int]]:
-    """Go from a task's coroutine to what it waits for, and on from there."""
-    # Coroutines, generators and asynchronous generators name their parts alike
-    # but for the prefix; what has no frame is where the chain ends.
+    """Yield the frames of a coroutine and of everything that it awaits, the outermost first."""
+    # Coroutines, generators and asynchronous generators name these attributes
+    # alike but for the prefix. The chain ends at an object without a frame.
     while awaitable is not None:
         kind = next((kind for kind in ("cr", "gi", "ag") if hasattr(awaitable, f"{kind}_frame")), None)
         frame = getattr(awaitable, f"{kind}_frame", None)
@@ -64,5 +64,5 @@ def _formatted(frames: Iterable[tuple[FrameType, int]], *, innermost_first: bool
     summary = traceback.StackSummary.extract(iter(frames), capture_locals=False)
     if innermost_first:
         summary.reverse()
-    # What is innermost tells most.
+    # The innermost calls tell most.
     return traceback.StackSummary.from_list(summary[-_MAX_FRAMES:]).format()

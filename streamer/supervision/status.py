@@ -1,6 +1,6 @@
-"""What the parts of a running daemon are doing, for probes."""
+"""Status of a running daemon's parts, for probes and gauges."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,175 +8,238 @@ from streamer.clock import Clock
 from streamer.events import Channel, SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
 from streamer.observe.subscriber_status import SubscriberStatus
-from streamer.supervision.health import Health, Kind, State, Verdict
+from streamer.supervision.health import State
 
 _STEP_S = 0.02
-_STANDBY = (
-    "Standby: the channels are read by other processes; this one is logged in and a member of the group."
-)
 
 
 class Subscribed(Protocol):
-    """Knows which paths Salesforce has accepted."""
+    """Source, as far as its subscriptions are concerned."""
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """The paths of the present session."""
+        """Paths that Salesforce has accepted in the present session."""
         ...
 
 
 class DispatcherStatus(Protocol):
-    """Knows what a subscriber is doing."""
+    """Dispatcher, as far as its condition is concerned."""
 
     @property
     def following(self) -> bool:
-        """Whether it has its place in the log."""
+        """True once it follows the log from its own position."""
         ...
 
     @property
     def status(self) -> SubscriberStatus:
-        """How it stands now."""
+        """Present status of the subscriber."""
         ...
 
     @property
     def stalled_since(self) -> float | None:
-        """Since when nothing came of work that could be tried, in monotonic seconds."""
+        """Time since which possible work has stood still, in monotonic seconds; `None` while it moves."""
         ...
 
     @property
     def unrecorded_since(self) -> float | None:
-        """Since when the log has not taken what was finished, in monotonic seconds."""
+        """Time since which the log has not recorded finished work, in monotonic seconds; or `None`."""
         ...
 
 
 class LogCondition(Protocol):
-    """Knows how the log is."""
+    """Log, as far as its condition is concerned."""
 
     @property
     def hindrance(self) -> str:
-        """Why nothing can be appended or read at the moment; empty while it can."""
+        """Reason for which the log can't be written or read at the moment; empty while it can."""
         ...
 
     @property
     def is_member(self) -> bool:
-        """Whether this process takes part in sharing the channels."""
+        """True while this process is a member of the group that shares the channels."""
         ...
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Status:
-    """Looks at the parts as the app puts them here.
+    """Condition of the daemon's parts.
 
-    Readiness asks whether events can flow: into the log and out of it. A
-    target that is away keeps its backlog in the log and makes nobody unready.
+    The app reports each event in their lives by one method; probes and gauges
+    read the properties.
     """
 
-    log: LogCondition | None = None
-    ingests: bool = False
-    stopping: bool = False
-    keeper: Keeper | None = None
-    source: Subscribed | None = None
-    dispatchers: dict[SubscriberName, DispatcherStatus] = field(default_factory=dict)
-    awaited: frozenset[SubscriberName] = frozenset()
-    unopened: dict[SubscriberName, str] = field(default_factory=dict)
-    waiting_for: dict[str, str] = field(default_factory=dict)
+    _log: LogCondition | None = field(default=None, init=False)
+    _keeper: Keeper | None = field(default=None, init=False)
+    _source: Subscribed | None = field(default=None, init=False)
+    _dispatchers: dict[SubscriberName, DispatcherStatus] = field(default_factory=dict, init=False)
+    _configured: frozenset[SubscriberName] = field(default=frozenset(), init=False)
+    _blocked_plugins: dict[SubscriberName, str] = field(default_factory=dict, init=False)
+    _log_wait: str = field(default="", init=False)
+    _login_wait: str = field(default="", init=False)
+    _ingests: bool = field(default=False, init=False)
+    _stops: bool = field(default=False, init=False)
 
-    def register(self, health: Health) -> None:
-        """Let `health` ask whether we are ready."""
-        health.register(Kind.READINESS, "connections", self._connections)
-        health.register(Kind.READINESS, "log", self._log)
-        health.register(Kind.READINESS, "channels", self._channels)
-        health.register(Kind.READINESS, "subscribers", self._subscribers)
+    def log_unavailable(self, reason: str) -> None:
+        """Report that the log can't be opened, for `reason`; the app tries again."""
+        self._log_wait = reason
 
-    def state(self) -> State:
-        """Return in one word what this process is to the others."""
-        if self.stopping:
-            return State.STOPPING
-        if (self.ingests and not self._has_joined()) or not self._subscribers().ok:
-            return State.STARTING
-        return State.ACTIVE if self.channels or self.awaited else State.STANDBY
+    def log_opened(self, log: LogCondition) -> None:
+        """Report that `log` is open."""
+        self._log_wait = ""
+        self._log = log
+
+    def ingest_started(self) -> None:
+        """Report that this process reads channels, and that it is not logged in yet."""
+        self._ingests = True
+        self._login_wait = "Not logged in to Salesforce yet."
+
+    def login_failed(self, reason: str) -> None:
+        """Report that Salesforce can't be reached, for `reason`; the login is tried again."""
+        self._login_wait = reason
+
+    def logged_in(self) -> None:
+        """Report that Salesforce has accepted the login."""
+        self._login_wait = ""
+
+    def channels_opened(self, keeper: Keeper, source: Subscribed) -> None:
+        """Report that `keeper` shares the channels and `source` reads this process's."""
+        self._keeper, self._source = keeper, source
+
+    def subscribers_configured(self, names: Collection[SubscriberName]) -> None:
+        """Report that `names`, and no others, are to follow the log."""
+        self._configured = frozenset(names)
+
+    def subscriber_started(self, name: SubscriberName, dispatcher: DispatcherStatus) -> None:
+        """Report that `dispatcher` delivers for `name`, in the place of a former one."""
+        self._dispatchers[name] = dispatcher
+
+    def plugin_blocked(self, name: SubscriberName, reason: str) -> None:
+        """Report that the plugin of `name` can't be opened, for `reason`; it is tried again."""
+        self._blocked_plugins[name] = reason
+
+    def plugin_unblocked(self, name: SubscriberName) -> None:
+        """Report that the plugin of `name` is not the reason for waiting."""
+        self._blocked_plugins.pop(name, None)
+
+    def subscriber_ended(self, name: SubscriberName) -> None:
+        """Report that nothing delivers for `name` in this process."""
+        self._dispatchers.pop(name, None)
+        self._blocked_plugins.pop(name, None)
+
+    def stop_requested(self) -> None:
+        """Report that the process drains and ends."""
+        self._stops = True
+
+    @property
+    def log(self) -> LogCondition | None:
+        """Open log; `None` before it is open."""
+        return self._log
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """Keeper of the channels; `None` before the first login, and in a process that reads none."""
+        return self._keeper
+
+    @property
+    def dispatchers(self) -> Mapping[SubscriberName, DispatcherStatus]:
+        """Dispatchers of this process, by their subscribers."""
+        return self._dispatchers
 
     @property
     def channels(self) -> Mapping[Channel, ChannelStatus]:
-        """What each channel that is ours is doing."""
-        return self.keeper.status if self.keeper else {}
+        """Status of each channel that this process owns."""
+        return self._keeper.status if self._keeper else {}
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """The paths that Salesforce has accepted."""
-        return self.source.subscribed if self.source else frozenset()
+        """Paths that Salesforce has accepted."""
+        return self._source.subscribed if self._source else frozenset()
 
-    def complete(self) -> bool:
-        """Whether channels are owned, all of them subscribed, and all subscribers follow the log."""
-        return bool(self.channels) and self._channels().ok and self._all_follow()
+    @property
+    def ingests(self) -> bool:
+        """True in a process that reads channels."""
+        return self._ingests
+
+    @property
+    def stops(self) -> bool:
+        """True while the process drains and ends."""
+        return self._stops
+
+    @property
+    def awaits_login(self) -> bool:
+        """True until Salesforce has accepted the login."""
+        return bool(self._login_wait)
+
+    @property
+    def waits(self) -> Sequence[str]:
+        """Reasons for which the log or the login is waited for."""
+        return [reason for reason in (self._log_wait, self._login_wait) if reason]
+
+    @property
+    def has_joined(self) -> bool:
+        """True once this process is logged in, a member of the group, and has its first share of channels."""
+        return bool(self._keeper and self._keeper.joined and self._log and self._log.is_member)
+
+    @property
+    def configured(self) -> frozenset[SubscriberName]:
+        """Subscribers that are to follow the log."""
+        return self._configured
+
+    @property
+    def following(self) -> frozenset[SubscriberName]:
+        """Subscribers that follow the log."""
+        return frozenset(name for name, each in self._dispatchers.items() if each.following)
+
+    @property
+    def absent(self) -> frozenset[SubscriberName]:
+        """Configured subscribers that do not follow the log, unless their plugin is the reason."""
+        return self._configured - self.following - self._blocked_plugins.keys()
+
+    @property
+    def state(self) -> State:
+        """State of the process in one word."""
+        if self._stops:
+            return State.STOPPING
+        if (self._ingests and not self.has_joined) or self.absent:
+            return State.STARTING
+        return State.ACTIVE if self.channels or self._configured else State.STANDBY
+
+    @property
+    def is_complete(self) -> bool:
+        """True while this process owns channels, all are subscribed, and all subscribers follow the log."""
+        is_reading = bool(self.channels) and self.has_joined and not self.channel_problems()
+        return is_reading and self._all_follow()
+
+    def channel_problems(self) -> Sequence[str]:
+        """Return a sentence for each owned channel that is not read."""
+        problems = [
+            f"{channel.path}: {each.reason}"
+            for channel, each in self.channels.items()
+            if each.state is not ChannelState.RUNNING
+        ]
+        problems += [
+            f"{channel.path}: not subscribed yet"
+            for channel, each in self.channels.items()
+            if each.state is ChannelState.RUNNING and channel.path not in self.subscribed
+        ]
+        return problems
+
+    def plugin_problems(self) -> Sequence[str]:
+        """Return a sentence for each subscriber that does not follow the log because of its plugin."""
+        following = self.following
+        return [
+            f"{name}: {reason}" for name, reason in self._blocked_plugins.items() if name not in following
+        ]
 
     async def followed(self, clock: Clock, *, within_s: float) -> None:
-        """Wait until every subscriber has its place in the log, or for `within_s`.
+        """Wait until every subscriber follows the log, but for at most `within_s`.
 
-        A subscriber that starts at the latest event must not miss those that
-        enter the log while it is being set up for the first time.
+        A subscriber that starts at the latest event must not miss events that
+        enter the log while it is set up for the first time.
         """
         end = clock.monotonic() + within_s
         while not self._all_follow() and clock.monotonic() < end:
             await clock.sleep(_STEP_S)
 
-    def _following(self) -> frozenset[SubscriberName]:
-        return frozenset(name for name, each in self.dispatchers.items() if each.following)
-
     def _all_follow(self) -> bool:
-        return self._following() >= self.awaited
-
-    def _has_joined(self) -> bool:
-        return self.keeper is not None and self.keeper.joined and self.log is not None and self.log.is_member
-
-    def _connections(self) -> Verdict:
-        if self.stopping:
-            return Verdict(ok=False, sentence="This process is stopping.")
-        if self.waiting_for:
-            return Verdict(ok=False, sentence="; ".join(self.waiting_for.values()))
-        return Verdict(ok=True, sentence="Nothing is being waited for.")
-
-    def _log(self) -> Verdict:
-        if self.log is None:
-            return Verdict(ok=False, sentence="The log is not open yet.")
-        hindrance = self.log.hindrance
-        return Verdict(ok=not hindrance, sentence=hindrance or "The log can be used.")
-
-    def _channels(self) -> Verdict:
-        if not self.ingests:
-            return Verdict(ok=True, sentence="This process reads no channels.")
-        if not self._has_joined():
-            return Verdict(
-                ok=False, sentence="This process has not joined the group that shares the channels yet."
-            )
-        if not self.channels:
-            return Verdict(ok=True, sentence=_STANDBY)
-        problems = self._channel_problems()
-        return Verdict(
-            ok=not problems, sentence="; ".join(problems) or f"{len(self.channels)} channels are subscribed."
-        )
-
-    def _channel_problems(self) -> list[str]:
-        status = self.channels
-        problems = [
-            f"{channel.path}: {each.reason}"
-            for channel, each in status.items()
-            if each.state is not ChannelState.RUNNING
-        ]
-        problems += [
-            f"{channel.path}: not subscribed yet"
-            for channel, each in status.items()
-            if each.state is ChannelState.RUNNING and channel.path not in self.subscribed
-        ]
-        return problems
-
-    def _subscribers(self) -> Verdict:
-        # A plugin that can't be opened waits for its target.
-        absent = sorted(self.awaited - self._following() - self.unopened.keys())
-        if absent:
-            return Verdict(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
-        following = self._following()
-        waiting = "; ".join(
-            f"{name}: {reason}" for name, reason in self.unopened.items() if name not in following
-        )
-        return Verdict(ok=True, sentence=waiting or f"{len(self.awaited)} subscribers follow the log.")
+        return self.following >= self._configured

@@ -1,4 +1,4 @@
-"""Finds what should get on and does not."""
+"""Detection of parts that have stalled for no known reason."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _ASLEEP_S = 10.0
 
 
 class Part(StrEnum):
-    """What can be stuck."""
+    """Kind of part that can be stuck."""
 
     THREAD = "thread"
     CHANNEL = "channel"
@@ -26,10 +26,10 @@ Name = tuple[Part, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What one part does: it has been at the same thing since `since`, in monotonic seconds.
+class Activity:
+    """Activity of one part: it has not moved on since `since`, in monotonic seconds.
 
-    `None` when there is nothing to do, or a reason for not getting on.
+    `since` is `None` when there is nothing to do, or a known reason to wait.
     """
 
     since: float | None
@@ -38,7 +38,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """A part that has been at the same thing for too long; `since` in seconds since the epoch."""
+    """Part that has stalled for too long; `since` is in epoch seconds. Its text is for the operator."""
 
     part: Part
     name: str
@@ -46,31 +46,30 @@ class Stuck:
     for_s: float
 
     def __str__(self) -> str:
-        """Return a sentence for the operator."""
         since = datetime.fromtimestamp(self.since, UTC).isoformat(timespec="seconds")
         return (
-            f"The {self.part} {self.name} has not got on for {self.for_s:.0f} s, since {since}, and nothing "
-            "explains it; where every thread and task stands is in the log, at stuck.found."
+            f"The {self.part} {self.name} has stalled for {self.for_s:.0f} s, since {since}, for no known "
+            "reason; the stacks of all threads and tasks are in the log, at stuck.found."
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StuckLimits:
-    """For how long nothing may come of the work of each part, in seconds."""
+    """Longest standstill of each kind of part, in seconds."""
 
     log_s: float
     subscribers_s: Mapping[SubscriberName, float]
 
     def of_subscriber(self, name: SubscriberName) -> float:
-        """Return the limit of a subscriber, also of one that is configured no more and still ends."""
+        """Return the limit of a subscriber, also of a removed one that is still ending."""
         return self.subscribers_s.get(name, self.log_s)
 
     @classmethod
     def of(cls, settings: Settings) -> "StuckLimits":
-        """Return what is configured, raised above what each part may take by its own deadlines."""
+        """Return the configured limit, raised above the deadlines of each part."""
         asked_s = settings.observe.stuck_after_s
-        # An append waits behind another one, for topics that are made, for its
-        # own deadline, and for its producer to be discarded.
+        # An append waits for another append, for new topics, for its own
+        # deadline, and until its producer is discarded.
         append_s = settings.log.kafka.append_deadline_s if settings.log.kafka else 0.0
         return cls(
             log_s=max(asked_s, _APPENDS * append_s),
@@ -82,31 +81,35 @@ class StuckLimits:
 
 
 class StuckDetector:
-    """Judges by what it has seen itself, so that nobody is blamed for a process that was stopped."""
+    """Finds stalled parts, by times that it has observed itself.
+
+    The time for which the process was stopped, or its loop did not turn, does
+    not count against a part.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._looked_at = self._awake_since = clock.monotonic()
         self._idle_at: dict[Name, float] = {}
 
-    def judge(self, works: Mapping[Name, Work]) -> list[Stuck]:
-        """Return what is stuck of `works`, which are all there are."""
+    def judge(self, activities: Mapping[Name, Activity]) -> list[Stuck]:
+        """Return the stalled parts of `activities`, which must be all."""
         now = self._clock.monotonic()
         if now - self._looked_at > _ASLEEP_S:
-            # Stopped by a signal, or a loop that did not turn: they need a moment to show that they live.
+            # The process was stopped by a signal, or its loop did not turn: the parts need time to move.
             self._awake_since = now
         self._looked_at = now
         self._idle_at = {
-            name: now if work.since is None else self._idle_at.get(name, work.since)
-            for name, work in works.items()
+            name: now if activity.since is None else self._idle_at.get(name, activity.since)
+            for name, activity in activities.items()
         }
-        return list(self._found(works, now))
+        return list(self._found(activities, now))
 
-    def _found(self, works: Mapping[Name, Work], now: float) -> Iterable[Stuck]:
-        for (part, name), work in works.items():
-            if work.since is None:
+    def _found(self, activities: Mapping[Name, Activity], now: float) -> Iterable[Stuck]:
+        for (part, name), activity in activities.items():
+            if activity.since is None:
                 continue
-            # What was explained until a moment ago did not count.
-            for_s = now - max(work.since, self._idle_at[part, name], self._awake_since)
-            if for_s > work.limit_s:
+            # The time with a known reason does not count.
+            for_s = now - max(activity.since, self._idle_at[part, name], self._awake_since)
+            if for_s > activity.limit_s:
                 yield Stuck(part=part, name=name, since=self._clock.now() - for_s, for_s=for_s)

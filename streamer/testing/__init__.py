@@ -1,4 +1,4 @@
-"""For authors of plugins: what every plugin must do, as tests to inherit, and a target to try it on."""
+"""Test kit for plugins: the contract of every plugin as tests to inherit, and a scripted target."""
 
 from streamer.testing.check import ContractBrokenError
 from streamer.testing.contract import SubscriberContract

@@ -1,4 +1,4 @@
-"""One check of a contract: a coroutine that any test runner calls as a plain method."""
+"""Checks of a contract: coroutines that any test runner calls as plain methods."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,20 +12,20 @@ _LIMIT_S = 20.0
 
 
 class ContractBrokenError(AssertionError):
-    """The plugin does not do what dispatch counts on: the sentence says what, and how to mend it."""
+    """The plugin breaks the contract with dispatch: the sentence says how, and how to correct it."""
 
 
 def check(method: Callable[[_Contract], Awaitable[None]]) -> Callable[[_Contract], None]:
-    """Make a plain method of a coroutine, which runs it on a loop of its own, for at most 20 seconds.
+    """Turn a coroutine into a plain method, which runs it on a new loop, for at most 20 seconds.
 
-    A plugin's author then needs no plugin of pytest, and no setting of one.
+    The author of a plugin then needs no plugin of pytest, and no setting of one.
     """
 
     def run(self: _Contract) -> None:
         with asyncio.Runner() as runner:
             runner.run(_limited(method(self)))
 
-    # Not functools.wraps: what it leaves behind would be taken for a coroutine.
+    # Not functools.wraps: through __wrapped__, pytest would take the method for a coroutine.
     run.__name__, run.__qualname__ = method.__name__, method.__qualname__
     run.__doc__, run.__module__ = method.__doc__, method.__module__
     return run

@@ -1,4 +1,4 @@
-"""What every plugin must do, whatever its target speaks."""
+"""Contract of every plugin, whatever protocol its target speaks."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from streamer.events import Delivered, Delivery, Hold, Retry, SubscriberName
 from streamer.ports import Plugin, PluginContext, Subscriber
 from streamer.testing.check import ContractBrokenError, check
 from streamer.testing.deliveries import a_delivery, an_event
-from streamer.testing.leftovers import nothing_left
+from streamer.testing.leaks import no_leaks
 from streamer.testing.secrets import plain_secrets_in, secrets_in
 from streamer.testing.trial import Trial
 
@@ -23,27 +23,27 @@ _AT_ONCE = 20
 
 
 class SubscriberContract(ABC):
-    """Checks that hold for every plugin; `HttpSubscriberContract` has more for those that speak HTTP.
+    """Checks for every plugin; `HttpSubscriberContract` adds those for plugins that speak HTTP.
 
     Subclass it where pytest looks for tests, under a name that begins with
     `Test`. Set `plugin` to the class behind your entry point and `nowhere` to
-    an address at which there is no target; implement `settings` and `target`.
+    an address without a target; implement `settings` and `target`.
 
     Each check is a method of its own. Override one that makes no sense for
     your target, and say why.
     """
 
     plugin: Plugin
-    """The class under test."""
+    """Class under test."""
 
     nowhere: str
-    """The address of no target."""
+    """Address without a target."""
 
     secrets: tuple[str, ...] = ()
-    """What must not be seen, beside what the settings type as `SecretStr`."""
+    """Texts that must not be shown, beside those that the settings type as `SecretStr`."""
 
-    patience_s = 5.0
-    """How long one attempt may take in real time, whatever the target does."""
+    attempt_limit_s = 5.0
+    """Longest attempt in real time, whatever the target does, in seconds."""
 
     @abstractmethod
     def settings(self, address: str) -> Mapping[str, Any]:
@@ -51,7 +51,7 @@ class SubscriberContract(ABC):
 
     @abstractmethod
     def target(self) -> AbstractAsyncContextManager[str]:
-        """Run a target that accepts everything for as long as the context is open; give its address."""
+        """Run a target that accepts every event inside the context; yield its address."""
 
     def delivery(self, number: int) -> Delivery:
         """Return a delivery that the target accepts; another `number` is another record."""
@@ -64,14 +64,14 @@ class SubscriberContract(ABC):
 
     @asynccontextmanager
     async def trial(self, address: str, clock: Clock | None = None) -> AsyncIterator[Trial]:
-        """Open a subscriber that delivers to `address`; unless a `clock` is given, time stands still."""
+        """Open a subscriber that delivers to `address`; without a `clock`, time stands still."""
         secrets = secrets_in(self._read(address)) | frozenset(self.secrets)
         async with self.subscriber(address, clock or TurnedClock()) as subscriber:
-            yield Trial(subscriber=subscriber, patience_s=self.patience_s, secrets=secrets)
+            yield Trial(subscriber=subscriber, attempt_limit_s=self.attempt_limit_s, secrets=secrets)
 
     @check
     async def test_settings_do_not_show_their_secrets(self) -> None:
-        """Settings get into logs and error messages."""
+        """Settings appear in logs and error messages."""
         settings = self._read(self.nowhere)
         if plain := plain_secrets_in(settings):
             names = ", ".join(sorted(plain))
@@ -81,7 +81,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_delivers(self) -> None:
-        """The target accepts an event, and the plugin says so."""
+        """The target accepts an event, and the outcome is `Delivered`."""
         async with self.target() as address, self.trial(address) as trial:
             await trial.expect(Delivered, self.delivery(1), when="the target accepted the event")
 
@@ -99,7 +99,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_takes_many_keys_at_once(self) -> None:
-        """Deliveries of different records do not get into each other's way."""
+        """Deliveries of different records do not disturb each other."""
         async with self.target() as address, self.trial(address) as trial:
             when = f"{_AT_ONCE} deliveries at once"
             await asyncio.gather(
@@ -108,7 +108,7 @@ class SubscriberContract(ABC):
 
     @check
     async def test_every_event_has_an_outcome(self) -> None:
-        """What the plugin has no use for is skipped or rejected; nothing makes it raise."""
+        """The plugin skips or rejects events that it can't use; no event makes it raise."""
         async with self.target() as address, self.trial(address) as trial:
             for delivery in _odd(self.delivery(1)):
                 await trial.outcome(delivery)
@@ -117,23 +117,23 @@ class SubscriberContract(ABC):
     async def test_missing_target_is_tried_again(self) -> None:
         """A target that is away costs no event, and does not stop the daemon."""
         async with AsyncExitStack() as stack:
-            # No I/O happens when it is made, so that may not fail.
+            # Making it does no I/O, so it must not fail.
             self.subscriber(self.nowhere, TurnedClock())
             try:
                 trial = await stack.enter_async_context(self.trial(self.nowhere))
             except Stop as error:
                 raise ContractBrokenError(
                     f"opening raised {type(error).__name__}, which stops the subscriber for good: "
-                    "raise it only for what waiting can't mend"
+                    "raise it only for mistakes that an operator must correct"
                 ) from error
-            except Exception:  # noqa: BLE001 - whatever else opening fails with, it is tried again
+            except Exception:  # noqa: BLE001 - after any other error the daemon opens again
                 return
             await trial.expect(Retry | Hold, self.delivery(1), when="there is no target")
 
     @check
     async def test_leaves_nothing_open(self) -> None:
         """A daemon opens and closes subscribers for months."""
-        async with nothing_left(), self.target() as address:
+        async with no_leaks(), self.target() as address:
             await self._come_and_go(address)
 
     async def _come_and_go(self, address: str) -> None:
@@ -145,7 +145,7 @@ class SubscriberContract(ABC):
 
 
 def _odd(usual: Delivery) -> Iterator[Delivery]:
-    """Yield deliveries that are unlike `usual`, each under a key of its own."""
+    """Yield unusual variants of `usual`, each under a key of its own."""
     events = [
         replace(usual.event, type="salesforce.cdc.Order.deleted"),
         replace(usual.event, type="salesforce.cdc.Order.gap"),

@@ -1,4 +1,4 @@
-"""What of a plugin's settings nobody may see."""
+"""Secrets in a plugin's settings."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,14 +15,14 @@ _SHORTEST = 4
 
 
 def secrets_in(settings: BaseModel) -> frozenset[str]:
-    """Return what stands in `settings` as a secret, at any depth; what is very short is left out."""
+    """Return the secrets in `settings`, at any depth, except very short ones."""
     values = (value for _, value in _values("", settings))
     found = {_shown(value) for value in values if isinstance(value, SecretStr | SecretBytes)}
     return frozenset(text for text in found if len(text) >= _SHORTEST)
 
 
 def plain_secrets_in(settings: BaseModel) -> frozenset[str]:
-    """Return the names of settings that sound like a secret and are a plain text."""
+    """Return the names of settings that sound like secrets but are plain texts."""
     found = (name for name, value in _values("", settings) if isinstance(value, str) and value)
     return frozenset(name for name in found if _NAME_OF_A_SECRET.search(name.rpartition(".")[2]))
 
@@ -33,7 +33,7 @@ def _shown(secret: SecretStr | SecretBytes) -> str:
 
 
 def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what `value` is made of, each with the dotted name under which it stands."""
+    """Yield the parts of `value`, each with its dotted name."""
     if isinstance(value, BaseModel | Mapping):
         for key, part in dict(value).items():
             yield from _values(f"{name}.{key}".removeprefix("."), part)

@@ -1,4 +1,4 @@
-"""A subscriber under test."""
+"""Trial: a subscriber under test."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from streamer.ports import Subscriber
 from streamer.testing.check import ContractBrokenError
 
 Kinds = UnionType | type
-"""The outcomes that are right: one, or several as `Retry | Hold`."""
+"""Expected outcomes: one, or several as `Retry | Hold`."""
 
 _LARGEST_OUTCOME = 100_000
 _SHOWN = 300
@@ -18,19 +18,19 @@ _SHOWN = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """An open subscriber, each of whose outcomes is held to what is true of all of them.
+    """Open subscriber, whose every outcome is checked.
 
-    Whatever the target does: `deliver` returns, with an outcome that says in
-    few words and without a secret what came of it, and asks for no pause that
-    is senseless. Each attempt at a local target may take `patience_s` in real time.
+    Whatever the target does, `deliver` returns an outcome that is short, holds
+    no secret, and asks for no senseless pause. An attempt can take
+    `attempt_limit_s` in real time.
     """
 
     subscriber: Subscriber
-    patience_s: float
+    attempt_limit_s: float
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     async def outcome(self, delivery: Delivery) -> Outcome:
-        """Return what came of one attempt. Raises `ContractBrokenError`."""
+        """Return the outcome of one attempt. Raises `ContractBrokenError`."""
         outcome = await self._returned(delivery)
         if not isinstance(outcome, Outcome):
             raise ContractBrokenError(
@@ -40,19 +40,19 @@ class Trial:
         return outcome
 
     async def expect(self, kinds: Kinds, delivery: Delivery, *, when: str) -> Outcome:
-        """Return what came of one attempt, which must be of `kinds`; `when` says what the target did."""
+        """Return the outcome of one attempt, which must be of `kinds`; `when` names the situation."""
         outcome = await self.outcome(delivery)
         expect(kinds, outcome, when=when)
         return outcome
 
     async def _returned(self, delivery: Delivery) -> object:
         try:
-            async with SystemClock().timeout(self.patience_s):
+            async with SystemClock().timeout(self.attempt_limit_s):
                 return await self.subscriber.deliver(delivery)
         except TimeoutError as error:
             raise ContractBrokenError(
-                f"deliver raised TimeoutError, or took longer than {self.patience_s:g} s: bound its waits, "
-                "return Retry, and let the settings of the test leave no pauses between deliveries"
+                f"deliver raised TimeoutError, or took longer than {self.attempt_limit_s:g} s: bound its "
+                "waits, return Retry, and let the settings of the test leave no pauses between deliveries"
             ) from error
         except Exception as error:
             raise ContractBrokenError(
@@ -62,10 +62,10 @@ class Trial:
     def _examine(self, outcome: Outcome) -> None:
         said = repr(outcome)
         if any(secret in said for secret in self.secrets):
-            # Not shown: the secret may be a real one.
+            # Not shown: the secret can be a real one.
             raise ContractBrokenError(
-                f"a secret of the settings is in a {type(outcome).__name__}: take it out of what the target "
-                "said and of what libraries raise"
+                f"a secret of the settings is in a {type(outcome).__name__}: remove it from the target's "
+                "answers and from the errors of libraries"
             )
         if len(said) > _LARGEST_OUTCOME:
             raise ContractBrokenError(
@@ -79,9 +79,9 @@ class Trial:
 
 
 def expect(kinds: Kinds, outcome: Outcome, *, when: str) -> None:
-    """Raise `ContractBrokenError` unless `outcome`, of what happened `when`, is of `kinds`."""
+    """Raise `ContractBrokenError` unless `outcome` is of `kinds`; `when` names the situation."""
     if not isinstance(outcome, kinds):
-        raise ContractBrokenError(f"{when}: {_short(outcome)}, where {_named(kinds)} is right")
+        raise ContractBrokenError(f"{when}: {_short(outcome)}, where {_named(kinds)} is expected")
 
 
 def _is_sensible(outcome: Retry | Hold) -> bool:

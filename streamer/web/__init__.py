@@ -1,1 +1,1 @@
-"""HTTP listeners, shared by the probes, the admin API and the sandbox."""
+"""HTTP listeners, for the probes and the admin API."""

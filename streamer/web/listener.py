@@ -1,4 +1,4 @@
-"""A listener for HTTP, on an address that the configuration names."""
+"""HTTP listener on a configured address."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,10 +12,10 @@ _CLOSING_S = 1.0
 
 @asynccontextmanager
 async def listening(app: web.Application, *, host: str, port: int, section: str) -> AsyncIterator[int]:
-    """Let `app` answer at `host` inside the context; yields the port, a free one where 0 is asked for.
+    """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
 
     Raises `ConfigurationError`, which names the `section` of the
-    configuration, when the address can't be had.
+    configuration, when the address is not available.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_S)
     await runner.setup()
@@ -25,7 +25,7 @@ async def listening(app: web.Application, *, host: str, port: int, section: str)
             await site.start()
         except OSError as error:
             raise ConfigurationError(
-                f"{section}: {host}:{port} can't be listened on ({error.strerror or error}); "
+                f"{section}: can't listen on {host}:{port} ({error.strerror or error}); "
                 f"choose another {section}.port or {section}.host."
             ) from error
         yield runner.addresses[0][1]

@@ -1,10 +1,10 @@
-"""Which addresses are this machine."""
+"""Recognition of loopback addresses."""
 
 from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether `host` is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    """Return true for `localhost`, 127.0.0.0/8 and ::1."""
     if host.lower() == "localhost":
         return True
     try:

@@ -1,24 +1,24 @@
-"""What plugins that speak HTTP share: connections, credentials, and what an answer means."""
+"""HTTP for plugins: connections, credentials, signatures, and the outcome of an answer."""
 
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth, BearerAuth, NoAuth, checked_secret
-from subscribers.http.meaning import Meaning
+from subscribers.http.outcome_table import OutcomeKind
 from subscribers.http.settings import HttpSettings, TargetSettings, checked_url
 from subscribers.http.signing import Signing
 from subscribers.http.subscriber import HttpSubscriber
 from subscribers.http.target import HttpTarget, Request
-from subscribers.http.verdict import PATIENCE_S
+from subscribers.http.verdict import RECHECK_S
 
 __all__ = [
-    "PATIENCE_S",
+    "RECHECK_S",
     "Answer",
     "Auth",
     "BearerAuth",
     "HttpSettings",
     "HttpSubscriber",
     "HttpTarget",
-    "Meaning",
     "NoAuth",
+    "OutcomeKind",
     "Request",
     "Signing",
     "TargetSettings",

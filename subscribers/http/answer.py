@@ -1,4 +1,4 @@
-"""What a target answered: bounded, and without our secrets."""
+"""Answer of a target: bounded, and without our secrets."""
 
 import re
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ import orjson
 from streamer.events import JsonObject
 
 EXCERPT_BYTES = 20_000
-"""How much of an answer is kept with a receipt or a dead letter."""
+"""Largest part of an answer that a receipt or a dead letter keeps, in bytes."""
 
 READ_BYTES = 1024 * 1024
-"""How much of an answer is read at all."""
+"""Largest part of an answer that is read, in bytes."""
 
 _LONGEST_CODE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One HTTP response: at most `READ_BYTES` of its `body`, and `retry_after` as it came."""
+    """HTTP response: at most `READ_BYTES` of its `body`, and the unparsed `retry_after`."""
 
     status: int
     body: bytes = b""
@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def status_line(self) -> str:
-        """The status with its usual name, such as `404 Not Found`."""
+        """Status with its usual name, such as `404 Not Found`."""
         try:
             return f"{self.status} {HTTPStatus(self.status).phrase}"
         except ValueError:
@@ -36,12 +36,12 @@ class Answer:
 
     @property
     def excerpt(self) -> str:
-        """The beginning of the body as text, at most `EXCERPT_BYTES` long."""
+        """Beginning of the body as text, at most `EXCERPT_BYTES` long."""
         return self.body[:EXCERPT_BYTES].decode(errors="ignore")
 
     @property
     def json(self) -> JsonObject | None:
-        """The body as a JSON object; `None` when it is anything else."""
+        """Body as a JSON object; `None` when it is anything else."""
         try:
             value = orjson.loads(self.body)
         except orjson.JSONDecodeError:
@@ -50,10 +50,10 @@ class Answer:
 
     @property
     def receipt(self) -> JsonObject:
-        """The members of the JSON object that fit into `EXCERPT_BYTES`, in their order.
+        """Members of the JSON object that fit into `EXCERPT_BYTES`, in their order.
 
         Large members are left out, so that a document's number survives
-        beside ten thousand lines. Empty when there is no JSON object.
+        beside ten thousand lines. Empty when the body is no JSON object.
         """
         found = self.json or {}
         if len(self.body) <= EXCERPT_BYTES:
@@ -62,10 +62,10 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The target's word for what went wrong, in lower_snake_case; empty when there is none.
+        """The target's error code, in lower_snake_case; empty when there is none.
 
-        Found as `error`, `error.code`, `error.type`, `code`, or the last part of the
-        `type` of RFC 9457 problem details.
+        It is `error`, `error.code`, `error.type`, `code`, or the last part of
+        the `type` of RFC 9457 problem details.
         """
         found = self.json or {}
         error = found.get("error")

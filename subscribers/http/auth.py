@@ -1,4 +1,4 @@
-"""Who we are at a target."""
+"""Authentication at a target: the settings of each kind."""
 
 from base64 import b64encode
 from typing import Annotated, Literal, Self
@@ -18,13 +18,13 @@ class _Auth(BaseModel):
 
 
 class NoAuth(_Auth):
-    """The target asks nobody who they are."""
+    """No authentication."""
 
     kind: Literal["none"] = "none"
 
 
 class ApiKeyAuth(_Auth):
-    """A key in a header of its own."""
+    """Key in a header of its own."""
 
     kind: Literal["api_key"]
     header: str = Field(default="X-API-Key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
@@ -32,7 +32,7 @@ class ApiKeyAuth(_Auth):
 
 
 class BasicAuth(_Auth):
-    """A user and a password."""
+    """User and password, as RFC 7617 has it."""
 
     kind: Literal["basic"]
     username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$")
@@ -40,14 +40,14 @@ class BasicAuth(_Auth):
 
 
 class BearerAuth(_Auth):
-    """A token that does not change."""
+    """Token that does not change."""
 
     kind: Literal["bearer"]
     token: SecretStr
 
 
 class OAuth2Auth(_Auth):
-    """OAuth 2 client credentials: a token that is fetched, and fetched again before it expires."""
+    """OAuth 2 client credentials: a token that is fetched, and renewed before it expires."""
 
     kind: Literal["oauth2"]
     token_url: str
@@ -56,7 +56,7 @@ class OAuth2Auth(_Auth):
     scope: str | None = None
     audience: str | None = None
     client_auth: Literal["header", "body"] = Field(
-        default="header", description="how the token endpoint wants client_id and client_secret"
+        default="header", description="where the token endpoint takes client_id and client_secret"
     )
 
 
@@ -67,19 +67,19 @@ Auth = Annotated[
 
 
 def checked_secret(name: str, secret: SecretStr) -> str:
-    """Return what `secret` holds when it can travel in a header.
+    """Return the value of `secret` if it fits into a header.
 
-    Raises `ValueError`, naming the setting only: a file's last line feed or an
-    empty variable is a usual mistake.
+    Raises `ValueError`, which names the setting only. Usual mistakes are the
+    last line feed of a file and an empty variable.
     """
     value = secret.get_secret_value()
     if not value:
         raise ValueError(f"{name} is empty")
     if not value.isprintable() or value != value.strip():
-        raise ValueError(f"{name} holds a line feed, a control character or space around it")
+        raise ValueError(f"{name} contains a line feed or control character, or has space around it")
     return value
 
 
 def basic(username: str, password: str) -> str:
-    """Return the value of an `Authorization` header in the form of RFC 7617."""
+    """Return the value of a basic `Authorization` header (RFC 7617)."""
     return "Basic " + b64encode(f"{username}:{password}".encode()).decode()

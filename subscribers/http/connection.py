@@ -1,4 +1,4 @@
-"""One exchange with one server: verified, bounded and timed."""
+"""Connection to one server: verified by TLS, bounded in size and time."""
 
 import ssl
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from subscribers.http.settings import ClientCertificate, HttpSettings
 
 
 class Unreached(RetryLater):
-    """The server gave no answer, or only a part of one: it may or may not have acted."""
+    """The server gave no answer, or only a part of one: it is uncertain whether it has acted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What one request sends; its repr shows neither headers nor content."""
+    """Content of one request; its repr shows neither URL, headers nor content."""
 
     method: str
     url: URL = field(repr=False)
@@ -31,7 +31,7 @@ class Exchange:
 
 
 class Connection:
-    """The sockets to one target."""
+    """Pool of connections to one target; closed until `open`."""
 
     def __init__(self, settings: HttpSettings, clock: Clock) -> None:
         self._settings = settings
@@ -43,8 +43,8 @@ class Connection:
 
         Raises `ConfigurationError` when a certificate file can't be used.
         """
-        # Dispatch bounds how many deliveries are in flight; a second bound
-        # here would only let some of them time out in a queue.
+        # Dispatch bounds the deliveries in flight; a second bound here would
+        # only let some of them time out in a queue.
         connector = aiohttp.TCPConnector(ssl=_tls(self._settings), limit=0)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -60,9 +60,9 @@ class Connection:
             await self._session.close()
 
     async def exchange(self, exchange: Exchange) -> Answer:
-        """Send once and return the answer, whatever its status; redirects are not followed.
+        """Send once, and return the answer of any status; redirects are not followed.
 
-        Raises `Unreached`, its message free of secrets.
+        Raises `Unreached`, whose message holds no secret.
         """
         if self._session is None:
             raise RuntimeError("the connection is not open")
@@ -82,8 +82,8 @@ class Connection:
             raise Unreached(self._reason(exchange.url, exc)) from exc
 
     def _reason(self, url: URL, exc: Exception) -> str:
-        # Foreign messages may repeat the URL or a header, so only parts of
-        # them that can't are used.
+        # Foreign messages can repeat the URL or a header, so only parts of
+        # them without these are used.
         where = f"{url.host}:{url.port}"
         match exc:
             case aiohttp.ClientConnectorCertificateError():
@@ -126,7 +126,7 @@ def _tls(settings: HttpSettings) -> ssl.SSLContext:
 
 def _present(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
     secret = certificate.key_password
-    # Without a password given, OpenSSL would ask for one on the terminal.
+    # Without a password, OpenSSL would ask for one on the terminal.
     password = secret.get_secret_value() if secret else ""
     try:
         context.load_cert_chain(certificate.certificate_file, certificate.key_file, password)

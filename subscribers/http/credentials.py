@@ -1,4 +1,4 @@
-"""Proof of who we are, made once and renewed when it is refused or about to expire."""
+"""Credentials of requests: made once, and renewed when they are refused or about to expire."""
 
 import asyncio
 from collections.abc import Mapping
@@ -25,51 +25,52 @@ _UNREACHED_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """The headers that say who we are, and the secrets in them."""
+    """Headers that authenticate a request, with the secrets in them and their redaction."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     redaction: Redaction = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive the redaction once, not for each request."""
         object.__setattr__(self, "redaction", Redaction.of(self.secrets))
 
 
 class NoToken(RetryLater):
-    """The token endpoint gave no token: check its URL and the client's credentials."""
+    """The token endpoint gave no token: check its URL and the client's credentials.
+
+    `answer` is the endpoint's answer, if there was one.
+    """
 
     def __init__(self, message: str, *, after_s: float, answer: Answer | None = None) -> None:
-        """Keep what the endpoint said, if anything, as `answer`."""
         super().__init__(message, after_s=after_s)
         self.after_s: float = after_s
         self.answer = answer
 
 
 class Credentials(Protocol):
-    """Gives the proof for the next request."""
+    """Source of the proof for each request."""
 
     async def proof(self) -> Proof:
-        """Return a proof that is not known to be out of date. Raises `NoToken`."""
+        """Return a proof that is not known to have expired. Raises `NoToken`."""
         ...
 
     async def renewed(self, refused: Proof) -> Proof | None:
-        """Return another proof than `refused`, or `None` when there can't be one. Raises `NoToken`."""
+        """Return another proof than `refused`, or `None` when there is no other. Raises `NoToken`."""
         ...
 
     async def close(self) -> None:
-        """End what still runs."""
+        """Cancel a running fetch."""
         ...
 
 
 class FixedCredentials:
-    """A key, password or token that does not change, or nothing at all."""
+    """Key, password or token that does not change, or no authentication."""
 
     def __init__(self, proof: Proof) -> None:
         self._proof = proof
 
     async def proof(self) -> Proof:
-        """Return the one proof there is."""
+        """Return the fixed proof."""
         return self._proof
 
     async def renewed(self, refused: Proof) -> None:
@@ -82,8 +83,8 @@ class FixedCredentials:
 class ClientCredentials:
     """OAuth 2 client credentials (RFC 6749, section 4.4).
 
-    However many deliveries need a token at the same time, one request fetches
-    it, and all of them share what comes of it.
+    Deliveries that need a token at the same time share one request and its
+    result.
     """
 
     def __init__(self, auth: OAuth2Auth, connection: Connection, clock: Clock) -> None:
@@ -95,19 +96,19 @@ class ClientCredentials:
         self._fetching: asyncio.Task[Proof] | None = None
 
     async def proof(self) -> Proof:
-        """Return the token's proof, fetched anew when it is about to expire."""
+        """Return the token's proof; fetch a new token when it is about to expire."""
         if self._proof is not None and self._clock.monotonic() < self._renew_at:
             return self._proof
         return await self._fetched()
 
     async def renewed(self, refused: Proof) -> Proof:
-        """Return another proof than `refused`: a newer one that exists already, or a fresh one."""
+        """Return another proof than `refused`: a newer one that exists already, or a new one."""
         if self._proof is refused:
             self._proof = None
         return await self.proof()
 
     async def close(self) -> None:
-        """Cancel a fetch that nobody waits for any more."""
+        """Cancel a running fetch."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -116,7 +117,7 @@ class ClientCredentials:
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch(), name="oauth2-token")
             self._fetching.add_done_callback(self._forget)
-        # A delivery that is cancelled must not take the token from the others.
+        # A cancelled delivery must not cancel the fetch of the others.
         return await asyncio.shield(self._fetching)
 
     def _forget(self, _: asyncio.Task[Proof]) -> None:
@@ -140,7 +141,7 @@ class ClientCredentials:
 
 
 def credentials(auth: Auth, connection: Connection, clock: Clock) -> Credentials:
-    """Return what proves who we are in the way of `auth`."""
+    """Return the credentials that `auth` describes."""
     match auth:
         case NoAuth():
             return FixedCredentials(Proof())
@@ -166,7 +167,7 @@ def _token_request(auth: OAuth2Auth) -> Exchange:
     secret = auth.client_secret.get_secret_value()
     form = {"grant_type": "client_credentials", "scope": auth.scope, "audience": auth.audience}
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    # RFC 6749, section 2.3.1: both are form-encoded before they go into the header.
+    # RFC 6749, section 2.3.1: both are form-encoded in the header.
     header = basic(quote_plus(auth.client_id), quote_plus(secret))
     if auth.client_auth == "header":
         headers["Authorization"] = header
@@ -188,7 +189,7 @@ def _token(answer: Answer) -> tuple[str, float]:
         return token, _lifetime(found.get("expires_in"))
     if answer.status in {400, 401, 403}:
         raise NoToken(
-            f"no token: the token endpoint refused us ({answer.code or answer.status_line}): "
+            f"no token: the token endpoint refused the client ({answer.code or answer.status_line}): "
             "check auth.client_id, auth.client_secret and auth.scope",
             after_s=_REFUSED_S,
             answer=answer,

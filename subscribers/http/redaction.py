@@ -1,4 +1,4 @@
-"""Secrets, taken out of what a target says."""
+"""Redaction: removes known secrets from a target's answers."""
 
 import json
 from collections.abc import Iterable
@@ -15,19 +15,19 @@ _SHORTEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Takes known secrets out of bytes, in every form in which a target may echo them."""
+    """Removes known secrets from bytes, in every form in which a target can echo them."""
 
     forms: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, secrets: Iterable[str]) -> Self:
-        """Return the redaction of `secrets`, as they are and as JSON, HTML or a URL writes them."""
+        """Return the redaction of `secrets`, verbatim and escaped for JSON, HTML or a URL."""
         forms = {form.encode() for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
-        # The longest first: one secret may be a part of another.
+        # The longest first: one secret can be a part of another.
         return cls(tuple(sorted(forms, key=len, reverse=True)))
 
     def __or__(self, other: "Redaction") -> "Redaction":
-        """Return the redaction of what either takes out."""
+        """Return the redaction of the secrets of both."""
         if not other.forms:
             return self
         return Redaction(tuple(sorted({*self.forms, *other.forms}, key=len, reverse=True)))

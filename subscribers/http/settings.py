@@ -1,4 +1,4 @@
-"""What can be set for every target that is reached by HTTP."""
+"""Settings of every target that is reached by HTTP."""
 
 import re
 from ipaddress import ip_address
@@ -9,12 +9,12 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
-from subscribers.http.meaning import Changes
+from subscribers.http.outcome_table import OutcomeChanges
 from subscribers.http.signing import Signing
 
 
 class ClientCertificate(BaseModel):
-    """Who we are in mutual TLS; `key_file` may be left out when the certificate's file holds the key."""
+    """Client certificate for mutual TLS; without `key_file`, the certificate's file holds the key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -24,26 +24,26 @@ class ClientCertificate(BaseModel):
 
 
 class HttpSettings(BaseModel):
-    """How a target is reached."""
+    """Settings of a target's connection and outcomes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    timeout_s: float = Field(default=10.0, gt=0, le=300, description="of one request, answer included")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="of one request with its answer")
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
-    max_hold_s: float = Field(default=3600.0, gt=0, description="the longest Retry-After that is believed")
-    outcomes: Changes = Field(
+    max_hold_s: float = Field(default=3600.0, gt=0, description="longest Retry-After that counts")
+    outcomes: OutcomeChanges = Field(
         default_factory=dict,
-        description="what answers mean where it is not the usual, such as {404: skip, 5xx: hold}: "
+        description="outcomes of answers where they differ from the default, such as {404: skip, 5xx: hold}: "
         "delivered, retry, hold, reject, skip or disable",
     )
 
 
 class TargetSettings(HttpSettings):
-    """How a target with one URL and its own credentials is reached."""
+    """Settings of a target with one URL and its own credentials."""
 
-    url: str = Field(description="where the target listens, such as https://erp.example.com/api/invoices")
+    url: str = Field(description="address of the target, such as https://erp.example.com/api/invoices")
     auth: Auth = Field(default=NoAuth())
     signing: Signing | None = Field(default=None, description="sign requests as Standard Webhooks says")
 
@@ -56,10 +56,10 @@ class TargetSettings(HttpSettings):
 
 
 def checked_url(name: str, url: str, *, allow_http: bool) -> str:
-    """Return `url` when it is absolute, holds no credentials, and is https, loopback or allowed.
+    """Return `url` if it is absolute, holds no credentials, and is https, loopback or allowed.
 
     Raises `ValueError` with a sentence that names the setting `name` and never
-    repeats the URL, which may be a secret.
+    repeats the URL, which can be a secret.
     """
     try:
         parts, host = _split(url)
@@ -68,14 +68,14 @@ def checked_url(name: str, url: str, *, allow_http: bool) -> str:
     if parts.scheme not in {"http", "https"} or not host:
         raise ValueError(f"{name} must begin with https:// and name a host")
     if parts.username is not None or parts.password is not None:
-        raise ValueError(f"{name} must not hold a user or password: set auth instead")
+        raise ValueError(f"{name} must not contain a user or password: set auth instead")
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise ValueError(f"{name} is plain http: use https, or set allow_http: true in a network you trust")
     return url
 
 
 def _split(url: str) -> tuple[SplitResult, str]:
-    """Return the parts of `url` and its host; raise `ValueError` where a request would."""
+    """Return the parts of `url` and its host. Raises `ValueError` for a URL that no request can use."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     host.encode("idna")

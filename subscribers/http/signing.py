@@ -1,4 +1,4 @@
-"""Signatures by which a target knows that a request is ours and unchanged: Standard Webhooks."""
+"""Signatures of requests (Standard Webhooks): they prove the sender and the unchanged content."""
 
 import hmac
 from base64 import b64decode, b64encode
@@ -17,7 +17,7 @@ _MOST = 10
 
 
 def _key(secret: str) -> bytes:
-    # Strict, since receivers differ in what they make of characters that are not base64.
+    # Strict, since receivers differ in their handling of characters that are not base64.
     core = secret.removeprefix(_PREFIX).rstrip("=")
     return b64decode(core + "=" * (-len(core) % 4), validate=True)
 
@@ -37,9 +37,10 @@ def _usable(secret: SecretStr) -> SecretStr:
 
 
 class Signing(BaseModel):
-    """What requests are signed with: each of `secrets` makes one signature.
+    """Settings of the signatures: each of `secrets` makes one.
 
-    While a secret is replaced, name the old and the new one: a target may know either.
+    While a secret is replaced, name the old and the new one: the target can
+    know either.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -50,8 +51,8 @@ class Signing(BaseModel):
 
     @field_validator("secrets")
     @classmethod
-    def _some(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        # Not min_length, which counts the good ones alone and complains of it beside each bad one.
+    def _count_is_allowed(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        # Not min_length: pydantic counts only the valid ones, and adds that mistake to each invalid one.
         if not 1 <= len(secrets) <= _MOST:
             raise ValueError(f"must be a list of one to {_MOST} secrets")
         return secrets
@@ -59,24 +60,24 @@ class Signing(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
-    """Signs with each of `keys`; `secrets` is what an answer must not repeat."""
+    """Signer with each of `keys`; `secrets` are the texts that an answer must not repeat."""
 
     keys: tuple[bytes, ...] = field(default=(), repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, signing: Signing | None) -> Self:
-        """Return the signer that `signing` describes; without it, one that signs nothing."""
+        """Return the signer that `signing` describes; without one, a signer that adds no headers."""
         given = [secret.get_secret_value() for secret in signing.secrets] if signing else []
-        # Without prefix and padding, so that it is found in whatever form it comes back.
+        # Without prefix and padding, so that it is found in any form in which it comes back.
         cores = tuple(secret.removeprefix(_PREFIX).rstrip("=") for secret in given)
         return cls(keys=tuple(map(_key, given)), secrets=cores)
 
     def headers(self, webhook_id: str, content: bytes, *, now: float) -> Mapping[str, str]:
-        """Return the headers that prove `content`, sent under `webhook_id` at `now`, in epoch seconds.
+        """Return the headers that sign `content`, sent with `webhook_id` at `now`, in epoch seconds.
 
-        `webhook_id` must be what the header of that name holds, and must hold
-        no full stop, which would leave open where it ends.
+        `webhook_id` must be the value of the header of that name, without a
+        full stop, which separates it from the timestamp in the signed text.
         """
         if not self.keys:
             return {}

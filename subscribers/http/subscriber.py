@@ -1,4 +1,4 @@
-"""What every subscriber with one HTTP target does alike: opening and closing it."""
+"""Base of subscribers with one HTTP target."""
 
 from types import TracebackType
 from typing import Self
@@ -7,13 +7,15 @@ from subscribers.http.target import HttpTarget
 
 
 class HttpSubscriber:
-    """Holds the target open for as long as the subscriber is; a plugin adds `deliver`."""
+    """Subscriber that opens and closes its target; a plugin adds `deliver`.
+
+    Entering raises `ConfigurationError` for unusable certificates.
+    """
 
     def __init__(self, http: HttpTarget) -> None:
         self._http = http
 
     async def __aenter__(self) -> Self:
-        """Open the connection; raises `ConfigurationError` for unusable certificates."""
         await self._http.__aenter__()
         return self
 

@@ -1,4 +1,4 @@
-"""A target that takes JSON by HTTP."""
+"""HTTP target: sends JSON and judges the answers."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
 from subscribers.http.connection import Connection, Exchange, Unreached
 from subscribers.http.credentials import NoToken, Proof, credentials
-from subscribers.http.meaning import Meanings
+from subscribers.http.outcome_table import OutcomeTable
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import verdict
 
 _REFUSALS = frozenset({401, 403})
-# How a token endpoint says that it does not know us.
+# Statuses of a token endpoint that refuses the client.
 _NO_CLIENT = frozenset({400, *_REFUSALS})
 
-# A key is made of ids that came from outside; a header takes visible ASCII.
+# A key contains ids that came from outside; a header takes visible ASCII.
 _HEADER_SAFE = "!#$&'()*+,/:;=?@[]~|"
 
-# In a URL's query stand names and numbers, too.
+# Shorter values in a URL's query are names and numbers.
 _LIKE_A_SECRET = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What one attempt asks of the target; `key` is the delivery's idempotency key."""
+    """Request of one attempt; `key` is the delivery's idempotency key."""
 
     method: str
     url: URL
@@ -43,12 +43,14 @@ class Request:
 
 
 class HttpTarget:
-    """Sends requests to one target and judges what it answers.
+    """Sends requests to one target and judges its answers.
 
-    Every request carries its idempotency key as `Idempotency-Key`, the name of
-    the IETF draft, and as `webhook-id`, the name of Standard Webhooks, whose
-    signatures it carries where secrets are set. Both headers hold the key
-    quoted as in a URL, full stops included.
+    Every request carries its idempotency key as `Idempotency-Key`, as the IETF
+    draft has it, and as `webhook-id`, as Standard Webhooks has it. With signing
+    secrets it also carries their signatures. Both headers hold the key quoted
+    as in a URL, full stops included. `secrets` are removed from answers, beside
+    those of the settings. Entering raises `ConfigurationError` for unusable
+    certificates.
     """
 
     def __init__(
@@ -60,13 +62,12 @@ class HttpTarget:
         secrets: tuple[str, ...] = (),
         signing: Signing | None = None,
     ) -> None:
-        """Prepare; nothing is opened yet. `secrets` are kept out of answers beside those of the settings."""
         self._settings = settings
         self._clock = context.clock
         self._connection = Connection(settings, context.clock)
         self._credentials = credentials(auth, self._connection, context.clock)
         self._signer = Signer.of(signing)
-        self._meanings = Meanings(settings.outcomes)
+        self._outcome_table = OutcomeTable(settings.outcomes)
         self._redaction = Redaction.of((*secrets, *self._signer.secrets))
         self._open = AsyncExitStack()
 
@@ -76,7 +77,6 @@ class HttpTarget:
         return cls(settings, settings.auth, context, secrets=_codes(settings.url), signing=settings.signing)
 
     async def __aenter__(self) -> Self:
-        """Open the connection; raises `ConfigurationError` for unusable certificates."""
         await self._connection.open()
         self._open.push_async_callback(self._connection.close)
         self._open.push_async_callback(self._credentials.close)
@@ -91,15 +91,15 @@ class HttpTarget:
         await self._open.aclose()
 
     async def deliver(self, request: Request) -> Outcome:
-        """Send once and return what came of it: all that a target without words of its own needs."""
+        """Send once and return the outcome by the rules for every target."""
         answer = await self.send(request)
         return self.verdict(answer) if isinstance(answer, Answer) else answer
 
     async def send(self, request: Request) -> Answer | Outcome:
-        """Return what the target answered, or the outcome when it gave no answer.
+        """Return the target's answer, or the outcome when it gave none.
 
-        A 401 or 403 is answered by one renewal of the credentials, where they
-        can be renewed, and by sending once more.
+        After a 401 or 403, credentials that can be renewed are renewed once,
+        and the request is sent once more.
         """
         try:
             content = orjson.dumps(request.body)
@@ -110,26 +110,32 @@ class HttpTarget:
                 sent=False,
             )
         try:
-            return await self._proven(request, content)
+            return await self._send_with_credentials(request, content)
         except Unreached as exc:
             return Retry(reason=str(exc))
         except NoToken as exc:
             return self._hold(exc)
 
-    def verdict(self, answer: Answer, *, doubt: str | None = None) -> Outcome:
-        """Return what `answer` means by the rules for every target and the settings' `outcomes`.
+    def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
+        """Return the outcome of `answer` by the rules for every target and the settings' `outcomes`.
 
-        `doubt` ends a sentence that says why a success is not to be believed,
-        such as "but not with a JSON object"; it is then tried again. What
-        `outcomes` calls delivered is believed all the same.
+        `invalid_because` ends a sentence that says why a success does not
+        count, such as "but not with a JSON object"; the outcome is then
+        `Retry`. A status that `outcomes` calls delivered counts all the same.
         """
         max_hold_s = self._settings.max_hold_s
-        outcome = verdict(answer, self._clock, max_hold_s=max_hold_s, meanings=self._meanings)
-        if doubt is None or not isinstance(outcome, Delivered) or self._meanings.is_changed(answer.status):
+        outcome = verdict(answer, self._clock, max_hold_s=max_hold_s, table=self._outcome_table)
+        if (
+            invalid_because is None
+            or not isinstance(outcome, Delivered)
+            or self._outcome_table.is_changed(answer.status)
+        ):
             return outcome
-        return Retry(reason=f"the target answered {answer.status_line}, {doubt}", answer=answer.excerpt)
+        return Retry(
+            reason=f"the target answered {answer.status_line}, {invalid_because}", answer=answer.excerpt
+        )
 
-    async def _proven(self, request: Request, content: bytes) -> Answer:
+    async def _send_with_credentials(self, request: Request, content: bytes) -> Answer:
         proof = await self._credentials.proof()
         answer = await self._exchange(request, content, proof)
         if answer.status not in _REFUSALS:
@@ -156,21 +162,21 @@ class HttpTarget:
         )
 
     def _hold(self, refusal: NoToken) -> Outcome:
-        """Hold for as long as a busy token endpoint asks, or as the failure suggests."""
+        """Return a hold for the time that the token endpoint asks for, or that suits the failure."""
         answer = refusal.answer or Answer(status=0)
-        # What `outcomes` changes is about the target, and not about who gives out its tokens.
+        # `outcomes` is about the target, and not about its token endpoint.
         max_hold_s = self._settings.max_hold_s
-        told = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
-        after_s = told.after_s if isinstance(told, Hold) else refusal.after_s
+        outcome = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
+        after_s = outcome.after_s if isinstance(outcome, Hold) else refusal.after_s
         return Hold(
             reason=str(refusal), after_s=after_s, answer=answer.excerpt, alert=answer.status in _NO_CLIENT
         )
 
 
 def _codes(url: str) -> tuple[str, ...]:
-    """Return what may be a secret in a URL's query, by which some targets know their clients.
+    """Return the possible secrets in a URL's query, by which some targets know their clients.
 
-    As it is written, as it is sent, and as it is meant: each may be echoed.
+    Each is returned as written, as sent, and decoded: a target can echo any form.
     """
     parsed = URL(url)
     again = parsed.with_query(parsed.query)
@@ -183,5 +189,5 @@ def _pairs(url: str) -> list[str]:
 
 
 def _quoted(key: str) -> str:
-    """Return `key` as a header takes it, and without the full stop that ends it in what is signed."""
+    """Return `key` quoted for a header, with full stops quoted too, since they end it in a signed text."""
     return quote(key, safe=_HEADER_SAFE).replace(".", "%2E")

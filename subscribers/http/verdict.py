@@ -1,4 +1,4 @@
-"""What an answer means for the event, and for the whole target."""
+"""Verdict: the outcome of an answer, for the event and for the whole target."""
 
 import re
 from datetime import UTC
@@ -7,10 +7,10 @@ from email.utils import parsedate_to_datetime
 from streamer.clock import Clock
 from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
 from subscribers.http.answer import Answer
-from subscribers.http.meaning import Meaning, Meanings
+from subscribers.http.outcome_table import OutcomeKind, OutcomeTable
 
-PATIENCE_S = 60.0
-"""How long a target is left alone before we look whether someone has mended what it complains about."""
+RECHECK_S = 60.0
+"""Length of a hold after which a target is tried again, in case its complaint was resolved."""
 
 _BUSY_S = 10.0
 _SHORTEST_S = 1.0
@@ -18,13 +18,13 @@ _SHORTEST_S = 1.0
 _CONFLICT = 409
 _TOO_MANY = 429
 _REFUSALS = frozenset({401, 403})
-# With these, Retry-After is about the target and not about one request: RFC 6585 and RFC 9110.
+# With these, Retry-After is about the target, and not about one request: RFC 6585 and RFC 9110.
 _PAUSES = frozenset({_TOO_MANY, 503})
 
-_USUAL_MEANINGS = Meanings()
+_DEFAULT_TABLE = OutcomeTable()
 
-# What APIs call a key that they have acted on, and one that they are acting
-# on now; the IETF draft on Idempotency-Key has 409 for the second.
+# Error codes of APIs for a key that they have processed, and for one that they
+# are processing; the IETF draft on Idempotency-Key has 409 for the second.
 _PROCESSED = frozenset(
     {
         "already_processed",
@@ -38,33 +38,33 @@ _IN_PROGRESS = frozenset({"idempotency_key_in_use", "request_in_progress", "conc
 
 
 def verdict(
-    answer: Answer, clock: Clock, *, max_hold_s: float, meanings: Meanings = _USUAL_MEANINGS
+    answer: Answer, clock: Clock, *, max_hold_s: float, table: OutcomeTable = _DEFAULT_TABLE
 ) -> Outcome:
-    """Return what came of a request that was answered.
+    """Return the outcome of a request that was answered.
 
-    A 409 that speaks of our idempotency key means what it says: acted on
-    already, or still busy. Everything else means what `meanings` say of its
-    status. `Retry-After` is believed up to `max_hold_s`: with 429 and 503 it
-    holds the target, and any other retry comes at the time that it names. A
-    hold that no `Retry-After` measures lasts a minute, and ten seconds with 429.
+    A 409 about our idempotency key is delivered when the key was processed,
+    and a retry when it is in progress. Any other answer has the outcome that
+    `table` gives its status. `Retry-After` counts up to `max_hold_s`: with 429
+    and 503 it holds the target, and with any other retry it sets the time. A
+    hold without `Retry-After` lasts a minute, and ten seconds with 429.
     """
-    told = _told_of_key(answer) if answer.status == _CONFLICT else None
-    if told is not None:
-        return told
-    match meanings.of(answer.status):
-        case Meaning.DELIVERED:
+    conflict = _key_conflict(answer) if answer.status == _CONFLICT else None
+    if conflict is not None:
+        return conflict
+    match table.of(answer.status):
+        case OutcomeKind.DELIVERED:
             return Delivered(answer=answer.receipt)
-        case Meaning.RETRY | Meaning.HOLD as meaning:
-            return _later(answer, meaning, _asked(answer, clock, max_hold_s))
-        case Meaning.REJECT:
+        case OutcomeKind.RETRY | OutcomeKind.HOLD as kind:
+            return _later(answer, kind, _asked(answer, clock, max_hold_s))
+        case OutcomeKind.REJECT:
             return _rejected(answer)
-        case Meaning.SKIP:
+        case OutcomeKind.SKIP:
             return Skip(reason=f"{_said(answer)}, which outcomes says to skip")
-        case Meaning.DISABLE:
-            return Disable(reason=f"{_said(answer)}: it wants no more", answer=answer.excerpt)
+        case OutcomeKind.DISABLE:
+            return Disable(reason=f"{_said(answer)}: it wants no more events", answer=answer.excerpt)
 
 
-def _told_of_key(answer: Answer) -> Outcome | None:
+def _key_conflict(answer: Answer) -> Outcome | None:
     if answer.code in _PROCESSED:
         return Delivered(answer=answer.receipt)
     if answer.code in _IN_PROGRESS:
@@ -72,10 +72,10 @@ def _told_of_key(answer: Answer) -> Outcome | None:
     return None
 
 
-def _later(answer: Answer, meaning: Meaning, asked_s: float | None) -> Hold | Retry:
-    if meaning is Meaning.RETRY and (asked_s is None or answer.status not in _PAUSES):
+def _later(answer: Answer, kind: OutcomeKind, asked_s: float | None) -> Hold | Retry:
+    if kind is OutcomeKind.RETRY and (asked_s is None or answer.status not in _PAUSES):
         return Retry(reason=_said(answer), after_s=asked_s, answer=answer.excerpt)
-    usual_s = _BUSY_S if answer.status == _TOO_MANY else PATIENCE_S
+    usual_s = _BUSY_S if answer.status == _TOO_MANY else RECHECK_S
     return Hold(
         reason=f"{_said(answer)}: {_advice(answer.status)}",
         after_s=usual_s if asked_s is None else asked_s,
@@ -89,7 +89,7 @@ def _advice(status: int) -> str:
         return "it asks for a pause"
     if status in _REFUSALS:
         return "check the subscriber's credentials and their rights"
-    return "see what it says, and mend what it complains about"
+    return "read its answer, and resolve its complaint"
 
 
 def _rejected(answer: Answer) -> Reject:
@@ -98,7 +98,7 @@ def _rejected(answer: Answer) -> Reject:
         reason=_said(answer) + (f" ({answer.code})" if answer.code else ""),
         hint="redirects are not followed: set url to the final address"
         if redirected
-        else "compare what was sent with what the target expects: body, url and method",
+        else "compare the request with the target's expectations: body, url and method",
         answer=answer.excerpt,
     )
 

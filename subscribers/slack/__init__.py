@@ -1,4 +1,4 @@
-"""Tells people in a Slack channel, by an incoming webhook or as an app."""
+"""Slack plugin: posts messages to a channel, by an incoming webhook or as an app."""
 
 from subscribers.slack.plugin import Slack
 from subscribers.slack.settings import SlackSettings

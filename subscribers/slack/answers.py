@@ -1,7 +1,7 @@
-"""What Slack's own words for a failure mean."""
+"""Outcomes of Slack's error codes."""
 
 from streamer.events import Hold, Outcome, Reject, Retry
-from subscribers.http import PATIENCE_S, Answer
+from subscribers.http import RECHECK_S, Answer
 
 _RATE_LIMIT_S = 30.0
 
@@ -77,11 +77,11 @@ _WRONG_ACCESS = {
 
 
 def explained(code: str, answer: Answer, *, own_channel: bool) -> Outcome | None:
-    """Return what came of a request that Slack refused with `code`; `None` for a code we don't know.
+    """Return the outcome of a request that Slack refused with `code`; `None` for an unknown code.
 
     A wrong channel or token in the settings holds the target, since every
-    event would fail alike and none of them is to blame. With `own_channel`
-    the event's mapping chose the channel, so only that event is rejected.
+    event would fail alike. With `own_channel` the event's mapping chose the
+    channel, so only that event is rejected.
     """
     reason = f"Slack answered {code}"
     if code in _BUSY:
@@ -95,4 +95,4 @@ def explained(code: str, answer: Answer, *, own_channel: bool) -> Outcome | None
     advice = (_WRONG_CHANNEL | _WRONG_ACCESS).get(code)
     if advice is None:
         return None
-    return Hold(reason=f"{reason}: {advice}", after_s=PATIENCE_S, answer=answer.excerpt, alert=True)
+    return Hold(reason=f"{reason}: {advice}", after_s=RECHECK_S, answer=answer.excerpt, alert=True)

@@ -1,4 +1,4 @@
-"""An event as a Slack message, within Slack's limits."""
+"""Slack message of an event, within Slack's limits."""
 
 import re
 from typing import Any
@@ -13,11 +13,11 @@ TEXT_CHARACTERS = 40_000
 
 
 def message(delivery: Delivery, *, blocks: bool, record_url: str | None) -> JsonObject:
-    """Return the `text`, and the `blocks` where wanted, that say what `delivery` carries.
+    """Return a message for `delivery`: its `text`, and with `blocks` also blocks.
 
-    The text is the subscriber's `text`, or the event's type and record where
-    that is not configured. Members of an object `body` are laid over it, so
-    that a mapping can add `thread_ts` or bring blocks of its own.
+    The text is the subscriber's `text` or, without one, the event's type and
+    record. Members of an object `body` override it, so that a mapping can add
+    `thread_ts` or its own blocks.
     """
     said = delivery.text or _default_text(delivery.event)
     payload: JsonObject = {"text": escaped(said, TEXT_CHARACTERS)}
@@ -31,12 +31,12 @@ def message(delivery: Delivery, *, blocks: bool, record_url: str | None) -> Json
 def escaped(text: str, limit: int) -> str:
     """Return `text` with Slack's three control characters escaped, cut with an ellipsis at `limit`.
 
-    What a record holds can then neither mention people nor make links.
+    A record's content can then neither mention people nor make links.
     """
     safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if len(safe) <= limit:
         return safe
-    # Every & begins an escape now; half of one is taken away with the rest.
+    # Every & begins an escape now; half of one is cut off too.
     return re.sub(r"&[a-z]*$", "", safe[: limit - 1]) + "…"
 
 
@@ -54,7 +54,7 @@ def _blocks(event: Event, said: str, record_url: str | None) -> list[JsonObject]
     if len(title) > HEADER_CHARACTERS:
         title = title[: HEADER_CHARACTERS - 1] + "…"
     return [
-        # Plain text is shown as it is, so nothing in it is escaped.
+        # Slack shows plain text as it is, so it is not escaped.
         {"type": "header", "text": {"type": "plain_text", "text": title}},
         {"type": "section", "text": _mrkdwn(escaped(said, SECTION_CHARACTERS))},
         {"type": "context", "elements": [_mrkdwn(_origin(event, record_url))]},

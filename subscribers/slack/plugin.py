@@ -1,4 +1,4 @@
-"""Posts one message for each event."""
+"""Slack plugin: posts one message for each event."""
 
 from yarl import URL
 
@@ -6,20 +6,20 @@ from streamer.events import Delivered, Delivery, Hold, JsonObject, Outcome, Reje
 from streamer.ports import PluginContext
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request
 from subscribers.slack.answers import explained
+from subscribers.slack.channel_rate import ChannelRate
 from subscribers.slack.message import message
-from subscribers.slack.pace import Pace
 from subscribers.slack.settings import SlackSettings
 
-# Deliveries that would wait longer than this for their turn give their place
-# back, so that none of them runs into dispatch's own time limit.
+# A delivery that would wait longer than this for its turn is held instead, so
+# that none exceeds dispatch's own time limit.
 _MAX_WAIT_S = 5.0
 
 
 class Slack(HttpSubscriber):
     """Writes to a channel by an incoming webhook, or by chat.postMessage, whose `ts` is the receipt.
 
-    Slack knows no idempotency key: an attempt whose answer was lost may be
-    seen twice in the channel.
+    Slack has no idempotency keys: when the answer to an attempt is lost, the
+    message can appear twice in the channel.
     """
 
     Settings = SlackSettings
@@ -27,11 +27,13 @@ class Slack(HttpSubscriber):
     def __init__(self, settings: SlackSettings, context: PluginContext) -> None:
         super().__init__(_target(settings, context))
         self._settings = settings
-        self._pace = Pace(context.clock, interval_s=settings.interval_s, max_wait_s=_MAX_WAIT_S)
+        self._channel_rate = ChannelRate(
+            context.clock, interval_s=settings.interval_s, max_wait_s=_MAX_WAIT_S
+        )
         self._url = _url(settings)
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Post the message once, when it is the channel's turn, and say what came of it."""
+        """Post the message once, within the channel's rate, and return the outcome."""
         if delivery.body is not None and not isinstance(delivery.body, dict):
             return Reject(
                 reason="the body is not an object",
@@ -39,7 +41,7 @@ class Slack(HttpSubscriber):
                 sent=False,
             )
         payload = self._payload(delivery)
-        queue_s = await self._pace.turn(str(payload.get("channel")))
+        queue_s = await self._channel_rate.acquire(str(payload.get("channel")))
         if queue_s is not None:
             return Hold(reason="Slack takes one message a second in a channel", after_s=queue_s)
         answer = await self._http.send(Request(method="POST", url=self._url, key=delivery.key, body=payload))
@@ -54,7 +56,7 @@ class Slack(HttpSubscriber):
         return payload
 
     def _outcome(self, answer: Answer, *, own_channel: bool) -> Outcome:
-        outcome = self._http.verdict(answer, doubt=self._doubt(answer))
+        outcome = self._http.verdict(answer, invalid_because=self._invalid_because(answer))
         if isinstance(outcome, Hold) and answer.retry_after:
             return outcome
         code = _code(answer)
@@ -63,13 +65,13 @@ class Slack(HttpSubscriber):
             return known
         return _receipt(answer) if isinstance(outcome, Delivered) else outcome
 
-    def _doubt(self, answer: Answer) -> str | None:
-        """Believe a 200 only in Slack's own form: the word `ok`, or an object that says so."""
+    def _invalid_because(self, answer: Answer) -> str | None:
+        """Return why a 200 does not count, unless it has Slack's form: `ok`, or an object with `ok: true`."""
         if self._settings.webhook_url is not None and answer.body.strip() == b"ok":
             return None
         if self._settings.token is not None and (answer.json or {}).get("ok") is True:
             return None
-        return f"with {answer.code or 'something that Slack does not say'}"
+        return f"with {answer.code or 'an answer that is not from Slack'}"
 
 
 def _receipt(answer: Answer) -> Delivered:
@@ -91,7 +93,7 @@ def _url(settings: SlackSettings) -> URL:
 
 
 def _code(answer: Answer) -> str:
-    """Return Slack's word for a failure: `error` of an object, or the whole text of a webhook's answer."""
+    """Return Slack's error code: `error` of an object, or the whole text of a webhook's answer."""
     if answer.json is not None:
         return answer.code
     return answer.excerpt.strip() if len(answer.body) <= 100 else ""  # noqa: PLR2004 - longer than any code

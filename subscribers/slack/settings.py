@@ -1,4 +1,4 @@
-"""Where in Slack to write, and as whom."""
+"""Settings of the Slack plugin."""
 
 from typing import Self
 
@@ -8,14 +8,14 @@ from subscribers.http import Auth, BearerAuth, HttpSettings, NoAuth, checked_sec
 
 
 class SlackSettings(HttpSettings):
-    """Either `webhook_url`, or `token` and `channel`."""
+    """Settings with either `webhook_url`, or `token` and `channel`."""
 
     webhook_url: SecretStr | None = Field(
         default=None, description="of an incoming webhook, which writes to one channel"
     )
     token: SecretStr | None = Field(default=None, description="of an app with the scope chat:write (xoxb-…)")
     channel: str | None = Field(default=None, description="the channel's id, or its name with #")
-    api_url: str = Field(default="https://slack.com/api", description="where chat.postMessage is")
+    api_url: str = Field(default="https://slack.com/api", description="address of Slack's Web API")
     blocks: bool = Field(default=True, description="false: plain text only")
     record_url: str | None = Field(
         default=None, description="link to a record: https://acme.lightning.force.com/{id}"
@@ -25,17 +25,17 @@ class SlackSettings(HttpSettings):
     )
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> Self:
+    def _names_one_method(self) -> Self:
         if (self.webhook_url is None) == (self.token is None):
             raise ValueError("set either webhook_url, or token and channel")
         if self.token is not None and not self.channel:
-            raise ValueError("channel is missing: chat.postMessage must know where to write")
+            raise ValueError("channel is missing: chat.postMessage needs it")
         if self.webhook_url is not None and self.channel:
             raise ValueError("channel has no effect with webhook_url: Slack fixes it with the webhook")
         return self
 
     @model_validator(mode="after")
-    def _ways_are_safe(self) -> Self:
+    def _urls_are_safe(self) -> Self:
         checked_url("api_url", self.api_url, allow_http=self.allow_http)
         if self.webhook_url is not None:
             webhook = checked_secret("webhook_url", self.webhook_url)
@@ -46,11 +46,11 @@ class SlackSettings(HttpSettings):
 
     @property
     def auth(self) -> Auth:
-        """Who we are at the API; a webhook's URL says it by itself."""
+        """Authentication at the API; the URL of a webhook is its own."""
         return NoAuth() if self.token is None else BearerAuth(kind="bearer", token=self.token)
 
     @model_validator(mode="after")
     def _link_holds_the_id(self) -> Self:
         if self.record_url is not None and "{id}" not in self.record_url:
-            raise ValueError("record_url must hold {id}, where the record's id goes")
+            raise ValueError("record_url must contain {id}, the place of the record's id")
         return self

@@ -13,7 +13,7 @@ import typer
 from streamer.cli.demo import _conclude
 from streamer.clock import SystemClock
 from streamer.demo.report import Latency, Report, TargetReport
-from streamer.demo.story import INVOICE, SHIPMENT
+from streamer.demo.scenario import INVOICE, SHIPMENT
 from streamer.demo.world import DemoOptions, demo_world
 from tests.daemon import until
 
@@ -52,10 +52,10 @@ async def test_demo_counts_what_a_target_never_took_as_lost(tmp_path: Path) -> N
     async with demo_world(DemoOptions(per_second=50, directory=tmp_path), SystemClock()) as world:
         fulfillment = world.receivers[SHIPMENT]
         fulfillment.faults.down = True
-        story = asyncio.create_task(world.story.run(), name="story")
-        await until(lambda: _true(world.story.expected[SHIPMENT] >= 10))
-        story.cancel()
-        await until(lambda: _true(world.report().lost == world.story.expected[SHIPMENT]))
+        scenario = asyncio.create_task(world.scenario.run(), name="scenario")
+        await until(lambda: _true(world.scenario.expected[SHIPMENT] >= 10))
+        scenario.cancel()
+        await until(lambda: _true(world.report().lost == world.scenario.expected[SHIPMENT]))
         report = world.report()
         fulfillment.faults.down = False
 

@@ -121,7 +121,7 @@ async def test_plugin_that_never_returns_is_found_stuck(sandbox: Sandbox, tmp_pa
 
         problems = (await until(fails))["problems"]
         [found, *_] = await until(_said(daemon, "stuck.found"))
-        assert any("The subscriber target has not got on for " in problem for problem in problems)
+        assert any("The subscriber target has stalled for " in problem for problem in problems)
         assert any("in deliver" in stack and "await asyncio.sleep(600)" in stack for stack in found["stacks"])
         assert "sesame-1234" not in daemon.output
         assert 'streamer_stuck{kind="subscriber",name="target"} 1.0' in await daemon.metrics_page()

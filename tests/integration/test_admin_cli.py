@@ -119,10 +119,10 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
     assert '"Order_No__c": "1"' in whole.output
     assert (counted.status, "TO DELIVER" in counted.output) == (0, True)
     assert (declined.status, "Deliver 1 event again, 10 a second?" in declined.output) == (1, True)
-    assert (redriven.status, "1 event handed to delivery" in redriven.output) == (0, True)
+    assert (redriven.status, "1 event redriven" in redriven.output) == (0, True)
     assert (discarded.status, "1 dead letter removed." in discarded.output) == (0, True)
     assert [each["id"] for each in left] == [ids["3"]]
-    assert (single.status, "1 event handed to delivery" in single.output) == (0, True)
+    assert (single.status, "1 event redriven" in single.output) == (0, True)
 
 
 async def test_redrive_is_cancelled(world: World) -> None:
@@ -199,7 +199,7 @@ async def test_shell_completes_the_names_of_subscribers(world: World) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (("subscribers", "list"), 1, "see that the daemon runs"),
+        (("subscribers", "list"), 1, "check that the daemon runs"),
         (("subscribers", "list", "--url", "nowhere"), 1, "nowhere can't be reached"),
         (("deadletters", "list", "--since", "yesterday"), 2, "write 30m, 2h or 5d"),
         (("subscribers", "list", "-c", "none.yaml"), 2, "none.yaml: can't be read"),

@@ -1,1 +1,1 @@
-"""Access tokens: how the daemon logs in to Salesforce and stays logged in."""
+"""Authentication: access tokens of Salesforce, and their renewal."""

@@ -1,113 +1,68 @@
-"""The ways of proving to Salesforce who we are (OAuth 2)."""
+"""OAuth 2 flows of Salesforce: their token requests, and the addresses that may receive a secret."""
 
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import jwt
+from pydantic import SecretStr
 
 from streamer.errors import ConfigurationError
+from streamer.settings import Auth, ClientCredentialsAuth, JwtAuth, PasswordAuth, RefreshAuth
 from streamer.web.loopback import is_loopback
 
 _ASSERTION_LIFETIME_S = 180
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwtBearer:
-    """A signed assertion for a user who approved the app in advance; `key` is RSA, PEM.
+def token_form(auth: Auth, *, login_url: str, now: float) -> dict[str, str]:
+    """Return the form that the token endpoint takes; `now` is in epoch seconds.
 
-    `audience` is by default test.salesforce.com for a sandbox org's address,
-    login.salesforce.com otherwise.
+    The audience of a JWT is by default test.salesforce.com for the address of
+    a sandbox org, and login.salesforce.com otherwise. Raises
+    `ConfigurationError` when the private key can't sign.
     """
-
-    client_id: str
-    username: str
-    key: str = field(repr=False)
-    audience: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientCredentials:
-    """The app itself, acting as its run-as user; only at the org's My Domain address."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshToken:
-    """A refresh token that was issued before."""
-
-    client_id: str
-    refresh_token: str = field(repr=False)
-    client_secret: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Password:
-    """Username and password, the security token appended to the password; legacy."""
-
-    client_id: str
-    username: str
-    client_secret: str = field(repr=False)
-    password: str = field(repr=False)
-
-
-Flow = JwtBearer | ClientCredentials | RefreshToken | Password
-"""One way of getting an access token."""
-
-
-def token_form(flow: Flow, *, login_url: str, now: float) -> dict[str, str]:
-    """Return the form that the token endpoint wants; `now` is in epoch seconds.
-
-    Raises `ConfigurationError` when the private key can't sign.
-    """
-    match flow:
-        case JwtBearer():
+    match auth:
+        case JwtAuth():
             return {
                 "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-                "assertion": _assertion(flow, login_url=login_url, now=now),
+                "assertion": _assertion(auth, login_url=login_url, now=now),
             }
-        case ClientCredentials(client_id=client_id, client_secret=secret):
-            return {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
-        case RefreshToken(client_id=client_id, refresh_token=refresh_token):
+        case ClientCredentialsAuth():
+            return {
+                "grant_type": "client_credentials",
+                "client_id": auth.client_id,
+                "client_secret": auth.client_secret.get_secret_value(),
+            }
+        case RefreshAuth():
             form = {
                 "grant_type": "refresh_token",
-                "client_id": client_id,
-                "refresh_token": refresh_token,
+                "client_id": auth.client_id,
+                "refresh_token": auth.refresh_token.get_secret_value(),
             }
-            return form if flow.client_secret is None else {**form, "client_secret": flow.client_secret}
-        case Password():
+            secret = auth.client_secret
+            return {**form, "client_secret": secret.get_secret_value()} if secret else form
+        case PasswordAuth():
             return {
                 "grant_type": "password",
-                "client_id": flow.client_id,
-                "client_secret": flow.client_secret,
-                "username": flow.username,
-                "password": flow.password,
+                "client_id": auth.client_id,
+                "client_secret": auth.client_secret.get_secret_value(),
+                "username": auth.username,
+                "password": auth.password.get_secret_value(),
             }
 
 
-def secrets_of(flow: Flow) -> tuple[str, ...]:
-    """Return everything about `flow` that must never be shown."""
-    match flow:
-        case JwtBearer(key=key):
-            return (key,)
-        case ClientCredentials(client_secret=secret):
-            return (secret,)
-        case RefreshToken(refresh_token=refresh_token, client_secret=secret):
-            return (refresh_token, secret or "")
-        case Password(client_secret=secret, password=password):
-            return (secret, password)
+def secrets_of(auth: Auth) -> tuple[str, ...]:
+    """Return every value of `auth` that must never be shown."""
+    return tuple(value.get_secret_value() for _, value in auth if isinstance(value, SecretStr))
 
 
-def _assertion(flow: JwtBearer, *, login_url: str, now: float) -> str:
+def _assertion(auth: JwtAuth, *, login_url: str, now: float) -> str:
     claims = {
-        "iss": flow.client_id,
-        "sub": flow.username,
-        "aud": flow.audience or _audience(login_url),
+        "iss": auth.client_id,
+        "sub": auth.username,
+        "aud": auth.audience or _audience(login_url),
         "exp": int(now) + _ASSERTION_LIFETIME_S,
     }
     try:
-        return jwt.encode(claims, flow.key, algorithm="RS256")
+        return jwt.encode(claims, auth.key.get_secret_value(), algorithm="RS256")
     except (ValueError, TypeError, jwt.PyJWTError):
         # The parser's own words may quote the key.
         raise ConfigurationError(
@@ -124,10 +79,10 @@ def _audience(login_url: str) -> str:
 
 
 def safe_address(url: str, *, named: str, allow_http: bool) -> str:
-    """Return `url` without a trailing slash, fit to carry a token or a password.
+    """Return `url` without a trailing slash, if it may receive a token or a password.
 
-    Plain http is accepted to this machine only, or where `allow_http` says so.
-    Raises `ConfigurationError`, which calls the address by what it is `named`.
+    Plain http is accepted for loopback only, or with `allow_http`. Raises
+    `ConfigurationError`, which calls the address `named`.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:

@@ -1,11 +1,11 @@
-"""What to do when Salesforce's token endpoint refuses us."""
+"""Refusals of Salesforce's token endpoint, with advice for each."""
 
 from streamer.errors import CredentialsRefused, SalesforceUnavailable, StreamerError
 
 _TRANSIENT_CODES = {"server_error", "temporarily_unavailable", "unknown_error"}
 _TRANSIENT_WORDS = ("rate exceeded", "retry your request", "too many requests")
 
-# Fragments of error descriptions, the most telling first, and what they ask for.
+# Fragments of error descriptions, the most specific first, and the advice for each.
 _ADVICE = (
     (
         "audience validation",
@@ -38,7 +38,7 @@ def refusal(code: str, description: str, *, login_url: str) -> StreamerError:
     """Return the error for the token endpoint's `code` and `description`.
 
     The codes and descriptions are those of Salesforce's help on OAuth flow
-    errors. Those that pass by themselves become `SalesforceUnavailable`.
+    errors. Transient ones become `SalesforceUnavailable`.
     """
     said = f"{code}: {description}" if description else code
     if code in _TRANSIENT_CODES or any(word in description.lower() for word in _TRANSIENT_WORDS):

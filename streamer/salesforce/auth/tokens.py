@@ -1,13 +1,14 @@
-"""Who we are at Salesforce: access tokens, and how they are renewed."""
+"""Access tokens of one org: login and renewal."""
 
 import asyncio
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import orjson
+from pydantic import SecretStr
 
 from streamer.clock import Clock
 from streamer.errors import (
@@ -17,9 +18,10 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events import OrgId
-from streamer.salesforce.auth.flows import Flow, RefreshToken, safe_address, secrets_of, token_form
+from streamer.salesforce.auth.flows import safe_address, secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
+from streamer.settings import Auth, OrgSettings, RefreshAuth
 
 _ANSWER_LIMIT = 64 * 1024
 _TIMEOUT_S = 30.0
@@ -29,54 +31,43 @@ _ORG_IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """An access token, and the org that it opens."""
+    """Access token, and the org that it opens."""
 
     access_token: str = field(repr=False)
     instance_url: str
     org: OrgId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """Where to log in, and as whom."""
-
-    url: str
-    flow: Flow
-    allow_http: bool = False
-
-
 class Tokens:
-    """Holds the access token of one org for everyone who needs it.
+    """Holder of one org's access token, shared by all callers.
 
-    Salesforce tokens have no announced end: whoever is told that one is no
-    longer good asks for a renewed one.
+    It logs in when a token is first needed. Salesforce does not announce the
+    end of a token: a caller whose token is refused asks for a renewed one.
+    The constructor raises `ConfigurationError` when a secret would travel in
+    the clear.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, login: Login, clock: Clock) -> None:
-        """Log in by `login` over `http`, not before a token is asked for.
-
-        Raises `ConfigurationError` when a secret would travel in the clear.
-        """
+    def __init__(self, http: aiohttp.ClientSession, org: OrgSettings, clock: Clock) -> None:
         self._http = http
-        self._login = login
+        self._allow_http = org.allow_http
         self._clock = clock
-        self._url = safe_address(login.url, named="org.login_url", allow_http=login.allow_http)
-        self._flow = login.flow
+        self._url = safe_address(org.login_url, named="org.login_url", allow_http=org.allow_http)
+        self._auth: Auth = org.auth
         self._token: Token | None = None
         self._lock = asyncio.Lock()
         self._attempts = 0
         self._failure: StreamerError | None = None
 
     async def token(self) -> Token:
-        """Return the current token, logging in when there is none yet.
+        """Return the current token; log in when there is none yet.
 
-        Raises `CredentialsRefused` or `ConfigurationError` when someone must
-        act, `SalesforceUnavailable` when trying again may help.
+        Raises `CredentialsRefused` or `ConfigurationError` when an operator
+        must act, and `SalesforceUnavailable` when the caller can try again.
         """
         return self._token or await self.refreshed(None)
 
     async def refreshed(self, stale: Token | None) -> Token:
-        """Return a token other than `stale`; many callers at once cost one login, failed or not.
+        """Return a token other than `stale`; many callers at once share one login and its failure.
 
         Raises as `token` does.
         """
@@ -98,17 +89,18 @@ class Tokens:
             return token
 
     async def _log_in(self) -> Token:
-        form = token_form(self._flow, login_url=self._url, now=self._clock.now())
+        form = token_form(self._auth, login_url=self._url, now=self._clock.now())
         status, answer = await self._ask("POST", f"{self._url}/services/oauth2/token", data=form)
         if status != HTTPStatus.OK or "access_token" not in answer:
             raise self._refused(status, answer)
-        if isinstance(self._flow, RefreshToken) and _text(answer, "refresh_token"):
+        if isinstance(self._auth, RefreshAuth) and _text(answer, "refresh_token"):
             # With token rotation the former refresh token is used up.
-            self._flow = replace(self._flow, refresh_token=_text(answer, "refresh_token"))
+            rotated = {"refresh_token": SecretStr(_text(answer, "refresh_token"))}
+            self._auth = self._auth.model_copy(update=rotated)
         instance_url = safe_address(
             _text(answer, "instance_url"),
             named="instance_url in the answer to the login",
-            allow_http=self._login.allow_http,
+            allow_http=self._allow_http,
         )
         org = await self._org(answer, instance_url)
         return Token(access_token=_text(answer, "access_token"), instance_url=instance_url, org=org)
@@ -118,7 +110,7 @@ class Tokens:
         org = OrgId(found[1]) if found else await self._org_of_user(answer, instance_url)
         if self._token is not None and self._token.org != org:
             raise ConfigurationError(
-                f"{self._url} now logs us in to org {org} instead of {self._token.org}: "
+                f"{self._url} now logs in to org {org} instead of {self._token.org}: "
                 "positions of one org mean nothing in another, so restart with a log of its own"
             )
         return org
@@ -129,14 +121,14 @@ class Tokens:
         status, user = await self._ask("GET", url, headers=headers)
         org = _text(user, "organization_id")
         if status != HTTPStatus.OK or not _ORG_ID.fullmatch(org):
-            raise CredentialsRefused(f"{url} did not name our org: give the app the scope 'openid' or 'id'")
+            raise CredentialsRefused(f"{url} did not name the org: give the app the scope 'openid' or 'id'")
         return OrgId(org)
 
     async def _ask(self, method: str, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
         try:
             async with (
                 self._clock.timeout(_TIMEOUT_S),
-                # A redirect would carry our secrets to a place that nobody configured.
+                # A redirect would carry our secrets to an address that is not configured.
                 self._http.request(method, url, allow_redirects=False, **options) as response,
             ):
                 body = await read_body(response, self._clock, limit=_ANSWER_LIMIT, idle_s=_TIMEOUT_S)
@@ -157,7 +149,7 @@ class Tokens:
         return refusal(code, self._without_secrets(description), login_url=self._url)
 
     def _without_secrets(self, text: str) -> str:
-        for secret in filter(None, secrets_of(self._flow)):
+        for secret in filter(None, secrets_of(self._auth)):
             text = text.replace(secret, "***")
         return " ".join(text.split())[:200]
 

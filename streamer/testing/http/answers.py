@@ -1,4 +1,4 @@
-"""Checks of what a plugin makes of answers."""
+"""Checks of the outcomes of a target's answers."""
 
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -6,7 +6,7 @@ from email.utils import formatdate
 from streamer.clock import TurnedClock
 from streamer.events import Hold, Retry
 from streamer.testing.check import ContractBrokenError, check
-from streamer.testing.http.facing import HttpFacing
+from streamer.testing.http.harness import HttpHarness
 from streamer.testing.http.replies import Answering, Echo, Reply
 from streamer.testing.trial import expect
 
@@ -41,12 +41,12 @@ _SENSELESS_PAUSES = (
 )
 
 
-class AnswerChecks(HttpFacing):
-    """Whatever a target answers has its outcome."""
+class AnswerChecks(HttpHarness):
+    """Every answer of a target has an outcome."""
 
     @check
     async def test_wrong_request_is_not_repeated(self) -> None:
-        """What the target calls wrong stays wrong: a person must see it."""
+        """A request that the target calls wrong stays wrong: a person must see it."""
         await self._answers_with(400, 404, 405, 413, 422)
 
     @check
@@ -56,12 +56,12 @@ class AnswerChecks(HttpFacing):
 
     @check
     async def test_failing_target_is_tried_again(self) -> None:
-        """An error of the target's says nothing about the event."""
+        """An error of the target says nothing about the event."""
         await self._answers_with(408, 425, 429, 500, 502, 503, 504)
 
     @check
     async def test_target_that_is_gone_is_left_alone(self) -> None:
-        """410 says that it wants no more, now or later."""
+        """410 means that the target wants no more events, now or later."""
         await self._answers_with(410)
 
     @check
@@ -69,7 +69,7 @@ class AnswerChecks(HttpFacing):
         """`Retry-After` holds the whole target, to the second, and costs no attempt."""
         date = formatdate(TurnedClock().now() + _PAUSE_S, usegmt=True)
         pauses = (f"{_PAUSE_S}", date)
-        for what, outcome in (await self.tried(_pausing(429, pauses) | _pausing(503, pauses))).items():
+        for what, outcome in (await self.outcomes_for(_pausing(429, pauses) | _pausing(503, pauses))).items():
             expect(Hold, outcome, when=f"the target {what}")
             if isinstance(outcome, Hold) and abs(outcome.after_s - _PAUSE_S) > 1:
                 raise ContractBrokenError(
@@ -78,43 +78,43 @@ class AnswerChecks(HttpFacing):
 
     @check
     async def test_senseless_pause_does_no_harm(self) -> None:
-        """A target can neither stop deliveries for years nor make them spin."""
-        for what, outcome in (await self.tried(_pausing(503, _SENSELESS_PAUSES))).items():
+        """A target can neither stop deliveries for years nor make them loop without a pause."""
+        for what, outcome in (await self.outcomes_for(_pausing(503, _SENSELESS_PAUSES))).items():
             expect(Retry | Hold, outcome, when=f"the target {what}")
 
     @check
     async def test_nonsense_has_an_outcome(self) -> None:
         """A login page, half an answer or a list is no reason to raise."""
-        await self.tried(
+        await self.outcomes_for(
             {
                 f"answered {status} with {body[:40]!r}": Reply(status=status, body=body)
                 for status in (200, 400, 500)
                 for body in _NONSENSE
             }
         )
-        await self.tried(_MISNAMED)
+        await self.outcomes_for(_MISNAMED)
 
     @check
     async def test_large_answer_is_not_kept(self) -> None:
-        """What goes into a receipt or a dead letter is an excerpt."""
+        """A receipt or a dead letter holds only an excerpt."""
         large = b'{"ok": true, "n": "' + b"9" * 4_000_000 + b'"}'
-        await self.tried(
+        await self.outcomes_for(
             {f"answered {status} at length": Reply(status=status, body=large) for status in (200, 500)}
         )
 
     @check
     async def test_echoed_secrets_are_taken_out(self) -> None:
-        """Error pages repeat requests; outcomes are kept, and read by many."""
+        """Error pages repeat requests, and many people read outcomes."""
         for status in (200, 400, 401, 500):
-            async with self.facing(Echo(status=status)) as (target, trial):
+            async with self.connected(Echo(status=status)) as (target, trial):
                 outcome = await trial.outcome(self.delivery(1))
             proofs = [request.headers.get("Authorization", "").split(" ") for request in target.requests]
             if any(proof[-1] and proof[-1] in repr(outcome) for proof in proofs):
-                raise ContractBrokenError("the Authorization header is in an outcome: take it out of answers")
+                raise ContractBrokenError("the Authorization header is in an outcome: remove it from answers")
 
     async def _answers_with(self, *statuses: int) -> None:
         said = b'{"error": "scripted"}'
-        tried = await self.tried({str(status): Reply(status=status, body=said) for status in statuses})
+        tried = await self.outcomes_for({str(status): Reply(status=status, body=said) for status in statuses})
         for status in statuses:
             expect(self.outcomes[status], tried[str(status)], when=f"the target answered {status}")
 

@@ -1,27 +1,27 @@
-"""Checks of how a plugin uses its connection."""
+"""Checks of a plugin's connections."""
 
 import asyncio
 
 from streamer.clock import SystemClock, TurnedClock
 from streamer.events import Delivered, Hold, Retry
 from streamer.testing.check import ContractBrokenError, check
-from streamer.testing.http.facing import HttpFacing
+from streamer.testing.http.harness import HttpHarness
 from streamer.testing.http.replies import CUT_OFF, HANG_UP, Raw, Reply, Silence
 from streamer.testing.http.target import ScriptedTarget
-from streamer.testing.leftovers import nothing_left
+from streamer.testing.leaks import no_leaks
 from streamer.testing.trial import expect
 
 _ROUND_S = 0.01
 
 
-class ConnectionChecks(HttpFacing):
-    """A connection may be lost, stuck or led elsewhere, and is closed in the end."""
+class ConnectionChecks(HttpHarness):
+    """A connection can be lost, stuck or redirected, and is closed in the end."""
 
     @check
     async def test_redirect_is_not_followed(self) -> None:
         """Neither events nor credentials go where a target points to."""
         for status in (301, 302, 307, 308):
-            async with self.facing() as (target, trial):
+            async with self.connected() as (target, trial):
                 target.then(Reply(status=status, headers={"Location": f"{target.url}/elsewhere"}))
                 outcome = await trial.outcome(self.delivery(1))
             if any(request.path == "/elsewhere" for request in target.requests):
@@ -30,21 +30,21 @@ class ConnectionChecks(HttpFacing):
 
     @check
     async def test_lost_connection_is_tried_again(self) -> None:
-        """Whether the target has acted is not known, and it will know the key."""
+        """It is uncertain whether the target has acted, but it knows the key on the next attempt."""
         lost = {"hung up": HANG_UP, "spoke another protocol": Raw(content=b"220 mail.example.com ESMTP\r\n")}
-        for what, outcome in (await self.tried(lost)).items():
+        for what, outcome in (await self.outcomes_for(lost)).items():
             expect(Retry | Hold, outcome, when=f"the target {what}")
-        # Who needs nothing but the status has got it.
-        [cut_off] = (await self.tried({"hung up in mid-answer": CUT_OFF})).values()
+        # A plugin that needs only the status has it.
+        [cut_off] = (await self.outcomes_for({"hung up in mid-answer": CUT_OFF})).values()
         expect(Retry | Hold | Delivered, cut_off, when="the target hung up in mid-answer")
 
     @check
     async def test_slow_target_is_given_up(self) -> None:
-        """A target that never answers can't keep its place in the lane."""
+        """A target that never answers can't block the lane."""
         clock = TurnedClock()
-        async with self.facing(Silence(), clock) as (target, trial):
+        async with self.connected(Silence(), clock) as (target, trial):
             attempt = asyncio.create_task(trial.outcome(self.delivery(1)))
-            await self.asked(target)
+            await self.request_arrived(target)
             while not attempt.done():
                 await clock.turn(10.0)
                 await SystemClock().sleep(_ROUND_S)
@@ -52,13 +52,13 @@ class ConnectionChecks(HttpFacing):
 
     @check
     async def test_cancelled_attempt_ends(self) -> None:
-        """Dispatch cancels what takes too long, and goes on with the next."""
-        async with self.facing() as (target, trial):
+        """Dispatch cancels an attempt that takes too long, and goes on with the next one."""
+        async with self.connected() as (target, trial):
             target.then(Silence())
             attempt = asyncio.create_task(trial.subscriber.deliver(self.delivery(1)))
-            await self.asked(target)
+            await self.request_arrived(target)
             attempt.cancel()
-            await asyncio.wait([attempt], timeout=self.patience_s)
+            await asyncio.wait([attempt], timeout=self.attempt_limit_s)
             if not attempt.cancelled():
                 raise ContractBrokenError("a cancelled deliver did not end: let CancelledError pass")
             await trial.expect(Delivered, self.delivery(2), when="the attempt before was cancelled")
@@ -66,12 +66,12 @@ class ConnectionChecks(HttpFacing):
     @check
     async def test_leaves_nothing_open(self) -> None:
         """A daemon opens and closes subscribers for months."""
-        async with nothing_left(), self.scripted() as target:
+        async with no_leaks(), self.scripted() as target:
             await self._come_and_go(target.url)
-            await _deserted(target)
+            await _disconnected(target)
 
 
-async def _deserted(target: ScriptedTarget) -> None:
+async def _disconnected(target: ScriptedTarget) -> None:
     for _ in range(100):
         if not target.connections:
             return

@@ -1,4 +1,4 @@
-"""What every plugin whose target speaks HTTP must do."""
+"""Contract of every plugin whose target speaks HTTP."""
 
 from streamer.testing.http.answers import AnswerChecks
 from streamer.testing.http.connections import ConnectionChecks
@@ -6,8 +6,8 @@ from streamer.testing.http.keys import KeyChecks
 
 
 class HttpSubscriberContract(AnswerChecks, ConnectionChecks, KeyChecks):
-    """Checks a plugin against a scripted target on this machine, which plays every answer that targets give.
+    """Checks of a plugin against a scripted target on this machine, which gives every kind of answer.
 
-    Set `plugin` and implement `settings`; the rest has defaults. Where your
-    target means something else by a status, say so in `outcomes`.
+    Set `plugin` and implement `settings`; everything else has defaults. Where a
+    status means something else at your target, set `outcomes`.
     """

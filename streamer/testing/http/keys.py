@@ -1,23 +1,23 @@
-"""Checks of how a plugin tells one delivery from another."""
+"""Checks of the keys by which deliveries are told apart."""
 
 import asyncio
 from dataclasses import replace
 
 from streamer.events import Delivered, Delivery
 from streamer.testing.check import ContractBrokenError, check
-from streamer.testing.http.facing import HttpFacing
+from streamer.testing.http.harness import HttpHarness
 from streamer.testing.http.replies import Reply
 from streamer.testing.http.target import ScriptedTarget
 
 _HALF = 10
 
 
-class KeyChecks(HttpFacing):
-    """Each delivery is known by its key, and keeps its own outcome."""
+class KeyChecks(HttpHarness):
+    """Each delivery carries its own key, and has its own outcome."""
 
     @check
     async def test_every_attempt_carries_the_same_key(self) -> None:
-        """By it the target knows an event that it has had, also after a restart."""
+        """By the key the target recognises a repeated event, also after a restart."""
         if self.key_header is None:
             return
         async with self.scripted() as target:
@@ -41,16 +41,16 @@ class KeyChecks(HttpFacing):
 
     @check
     async def test_key_of_any_characters_adds_no_header(self) -> None:
-        """A key is made of ids that come from outside."""
-        async with self.facing() as (target, trial):
+        """A key contains ids that come from outside."""
+        async with self.connected() as (target, trial):
             await trial.outcome(replace(self.delivery(1), key="a\r\nX-Added: 1\x00 ü 😀 %"))
         if any("X-Added" in request.headers for request in target.requests):
             raise ContractBrokenError("a key with a line break added a header: quote the key")
 
     @check
     async def test_failures_stay_with_their_deliveries(self) -> None:
-        """Of deliveries at once, as many succeed as the target accepted."""
-        async with self.facing() as (target, trial):
+        """Of concurrent deliveries, as many succeed as the target accepted."""
+        async with self.connected() as (target, trial):
             for _ in range(_HALF):
                 target.then(self.accepted, Reply(status=500))
             outcomes = await asyncio.gather(
@@ -64,7 +64,7 @@ class KeyChecks(HttpFacing):
             )
 
     async def _keys(self, target: ScriptedTarget, delivery: Delivery) -> set[str | None]:
-        """Return the keys under which a new subscriber sends `delivery`."""
+        """Return the keys that a new subscriber sends with `delivery`."""
         before = len(target.requests)
         async with self.trial(target.url) as trial:
             await trial.outcome(delivery)

@@ -1,4 +1,4 @@
-"""What a scripted target does with a request."""
+"""Replies of a scripted target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An HTTP answer; its `body` is said to be JSON unless `headers` name another type."""
+    """HTTP answer; its `Content-Type` is JSON unless `headers` name another type."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -15,7 +15,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Echo:
-    """An answer whose body repeats the request's path, headers and body, as some error pages do."""
+    """HTTP answer whose body repeats the request's path, headers and body, as some error pages do."""
 
     status: int = 500
 
@@ -33,12 +33,12 @@ class Silence:
 
 
 Answering = Reply | Echo | Raw | Silence
-"""One way to answer."""
+"""One kind of reply."""
 
 HANG_UP = Raw()
-"""Closes the connection without a word."""
+"""Reply that closes the connection without an answer."""
 
 CUT_OFF = Raw(
     content=b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"ok": t'
 )
-"""Closes the connection in the middle of a good answer."""
+"""Reply that closes the connection in the middle of a good answer."""

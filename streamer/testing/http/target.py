@@ -1,4 +1,4 @@
-"""A target on this machine that answers as a test says, and keeps what it was sent."""
+"""Scripted target: an HTTP server on this machine that answers as a test says and keeps the requests."""
 
 import asyncio
 from collections import deque
@@ -18,7 +18,7 @@ _KEPT = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One request: `path` with its query, `headers` by any case of their names, `body` as it came."""
+    """One request; `path` includes the query, and the names of `headers` match in any case."""
 
     method: str
     path: str
@@ -27,17 +27,17 @@ class Received:
 
 
 class ScriptedTarget:
-    """Listens on loopback while its context is open, and takes any method and path.
+    """HTTP server on a free port of loopback, for any method and path, while its context is open.
 
-    What `then` was given answers one request each, in order; after that
-    `usual` does. Requests to the paths of `aside`, such as that of a token
-    endpoint, are answered as it says, and neither kept nor counted.
+    Each reply that `then` was given answers one request, in order; after that
+    `usual` answers, by default 200 and `{"ok": true}`. Requests to the paths of
+    `aside`, such as that of a token endpoint, get its replies and are neither
+    kept nor counted.
     """
 
     def __init__(
         self, usual: Answering | None = None, *, aside: Mapping[str, Answering] = MappingProxyType({})
     ) -> None:
-        """Answer with `usual`, by default 200 and `{"ok": true}`; listen on a free port."""
         self.usual: Answering = usual or Reply()
         self._aside = aside
         self._script: deque[Answering] = deque()
@@ -50,26 +50,26 @@ class ScriptedTarget:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """Address of the server, without a slash at the end."""
         return f"http://localhost:{self._port}"
 
     @property
     def requests(self) -> Sequence[Received]:
-        """What it was sent, in order; of more than 10,000 the last."""
+        """Received requests, in order; at most the last 10,000."""
         return tuple(self._received)
 
     @property
     def connections(self) -> int:
-        """How many connections are open now."""
+        """Number of open connections."""
         server = self._runner.server if self._runner else None
         return len(server.connections) if server else 0
 
     def then(self, *replies: Answering) -> None:
-        """Answer the next requests with `replies`, one each, after those that were given before."""
+        """Answer the next requests with `replies`, one each, after those of former calls."""
         self._script.extend(replies)
 
     async def received(self, total: int) -> None:
-        """Return once `total` requests have come; they may not be answered yet."""
+        """Wait until `total` requests have come; they are not necessarily answered yet."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: self._total >= total)
 
@@ -89,7 +89,7 @@ class ScriptedTarget:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Those who are kept waiting go first, or closing would wait for them.
+        # Silent replies end first, or the server would wait for them.
         self._closing.set()
         if self._runner is not None:
             await self._runner.cleanup()

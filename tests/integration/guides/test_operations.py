@@ -36,7 +36,7 @@ def test_every_resource_is_in_the_guide_and_no_other() -> None:
     """The table has the same methods and paths as the API."""
     shown = set(re.findall(r"^\| `(GET|POST) ([^ ?`]+)", GUIDE, flags=re.MULTILINE))
 
-    assert shown == _resources(application(World().desk, None))
+    assert shown == _resources(application(World().context, None))
 
 
 @pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", GUIDE, flags=re.DOTALL))

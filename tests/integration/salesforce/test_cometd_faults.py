@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from pydantic import SecretStr
 
 from streamer.errors import CredentialsRefused, ReplayIdRefused, SubscriptionRefused
 from streamer.events import Channel, Checkpoint, ReplayId, Start
-from streamer.salesforce.auth.flows import ClientCredentials
 from streamer.salesforce.cometd import answer
 from streamer.salesforce.cometd.session import BayeuxSession
 from streamer.sandbox.cometd import CometdLimits
-from tests.streaming import CHANGES, ORDERS, World, streaming
+from tests.streaming import APP, CHANGES, ORDERS, World, streaming
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ async def test_advised_interval_is_kept_before_the_next_connect(world: World) ->
 
 async def test_wrong_secret_ends_every_iteration_with_the_reason() -> None:
     """When nobody can log in, every consumer is told."""
-    async with streaming(ClientCredentials(client_id="sandbox", client_secret="wrong")) as world:
+    async with streaming(APP.model_copy(update={"client_secret": SecretStr("wrong")})) as world:
         readers = world.read(), world.read(ORDERS)
         await world.until(lambda: all(reader.error for reader in readers))
     assert all(isinstance(reader.error, CredentialsRefused) for reader in readers)

@@ -12,9 +12,9 @@ from aiohttp.test_utils import TestServer
 
 from streamer.clock import TurnedClock
 from streamer.events import Channel, OrgId, Start
-from streamer.salesforce.auth.tokens import Login, Tokens
+from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.source import CometdSource
-from tests.streaming import APP, CHANGES, ORDERS, Losses
+from tests.streaming import CHANGES, ORDERS, Losses, org_at
 
 ORG = OrgId("00D000000000001EAA")
 ID = {"id": f"https://localhost/id/{ORG}/005000000000001AAA", "access_token": "T"}
@@ -86,7 +86,7 @@ async def stock(script: Script, losses: Losses) -> AsyncIterator[CometdSource]:
     app.router.add_post("/cometd/64.0", script.serve)
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
         clock = TurnedClock()
-        tokens = Tokens(http, Login(url=f"http://localhost:{server.port}", flow=APP), clock)
+        tokens = Tokens(http, org_at(f"http://localhost:{server.port}"), clock)
         async with CometdSource(tokens, clock, observer=losses, random=lambda: 0.0) as source:
             yield source
 

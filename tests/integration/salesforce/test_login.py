@@ -9,14 +9,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 
 from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable
-from streamer.salesforce.auth.flows import ClientCredentials, Flow, JwtBearer, Password, RefreshToken
-from streamer.salesforce.auth.tokens import Login, Tokens
+from streamer.salesforce.auth.tokens import Tokens
 from streamer.sandbox.server import Sandbox
+from streamer.settings import Auth, JwtAuth, PasswordAuth, RefreshAuth
 from tests.keys import private_key_pem
-from tests.streaming import APP
+from tests.streaming import APP, org_at
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 TOKEN: dict[str, Any] = {
@@ -57,27 +58,36 @@ def answering(*answers: Any, status: int = 200) -> Handler:
 
 
 @pytest.mark.parametrize(
-    "flow",
+    "auth",
     [
         APP,
-        RefreshToken(
-            client_id="sandbox", client_secret="sandbox-secret", refresh_token="sandbox-refresh-token"
-        ),
-        Password(
+        RefreshAuth(
+            flow="refresh",
             client_id="sandbox",
-            client_secret="sandbox-secret",
-            username="bus@sandbox.example",
-            password="sandbox-password",
+            client_secret=SecretStr("sandbox-secret"),
+            refresh_token=SecretStr("sandbox-refresh-token"),
         ),
-        JwtBearer(client_id="sandbox", username="bus@sandbox.example", key=private_key_pem()),
+        PasswordAuth(
+            flow="password",
+            client_id="sandbox",
+            client_secret=SecretStr("sandbox-secret"),
+            username="bus@sandbox.example",
+            password=SecretStr("sandbox-password"),
+        ),
+        JwtAuth(
+            flow="jwt",
+            client_id="sandbox",
+            username="bus@sandbox.example",
+            key=SecretStr(private_key_pem()),
+        ),
     ],
-    ids=lambda flow: type(flow).__name__,
+    ids=lambda auth: type(auth).__name__,
 )
-async def test_every_flow_opens_the_org(http: aiohttp.ClientSession, flow: Flow) -> None:
+async def test_every_flow_opens_the_org(http: aiohttp.ClientSession, auth: Auth) -> None:
     """The token names the instance and the org."""
     clock = TurnedClock()
     async with Sandbox(clock) as sandbox:
-        token = await Tokens(http, Login(url=sandbox.url, flow=flow), clock).token()
+        token = await Tokens(http, org_at(sandbox.url, auth), clock).token()
         assert token.instance_url == sandbox.url
         assert token.org == sandbox.org.settings.org_id
         assert sandbox.tokens.valid(f"Bearer {token.access_token}")
@@ -88,7 +98,7 @@ async def test_many_callers_cost_one_login(http: aiohttp.ClientSession) -> None:
     """Whoever finds the token stale gets the same new one."""
     clock = TurnedClock()
     async with Sandbox(clock) as sandbox:
-        tokens = Tokens(http, Login(url=sandbox.url, flow=APP), clock)
+        tokens = Tokens(http, org_at(sandbox.url), clock)
         stale = await tokens.token()
         renewed = await asyncio.gather(*(tokens.refreshed(stale) for _ in range(20)))
         assert len(set(renewed)) == 1
@@ -105,7 +115,7 @@ async def test_many_callers_share_one_refusal(http: aiohttp.ClientSession) -> No
         return await answering(refused, status=400)(request)
 
     async with login_server(token) as url:
-        tokens = Tokens(http, Login(url=url, flow=APP), TurnedClock())
+        tokens = Tokens(http, org_at(url), TurnedClock())
         outcomes = await asyncio.gather(*(tokens.token() for _ in range(5)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [CredentialsRefused] * 5
         assert len(calls) == 1
@@ -118,9 +128,9 @@ async def test_refusal_that_echoes_the_secret_does_not_show_it(http: aiohttp.Cli
     """Whatever a server writes, our secrets stay ours."""
     echo = {"error": "invalid_client", "error_description": "no such secret: s3cret\n!"}
     async with login_server(answering(echo, status=400)) as url:
-        flow = ClientCredentials(client_id="app", client_secret="s3cret")
+        auth = APP.model_copy(update={"client_secret": SecretStr("s3cret")})
         with pytest.raises(CredentialsRefused) as raised:
-            await Tokens(http, Login(url=url, flow=flow), TurnedClock()).token()
+            await Tokens(http, org_at(url, auth), TurnedClock()).token()
     assert "s3cret" not in str(raised.value)
     assert "***" in str(raised.value)
 
@@ -129,7 +139,7 @@ async def test_org_is_asked_for_when_the_answer_does_not_name_it(http: aiohttp.C
     """Userinfo names the org with 18 characters."""
     token = answering({**TOKEN, "id": ""})
     async with login_server(token, answering({"organization_id": "00D000000000001EAA"})) as url:
-        tokens = Tokens(http, Login(url=url, flow=APP), TurnedClock())
+        tokens = Tokens(http, org_at(url), TurnedClock())
         assert (await tokens.token()).org == "00D000000000001EAA"
 
 
@@ -137,7 +147,7 @@ async def test_login_to_another_org_than_before_is_refused(http: aiohttp.ClientS
     """Positions of one org mean nothing in another."""
     other = {**TOKEN, "id": TOKEN["id"].replace("00D000000000001EAA", "00D000000000002EAA")}
     async with login_server(answering(TOKEN, other)) as url:
-        tokens = Tokens(http, Login(url=url, flow=APP), TurnedClock())
+        tokens = Tokens(http, org_at(url), TurnedClock())
         with pytest.raises(ConfigurationError, match="00D000000000002EAA"):
             await tokens.refreshed(await tokens.token())
 
@@ -146,7 +156,7 @@ async def test_instance_that_would_get_the_token_in_the_clear_is_refused(http: a
     """An answer can't send our token over plain http to another machine."""
     async with login_server(answering({**TOKEN, "instance_url": "http://acme.example"})) as url:
         with pytest.raises(ConfigurationError, match="instance_url"):
-            await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+            await Tokens(http, org_at(url), TurnedClock()).token()
 
 
 async def test_rotated_refresh_token_is_used_next(http: aiohttp.ClientSession) -> None:
@@ -158,8 +168,8 @@ async def test_rotated_refresh_token_is_used_next(http: aiohttp.ClientSession) -
         return await answering({**TOKEN, "refresh_token": f"r{len(used)}"})(request)
 
     async with login_server(token) as url:
-        flow = RefreshToken(client_id="app", refresh_token="r0")
-        tokens = Tokens(http, Login(url=url, flow=flow), TurnedClock())
+        auth = RefreshAuth(flow="refresh", client_id="app", refresh_token=SecretStr("r0"))
+        tokens = Tokens(http, org_at(url, auth), TurnedClock())
         await tokens.refreshed(await tokens.token())
     assert used == ["r0", "r1"]
 
@@ -169,7 +179,7 @@ async def test_server_in_trouble_is_tried_later(http: aiohttp.ClientSession, sta
     """Nobody has to act on a server error."""
     async with login_server(answering({}, status=status)) as url:
         with pytest.raises(SalesforceUnavailable):
-            await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+            await Tokens(http, org_at(url), TurnedClock()).token()
 
 
 async def test_page_in_place_of_a_token_says_to_check_the_address(http: aiohttp.ClientSession) -> None:
@@ -180,7 +190,7 @@ async def test_page_in_place_of_a_token_says_to_check_the_address(http: aiohttp.
 
     async with login_server(moved) as url:
         with pytest.raises(CredentialsRefused, match=r"check org\.login_url"):
-            await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+            await Tokens(http, org_at(url), TurnedClock()).token()
 
 
 async def test_silent_login_server_is_given_up_by_the_clock(http: aiohttp.ClientSession) -> None:
@@ -193,7 +203,7 @@ async def test_silent_login_server_is_given_up_by_the_clock(http: aiohttp.Client
         raise AssertionError
 
     async with login_server(silent) as url:
-        login = asyncio.create_task(Tokens(http, Login(url=url, flow=APP), clock).token())
+        login = asyncio.create_task(Tokens(http, org_at(url), clock).token())
         await asked.wait()
         await clock.turn(31)
         with pytest.raises(SalesforceUnavailable, match="30 s"):
@@ -204,7 +214,7 @@ async def test_endless_answer_is_not_read_to_its_end(http: aiohttp.ClientSession
     """A token is small; a server can't fill our memory."""
     async with login_server(answering({**TOKEN, "padding": "x" * 1_000_000})) as url:
         with pytest.raises(SalesforceUnavailable, match="more than 65536 bytes"):
-            await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+            await Tokens(http, org_at(url), TurnedClock()).token()
 
 
 async def test_unreachable_login_server_is_tried_later(http: aiohttp.ClientSession) -> None:
@@ -212,4 +222,4 @@ async def test_unreachable_login_server_is_tried_later(http: aiohttp.ClientSessi
     async with login_server(answering(TOKEN)) as url:
         pass
     with pytest.raises(SalesforceUnavailable, match="can't be reached"):
-        await Tokens(http, Login(url=url, flow=APP), TurnedClock()).token()
+        await Tokens(http, org_at(url), TurnedClock()).token()

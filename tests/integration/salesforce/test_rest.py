@@ -13,10 +13,10 @@ from aiohttp.test_utils import TestServer
 
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
-from streamer.salesforce.auth.tokens import Login, Tokens
+from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.sandbox.server import Sandbox
-from tests.streaming import APP
+from tests.streaming import org_at
 
 
 @dataclass(kw_only=True)
@@ -32,7 +32,7 @@ async def desk() -> AsyncIterator[Desk]:
     """A fresh org."""
     clock = TurnedClock()
     async with Sandbox(clock) as sandbox, aiohttp.ClientSession() as http:
-        tokens = Tokens(http, Login(url=sandbox.url, flow=APP), clock)
+        tokens = Tokens(http, org_at(sandbox.url), clock)
         yield Desk(sandbox=sandbox, rest=Rest(http, tokens, clock))
 
 
@@ -54,7 +54,7 @@ async def answering(status: int, body: Any, headers: dict[str, str]) -> AsyncIte
     app.router.add_get("/services/data/v64.0/limits", answer)
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
         clock = TurnedClock()
-        tokens = Tokens(http, Login(url=f"http://localhost:{server.port}", flow=APP), clock)
+        tokens = Tokens(http, org_at(f"http://localhost:{server.port}"), clock)
         yield Rest(http, tokens, clock)
 
 
@@ -124,5 +124,5 @@ async def test_new_token_that_is_refused_too_is_the_users_trouble() -> None:
 async def test_page_in_place_of_json_is_no_answer() -> None:
     """A proxy's page with status 200 is tried later."""
     async with answering(200, "<html>", {}) as rest:
-        with pytest.raises(SalesforceUnavailable, match="something else than JSON"):
+        with pytest.raises(SalesforceUnavailable, match="but not with JSON"):
             await rest.get("limits")

@@ -126,7 +126,7 @@ async def test_wrong_client_holds_the_target(erp: ErpReceiver, clock: TurnedCloc
         outcome = await plugin.deliver(delivery())
 
     assert isinstance(outcome, Hold)
-    assert "refused us (invalid_client): check auth.client_id" in outcome.reason
+    assert "refused the client (invalid_client): check auth.client_id" in outcome.reason
     assert len(erp.journal) == 0
 
 

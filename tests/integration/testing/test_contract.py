@@ -89,7 +89,7 @@ def test_mistake_is_found(plugin: type[Careful], check: Callable[[Contract], Non
         """The contract of the plugin with the mistake."""
 
     Mistaken.plugin = plugin
-    Mistaken.patience_s = 5.0
+    Mistaken.attempt_limit_s = 5.0
     with pytest.raises(ContractBrokenError, match=words):
         check(Mistaken())
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamer.admin import prospect
+from streamer.admin import redrive_preview
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.events import Stage, SubscriberName
 from tests.contracts.values import a_dead_letter
@@ -37,14 +37,14 @@ async def test_dry_run_counts_and_orders_nothing(world: World, ask: Asking) -> N
     for nobody in ("", "gone"):
         assert body["subscribers"][nobody]["deliverable"] == 0
     assert (body["matching"], body["deliverable"], body["superseded"]) == (6, 4, 2)
-    assert (await world.desk.board()).redrives == {}
+    assert (await world.context.switchboard()).redrives == {}
 
 
 @pytest.mark.usefixtures("failed")
 async def test_order_delivers_all_but_what_is_superseded(world: World, ask: Asking) -> None:
     """A stale event must not overwrite what a later one has brought."""
     status, body = await ask.post("/dead-letters/redrive", by="anna", per_second=50)
-    [order] = (await world.desk.board()).redrives.values()
+    [order] = (await world.context.switchboard()).redrives.values()
     await world.carry_out()
 
     assert (status, body["redrives"]) == (202, [order.id])
@@ -117,9 +117,9 @@ async def test_second_order_for_a_subscriber_waits_for_the_first(world: World, a
     [first] = (await ask.post("/dead-letters/redrive", key="a"))[1]["redrives"]
     status, body = await ask.post("/dead-letters/redrive")
 
-    assert (status, f"Redrive {first} of target is not over yet" in body["error"]) == (409, True)
+    assert (status, f"Redrive {first} of target is still open" in body["error"]) == (409, True)
     assert f"`streamer deadletters cancel {first}`" in body["error"]
-    assert len((await world.desk.board()).redrives) == 1
+    assert len((await world.context.switchboard()).redrives) == 1
 
 
 @pytest.mark.usefixtures("failed")
@@ -165,23 +165,23 @@ async def test_redrive_of_an_unknown_subscriber_is_refused(ask: Asking) -> None:
 
 
 @pytest.mark.usefixtures("failed")
-@pytest.mark.parametrize("limit", ["_WEIGHED_AT_MOST", "_SKIPPED_CHARACTERS"])
+@pytest.mark.parametrize("limit", ["_MAX_COMPARED", "_MAX_SKIPPED_CHARACTERS"])
 async def test_more_than_can_be_weighed_is_refused(
     world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     """With what to do; without weighing there is no limit."""
-    monkeypatch.setattr(prospect, limit, 1)
+    monkeypatch.setattr(redrive_preview, limit, 1)
     status, body = await ask.post("/dead-letters/redrive")
 
     assert (status, "include the superseded ones" in body["error"]) == (409, True)
     assert (await ask.post("/dead-letters/redrive", include_superseded=True))[0] == 202
-    assert len((await world.desk.board()).redrives) == 1
+    assert len((await world.context.switchboard()).redrives) == 1
 
 
 @pytest.mark.usefixtures("failed")
 async def test_few_of_many_letters_can_be_weighed(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many others there are, of other keys."""
-    monkeypatch.setattr(prospect, "_WEIGHED_AT_MOST", 2)
+    monkeypatch.setattr(redrive_preview, "_MAX_COMPARED", 2)
 
     assert (await ask.post("/dead-letters/redrive", key="a"))[0] == 202
 

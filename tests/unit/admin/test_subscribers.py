@@ -13,7 +13,7 @@ from tests.unit.dispatch.world import TARGET, route
 async def test_every_configured_subscriber_is_listed(world: World, ask: Asking) -> None:
     """Those that this process does not deliver to as well, which others may."""
     async with world.dispatch.running() as dispatcher:
-        world.staff.dispatchers[TARGET] = dispatcher
+        world.daemon.dispatchers[TARGET] = dispatcher
         status, body = await ask.get("/subscribers")
 
     here, elsewhere = body["subscribers"]
@@ -28,7 +28,7 @@ async def test_what_is_in_hand_is_shown(world: World, ask: Asking) -> None:
     """Attempts under way, and events that wait behind them."""
     world.dispatch.target.hang()
     async with world.dispatch.running() as dispatcher:
-        world.staff.dispatchers[TARGET] = dispatcher
+        world.daemon.dispatchers[TARGET] = dispatcher
         await world.dispatch.append(1, 2, key="k")
         await world.dispatch.quiet()
         _, body = await ask.get("/subscribers")
@@ -43,7 +43,7 @@ async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Aski
     """Every process obeys it, and the audit names whoever asked."""
     status, body = await ask.post(f"/subscribers/{TARGET}/pause", reason="ERP is upgraded", by="anna")
 
-    control = (await world.desk.board()).controls[TARGET]
+    control = (await world.context.switchboard()).controls[TARGET]
     [record] = await world.log.controls.audit(last=9)
     assert (status, body["switch"], body["reason"], body["by"]) == (200, "paused", "ERP is upgraded", "anna")
     assert (control.switch, control.by, control.reason) == (Switch.PAUSED, "anna", "ERP is upgraded")
@@ -58,7 +58,7 @@ async def test_resume_undoes_a_pause(world: World, ask: Asking) -> None:
     _, body = await ask.post(f"/subscribers/{TARGET}/resume")
 
     assert (body["switch"], body["by"]) == ("running", "operator")
-    assert not (await world.desk.board()).pauses(TARGET)
+    assert not (await world.context.switchboard()).pauses(TARGET)
     assert (await world.log.controls.audit(last=1))[0].what == "subscriber.resumed"
 
 
@@ -81,12 +81,12 @@ async def test_mistake_in_a_body_is_named(
     status, answer = await ask.post(f"/subscribers/{TARGET}/pause", **body)
 
     assert (status, answer["error"].split(":")[0]) == (400, place)
-    assert not (await world.desk.board()).controls
+    assert not (await world.context.switchboard()).controls
 
 
 async def test_test_event_is_delivered_once_and_enters_no_log(world: World, ask: Asking) -> None:
     """Whatever `when` says; it is marked as a test, and the audit knows of it."""
-    world.staff.plan.routes = {
+    world.daemon.plan.routes = {
         TARGET: route(when="data.never", body={"kind": "type", "is_test": "data.test"})
     }
     status, body = await ask.post(f"/subscribers/{TARGET}/test", by="anna")
@@ -102,7 +102,7 @@ async def test_test_event_is_delivered_once_and_enters_no_log(world: World, ask:
 
 async def test_test_event_carries_the_data_that_it_is_given(world: World, ask: Asking) -> None:
     """A template that needs a field can be tried; what says that it is a test can't be overruled."""
-    world.staff.plan.routes = {TARGET: route(text="{{ data.fields.Amount }} {{ data.test }}")}
+    world.daemon.plan.routes = {TARGET: route(text="{{ data.fields.Amount }} {{ data.test }}")}
     broken = await ask.post(f"/subscribers/{TARGET}/test")
     given = await ask.post(f"/subscribers/{TARGET}/test", data={"fields": {"Amount": 7}, "test": False})
 
@@ -156,8 +156,8 @@ async def test_target_that_does_not_answer_ends_the_test(world: World, ask: Aski
 
 async def test_subscriber_that_is_gone_is_not_listed(world: World, ask: Asking) -> None:
     """The configuration in effect counts, which may change while we run."""
-    gone = {name: each for name, each in world.staff.plan.settings.subscribers.items() if name != TARGET}
-    world.staff.plan.settings = world.staff.plan.settings.model_copy(update={"subscribers": gone})
+    gone = {name: each for name, each in world.daemon.plan.settings.subscribers.items() if name != TARGET}
+    world.daemon.plan.settings = world.daemon.plan.settings.model_copy(update={"subscribers": gone})
 
     assert [each["name"] for each in (await ask.get("/subscribers"))[1]["subscribers"]] == [
         SubscriberName("idle")

@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
-from streamer.admin import Desk
-from streamer.admin.ports import AtWork
+from streamer.admin import AdminContext
+from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
@@ -48,11 +48,11 @@ class Plan:
 
 
 @dataclass(kw_only=True)
-class Staff:
+class DaemonState:
     """The subscribers of a process that delivers."""
 
     plan: Plan
-    dispatchers: dict[SubscriberName, AtWork] = field(default_factory=dict)
+    dispatchers: dict[SubscriberName, RunningSubscriber] = field(default_factory=dict)
 
 
 @dataclass
@@ -64,10 +64,10 @@ class World:
     token: SecretStr | None = None
 
     def __post_init__(self) -> None:
-        """Configure what is tried, and put the log on the desk."""
+        """Configure what is tried, and put the log on the context."""
         routes = {TARGET: Route(name=TARGET), SubscriberName("idle"): Route(name=SubscriberName("idle"))}
-        self.staff = Staff(plan=Plan(subscribers={TARGET: lambda: self.tried}, routes=routes))
-        self.desk = Desk(staff=self.staff, clock=self.clock)
+        self.daemon = DaemonState(plan=Plan(subscribers={TARGET: lambda: self.tried}, routes=routes))
+        self.context = AdminContext(daemon=self.daemon, clock=self.clock)
 
     @property
     def clock(self) -> TurnedClock:
@@ -82,8 +82,8 @@ class World:
     @asynccontextmanager
     async def asking(self) -> AsyncIterator["Asking"]:
         """Open the API inside the context."""
-        server = TestServer(application(self.desk, self.token))
-        with self.desk.holding(self.log):
+        server = TestServer(application(self.context, self.token))
+        with self.context.with_log(self.log):
             async with TestClient(server) as client:
                 yield Asking(client)
 
@@ -106,7 +106,7 @@ class World:
     async def carry_out(self) -> None:
         """Do what is ordered, as the processes that own the partitions do."""
         async with self.dispatch.running() as dispatcher:
-            for order in dict((await self.desk.board()).redrives).values():
+            for order in dict((await self.context.switchboard()).redrives).values():
                 redriving = Redriving(
                     order=order,
                     controls=self.log.controls,

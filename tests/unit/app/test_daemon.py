@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from streamer.app import App
-from streamer.app.ingesting import SALESFORCE
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
 from streamer.settings import Settings
@@ -29,7 +28,7 @@ class Salesforce:
 
     def ingesting(self) -> "Reading":
         """Return what reads as configured now."""
-        self.app._status.waiting_for[SALESFORCE] = "Not logged in yet."
+        self.app._status.ingest_started()
         self.tried.append(self.app.plan.settings.org.api_version)
         return Reading(self, self.answers.popleft())
 
@@ -46,7 +45,7 @@ class Reading:
         await asyncio.sleep(0)
         if self.answer == REFUSED:
             raise CredentialsRefused("Salesforce refused the login")
-        del self.salesforce.app._status.waiting_for[SALESFORCE]
+        self.salesforce.app._status.logged_in()
         if self.answer == ENDS:
             raise LogMisconfigured("a second owner")
         await asyncio.Event().wait()

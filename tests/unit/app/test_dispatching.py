@@ -224,7 +224,7 @@ async def test_mistake_that_only_opening_finds_stops_no_daemon_at_work(world: Wo
         dispatching.apply(world.plan(ONE, OTHER))
         await world.happen(2)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (2, 0)
-        assert dispatching.status.unopened == {OTHER: "ca_file: is no certificate"}
+        assert dispatching.status.plugin_problems() == [f"{OTHER}: ca_file: is no certificate"]
         refused.mended = True
         await world.clock.turn(31)
         await world.quiet()

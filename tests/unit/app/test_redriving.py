@@ -129,21 +129,21 @@ async def test_letter_that_is_discarded_meanwhile_is_not_delivered(world: World)
     assert sorted(map(int, world.target.delivered)) == [*range(10)]
 
 
-@pytest.mark.parametrize(("per_second", "most"), [(0.01, 1), (0.5, 5), (10, 100), (1_000, 500)])
+@pytest.mark.parametrize(("per_second", "limit"), [(0.01, 1), (0.5, 5), (10, 100), (1_000, 500)])
 async def test_pass_takes_what_is_handed_over_in_some_seconds(
-    world: World, per_second: float, most: int
+    world: World, per_second: float, limit: int
 ) -> None:
     """One letter at least, and no more than fit into memory."""
     order = ordered(world, per_second=per_second)
     async with world.running() as dispatcher:
-        assert carried_out(world, order, dispatcher)._most() == most
+        assert carried_out(world, order, dispatcher)._batch_limit() == limit
 
 
 async def test_letters_of_other_processes_do_not_stand_before_ours(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are, and whoever looks after them: they keep the order open, and nothing else."""
-    monkeypatch.setattr(redriving_, "_AT_ONCE", 5)
+    monkeypatch.setattr(redriving_, "_MAX_BATCH", 5)
     elsewhere = [
         replace(letter, id=f"away-{letter.id}", partition=Partition(topic="a", number=0))
         for letter in world.letters

@@ -26,7 +26,7 @@ async def test_refusal_while_it_is_being_applied_stands() -> None:
     document = World().plan().document
     reloading = Reloading(document=document, read=lambda: document, apply=apply, clock=clock, metrics=metrics)
     running = asyncio.create_task(reloading.run())
-    reloading.ask()
+    reloading.request()
     await refused.wait()
     await asyncio.sleep(0)
     running.cancel()
@@ -50,7 +50,7 @@ async def test_check_that_fails_unexpectedly_leaves_the_former_one_in_effect() -
     reloading = Reloading(document=document, read=read, apply=apply, clock=clock, metrics=metrics)
     with capture_logs() as logs:
         running = asyncio.create_task(reloading.run())
-        reloading.ask()
+        reloading.request()
         for _ in range(4):
             await reloaded(clock, reloading)
         assert not running.done()

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from streamer.cli import app
-from streamer.cli.failure import told
+from streamer.cli.failure import failures_reported
 from streamer.errors import ConfigurationError, CredentialsRefused
 
 GOOD = """\
@@ -117,7 +117,7 @@ def test_failures_of_several_tasks_are_told_once_each(
     capsys: pytest.CaptureFixture[str], errors: list[Exception], status: int
 ) -> None:
     """Task groups wrap them, however deep."""
-    with pytest.raises(typer.Exit) as caught, told():
+    with pytest.raises(typer.Exit) as caught, failures_reported():
         raise ExceptionGroup("tasks", [ExceptionGroup("inner", errors[:1]), *errors[1:]])
 
     assert caught.value.exit_code == status
@@ -127,7 +127,7 @@ def test_failures_of_several_tasks_are_told_once_each(
 
 def test_bug_is_not_told_as_if_it_were_planned() -> None:
     """It keeps its traceback."""
-    with pytest.raises(ExceptionGroup) as caught, told():
+    with pytest.raises(ExceptionGroup) as caught, failures_reported():
         raise ExceptionGroup("tasks", [ZeroDivisionError("a bug")])
 
     assert isinstance(caught.value.exceptions[0], ZeroDivisionError)

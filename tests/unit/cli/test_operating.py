@@ -9,8 +9,8 @@ import typer
 from pydantic import SecretStr
 
 from streamer.cli.api import DEFAULT_URL, Api, ApiRefused, api_of
-from streamer.cli.moments import moment
-from streamer.cli.pages import plain
+from streamer.cli.output import plain
+from streamer.cli.times import moment
 from streamer.errors import ConfigurationError
 
 TOKEN = "canary-token-of-the-admin-api"
@@ -64,7 +64,7 @@ async def test_daemon_that_does_not_answer_may_do_it_all_the_same() -> None:
         port = server.sockets[0].getsockname()[1]
         api = Api(url=f"http://127.0.0.1:{port}", timeout_s=2.0)
         try:
-            with pytest.raises(ApiRefused, match=r"has not answered within 2 s; .* `streamer audit`"):
+            with pytest.raises(ApiRefused, match=r"has not answered within 2 s\. .* `streamer audit`"):
                 await api.post("/dead-letters/redrive")
         finally:
             gone.set()
@@ -76,7 +76,7 @@ async def test_daemon_that_does_not_answer_may_do_it_all_the_same() -> None:
         ("admin: null", "1: admin: is null, so the daemon has no admin API"),
         ("admin: {port: 0}", "admin.port is 0"),
         ("admin: {prot: 1}", "1: admin.prot: no such key; did you mean port?"),
-        ("admin: {host: 0.0.0.0}", "a token of 16 characters or more is needed"),
+        ("admin: {host: 0.0.0.0}", "set a token of 16 characters or more"),
         (f"admin: {{host: 0.0.0.0, token: {TOKEN[:9]}}}", "at least 16"),
     ],
 )

@@ -61,7 +61,7 @@ async def test_end_is_told(world: World, ask: Asking, capsys: pytest.CaptureFixt
     await world.carry_out()
 
     assert await watched(ask, order)
-    assert "2 events handed to delivery" in capsys.readouterr().out
+    assert "2 events redriven" in capsys.readouterr().out
 
 
 async def test_cancelled_redrive_ends_the_watching(ask: Asking, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +72,7 @@ async def test_cancelled_redrive_ends_the_watching(ask: Asking, capsys: pytest.C
     assert not await watched(ask, order)
     output = capsys.readouterr().out
     assert f"Redrive {order} was cancelled by [b]anna, with 2 dead letters left." in output
-    assert "0 events handed to delivery" in output
+    assert "0 events redriven" in output
 
 
 async def test_end_that_the_audit_tells_no_more_ends_the_watching(
@@ -85,7 +85,7 @@ async def test_end_that_the_audit_tells_no_more_ends_the_watching(
     await ask.post("/subscribers/idle/pause")
 
     assert await watched(ask, order)
-    assert "how it ended is not among the latest records" in capsys.readouterr().out
+    assert "its end is not among the latest audit records" in capsys.readouterr().out
 
 
 async def test_order_is_watched_though_the_log_tells_of_it_late(world: World, ask: Asking) -> None:

@@ -99,9 +99,9 @@ def test_merge_keys_may_be_overridden(write: Write) -> None:
     [
         ("", None, "is empty; it needs at least org and channels"),
         ("# nothing\n", None, "is empty; it needs at least org and channels"),
-        ("- a\n", None, "must be a mapping that holds org, channels, log and subscribers"),
-        ("just a text", None, "must be a mapping that holds org, channels, log and subscribers"),
-        ("a: 1\nb: 2\na: 3", 3, "a: stands here twice"),
+        ("- a\n", None, "must be a mapping with org, channels, log and subscribers"),
+        ("just a text", None, "must be a mapping with org, channels, log and subscribers"),
+        ("a: 1\nb: 2\na: 3", 3, "a: is set twice"),
         ("a: 1\n[b]: 2", 2, "a key must be a text"),
         ("a: 1\nb: [1,\n", 3, "is not YAML: expected"),
         ("a: 1\nb: x: y", 2, "is not YAML: mapping values are not allowed here"),
@@ -109,8 +109,8 @@ def test_merge_keys_may_be_overridden(write: Write) -> None:
         ("a: *hunter2", 1, "is not YAML: a text that begins with * needs quotes"),
         ("a: !hunter2 x", 1, "is not YAML: a text that begins with ! needs quotes"),
         ("a: 1\nb: {<<: 5}", 2, "<< needs a mapping, or a list of them"),
-        ("a: &b [*b]", None, "is nested too deeply, or an anchor holds itself"),
-        ("a: \x00", None, "is not YAML: it holds a control character"),
+        ("a: &b [*b]", None, "is nested too deeply, or an anchor contains itself"),
+        ("a: \x00", None, "is not YAML: it contains a control character"),
     ],
 )
 def test_mistake_is_named_with_its_line(write: Write, text: str, line: int | None, sentence: str) -> None:

@@ -105,9 +105,7 @@ def test_plugin_that_repeats_a_secret_is_not_quoted(write: Write) -> None:
         Talkative.model_validate(document.data)
     (line,) = problems(caught.value, document, Talkative)
 
-    assert line.endswith(
-        ":1: token: found a value that is not shown; it is not of the form that is needed here"
-    )
+    assert line.endswith(":1: token: found a value that is not shown; it does not have the required form")
 
 
 _PLACES = [

@@ -18,7 +18,7 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe.metrics import Metrics
-from streamer.observe.series import Words
+from streamer.observe.series import LabelValues
 from streamer.ports import Appended
 
 INVOICE = SubscriberName("invoice")
@@ -147,7 +147,7 @@ def test_answers_of_salesforce_are_counted(metrics: Metrics) -> None:
 
 def test_words_beyond_the_limit_are_other() -> None:
     """Reasons can't grow the number of series without bound."""
-    words = Words(limit=2)
+    words = LabelValues(limit=2)
     assert [words.bounded(word) for word in ("a", "b", "c", "a")] == ["a", "b", "other", "a"]
 
 

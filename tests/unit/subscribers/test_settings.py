@@ -25,7 +25,7 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
         (Erp.Settings, {"url": f"https://{'e' * 64}.com"}, "url is not a URL"),
         (Erp.Settings, {"url": "http://erp.example.com"}, "url is plain http: use https"),
         (Erp.Settings, {"url": "http://127.0.0.1.example.com"}, "url is plain http: use https"),
-        (Erp.Settings, {"url": "https://a:b@erp.example.com"}, "must not hold a user or password"),
+        (Erp.Settings, {"url": "https://a:b@erp.example.com"}, "must not contain a user or password"),
         (Erp.Settings, {"url": "https://e.com", "method": "GET"}, "'PUT', 'PATCH' or 'POST'"),
         (Erp.Settings, {"url": "https://e.com", "external_id": "a b"}, "is not a JMESPath expression"),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "basic"}}, "Field required"),
@@ -41,7 +41,7 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
         (Slack.Settings, {}, "set either webhook_url, or token and channel"),
         (Slack.Settings, {"token": "xoxb-1"}, "channel is missing"),
         (Slack.Settings, {"webhook_url": WEBHOOK, "channel": "C1"}, "channel has no effect"),
-        (Slack.Settings, {"webhook_url": WEBHOOK, "record_url": "https://x"}, "must hold {id}"),
+        (Slack.Settings, {"webhook_url": WEBHOOK, "record_url": "https://x"}, "must contain {id}"),
         (Slack.Settings, {"webhook_url": "http://hooks.slack.com/x"}, "webhook_url is plain http"),
     ],
 )

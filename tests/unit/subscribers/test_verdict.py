@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
 from subscribers.http.answer import Answer
-from subscribers.http.meaning import Meaning, Meanings
+from subscribers.http.outcome_table import OutcomeKind, OutcomeTable
 from subscribers.http.verdict import verdict
 
 
@@ -22,8 +22,8 @@ def judge(
     `changes` are a subscriber's own, such as `{"4xx": "skip"}`.
     """
     answer = Answer(status=status, body=body, retry_after=retry_after)
-    meanings = Meanings({key: Meaning(word) for key, word in (changes or {}).items()})
-    return verdict(answer, TurnedClock(), max_hold_s=3600.0, meanings=meanings)
+    table = OutcomeTable({key: OutcomeKind(word) for key, word in (changes or {}).items()})
+    return verdict(answer, TurnedClock(), max_hold_s=3600.0, table=table)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.observe.metrics import Metrics
 from streamer.supervision.endpoint import serving
-from streamer.supervision.health import Health, Heartbeat, Kind, Verdict
+from streamer.supervision.health import Health, Heartbeat, Kind, ProbeResult
 
-AWAY = Verdict(ok=False, sentence="The broker at kafka:9092 does not answer; check that it runs.")
+AWAY = ProbeResult(ok=False, sentence="The broker at kafka:9092 does not answer; check that it runs.")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def asking(health: Health, metrics: Metrics) -> AsyncIterator[Any]:
 async def test_failed_readiness_names_what_is_wrong(health: Health, metrics: Metrics) -> None:
     """`/readyz` answers 503 with the sentence of each probe that failed."""
     health.register(Kind.READINESS, "log", lambda: AWAY)
-    health.register(Kind.READINESS, "salesforce", lambda: Verdict(ok=True, sentence="Subscribed."))
+    health.register(Kind.READINESS, "salesforce", lambda: ProbeResult(ok=True, sentence="Subscribed."))
 
     async with asking(health, metrics) as ask:
         status, body = await ask("/readyz")
@@ -63,7 +63,7 @@ async def test_broker_that_is_away_never_fails_liveness(health: Health, metrics:
 
 async def test_readiness_follows_its_component(health: Health, metrics: Metrics) -> None:
     """Each request asks anew."""
-    found = [AWAY, Verdict(ok=True, sentence="Writable.")]
+    found = [AWAY, ProbeResult(ok=True, sentence="Writable.")]
     health.register(Kind.READINESS, "log", lambda: found.pop(0))
 
     async with asking(health, metrics) as ask:
@@ -73,7 +73,7 @@ async def test_readiness_follows_its_component(health: Health, metrics: Metrics)
 async def test_probe_that_raises_has_failed(health: Health, metrics: Metrics) -> None:
     """A bug in a probe is reported by its type, not by its text, and the endpoint goes on."""
 
-    def broken() -> Verdict:
+    def broken() -> ProbeResult:
         raise KeyError("secret")
 
     health.register(Kind.READINESS, "log", broken)
@@ -119,7 +119,7 @@ async def test_loop_that_stopped_beating_fails_liveness(clock: TurnedClock, metr
     heartbeat = Heartbeat(clock=clock, metrics=metrics, limit_s=30.0)
     await clock.turn(31)
 
-    assert heartbeat.probe() == Verdict(
+    assert heartbeat.probe() == ProbeResult(
         ok=False, sentence="The event loop has not turned for 31 s, more than 30 s."
     )
 

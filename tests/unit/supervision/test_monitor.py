@@ -19,7 +19,7 @@ from streamer.supervision.monitor import Monitor
 from streamer.supervision.status import Status
 from streamer.supervision.stuck import StuckLimits
 from tests.contracts.values import CHANGES
-from tests.unit.supervision.test_status import SALES, Condition, Delivering, Kept, Session
+from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session
 
 LIMIT_S = 60.0
 
@@ -41,6 +41,10 @@ class World:
         """What liveness fails with."""
         return self.health.report(Kind.LIVENESS).problems
 
+    def subscribe(self, *paths: str) -> None:
+        """Let Salesforce accept `paths`, and no others."""
+        self.status.channels_opened(cast("Keeper", self.kept), Session(frozenset(paths)))
+
     def gauge(self, name: str, /, **labels: str) -> float | None:
         """What a gauge shows; `None` where there is no such series."""
         return self.metrics.registry.get_sample_value(f"streamer_{name}", labels)
@@ -52,7 +56,11 @@ async def world() -> AsyncIterator[World]:
     clock = TurnedClock()
     metrics, pulses, health, log = Metrics(clock=clock), Pulses(clock), Health(), Condition()
     kept = Kept({CHANGES: ChannelStatus(state=ChannelState.RUNNING)})
-    status = Status(log=log, ingests=True, keeper=cast("Keeper", kept), dispatchers={SALES: Delivering()})
+    status = Status()
+    status.log_opened(log)
+    status.ingest_started()
+    status.channels_opened(cast("Keeper", kept), Session())
+    status.subscriber_started(SALES, Delivering())
     limits = StuckLimits(log_s=LIMIT_S, subscribers_s={SALES: LIMIT_S})
     monitor = Monitor(status, metrics, clock, pulses, limits)
     monitor.register(health)
@@ -75,10 +83,10 @@ def said() -> Iterator[list[EventDict]]:
 async def test_channel_of_another_process_is_not_shown_as_down(world: World) -> None:
     """It has no `channel_up` at all, whether it never was ours or is no longer."""
     path = CHANGES.path
-    world.status.source = Session(frozenset({path}))
+    world.subscribe(path)
     await world.clock.turn(1)
     assert (world.gauge("channel_owned", channel=path), world.gauge("channel_up", channel=path)) == (1, 1)
-    world.status.source = Session()
+    world.subscribe()
     await world.clock.turn(1)
     assert world.gauge("channel_up", channel=path) == 0
     world.kept.status.clear()
@@ -90,7 +98,7 @@ async def test_channel_of_another_process_is_not_shown_as_down(world: World) -> 
 
 async def test_held_target_is_shown(world: World) -> None:
     """Within a second."""
-    world.status.dispatchers[SALES] = Delivering(held="410")
+    world.status.subscriber_started(SALES, Delivering(held="410"))
     await world.clock.turn(1)
 
     assert world.gauge("subscriber_held", subscriber="sales") == 1
@@ -102,15 +110,15 @@ async def test_held_target_is_shown(world: World) -> None:
 async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world: World) -> None:
     """For a moment that is nothing; a log that takes none for half a minute is for somebody to look at."""
     since = world.clock.monotonic()
-    world.status.dispatchers[SALES] = Delivering(unrecorded_since=since)
+    world.status.subscriber_started(SALES, Delivering(unrecorded_since=since))
     await world.clock.turn(29)
     assert world.gauge("unrecorded_seconds", subscriber="sales") == 29
     assert world.health.report(Kind.READINESS).ok
     await world.clock.turn(2)
     [problem] = world.health.report(Kind.READINESS).problems
-    assert "sales: for 31 s the log has not recorded" in problem
+    assert "sales: the log has recorded no deliveries for 31 s" in problem
     assert not world.problems
-    world.status.dispatchers[SALES] = Delivering()
+    world.status.subscriber_started(SALES, Delivering())
     await world.clock.turn(1)
     assert world.gauge("unrecorded_seconds", subscriber="sales") == 0
     assert world.health.report(Kind.READINESS).ok
@@ -127,7 +135,7 @@ async def test_age_of_the_last_poll_is_shown_and_judged(world: World) -> None:
     await world.clock.turn(2)
 
     [problem] = world.problems
-    assert problem.startswith("progress: The thread follow sales has not got on for 62 s, since 2025-01-01T")
+    assert problem.startswith("progress: The thread follow sales has stalled for 62 s, since 2025-01-01T")
     assert world.gauge("stuck", kind="thread", name="follow sales") == 1
 
 
@@ -137,7 +145,7 @@ async def test_work_of_which_nothing_comes_is_found(world: World, part: str) -> 
     if part == "channel":
         world.kept.busy_since[CHANGES] = world.clock.monotonic()
     else:
-        world.status.dispatchers[SALES] = Delivering(stalled_since=world.clock.monotonic())
+        world.status.subscriber_started(SALES, Delivering(stalled_since=world.clock.monotonic()))
     await world.clock.turn(LIMIT_S - 1)
     assert world.problems == []
     await world.clock.turn(3)

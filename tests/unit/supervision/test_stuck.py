@@ -2,7 +2,7 @@
 
 from streamer.settings import Settings
 from streamer.supervision.stuck import StuckLimits
-from tests.unit.supervision.test_status import SALES
+from tests.unit.supervision.parts import SALES
 
 
 def test_limits_exceed_what_deadlines_allow() -> None:

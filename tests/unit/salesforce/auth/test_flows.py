@@ -4,33 +4,27 @@ from typing import Any
 
 import jwt
 import pytest
+from pydantic import SecretStr
 
 from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable
-from streamer.salesforce.auth.flows import (
-    ClientCredentials,
-    Flow,
-    JwtBearer,
-    Password,
-    RefreshToken,
-    safe_address,
-    secrets_of,
-    token_form,
-)
+from streamer.salesforce.auth.flows import safe_address, secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
+from streamer.settings import Auth, ClientCredentialsAuth, JwtAuth, PasswordAuth, RefreshAuth
 from tests.keys import private_key, private_key_pem
 
 NOW = 1_735_689_600.0
 MY_DOMAIN = "https://acme.my.salesforce.com"
 
 
-def bearer(**more: str) -> JwtBearer:
-    """Return a JWT flow with a real key."""
-    return JwtBearer(client_id="app", username="bus@acme.com", key=private_key_pem(), **more)
+def bearer(key: str | None = None, audience: str | None = None) -> JwtAuth:
+    """Return a JWT flow, with a real key unless another is given."""
+    pem = SecretStr(private_key_pem() if key is None else key)
+    return JwtAuth(flow="jwt", client_id="app", username="bus@acme.com", key=pem, audience=audience)
 
 
-def claims_of(flow: JwtBearer, login_url: str) -> dict[str, Any]:
+def claims_of(auth: JwtAuth, login_url: str) -> dict[str, Any]:
     """Return what the assertion claims, its signature verified."""
-    form = token_form(flow, login_url=login_url, now=NOW)
+    form = token_form(auth, login_url=login_url, now=NOW)
     options: Any = {"verify_exp": False, "verify_aud": False}
     return jwt.decode(form["assertion"], private_key().public_key(), algorithms=["RS256"], options=options)
 
@@ -61,40 +55,41 @@ def test_audience_follows_the_login_address(login_url: str, audience: str) -> No
 
 def test_unfit_key_is_one_sentence_that_does_not_quote_it() -> None:
     """A wrong file in place of the key is named without being shown."""
-    flow = JwtBearer(client_id="app", username="u", key="my dear secret")
+    auth = bearer(key="my dear secret")
     with pytest.raises(ConfigurationError, match="not an RSA private key") as raised:
-        token_form(flow, login_url=MY_DOMAIN, now=NOW)
+        token_form(auth, login_url=MY_DOMAIN, now=NOW)
     assert "dear" not in str(raised.value)
     assert raised.value.__cause__ is None
 
 
-FLOWS: list[Flow] = [
-    JwtBearer(client_id="app", username="u", key="s3cret-1"),
-    ClientCredentials(client_id="app", client_secret="s3cret-1"),
-    RefreshToken(client_id="app", refresh_token="s3cret-1", client_secret="s3cret-2"),
-    Password(client_id="app", username="u", client_secret="s3cret-1", password="s3cret-2"),
+FIRST, SECOND = SecretStr("s3cret-1"), SecretStr("s3cret-2")
+FLOWS: list[Auth] = [
+    bearer(key="s3cret-1"),
+    ClientCredentialsAuth(flow="client_credentials", client_id="app", client_secret=FIRST),
+    RefreshAuth(flow="refresh", client_id="app", refresh_token=FIRST, client_secret=SECOND),
+    PasswordAuth(flow="password", client_id="app", username="u", client_secret=FIRST, password=SECOND),
 ]
 
 
-@pytest.mark.parametrize("flow", FLOWS)
-def test_no_secret_is_ever_shown(flow: Flow) -> None:
+@pytest.mark.parametrize("auth", FLOWS)
+def test_no_secret_is_ever_shown(auth: Auth) -> None:
     """A flow may be logged; what it calls its secrets is everything that must not be."""
-    assert "s3cret" not in repr(flow)
-    assert all("s3cret" in secret for secret in secrets_of(flow))
+    assert "s3cret" not in repr(auth)
+    assert all("s3cret" in secret for secret in secrets_of(auth))
 
 
-@pytest.mark.parametrize("flow", FLOWS[1:])
-def test_form_carries_what_the_flow_needs(flow: Flow) -> None:
+@pytest.mark.parametrize("auth", FLOWS[1:])
+def test_form_carries_what_the_flow_needs(auth: Auth) -> None:
     """Client id and secrets go to the token endpoint."""
-    form = token_form(flow, login_url=MY_DOMAIN, now=NOW)
+    form = token_form(auth, login_url=MY_DOMAIN, now=NOW)
     assert form["client_id"] == "app"
-    assert set(secrets_of(flow)) <= set(form.values())
+    assert set(secrets_of(auth)) <= set(form.values())
 
 
 def test_public_client_sends_no_secret_with_its_refresh_token() -> None:
     """An app without a secret must not send an empty one."""
-    flow = RefreshToken(client_id="app", refresh_token="r")
-    assert "client_secret" not in token_form(flow, login_url=MY_DOMAIN, now=NOW)
+    auth = RefreshAuth(flow="refresh", client_id="app", refresh_token=SecretStr("r"))
+    assert "client_secret" not in token_form(auth, login_url=MY_DOMAIN, now=NOW)
 
 
 @pytest.mark.parametrize(

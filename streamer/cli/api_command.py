@@ -1,4 +1,4 @@
-"""Makes commands of functions that ask a daemon."""
+"""Decorator for commands that call a daemon's admin API, and the options that they share."""
 
 import asyncio
 import getpass
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from streamer.cli.api import DEFAULT_URL, Api, api_of
-from streamer.cli.failure import told
+from streamer.cli.failure import failures_reported
 from streamer.errors import StreamerError
 from streamer.events import JsonObject
 
@@ -23,12 +23,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
-    """The options that say where the API is."""
+class ApiOptions:
+    """Options that locate the API."""
 
     config: Annotated[
         list[Path] | None,
-        typer.Option("--config", "-c", help="The daemon's configuration, which names address and token."),
+        typer.Option("--config", "-c", help="The daemon's configuration, which holds address and token."),
     ] = None
     url: Annotated[
         str | None,
@@ -37,7 +37,7 @@ class Where:
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="STREAMER_ADMIN_TOKEN", help="Its token; others on this machine can see the arguments."
+            envvar="STREAMER_ADMIN_TOKEN", help="Its token; other users of this machine see the arguments."
         ),
     ] = None
 
@@ -47,27 +47,28 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
-    """The option that says who changes something."""
+class OperatorOptions:
+    """Option that names the operator who changes something."""
 
     by: Annotated[
         str | None,
         typer.Option(
-            envvar="STREAMER_OPERATOR", help="Who does this, for the audit.  [default: the system's user]"
+            envvar="STREAMER_OPERATOR",
+            help="Your name, for the audit.  [default: the system's user]",
         ),
     ] = None
 
     @property
     def name(self) -> str:
-        """Who calls, as the audit is to name them."""
+        """Name of the operator in the audit."""
         return self.by or _system_user()
 
 
-def calling(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
-    """Make a command of a coroutine function.
+def api_command(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Turn a coroutine function into a command.
 
-    Each of its parameters that is of a dataclass stands for the options that
-    are the fields of that. What Streamer raises on purpose is told.
+    A parameter whose type is a dataclass stands for one option per field.
+    Errors that Streamer raises on purpose are reported.
     """
     groups: dict[str, type[Any]] = {}
     parameters: list[inspect.Parameter] = []
@@ -84,7 +85,7 @@ def calling(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..
             name: group(**{each.name: given.pop(each.name) for each in fields(group)})
             for name, group in groups.items()
         }
-        with told():
+        with failures_reported():
             asyncio.run(function(**made, **given))
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
@@ -93,13 +94,16 @@ def calling(function: Callable[..., Coroutine[None, None, None]]) -> Callable[..
 
 
 def subscriber_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names that begin so, for the shell; none when the API does not answer at once."""
+    """Return the subscribers that begin with `incomplete`, for the shell.
+
+    The list is empty when the API does not answer within a second.
+    """
     listed = _listed(context, "subscribers")
     return [each["name"] for each in listed if each["name"].startswith(incomplete)]
 
 
 def redrive_ids(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the ids of open redrives that begin so, as `subscriber_names` does."""
+    """Return the open redrives that begin with `incomplete`, as `subscriber_names` does."""
     listed = _listed(context, "redrives")
     return [each["id"] for each in listed if each["id"].startswith(incomplete)]
 
@@ -112,7 +116,7 @@ Name = Annotated[
 def _listed(context: typer.Context, what: str) -> list[JsonObject]:
     given = context.params
     try:
-        where = Where(config=given.get("config"), url=given.get("url"), token=given.get("token"))
+        where = ApiOptions(config=given.get("config"), url=given.get("url"), token=given.get("token"))
         api = replace(where.api(), timeout_s=_COMPLETION_S)
         answer: list[JsonObject] = asyncio.run(api.get(f"/{what}"))[what]
     except StreamerError:
@@ -124,7 +128,7 @@ def _system_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # A container's user may have a number and no name.
+        # The user of a container can have a number without a name.
         return f"uid {os.getuid()}"
 
 

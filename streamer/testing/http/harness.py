@@ -1,4 +1,4 @@
-"""A plugin that speaks HTTP, facing a scripted target."""
+"""Harness of the checks for HTTP: a plugin and a scripted target."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,19 +13,19 @@ from streamer.testing.http.target import ScriptedTarget
 from streamer.testing.trial import Kinds, Trial
 
 
-class HttpFacing(SubscriberContract):
-    """What the checks of plugins that speak HTTP begin from."""
+class HttpHarness(SubscriberContract):
+    """Base of the checks for plugins that speak HTTP."""
 
     nowhere = "http://localhost:1"
 
     accepted: Answering = Reply()
-    """How the target says that it took an event."""
+    """Answer by which the target accepts an event."""
 
     aside: Mapping[str, Answering] = MappingProxyType({})
-    """Answers that are always the same, by path, such as a token endpoint's."""
+    """Fixed answers by path, such as that of a token endpoint."""
 
     key_header: str | None = "Idempotency-Key"
-    """The header that carries a delivery's key; `None` for a target that knows no such thing."""
+    """Header that carries a delivery's key; `None` for a target without idempotency keys."""
 
     outcomes: Mapping[int, Kinds] = MappingProxyType(
         {
@@ -36,30 +36,30 @@ class HttpFacing(SubscriberContract):
             410: Disable | Hold,
         }
     )
-    """What may come of each status."""
+    """Allowed outcomes of each status."""
 
     @asynccontextmanager
     async def target(self) -> AsyncIterator[str]:
-        """Run a target that accepts everything."""
+        """Run a target that accepts every event."""
         async with self.scripted() as target:
             yield target.url
 
     def scripted(self, usual: Answering | None = None) -> ScriptedTarget:
-        """Return a target that answers with `usual`, or accepts everything."""
+        """Return a target that answers with `usual`, or accepts every event."""
         return ScriptedTarget(usual or self.accepted, aside=self.aside)
 
     @asynccontextmanager
-    async def facing(
+    async def connected(
         self, usual: Answering | None = None, clock: Clock | None = None
     ) -> AsyncIterator[tuple[ScriptedTarget, Trial]]:
         """Open a target that answers with `usual`, and a subscriber that delivers to it."""
         async with self.scripted(usual) as target, self.trial(target.url, clock) as trial:
             yield target, trial
 
-    async def tried(self, replies: Mapping[str, Answering]) -> Mapping[str, Outcome]:
-        """Return what came of a delivery to a target that does each of `replies`, by what that is called."""
+    async def outcomes_for(self, replies: Mapping[str, Answering]) -> Mapping[str, Outcome]:
+        """Return the outcome of a delivery for each of `replies`, by its name."""
         outcomes: dict[str, Outcome] = {}
-        async with self.facing() as (target, trial):
+        async with self.connected() as (target, trial):
             for number, (what, reply) in enumerate(replies.items()):
                 target.usual = reply
                 try:
@@ -69,10 +69,10 @@ class HttpFacing(SubscriberContract):
                     raise
         return outcomes
 
-    async def asked(self, target: ScriptedTarget) -> None:
-        """Return once `target` has got a request."""
+    async def request_arrived(self, target: ScriptedTarget) -> None:
+        """Wait until `target` has received a request. Raises `ContractBrokenError`."""
         try:
-            async with SystemClock().timeout(self.patience_s):
+            async with SystemClock().timeout(self.attempt_limit_s):
                 await target.received(1)
         except TimeoutError:
             raise ContractBrokenError("nothing arrives at the target: deliver to the address given") from None

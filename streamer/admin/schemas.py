@@ -1,4 +1,4 @@
-"""What may be asked, and how it is read."""
+"""Schemas of the API's requests, and how they are read."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -10,43 +10,43 @@ from streamer.controls import LetterFilter
 from streamer.events import JsonObject, SubscriberName
 
 MOST_LETTERS = 1_000
-"""How many dead letters, or records of the audit, are listed at most."""
+"""Most dead letters, or audit records, in one list."""
 
-_Asked = TypeVar("_Asked", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
-class Asked(BaseModel):
-    """What a request says; a key that is not known is a mistake."""
+class RequestModel(BaseModel):
+    """Content of a request; an unknown key is a mistake."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Change(Asked):
-    """A request that changes something, and by whom it is."""
+class Change(RequestModel):
+    """Request that changes something; `by` is the operator's name for the audit."""
 
     by: str = Field(default="operator", min_length=1, max_length=100)
 
 
 class Pause(Change):
-    """Why a subscriber is to be left alone."""
+    """Request to pause a subscriber, for `reason`."""
 
     reason: str = Field(default="", max_length=500)
 
 
 class Trial(Change):
-    """A test event, with `data` of its own where the subscriber's expressions need some."""
+    """Request for a test event, with `data` where the subscriber's expressions need some."""
 
     data: JsonObject | None = None
 
 
-class Last(Asked):
-    """How many of the latest are wanted."""
+class Last(RequestModel):
+    """Number of the latest entries that are wanted."""
 
     last: int = Field(default=50, ge=1, le=MOST_LETTERS)
 
 
-class Letters(Asked):
-    """Which dead letters are meant; `until` is excluded."""
+class Letters(RequestModel):
+    """Filter of dead letters; `until` is excluded."""
 
     subscriber: SubscriberName | None = None
     key: str | None = None
@@ -56,7 +56,7 @@ class Letters(Asked):
     until: AwareDatetime | None = None
 
     def meant(self, now: float) -> LetterFilter:
-        """Return those that failed before `now`."""
+        """Return the filter; letters that fail after `now` never match."""
         until = now if self.until is None else min(now, self.until.timestamp())
         return LetterFilter(
             subscriber=self.subscriber,
@@ -69,24 +69,24 @@ class Letters(Asked):
 
 
 class Listing(Letters, Last):
-    """The latest of some dead letters."""
+    """Request for the latest dead letters of a filter."""
 
 
 class Chosen(Letters, Change):
-    """Which dead letters something is done with, maybe by their ids; with `dry_run` they are only counted."""
+    """Request for a change to dead letters, optionally by `ids`; `dry_run` only counts them."""
 
     ids: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=MOST_LETTERS)
     dry_run: bool = False
 
     def meant(self, now: float) -> LetterFilter:
-        """Return those that failed before `now`."""
+        """Return the filter; letters that fail after `now` never match."""
         return replace(super().meant(now), ids=None if self.ids is None else frozenset(self.ids))
 
 
 class Redriving(Chosen):
-    """Which dead letters to deliver again, and how fast.
+    """Request to redrive dead letters, at most `per_second`.
 
-    Those that a later event of their key has superseded are left out, unless
+    Letters that a later event of their key has superseded are left out, unless
     `include_superseded`.
     """
 
@@ -94,18 +94,18 @@ class Redriving(Chosen):
     include_superseded: bool = False
 
 
-async def body_of(request: web.Request, kind: type[_Asked]) -> _Asked:
-    """Return what the body of `request` says; none at all is an empty object. Raises `ValidationError`."""
+async def body_of(request: web.Request, kind: type[_Model]) -> _Model:
+    """Return the body of `request` as `kind`; a missing body is an empty object. Raises `ValidationError`."""
     return kind.model_validate_json(await request.read() or b"{}")
 
 
-def query_of(request: web.Request, kind: type[_Asked]) -> _Asked:
-    """Return what the query of `request` says. Raises `ValidationError`."""
+def query_of(request: web.Request, kind: type[_Model]) -> _Model:
+    """Return the query of `request` as `kind`. Raises `ValidationError`."""
     return kind.model_validate(dict(request.query))
 
 
-def mistake(error: ValidationError) -> str:
-    """Return the first of the mistakes as a sentence that repeats nothing of what was sent."""
+def first_mistake(error: ValidationError) -> str:
+    """Return the first mistake as a sentence that repeats no value of the request."""
     detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(map(str, detail["loc"]))
     message = detail["msg"].removeprefix("Value error, ")

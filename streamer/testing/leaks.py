@@ -1,4 +1,4 @@
-"""What a plugin leaves open when it is closed."""
+"""Leak check: finds resources that a plugin leaves open when it is closed."""
 
 import asyncio
 import gc
@@ -9,17 +9,17 @@ from contextlib import asynccontextmanager
 from streamer.clock import SystemClock
 from streamer.testing.check import ContractBrokenError
 
-# What was closed may need some rounds of the loop to be gone.
+# A closed connection can need some rounds of the loop to be gone.
 _ROUNDS = 50
 _ROUND_S = 0.01
 
 
 @asynccontextmanager
-async def nothing_left() -> AsyncIterator[None]:
+async def no_leaks() -> AsyncIterator[None]:
     """Raise `ContractBrokenError` when tasks, sessions, sockets or files outlive the context.
 
-    Nothing outside may still hold what was made inside: what is found when
-    the garbage is collected is what nobody closed.
+    The code outside must not keep references to objects that were made inside:
+    the garbage collection reports those that were not closed.
     """
     before = asyncio.all_tasks()
     with warnings.catch_warnings(record=True) as caught:

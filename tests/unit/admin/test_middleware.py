@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
-from streamer.admin import administering
+from streamer.admin import serving_admin
 from streamer.admin.server import LARGEST_BODY
 from streamer.errors import ConfigurationError
 from streamer.settings import AdminSettings
@@ -67,7 +67,7 @@ async def test_form_of_another_site_changes_nothing(world: World, ask: Asking, k
     preflight, _ = await ask.send("OPTIONS", PAUSE, headers={"Origin": "https://attacker.example"})
 
     assert (status, preflight) == (415, 415)
-    assert not (await world.desk.board()).controls
+    assert not (await world.context.switchboard()).controls
 
 
 async def test_body_that_is_too_large_is_refused(world: World, ask: Asking) -> None:
@@ -75,7 +75,7 @@ async def test_body_that_is_too_large_is_refused(world: World, ask: Asking) -> N
     status, body = await ask.post(PAUSE, reason="x" * LARGEST_BODY)
 
     assert (status, body["error"]) == (413, "The body is too large.")
-    assert not (await world.desk.board()).controls
+    assert not (await world.context.switchboard()).controls
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'"x"', b'{"reason": "\\ud800"}', b"[" * 5_000, b"\xff"])
@@ -106,7 +106,7 @@ async def test_log_that_is_away_is_told(world: World, ask: Asking) -> None:
 async def test_log_that_is_not_open_yet_is_told(world: World) -> None:
     """The API answers before the daemon has found its broker."""
     async with world.asking() as ask:
-        world.desk._log = None
+        world.context._log = None
         status, body = await ask.get("/subscribers")
     assert (status, "not open" in body["error"]) == (503, True)
 
@@ -114,7 +114,7 @@ async def test_log_that_is_not_open_yet_is_told(world: World) -> None:
 async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: World, ask: Asking) -> None:
     """Whoever asks is answered within seconds."""
     silent = Silent()
-    world.desk._log = SimpleNamespace(controls=silent)
+    world.context._log = SimpleNamespace(controls=silent)
     asked = asyncio.create_task(ask.get("/subscribers"))
     await asyncio.wait_for(silent.asked.wait(), 5)
     await world.clock.turn(6)
@@ -125,7 +125,7 @@ async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: 
 async def test_mistake_of_our_own_is_logged_and_not_shown(world: World, ask: Asking) -> None:
     """What it says could be a secret."""
     broken = Broken()
-    world.desk._log = SimpleNamespace(controls=broken)
+    world.context._log = SimpleNamespace(controls=broken)
     with capture_logs() as logs:
         status, body = await ask.get("/audit")
 
@@ -156,16 +156,16 @@ async def test_address_that_is_taken_is_named(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = AdminSettings(port=taken.getsockname()[1])
         with pytest.raises(ConfigurationError, match=r"choose another admin\.port or admin\.host"):
-            async with administering(world.desk, settings):
+            async with serving_admin(world.context, settings):
                 pass
 
 
 async def test_port_is_told_and_null_switches_the_api_off(world: World) -> None:
     """Port 0 takes a free one."""
     with capture_logs() as logs:
-        async with administering(world.desk, AdminSettings(port=0)) as port:
+        async with serving_admin(world.context, AdminSettings(port=0)) as port:
             assert port
-        async with administering(world.desk, None) as none:
+        async with serving_admin(world.context, None) as none:
             assert none == 0
 
     assert [(each["event"], each["port"]) for each in logs] == [("admin.listening", port)]

@@ -1,4 +1,4 @@
-"""What happens in the demo's org: opportunities are won and orders are placed."""
+"""Scenario of the demo: opportunities are won and orders are placed in the org."""
 
 import random
 from collections import Counter
@@ -21,8 +21,8 @@ _BIG_EVERY = 40
 
 
 @dataclass(slots=True, kw_only=True)
-class Story:
-    """Lets one thing after the other happen, and keeps count of what each target must hear of.
+class Scenario:
+    """Makes one change after the other, and counts the events that each target must get.
 
     `sent` counts the messages on the channels that the daemon reads.
     """
@@ -33,24 +33,24 @@ class Story:
     dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a story, no secret
     sent: int = 0
     expected: Counter[SubscriberName] = field(default_factory=Counter)
-    _told: int = 0
+    _steps: int = 0
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Make changes until cancelled."""
         pause_s = 1.0 / self.per_second
         due = self.clock.monotonic()
         while True:
-            if self._told % 2:
+            if self._steps % 2:
                 self._place_order()
             else:
                 self._win_opportunity()
-            self._told += 1
+            self._steps += 1
             due += pause_s
             await self.clock.sleep(due - self.clock.monotonic())
 
     def _win_opportunity(self) -> None:
         customer = self.dice.choice(_CUSTOMERS)
-        is_big = self._told % _BIG_EVERY == 0
+        is_big = self._steps % _BIG_EVERY == 0
         amount = self.dice.randrange(BIG_DEAL, 2 * BIG_DEAL) if is_big else self.dice.randrange(500, BIG_DEAL)
         with self.org.transaction() as transaction:
             record_id = transaction.create(
@@ -70,7 +70,7 @@ class Story:
 
     def _place_order(self) -> None:
         self.org.publish_platform_event(
-            ORDER_PLACED, {"Order_No__c": f"A-{self._told:05d}", "Amount__c": self.dice.randrange(10, 900)}
+            ORDER_PLACED, {"Order_No__c": f"A-{self._steps:05d}", "Amount__c": self.dice.randrange(10, 900)}
         )
         self.sent += 1
         self.expected[SHIPMENT] += 1

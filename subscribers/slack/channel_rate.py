@@ -1,23 +1,26 @@
-"""One message a second to a channel, as Slack asks."""
+"""Rate limit of each channel: one message a second, as Slack asks."""
 
 from streamer.clock import Clock
 
-# How many channels are remembered before those that are free again are forgotten.
+# Number of channels above which those that are free again are forgotten.
 _REMEMBERED = 1_000
 
 
-class Pace:
-    """Spaces messages evenly, channel by channel."""
+class ChannelRate:
+    """Spaces the messages to each channel `interval_s` apart; no delivery waits over `max_wait_s`."""
 
     def __init__(self, clock: Clock, *, interval_s: float, max_wait_s: float) -> None:
-        """Let two messages to one channel be `interval_s` apart, and nobody wait over `max_wait_s`."""
         self._clock = clock
         self._interval_s = interval_s
         self._max_wait_s = max_wait_s
         self._free_at: dict[str, float] = {}
 
-    async def turn(self, channel: str) -> float | None:
-        """Wait for a turn in `channel` and return `None`, or at once how long the queue is in seconds."""
+    async def acquire(self, channel: str) -> float | None:
+        """Wait for a turn in `channel` and return `None`.
+
+        When the wait would be too long, return the length of the queue in
+        seconds at once.
+        """
         now = self._clock.monotonic()
         due = max(now, self._free_at.get(channel, now))
         if due - now > self._max_wait_s:

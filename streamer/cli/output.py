@@ -1,4 +1,4 @@
-"""How answers of the API look on a terminal."""
+"""Output of the API's answers on a terminal."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,22 +16,22 @@ _PIPE_WIDTH = 200
 
 
 def console() -> Console:
-    """Return the standard output; lines that go to a file are not broken at a terminal's width."""
+    """Return a console on the standard output; in a file or a pipe its lines are 200 characters wide."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def working(what: str) -> Status:
-    """Return a context in which a terminal shows that we wait for `what`."""
+    """Return a context in which a terminal shows `what` as being under way."""
     return Console(stderr=True).status(f"{what}…")
 
 
 def print_json(answer: JsonObject) -> None:
-    """Print an answer as it is."""
+    """Print an answer as JSON."""
     typer.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
 
 
 def print_table(rows: Iterable[Mapping[str, object]], *, empty: str) -> None:
-    """Print `rows`, whose keys are the headings, or the sentence `empty` where there are none."""
+    """Print `rows`, whose keys are the headings, or the sentence `empty` when there are none."""
     lines = list(rows)
     if not lines:
         console().print(empty)
@@ -45,22 +45,22 @@ def print_table(rows: Iterable[Mapping[str, object]], *, empty: str) -> None:
 
 
 def plain(value: object) -> Text:
-    """Return `value` as text that can neither colour nor control a terminal: targets wrote some of it."""
+    """Return `value` as text that can neither colour nor control a terminal; targets wrote parts of it."""
     text = "" if value is None else str(value)
     return Text("".join(each if each.isprintable() else " " for each in text))
 
 
 def at(moment: str | None) -> str:
-    """Return a moment of an answer, to the second."""
+    """Return a time of an answer, to the second."""
     return "" if moment is None else f"{moment[:10]} {moment[11:19]}Z"
 
 
 def counted(number: int, name: str) -> str:
-    """Return how many there are of something."""
+    """Return `number` with `name` in the singular or plural."""
     return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
 
 
 def by_reason(counts: Mapping[str, int]) -> str:
-    """Return counts in one line, the largest first."""
+    """Return the counts in one line, the largest first."""
     ordered = sorted(counts.items(), key=lambda each: -each[1])
     return ", ".join(f"{reason} {count:,}" for reason, count in ordered)

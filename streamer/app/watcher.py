@@ -1,4 +1,4 @@
-"""Lets somebody watch what flows beside the metrics that count it."""
+"""Watcher: sees the events that pass, beside the metrics that count them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from streamer.ports import Appended
 
 
 class Watcher(Protocol):
-    """Is shown events as they pass; must not block or raise."""
+    """Observer of passing events; its methods must neither block nor raise."""
 
     def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
-        """These events and dead letters are in the log."""
+        """Take note that the log holds these events and dead letters."""
         ...
 
     def attempted(self, subscriber: SubscriberName, event: Event, outcome: Outcome) -> None:
-        """One attempt at a delivery has ended."""
+        """Take note that one attempt at a delivery has ended with `outcome`."""
         ...
 
 

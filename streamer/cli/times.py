@@ -1,4 +1,4 @@
-"""Moments as people write them."""
+"""Parser of times in options."""
 
 import re
 from datetime import datetime, timedelta
@@ -8,13 +8,14 @@ import typer
 from streamer.clock import SystemClock
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_HOW = "write 30m, 2h or 5d, which are ago, or a time such as 2026-01-31T09:30"
+_HOW = "write 30m, 2h or 5d for a time ago, or a time such as 2026-01-31T09:30"
 
 
 def moment(text: str) -> str:
-    """Return, as RFC 3339, what `2h` ago was, or an ISO time, of this machine's zone where it has none.
+    """Return a time as RFC 3339, from `2h` for two hours ago, or from an ISO time.
 
-    Raises `typer.BadParameter`.
+    An ISO time without a zone is in this machine's zone. Raises
+    `typer.BadParameter`.
     """
     try:
         return (_ago(text) or datetime.fromisoformat(text).astimezone()).isoformat()

@@ -1,4 +1,4 @@
-"""What is known, as the answers show it: times in UTC, places and replay ids as text."""
+"""JSON of the API's answers: times are in UTC, positions and replay ids are text."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ _ERROR_LIMIT = 300
 _MOST_NAMED = 20
 
 
-def moment(at: float) -> str:
+def rfc3339(at: float) -> str:
     """Return epoch seconds as RFC 3339, in UTC with microseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def letter_line(letter: DeadLetter) -> JsonObject:
-    """Return the most important of a dead letter."""
+def letter_summary(letter: DeadLetter) -> JsonObject:
+    """Return the fields of a dead letter for a list."""
     event = letter.event
     return {
         "id": letter.id,
@@ -30,19 +30,19 @@ def letter_line(letter: DeadLetter) -> JsonObject:
         "reason": letter.reason,
         "error": letter.error[:_ERROR_LIMIT],
         "attempts": letter.attempts,
-        "failed_at": moment(letter.failed_at),
+        "failed_at": rfc3339(letter.failed_at),
     }
 
 
-def whole_letter(letter: DeadLetter) -> JsonObject:
-    """Return all of a dead letter; `raw`, where there is some, is Base64."""
+def letter_detail(letter: DeadLetter) -> JsonObject:
+    """Return all fields of a dead letter; `raw` is Base64, or `None`."""
     place = letter.partition
     return {
-        **letter_line(letter),
+        **letter_summary(letter),
         "error": letter.error,
         "hint": letter.hint,
         "first_error": letter.first_error,
-        "first_failed_at": moment(letter.first_failed_at),
+        "first_failed_at": rfc3339(letter.first_failed_at),
         "answer": letter.answer,
         "channel": letter.channel,
         "replay_id": None if letter.replay_id is None else replay_id_to_text(letter.replay_id),
@@ -54,10 +54,11 @@ def whole_letter(letter: DeadLetter) -> JsonObject:
     }
 
 
-def filter_shape(letters: LetterFilter) -> JsonObject:
-    """Return which dead letters are meant, without what is not said of them.
+def filter_json(letters: LetterFilter) -> JsonObject:
+    """Return the set fields of a filter.
 
-    Of many ids the first 20, and how many more there are as `further_ids`.
+    Of many ids it holds the first 20, and the number of the others as
+    `further_ids`.
     """
     ids = None if letters.ids is None else sorted(letters.ids)
     said: Mapping[str, str | int | Sequence[str] | None] = {
@@ -67,41 +68,41 @@ def filter_shape(letters: LetterFilter) -> JsonObject:
         "key": letters.key,
         "reason": letters.reason,
         "error": letters.error,
-        "since": None if letters.failed_from is None else moment(letters.failed_from),
-        "until": None if letters.failed_before is None else moment(letters.failed_before),
+        "since": None if letters.failed_from is None else rfc3339(letters.failed_from),
+        "until": None if letters.failed_before is None else rfc3339(letters.failed_before),
     }
     return {name: value for name, value in said.items() if value is not None}
 
 
-def redrive_shape(redrive: Redrive, *, left: int, begun_with: int | None) -> JsonObject:
-    """Return an order and how far it has come."""
+def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> JsonObject:
+    """Return an order and its progress: `left` letters of `begun_with`."""
     return {
         "id": redrive.id,
         "subscriber": redrive.letters.subscriber,
-        "letters": filter_shape(redrive.letters),
+        "letters": filter_json(redrive.letters),
         "per_second": redrive.per_second,
         "by": redrive.by,
-        "at": moment(redrive.at),
+        "at": rfc3339(redrive.at),
         "left": left,
         "from": begun_with,
     }
 
 
-def ended_shape(record: AuditRecord) -> JsonObject:
-    """Return how an order ended, by the `record` of it; `left` are the letters that it did not reach."""
+def ended_redrive_json(record: AuditRecord) -> JsonObject:
+    """Return the end of an order, from its audit `record`; `left` is the number of unreached letters."""
     left = record.detail.get("left")
     return {
         "id": record.detail.get("id"),
-        "at": moment(record.at),
+        "at": rfc3339(record.at),
         "cancelled_by": None if left is None else record.by,
         "left": left or 0,
     }
 
 
-def audit_shape(record: AuditRecord) -> JsonObject:
-    """Return what was done."""
+def audit_json(record: AuditRecord) -> JsonObject:
+    """Return an audit record."""
     return {
-        "at": moment(record.at),
+        "at": rfc3339(record.at),
         "what": record.what,
         "by": record.by,
         "subscriber": record.subscriber,

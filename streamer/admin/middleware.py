@@ -1,8 +1,9 @@
-"""Who may ask, and what an answer to a mistake is.
+"""Middleware of the API: authentication, and errors as JSON.
 
-A page in an operator's browser must not get through: it can neither send JSON
-to another site without asking first, which is never answered, nor make
-`localhost` the name of a server of its own, for the name it used is checked.
+A page in an operator's browser can't use the API. To send JSON to another
+site, a browser first sends a preflight request, which the API never grants. A
+page whose own host name points to this machine (DNS rebinding) fails the check
+of the `Host` header.
 """
 
 import hmac
@@ -14,24 +15,24 @@ from aiohttp.typedefs import Handler, Middleware
 from pydantic import SecretStr, ValidationError
 from yarl import URL
 
-from streamer.admin.refusal import Refused
-from streamer.admin.requests import mistake
+from streamer.admin.errors import ApiError
+from streamer.admin.schemas import first_mistake
 from streamer.errors import LogUnavailable, StreamerError
 from streamer.web.loopback import is_loopback
 
 _log = structlog.get_logger()
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_OUR_MISTAKE = "This failed by a mistake of Streamer's own; its log says more."
-_SENTENCES = {
+_INTERNAL_ERROR = "Streamer itself failed; its log holds the error."
+_STATUS_SENTENCES = {
     404: "There is nothing at this path.",
-    405: "This path does not take this method.",
+    405: "This path does not support this method.",
     413: "The body is too large.",
 }
 
 
-def answer(body: object, *, status: int = 200) -> web.Response:
-    """Return `body` as JSON."""
+def json_response(body: object, *, status: int = 200) -> web.Response:
+    """Return a response with `body` as JSON."""
     return web.Response(
         body=orjson.dumps(body, option=orjson.OPT_INDENT_2),
         status=status,
@@ -40,50 +41,53 @@ def answer(body: object, *, status: int = 200) -> web.Response:
     )
 
 
-def guard(token: SecretStr | None) -> Middleware:
-    """Return what lets those through who show `token`, or without one those on this machine."""
+def authentication(token: SecretStr | None) -> Middleware:
+    """Return the middleware that admits requests with `token`, or requests to loopback without one.
+
+    Raises `ApiError` 401, 403, or 415 for a change whose body is not JSON.
+    """
 
     @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if token is not None:
             _check_token(request, token)
         else:
             _check_host(request)
         if request.method not in {"GET", "HEAD"} and request.content_type != "application/json":
-            raise Refused(415, "Send the body as JSON, with Content-Type: application/json.")
+            raise ApiError(415, "Send the body as JSON, with Content-Type: application/json.")
         return await handler(request)
 
-    return guarded
+    return authenticated
 
 
 @web.middleware
-async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what goes wrong with a sentence and the status that fits it."""
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every exception with a sentence, as JSON, and the status that fits it."""
     try:
         return await handler(request)
-    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
-        status, sentence = _told(error)
-        if sentence is _OUR_MISTAKE:
+    except Exception as error:  # noqa: BLE001 - whatever failed, the client waits for an answer
+        status, sentence = _status_and_sentence(error)
+        if sentence is _INTERNAL_ERROR:
             _log.exception("admin.failed", method=request.method, path=request.path)
-        return _refusal(status, sentence)
+        return _error_response(status, sentence)
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _status_and_sentence(error: Exception) -> tuple[int, str]:
     match error:
-        case Refused():
+        case ApiError():
             return error.status, str(error)
         case ValidationError():
-            return 400, mistake(error)
+            return 400, first_mistake(error)
         case web.HTTPException():
-            return error.status, _SENTENCES.get(error.status, f"{error.reason}.")
+            return error.status, _STATUS_SENTENCES.get(error.status, f"{error.reason}.")
         case StreamerError():
             return 503 if isinstance(error, LogUnavailable) else 500, str(error)
         case _:
-            return 500, _OUR_MISTAKE
+            return 500, _INTERNAL_ERROR
 
 
-def _refusal(status: int, sentence: str) -> web.Response:
-    response = answer({"error": sentence}, status=status)
+def _error_response(status: int, sentence: str) -> web.Response:
+    response = json_response({"error": sentence}, status=status)
     if status == 401:  # noqa: PLR2004 - unauthorized
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
@@ -92,7 +96,7 @@ def _refusal(status: int, sentence: str) -> web.Response:
 def _check_token(request: web.Request, token: SecretStr) -> None:
     shown = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(shown, f"Bearer {token.get_secret_value()}".encode()):
-        raise Refused(
+        raise ApiError(
             401, "This needs the token of admin.token: Authorization: Bearer …, or STREAMER_ADMIN_TOKEN."
         )
 
@@ -103,4 +107,4 @@ def _check_host(request: web.Request) -> None:
     except ValueError:
         host = ""
     if not is_loopback(host):
-        raise Refused(403, "Without admin.token this answers only to localhost, 127.0.0.1 and [::1].")
+        raise ApiError(403, "Without admin.token this answers only to localhost, 127.0.0.1 and [::1].")

@@ -1,0 +1,75 @@
+"""Context of the API's resources: the daemon's subscribers and the open log."""
+
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+
+from streamer.admin.errors import ApiError
+from streamer.admin.ports import DaemonState
+from streamer.clock import Clock
+from streamer.controls import Switchboard
+from streamer.errors import LogUnavailable
+from streamer.events import SubscriberName
+from streamer.ports import ControlledLog
+from streamer.settings import SubscriberSettings
+
+_SWITCHBOARD_TIMEOUT_S = 5.0
+
+
+def _at_once(_board: Switchboard) -> bool:
+    return True
+
+
+@dataclass(slots=True, kw_only=True)
+class AdminContext:
+    """Subscribers of this process, and the log while it is open."""
+
+    daemon: DaemonState
+    clock: Clock
+    _log: ControlledLog | None = field(default=None, init=False)
+
+    @contextmanager
+    def with_log(self, log: ControlledLog) -> Iterator[None]:
+        """Use `log` inside the context."""
+        self._log = log
+        try:
+            yield
+        finally:
+            self._log = None
+
+    @property
+    def log(self) -> ControlledLog:
+        """Open log. Raises `LogUnavailable` while there is none."""
+        if self._log is None:
+            raise LogUnavailable(
+                "The log is not open: the daemon is starting, stopping or waiting for it; see /readyz."
+            )
+        return self._log
+
+    def subscriber_settings(self, name: str) -> SubscriberSettings:
+        """Return the settings of the subscriber `name`. Raises `ApiError` when it is not configured."""
+        subscribers = self.daemon.plan.settings.subscribers
+        if name not in subscribers:
+            known = ", ".join(sorted(subscribers)) or "none"
+            raise ApiError(404, f"There is no subscriber of that name; configured: {known}.")
+        return subscribers[SubscriberName(name)]
+
+    async def switchboard(self, until: Callable[[Switchboard], bool] = _at_once) -> Switchboard:
+        """Return the first switchboard for which `until` is true.
+
+        Raises `LogUnavailable` when the log shows none within 5 s.
+        """
+        try:
+            async with (
+                self.clock.timeout(_SWITCHBOARD_TIMEOUT_S),
+                aclosing(self.log.controls.switched()) as boards,
+            ):
+                async for board in boards:
+                    if until(board):
+                        return board
+        except TimeoutError:
+            raise LogUnavailable(
+                f"The log did not show its switches within {_SWITCHBOARD_TIMEOUT_S:g} s. A change that was "
+                "just requested can still take effect."
+            ) from None
+        raise LogUnavailable("The log was closed: the daemon is stopping.")

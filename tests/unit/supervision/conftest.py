@@ -1,0 +1,21 @@
+"""A daemon that has started."""
+
+import pytest
+
+from streamer.ingest.keeper import ChannelState
+from streamer.supervision.status import Status
+from tests.contracts.values import CHANGES
+from tests.unit.supervision.parts import SALES, Condition, Delivering, Session, keeper
+
+
+@pytest.fixture
+def status() -> Status:
+    """One channel that runs and is subscribed, and one subscriber that follows the log."""
+    status = Status()
+    status.log_opened(Condition())
+    status.ingest_started()
+    status.logged_in()
+    status.channels_opened(keeper(ChannelState.RUNNING), Session(frozenset({CHANGES.path})))
+    status.subscribers_configured({SALES})
+    status.subscriber_started(SALES, Delivering())
+    return status

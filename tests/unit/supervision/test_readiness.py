@@ -1,0 +1,135 @@
+"""What readiness is told of the parts."""
+
+from typing import cast
+
+import pytest
+
+from streamer.ingest.keeper import ChannelState, Keeper
+from streamer.supervision.health import Health, Kind, State
+from streamer.supervision.readiness import Readiness
+from streamer.supervision.status import Status
+from tests.contracts.values import CHANGES
+from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session, keeper
+
+
+def readiness(status: Status) -> list[str]:
+    """Return what keeps the daemon from being ready."""
+    health = Health()
+    Readiness(status).register(health)
+    return health.report(Kind.READINESS).problems
+
+
+def says(status: Status, probe: str) -> str:
+    """Return the sentence of one probe."""
+    health = Health()
+    Readiness(status).register(health)
+    return health.report(Kind.READINESS).results[probe].sentence
+
+
+def without_subscribers(status: Status) -> Status:
+    """Leave only what an ingest process does."""
+    status.subscribers_configured(())
+    status.subscriber_ended(SALES)
+    return status
+
+
+def test_daemon_whose_events_can_flow_is_ready(status: Status) -> None:
+    """A target that is away keeps its backlog in the log and makes nobody unready."""
+    status.subscriber_started(SALES, Delivering(held="429"))
+
+    assert readiness(status) == []
+    assert status.is_complete
+    assert status.state is State.ACTIVE
+
+
+def test_channel_that_does_not_run_is_named_with_its_reason(status: Status) -> None:
+    """So that an operator need not look into the log."""
+    state = next(each for each in ChannelState if each is not ChannelState.RUNNING)
+    status.channels_opened(keeper(state, "no right"), Session(frozenset({CHANGES.path})))
+
+    assert readiness(status) == [f"channels: {CHANGES.path}: no right"]
+    assert not status.is_complete
+
+
+def test_channel_that_is_not_subscribed_is_named(status: Status) -> None:
+    """It runs, but Salesforce has not accepted it yet."""
+    status.channels_opened(keeper(ChannelState.RUNNING), Session())
+
+    assert readiness(status) == [f"channels: {CHANGES.path}: not subscribed yet"]
+
+
+def test_what_is_waited_for_is_named(status: Status) -> None:
+    """Such as Salesforce's login."""
+    status.login_failed("Logging in to Salesforce.")
+
+    assert readiness(status) == ["connections: Logging in to Salesforce."]
+
+
+def test_process_whose_channels_are_all_read_by_others_stands_by(status: Status) -> None:
+    """It is ready, and says so in a sentence and in a word."""
+    without_subscribers(status).channels_opened(keeper(), Session())
+
+    assert readiness(status) == []
+    assert says(status, "channels").startswith("Standby: the channels are read by other processes;")
+    assert status.state is State.STANDBY
+
+
+def test_process_that_also_delivers_is_active_without_channels(status: Status) -> None:
+    """Its subscribers are not on standby."""
+    status.channels_opened(keeper(), Session())
+
+    assert readiness(status) == []
+    assert status.state is State.ACTIVE
+
+
+@pytest.mark.parametrize("lacks", ["membership", "share", "login"])
+def test_process_that_has_not_joined_is_not_ready(status: Status, lacks: str) -> None:
+    """Nobody may count on it before it is logged in, a member, and has its first share."""
+    without_subscribers(status)
+    if lacks == "membership":
+        status.log_opened(Condition(is_member=False))
+    elif lacks == "share":
+        status.channels_opened(cast("Keeper", Kept({}, joined=False)), Session())
+    else:
+        status = Status()
+        status.log_opened(Condition())
+        status.ingest_started()
+        status.logged_in()
+
+    assert readiness(status) == [
+        "channels: This process has not joined the group that shares the channels yet."
+    ]
+    assert status.state is State.STARTING
+
+
+def test_log_that_is_away_makes_every_role_unready(status: Status) -> None:
+    """A standby and a process that only delivers, too."""
+    status.log_opened(Condition(hindrance="No broker has answered for 9 s."))
+    assert readiness(status) == ["log: No broker has answered for 9 s."]
+    without_subscribers(status).channels_opened(keeper(), Session())
+    assert readiness(status) == ["log: No broker has answered for 9 s."]
+    assert "log: The log is not open yet." in readiness(Status())
+
+
+def test_subscriber_without_its_place_in_the_log_makes_unready(status: Status) -> None:
+    """Nothing can be delivered."""
+    status.subscriber_started(SALES, Delivering(following=False))
+
+    assert readiness(status) == ["subscribers: sales: no place in the log yet."]
+
+
+def test_plugin_that_waits_for_its_target_does_not_make_unready(status: Status) -> None:
+    """Its backlog is kept; the sentence says what is waited for."""
+    status.subscriber_started(SALES, Delivering(following=False))
+    status.plugin_blocked(SALES, "the broker of MQTT refuses")
+
+    assert readiness(status) == []
+    assert says(status, "subscribers") == "sales: the broker of MQTT refuses"
+
+
+def test_process_that_stops_is_not_ready(status: Status) -> None:
+    """Whatever it still drains."""
+    status.stop_requested()
+
+    assert readiness(status) == ["connections: This process is stopping."]
+    assert status.state is State.STOPPING
