@@ -10,6 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 
+class Unequal(Exception):
+    """What Streamer is compared with does not do the same: mend it before you believe a ratio."""
+
+
 class Row(NamedTuple):
     """One line of a table."""
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from tests.bench.results import Unequal
+
 _DEADLINE_S = 120.0
 # Enough to see every kind of change in every partition.
 _EVERY = 499
@@ -25,10 +27,6 @@ class Written(NamedTuple):
     value: bytes | None
     headers: Mapping[str, bytes]
     timestamp_ms: int
-
-
-class Unequal(Exception):
-    """The probe does less than Streamer, or otherwise: mend it before you believe a ratio."""
 
 
 @dataclass(slots=True)
