@@ -57,7 +57,8 @@ def _parts(text: str) -> list[str]:
 async def _measured(size: Size, only: list[str], kafka: str) -> Results:
     machine = described()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # Drawing it more often would take CPU from what is measured.
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
         return Results(machine=machine, parts=await parts_of(only, size, kafka, progress))
 
 

@@ -1,4 +1,4 @@
-"""What an append to Kafka costs: `python -m tests.bench.bench_kafka_append`."""
+"""The cost of an append to Kafka: `python -m tests.bench.bench_kafka_append`."""
 
 import asyncio
 import os

@@ -23,10 +23,10 @@ _DELIVERIES = frozenset({"deliveries", "trickle", "failing-key", "memory"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is measured, and how many times in turn.
+    """The amounts to measure, and how many rounds of each.
 
-    `deliveries` are events by the number of their keys, `behind` those of the
-    backlog at which memory is looked at for `looked_s`.
+    `deliveries` are events by the number of their keys. With `behind` events
+    of `behind_keys` waiting, memory is watched for `looked_s`.
     """
 
     rounds: int
@@ -38,6 +38,7 @@ class Size:
     deliveries: Mapping[int, int]
     trickle: Trickle
     failing: int
+    behind_keys: int
     behind: int
     looked_s: float
 
@@ -51,7 +52,8 @@ FULL = Size(
     processes=3,
     deliveries={1: 10_000, 10: 20_000, 1_000: 30_000, 100_000: 100_000},
     trickle=Trickle(events=2_000, per_second=200, keys=(1, 10, 1_000, 100_000), backlog=2_000),
-    failing=20_000,
+    failing=30_000,
+    behind_keys=100_000,
     behind=1_000_000,
     looked_s=20.0,
 )
@@ -65,7 +67,8 @@ QUICK = Size(
     deliveries={1: 100, 1_000: 2_000},
     trickle=Trickle(events=100, per_second=200, keys=(1, 1_000), backlog=100),
     failing=2_000,
-    behind=10_000,
+    behind_keys=1_000,
+    behind=2_000,
     looked_s=1.0,
 )
 
@@ -119,13 +122,15 @@ async def _deliveries(only: Collection[str], size: Size, kafka: str, progress: P
             task = progress.add_task("deliveries", total=2 * size.rounds * sum(size.deliveries.values()))
             parts["deliveries"] = await bench.rates(size.deliveries, partial(progress.advance, task))
         if "trickle" in only:
-            each = size.trickle.backlog + size.rounds * size.trickle.events
-            task = progress.add_task("trickle", total=each * len(size.trickle.keys))
+            streams = size.rounds * len(size.trickle.keys)
+            total = size.trickle.backlog + streams * size.trickle.events
+            task = progress.add_task("trickle", total=total)
             parts["trickle"] = await bench.trickles(size.trickle, partial(progress.advance, task))
         if "failing-key" in only:
             task = progress.add_task("failing key", total=2 * size.rounds * size.failing)
             parts["failing-key"] = await bench.failing_key(size.failing, partial(progress.advance, task))
         if "memory" in only:
             task = progress.add_task("memory", total=size.behind)
-            parts["memory"] = await bench.memory(size.behind, size.looked_s, partial(progress.advance, task))
+            parts["memory"] = await bench.memory(size.behind_keys, size.behind, size.looked_s)
+            progress.update(task, completed=size.behind)
     return parts

@@ -26,25 +26,13 @@ class FilledLog:
 
     kafka: str
     name: str
-    log: KafkaLog
     keys: int
     _next: int = 0
     _readers: int = 0
 
-    @classmethod
-    @asynccontextmanager
-    async def of(cls, kafka: str, name: str, *, keys: int, events: int) -> AsyncIterator["FilledLog"]:
-        """Keep one with so many events open inside the context."""
-        settings = KafkaLogSettings(bootstrap_servers=kafka, prefix=name, topic=_template(name))
-        async with KafkaLog.open(settings, SystemClock()) as log:
-            filled = cls(kafka=kafka, name=name, log=log, keys=keys)
-            for begin in range(0, events, _AT_ONCE):
-                await filled.append(min(_AT_ONCE, events - begin))
-            yield filled
-
     @property
     def topic(self) -> str:
-        """Where the events are."""
+        """The topic that holds the events."""
         return _template(self.name).format(kind="cdc", name="Account")
 
     def reader(self) -> str:
@@ -52,24 +40,37 @@ class FilledLog:
         self._readers += 1
         return f"{self.name}-reader{self._readers}"
 
-    async def append(self, count: int) -> Sequence[Event]:
-        """Append the next events, in one transaction, and return them when they are committed."""
-        events = [
-            a_change(number, record_id(number, self.keys)) for number in range(self._next, self._next + count)
-        ]
-        self._next += count
-        await append(self.log, events)
-        return events
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[KafkaLog]:
+        """Keep it open for appending inside the context."""
+        settings = KafkaLogSettings(
+            bootstrap_servers=self.kafka, prefix=self.name, topic=_template(self.name)
+        )
+        async with KafkaLog.open(settings, SystemClock()) as log:
+            yield log
 
-    async def stream(self, events: int, per_second: float) -> dict[str, float]:
+    async def fill(self, log: KafkaLog, events: int) -> None:
+        """Append so many events."""
+        for begin in range(0, events, _AT_ONCE):
+            await self._append(log, min(_AT_ONCE, events - begin))
+
+    async def stream(self, log: KafkaLog, events: int, per_second: float) -> dict[str, float]:
         """Append one after the other, at a steady rate; return when each was readable (epoch seconds)."""
         readable: dict[str, float] = {}
         began = time.monotonic()
         for number in range(events):
             await asyncio.sleep(began + number / per_second - time.monotonic())
-            [event] = await self.append(1)
+            [event] = await self._append(log, 1)
             readable[event.id] = time.time()
         return readable
+
+    async def _append(self, log: KafkaLog, count: int) -> Sequence[Event]:
+        events = [
+            a_change(number, record_id(number, self.keys)) for number in range(self._next, self._next + count)
+        ]
+        self._next += count
+        await append(log, events)
+        return events
 
 
 Deliverer = Callable[[FilledLog, str], AbstractAsyncContextManager[int]]

@@ -45,7 +45,7 @@ class Request(NamedTuple):
 
 @dataclass(slots=True)
 class Target:
-    """What was sent, and how it is answered."""
+    """Records the deliveries, and answers them as it was told to."""
 
     taken: list[tuple[str, float]] = field(default_factory=list)
     refused_key: str = ""

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests.bench.deliveries.filled_log import Deliverer, FilledLog, daemon, plain_script, streamer
@@ -19,7 +19,7 @@ from tests.daemon import until
 _FAILING_AMONG = 1_000
 _DEADLINE_S = 600.0
 _LOOK_S = 0.05
-# Each client names itself, where it calls and how long what follows is.
+# These name the client and the port, which differ for a good reason.
 _OF_THE_CLIENT = frozenset({"host", "user-agent"})
 
 Progress = Callable[[int], object]
@@ -28,7 +28,7 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """So many events at a steady rate, for each number of keys, behind a backlog of so many."""
+    """So many events at a steady rate, for each number of keys, after a backlog of so many."""
 
     events: int
     per_second: float
@@ -43,8 +43,7 @@ class DeliveryBench:
     kafka: str
     target: RunningTarget
     rounds: int
-    _unique: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
-    _logs: int = 0
+    _logs: dict[tuple[int, int], FilledLog] = field(default_factory=dict)
 
     @classmethod
     @asynccontextmanager
@@ -61,29 +60,44 @@ class DeliveryBench:
         ours: dict[int, list[Rate]] = {keys: [] for keys in events}
         script: dict[int, list[Rate]] = {keys: [] for keys in events}
         for keys, count in events.items():
-            async with self._filled(keys, count) as log:
-                for _ in range(self.rounds):
-                    rate, request = await self._rate(streamer, log, count, progress)
-                    ours[keys].append(rate)
-                    rate, request_of_script = await self._rate(plain_script, log, count, progress)
-                    script[keys].append(rate)
-                    _check_equal(request, request_of_script)
+            log = await self._filled(keys, count)
+            for _ in range(self.rounds):
+                rate, request = await self._rate(streamer, log, count, progress)
+                ours[keys].append(rate)
+                rate, request_of_script = await self._rate(plain_script, log, count, progress)
+                script[keys].append(rate)
+                _check_equal(request, request_of_script)
         return Rates(streamer=ours, script=script)
 
     async def trickles(self, stream: Stream, progress: Progress) -> Trickles:
-        """Stream events to a daemon that has just delivered a backlog, for few keys and many."""
-        return Trickles(streams={keys: await self._trickles(keys, stream, progress) for keys in stream.keys})
+        """Stream events of few keys and of many to one daemon, which has just delivered a backlog."""
+        found: dict[int, list[Trickle]] = {keys: [] for keys in stream.keys}
+        filled = self._log(keys=stream.keys[0])
+        await self.target.answers()
+        async with filled.open() as log:
+            await filled.fill(log, stream.backlog)
+            async with streamer(filled, self.target.url):
+                await self._taken(stream.backlog, progress)
+                for _ in range(self.rounds):
+                    for keys in stream.keys:
+                        filled.keys = keys
+                        await self.target.answers()
+                        readable = await filled.stream(log, stream.events, stream.per_second)
+                        await self._taken(stream.events, progress)
+                        journal = await self.target.journal()
+                        found[keys].append(_trickle(readable, journal, filled, stream))
+        return Trickles(streams=found)
 
     async def failing_key(self, events: int, progress: Progress) -> FailingKey:
         """Compare a target that fails one of 1,000 keys with one that fails none, in turn."""
         nobody, somebody = [], []
         refused = events // _FAILING_AMONG
-        async with self._filled(_FAILING_AMONG, events) as log:
-            for _ in range(self.rounds):
-                await self.target.answers()
-                nobody.append(await self._delivered(log, events, progress))
-                await self.target.answers(refused_key=record_id(0, _FAILING_AMONG))
-                somebody.append(await self._delivered(log, events - refused, progress))
+        log = await self._filled(_FAILING_AMONG, events)
+        for _ in range(self.rounds):
+            await self.target.answers()
+            nobody.append(await self._delivered(log, events, progress))
+            await self.target.answers(refused_key=record_id(0, _FAILING_AMONG))
+            somebody.append(await self._delivered(log, events - refused, progress))
         return FailingKey(
             keys=_FAILING_AMONG,
             per_s_without=[_per_s(each) for each in nobody],
@@ -92,13 +106,13 @@ class DeliveryBench:
             out_of_order=sum(map(_out_of_order, (*nobody, *somebody))),
         )
 
-    async def memory(self, events: int, looked_s: float, progress: Progress) -> Backlog:
+    async def memory(self, keys: int, events: int, looked_s: float) -> Backlog:
         """Look for `looked_s` at the memory of a daemon that has `events` before it, and a slow target.
 
         From when it knows of them: being ready says no more than that it runs.
         """
         await self.target.answers(slow_s=0.5)
-        async with self._filled(100_000, events) as log, daemon(log, self.target.url) as process:
+        async with daemon(await self._filled(keys, events), self.target.url) as process:
             await process.ready()
 
             async def behind() -> float:
@@ -111,7 +125,6 @@ class DeliveryBench:
                 await asyncio.sleep(_LOOK_S)
             left = await behind()
             await process.kill()
-        progress(events)
         return Backlog(events=events, behind=int(left), resident_mb=most)
 
     async def _rate(
@@ -134,36 +147,21 @@ class DeliveryBench:
         )
         return rate, await self.target.kept()
 
-    async def _trickles(self, keys: int, stream: Stream, progress: Progress) -> list[Trickle]:
-        found = []
-        await self.target.answers()
-        async with self._filled(keys, stream.backlog) as log, streamer(log, self.target.url):
-            await self._taken(stream.backlog, progress)
-            for _ in range(self.rounds):
-                await self.target.answers()
-                readable = await log.stream(stream.events, stream.per_second)
-                await self._taken(stream.events, progress)
-                journal = await self.target.journal()
-                first = dict(reversed(journal))
-                found.append(
-                    Trickle.of(
-                        [(first[name] - at) * 1000 for name, at in readable.items()],
-                        keys=keys,
-                        per_second=stream.per_second,
-                        repeated=_repeated(journal),
-                        out_of_order=_out_of_order(journal),
-                    )
-                )
-        return found
-
     async def _delivered(self, log: FilledLog, events: int, progress: Progress) -> list[Delivery]:
         async with streamer(log, self.target.url):
             await self._taken(events, progress)
             return await self.target.journal()
 
-    def _filled(self, keys: int, events: int) -> AbstractAsyncContextManager[FilledLog]:
-        self._logs += 1
-        return FilledLog.of(self.kafka, f"deliver{self._unique}-{self._logs}", keys=keys, events=events)
+    async def _filled(self, keys: int, events: int) -> FilledLog:
+        if (keys, events) not in self._logs:
+            filled = self._log(keys=keys)
+            async with filled.open() as log:
+                await filled.fill(log, events)
+            self._logs[keys, events] = filled
+        return self._logs[keys, events]
+
+    def _log(self, *, keys: int) -> FilledLog:
+        return FilledLog(kafka=self.kafka, name=f"deliver{uuid.uuid4().hex[:8]}", keys=keys)
 
     async def _taken(self, events: int, progress: Progress) -> None:
         shown = 0
@@ -176,6 +174,19 @@ class DeliveryBench:
             return now >= events
 
         await until(has_taken, within_s=_DEADLINE_S, every_s=_LOOK_S)
+
+
+def _trickle(
+    readable: Mapping[str, float], journal: Sequence[Delivery], log: FilledLog, stream: Stream
+) -> Trickle:
+    first = dict(reversed(journal))
+    return Trickle.of(
+        [(first[name] - at) * 1000 for name, at in readable.items()],
+        keys=log.keys,
+        per_second=stream.per_second,
+        repeated=_repeated(journal),
+        out_of_order=_out_of_order(journal),
+    )
 
 
 def _per_s(journal: Sequence[Delivery]) -> float:

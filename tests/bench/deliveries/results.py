@@ -8,14 +8,14 @@ from streamer.demo.tally import percentile
 from tests.bench.results import Part, Ratio, Row, measured
 
 STALL_MS = 50.0
-"""What takes longer, once the event is readable, stands still."""
+"""A delivery that takes longer than this belongs to a stall."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """A backlog of so many keys delivered as fast as can be.
+    """One backlog of `keys` keys, delivered at full speed.
 
-    Time and CPU are from the first delivery to the last, memory is the most of the whole run.
+    Rate and CPU are measured from the first delivery to the last; memory is the most of the whole run.
     """
 
     keys: int
@@ -36,12 +36,12 @@ class Rates(Part):
 
     @property
     def complete(self) -> bool:
-        """Whether neither repeated anything or broke the order."""
+        """True when neither program repeated an event or broke the order of a key."""
         each = [rate for rates in (*self.streamer.values(), *self.script.values()) for rate in rates]
         return all((rate.repeated, rate.out_of_order) == (0, 0) for rate in each)
 
     def ratios(self) -> Sequence[Ratio]:
-        """Return ours ÷ the script's, for each number of keys."""
+        """Return the ratios to the script, for each number of keys."""
         found = []
         for keys, ours in self.streamer.items():
             pairs = list(zip(ours, self.script[keys], strict=True))
@@ -73,7 +73,7 @@ class Rates(Part):
 class Trickle:
     """A steady stream: from readable in the log to received by the target, in milliseconds.
 
-    A stall is a row of events that each took longer than `STALL_MS`.
+    A stall is a run of events in the stream that each took longer than `STALL_MS`.
     """
 
     keys: int
@@ -112,13 +112,13 @@ class Trickle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trickles(Part):
-    """Such streams, several for each number of keys."""
+    """Streams through one daemon, several for each number of keys."""
 
     streams: Mapping[int, Sequence[Trickle]]
 
     @property
     def complete(self) -> bool:
-        """Whether nothing came twice or in disorder."""
+        """True when nothing was repeated or out of order."""
         each = [stream for streams in self.streams.values() for stream in streams]
         return all((stream.repeated, stream.out_of_order) == (0, 0) for stream in each)
 
@@ -138,7 +138,7 @@ class Trickles(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailingKey(Part):
-    """How many deliveries a second there are when the target fails one of so many keys, and when none."""
+    """Deliveries a second to a target that fails one of `keys` keys, and to one that fails none."""
 
     keys: int
     per_s_without: Sequence[float]
@@ -148,7 +148,7 @@ class FailingKey(Part):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing came twice or in disorder."""
+        """True when nothing was repeated or out of order."""
         return (self.repeated, self.out_of_order) == (0, 0)
 
     def ratios(self) -> Sequence[Ratio]:
@@ -177,7 +177,7 @@ class FailingKey(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog(Part):
-    """The most memory that a daemon took which had so many events before it, and has `behind` still."""
+    """The most memory that a daemon took with `events` events to deliver, of which `behind` are left."""
 
     events: int
     behind: int
@@ -185,7 +185,7 @@ class Backlog(Part):
 
     @property
     def complete(self) -> bool:
-        """Whether it was behind all the time."""
+        """True when the daemon was behind all the time."""
         return self.behind > 0
 
     def figures(self) -> Sequence[Row]:
