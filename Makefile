@@ -45,7 +45,7 @@ else
 	@$(BIN)/streamer demo $(ARGS)
 endif
 
-bench: $(READY) ## throughput, CPU, memory and latency on a real Kafka; ARGS="--quick --json FILE"
+bench: $(READY) ## ratios to others in the same run, on a real Kafka; ARGS="--only drain,deliveries --rounds 5 --json FILE"
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tools.kafka.broker exec -- $(BIN)/python -m tests.bench $(ARGS)
 

@@ -10,6 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 
+class Unequal(Exception):
+    """The other side of a comparison does not do what Streamer does: mend it before you believe a ratio."""
+
+
 class Row(NamedTuple):
     """One line of a table."""
 
@@ -22,7 +26,7 @@ class Row(NamedTuple):
 class Ratio:
     """A figure divided by another that was measured in turn with it, once for each round.
 
-    Machines differ by a factor of two from day to day; this does not.
+    A machine differs by a factor of two from day to day; a ratio does not.
     """
 
     what: str
@@ -46,15 +50,15 @@ class Part(ABC):
     @property
     @abstractmethod
     def complete(self) -> bool:
-        """Whether nothing was lost, repeated or in disorder."""
+        """True when nothing was lost, repeated or delivered out of order."""
 
     def ratios(self) -> Sequence[Ratio]:
-        """Return what counts: ours beside another's."""
+        """Return the comparisons with another program in the same run."""
         return ()
 
     @abstractmethod
     def figures(self) -> Sequence[Row]:
-        """Return what was measured, of this machine at this moment."""
+        """Return the absolute figures, which hold for this machine at this moment."""
 
     def as_json(self) -> dict[str, Any]:
         """Return everything."""
@@ -71,7 +75,7 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every part is."""
+        """True when every part is complete."""
         return all(part.complete for part in self.parts.values())
 
     def as_json(self) -> dict[str, Any]:

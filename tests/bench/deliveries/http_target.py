@@ -1,57 +1,124 @@
-"""A target that takes every request, in a process of its own.
+"""A target that takes every request at once, in a process of its own.
 
-`python -m tests.bench.deliveries.http_target` says where it listens, and serves until killed.
+`python -m tests.bench.deliveries.http_target` says where it listens, and where
+it is asked, and serves until killed. It speaks just enough of HTTP for the
+deliveries to cost it next to nothing, so that they measure who delivers.
 
-What it was sent, with the time of each, is at `/journal`, and only how much at
-`/count`. `/answers` says how it answers from now on.
+When asked, it tells what it was sent, with the time of each, at `/journal`, and
+only how much at `/count`. `/answers` says how it answers from now on, and of
+which order `/kept` gives the whole request.
 """
 
 import asyncio
+import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import aiohttp
 import orjson
 from aiohttp import web
 
 _START_S = 60.0
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_TAKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+_REFUSED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+
+
+class Delivery(NamedTuple):
+    """An order that was taken, and when (epoch seconds)."""
+
+    order: str
+    at: float
+
+
+class Request(NamedTuple):
+    """A whole request; the names of its headers in lower case."""
+
+    line: str
+    headers: Mapping[str, str]
+    body: str
 
 
 @dataclass(slots=True)
 class Target:
-    """What was sent, and how it is answered."""
+    """Records the deliveries, and answers them as it was told to."""
 
     taken: list[tuple[str, float]] = field(default_factory=list)
     refused_key: str = ""
     slow_s: float = 0.0
+    kept_order: str = ""
+    kept: tuple[str, str] = ("", "")
 
-    async def take(self, request: web.Request) -> web.Response:
+    def take(self, head: bytes, body: bytes, transport: asyncio.WriteTransport) -> None:
         """Take one delivery, or fail it when it is of the key that is refused."""
-        order: str = orjson.loads(await request.read())["order"]
+        order: str = orjson.loads(body)["order"]
+        if order == self.kept_order:
+            self.kept = head.decode(), body.decode()
         if self.refused_key and order.endswith(self.refused_key):
-            return web.Response(status=500)
-        if self.slow_s:
-            await asyncio.sleep(self.slow_s)
+            transport.write(_REFUSED)
+        elif self.slow_s:
+            asyncio.get_running_loop().call_later(self.slow_s, self._accept, order, transport)
+        else:
+            self._accept(order, transport)
+
+    def _accept(self, order: str, transport: asyncio.WriteTransport) -> None:
         self.taken.append((order, time.time()))
-        return web.Response(body=b"{}", content_type="application/json")
+        transport.write(_TAKEN)
 
     async def journal(self, _request: web.Request) -> web.Response:
-        """Return the ids that were taken, and when (epoch seconds)."""
+        """Return the orders that were taken, and when (epoch seconds)."""
         return web.Response(body=orjson.dumps(self.taken), content_type="application/json")
 
     async def count(self, _request: web.Request) -> web.Response:
         """Return how many were taken."""
         return web.Response(body=b"%d" % len(self.taken))
 
+    async def whole(self, _request: web.Request) -> web.Response:
+        """Return the head and the body of the request that was to be kept."""
+        return web.Response(body=orjson.dumps(self.kept), content_type="application/json")
+
     async def answers(self, request: web.Request) -> web.Response:
         """Answer otherwise from now on, with an empty journal."""
         wanted = orjson.loads(await request.read())
-        self.refused_key, self.slow_s = wanted.get("refused_key", ""), wanted.get("slow_s", 0.0)
+        self.refused_key, self.slow_s, self.kept_order = (
+            wanted["refused_key"],
+            wanted["slow_s"],
+            wanted["kept"],
+        )
         self.taken.clear()
         return web.Response()
+
+
+class Connection(asyncio.Protocol):
+    """One kept-alive connection, on which requests with a length follow each other."""
+
+    def __init__(self, target: Target) -> None:
+        """Give each request to `target`, which answers it."""
+        self._target = target
+        self._received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Answer on `transport`."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take the requests that are whole."""
+        received = self._received
+        received += data
+        while (end := received.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(received, 0, end)
+            assert length is not None, bytes(received[:end])
+            begin, whole = end + 4, end + 4 + int(length[1])
+            if len(received) < whole:
+                return
+            head, body = bytes(received[:end]), bytes(received[begin:whole])
+            del received[:whole]
+            self._target.take(head, body, self._transport)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +128,9 @@ class RunningTarget:
     url: str
     http: aiohttp.ClientSession
 
-    async def answers(self, *, refused_key: str = "", slow_s: float = 0.0) -> None:
-        """Begin anew: fail what is of `refused_key`, and let the rest wait for `slow_s`."""
-        body = {"refused_key": refused_key, "slow_s": slow_s}
+    async def answers(self, *, refused_key: str = "", slow_s: float = 0.0, kept: str = "") -> None:
+        """Begin anew: fail what is of `refused_key`, let the rest wait `slow_s`, keep the order `kept`."""
+        body = {"refused_key": refused_key, "slow_s": slow_s, "kept": kept}
         async with self.http.post("/answers", json=body) as response:
             response.raise_for_status()
 
@@ -72,10 +139,18 @@ class RunningTarget:
         async with self.http.get("/count") as response:
             return int(await response.read())
 
-    async def journal(self) -> list[tuple[str, float]]:
-        """Return the ids that it has taken, and when (epoch seconds)."""
+    async def journal(self) -> list[Delivery]:
+        """Return the deliveries that it has taken."""
         async with self.http.get("/journal") as response:
-            return [(name, at) for name, at in orjson.loads(await response.read())]
+            return [Delivery(*each) for each in orjson.loads(await response.read())]
+
+    async def kept(self) -> Request:
+        """Return the request of the order that was to be kept."""
+        async with self.http.get("/kept") as response:
+            head, body = orjson.loads(await response.read())
+        line, *fields = head.split("\r\n")
+        headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in fields)}
+        return Request(line, headers, body)
 
 
 @asynccontextmanager
@@ -87,32 +162,32 @@ async def target_process() -> AsyncIterator[RunningTarget]:
     try:
         assert process.stdout is not None
         async with asyncio.timeout(_START_S):
-            port = int(await process.stdout.readline())
-        url = f"http://localhost:{port}"
-        async with aiohttp.ClientSession(url) as http:
-            yield RunningTarget(url=url, http=http)
+            port, asked_port = map(int, (await process.stdout.readline()).split())
+        async with aiohttp.ClientSession(f"http://localhost:{asked_port}") as http:
+            yield RunningTarget(url=f"http://localhost:{port}", http=http)
     finally:
         process.kill()
         await process.wait()
 
 
 async def serve() -> None:
-    """Listen on a free port of loopback until killed."""
+    """Listen on free ports of loopback until killed."""
     target = Target()
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(target), "127.0.0.1", 0)
     app = web.Application()
     app.add_routes(
         [
             web.get("/journal", target.journal),
             web.get("/count", target.count),
+            web.get("/kept", target.whole),
             web.post("/answers", target.answers),
-            web.post("/{path:.*}", target.take),
         ]
     )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(runner.addresses[0][1], flush=True)  # noqa: T201 - whoever started it reads this
-    await asyncio.Event().wait()
+    print(server.sockets[0].getsockname()[1], runner.addresses[0][1], flush=True)  # noqa: T201 - whoever started it reads this
+    await server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,263 +1,226 @@
-"""How fast events reach a target over HTTP, for few keys and many, and what a backlog takes."""
+"""The measurements of deliveries, on one broker and one target, each with topics of its own."""
 
 import asyncio
-import sys
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-import orjson
+from tests.bench.deliveries.filled_log import Deliverer, FilledLog, daemon, plain_script, streamer
+from tests.bench.deliveries.http_target import Delivery, Request, RunningTarget, target_process
+from tests.bench.deliveries.results import Backlog, FailingKey, Rate, Rates, Trickle, Trickles
+from tests.bench.events import a_change, record_id
+from tests.bench.results import Unequal
+from tests.bench.usage import Usage, resident_mb
+from tests.daemon import until
 
-from streamer.clock import SystemClock
-from streamer.demo.tally import percentile
-from streamer.events import Checkpoint, Event
-from streamer.log.kafka import KafkaLog
-from streamer.settings import KafkaLogSettings
-from tests.bench.deliveries.events import CHANNEL, a_change, record_id
-from tests.bench.deliveries.http_target import RunningTarget, target_process
-from tests.bench.deliveries.results import Backlog, Delivering, DeliveryResults, FailingKey
-from tests.bench.usage import resident_mb
-from tests.configuration import sandbox_configuration, written
-from tests.contracts.values import Append, append_to
-from tests.daemon import Daemon, until
-
-_AT_ONCE = 2_000
 _FAILING_AMONG = 1_000
 _DEADLINE_S = 600.0
 _LOOK_S = 0.05
+# These name the client and the port, which differ for a good reason.
+_OF_THE_CLIENT = frozenset({"host", "user-agent"})
 
 Progress = Callable[[int], object]
 """Is told how many events have passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deliveries:
-    """How much is delivered: events by the number of their keys, the stream behind them, and the rest.
+class Stream:
+    """So many events at a steady rate, for each number of keys, after a backlog of so many."""
 
-    One of 1,000 keys is to fail, `times` in turn with none, so these are among
-    the numbers.
-    """
-
-    events: dict[int, int]
-    stream: int
+    events: int
     per_second: float
-    plain: int
-    times: int
-    behind: int
-    looked_s: float
-
-    @property
-    def total(self) -> int:
-        """How many events there are altogether, for a progress bar."""
-        streams = self.stream * len(self.events)
-        failing = 2 * self.times * self.events[_FAILING_AMONG]
-        return sum(self.events.values()) + streams + self.plain + failing + self.behind
-
-
-async def deliveries_of(kafka: str, size: Deliveries, progress: Progress) -> DeliveryResults:
-    """Measure everything; `progress` is told of events as they pass."""
-    async with target_process() as target:
-        bench = DeliveryBench(kafka=kafka, target=target, progress=progress)
-        delivering = [await bench.delivering(keys, events, size) for keys, events in size.events.items()]
-        plain = await bench.plain(size.plain)
-        return DeliveryResults(
-            delivering=delivering,
-            plain_per_s=plain,
-            failing=await bench.failing_key(size.events[_FAILING_AMONG], size.times),
-            backlog=await bench.backlog(size.behind, size.looked_s),
-        )
+    keys: Sequence[int]
+    backlog: int
 
 
 @dataclass(slots=True, kw_only=True)
 class DeliveryBench:
-    """Measures on one broker and one target; each measurement has topics and a daemon of its own."""
+    """Measures on one broker and one target, `rounds` times in turn."""
 
     kafka: str
     target: RunningTarget
-    progress: Progress
-    _unique: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
-    _runs: int = 0
+    rounds: int
+    _logs: dict[tuple[int, int], FilledLog] = field(default_factory=dict)
 
-    async def delivering(self, keys: int, events: int, size: Deliveries) -> Delivering:
-        """Deliver a backlog of `events` of so many keys, and then a stream."""
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, kafka: str, *, rounds: int) -> AsyncIterator["DeliveryBench"]:
+        """Measure with a target that runs as long as the context."""
+        async with target_process() as target:
+            yield cls(kafka=kafka, target=target, rounds=rounds)
+
+    async def rates(self, events: Mapping[int, int], progress: Progress) -> Rates:
+        """Deliver so many events of each number of keys by Streamer and by the plain script in turn.
+
+        Raises `Unequal` when the script sends other requests than Streamer.
+        """
+        ours: dict[int, list[Rate]] = {keys: [] for keys in events}
+        script: dict[int, list[Rate]] = {keys: [] for keys in events}
+        for keys, count in events.items():
+            log = await self._filled(keys, count)
+            for _ in range(self.rounds):
+                rate, request = await self._rate(streamer, log, count, progress)
+                ours[keys].append(rate)
+                rate, request_of_script = await self._rate(plain_script, log, count, progress)
+                script[keys].append(rate)
+                _check_equal(request, request_of_script)
+        return Rates(streamer=ours, script=script)
+
+    async def trickles(self, stream: Stream, progress: Progress) -> Trickles:
+        """Stream events of few keys and of many to one daemon, which has just delivered a backlog."""
+        found: dict[int, list[Trickle]] = {keys: [] for keys in stream.keys}
+        filled = self._log(keys=stream.keys[0])
         await self.target.answers()
-        async with self._filled(keys, events) as filled, filled.daemon(self.target) as daemon:
-            await self._taken(events)
-            before = await self.target.journal()
-            appended = await filled.stream(size.stream, size.per_second)
-            await self._taken(events + size.stream)
-            journal = await self.target.journal()
-            assert await daemon.stop() == 0
-        latencies_ms = [(at - appended[name]) * 1000 for name, at in journal if name in appended]
-        return Delivering(
-            keys=keys,
-            backlog=events,
-            per_s=_per_s(before),
-            repeated=len(journal) - len(dict(journal)),
-            out_of_order=_out_of_order(journal),
-            stream_per_s=size.per_second,
-            p50_ms=percentile(latencies_ms, 0.5),
-            p99_ms=percentile(latencies_ms, 0.99),
-        )
+        async with filled.open() as log:
+            await filled.fill(log, stream.backlog)
+            async with streamer(filled, self.target.url):
+                await self._taken(stream.backlog, progress)
+                for _ in range(self.rounds):
+                    for keys in stream.keys:
+                        filled.keys = keys
+                        await self.target.answers()
+                        readable = await filled.stream(log, stream.events, stream.per_second)
+                        await self._taken(stream.events, progress)
+                        journal = await self.target.journal()
+                        found[keys].append(_trickle(readable, journal, filled, stream))
+        return Trickles(streams=found)
 
-    async def plain(self, events: int) -> float:
-        """Return how many a second the plain script delivers."""
-        await self.target.answers()
-        async with self._filled(events, events) as filled:
-            script = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.bench.deliveries.plain_script",
-                self.kafka, filled.topic, self.target.url, str(events),
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            answer, errors = await asyncio.wait_for(script.communicate(), _DEADLINE_S)
-        if script.returncode:
-            raise RuntimeError(errors.decode())
-        self.progress(events)
-        return float(orjson.loads(answer))
-
-    async def failing_key(self, events: int, times: int) -> FailingKey:
-        """Compare a target that fails one key with one that fails none, in turn."""
+    async def failing_key(self, events: int, progress: Progress) -> FailingKey:
+        """Compare a target that fails one of 1,000 keys with one that fails none, in turn."""
         nobody, somebody = [], []
-        for _ in range(times):
-            nobody.append(await self._delivered(events, refused_key=""))
-            somebody.append(await self._delivered(events, refused_key=record_id(0, _FAILING_AMONG)))
+        refused = events // _FAILING_AMONG
+        log = await self._filled(_FAILING_AMONG, events)
+        for _ in range(self.rounds):
+            await self.target.answers()
+            nobody.append(await self._delivered(log, events, progress))
+            await self.target.answers(refused_key=record_id(0, _FAILING_AMONG))
+            somebody.append(await self._delivered(log, events - refused, progress))
         return FailingKey(
             keys=_FAILING_AMONG,
             per_s_without=[_per_s(each) for each in nobody],
             per_s_with=[_per_s(each) for each in somebody],
-            repeated=sum(len(each) - len(dict(each)) for each in (*nobody, *somebody)),
+            repeated=sum(map(_repeated, (*nobody, *somebody))),
             out_of_order=sum(map(_out_of_order, (*nobody, *somebody))),
         )
 
-    async def _delivered(self, events: int, *, refused_key: str) -> list[tuple[str, float]]:
-        await self.target.answers(refused_key=refused_key)
-        async with self._filled(_FAILING_AMONG, events) as filled, filled.daemon(self.target) as daemon:
-            await self._taken(events - (events // _FAILING_AMONG if refused_key else 0))
-            journal = await self.target.journal()
-            assert await daemon.stop() == 0
-        return journal
-
-    async def backlog(self, events: int, looked_s: float) -> Backlog:
+    async def memory(self, keys: int, events: int, looked_s: float) -> Backlog:
         """Look for `looked_s` at the memory of a daemon that has `events` before it, and a slow target.
 
         From when it knows of them: being ready says no more than that it runs.
         """
         await self.target.answers(slow_s=0.5)
-        async with self._filled(100_000, events) as filled, filled.daemon(self.target) as daemon:
-            await daemon.ready()
+        async with daemon(await self._filled(keys, events), self.target.url) as process:
+            await process.ready()
 
             async def behind() -> float:
-                return await daemon.metric("streamer_delivery_lag_events")
+                return await process.metric("streamer_delivery_lag_events")
 
             await until(behind, within_s=_DEADLINE_S)
             most, end = 0.0, time.monotonic() + looked_s
             while time.monotonic() < end:
-                most = max(most, resident_mb(daemon.pid))
+                most = max(most, resident_mb(process.pid))
                 await asyncio.sleep(_LOOK_S)
             left = await behind()
-            await daemon.kill()
-        self.progress(events)
+            await process.kill()
         return Backlog(events=events, behind=int(left), resident_mb=most)
 
-    @asynccontextmanager
-    async def _filled(self, keys: int, events: int) -> AsyncIterator["_Filled"]:
-        self._runs += 1
-        name = f"deliver{self._unique}-{self._runs}"
-        settings = KafkaLogSettings(
-            bootstrap_servers=self.kafka, prefix=name, topic=f"{name}.{{kind}}.{{name}}"
+    async def _rate(
+        self, deliverer: Deliverer, log: FilledLog, events: int, progress: Progress
+    ) -> tuple[Rate, Request]:
+        await self.target.answers(kept=a_change(0, record_id(0, log.keys)).id)
+        async with deliverer(log, self.target.url) as pid, Usage.watching(pid) as usage:
+            await self._taken(events, progress)
+            await asyncio.sleep(_LOOK_S)
+            journal = await self.target.journal()
+            used_s = usage.cpu_s(journal[0].at, journal[-1].at)
+        rate = Rate(
+            keys=log.keys,
+            events=events,
+            per_s=_per_s(journal),
+            cpu_us_per_delivery=used_s / (len(journal) - 1) * 1e6,
+            resident_mb=usage.resident_mb,
+            repeated=_repeated(journal),
+            out_of_order=_out_of_order(journal),
         )
-        async with KafkaLog.open(settings, SystemClock()) as log:
-            filled = _Filled(settings=settings, log=log, keys=keys)
-            await filled.fill(events)
-            yield filled
+        return rate, await self.target.kept()
 
-    async def _taken(self, events: int) -> None:
-        shown = await self.target.count()
+    async def _delivered(self, log: FilledLog, events: int, progress: Progress) -> list[Delivery]:
+        async with streamer(log, self.target.url):
+            await self._taken(events, progress)
+            return await self.target.journal()
+
+    async def _filled(self, keys: int, events: int) -> FilledLog:
+        if (keys, events) not in self._logs:
+            filled = self._log(keys=keys)
+            async with filled.open() as log:
+                await filled.fill(log, events)
+            self._logs[keys, events] = filled
+        return self._logs[keys, events]
+
+    def _log(self, *, keys: int) -> FilledLog:
+        return FilledLog(kafka=self.kafka, name=f"deliver{uuid.uuid4().hex[:8]}", keys=keys)
+
+    async def _taken(self, events: int, progress: Progress) -> None:
+        shown = 0
 
         async def has_taken() -> bool:
             nonlocal shown
             now = await self.target.count()
-            self.progress(now - shown)
+            progress(now - shown)
             shown = now
             return now >= events
 
         await until(has_taken, within_s=_DEADLINE_S, every_s=_LOOK_S)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Filled:
-    """A log of our own, with events in it."""
-
-    settings: KafkaLogSettings
-    log: KafkaLog
-    keys: int
-    _next: int = 0
-
-    @property
-    def topic(self) -> str:
-        """Where the events are."""
-        return self.settings.topic.format(kind="cdc", name="Account")
-
-    async def fill(self, events: int) -> None:
-        """Append so many events."""
-        for begin in range(0, events, _AT_ONCE):
-            await self._append(min(_AT_ONCE, events - begin))
-
-    async def stream(self, events: int, per_second: float) -> dict[str, float]:
-        """Append one after the other, at a steady rate; return when each was in the log (epoch seconds)."""
-        appended: dict[str, float] = {}
-        began = time.monotonic()
-        for number in range(events):
-            await asyncio.sleep(began + number / per_second - time.monotonic())
-            [event] = await self._append(1)
-            appended[event.id] = time.time()
-        return appended
-
-    @asynccontextmanager
-    async def daemon(self, target: RunningTarget) -> AsyncIterator[Daemon]:
-        """Run a daemon that delivers them."""
-        shipment = {
-            "uses": "fulfillment",
-            "on": "salesforce.*",
-            "start": "earliest",
-            "settings": {"url": target.url, "order": "id"},
-        }
-        log: dict[str, Any] = {
-            "kafka": self.settings.model_dump(include={"bootstrap_servers", "prefix", "topic"})
-        }
-        # Nobody asks Salesforce for anything.
-        configuration = sandbox_configuration("http://localhost:9", log=log, subscribers={"target": shipment})
-        with TemporaryDirectory(prefix="streamer-bench-") as directory:
-            config = written(Path(directory), configuration)
-            async with Daemon.running(config, "--role", "dispatch") as daemon:
-                yield daemon
-
-    async def _append(self, count: int) -> list[Event]:
-        events = [
-            a_change(number, record_id(number, self.keys)) for number in range(self._next, self._next + count)
-        ]
-        self._next += count
-        checkpoint = Checkpoint(channel=CHANNEL, replay_id=events[-1].replay_id, verified_at=time.time())
-        await append_to(self.log, Append(checkpoint=checkpoint, events=events))
-        return events
+def _trickle(
+    readable: Mapping[str, float], journal: Sequence[Delivery], log: FilledLog, stream: Stream
+) -> Trickle:
+    first = dict(reversed(journal))
+    return Trickle.of(
+        [(first[name] - at) * 1000 for name, at in readable.items()],
+        keys=log.keys,
+        per_second=stream.per_second,
+        repeated=_repeated(journal),
+        out_of_order=_out_of_order(journal),
+    )
 
 
-def _per_s(journal: list[tuple[str, float]]) -> float:
-    return (len(journal) - 1) / (journal[-1][1] - journal[0][1])
+def _per_s(journal: Sequence[Delivery]) -> float:
+    return (len(journal) - 1) / (journal[-1].at - journal[0].at)
 
 
-def _out_of_order(journal: list[tuple[str, float]]) -> int:
+def _repeated(journal: Sequence[Delivery]) -> int:
+    return len(journal) - len(dict(journal))
+
+
+def _out_of_order(journal: Sequence[Delivery]) -> int:
     """Return how many events came after a later one of their key."""
     last: dict[str, str] = defaultdict(str)
     late = 0
-    for name, _ in journal:
-        key = name.rpartition(":")[2]
-        late += name < last[key]
-        last[key] = max(last[key], name)
+    for order, _ in journal:
+        key = order.rpartition(":")[2]
+        late += order < last[key]
+        last[key] = max(last[key], order)
     return late
+
+
+def _check_equal(ours: Request, script: Request) -> None:
+    """Compare what both sent for the same event; raises `Unequal`."""
+    for what, one, other in (
+        ("request line", ours.line, script.line),
+        ("headers", _comparable(ours.headers), _comparable(script.headers)),
+        ("body", ours.body, script.body),
+    ):
+        if one != other:
+            raise Unequal(
+                f"the plain script does not send what Streamer sends: the {what} differ:\n"
+                f"  Streamer {one}\n  script   {other}"
+            )
+
+
+def _comparable(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in sorted(headers.items()) if name not in _OF_THE_CLIENT}

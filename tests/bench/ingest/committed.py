@@ -9,6 +9,8 @@ from typing import NamedTuple
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from tests.bench.results import Unequal
+
 _DEADLINE_S = 120.0
 # Enough to see every kind of change in every partition.
 _EVERY = 499
@@ -27,10 +29,6 @@ class Written(NamedTuple):
     timestamp_ms: int
 
 
-class Unequal(Exception):
-    """The probe does less than Streamer, or otherwise: mend it before you believe a ratio."""
-
-
 @dataclass(slots=True)
 class Committed:
     """The committed records of one topic: how many there are, and some of them."""
@@ -39,29 +37,29 @@ class Committed:
     sample: dict[Place, Written] = field(default_factory=dict)
 
 
-async def committed(kafka: str, topic: str, *, expected: int) -> Committed:
-    """Return what is committed to `topic`, `expected` records or not."""
-    found = Committed()
+async def committed(
+    kafka: str, events: str, checkpoints: str, *, expected: int
+) -> tuple[Committed, Committed]:
+    """Return what is committed to the topics of events, `expected` records or not, and of checkpoints.
+
+    Of the checkpoints the newest is kept, without the moment in it and of it.
+    """
+    found, newest = Committed(), Committed()
     counts: dict[int, int] = defaultdict(int)
-    async for record in _records(kafka, topic, expected):
+    async for record in _records(kafka, events, checkpoints, expected):
+        if record.topic == checkpoints:
+            fields = orjson.loads(record.value or b"")
+            del fields["verified_at"]
+            kept = _written(record)._replace(value=orjson.dumps(fields), timestamp_ms=0)
+            newest.sample = {(record.partition, 0): kept}
+            newest.count += 1
+            continue
         number = counts[record.partition]
         if number % _EVERY == 0:
             found.sample[record.partition, number] = _written(record)
         counts[record.partition] += 1
         found.count += 1
-    return found
-
-
-async def last_checkpoint(kafka: str, topic: str) -> Committed:
-    """Return the newest record of a topic of checkpoints, without the moment in it, as the only one."""
-    found = Committed()
-    async for record in _records(kafka, topic, 1):
-        fields = orjson.loads(record.value or b"")
-        del fields["verified_at"]
-        # Its timestamp is the moment of the commit.
-        kept = _written(record)._replace(value=orjson.dumps(fields), timestamp_ms=0)
-        found = Committed(count=1, sample={(record.partition, 0): kept})
-    return found
+    return found, newest
 
 
 async def transactions(kafka: str, checkpoints: str) -> int:
@@ -104,16 +102,22 @@ def _written(record: "ConsumerRecord[bytes, bytes]") -> Written:
     return Written(record.key, record.value, dict(record.headers), record.timestamp)
 
 
-async def _records(kafka: str, topic: str, expected: int) -> AsyncIterator["ConsumerRecord[bytes, bytes]"]:
+async def _records(
+    kafka: str, events: str, checkpoints: str, expected: int
+) -> AsyncIterator["ConsumerRecord[bytes, bytes]"]:
     count = 0
     end = time.monotonic() + _DEADLINE_S
     async with AIOKafkaConsumer(
-        topic, bootstrap_servers=kafka, isolation_level="read_committed", auto_offset_reset="earliest"
+        events,
+        checkpoints,
+        bootstrap_servers=kafka,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
     ) as consumer:
         while (found := await consumer.getmany(timeout_ms=500)) or (
             count < expected and time.monotonic() < end
         ):
-            for records in found.values():
-                count += len(records)
+            for partition, records in found.items():
+                count += len(records) if partition.topic == events else 0
                 for record in records:
                     yield record

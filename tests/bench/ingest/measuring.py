@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tests.bench.ingest.committed import Committed, check_equal, committed, last_checkpoint, transactions
+from tests.bench.ingest.committed import Committed, check_equal, committed, transactions
 from tests.bench.ingest.org import Org
 from tests.bench.ingest.relays import Relay, bare_probe, checkpoint_topic, event_topic, streamer
 from tests.bench.ingest.results import Drain, Drains, Latencies, Latency, Plain
@@ -85,16 +85,15 @@ class IngestBench:
             await asyncio.sleep(_IDLE_S)
             used = cpu_s(pid) - used_at_start
             memory = resident_mb(pid)
-        written = await committed(self.kafka, event_topic(prefix), expected=events)
-        checkpoint = await last_checkpoint(self.kafka, checkpoint_topic(prefix))
+        written = await committed(self.kafka, event_topic(prefix), checkpoint_topic(prefix), expected=events)
         drain = Drain(
             events=events,
-            committed=written.count,
+            committed=written[0].count,
             events_per_s=events / (ended - began),
             cpu_us_per_event=used / events * 1e6,
             resident_mb=memory,
         )
-        return drain, (written, checkpoint)
+        return drain, written
 
     async def _plain(self, events: int) -> Plain:
         script = await python(

@@ -1,4 +1,4 @@
-"""What one would write without Streamer: aiocometd-ng, and `send_and_wait` of aiokafka for each event.
+"""A relay without Streamer: aiocometd-ng, and `send_and_wait` of aiokafka for each event.
 
 `python -m tests.bench.ingest.plain_script URL KAFKA TOPIC COUNT` prints what it used as JSON.
 """

@@ -40,11 +40,11 @@ class Drains(Part):
 
     @property
     def complete(self) -> bool:
-        """Whether each committed every event, once."""
+        """True when both programs committed every event, once."""
         return all(drain.committed == drain.events for drain in (*self.streamer, *self.probe))
 
     def ratios(self) -> Sequence[Ratio]:
-        """Return ours ÷ the probe's, and the plain script's ÷ ours."""
+        """Return the ratios to the probe and to the plain script."""
         pairs = list(zip(self.streamer, self.probe, strict=True))
         cpu = median(drain.cpu_us_per_event for drain in self.streamer)
         rate = median(drain.events_per_s for drain in self.streamer)
@@ -65,7 +65,7 @@ class Drains(Part):
         ]
 
     def figures(self) -> Sequence[Row]:
-        """Return what each measured."""
+        """Return the figures of all three."""
         committed = " ".join(f"{drain.committed:,}" for drain in self.streamer)
         events = f"{self.streamer[0].events:,}"
         return [
@@ -133,7 +133,7 @@ class Latencies(Part):
 
     @property
     def complete(self) -> bool:
-        """Whether there is anything: the reader has waited for every event."""
+        """True when there is a measurement: the reader waits for every event."""
         return bool(self.streams)
 
     def figures(self) -> Sequence[Row]:

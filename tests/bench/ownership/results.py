@@ -8,7 +8,7 @@ from tests.bench.results import Part, Row, measured
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeovers(Part):
-    """The fates of the process that read a channel, and how long events waited then for the other one.
+    """Waits of events for the standby, by the fate of the process that read their channel.
 
     `let_go_s` is how long a frozen one, once woken, still believed itself the
     owner. `committed` counts each event once, as an independent reader does.
@@ -25,11 +25,11 @@ class Takeovers(Part):
 
     @property
     def complete(self) -> bool:
-        """Whether every event was committed, once."""
+        """True when every event was committed, once."""
         return (self.committed, self.repeated) == (self.sent, 0)
 
     def figures(self) -> Sequence[Row]:
-        """Return how long events waited, and how many there were."""
+        """Return the waits and the counts of the events."""
         of = f"sessions of {self.session_s:g} s, median of {len(self.killed_s)}"
         return [
             Row(f"owner killed in mid-transaction ({of})", measured(self.killed_s, "{:.2f} s"), "10 s"),
@@ -66,14 +66,14 @@ class Rolling(Part):
 
     @property
     def complete(self) -> bool:
-        """Whether every event was committed and delivered, once."""
+        """True when every event was committed and delivered, once."""
         return (
             self.committed == self.delivered == self.sent
             and self.repeated_in_log == self.repeated_to_target == 0
         )
 
     def figures(self) -> Sequence[Row]:
-        """Return the pauses, and how many events there were."""
+        """Return the pauses and the counts of the events."""
         return [
             *(
                 Row(f"rolling restart of {self.processes}: longest pause of {channel}", f"{paused_s:.2f} s")

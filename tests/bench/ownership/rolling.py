@@ -1,4 +1,4 @@
-"""How long channels pause when the processes that share them are replaced one after the other."""
+"""Measures the pauses of channels while the processes that share them are replaced one after the other."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""How long a channel pauses when the process that reads it goes away."""
+"""Measures the pause of a channel when the process that reads it goes away."""
 
 import asyncio
 import uuid
