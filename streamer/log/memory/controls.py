@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.events import DeadLetter
@@ -26,7 +27,7 @@ class MemoryControls:
             seen = self._version
             yield self._board
             async with self._changed:
-                await self._changed.wait_for(lambda seen=seen: self._version != seen)  # type: ignore[misc]
+                await self._changed.wait_for(partial(self._has_changed_since, seen))
 
     async def switch(self, control: Control, audit: AuditRecord, /) -> None:
         """Replace the control of a subscriber."""
@@ -64,6 +65,9 @@ class MemoryControls:
         await self.note(audit)
         for letter in letters:
             self._letters.pop(letter, None)
+
+    def _has_changed_since(self, version: int) -> bool:
+        return self._version != version
 
     async def _change(self, board: Switchboard) -> None:
         async with self._changed:
