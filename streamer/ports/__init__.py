@@ -1,0 +1,44 @@
+"""Ports: the contracts between the core and its adapters.
+
+Each port has an in-memory twin in the package and at least one real adapter.
+One contract test suite runs on all of them.
+"""
+
+from streamer.ports.controls import ControlledLog, Controls
+from streamer.ports.dispatch import (
+    Assigned,
+    Feed,
+    LaneChange,
+    LogReader,
+    Page,
+    Recorded,
+    Revoked,
+    Settlement,
+    Subscription,
+    Wants,
+)
+from streamer.ports.ingest import Append, Appended, EventLog, Ownership, Source
+from streamer.ports.plugins import Plugin, PluginContext, Subscriber
+
+__all__ = [
+    "Append",
+    "Appended",
+    "Assigned",
+    "ControlledLog",
+    "Controls",
+    "EventLog",
+    "Feed",
+    "LaneChange",
+    "LogReader",
+    "Ownership",
+    "Page",
+    "Plugin",
+    "PluginContext",
+    "Recorded",
+    "Revoked",
+    "Settlement",
+    "Source",
+    "Subscriber",
+    "Subscription",
+    "Wants",
+]

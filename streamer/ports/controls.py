@@ -1,0 +1,63 @@
+"""Contracts of operation: switches, the audit and dead letters, kept in the log."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from streamer.controls import AuditRecord, Control, Redrive, Switchboard
+from streamer.events import (
+    DeadLetter,
+)
+from streamer.ports.dispatch import LogReader
+
+
+class Controls(Protocol):
+    """Switches, redrives, dead letters and the audit, kept in the log for every process.
+
+    A call that writes returns when its change and its audit record are
+    durable; no change takes effect before its record. It raises
+    `LogUnavailable` when that is uncertain: the caller can repeat the call,
+    which can write the record twice.
+    """
+
+    def switched(self) -> AsyncGenerator[Switchboard, None]:
+        """Yield the switchboard, and again after each change that any process makes.
+
+        While the log can't be read, the iterator waits.
+        """
+        ...
+
+    async def switch(self, control: Control, audit: AuditRecord, /) -> None:
+        """Replace the control of a subscriber. Raises `LogUnavailable`."""
+        ...
+
+    async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
+        """Open a redrive, or replace it by its id; an ended one is forgotten. Raises `LogUnavailable`."""
+        ...
+
+    async def note(self, audit: AuditRecord, /) -> None:
+        """Write an audit record. Raises `LogUnavailable`."""
+        ...
+
+    async def audit(self, *, last: int) -> Sequence[AuditRecord]:
+        """Return the latest audit records, at most `last`, oldest first. Raises `LogUnavailable`."""
+        ...
+
+    def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield each present dead letter once, in the latest version of its id, and end.
+
+        Memory is bounded whatever their number, save for their ids. Raises `LogUnavailable`.
+        """
+        ...
+
+    async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
+        """Remove dead letters by their ids, for good. Raises `LogUnavailable`."""
+        ...
+
+
+class ControlledLog(LogReader, Protocol):
+    """Log, as dispatch reads it and operators control it."""
+
+    @property
+    def controls(self) -> Controls:
+        """Switches, redrives, dead letters and audit of this log."""
+        ...

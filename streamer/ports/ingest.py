@@ -1,0 +1,129 @@
+"""Contracts of ingest: the source of a channel, and the log that its events enter."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamer.events import (
+    Batch,
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    DeadLetter,
+    Event,
+    Start,
+)
+
+
+class Source(Protocol):
+    """Reader of one org's channels."""
+
+    def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
+        """Yield the batches of `channel` after `after`, in Salesforce's order, past and future ones.
+
+        A request for the next batch confirms that the former one was taken.
+        After a batch that ends an answer (`more` is false) it confirms that
+        the answer is in the log, so that the source can ask Salesforce for
+        more. A source that loses its session resumes by itself, after the
+        checkpoint of the last `settle`, or else after `after`. It can then
+        repeat messages of the checkpoint's open replay id, but never skips
+        any. It yields an empty batch when Salesforce has confirmed that
+        nothing new came.
+
+        Raises `SubscriptionRefused` or `CredentialsRefused` when an operator
+        must act, and `ReplayIdRefused` when Salesforce no longer knows the
+        position. The source retries everything else itself, with back-off and
+        without end. Closing the iterator ends the subscription.
+        """
+        ...
+
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Resume the checkpoint's channel after `checkpoint`, which is in the log.
+
+        Does nothing for a channel that is not being read.
+        """
+        ...
+
+
+class Append(Protocol):
+    """Append to one channel, which grows until it is committed, atomically.
+
+    Events are encoded when they are added, and not kept. An append that is
+    dropped without a commit leaves nothing in the log.
+    """
+
+    @property
+    def size(self) -> int:
+        """Size of the added events, in bytes."""
+        ...
+
+    def add(self, events: Sequence[Event], /) -> None:
+        """Encode `events` behind the events added before; nothing is written yet.
+
+        Raises `EventsRefused` when the log can never take some of them; the
+        others are added.
+        """
+        ...
+
+    async def commit(
+        self,
+        checkpoint: Checkpoint,
+        /,
+        *,
+        set_aside: Sequence[DeadLetter] = (),
+        continuity: Sequence[ContinuityRecord] = (),
+    ) -> None:
+        """Write the events and the other records atomically, and return when they are durable and visible.
+
+        `checkpoint` covers all of them. Commits of one channel take effect in
+        the order of the calls. Commits that wait at the same time are written
+        together. The log is bounded: a call waits until there is room.
+
+        Raises `EventsRefused` when the log can never take some of the events:
+        nothing of the append is visible, it no longer holds those events, and
+        the caller can commit it again. Raises `LogUnavailable` when the result
+        is uncertain, or when the checkpoint is no longer the one that was
+        read: the caller reads the checkpoint again before it does anything
+        else. Raises `Fenced` when another process owns the channel.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """Committed append: the number of its events, the first of them, and the other records."""
+
+    checkpoint: Checkpoint
+    events: int = 0
+    first: Event | None = None
+    set_aside: Sequence[DeadLetter] = ()
+    continuity: Sequence[ContinuityRecord] = ()
+
+
+class EventLog(Protocol):
+    """Durable, ordered record of events, as ingest writes it."""
+
+    async def checkpoint(self, channel: Channel) -> Checkpoint | None:
+        """Return the last committed checkpoint, or `None` for a channel that was never appended.
+
+        The answer is certain: an append whose result is still open is fenced
+        off or awaited first. Raises `LogUnavailable`; the caller tries again.
+        """
+        ...
+
+    def begin(self, channel: Channel) -> Append:
+        """Return a new, empty append to `channel`; no I/O happens yet."""
+        ...
+
+
+class Ownership(Protocol):
+    """Distribution of the channels over the processes."""
+
+    def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
+        """Yield the channels that this process owns, and again after each change.
+
+        A request for the next set confirms that the former one is in effect:
+        this process has released the channels that are no longer in it.
+        Closing the iterator releases all of them.
+        """
+        ...

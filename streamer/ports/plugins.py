@@ -1,0 +1,70 @@
+"""Contracts of the plugins, which deliver to targets."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from pydantic import BaseModel
+
+from streamer.clock import Clock
+from streamer.events import (
+    Delivery,
+    Outcome,
+    SubscriberName,
+)
+
+
+class Subscriber(Protocol):
+    """Delivery to one target, implemented by a plugin."""
+
+    async def __aenter__(self) -> Self:
+        """Open connections; called once before the first delivery.
+
+        Raises a `Stop`, such as `ConfigurationError`, when an operator must
+        act. After any other error, or when the subscriber's
+        `deliver_timeout_s` is over, the daemon opens it again.
+        """
+        ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close connections; called once after the last delivery."""
+        ...
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Try once, and return the outcome.
+
+        Called for many keys at once, never twice at once for one key. An
+        exception counts as `Retry`; dispatch retries, not the plugin. A call
+        that exceeds the subscriber's `deliver_timeout_s` is cancelled.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginContext:
+    """Context of a plugin, beside its settings."""
+
+    name: SubscriberName
+    clock: Clock
+
+
+class Plugin(Protocol):
+    """Class behind an entry point of the group `streamer.subscribers`.
+
+    `Settings` validates the `settings` of a subscriber that `uses` it.
+    """
+
+    # A property, so that a class whose settings are of a narrower type fits.
+    @property
+    def Settings(self) -> type[BaseModel]:  # noqa: N802 - a class within the plugin's class
+        """Model of the plugin's settings."""
+        ...
+
+    def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber:
+        """Return a subscriber; no I/O happens yet."""
+        ...
