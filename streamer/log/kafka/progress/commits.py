@@ -52,6 +52,11 @@ class Commits:
         """Wait for nothing yet."""
         self._waiting: list[_Waiting] = []
 
+    @property
+    def are_waiting(self) -> bool:
+        """Whether a commit is on its way."""
+        return bool(self._waiting)
+
     def send(
         self,
         consumer: Consumer,
