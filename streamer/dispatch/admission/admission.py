@@ -83,6 +83,15 @@ class Admission:
         return self.concurrency.limit
 
     @property
+    def has_room(self) -> bool:
+        """Whether fewer attempts are under way than the target bears."""
+        return self.concurrency.has_room
+
+    def is_clear(self) -> bool:
+        """Return whether an attempt at any lane may begin at this moment, without a word to the rate."""
+        return self.rate is None and self.has_room and not self.probes and self.paused.is_open
+
+    @property
     def probes(self) -> bool:
         """Whether the target is being asked with one event at a time whether it is back."""
         return self.breaker.state is not BreakerState.CLOSED
