@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 
@@ -34,8 +35,7 @@ def _ignore(*_: str) -> None:
     """Tell nobody."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+class Ticket(NamedTuple):
     """Leave for one attempt, which it carries from its beginning to its end."""
 
     permit: Permit[LaneName]
