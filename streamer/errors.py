@@ -24,7 +24,7 @@ as attributes, and never hold a secret.
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from streamer.events import EventId
+from streamer.events import Event
 
 
 class StreamerError(Exception):
@@ -74,10 +74,10 @@ class UnreadableEvent(SetAside):
 class EventsRefused(SetAside):
     """The log refuses these events for good, such as for their size."""
 
-    def __init__(self, message: str, *, ids: Sequence[EventId]) -> None:
-        """Name the refused events by `ids`."""
+    def __init__(self, message: str, *, events: Sequence[Event]) -> None:
+        """Keep the refused `events` for the caller."""
         super().__init__(message)
-        self.ids = tuple(ids)
+        self.events = tuple(events)
 
 
 class BrokenRoute(SetAside):

@@ -6,7 +6,7 @@ Nothing here does I/O or knows a transport, a log or a target.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NewType, TypeVar, dataclass_transform
 
 OrgId = NewType("OrgId", str)
 """The 18-character id of a Salesforce org."""
@@ -24,6 +24,18 @@ SubscriberName = NewType("SubscriberName", str)
 """The key of a subscriber in the configuration."""
 
 JsonObject = dict[str, Any]
+
+_Class = TypeVar("_Class")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def _value_of_every_event(cls: type[_Class]) -> type[_Class]:
+    """Make `cls` a dataclass that the type checker alone keeps frozen.
+
+    Python sets each field of a frozen dataclass by a call, which takes 1 µs of
+    the 12 that parsing, normalising and encoding an event take.
+    """
+    return dataclass(slots=True, kw_only=True)(cls)
 
 
 class Start(StrEnum):
@@ -45,7 +57,7 @@ class Channel:
         return f"{self.org}{self.path}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@_value_of_every_event
 class Event:
     """One change to one record, or one message: a CloudEvents 1.0 event.
 
@@ -79,13 +91,16 @@ class Batch:
     """What one read of a channel returned, possibly no messages.
 
     `messages` are the transport's own payloads, in Salesforce's order; a
-    normaliser turns each into events. `read_at` is in epoch seconds.
+    normaliser turns each into events. `read_at` is in epoch seconds. A large
+    answer comes in several batches, and all but the last say that there is
+    `more` of it.
     """
 
     channel: Channel
     read_at: float
     messages: Sequence[Any] = ()
     unreadable: Sequence[Unreadable] = ()
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,10 +41,12 @@ class Source(Protocol):
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield what `channel` holds after `after`, in Salesforce's order, and then what comes.
 
-        Asking for the next batch says that the former one is in the log: only
-        then does the source read on, and only then may it resume from there
-        by itself after losing its session. After an internal resumption it may
-        repeat messages that share the last replay id, never skip any. Empty
+        Asking for the next batch says that the former one has been taken in.
+        After a batch that ends an answer (`more` is false) it says that the
+        answer is in the log, so that Salesforce can be asked for more. The
+        source may lose its session and resume by itself, after the checkpoint
+        that `settle` named last, or else after `after`. It may then repeat
+        messages of the checkpoint's open replay id, and never skips any. Empty
         batches are yielded when Salesforce confirmed that nothing new came.
 
         Raises `SubscriptionRefused` or `CredentialsRefused` when someone must
@@ -54,16 +56,65 @@ class Source(Protocol):
         """
         ...
 
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Resume the checkpoint's channel after `checkpoint`, which is in the log.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
-    """What one batch of one channel adds to the log, all of it or none.
+        Does nothing for a channel that is not being read.
+        """
+        ...
 
-    `checkpoint` covers the events, the dead letters and the records beside it.
+
+class Append(Protocol):
+    """One append to one channel that grows until it is committed, all of it or none.
+
+    Events are encoded when they are added, and not kept. An append that is
+    dropped without a commit leaves nothing in the log.
     """
 
+    @property
+    def size(self) -> int:
+        """The bytes of the events that have been added."""
+        ...
+
+    def add(self, events: Sequence[Event], /) -> None:
+        """Encode `events`, behind those that have been added; nothing is written yet.
+
+        Raises `EventsRefused` when the log can never take some of them; the
+        others have been added then.
+        """
+        ...
+
+    async def commit(
+        self,
+        checkpoint: Checkpoint,
+        /,
+        *,
+        set_aside: Sequence[DeadLetter] = (),
+        continuity: Sequence[ContinuityRecord] = (),
+    ) -> None:
+        """Make the events and what stands beside them durable and visible, atomically; return when it is.
+
+        `checkpoint` covers all of it. Commits of one channel take effect in
+        the order of the calls, and commits that wait are written together. The
+        log is bounded: it waits rather than grow in memory.
+
+        Raises `EventsRefused` when the log can never take some events: nothing
+        of the append is visible, those events are no part of it any more, and
+        it can be committed again. Raises `LogUnavailable` when it is uncertain
+        whether the append took effect, or when the checkpoint is no longer the
+        one that was read: the caller reads it again before anything else.
+        Raises `Fenced` when another process owns the channel.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """One append that is in the log: how many events, the first of them, and what stands beside them."""
+
     checkpoint: Checkpoint
-    events: Sequence[Event] = ()
+    events: int = 0
+    first: Event | None = None
     set_aside: Sequence[DeadLetter] = ()
     continuity: Sequence[ContinuityRecord] = ()
 
@@ -79,20 +130,8 @@ class EventLog(Protocol):
         """
         ...
 
-    async def append(self, append: Append, /) -> None:
-        """Make `append` durable and visible, atomically; return when it is.
-
-        Appends of one channel take effect in the order of the calls; a call
-        waits for what it was asked to write, and calls that wait are written
-        together. The log is bounded: it waits rather than grow in memory.
-
-        Raises `EventsRefused` when some events can never be taken: nothing of
-        the append is visible, and the rest may be appended again without
-        them. Raises `LogUnavailable` when it is uncertain whether it took
-        effect, or when the checkpoint is no longer the one that was read: read
-        it again before anything else. Raises `Fenced` when another process
-        owns the channel.
-        """
+    def begin(self, channel: Channel) -> Append:
+        """Return a new, empty append to `channel`; no I/O happens yet."""
         ...
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from streamer.events import Batch, Channel, OrgId
+from streamer.events import Batch, Channel, Event, OrgId
+from streamer.normalise import Normaliser
 
 ORG = OrgId("00DXX0000000001EAA")
 CHANGES = Channel(org=ORG, path="/data/ChangeEvents")
@@ -65,3 +66,11 @@ def batch(*messages: Any, channel: Channel = CHANGES, at: float = 1_735_690_000.
     """Return what one read gave."""
     read: Sequence[Any] = messages
     return Batch(channel=channel, read_at=at, messages=read)
+
+
+def events_of(normalise: Normaliser, *messages: Any) -> list[Event]:
+    """Return the events of messages that can all be read."""
+    read = normalise(messages)
+    events = [item for item in read if isinstance(item, Event)]
+    assert len(events) == len(read), read
+    return events

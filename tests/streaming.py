@@ -11,7 +11,8 @@ import aiohttp
 
 from streamer.clock import TurnedClock
 from streamer.errors import StreamerError
-from streamer.events import Batch, Channel, Checkpoint, OrgId, Start
+from streamer.events import Batch, Channel, Checkpoint, DeadLetter, Event, EventId, OrgId, ReplayId, Start
+from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.salesforce.auth.flows import ClientCredentials, Flow
 from streamer.salesforce.auth.tokens import Login, Tokens
 from streamer.salesforce.cometd.observer import NullObserver
@@ -45,9 +46,10 @@ class Losses(NullObserver):
 
 @dataclass(kw_only=True)
 class Reader:
-    """Keeps the numbers of the events of one channel, each once, as the log does.
+    """Keeps the numbers of the events of one channel, each once, as ingest and the log do.
 
-    Only messages that share the last replay id may come again.
+    An answer is settled when it was read to its end. Only messages of the
+    open replay id may come again.
     """
 
     path: str
@@ -57,29 +59,53 @@ class Reader:
     error: StreamerError | None = None
     batches: list[Batch] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    _last: set[tuple[int, int]] = field(default_factory=set)
+    _checkpoint: Checkpoint | None = None
+    _pending: Checkpoint | None = None
 
     async def read(self, source: CometdSource, org: OrgId, after: Checkpoint | Start) -> None:
         """Read until the source raises; wait at the gate with each batch."""
         channel = Channel(org=org, path=self.path)
+        self._checkpoint = self._pending = after if isinstance(after, Checkpoint) else None
         try:
             async with aclosing(source.batches(channel, after=after)) as batches:
                 async for batch in batches:
                     self.taken += len(batch.messages)
                     await self.gate.wait()
                     self._keep(batch)
+                    if not batch.more and self._pending is not None:
+                        self._checkpoint = self._pending
+                        source.settle(self._pending)
         except StreamerError as error:
             self.error = error
 
     def _keep(self, batch: Batch) -> None:
         self.batches.append(batch)
         self.empty += not batch.messages
-        for message in batch.messages:
-            mark = (message["data"]["event"]["replayId"], message["data"]["payload"]["n"])
-            if mark in self._last:
-                continue
-            self._last = {other for other in self._last if other[0] == mark[0]} | {mark}
-            self.seen.append(mark[1])
+        if not (batch.messages or batch.unreadable):
+            self._pending = (
+                confirmed(self._pending, batch) if self._pending is self._checkpoint else self._pending
+            )
+            return
+        read: list[Event | DeadLetter] = [_event(message, self.path) for message in batch.messages]
+        if self._checkpoint is not None:
+            read = without_appended(read, self._checkpoint)
+        self._pending = advanced(self._pending, read, batch)
+        self.seen += [int(item.id) for item in read]
+
+
+def _event(message: Any, path: str) -> Event:
+    data = message["data"]
+    return Event(
+        id=EventId(str(data["payload"]["n"])),
+        source="",
+        type="",
+        subject=None,
+        time=data["payload"].get("CreatedDate", "2025-01-01T00:00:00.000Z"),
+        key="",
+        channel=path,
+        replay_id=ReplayId(b"%d" % data["event"]["replayId"]),
+        data={},
+    )
 
 
 @dataclass(kw_only=True)

@@ -1,18 +1,19 @@
 """Lets somebody watch what flows beside the metrics that count it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from streamer.events import Batch, DeadLetter, Event, Outcome, SubscriberName
+from streamer.events import DeadLetter, Event, Outcome, SubscriberName
 from streamer.observe.series import ChannelMetrics, SubscriberMetrics
-from streamer.ports import Append
+from streamer.ports import Appended
 
 
 class Watcher(Protocol):
     """Is shown events as they pass; must not block or raise."""
 
-    def appended(self, append: Append) -> None:
-        """These events are in the log."""
+    def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
+        """These events and dead letters are in the log."""
         ...
 
     def attempted(self, subscriber: SubscriberName, event: Event, outcome: Outcome) -> None:
@@ -20,17 +21,23 @@ class Watcher(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WatchedIngest:
-    """Counts appends and shows them to the watcher."""
+    """Counts appends and shows their events to the watcher."""
 
     metrics: ChannelMetrics
     watcher: Watcher
+    _events: list[Event] = field(default_factory=list, init=False)
 
-    def appended(self, batch: Batch, append: Append, seconds: float) -> None:
+    def taken(self, events: Sequence[Event]) -> None:
+        """Keep the events until they are in the log."""
+        self._events += events
+
+    def appended(self, appended: Appended, seconds: float) -> None:
         """Pass an append on."""
-        self.metrics.appended(batch, append, seconds)
-        self.watcher.appended(append)
+        self.metrics.appended(appended, seconds)
+        events, self._events = self._events, []
+        self.watcher.appended(events, appended.set_aside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

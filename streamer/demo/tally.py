@@ -1,12 +1,12 @@
 """What the demo saw pass, and how long it took."""
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from streamer.clock import Clock
-from streamer.events import Delivered, Event, EventId, Outcome, SubscriberName
-from streamer.ports import Append
+from streamer.events import DeadLetter, Delivered, Event, EventId, Outcome, SubscriberName
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,10 +21,10 @@ class Tally:
     delivery_latency_s: dict[SubscriberName, list[float]] = field(default_factory=dict)
     latest: deque[str] = field(default_factory=lambda: deque(maxlen=8))
 
-    def appended(self, append: Append) -> None:
+    def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
         """Count what entered the log."""
-        self.dead_letters += len(append.set_aside)
-        for event in append.events:
+        self.dead_letters += len(set_aside)
+        for event in events:
             self.appended_ids[event.id] += 1
             self.append_latency_s.append(self._age_s(event))
 

@@ -10,19 +10,11 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
     """Return the checkpoint that follows `checkpoint` once `read`, in Salesforce's order, is appended.
 
     The last replay id stays open, for more events may carry it (split events
-    share one); what is before it is complete. A quiet answer completes it too:
-    split events are stored together, so none of them is still to come. Nothing
-    is known to be missing up to the last event's commit, or up to now when
-    nothing came.
+    share one); what is before it is complete. Nothing is known to be missing
+    up to the last event's commit.
     """
     former = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
     placed = [item for item in read[-1:] if item.replay_id] or [item for item in read if item.replay_id]
-    if not (batch.messages or batch.unreadable):
-        return Checkpoint(
-            channel=batch.channel,
-            replay_id=former.open_replay_id or former.replay_id,
-            verified_at=batch.read_at,
-        )
     if not placed:
         return former
 
@@ -47,7 +39,17 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
     )
 
 
-def without_appended(read: list[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:
+def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
+    """Return the checkpoint that follows `checkpoint` after an answer without any message.
+
+    It completes the last replay id: split events are stored together, so none
+    of them is still to come. Nothing is known to be missing up to now.
+    """
+    replay_id = None if checkpoint is None else checkpoint.open_replay_id or checkpoint.replay_id
+    return Checkpoint(channel=batch.channel, replay_id=replay_id, verified_at=batch.read_at)
+
+
+def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:
     """Return `read` without what the log holds already, according to `checkpoint`."""
     # Only messages at the position of the checkpoint are ever read again, and
     # a publisher's duplicate elsewhere is Salesforce's event, not our repeat.

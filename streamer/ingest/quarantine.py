@@ -2,15 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import orjson
 import structlog
 
 from streamer.clock import Clock
-from streamer.errors import EventsRefused, MostlyUnreadable, UnreadableEvent
-from streamer.events import Batch, DeadLetter, Event, ReplayId, Stage, Unreadable
-from streamer.ports import Append
+from streamer.errors import EventsRefused, MostlyUnreadable
+from streamer.events import Batch, DeadLetter, Event, Stage, Unreadable
 
 _log = structlog.get_logger()
 
@@ -30,13 +28,8 @@ class Quarantine:
     _read: int = field(default=0, init=False)
     _unreadable: int = field(default=0, init=False)
 
-    def unreadable_message(self, message: Any, error: UnreadableEvent, batch: Batch) -> DeadLetter:
-        """Return the dead letter of a message that is JSON, but not an event."""
-        raw = orjson.dumps(message)
-        return self.unreadable(Unreadable(raw=raw, error=str(error), replay_id=_replay_id(message)), batch)
-
     def unreadable(self, piece: Unreadable, batch: Batch) -> DeadLetter:
-        """Return the dead letter of something that is not even JSON."""
+        """Return the dead letter of a piece that is no JSON, or of a message that is no event."""
         digest = hashlib.sha256(piece.raw).hexdigest()[:16]
         position = piece.replay_id.decode("ascii", "replace") if piece.replay_id else "unknown"
         _log.warning("event.set_aside", channel=str(batch.channel), replay_id=position, reason="unreadable")
@@ -66,18 +59,9 @@ class Quarantine:
         if self._read >= _WINDOW:
             self._read = self._unreadable = 0
 
-    def without_refused(self, append: Append, refused: EventsRefused) -> Append:
-        """Return `append` with the events that the log refused as dead letters instead."""
-        ids = frozenset(refused.ids)
-        out = [event for event in append.events if event.id in ids]
-        if not out:
-            raise refused
-        letters = [self._refused(event, refused) for event in out]
-        return replace(
-            append,
-            events=[event for event in append.events if event.id not in ids],
-            set_aside=[*append.set_aside, *letters],
-        )
+    def refused(self, refused: EventsRefused) -> list[DeadLetter]:
+        """Return the dead letters of the events that the log refused."""
+        return [self._refused(event, refused) for event in refused.events]
 
     def _refused(self, event: Event, refused: EventsRefused) -> DeadLetter:
         _log.warning(
@@ -100,10 +84,3 @@ class Quarantine:
             raw=orjson.dumps(event.data),
             event=replace(event, data={}),
         )
-
-
-def _replay_id(message: Any) -> ReplayId | None:
-    try:
-        return ReplayId(b"%d" % message["data"]["event"]["replayId"])
-    except (KeyError, TypeError):
-        return None

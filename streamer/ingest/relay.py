@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import structlog
 
 from streamer.clock import Clock
-from streamer.errors import EventsRefused, ReplayIdRefused, UnreadableEvent
+from streamer.errors import EventsRefused, ReplayIdRefused
 from streamer.events import (
     Batch,
     Channel,
@@ -18,30 +18,51 @@ from streamer.events import (
     Event,
     HoleCause,
     Start,
+    Unreadable,
 )
-from streamer.ingest.position import advanced, without_appended
+from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.quarantine import Quarantine
 from streamer.normalise import Normaliser
-from streamer.ports import Append, EventLog, Source
+from streamer.ports import Append, Appended, EventLog, Source
 
 OnRefused = Literal["earliest", "latest", "fail"]
 
 _log = structlog.get_logger()
 
+# An answer of tens of megabytes is committed in several transactions, for the memory that its records take.
+_MOST_BYTES = 8 * 1024 * 1024
+
 
 class IngestObserver(Protocol):
-    """Is told what was appended."""
+    """Counts and measures appends; must not block or raise."""
 
-    def appended(self, batch: Batch, append: Append, seconds: float) -> None:
-        """`append`, made of `batch`, is in the log after `seconds` of waiting for it."""
+    def taken(self, events: Sequence[Event]) -> None:
+        """These events will be in the log with the next append."""
         ...
+
+    def appended(self, appended: Appended, seconds: float) -> None:
+        """An append is in the log after `seconds` of waiting for it."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    """The append that grows, and the position of the channel once it is committed."""
+
+    append: Append
+    position: Checkpoint | None
+    events: int = 0
+    first: Event | None = None
+    set_aside: list[DeadLetter] = field(default_factory=list)
+    continuity: list[ContinuityRecord] = field(default_factory=list)
+    is_quiet: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
 class Ingest:
     """Carries one channel's events from Salesforce into the log.
 
-    A batch's replay id is committed together with its events, so a crash
+    An answer's events are committed together with its replay id, so a crash
     repeats nothing and skips nothing. May be cancelled at any moment. While it
     waits for the log, `busy_since` tells since when, in monotonic seconds.
     """
@@ -77,11 +98,18 @@ class Ingest:
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
         async with aclosing(self.source.batches(self.channel, after=after)) as batches:
+            pending = self._begin(checkpoint)
             async for batch in batches:
-                append = self._digest(batch, checkpoint)
+                self._take_in(batch, pending, checkpoint)
+                if batch.more and pending.append.size < _MOST_BYTES:
+                    continue
                 # Asking for the next batch tells the source that this one is
-                # safe: nothing may come between the append and the next turn.
-                checkpoint = await self._append(batch, append)
+                # safe: nothing may come between the commit and the next turn.
+                checkpoint = await self._commit(batch, pending)
+                self.source.settle(checkpoint)
+                pending = self._begin(checkpoint)
+                # The end of an answer that was committed in pieces is no quiet answer.
+                pending.is_quiet = not batch.more
 
     async def _checkpoint(self) -> Checkpoint | None:
         self.busy_since = self.clock.monotonic()
@@ -89,46 +117,76 @@ class Ingest:
         self.busy_since = None
         return checkpoint
 
-    def _digest(self, batch: Batch, checkpoint: Checkpoint | None) -> Append:
-        # Where an unreadable piece stood among the messages is not known; put
-        # first, it can't make the checkpoint pass a message.
-        read: list[Event | DeadLetter] = [
-            self.quarantine.unreadable(piece, batch) for piece in batch.unreadable
-        ]
-        set_aside = len(read)
-        for message in batch.messages:
-            try:
-                read.extend(self.normalise(message))
-            except UnreadableEvent as error:
-                read.append(self.quarantine.unreadable_message(message, error, batch))
-                set_aside += 1
-        self.quarantine.judge(read=len(batch.messages) + len(batch.unreadable), unreadable=set_aside)
+    def _begin(self, checkpoint: Checkpoint | None) -> _Pending:
+        return _Pending(append=self.log.begin(self.channel), position=checkpoint)
 
+    def _take_in(self, batch: Batch, pending: _Pending, checkpoint: Checkpoint | None) -> None:
+        if not (batch.messages or batch.unreadable):
+            return
+        pending.is_quiet = False
+        read = self._read(batch)
         if checkpoint is not None and checkpoint.appended:
             read = without_appended(read, checkpoint)
+        pending.position = advanced(pending.position, read, batch)
         events = [item for item in read if type(item) is Event]
-        return Append(
-            checkpoint=advanced(checkpoint, read, batch),
-            events=events,
-            set_aside=[item for item in read if type(item) is DeadLetter] if set_aside else (),
-            continuity=self._holes(events, batch),
-        )
+        if len(events) < len(read):
+            pending.set_aside += [item for item in read if type(item) is DeadLetter]
+        if events:
+            pending.events += len(events)
+            pending.first = pending.first or events[0]
+            if any(what.endswith(".gap") for what in {event.type for event in events}):
+                pending.continuity += self._holes(events, batch)
+            self.observer.taken(events)
+            try:
+                pending.append.add(events)
+            except EventsRefused as refused:
+                self._set_aside(refused, pending)
 
-    async def _append(self, batch: Batch, append: Append) -> Checkpoint:
+    def _read(self, batch: Batch) -> Sequence[Event | DeadLetter]:
+        # Where an unreadable piece stood among the messages is not known; put
+        # first, it can't make the checkpoint pass a message.
+        read = [*batch.unreadable, *self.normalise(batch.messages)]
+        events = [item for item in read if type(item) is Event]
+        unreadable = len(read) - len(events)
+        self.quarantine.judge(read=len(batch.messages) + len(batch.unreadable), unreadable=unreadable)
+        if not unreadable:
+            return events
+        return [
+            self.quarantine.unreadable(item, batch) if isinstance(item, Unreadable) else item for item in read
+        ]
+
+    async def _commit(self, batch: Batch, pending: _Pending) -> Checkpoint:
+        checkpoint = pending.position
+        if checkpoint is None or pending.is_quiet:
+            checkpoint = confirmed(checkpoint, batch)
+        continuity = [self._hole, *pending.continuity] if self._hole else pending.continuity
         began = self.busy_since = self.clock.monotonic()
         while True:
             try:
-                await self.log.append(append)
+                await pending.append.commit(checkpoint, set_aside=pending.set_aside, continuity=continuity)
             except EventsRefused as refused:
-                append = self.quarantine.without_refused(append, refused)
+                self._set_aside(refused, pending)
             else:
                 break
         self._hole = self.busy_since = None
-        self.observer.appended(batch, append, self.clock.monotonic() - began)
-        return append.checkpoint
+        appended = Appended(
+            checkpoint=checkpoint,
+            events=pending.events,
+            first=pending.first,
+            set_aside=pending.set_aside,
+            continuity=continuity,
+        )
+        self.observer.appended(appended, self.clock.monotonic() - began)
+        return checkpoint
+
+    def _set_aside(self, refused: EventsRefused, pending: _Pending) -> None:
+        if not refused.events:
+            raise refused
+        pending.events -= len(refused.events)
+        pending.set_aside += self.quarantine.refused(refused)
 
     def _holes(self, events: Sequence[Event], batch: Batch) -> list[ContinuityRecord]:
-        return ([self._hole] if self._hole else []) + [
+        return [
             ContinuityRecord(
                 channel=self.channel,
                 cause=HoleCause.GAP_EVENT if event.data["change"] != "GAP_OVERFLOW" else HoleCause.OVERFLOW,

@@ -1,18 +1,18 @@
 """From what a transport carried to events: pure functions, a file for each kind.
 
-A normaliser belongs to one channel. It raises `UnreadableEvent` for a message
-that does not have the shape that its channel promises, and nothing else.
+A normaliser belongs to one channel. It raises nothing: a message that does not
+have the shape that its channel promises comes back as it is, `Unreadable`.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streamer.events import Channel, Event
+from streamer.events import Channel, Event, Unreadable
 from streamer.normalise.changes import ChangeNormaliser
 from streamer.normalise.platform_events import PlatformEventNormaliser
 
-Normaliser = Callable[[Any], Sequence[Event]]
-"""Turns one message into its events, in order."""
+Normaliser = Callable[[Sequence[Any]], list[Event | Unreadable]]
+"""Turns messages into their events, in order."""
 
 
 def normaliser_for(channel: Channel, *, key: str | None = None) -> Normaliser:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from streamer.errors import UnreadableEvent
-from streamer.events import Channel, Event, EventId, JsonObject, ReplayId
+from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, Unreadable
+from streamer.normalise.malformed import MALFORMED, unreadable
 from streamer.normalise.times import from_epoch_ms
 
 _HEADER = "ChangeEventHeader"
@@ -30,7 +30,7 @@ _KIND = {
 
 
 class ChangeNormaliser:
-    """Turns a change message of one channel into one event for each record.
+    """Turns the change messages of one channel into one event for each record, in the header's order.
 
     An update of "all records of a type" (record id `001*`, sent when a field's
     type is converted) changes more than the event can say, so it is a gap.
@@ -41,59 +41,68 @@ class ChangeNormaliser:
         self._path = channel.path
         self._source = f"/salesforce/{channel.org}"
 
-    def __call__(self, message: Any) -> Sequence[Event]:
-        """Return the events of `message`, one a record, in the header's order."""
-        try:
-            return self._events(message["data"])
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as error:
-            raise UnreadableEvent(f"Not a change event: {type(error).__name__}: {error}") from error
+    def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
+        """Return the events of `messages` in order, and what is no change event where it stands."""
+        source, path = self._source, self._path
+        read: list[Event | Unreadable] = []
+        # One loop without a call for each message: it sees every event of a backlog.
+        for message in messages:
+            try:
+                data = message["data"]
+                payload = data["payload"]
+                header = payload[_HEADER]
+                key, sequence = _identified(header["transactionKey"], header["sequenceNumber"])
+                record_ids = _texts(header["recordIds"])
+                entity, change = header["entityName"], header["changeType"]
+                event_type = _event_type(entity, change, record_ids[0][-1] == "*")
+                time = from_epoch_ms(header["commitTimestamp"])
+                replay_id = ReplayId(b"%d" % data["event"]["replayId"])
+                # A copy without the header, and not one field by one.
+                fields = payload.copy()
+                del fields[_HEADER]
+                nulled = _nulled(fields)
+                changed = header.get("changedFields") or []
+                transaction = {
+                    "key": key,
+                    "sequence": sequence,
+                    "commit_number": header.get("commitNumber"),
+                    "user": header.get("commitUser"),
+                    "origin": header.get("changeOrigin"),
+                }
+            except MALFORMED as error:
+                read.append(unreadable(message, "a change event", error))
+                continue
+            for record_id in record_ids:
+                body: JsonObject = {
+                    "record_id": record_id,
+                    "entity": entity,
+                    "change": change,
+                    "fields": fields,
+                    "changed_fields": changed,
+                    "nulled_fields": nulled,
+                    "transaction": transaction,
+                }
+                read.append(
+                    Event(
+                        id=EventId(f"{key}:{sequence}:{record_id}"),
+                        source=source,
+                        type=event_type,
+                        subject=record_id,
+                        time=time,
+                        key=record_id,
+                        channel=path,
+                        replay_id=replay_id,
+                        data=body,
+                    )
+                )
+        return read
 
-    def _events(self, data: JsonObject) -> list[Event]:
-        payload = data["payload"]
-        header = payload[_HEADER]
-        record_ids = _texts(header["recordIds"])
-        entity: str = header["entityName"]
-        change: str = header["changeType"]
-        transaction_key: str = header["transactionKey"]
-        sequence: int = header["sequenceNumber"]
-        if type(transaction_key) is not str or type(sequence) is not int:
-            # Ids are made of these, so nothing may be made up from them.
-            raise ValueError("transactionKey or sequenceNumber is of another type")
-        replay_id = ReplayId(b"%d" % data["event"]["replayId"])
-        event_type = _event_type(entity, change, record_ids[0][-1] == "*")
-        time = from_epoch_ms(header["commitTimestamp"])
 
-        # A copy without the header, and not one by one: this runs for every event.
-        fields = payload.copy()
-        del fields[_HEADER]
-        common: JsonObject = {
-            "entity": entity,
-            "change": change,
-            "fields": fields,
-            "changed_fields": header.get("changedFields") or [],
-            "nulled_fields": _nulled(fields),
-            "transaction": {
-                "key": transaction_key,
-                "sequence": sequence,
-                "commit_number": header.get("commitNumber"),
-                "user": header.get("commitUser"),
-                "origin": header.get("changeOrigin"),
-            },
-        }
-        return [
-            Event(
-                id=EventId(f"{transaction_key}:{sequence}:{record_id}"),
-                source=self._source,
-                type=event_type,
-                subject=record_id,
-                time=time,
-                key=record_id,
-                channel=self._path,
-                replay_id=replay_id,
-                data={"record_id": record_id, **common},
-            )
-            for record_id in record_ids
-        ]
+def _identified(key: Any, sequence: Any) -> tuple[str, int]:
+    # Ids are made of these, so nothing may be made up from them.
+    if type(key) is not str or type(sequence) is not int:
+        raise ValueError("transactionKey or sequenceNumber is of another type")
+    return key, sequence
 
 
 def _texts(values: Any) -> list[str]:
@@ -115,6 +124,11 @@ def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FB
 
 
 def _nulled(fields: JsonObject) -> list[str]:
+    for value in fields.values():
+        if value is None or type(value) is dict:
+            break
+    else:
+        return []
     nulled = []
     for name, value in fields.items():
         if value is None:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from streamer.errors import UnreadableEvent
-from streamer.events import Channel, Event, EventId, JsonObject, ReplayId
+from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, Unreadable
+from streamer.normalise.malformed import MALFORMED, unreadable
 from streamer.normalise.times import from_text
 
 
 class PlatformEventNormaliser:
-    """Turns a platform event message of one channel into its event.
+    """Turns each platform event message of one channel into its event.
 
     The id is the `EventUuid` (endpoints from 52.0 send it), which a publisher's
     duplicate repeats under another replay id; without one it is made of the
@@ -23,12 +23,15 @@ class PlatformEventNormaliser:
         self._name = channel.path.rpartition("/")[2]
         self._source = f"/salesforce/{channel.org}"
 
-    def __call__(self, message: Any) -> Sequence[Event]:
-        """Return the one event of `message`."""
+    def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
+        """Return the events of `messages` in order, and what is no platform event where it stands."""
+        return [self._read(message) for message in messages]
+
+    def _read(self, message: Any) -> Event | Unreadable:
         try:
-            return (self._event(message["data"]),)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise UnreadableEvent(f"Not a platform event: {type(error).__name__}: {error}") from error
+            return self._event(message["data"])
+        except MALFORMED as error:
+            return unreadable(message, "a platform event", error)
 
     def _event(self, data: JsonObject) -> Event:
         payload: JsonObject = data["payload"]

@@ -1,15 +1,16 @@
 """The series of one channel, one subscriber or the session, as their owners use them."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from streamer.clock import Clock
-from streamer.events import Batch, DeadLetter, Delivered, Event, HoleCause, Outcome, Stage, SubscriberName
+from streamer.events import DeadLetter, Delivered, Event, HoleCause, Outcome, Stage, SubscriberName
 from streamer.observe.subscriber_status import SubscriberStatus
-from streamer.ports import Append
+from streamer.ports import Appended
 
 
 @dataclass(slots=True)
@@ -86,20 +87,23 @@ class ChannelMetrics:
     dead_letters: Counter
     words: Words
 
-    def appended(self, batch: Batch, append: Append, seconds: float) -> None:  # noqa: ARG002 - the observer's shape
-        """Count `append`, made of `batch` and in the log after `seconds` of waiting for it."""
+    def taken(self, events: Sequence[Event]) -> None:
+        """Count nothing yet: these events are not in the log."""
+
+    def appended(self, appended: Appended, seconds: float) -> None:
+        """Count an append that is in the log after `seconds` of waiting for it."""
         self.batches.inc()
         self.append_seconds.observe(seconds)
-        self.verified.set(append.checkpoint.verified_at)
-        if append.events:
-            self.events.inc(len(append.events))
+        self.verified.set(appended.checkpoint.verified_at)
+        self.events.inc(appended.events)
+        if appended.first is not None:
             # The first is the oldest. One observation an append, not one an
             # event: a backlog must not pay for being measured.
-            self.age_seconds.observe(_age(append.events[0], self.clock))
-        for letter in append.set_aside:
+            self.age_seconds.observe(_age(appended.first, self.clock))
+        for letter in appended.set_aside:
             reason = self.words.bounded(letter.reason)
             self.dead_letters.labels(Stage.INGEST.value, "", reason).inc()
-        for record in append.continuity:
+        for record in appended.continuity:
             self.holes[record.cause].inc()
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states

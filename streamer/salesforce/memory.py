@@ -21,12 +21,17 @@ class MemorySource:
         """Play `batches`, by the path of their channel."""
         self.script = {path: list(script) for path, script in batches.items()}
         self.opened: list[tuple[str, Checkpoint | Start]] = []
+        self.settled: dict[str, Checkpoint] = {}
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield what the script holds for `channel` after `after`."""
         self.opened.append((channel.path, after))
         for batch in _after(self.script.get(channel.path, []), _position(after)):
             yield batch
+
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Keep what was settled last of each path; a script loses no session."""
+        self.settled[checkpoint.channel.path] = checkpoint
 
 
 def _position(after: Checkpoint | Start) -> ReplayId | None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -11,12 +12,17 @@ import pytest
 pytestmark = pytest.mark.alone
 
 _SHOWN = (
-    "CPU an event",
+    "Streamer ÷ bare probe",
+    "plain script ÷ Streamer",
+    "CPU a transaction",
     "owner killed",
     "owner stopped",
     "owner frozen",
     "longest pause of",
+    "Streamer ÷ plain script",
     "local HTTP target, 1,000 keys",
+    "1,000 keys: worst",
+    "1,000 keys: stalls",
     "1,000 keys failing",
     "events behind",
 )
@@ -35,9 +41,13 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
 
     assert bench.returncode == 0, output.decode()
     found = orjson.loads(file.read_bytes())
-    assert [drain["committed"] for drain in found["drains"]] == [found["best_drain"]["events"]]
-    assert 0 < found["best_drain"]["cpu_us_per_event"] < found["plain"]["cpu_us_per_event"]
-    assert 0 < found["best_latency"]["p50_ms"] <= found["best_latency"]["p99_ms"]
+    [ours], [probe], plain = (found["drain"][who] for who in ("streamer", "probe", "plain"))
+    assert ours["committed"] == probe["committed"] == ours["events"]
+    assert 0 < ours["cpu_us_per_event"] < plain["cpu_us_per_event"]
+    assert found["drain"]["ratios"][0]["median"] == ours["cpu_us_per_event"] / probe["cpu_us_per_event"]
+    [latency] = found["latency"]["streams"]
+    assert 0 < latency["p50_ms"] <= latency["p99_ms"]
+    assert 0 < latency["cpu_us_per_event"] <= latency["cpu_us_per_transaction"]
     takeovers = found["takeovers"]
     for moment in ("killed_s", "stopped_s", "frozen_s", "let_go_s"):
         assert [0 < seconds < 30 for seconds in takeovers[moment]] == [True]
@@ -45,15 +55,27 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
     rolling = found["rolling"]
     assert len(rolling["paused_s"]) == 2
     assert rolling["sent"] == rolling["committed"] == rolling["delivered"]
-    deliveries = found["deliveries"]
-    assert [each["keys"] for each in deliveries["delivering"]] == [1, 1_000]
-    for each in deliveries["delivering"]:
-        assert each["p50_ms"] <= each["p99_ms"] > 0
-        assert (each["repeated"], each["out_of_order"]) == (0, 0)
-    [with_one], [with_none] = deliveries["failing"]["per_s_with"], deliveries["failing"]["per_s_without"]
-    assert min(with_one, with_none) > 0
-    assert (deliveries["failing"]["repeated"], deliveries["failing"]["out_of_order"]) == (0, 0)
-    assert deliveries["backlog"]["behind"] > 0
+    _check_deliveries(found)
     assert found["machine"]["cpu"]
     for words in _SHOWN:
         assert words in output.decode()
+
+
+def _check_deliveries(found: dict[str, Any]) -> None:
+    for who in ("streamer", "script"):
+        rates = found["deliveries"][who]
+        assert list(rates) == ["1", "1000"]
+        for rate in [*rates["1"], *rates["1000"]]:
+            assert min(rate["per_s"], rate["cpu_us_per_delivery"]) > 0
+            assert (rate["repeated"], rate["out_of_order"]) == (0, 0)
+    assert len(found["deliveries"]["ratios"]) == 4
+    streams = found["trickle"]["streams"]
+    assert list(streams) == ["1", "1000"]
+    for stream in [*streams["1"], *streams["1000"]]:
+        assert 0 < stream["p50_ms"] <= stream["p99_ms"] <= stream["max_ms"]
+        assert (stream["repeated"], stream["out_of_order"]) == (0, 0)
+    failing = found["failing-key"]
+    [with_one], [with_none] = failing["per_s_with"], failing["per_s_without"]
+    assert min(with_one, with_none) > 0
+    assert (failing["repeated"], failing["out_of_order"]) == (0, 0)
+    assert found["memory"]["behind"] > 0

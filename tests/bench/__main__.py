@@ -1,10 +1,10 @@
-"""`make bench`: a backlog, beside a plain script; latency; takeovers; deliveries. On a real Kafka."""
+"""`make bench`: how Streamer compares with what others would write, in the same run, on a real Kafka."""
 
 import argparse
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -12,68 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamer.observe import logs
-from tests.bench.deliveries import Deliveries, deliveries_of
 from tests.bench.machine import described
-from tests.bench.measuring import Bench, Stream
-from tests.bench.org import sandbox_process
-from tests.bench.results import Results
-from tests.bench.rolling import rolling_of
-from tests.bench.takeovers import Rounds, takeovers_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """How much is measured."""
-
-    backlog: int
-    drains: int
-    plain: int
-    stream: Stream
-    rounds: Rounds
-    processes: int
-    deliveries: Deliveries
-
-
-_FULL = Size(
-    backlog=100_000,
-    drains=3,
-    plain=10_000,
-    stream=Stream(events=10_000, per_second=500, times=3),
-    rounds=Rounds(times=3, session_s=6.0),
-    processes=3,
-    deliveries=Deliveries(
-        events={1: 3_000, 10: 10_000, 1_000: 20_000, 100_000: 100_000},
-        stream=2_000,
-        per_second=200,
-        plain=2_000,
-        times=3,
-        behind=1_000_000,
-        looked_s=20.0,
-    ),
-)
-_QUICK = Size(
-    backlog=4_000,
-    drains=1,
-    plain=300,
-    stream=Stream(events=400, per_second=400, times=1),
-    rounds=Rounds(times=1, session_s=3.0),
-    processes=2,
-    deliveries=Deliveries(
-        events={1: 100, 1_000: 2_000},
-        stream=100,
-        per_second=200,
-        plain=100,
-        times=1,
-        behind=10_000,
-        looked_s=1.0,
-    ),
-)
+from tests.bench.parts import FULL, PARTS, QUICK, Size, parts_of
+from tests.bench.results import Results, Unequal
 
 
 def main() -> int:
     """Measure, show, and return 0 only if every event was committed, once."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small counts: whether it works, not how fast")
+    parser.add_argument("--only", type=_parts, default=PARTS, metavar="PART,…", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each is measured, in turn")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     chosen = parser.parse_args()
     kafka = os.environ.get("STREAMER_KAFKA")
@@ -81,61 +30,35 @@ def main() -> int:
         parser.error("STREAMER_KAFKA names no broker: use `make bench`, which starts one")
     # What is measured logs for itself; here it would break up the progress bars.
     logs.configure("console", "error")
-    results = asyncio.run(_measured(_QUICK if chosen.quick else _FULL, kafka))
+    size = QUICK if chosen.quick else FULL
+    size = replace(size, rounds=chosen.rounds or size.rounds)
+    try:
+        results = asyncio.run(_measured(size, chosen.only, kafka))
+    except Unequal as exc:
+        print(exc, file=sys.stderr)  # noqa: T201 - for whoever called it
+        return 1
     results.show(Console())
     if chosen.json:
-        chosen.json.write_bytes(orjson.dumps(results.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
+        # Some results are by the number of keys.
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+        chosen.json.write_bytes(orjson.dumps(results.as_json(), option=options))
     return 0 if results.complete else 1
 
 
-async def _measured(size: Size, kafka: str) -> Results:
+def _parts(text: str) -> list[str]:
+    chosen = text.split(",")
+    if unknown := sorted(set(chosen) - set(PARTS)):
+        raise argparse.ArgumentTypeError(
+            f"no part is named {', '.join(unknown)}: choose of {', '.join(PARTS)}"
+        )
+    return [name for name in PARTS if name in chosen]
+
+
+async def _measured(size: Size, only: list[str], kafka: str) -> Results:
     machine = described()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        async with sandbox_process() as org:
-            bench = Bench(org=org, kafka=kafka)
-            task = progress.add_task("making the backlog", total=size.backlog)
-            await org.change(size.backlog, records=size.backlog // 10)
-            progress.update(task, completed=size.backlog)
-
-            task = progress.add_task("draining it", total=size.backlog * size.drains)
-            drains = [
-                await bench.drain(size.backlog, lambda count: progress.advance(task, count))
-                for _ in range(size.drains)
-            ]
-            plain_task = progress.add_task("plain script", total=size.plain)
-            plain = await bench.plain(size.plain)
-            progress.update(plain_task, completed=size.plain)
-
-            total = size.backlog + size.stream.events * size.stream.times
-            latency_task = progress.add_task("latency", total=total)
-            latencies = await bench.latencies(
-                size.stream,
-                backlog=size.backlog,
-                progress=lambda count: progress.advance(latency_task, count),
-            )
-        task = progress.add_task("takeovers", total=size.rounds.times * 3)
-        takeovers = await takeovers_of(kafka, size.rounds, lambda: progress.advance(task))
-        task = progress.add_task("rolling restart", total=size.processes)
-        rolling = await rolling_of(
-            kafka,
-            processes=size.processes,
-            session_s=size.rounds.session_s,
-            progress=lambda: progress.advance(task),
-        )
-        deliveries_task = progress.add_task("deliveries", total=size.deliveries.total)
-        deliveries = await deliveries_of(
-            kafka, size.deliveries, lambda count: progress.advance(deliveries_task, count)
-        )
-    return Results(
-        machine=machine,
-        drains=drains,
-        plain=plain,
-        latencies=latencies,
-        takeovers=takeovers,
-        rolling=rolling,
-        deliveries=deliveries,
-    )
+        return Results(machine=machine, parts=await parts_of(only, size, kafka, progress))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from streamer.clock import SystemClock
-from streamer.events import Checkpoint, Event
+from streamer.events import Event
 from streamer.log.kafka import KafkaLog
-from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
-from tests.bench.events import CHANNEL, a_change, record_id
+from tests.bench.events import a_change, append, record_id
 from tools.kafka.broker import STEADY, Broker
 
 _EVENTS = 100_000
@@ -25,33 +24,24 @@ def an_event(number: int) -> Event:
     return a_change(number, record_id(number, 5_000))
 
 
-def an_append(events: Sequence[Event]) -> Append:
-    """Return an append of `events` with the checkpoint behind them."""
-    position = events[-1].replay_id
-    return Append(
-        checkpoint=Checkpoint(channel=CHANNEL, replay_id=position, verified_at=time.time()), events=events
-    )
-
-
 async def backlog(log: KafkaLog, size: int) -> str:
     """Append `_EVENTS` events, `size` at once."""
     events = [an_event(number) for number in range(size)]
-    append = an_append(events)
-    await log.append(append)
+    await append(log, events)
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(_EVENTS // size):
-        await log.append(append)
+        await append(log, events)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return f"{size:>6} at once: {cpu / _EVENTS * 1e6:5.2f} µs of CPU an event, {_EVENTS / wall:8.0f} events/s"
 
 
 async def alone(log: KafkaLog, pause_s: float) -> str:
     """Append single events, `pause_s` apart, and return how long each took."""
-    appends = [an_append([an_event(number)]) for number in range(_ALONE)]
+    events = [an_event(number) for number in range(_ALONE)]
     took: list[float] = []
-    for append in appends:
+    for event in events:
         began = time.perf_counter()
-        await log.append(append)
+        await append(log, [event])
         took.append(time.perf_counter() - began)
         await asyncio.sleep(pause_s)
     took.sort()

@@ -1,6 +1,10 @@
-"""Events as an org of some size sends them."""
+"""Events as an org of some size sends them, and how they are appended."""
 
-from streamer.events import Channel, Event, EventId, OrgId, ReplayId
+import time
+from collections.abc import Sequence
+
+from streamer.events import Channel, Checkpoint, Event, EventId, OrgId, ReplayId
+from streamer.ports import EventLog
 
 CHANNEL = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
 
@@ -24,3 +28,11 @@ def a_change(number: int, record: str) -> Event:
 def record_id(number: int, records: int) -> str:
     """Return the record that event `number` is of; so many come in turn."""
     return f"001{number % records:012d}AAA"
+
+
+async def append(log: EventLog, events: Sequence[Event]) -> None:
+    """Append `events` with the checkpoint behind them; return when they are committed."""
+    growing = log.begin(CHANNEL)
+    growing.add(events)
+    position = events[-1].replay_id
+    await growing.commit(Checkpoint(channel=CHANNEL, replay_id=position, verified_at=time.time()))

@@ -11,7 +11,7 @@ from streamer.ports import Controls, LaneChange
 from tests.contracts import parking
 from tests.contracts.follower import following
 from tests.contracts.parking import ONCE
-from tests.contracts.values import a_dead_letter, an_append, an_event
+from tests.contracts.values import a_dead_letter, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
 
 TARGET, OTHER = SubscriberName("target"), SubscriberName("other")
@@ -119,7 +119,7 @@ async def test_what_was_done_is_written_down_in_order(world: World) -> None:
 async def set_aside(log: Log, *names: str) -> None:
     """Append dead letters, as ingest does."""
     append = an_append(an_event("beside"))
-    await log.append(replace(append, set_aside=[a_dead_letter(name) for name in names]))
+    await append_to(log, replace(append, set_aside=[a_dead_letter(name) for name in names]))
 
 
 async def test_dead_letters_can_be_listed_each_once(world: World) -> None:
@@ -128,7 +128,7 @@ async def test_dead_letters_can_be_listed_each_once(world: World) -> None:
     newer = replace(a_dead_letter("a"), error="newer")
     async with world.open() as log:
         await set_aside(log, "a", "b", "a")
-        await log.append(replace(an_append(at=2), set_aside=[newer, large]))
+        await append_to(log, replace(an_append(at=2), set_aside=[newer, large]))
         for _ in range(2):
             found = await letters(log)
             assert found == {
@@ -153,7 +153,7 @@ async def test_redriven_dead_letter_becomes_a_parked_event_at_once(world: World)
     """It is never both, and never neither."""
     letter = replace(a_dead_letter("1:target", stage=Stage.DISPATCH), event=an_event(1))
     async with world.open() as log:
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
         async with following(log) as follower:
             await follower.read_until("1")
             [entry] = follower.entries
@@ -170,7 +170,7 @@ async def test_letter_that_is_redriven_and_set_aside_again_at_once_stays(world: 
     letter = replace(a_dead_letter("1:target", stage=Stage.DISPATCH), raw=b"x" * 1_500_000)
     again = replace(letter, raw=b"", error="refused once more")
     async with world.open() as log:
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
         async with following(log) as follower:
             await follower.read_until("1")
             await follower.settle(letters=[letter])

@@ -11,7 +11,7 @@ from streamer.errors import Fenced
 from streamer.events import Stage, Start
 from streamer.ports import Recorded
 from tests.contracts.follower import following
-from tests.contracts.values import CHANGES, a_dead_letter, an_append, an_event
+from tests.contracts.values import CHANGES, a_dead_letter, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
 
 ONE_KEY = "001000000000001AAA"
@@ -21,7 +21,7 @@ async def append_numbers(log: Log, *numbers: int) -> None:
     """Append events of one key with the ids `numbers`, at once."""
     # As whoever appends does: another process may have written before.
     await log.checkpoint(CHANGES)
-    await log.append(an_append(*(an_event(n, key=ONE_KEY) for n in numbers), at=max(numbers)))
+    await append_to(log, an_append(*(an_event(n, key=ONE_KEY) for n in numbers), at=max(numbers)))
 
 
 async def test_events_of_a_key_come_in_the_order_of_their_appends(world: World) -> None:
@@ -29,7 +29,7 @@ async def test_events_of_a_key_come_in_the_order_of_their_appends(world: World) 
     events = [an_event(n, key=f"{n % 7}") for n in range(1_200)]
     async with world.open() as log:
         for begin in range(0, 1_200, 300):
-            await log.append(an_append(*events[begin : begin + 300]))
+            await append_to(log, an_append(*events[begin : begin + 300]))
         async with following(log) as follower:
             await follower.read_until(*(event.id for event in events))
 
@@ -43,7 +43,7 @@ async def test_events_of_a_key_come_in_the_order_of_their_appends(world: World) 
 async def test_entries_say_what_they_take(world: World) -> None:
     """So that readers can bound what they hold."""
     async with world.open() as log:
-        await log.append(an_append(an_event(1), an_event(2, data={"text": "x" * 50_000})))
+        await append_to(log, an_append(an_event(1), an_event(2, data={"text": "x" * 50_000})))
         async with following(log) as follower:
             await follower.read_until("1", "2")
 
@@ -83,7 +83,7 @@ async def test_latest_begins_with_what_comes_after(world: World) -> None:
         await append_numbers(log, 1)
         async with following(log, start=Start.LATEST) as follower:
             await append_numbers(log, 2)
-            await log.append(an_append(an_event("new", what="salesforce.event.New__e"), at=3))
+            await append_to(log, an_append(an_event("new", what="salesforce.event.New__e"), at=3))
 
             assert sorted(await follower.read_until("2", "new")) == ["2", "new"]
 
@@ -106,7 +106,7 @@ async def test_start_at_a_moment_leaves_out_what_is_older(world: World) -> None:
     hours = [an_event(hour, key=ONE_KEY, time=f"2025-01-01T0{hour}:00:00.000Z") for hour in range(5)]
     two = datetime(2025, 1, 1, 2, tzinfo=UTC)
     async with world.open() as log:
-        await log.append(an_append(*hours))
+        await append_to(log, an_append(*hours))
         async with following(log, start=two) as follower:
             assert await follower.read_until("4") == ["2", "3", "4"]
 
@@ -116,12 +116,14 @@ async def test_only_matching_types_come_and_the_others_are_passed(world: World) 
     wanted = an_event("won", what="salesforce.cdc.Opportunity.updated", key=ONE_KEY)
     others = [an_event(n, what="salesforce.cdc.Opportunity.created", key=ONE_KEY) for n in range(3)]
     async with world.open() as log:
-        await log.append(an_append(wanted, *others))
+        await append_to(log, an_append(wanted, *others))
         async with following(log, "salesforce.cdc.*.updated") as follower:
             await follower.read_past(4)
             await follower.settle()
         async with following(log, "*") as again:
-            await log.append(an_append(an_event("next", what="salesforce.cdc.Opportunity.gap", key=ONE_KEY)))
+            await append_to(
+                log, an_append(an_event("next", what="salesforce.cdc.Opportunity.gap", key=ONE_KEY))
+            )
 
             assert follower.ids == ["won"]
             assert await again.read_until("next") == ["next"]

@@ -8,14 +8,14 @@ from streamer.errors import Fenced
 from streamer.ports import LaneChange
 from tests.contracts.follower import following
 from tests.contracts.parking import KEY, ONCE, TWICE, lane_of, park
-from tests.contracts.values import CHANGES, a_receipt, an_append, an_event
+from tests.contracts.values import CHANGES, a_receipt, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
 
 
 async def append(log: Log, *names: int | str, key: str = KEY) -> None:
     """Append events of one key with the ids `names`."""
     await log.checkpoint(CHANGES)
-    await log.append(an_append(*(an_event(name, key=key) for name in names)))
+    await append_to(log, an_append(*(an_event(name, key=key) for name in names)))
 
 
 async def test_parked_events_stay_parked_through_a_restart(world: World) -> None:
@@ -113,7 +113,7 @@ async def test_many_lanes_are_restored_each_with_its_own_head(world: World) -> N
     """None is lost, mixed up or reset."""
     keys = [f"001{n:015d}" for n in range(300)]
     async with world.open() as log:
-        await log.append(an_append(*(an_event(f"{key}:{n}", key=key) for key in keys for n in range(2))))
+        await append_to(log, an_append(*(an_event(f"{key}:{n}", key=key) for key in keys for n in range(2))))
         async with following(log) as follower:
             await follower.read_until(*(f"{key}:1" for key in keys))
             changes = [

@@ -4,7 +4,7 @@ from streamer.events import Entry, Partition, Setback, SubscriberName
 from streamer.ports import LaneChange, Subscription
 from tests.contracts.follower import Follower, following
 from tests.contracts.parking import KEY, ONCE
-from tests.contracts.values import CHANGES, an_append, an_event
+from tests.contracts.values import CHANGES, an_append, an_event, append_to
 from tests.contracts.worlds import Log, World
 
 CONTACT = "salesforce.cdc.Contact.updated"
@@ -13,7 +13,7 @@ CONTACT = "salesforce.cdc.Contact.updated"
 async def append(log: Log, *names: int | str, what: str = "salesforce.cdc.Account.updated") -> None:
     """Append events of one key with the ids `names`."""
     await log.checkpoint(CHANGES)
-    await log.append(an_append(*(an_event(name, key=KEY, what=what) for name in names)))
+    await append_to(log, an_append(*(an_event(name, key=KEY, what=what) for name in names)))
 
 
 def lane(*entries: Entry, left: tuple[Entry, ...] = (), setback: Setback | None = ONCE) -> LaneChange:

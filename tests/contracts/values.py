@@ -1,5 +1,8 @@
 """Values to append, settle and compare."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from streamer.events import (
     Channel,
     Checkpoint,
@@ -16,7 +19,7 @@ from streamer.events import (
     Stage,
     SubscriberName,
 )
-from streamer.ports import Append
+from streamer.ports import EventLog
 
 ORG = OrgId("00D000000000001EAA")
 CHANGES = Channel(org=ORG, path="/data/ChangeEvents")
@@ -49,6 +52,23 @@ def an_event(
 def a_checkpoint(at: int, *, channel: Channel = CHANGES) -> Checkpoint:
     """Return a checkpoint at the replay id `at`."""
     return Checkpoint(channel=channel, replay_id=ReplayId(str(at).encode()), verified_at=1735689600.25)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """What a test appends at once: a checkpoint, and what it covers."""
+
+    checkpoint: Checkpoint
+    events: Sequence[Event] = ()
+    set_aside: Sequence[DeadLetter] = ()
+    continuity: Sequence[ContinuityRecord] = ()
+
+
+async def append_to(log: EventLog, append: Append) -> None:
+    """Append it in one go; raises what `add` and `commit` raise."""
+    growing = log.begin(append.checkpoint.channel)
+    growing.add(append.events)
+    await growing.commit(append.checkpoint, set_aside=append.set_aside, continuity=append.continuity)
 
 
 def an_append(*events: Event, at: int = 1, channel: Channel = CHANGES) -> Append:

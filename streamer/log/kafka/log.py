@@ -11,7 +11,7 @@ from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured
 from streamer.events import Channel, Checkpoint, DeadLetter, Entry, Partition, SubscriberName
 from streamer.log.kafka.append.checkpoints import Checkpoints
-from streamer.log.kafka.append.encoder import AppendEncoder
+from streamer.log.kafka.append.encoder import AppendEncoder, KafkaAppend
 from streamer.log.kafka.append.membership import Membership
 from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.writer import Writer
@@ -23,7 +23,7 @@ from streamer.log.kafka.feed.feed import follow
 from streamer.log.kafka.feed.settled_events import settled_events
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
-from streamer.ports import Append, Feed, Subscription
+from streamer.ports import Feed, Subscription
 from streamer.settings import KafkaLogSettings
 
 
@@ -89,10 +89,10 @@ class KafkaLog:
         """Return the last committed checkpoint of `channel`, once that is certain."""
         return await self._writer(self._checkpoints.partition_of(channel)).checkpoint(channel)
 
-    async def append(self, append: Append, /) -> None:
-        """Commit events, dead letters, records of holes and the checkpoint in one transaction."""
-        partition = self._checkpoints.partition_of(append.checkpoint.channel)
-        await self._writer(partition).append(append)
+    def begin(self, channel: Channel) -> KafkaAppend:
+        """Return a new append to `channel`, which is committed in one transaction."""
+        partition = self._checkpoints.partition_of(channel)
+        return KafkaAppend(self._encoder, lambda append: self._writer(partition).append(append))
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Share `channels` with the other processes of this prefix.

@@ -25,7 +25,7 @@ from streamer.log.memory.feed import MemoryFeed, first_offset, partition_of, set
 from streamer.log.memory.parked import ParkedEvents
 from streamer.log.memory.switches import ControlTable
 from streamer.log.records import encode_event
-from streamer.ports import Append, Recorded, Settlement, Subscription
+from streamer.ports import Recorded, Settlement, Subscription
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,19 +70,23 @@ class MemoryLog:
         self.check_up()
         return self.checkpoints.get(channel)
 
-    async def append(self, append: Append, /) -> None:
-        """Keep all of `append`, or nothing of it."""
-        # A real log waits for its disk or its brokers; callers must cope.
-        await asyncio.sleep(0)
-        self.check_up()
-        refused = [event.id for event in append.events if self.refuse(event)]
-        if refused:
-            raise EventsRefused("the test refuses these events", ids=refused)
-        for event in append.events:
+    def begin(self, channel: Channel) -> "MemoryAppend":  # noqa: ARG002 - the port's shape
+        """Return a new append, which keeps its events until it is committed."""
+        return MemoryAppend(log=self)
+
+    def keep(
+        self,
+        events: Sequence[Event],
+        checkpoint: Checkpoint,
+        set_aside: Sequence[DeadLetter],
+        continuity: Sequence[ContinuityRecord],
+    ) -> None:
+        """Keep what an append commits."""
+        for event in events:
             self._keep(event)
-        self.checkpoints[append.checkpoint.channel] = append.checkpoint
-        self._set_aside(append.set_aside)
-        self.continuity.extend(append.continuity)
+        self.checkpoints[checkpoint.channel] = checkpoint
+        self._set_aside(set_aside)
+        self.continuity.extend(continuity)
         self._wake_feeds()
         self._check_answered()
 
@@ -247,3 +251,37 @@ class MemoryLog:
         if self.fail_after_commit:
             self.fail_after_commit = False
             raise LogUnavailable("the log's answer was lost: read the checkpoint again")
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryAppend:
+    """One growing append to a log in memory; it is the commit that refuses events."""
+
+    log: MemoryLog
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the events that have been added."""
+        return sum(len(encode_event(event)) for event in self.events)
+
+    def add(self, events: Sequence[Event], /) -> None:
+        """Keep `events` for the commit."""
+        self.events += events
+
+    async def commit(
+        self,
+        checkpoint: Checkpoint,
+        /,
+        *,
+        set_aside: Sequence[DeadLetter] = (),
+        continuity: Sequence[ContinuityRecord] = (),
+    ) -> None:
+        """Keep all of it, or nothing."""
+        # A real log waits for its disk or its brokers; callers must cope.
+        await asyncio.sleep(0)
+        self.log.check_up()
+        if refused := [event for event in self.events if self.log.refuse(event)]:
+            self.events = [event for event in self.events if event not in refused]
+            raise EventsRefused("the test refuses these events", events=refused)
+        self.log.keep(self.events, checkpoint, set_aside, continuity)

@@ -13,6 +13,7 @@ from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Channel, Checkpoint, DeadLetter, Entry, ParkedLane, Partition, SubscriberName
+from streamer.log.sqlite.append import SqliteAppend
 from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.filesystem import check_local
 from streamer.log.sqlite.database.lock import locked
@@ -20,14 +21,14 @@ from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.retention import Retention
-from streamer.log.sqlite.rows.appends import Written, encode, end, read_checkpoint, write
+from streamer.log.sqlite.rows.appends import EncodedAppend, Written, end, read_checkpoint, write
 from streamer.log.sqlite.rows.pages import Window, read_page
 from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
 from streamer.log.sqlite.settled_events import settled_events
 from streamer.log.sqlite.settler import Settler
 from streamer.observe.pulse import Pulses
-from streamer.ports import Append, Subscription
+from streamer.ports import Subscription
 from streamer.settings import SqliteLogSettings
 
 _log = structlog.get_logger()
@@ -80,14 +81,17 @@ class SqliteLog:
         """Return the last committed checkpoint; appends that were asked for before are in it."""
         return await self._writer.submit(lambda connection: read_checkpoint(connection, channel))
 
-    async def append(self, append: Append, /) -> None:
-        """Make `append` durable, together with what else waits; waits while the file is full."""
-        encoded = encode(append, now=self._clock.now())
+    def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
+        """Return a new append, which is committed together with what else waits."""
+        return SqliteAppend(self._write, self._clock)
+
+    async def _write(self, append: EncodedAppend) -> None:
+        # While the file is full this waits, and keeps the order of the calls.
         async with self._turn:
             await self._room.wait()
             self._check_open()
             written = self._writer.submit(
-                partial(write, append=encoded), weight=1 + len(encoded.events), then=self._appended
+                partial(write, append=append), weight=1 + len(append.events), then=self._appended
             )
         await written
 

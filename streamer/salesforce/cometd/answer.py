@@ -11,9 +11,9 @@ from streamer.events import Unreadable
 from streamer.salesforce.cometd.frames import Frame, TornBody, channels_named_in, parse
 from streamer.salesforce.cometd.protocol import JsonObject
 
-# Parsed as a whole, the largest answers would take several times their size in
-# memory; smaller parts would cost a backlog more transactions.
-_PART_BYTES = 4 * 1024 * 1024
+# The objects of a part are parsed, normalised and encoded while a processor's
+# caches hold them, and are gone before the next part is parsed.
+_PART_BYTES = 512 * 1024
 
 # Where one message may end and the next begin. Inside a message it looks the
 # same, but a cut there leaves brackets open.

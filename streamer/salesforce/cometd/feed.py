@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from streamer.errors import StreamerError
-from streamer.events import Batch, Channel, Unreadable
+from streamer.events import Batch, Channel, Checkpoint, Unreadable
 from streamer.salesforce.cometd.message import committed_at
 from streamer.salesforce.cometd.protocol import JsonObject
 from streamer.salesforce.cometd.replay_position import ALL_RETAINED, NEW_EVENTS, ReplayPosition
@@ -36,7 +36,7 @@ class ChannelFeed:
 
     `read_at` is when it was last offered one, or subscribed, in epoch seconds.
     `begins` says that it was asked for new events only and not offered any
-    batch since.
+    batch since. It `is_open` while its consumer waits for more of an answer.
     """
 
     channel: Channel
@@ -45,9 +45,10 @@ class ChannelFeed:
     refusals_seen: RepeatedRefusal | None = None
     read_at: float = 0.0
     begins: bool = False
+    is_open: bool = field(default=False, init=False)
     _replays_all: bool = field(default=False, init=False)
     _offered: list[Batch] = field(default_factory=list, init=False)
-    _held: Batch | None = field(default=None, init=False)
+    _is_held: bool = field(default=False, init=False)
     _error: StreamerError | None = field(default=None, init=False)
     _ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _settled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -80,15 +81,19 @@ class ChannelFeed:
         if self.state is not FeedState.FAILED:
             self.state = FeedState.WANTED
 
-    def offer(self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable], now: float) -> None:
-        """Put a batch before the consumer; `now` is in epoch seconds."""
+    def offer(
+        self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable], now: float, *, more: bool
+    ) -> None:
+        """Put a batch before the consumer; `now` is in epoch seconds, and `more` of the answer follows."""
         new = self._new(messages)
-        if messages and not (new or unreadable):
+        if messages and not (new or unreadable or self.is_open):
             # History that is passed over: an empty batch would say that no more of it comes.
             self._settled.set()
             return
-        self.read_at, self.begins = now, False
-        self._offered = [Batch(channel=self.channel, read_at=now, messages=new, unreadable=unreadable)]
+        self.read_at, self.begins, self.is_open = now, False, more
+        self._offered = [
+            Batch(channel=self.channel, read_at=now, messages=new, unreadable=unreadable, more=more)
+        ]
         self._settled.clear()
         self._ready.set()
 
@@ -98,17 +103,20 @@ class ChannelFeed:
 
     async def next(self) -> Batch:
         """Return the next batch, taking the one before it as done. Raises what `fail` was given."""
-        if self._held is not None:
-            self.position.acknowledge(self._held)
-            self._held = None
+        if self._is_held:
+            self._is_held = False
             self._settled.set()
         await self._ready.wait()
         if self._error is not None:
             raise self._error
         self._ready.clear()
+        self._is_held = True
         # Popped, for an idle channel must not keep its last megabytes in memory.
-        self._held = batch = self._offered.pop()
-        return batch
+        return self._offered.pop()
+
+    def settle(self, checkpoint: Checkpoint) -> None:
+        """Resume after `checkpoint`, which is in the log."""
+        self.position = ReplayPosition.after(checkpoint, path=self.path)
 
     def fail(self, error: StreamerError) -> None:
         """End the consumer's iteration with `error`."""

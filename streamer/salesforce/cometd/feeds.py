@@ -80,8 +80,17 @@ class Feeds:
             self.changed.clear()
             await self.changed.wait()
 
-    async def hand_over(self, answer: Answer, *, confirmed: bool) -> None:
-        """Give each channel's consumer its part of `answer`; return when all have asked for more.
+    def settle(self, checkpoint: Checkpoint) -> None:
+        """Let the checkpoint's channel resume after it."""
+        feed = self._feeds.get(checkpoint.channel.path)
+        if feed is not None:
+            feed.settle(checkpoint)
+
+    async def hand_over(self, answer: Answer, *, confirmed: bool, more: bool = False) -> None:
+        """Give each channel's consumer its part of `answer`; return when all have asked for the next.
+
+        While `more` of the answer follows, they have taken their part in by
+        then; after its end, they have it in the log.
 
         An answer that is `confirmed` by a successful connect shows that
         nothing is missing: consumers get an empty batch when there is nothing
@@ -90,14 +99,28 @@ class Feeds:
         """
         live = {path: feed for path, feed in self._feeds.items() if feed.live}
         unreadable = answer.unreadable_of(sorted(live))
-        idle = not (unreadable or live.keys() & answer.events.keys())
+        idle = not (unreadable or live.keys() & answer.events.keys() or any(map(_is_open, live.values())))
         now = self._clock.now()
         offered = []
         for path, feed in live.items():
             messages, broken = answer.events.get(path, ()), unreadable.get(path, ())
             due = confirmed and (idle or now >= feed.read_at + _VERIFY_EVERY_S)
-            if messages or broken or (feed.state is FeedState.SUBSCRIBED and (due or feed.begins)):
-                feed.offer(messages, broken, now)
+            due = feed.state is FeedState.SUBSCRIBED and (due or feed.begins)
+            if messages or broken or (not more and (due or feed.is_open)):
+                feed.offer(messages, broken, now, more=more)
                 offered.append(feed)
         for feed in offered:
             await feed.settled()
+
+    async def end_answer(self) -> None:
+        """Let consumers commit what they have of an answer whose end was lost; return when they have."""
+        now = self._clock.now()
+        offered = [feed for feed in self._feeds.values() if feed.live and feed.is_open]
+        for feed in offered:
+            feed.offer((), (), now, more=False)
+        for feed in offered:
+            await feed.settled()
+
+
+def _is_open(feed: ChannelFeed) -> bool:
+    return feed.is_open

@@ -1,11 +1,9 @@
-"""Where a channel's reading resumes after its session was lost."""
+"""The position of a channel in the replay map of a subscription."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamer.errors import ReplayIdRefused
-from streamer.events import Batch, Checkpoint, ReplayId, Start
-from streamer.salesforce.cometd.message import committed_at, replay_id_of
+from streamer.events import Checkpoint, ReplayId, Start
 
 NEW_EVENTS = -1
 ALL_RETAINED = -2
@@ -16,21 +14,17 @@ _CLOCKS_DIFFER_S = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class ReplayPosition:
-    """What one channel has acknowledged, and what that means for the replay map.
+    """The place from which one channel is subscribed, and its number in the replay map.
 
-    Split events share a replay id, so the last id that was seen may not be
-    complete: reading resumes after the one before it, `complete`, and the
-    consumer drops what it holds already. A quiet answer completes the last id,
-    for split events are stored together.
-
-    Where no id is complete yet there is none to resume from: what Salesforce
-    retains is read again, and messages that were committed before `since`
-    (epoch seconds) are not for the consumer.
+    Reading resumes after `complete`, the checkpoint's last complete replay id;
+    the consumer drops the events of the open one that it holds already. Where
+    no id is complete yet there is none to resume from: Salesforce sends all
+    that it retains, and messages that were committed before `since` (epoch
+    seconds) are not for the consumer.
     """
 
     start: Start
     complete: ReplayId | None = None
-    last: ReplayId | None = None
     since: float | None = None
 
     @classmethod
@@ -50,7 +44,7 @@ class ReplayPosition:
                 )
         # An open id's event was committed at `verified_at` by Salesforce's own clock.
         since = after.verified_at - (0 if after.open_replay_id else _CLOCKS_DIFFER_S)
-        return cls(start=Start.EARLIEST, complete=after.replay_id, last=after.open_replay_id, since=since)
+        return cls(start=Start.EARLIEST, complete=after.replay_id, since=since)
 
     @property
     def known(self) -> bool:
@@ -67,29 +61,3 @@ class ReplayPosition:
         """Note that from `now` on (epoch seconds) nothing of the channel may be missed."""
         if self.start is Start.LATEST:
             self.start, self.since = Start.EARLIEST, now - _CLOCKS_DIFFER_S
-
-    def acknowledge(self, batch: Batch) -> None:
-        """Move past `batch`, which is in the log."""
-        ids = _newest_first(batch)
-        last = next(ids, None)
-        if last is None:
-            self.complete = self.last or self.complete
-            return
-        before = next((replay_id for replay_id in ids if replay_id != last), None)
-        if before is None and last != self.last:
-            before = self.last
-        self.complete = before or self.complete
-        self.last = last
-        if self.complete is None and batch.messages:
-            self.since = committed_at(batch.messages[0]) or self.since
-
-
-def _newest_first(batch: Batch) -> Iterator[ReplayId]:
-    # Where an unreadable piece stood is not known: it counts as before the messages.
-    for message in reversed(batch.messages):
-        replay_id = replay_id_of(message)
-        if replay_id is not None:
-            yield replay_id
-    for piece in reversed(batch.unreadable):
-        if piece.replay_id is not None:
-            yield piece.replay_id

@@ -100,6 +100,10 @@ class CometdSource:
         finally:
             self._feeds.close(feed)
 
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Resume after `checkpoint`, which is in the log, when the session is lost."""
+        self._feeds.settle(checkpoint)
+
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as self._tasks:
             await self._read()
@@ -139,8 +143,12 @@ class CometdSource:
         while answer.rest:
             # What is whole of an answer is whole even if its end is not.
             self._observer.answered(answer.count, answer.size)
-            await self._feeds.hand_over(answer, confirmed=False)
-            answer = session.following(answer)
+            await self._feeds.hand_over(answer, confirmed=False, more=True)
+            try:
+                answer = session.following(answer)
+            except SessionLost:
+                await self._feeds.end_answer()
+                raise
         confirmed = any(reply.get("successful") for reply in answer.replies.get(protocol.CONNECT, ()))
         if confirmed:
             self.last_answer_at = self._clock.now()

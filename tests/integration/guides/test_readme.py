@@ -15,9 +15,9 @@ from streamer.configuration import load_document
 from streamer.events import Checkpoint
 from streamer.log.kafka import KafkaLog
 from streamer.normalise import normaliser_for
-from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
-from tests.messages import CHANGES, change
+from tests.contracts.values import Append, append_to
+from tests.messages import CHANGES, change, events_of
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -47,10 +47,10 @@ async def test_consumer_prints_what_is_in_the_topic(kafka: str) -> None:
     """The example reads what the log committed, on a real Kafka."""
     topic = f"readme.{uuid4().hex[:8]}.{{name}}"
     settings = KafkaLogSettings(bootstrap_servers=kafka, prefix=f"readme-{uuid4().hex[:8]}", topic=topic)
-    event = normaliser_for(CHANGES)(change(1, "001A", Phone="1"))[0]
+    event = events_of(normaliser_for(CHANGES), change(1, "001A", Phone="1"))[0]
     async with KafkaLog.open(settings, SystemClock()) as log:
         checkpoint = Checkpoint(channel=CHANGES, replay_id=event.replay_id, verified_at=0)
-        await log.append(Append(checkpoint=checkpoint, events=[event]))
+        await append_to(log, Append(checkpoint=checkpoint, events=[event]))
     example = block("python").replace("localhost:9092", kafka).replace("my-service", uuid4().hex)
     example = example.replace("salesforce.cdc.Account", topic.format(name="Account"))
     process = await asyncio.create_subprocess_exec(

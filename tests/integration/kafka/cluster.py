@@ -35,6 +35,8 @@ from tests.contracts.kafka_world import read_committed, read_dead_letters
 from tests.contracts.values import an_event
 
 _DEADLINE_S = 60.0
+# In the year 2033: later than what tests write.
+_NOW_MS = 2_000_000_000_000
 TARGET = SubscriberName("target")
 
 
@@ -80,7 +82,7 @@ class Cluster:
 
     def write(self, *events: Event, partition: int = 0, at_ms: int = 0) -> None:
         """Write events in one transaction, stamped with `at_ms` or the present."""
-        records = [self._encoder.encode(event) for event in events]
+        records = [self._encoder.encode(event, _NOW_MS) for event in events]
         with self.transaction() as producer:
             for record in records:
                 producer.produce(
@@ -94,7 +96,7 @@ class Cluster:
 
     def write_large(self, event: Event) -> None:
         """Write an event that is larger than brokers take by default, to a topic that takes it."""
-        record = self._encoder.encode(event)
+        record = self._encoder.encode(event, _NOW_MS)
         self._make(TopicSpecs(self.settings).events(record.topic))
         producer = Clients(settings=self.settings).producer(KafkaErrors(self.settings), {})
         producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)

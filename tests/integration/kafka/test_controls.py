@@ -23,7 +23,7 @@ from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
 from tests.contracts.kafka_world import read_committed
 from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET, done
-from tests.contracts.values import a_dead_letter, an_append
+from tests.contracts.values import a_dead_letter, an_append, append_to
 from tests.integration.kafka.topics import own_settings
 
 _RUNNING = replace(PAUSED, switch=Switch.RUNNING)
@@ -46,7 +46,7 @@ async def set_aside(log: KafkaLog, *names: str, size: int = 1, error: str = "fir
     """Set dead letters aside whose raw bytes are of that size."""
     letters = [replace(a_dead_letter(name, error=error), raw=b"x" * size) for name in names]
     await log.checkpoint(an_append().checkpoint.channel)
-    await log.append(replace(an_append(), set_aside=letters))
+    await append_to(log, replace(an_append(), set_aside=letters))
 
 
 def latest(settings: KafkaLogSettings, topic: str) -> dict[bytes | None, bytes | None]:

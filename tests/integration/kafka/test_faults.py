@@ -18,7 +18,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.names import Names
 from streamer.settings import KafkaLogSettings
 from tests.contracts.test_controls import PAUSED, TARGET, done
-from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
+from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.integration.kafka.topics import ids, own_settings, warm_up
 from tools.kafka.broker import Broker
 
@@ -67,7 +67,7 @@ async def _insist(log: KafkaLog, name: str, *, at: int) -> None:
         try:
             if await log.checkpoint(CHANGES) == a_checkpoint(at):
                 return
-            await log.append(an_append(an_event(name), at=at))
+            await append_to(log, an_append(an_event(name), at=at))
         except (LogUnavailable, Fenced):
             await asyncio.sleep(0.1)
 
@@ -88,14 +88,14 @@ async def test_broker_that_freezes_in_mid_commit_loses_and_repeats_nothing(
         began = time.monotonic()
         try:
             with pytest.raises(LogUnavailable):
-                await log.append(an_append(*events, at=2))
+                await append_to(log, an_append(*events, at=2))
             assert time.monotonic() - began < _SHORT_DEADLINE_S + _ALLOWANCE_S
         finally:
             broker.thaw()
             monkeypatch.undo()
         while await asyncio.wait_for(_checkpoint(log), _LIMIT_S) != a_checkpoint(2):
             with suppress(LogUnavailable, Fenced):
-                await log.append(an_append(*events, at=2))
+                await append_to(log, an_append(*events, at=2))
 
     assert await _written(settings) == sorted(["first", *(event.id for event in events)])
 
@@ -135,7 +135,7 @@ async def test_broker_that_is_killed_comes_back_with_every_event_once(
     await _written(settings)
     broker.kill()
     with pytest.raises(LogUnavailable):
-        await log.append(an_append(an_event("down"), at=2))
+        await append_to(log, an_append(an_event("down"), at=2))
     await asyncio.to_thread(broker.restart)
 
     await asyncio.wait_for(_insist(log, "down", at=2), _LIMIT_S)
@@ -148,7 +148,7 @@ async def test_append_waits_for_a_broker_that_is_away_for_a_moment(
 ) -> None:
     """What passes within the deadline is nobody's business."""
     broker.freeze()
-    appending = asyncio.ensure_future(log.append(an_append(an_event("second"), at=2)))
+    appending = asyncio.ensure_future(append_to(log, an_append(an_event("second"), at=2)))
     await asyncio.sleep(0.3)
     broker.thaw()
     await appending
@@ -161,8 +161,8 @@ async def test_former_owner_that_wakes_up_is_fenced(settings: KafkaLogSettings, 
     async with KafkaLog.open(settings, SystemClock()) as heir:
         assert await heir.checkpoint(CHANGES) == a_checkpoint(1)
         with pytest.raises(Fenced):
-            await log.append(an_append(an_event("zombie"), at=2))
-        await heir.append(an_append(an_event("heir"), at=2))
+            await append_to(log, an_append(an_event("zombie"), at=2))
+        await append_to(heir, an_append(an_event("heir"), at=2))
 
         assert await _written(settings) == ["first", "heir"]
 
@@ -174,13 +174,13 @@ async def test_append_behind_a_checkpoint_that_somebody_moved_is_refused(
     async with KafkaLog.open(settings, SystemClock()) as heir:
         await _insist(heir, "second", at=2)
     with pytest.raises(Fenced):
-        await log.append(an_append(an_event("second"), at=2))
+        await append_to(log, an_append(an_event("second"), at=2))
 
     with pytest.raises(LogUnavailable, match="was moved by another process"):
-        await log.append(an_append(an_event("second"), at=2))
+        await append_to(log, an_append(an_event("second"), at=2))
 
     assert await log.checkpoint(CHANGES) == a_checkpoint(2)
-    await log.append(an_append(an_event("third"), at=3))
+    await append_to(log, an_append(an_event("third"), at=3))
     assert await _written(settings) == ["first", "second", "third"]
 
 

@@ -14,7 +14,7 @@ from streamer.clock import SystemClock
 from streamer.events import Channel
 from streamer.log.kafka import KafkaLog
 from streamer.settings import KafkaLogSettings
-from tests.contracts.values import ORG, an_append, an_event
+from tests.contracts.values import ORG, an_append, an_event, append_to
 from tests.integration.kafka.topics import own_settings
 
 _CHANNELS = [Channel(org=ORG, path=f"/event/E{n}__e") for n in range(12)]
@@ -131,7 +131,7 @@ async def test_killed_owner_is_replaced_when_its_session_ends(settings: KafkaLog
         began = time.monotonic()
         await victim.wait()
         await taking_over
-        await log.append(an_append(an_event("heir"), channel=_CHANNELS[0]))
+        await append_to(log, an_append(an_event("heir"), channel=_CHANNELS[0]))
 
         assert time.monotonic() - began < 40
 

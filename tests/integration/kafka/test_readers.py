@@ -10,7 +10,7 @@ from streamer.clock import SystemClock
 from streamer.events import EventId
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.integration.kafka.topics import own_settings, read_committed
 
 
@@ -20,7 +20,7 @@ async def test_asyncio_service_reads_cloudevents(kafka: str, mode: Literal["bina
     settings = own_settings(kafka, content_mode=mode)
     event = an_event("e1", key="001A")
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await log.append(an_append(event))
+        await append_to(log, an_append(event))
 
     (record,) = await read_committed(kafka, Names.of(settings).event_topic(event.type))
 
@@ -38,7 +38,7 @@ async def test_keys_are_placed_as_other_clients_place_them(kafka: str) -> None:
     settings = own_settings(kafka, partitions=7)
     events = [an_event(n, key=f"001{n:05d}AAA") for n in range(50)]
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await log.append(an_append(*events))
+        await append_to(log, an_append(*events))
 
     records = await read_committed(kafka, Names.of(settings).event_topic(events[0].type))
 
@@ -55,7 +55,7 @@ async def test_events_of_a_key_stay_in_order(kafka: str) -> None:
     ids = [EventId(f"{n}") for n in range(3_000)]
     events = [an_event(id_, key=f"001{int(id_) % 10}") for id_ in ids]
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await log.append(an_append(*events))
+        await append_to(log, an_append(*events))
 
     records = await read_committed(kafka, Names.of(settings).event_topic(events[0].type))
 

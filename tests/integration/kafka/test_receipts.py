@@ -29,7 +29,7 @@ from streamer.log.kafka.progress.transactions import (
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower, following
 from tests.contracts.kafka_world import read_committed
-from tests.contracts.values import a_receipt, an_append, an_event
+from tests.contracts.values import a_receipt, an_append, an_event, append_to
 from tests.integration.kafka.cluster import Cluster
 from tests.integration.kafka.parking_process import parked
 from tests.integration.kafka.test_parking import reading, until_assigned
@@ -50,7 +50,7 @@ async def test_receipt_lies_in_the_partition_of_its_events_key(kafka: str) -> No
     events = [an_event(n, key=f"001{n:05d}AAA") for n in range(40)]
     receipts = [replace(a_receipt(event.id), event_key=event.key) for event in events]
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await log.append(an_append(*events))
+        await append_to(log, an_append(*events))
         async with following(log) as follower:
             await follower.read_until("39")
             [number] = set(follower.assigned.values())

@@ -25,7 +25,7 @@ from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings
-from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
+from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.integration.kafka.topics import make_topic, own_settings, warm_up
 from tools.kafka.broker import STEADY, Broker
 from tools.kafka.users import Users
@@ -72,7 +72,7 @@ async def refusal(settings: KafkaLogSettings, clock: Clock | None = None) -> Str
 async def test_right_password_opens_the_log(broker: Broker, mechanism: str) -> None:
     """Every client of ours, those that write and those that read, comes in by TLS and SASL."""
     async with KafkaLog.open(secure(broker, mechanism=mechanism), SystemClock()) as log:
-        await log.append(an_append(an_event("e1")))
+        await append_to(log, an_append(an_event("e1")))
 
         assert await log.checkpoint(CHANGES) == a_checkpoint(1)
 
@@ -117,7 +117,7 @@ async def test_missing_permission_names_the_topic(broker: Broker) -> None:
     allow_only_others_to_write(broker, topic)
     async with KafkaLog.open(settings, SystemClock()) as log:
         with pytest.raises(LogMisconfigured, match=f"'ann'.*{topic}"):
-            await log.append(an_append(an_event("e1")))
+            await append_to(log, an_append(an_event("e1")))
 
         assert await log.checkpoint(CHANGES) is None
 

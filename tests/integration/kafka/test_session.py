@@ -13,7 +13,7 @@ from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.settings import KafkaLogSettings
-from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
+from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.integration.kafka.topics import ids, own_settings
 
 
@@ -105,7 +105,7 @@ async def test_queue_that_the_operator_bounded_is_waited_for(kafka: str) -> None
     settings = own_settings(kafka, options={"queue.buffering.max.messages": 5})
     events = [an_event(f"e{n}") for n in range(20)]
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await log.append(an_append(*events))
+        await append_to(log, an_append(*events))
 
     written = await ids(kafka, Names.of(settings).event_topic(events[0].type))
     assert sorted(written) == sorted(event.id for event in events)

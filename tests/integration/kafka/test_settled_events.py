@@ -1,6 +1,7 @@
 """What a subscriber is done with, read from a real Kafka: what the contract suite can't ask of every log."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -189,7 +190,7 @@ def write_aborted(cluster: Cluster, *events: Event) -> None:
     producer.init_transactions(_DEADLINE_S)
     producer.begin_transaction()
     for event in events:
-        record = EventEncoder(cluster.names, "binary").encode(event)
+        record = EventEncoder(cluster.names, "binary").encode(event, round(time.time() * 1000))
         producer.produce(record.topic, record.value, record.key, 0, headers=record.headers)
     producer.flush(_DEADLINE_S)
     producer.abort_transaction(_DEADLINE_S)

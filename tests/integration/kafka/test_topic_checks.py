@@ -19,7 +19,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics import coordinators
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.settings import KafkaLogSettings
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.integration.kafka.topics import make_topic, own_settings, wait_until_known, warm_up
 from tools.kafka.broker import STEADY, Broker
 from tools.kafka.cluster import Cluster
@@ -126,7 +126,7 @@ async def test_what_we_make_on_three_brokers_survives_the_death_of_one(cluster: 
     settings = own_settings(cluster.bootstrap, replication_factor=3)
     names = Names.of(settings)
     async with KafkaLog.open(settings, SystemClock()) as log:
-        await log.append(an_append(_EVENT))
+        await append_to(log, an_append(_EVENT))
 
     assert minimum(cluster.bootstrap, names.checkpoints) == "2"
     assert minimum(cluster.bootstrap, names.event_topic(_EVENT.type)) == "2"

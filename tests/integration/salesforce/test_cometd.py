@@ -211,8 +211,23 @@ async def test_large_responses_are_read_whole(limits: CometdLimits, monkeypatch:
         assert max(len(batch.messages) for batch in reader.batches) == 12
 
 
-async def test_batch_counts_as_logged_when_the_next_is_asked_for(world: World) -> None:
-    """A consumer that leaves with a batch in hand has not logged it."""
+async def test_large_answer_comes_in_batches_that_belong_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says whether more of the answer follows, to every channel that has a part in it."""
+    monkeypatch.setattr(answer, "_PART_BYTES", 500)
+    world.publish(20)
+    world.publish(1, ORDERS)
+    readers = [world.read(), world.read(ORDERS)]
+    await world.all_read(*readers, turning=0)
+
+    await world.until(lambda: not any(reader.batches[-1].more for reader in readers), turning=0)
+    assert next(batch for batch in readers[0].batches if batch.messages).more
+    assert len([batch for batch in readers[0].batches if batch.more]) > 2
+
+
+async def test_batch_is_read_again_unless_it_was_settled(world: World) -> None:
+    """A consumer that leaves with a batch in hand has not appended it."""
     world.publish(2)
     channel = Channel(org=world.org, path=CHANGES)
     first: list[Batch] = []

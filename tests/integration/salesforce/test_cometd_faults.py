@@ -7,6 +7,8 @@ import pytest
 from streamer.errors import CredentialsRefused, ReplayIdRefused, SubscriptionRefused
 from streamer.events import Channel, Checkpoint, ReplayId, Start
 from streamer.salesforce.auth.flows import ClientCredentials
+from streamer.salesforce.cometd import answer
+from streamer.salesforce.cometd.session import BayeuxSession
 from streamer.sandbox.cometd import CometdLimits
 from tests.streaming import CHANGES, ORDERS, World, streaming
 
@@ -105,6 +107,26 @@ async def test_broken_response_is_asked_for_again(world: World, how: str) -> Non
     await world.all_read(reader)
     assert world.losses.reasons in (["answer_lost"], ["answer_broken"])
     assert world.sandbox.faults.lost == 5
+
+
+async def test_whole_parts_of_a_torn_answer_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are settled before the session is given up, so only what was torn is asked for again."""
+    monkeypatch.setattr(answer, "_PART_BYTES", 500)
+    exchange = BayeuxSession._exchange
+
+    async def torn_once(self: BayeuxSession, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        status, answered = await exchange(self, body, timeout_s)
+        if len(answered) > 2_000 and not world.losses.reasons:
+            answered = answered[: len(answered) * 2 // 3]
+        return status, answered
+
+    monkeypatch.setattr(BayeuxSession, "_exchange", torn_once)
+    world.publish(20)
+    reader = world.read()
+    await world.all_read(reader)
+
+    assert world.losses.reasons == ["answer_broken"]
+    assert 20 <= reader.taken < 25
 
 
 @pytest.mark.parametrize("form", ["alone", "with_reply"])

@@ -12,7 +12,7 @@ from streamer.events import DeadLetter, Entry, Event, Partition, Setback, Subscr
 from streamer.log.memory import MemoryLog, partition_of
 from streamer.ports import LaneChange, Subscription
 from tests.contracts.follower import Follower, following
-from tests.contracts.values import a_dead_letter, an_append, an_event
+from tests.contracts.values import a_dead_letter, an_append, an_event, append_to
 
 TARGET = SubscriberName("target")
 ACCOUNT = "salesforce.cdc.Account.updated"
@@ -63,7 +63,7 @@ async def among(
 async def read(log: MemoryLog, follower: Follower, *keys: str, what: str = ACCOUNT) -> list[Entry]:
     """Append one event for each of `keys`, named by its number in the log, and read them."""
     first = len(log.entries)
-    await log.append(an_append(*(an_event(first + n, key=key, what=what) for n, key in enumerate(keys))))
+    await append_to(log, an_append(*(an_event(first + n, key=key, what=what) for n, key in enumerate(keys))))
     await follower.read_until(str(len(log.entries) - 1))
     return follower.entries[first:]
 

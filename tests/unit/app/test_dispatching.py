@@ -20,7 +20,7 @@ from streamer.events import Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.supervision.status import Status
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget
 
 ONE, OTHER = SubscriberName("one"), SubscriberName("other")
@@ -73,7 +73,7 @@ class World:
 
     async def happen(self, events: int) -> None:
         """Let so many events enter the log, and whatever follows happen."""
-        await self.log.append(an_append(*(an_event(next(self._numbers)) for _ in range(events))))
+        await append_to(self.log, an_append(*(an_event(next(self._numbers)) for _ in range(events))))
         await self.quiet()
 
     async def quiet(self) -> None:

@@ -13,7 +13,7 @@ from streamer.errors import LogUnavailable
 from streamer.events import Delivered, Delivery, Hold, Outcome, Partition, SubscriberName
 from streamer.log.memory import MemoryLog, feed
 from streamer.ports import Recorded, Settlement
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, ScriptedTarget, World, middle, route
 
 CONTACTS = Partition(topic="salesforce.cdc.Contact", number=0)
@@ -70,7 +70,7 @@ async def test_reading_pauses_above_the_limit_in_bytes_too(small: World) -> None
     """A few large events are as much as many small ones."""
     small.limits = Limits(waiting=1_000, waiting_bytes=100_000)
     small.target.closed = True
-    await small.log.append(an_append(*(an_event(n, data={"text": "x" * 20_000}) for n in range(30))))
+    await append_to(small.log, an_append(*(an_event(n, data={"text": "x" * 20_000}) for n in range(30))))
     async with small.running() as dispatcher:
         assert dispatcher._lanes.waiting == 6
         small.target.release()

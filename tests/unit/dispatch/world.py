@@ -37,7 +37,7 @@ from streamer.events import (
 from streamer.log.memory import MemoryFeed, MemoryLog
 from streamer.observe.metrics import Metrics
 from streamer.ports import Subscription
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 
 TARGET = SubscriberName("target")
 ACCOUNTS = Partition(topic="salesforce.cdc.Account", number=0)
@@ -208,7 +208,7 @@ class World:
     async def append(self, *names: int | str, key: str | None = None, entity: str = "Account") -> None:
         """Append events with the ids `names`; each has its own key where none is given."""
         what = f"salesforce.cdc.{entity}.updated"
-        await self.log.append(an_append(*(an_event(name, what=what, key=key) for name in names)))
+        await append_to(self.log, an_append(*(an_event(name, what=what, key=key) for name in names)))
 
     async def quiet(self) -> None:
         """Let everything happen that does not need time."""

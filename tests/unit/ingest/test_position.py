@@ -1,16 +1,23 @@
 """The checkpoint moves with what was read."""
 
-from streamer.events import Checkpoint, ReplayId
-from streamer.ingest.position import advanced, without_appended
+from collections.abc import Sequence
+
+import pytest
+
+from streamer.clock import TurnedClock
+from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Unreadable
+from streamer.ingest.position import advanced, confirmed, without_appended
+from streamer.ingest.quarantine import Quarantine
 from streamer.normalise import normaliser_for
-from tests.messages import CHANGES, batch, change
+from streamer.salesforce.cometd.replay_position import ReplayPosition
+from tests.messages import CHANGES, batch, change, events_of
 
 READ = normaliser_for(CHANGES)
 
 
 def moved(former: Checkpoint | None, *messages: dict[str, object], at: float = 1_735_690_000.0) -> Checkpoint:
     """Return the checkpoint after a batch of `messages`."""
-    read = [event for message in messages for event in READ(message)]
+    read = events_of(READ, *messages)
     return advanced(former, read, batch(*messages, at=at))
 
 
@@ -37,7 +44,7 @@ def test_split_events_over_two_batches_gather_under_one_replay_id() -> None:
 def test_quiet_answer_completes_the_last_replay_id() -> None:
     """Nothing is missing at that moment, and no sibling of the last event is still to come."""
     first = moved(None, change(5, "001A"), change(6, "001A"))
-    quiet = advanced(first, [], batch(at=1_735_700_000.0))
+    quiet = confirmed(first, batch(at=1_735_700_000.0))
 
     assert quiet.verified_at == 1_735_700_000.0
     assert (quiet.replay_id, quiet.open_replay_id, quiet.appended) == (b"6", None, ())
@@ -54,12 +61,45 @@ def test_only_the_open_position_is_read_again() -> None:
         channel=CHANGES,
         replay_id=ReplayId(b"5"),
         verified_at=0,
-        appended=(READ(change(6, "001A"))[0].id,),
+        appended=(events_of(READ, change(6, "001A"))[0].id,),
         open_replay_id=ReplayId(b"6"),
     )
-    again = [*READ(change(6, "001A", "001B")), *READ(change(7, "001A"))]
+    again = [*events_of(READ, change(6, "001A", "001B")), *events_of(READ, change(7, "001A"))]
 
     assert [(e.replay_id, e.key) for e in without_appended(list(again), checkpoint) if e in again] == [
         (b"6", "001B"),
         (b"7", "001A"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "number"),
+    [
+        ([[5]], -2),
+        ([[5], []], 5),
+        ([[5, 7, 9]], 7),
+        ([[5, 7, 7, 7]], 5),
+        ([[5, 7], [9]], 7),
+        ([[5, 7], [7, 7]], 5),
+        ([[5, 7], [7], [8]], 7),
+        ([[5, 7], []], 7),
+        ([[5, 7], ["9"]], 7),
+        ([[5, 7], ["9", 8]], 9),
+    ],
+)
+def test_reading_resumes_before_the_last_replay_id(answers: list[list[int | str]], number: int) -> None:
+    """Its events may be split over several answers, so it is read again, and nothing else is."""
+    checkpoint: Checkpoint | None = None
+    for answer in answers:
+        read = [item for each in answer for item in items(each)]
+        checkpoint = advanced(checkpoint, read, batch()) if read else confirmed(checkpoint, batch())
+    assert checkpoint is not None
+    assert ReplayPosition.after(checkpoint, path=CHANGES.path).replay() == number
+
+
+def items(replay_id: int | str) -> Sequence[Event | DeadLetter]:
+    """Return the event of a replay id, or what is set aside of it where it is written as text."""
+    if isinstance(replay_id, int):
+        return events_of(READ, change(replay_id))
+    piece = Unreadable(raw=b"", error="", replay_id=ReplayId(replay_id.encode()))
+    return [Quarantine(clock=TurnedClock()).unreadable(piece, batch())]

@@ -1,6 +1,7 @@
 """The core loop: a batch and its checkpoint enter the log together, whatever happens."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable, MostlyUnreadable, ReplayIdRefused
-from streamer.events import Batch, Checkpoint, HoleCause, ReplayId, Start, Unreadable
+from streamer.events import Batch, Checkpoint, Event, HoleCause, ReplayId, Start, Unreadable
+from streamer.ingest import relay
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, OnRefused
 from streamer.log.memory import MemoryLog
@@ -30,6 +32,18 @@ class RefusingSource(MemorySource):
             raise ReplayIdRefused("400::The replayId {5} you provided was invalid.", path=channel.path)
         async for each in super().batches(channel, after=after):
             yield each
+
+
+@dataclass(slots=True, kw_only=True)
+class CountingLog(MemoryLog):
+    """Counts the events of each commit."""
+
+    commits: list[int] = field(default_factory=list)
+
+    def keep(self, events: Sequence[Event], *rest: Any) -> None:
+        """Count, and keep."""
+        self.commits.append(len(events))
+        MemoryLog.keep(self, events, *rest)
 
 
 @dataclass
@@ -98,6 +112,43 @@ async def test_append_that_happened_although_it_failed_is_not_repeated() -> None
     await one.run()
 
     assert one.records == ["001A", "001B", "001C", "001D"]
+
+
+async def test_parts_of_an_answer_enter_the_log_together() -> None:
+    """The source may read on after each part, but resumes only where the last commit was."""
+    one = world(
+        replace(batch(change(1, "001A"), change(2, "001B")), more=True),
+        replace(batch(change(3, "001C")), more=True),
+        batch(),
+    )
+    one.log = log = CountingLog()
+    await one.run()
+
+    assert log.commits == [3]
+    checkpoint = one.log.checkpoints[CHANGES]
+    # An end without a message proves nothing about events that share the last replay id.
+    assert (checkpoint.replay_id, checkpoint.open_replay_id) == (b"2", b"3")
+    assert one.source.settled[CHANGES.path] == checkpoint
+
+
+async def test_answer_without_its_end_is_not_committed() -> None:
+    """What was taken in of it is read again."""
+    one = world(replace(batch(change(1, "001A")), more=True))
+    await one.run()
+
+    assert not one.log.checkpoints
+    assert one.source.settled == {}
+
+
+async def test_huge_answer_is_committed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory that its records take is bounded."""
+    monkeypatch.setattr(relay, "_MOST_BYTES", 1_000)
+    parts = [replace(batch(change(n, Text="x" * 600)), more=True) for n in range(1, 6)]
+    one = world(*parts, batch())
+    await one.run()
+
+    assert len(one.records) == 5
+    assert one.source.settled[CHANGES.path].open_replay_id == b"5"
 
 
 @given(data=st.data(), splits=st.lists(st.integers(1, 4), min_size=1, max_size=8))

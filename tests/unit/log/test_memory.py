@@ -7,7 +7,7 @@ from streamer.events import Start, SubscriberName
 from streamer.log.memory import MemoryLog, partition_of
 from streamer.ports import Assigned, Page, Recorded, Revoked, Subscription
 from tests.contracts.follower import Follower
-from tests.contracts.values import CHANGES, a_checkpoint, a_receipt, an_append, an_event
+from tests.contracts.values import CHANGES, a_checkpoint, a_receipt, an_append, an_event, append_to
 
 ACCOUNTS = partition_of("salesforce.cdc.Account.updated")
 TARGET = Subscription(subscriber=SubscriberName("target"), patterns=("*",), start=Start.EARLIEST)
@@ -23,7 +23,7 @@ async def test_log_that_is_down_takes_nothing() -> None:
     """Appending fails and leaves no trace while the log is down."""
     log = MemoryLog(down=True)
     with pytest.raises(LogUnavailable):
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
 
     assert log.events == []
 
@@ -32,7 +32,7 @@ async def test_lost_answer_leaves_the_append_in_effect() -> None:
     """The result is uncertain to the caller, and certain in the log."""
     log = MemoryLog(fail_after_commit=True)
     with pytest.raises(LogUnavailable):
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
 
     assert await log.checkpoint(CHANGES) == a_checkpoint(1)
     assert [event.id for event in log.events] == ["1"]
@@ -41,7 +41,7 @@ async def test_lost_answer_leaves_the_append_in_effect() -> None:
 async def test_receipt_is_found_though_the_answer_was_lost() -> None:
     """Asked for once more it would be there twice."""
     log = MemoryLog()
-    await log.append(an_append(an_event(1)))
+    await append_to(log, an_append(an_event(1)))
     async with log.follow(TARGET) as feed:
         follower = Follower(feed)
         await follower.read_until("1")
@@ -54,7 +54,7 @@ async def test_receipt_is_found_though_the_answer_was_lost() -> None:
 async def test_partition_that_comes_back_has_a_new_assignment_and_its_progress() -> None:
     """What was read before the move is read again by whoever has the partition."""
     log = MemoryLog()
-    await log.append(an_append(an_event(1), an_event(2)))
+    await append_to(log, an_append(an_event(1), an_event(2)))
     async with log.follow(TARGET) as feed:
         follower = Follower(feed)
         await follower.read_until("2")
@@ -74,7 +74,7 @@ async def test_partition_that_comes_back_has_a_new_assignment_and_its_progress()
 async def test_partition_that_moved_is_not_among_those_recorded() -> None:
     """Whether the feed has heard of it or not."""
     log = MemoryLog()
-    await log.append(an_append(an_event(1), an_event(2, what="salesforce.cdc.Contact.updated")))
+    await append_to(log, an_append(an_event(1), an_event(2, what="salesforce.cdc.Contact.updated")))
     async with log.follow(TARGET) as feed:
         follower = Follower(feed)
         await follower.read_until("1", "2")
@@ -87,7 +87,7 @@ async def test_partition_that_moved_is_not_among_those_recorded() -> None:
 async def test_partition_with_more_than_there_is_room_for_is_crowded() -> None:
     """Until what is open is settled."""
     log = MemoryLog(room=1)
-    await log.append(an_append(an_event(1), an_event(2), an_event(3)))
+    await append_to(log, an_append(an_event(1), an_event(2), an_event(3)))
     async with log.follow(TARGET) as feed:
         follower = Follower(feed)
         await follower.read_until("3")
@@ -99,7 +99,7 @@ async def test_partition_with_more_than_there_is_room_for_is_crowded() -> None:
 async def test_feed_that_closes_hands_its_partitions_over() -> None:
     """Two processes of one subscriber never have one partition at once."""
     log = MemoryLog()
-    await log.append(an_append(an_event(1)))
+    await append_to(log, an_append(an_event(1)))
     async with log.follow(TARGET) as feed:
         first = Follower(feed)
         await first.read_until("1")

@@ -1,8 +1,9 @@
 """What is counted, under which names."""
 
+from typing import Any
+
 from streamer.clock import TurnedClock
 from streamer.events import (
-    Batch,
     Channel,
     Checkpoint,
     ContinuityRecord,
@@ -18,7 +19,7 @@ from streamer.events import (
 )
 from streamer.observe.metrics import Metrics
 from streamer.observe.series import Words
-from streamer.ports import Append
+from streamer.ports import Appended
 
 INVOICE = SubscriberName("invoice")
 CHANNEL = {"channel": "/data/ChangeEvents"}
@@ -53,10 +54,10 @@ def dead_letter(reason: str, stage: Stage) -> DeadLetter:
     )
 
 
-def append(channel: Channel, **parts: object) -> tuple[Batch, Append]:
-    """A batch of `channel` and what is appended of it."""
+def append(channel: Channel, *events: Event, **beside: Any) -> Appended:
+    """An append of `events` to `channel`, and what stands beside them."""
     checkpoint = Checkpoint(channel=channel, replay_id=ReplayId(b"7"), verified_at=1_735_689_600.0)
-    return Batch(channel=channel, read_at=0.0), Append(checkpoint=checkpoint, **parts)  # type: ignore[arg-type]
+    return Appended(checkpoint=checkpoint, events=len(events), first=next(iter(events), None), **beside)
 
 
 def value(metrics: Metrics, name: str, labels: dict[str, str] | None = None) -> float | None:
@@ -66,7 +67,7 @@ def value(metrics: Metrics, name: str, labels: dict[str, str] | None = None) -> 
 
 def test_append_counts_its_events_and_its_batch(metrics: Metrics, channel: Channel) -> None:
     """An append adds its events and one batch to its channel."""
-    metrics.channel(channel).appended(*append(channel, events=[event(), event()]), 0.004)
+    metrics.channel(channel).appended(append(channel, event(), event()), 0.004)
 
     assert value(metrics, "ingest_events_total", CHANNEL) == 2
     assert value(metrics, "ingest_batches_total", CHANNEL) == 1
@@ -76,7 +77,7 @@ def test_append_counts_its_events_and_its_batch(metrics: Metrics, channel: Chann
 def test_age_is_measured_from_the_commit_of_the_oldest_event(metrics: Metrics, channel: Channel) -> None:
     """The first event of an append stands for its age, whatever the clock's zone."""
     newer = event("2025-01-01T00:00:00.000Z")
-    metrics.channel(channel).appended(*append(channel, events=[event(), newer]), 0.0)
+    metrics.channel(channel).appended(append(channel, event(), newer), 0.0)
 
     assert value(metrics, "event_age_seconds_sum", CHANNEL) == 2.0
     assert value(metrics, "event_age_seconds_count", CHANNEL) == 1
@@ -84,7 +85,7 @@ def test_age_is_measured_from_the_commit_of_the_oldest_event(metrics: Metrics, c
 
 def test_empty_append_still_moves_the_verified_time(metrics: Metrics, channel: Channel) -> None:
     """A quiet channel shows that nothing is missing."""
-    metrics.channel(channel).appended(*append(channel), 0.0)
+    metrics.channel(channel).appended(append(channel), 0.0)
 
     assert value(metrics, "checkpoint_verified_timestamp_seconds", CHANNEL) == 1_735_689_600.0
     assert value(metrics, "event_age_seconds_count", CHANNEL) == 0
@@ -94,7 +95,7 @@ def test_what_ingest_sets_aside_and_records_is_counted(metrics: Metrics, channel
     """Dead letters and holes of an append are counted by their cause."""
     hole = ContinuityRecord(channel=channel, cause=HoleCause.GAP_EVENT, detail="", recorded_at=0.0)
     letter = dead_letter("unreadable", Stage.INGEST)
-    metrics.channel(channel).appended(*append(channel, set_aside=[letter], continuity=[hole]), 0.0)
+    metrics.channel(channel).appended(append(channel, set_aside=[letter], continuity=[hole]), 0.0)
 
     labels = {"stage": "ingest", "subscriber": "", "reason": "unreadable"}
     assert value(metrics, "dead_letters_total", labels) == 1

@@ -1,53 +1,52 @@
-"""Appends as records, made before their transaction begins."""
+"""Appends as records, encoded as they grow and complete before their transaction begins."""
 
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from streamer.errors import EventsRefused
-from streamer.events import Channel, Event, EventId
+from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.transactions import Content, content
 from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Record
 from streamer.log.kafka.records.dead_letters import dead_letter_records
-from streamer.log.kafka.records.events import EventEncoder
+from streamer.log.kafka.records.events import EventEncoder, decode
 from streamer.log.records import encode_continuity
-from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
 
 # What Kafka and the headers add to a value.
 _OVERHEAD_BYTES = 4 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class EncodedAppend:
-    """All bytes of one append; `events` are in the order of the append's own."""
+    """One complete append: the records of its `events` in order, and those `beside` them; `size` in bytes."""
 
-    append: Append
-    events: Sequence[Record]
+    checkpoint: Checkpoint
+    events: list[Record]
     beside: Sequence[Record]
     size: int
 
     @property
     def channel(self) -> Channel:
-        """Whose append this is."""
-        return self.append.checkpoint.channel
+        """The channel that this append belongs to."""
+        return self.checkpoint.channel
 
     @property
     def topics(self) -> set[str]:
         """The event topics that must exist."""
         return {record.topic for record in self.events}
 
-    def among(self, refused: Collection[Content]) -> list[EventId]:
-        """Return the ids of the events whose records are in `refused`."""
-        return [
-            event.id
-            for event, record in zip(self.append.events, self.events, strict=True)
-            if content(record) in refused
-        ]
+    def drop(self, refused: Collection[Content]) -> list[Event]:
+        """Remove the events whose records are in `refused`, and return them."""
+        out = [record for record in self.events if content(record) in refused]
+        if out:
+            self.events[:] = [record for record in self.events if content(record) not in refused]
+        return [decode(record.key, record.value, record.read_headers) for record in out]
 
 
 class AppendEncoder:
@@ -57,22 +56,22 @@ class AppendEncoder:
         """Place and shape records as `settings` say."""
         self._names = Names.of(settings)
         self._checkpoints = checkpoints
-        self._encode = EventEncoder(self._names, settings.content_mode).encode
+        self.event = EventEncoder(self._names, settings.content_mode).encode
         limit = int(settings.options.get("message.max.bytes", MAX_MESSAGE_BYTES))
-        self._largest = limit - _OVERHEAD_BYTES
+        self.largest = limit - _OVERHEAD_BYTES
 
-    def encode(self, append: Append) -> EncodedAppend:
-        """Return the records of `append`; raises `EventsRefused` for what JSON or Kafka can't hold."""
-        try:
-            events = [self._encode(event) for event in append.events]
-        except (TypeError, ValueError) as exc:
-            raise self._refused(append.events) from exc
-        size = sum(len(record.value) for record in events)
-        if size > self._largest and any(self._is_too_large(record) for record in events):
-            raise self._refused(append.events)
-        beside = list(self._beside(append))
+    def complete(
+        self,
+        events: list[Record],
+        size: int,
+        checkpoint: Checkpoint,
+        set_aside: Sequence[DeadLetter],
+        continuity: Sequence[ContinuityRecord],
+    ) -> EncodedAppend:
+        """Return the append of `events`, which take `size` bytes, and of what stands beside them."""
+        beside = list(self._beside(checkpoint, set_aside, continuity))
         size += sum(len(record.value) for record in beside)
-        return EncodedAppend(append=append, events=events, beside=beside, size=size)
+        return EncodedAppend(checkpoint=checkpoint, events=events, beside=beside, size=size)
 
     def group(self, appends: Sequence[EncodedAppend]) -> list[Record]:
         """Return the records of all `appends` in order, and one checkpoint for each channel."""
@@ -80,36 +79,76 @@ class AppendEncoder:
         for append in appends:
             records += append.events
             records += append.beside
-        newest = {append.channel: append.append.checkpoint for append in appends}
+        newest = {append.channel: append.checkpoint for append in appends}
         records += map(self._checkpoints.record, newest.values())
         return records
 
-    def _beside(self, append: Append) -> Iterator[Record]:
-        for letter in append.set_aside:
+    def _beside(
+        self,
+        checkpoint: Checkpoint,
+        set_aside: Sequence[DeadLetter],
+        continuity: Sequence[ContinuityRecord],
+    ) -> Iterator[Record]:
+        for letter in set_aside:
             yield from dead_letter_records(letter, self._names.dead_letters)
-        key = str(append.checkpoint.channel).encode()
-        for hole in append.continuity:
+        key = str(checkpoint.channel).encode()
+        for hole in continuity:
             value = encode_continuity(hole)
             yield Record(
                 self._names.continuity, value, key, ANY_PARTITION, {"content-type": b"application/json"}
             )
 
-    def _refused(self, events: Sequence[Event]) -> EventsRefused:
-        reasons = {event.id: reason for event in events if (reason := self._reason(event))}
-        return EventsRefused(
-            f"{len(reasons)} events can't be kept in Kafka: {next(iter(reasons.values()))}", ids=list(reasons)
-        )
 
-    def _reason(self, event: Event) -> str | None:
-        try:
-            record = self._encode(event)
-        except orjson.JSONEncodeError:
-            return "its data are no JSON"
-        except ValueError:
-            return "its attributes are no Unicode text, or its time is none"
-        if self._is_too_large(record):
-            return f"it has {len(record.value)} bytes, and at most {self._largest} are taken"
-        return None
+Write = Callable[[EncodedAppend], Awaitable[None]]
+"""Commits an append; raises as `Append.commit` does."""
 
-    def _is_too_large(self, record: Record) -> bool:
-        return len(record.value) + len(record.key) > self._largest
+
+class KafkaAppend:
+    """One growing append: the records of its events, until they are committed."""
+
+    def __init__(self, encoder: AppendEncoder, write: Write) -> None:
+        """Encode by `encoder`, and commit by `write`."""
+        self._encoder = encoder
+        self._write = write
+        self._records: list[Record] = []
+        self.size = 0
+
+    def add(self, events: Sequence[Event], /) -> None:
+        """Encode `events`; raises `EventsRefused` for those that JSON or Kafka can't hold."""
+        encode, largest, records = self._encoder.event, self._encoder.largest, self._records
+        refused: list[tuple[Event, str]] = []
+        now_ms = round(time.time() * 1000)
+        size = self.size
+        for event in events:
+            try:
+                record = encode(event, now_ms)
+            except (TypeError, ValueError) as exc:
+                refused.append((event, _reason(exc)))
+                continue
+            length = len(record.value)
+            if length + len(record.key) > largest:
+                refused.append((event, f"it has {length} bytes, and at most {largest} are taken"))
+                continue
+            size += length
+            records.append(record)
+        self.size = size
+        if refused:
+            sentence = f"{len(refused)} events can't be kept in Kafka: {refused[0][1]}"
+            raise EventsRefused(sentence, events=[event for event, _ in refused])
+
+    async def commit(
+        self,
+        checkpoint: Checkpoint,
+        /,
+        *,
+        set_aside: Sequence[DeadLetter] = (),
+        continuity: Sequence[ContinuityRecord] = (),
+    ) -> None:
+        """Commit events, dead letters, records of holes and the checkpoint in one transaction."""
+        await self._write(self._encoder.complete(self._records, self.size, checkpoint, set_aside, continuity))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, orjson.JSONEncodeError):
+        return "its data are no JSON"
+    return "its attributes are no Unicode text, or its time is none"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.events import Channel
-from streamer.ports import Append
+from streamer.log.kafka.append.encoder import EncodedAppend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -18,7 +18,7 @@ class QueuedRequest:
     """
 
     channel: Channel
-    append: Append | None
+    append: EncodedAppend | None
     failures: int
     answer: asyncio.Future[Any]
 

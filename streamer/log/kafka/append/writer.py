@@ -15,7 +15,6 @@ from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.transactions import RecordsRefused
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
 from streamer.observe.pulse import Pulses
-from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
 
 
@@ -60,9 +59,9 @@ class Writer:
         self._pulse = pulses.begin(name)
         threading.Thread(target=self._serve, args=(pulses,), name=name, daemon=True).start()
 
-    def append(self, append: Append) -> asyncio.Future[None]:
-        """Return what tells when `append` is durable, as `EventLog.append` does."""
-        return self._ask(append.checkpoint.channel, append)
+    def append(self, append: EncodedAppend) -> asyncio.Future[None]:
+        """Return what tells when `append` is durable, as `Append.commit` does."""
+        return self._ask(append.channel, append)
 
     def checkpoint(self, channel: Channel) -> asyncio.Future[Checkpoint | None]:
         """Return what tells the checkpoint that `EventLog.checkpoint` promises."""
@@ -74,7 +73,7 @@ class Writer:
         self._queue.close()
         await asyncio.shield(self._ended)
 
-    def _ask(self, channel: Channel, append: Append | None) -> asyncio.Future[Any]:
+    def _ask(self, channel: Channel, append: EncodedAppend | None) -> asyncio.Future[Any]:
         if self._closed:
             raise LogUnavailable(f"the channel {channel} was let go of")
         answer: asyncio.Future[Any] = self._loop.create_future()
@@ -116,24 +115,23 @@ class Writer:
             asked = self._queue.take(append=True)
             if asked is None or asked.append is None:
                 break
-            if encoded := self._encoded(asked, asked.append):
-                group.append(_Ready(asked=asked, encoded=encoded))
-                events += len(encoded.events)
-                size += encoded.size
+            if self._has_topics(asked, asked.append):
+                group.append(_Ready(asked=asked, encoded=asked.append))
+                events += len(asked.append.events)
+                size += asked.append.size
         return group
 
-    def _encoded(self, asked: QueuedRequest, append: Append) -> EncodedAppend | None:
+    def _has_topics(self, asked: QueuedRequest, append: EncodedAppend) -> bool:
         self._pulse.beat()
         try:
-            encoded = self._encoder.encode(append)
-            self._topics.ensure(encoded.topics, self._settings.append_deadline_s)
+            self._topics.ensure(append.topics, self._settings.append_deadline_s)
         except LogUnavailable as exc:
             self._fail_waiting([asked], exc)
-            return None
         except Exception as exc:  # noqa: BLE001 - as above
             self._fail([asked], exc)
-            return None
-        return encoded
+        else:
+            return True
+        return False
 
     def _write(self, ready: Sequence[_Ready]) -> None:
         group = list(ready)
@@ -142,7 +140,7 @@ class Writer:
             try:
                 self._session.write(
                     self._encoder.group([ready.encoded for ready in group]),
-                    {ready.asked.channel: ready.encoded.append.checkpoint for ready in group},
+                    {ready.asked.channel: ready.encoded.checkpoint for ready in group},
                 )
             except RecordsRefused as refusal:
                 group = self._without_refused(group, refusal)
@@ -169,15 +167,15 @@ class Writer:
         return good
 
     def _without_refused(self, group: Sequence[_Ready], refusal: RecordsRefused) -> list[_Ready]:
-        guilty = {ready: ids for ready in group if (ids := ready.encoded.among(refusal.refused))}
+        guilty = {ready: events for ready in group if (events := ready.encoded.drop(refusal.refused))}
         if not guilty:
             topics = ", ".join(sorted({str(topic) for topic, _, _ in refusal.refused}))
             sentence = f"Kafka refuses a record of {topics}, raise its max.message.bytes: {refusal.reason}"
             self._find_misconfigured(group, LogMisconfigured(sentence))
             return []
-        for ready, ids in guilty.items():
-            sentence = f"Kafka refuses {len(ids)} events: {refusal.reason}"
-            self._fail([ready.asked], EventsRefused(sentence, ids=ids))
+        for ready, events in guilty.items():
+            sentence = f"Kafka refuses {len(events)} events: {refusal.reason}"
+            self._fail([ready.asked], EventsRefused(sentence, events=events))
         return [ready for ready in group if ready not in guilty]
 
     def _find_misconfigured(self, group: Sequence[_Ready], error: LogMisconfigured) -> None:

@@ -30,6 +30,14 @@ class Record(NamedTuple):
     headers: WrittenHeaders
     timestamp_ms: int = 0
 
+    @property
+    def read_headers(self) -> Headers:
+        """The headers as a reader gets them; text that UTF-8 cannot hold has question marks."""
+        return [
+            (name, value.encode("utf-8", "replace") if isinstance(value, str) else value or b"")
+            for name, value in self.headers.items()
+        ]
+
 
 class Tombstone(NamedTuple):
     """What removes the record of a key from a compacted topic."""

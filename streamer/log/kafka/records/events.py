@@ -5,8 +5,7 @@ in structured mode the value is the whole event. The record's key is the
 event's, so that a record's changes stay in one partition.
 """
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
@@ -26,21 +25,58 @@ _STRUCTURED = b"application/cloudevents+json"
 _TYPE_HEADERS = frozenset({"ce_type", "type"})
 
 
+Encode = Callable[[Event, int], Record]
+"""Makes the record of an event, at a time in epoch milliseconds.
+
+Raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
+"""
+
+
 class EventEncoder:
     """Turns events into records, remembering what is the same for all of a type."""
 
     def __init__(self, names: Names, mode: Literal["binary", "structured"]) -> None:
         """Choose the topics by `names`."""
         self._names = names
-        self._binary = mode == "binary"
         self._types: dict[str, tuple[str, bytes]] = {}
+        self.encode: Encode = self._binary if mode == "binary" else self._structured
 
-    def encode(self, event: Event) -> Record:
-        """Return `event` as a record; raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold it."""
-        known = self._types.get(event.type) or self._learn(event.type)
-        if self._binary:
-            return _binary(event, *known)
-        return _structured(event, *known)
+    def _binary(self, event: Event, now_ms: int) -> Record:
+        topic, type_ = self._types.get(event.type) or self._learn(event.type)
+        replay_id, subject = event.replay_id, event.subject
+        headers: WrittenHeaders = {
+            "ce_specversion": b"1.0",
+            "ce_type": type_,
+            "ce_id": event.id,
+            "ce_source": event.source,
+            "ce_time": event.time,
+            "ce_sfchannel": event.channel,
+            "ce_sfreplayid": replay_id if replay_id.isdigit() else replay_id_to_text(replay_id),
+            "content-type": b"application/json",
+        }
+        if subject is not None:
+            headers["ce_subject"] = subject
+        value, key = orjson.dumps(event.data), event.key.encode()
+        return Record(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
+
+    def _structured(self, event: Event, now_ms: int) -> Record:
+        topic, type_ = self._types.get(event.type) or self._learn(event.type)
+        document = {
+            "specversion": "1.0",
+            "id": event.id,
+            "source": event.source,
+            "type": event.type,
+            "time": event.time,
+            "datacontenttype": "application/json",
+            "sfchannel": event.channel,
+            "sfreplayid": replay_id_to_text(event.replay_id),
+            "data": event.data,
+        }
+        if event.subject is not None:
+            document["subject"] = event.subject
+        headers: WrittenHeaders = {"type": type_, "content-type": _STRUCTURED}
+        value, key = orjson.dumps(document), event.key.encode()
+        return Record(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
 
     def _learn(self, event_type: str) -> tuple[str, bytes]:
         if len(self._types) >= _TYPES_REMEMBERED:
@@ -72,51 +108,11 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
         raise UnreadableEvent("a record of an event topic is no CloudEvent that Streamer wrote") from exc
 
 
-def _binary(event: Event, topic: str, type_: bytes) -> Record:
-    headers: WrittenHeaders = {
-        "ce_specversion": b"1.0",
-        "ce_type": type_,
-        "ce_id": event.id,
-        "ce_source": event.source,
-        "ce_time": event.time,
-        "ce_sfchannel": event.channel,
-        "ce_sfreplayid": replay_id_to_text(event.replay_id),
-        "content-type": b"application/json",
-    }
-    if event.subject is not None:
-        headers["ce_subject"] = event.subject
-    value = orjson.dumps(event.data)
-    return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, _timestamp_ms(event))
-
-
-def _structured(event: Event, topic: str, type_: bytes) -> Record:
-    document = {
-        "specversion": "1.0",
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-        "time": event.time,
-        "datacontenttype": "application/json",
-        "sfchannel": event.channel,
-        "sfreplayid": replay_id_to_text(event.replay_id),
-        "data": event.data,
-    }
-    if event.subject is not None:
-        document["subject"] = event.subject
-    headers: WrittenHeaders = {"type": type_, "content-type": _STRUCTURED}
-    value = orjson.dumps(document)
-    return Record(topic, value, event.key.encode(), ANY_PARTITION, headers, _timestamp_ms(event))
-
-
-def _timestamp_ms(event: Event) -> int:
-    # Brokers refuse what claims to come from the future, and clocks differ.
-    return min(_epoch_ms(event.time), round(time.time() * 1000))
-
-
 # The events of a transaction share their time, and those of a backlog come close together.
 @lru_cache(maxsize=1024)
-def _epoch_ms(moment: str) -> int:
-    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+def _timestamp_ms(moment: str, now_ms: int) -> int:
+    # Brokers refuse what claims to come from the future, and clocks differ.
+    return min(round(datetime.fromisoformat(moment).timestamp() * 1000), now_ms)
 
 
 def _from_headers(attributes: Mapping[str, bytes], key: bytes | None, value: bytes | None) -> Event:

@@ -4,8 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.errors import EventsRefused
-from streamer.events import Channel, Checkpoint, Event, EventId
+from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event
 from streamer.log.records import (
     decode_checkpoint,
     encode_checkpoint,
@@ -15,9 +14,8 @@ from streamer.log.records import (
 from streamer.log.sqlite.database.bulk import insert_rows
 from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.rows.dead_letters import LetterRow, letter_rows, write_letters
-from streamer.ports import Append
 
-_EventRow = tuple[int, str, int, bytes]
+EventRow = tuple[int, str, int, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +24,7 @@ class EncodedAppend:
 
     channel: str
     checkpoint: bytes
-    events: Sequence[_EventRow]
+    events: Sequence[EventRow]
     dead_letters: Sequence[LetterRow]
     continuity: Sequence[bytes]
 
@@ -39,24 +37,26 @@ class Written:
     used_bytes: int
 
 
-def encode(append: Append, *, now: float) -> EncodedAppend:
-    """Return `append` as rows; raises `EventsRefused` for events that JSON can't hold."""
-    rows: list[_EventRow] = []
-    refused: list[EventId] = []
-    for event in append.events:
-        try:
-            rows.append(_event_row(event, int(now)))
-        except TypeError:
-            refused.append(event.id)
-    if refused:
-        raise EventsRefused(f"{len(refused)} events hold data that JSON can't", ids=refused)
+def encode(
+    events: Sequence[EventRow],
+    checkpoint: Checkpoint,
+    set_aside: Sequence[DeadLetter],
+    continuity: Sequence[ContinuityRecord],
+) -> EncodedAppend:
+    """Return an append as rows."""
     return EncodedAppend(
-        channel=str(append.checkpoint.channel),
-        checkpoint=encode_checkpoint(append.checkpoint),
-        events=rows,
-        dead_letters=letter_rows(append.set_aside),
-        continuity=[encode_continuity(record) for record in append.continuity],
+        channel=str(checkpoint.channel),
+        checkpoint=encode_checkpoint(checkpoint),
+        events=events,
+        dead_letters=letter_rows(set_aside),
+        continuity=[encode_continuity(record) for record in continuity],
     )
+
+
+def event_row(event: Event, now_s: int) -> EventRow:
+    """Return the row of `event`, appended at `now_s` in epoch seconds; raises `TypeError` for no JSON."""
+    body = encode_event(event)
+    return now_s, event.type, len(body), body
 
 
 def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
@@ -82,8 +82,3 @@ def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpo
     """Return the checkpoint of `channel`."""
     row = connection.execute("SELECT body FROM checkpoints WHERE channel = ?", (str(channel),)).fetchone()
     return None if row is None else decode_checkpoint(row[0])
-
-
-def _event_row(event: Event, now_s: int) -> _EventRow:
-    body = encode_event(event)
-    return now_s, event.type, len(body), body

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from streamer.log.sqlite import SqliteLog
-from tests.contracts.values import CHANGES, an_append, an_event
+from tests.contracts.values import CHANGES, an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 
 HOUR_S = 3600.0
@@ -38,7 +38,7 @@ def count(log_file: LogFile, table: str) -> int:
 
 async def append_that_waits(log: SqliteLog) -> "asyncio.Task[None]":
     """Return an append that waits for room."""
-    waiting = asyncio.create_task(log.append(an_append(an_event("waited"), at=9)))
+    waiting = asyncio.create_task(append_to(log, an_append(an_event("waited"), at=9)))
     for _ in range(5):
         # Each answer comes from the writer, which has then done what was asked before.
         await log.checkpoint(CHANGES)

@@ -12,7 +12,7 @@ from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import SubscriberName
 from streamer.log.sqlite import SqliteLog
 from tests.contracts.parking import letters
-from tests.contracts.values import a_dead_letter, an_append
+from tests.contracts.values import a_dead_letter, an_append, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.faulty_disk import LosesAnswers, LosesCommits, break_once
 from tests.unit.log.sqlite.statements import traced, transactions
@@ -24,7 +24,7 @@ DONE = AuditRecord(at=1.0, what="subscriber.paused", by="operator", subscriber=T
 
 async def set_aside(log: SqliteLog, *names: str) -> None:
     """Append dead letters."""
-    await log.append(replace(an_append(), set_aside=[a_dead_letter(name) for name in names]))
+    await append_to(log, replace(an_append(), set_aside=[a_dead_letter(name) for name in names]))
 
 
 async def test_watchers_are_woken_and_nobody_asks_the_file(log_file: LogFile) -> None:
@@ -111,7 +111,7 @@ async def test_letters_are_listed_in_bounded_pages(log_file: LogFile) -> None:
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     large = [replace(a_dead_letter(f"large{n}"), raw=b"x" * 1_000_000) for n in range(8)]
     async with log_file.open() as log:
-        await log.append(replace(an_append(), set_aside=large))
+        await append_to(log, replace(an_append(), set_aside=large))
         await set_aside(log, *(str(n) for n in range(1_100)))
         statements = await traced(log._reader)
         assert len(await letters(log)) == 1_108

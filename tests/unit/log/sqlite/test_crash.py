@@ -11,7 +11,7 @@ from streamer.clock import SystemClock
 from streamer.log.sqlite import SqliteLog
 from tests.contracts.follower import following
 from tests.contracts.parking import joining
-from tests.contracts.values import CHANGES, a_dead_letter, a_receipt, an_append, an_event
+from tests.contracts.values import CHANGES, a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 
 EVENTS = 20
@@ -21,12 +21,12 @@ from pathlib import Path
 from streamer.clock import SystemClock
 from streamer.log.sqlite import SqliteLog
 from streamer.settings import SqliteLogSettings
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 
 async def relay(begin):
     async with SqliteLog.open(SqliteLogSettings(path=Path(sys.argv[1])), SystemClock()) as log:
         for at in range(begin, 10**9):
-            await log.append(an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
+            await append_to(log, an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
             print(at, flush=True)
 
 asyncio.run(relay(int(sys.argv[2])))
@@ -41,7 +41,7 @@ from streamer.clock import SystemClock
 from streamer.log.sqlite import SqliteLog
 from streamer.settings import SqliteLogSettings
 from tests.contracts.follower import following
-from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
+from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.contracts.parking import joining, leaving
 
 async def dispatch(begin):
@@ -56,7 +56,7 @@ async def dispatch(begin):
             ]
             taken = 0
             for at in range(begin, 10**9):
-                await log.append(an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
+                await append_to(log, an_append(*(an_event(f"{{at}}:{{n}}") for n in range({EVENTS})), at=at))
                 await follower.read_until(f"{{at}}:{EVENTS - 1}")
                 # What was killed before it settled anything has left its events to us.
                 new, taken = follower.entries[taken:], len(follower.entries)
@@ -122,7 +122,7 @@ async def test_power_cut_at_any_statement_of_a_settlement_leaves_all_of_it_or_no
     """Progress, what is parked, receipts and dead letters are never apart, not even for a moment."""
     copies: list[LogFile] = []
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(*(an_event(n) for n in range(9))))
+        await append_to(log, an_append(*(an_event(n) for n in range(9))))
         await follower.read_until("8")
         parked, others = follower.entries[:3], follower.entries[3:]
         await log._writer.submit(
@@ -172,11 +172,11 @@ def lanes_of(log_file: LogFile) -> list[str]:
 async def test_settlements_that_were_answered_outlive_a_restart_without_closing(log_file: LogFile) -> None:
     """A copy of the files of a running log, which is what a power cut leaves, has them."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1), an_event(2)))
+        await append_to(log, an_append(an_event(1), an_event(2)))
         await follower.read_until("2")
         await follower.settle(but=["1"])
         copy = copied(log_file)
     async with copy.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(3)))
+        await append_to(log, an_append(an_event(3)))
 
         assert await follower.read_until("3") == ["1", "3"]

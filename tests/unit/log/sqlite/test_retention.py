@@ -9,7 +9,7 @@ from streamer.errors import LogUnavailable
 from streamer.events import Start, SubscriberName
 from streamer.log.sqlite import SqliteLog
 from tests.contracts.follower import following
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.room import HOUR_S, QUARTER_MB, append_that_waits, let_pass, turned_until
 
@@ -17,16 +17,16 @@ from tests.unit.log.sqlite.room import HOUR_S, QUARTER_MB, append_that_waits, le
 async def append_until_full(log: SqliteLog) -> "asyncio.Task[None]":
     """Fill the file and return an append that waits for room."""
     for n in range(4):
-        await log.append(an_append(an_event(n, data=QUARTER_MB), at=n))
+        await append_to(log, an_append(an_event(n, data=QUARTER_MB), at=n))
     return await append_that_waits(log)
 
 
 async def test_what_is_old_is_forgotten(log_file: LogFile) -> None:
     """Events go after the retention, in steps, and what is younger stays."""
     async with log_file.open() as log:
-        await log.append(an_append(*(an_event(n) for n in range(2_500))))
+        await append_to(log, an_append(*(an_event(n) for n in range(2_500))))
         await log_file.clock.turn(1.5 * HOUR_S)
-        await log.append(an_append(an_event("young")))
+        await append_to(log, an_append(an_event("young")))
         await turned_until(log, log_file, lambda: len(log_file.ids()) < 2_501)
         await turned_until(log, log_file, lambda: log_file.ids() == ["young"])
 
@@ -34,13 +34,13 @@ async def test_what_is_old_is_forgotten(log_file: LogFile) -> None:
 async def test_offsets_are_not_given_twice_after_everything_was_forgotten(log_file: LogFile) -> None:
     """A subscriber's place stays valid over an empty file and a restart."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1), an_event(2)))
+        await append_to(log, an_append(an_event(1), an_event(2)))
         await follower.read_until("2")
         await follower.settle()
         await log_file.clock.turn(2 * HOUR_S)
         await turned_until(log, log_file, lambda: not log_file.ids())
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(3)))
+        await append_to(log, an_append(an_event(3)))
 
         assert await follower.read_until("3") == ["3"]
 
@@ -48,7 +48,7 @@ async def test_offsets_are_not_given_twice_after_everything_was_forgotten(log_fi
 async def test_retention_never_passes_an_unsettled_event(log_file: LogFile) -> None:
     """A target that is down for longer than the retention loses nothing."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(*(an_event(n) for n in range(5))))
+        await append_to(log, an_append(*(an_event(n) for n in range(5))))
         await follower.read_until("4")
         await follower.settle(but=["2"])
         await log_file.clock.turn(10 * HOUR_S)
@@ -64,7 +64,7 @@ async def test_subscriber_that_is_not_running_yet_holds_events_too(log_file: Log
     async with log_file.open() as log:
         async with following(log):
             pass
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
     await log_file.clock.turn(100 * HOUR_S)
     async with log_file.open() as log:
         await let_pass(log, log_file)
@@ -78,7 +78,7 @@ async def test_subscriber_that_left_the_configuration_holds_events_for_one_more_
     """A subscriber that nobody runs any more does not fill the disk."""
     async with log_file.open() as log:
         async with following(log, name="former"):
-            await log.append(an_append(an_event(1)))
+            await append_to(log, an_append(an_event(1)))
         await log_file.clock.turn(3 * HOUR_S)
         with capture_logs() as logs:
             await log.expect([SubscriberName("other")])
@@ -94,7 +94,7 @@ async def test_subscriber_that_comes_back_too_late_is_told_what_it_missed(log_fi
     """Events that nobody waited for any more are not missed in silence."""
     async with log_file.open() as log:
         async with following(log):
-            await log.append(an_append(an_event(1)))
+            await append_to(log, an_append(an_event(1)))
         await log.expect([])
         await log_file.clock.turn(3 * HOUR_S)
         await turned_until(log, log_file, lambda: log_file.ids() == [])
@@ -112,7 +112,7 @@ async def test_full_file_makes_room_of_what_is_settled(log_file: LogFile) -> Non
     """Size comes before age: what nobody needs goes early."""
     async with log_file.open() as log:
         for n in range(20):
-            await log.append(an_append(an_event(n, data=QUARTER_MB), at=n))
+            await append_to(log, an_append(an_event(n, data=QUARTER_MB), at=n))
 
         assert log_file.ids()[-1] == "19"
         assert log_file.settings.path.stat().st_size < 2 * log_file.settings.max_bytes
@@ -137,7 +137,7 @@ async def test_appends_that_wait_for_room_keep_their_order(log_file: LogFile) ->
     """The order of the calls holds through a full file."""
     async with log_file.open() as log, following(log) as follower:
         waiting = [await append_until_full(log)]
-        waiting += [asyncio.create_task(log.append(an_append(an_event(f"w{n}")))) for n in range(5)]
+        waiting += [asyncio.create_task(append_to(log, an_append(an_event(f"w{n}")))) for n in range(5)]
         await follower.read_until("3")
         await follower.settle()
         await asyncio.gather(*waiting)

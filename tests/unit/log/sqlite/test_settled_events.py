@@ -8,7 +8,7 @@ from streamer.log.sqlite.rows.pages import PARTITION
 from streamer.ports import Subscription
 from tests.contracts.follower import following
 from tests.contracts.parking import joining
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.statements import traced
 
@@ -23,7 +23,7 @@ async def test_reading_goes_page_by_page_and_leaves_the_writer_alone(log_file: L
     """Feeds are read in between, and nothing that is appended waits."""
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(*(an_event(n) for n in range(1_200))))
+        await append_to(log, an_append(*(an_event(n) for n in range(1_200))))
         await follower.read_until("1199")
         await follower.settle(lanes=[joining(follower.entries[7])])
         writing, reading = await traced(log._writer), await traced(log._reader)
@@ -39,11 +39,12 @@ async def test_event_before_the_moment_at_which_a_subscriber_began_is_not_finish
     """It was passed over."""
     start = datetime(2025, 1, 2, tzinfo=UTC)
     async with log_file.open() as log:
-        await log.append(
+        await append_to(
+            log,
             an_append(
                 an_event("old", time="2025-01-01T00:00:00.000Z"),
                 an_event("new", time="2025-01-03T00:00:00.000Z"),
-            )
+            ),
         )
         async with following(log, start=start) as follower:
             await follower.read_until("new")

@@ -1,24 +1,12 @@
-"""Where reading resumes."""
-
-from collections.abc import Sequence
+"""The number with which a channel is subscribed."""
 
 import pytest
 
 from streamer.errors import ReplayIdRefused
-from streamer.events import Batch, Channel, Checkpoint, OrgId, ReplayId, Start, Unreadable
+from streamer.events import Channel, Checkpoint, OrgId, ReplayId, Start
 from streamer.salesforce.cometd.replay_position import ReplayPosition
 
 CHANNEL = Channel(org=OrgId("00D000000000001EAA"), path="/data/ChangeEvents")
-
-
-def batch(*ids: int, unreadable: Sequence[int] = ()) -> Batch:
-    """Return a batch of messages with these replay ids."""
-    return Batch(
-        channel=CHANNEL,
-        read_at=0,
-        messages=[{"data": {"event": {"replayId": replay_id}}} for replay_id in ids],
-        unreadable=[Unreadable(raw=b"", error="", replay_id=ReplayId(b"%d" % each)) for each in unreadable],
-    )
 
 
 def after(replay_id: bytes | None, open_id: bytes | None) -> Checkpoint:
@@ -45,38 +33,6 @@ def after(replay_id: bytes | None, open_id: bytes | None) -> Checkpoint:
 def test_number_in_the_replay_map(where: Checkpoint | Start, number: int) -> None:
     """The last complete id counts, then the open one, then the start."""
     assert ReplayPosition.after(where, path=CHANNEL.path).replay() == number
-
-
-@pytest.mark.parametrize(
-    ("batches", "number"),
-    [
-        ([batch(5)], -2),
-        ([batch(5), batch()], 5),
-        ([batch(5, 7, 9)], 7),
-        ([batch(5, 7, 7, 7)], 5),
-        ([batch(5, 7), batch(9)], 7),
-        ([batch(5, 7), batch(7, 7)], 5),
-        ([batch(5, 7), batch(7), batch(8)], 7),
-        ([batch(5, 7), batch()], 7),
-        ([batch(5, 7), batch(unreadable=[9])], 7),
-        ([batch(5, 7), batch(8, unreadable=[9])], 9),
-    ],
-)
-def test_reading_resumes_before_the_last_id(batches: list[Batch], number: int) -> None:
-    """The last id may be split across answers, so it is read again, and nothing else is."""
-    position = ReplayPosition.after(Start.EARLIEST, path=CHANNEL.path)
-    for each in batches:
-        position.acknowledge(each)
-    assert position.replay() == number
-
-
-def test_position_of_a_checkpoint_moves_on() -> None:
-    """What the checkpoint holds as open is complete once another id came."""
-    position = ReplayPosition.after(after(b"5", b"7"), path=CHANNEL.path)
-    position.acknowledge(batch(7, 7))
-    assert position.replay() == 5
-    position.acknowledge(batch(8))
-    assert position.replay() == 7
 
 
 def test_latest_without_any_event_is_read_again_in_full() -> None:

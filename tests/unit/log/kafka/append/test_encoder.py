@@ -1,18 +1,20 @@
 """Appends as Kafka records."""
 
+from contextlib import suppress
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from streamer.clock import SystemClock
 from streamer.errors import EventsRefused
 from streamer.events import Channel, Event
 from streamer.log.kafka.append.checkpoints import Checkpoints
-from streamer.log.kafka.append.encoder import AppendEncoder
+from streamer.log.kafka.append.encoder import AppendEncoder, EncodedAppend, KafkaAppend
 from streamer.log.kafka.append.transactions import content
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.settings import KafkaLogSettings
-from tests.contracts.values import CHANGES, ORG, a_dead_letter, a_hole, an_append, an_event
+from tests.contracts.values import CHANGES, ORG, Append, a_dead_letter, a_hole, an_append, an_event
 
 _SURROGATE = "\ud800"
 
@@ -29,7 +31,7 @@ def test_group_keeps_the_order_and_ends_with_one_checkpoint_a_channel(encoder: A
     other = Channel(org=ORG, path="/event/Order_Placed__e")
     appends = [an_append(an_event("a"), at=1), an_append(an_event("b"), at=2), an_append(channel=other)]
 
-    records = encoder.group([encoder.encode(append) for append in appends])
+    records = encoder.group([encoded(encoder, append) for append in appends])
 
     assert [record.key for record in records[:2]] == [b"a", b"b"]
     assert [record.key for record in records[2:]] == [str(CHANGES).encode(), str(other).encode()]
@@ -40,7 +42,7 @@ def test_dead_letters_and_holes_go_with_their_append(encoder: AppendEncoder) -> 
     """All of an append is in the records of its transaction."""
     append = replace(an_append(), set_aside=[a_dead_letter("x")], continuity=[a_hole()])
 
-    topics = [record.topic for record in encoder.encode(append).beside]
+    topics = [record.topic for record in encoded(encoder, append).beside]
 
     assert topics == ["streamer.dead-letters", "streamer.continuity"]
 
@@ -55,19 +57,30 @@ def test_dead_letters_and_holes_go_with_their_append(encoder: AppendEncoder) -> 
 )
 def test_what_can_never_be_written_is_refused_by_name(encoder: AppendEncoder, bad: Event, why: str) -> None:
     """No transaction begins for an event that would spoil it."""
-    append = replace(an_append(an_event("a"), an_event("b")), events=[an_event("a"), bad, an_event("b")])
+    append = an_append(an_event("a"), bad, an_event("b"))
 
     with pytest.raises(EventsRefused, match=why) as raised:
-        encoder.encode(append)
+        encoded(encoder, append)
 
-    assert raised.value.ids == ("bad",)
+    assert raised.value.events == (bad,)
 
 
-def test_refused_records_are_traced_to_their_events(encoder: AppendEncoder) -> None:
-    """The broker names records by their content, and we name the event to the caller."""
-    encoded = encoder.encode(an_append(*(an_event(name, data={"n": name}) for name in "abc")))
+def test_others_are_added_beside_what_is_refused(encoder: AppendEncoder) -> None:
+    """The append goes on without the event that spoils it."""
+    growing = KafkaAppend(encoder, no_writer)
+    with pytest.raises(EventsRefused):
+        growing.add([an_event("a"), an_event("bad", data={"Name": "x" * 100_000}), an_event("b")])
 
-    assert encoded.among({content(encoded.events[1])}) == ["b"]
+    assert growing.size == 2 * len(orjson.dumps(an_event("a").data))
+
+
+def test_refused_records_are_dropped_and_come_back_as_events(encoder: AppendEncoder) -> None:
+    """The broker names records by their content; the caller gets the events, which nobody has kept."""
+    events = [an_event(name, data={"n": name}) for name in "abc"]
+    append = encoded(encoder, an_append(*events))
+
+    assert append.drop({content(append.events[1])}) == [events[1]]
+    assert [record.key for record in append.events] == [b"a", b"c"]
 
 
 def test_channel_keeps_its_partition() -> None:
@@ -77,3 +90,23 @@ def test_channel_keeps_its_partition() -> None:
     paths = ("/data/ChangeEvents", "/event/Order_Placed__e", "/data/AccountChangeEvent")
 
     assert [checkpoints.partition_of(Channel(org=ORG, path=path)) for path in paths] == [3, 0, 5]
+
+
+def encoded(encoder: AppendEncoder, append: Append) -> EncodedAppend:
+    """Return what the writer is given of an append."""
+    given: list[EncodedAppend] = []
+
+    async def write(complete: EncodedAppend) -> None:
+        given.append(complete)
+
+    growing = KafkaAppend(encoder, write)
+    growing.add(append.events)
+    committing = growing.commit(append.checkpoint, set_aside=append.set_aside, continuity=append.continuity)
+    with suppress(StopIteration):
+        committing.send(None)
+    return given[0]
+
+
+async def no_writer(_: EncodedAppend) -> None:
+    """Fail the test."""
+    raise AssertionError

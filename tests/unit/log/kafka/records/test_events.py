@@ -15,12 +15,13 @@ from tests.contracts.values import an_event
 Mode = Literal["binary", "structured"]
 
 _NAMES = Names(prefix="streamer", template="salesforce.{kind}.{name}")
+_NOW_MS = 2_000_000_000_000
 _MODES: tuple[Mode, ...] = ("binary", "structured")
 
 
 def encoded(mode: Mode) -> Record:
     """Return a record of an event with a subject."""
-    return EventEncoder(_NAMES, mode).encode(an_event("e1", key="001A"))
+    return EventEncoder(_NAMES, mode).encode(an_event("e1", key="001A"), _NOW_MS)
 
 
 def read(record: Record) -> Headers:
@@ -37,7 +38,7 @@ def as_bytes(value: str | bytes) -> bytes:
 def test_event_is_decoded_as_it_was_encoded(mode: Mode) -> None:
     """No attribute is lost in either mode, and none is made up for an event without a subject."""
     for event in (an_event("e1", key="001A"), replace(an_event("ü"), subject=None, data={"n": None})):
-        record = EventEncoder(_NAMES, mode).encode(event)
+        record = EventEncoder(_NAMES, mode).encode(event, _NOW_MS)
 
         assert decode(record.key, record.value, read(record)) == event
 
@@ -88,5 +89,8 @@ def test_timestamp_is_the_commit_time_and_never_in_the_future() -> None:
     """Subscribers begin at a time by it, and brokers refuse the future."""
     encoder = EventEncoder(_NAMES, "binary")
 
-    assert encoder.encode(an_event(1, time="2025-01-01T00:00:00.250Z")).timestamp_ms == 1735689600250
-    assert encoder.encode(an_event(1, time="2999-01-01T00:00:00.000Z")).timestamp_ms < 4_000_000_000_000
+    past = encoder.encode(an_event(1, time="2025-01-01T00:00:00.250Z"), _NOW_MS)
+    future = encoder.encode(an_event(1, time="2999-01-01T00:00:00.000Z"), _NOW_MS)
+
+    assert past.timestamp_ms == 1735689600250
+    assert future.timestamp_ms == _NOW_MS

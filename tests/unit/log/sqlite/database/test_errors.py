@@ -9,7 +9,7 @@ import pytest
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.sqlite import SqliteLog
 from tests.contracts.follower import following
-from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event
+from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 
 LARGE = {"entity": "Account", "fields": {"Text": "x" * 512 * 1024}}
@@ -23,14 +23,14 @@ async def pragma(log: SqliteLog, statement: str) -> None:
 async def test_full_disk_is_said_and_nothing_is_half_written(log_file: LogFile) -> None:
     """The append leaves no trace, and can be repeated once there is space."""
     async with log_file.open() as log:
-        await log.append(an_append(an_event(1), at=1))
+        await append_to(log, an_append(an_event(1), at=1))
         await pragma(log, "max_page_count = 30")
         with pytest.raises(LogUnavailable, match=r"disk that holds .* is full"):
-            await log.append(an_append(an_event(2), an_event(3, data=LARGE), at=2))
+            await append_to(log, an_append(an_event(2), an_event(3, data=LARGE), at=2))
 
         # The connection that failed was replaced, and with it its limit.
         assert await log.checkpoint(CHANGES) == a_checkpoint(1)
-        await log.append(an_append(an_event(2), an_event(3, data=LARGE), at=2))
+        await append_to(log, an_append(an_event(2), an_event(3, data=LARGE), at=2))
 
     assert log_file.ids() == ["1", "2", "3"]
 
@@ -39,7 +39,7 @@ async def test_appends_written_together_fail_together(log_file: LogFile) -> None
     """Nobody is told that an append took effect whose transaction did not."""
     async with log_file.open() as log:
         await pragma(log, "max_page_count = 30")
-        calls = [log.append(an_append(an_event(n, data=LARGE), at=n)) for n in range(3)]
+        calls = [append_to(log, an_append(an_event(n, data=LARGE), at=n)) for n in range(3)]
         results = await asyncio.gather(*calls, return_exceptions=True)
         checkpoint = await log.checkpoint(CHANGES)
 
@@ -56,8 +56,8 @@ async def test_file_that_another_program_holds_is_unavailable(log_file: LogFile)
         with closing(sqlite3.connect(log_file.settings.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(LogUnavailable, match="another program holds"):
-                await log.append(an_append(an_event(1)))
-        await log.append(an_append(an_event(1)))
+                await append_to(log, an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
 
     assert log_file.ids() == ["1"]
 
@@ -65,7 +65,7 @@ async def test_file_that_another_program_holds_is_unavailable(log_file: LogFile)
 async def test_event_that_streamer_did_not_write_is_one_sentence(log_file: LogFile) -> None:
     """A file that somebody edited stops the reader with what to do."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
         await log._writer.submit(lambda connection: connection.execute("UPDATE events SET body = '{}'"))
 
         with pytest.raises(LogMisconfigured, match="restore the file from a backup"):
@@ -77,7 +77,7 @@ async def test_closed_log_says_so(log_file: LogFile) -> None:
     async with log_file.open() as log:
         pass
     with pytest.raises(LogUnavailable, match="is closed"):
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
     with pytest.raises(LogUnavailable, match="is closed"):
         await log.checkpoint(CHANGES)
 

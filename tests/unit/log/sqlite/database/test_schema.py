@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streamer.errors import LogMisconfigured
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 
 
@@ -67,7 +67,7 @@ async def test_folder_in_place_of_the_file_is_refused(log_file: LogFile) -> None
 async def test_closing_leaves_one_plain_file(log_file: LogFile) -> None:
     """The write-ahead log is folded in, so that the file can be copied; threads have ended."""
     async with log_file.open() as log:
-        await log.append(an_append(an_event(1)))
+        await append_to(log, an_append(an_event(1)))
 
     assert sorted(path.name for path in log_file.settings.path.parent.iterdir()) == ["log.db", "log.db.lock"]
     assert log_file.ids() == ["1"]

@@ -6,7 +6,7 @@ from streamer.log.sqlite import SqliteLog
 from streamer.ports import LaneChange
 from tests.contracts.follower import Follower, following
 from tests.contracts.parking import KEY, TWICE, joining, lane_of, leaving, park
-from tests.contracts.values import an_append, an_event
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.statements import traced, transactions
 
@@ -15,14 +15,14 @@ MEGABYTE = {"entity": "Account", "fields": {"Text": "x" * 1_000_000}}
 
 async def read_events(log: SqliteLog, follower: Follower, count: int) -> None:
     """Append so many events and read them."""
-    await log.append(an_append(*(an_event(n, key=KEY) for n in range(count))))
+    await append_to(log, an_append(*(an_event(n, key=KEY) for n in range(count))))
     await follower.read_until(str(count - 1))
 
 
 async def test_retry_writes_no_body_again(log_file: LogFile) -> None:
     """A megabyte that fails a hundred times is written once."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1, data=MEGABYTE)))
+        await append_to(log, an_append(an_event(1, data=MEGABYTE)))
         await follower.read_until("1")
         [entry] = follower.entries
         await park(follower, entry)
@@ -52,7 +52,7 @@ async def test_recall_is_read_in_bounded_pages(log_file: LogFile) -> None:
     log_file.settings = log_file.settings.model_copy(update={"max_bytes": 100 * 1024**2})
     async with log_file.open() as log, following(log) as follower:
         large = [an_event(f"large{n}", key=KEY, data=MEGABYTE) for n in range(9)]
-        await log.append(an_append(*large))
+        await append_to(log, an_append(*large))
         await read_events(log, follower, 1_200)
         await park(follower, *follower.entries)
         gone = follower.entries.pop(600)

@@ -13,7 +13,7 @@ from streamer.events import Receipt
 from streamer.log.records import decode_receipt
 from tests.contracts.follower import following
 from tests.contracts.parking import KEY, ONCE, TWICE, joining, lane_of, letters, park
-from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
+from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.faulty_disk import (
     LosesAnswers,
@@ -47,7 +47,7 @@ async def test_settlement_whose_commit_failed_is_recorded_once(
 ) -> None:
     """Whether it took effect or not is found out; a receipt is never there twice, nor missing."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1, key=KEY), an_event(2, key=KEY)))
+        await append_to(log, an_append(an_event(1, key=KEY), an_event(2, key=KEY)))
         await follower.read_until("2")
         second = follower.entries[1]
         await break_once(log, kind)
@@ -64,7 +64,7 @@ async def test_settlement_whose_commit_failed_is_recorded_once(
 async def test_settlements_after_one_that_failed_are_recorded_behind_it(log_file: LogFile) -> None:
     """In the order of the calls, for a later setback must not be overwritten by a former one."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1, key=KEY)))
+        await append_to(log, an_append(an_event(1, key=KEY)))
         await follower.read_until("1")
         [entry] = follower.entries
         await break_once(log, LosesCommits)
@@ -79,7 +79,7 @@ async def test_settlement_waits_while_the_disk_is_full_and_says_so_once(log_file
     """Nothing is delivered again because of it: the caller is simply not answered yet."""
     with capture_logs() as logs:
         async with log_file.open() as log, following(log) as follower:
-            await log.append(an_append(an_event(1, key=KEY, data=LARGE)))
+            await append_to(log, an_append(an_event(1, key=KEY, data=LARGE)))
             await follower.read_until("1")
             await fill_disk(log)
             settling = asyncio.create_task(park(follower, *follower.entries))
@@ -100,7 +100,7 @@ async def test_settlement_that_waits_for_the_disk_ends_with_its_place(log_file: 
     """Nothing is recorded behind the back of whoever opens the place next."""
     async with log_file.open() as log:
         async with following(log) as follower:
-            await log.append(an_append(an_event(1, key=KEY, data=LARGE)))
+            await append_to(log, an_append(an_event(1, key=KEY, data=LARGE)))
             await follower.read_until("1")
             await fill_disk(log)
             settling = asyncio.create_task(park(follower, *follower.entries))

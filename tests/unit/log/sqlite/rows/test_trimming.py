@@ -8,7 +8,7 @@ from streamer.controls import AuditRecord
 from streamer.events import SubscriberName
 from tests.contracts.follower import following
 from tests.contracts.parking import leaving, park
-from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event
+from tests.contracts.values import a_dead_letter, a_receipt, an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.room import HOUR_S, QUARTER_MB, append_that_waits, count, let_pass, turned_until
 
@@ -33,7 +33,7 @@ async def test_receipts_and_audit_are_kept_for_the_retention(log_file: LogFile) 
 async def test_retention_never_touches_parked_events(log_file: LogFile) -> None:
     """An event that is tried again for days outlives its place in the log, and a restart."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1), an_event(2)))
+        await append_to(log, an_append(an_event(1), an_event(2)))
         await follower.read_until("2")
         parked = follower.entries
         await park(follower, *parked)
@@ -52,7 +52,7 @@ async def test_parked_events_fill_the_file_until_they_are_delivered(log_file: Lo
     with capture_logs() as logs:
         async with log_file.open() as log, following(log) as follower:
             for n in range(4):
-                await log.append(an_append(an_event(n, data=QUARTER_MB), at=n))
+                await append_to(log, an_append(an_event(n, data=QUARTER_MB), at=n))
                 await follower.read_until(str(n))
                 await park(follower, *follower.entries[-1:])
             waiting = await append_that_waits(log)
@@ -68,7 +68,7 @@ async def test_dead_letters_fill_the_file_until_they_are_discarded(log_file: Log
     large = replace(a_dead_letter("large"), raw=b"x" * 1024**2)
     with capture_logs() as logs:
         async with log_file.open() as log:
-            await log.append(replace(an_append(), set_aside=[large]))
+            await append_to(log, replace(an_append(), set_aside=[large]))
             waiting = await append_that_waits(log)
             assert "redrive or discard dead letters" in log.hindrance
             await log.discard([large.id], DONE)
@@ -86,8 +86,8 @@ async def test_full_file_lets_receipts_go_before_events_have_to_wait(log_file: L
             await follower.step()
             await follower.settle(receipts=[large] * 600)
             await log.note(DONE)
-            await log.append(an_append(an_event(1)))
-            await log.append(an_append(an_event(2)))
+            await append_to(log, an_append(an_event(1)))
+            await append_to(log, an_append(an_event(2)))
             await let_pass(log, log_file)
 
             assert list(await log.audit(last=9)) == [DONE]
@@ -99,7 +99,7 @@ async def test_full_file_lets_receipts_go_before_events_have_to_wait(log_file: L
 async def test_parked_events_of_a_subscriber_that_left_are_kept_and_said(log_file: LogFile) -> None:
     """Longer than the retention, at each start, until it comes back for them."""
     async with log_file.open() as log, following(log) as follower:
-        await log.append(an_append(an_event(1), an_event(2)))
+        await append_to(log, an_append(an_event(1), an_event(2)))
         await follower.read_until("2")
         parked = follower.entries
         await park(follower, *parked)

@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.arrivals import Arrivals
-from tests.bench.org import Org, sandbox_process
-from tests.bench.results import Takeovers
+from tests.bench.ingest.org import Org, sandbox_process
+from tests.bench.ownership.results import Takeovers
 from tests.configuration import CHANGES, sandbox_configuration, written
 from tests.daemon import until
 from tests.ingest_group import IngestGroup

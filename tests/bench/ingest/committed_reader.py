@@ -1,6 +1,6 @@
 """An independent reader of what was committed.
 
-`python -m tests.bench.committed_reader KAFKA TOPIC COUNT` says `ready`, reads
+`python -m tests.bench.ingest.committed_reader KAFKA TOPIC COUNT` says `ready`, reads
 COUNT events that were committed from then on, and prints the milliseconds from
 the commit in Salesforce to the moment when each could be read, as JSON.
 """

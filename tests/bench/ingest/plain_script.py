@@ -1,6 +1,6 @@
 """What one would write without Streamer: aiocometd-ng, and `send_and_wait` of aiokafka for each event.
 
-`python -m tests.bench.plain_script URL KAFKA TOPIC COUNT` prints what it used as JSON.
+`python -m tests.bench.ingest.plain_script URL KAFKA TOPIC COUNT` prints what it used as JSON.
 """
 
 import asyncio

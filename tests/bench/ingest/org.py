@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -38,11 +38,24 @@ class Org:
         async with self.http.post("/sandbox/changes", json=body) as response:
             response.raise_for_status()
 
-    async def hold_back_the_first_answer(self, seconds: float) -> None:
-        """Let the next connect wait, so that its client can be looked at before the stream begins."""
+    async def hold_back_the_first_answer(self, seconds: float) -> Callable[[], Awaitable[float]]:
+        """Let the next connect wait, so that its client can be looked at before the stream begins.
+
+        The function returned waits until that is so, and returns when (monotonic) it was.
+        """
+        before = await self._held_back()
         body = {"seconds": seconds, "on": ["connect"], "times": 1}
         async with self.http.post("/sandbox/faults/slow", json=body) as response:
             response.raise_for_status()
+
+        async def is_held_back() -> bool:
+            return await self._held_back() > before
+
+        async def held_back() -> float:
+            await until(is_held_back, within_s=_START_S)
+            return time.monotonic()
+
+        return held_back
 
     async def state(self) -> dict[str, Any]:
         """Return the sandbox's own counts."""
@@ -57,14 +70,8 @@ class Org:
             await asyncio.sleep(_SENT_S)
         return count
 
-    async def held_back(self, times: int) -> float:
-        """Wait until an answer is held back for the `times`-th time; return when (monotonic) that was."""
-
-        async def struck() -> bool:
-            return int((await self.state())["faults_struck"].get("slow", 0)) >= times
-
-        await until(struck, within_s=_START_S)
-        return time.monotonic()
+    async def _held_back(self) -> int:
+        return int((await self.state())["faults_struck"].get("slow", 0))
 
 
 @asynccontextmanager

@@ -11,8 +11,8 @@ from streamer.clock import SystemClock
 from streamer.sandbox.targets import FulfillmentReceiver
 from tests.acceptance.fire.findings import Deliveries
 from tests.arrivals import Arrivals
-from tests.bench.org import Org, sandbox_process
-from tests.bench.results import Rolling
+from tests.bench.ingest.org import Org, sandbox_process
+from tests.bench.ownership.results import Rolling
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import until
 from tests.ingest_group import IngestGroup

@@ -1,0 +1,48 @@
+"""One growing append to a log file."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from streamer.clock import Clock
+from streamer.errors import EventsRefused
+from streamer.events import Checkpoint, ContinuityRecord, DeadLetter, Event
+from streamer.log.sqlite.rows.appends import EncodedAppend, EventRow, encode, event_row
+
+Write = Callable[[EncodedAppend], Awaitable[None]]
+"""Commits an append; raises as `Append.commit` does."""
+
+
+class SqliteAppend:
+    """The rows of the events that have been added, until they are committed."""
+
+    def __init__(self, write: Write, clock: Clock) -> None:
+        """Commit by `write`; rows carry the time of `clock`."""
+        self._write = write
+        self._clock = clock
+        self._rows: list[EventRow] = []
+        self.size = 0
+
+    def add(self, events: Sequence[Event], /) -> None:
+        """Encode `events`; raises `EventsRefused` for those that JSON can't hold."""
+        now_s = int(self._clock.now())
+        refused: list[Event] = []
+        for event in events:
+            try:
+                row = event_row(event, now_s)
+            except TypeError:
+                refused.append(event)
+            else:
+                self._rows.append(row)
+                self.size += row[2]
+        if refused:
+            raise EventsRefused(f"{len(refused)} events hold data that JSON can't", events=refused)
+
+    async def commit(
+        self,
+        checkpoint: Checkpoint,
+        /,
+        *,
+        set_aside: Sequence[DeadLetter] = (),
+        continuity: Sequence[ContinuityRecord] = (),
+    ) -> None:
+        """Make the rows durable, together with what else waits; wait while the file is full."""
+        await self._write(encode(self._rows, checkpoint, set_aside, continuity))

@@ -1,0 +1,1 @@
+"""Dispatch: events from Kafka to an HTTP target."""

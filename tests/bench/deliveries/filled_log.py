@@ -1,0 +1,113 @@
+"""A log in Kafka with events in it, and those who deliver them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from streamer.clock import SystemClock
+from streamer.events import Event
+from streamer.log.kafka import KafkaLog
+from streamer.settings import KafkaLogSettings
+from tests.bench.events import a_change, append, record_id
+from tests.bench.processes import running
+from tests.configuration import sandbox_configuration, written
+from tests.daemon import Daemon
+
+_AT_ONCE = 2_000
+
+
+@dataclass(slots=True, kw_only=True)
+class FilledLog:
+    """Events of `keys` records in turn, about 1 KB each."""
+
+    kafka: str
+    name: str
+    log: KafkaLog
+    keys: int
+    _next: int = 0
+    _readers: int = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, kafka: str, name: str, *, keys: int, events: int) -> AsyncIterator["FilledLog"]:
+        """Keep one with so many events open inside the context."""
+        settings = KafkaLogSettings(bootstrap_servers=kafka, prefix=name, topic=_template(name))
+        async with KafkaLog.open(settings, SystemClock()) as log:
+            filled = cls(kafka=kafka, name=name, log=log, keys=keys)
+            for begin in range(0, events, _AT_ONCE):
+                await filled.append(min(_AT_ONCE, events - begin))
+            yield filled
+
+    @property
+    def topic(self) -> str:
+        """Where the events are."""
+        return _template(self.name).format(kind="cdc", name="Account")
+
+    def reader(self) -> str:
+        """Return another prefix or group, which has read nothing yet."""
+        self._readers += 1
+        return f"{self.name}-reader{self._readers}"
+
+    async def append(self, count: int) -> Sequence[Event]:
+        """Append the next events, in one transaction, and return them when they are committed."""
+        events = [
+            a_change(number, record_id(number, self.keys)) for number in range(self._next, self._next + count)
+        ]
+        self._next += count
+        await append(self.log, events)
+        return events
+
+    async def stream(self, events: int, per_second: float) -> dict[str, float]:
+        """Append one after the other, at a steady rate; return when each was readable (epoch seconds)."""
+        readable: dict[str, float] = {}
+        began = time.monotonic()
+        for number in range(events):
+            await asyncio.sleep(began + number / per_second - time.monotonic())
+            [event] = await self.append(1)
+            readable[event.id] = time.time()
+        return readable
+
+
+Deliverer = Callable[[FilledLog, str], AbstractAsyncContextManager[int]]
+"""Delivers a log from its beginning to a URL inside the context, and gives the id of the process."""
+
+
+@asynccontextmanager
+async def daemon(log: FilledLog, url: str) -> AsyncIterator[Daemon]:
+    """Deliver by Streamer, at default settings."""
+    shipment = {
+        "uses": "fulfillment",
+        "on": "salesforce.*",
+        "start": "earliest",
+        "settings": {"url": url, "order": "id"},
+    }
+    kafka = {"bootstrap_servers": log.kafka, "prefix": log.reader(), "topic": _template(log.name)}
+    # Nobody asks Salesforce for anything.
+    configuration = sandbox_configuration(
+        "http://localhost:9", log={"kafka": kafka}, subscribers={"target": shipment}
+    )
+    with TemporaryDirectory(prefix="streamer-bench-") as directory:
+        config = written(Path(directory), configuration)
+        async with Daemon.running(config, "--role", "dispatch") as process:
+            yield process
+
+
+@asynccontextmanager
+async def streamer(log: FilledLog, url: str) -> AsyncIterator[int]:
+    """Deliver by Streamer, and stop it in good order; gives its process id."""
+    async with daemon(log, url) as process:
+        yield process.pid
+        assert await process.stop() == 0, process.output
+
+
+def plain_script(log: FilledLog, url: str) -> AbstractAsyncContextManager[int]:
+    """Deliver by the plain script; gives its process id."""
+    return running("tests.bench.deliveries.plain_script", log.kafka, log.topic, log.reader(), url)
+
+
+def _template(name: str) -> str:
+    return f"{name}.{{kind}}.{{name}}"

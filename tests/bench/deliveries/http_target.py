@@ -1,0 +1,194 @@
+"""A target that takes every request at once, in a process of its own.
+
+`python -m tests.bench.deliveries.http_target` says where it listens, and where
+it is asked, and serves until killed. It speaks just enough of HTTP for the
+deliveries to cost it next to nothing, so that they measure who delivers.
+
+When asked, it tells what it was sent, with the time of each, at `/journal`, and
+only how much at `/count`. `/answers` says how it answers from now on, and of
+which order `/kept` gives the whole request.
+"""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+_START_S = 60.0
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_TAKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+_REFUSED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+
+
+class Delivery(NamedTuple):
+    """An order that was taken, and when (epoch seconds)."""
+
+    order: str
+    at: float
+
+
+class Request(NamedTuple):
+    """A whole request; the names of its headers in lower case."""
+
+    line: str
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(slots=True)
+class Target:
+    """What was sent, and how it is answered."""
+
+    taken: list[tuple[str, float]] = field(default_factory=list)
+    refused_key: str = ""
+    slow_s: float = 0.0
+    kept_order: str = ""
+    kept: tuple[str, str] = ("", "")
+
+    def take(self, head: bytes, body: bytes, transport: asyncio.WriteTransport) -> None:
+        """Take one delivery, or fail it when it is of the key that is refused."""
+        order: str = orjson.loads(body)["order"]
+        if order == self.kept_order:
+            self.kept = head.decode(), body.decode()
+        if self.refused_key and order.endswith(self.refused_key):
+            transport.write(_REFUSED)
+        elif self.slow_s:
+            asyncio.get_running_loop().call_later(self.slow_s, self._accept, order, transport)
+        else:
+            self._accept(order, transport)
+
+    def _accept(self, order: str, transport: asyncio.WriteTransport) -> None:
+        self.taken.append((order, time.time()))
+        transport.write(_TAKEN)
+
+    async def journal(self, _request: web.Request) -> web.Response:
+        """Return the orders that were taken, and when (epoch seconds)."""
+        return web.Response(body=orjson.dumps(self.taken), content_type="application/json")
+
+    async def count(self, _request: web.Request) -> web.Response:
+        """Return how many were taken."""
+        return web.Response(body=b"%d" % len(self.taken))
+
+    async def whole(self, _request: web.Request) -> web.Response:
+        """Return the head and the body of the request that was to be kept."""
+        return web.Response(body=orjson.dumps(self.kept), content_type="application/json")
+
+    async def answers(self, request: web.Request) -> web.Response:
+        """Answer otherwise from now on, with an empty journal."""
+        wanted = orjson.loads(await request.read())
+        self.refused_key, self.slow_s, self.kept_order = (
+            wanted["refused_key"],
+            wanted["slow_s"],
+            wanted["kept"],
+        )
+        self.taken.clear()
+        return web.Response()
+
+
+class Connection(asyncio.Protocol):
+    """One kept-alive connection, on which requests with a length follow each other."""
+
+    def __init__(self, target: Target) -> None:
+        """Give each request to `target`, which answers it."""
+        self._target = target
+        self._received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Answer on `transport`."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take the requests that are whole."""
+        received = self._received
+        received += data
+        while (end := received.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(received, 0, end)
+            assert length is not None, bytes(received[:end])
+            begin, whole = end + 4, end + 4 + int(length[1])
+            if len(received) < whole:
+                return
+            head, body = bytes(received[:end]), bytes(received[begin:whole])
+            del received[:whole]
+            self._target.take(head, body, self._transport)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningTarget:
+    """Speaks with one of them."""
+
+    url: str
+    http: aiohttp.ClientSession
+
+    async def answers(self, *, refused_key: str = "", slow_s: float = 0.0, kept: str = "") -> None:
+        """Begin anew: fail what is of `refused_key`, let the rest wait `slow_s`, keep the order `kept`."""
+        body = {"refused_key": refused_key, "slow_s": slow_s, "kept": kept}
+        async with self.http.post("/answers", json=body) as response:
+            response.raise_for_status()
+
+    async def count(self) -> int:
+        """Return how many deliveries it has taken."""
+        async with self.http.get("/count") as response:
+            return int(await response.read())
+
+    async def journal(self) -> list[Delivery]:
+        """Return the deliveries that it has taken."""
+        async with self.http.get("/journal") as response:
+            return [Delivery(*each) for each in orjson.loads(await response.read())]
+
+    async def kept(self) -> Request:
+        """Return the request of the order that was to be kept."""
+        async with self.http.get("/kept") as response:
+            head, body = orjson.loads(await response.read())
+        line, *fields = head.split("\r\n")
+        headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in fields)}
+        return Request(line, headers, body)
+
+
+@asynccontextmanager
+async def target_process() -> AsyncIterator[RunningTarget]:
+    """Run one inside the context, in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.bench.deliveries.http_target", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(_START_S):
+            port, asked_port = map(int, (await process.stdout.readline()).split())
+        async with aiohttp.ClientSession(f"http://localhost:{asked_port}") as http:
+            yield RunningTarget(url=f"http://localhost:{port}", http=http)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def serve() -> None:
+    """Listen on free ports of loopback until killed."""
+    target = Target()
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(target), "127.0.0.1", 0)
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/journal", target.journal),
+            web.get("/count", target.count),
+            web.get("/kept", target.whole),
+            web.post("/answers", target.answers),
+        ]
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(server.sockets[0].getsockname()[1], runner.addresses[0][1], flush=True)  # noqa: T201 - whoever started it reads this
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

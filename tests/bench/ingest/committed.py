@@ -1,0 +1,117 @@
+"""An independent reader of committed records, and their comparison."""
+
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import orjson
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from tests.bench.results import Unequal
+
+_DEADLINE_S = 120.0
+# Enough to see every kind of change in every partition.
+_EVERY = 499
+_SHOWN = 300
+
+Place = tuple[int, int]
+"""A partition, and which of its records."""
+
+
+class Written(NamedTuple):
+    """Everything that a producer decides of a record but its topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+    timestamp_ms: int
+
+
+@dataclass(slots=True)
+class Committed:
+    """The committed records of one topic: how many there are, and some of them."""
+
+    count: int = 0
+    sample: dict[Place, Written] = field(default_factory=dict)
+
+
+async def committed(kafka: str, topic: str, *, expected: int) -> Committed:
+    """Return what is committed to `topic`, `expected` records or not."""
+    found = Committed()
+    counts: dict[int, int] = defaultdict(int)
+    async for record in _records(kafka, topic, expected):
+        number = counts[record.partition]
+        if number % _EVERY == 0:
+            found.sample[record.partition, number] = _written(record)
+        counts[record.partition] += 1
+        found.count += 1
+    return found
+
+
+async def last_checkpoint(kafka: str, topic: str) -> Committed:
+    """Return the newest record of a topic of checkpoints, without the moment in it, as the only one."""
+    found = Committed()
+    async for record in _records(kafka, topic, 1):
+        fields = orjson.loads(record.value or b"")
+        del fields["verified_at"]
+        # Its timestamp is the moment of the commit.
+        kept = _written(record)._replace(value=orjson.dumps(fields), timestamp_ms=0)
+        found = Committed(count=1, sample={(record.partition, 0): kept})
+    return found
+
+
+async def transactions(kafka: str, checkpoints: str) -> int:
+    """Return how many transactions moved the checkpoint of a single channel."""
+    async with AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed") as consumer:
+        partitions = [TopicPartition(checkpoints, number) for number in range(8)]
+        ends = await consumer.end_offsets(partitions)
+    # The checkpoint, and the marker that ends the transaction.
+    return sum(ends.values()) // 2
+
+
+def check_equal(streamer: Committed, probe: Committed) -> None:
+    """Compare what both wrote; raises `Unequal` for the first difference."""
+    for place in sorted(streamer.sample.keys() | probe.sample.keys()):
+        ours, bare = streamer.sample.get(place), probe.sample.get(place)
+        if ours == bare:
+            continue
+        if ours is None or bare is None:
+            raise Unequal(
+                f"{_named(place)} is missing where {'Streamer' if ours is None else 'the probe'} wrote"
+            )
+        part = next(name for name in Written._fields if getattr(ours, name) != getattr(bare, name))
+        raise Unequal(
+            f"the bare probe does not write what Streamer writes: in {_named(place)} the {part} differs:\n"
+            f"  Streamer {_shown(getattr(ours, part))}\n  probe    {_shown(getattr(bare, part))}"
+        )
+
+
+def _named(place: Place) -> str:
+    partition, number = place
+    return f"record {number} of partition {partition}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _written(record: "ConsumerRecord[bytes, bytes]") -> Written:
+    return Written(record.key, record.value, dict(record.headers), record.timestamp)
+
+
+async def _records(kafka: str, topic: str, expected: int) -> AsyncIterator["ConsumerRecord[bytes, bytes]"]:
+    count = 0
+    end = time.monotonic() + _DEADLINE_S
+    async with AIOKafkaConsumer(
+        topic, bootstrap_servers=kafka, isolation_level="read_committed", auto_offset_reset="earliest"
+    ) as consumer:
+        while (found := await consumer.getmany(timeout_ms=500)) or (
+            count < expected and time.monotonic() < end
+        ):
+            for records in found.values():
+                count += len(records)
+                for record in records:
+                    yield record

@@ -1,0 +1,1 @@
+"""Processes that share channels: how long these pause when one goes away."""

@@ -1,0 +1,131 @@
+"""The parts of the bench, and how much each measures."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from rich.progress import Progress
+
+from tests.bench.deliveries.measuring import DeliveryBench
+from tests.bench.deliveries.measuring import Stream as Trickle
+from tests.bench.ingest.measuring import IngestBench, Stream
+from tests.bench.ingest.org import sandbox_process
+from tests.bench.ownership.rolling import rolling_of
+from tests.bench.ownership.takeovers import Rounds, takeovers_of
+from tests.bench.results import Part
+
+PARTS = ("drain", "latency", "takeovers", "rolling", "deliveries", "trickle", "failing-key", "memory")
+"""Their names: of ingest, of processes that go away, and of deliveries."""
+
+_INGEST = frozenset({"drain", "latency"})
+_DELIVERIES = frozenset({"deliveries", "trickle", "failing-key", "memory"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is measured, and how many times in turn.
+
+    `deliveries` are events by the number of their keys, `behind` those of the
+    backlog at which memory is looked at for `looked_s`.
+    """
+
+    rounds: int
+    backlog: int
+    plain: int
+    stream: Stream
+    session_s: float
+    processes: int
+    deliveries: Mapping[int, int]
+    trickle: Trickle
+    failing: int
+    behind: int
+    looked_s: float
+
+
+FULL = Size(
+    rounds=3,
+    backlog=100_000,
+    plain=10_000,
+    stream=Stream(events=10_000, per_second=500),
+    session_s=6.0,
+    processes=3,
+    deliveries={1: 10_000, 10: 20_000, 1_000: 30_000, 100_000: 100_000},
+    trickle=Trickle(events=2_000, per_second=200, keys=(1, 10, 1_000, 100_000), backlog=2_000),
+    failing=20_000,
+    behind=1_000_000,
+    looked_s=20.0,
+)
+QUICK = Size(
+    rounds=1,
+    backlog=4_000,
+    plain=300,
+    stream=Stream(events=400, per_second=400),
+    session_s=3.0,
+    processes=2,
+    deliveries={1: 100, 1_000: 2_000},
+    trickle=Trickle(events=100, per_second=200, keys=(1, 1_000), backlog=100),
+    failing=2_000,
+    behind=10_000,
+    looked_s=1.0,
+)
+
+
+async def parts_of(only: Collection[str], size: Size, kafka: str, progress: Progress) -> dict[str, Part]:
+    """Measure those of `PARTS` that are in `only`, in their order; raises `Unequal`."""
+    parts: dict[str, Part] = {}
+    if _INGEST & set(only):
+        parts |= await _ingest(only, size, kafka, progress)
+    if "takeovers" in only:
+        task = progress.add_task("takeovers", total=size.rounds * 3)
+        rounds = Rounds(times=size.rounds, session_s=size.session_s)
+        parts["takeovers"] = await takeovers_of(kafka, rounds, partial(progress.advance, task))
+    if "rolling" in only:
+        task = progress.add_task("rolling restart", total=size.processes)
+        parts["rolling"] = await rolling_of(
+            kafka,
+            processes=size.processes,
+            session_s=size.session_s,
+            progress=partial(progress.advance, task),
+        )
+    if _DELIVERIES & set(only):
+        parts |= await _deliveries(only, size, kafka, progress)
+    return parts
+
+
+async def _ingest(only: Collection[str], size: Size, kafka: str, progress: Progress) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    async with sandbox_process() as org:
+        task = progress.add_task("making the backlog", total=size.backlog)
+        await org.change(size.backlog, records=size.backlog // 10)
+        progress.update(task, completed=size.backlog)
+        bench = IngestBench(org=org, kafka=kafka, backlog=size.backlog)
+        if "drain" in only:
+            task = progress.add_task("draining it", total=2 * size.rounds * size.backlog + size.plain)
+            parts["drain"] = await bench.drains(
+                rounds=size.rounds, plain=size.plain, progress=partial(progress.advance, task)
+            )
+        if "latency" in only:
+            task = progress.add_task("latency", total=size.backlog + size.rounds * size.stream.events)
+            parts["latency"] = await bench.latencies(
+                size.stream, rounds=size.rounds, progress=partial(progress.advance, task)
+            )
+    return parts
+
+
+async def _deliveries(only: Collection[str], size: Size, kafka: str, progress: Progress) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    async with DeliveryBench.on(kafka, rounds=size.rounds) as bench:
+        if "deliveries" in only:
+            task = progress.add_task("deliveries", total=2 * size.rounds * sum(size.deliveries.values()))
+            parts["deliveries"] = await bench.rates(size.deliveries, partial(progress.advance, task))
+        if "trickle" in only:
+            each = size.trickle.backlog + size.rounds * size.trickle.events
+            task = progress.add_task("trickle", total=each * len(size.trickle.keys))
+            parts["trickle"] = await bench.trickles(size.trickle, partial(progress.advance, task))
+        if "failing-key" in only:
+            task = progress.add_task("failing key", total=2 * size.rounds * size.failing)
+            parts["failing-key"] = await bench.failing_key(size.failing, partial(progress.advance, task))
+        if "memory" in only:
+            task = progress.add_task("memory", total=size.behind)
+            parts["memory"] = await bench.memory(size.behind, size.looked_s, partial(progress.advance, task))
+    return parts
