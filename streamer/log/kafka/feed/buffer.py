@@ -168,9 +168,10 @@ class FeedBuffer:
             return self._is_told()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for `timeout_s`, less when the thread is to end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closing, timeout_s)
+        """Wait for `timeout_s`, less when the threads are to end."""
+        if timeout_s > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, timeout_s)
 
     def fail(self, error: Exception) -> None:
         """Let the reader know of trouble, once; reading may go on."""

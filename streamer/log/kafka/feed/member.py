@@ -1,5 +1,7 @@
 """One consumer as a member of a subscriber's group."""
 
+import time
+
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message
 
@@ -14,7 +16,10 @@ _log = structlog.get_logger()
 
 # How long a rebalance may wait to be noticed; settlements are noticed at once.
 _TURN_S = 0.05
-# How long the confirmation of a commit may wait to be noticed.
+# A commit costs as much as two deliveries. What is finished within so many seconds
+# goes in one, and a crash repeats it beside what was in flight.
+_COMMIT_S = 0.004
+# How long the confirmation of a commit may wait to be noticed after that.
 _CONFIRMATION_S = 0.001
 
 
@@ -62,7 +67,8 @@ class Member:
     def _wait_s(self) -> float:
         """Wait for a settlement; return how long to wait for the group instead."""
         if self._commits.are_waiting:
-            # Nothing else is asked for before they are confirmed.
+            # Nothing else is asked for before they are confirmed, and then all that is finished by then.
+            self._context.buffer.wait(self._commits.sent_at + _COMMIT_S - time.monotonic())
             return _CONFIRMATION_S
         if not self._context.restorations:
             self._context.buffer.wait_for_settlement(_TURN_S)
