@@ -8,10 +8,15 @@ of waiting for them.
 import asyncio
 import heapq
 import itertools
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
+
+_SHARED_FROM_S = 1.0
+_SHARED_S = 0.05
 
 
 class Clock(Protocol):
@@ -29,13 +34,20 @@ class Clock(Protocol):
         """Wait for `seconds`; zero or less yields to other tasks once."""
         ...
 
-    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[None]:
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
         """Return a context whose body raises `TimeoutError` after `seconds`; `None` never does."""
         ...
 
 
 class SystemClock:
-    """Clock of this machine."""
+    """Clock of this machine.
+
+    A timeout of a second or more can come up to 50 ms late: those that begin
+    together share a timer of the loop, for a delivery must not pay for two.
+    """
+
+    def __init__(self) -> None:
+        self._timers: _SharedTimers | None = None
 
     def now(self) -> float:
         """Return `time.time()`."""
@@ -49,11 +61,69 @@ class SystemClock:
         """Sleep on the running loop."""
         await asyncio.sleep(seconds)
 
-    @asynccontextmanager
-    async def timeout(self, seconds: float | None) -> AsyncIterator[None]:
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
         """Limit the body by the running loop's time."""
-        async with asyncio.timeout(seconds):
-            yield
+        if seconds is None or seconds < _SHARED_FROM_S:
+            return asyncio.timeout(seconds)
+        loop = asyncio.get_running_loop()
+        if self._timers is None or self._timers.loop is not loop:
+            self._timers = _SharedTimers(loop)
+        return _SharedTimeout(self._timers, seconds)
+
+
+class _SharedTimers:
+    """One timer of the loop for all timeouts that end within the same 50 ms."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._ending: dict[int, set[_SharedTimeout]] = {}
+
+    def begin(self, timeout: "_SharedTimeout", seconds: float) -> "set[_SharedTimeout]":
+        """Return the timeouts that expire with `timeout`, it among them; those that ended leave it."""
+        number = math.ceil((self.loop.time() + seconds) / _SHARED_S)
+        ending = self._ending.get(number)
+        if ending is None:
+            ending = self._ending[number] = set()
+            self.loop.call_at(number * _SHARED_S, self._expire, number)
+        ending.add(timeout)
+        return ending
+
+    def _expire(self, number: int) -> None:
+        for timeout in self._ending.pop(number):
+            timeout.expire()
+
+
+class _SharedTimeout:
+    """What `asyncio.timeout` is, on a shared timer."""
+
+    __slots__ = ("_cancelling", "_ending", "_has_expired", "_seconds", "_task", "_timers")
+
+    def __init__(self, timers: _SharedTimers, seconds: float) -> None:
+        self._timers = timers
+        self._seconds = seconds
+        self._has_expired = False
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a timeout needs a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._ending = self._timers.begin(self, self._seconds)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ending.discard(self)
+        # A cancellation from elsewhere goes on as one.
+        if self._has_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def expire(self) -> None:
+        """Cancel the body."""
+        self._has_expired = True
+        self._task.cancel()
 
 
 class TurnedClock:

@@ -40,6 +40,7 @@ class Fulfillment(HttpSubscriber):
         super().__init__(HttpTarget.of(settings, context))
         self._settings = settings
         self._url = URL(settings.url)
+        self._shipments = self._below("shipments")
         self._order = Query(settings.order)
         self._cancels = Query(settings.cancel_when) if settings.cancel_when else None
 
@@ -64,11 +65,12 @@ class Fulfillment(HttpSubscriber):
         return self._cancels is not None and self._cancels.of(delivery) is True
 
     async def _ship(self, delivery: Delivery, order: str) -> Outcome:
-        answer = await self._post(delivery, "shipments", _body(delivery, order))
+        answer = await self._post(delivery, self._shipments, _body(delivery, order))
         return self._outcome(answer) if isinstance(answer, Answer) else answer
 
     async def _cancel(self, delivery: Delivery, order: str) -> Outcome:
-        answer = await self._post(delivery, f"shipments/{quote(order, safe='')}/cancel", {"order": order})
+        url = self._below(f"shipments/{quote(order, safe='')}/cancel")
+        answer = await self._post(delivery, url, {"order": order})
         if not isinstance(answer, Answer):
             return answer
         # A 404 without JSON does not come from the service, but for example
@@ -77,8 +79,10 @@ class Fulfillment(HttpSubscriber):
             return Skip(reason=f"nothing to cancel: the service knows no shipment of order {order}")
         return self._outcome(answer)
 
-    async def _post(self, delivery: Delivery, path: str, body: Any) -> Answer | Outcome:
-        url = self._url.joinpath(path, encoded=True).with_query(self._url.query)
+    def _below(self, path: str) -> URL:
+        return self._url.joinpath(path, encoded=True).with_query(self._url.query)
+
+    async def _post(self, delivery: Delivery, url: URL, body: Any) -> Answer | Outcome:
         return await self._http.send(Request(method="POST", url=url, key=delivery.key, body=body))
 
     def _outcome(self, answer: Answer) -> Outcome:

@@ -59,6 +59,8 @@ class Dispatcher:
     _standstill: Standstill = field(init=False)
     _in_flight: InFlight = field(default_factory=InFlight, init=False)
     _draining: bool = field(default=False, init=False)
+    _choosing: bool = field(default=False, init=False)
+    _freed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _moved_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -191,21 +193,52 @@ class Dispatcher:
             self._stir(had_work)
 
     async def _deliver(self, group: asyncio.TaskGroup, feed: Feed) -> None:
-        name = self.subscription.subscriber
+        """Start a worker for each attempt that the target bears beside those under way."""
+        name = f"attempt {self.subscription.subscriber}"
         while True:
             await self._ledger.room()
+            await self._worker_needed()
             # What has failed says less of the target than what has not.
             lane = await self._lanes.take(untried_first=self.admission.probes)
+            self._choosing = True
             cleared = await self._is_cleared(lane)
+            self._choosing = False
             if lane.state is not LaneState.OPEN:
                 if cleared:
                     self.admission.forgone()
             elif cleared:
-                self._in_flight.begin(lane)
-                work = self._attempt(lane, self.admission.begin(lane.full_name), feed)
-                group.create_task(work, name=f"attempt {name}")
+                group.create_task(self._work(lane, self._begin(lane), feed), name=name)
             else:
                 self._lanes.make_ready(lane)
+
+    async def _worker_needed(self) -> None:
+        while not self.admission.has_room:
+            self._freed.clear()
+            await self._freed.wait()
+
+    async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
+        """Try one lane after the other, for as long as none has to wait for anything."""
+        task = asyncio.current_task()
+        while lane is not None:
+            await self._attempt(lane, ticket, feed)
+            # A plugin may have cancelled its own attempt, and the next one is not to suffer for it.
+            lane = self._next_at_once() if task is None or not task.cancelling() else None
+            if lane is not None:
+                ticket = self._begin(lane)
+            if self.admission.has_room:
+                self._freed.set()
+
+    def _next_at_once(self) -> Lane | None:
+        """Return a lane that may be tried at this moment, unless another waits for its turn."""
+        if self._draining or self._choosing or self._ledger.is_full:
+            return None
+        if not self.admission.is_clear() or not self._standstill.is_over():
+            return None
+        return self._lanes.take_at_once()
+
+    def _begin(self, lane: Lane) -> Ticket:
+        self._in_flight.begin(lane)
+        return self.admission.begin(lane.full_name)
 
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
         try:
@@ -221,7 +254,8 @@ class Dispatcher:
         if not lane.entries:
             found = await self._recalled(lane, feed)
         # We may have stood still since the attempt was admitted.
-        await self._standstill.over()
+        if not self._standstill.is_over():
+            await self._standstill.over()
         if lane.state is not LaneState.OPEN:
             self.admission.forgone(ticket)
             return False

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -18,7 +19,7 @@ READ_BYTES = 1024 * 1024
 _LONGEST_CODE = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """HTTP response: at most `READ_BYTES` of its `body`, and the unparsed `retry_after`."""
 
@@ -39,7 +40,7 @@ class Answer:
         """Beginning of the body as text, at most `EXCERPT_BYTES` long."""
         return self.body[:EXCERPT_BYTES].decode(errors="ignore")
 
-    @property
+    @cached_property
     def json(self) -> JsonObject | None:
         """Body as a JSON object; `None` when it is anything else."""
         try:

@@ -101,15 +101,16 @@ class Connection:
 
 
 async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answer:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
+    content = response.content
+    body = await content.readany()
+    while not content.at_eof():
         if len(body) > READ_BYTES:
             response.close()
             break
+        body += await content.readany()
     return Answer(
         status=response.status,
-        body=redaction(bytes(body))[:READ_BYTES],
+        body=redaction(body)[:READ_BYTES],
         retry_after=response.headers.get("Retry-After"),
     )
 

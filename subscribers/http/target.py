@@ -69,6 +69,7 @@ class HttpTarget:
         self._signer = Signer.of(signing)
         self._outcome_table = OutcomeTable(settings.outcomes)
         self._redaction = Redaction.of((*secrets, *self._signer.secrets))
+        self._proven_redaction: tuple[Proof, Redaction] | None = None
         self._open = AsyncExitStack()
 
     @classmethod
@@ -157,9 +158,14 @@ class HttpTarget:
                     **proof.headers,
                 },
                 content=content,
-                redaction=proof.redaction | self._redaction,
+                redaction=self._redaction_with(proof),
             )
         )
+
+    def _redaction_with(self, proof: Proof) -> Redaction:
+        if self._proven_redaction is None or self._proven_redaction[0] is not proof:
+            self._proven_redaction = proof, proof.redaction | self._redaction
+        return self._proven_redaction[1]
 
     def _hold(self, refusal: NoToken) -> Outcome:
         """Return a hold for the time that the token endpoint asks for, or that suits the failure."""

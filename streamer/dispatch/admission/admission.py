@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 
@@ -34,8 +35,7 @@ def _ignore(*_: str) -> None:
     """Tell nobody."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+class Ticket(NamedTuple):
     """Leave for one attempt, which it carries from its beginning to its end."""
 
     permit: Permit[LaneName]
@@ -81,6 +81,15 @@ class Admission:
     def limit(self) -> int:
         """How many attempts may be under way at once."""
         return self.concurrency.limit
+
+    @property
+    def has_room(self) -> bool:
+        """Whether fewer attempts are under way than the target bears."""
+        return self.concurrency.has_room
+
+    def is_clear(self) -> bool:
+        """Return whether an attempt at any lane may begin at this moment, without a word to the rate."""
+        return self.rate is None and self.has_room and not self.probes and self.paused.is_open
 
     @property
     def probes(self) -> bool:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from streamer.backoff import Backoff, Delays, Jitter
 from streamer.clock import Clock
@@ -50,16 +50,14 @@ class BreakerLimits:
     max_open_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permit(Generic[LaneT]):
+class Permit(NamedTuple, Generic[LaneT]):
     """Leave to make one attempt for `lane`, given after so many `outages`."""
 
     lane: LaneT
     outages: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ended(Generic[LaneT]):
+class _Ended(NamedTuple, Generic[LaneT]):
     at: float
     lane: LaneT
     failed: bool

@@ -21,7 +21,7 @@ class PauseState:
     @property
     def is_open(self) -> bool:
         """Whether deliveries may be tried now."""
-        return not self.is_paused and self.opens_in_s == 0
+        return self._paused_for is None and self._clock.monotonic() >= self._until
 
     @property
     def is_paused(self) -> bool:

@@ -113,12 +113,21 @@ class Lanes:
     async def take(self, *, untried_first: bool = False) -> Lane:
         """Wait for a lane whose head may be tried; one that was never tried first, if that is asked for."""
         while True:
-            while self._ready:
-                lane = (self._untried() if untried_first else None) or self._next()
-                if lane.state is LaneState.OPEN:
-                    return lane
+            lane = (self._untried() if untried_first else None) or self.take_at_once()
+            if lane is not None and lane.state is LaneState.OPEN:
+                return lane
+            if self._ready:
+                continue
             self._is_ready.clear()
             await self._is_ready.wait()
+
+    def take_at_once(self) -> Lane | None:
+        """Return a lane whose head may be tried, if there is one."""
+        while self._ready:
+            lane = self._next()
+            if lane.state is LaneState.OPEN:
+                return lane
+        return None
 
     def make_ready(self, lane: Lane) -> None:
         """Hand the head out, when those before it have been."""
@@ -176,10 +185,11 @@ class Lanes:
     def _next(self) -> Lane:
         partition, queue = next(iter(self._ready.items()))
         lane = queue.popleft()
-        # Who was served goes to the end.
-        del self._ready[partition]
-        if queue:
-            self._ready[partition] = queue
+        if not queue:
+            del self._ready[partition]
+        elif len(self._ready) > 1:
+            # Who was served goes to the end.
+            self._ready[partition] = self._ready.pop(partition)
         return lane
 
     def _untried(self) -> Lane | None:

@@ -40,9 +40,14 @@ class Standstill:
             self._notice()
             self._beat.strike()
 
+    def is_over(self) -> bool:
+        """Return whether everything that we hold is known to be ours at this moment."""
+        # We may have stood still until now.
+        self._notice()
+        return not self.ledger.doubt.lasts
+
     async def over(self) -> bool:
         """Wait until everything that we hold is known to be ours; returns whether that took time."""
-        # We may have stood still until this moment.
         self._notice()
         has_waited = False
         while self.ledger.doubt.lasts:

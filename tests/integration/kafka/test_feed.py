@@ -13,12 +13,13 @@ from statistics import median
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from structlog.testing import capture_logs
 
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, Progress, Stage, Start
 from streamer.log.kafka.cluster import clients
+from streamer.log.kafka.feed.partition_reader import MissingOffset
 from streamer.log.kafka.feed.rebalance import Rebalance
 from streamer.log.kafka.progress.commits import Commits
 from streamer.ports import Recorded, Settlement
@@ -358,10 +359,15 @@ class Forgetful(Consumer):
     """A consumer that may not know its group, when it is asked once more."""
 
     def __init__(self, made: list["Forgetful"], *args: Any, **kwargs: Any) -> None:
-        """Be one of `made`, otherwise as any."""
+        """Be one of `made` once it follows a group, otherwise as any."""
         super().__init__(*args, **kwargs)
         self.forgets = False
-        made.append(self)
+        self._made = made
+
+    def subscribe(self, *args: Any, **callbacks: Any) -> None:
+        """Follow a group."""
+        self._made.append(self)
+        super().subscribe(*args, **callbacks)
 
     def consumer_group_metadata(self) -> Any:
         """Return what is known of the group."""
@@ -479,10 +485,10 @@ def fail_at_holes(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     errors = [error]
     go_on = Rebalance.go_on_after_hole
 
-    def told(self: Rebalance, message: Message) -> None:
+    def told(self: Rebalance, missing: MissingOffset) -> None:
         if errors:
             raise errors.pop()
-        go_on(self, message)
+        go_on(self, missing)
 
     monkeypatch.setattr(Rebalance, "go_on_after_hole", told)
 

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.errors import ConfigurationError, RetryLater
-from streamer.events import Disable, Hold, Progress, Reject, Retry, Skip, Stage
+from streamer.events import Delivered, Disable, Hold, Progress, Reject, Retry, Skip, Stage
 from tests.unit.dispatch.world import ScriptedTarget, World, route
 
 
@@ -36,6 +36,46 @@ async def test_no_more_keys_than_allowed_are_delivered_at_once(world: World) -> 
         world.target.release()
         await world.quiet()
         assert len(world.target.delivered) == 10
+
+
+async def test_backlog_takes_no_more_workers_than_attempts_at_once(world: World) -> None:
+    """A worker goes on with the next lane: a task for each event would cost more than the rest of it."""
+    world.in_flight = 3
+    await world.append(*range(90))
+    workers: set[asyncio.Task[Any] | None] = set()
+
+    async def note() -> Delivered:
+        workers.add(asyncio.current_task())
+        return Delivered()
+
+    for number in range(90):
+        world.target.answers[str(number)].append(note)
+    async with world.running():
+        await world.quiet()
+        assert len(world.target.delivered) == 90
+
+    assert len(workers) <= 6
+
+
+async def test_lane_that_waits_for_its_turn_is_not_overtaken_for_ever(world: World) -> None:
+    """A target that bears less than before makes room for it first, and for those who are quick after it."""
+    world.in_flight = 2
+    world.target.closed = True
+    await world.append("a", "b")
+    async with world.running() as dispatcher:
+        concurrency = dispatcher.admission.concurrency
+        concurrency._limit = 3.0
+        dispatcher._freed.set()
+        # Someone is about to begin while the limit shrinks.
+        await world.quiet()
+        concurrency._limit = 2.0
+        await world.append(*(f"{number}" for number in range(30)))
+        await world.quiet()
+        assert world.target.began == ["a", "b"]
+        world.target.release()
+        await world.quiet()
+
+    assert world.target.delivered[:3] == ["a", "b", "0"]
 
 
 async def test_failed_delivery_is_retried_with_back_off_while_others_flow(world: World) -> None:

@@ -171,7 +171,7 @@ async def test_one_key_of_a_thousand_holds_nobody_up(world: World, answer: Answe
     world.target.answers["0:0"].extend([answer] * 9)
     async with world.running(), healthy.running():
         for number in range(3):
-            assert await others(world, number) == await others(healthy, number)
+            assert sorted(await others(world, number)) == sorted(await others(healthy, number))
         await world.turn(600)
 
     assert [name for name in world.target.delivered if name.startswith("0:")] == ["0:0", "0:1", "0:2"]

@@ -1,4 +1,4 @@
-"""What the thread that reads Kafka and the loop that delivers hand to each other."""
+"""Thread-safe buffer between the threads that serve Kafka and the event loop that delivers."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from streamer.events import Entry, Partition
+from streamer.events import DeadLetter, Entry, Partition
 from streamer.log.kafka.cluster.threads import conclude
 from streamer.log.kafka.feed.partition_buffer import PartitionBuffer, ReadRange
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
@@ -14,6 +14,8 @@ from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 PAGE_ENTRIES = 500
 _FULL_ENTRIES = 2_000
 _FULL_BYTES = 8 * 1024 * 1024
+# Dead letters that wait for a settlement hold the bytes of their records.
+_MAX_UNREADABLE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +27,22 @@ class PendingSettlement:
 
 
 class FeedBuffer:
-    """A bounded shelf for each partition between one thread and one loop.
+    """A bounded queue for each partition, and the settlements that come back.
 
-    The methods up to `close` are the loop's, those after it the thread's. The
-    thread never waits for longer than it says, and the loop not at all.
+    The loop calls the methods up to `close`. After them come those of the two
+    threads: the member's, which follows the group and records, and from `put`
+    on the reader's, which fills the queues. A thread never waits for longer
+    than it says, and the loop not at all.
     """
 
     def __init__(self) -> None:
         """Begin empty, on the running loop."""
         self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        # The member waits for the first, the reader for the second.
+        self._changed = threading.Condition(lock)
+        self._roomy = threading.Condition(lock)
         self._changes: deque[Assigned | Revoked] = deque()
         self._partitions: dict[Partition, PartitionBuffer] = {}
         self._settlings: deque[PendingSettlement] = deque()
@@ -44,6 +51,7 @@ class FeedBuffer:
         self._broken: Exception | None = None
         self._handed = False
         self._full = False
+        self._unreadable = 0
         self._closing = False
 
     def take(self) -> Assigned | Revoked | Page | None:
@@ -54,7 +62,7 @@ class FeedBuffer:
             self._handed = False
             self._changed.notify_all()
             taken = self._change() or self._page()
-            self._full = self._full and self._is_above(0.5)
+            self._recount()
             return taken
 
     async def filled(self) -> None:
@@ -65,14 +73,13 @@ class FeedBuffer:
         """Leave what lies ready of `partitions`, and let no more come."""
         with self._changed:
             self._paused |= partitions
-            self._full = self._full and self._is_above(0.5)
-            self._changed.notify_all()
+            self._recount()
 
     def resume(self, partitions: frozenset[Partition]) -> None:
         """Undo `pause`."""
         with self._changed:
             self._paused -= partitions
-            self._full = self._full or self._is_above(1.0)
+            self._recount()
             self._filled.set()
 
     def ask(self, settlement: Settlement) -> asyncio.Future[Recorded]:
@@ -86,21 +93,23 @@ class FeedBuffer:
         return done
 
     def close(self) -> None:
-        """Tell the thread to end."""
+        """Tell the threads to end."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+            self._roomy.notify_all()
 
     @property
     def closing(self) -> bool:
-        """Whether the thread is to end."""
+        """Whether the threads are to end."""
         return self._closing
 
     def assign(self, assigned: Assigned) -> None:
         """Announce partitions; what is put for them comes after the announcement."""
         with self._changed:
             for partition, progress in assigned.progress.items():
-                self._partitions[partition] = PartitionBuffer(progress.next_offset)
+                self._partitions[partition] = PartitionBuffer(progress.next_offset, assigned.assignment)
+            self._recount()
             self._changes.append(assigned)
             self._wake()
 
@@ -109,21 +118,9 @@ class FeedBuffer:
         with self._changed:
             for partition in partitions:
                 self._partitions.pop(partition, None)
-            self._full = self._full and self._is_above(0.5)
+            self._recount()
             self._changes.append(Revoked(partitions=partitions))
             self._wake()
-
-    def put(self, read_ranges: Mapping[Partition, ReadRange]) -> None:
-        """Lay ready what was read."""
-        with self._changed:
-            worth_telling = False
-            for partition, read_range in read_ranges.items():
-                partition_buffer = self._partitions[partition]
-                worth_telling |= read_range.through > partition_buffer.through
-                partition_buffer.put(read_range)
-            self._full = self._full or self._is_above(1.0)
-            if worth_telling:
-                self._wake()
 
     def settlings(self) -> list[PendingSettlement]:
         """Return the settlements to be recorded, in their order."""
@@ -141,17 +138,23 @@ class FeedBuffer:
         """Say what came of `settling`."""
         self._loop.call_soon_threadsafe(conclude, settling.done, outcome)
 
-    def held_back(self, partitions: Collection[Partition]) -> frozenset[Partition]:
-        """Return which of `partitions` are not to be read at the moment."""
-        with self._changed:
-            return frozenset(partitions) if self._full else self._paused.intersection(partitions)
+    def take_unreadable(self, held: int) -> Mapping[Partition, Mapping[int, DeadLetter]]:
+        """Return the dead letters of records that were read and hold no event, to be recorded.
 
-    def wait_for_room(self, timeout_s: float) -> None:
-        """Return when the reader has made room, something else is to be done, or after `timeout_s`."""
+        The member says how many it has `held` back until now. Above 500 no more is read.
+        """
         with self._changed:
-            self._changed.wait_for(
-                lambda: not self._full or bool(self._settlings) or self._closing, timeout_s
-            )
+            taken = {of: each.unreadable for of, each in self._partitions.items() if each.unreadable}
+            for partition in taken:
+                self._partitions[partition].unreadable = {}
+            self._unreadable = held + sum(map(len, taken.values()))
+            self._roomy.notify_all()
+            return taken
+
+    def wait_for_settlement(self, timeout_s: float) -> None:
+        """Return when a settlement is asked for, at the end, or after `timeout_s`."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._settlings) or self._closing, timeout_s)
 
     def wait_until_told(self, timeout_s: float) -> bool:
         """Return whether the reader has dealt with every change.
@@ -165,9 +168,10 @@ class FeedBuffer:
             return self._is_told()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for `timeout_s`, less when the thread is to end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closing, timeout_s)
+        """Wait for `timeout_s`, less when the threads are to end."""
+        if timeout_s > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, timeout_s)
 
     def fail(self, error: Exception) -> None:
         """Let the reader know of trouble, once; reading may go on."""
@@ -184,6 +188,39 @@ class FeedBuffer:
             self._wake()
         for settling in unsettled:
             self.settled(settling, error)
+
+    def put(self, read_ranges: Mapping[Partition, ReadRange]) -> None:
+        """Lay ready what was read; what was read under a former assignment is nobody's any more."""
+        with self._changed:
+            worth_telling = False
+            for partition, read_range in read_ranges.items():
+                partition_buffer = self._partitions.get(partition)
+                if partition_buffer is not None and partition_buffer.assignment == read_range.assignment:
+                    worth_telling |= read_range.through > partition_buffer.through
+                    partition_buffer.put(read_range)
+                    self._unreadable += len(read_range.unreadable)
+            self._recount()
+            if worth_telling:
+                self._wake()
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Wait until more can be taken, at most `timeout_s`; return whether it can."""
+        with self._changed:
+            self._roomy.wait_for(lambda: self._has_room() or self._closing, timeout_s)
+            return self._has_room() and not self._closing
+
+    def held_back(self, already: Collection[Partition]) -> frozenset[Partition]:
+        """Return which paused partitions the consumer is to pause too; `already` is what it has paused.
+
+        The loop pauses partitions often and for a moment, and after a pause of
+        the consumer's the next event comes late. So it pauses only when other
+        partitions go on, and what lies ready of the paused ones is too much.
+        """
+        with self._changed:
+            paused = self._paused.intersection(self._partitions)
+            if self._is_above(paused, 1.0):
+                return paused
+            return paused.intersection(already)
 
     def _wake(self) -> None:
         self._loop.call_soon_threadsafe(self._filled.set)
@@ -207,16 +244,23 @@ class FeedBuffer:
             raise error
         return None
 
-    def _is_above(self, share: float) -> bool:
-        # What the reader paused by itself must not hold up the others.
-        going = [
-            partition_buffer
-            for partition, partition_buffer in self._partitions.items()
-            if partition not in self._paused
-        ]
+    def _recount(self) -> None:
+        # What the loop paused by itself must not hold up the others.
+        going = self._partitions.keys() - self._paused
+        self._full = self._is_above(going, 0.5 if self._full else 1.0)
+        if self._has_room():
+            self._roomy.notify_all()
+
+    def _has_room(self) -> bool:
+        if self._full or self._unreadable >= _MAX_UNREADABLE:
+            return False
+        return not self._partitions or not self._partitions.keys() <= self._paused
+
+    def _is_above(self, partitions: Collection[Partition], share: float) -> bool:
+        buffers = [self._partitions[partition] for partition in partitions]
         return (
-            sum(len(partition_buffer.entries) for partition_buffer in going) >= _FULL_ENTRIES * share
-            or sum(partition_buffer.size for partition_buffer in going) >= _FULL_BYTES * share
+            sum(len(partition_buffer.entries) for partition_buffer in buffers) >= _FULL_ENTRIES * share
+            or sum(partition_buffer.size for partition_buffer in buffers) >= _FULL_BYTES * share
         )
 
     def _page(self) -> Page | None:

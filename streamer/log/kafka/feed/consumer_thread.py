@@ -1,4 +1,4 @@
-"""The thread in which one subscriber's consumer lives."""
+"""Thread that keeps one subscriber a member of its consumer group."""
 
 import asyncio
 import itertools
@@ -22,9 +22,11 @@ from streamer.log.kafka.feed.context import ConsumerContext, LogContext
 from streamer.log.kafka.feed.decoder import RecordDecoder
 from streamer.log.kafka.feed.initial_offsets import InitialOffsets
 from streamer.log.kafka.feed.member import Member
+from streamer.log.kafka.feed.partition_reader import PartitionReader
 from streamer.log.kafka.feed.recorder import Recorder
 from streamer.log.kafka.parked.fetch import ParkedFetch
 from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.commits import Commits
 from streamer.log.kafka.progress.settler import Settler
 from streamer.log.kafka.records.parked import ParkedTopic
@@ -42,13 +44,19 @@ _HEARTBEATS_A_SESSION = 6
 # The operator may choose otherwise for all clients, by `log.kafka.options`.
 _TUNING = {
     "fetch.min.bytes": 1,
-    # A partition that is resumed or assigned waits for the request under way to end.
+    # A partition that is added to others waits for the request under way to end.
     "fetch.wait.max.ms": 250,
     "fetch.error.backoff.ms": 100,
     # How long a full queue is left alone; the default of 1 s starves a fast reader.
     "fetch.queue.backoff.ms": 20,
     "queued.max.messages.kbytes": 8192,
     "topic.metadata.refresh.interval.ms": 5_000,
+}
+_OURS = {
+    "auto.offset.reset": "error",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "isolation.level": "read_committed",
 }
 
 
@@ -65,6 +73,7 @@ class ConsumerThread:
         self._errors = KafkaErrors(clients.settings)
         self._subscriber = subscription.subscriber
         self._buffer = buffer
+        self._new_decoder = partial(RecordDecoder, subscription, log_context.clock)
         self._first = _first_place(log_context, subscription)
         name = f"follow {subscription.subscriber}"
         self._pulses = log_context.pulses
@@ -76,7 +85,7 @@ class ConsumerThread:
         self._context = ConsumerContext(
             subscriber=subscription.subscriber,
             buffer=buffer,
-            reading=RecordDecoder(subscription, log_context.clock),
+            assigned=AssignedPartitions(),
             settler=settler,
             recorder=Recorder(subscription.subscriber, buffer, settler),
             restorations=Restorations(clients, log_context.topics.admin, parked, retry),
@@ -98,7 +107,7 @@ class ConsumerThread:
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
         """Return parked events of a partition, those that are parked and ours."""
-        places = self._context.reading.assigned.parked(partition, offsets)
+        places = self._context.assigned.parked(partition, offsets)
         return await self._recall.fetch(partition, places) if places else []
 
     async def stop(self) -> None:
@@ -129,8 +138,9 @@ class ConsumerThread:
                     doing="reading", subject=f"the topics of subscriber {self._subscriber}"
                 ),
                 closing(self._clients.consumer(self._errors, configuration)) as consumer,
+                closing(self._reader()) as reader,
             ):
-                self._follow(consumer, commits)
+                self._follow(consumer, reader, commits)
         except LogUnavailable as error:
             if not self._has_joined:
                 raise
@@ -139,25 +149,31 @@ class ConsumerThread:
             self._context.restorations.abandon()
             commits.give_up(all_of_them=True)
 
-    def _follow(self, consumer: Consumer, commits: Commits) -> None:
+    def _reader(self) -> PartitionReader:
+        return PartitionReader(
+            consumer=self._clients.consumer(self._errors, self._reading_configuration()),
+            buffer=self._buffer,
+            decoder=self._new_decoder(),
+            errors=self._errors,
+            pulses=self._pulses,
+            subscriber=self._subscriber,
+        )
+
+    def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits) -> None:
         # Before anything is looked up: it would wait for a transaction of our own to time out.
         self._context.retry.call(self._context.settler.begin_anew)
-        member = Member(consumer, commits, self._context)
+        member = Member(consumer, reader, commits, self._context)
         member.join(self._first)
         self._has_joined = True
         self._tell_joined(None)
         while not self._buffer.closing:
             self._pulse.beat()
-            if member.turn():
-                # What a broker refused then it refuses no longer.
-                self._errors.clear()
+            member.turn()
 
     def _begin_anew(self, error: LogUnavailable) -> None:
         _log.warning("log.unavailable", subscriber=self._subscriber, reason=str(error))
-        reading = self._context.reading
-        held = frozenset(reading.assigned)
-        if held:
-            reading.drop(held)
+        if held := frozenset(self._context.assigned):
+            self._context.assigned.drop(held)
             self._buffer.revoke(held)
         self._buffer.fail(error)
         self._wait(_PAUSE_S)
@@ -174,20 +190,23 @@ class ConsumerThread:
         names = Names.of(settings)
         others = str(settings.options.get("topic.blacklist", ""))
         session_ms = round(settings.session_timeout_s * 1000)
-        tuning = {name: value for name, value in _TUNING.items() if name not in settings.options}
-        return tuning | {
+        return self._tuned() | {
             "group.id": names.dispatch_group(self._subscriber),
             # Kept partitions go on at their position while others move.
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": session_ms,
             "heartbeat.interval.ms": session_ms // _HEARTBEATS_A_SESSION,
-            "auto.offset.reset": "error",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "isolation.level": "read_committed",
             # Whatever the template of event topics is, ours are none of them.
             "topic.blacklist": ",".join(filter(None, [names.internal_expressions, others])),
         }
+
+    def _reading_configuration(self) -> dict[str, Any]:
+        # It joins no group: assigning by hand only asks for some name.
+        return self._tuned() | {"group.id": Names.of(self._clients.settings).ingest_group}
+
+    def _tuned(self) -> dict[str, Any]:
+        options = self._clients.settings.options
+        return {name: value for name, value in _TUNING.items() if name not in options} | _OURS
 
 
 def _first_place(log_context: LogContext, subscription: Subscription) -> InitialOffsets:

@@ -8,9 +8,9 @@ from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.feed.buffer import FeedBuffer
-from streamer.log.kafka.feed.decoder import RecordDecoder
 from streamer.log.kafka.feed.recorder import Recorder
 from streamer.log.kafka.parked.restoration import Restorations
+from streamer.log.kafka.progress.assignment import AssignedPartitions
 from streamer.log.kafka.progress.settler import Settler
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.kafka.topics.provisioner import TopicProvisioner
@@ -29,15 +29,16 @@ class LogContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerContext:
-    """Whom a member works with, from one consumer to the next.
+    """Dependencies and state of a member that outlive one consumer.
 
-    `number` gives each assignment a number of its own. A reader has
-    `hand_over_s` seconds to hear that partitions are to go.
+    `assigned` are the partitions that are ours; `number` gives each assignment
+    a number of its own. The loop has `hand_over_s` seconds to hear that
+    partitions are to go.
     """
 
     subscriber: SubscriberName
     buffer: FeedBuffer
-    reading: RecordDecoder
+    assigned: AssignedPartitions
     settler: Settler
     recorder: Recorder
     restorations: Restorations

@@ -1,6 +1,7 @@
-"""Records of the partitions that are ours, turned into entries."""
+"""Turns records of the partitions that are read into entries."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from confluent_kafka import Message
@@ -10,7 +11,6 @@ from streamer.errors import UnreadableEvent
 from streamer.events import DeadLetter, Entry, Event, Partition, Stage, SubscriberName
 from streamer.log.kafka.cluster.record import Headers
 from streamer.log.kafka.feed.partition_buffer import ReadRange
-from streamer.log.kafka.progress.assignment import AssignedPartition, AssignedPartitions
 from streamer.log.kafka.records.events import decode, event_type
 from streamer.log.patterns import wants
 from streamer.ports import Subscription, Wants
@@ -18,77 +18,90 @@ from streamer.ports import Subscription, Wants
 _CHANNEL_HEADER = "ce_sfchannel"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPartition:
+    """A partition that is read under one assignment; `settled_above` was settled before and is left out."""
+
+    partition: Partition
+    assignment: int
+    settled_above: frozenset[int]
+
+
 class RecordDecoder:
-    """What is ours, and what was read of it since it was last handed over."""
+    """Partitions that are being read, and what was read of them since it was last handed over."""
 
     def __init__(self, subscription: Subscription, clock: Clock) -> None:
-        """Hold nothing yet."""
+        """Read nothing yet."""
         self._subscriber = subscription.subscriber
         self._wanted = wants(subscription.patterns)
         self._clock = clock
-        self._by_name: dict[tuple[str | None, int | None], AssignedPartition] = {}
+        self._by_name: dict[tuple[str | None, int | None], ReadPartition] = {}
         self._fresh: dict[Partition, ReadRange] = {}
-        self.assigned = AssignedPartitions()
 
-    def hold(self, assigned: Iterable[AssignedPartition]) -> None:
-        """Begin to read partitions."""
-        for assigned_partition in assigned:
-            partition = assigned_partition.partition
-            self.assigned.add(assigned_partition)
-            self._by_name[partition.topic, partition.number] = assigned_partition
-
-    def drop(self, partitions: Collection[Partition]) -> None:
-        """Forget partitions, and what was read of them."""
-        self.assigned.drop(partitions)
-        for partition in partitions:
-            self._by_name.pop((partition.topic, partition.number), None)
-            self._fresh.pop(partition, None)
-
-    def sort(self, message: Message) -> None:
-        """Take in a record; one of a partition that was lost meanwhile is passed over."""
-        assigned_partition = self._by_name.get((message.topic(), message.partition()))
-        offset = message.offset()
-        if assigned_partition is None or offset is None:
-            return
-        read_range = self.reached(assigned_partition.partition, offset + 1)
-        # A tombstone says that a record is gone, and nothing else.
-        if offset in assigned_partition.settled_above or (value := message.value()) is None:
-            return
-        try:
-            event = event_of(message, value, self._wanted)
-        except UnreadableEvent as exc:
-            assigned_partition.unreadable[offset] = dead_letter(
-                message, assigned_partition.partition, exc, by=self._subscriber, now=self._clock.now()
-            )
-            return
-        if event is not None:
-            read_range.entries.append(
-                Entry(partition=assigned_partition.partition, offset=offset, event=event, size=len(value))
-            )
-
-    def reached(self, partition: Partition, through: int) -> ReadRange:
-        """Note that everything below `through` was read."""
-        read_range = self._fresh.get(partition)
-        if read_range is None:
-            read_range = self._fresh[partition] = ReadRange(through=through)
-        elif read_range.through < through:
-            read_range.through = through
-        return read_range
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        """The partitions that are being read."""
+        return [each.partition for each in self._by_name.values()]
 
     @property
     def touched(self) -> Sequence[Partition]:
         """The partitions of which something was read since."""
         return list(self._fresh)
 
+    def begin(self, read_partition: ReadPartition) -> None:
+        """Take in what is read of a partition from now on."""
+        partition = read_partition.partition
+        self._by_name[partition.topic, partition.number] = read_partition
+
+    def end(self, partition: Partition) -> None:
+        """Forget a partition, and what was read of it."""
+        self._by_name.pop((partition.topic, partition.number), None)
+        self._fresh.pop(partition, None)
+
+    def find(self, message: Message) -> ReadPartition | None:
+        """Return the partition that `message` is of, unless it is no longer read."""
+        return self._by_name.get((message.topic(), message.partition()))
+
+    def sort(self, message: Message) -> None:
+        """Take in a record; one of a partition that was lost meanwhile is passed over."""
+        read_partition = self.find(message)
+        offset = message.offset()
+        if read_partition is None or offset is None:
+            return
+        read_range = self._reached(read_partition, offset + 1)
+        # A tombstone says that a record is gone, and nothing else.
+        if offset in read_partition.settled_above or (value := message.value()) is None:
+            return
+        partition = read_partition.partition
+        try:
+            event = event_of(message, value, self._wanted)
+        except UnreadableEvent as exc:
+            read_range.unreadable[offset] = dead_letter(
+                message, partition, exc, by=self._subscriber, now=self._clock.now()
+            )
+            return
+        if event is not None:
+            read_range.entries.append(Entry(partition=partition, offset=offset, event=event, size=len(value)))
+
+    def reached(self, partition: Partition, through: int, end: int = 0) -> None:
+        """Note that everything below `through` was read of a partition, and its `end` if that is known."""
+        if read_partition := self._by_name.get((partition.topic, partition.number)):
+            read_range = self._reached(read_partition, through)
+            read_range.end = max(read_range.end, end)
+
     def take(self) -> Mapping[Partition, ReadRange]:
         """Return what was read since the last time."""
         fresh, self._fresh = self._fresh, {}
         return fresh
 
-    @property
-    def unreadable(self) -> int:
-        """How many dead letters wait for a settlement of their partitions."""
-        return sum(len(assigned_partition.unreadable) for assigned_partition in self.assigned.values())
+    def _reached(self, read_partition: ReadPartition, through: int) -> ReadRange:
+        read_range = self._fresh.get(read_partition.partition)
+        if read_range is None:
+            read_range = ReadRange(assignment=read_partition.assignment, through=through)
+            self._fresh[read_partition.partition] = read_range
+        elif read_range.through < through:
+            read_range.through = through
+        return read_range
 
 
 def event_of(message: Message, value: bytes, wanted: Wants) -> Event | None:

@@ -1,4 +1,4 @@
-"""The partitions of a consumer of which nothing is to be read at the moment."""
+"""The partitions of a consumer that are not fetched at the moment."""
 
 from collections.abc import Collection
 
@@ -14,22 +14,17 @@ class PausedPartitions:
     def __init__(self, consumer: Consumer) -> None:
         """Hold nothing back."""
         self._consumer = consumer
-        self._held: frozenset[Partition] = frozenset()
+        self.held: frozenset[Partition] = frozenset()
 
-    def set(self, wanted: frozenset[Partition], *, among: Collection[Partition]) -> None:
-        """Hold back `wanted`, and of the partitions `among` no others."""
-        self.hold(wanted - self._held)
-        self.release((self._held - wanted).intersection(among))
-        self._held = wanted
-
-    def hold(self, partitions: Collection[Partition]) -> None:
-        """Hold back `partitions` too."""
-        if partitions:
-            self._consumer.pause(as_topic_partitions(partitions))
-        self._held = self._held.union(partitions)
+    def set(self, wanted: frozenset[Partition]) -> None:
+        """Hold back `wanted`, which the consumer reads, and no others."""
+        if new := wanted - self.held:
+            self._consumer.pause(as_topic_partitions(new))
+        self.release(self.held - wanted)
+        self.held = wanted
 
     def release(self, partitions: Collection[Partition]) -> None:
-        """Let `partitions` go on; a pause outlives the assignment under which it was made."""
-        if partitions:
-            self._consumer.resume(as_topic_partitions(partitions))
-        self._held = self._held.difference(partitions)
+        """Let those of `partitions` go on that are held back."""
+        if held := self.held.intersection(partitions):
+            self._consumer.resume(as_topic_partitions(held))
+            self.held -= held

@@ -1,17 +1,18 @@
 """What happens to partitions as a subscriber's group gives and takes them."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import structlog
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
 from streamer.events import Partition, Progress
 from streamer.log.kafka.cluster.record import as_partition
 from streamer.log.kafka.feed.context import ConsumerContext
+from streamer.log.kafka.feed.decoder import ReadPartition
 from streamer.log.kafka.feed.initial_offsets import InitialOffsets
-from streamer.log.kafka.feed.pausing import PausedPartitions
+from streamer.log.kafka.feed.partition_reader import MissingOffset, PartitionReader
 from streamer.log.kafka.parked.restoration import Restored
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter, send_at_once
@@ -25,22 +26,22 @@ class Rebalance:
     """Takes partitions over and gives them up, in the thread that polls their consumer.
 
     In this order: committed offsets, then what is parked of the partition,
-    then it is announced and read. While the second takes a while, the
-    partitions that we have already go on.
+    then it is announced and read by `reader`. While the second takes a while,
+    the partitions that we have already go on. The consumer itself fetches
+    nothing: it only shows the group that we have them.
     """
 
     def __init__(
-        self, consumer: Consumer, commits: Commits, context: ConsumerContext, pausing: PausedPartitions
+        self, consumer: Consumer, reader: PartitionReader, commits: Commits, context: ConsumerContext
     ) -> None:
-        """Work for `consumer`, whose commits are `commits` and whose pauses are `pausing`'s."""
+        """Work for `consumer`, whose commits are `commits`."""
         self._consumer = consumer
+        self._reader = reader
         self._commits = commits
         self._context = context
-        self._pausing = pausing
         self._buffer = context.buffer
-        self._reading = context.reading
+        self._assigned = context.assigned
         self._committed_offsets = CommittedOffsets(context.subscriber, context.admin, context.retry)
-        self._late_holes: dict[Partition, Message] = {}
         self._marker: list[TopicPartition] = []
 
     def subscribe(self, first: InitialOffsets) -> None:
@@ -56,38 +57,33 @@ class Rebalance:
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
         if restored := self._context.restorations.step():
-            self._pausing.release([each.partition for each in restored])
             self._begin(restored)
 
-    def go_on_after_hole(self, message: Message) -> None:
+    def go_on_after_hole(self, missing: MissingOffset) -> None:
         """Read on from the partition's beginning: the offset that we asked for is not there."""
-        place = TopicPartition(message.topic() or "", message.partition() or 0)
-        partition = as_partition(place)
-        if partition in self._context.restorations:
-            self._late_holes[partition] = message
-        if partition not in self._reading.assigned:
+        partition, ours = missing.partition, self._assigned.get(missing.partition)
+        if ours is None or ours.assignment != missing.assignment:
             return
-        [beginning] = self._committed_offsets.beginnings([place])
-        # The position that failed can't be moved, only assigned anew.
-        self._consumer.incremental_unassign([place])
-        self._assign({partition: Progress(next_offset=beginning.offset)})
-        expected, found = message.offset() or 0, beginning.offset
-        if found >= expected:
-            self._reading.reached(partition, found)
+        [beginning] = self._committed_offsets.beginnings([TopicPartition(partition.topic, partition.number)])
+        found = beginning.offset
+        if found >= missing.offset:
+            self._read(ours, found)
         else:
             # The partition is not what it was: nothing that we know of it
             # holds, but what was parked of it is still to be delivered.
-            self._reading.drop([partition])
+            self._read_no_more([partition])
+            self._assigned.drop([partition])
             self._buffer.revoke(frozenset([partition]))
-            self._begin_to_restore({partition: Progress(next_offset=found)})
+            self._context.restorations.begin({partition: Progress(next_offset=found)})
+            self.restore()
         _log.error(
             "log.hole_found",
             subscriber=self._context.subscriber,
             topic=partition.topic,
             partition=partition.number,
-            expected_offset=expected,
+            expected_offset=missing.offset,
             found_offset=found,
-            missing=max(0, found - expected),
+            missing=max(0, found - missing.offset),
         )
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
@@ -97,8 +93,9 @@ class Rebalance:
             consumer.incremental_assign([])
             return
         progress, beginnings = self._committed_offsets.look_up(consumer, places)
-        self._assign(progress)
-        self._begin_to_restore(progress)
+        _hold_unread(consumer, places)
+        self._context.restorations.begin(progress)
+        self.restore()
         if beginnings:
             self._settle(beginnings)
 
@@ -128,9 +125,9 @@ class Rebalance:
         try:
             while not told and not self._buffer.closing and (left_s := deadline - time.monotonic()) > 0:
                 told = self._buffer.wait_until_told(left_s)
-                self._context.recorder.record(self._reading.assigned, offsets)
+                self._context.recorder.record(self._assigned, offsets)
         finally:
-            self._reading.drop(gone)
+            self._assigned.drop(gone)
 
     def _enter_generation(self, consumer: Consumer) -> None:
         # A consumer that is closed because it failed may know none any more,
@@ -142,40 +139,34 @@ class Rebalance:
         """Give up what the group has taken away already."""
         gone = self._given_up(places)
         _log.warning("log.partitions_lost", subscriber=self._context.subscriber, partitions=len(places))
-        self._reading.drop(gone)
+        self._assigned.drop(gone)
         self._buffer.revoke(gone)
         consumer.incremental_unassign(places)
 
     def _given_up(self, places: Iterable[TopicPartition]) -> frozenset[Partition]:
         """Return which of `places` the reader has to hear of, and forget the others."""
         gone = frozenset(map(as_partition, places))
+        self._read_no_more(gone)
         self._context.restorations.drop(gone)
         self._context.settler.give_up(gone)
-        self._late_holes = {of: hole for of, hole in self._late_holes.items() if of not in gone}
-        return gone.intersection(self._reading.assigned)
+        return gone.intersection(self._assigned)
 
-    def _assign(self, progress: Mapping[Partition, Progress]) -> None:
-        self._consumer.incremental_assign(
-            [TopicPartition(p.topic, p.number, at.next_offset) for p, at in progress.items()]
-        )
-
-    def _begin_to_restore(self, progress: Mapping[Partition, Progress]) -> None:
-        self._context.restorations.begin(progress)
-        self.restore()
-        self._pausing.hold([partition for partition in progress if partition in self._context.restorations])
+    def _read_no_more(self, partitions: Iterable[Partition]) -> None:
+        for partition in partitions:
+            self._reader.end(partition)
 
     def _begin(self, restored: Iterable[Restored]) -> None:
         number = self._context.number()
         ours = {each.partition: each for each in restored}
-        self._reading.hold(
-            AssignedPartition(
-                partition=partition,
-                assignment=number,
-                settled_above=each.progress.settled_above,
-                parked=each.parked,
+        for partition, each in ours.items():
+            self._assigned.add(
+                AssignedPartition(
+                    partition=partition,
+                    assignment=number,
+                    settled_above=each.progress.settled_above,
+                    parked=each.parked,
+                )
             )
-            for partition, each in ours.items()
-        )
         self._buffer.assign(
             Assigned(
                 assignment=number,
@@ -183,5 +174,19 @@ class Rebalance:
                 parked={partition: each.lanes for partition, each in ours.items()},
             )
         )
-        for hole in [self._late_holes.pop(partition) for partition in ours if partition in self._late_holes]:
-            self.go_on_after_hole(hole)
+        for partition, each in ours.items():
+            self._read(self._assigned[partition], each.progress.next_offset)
+
+    def _read(self, ours: AssignedPartition, offset: int) -> None:
+        self._reader.begin(
+            ReadPartition(
+                partition=ours.partition, assignment=ours.assignment, settled_above=ours.settled_above
+            ),
+            offset,
+        )
+
+
+def _hold_unread(consumer: Consumer, places: Sequence[TopicPartition]) -> None:
+    # At the end and paused: nothing is fetched that another consumer reads.
+    consumer.incremental_assign([TopicPartition(each.topic, each.partition, OFFSET_END) for each in places])
+    consumer.pause([TopicPartition(each.topic, each.partition) for each in places])

@@ -42,6 +42,8 @@ class Recorder:
         as the log has them, and what someone has to see to.
         """
         asked = deque(self._buffer.settlings())
+        # Taken after what was asked for, which may cover them.
+        self._take_unreadable(assigned)
         try:
             self._settler.settle_beginnings()
             # One settlement may cover what the one before it was to keep.
@@ -55,6 +57,12 @@ class Recorder:
             self._buffer.wait(_PAUSE_S)
         finally:
             self._buffer.postpone(asked)
+
+    def _take_unreadable(self, assigned: Mapping[Partition, AssignedPartition]) -> None:
+        held = sum(len(each.unreadable) for each in assigned.values())
+        for partition, letters in self._buffer.take_unreadable(held).items():
+            if partition in assigned:
+                assigned[partition].unreadable |= letters
 
     def _warn(self, reason: NotYet) -> None:
         if time.monotonic() - self._warned_at >= _WARN_EVERY_S:

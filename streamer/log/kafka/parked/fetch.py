@@ -32,6 +32,8 @@ _CONFIGURATION = {
     "auto.offset.reset": "error",
     # A place is found in 0.7 ms with these, and in 10 to 600 with the defaults.
     "fetch.queue.backoff.ms": 1,
+    # Once all is found a request for more is still under way, and the next place waits for its end.
+    "fetch.wait.max.ms": 10,
     "max.partition.fetch.bytes": 64 * 1024,
     "queued.min.messages": 100,
 }
@@ -118,11 +120,14 @@ class ParkedFetch:
     def _found(self, wanted: Mapping[int, list[int]]) -> Mapping[tuple[int, int], Message]:
         deadline = time.monotonic() + _DEADLINE_S
         consumer = self._consumer = self._consumer or self._connected()
-        return {
+        found = {
             (home, message.offset() or 0): message
             for home, offsets in wanted.items()
             for message in self._read(consumer, home, deque(offsets), deadline)
         }
+        # Or it would ask for more as long as nobody wants anything.
+        consumer.unassign()
+        return found
 
     def _read(self, consumer: Consumer, home: int, wanted: deque[int], deadline: float) -> Iterator[Message]:
         position = None

@@ -1,5 +1,6 @@
 """A consumer's commits, each confirmed or given up in bounded time."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,13 @@ class Commits:
 
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
+        self.sent_at = -math.inf
+        """When the last one was sent, in monotonic seconds."""
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether a commit is on its way."""
+        return bool(self._waiting)
 
     def send(
         self,
@@ -63,9 +71,10 @@ class Commits:
 
         What others may be committed after, before it is confirmed, is not repeatable.
         """
+        self.sent_at = time.monotonic()
         waiting = _Waiting(
             places=tuple(offsets),
-            give_up_at=time.monotonic() + _LIMIT_S,
+            give_up_at=self.sent_at + _LIMIT_S,
             outcome=outcome,
             is_repeatable=is_repeatable,
         )

@@ -1,6 +1,7 @@
 """What lies between a subscriber's thread and its loop."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from streamer.events import Entry, Partition, Progress
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
 from streamer.log.kafka.feed.partition_buffer import ReadRange
 from streamer.ports import Assigned, Page, Revoked, Settlement
-from tests.contracts.values import an_event
+from tests.contracts.values import a_dead_letter, an_event
 
 ONE = Partition(topic="salesforce.cdc.Account", number=0)
 TWO = Partition(topic="salesforce.cdc.Account", number=1)
@@ -26,7 +27,7 @@ def read_range(partition: Partition, first: int, count: int, *, size: int = 1) -
         Entry(partition=partition, offset=offset, event=an_event(offset), size=size)
         for offset in range(first, first + count)
     ]
-    return {partition: ReadRange(through=first + count, end=first + count, entries=entries)}
+    return {partition: ReadRange(assignment=1, through=first + count, end=first + count, entries=entries)}
 
 
 async def a_handover(*partitions: Partition) -> FeedBuffer:
@@ -68,7 +69,7 @@ async def test_partitions_take_turns() -> None:
 async def test_offsets_without_entries_are_told() -> None:
     """What does not concern the subscriber is passed, so that it is settled."""
     buffer = await a_handover(ONE)
-    buffer.put({ONE: ReadRange(through=7, end=9)})
+    buffer.put({ONE: ReadRange(assignment=1, through=7, end=9)})
 
     assert page(buffer) == Page(entries=[], through={ONE: 7}, behind=2)
 
@@ -77,12 +78,15 @@ async def test_offsets_without_entries_are_told() -> None:
 async def test_full_shelves_hold_everything_back_until_half_is_taken(count: int, size: int) -> None:
     """Entries are bounded, and so are their bytes."""
     buffer = await a_handover(ONE, TWO)
+    assert buffer.wait_for_room(0)
     buffer.put(read_range(ONE, 0, count, size=size))
-    assert buffer.held_back([ONE, TWO]) == {ONE, TWO}
+    assert not buffer.wait_for_room(0)
 
     while buffer.take():
         pass
-    assert not buffer.held_back([ONE, TWO])
+    assert buffer.wait_for_room(0)
+    # The consumer goes on fetching for its own queue.
+    assert not buffer.held_back([])
 
 
 async def test_what_the_reader_paused_stays_and_does_not_hold_up_the_others() -> None:
@@ -91,12 +95,81 @@ async def test_what_the_reader_paused_stays_and_does_not_hold_up_the_others() ->
     buffer.put(read_range(ONE, 0, 2_000))
     buffer.pause(frozenset([ONE]))
     buffer.put(read_range(TWO, 0, 1))
-    assert buffer.held_back([ONE, TWO]) == {ONE}
+    assert buffer.wait_for_room(0)
     assert page(buffer).through == {TWO: 1}
     assert buffer.take() is None
 
     buffer.resume(frozenset([ONE]))
     assert page(buffer).through == {ONE: PAGE_ENTRIES}
+
+
+async def test_consumer_pauses_what_is_paused_only_when_too_much_of_it_lies_ready() -> None:
+    """A pause of the loop's is mostly short, and what is fetched again comes late."""
+    buffer = await a_handover(ONE, TWO)
+    buffer.pause(frozenset([ONE]))
+    buffer.put(read_range(ONE, 0, 1_999))
+    assert not buffer.held_back([])
+
+    buffer.put(read_range(ONE, 1_999, 1))
+    assert buffer.held_back([]) == {ONE}
+    assert buffer.wait_for_room(0)
+
+
+async def test_consumer_pauses_for_as_long_as_the_loop_does() -> None:
+    """Though what lay ready may be taken meanwhile, as after a short resumption."""
+    buffer = await a_handover(ONE, TWO)
+    buffer.pause(frozenset([ONE]))
+    assert buffer.held_back([ONE]) == {ONE}
+
+    buffer.resume(frozenset([ONE]))
+    assert not buffer.held_back([ONE])
+
+
+async def test_nothing_is_read_while_everything_is_paused() -> None:
+    """What the consumer has fetched stays with it, and comes at once when the loop goes on."""
+    buffer = await a_handover(ONE, TWO)
+    buffer.pause(frozenset([ONE, TWO]))
+    assert not buffer.wait_for_room(0)
+
+    buffer.resume(frozenset([TWO]))
+    assert buffer.wait_for_room(0)
+
+
+async def test_what_was_read_under_a_former_assignment_is_left_out() -> None:
+    """The reader hears late that a partition was lost and won again, and read on from elsewhere."""
+    buffer = await a_handover(ONE)
+    buffer.revoke(frozenset([ONE]))
+    buffer.assign(replace(assigned(ONE), assignment=2))
+    buffer.put(read_range(ONE, 5, 1))
+    buffer.take()
+    buffer.take()
+
+    assert buffer.take() is None
+
+
+async def test_too_many_dead_letters_that_wait_for_a_record_stop_the_reading() -> None:
+    """Each holds the bytes of its record."""
+    buffer = await a_handover(ONE)
+    letters = {number: a_dead_letter(str(number)) for number in range(500)}
+    buffer.put({ONE: ReadRange(assignment=1, through=500, unreadable=letters)})
+    assert not buffer.wait_for_room(0)
+    assert buffer.take_unreadable(held=0) == {ONE: letters}
+    assert not buffer.wait_for_room(0)
+
+    buffer.take_unreadable(held=499)
+    assert buffer.wait_for_room(0)
+
+
+async def test_settlement_wakes_the_member_at_once() -> None:
+    """Until it is recorded a crash repeats what it covers."""
+    buffer = await a_handover(ONE)
+    waiting = asyncio.create_task(asyncio.to_thread(buffer.wait_for_settlement, 60))
+    await asyncio.sleep(0)
+    asked = buffer.ask(Settlement(assignment=1, progress={}))
+    async with asyncio.timeout(10):
+        await waiting
+
+    assert [each.done for each in buffer.settlings()] == [asked]
 
 
 async def test_what_was_read_of_a_lost_partition_is_dropped() -> None:

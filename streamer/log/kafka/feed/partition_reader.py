@@ -1,0 +1,202 @@
+"""Consumer without a group that fetches the assigned partitions, in a thread of its own."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streamer.events import Partition, SubscriberName
+from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied
+from streamer.log.kafka.cluster.record import as_topic_partitions
+from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
+from streamer.log.kafka.feed.decoder import ReadPartition, RecordDecoder
+from streamer.log.kafka.feed.pausing import PausedPartitions
+from streamer.observe.pulse import Pulses
+
+_log = structlog.get_logger()
+
+# How long a change of the partitions may wait to be noticed; records are noticed at once.
+_POLL_S = 0.05
+_ENDS_EVERY_S = 0.2
+_LOOK_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingOffset:
+    """An offset that was asked for under an assignment and is not in the log."""
+
+    partition: Partition
+    assignment: int
+    offset: int
+
+
+class PartitionReader:
+    """Reads ahead of the loop as far as the buffer has room.
+
+    The group's member gives out partitions and takes them back, and never
+    fetches. So its commits are confirmed at once instead of behind what was
+    fetched, and it polls however long the loop takes nothing.
+
+    Beyond the buffer librdkafka fetches until its own queue is full
+    (`queued.max.messages.kbytes`), which is not emptied while the loop pauses
+    for a moment: a partition that goes on has its next events here.
+
+    The methods up to `close` are the member's. They take effect in their order
+    within a fraction of a second; what was read meanwhile under a former
+    assignment is left out by the buffer.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        buffer: FeedBuffer,
+        decoder: RecordDecoder,
+        errors: KafkaErrors,
+        pulses: Pulses,
+        subscriber: SubscriberName,
+    ) -> None:
+        """Begin to read, with `consumer`, what will be given out."""
+        self._consumer = consumer
+        self._buffer = buffer
+        self._decoder = decoder
+        self._errors = errors
+        self._pulses = pulses
+        self._subscriber = subscriber
+        self._pausing = PausedPartitions(consumer)
+        self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._missing: SimpleQueue[MissingOffset] = SimpleQueue()
+        self._failure: Exception | None = None
+        self._known_topics: frozenset[str] = frozenset()
+        self._ends_due = 0.0
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"read {subscriber}", daemon=True)
+        self._thread.start()
+
+    def begin(self, read_partition: ReadPartition, offset: int) -> None:
+        """Read a partition from `offset` on, whatever was read of it before."""
+        self._changes.put(lambda: self._begin(read_partition, offset))
+
+    def end(self, partition: Partition) -> None:
+        """Read no more of a partition."""
+        self._changes.put(lambda: self._end(partition))
+
+    def missing_offset(self) -> MissingOffset | None:
+        """Return an offset of which the log has nothing, if there is news of one: its partition stands still.
+
+        Raises what has ended the thread.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._missing.get_nowait()
+        except Empty:
+            return None
+
+    def close(self) -> None:
+        """End the thread and close the consumer."""
+        self._closing.set()
+        self._thread.join()
+        self._consumer.close()
+
+    # On the thread.
+
+    def _run(self) -> None:
+        pulse = self._pulses.begin(self._thread.name)
+        try:
+            while not (self._closing.is_set() or self._buffer.closing):
+                pulse.beat()
+                self._turn()
+        except Exception as exc:  # noqa: BLE001 - the member raises it, and what it means is decided there
+            self._failure = exc
+        finally:
+            self._pulses.end(pulse)
+
+    def _turn(self) -> None:
+        while not self._changes.empty():
+            self._changes.get()()
+        if not self._buffer.wait_for_room(_POLL_S):
+            return
+        self._pausing.set(self._buffer.held_back(self._pausing.held).intersection(self._decoder.partitions))
+        message = self._consumer.poll(_POLL_S)
+        if message is not None:
+            self._take_in(message)
+            # The first one was waited for; what came with it is here.
+            for following in self._consumer.consume(PAGE_ENTRIES - 1, 0):
+                self._take_in(following)
+        self._look_up_ends()
+        if fresh := self._decoder.take():
+            self._buffer.put(fresh)
+
+    def _begin(self, read_partition: ReadPartition, offset: int) -> None:
+        partition = read_partition.partition
+        # A position that failed can't be moved, only assigned anew.
+        self._end(partition)
+        self._find_leader(partition.topic)
+        self._decoder.begin(read_partition)
+        self._consumer.incremental_assign([_place(partition, offset)])
+        self._decoder.reached(partition, offset)
+
+    def _end(self, partition: Partition) -> None:
+        if partition in self._decoder.partitions:
+            self._decoder.end(partition)
+            # A pause outlives the assignment under which it was made.
+            self._pausing.release([partition])
+            self._consumer.incremental_unassign([_place(partition)])
+
+    def _find_leader(self, topic: str) -> None:
+        # By itself a consumer that follows no group comes to it after up to a second.
+        if topic not in self._known_topics:
+            with suppress(KafkaException):
+                self._known_topics = frozenset(self._consumer.list_topics(timeout=_LOOK_S).topics)
+
+    def _take_in(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            # What a broker refused it refuses no longer.
+            self._errors.clear()
+            self._decoder.sort(message)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._report(message)
+        elif error.fatal() or is_denied(error):
+            raise KafkaException(error)
+        else:
+            # librdkafka goes on trying by itself.
+            _log.warning("log.troubled", subscriber=self._subscriber, reason=error.str())
+
+    def _report(self, message: Message) -> None:
+        if read_partition := self._decoder.find(message):
+            self._missing.put(
+                MissingOffset(
+                    partition=read_partition.partition,
+                    assignment=read_partition.assignment,
+                    offset=message.offset() or 0,
+                )
+            )
+
+    def _look_up_ends(self) -> None:
+        """Learn where partitions end and how far we are in them.
+
+        Records that end a transaction take up offsets and are never handed to
+        us: only the consumer's position says that we are past them.
+        """
+        due = time.monotonic() >= self._ends_due
+        if due:
+            self._ends_due = time.monotonic() + _ENDS_EVERY_S
+        partitions = self._decoder.partitions if due else self._decoder.touched
+        if not partitions:
+            return
+        positions = self._consumer.position(as_topic_partitions(partitions))
+        for partition, place in zip(partitions, positions, strict=True):
+            _, end = self._consumer.get_watermark_offsets(place, cached=True)
+            if place.offset >= 0:
+                self._decoder.reached(partition, place.offset, end)
+
+
+def _place(partition: Partition, *offset: Any) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number, *offset)
