@@ -150,12 +150,8 @@ async def redrive(
     operator cancels it meanwhile.
     """
     api = where.api().patiently
-    asked = {
-        **asdict(letters),
-        "per_second": per_second,
-        "include_superseded": include_superseded,
-        "by": confirmation.name,
-    }
+    asked = asdict(letters) | {"per_second": per_second, "include_superseded": include_superseded}
+    asked["by"] = confirmation.name
     with working("Counting"):
         counts = await api.post("/dead-letters/redrive", **asked, dry_run=True)
     chosen = counts["deliverable"] - counts["superseded"]

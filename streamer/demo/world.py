@@ -111,7 +111,6 @@ def _configuration(
         if options.kafka
         else {"sqlite": {"path": str(options.directory / "demo.db")}}
     )
-    won = "data.fields.StageName == 'Closed Won'"
     return {
         "org": {
             "login_url": sandbox.url,
@@ -125,33 +124,38 @@ def _configuration(
         "log": log,
         "observe": {"host": "localhost", "port": 0},
         "admin": None,
-        "subscribers": {
-            INVOICE: {
-                "uses": "erp",
-                "on": "salesforce.cdc.Opportunity.updated",
-                "when": won,
-                "body": {"reference": "subject", "amount": "data.fields.Amount"},
-                "settings": {
-                    "url": f"{erp.url}/api/invoices",
-                    "auth": {
-                        "kind": "oauth2",
-                        "token_url": f"{erp.url}/oauth/token",
-                        "client_id": "streamer",
-                        "client_secret": "demo-secret",
-                    },
+        "subscribers": _subscribers(erp, fulfillment, slack),
+    }
+
+
+def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: SlackReceiver) -> dict[str, Any]:
+    won = "data.fields.StageName == 'Closed Won'"
+    return {
+        INVOICE: {
+            "uses": "erp",
+            "on": "salesforce.cdc.Opportunity.updated",
+            "when": won,
+            "body": {"reference": "subject", "amount": "data.fields.Amount"},
+            "settings": {
+                "url": f"{erp.url}/api/invoices",
+                "auth": {
+                    "kind": "oauth2",
+                    "token_url": f"{erp.url}/oauth/token",
+                    "client_id": "streamer",
+                    "client_secret": "demo-secret",
                 },
             },
-            SHIPMENT: {
-                "uses": "fulfillment",
-                "on": f"salesforce.event.{ORDER_PLACED}",
-                "settings": {"url": fulfillment.url, "order": "data.fields.Order_No__c"},
-            },
-            SALES_CHANNEL: {
-                "uses": "slack",
-                "on": "salesforce.cdc.Opportunity.updated",
-                "when": f"{won} && data.fields.Amount >= `{BIG_DEAL}`",
-                "text": "Won: {{ data.fields.Amount | money }} ({{ subject }})",
-                "settings": {"webhook_url": slack.webhook_url},
-            },
+        },
+        SHIPMENT: {
+            "uses": "fulfillment",
+            "on": f"salesforce.event.{ORDER_PLACED}",
+            "settings": {"url": fulfillment.url, "order": "data.fields.Order_No__c"},
+        },
+        SALES_CHANNEL: {
+            "uses": "slack",
+            "on": "salesforce.cdc.Opportunity.updated",
+            "when": f"{won} && data.fields.Amount >= `{BIG_DEAL}`",
+            "text": "Won: {{ data.fields.Amount | money }} ({{ subject }})",
+            "settings": {"webhook_url": slack.webhook_url},
         },
     }

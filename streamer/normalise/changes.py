@@ -61,13 +61,7 @@ class ChangeNormaliser:
                 del fields[_HEADER]
                 nulled = _nulled(fields)
                 changed = header.get("changedFields") or []
-                transaction = {
-                    "key": key,
-                    "sequence": sequence,
-                    "commit_number": header.get("commitNumber"),
-                    "user": header.get("commitUser"),
-                    "origin": header.get("changeOrigin"),
-                }
+                transaction = _transaction(key, sequence, header)
             except MALFORMED as error:
                 read.append(unreadable(message, "a change event", error))
                 continue
@@ -95,6 +89,16 @@ class ChangeNormaliser:
                     )
                 )
         return read
+
+
+def _transaction(key: str, sequence: int, header: JsonObject) -> JsonObject:
+    return {
+        "key": key,
+        "sequence": sequence,
+        "commit_number": header.get("commitNumber"),
+        "user": header.get("commitUser"),
+        "origin": header.get("changeOrigin"),
+    }
 
 
 def _identified(key: Any, sequence: Any) -> tuple[str, int]:
