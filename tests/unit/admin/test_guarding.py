@@ -112,7 +112,7 @@ async def test_log_that_is_not_open_yet_is_told(world: World) -> None:
 
 async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: World, ask: Asking) -> None:
     """Whoever asks is answered within seconds."""
-    world.desk._log = silent = Silent()  # type: ignore[assignment]
+    world.desk._log = silent = Silent()  # type: ignore[assignment] # has only what is called here
     asked = asyncio.create_task(ask.get("/subscribers"))
     await asyncio.wait_for(silent.asked.wait(), 5)
     await world.clock.turn(6)
@@ -122,7 +122,7 @@ async def test_log_that_does_not_tell_what_is_switched_is_not_waited_for(world: 
 
 async def test_mistake_of_our_own_is_logged_and_not_shown(world: World, ask: Asking) -> None:
     """What it says could be a secret."""
-    world.desk._log = Broken()  # type: ignore[assignment]
+    world.desk._log = Broken()  # type: ignore[assignment] # has only what is called here
     with capture_logs() as logs:
         status, body = await ask.get("/audit")
 

@@ -56,7 +56,7 @@ def dead_letter(reason: str, stage: Stage) -> DeadLetter:
 def append(channel: Channel, **parts: object) -> tuple[Batch, Append]:
     """A batch of `channel` and what is appended of it."""
     checkpoint = Checkpoint(channel=channel, replay_id=ReplayId(b"7"), verified_at=1_735_689_600.0)
-    return Batch(channel=channel, read_at=0.0), Append(checkpoint=checkpoint, **parts)  # type: ignore[arg-type]
+    return Batch(channel=channel, read_at=0.0), Append(checkpoint=checkpoint, **parts)  # type: ignore[arg-type] # the fields that a test names
 
 
 def value(metrics: Metrics, name: str, labels: dict[str, str] | None = None) -> float | None:

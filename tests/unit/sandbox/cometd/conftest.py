@@ -142,7 +142,7 @@ class Streaming:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait, at most 5 seconds, for what real sockets take some rounds of the loop to bring about."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 -- a condition on sockets has no event to wait for
+        while not condition():  # noqa: ASYNC110 - a condition on sockets has no event to wait for
             await asyncio.sleep(0.001)
 
 
