@@ -3,22 +3,22 @@
 import secrets
 import socket
 
+_HOST = "127.0.0.1"
 # Below what Linux, macOS and Windows give to connections: a client that calls
 # a server which is down must not be given the very port that it calls.
 _PORTS = range(15_000, 32_000)
-_given: set[int] = set()
+_held: list[socket.socket] = []
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that the system hands to nobody by itself, and we only once: they stay ours.
+    """Return ports that nobody listens at, and that no other process of ours is given before this one ends.
 
-    A program that is stopped finds its port free when it starts again.
+    A server that is stopped finds its port free when it starts again.
     """
     ports: list[int] = []
     while len(ports) < count:
         port = secrets.choice(_PORTS)
-        if port not in _given and not _is_taken(port):
-            _given.add(port)
+        if _is_held(port) and not _is_taken(port):
             ports.append(port)
     return ports
 
@@ -27,14 +27,29 @@ def listens(port: int) -> bool:
     """Tell whether somebody accepts connections at `port`."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((_HOST, port)) == 0
+
+
+def _is_held(port: int) -> bool:
+    """Take the UDP port of that number, which only one process can; tell whether it is ours now.
+
+    The system gives it back when the process ends, however that happens.
+    """
+    hold = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        hold.bind((_HOST, port))
+    except OSError:
+        hold.close()
+        return False
+    _held.append(hold)
+    return True
 
 
 def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((_HOST, port))
         except OSError:
             return True
         return False
