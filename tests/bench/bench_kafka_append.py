@@ -15,6 +15,7 @@ from streamer.ports import Append
 from streamer.settings import KafkaLogSettings
 from tests.bench.events import CHANNEL, a_change, record_id
 from tools.kafka.broker import STEADY, Broker
+from tools.kafka.server import FULL_SPEED
 
 _EVENTS = 100_000
 _ALONE = 2_000
@@ -77,7 +78,7 @@ def main() -> None:
     if address := os.environ.get("STREAMER_KAFKA"):
         asyncio.run(measure(address, say))
         return
-    with Broker(settings=STEADY) as broker:
+    with Broker(settings=STEADY, java_options=FULL_SPEED) as broker:
         asyncio.run(measure(broker.bootstrap, say))
 
 

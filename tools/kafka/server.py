@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.kafka.class_archive import archive_options
 from tools.kafka.jars import jars, java
 
 FULL_SPEED = ("-Xmx768m",)
@@ -25,7 +26,7 @@ class Server:
 
     def __init__(self, folder: Path, *, java_options: Sequence[str], detached: bool) -> None:
         """Launch; unless it is `detached`, it dies with this process, and its folder with it."""
-        options = [*java_options, "-Dorg.apache.logging.log4j.level=WARN"]
+        options = [*archive_options(), *java_options, "-Dorg.apache.logging.log4j.level=WARN"]
         with (folder / "server.log").open("ab") as log:
             # A session of its own: Ctrl-C is for us, and we stop the broker in good order.
             self._process = subprocess.Popen(
@@ -67,7 +68,7 @@ class Server:
 
 def format_storage(properties: Path, cluster: str, more: list[str]) -> None:
     """Prepare an empty data folder for a node of `cluster`; raises `BrokerFailed`."""
-    tool = [java(), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*"]
+    tool = [java(), *archive_options(), *QUICK_START, "-cp", f"{jars()}/*"]
     formatted = subprocess.run(
         [*tool, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *more],
         check=False,
