@@ -7,7 +7,6 @@ _HOST = "127.0.0.1"
 # Below what Linux, macOS and Windows give to connections: a client that calls
 # a server which is down must not be given the very port that it calls.
 _PORTS = range(15_000, 32_000)
-_held: list[socket.socket] = []
 
 
 def free_ports(count: int) -> list[int]:
@@ -31,18 +30,15 @@ def listens(port: int) -> bool:
 
 
 def _is_held(port: int) -> bool:
-    """Take the UDP port of that number, which only one process can; tell whether it is ours now.
-
-    The system gives it back when the process ends, however that happens.
-    """
-    hold = socket.socket(type=socket.SOCK_DGRAM)
-    try:
-        hold.bind((_HOST, port))
-    except OSError:
-        hold.close()
-        return False
-    _held.append(hold)
-    return True
+    """Take the UDP port of that number, which only one process can; tell whether it is ours now."""
+    with socket.socket(type=socket.SOCK_DGRAM) as hold:
+        try:
+            hold.bind((_HOST, port))
+        except OSError:
+            return False
+        # The system closes it when the process ends, however that happens.
+        hold.detach()
+        return True
 
 
 def _is_taken(port: int) -> bool:
