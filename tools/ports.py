@@ -17,7 +17,7 @@ def free_ports(count: int) -> list[int]:
     ports: list[int] = []
     while len(ports) < count:
         port = secrets.choice(_PORTS)
-        if _is_held(port) and not _is_taken(port):
+        if _hold(port) and not _is_taken(port):
             ports.append(port)
     return ports
 
@@ -29,15 +29,15 @@ def listens(port: int) -> bool:
         return probe.connect_ex((_HOST, port)) == 0
 
 
-def _is_held(port: int) -> bool:
+def _hold(port: int) -> bool:
     """Take the UDP port of that number, which only one process can; tell whether it is ours now."""
-    with socket.socket(type=socket.SOCK_DGRAM) as hold:
+    with socket.socket(type=socket.SOCK_DGRAM) as holder:
         try:
-            hold.bind((_HOST, port))
+            holder.bind((_HOST, port))
         except OSError:
             return False
         # The system closes it when the process ends, however that happens.
-        hold.detach()
+        holder.detach()
         return True
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.heavy
 
 _SHOWN = (
     "CPU an event",

@@ -10,7 +10,7 @@ from tools.ports import free_ports
 def test_port_is_not_given_to_another_process_though_nobody_listens() -> None:
     """A broker that has yet to start, or is down for a moment, finds its port free."""
     given = free_ports(3)
-    script = f"from tools import ports; print([ports._is_held(port) for port in {given}])"
+    script = f"from tools import ports; print([ports._hold(port) for port in {given}])"
     said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
 
     assert said.stdout.strip() == "[False, False, False]"
@@ -21,4 +21,4 @@ def test_port_is_given_once() -> None:
     given = free_ports(20)
 
     assert len(set(given)) == 20
-    assert not any(ports._is_held(port) for port in given)
+    assert not any(ports._hold(port) for port in given)
