@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SEEDS  ?= 20
-WORKERS ?= 2
+WORKERS ?= 3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
@@ -32,9 +32,13 @@ format: $(READY) ## rewrite the code as the linters want it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The tests start some hundred daemons, each of which would compile all of Streamer where no bytecode is kept.
+test: export PYTHONDONTWRITEBYTECODE =
+# Those that wait come first, so that there is something to do beside them to the end.
 test: $(READY) ## every test, on real servers that it installs and starts
 	$(BIN)/python -m tools.system_packages
-	$(BIN)/pytest -m "not alone" --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest -m "not heavy and not alone" --numprocesses $(WORKERS) $(addprefix tests/,acceptance integration contracts unit)
+	$(BIN)/pytest -m heavy --numprocesses 2
 	$(BIN)/pytest -m alone
 
 demo: $(READY) ## the whole flow, live on this terminal; LOG=kafka keeps the log in a real Kafka

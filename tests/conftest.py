@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.integration.kafka.topics import warm_up
 from tools.kafka.broker import STEADY, Broker
@@ -15,6 +17,23 @@ _PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
 # How fast this machine is at the moment says nothing about the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+class Scheduling(LoadScopeScheduling):
+    """Gives a process a file of tests at a time, and of acceptance tests one.
+
+    Tests of a file share brokers, which so start once. Acceptance tests are
+    long: none waits behind another of its file while a process has nothing to do.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith("tests/acceptance/") else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Share the tests out in the order in which they are collected."""
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ async def test_unreadable_event_becomes_a_dead_letter_and_the_channel_goes_on(
     kept = KeptInSqlite(tmp_path)
     path = written(tmp_path, sandbox_configuration(sandbox.url, log=kept.configuration))
     _change(sandbox, 30)
-    sandbox.faults.unreadable(CHANGES, kind=kind)  # type: ignore[arg-type]
+    sandbox.faults.unreadable(CHANGES, kind=kind)  # type: ignore[arg-type] # one of the literals above
     poison = sandbox.bus.after(CHANGES, 0)[-1]
     _change(sandbox, 30)
     async with Daemon.running(path) as daemon:

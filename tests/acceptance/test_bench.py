@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.heavy
 
 _SHOWN = (
     "Streamer ÷ bare probe",

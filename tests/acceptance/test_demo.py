@@ -17,8 +17,6 @@ from streamer.demo.scenario import INVOICE, SHIPMENT
 from streamer.demo.world import DemoOptions, demo_world
 from tests.daemon import until
 
-pytestmark = pytest.mark.alone
-
 _NONE_MS = Latency(p50=0.0, p99=0.0)
 _GOOD = Report(
     sent=3,

@@ -1,4 +1,4 @@
-"""A few trials of the fault bench, on one broker and on three; `make fire` runs many."""
+"""Two trials of the fault bench, on one broker and on three; `make fire` runs many."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.alone
 @pytest.mark.timeout(1_200)
 async def test_promises_are_kept_whatever_happens() -> None:
     """Daemons, brokers, networks and the org fail; nothing is lost, repeated in the log, or out of order."""
-    seeds = [argument for seed in ("1", "2", "4") for argument in ("--seed", seed)]
+    seeds = [argument for seed in ("2", "12") for argument in ("--seed", seed)]
     bench = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.acceptance.fire", *seeds),
         stdout=asyncio.subprocess.PIPE,

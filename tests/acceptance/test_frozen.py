@@ -17,12 +17,14 @@ from tests.acceptance.kept import KeptInKafka
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon, until
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.heavy
 
 _ORDERS = 1_600
 _IN_FLIGHT = 8
 _SLOW_S = 0.05
-_LONG_S = 1.0
+_LONG_S = 2.0
+# No process loses what it has by being slow for a moment.
+_SESSION_S = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,7 @@ class Shipper:
 async def shippers(sandbox: Sandbox, kafka: str, tmp_path: Path) -> AsyncIterator[Sequence[Shipper]]:
     """Two processes that begin to ship the orders in the log, each through a target of its own."""
     async with KeptInKafka(kafka).reading() as kept, AsyncExitStack() as stack:
+        kept.configuration["kafka"]["session_timeout_s"] = _SESSION_S
         targets = [await stack.enter_async_context(FulfillmentReceiver(SystemClock())) for _ in range(2)]
         configs = [_config(sandbox, kept, target, tmp_path / str(n)) for n, target in enumerate(targets)]
         place_orders(sandbox, _ORDERS)
@@ -90,7 +93,7 @@ async def test_frozen_process_sends_nothing_that_another_one_has_taken_over(
     frozen.target.faults.slow_s = _LONG_S
     await asyncio.sleep(_LONG_S / 2)
     frozen.daemon.freeze()
-    await asyncio.sleep(3 * _LONG_S)
+    await asyncio.sleep(2 * _LONG_S)
     sent = frozen.orders
     await until(lambda: _shipped(shippers, _ORDERS), within_s=180)
     frozen.target.faults.slow_s = 0
@@ -122,5 +125,4 @@ async def _went_on(daemon: Daemon) -> bool:
 
 
 def _froze(daemon: Daemon) -> list[dict[str, Any]]:
-    # With sessions of a second, a busy machine does so too, for a moment.
-    return [line for line in daemon.logged("dispatch.frozen") if line["for_s"] > _LONG_S]
+    return daemon.logged("dispatch.frozen")

@@ -13,8 +13,6 @@ from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon, until
 from tools.kafka.broker import Broker
 
-pytestmark = pytest.mark.alone
-
 _STUCK_AFTER_S = 2
 
 # Plugins as anybody may write them.

@@ -6,16 +6,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from streamer.sandbox import Sandbox
 from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.kept import Kept
 from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import Daemon, until
-
-pytestmark = pytest.mark.alone
 
 _MESSAGES = 20_000
 _KILLS = 4

@@ -15,11 +15,11 @@ from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon, until
 
-_KEYS = 500
-_BEHIND = 100
+_KEYS = 200
+_BEHIND = 50
 # Longer than it takes to see that all are parked, and to start again.
-_LONG_S = 30
-_LEFT_S = 12
+_LONG_S = 20
+_LEFT_S = 6
 # What a busy machine takes from a time that has come to a request at the target.
 _LATE_S = 20.0
 
@@ -56,7 +56,7 @@ def config(sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, tmp_path: 
 async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
     sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, config: Path
 ) -> None:
-    """Five hundred keys, some failed once and some more often: none is lost, forgotten or tried early."""
+    """Two hundred keys, some failed once and some more often: none is lost, forgotten or tried early."""
     async with Daemon.running(config) as daemon:
         await daemon.ready()
         target.faults.retry_after = "1"

@@ -20,7 +20,7 @@ from tests.daemon import until
 from tests.ingest_group import IngestGroup
 from tests.rolling import RollingRestart
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.heavy
 
 _PER_SECOND = 300.0
 _ENDLESS = 10**9

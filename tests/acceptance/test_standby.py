@@ -10,8 +10,6 @@ from tests.acceptance.kept import KeptInKafka
 from tests.configuration import CHANGES, ORDER_KEY, ORDERS, sandbox_configuration, written
 from tests.daemon import Daemon, until
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 async def kept(kafka: str) -> AsyncIterator[KeptInKafka]:

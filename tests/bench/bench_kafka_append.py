@@ -14,6 +14,7 @@ from streamer.log.kafka import KafkaLog
 from streamer.settings import KafkaLogSettings
 from tests.bench.events import a_change, append, record_id
 from tools.kafka.broker import STEADY, Broker
+from tools.kafka.server import FULL_SPEED
 
 _EVENTS = 100_000
 _ALONE = 2_000
@@ -67,7 +68,7 @@ def main() -> None:
     if address := os.environ.get("STREAMER_KAFKA"):
         asyncio.run(measure(address, say))
         return
-    with Broker(settings=STEADY) as broker:
+    with Broker(settings=STEADY, java_options=FULL_SPEED) as broker:
         asyncio.run(measure(broker.bootstrap, say))
 
 

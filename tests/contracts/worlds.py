@@ -110,7 +110,7 @@ class SqliteWorld:
     def _bodies(self, table: str) -> list[bytes]:
         connection = sqlite3.connect(self._path)
         try:
-            return [row[0] for row in connection.execute(f"SELECT body FROM {table} ORDER BY rowid")]  # noqa: S608
+            return [row[0] for row in connection.execute(f"SELECT body FROM {table} ORDER BY rowid")]  # noqa: S608 - names of ours
         finally:
             connection.close()
 

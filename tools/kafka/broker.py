@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tools.kafka.certificate import write_certificate
+from tools.kafka.class_archive import make_archive
 from tools.kafka.listeners import (
     CONTROLLER,
     PLAINTEXT,
@@ -21,7 +22,7 @@ from tools.kafka.listeners import (
     listener_properties,
 )
 from tools.kafka.membership import Membership
-from tools.kafka.server import FULL_SPEED, BrokerFailed, Server, format_storage
+from tools.kafka.server import QUICK_START, BrokerFailed, Server, format_storage
 from tools.kafka.users import Users, sasl_properties, scram_arguments
 from tools.ports import free_ports, listens
 
@@ -44,13 +45,13 @@ class Broker:
         settings: Mapping[str, str] | None = None,
         proxied: int = 0,
         membership: Membership | None = None,
-        java_options: Sequence[str] = FULL_SPEED,
+        java_options: Sequence[str] = QUICK_START,
     ) -> None:
         """Build a broker, alone or as a member of a cluster.
 
-        `users` adds a SASL_SSL listener, and `proxied` that many plaintext
-        listeners, each advertised at a proxy. `settings` are Kafka's own. Tests
-        that start often pass `QUICK_START` as `java_options`.
+        `users` adds a SASL_SSL listener, `proxied` so many plaintext ones that
+        are each advertised at a proxy; `settings` are Kafka's own. Who measures
+        gives `FULL_SPEED` for `java_options`.
         """
         self._users = users
         self._settings = dict(settings or {})
@@ -117,6 +118,10 @@ class Broker:
         A broker that is not `detached` dies with the process that started it.
         Raises `BrokerFailed` after 180 s, `KafkaMissing` without Java.
         """
+        make_archive(_run_once)
+        self._start(detached=detached)
+
+    def _start(self, *, detached: bool) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="streamer-kafka-"))
         try:
             self._format()
@@ -217,6 +222,12 @@ class Broker:
             name = f"PROXIED{number}"
             listeners.append(Listener(name=name, port=proxied.port, bootstrap=proxied.bootstrap))
         return listeners
+
+
+def _run_once(java_options: list[str]) -> None:
+    broker = Broker(java_options=[*QUICK_START, *java_options])
+    broker._start(detached=False)  # noqa: SLF001 - whoever starts it waits for this very run
+    broker.stop()
 
 
 def _is_in_sync(bootstrap: str, node: int) -> bool:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from tools.kafka.broker import Broker
 from tools.kafka.membership import Membership
-from tools.kafka.server import QUICK_START, BrokerFailed
+from tools.kafka.server import BrokerFailed
 
 _JOIN_DEADLINE_S = 120.0
 _QUORUM = "data/__cluster_metadata-0/quorum-state"
@@ -30,7 +30,7 @@ class Cluster:
     ) -> None:
         """Build the nodes; `settings` and `proxied` apply to each node, as with `Broker`."""
         self._nodes = tuple(
-            Broker(settings=settings, proxied=proxied, membership=membership, java_options=QUICK_START)
+            Broker(settings=settings, proxied=proxied, membership=membership)
             for membership in Membership.of_all(nodes)
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.kafka.broker import STEADY, Broker
 from tools.kafka.jars import KafkaMissing, jars
-from tools.kafka.server import BrokerFailed
+from tools.kafka.server import FULL_SPEED, BrokerFailed
 
 ADDRESS = "STREAMER_KAFKA"
 _STOP_DEADLINE_S = 15.0
@@ -41,7 +41,7 @@ def _execute(command: list[str]) -> int:
         return subprocess.run(command, check=False).returncode
     # A signal must still stop the broker, by leaving its context.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with Broker(settings=STEADY) as broker:
+    with Broker(settings=STEADY, java_options=FULL_SPEED) as broker:
         environment = os.environ | {ADDRESS: broker.bootstrap}
         return subprocess.run(command, check=False, env=environment).returncode
 
@@ -51,7 +51,7 @@ def _start() -> int:
     if state.exists():
         print(f"a broker was started before ({state}): stop it first", file=sys.stderr)
         return 1
-    broker = Broker(settings=STEADY)
+    broker = Broker(settings=STEADY, java_options=FULL_SPEED)
     broker.start(detached=True)
     kept = {"pid": broker.pid, "folder": str(broker.folder), "bootstrap": broker.bootstrap}
     state.write_text(json.dumps(kept), encoding="utf-8")

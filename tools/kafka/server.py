@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.kafka.class_archive import archive_options
 from tools.kafka.jars import jars, java
 
 FULL_SPEED = ("-Xmx768m",)
@@ -24,8 +25,8 @@ class Server:
     """A running Kafka, with settings, data and log in one folder."""
 
     def __init__(self, folder: Path, *, java_options: Sequence[str], detached: bool) -> None:
-        """Launch the process; unless `detached`, it dies with this process, and its folder with it."""
-        options = [*java_options, "-Dorg.apache.logging.log4j.level=WARN"]
+        """Launch; unless it is `detached`, it dies with this process, and its folder with it."""
+        options = [*archive_options(), *java_options, "-Dorg.apache.logging.log4j.level=WARN"]
         with (folder / "server.log").open("ab") as log:
             # A session of its own, because on Ctrl-C we stop the broker gracefully ourselves.
             self._process = subprocess.Popen(
@@ -67,7 +68,7 @@ class Server:
 
 def format_storage(properties: Path, cluster: str, more: list[str]) -> None:
     """Prepare an empty data folder for a node of `cluster`; raises `BrokerFailed`."""
-    tool = [java(), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*"]
+    tool = [java(), *archive_options(), *QUICK_START, "-cp", f"{jars()}/*"]
     formatted = subprocess.run(
         [*tool, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *more],
         check=False,

@@ -15,7 +15,6 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from tools.kafka.broker import Broker
-from tools.kafka.server import QUICK_START
 from tools.proxy import TcpProxy
 
 _STARTER = """
@@ -72,8 +71,8 @@ def test_two_brokers_never_share_a_port() -> None:
 
 @pytest.fixture(scope="module")
 def proxied() -> Iterator[Broker]:
-    """A broker with one proxied listener."""
-    with Broker(proxied=1, java_options=QUICK_START) as broker:
+    """A broker with a way in that leads through a proxy."""
+    with Broker(proxied=1) as broker:
         yield broker
 
 

@@ -1,23 +1,20 @@
 """A producer is thrown away in the middle of its work, while its broker is frozen."""
 
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
+import orjson
 import pytest
-from confluent_kafka import KafkaException
 
-from streamer.clock import SystemClock
 from streamer.log.kafka.append.transactions import Transactions
-from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.record import Record
+from tests.integration.kafka.discarding_process import RECORDS, connected
 from tests.integration.kafka.topics import make_topic, own_settings
 from tools.kafka.broker import Broker
 
-_LIMIT_S = 8.0
-_RECORDS = [Record(topic="t", value=b"x" * 500, key=b"k", partition=0, headers={})] * 5_000
+_WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -28,60 +25,52 @@ def broker() -> Iterator[Broker]:
         yield broker
 
 
-@pytest.fixture
-def native_threads() -> frozenset[str]:
-    """The native threads of other clients in this process."""
-    return _native_threads()
-
-
-@pytest.fixture
-def transactions(broker: Broker, native_threads: frozenset[str]) -> Iterator[Transactions]:
-    """A producer that has its id, at a broker that froze afterwards."""
-    settings = own_settings(broker.bootstrap)
-    transactions = Transactions(Clients(settings=settings), "id", KafkaErrors(settings), SystemClock())
-    transactions.begin(time.monotonic() + 60)
-    assert _native_threads() - native_threads
+@contextmanager
+def frozen(broker: Broker) -> Iterator[None]:
+    """Let a broker stand still inside the context."""
     broker.freeze()
-    yield transactions
-    broker.thaw()
-
-
-def _native_threads() -> frozenset[str]:
-    """Return librdkafka's threads by number and name; other threads of this process come and go."""
-    tasks = [f"{task.name} {_name(task)}" for task in Path("/proc/self/task").iterdir()]
-    return frozenset(task for task in tasks if "rdk:" in task)
-
-
-def _name(task: Path) -> str:
     try:
-        return (task / "comm").read_text(encoding="utf-8").strip()
-    except OSError:
-        # It has ended since.
-        return ""
+        yield
+    finally:
+        broker.thaw()
 
 
-def _fails_to_write(transactions: Transactions) -> KafkaException:
-    with pytest.raises(KafkaException) as raised:
-        transactions.write(_RECORDS, time.monotonic() + 0.3)
-    return raised.value
+@pytest.fixture
+def transactions(broker: Broker) -> Iterator[Transactions]:
+    """A producer that has its id, at a broker that froze then."""
+    transactions = connected(own_settings(broker.bootstrap))
+    with frozen(broker):
+        yield transactions
+
+
+@pytest.fixture
+def process(broker: Broker) -> Iterator["subprocess.Popen[str]"]:
+    """A process that has nothing of Kafka but a producer: threads of other clients come and go in ours."""
+    settings = own_settings(broker.bootstrap).model_dump_json(exclude_unset=True)
+    command = [sys.executable, "-m", "tests.integration.kafka.discarding_process", settings]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_discarding_leaves_no_thread_though_the_broker_is_frozen_in_mid_transaction(
-    transactions: Transactions, native_threads: frozenset[str]
+    broker: Broker, process: "subprocess.Popen[str]"
 ) -> None:
-    """No caller waits for the broker, and a kept error holds nothing back."""
-    error = _fails_to_write(transactions)
+    """Nobody waits for the broker, and an error that is still looked at holds nothing back."""
+    assert process.stdout
+    while process.stdout.readline() not in {"begun\n", ""}:
+        pass
+    with frozen(broker):
+        said, failed = process.communicate("\n", timeout=_WITHIN_S)
 
-    began = time.monotonic()
-    transactions.discard()
-
-    # A thread that has ended may be listed a moment longer.
-    while left := _native_threads() - native_threads:
-        assert time.monotonic() - began < _LIMIT_S, left
-        time.sleep(0.01)
-    assert time.monotonic() - began < _LIMIT_S
-    assert all(thread.name != "kafka-discard" for thread in threading.enumerate())
-    assert error.__traceback__ is not None
+    assert process.returncode == 0, failed
+    found = orjson.loads(said.splitlines()[-1])
+    assert found.pop("before") > 0
+    assert found == {"left": [], "discarding": [], "error_is_kept": True}
 
 
 def test_discarded_producer_is_never_used_again(transactions: Transactions) -> None:
@@ -89,5 +78,5 @@ def test_discarded_producer_is_never_used_again(transactions: Transactions) -> N
     transactions.discard()
 
     with pytest.raises(RuntimeError, match="discarded"):
-        transactions.write(_RECORDS[:1], time.monotonic() + 10)
+        transactions.write(RECORDS[:1], time.monotonic() + 10)
     transactions.discard()

@@ -458,7 +458,6 @@ async def test_slow_reader_gets_all_of_a_backlog_in_order(cluster: Cluster) -> N
         assert await follower.read_until("9999") == [str(number) for number in range(10_000)]
 
 
-@pytest.mark.alone
 async def test_leaving_is_quick_and_leaves_no_thread(cluster: Cluster) -> None:
     """A process that stops hands its partitions over at once."""
     cluster.create_for()

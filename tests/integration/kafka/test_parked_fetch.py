@@ -42,7 +42,7 @@ async def test_trouble_that_is_over_does_not_colour_what_comes_later(cluster: Cl
     cluster.write(an_event(1))
     async with cluster.following() as follower:
         await follower.read_until("1")
-        member = follower.feed._recall.__self__  # type: ignore[attr-defined]
+        member = follower.feed._recall.__self__  # type: ignore[attr-defined] # behind the port, on purpose
         clients = [member._errors, member._context.settler._errors, member._recall._errors]
         for errors in clients:
             errors.note(KafkaError(KafkaError._AUTHENTICATION))

@@ -247,7 +247,7 @@ class Watched(Consumer):
 async def until_begun(cluster: Cluster, topic: str) -> None:
     """Wait until it is on record where both partitions begin."""
     async with asyncio.timeout(_DEADLINE_S):
-        while {cluster.committed(topic, partition).offset for partition in range(2)} != {0}:  # noqa: ASYNC110
+        while {cluster.committed(topic, partition).offset for partition in range(2)} != {0}:  # noqa: ASYNC110 - the broker tells nobody of a commit
             await asyncio.sleep(0.1)
 
 
@@ -359,7 +359,7 @@ class Disturbed:
 
 def settler_of(follower: Follower) -> Settler:
     """Return who records for `follower`."""
-    settler: Settler = follower.feed._recall.__self__._context.settler  # type: ignore[attr-defined]
+    settler: Settler = follower.feed._recall.__self__._context.settler  # type: ignore[attr-defined] # behind the port, on purpose
     return settler
 
 
@@ -371,13 +371,13 @@ def transactions_of(follower: Follower) -> GroupTransactions:
 def disturb(follower: Follower, *errors: Fault) -> Disturbed:
     """Let the next transactions of `follower` meet `errors`."""
     disturbed = Disturbed(transactions_of(follower), errors)
-    settler_of(follower)._transactions = disturbed  # type: ignore[assignment]
+    settler_of(follower)._transactions = disturbed  # type: ignore[assignment] # wraps the real one
     return disturbed
 
 
 def taken_together(follower: Follower) -> AbstractContextManager[bool]:
     """Let the thread have what is asked for within the context at once."""
-    lock: threading.Condition = follower.feed._buffer._changed  # type: ignore[attr-defined]
+    lock: threading.Condition = follower.feed._buffer._changed  # type: ignore[attr-defined] # behind the port, on purpose
     return lock
 
 

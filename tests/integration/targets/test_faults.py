@@ -79,7 +79,7 @@ async def test_slow_target_times_out(erp: ErpReceiver, clock: TurnedClock) -> No
                 await clock.turn(1.0)
 
     assert isinstance(attempt.result(), Retry)
-    assert "gave no answer within 5 s" in attempt.result().reason  # type: ignore[union-attr]
+    assert "gave no answer within 5 s" in attempt.result().reason  # type: ignore[union-attr] # asserted to be a Retry
 
 
 async def test_answer_that_is_not_http_is_tried_again(clock: TurnedClock) -> None:

@@ -115,7 +115,7 @@ async def test_rate_limit_holds_the_target_for_as_long_as_slack_asks(slack: Slac
     outcomes = await deliver(slack, *(delivery(key=str(number)) for number in range(6)))
 
     assert [type(outcome) for outcome in outcomes] == [Delivered] * 5 + [Hold]
-    assert outcomes[5].after_s == 1.0  # type: ignore[union-attr]
+    assert outcomes[5].after_s == 1.0  # type: ignore[union-attr] # asserted to be a Hold
 
 
 async def test_polite_pace_never_meets_the_rate_limit(slack: SlackReceiver, clock: TurnedClock) -> None:

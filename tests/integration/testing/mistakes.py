@@ -29,7 +29,7 @@ class ReturnsNothing(Careful):
     """Forgets to say what came of it."""
 
     def judged(self, response: aiohttp.ClientResponse, said: str) -> Outcome:
-        return super().judged(response, said) if response.status != 500 else None  # type: ignore[return-value]
+        return super().judged(response, said) if response.status != 500 else None  # type: ignore[return-value] # this is the mistake
 
 
 class TriesEverythingAgain(Careful):
@@ -49,7 +49,7 @@ class RejectsWhoMustLogIn(Careful):
 class IgnoresPauses(Careful):
     """Does not read Retry-After."""
 
-    def pause_s(self, asked: str) -> float:  # noqa: ARG002
+    def pause_s(self, asked: str) -> float:  # noqa: ARG002 - not to look at it is the mistake
         return 60.0
 
 
@@ -97,7 +97,7 @@ class SwallowsCancellation(Careful):
 class ParsesAnything(Careful):
     """Believes that answers are JSON."""
 
-    async def post(self, delivery: Delivery) -> Outcome:  # noqa: ARG002
+    async def post(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - not to look at it is the mistake
         async with self.session.post(self.settings.url, timeout=aiohttp.ClientTimeout(total=10)) as response:
             return Delivered(answer=await response.json())
 
@@ -105,7 +105,7 @@ class ParsesAnything(Careful):
 class KeepsWholeAnswers(Careful):
     """Reads and keeps whatever comes."""
 
-    async def post(self, delivery: Delivery) -> Outcome:  # noqa: ARG002
+    async def post(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - not to look at it is the mistake
         async with self.session.post(self.settings.url) as response:
             return self.judged(response, (await response.read()).decode(errors="replace"))
 
@@ -120,14 +120,14 @@ class ShowsItsToken(Careful):
 class NewKeyEachTime(Careful):
     """Makes up a key for each attempt."""
 
-    def key(self, delivery: Delivery) -> str:  # noqa: ARG002
+    def key(self, delivery: Delivery) -> str:  # noqa: ARG002 - not to look at it is the mistake
         return uuid4().hex
 
 
 class SameKeyForAll(Careful):
     """Sends one key for everything."""
 
-    def key(self, delivery: Delivery) -> str:  # noqa: ARG002
+    def key(self, delivery: Delivery) -> str:  # noqa: ARG002 - not to look at it is the mistake
         return "streamer"
 
 
@@ -141,7 +141,7 @@ class EventIdForKey(Careful):
 class NoKey(Careful):
     """Sends none."""
 
-    async def post(self, delivery: Delivery) -> Outcome:  # noqa: ARG002
+    async def post(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - not to look at it is the mistake
         async with self.session.post(self.settings.url) as response:
             return self.judged(response, "")
 

@@ -51,7 +51,7 @@ class World:
         return Plan(
             document=document,
             settings=load(document),
-            subscribers={name: lambda name=name: self.targets[name] for name in names},  # type: ignore[misc]
+            subscribers={name: lambda name=name: self.targets[name] for name in names},  # type: ignore[misc] # mypy infers no lambda with a default
             routes={name: Route(name=name) for name in names},
         )
 

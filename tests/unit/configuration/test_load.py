@@ -28,7 +28,7 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
     loaded = load(load_document([write(GOOD)], {}))
 
     assert loaded.log.kafka is None
-    assert loaded.subscribers["sales"].on == ("salesforce.cdc.Opportunity.updated",)  # type: ignore[index]
+    assert loaded.subscribers["sales"].on == ("salesforce.cdc.Opportunity.updated",)  # type: ignore[index] # a name as the file has it
 
 
 @pytest.mark.parametrize(

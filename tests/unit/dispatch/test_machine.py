@@ -99,7 +99,7 @@ class Machine(RuleBasedStateMachine):
         """A key is answered with 429 once."""
         for entity in ENTITIES:
             self.target.moods[f"{entity}{key}"] = Hold(reason="429", after_s=3.0)
-        self.do(self.world.turn(1))
+        self.do(self.world.clock.turn(1))
         for entity in ENTITIES:
             self.target.moods.pop(f"{entity}{key}", None)
 
@@ -130,7 +130,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 2, 10, 60]))
     def time_goes_by(self, seconds: float) -> None:
         """What waits becomes due."""
-        self.do(self.world.turn(seconds))
+        self.do(self.world.clock.turn(seconds))
 
     @precondition(lambda self: self.process is not None)
     @rule()
@@ -155,7 +155,7 @@ class Machine(RuleBasedStateMachine):
         """The process ends in good order, if it can."""
         assert self.process
         self.process.stopping.set()
-        self.do(self.world.turn(40))
+        self.do(self.world.clock.turn(40))
         if self.process.task.done():
             self.process = None
         else:
@@ -176,9 +176,9 @@ class Machine(RuleBasedStateMachine):
             [feed] = log._feeds
             held = feed.holds
             log.reassign(TARGET, held, to=None)
-            self.do(self.world.turn(seconds))
+            self.do(self.world.clock.turn(seconds))
             log.reassign(TARGET, held, to=feed)
-            self.do(self.world.quiet())
+            self.do(asyncio.sleep(0))
             self.crashes += 1
 
     @invariant()
@@ -241,9 +241,8 @@ class Machine(RuleBasedStateMachine):
         """Everything heals, and then everything has ended."""
         try:
             self._heal()
-            names = {event.id for event in self.world.log.events}
-            assert self._ended == names, names - self._ended
-            assert {receipt.event_id for receipt in self.world.log.receipts} == names - self._set_aside
+            assert self._ended == self._names, self._names - self._ended
+            assert self._receipted == self._names - self._set_aside
         finally:
             self.runner.close()
 
@@ -254,7 +253,9 @@ class Machine(RuleBasedStateMachine):
         if self.process is None:
             self.do(self._start())
         for _ in range(20):
-            self.do(self.world.turn(30))
+            self.do(self.world.clock.turn(30))
+            if self._ended == self._names and self._receipted == self._names - self._set_aside:
+                break
 
     @property
     def era(self) -> Era:
@@ -274,6 +275,14 @@ class Machine(RuleBasedStateMachine):
             for partition in self.world.log.settled.get(TARGET, {})
             for lane in self.world.log.parked(TARGET, partition)
         }
+
+    @property
+    def _names(self) -> set[str]:
+        return {event.id for event in self.world.log.events}
+
+    @property
+    def _receipted(self) -> set[str]:
+        return {receipt.event_id for receipt in self.world.log.receipts}
 
     @property
     def _set_aside(self) -> set[str]:

@@ -113,7 +113,7 @@ async def test_event_that_was_not_sent_says_nothing_of_the_target(outage: World,
             name = f"unsent{number}"
             outage.target.answers[name].append(unsent)
             await outage.append(name)
-            await outage.turn_until(lambda name=name: name in outage.target.began)  # type: ignore[misc]
+            await outage.turn_until(lambda name=name: name in outage.target.began)  # type: ignore[misc] # mypy infers no lambda with a default
             assert "attempts failed" in dispatcher.status.hindrance
         outage.target.answers.clear()
         await outage.turn(HOUR)

@@ -75,7 +75,7 @@ class World:
         return Keeper(
             ownership=self.board,
             channels=[CHANGES, ORDERS],
-            ingest=self.runs.ingest,  # type: ignore[arg-type]
+            ingest=self.runs.ingest,  # type: ignore[arg-type] # runs as an Ingest does
             clock=self.clock,
             jitter=jitter,
         )

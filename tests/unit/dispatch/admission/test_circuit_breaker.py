@@ -157,7 +157,7 @@ def test_next_outage_begins_with_short_waits_again(breaker: CircuitBreaker[str],
 def test_daemons_that_share_a_target_do_not_probe_it_together(clock: TurnedClock) -> None:
     """Each waits for between half and the whole of the time."""
     asked = []
-    breaker = CircuitBreaker[str](LIMITS, clock, jitter=lambda low, high: asked.append((low, high)) or low)  # type: ignore[func-returns-value]
+    breaker = CircuitBreaker[str](LIMITS, clock, jitter=lambda low, high: asked.append((low, high)) or low)  # type: ignore[func-returns-value] # None, so that `or` goes on
     fail(breaker, *named("a", 10))
 
     assert (asked, breaker.wait_s("new")) == ([(2.5, 5.0)], 2.5)

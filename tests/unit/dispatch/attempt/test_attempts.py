@@ -107,12 +107,12 @@ def test_usual_delivery_is_not_copied() -> None:
         (Retry(reason="503", after_s=1e9), Retry(reason="503", after_s=DAY)),
         (Reject(reason="422", answer=ANY), Reject(reason="422")),
         (Reject(reason=ANY, hint=ANY), Reject(reason="")),
-        (Reject(reason="422", answer=b"n\xffo"), Reject(reason="422", answer="n�o")),  # type: ignore[arg-type]
-        (Disable(reason=410), Disable(reason="410")),  # type: ignore[arg-type]
+        (Reject(reason="422", answer=b"n\xffo"), Reject(reason="422", answer="n�o")),  # type: ignore[arg-type] # a plugin's mistake
+        (Disable(reason=410), Disable(reason="410")),  # type: ignore[arg-type] # a plugin's mistake
         (Skip(reason=Word.BUSY), Skip(reason="busy")),
-        (Skip(reason=Unreadable()), Skip(reason="A Unreadable that can't be shown.")),  # type: ignore[arg-type]
+        (Skip(reason=Unreadable()), Skip(reason="A Unreadable that can't be shown.")),  # type: ignore[arg-type] # a plugin's mistake
         (object.__new__(Skip), Skip(reason="its reason can't be read")),
-        (Delivered(answer=[1]), Delivered(answer={"text": "[1]"})),  # type: ignore[arg-type]
+        (Delivered(answer=[1]), Delivered(answer={"text": "[1]"})),  # type: ignore[arg-type] # a plugin's mistake
         (Delivered(answer=ANY), Delivered(answer={"text": "None"})),
     ],
 )
@@ -165,7 +165,7 @@ def test_texts_of_an_outcome_are_bounded() -> None:
         Hold(reason="429", after_s=ANY),
         Throttled(reason="429", after_s=0.5),
         Reject(reason="422", answer=ANY),
-        Reject(reason=ANY, answer=b"no"),  # type: ignore[arg-type]
+        Reject(reason=ANY, answer=b"no"),  # type: ignore[arg-type] # a plugin's mistake
         Delivered(answer=Gone()),
         Delivered(answer={"it": Unreadable()}),
         Mute(),

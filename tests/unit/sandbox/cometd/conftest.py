@@ -142,7 +142,7 @@ class Streaming:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition, for at most 5 seconds: real sockets need some rounds of the loop."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 -- a condition on sockets has no event to wait for
+        while not condition():  # noqa: ASYNC110 - a condition on sockets has no event to wait for
             await asyncio.sleep(0.001)
 
 

@@ -1,0 +1,77 @@
+"""A process that discards its only producer in mid-transaction, and tells what is left of it.
+
+`python -m tests.integration.kafka.discarding_process SETTINGS`, where SETTINGS are
+those of the log as JSON. It says "begun", waits for a line, and answers with a line of JSON.
+"""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import orjson
+from confluent_kafka import KafkaException
+
+from streamer.clock import SystemClock
+from streamer.log.kafka.append.transactions import Transactions
+from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.record import Record
+from streamer.settings import KafkaLogSettings
+
+LIMIT_S = 8.0
+RECORDS = [Record(topic="t", value=b"x" * 500, key=b"k", partition=0, headers={})] * 5_000
+
+
+def connected(settings: KafkaLogSettings) -> Transactions:
+    """Return a producer that has its id."""
+    transactions = Transactions(Clients(settings=settings), "id", KafkaErrors(settings), SystemClock())
+    transactions.begin(time.monotonic() + 60)
+    return transactions
+
+
+def native_threads() -> list[str]:
+    """Return the names of librdkafka's threads in this process."""
+    names = [_name(task) for task in Path("/proc/self/task").iterdir()]
+    return [name for name in names if name.startswith("rdk:")]
+
+
+def _name(task: Path) -> str:
+    try:
+        return (task / "comm").read_text(encoding="utf-8").strip()
+    except OSError:
+        # It has ended since.
+        return ""
+
+
+def discarded(transactions: Transactions) -> dict[str, object]:
+    """Fail in the midst of a transaction, discard, and return what is left within `LIMIT_S`."""
+    try:
+        transactions.write(RECORDS, time.monotonic() + 0.3)
+    except KafkaException as exc:
+        error = exc
+    before = len(native_threads())
+    began = time.monotonic()
+    transactions.discard()
+    # A thread that has ended may be listed a moment longer.
+    while native_threads() and time.monotonic() < began + LIMIT_S:
+        time.sleep(0.01)
+    return {
+        "before": before,
+        "left": native_threads(),
+        "discarding": [thread.name for thread in threading.enumerate() if thread.name == "kafka-discard"],
+        "error_is_kept": error.__traceback__ is not None,
+    }
+
+
+def main() -> None:
+    """Discard a producer when told to."""
+    transactions = connected(KafkaLogSettings.model_validate_json(sys.argv[1]))
+    sys.stdout.write("begun\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    sys.stdout.buffer.write(orjson.dumps(discarded(transactions)) + b"\n")
+
+
+if __name__ == "__main__":
+    main()
