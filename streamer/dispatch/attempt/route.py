@@ -10,7 +10,6 @@ import jmespath
 import jmespath.exceptions
 import jmespath.functions
 
-from streamer.configuration import Document, Keys
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Delivery, Event, JsonObject, SubscriberName
 
@@ -18,6 +17,11 @@ _TEXT_LIMIT = 100_000
 _FUNCTIONS = frozenset(jmespath.functions.Functions.FUNCTION_TABLE)
 
 Project = Callable[[JsonObject], Any]
+
+Keys = tuple[int | str, ...]
+
+Mistake = Callable[[Keys, str, str], ConfigurationError]
+"""Makes an error of the keys below a subscriber, a sentence, and a detail that may show what stands there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +56,13 @@ class Route:
 
 
 def compile_route(
-    name: SubscriberName, *, when: str | None, body: Any, text: str | None, document: Document
+    name: SubscriberName, *, when: str | None, body: Any, text: str | None, mistake: Mistake
 ) -> Route:
-    """Compile the expressions of subscriber `name`, which stand in `document`.
+    """Compile the expressions of subscriber `name`.
 
-    Raises `ConfigurationError` that names the file, the line and the key.
+    Raises what `mistake` makes of the first that is wrong.
     """
-    compiling = _Compiling(document, ("subscribers", name))
+    compiling = _Compiling(mistake)
     return Route(
         name=name,
         when=compiling.expression(when, "when") if when is not None else None,
@@ -88,10 +92,10 @@ def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
 
 
 class _Compiling:
-    """Compiles the expressions below `keys`, and knows where they stand."""
+    """Compiles the expressions below `keys`."""
 
-    def __init__(self, document: Document, keys: Keys) -> None:
-        self._document = document
+    def __init__(self, mistake: Mistake, keys: Keys = ()) -> None:
+        self._make_mistake = mistake
         self._keys = keys
 
     def expression(self, expression: str, key: int | str) -> Project:
@@ -108,7 +112,7 @@ class _Compiling:
     def projection(self, shape: Any, key: int | str) -> Project:
         if isinstance(shape, str):
             return self.expression(shape, key)
-        inner = _Compiling(self._document, (*self._keys, key))
+        inner = _Compiling(self._make_mistake, (*self._keys, key))
         if isinstance(shape, dict):
             parts = {name: inner.projection(part, name) for name, part in shape.items()}
             return lambda shaped: {name: part(shaped) for name, part in parts.items()}
@@ -130,10 +134,7 @@ class _Compiling:
         return template.render
 
     def _mistake(self, key: int | str, sentence: str, detail: str) -> ConfigurationError:
-        keys = (*self._keys, key)
-        if not self._document.is_secret(keys):
-            sentence = f"{sentence}: {detail}"
-        return ConfigurationError(self._document.mistake(keys, sentence))
+        return self._make_mistake((*self._keys, key), sentence, detail)
 
 
 def _functions(node: Any) -> Iterator[str]:

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from streamer.clock import TurnedClock
-from streamer.configuration import Document
 from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
@@ -18,10 +17,11 @@ from streamer.dispatch.admission.pause import PauseState
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.attempt.route import Route, compile_route
+from streamer.dispatch.attempt.route import Keys, Route, compile_route
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
+from streamer.errors import ConfigurationError
 from streamer.events import (
     DeadLetter,
     Delivered,
@@ -249,4 +249,9 @@ class World:
 
 def route(*, when: str | None = None, body: Any = None, text: str | None = None) -> Route:
     """Return the compiled route of `TARGET`."""
-    return compile_route(TARGET, when=when, body=body, text=text, document=Document(data={}))
+    return compile_route(TARGET, when=when, body=body, text=text, mistake=mistaken)
+
+
+def mistaken(keys: Keys, sentence: str, detail: str) -> ConfigurationError:
+    """Return an error that says all."""
+    return ConfigurationError(f"{keys}: {sentence}: {detail}")

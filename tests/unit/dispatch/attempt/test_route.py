@@ -1,10 +1,12 @@
 """What concerns a subscriber, and in which shape it is sent."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from streamer.app.plan import mistake_of
 from streamer.configuration import load_document
 from streamer.dispatch.attempt.route import compile_route
 from streamer.errors import BrokenRoute, ConfigurationError
@@ -114,7 +116,7 @@ def test_mistake_names_file_line_and_key(tmp_path: Path, written: str, key: str,
             when=keys.get("when"),
             body=keys.get("body"),
             text=keys.get("text"),
-            document=document,
+            mistake=partial(mistake_of, document, SubscriberName("target")),
         )
 
     assert str(caught.value).startswith(f"{file}:3: subscribers.target.{key}: ")
