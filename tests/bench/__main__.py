@@ -16,6 +16,9 @@ from tests.bench.machine import described
 from tests.bench.parts import FULL, PARTS, QUICK, Size, parts_of
 from tests.bench.results import Results, Unequal
 
+# Of a table that goes to a file.
+_WIDTH = 120
+
 
 def main() -> int:
     """Measure, show, and return 0 only if every event was committed, once."""
@@ -37,7 +40,8 @@ def main() -> int:
     except Unequal as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - for whoever called it
         return 1
-    results.show(Console())
+    console = Console()
+    results.show(console if console.is_terminal else Console(width=_WIDTH))
     if chosen.json:
         # Some results are by the number of keys.
         options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS

@@ -122,9 +122,8 @@ async def _deliveries(only: Collection[str], size: Size, kafka: str, progress: P
             task = progress.add_task("deliveries", total=2 * size.rounds * sum(size.deliveries.values()))
             parts["deliveries"] = await bench.rates(size.deliveries, partial(progress.advance, task))
         if "trickle" in only:
-            streams = size.rounds * len(size.trickle.keys)
-            total = size.trickle.backlog + streams * size.trickle.events
-            task = progress.add_task("trickle", total=total)
+            streams = 2 * size.rounds * len(size.trickle.keys)
+            task = progress.add_task("trickle", total=streams * size.trickle.events)
             parts["trickle"] = await bench.trickles(size.trickle, partial(progress.advance, task))
         if "failing-key" in only:
             task = progress.add_task("failing key", total=2 * size.rounds * size.failing)

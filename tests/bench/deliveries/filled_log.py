@@ -22,12 +22,12 @@ _AT_ONCE = 2_000
 
 @dataclass(slots=True, kw_only=True)
 class FilledLog:
-    """Events of `keys` records in turn, about 1 KB each."""
+    """Events of `keys` records in turn, about 1 KB each; `events` is how many there are."""
 
     kafka: str
     name: str
     keys: int
-    _next: int = 0
+    events: int = 0
     _readers: int = 0
 
     @property
@@ -66,9 +66,10 @@ class FilledLog:
 
     async def _append(self, log: KafkaLog, count: int) -> Sequence[Event]:
         events = [
-            a_change(number, record_id(number, self.keys)) for number in range(self._next, self._next + count)
+            a_change(number, record_id(number, self.keys))
+            for number in range(self.events, self.events + count)
         ]
-        self._next += count
+        self.events += count
         await append(log, events)
         return events
 

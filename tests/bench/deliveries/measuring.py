@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from streamer.log.kafka import KafkaLog
 from tests.bench.deliveries.filled_log import Deliverer, FilledLog, daemon, plain_script, streamer
 from tests.bench.deliveries.http_target import Delivery, Request, RunningTarget, target_process
 from tests.bench.deliveries.results import Backlog, FailingKey, Rate, Rates, Trickle, Trickles
@@ -70,23 +71,17 @@ class DeliveryBench:
         return Rates(streamer=ours, script=script)
 
     async def trickles(self, stream: Stream, progress: Progress) -> Trickles:
-        """Stream events of few keys and of many to one daemon, which has just delivered a backlog."""
-        found: dict[int, list[Trickle]] = {keys: [] for keys in stream.keys}
+        """Stream events of few keys and of many to Streamer, and then to the plain script.
+
+        Each is one process all the time, which has just delivered what was there before.
+        """
         filled = self._log(keys=stream.keys[0])
-        await self.target.answers()
         async with filled.open() as log:
             await filled.fill(log, stream.backlog)
-            async with streamer(filled, self.target.url):
-                await self._taken(stream.backlog, progress)
-                for _ in range(self.rounds):
-                    for keys in stream.keys:
-                        filled.keys = keys
-                        await self.target.answers()
-                        readable = await filled.stream(log, stream.events, stream.per_second)
-                        await self._taken(stream.events, progress)
-                        journal = await self.target.journal()
-                        found[keys].append(_trickle(readable, journal, filled, stream))
-        return Trickles(streams=found)
+            return Trickles(
+                streamer=await self._trickles(streamer, filled, log, stream, progress),
+                script=await self._trickles(plain_script, filled, log, stream, progress),
+            )
 
     async def failing_key(self, events: int, progress: Progress) -> FailingKey:
         """Compare a target that fails one of 1,000 keys with one that fails none, in turn."""
@@ -147,6 +142,23 @@ class DeliveryBench:
         )
         return rate, await self.target.kept()
 
+    async def _trickles(
+        self, deliverer: Deliverer, filled: FilledLog, log: KafkaLog, stream: Stream, progress: Progress
+    ) -> dict[int, list[Trickle]]:
+        found: dict[int, list[Trickle]] = {keys: [] for keys in stream.keys}
+        await self.target.answers()
+        async with deliverer(filled, self.target.url):
+            await self._taken(filled.events, _unseen)
+            for _ in range(self.rounds):
+                for keys in stream.keys:
+                    filled.keys = keys
+                    await self.target.answers()
+                    readable = await filled.stream(log, stream.events, stream.per_second)
+                    await self._taken(stream.events, progress)
+                    journal = await self.target.journal()
+                    found[keys].append(_trickle(readable, journal, filled, stream))
+        return found
+
     async def _delivered(self, log: FilledLog, events: int, progress: Progress) -> list[Delivery]:
         async with streamer(log, self.target.url):
             await self._taken(events, progress)
@@ -176,12 +188,16 @@ class DeliveryBench:
         await until(has_taken, within_s=_DEADLINE_S, every_s=_LOOK_S)
 
 
+def _unseen(_: int) -> None:
+    """Show no progress."""
+
+
 def _trickle(
     readable: Mapping[str, float], journal: Sequence[Delivery], log: FilledLog, stream: Stream
 ) -> Trickle:
     first = dict(reversed(journal))
     return Trickle.of(
-        [(first[name] - at) * 1000 for name, at in readable.items()],
+        [max(0.0, first[name] - at) * 1000 for name, at in readable.items()],
         keys=log.keys,
         per_second=stream.per_second,
         repeated=_repeated(journal),

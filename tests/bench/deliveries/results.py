@@ -73,6 +73,8 @@ class Rates(Part):
 class Trickle:
     """A steady stream: from readable in the log to received by the target, in milliseconds.
 
+    An event is taken as readable when its append returns; one that the target
+    has by then counts as 0.
     A stall is a run of events in the stream that each took longer than `STALL_MS`.
     """
 
@@ -112,28 +114,28 @@ class Trickle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trickles(Part):
-    """Streams through one daemon, several for each number of keys."""
+    """Streams through one Streamer, and then the same through one plain script, by the number of keys.
 
-    streams: Mapping[int, Sequence[Trickle]]
+    What both suffer is the machine's.
+    """
+
+    streamer: Mapping[int, Sequence[Trickle]]
+    script: Mapping[int, Sequence[Trickle]]
 
     @property
     def complete(self) -> bool:
         """True when nothing was repeated or out of order."""
-        each = [stream for streams in self.streams.values() for stream in streams]
+        each = [one for streams in (*self.streamer.values(), *self.script.values()) for one in streams]
         return all((stream.repeated, stream.out_of_order) == (0, 0) for stream in each)
 
     def figures(self) -> Sequence[Row]:
-        """Return latencies and stalls."""
-        found = []
-        for keys, each in self.streams.items():
-            of = f"from the log to the target at {each[0].per_second:g}/s, {_keys(keys)}"
-            found += [
-                Row(f"{of}: p50", measured([one.p50_ms for one in each], "{:.1f} ms")),
-                Row(f"{of}: p99", measured([one.p99_ms for one in each], "{:.1f} ms")),
-                Row(f"{of}: worst", measured([one.max_ms for one in each], "{:.1f} ms"), f"{STALL_MS:g} ms"),
-                Row(f"{of}: stalls", " ".join(f"{one.stalls}" for one in each), "0"),
-            ]
-        return found
+        """Return latencies and stalls of both."""
+        return [
+            row
+            for keys, ours in self.streamer.items()
+            for who, streams in (("Streamer", ours), ("plain script", self.script[keys]))
+            for row in _latency_rows(f"{who} at {ours[0].per_second:g}/s, {_keys(keys)}", streams)
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +200,15 @@ def _rows(of: str, rates: Sequence[Rate]) -> list[Row]:
         Row(f"{of}: deliveries/s", measured([one.per_s for one in rates], "{:,.0f}")),
         Row(f"{of}: CPU a delivery", measured([one.cpu_us_per_delivery for one in rates], "{:.0f} µs")),
         Row(f"{of}: memory", measured([one.resident_mb for one in rates], "{:.0f} MB")),
+    ]
+
+
+def _latency_rows(of: str, streams: Sequence[Trickle]) -> list[Row]:
+    return [
+        Row(f"{of}: p50", measured([one.p50_ms for one in streams], "{:.1f} ms")),
+        Row(f"{of}: p99", measured([one.p99_ms for one in streams], "{:.1f} ms")),
+        Row(f"{of}: worst", measured([one.max_ms for one in streams], "{:.1f} ms"), f"{STALL_MS:g} ms"),
+        Row(f"{of}: stalls", " ".join(f"{one.stalls}" for one in streams), "0"),
     ]
 
 

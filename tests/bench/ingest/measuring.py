@@ -19,6 +19,7 @@ from tests.daemon import until
 _HELD_BACK_S = 1.0
 _DEADLINE_S = 120.0
 _IDLE_S = 0.3
+_QUIET_S = 1.0
 
 Progress = Callable[[int], object]
 """Is told how many events have passed."""
@@ -66,10 +67,13 @@ class IngestBench:
         found = []
         async with streamer(self.org.url, self.kafka, prefix) as pid:
             await self._drained(delivered_before, progress)
+            used_before = cpu_s(pid)
+            await asyncio.sleep(_QUIET_S)
+            quiet = (cpu_s(pid) - used_before) / _QUIET_S
             for _ in range(rounds):
                 found.append(await self._latency(stream, pid, prefix))
                 progress(stream.events)
-        return Latencies(streams=found)
+        return Latencies(quiet_cpu_ms_per_s=quiet * 1e3, streams=found)
 
     async def _drain(self, relay: Relay, progress: Progress) -> tuple[Drain, tuple[Committed, Committed]]:
         prefix, events = self._prefix(), self.backlog

@@ -127,8 +127,9 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latencies(Part):
-    """The same stream, several times through one daemon."""
+    """The same stream, several times through one daemon, and its CPU a second before, when nothing came."""
 
+    quiet_cpu_ms_per_s: float
     streams: Sequence[Latency]
 
     @property
@@ -155,5 +156,6 @@ class Latencies(Part):
                 f"{of}: events a transaction",
                 measured([one.events / one.transactions for one in each], "{:.1f}"),
             ),
+            Row("CPU a second when nothing comes", f"{self.quiet_cpu_ms_per_s:.1f} ms"),
             Row(f"{of}: memory", measured([one.resident_mb for one in each], "{:.0f} MB"), _AIM_MB),
         ]
