@@ -105,7 +105,7 @@ class Ingest:
                 if batch.more and pending.append.size < _MOST_BYTES:
                     continue
                 # Asking for the next batch tells the source that this one is
-                # safe: nothing may come between the commit and the next turn.
+                # safe, so no step may come between the commit and the next turn.
                 checkpoint = await self._commit(batch, pending)
                 self.source.settle(checkpoint)
                 pending = self._begin(checkpoint)

@@ -37,7 +37,7 @@ class Settler:
         self._closed = False
 
     def close(self) -> None:
-        """Start no further settlement: another feed may have read the progress."""
+        """Start no further settlement: another feed can have read the progress."""
         self._closed = True
 
     async def settle(self, settlement: Settlement) -> None:

@@ -40,7 +40,7 @@ class ParkedChanges:
         )
 
     def conclude(self, written: Mapping[bytes, int]) -> None:
-        """Update the index: the records are in the log, bodies at the offsets `written` by key."""
+        """Update the index once the records are in the log, with bodies at the offsets `written` by key."""
         for change in self._changes:
             added = self._added[change.partition, change.lane]
             locations: dict[int, ChunkOffsets] = {
