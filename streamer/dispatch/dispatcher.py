@@ -150,17 +150,17 @@ class Dispatcher:
             asyncio.TaskGroup() as group,
         ):
             self.following = True
-            helping = [
+            side_tasks = [
                 group.create_task(self._read(feed), name=f"read {name}"),
                 group.create_task(self._record(feed), name=f"record {name}"),
-                group.create_task(self._wake_due(), name=f"timetable {name}"),
+                group.create_task(self._wake_due(), name=f"wake {name}"),
                 group.create_task(self._standstill.run(), name=f"beat {name}"),
             ]
             delivering = group.create_task(self._deliver(group, feed), name=f"deliver {name}")
             await stopping.wait()
             delivering.cancel()
             await self._drain(feed)
-            for task in helping:
+            for task in side_tasks:
                 task.cancel()
 
     async def _drain(self, feed: Feed) -> None:
@@ -168,7 +168,7 @@ class Dispatcher:
         self._intake.close(feed)
         await self._in_flight.landed()
         # A restart must not forget the attempts that were spent.
-        self._outcomes.park_failed(self._ledger.partitions, flying=())
+        self._outcomes.park_failed(self._ledger.partitions, in_flight=())
         await self._ledger.complete()
 
     async def _read(self, feed: Feed) -> None:
@@ -176,7 +176,7 @@ class Dispatcher:
             read = await self._intake.read(feed)
             had_work = self._has_work()
             await self._intake.take(read, feed)
-            self._stir(had_work)
+            self._note_work(had_work)
 
     async def _record(self, feed: Feed) -> None:
         while True:
@@ -190,7 +190,7 @@ class Dispatcher:
             lane = await self._delay_queue.due()
             had_work = self._has_work()
             self._lanes.make_ready(lane)
-            self._stir(had_work)
+            self._note_work(had_work)
 
     async def _deliver(self, group: asyncio.TaskGroup, feed: Feed) -> None:
         """Start a worker for each attempt that the target can take beside those in flight."""
@@ -242,13 +242,13 @@ class Dispatcher:
 
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
         try:
-            if await self._is_at_hand(lane, ticket, feed):
+            if await self._is_loaded(lane, ticket, feed):
                 self._outcomes.tried(lane, ticket, await self.attempts.try_once(lane))
         finally:
             self._in_flight.end(lane)
         self._moved_at = self.clock.monotonic()
 
-    async def _is_at_hand(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
+    async def _is_loaded(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
         """Load the head into memory; return whether it can be tried now, but not later."""
         found: list[Entry] | None = []
         if not lane.entries:
@@ -281,7 +281,7 @@ class Dispatcher:
     def _has_work(self) -> bool:
         return bool(self._in_flight) or (self._lanes.ready and not self._draining)
 
-    def _stir(self, had_work: bool) -> None:  # noqa: FBT001 - the former value of `_has_work`
+    def _note_work(self, had_work: bool) -> None:  # noqa: FBT001 - the former value of `_has_work`
         """Note that there is work, if there was none before."""
         if not had_work:
             self._moved_at = self.clock.monotonic()

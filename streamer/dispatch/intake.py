@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
 # Less than the time after which the log moves partitions without our consent.
-_LAND_S = 2.0
+_FINISH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class Intake:
         self.lanes.leave(partitions)
         self.delay_queue.drop(partitions)
         with suppress(TimeoutError):
-            async with self.clock.timeout(_LAND_S):
+            async with self.clock.timeout(_FINISH_S):
                 await self.in_flight.landed(leaving)
         await self.ledger.give_up(feed, partitions)
         for lane in leaving:

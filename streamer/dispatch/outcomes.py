@@ -156,7 +156,7 @@ class OutcomeHandler:
             if lane.partition in partitions and lane.state is LaneState.OPEN:
                 self.park(lane, self.delay_queue.left_s(lane))
 
-    def park_failed(self, partitions: frozenset[Partition], flying: Collection[Lane]) -> None:
+    def park_failed(self, partitions: frozenset[Partition], in_flight: Collection[Lane]) -> None:
         """Park all lanes that have failed, except those being tried, so that the next owner knows of it.
 
         This includes lanes whose turn has come but which a pause or a hold
@@ -164,7 +164,7 @@ class OutcomeHandler:
         """
         self.park_waiting(partitions)
         for lane in self.lanes.failed_in(partitions):
-            if lane not in flying:
+            if lane not in in_flight:
                 self.park(lane, 0.0)
 
     def give_back(self, attempts: Mapping[LaneName, int]) -> None:

@@ -13,7 +13,7 @@ from streamer.clock import Clock
 LaneT = TypeVar("LaneT", bound=Hashable)
 
 # Fraction of the shortest open time.
-_COURTESY = 0.2
+_REPROBE_DELAY = 0.2
 _REMEMBERED = 1_000
 
 
@@ -142,7 +142,7 @@ class CircuitBreaker(Generic[LaneT]):
             return 0.0
         if self._probe is not None:
             return None
-        return max(0.0, self._until + self._courtesy_s(lane) - self._clock.monotonic())
+        return max(0.0, self._until + self._reprobe_delay_s(lane) - self._clock.monotonic())
 
     def succeeded(self, permit: Permit[LaneT]) -> None:
         """Note that the target took the event, or rejected it because of the event itself.
@@ -241,11 +241,11 @@ class CircuitBreaker(Generic[LaneT]):
             _remember(self._excused, lane, self._outages)
         return given_back
 
-    def _courtesy_s(self, lane: LaneT) -> float:
+    def _reprobe_delay_s(self, lane: LaneT) -> float:
         number = self._probed.get(lane)
         if number is None:
             return 0.0
-        return _COURTESY * self._limits.open_s / (1 + self._probes - number)
+        return _REPROBE_DELAY * self._limits.open_s / (1 + self._probes - number)
 
 
 def _remember(numbers: dict[LaneT, int], lane: LaneT, number: int) -> None:

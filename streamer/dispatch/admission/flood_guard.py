@@ -38,13 +38,13 @@ class FloodGuard:
         # True for each of the last events that was set aside.
         self._last: deque[bool] = deque(maxlen=max(limits.window, limits.minimum))
         self._consecutive = 0
-        self._has_spoken = False
+        self._has_reported = False
 
     def reset(self) -> None:
         """Forget everything, because an operator resumed the subscriber."""
         self._last.clear()
         self._consecutive = 0
-        self._has_spoken = False
+        self._has_reported = False
 
     def delivered(self) -> None:
         """Count a delivery."""
@@ -55,9 +55,9 @@ class FloodGuard:
         """Count a dead letter; if it is one too many, return a sentence for the operator."""
         self._last.append(True)
         self._consecutive += 1
-        if self._has_spoken or not (flood := self._flood()):
+        if self._has_reported or not (flood := self._flood()):
             return None
-        self._has_spoken = True
+        self._has_reported = True
         return (
             f"{flood} became dead letters, so {self._subscriber} is paused; nothing is lost. See with "
             "`streamer deadletters list` what they have in common, mend it, then go on with "

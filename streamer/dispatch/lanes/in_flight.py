@@ -32,7 +32,7 @@ class InFlight:
 
     async def landed(self, lanes: Collection[Lane] | None = None) -> None:
         """Wait until all attempts at `lanes` have ended; by default, at the lanes now in flight."""
-        flying = set(self._lanes if lanes is None else lanes)
-        while flying & self._lanes:
+        awaited = set(self._lanes if lanes is None else lanes)
+        while awaited & self._lanes:
             self._landed.clear()
             await self._landed.wait()

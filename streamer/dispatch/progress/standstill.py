@@ -37,18 +37,18 @@ class Standstill:
         self._beat = Beat(self.clock, self.session_s / 2)
         while True:
             await self.clock.sleep(self._beat.interval_s)
-            self._notice()
+            self._check()
             self._beat.strike()
 
     def is_over(self) -> bool:
         """Return whether this process certainly owns all its partitions at this moment."""
         # The process can have stood still until now.
-        self._notice()
+        self._check()
         return not self.ledger.doubt.lasts
 
     async def over(self) -> bool:
         """Wait until this process certainly owns all its partitions; return whether that took time."""
-        self._notice()
+        self._check()
         has_waited = False
         while self.ledger.doubt.lasts:
             has_waited = True
@@ -63,7 +63,7 @@ class Standstill:
         _log.info("dispatch.resumed", subscriber=self.name)
         return True
 
-    def _notice(self) -> None:
+    def _check(self) -> None:
         if self.session_s is None or self._beat is None:
             return
         if frozen_s := self._beat.standstill_s():

@@ -47,15 +47,15 @@ class PartitionSession:
         self._transactions: Transactions | None = None
         self._committed: dict[Channel, Checkpoint] = {}
         # Last checkpoint known to the callers, by channel: returned to them, or written for them.
-        self._believed: dict[Channel, Checkpoint | None] = {}
+        self._expected: dict[Channel, Checkpoint | None] = {}
         self._fenced_delays = Delays(_FENCED_BACKOFF)
         self._stride = BATCH_BYTES
 
     def committed(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint; raises `Fenced`, `LogUnavailable`, or another `Stop`."""
         self._opened(self._deadline())
-        self._believed[channel] = self._committed.get(channel)
-        return self._believed[channel]
+        self._expected[channel] = self._committed.get(channel)
+        return self._expected[channel]
 
     def write(self, records: Sequence[Record], checkpoints: Mapping[Channel, Checkpoint]) -> None:
         """Commit `records`, all or none, which move `checkpoints`.
@@ -67,13 +67,13 @@ class PartitionSession:
         """
         deadline = self._deadline()
         self._opened(deadline)
-        self._check_beliefs(checkpoints)
+        self._check_expected(checkpoints)
         try:
             self._write(records, deadline)
         except KafkaException as exc:
             raise self._failed(kafka_error(exc), records) from exc
         self._committed.update(checkpoints)
-        self._believed.update(checkpoints)
+        self._expected.update(checkpoints)
         self._fenced_delays.reset()
         self._errors.clear()
 
@@ -153,11 +153,11 @@ class PartitionSession:
         if self._mine(self._partition) is False:
             raise Fenced(f"partition {self._partition} of {self._names.checkpoints} is another process's now")
 
-    def _check_beliefs(self, channels: Iterable[Channel]) -> None:
+    def _check_expected(self, channels: Iterable[Channel]) -> None:
         # A reopened session can find events that another process wrote in
         # between: an append from an older checkpoint would repeat them.
         for channel in channels:
-            if self._committed.get(channel) != self._believed.get(channel):
+            if self._committed.get(channel) != self._expected.get(channel):
                 raise LogUnavailable(f"the checkpoint of {channel} was moved by another process meanwhile")
 
     def _deadline(self) -> float:

@@ -150,10 +150,10 @@ class Transactions:
         if error is not None:
             self._failed.append((error, (message.topic(), message.key(), message.value())))
 
-    def _cause(self, told: KafkaError) -> KafkaError:
+    def _cause(self, error: KafkaError) -> KafkaError:
         # A commit reports only that a record failed; the record's own report has the reason.
-        if told.code() != KafkaError._INCONSISTENT or not self._failed:
-            return told
+        if error.code() != KafkaError._INCONSISTENT or not self._failed:
+            return error
         return self._failed[0][0]
 
     def _refusal(self, apart: Collection[Content]) -> RecordsRefused | None:

@@ -54,7 +54,7 @@ class Writer:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
         # Failures by channel: the number known to the loop, and the number known to the thread.
-        self._told: Counter[Channel] = Counter()
+        self._reported: Counter[Channel] = Counter()
         self._seen: Counter[Channel] = Counter()
         self._pulse = pulses.begin(name)
         threading.Thread(target=self._serve, args=(pulses,), name=name, daemon=True).start()
@@ -77,7 +77,7 @@ class Writer:
         if self._closed:
             raise LogUnavailable(f"the channel {channel} was let go of")
         answer: asyncio.Future[Any] = self._loop.create_future()
-        failures = self._told[channel]
+        failures = self._reported[channel]
         self._queue.put(QueuedRequest(channel=channel, append=append, failures=failures, answer=answer))
         return answer
 
@@ -206,7 +206,7 @@ class Writer:
 
     def _conclude_failure(self, asked: QueuedRequest, error: Exception) -> None:
         if asked.append is not None:
-            self._told[asked.channel] += 1
+            self._reported[asked.channel] += 1
         if not asked.answer.done():
             asked.answer.set_exception(error)
 

@@ -45,7 +45,7 @@ class FeedBuffer:
         self._roomy = threading.Condition(lock)
         self._changes: deque[Assigned | Revoked] = deque()
         self._partitions: dict[Partition, PartitionBuffer] = {}
-        self._settlings: deque[PendingSettlement] = deque()
+        self._settlements: deque[PendingSettlement] = deque()
         self._paused: frozenset[Partition] = frozenset()
         self._failure: Exception | None = None
         self._broken: Exception | None = None
@@ -88,7 +88,7 @@ class FeedBuffer:
         with self._changed:
             if self._broken is not None:
                 raise self._broken
-            self._settlings.append(PendingSettlement(settlement=settlement, done=done))
+            self._settlements.append(PendingSettlement(settlement=settlement, done=done))
             self._changed.notify_all()
         return done
 
@@ -122,21 +122,21 @@ class FeedBuffer:
             self._changes.append(Revoked(partitions=partitions))
             self._wake()
 
-    def settlings(self) -> list[PendingSettlement]:
+    def pending_settlements(self) -> list[PendingSettlement]:
         """Return the settlements to be recorded, in order."""
         with self._changed:
-            asked = list(self._settlings)
-            self._settlings.clear()
+            asked = list(self._settlements)
+            self._settlements.clear()
             return asked
 
-    def postpone(self, settlings: Sequence[PendingSettlement]) -> None:
+    def postpone(self, settlements: Sequence[PendingSettlement]) -> None:
         """Put settlements back, in front of newer ones."""
         with self._changed:
-            self._settlings.extendleft(reversed(settlings))
+            self._settlements.extendleft(reversed(settlements))
 
-    def settled(self, settling: PendingSettlement, outcome: Recorded | Exception) -> None:
-        """Resolve the future of `settling`."""
-        self._loop.call_soon_threadsafe(conclude, settling.done, outcome)
+    def settled(self, pending: PendingSettlement, outcome: Recorded | Exception) -> None:
+        """Resolve the future of `pending`."""
+        self._loop.call_soon_threadsafe(conclude, pending.done, outcome)
 
     def take_unreadable(self, held: int) -> Mapping[Partition, Mapping[int, DeadLetter]]:
         """Return the dead letters of records without an event, to be recorded.
@@ -155,18 +155,18 @@ class FeedBuffer:
     def wait_for_settlement(self, timeout_s: float) -> None:
         """Return when a settlement is queued, when the threads must end, or after `timeout_s`."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._settlings) or self._closing, timeout_s)
+            self._changed.wait_for(lambda: bool(self._settlements) or self._closing, timeout_s)
 
-    def wait_until_told(self, timeout_s: float) -> bool:
+    def wait_until_processed(self, timeout_s: float) -> bool:
         """Return whether the loop has processed every change.
 
         Waits for that, or for a settlement, and at most `timeout_s`.
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._is_told() or bool(self._settlings) or self._closing, timeout_s
+                lambda: self._is_processed() or bool(self._settlements) or self._closing, timeout_s
             )
-            return self._is_told()
+            return self._is_processed()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for `timeout_s`, or less if the threads must end."""
@@ -184,11 +184,11 @@ class FeedBuffer:
         """Report to every caller, now and later, that the thread has ended with `error`."""
         with self._changed:
             self._broken = error
-            unsettled = list(self._settlings)
-            self._settlings.clear()
+            unsettled = list(self._settlements)
+            self._settlements.clear()
             self._wake()
-        for settling in unsettled:
-            self.settled(settling, error)
+        for pending in unsettled:
+            self.settled(pending, error)
 
     def put(self, read_ranges: Mapping[Partition, ReadRange]) -> None:
         """Buffer records that were read; records of a former assignment are dropped."""
@@ -227,7 +227,7 @@ class FeedBuffer:
     def _wake(self) -> None:
         self._loop.call_soon_threadsafe(self._filled.set)
 
-    def _is_told(self) -> bool:
+    def _is_processed(self) -> bool:
         return not self._changes and not self._handed
 
     def _change(self) -> Assigned | Revoked | None:
@@ -270,14 +270,14 @@ class FeedBuffer:
         through: dict[Partition, int] = {}
         for partition in [partition for partition in self._partitions if partition not in self._paused]:
             partition_buffer = self._partitions[partition]
-            if partition_buffer.through > partition_buffer.told and len(entries) < PAGE_ENTRIES:
+            if partition_buffer.through > partition_buffer.reported and len(entries) < PAGE_ENTRIES:
                 entries += partition_buffer.take(PAGE_ENTRIES - len(entries))
-                through[partition] = partition_buffer.told
+                through[partition] = partition_buffer.reported
                 # The partition that was served goes to the end of the queue.
                 self._partitions[partition] = self._partitions.pop(partition)
         if not through:
             return None
         behind = sum(
-            partition_buffer.end - partition_buffer.told for partition_buffer in self._partitions.values()
+            partition_buffer.end - partition_buffer.reported for partition_buffer in self._partitions.values()
         )
         return Page(entries=entries, through=through, behind=behind)

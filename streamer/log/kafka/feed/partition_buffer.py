@@ -22,7 +22,7 @@ class ReadRange:
 
 
 class PartitionBuffer:
-    """Entries in order; `through` is the offset read so far, and `told` the one that the loop knows of.
+    """Entries in order; `through` is the offset read so far, and `reported` the one that the loop knows of.
 
     `size` is that of the entries, in bytes, and `end` the known end of the
     partition. `unreadable` waits until progress is recorded.
@@ -31,7 +31,7 @@ class PartitionBuffer:
     def __init__(self, begin: int, assignment: int) -> None:
         """Begin empty, at the offset `begin`, for records read under `assignment`."""
         self.assignment = assignment
-        self.through = self.told = self.end = begin
+        self.through = self.reported = self.end = begin
         self.entries: deque[Entry] = deque()
         self.unreadable: dict[int, DeadLetter] = {}
         self.size = 0
@@ -51,5 +51,5 @@ class PartitionBuffer:
             entry = self.entries.popleft()
             taken.append(entry)
             self.size -= entry.size
-        self.told = self.entries[0].offset if self.entries else self.through
+        self.reported = self.entries[0].offset if self.entries else self.through
         return taken

@@ -121,10 +121,12 @@ class Rebalance:
         self._commits.repeat_at_once(consumer)
         offsets = OffsetCommitter(consumer=consumer, send=send_at_once)
         deadline = time.monotonic() + self._context.hand_over_s
-        told = False
+        is_processed = False
         try:
-            while not told and not self._buffer.closing and (left_s := deadline - time.monotonic()) > 0:
-                told = self._buffer.wait_until_told(left_s)
+            while (
+                not is_processed and not self._buffer.closing and (left_s := deadline - time.monotonic()) > 0
+            ):
+                is_processed = self._buffer.wait_until_processed(left_s)
                 self._context.recorder.record(self._assigned, offsets)
         finally:
             self._assigned.drop(gone)

@@ -41,16 +41,16 @@ class Recorder:
         Raises `LogUnavailable` when all partitions must be assigned again, from
         the state in the log, and errors that need an operator.
         """
-        asked = deque(self._buffer.settlings())
+        asked = deque(self._buffer.pending_settlements())
         # Taken after the settlements, which can cover them.
         self._take_unreadable(assigned)
         try:
             self._settler.settle_beginnings()
             # A settlement can cover letters that the one before it had to keep.
             while asked:
-                settling = asked[0]
-                done = partial(self._buffer.settled, settling)
-                self._settler.settle(settling.settlement, assigned, offsets, done)
+                pending = asked[0]
+                done = partial(self._buffer.settled, pending)
+                self._settler.settle(pending.settlement, assigned, offsets, done)
                 asked.popleft()
         except NotYet as reason:
             self._warn(reason)

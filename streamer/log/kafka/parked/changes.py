@@ -15,7 +15,7 @@ _MAX_CHUNKS = 1 + MAX_MESSAGE_BYTES // CHUNK_BYTES
 
 
 class ParkedChanges:
-    """The changes of lanes in one settlement: their records, and the index once these are written."""
+    """Changes of lanes in one settlement: their records, and the index update once these are written."""
 
     def __init__(
         self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, ParkedIndex]
