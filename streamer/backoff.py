@@ -1,22 +1,22 @@
-"""Delays between tries, each longer than the one before."""
+"""Exponential back-off between tries, with jitter."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 Jitter = Callable[[float, float], float]
-"""Draws a number between two, as `random.uniform` does."""
+"""Draws a number between two bounds, as `random.uniform` does."""
 
-# Far beyond any limit, and no number of failures overflows.
+# Far beyond any limit, so that no number of failures overflows.
 _MOST_DOUBLINGS = 64
 
 
 def no_jitter(_least: float, most: float) -> float:
-    """Return the longest delay that there may be."""
+    """Return the longest possible delay."""
     return most
 
 
 def full_jitter(random: Callable[[], float]) -> Jitter:
-    """Return what draws by `random`, which gives numbers in [0, 1), as `random.uniform` does by its own."""
+    """Return a jitter that draws like `random.uniform`, from `random`, which returns numbers in [0, 1)."""
     return lambda least, most: least + random() * (most - least)
 
 
@@ -24,8 +24,8 @@ def full_jitter(random: Callable[[], float]) -> Jitter:
 class Backoff:
     """Exponential back-off: `first_s` seconds, then `factor` times as long each time, up to `limit_s`.
 
-    `jitter` draws each delay between nothing and that, so that what failed
-    together is not tried again together.
+    `jitter` draws each delay between zero and that ceiling, so that parts that
+    failed together do not retry together.
     """
 
     first_s: float
@@ -34,23 +34,23 @@ class Backoff:
     jitter: Jitter = no_jitter
 
     def ceiling_s(self, failures: int) -> float:
-        """Return the longest delay after so many failures in a row, of which there is at least one."""
+        """Return the longest delay after `failures` (at least 1) failures in a row."""
         return min(self.limit_s, self.first_s * self.factor ** min(failures - 1, _MOST_DOUBLINGS))
 
     def delay_s(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row."""
+        """Return the delay after `failures` failures in a row."""
         return self.jitter(0.0, self.ceiling_s(failures))
 
 
 @dataclass(slots=True)
 class Delays:
-    """The delays of one row of failures, until `reset` ends it."""
+    """Delays of one series of failures, until `reset` ends it."""
 
     backoff: Backoff
     failures: int = 0
 
     def next_s(self) -> float:
-        """Count a failure, and return how long to wait after it."""
+        """Count a failure, and return the delay after it."""
         self.failures += 1
         return self.backoff.delay_s(self.failures)
 

@@ -1,8 +1,8 @@
-"""Clocks: the system's, and one that a test turns.
+"""Clocks: the system clock, and one that a test turns.
 
-Everything that waits, times out or stamps takes a :class:`Clock`, so that a
-test turns through Salesforce's 110-second holds and 72-hour retentions instead
-of waiting for them.
+Every part that waits, times out or stamps takes a :class:`Clock`. So a test
+turns through Salesforce's 110-second holds and 72-hour retentions instead of
+waiting for them.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _SHARED_S = 0.05
 
 
 class Clock(Protocol):
-    """Source of time: tells it, waits for it and limits by it."""
+    """Source of time: returns it, waits for it and limits by it."""
 
     def now(self) -> float:
         """Return wall-clock time in seconds since the Unix epoch."""
@@ -42,8 +42,9 @@ class Clock(Protocol):
 class SystemClock:
     """Clock of this machine.
 
-    A timeout of a second or more can come up to 50 ms late: those that begin
-    together share a timer of the loop, for a delivery must not pay for two.
+    A timeout of a second or more can fire up to 50 ms late. Timeouts that begin
+    together share a timer of the loop, so that a delivery does not pay for two
+    of its own.
     """
 
     def __init__(self) -> None:
@@ -72,14 +73,14 @@ class SystemClock:
 
 
 class _SharedTimers:
-    """One timer of the loop for all timeouts that end within the same 50 ms."""
+    """Registry of loop timers, one for all timeouts that end within the same 50 ms."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._ending: dict[int, set[_SharedTimeout]] = {}
 
     def begin(self, timeout: "_SharedTimeout", seconds: float) -> "set[_SharedTimeout]":
-        """Return the timeouts that expire with `timeout`, it among them; those that ended leave it."""
+        """Return the timeouts that expire with `timeout`, itself included; ended ones leave the set."""
         number = math.ceil((self.loop.time() + seconds) / _SHARED_S)
         ending = self._ending.get(number)
         if ending is None:
@@ -94,7 +95,7 @@ class _SharedTimers:
 
 
 class _SharedTimeout:
-    """What `asyncio.timeout` is, on a shared timer."""
+    """Equivalent of `asyncio.timeout` on a shared timer."""
 
     __slots__ = ("_cancelling", "_ending", "_has_expired", "_seconds", "_task", "_timers")
 
@@ -116,7 +117,7 @@ class _SharedTimeout:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._ending.discard(self)
-        # A cancellation from elsewhere goes on as one.
+        # A cancellation from elsewhere stays a cancellation.
         if self._has_expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
@@ -188,7 +189,7 @@ class TurnedClock:
         self._now = max(self._now, target)
 
     def jump(self, seconds: float) -> None:
-        """Advance while no task runs, as when a process is stopped; due timers fire at the next turn."""
+        """Advance while no task runs, like a stopped process; due timers fire at the next turn."""
         self._now += seconds
 
     @property

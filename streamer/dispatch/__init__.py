@@ -1,1 +1,1 @@
-"""From the log to the targets: in order per key, many keys at once, tried until settled."""
+"""Delivery from the log to the targets: in order per key, many keys at once, retried until settled."""

@@ -32,13 +32,14 @@ _RECALLED = 20
 class Dispatcher:
     """Carries the log's events to one target, in order per lane, many lanes at once.
 
-    An event is settled when it was delivered, skipped, parked or set aside;
-    only then does the next of its lane go out.
+    An event is settled when it was delivered, skipped, parked or set aside.
+    Only then does the next event of its lane go out.
 
-    The log waits `session_s` for a process before it gives its partitions to
-    others. Where they may be lost, because the loop stood still or the log
-    takes no record, no attempt begins until it has taken one of each. `None`
-    is for a log that gives them to nobody.
+    The log waits `session_s` seconds for a silent process before it gives its
+    partitions to others. When the loop stood still or the log takes no record,
+    the partitions can be lost. Then no attempt begins until the log has taken a
+    record of each partition. `None` is for a log that never gives partitions to
+    another process.
     """
 
     subscription: Subscription
@@ -64,7 +65,6 @@ class Dispatcher:
     _moved_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Set up what keeps the state of the deliveries."""
         self._lanes = Lanes(self.order)
         self._ledger = Ledger(self.clock, most_finished=self.limits.finished)
         self._delay_queue = DelayQueue(self.clock)
@@ -96,12 +96,12 @@ class Dispatcher:
 
     @property
     def unrecorded_since(self) -> float | None:
-        """Since when the log has not taken what was finished, in the clock's monotonic seconds."""
+        """Time since which finished events are not in the log, in the clock's monotonic seconds."""
         return self._ledger.unrecorded_since
 
     @property
     def status(self) -> SubscriberStatus:
-        """How it stands now."""
+        """Current state of the subscriber, for metrics and operators."""
         return SubscriberStatus(
             lag=self._intake.behind + self._lanes.waiting,
             waiting=self._lanes.waiting,
@@ -115,11 +115,11 @@ class Dispatcher:
 
     @property
     def stalled_since(self) -> float | None:
-        """Since when nothing was concluded though something could be, in the clock's monotonic seconds.
+        """Time since which no attempt has ended though one could, in the clock's monotonic seconds.
 
-        `None` while there is nothing to try, and while a hold, an open breaker,
-        retries that are not due, a doubt about our partitions or a log that
-        takes no record explain the standstill.
+        `None` while there is nothing to try. `None` as well while one of these
+        explains the pause: a hold, an open breaker, retries that are not due,
+        an ownership check, or a log that takes no record.
         """
         if not self._has_work() or self.admission.hindrance:
             return None
@@ -128,18 +128,18 @@ class Dispatcher:
         return max(self._moved_at, self.admission.open_since)
 
     def holds(self, partition: Partition) -> bool:
-        """Whether a partition is this process's."""
+        """Return true for a partition that is assigned to this process."""
         return partition in self._ledger.partitions
 
     def redrive(self, letter: DeadLetter) -> bool:
-        """Deliver the event of a dead letter again, before what waits in its lane; false while that can't be.
+        """Deliver the event of a dead letter again, ahead of those waiting in its lane; false if not now.
 
-        The letter is removed in the record that parks the event.
+        The record that parks the event also removes the letter.
         """
         return not self._draining and self._outcomes.redrive(letter)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Deliver until `stopping`, then finish what is in flight, record it and return.
+        """Deliver until `stopping`, then finish the attempts in flight, record them and return.
 
         Raises what `follow` and the opening of the plugin raise.
         """
@@ -150,25 +150,25 @@ class Dispatcher:
             asyncio.TaskGroup() as group,
         ):
             self.following = True
-            helping = [
+            side_tasks = [
                 group.create_task(self._read(feed), name=f"read {name}"),
                 group.create_task(self._record(feed), name=f"record {name}"),
-                group.create_task(self._wake_due(), name=f"timetable {name}"),
+                group.create_task(self._wake_due(), name=f"wake {name}"),
                 group.create_task(self._standstill.run(), name=f"beat {name}"),
             ]
             delivering = group.create_task(self._deliver(group, feed), name=f"deliver {name}")
             await stopping.wait()
             delivering.cancel()
             await self._drain(feed)
-            for task in helping:
+            for task in side_tasks:
                 task.cancel()
 
     async def _drain(self, feed: Feed) -> None:
         self._draining = True
         self._intake.close(feed)
         await self._in_flight.landed()
-        # Attempts that were spent must not be forgotten by a restart.
-        self._outcomes.park_failed(self._ledger.partitions, flying=())
+        # A restart must not forget the attempts that were spent.
+        self._outcomes.park_failed(self._ledger.partitions, in_flight=())
         await self._ledger.complete()
 
     async def _read(self, feed: Feed) -> None:
@@ -176,7 +176,7 @@ class Dispatcher:
             read = await self._intake.read(feed)
             had_work = self._has_work()
             await self._intake.take(read, feed)
-            self._stir(had_work)
+            self._note_work(had_work)
 
     async def _record(self, feed: Feed) -> None:
         while True:
@@ -190,15 +190,15 @@ class Dispatcher:
             lane = await self._delay_queue.due()
             had_work = self._has_work()
             self._lanes.make_ready(lane)
-            self._stir(had_work)
+            self._note_work(had_work)
 
     async def _deliver(self, group: asyncio.TaskGroup, feed: Feed) -> None:
-        """Start a worker for each attempt that the target bears beside those under way."""
+        """Start a worker for each attempt that the target can take beside those in flight."""
         name = f"attempt {self.subscription.subscriber}"
         while True:
             await self._ledger.room()
             await self._worker_needed()
-            # What has failed says less of the target than what has not.
+            # A head that failed before can be broken itself, so it says less about the target.
             lane = await self._lanes.take(untried_first=self.admission.probes)
             self._choosing = True
             cleared = await self._is_cleared(lane)
@@ -217,11 +217,11 @@ class Dispatcher:
             await self._freed.wait()
 
     async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
-        """Try one lane after the other, for as long as none has to wait for anything."""
+        """Try one lane after the other, until the next one would have to wait."""
         task = asyncio.current_task()
         while lane is not None:
             await self._attempt(lane, ticket, feed)
-            # A plugin may have cancelled its own attempt, and the next one is not to suffer for it.
+            # A plugin can cancel its own attempt; the next attempt must not run in a cancelled task.
             lane = self._next_at_once() if task is None or not task.cancelling() else None
             if lane is not None:
                 ticket = self._begin(lane)
@@ -229,7 +229,7 @@ class Dispatcher:
                 self._freed.set()
 
     def _next_at_once(self) -> Lane | None:
-        """Return a lane that may be tried at this moment, unless another waits for its turn."""
+        """Return a lane that can be tried now, unless another lane waits for its turn."""
         if self._draining or self._choosing or self._ledger.is_full:
             return None
         if not self.admission.is_clear() or not self._standstill.is_over():
@@ -242,18 +242,18 @@ class Dispatcher:
 
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
         try:
-            if await self._is_at_hand(lane, ticket, feed):
+            if await self._is_loaded(lane, ticket, feed):
                 self._outcomes.tried(lane, ticket, await self.attempts.try_once(lane))
         finally:
             self._in_flight.end(lane)
         self._moved_at = self.clock.monotonic()
 
-    async def _is_at_hand(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
-        """Have the head in memory, and say whether it may still be tried, now and not later."""
+    async def _is_loaded(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
+        """Load the head into memory; return whether it can be tried now, but not later."""
         found: list[Entry] | None = []
         if not lane.entries:
             found = await self._recalled(lane, feed)
-        # We may have stood still since the attempt was admitted.
+        # The process can have stood still since the attempt was admitted.
         if not self._standstill.is_over():
             await self._standstill.over()
         if lane.state is not LaneState.OPEN:
@@ -262,7 +262,7 @@ class Dispatcher:
         return bool(lane.entries) or self._outcomes.recalled(lane, ticket, found)
 
     async def _recalled(self, lane: Lane, feed: Feed) -> list[Entry] | None:
-        # What is recalled beside the head stays in memory until its turn comes.
+        # Events recalled beside the head stay in memory until their turn comes.
         offsets = list(islice(lane.parked, 1 if self._intake.is_full else _RECALLED))
         try:
             return await self._ledger.recall(feed, lane.partition, offsets)
@@ -271,7 +271,7 @@ class Dispatcher:
             return None
 
     async def _is_cleared(self, lane: Lane) -> bool:
-        """Wait until an attempt may begin; it may when this returns true, but not later."""
+        """Wait until an attempt can begin; true allows it now, but not later."""
         while await self.admission.passage(lane.full_name):
             if not await self._standstill.over():
                 return True
@@ -281,7 +281,7 @@ class Dispatcher:
     def _has_work(self) -> bool:
         return bool(self._in_flight) or (self._lanes.ready and not self._draining)
 
-    def _stir(self, had_work: bool) -> None:  # noqa: FBT001 - what `_has_work` was
-        """Note that there is something to do, if there was nothing."""
+    def _note_work(self, had_work: bool) -> None:  # noqa: FBT001 - the former value of `_has_work`
+        """Note that there is work, if there was none before."""
         if not had_work:
             self._moved_at = self.clock.monotonic()

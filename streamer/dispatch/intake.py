@@ -1,4 +1,4 @@
-"""What a subscriber takes in of the log, and hands over to others."""
+"""Intake of one subscriber: reads the feed within bounds, and gives partitions up."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,18 +19,18 @@ from streamer.ports import Assigned, Feed, Page, Revoked
 _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
-# Less than the log waits before it hands partitions over without us.
-_LAND_S = 2.0
+# Less than the time after which the log moves partitions without our consent.
+_FINISH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one subscriber may hold at once.
+    """Bounds of one subscriber's events in memory, in parked lanes and in unrecorded deliveries.
 
-    Above `waiting` events or `waiting_bytes` in memory reading pauses, and
-    goes on at half of it. A partition of which more than `parked` events are
-    parked is read no further. While as many as `finished` deliveries are not
-    recorded, no more begin.
+    Above `waiting` events or `waiting_bytes` in memory reading pauses, and it
+    resumes at half of them. A partition with more than `parked` parked events
+    is not read further. No delivery begins while `finished` deliveries are not
+    recorded.
     """
 
     waiting: int
@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class Intake:
-    """Takes events in no faster than they are delivered, and gives partitions up when asked to."""
+    """Takes events in no faster than they are delivered, and gives partitions up when the log asks."""
 
     name: SubscriberName
     limits: Limits
@@ -57,7 +57,7 @@ class Intake:
     _paused: frozenset[Partition] = field(default=frozenset(), init=False)
 
     async def read(self, feed: Feed) -> Page | Assigned | Revoked:
-        """Wait for what the log has next, and for the log if it is away."""
+        """Return what the feed returns next; while the log is unavailable, log a warning and try again."""
         while True:
             try:
                 return await feed.read()
@@ -66,7 +66,7 @@ class Intake:
                 await self.clock.sleep(_PAUSE_S)
 
     async def take(self, read: Page | Assigned | Revoked, feed: Feed) -> None:
-        """Take in what was read."""
+        """Process a page, an assignment or a revocation."""
         match read:
             case Page():
                 for entry in read.entries:
@@ -83,19 +83,19 @@ class Intake:
 
     @property
     def is_full(self) -> bool:
-        """Whether as much is in memory as may be, until half of it is left."""
+        """True from the time when memory is full until it is half empty."""
         return self._full or self._is_above(1.0)
 
     def close(self, feed: Feed) -> None:
-        """Take no more events in; reading goes on, for it also tells which partitions were lost."""
+        """Queue no more events; reading continues, because it also reports lost partitions."""
         self._closed = True
         self.restrain(feed)
 
     def restrain(self, feed: Feed) -> None:
-        """Pause the partitions of which no more should be read for now, and resume the others."""
+        """Pause the partitions that must not be read for now, and resume the others."""
         self._full = self._is_above(0.5 if self._full else 1.0)
         if self._full:
-            # What only waits for another try makes room for what can be delivered.
+            # Events that only wait for another try make room for events that can be delivered.
             self.outcomes.park_waiting(self.ledger.partitions)
         paused = self.ledger.partitions if self._full or self._closed else self._crowded()
         if paused != self._paused:
@@ -104,23 +104,24 @@ class Intake:
             self._paused = paused
 
     async def _give_up(self, partitions: frozenset[Partition], feed: Feed) -> None:
-        """Let what is under way in `partitions` end, for a moment, and record it.
+        """Wait briefly for the attempts in flight in `partitions`, and record them.
 
-        Their next owner would repeat it, and a rolling restart repeats nothing.
+        Their next owner would repeat unrecorded ones, and a rolling restart
+        must repeat nothing.
         """
         leaving = self.in_flight.of(partitions)
         self.outcomes.park_failed(partitions, leaving)
         self.lanes.leave(partitions)
         self.delay_queue.drop(partitions)
         with suppress(TimeoutError):
-            async with self.clock.timeout(_LAND_S):
+            async with self.clock.timeout(_FINISH_S):
                 await self.in_flight.landed(leaving)
         await self.ledger.give_up(feed, partitions)
         for lane in leaving:
             lane.state = LaneState.GONE
 
     def _is_above(self, share: float) -> bool:
-        # What is settled but not recorded counts: a crash would repeat it.
+        # Settled but unrecorded events count: a crash would repeat them.
         held = self.lanes.waiting + self.ledger.unrecorded
         return held >= share * self.limits.waiting or (
             self.lanes.waiting_bytes >= share * self.limits.waiting_bytes

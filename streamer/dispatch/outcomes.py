@@ -1,4 +1,4 @@
-"""What becomes of an event after an attempt at it."""
+"""Handling of outcomes: settles, parks, retries or sets aside an event after an attempt."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,9 +39,10 @@ _LOST_HINT = "Find out who removed it from the log, and send it to the target by
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeHandler:
-    """Settles, parks and sets aside, and says when a lane is tried next.
+    """Settles, parks and sets events aside, and schedules the next try of a lane.
 
-    Nothing here waits: what it decides is on record as soon as the log is.
+    No method waits: the ledger holds each decision until the log has recorded
+    it.
     """
 
     attempts: Attempts
@@ -53,7 +54,7 @@ class OutcomeHandler:
     clock: Clock
 
     def arrived(self, entry: Entry) -> None:
-        """Queue an event that was read; behind a parked one of its lane it is parked too."""
+        """Queue an event that was read; behind a parked event of its lane it is parked too."""
         self.ledger.opened(entry)
         if self.attempts.skips(entry.event):
             self.ledger.skip(entry)
@@ -61,18 +62,18 @@ class OutcomeHandler:
             self.ledger.park(_change(parked, joined=[entry]))
 
     def tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
-        """Draw the conclusion of an attempt at the head of `lane`."""
+        """Handle the outcome of an attempt at the head of `lane`."""
         if lane.state is LaneState.OPEN:
             self._conclude(lane, ticket, tried)
             return
         self.admission.abandoned(ticket)
-        # An attempt that outlived its partition has no say: the next owner
-        # repeats it. While that is handed over, what was finished counts.
+        # An attempt that outlived its partition counts for nothing: the next owner
+        # repeats it. While the partition is handed over, a finished attempt counts.
         if lane.state is LaneState.LEAVING and isinstance(tried.outcome, Delivered | Skip):
             self._finish(lane, self.attempts.receipt(lane, tried))
 
     def restored(self, parked: Mapping[Partition, Sequence[ParkedLane]]) -> None:
-        """Take over lanes that are parked, each due when it was."""
+        """Take over parked lanes, each with its stored due time."""
         now = self.clock.now()
         for partition, lanes in parked.items():
             for kept in lanes:
@@ -80,9 +81,9 @@ class OutcomeHandler:
                 self.delay_queue.put(lane, max(0.0, kept.setback.due_at - now))
 
     def recalled(self, lane: Lane, ticket: Ticket, entries: list[Entry] | None) -> bool:
-        """Take the first events of a parked lane in, and say whether its head can be tried.
+        """Take the first events of a parked lane into memory; return whether its head can be tried.
 
-        `None` is for a log that could not be asked.
+        `None` means that the log was unavailable.
         """
         if entries and entries[0].offset == lane.head_offset:
             self.lanes.recalled(lane, _without_gap(lane, entries))
@@ -95,22 +96,23 @@ class OutcomeHandler:
         return False
 
     def redrive(self, letter: DeadLetter) -> bool:
-        """Park the event of a dead letter at its place in its lane, due at once; false while that can't be.
+        """Park the event of a dead letter at its place in its lane, due at once; false if not now.
 
-        It can't while its partition is another process's, or its lane is being
-        tried. What else waits in the lane is delivered after it.
+        It is not possible while another process has the partition, or while the
+        lane is being tried. The other events of the lane are delivered after
+        it.
         """
         if letter.event is None or letter.partition is None or letter.offset is None:
             return False
         if letter.partition not in self.ledger.partitions:
             return False
         if self.ledger.is_redriven(letter):
-            # The log has not recorded that yet; it may even be delivered by now.
+            # The log has not recorded that redrive yet; the event can even be delivered by now.
             return True
         entry = Entry(partition=letter.partition, offset=letter.offset, event=letter.event)
         lane = self.lanes.lane_of(entry)
         if lane is not None and entry.offset in lane.parked:
-            # Listed before it was recorded.
+            # The letter was listed before the log recorded its redrive.
             return True
         if lane is not None and lane not in self.delay_queue:
             return False
@@ -143,29 +145,30 @@ class OutcomeHandler:
         self._finish(lane, letter)
 
     def park(self, lane: Lane, delay_s: float) -> None:
-        """Let the log keep `lane` until it is tried again after `delay_s`."""
+        """Leave the events of `lane` to the log until it is tried again after `delay_s` seconds."""
         lane.due_at = self.clock.now() + delay_s
         self.ledger.park(_change(lane, joined=self.lanes.park(lane)))
         self.delay_queue.put(lane, delay_s)
 
     def park_waiting(self, partitions: frozenset[Partition]) -> None:
-        """Park the lanes in memory that wait for another try, so that their attempts are not forgotten."""
+        """Park the lanes in memory that wait for another try, so that a crash keeps their attempt counts."""
         for lane in self.delay_queue.unparked:
             if lane.partition in partitions and lane.state is LaneState.OPEN:
                 self.park(lane, self.delay_queue.left_s(lane))
 
-    def park_failed(self, partitions: frozenset[Partition], flying: Collection[Lane]) -> None:
-        """Park all lanes that have failed, but for those being tried: who comes next is to know of it.
+    def park_failed(self, partitions: frozenset[Partition], in_flight: Collection[Lane]) -> None:
+        """Park all lanes that have failed, except those being tried, so that the next owner knows of it.
 
-        Also those whose turn has come and who were kept from it, by a pause or a hold.
+        This includes lanes whose turn has come but which a pause or a hold
+        keeps from being tried.
         """
         self.park_waiting(partitions)
         for lane in self.lanes.failed_in(partitions):
-            if lane not in flying:
+            if lane not in in_flight:
                 self.park(lane, 0.0)
 
     def give_back(self, attempts: Mapping[LaneName, int]) -> None:
-        """Take back attempts that failed because the target was down."""
+        """Subtract attempts that failed because the target was down."""
         for name, number in attempts.items():
             if lane := self.lanes.get(name):
                 lane.give_back(number)
@@ -197,7 +200,7 @@ class OutcomeHandler:
                 self.lanes.make_ready(lane)
 
     def _judged(self, ticket: Ticket, *, sent: bool) -> None:
-        """Note that the event is settled without a delivery; the target works if it was asked."""
+        """Note that the event is settled without a delivery; if it was sent, the target works."""
         if sent:
             self.admission.succeeded(ticket)
         else:

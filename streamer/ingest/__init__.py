@@ -1,1 +1,1 @@
-"""From Salesforce into the log: the core loop of a channel and what keeps it running."""
+"""Ingest from Salesforce into the log: the core loop of a channel, and the keeper that restarts it."""

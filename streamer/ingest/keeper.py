@@ -1,4 +1,4 @@
-"""Keeps the channels that this process owns running, through whatever happens to them."""
+"""Keeper of the channels that this process owns: runs and restarts their ingest."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ _STEADY_S = 60.0
 
 
 class ChannelState(StrEnum):
-    """What one owned channel is doing."""
+    """Activity of one owned channel."""
 
     RUNNING = "running"
     RECOVERING = "recovering"
@@ -33,7 +33,7 @@ class ChannelState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelStatus:
-    """The state of a channel, and the sentence that explains it."""
+    """State of a channel, with a sentence that explains it."""
 
     state: ChannelState
     reason: str = ""
@@ -41,12 +41,12 @@ class ChannelStatus:
 
 @dataclass(slots=True, kw_only=True)
 class Keeper:
-    """Runs one `Ingest` for each channel that is ours, and runs it again when it ends.
+    """Runs one `Ingest` for each owned channel, and restarts it when it ends.
 
-    What can be retried is, with back-off and from the checkpoint in the log.
-    What someone must act on is said once a round and tried again every five
-    minutes, so that a repaired permission needs no restart. It has `joined`
-    once it was told for the first time what is ours, be it nothing.
+    Failures that can pass are retried with back-off, from the checkpoint in the
+    log. A failure that needs an operator is logged once a round and retried
+    every five minutes, so that a repaired permission needs no restart. `joined`
+    is set once the first share of channels has arrived, even an empty one.
     """
 
     ownership: Ownership
@@ -61,24 +61,24 @@ class Keeper:
 
     @property
     def status(self) -> Mapping[Channel, ChannelStatus]:
-        """What each owned channel is doing; channels of other processes are absent."""
+        """State of each owned channel; channels of other processes are absent."""
         return self._status
 
     @property
     def busy_since(self) -> Mapping[Channel, float]:
-        """Since when each channel waits for the log, in monotonic seconds; absent if it does not."""
+        """Time since which each channel waits for the log, in monotonic seconds; absent if it does not."""
         return {channel: run.busy_since for channel, run in self._runs.items() if run.busy_since is not None}
 
     async def run(self) -> None:
-        """Follow the ownership until cancelled; then let go of every channel."""
+        """Follow the ownership until cancelled, then stop every channel."""
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follow(group), name="ownership")
             try:
-                # Not awaited itself, or our cancellation would end it first.
+                # The task itself is not awaited, or our cancellation would end it first.
                 await asyncio.wait([following])
             finally:
-                # Before the ownership is given up: the next owner must not
-                # find us reading still.
+                # This comes before the ownership is given up: the next owner must not
+                # start while this process still reads.
                 while self._tasks:
                     await self._stop(list(self._tasks))
 
@@ -129,7 +129,7 @@ class Keeper:
             task.cancel()
         await asyncio.gather(*stopping.values(), return_exceptions=True)
         for channel, task in stopping.items():
-            # Two may have waited for the same one.
+            # Two callers can have waited for the same task.
             if self._tasks.get(channel) is task:
                 del self._tasks[channel]
                 self._status.pop(channel, None)

@@ -1,4 +1,4 @@
-"""How a channel's checkpoint moves with what was read."""
+"""Checkpoint rules: the next checkpoint of a channel after a read."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,9 +9,9 @@ from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId
 def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
     """Return the checkpoint that follows `checkpoint` once `read`, in Salesforce's order, is appended.
 
-    The last replay id stays open, for more events may carry it (split events
-    share one); what is before it is complete. Nothing is known to be missing
-    up to the last event's commit.
+    The last replay id stays open, because more events can carry it (split
+    events share one); all ids before it are complete. No event is known to be
+    missing up to the last event's commit.
     """
     former = checkpoint or Checkpoint(channel=batch.channel, replay_id=None, verified_at=0.0)
     placed = [item for item in read[-1:] if item.replay_id] or [item for item in read if item.replay_id]
@@ -40,18 +40,18 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
 
 
 def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
-    """Return the checkpoint that follows `checkpoint` after an answer without any message.
+    """Return the checkpoint that follows `checkpoint` after an answer without messages.
 
     It completes the last replay id: split events are stored together, so none
-    of them is still to come. Nothing is known to be missing up to now.
+    of them can still come. No event is known to be missing up to now.
     """
     replay_id = None if checkpoint is None else checkpoint.open_replay_id or checkpoint.replay_id
     return Checkpoint(channel=batch.channel, replay_id=replay_id, verified_at=batch.read_at)
 
 
 def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint) -> list[Event | DeadLetter]:
-    """Return `read` without what the log holds already, according to `checkpoint`."""
-    # Only messages at the position of the checkpoint are ever read again, and
+    """Return `read` without the events that the log already holds according to `checkpoint`."""
+    # Only messages at the checkpoint's position are ever read again, and
     # a publisher's duplicate elsewhere is Salesforce's event, not our repeat.
     seen = frozenset(checkpoint.appended)
     position = checkpoint.open_replay_id

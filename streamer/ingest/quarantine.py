@@ -1,4 +1,4 @@
-"""What becomes of events that can't be read or appended."""
+"""Quarantine of events that cannot be read or appended."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -18,10 +18,10 @@ _ENOUGH = 20
 
 @dataclass(slots=True, kw_only=True)
 class Quarantine:
-    """Sets events of one channel aside, and stops the channel when that is most of them.
+    """Sets events of one channel aside, and stops the channel when most of them are unreadable.
 
-    A single bad event is poison; when most are, a schema or a transport is
-    broken, and setting everything aside would only hide it.
+    A single bad event is poison. When most events are bad, a schema or a
+    transport is broken, and setting them all aside would only hide it.
     """
 
     clock: Clock

@@ -1,4 +1,4 @@
-"""The core loop: one channel's events, from Salesforce into the log."""
+"""Core loop of ingest: carries one channel's events from Salesforce into the log."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -29,7 +29,7 @@ OnRefused = Literal["earliest", "latest", "fail"]
 
 _log = structlog.get_logger()
 
-# An answer of tens of megabytes is committed in several transactions, for the memory that its records take.
+# An answer of tens of megabytes is committed in several transactions, to bound the memory of its records.
 _MOST_BYTES = 8 * 1024 * 1024
 
 
@@ -41,13 +41,13 @@ class IngestObserver(Protocol):
         ...
 
     def appended(self, appended: Appended, seconds: float) -> None:
-        """An append is in the log after `seconds` of waiting for it."""
+        """An append reached the log after a wait of `seconds`."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class _Pending:
-    """The append that grows, and the position of the channel once it is committed."""
+    """Append that grows, and the position of the channel after its commit."""
 
     append: Append
     position: Checkpoint | None
@@ -63,8 +63,9 @@ class Ingest:
     """Carries one channel's events from Salesforce into the log.
 
     An answer's events are committed together with its replay id, so a crash
-    repeats nothing and skips nothing. May be cancelled at any moment. While it
-    waits for the log, `busy_since` tells since when, in monotonic seconds.
+    repeats nothing and skips nothing. It can be cancelled at any moment. While
+    it waits for the log, `busy_since` holds the start of the wait, in monotonic
+    seconds.
     """
 
     channel: Channel
@@ -82,8 +83,8 @@ class Ingest:
     async def run(self) -> None:
         """Relay batches until the source ends.
 
-        Raises what the source and the log raise, but for refused events, which
-        are set aside, and a refused replay id, which the policy decides on.
+        Raises what the source and the log raise, with two exceptions: refused
+        events are set aside, and the policy decides about a refused replay id.
         """
         checkpoint = await self._checkpoint()
         after: Checkpoint | Start = checkpoint or self.start
@@ -104,11 +105,11 @@ class Ingest:
                 if batch.more and pending.append.size < _MOST_BYTES:
                     continue
                 # Asking for the next batch tells the source that this one is
-                # safe: nothing may come between the commit and the next turn.
+                # safe, so no step may come between the commit and the next turn.
                 checkpoint = await self._commit(batch, pending)
                 self.source.settle(checkpoint)
                 pending = self._begin(checkpoint)
-                # The end of an answer that was committed in pieces is no quiet answer.
+                # An empty last piece of a large answer is not a quiet answer.
                 pending.is_quiet = not batch.more
 
     async def _checkpoint(self) -> Checkpoint | None:
@@ -143,7 +144,7 @@ class Ingest:
                 self._set_aside(refused, pending)
 
     def _read(self, batch: Batch) -> Sequence[Event | DeadLetter]:
-        # Where an unreadable piece stood among the messages is not known; put
+        # The position of an unreadable piece among the messages is unknown; put
         # first, it can't make the checkpoint pass a message.
         read = [*batch.unreadable, *self.normalise(batch.messages)]
         events = [item for item in read if type(item) is Event]

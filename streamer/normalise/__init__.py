@@ -1,7 +1,7 @@
-"""From what a transport carried to events: pure functions, a file for each kind.
+"""Conversion of transport messages to events: pure functions, one file for each kind.
 
-A normaliser belongs to one channel. It raises nothing: a message that does not
-have the shape that its channel promises comes back as it is, `Unreadable`.
+A normaliser belongs to one channel. It raises nothing: it returns a message of
+another shape than the channel promises as `Unreadable`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ Normaliser = Callable[[Sequence[Any]], list[Event | Unreadable]]
 
 
 def normaliser_for(channel: Channel, *, key: str | None = None) -> Normaliser:
-    """Return what reads the messages of `channel`.
+    """Return the normaliser for the messages of `channel`.
 
     `key` names the field by which platform events are ordered; change events
     are ordered by their record.

@@ -1,8 +1,8 @@
-"""Change Data Capture, as CometD carries it, into events.
+"""Conversion of Change Data Capture messages from CometD to events.
 
-The shapes are those of the Change Data Capture Developer Guide: the
-ChangeEventHeader, a body that holds the changed fields alone on an update, a
-key that is present with null where a field was cleared.
+The shapes follow the Change Data Capture Developer Guide: the
+ChangeEventHeader; a body that holds only the changed fields on an update; a key
+with the value null for a cleared field.
 """
 
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ _KIND = {
 
 
 class ChangeNormaliser:
-    """Turns the change messages of one channel into one event for each record, in the header's order.
+    """Turns each change message of one channel into one event per record, in the header's order.
 
     An update of "all records of a type" (record id `001*`, sent when a field's
-    type is converted) changes more than the event can say, so it is a gap.
+    type is converted) changes more than the event can tell, so it is a gap.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -41,10 +41,10 @@ class ChangeNormaliser:
         self._source = f"/salesforce/{channel.org}"
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
-        """Return the events of `messages` in order, and what is no change event where it stands."""
+        """Return the events of `messages` in order; a message that is no change event is `Unreadable`."""
         source, path = self._source, self._path
         read: list[Event | Unreadable] = []
-        # One loop without a call for each message: it sees every event of a backlog.
+        # One loop without a call per message, because every event of a backlog passes it.
         for message in messages:
             try:
                 data = message["data"]
@@ -56,7 +56,7 @@ class ChangeNormaliser:
                 event_type = _event_type(entity, change, record_ids[0][-1] == "*")
                 time = from_epoch_ms(header["commitTimestamp"])
                 replay_id = ReplayId(b"%d" % data["event"]["replayId"])
-                # A copy without the header, and not one field by one.
+                # Copying all fields and deleting the header is faster than copying field by field.
                 fields = payload.copy()
                 del fields[_HEADER]
                 nulled = _nulled(fields)
@@ -102,7 +102,7 @@ def _transaction(key: str, sequence: int, header: JsonObject) -> JsonObject:
 
 
 def _identified(key: Any, sequence: Any) -> tuple[str, int]:
-    # Ids are made of these, so nothing may be made up from them.
+    # Event ids are made of these, so values of another type must not be converted.
     if type(key) is not str or type(sequence) is not int:
         raise ValueError("transactionKey or sequenceNumber is of another type")
     return key, sequence
@@ -118,7 +118,7 @@ def _texts(values: Any) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FBT001 - names cost a cache time
+def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FBT001 - keyword arguments slow the cache down
     if not entity.isidentifier():
         raise ValueError("entityName is not the API name of an object")
     if change not in _KIND:

@@ -1,4 +1,4 @@
-"""Messages that do not have the shape that their channel promises."""
+"""Handling of messages without the shape that their channel promises."""
 
 import json
 from typing import Any
@@ -8,11 +8,11 @@ import orjson
 from streamer.events import ReplayId, Unreadable
 
 MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError)
-"""The errors that reading a message raises when a part of it is missing or of another type."""
+"""Errors that reading a message raises when a part of it is missing or of another type."""
 
 
 def unreadable(message: Any, expected: str, error: Exception) -> Unreadable:
-    """Return `message`, which is not what was `expected` of it, with its bytes and its position."""
+    """Return `message`, which is not the `expected` kind, as `Unreadable` with its bytes and its position."""
     return Unreadable(
         raw=_bytes_of(message),
         error=f"Not {expected}: {type(error).__name__}: {error}",
@@ -24,7 +24,7 @@ def _bytes_of(message: Any) -> bytes:
     try:
         return orjson.dumps(message)
     except TypeError:
-        # Nested deeper than orjson writes, though it has read it.
+        # orjson reads deeper nesting than it writes.
         return json.dumps(message).encode()
 
 

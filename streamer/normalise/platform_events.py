@@ -1,4 +1,4 @@
-"""Platform events, as CometD carries them, into events."""
+"""Conversion of platform event messages from CometD to events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,20 +11,21 @@ from streamer.normalise.times import from_text
 class PlatformEventNormaliser:
     """Turns each platform event message of one channel into its event.
 
-    The id is the `EventUuid` (endpoints from 52.0 send it), which a publisher's
-    duplicate repeats under another replay id; without one it is made of the
-    position. `EventApiName` names the event on channels that carry several.
+    The id is the `EventUuid` (sent by endpoints from 52.0 on), which a
+    publisher's duplicate repeats under another replay id. Without one, the id
+    is made of the position. `EventApiName` names the event on channels that
+    carry several kinds.
     """
 
     def __init__(self, channel: Channel, *, key: str | None = None) -> None:
-        """Read the messages of `channel`, ordered by the field `key` where it is given."""
+        """Read the messages of `channel`, ordered by the field `key` if given."""
         self._channel = channel
         self._key = key
         self._name = channel.path.rpartition("/")[2]
         self._source = f"/salesforce/{channel.org}"
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
-        """Return the events of `messages` in order, and what is no platform event where it stands."""
+        """Return the events of `messages` in order; a message that is no platform event is `Unreadable`."""
         return [self._read(message) for message in messages]
 
     def _read(self, message: Any) -> Event | Unreadable:

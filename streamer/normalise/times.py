@@ -1,11 +1,11 @@
-"""Moments in the one form that events carry: RFC 3339, UTC, milliseconds."""
+"""Time format of events: RFC 3339, UTC, milliseconds."""
 
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
 
-# The events of a transaction share their moment, and those of a backlog come close together.
+# The events of a transaction share their time, and a backlog repeats times at short intervals.
 @lru_cache(maxsize=1024, typed=True)
 def from_epoch_ms(epoch_ms: int) -> str:
     """Return `epoch_ms`, milliseconds since the epoch, as RFC 3339 in UTC."""
@@ -16,7 +16,7 @@ def from_epoch_ms(epoch_ms: int) -> str:
 def from_text(text: str) -> str:
     """Return a date-time that Salesforce wrote (`…Z`, `…+0000`) as RFC 3339 in UTC.
 
-    Raises `ValueError` for what is no date-time.
+    Raises `ValueError` if `text` is no date-time.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -31,6 +31,6 @@ def _whole_seconds(seconds: int) -> str:
 
 
 def as_event_time(moment: datetime) -> str:
-    """Return `moment` as events write their time, so that the texts compare; without a zone it is UTC."""
+    """Return `moment` in the format of event times, so that the texts compare; without a zone it is UTC."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")

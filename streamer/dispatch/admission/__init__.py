@@ -1,1 +1,1 @@
-"""May the next attempt be sent? Pauses, circuit breaker, rate and concurrency."""
+"""Admission of attempts: pauses, circuit breaker, rate and concurrency."""

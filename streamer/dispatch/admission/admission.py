@@ -1,4 +1,4 @@
-"""When the next attempt at one target may begin."""
+"""Admission control for one target: combines pause, circuit breaker, rate and concurrency."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -21,22 +21,22 @@ _ROTATE_S = 0.05
 _LEAST_S = 0.001
 
 LaneName = tuple[Partition, str]
-"""What a lane is called for as long as its key lives."""
+"""Name of a lane for the lifetime of its key."""
 
 OnPause = Callable[[str, str], None]
-"""Told by whom (`guard` or `target`) a subscriber was paused, and why."""
+"""Callback with the cause of a pause (`guard` or `target`) and the reason."""
 
 
 OnBreaker = Callable[[str], None]
-"""Told why the breaker opened; nothing when it closed."""
+"""Callback with the reason why the breaker opened; empty when it closed."""
 
 
 def _ignore(*_: str) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 class Ticket(NamedTuple):
-    """Leave for one attempt, which it carries from its beginning to its end."""
+    """Permission for one attempt, held from its beginning to its end."""
 
     permit: Permit[LaneName]
     began: float
@@ -44,12 +44,13 @@ class Ticket(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Admission:
-    """Brings together all that holds a subscriber back.
+    """Decides when the next attempt at one target can begin.
 
-    A pause, whether by a person, the guard or the target; a hold that the
-    target asked for; an open breaker; a rate; and how many attempts the target
-    bears at once. Each attempt that `begin` was called for ends by one of
-    `succeeded`, `failed`, `held`, `disabled`, `abandoned` and `forgone`.
+    Five things delay an attempt: a pause by an operator, the guard or the
+    target; a hold that the target asked for; an open breaker; the rate; and the
+    number of attempts that the target can take at once. Each attempt that
+    `begin` was called for ends by one of `succeeded`, `failed`, `held`,
+    `disabled`, `abandoned` and `forgone`.
     """
 
     name: SubscriberName
@@ -67,40 +68,43 @@ class Admission:
 
     @property
     def hindrance(self) -> str:
-        """Why nothing may begin at the moment; empty while it may."""
+        """Reason why no attempt can begin at the moment; empty while one can."""
         if self._waits_for_rate:
             return "the configured rate is used up"
         return self._hold
 
     @property
     def is_held(self) -> bool:
-        """Whether nothing may begin for another reason than the rate."""
+        """True while no attempt can begin, for another reason than the rate."""
         return bool(self._hold)
 
     @property
     def limit(self) -> int:
-        """How many attempts may be under way at once."""
+        """Largest number of attempts in flight at once."""
         return self.concurrency.limit
 
     @property
     def has_room(self) -> bool:
-        """Whether fewer attempts are under way than the target bears."""
+        """True while fewer attempts are in flight than `limit`."""
         return self.concurrency.has_room
 
     def is_clear(self) -> bool:
-        """Return whether an attempt at any lane may begin at this moment, without a word to the rate."""
+        """Return whether an attempt at any lane can begin now.
+
+        With a rate this is always false, because only `passage` takes a token.
+        """
         return self.rate is None and self.has_room and not self.probes and self.paused.is_open
 
     @property
     def probes(self) -> bool:
-        """Whether the target is being asked with one event at a time whether it is back."""
+        """True while the breaker is not closed, so that one event at a time tests the target."""
         return self.breaker.state is not BreakerState.CLOSED
 
     async def passage(self, lane: LaneName) -> bool:
-        """Wait until an attempt at `lane` may begin; it may when this returns true, but not later.
+        """Wait until an attempt at `lane` can begin; true allows it now, but not later.
 
-        False when it is another one's turn, and `lane` should be asked for
-        again after the others.
+        False gives the turn to another lane: ask for `lane` again after the
+        others.
         """
         while True:
             self._changed.clear()
@@ -110,7 +114,7 @@ class Admission:
                 await self._wait_for_breaker(lane)
                 return False
             elif not self.concurrency.has_room:
-                # Those that are under way will make room.
+                # An attempt in flight makes room when it ends.
                 await self._changed.wait()
                 continue
             elif self.rate is not None and (delay_s := self.rate.delay_s()):
@@ -126,7 +130,7 @@ class Admission:
         return Ticket(permit=permit, began=self.concurrency.began())
 
     def succeeded(self, ticket: Ticket) -> None:
-        """Note that the target works, whatever it thinks of the event."""
+        """Note that the target works, even if it rejected the event."""
         self.concurrency.succeeded(ticket.began)
         was_down = self.probes
         self.breaker.succeeded(ticket.permit)
@@ -136,7 +140,7 @@ class Admission:
             self.on_breaker("")
 
     def failed(self, ticket: Ticket) -> Mapping[LaneName, int]:
-        """Note that the target does not work; returns the attempts that say nothing of their events."""
+        """Note that the target does not work; return the number of attempts to give back to each lane."""
         self.concurrency.overloaded(ticket.began)
         self._changed.set()
         was_down = self.probes
@@ -147,7 +151,7 @@ class Admission:
         return given_back
 
     def held(self, ticket: Ticket, hold: Hold) -> None:
-        """Leave the target alone for as long as it asked."""
+        """Pause the target for as long as it asked."""
         self.concurrency.overloaded(ticket.began)
         self.breaker.abandoned(ticket.permit)
         self.paused.hold(hold.after_s, hold.reason)
@@ -156,29 +160,29 @@ class Admission:
         say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
 
     def disabled(self, ticket: Ticket, reason: str) -> None:
-        """Leave the target alone until somebody says otherwise: it wants no more."""
+        """Pause the target until an operator resumes it, because it wants no more events."""
         self.abandoned(ticket)
         self._pause_by("target", reason)
 
     def abandoned(self, ticket: Ticket) -> None:
-        """Note that an attempt has ended that says nothing of the target."""
+        """Note that an attempt has ended without a result about the target."""
         self.concurrency.abandoned()
         self.breaker.abandoned(ticket.permit)
         self._changed.set()
 
     def forgone(self, ticket: Ticket | None = None) -> None:
-        """Note that nothing reached the target of what `passage` let through, or `begin` has begun."""
+        """Note that nothing was sent after `passage`, or after `begin` returned `ticket`."""
         if self.rate is not None:
             self.rate.give_back()
         if ticket is not None:
             self.abandoned(ticket)
 
     def delivered(self) -> None:
-        """Tell the guard of a delivery."""
+        """Tell the guard about a delivery."""
         self.guard.delivered()
 
     def set_aside(self) -> None:
-        """Tell the guard of a dead letter; too many pause the subscriber."""
+        """Tell the guard about a dead letter; too many pause the subscriber."""
         if sentence := self.guard.set_aside():
             self._pause_by("guard", sentence)
 
@@ -207,7 +211,7 @@ class Admission:
     async def _wait_for_breaker(self, lane: LaneName) -> None:
         wait_s = self.breaker.wait_s(lane)
         if wait_s is not None and self.breaker.state is BreakerState.HALF_OPEN:
-            # It was probed before; the others are asked in the meantime.
+            # This lane was probed before; the others are probed in the meantime.
             wait_s = min(wait_s, _ROTATE_S)
         await self._wait(wait_s)
         self.open_since = self.clock.monotonic()
@@ -220,8 +224,8 @@ class Admission:
             self._waits_for_rate = False
 
     async def _wait(self, seconds: float | None) -> None:
-        """Wait for a change, for `seconds` at most where these are known."""
-        # What is left of a wait may be less than a clock can tell.
+        """Wait for a change, at most `seconds` if given."""
+        # The rest of a wait can be shorter than the resolution of a clock.
         least_s = None if seconds is None else max(_LEAST_S, seconds)
         try:
             async with self.clock.timeout(least_s):

@@ -1,4 +1,4 @@
-"""Whether a target that keeps failing is left alone."""
+"""Circuit breaker: stops attempts at a target that keeps failing, and probes it."""
 
 import random
 from collections import deque
@@ -12,34 +12,36 @@ from streamer.clock import Clock
 
 LaneT = TypeVar("LaneT", bound=Hashable)
 
-# Of the shortest time that it stays open.
-_COURTESY = 0.2
+# Fraction of the shortest open time.
+_REPROBE_DELAY = 0.2
 _REMEMBERED = 1_000
 
 
 class BreakerState(StrEnum):
-    """What a breaker lets through."""
+    """State of a breaker, by the attempts that it admits."""
 
     CLOSED = "closed"
-    """Everything."""
+    """Admits every attempt."""
     OPEN = "open"
-    """Nothing, until its time is over."""
+    """Admits no attempt until its time is over."""
     HALF_OPEN = "half_open"
-    """One attempt at a time, to learn whether the target is back."""
+    """Admits one attempt at a time, to learn whether the target works again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerLimits:
-    """When a breaker opens, and for how long.
+    """Thresholds at which a breaker opens, and the times for which it stays open.
 
     It opens when at least `failure_ratio` of the last `window` attempts failed,
-    and there were `minimum` of them, none older than `window_s`. Because the
-    window is counted, 35 failures open it however busy the target was before,
-    which takes a part of a second at normal traffic; and it is long in time so
-    that few keys whose attempts all time out fill it too.
+    of which there are at least `minimum`, none older than `window_s` seconds.
+    The window is counted, so 35 failures open it however busy the target was
+    before; at normal traffic this takes a fraction of a second. The window is
+    long in time, so that a few keys whose attempts all time out fill it as
+    well.
 
-    The first time it stays open for `open_s`, then twice as long after each
-    failed probe, up to `max_open_s`: a target that is back waits no longer.
+    The breaker first stays open for `open_s` seconds, then twice as long after
+    each failed probe, up to `max_open_s`. A target that works again waits at
+    most that long.
     """
 
     failure_ratio: float = 0.7
@@ -51,7 +53,7 @@ class BreakerLimits:
 
 
 class Permit(NamedTuple, Generic[LaneT]):
-    """Leave to make one attempt for `lane`, given after so many `outages`."""
+    """Permission for one attempt of `lane`, given when `outages` outages had begun."""
 
     lane: LaneT
     outages: int
@@ -64,20 +66,20 @@ class _Ended(NamedTuple, Generic[LaneT]):
 
 
 class CircuitBreaker(Generic[LaneT]):
-    """Leaves a target alone while it is down, and learns with one event at a time whether it is back.
+    """Stops attempts at a target while it is down, and tests it with one event at a time.
 
-    Whoever wants to deliver asks `admit` for a permit, which ends by exactly
-    one of `succeeded`, `failed` and `abandoned`, also when its lane is no
-    longer ours. Who is refused puts the lane back behind the others, for one of
-    those may be admitted, and asks again after `wait_s` or when a permit has
-    ended.
+    Before an attempt the caller asks `admit` for a permit. Each permit ends by
+    exactly one of `succeeded`, `failed` and `abandoned`, even if its lane was
+    lost meanwhile. A caller that is refused puts the lane behind the others,
+    because one of them can be admitted, and asks again after `wait_s` seconds
+    or when a permit has ended.
 
-    A lane has one name for as long as its key lives; up to a thousand of them
-    are remembered. What fails because the target is down costs no attempt, but
-    once: a lane that failed in an outage, and again after another lane ended
-    it, has itself to blame until it succeeds. Otherwise the broken events of a
-    quiet subscriber would open the breaker again and again, and never be set
-    aside.
+    A lane has one name for the lifetime of its key, and the breaker remembers
+    up to a thousand lanes. A failure during an outage costs a lane no attempt,
+    but only once: a lane that fails in an outage, and again after another lane
+    ended that outage, is charged until it succeeds. Otherwise the broken events
+    of a quiet subscriber would open the breaker again and again, and would
+    never be set aside.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class CircuitBreaker(Generic[LaneT]):
         *,
         jitter: Jitter = random.uniform,
     ) -> None:
-        """Begin closed; `jitter` picks between half and the whole of each time that it stays open."""
+        """Begin closed; `jitter` draws each open time between half of it and the whole."""
         self._limits = limits
         self._clock = clock
         self._window: deque[_Ended[LaneT]] = deque(maxlen=max(limits.window, limits.minimum))
@@ -108,18 +110,18 @@ class CircuitBreaker(Generic[LaneT]):
 
     @property
     def state(self) -> BreakerState:
-        """What it lets through now."""
+        """Current state."""
         if self._until is None:
             return BreakerState.CLOSED
         return BreakerState.OPEN if self._clock.monotonic() < self._until else BreakerState.HALF_OPEN
 
     @property
     def reason(self) -> str:
-        """Why not everything goes through; empty while it is closed."""
+        """Reason why attempts are refused; empty while the breaker is closed."""
         return self._reason
 
     def admit(self, lane: LaneT) -> Permit[LaneT] | None:
-        """Return leave for an attempt of `lane` that begins now, or `None` if it may not."""
+        """Return a permit for an attempt of `lane` that begins now, or `None` if it is refused."""
         if self.wait_s(lane) != 0:
             return None
         permit = Permit(lane=lane, outages=self._outages)
@@ -130,24 +132,25 @@ class CircuitBreaker(Generic[LaneT]):
         return permit
 
     def wait_s(self, lane: LaneT) -> float | None:
-        """Return in how many seconds `lane` may be admitted; `None` when a probe has to end first.
+        """Return the seconds until `lane` can be admitted; `None` when a probe must end first.
 
-        A lane that was probed in this outage lets the others ask first for a
-        moment, the longer the later that was; alone, it still gets its turn.
+        A lane that was probed in this outage waits a moment longer than the
+        others, and longest if it was probed last. A single lane still gets its
+        turn.
         """
         if self._until is None:
             return 0.0
         if self._probe is not None:
             return None
-        return max(0.0, self._until + self._courtesy_s(lane) - self._clock.monotonic())
+        return max(0.0, self._until + self._reprobe_delay_s(lane) - self._clock.monotonic())
 
     def succeeded(self, permit: Permit[LaneT]) -> None:
-        """Note that the target took the event, or refused it for the event's own sake.
+        """Note that the target took the event, or rejected it because of the event itself.
 
-        A probe's success closes the breaker, which then knows of no failure.
-        The success of an attempt that began before an outage says nothing of
-        it: a target that fails for the most part succeeds at times, and a probe
-        will soon tell.
+        A successful probe closes the breaker and clears its failures. An
+        attempt that began before the outage proves nothing by its success: a
+        target that mostly fails still succeeds at times, and a probe soon
+        tells.
         """
         self._excused.pop(permit.lane, None)
         if permit is self._probe:
@@ -156,11 +159,12 @@ class CircuitBreaker(Generic[LaneT]):
             self._note(permit.lane, failed=False)
 
     def failed(self, permit: Permit[LaneT]) -> Mapping[LaneT, int]:
-        """Note that the target failed; return the lanes whose attempts are given back, and how many of each.
+        """Note that the target failed; return the number of attempts to give back, by lane.
 
-        These are the failures in the window if this one opens the breaker; and
-        this one alone if it was a probe, or began before an outage. A head can
-        have spent fewer, when the one before it was set aside.
+        If this failure opens the breaker, these are the failures in the window.
+        If it was a probe, or began before the outage, it is this failure alone.
+        A head can have spent fewer attempts, when the one before it was set
+        aside.
         """
         if permit is self._probe:
             self._excused.pop(permit.lane, None)
@@ -172,10 +176,10 @@ class CircuitBreaker(Generic[LaneT]):
         return self._open() if self._is_too_much() else {}
 
     def abandoned(self, permit: Permit[LaneT]) -> None:
-        """Note that an attempt ended which says nothing about whether the target works.
+        """Note that an attempt ended without showing whether the target works.
 
-        It was cancelled, say, or the target asked for a pause. If it was a
-        probe, the next one may begin at once.
+        For example, it was cancelled, or the target asked for a pause. If it
+        was a probe, the next one can begin at once.
         """
         if permit is self._probe:
             self._probe = None
@@ -213,7 +217,7 @@ class CircuitBreaker(Generic[LaneT]):
             if each.failed:
                 failures[each.lane] = failures.get(each.lane, 0) + 1
             else:
-                # What failed before is delivered, and its attempts with it.
+                # The lane delivered its failed event, so its attempts count no more.
                 failures.pop(each.lane, None)
         return failures
 
@@ -237,15 +241,15 @@ class CircuitBreaker(Generic[LaneT]):
             _remember(self._excused, lane, self._outages)
         return given_back
 
-    def _courtesy_s(self, lane: LaneT) -> float:
+    def _reprobe_delay_s(self, lane: LaneT) -> float:
         number = self._probed.get(lane)
         if number is None:
             return 0.0
-        return _COURTESY * self._limits.open_s / (1 + self._probes - number)
+        return _REPROBE_DELAY * self._limits.open_s / (1 + self._probes - number)
 
 
 def _remember(numbers: dict[LaneT, int], lane: LaneT, number: int) -> None:
-    """Note the latest number of `lane`, and forget the oldest lane when there are many."""
+    """Store the latest number of `lane`, and forget the oldest lane when there are too many."""
     numbers.pop(lane, None)
     numbers[lane] = number
     if len(numbers) > _REMEMBERED:

@@ -1,4 +1,4 @@
-"""How many deliveries a target takes at once."""
+"""Adaptive concurrency limit of one target."""
 
 import math
 
@@ -6,36 +6,37 @@ from streamer.clock import Clock
 
 _DECREASE = 0.9
 _DEVIATIONS = 2.5
-# Of each round in the mean. A mean that follows faster than the limit grows
-# takes the queue that builds up at a target for the target's own speed.
+# Weight of each round in the mean. A mean that follows faster than the limit grows
+# mistakes the queue that builds up at a target for the target's own latency.
 _WEIGHT = 0.1
-# Without it a target that always takes the same time would be slowed down for
-# a microsecond more.
+# Without it, a microsecond more would slow down a target whose latency is
+# otherwise constant.
 _LEAST_DEVIATION = 0.1
-# A mean only comes near a latency that has changed for good.
+# A mean only approaches a latency that has changed permanently.
 _AS_FAST = 1.01
 
 
 class AdaptiveConcurrency:
-    """Finds out how many attempts at once a target bears, between 1 and a maximum.
+    """Finds the number of attempts that a target can take at once, between 1 and a maximum.
 
     The limit grows by one after each round in which it was reached and latency
-    stayed at or under the mean of earlier rounds. It shrinks to nine tenths
-    when an attempt was overloaded, or when a round's latency is above the mean
-    by 2.5 standard deviations: once in a round trip, for what was under way
-    before says nothing about the new limit. A round, too, takes a round trip.
+    stayed at or below the mean of earlier rounds. It shrinks to nine tenths
+    when an attempt was overloaded, or when a round's latency exceeds the mean
+    by 2.5 standard deviations. It shrinks at most once in a round trip, because
+    attempts that began earlier say nothing about the new limit. A round takes a
+    round trip as well.
 
-    At a healthy target every second round or so lets it grow, so from 4 to 64
-    takes about 120 round trips: 0.6 s at 5 ms, 24 s at 200 ms.
+    At a healthy target about every second round lets it grow. Growth from 4 to
+    64 takes about 120 round trips: 0.6 s at 5 ms, 24 s at 200 ms.
 
     Each attempt that `began` ends by exactly one of the other three calls.
     """
 
     def __init__(self, maximum: int, clock: Clock, *, start: int = 4) -> None:
-        """Begin with `start` at once, or with `maximum`, which is at least 1, if that is less."""
+        """Begin with the limit `start`, or with `maximum` (at least 1) if that is less."""
         self._maximum = maximum
         self._clock = clock
-        # In fractions, for nine tenths of 4 are not 3.
+        # Kept as a fraction, because nine tenths of 4 are not 3.
         self._limit = float(min(start, maximum))
         self._in_flight = 0
         self._mean_s: float | None = None
@@ -48,22 +49,22 @@ class AdaptiveConcurrency:
 
     @property
     def limit(self) -> int:
-        """How many attempts may be under way at once."""
+        """Largest number of attempts in flight at once."""
         return int(self._limit)
 
     @property
     def has_room(self) -> bool:
-        """Whether another attempt may begin now."""
+        """True while another attempt can begin."""
         return self._in_flight < self.limit
 
     def began(self) -> float:
-        """Note that an attempt begins; return when, in the clock's monotonic seconds, for its end."""
+        """Note that an attempt begins; return its time in the clock's monotonic seconds."""
         self._in_flight += 1
         self._reached = self._reached or not self.has_room
         return self._clock.monotonic()
 
     def succeeded(self, began: float) -> None:
-        """Note that the target did what the attempt of `began` asked of it."""
+        """Note that the target served the attempt that began at `began`."""
         self._in_flight -= 1
         if began < self._decreased_at:
             return
@@ -75,16 +76,16 @@ class AdaptiveConcurrency:
             self._begin_round(now)
 
     def overloaded(self, began: float) -> None:
-        """Note that the target could not cope: 429, 5xx, no connection, or no answer in time."""
+        """Note that the target was overloaded: 429, 5xx, no connection, or no answer in time."""
         self._in_flight -= 1
         now = self._clock.monotonic()
         # Targets refuse faster than they work, so the attempts of one round
-        # trip's time may well be more than the limit.
+        # trip can be more than the limit.
         if began >= self._decreased_at and self._is_round_trip(now - self._decreased_at):
             self._decrease(now)
 
     def abandoned(self) -> None:
-        """Note that an attempt ended that says nothing about what the target bears."""
+        """Note that an attempt ended without showing what the target can take."""
         self._in_flight -= 1
 
     def _is_round_trip(self, seconds: float) -> bool:

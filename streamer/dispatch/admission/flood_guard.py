@@ -1,4 +1,4 @@
-"""Whether so many events are set aside that the fault is not theirs."""
+"""Flood guard: pauses a subscriber whose events are set aside in large numbers."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ from streamer.events import SubscriberName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardLimits:
-    """How many dead letters are too many.
+    """Thresholds for the number of dead letters.
 
-    They are when `consecutive` come without a delivery in between, or more than
-    `ratio` of the last `window` events were set aside, once there were
-    `minimum`. A stop by mistake costs a delay and loses nothing, while a flood
-    has to be sorted by hand: so both say stop at about 50, which a person can
-    still look through. Half of all events is more than bad data amount to.
+    There are too many when `consecutive` letters come without a delivery in
+    between, or when more than `ratio` of the last `window` events were set
+    aside, of which there are at least `minimum`. A mistaken pause costs a delay
+    and loses nothing, while an operator has to sort a flood by hand. So both
+    thresholds trip at about 50 letters, which a person can still read. Bad data
+    alone never amount to half of all events.
     """
 
     consecutive: int = 50
@@ -24,40 +25,39 @@ class GuardLimits:
 
 
 class FloodGuard:
-    """Notices a flood of dead letters, as after a change that broke a mapping or the target.
+    """Detects a flood of dead letters, for example after a change that broke a mapping or the target.
 
-    It says so once, for the subscriber to be paused: what comes of attempts
-    that were under way then is noted and not judged. Skipped events are not
-    told to it.
+    It reports a flood once, and the caller pauses the subscriber. Attempts that
+    were in flight then are counted but not judged. The caller does not report
+    skipped events.
     """
 
     def __init__(self, subscriber: SubscriberName, limits: GuardLimits) -> None:
-        """Begin with nothing noted."""
         self._subscriber = subscriber
         self._limits = limits
-        # Whether each of the last events was set aside.
+        # True for each of the last events that was set aside.
         self._last: deque[bool] = deque(maxlen=max(limits.window, limits.minimum))
         self._consecutive = 0
-        self._has_spoken = False
+        self._has_reported = False
 
     def reset(self) -> None:
-        """Forget everything, because a person resumed the subscriber."""
+        """Forget everything, because an operator resumed the subscriber."""
         self._last.clear()
         self._consecutive = 0
-        self._has_spoken = False
+        self._has_reported = False
 
     def delivered(self) -> None:
-        """Note a delivery."""
+        """Count a delivery."""
         self._last.append(False)
         self._consecutive = 0
 
     def set_aside(self) -> str | None:
-        """Note a dead letter; if it is one too many, return a sentence for the operator."""
+        """Count a dead letter; if it is one too many, return a sentence for the operator."""
         self._last.append(True)
         self._consecutive += 1
-        if self._has_spoken or not (flood := self._flood()):
+        if self._has_reported or not (flood := self._flood()):
             return None
-        self._has_spoken = True
+        self._has_reported = True
         return (
             f"{flood} became dead letters, so {self._subscriber} is paused; nothing is lost. See with "
             "`streamer deadletters list` what they have in common, mend it, then go on with "

@@ -1,4 +1,4 @@
-"""Whether a target is to be left alone just now."""
+"""Pause state of a target: open, on hold for a time, or paused until resumed."""
 
 from streamer.clock import Clock
 
@@ -6,13 +6,12 @@ _LEAST_S = 0.1
 
 
 class PauseState:
-    """Holds a whole subscriber back while its target asked for a pause, or somebody paused it.
+    """Stops all deliveries of a subscriber during a hold of its target, or while it is paused.
 
     A hold costs no event an attempt. The longest of several holds counts.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Begin open."""
         self._clock = clock
         self._until = clock.monotonic()
         self._held_for = ""
@@ -20,36 +19,36 @@ class PauseState:
 
     @property
     def is_open(self) -> bool:
-        """Whether deliveries may be tried now."""
+        """True while deliveries can be tried."""
         return self._paused_for is None and self._clock.monotonic() >= self._until
 
     @property
     def is_paused(self) -> bool:
-        """Whether it opens by `resume` only."""
+        """True while only `resume` can open it."""
         return self._paused_for is not None
 
     @property
     def opens_in_s(self) -> float | None:
-        """When it opens by itself; `None` when it does not."""
+        """Seconds until it opens by itself; `None` if it does not."""
         return None if self.is_paused else max(0.0, self._until - self._clock.monotonic())
 
     @property
     def reason(self) -> str:
-        """Why it is closed; empty while it is open."""
+        """Reason why it is closed; empty while it is open."""
         if self._paused_for is not None:
             return f"paused: {self._paused_for}"
         return "" if self.is_open else self._held_for
 
     def hold(self, seconds: float, reason: str) -> None:
-        """Let nothing through for `seconds` from now, a tenth of one at least."""
+        """Close for `seconds` from now, at least a tenth of one."""
         until = self._clock.monotonic() + max(_LEAST_S, seconds)
         if until > self._until:
             self._until, self._held_for = until, reason
 
     def pause(self, reason: str) -> None:
-        """Let nothing through until `resume`."""
+        """Close until `resume`."""
         self._paused_for = reason
 
     def resume(self) -> None:
-        """Undo `pause`; a hold goes on."""
+        """Undo `pause`; a hold remains."""
         self._paused_for = None

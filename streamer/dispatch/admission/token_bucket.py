@@ -1,17 +1,17 @@
-"""How many deliveries a target allows in a time."""
+"""Token bucket: limits the rate of attempts at one target."""
 
 from streamer.clock import Clock
 
 
 class TokenBucket:
-    """Lets `burst` attempts through at once, and `per_second` of them in the long run.
+    """Admits `burst` attempts at once, and `per_second` of them in the long run.
 
-    In no span of time begin more than `burst` and what `per_second` makes of
-    the span. However long it runs, it does not drift: when the next may begin
-    is reckoned from when the bucket was last full, not from the one before.
+    In a span of n seconds at most `burst` + n * `per_second` attempts begin. It
+    never drifts: each admission time is computed from the time when the bucket
+    was last full, not from the previous admission.
 
-    Nothing is promised ahead, because who waits may lose its partition
-    meanwhile. Where many wait, let one at a time.
+    It promises no token in advance, because a waiting caller can lose its
+    partition meanwhile. Among many callers only one should wait at a time.
     """
 
     def __init__(self, per_second: float, burst: int, clock: Clock) -> None:
@@ -23,9 +23,9 @@ class TokenBucket:
         self._taken = 0
 
     def delay_s(self) -> float:
-        """Take a token and return 0; or take none, and return in how many seconds to ask again."""
+        """Take a token and return 0; or take none, and return the seconds until the next one."""
         now = self._clock.monotonic()
-        # Not at that very moment, or each rounding of the clock would add up.
+        # The base is not the present moment, or the rounding errors of the clock would add up.
         if now > self._full_at + self._taken / self._per_second:
             self._full_at, self._taken = now, 0
         due = self._full_at + (self._taken + 1 - self._burst) / self._per_second
@@ -35,5 +35,5 @@ class TokenBucket:
         return 0.0
 
     def give_back(self) -> None:
-        """Put back a token that was taken for an attempt which has not reached the target."""
+        """Put back the token of an attempt that did not reach the target."""
         self._taken -= 1

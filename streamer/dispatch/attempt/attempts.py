@@ -1,4 +1,4 @@
-"""One try at a delivery, whatever the plugin does."""
+"""One delivery attempt, isolated from the errors of the plugin."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ _HINT = "Look at the error and the target's answer, mend the cause, then redrive
 
 
 class DispatchObserver(Protocol):
-    """Is told what one subscriber does; must not block or raise."""
+    """Receives the events of one subscriber for metrics; must not block or raise."""
 
     def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
         """One attempt took `seconds`."""
@@ -47,7 +47,7 @@ class DispatchObserver(Protocol):
 
 
 class Tried(NamedTuple):
-    """What came of one attempt at `entry`, and how long it took."""
+    """Outcome of one attempt at `entry`, and its duration."""
 
     entry: Entry
     outcome: Outcome
@@ -56,9 +56,9 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
-    """Tries deliveries at one target and never raises for what the target or the plugin does.
+    """Tries deliveries at one target; errors of the target or the plugin become outcomes.
 
-    With `receipts`, each delivery leaves one.
+    With `receipts`, each delivery leaves a receipt.
     """
 
     name: SubscriberName
@@ -73,8 +73,9 @@ class Attempts:
     async def opened(self) -> AsyncIterator[None]:
         """Keep the plugin open inside the context.
 
-        Raises what Streamer raises on purpose, such as `ConfigurationError`,
-        and `RetryLater` for whatever else the plugin fails with.
+        Raises errors that Streamer raises on purpose, such as
+        `ConfigurationError`, as they are, and `RetryLater` for any other error
+        of the plugin.
         """
         try:
             async with self.clock.timeout(self.timeout_s):
@@ -89,18 +90,18 @@ class Attempts:
             await self._close()
 
     def skips(self, event: Event) -> bool:
-        """Whether `when` says that `event` is not for this target, and say so."""
+        """Return true, and log it, when `when` excludes `event` from this target."""
         try:
             if self.route.admits(event):
                 return False
         except BrokenRoute:
-            # Its turn will come, and then it is set aside.
+            # The event stays queued, and its attempt sets it aside.
             return False
         self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
         return True
 
     async def try_once(self, lane: Lane) -> Tried:
-        """Deliver the head of `lane` and return what came of it."""
+        """Deliver the head of `lane` and return the outcome."""
         entry = lane.head
         if lane.first_tried_at is None:
             lane.first_tried_at = self.clock.now()
@@ -111,7 +112,7 @@ class Attempts:
         return Tried(entry=entry, outcome=outcome, seconds=seconds)
 
     def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
-        """Return the receipt of the head of `lane`, where receipts are wanted and it was delivered."""
+        """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
         if not self.receipts or not isinstance(tried.outcome, Delivered):
             return None
         event, now = tried.entry.event, self.clock.now()
@@ -128,7 +129,7 @@ class Attempts:
         )
 
     def dead_letter(self, lane: Lane, failure: Retry | Reject, *, reason: str) -> DeadLetter:
-        """Return the dead letter of the head of `lane`, which `failure` ended."""
+        """Return the dead letter of the head of `lane`, whose last attempt ended with `failure`."""
         entry, now = lane.head, self.clock.now()
         event = entry.event
         letter = DeadLetter(
@@ -157,7 +158,7 @@ class Attempts:
         try:
             async with self.clock.timeout(self.timeout_s):
                 await self.subscriber.__aexit__(None, None, None)
-        except Exception:  # noqa: BLE001 - a plugin is foreign code; what it delivered is recorded all the same
+        except Exception:  # noqa: BLE001 - a plugin is foreign code; its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
     async def _outcome(self, event: Event, attempt: int) -> Outcome:
@@ -182,7 +183,7 @@ class Attempts:
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            # Some task of the plugin's own was cancelled, not this attempt.
+            # The plugin cancelled a task of its own, not this attempt.
             return Retry(reason="the plugin cancelled its own attempt")
         except Exception as error:  # noqa: BLE001 - a plugin is foreign code; its event is retried, then set aside
             _log.warning("plugin.raised", subscriber=self.name, event_id=delivery.event.id, exc_info=True)

@@ -1,7 +1,7 @@
-"""What a plugin returns or raises, made fit to be relied on and kept.
+"""Validated results of plugins: outcomes, error texts and answers.
 
-A plugin is code that somebody else wrote, so nothing of it is as it should be
-until it was looked at. Nothing here raises.
+A plugin is foreign code, so each value that it returns or raises is checked
+before it is used. No function here raises.
 """
 
 import math
@@ -20,14 +20,14 @@ _ANSWER_BYTES = 20_000
 
 
 def outcome_of(returned: object) -> Outcome:
-    """Return the outcome that `returned` stands for, of exactly one of the six types.
+    """Return the outcome that `returned` represents, as exactly one of the six types.
 
     Its texts are bounded, its answer is a text or a dictionary, and a pause is
-    between nothing and a day. A verdict stands however odd its texts are, for
-    what was delivered must not be delivered again. What is no verdict, or asks
-    for a pause that is no number, is a `Retry` that says so.
+    between zero and a day. A verdict counts even if its texts are malformed,
+    because a delivered event must not be delivered again. A value that is no
+    outcome, or whose pause is no number, becomes a `Retry` that says so.
     """
-    # Nearly every outcome, so it costs as little as can be.
+    # Nearly every outcome takes this path, so it must be cheap.
     if type(returned) is Delivered and type(_field(returned, "answer")) is dict:
         return returned
     kind = next((each for each in type(returned).__mro__ if each in _KINDS), None)
@@ -41,22 +41,22 @@ def outcome_of(returned: object) -> Outcome:
 
 
 def named(error: BaseException) -> str:
-    """Return the type and the text of `error`, bounded and without what looks like a secret."""
+    """Return the type and the text of `error`, bounded and with secrets masked."""
     name = type(error).__name__
     try:
         said = f"{name}: {error}"
-    except Exception:  # noqa: BLE001 - whatever a foreign __str__ raises
+    except Exception:  # noqa: BLE001 - a foreign __str__ can raise anything
         said = f"{name}, whose text can't be read"
     return masked(said)
 
 
 def masked(text: str) -> str:
-    """Return `text` as a log line would hold it: bounded and without what looks like a secret."""
+    """Return `text` as for a log line: bounded and with secrets masked."""
     return _bounded(redaction.masked(text))
 
 
 def kept(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a receipt keeps of an answer: all of it, or of a large one the beginning of its text."""
+    """Return the answer to keep in a receipt: a small one whole, of a large one the beginning of its text."""
     try:
         is_small = len(orjson.dumps(dict(answer), default=repr)) <= _ANSWER_BYTES
     except (TypeError, ValueError, RecursionError):
@@ -85,7 +85,7 @@ def _failure(kind: type[Any], returned: object) -> Outcome:
 def _field(returned: object, name: str) -> object:
     try:
         return getattr(returned, name)
-    except Exception:  # noqa: BLE001 - a subclass may have made a property of it
+    except Exception:  # noqa: BLE001 - a subclass can define the field as a property
         return f"its {name} can't be read"
 
 
@@ -97,13 +97,13 @@ def _sentence(returned: object, name: str) -> str:
     value = _field(returned, name)
     if isinstance(value, str):
         return _bounded(str.__str__(value))
-    # An exception, perhaps, that was put where its text belongs.
+    # For example an exception in place of its text.
     return masked(_text(value))
 
 
 def _text(value: object) -> str:
     if isinstance(value, str):
-        # Not str(): a subclass may have a text of its own, an enum's member has.
+        # Not str(): a subclass can override it, as the members of an enum do.
         return str.__str__(value)
     if isinstance(value, bytes | bytearray):
         return value[:_ANSWER_BYTES].decode("utf-8", "replace")
@@ -115,12 +115,12 @@ def _shown(value: object) -> str:
         return str.__str__(repr(value))
     except RecursionError:
         return "It is nested too deeply to be kept."
-    except Exception:  # noqa: BLE001 - whatever a foreign __repr__ raises
+    except Exception:  # noqa: BLE001 - a foreign __repr__ can raise anything
         return f"A {type(value).__name__} that can't be shown."
 
 
 def _mapping(answer: object) -> Mapping[str, Any]:
-    # It may read from what is closed by now.
+    # The mapping can read from a resource that is closed by now.
     with suppress(Exception):
         if isinstance(answer, Mapping):
             return dict(answer)
@@ -132,12 +132,12 @@ def _text_of(answer: object) -> Mapping[str, Any]:
 
 
 def _seconds(asked: object) -> float | None:
-    """Return the pause that was `asked` for, at most a day; `None` for what is no number."""
+    """Return the pause that was `asked` for, at most a day; `None` if it is no number."""
     if not isinstance(asked, int | float):
         return None
     try:
         seconds = float(asked)
-    except Exception:  # noqa: BLE001 - an integer too large for it, or a foreign __float__
+    except Exception:  # noqa: BLE001 - an integer too large for a float, or a foreign __float__
         return None
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_PAUSE_S)
 

@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again, and when no more."""
+"""Retry schedule: delays between the attempts at an event, and their number."""
 
 import random
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from streamer.backoff import Backoff, Jitter
 
 _LEAST_S = 0.1
 _MOST_IN_MEMORY_S = 30.0
-# A third of the time in which Kafka's clients have to ask for more.
+# A third of the time within which a Kafka client must poll again.
 _ALL_IN_MEMORY_S = 100.0
 _MOST_ATTEMPTS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySchedule:
-    """Exponential back-off with full jitter, up to an end.
+    """Exponential back-off with full jitter, for a limited number of attempts.
 
-    Full jitter (any delay between nothing and the ceiling) spreads the keys
-    that failed together. `give_up_after_s` is how long the retries take on
-    average; it becomes a number of attempts, because time in which nothing was
-    tried must not count. The first `fast_tries` retries are made from memory.
+    Full jitter (any delay between zero and the ceiling) spreads the keys that
+    failed together. `give_up_after_s` is the mean duration of all retries. It
+    is converted into a number of attempts, because time without attempts must
+    not count. The first `fast_tries` retries are made from memory.
     """
 
     first_delay_s: float
@@ -30,7 +30,7 @@ class RetrySchedule:
 
     @property
     def attempts(self) -> int:
-        """How often an event is tried before it is set aside."""
+        """Number of attempts at an event before it is set aside."""
         backoff, total_s, attempts = self._backoff, 0.0, 1
         while total_s < self.give_up_after_s and attempts < _MOST_ATTEMPTS:
             total_s += backoff.ceiling_s(attempts) / 2
@@ -38,17 +38,17 @@ class RetrySchedule:
         return attempts
 
     def delay_s(self, attempts: int, *, asked_s: float | None = None) -> float:
-        """Return how long to wait after `attempts` (at least 1) failed ones.
+        """Return the seconds to wait after `attempts` (at least 1) failed attempts.
 
-        What the target asked for comes first, but neither at once, which would
-        be a storm, nor after the end.
+        `asked_s`, which the target asked for, takes precedence, but is at least
+        a tenth of a second, to prevent a storm, and at most `give_up_after_s`.
         """
         if asked_s is not None:
             return max(_LEAST_S, min(asked_s, self.give_up_after_s))
         return self._backoff.delay_s(attempts)
 
     def is_fast(self, attempts: int, delay_s: float) -> bool:
-        """Whether the retry after `attempts` failed ones is made from memory."""
+        """Return true if the retry after `attempts` failed attempts is made from memory."""
         if attempts > self.fast_tries:
             return False
         return delay_s <= min(_MOST_IN_MEMORY_S, _ALL_IN_MEMORY_S / self.fast_tries)

@@ -1,4 +1,4 @@
-"""What concerns a subscriber, and in which shape it is sent."""
+"""Route of a subscriber: selects events and shapes them for the target."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ Mistake = Callable[[Keys, str, str], ConfigurationError]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The predicate, projection and text of one subscriber, compiled once.
+    """Compiled predicate, projection and text template of one subscriber.
 
-    Expressions see the event as a document: `id`, `source`, `type`, `subject`,
-    `time` and `data`.
+    Expressions see the event as a document with `id`, `source`, `type`,
+    `subject`, `time` and `data`.
     """
 
     name: SubscriberName
@@ -38,7 +38,7 @@ class Route:
     text: Callable[[JsonObject], str] | None = None
 
     def admits(self, event: Event) -> bool:
-        """Whether `when` holds for `event`. Raises `BrokenRoute`."""
+        """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
         if self.when is None:
             return True
         return bool(_evaluate("when", self.when, event_document(event)))
@@ -72,7 +72,7 @@ def compile_route(
 
 
 def event_document(event: Event) -> JsonObject:
-    """Return `event` as expressions and templates see it."""
+    """Return the document of `event` that expressions and templates see."""
     return {
         "id": event.id,
         "source": event.source,
@@ -87,7 +87,7 @@ def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
     try:
         return function(shaped)
     except Exception as error:
-        # Expressions and templates are code that somebody else wrote.
+        # Expressions and templates are an operator's code and can raise anything.
         raise BrokenRoute(f"{key} fails on this event: {type(error).__name__}: {error}") from error
 
 
@@ -102,7 +102,7 @@ class _Compiling:
         try:
             compiled = jmespath.compile(expression)
         except jmespath.exceptions.JMESPathError as error:
-            # The lines after the first draw the place, which a log would tear.
+            # The further lines point at the position by spaces, which a log does not keep.
             raise self._mistake(key, "is not a JMESPath expression", str(error).splitlines()[0]) from error
         for function in _functions(compiled.parsed):
             if function not in _FUNCTIONS:

@@ -1,1 +1,1 @@
-"""The queues of undelivered events, one for each key."""
+"""Queues of undelivered events, one for each key."""

@@ -1,4 +1,4 @@
-"""When lanes that wait are due."""
+"""Delay queue of the lanes that wait for a retry."""
 
 import asyncio
 import heapq
@@ -12,33 +12,31 @@ _LEAST_S = 0.001
 
 
 class DelayQueue:
-    """Hands lanes out when their time has come, however many wait."""
+    """Returns lanes when they are due, in time for any number of lanes."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin empty."""
         self._clock = clock
         self._heap: list[tuple[float, int, Lane]] = []
         self._numbers = count()
         self._due_at: dict[Lane, float] = {}
-        # Those in memory alone: of the parked ones there may be very many.
+        # Kept apart, because there can be very many parked lanes.
         self._unparked: dict[Lane, None] = {}
         self._sooner = asyncio.Event()
 
     def __contains__(self, lane: Lane) -> bool:
-        """Tell whether `lane` waits."""
         return lane in self._due_at
 
     @property
     def unparked(self) -> list[Lane]:
-        """The lanes that wait and are not parked."""
+        """Waiting lanes that are not parked."""
         return list(self._unparked)
 
     def left_s(self, lane: Lane) -> float:
-        """Return for how long `lane` has to wait still."""
+        """Return the seconds that `lane` still has to wait."""
         return max(0.0, self._due_at[lane] - self._clock.monotonic())
 
     def put(self, lane: Lane, delay_s: float) -> None:
-        """Let `lane` wait for `delay_s` from now, and no longer for what it waited for before."""
+        """Let `lane` wait for `delay_s` seconds from now; this replaces an earlier due time."""
         due_at = self._clock.monotonic() + delay_s
         self._due_at[lane] = due_at
         if lane.is_parked:
@@ -56,7 +54,7 @@ class DelayQueue:
         heapq.heapify(self._heap)
 
     async def due(self) -> Lane:
-        """Wait for the next lane that is due."""
+        """Wait for the next lane that is due, and return it."""
         while True:
             if self._heap:
                 due_at, _, lane = self._heap[0]
@@ -82,7 +80,7 @@ class DelayQueue:
             await self._sooner.wait()
             return
         try:
-            # What is left may be less than a clock can tell.
+            # The rest can be shorter than the resolution of a clock.
             async with self._clock.timeout(max(_LEAST_S, timeout_s)):
                 await self._sooner.wait()
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""The attempts that are under way."""
+"""Attempts in flight."""
 
 import asyncio
 from collections.abc import Collection
@@ -8,15 +8,13 @@ from streamer.events import Partition
 
 
 class InFlight:
-    """Which lanes are being tried at the moment, each once."""
+    """The lanes that are being tried, each at most once; its length counts them."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._lanes: set[Lane] = set()
         self._landed = asyncio.Event()
 
     def __len__(self) -> int:
-        """Return how many attempts are under way."""
         return len(self._lanes)
 
     def begin(self, lane: Lane) -> None:
@@ -33,8 +31,8 @@ class InFlight:
         return [lane for lane in self._lanes if lane.partition in partitions]
 
     async def landed(self, lanes: Collection[Lane] | None = None) -> None:
-        """Wait until no attempt is under way at `lanes`, or at those that are being tried now."""
-        flying = set(self._lanes if lanes is None else lanes)
-        while flying & self._lanes:
+        """Wait until all attempts at `lanes` have ended; by default, at the lanes now in flight."""
+        awaited = set(self._lanes if lanes is None else lanes)
+        while awaited & self._lanes:
             self._landed.clear()
             await self._landed.wait()

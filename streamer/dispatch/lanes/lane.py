@@ -1,4 +1,4 @@
-"""One queue of undelivered events that wait for each other."""
+"""Queue of undelivered events that are delivered one after another."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from streamer.events import Entry, Partition, Setback
 
 
 class Order(StrEnum):
-    """Which events wait for each other."""
+    """Scope within which events are delivered in order."""
 
     KEY = "key"
     PARTITION = "partition"
     NONE = "none"
 
     def lane_of(self, entry: Entry) -> str:
-        """Return the name of the lane that `entry` belongs to, in its partition."""
+        """Return the name of `entry`'s lane in its partition."""
         match self:
             case Order.KEY:
                 return entry.event.key
@@ -26,24 +26,23 @@ class Order(StrEnum):
 
 
 class LaneState(Enum):
-    """Whose a lane is."""
+    """Ownership of a lane."""
 
     OPEN = auto()
-    """Ours."""
+    """This process owns the lane."""
     LEAVING = auto()
-    """Ours until it is handed over: what is under way may end, and nothing may begin."""
+    """This process owns the lane until the handover: attempts in flight can end, and none can begin."""
     GONE = auto()
-    """Another process's: nothing that we still learn of it counts."""
+    """Another process owns the lane: further results of attempts count for nothing."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Lane:
-    """Events of one partition that are delivered one after the other; the head is the one being tried.
+    """Events of one partition that are delivered one after another; the head is the one being tried.
 
-    `entries` are in memory. Of a lane that is parked all events are in the
-    log, at the offsets `parked`, and `entries` are the first of them, as far
-    as they were recalled. What stands here of attempts and errors is the
-    head's; times are epoch seconds.
+    `entries` are in memory. All events of a parked lane are in the log, at the
+    offsets `parked`, and `entries` are the first of them that were recalled.
+    The attempts and errors are those of the head; times are epoch seconds.
     """
 
     partition: Partition
@@ -60,40 +59,40 @@ class Lane:
 
     @property
     def full_name(self) -> tuple[Partition, str]:
-        """Its name among the lanes of all partitions."""
+        """Name among the lanes of all partitions."""
         return self.partition, self.name
 
     @property
     def head(self) -> Entry:
-        """The event whose turn it is."""
+        """Event whose turn it is."""
         return self.entries[0]
 
     @property
     def head_offset(self) -> int:
-        """Where the head is in the partition."""
+        """Offset of the head in the partition."""
         return self.entries[0].offset if self.entries else self.parked[0]
 
     @property
     def is_parked(self) -> bool:
-        """Whether the log keeps its events."""
+        """True while the log keeps the events of the lane."""
         return bool(self.parked)
 
     def failed(self, error: str, now: float) -> None:
-        """Count one attempt at the head that failed."""
+        """Count one failed attempt at the head."""
         self.attempts += 1
         self.last_error = error
         if self.first_failed_at is None:
             self.first_failed_at, self.first_error = now, error
 
     def give_back(self, attempts: int) -> None:
-        """Take back attempts at the head that say nothing of it."""
+        """Subtract attempts that failed for no fault of the head."""
         self.attempts = max(0, self.attempts - attempts)
         if not self.attempts:
             self.first_failed_at, self.first_error, self.last_error = None, "", ""
 
     @property
     def setback(self) -> Setback:
-        """What the log is to keep of the head."""
+        """Failures of the head, for the log to keep."""
         return Setback(
             attempts=self.attempts,
             first_failed_at=self.due_at if self.first_failed_at is None else self.first_failed_at,
@@ -103,7 +102,7 @@ class Lane:
         )
 
     def advance(self) -> None:
-        """Drop the head; the next event has not been tried yet."""
+        """Drop the head; the next event has no attempts yet."""
         if self.parked:
             self.parked.popleft()
         if self.entries:

@@ -1,4 +1,4 @@
-"""The queues of one subscriber's undelivered events."""
+"""Lanes of one subscriber's undelivered events."""
 
 import asyncio
 from collections import Counter, deque
@@ -8,45 +8,44 @@ from streamer.events import Entry, ParkedLane, Partition
 
 
 class Lanes:
-    """All lanes of one subscriber, and whose turn it is.
+    """All lanes of one subscriber, and the order of their turns.
 
-    A lane is ready, or being tried, or waiting for its next attempt. Lanes are
-    handed out by `take`, each to one at a time: the partitions in turn, and
-    those of one partition in the order in which they became ready.
+    A lane is ready, or being tried, or waiting for its next attempt. `take`
+    returns each ready lane to one caller. It alternates between the partitions,
+    and within a partition it keeps the order in which lanes became ready.
     """
 
     def __init__(self, order: Order = Order.KEY) -> None:
-        """Begin empty."""
         self._order = order
         self._lanes: dict[tuple[Partition, str], Lane] = {}
         self._ready: dict[Partition, deque[Lane]] = {}
         self._is_ready = asyncio.Event()
         self._parked: Counter[Partition] = Counter()
         self.waiting = 0
-        """How many events are in memory, those being delivered included."""
+        """Number of events in memory, including those being delivered."""
         self.waiting_bytes = 0
-        """What these took in the log."""
+        """Size of these events in the log, in bytes."""
 
     @property
     def ready(self) -> bool:
-        """Whether a head is there to be tried."""
+        """True while a lane is ready to be tried."""
         return bool(self._ready)
 
     @property
     def parked(self) -> int:
-        """How many events are parked."""
+        """Number of events that are parked."""
         return self._parked.total()
 
     def get(self, full_name: tuple[Partition, str]) -> Lane | None:
-        """Return the lane of that name, if there is one."""
+        """Return the lane of that name, or `None`."""
         return self._lanes.get(full_name)
 
     def parked_in(self, partition: Partition) -> int:
-        """Return how many events of `partition` are parked."""
+        """Return the number of parked events of `partition`."""
         return self._parked[partition]
 
     def failed_in(self, partitions: frozenset[Partition]) -> list[Lane]:
-        """Return the lanes of `partitions` that are in memory alone, and whose head has failed."""
+        """Return the lanes of `partitions` that are not parked and whose head has failed."""
         return [
             lane
             for lane in self._lanes.values()
@@ -54,9 +53,9 @@ class Lanes:
         ]
 
     def put(self, entry: Entry) -> Lane | None:
-        """Queue `entry` behind the others of its lane; returns the lane when that is parked.
+        """Queue `entry` behind the others of its lane, or return the lane if it is parked.
 
-        Then the event is to be parked too, and is not kept here.
+        An event of a parked lane is not kept here: the caller must park it too.
         """
         name = entry.partition, self._order.lane_of(entry)
         lane = self._lanes.get(name)
@@ -72,14 +71,14 @@ class Lanes:
         return None
 
     def restore(self, partition: Partition, kept: ParkedLane) -> Lane:
-        """Take over a lane that is parked."""
+        """Add a lane that the log keeps as parked."""
         setback = kept.setback
         lane = self._lanes[partition, kept.lane] = Lane(
             partition=partition,
             name=kept.lane,
             parked=deque(kept.offsets),
             attempts=setback.attempts,
-            # Its first try is not known; that it failed then is.
+            # The log keeps the first failure, but not the first try.
             first_tried_at=setback.first_failed_at if setback.attempts else None,
             first_failed_at=setback.first_failed_at if setback.attempts else None,
             first_error=setback.first_error,
@@ -90,10 +89,9 @@ class Lanes:
         return lane
 
     def join(self, entry: Entry) -> Lane:
-        """Let a lane that nobody tries just now have `entry` at the place that its offset gives it.
+        """Insert `entry` into its lane by offset and park the lane; the lane must not be in flight.
 
-        The lane is parked afterwards. Its head may be another one than before,
-        and is taken for one that was never tried.
+        The head can change, so its attempt count is reset.
         """
         name = entry.partition, self._order.lane_of(entry)
         lane = self._lanes.get(name)
@@ -107,11 +105,11 @@ class Lanes:
         return lane
 
     def lane_of(self, entry: Entry) -> Lane | None:
-        """Return the lane that `entry` belongs to, if there is one."""
+        """Return the lane of `entry`, or `None`."""
         return self._lanes.get((entry.partition, self._order.lane_of(entry)))
 
     async def take(self, *, untried_first: bool = False) -> Lane:
-        """Wait for a lane whose head may be tried; one that was never tried first, if that is asked for."""
+        """Wait for a lane that is ready; `untried_first` prefers one whose head was never tried."""
         while True:
             lane = (self._untried() if untried_first else None) or self.take_at_once()
             if lane is not None and lane.state is LaneState.OPEN:
@@ -122,7 +120,7 @@ class Lanes:
             await self._is_ready.wait()
 
     def take_at_once(self) -> Lane | None:
-        """Return a lane whose head may be tried, if there is one."""
+        """Return a lane that is ready, or `None`."""
         while self._ready:
             lane = self._next()
             if lane.state is LaneState.OPEN:
@@ -130,12 +128,12 @@ class Lanes:
         return None
 
     def make_ready(self, lane: Lane) -> None:
-        """Hand the head out, when those before it have been."""
+        """Let `lane` have its turn, after the lanes that are ready already."""
         self._ready.setdefault(lane.partition, deque()).append(lane)
         self._is_ready.set()
 
     def park(self, lane: Lane) -> list[Entry]:
-        """Let the log keep the events of `lane`, and return those that it does not have yet."""
+        """Move the events of `lane` to the log; return those that the log does not have yet."""
         entries = list(lane.entries)
         self.forget_recalled(lane)
         if lane.is_parked:
@@ -145,13 +143,13 @@ class Lanes:
         return entries
 
     def recalled(self, lane: Lane, entries: list[Entry]) -> None:
-        """Hold the first events of a parked lane in memory."""
+        """Keep the first events of a parked lane in memory."""
         lane.entries.extend(entries)
         for entry in entries:
             self._count(entry, 1)
 
     def forget_recalled(self, lane: Lane) -> None:
-        """Hold no events of `lane` in memory."""
+        """Remove the events of `lane` from memory."""
         for entry in lane.entries:
             self._count(entry, -1)
         lane.entries.clear()
@@ -168,11 +166,11 @@ class Lanes:
             del self._lanes[lane.full_name]
 
     def leave(self, partitions: frozenset[Partition]) -> None:
-        """Hand out no more of `partitions`; attempts under way find their lanes leaving."""
+        """Return no more lanes of `partitions`; attempts in flight see that their lanes are leaving."""
         for name, lane in list(self._lanes.items()):
             if lane.partition in partitions:
                 lane.state = LaneState.LEAVING
-                # A timer may hold on to the lane for as long as it runs, and
+                # A timer can keep a reference to the lane for as long as it runs, and
                 # an attempt to its head.
                 head = list(lane.entries)[:1]
                 self.forget_recalled(lane)
@@ -188,7 +186,7 @@ class Lanes:
         if not queue:
             del self._ready[partition]
         elif len(self._ready) > 1:
-            # Who was served goes to the end.
+            # The partition that was served goes to the end.
             self._ready[partition] = self._ready.pop(partition)
         return lane
 

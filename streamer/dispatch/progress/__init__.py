@@ -1,1 +1,1 @@
-"""What is finished, and what of that the log has recorded."""
+"""Delivery progress: settled events, and the log's record of them."""

@@ -1,4 +1,4 @@
-"""What one subscriber has finished or parked, on its way into the log."""
+"""Ledger of one subscriber: settled and parked events on their way into the log."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,25 +17,25 @@ from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement
 
 _log = structlog.get_logger()
 
-# While partitions move the log takes nothing for a moment, and a crash repeats
-# what was finished in it.
+# The log takes no record for a moment while partitions move, and a crash repeats
+# the events that were finished in that time.
 _BACKOFF = Backoff(first_s=0.1, limit_s=1.0)
 _CROWD = 100_000
 
 
 class Ledger:
-    """Collects what is settled, set aside and parked, and records it together.
+    """Collects settled events, dead letters and parked events, and records them together.
 
-    It records as soon as the former record is in the log, so a crash repeats
-    only what was in flight, and what settles meanwhile goes in one. While a
-    `doubt` lasts it records what it knows to be recorded too.
+    It records as soon as the former record is in the log. So a crash repeats
+    only the events in flight, and events that settle meanwhile share one
+    record. While a `doubt` lasts, it also records progress that the log already
+    has, to prove the ownership.
 
-    Of deliveries that are not recorded there should be no more than
-    `most_finished`: whoever delivers waits for `room`.
+    At most `most_finished` deliveries should be unrecorded, so a caller waits
+    for `room` before it delivers.
     """
 
     def __init__(self, clock: Clock, *, most_finished: int) -> None:
-        """Begin with no partitions."""
         self._clock = clock
         self.doubt = OwnershipCheck()
         self._held: dict[Partition, PartitionProgress] = {}
@@ -54,12 +54,12 @@ class Ledger:
 
     @property
     def partitions(self) -> frozenset[Partition]:
-        """The partitions that are ours."""
+        """Partitions that are assigned to this process."""
         return frozenset(self._held)
 
     @property
     def crowded(self) -> frozenset[Partition]:
-        """The partitions in which too much is settled behind an event that is not."""
+        """Partitions with too many settled events behind an unsettled one."""
         return frozenset(
             partition
             for partition, each in self._held.items()
@@ -68,31 +68,31 @@ class Ledger:
 
     @property
     def unrecorded(self) -> int:
-        """How many events were settled or parked since the last record; a crash repeats them."""
+        """Number of events settled or parked since the last record; a crash repeats them."""
         return self._unrecorded
 
     @property
     def unrecorded_since(self) -> float | None:
-        """Since when the log has not taken what there is to record, in the clock's monotonic seconds."""
+        """Time since which the log has not taken a pending record, in the clock's monotonic seconds."""
         return self._unrecorded_since
 
     @property
     def is_full(self) -> bool:
-        """Whether as many deliveries are not recorded as a crash may repeat."""
+        """True while as many deliveries are unrecorded as a crash is allowed to repeat."""
         return not self._roomy.is_set()
 
     async def room(self) -> None:
-        """Wait until more may be delivered before anything is recorded."""
+        """Wait until a delivery can begin without another record before it."""
         await self._roomy.wait()
 
     def unconfirmed_s(self) -> float:
-        """Return for how long, in seconds, the log has taken nothing of what there is to record."""
+        """Return the seconds for which the log has not taken a pending record."""
         if self._unrecorded_since is None:
             return 0.0
         return self._clock.monotonic() - max(self._unrecorded_since, self._confirmed_at)
 
     def assign(self, assigned: Assigned) -> None:
-        """Take over partitions as far as they are settled."""
+        """Add partitions with their settled offsets."""
         for partition, progress in assigned.progress.items():
             self._held[partition] = PartitionProgress(
                 partition=partition,
@@ -105,13 +105,13 @@ class Ledger:
             self._change()
 
     async def give_up(self, feed: Feed, partitions: frozenset[Partition]) -> None:
-        """Forget partitions, and try to record a last time what was finished of them.
+        """Remove partitions, after a last try to record what was finished of them.
 
-        Their next owner repeats what was not.
+        Their next owner repeats what was not recorded.
         """
         self._giving_up += 1
         try:
-            # What is being recorded must not be recorded again beside it.
+            # Changes that are being recorded must not be recorded a second time in parallel.
             async with self._recording:
                 last = self._settlements(partitions)
                 self.revoke(partitions)
@@ -122,14 +122,14 @@ class Ledger:
             self._change()
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
-        """Forget partitions."""
+        """Remove partitions."""
         for partition in partitions:
             self._held.pop(partition, None)
         self.doubt.revoked(partitions)
         self._change()
 
     def question(self) -> None:
-        """Doubt that any of the partitions is still ours, and have the log say so."""
+        """Doubt the ownership of all partitions, until the log has taken a record of each."""
         self.doubt.begin(self._held)
         self._change()
 
@@ -138,7 +138,7 @@ class Ledger:
         self._held[entry.partition].tracker.opened(entry.offset)
 
     def passed(self, through: Mapping[Partition, int]) -> None:
-        """Note how far reading has come."""
+        """Note the offsets up to which partitions were read."""
         for partition, offset in through.items():
             if partition_progress := self._held.get(partition):
                 partition_progress.tracker.passed(offset)
@@ -149,7 +149,7 @@ class Ledger:
         self._settle(entry, None)
 
     def finish(self, entry: Entry, proof: DeadLetter | Receipt | None = None) -> None:
-        """Note that `entry` needs no more deliveries, and what is to be kept of it."""
+        """Note that `entry` needs no more deliveries, with its dead letter or receipt."""
         if self._settle(entry, proof):
             self._count()
 
@@ -162,20 +162,20 @@ class Ledger:
             self._unrecorded += max(0, len(change.joined) - 1)
 
     def alter(self, change: LaneChange, proof: DeadLetter | Receipt | None = None) -> None:
-        """Note what becomes of a parked lane, and what is to be kept of an event that leaves it."""
+        """Note a change of a parked lane, with the dead letter or receipt of an event that leaves it."""
         if partition_progress := self._held.get(change.partition):
             self._alter(partition_progress, change, proof)
             if change.left:
                 self._count()
 
     def redrive(self, change: LaneChange, letter: DeadLetter) -> None:
-        """Note that the event of a dead letter joins a parked lane, and is a dead letter no more."""
+        """Note that the event of a dead letter joins a parked lane, which removes the letter."""
         if partition_progress := self._held.get(change.partition):
             partition_progress.pending.redrive([letter.id])
             self._alter(partition_progress, change, None)
 
     def is_redriven(self, letter: DeadLetter) -> bool:
-        """Whether a dead letter is none any more, though the log does not have that yet."""
+        """Return true for a dead letter whose redrive the log has not recorded yet."""
         partition_progress = None if letter.partition is None else self._held.get(letter.partition)
         return partition_progress is not None and (
             letter.id in partition_progress.pending.redriven
@@ -183,9 +183,9 @@ class Ledger:
         )
 
     async def recall(self, feed: Feed, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
-        """Return parked events in the order of `offsets`, also such as are not recorded yet.
+        """Return parked events in the order of `offsets`, including those not recorded yet.
 
-        What is nowhere is left out. Raises `LogUnavailable`.
+        Events that are found nowhere are left out. Raises `LogUnavailable`.
         """
         found = {entry.offset: entry for entry in self._being_parked(partition)}
         missing = [offset for offset in offsets if offset not in found]
@@ -203,7 +203,7 @@ class Ledger:
             self._complete.set()
 
     async def complete(self) -> None:
-        """Wait until everything that was settled is recorded, and what is being given up is given up."""
+        """Wait until all settled events are recorded, and no partition is being given up."""
         await self._complete.wait()
 
     def _change(self) -> None:
@@ -261,8 +261,8 @@ class Ledger:
                     number = self.doubt.number
                     self._remember(settlement, await feed.settle(settlement), number)
             except (LogUnavailable, Fenced) as error:
-                # Fenced: one of the partitions was lost, and nothing of the others
-                # was recorded either. Reading is about to hear which one it was.
+                # Fenced: one of the partitions was lost, and the others were not
+                # recorded either. Reading soon reports the lost one.
                 _log.warning("progress.not_recorded", reason=str(error))
                 return False
             self._unrecorded -= covered
@@ -277,7 +277,7 @@ class Ledger:
             self._confirmed_at = self._clock.monotonic()
         for partition in recorded.partitions:
             partition_progress = self._held.get(partition)
-            # It may have been lost and won again while the log was recording.
+            # The partition can have been lost and assigned again while the log was recording.
             if partition_progress and partition_progress.assignment == settlement.assignment:
                 partition_progress.recorded = settlement.progress[partition]
                 partition_progress.crowded = partition in recorded.crowded
@@ -289,6 +289,6 @@ class Ledger:
         return settlements([each for each in held if self._take(each)])
 
     def _take(self, partition_progress: PartitionProgress) -> bool:
-        """Take what is pending along, and say whether there is anything to record."""
+        """Move pending changes into the next record; return whether there is anything to record."""
         partition_progress.take()
         return partition_progress.has_news or self.doubt.covers(partition_progress.partition)

@@ -1,4 +1,4 @@
-"""Which offsets of a partition are settled, and how far without a hole."""
+"""Tracker of the settled offsets of a partition, and of their contiguous prefix."""
 
 from collections import deque
 
@@ -6,14 +6,14 @@ from streamer.events import Progress
 
 
 class OffsetTracker:
-    """Follows the offsets of one partition through delivery.
+    """Tracks the offsets of one partition through delivery.
 
-    The committed prefix never passes an offset that is open; what is settled
-    above it is kept beside it, so that a crash repeats only what was open.
+    The committed prefix never passes an open offset. Settled offsets above it
+    are kept as well, so that a crash repeats only open ones.
     """
 
     def __init__(self, progress: Progress) -> None:
-        """Go on from `progress`."""
+        """Continue from `progress`."""
         self._through = progress.next_offset
         self._open: deque[int] = deque()
         self._settled = set(progress.settled_above)
@@ -21,7 +21,7 @@ class OffsetTracker:
 
     @property
     def settled_above(self) -> int:
-        """How many offsets are settled behind one that is open."""
+        """Number of offsets that are settled behind an open one."""
         return len(self._settled)
 
     def opened(self, offset: int) -> None:
@@ -30,7 +30,7 @@ class OffsetTracker:
         self._moved_to(offset + 1)
 
     def passed(self, through: int) -> None:
-        """Note that everything below `through` was read; what was not opened is no concern of ours."""
+        """Note that all offsets below `through` were read; those not opened need no delivery."""
         self._moved_to(through)
 
     def settled(self, offset: int) -> None:
@@ -39,7 +39,7 @@ class OffsetTracker:
         self._progress = None
 
     def progress(self) -> Progress:
-        """Return the contiguous prefix and what is settled above it."""
+        """Return the contiguous prefix and the settled offsets above it."""
         if self._progress is None:
             self._progress = self._computed()
         return self._progress
@@ -52,6 +52,6 @@ class OffsetTracker:
         while self._open and self._open[0] in self._settled:
             self._settled.remove(self._open.popleft())
         prefix = self._open[0] if self._open else self._through
-        # A former process may have settled offsets that were never opened here.
+        # A former process can have settled offsets that this one never opened.
         self._settled = {offset for offset in self._settled if offset >= prefix}
         return Progress(next_offset=prefix, settled_above=frozenset(self._settled))

@@ -1,4 +1,4 @@
-"""What one subscriber has finished of a partition, and what of that the log knows."""
+"""Progress of one subscriber in one partition, and the log's record of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from streamer.ports import Settlement
 
 @dataclass(slots=True, kw_only=True)
 class PartitionProgress:
-    """One partition under one assignment: what is settled, and what of it the log knows.
+    """One partition under one assignment, with its settled and its recorded offsets.
 
-    It is `crowded` when the log can hardly keep more of it. `in_flight` is
-    being recorded, and `pending` is to be.
+    It is `crowded` when the log can hardly keep more settled offsets of it.
+    `in_flight` is being recorded, and `pending` is to be recorded next.
     """
 
     partition: Partition
@@ -29,20 +29,20 @@ class PartitionProgress:
 
     @property
     def has_news(self) -> bool:
-        """Whether the log does not know everything that is under way."""
+        """True while the log lacks any of its changes."""
         return bool(self.in_flight) or self.tracker.progress() != self.recorded
 
     def take(self) -> None:
-        """Let what is pending be recorded with what is under way."""
+        """Move pending changes into the record that is being made."""
         self.in_flight.add(self.pending)
         self.pending = Pending()
 
 
 def settlements(held: Iterable[PartitionProgress]) -> list[Settlement]:
-    """Return what is to be recorded of `held`.
+    """Return the settlements that record `held`.
 
     A settlement names one assignment, and kept partitions belong to an older
-    one than those that were added since.
+    one than partitions added since.
     """
     by_assignment = attrgetter("assignment")
     return [

@@ -1,4 +1,4 @@
-"""What is to be recorded of a partition beside its progress."""
+"""Pending records of a partition, beside its progress."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from streamer.ports import LaneChange
 
 @dataclass(slots=True, kw_only=True)
 class Pending:
-    """Dead letters, receipts and changes to parked lanes, each lane's as one."""
+    """Dead letters, receipts and changes to parked lanes; the changes of a lane are merged into one."""
 
     letters: list[DeadLetter] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
@@ -17,22 +17,21 @@ class Pending:
     lanes: dict[str, LaneChange] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything."""
         return bool(self.letters or self.receipts or self.redriven or self.lanes)
 
     def change(self, change: LaneChange) -> None:
-        """Add what changes about one lane."""
+        """Add a change of one lane."""
         former = self.lanes.get(change.lane)
         self.lanes[change.lane] = change if former is None else _joined(former, change)
 
     def redrive(self, letters: Iterable[str]) -> None:
-        """Add ids of dead letters that are none any more, whether the log has them yet or not."""
+        """Add ids of dead letters to remove, whether or not the log has the letters yet."""
         gone = set(letters)
         self.letters = [letter for letter in self.letters if letter.id not in gone]
         self.redriven += letters
 
     def add(self, newer: "Pending") -> None:
-        """Add what came later."""
+        """Add later changes."""
         self.redrive(newer.redriven)
         self.letters += newer.letters
         self.receipts += newer.receipts
@@ -49,8 +48,8 @@ def _joined(former: LaneChange, later: LaneChange) -> LaneChange:
     joined, left = former.joined, former.left
     if leaving := set(later.left):
         joined = [entry for entry in joined if entry.offset not in leaving]
-    # Whether the former change took effect may be unknown, so what left is said
-    # again, but not of what has come back.
+    # The effect of the former change can be unknown, so offsets that left are named
+    # again, except those that came back.
     if left and (joining := {entry.offset for entry in later.joined}):
         left = [offset for offset in left if offset not in joining]
     return replace(later, joined=(*joined, *later.joined), left=(*left, *later.left))

@@ -1,4 +1,4 @@
-"""Keeps attempts back while the log may have given our partitions to another process."""
+"""Standstill detection: delays attempts while the log can have moved our partitions."""
 
 from dataclasses import dataclass, field
 
@@ -15,11 +15,11 @@ _BEATS_A_LIMIT = 4
 
 @dataclass(slots=True, kw_only=True)
 class Standstill:
-    """Notices what may have cost us partitions: that the loop stood still, or the log takes no record.
+    """Detects two causes of lost partitions: the loop stood still, or the log takes no record.
 
-    No attempt begins from then on until the log has taken a record of them. It
-    waits `session_s` for a process before it gives its partitions to others;
-    `None` is for a log that gives them to nobody.
+    From then on no attempt begins until the log has taken a record of the
+    partitions. The log waits `session_s` seconds for a silent process before it
+    gives its partitions to others. `None` is for a log that never does.
     """
 
     name: SubscriberName
@@ -30,25 +30,25 @@ class Standstill:
     _beat: "Beat | None" = field(default=None, init=False)
 
     async def run(self) -> None:
-        """Look until cancelled; returns at once when there is nothing to look for."""
+        """Check periodically until cancelled; return at once if there is nothing to detect."""
         if self.session_s is None:
             return
-        # The last heartbeat may be a while ago.
+        # The last heartbeat can be older than the last strike.
         self._beat = Beat(self.clock, self.session_s / 2)
         while True:
             await self.clock.sleep(self._beat.interval_s)
-            self._notice()
+            self._check()
             self._beat.strike()
 
     def is_over(self) -> bool:
-        """Return whether everything that we hold is known to be ours at this moment."""
-        # We may have stood still until now.
-        self._notice()
+        """Return whether this process certainly owns all its partitions at this moment."""
+        # The process can have stood still until now.
+        self._check()
         return not self.ledger.doubt.lasts
 
     async def over(self) -> bool:
-        """Wait until everything that we hold is known to be ours; returns whether that took time."""
-        self._notice()
+        """Wait until this process certainly owns all its partitions; return whether that took time."""
+        self._check()
         has_waited = False
         while self.ledger.doubt.lasts:
             has_waited = True
@@ -56,14 +56,14 @@ class Standstill:
         return has_waited
 
     def has_ended(self) -> bool:
-        """Whether a standstill is over since a record that was just made."""
+        """Return true once, after the record that ended a standstill."""
         if not self.lasts or self.ledger.doubt.lasts:
             return False
         self.lasts = False
         _log.info("dispatch.resumed", subscriber=self.name)
         return True
 
-    def _notice(self) -> None:
+    def _check(self) -> None:
         if self.session_s is None or self._beat is None:
             return
         if frozen_s := self._beat.standstill_s():
@@ -78,35 +78,35 @@ class Standstill:
 
 
 class Beat:
-    """Is struck while the loop turns, and shows afterwards that it did not.
+    """Periodic time stamp of the running loop, whose age shows a standstill.
 
-    A process that is stopped, or whose loop a plugin blocks, shows in the time
-    between two strokes. A machine that was suspended shows in wall time alone,
-    for the monotonic clock may have stood still with it; a wall clock that is
+    A stopped process, or a loop that a plugin blocks, shows in the monotonic
+    time between two strikes. A suspended machine shows in wall time only,
+    because the monotonic clock can have stopped with it. A wall clock that is
     set forward looks the same.
     """
 
     def __init__(self, clock: Clock, limit_s: float) -> None:
-        """Take a pause of more than `limit_s` for a standstill."""
+        """Treat a pause of more than `limit_s` seconds as a standstill."""
         self._clock = clock
         self._limit_s = limit_s
         self.strike()
 
     @property
     def interval_s(self) -> float:
-        """How often it is to be struck."""
+        """Seconds between two strikes."""
         return self._limit_s / _BEATS_A_LIMIT
 
     def strike(self) -> None:
-        """Note that the loop turns."""
+        """Note that the loop runs."""
         self._struck = self._clock.monotonic()
         self._struck_at = self._clock.now()
 
     def standstill_s(self) -> float:
-        """Return how long the loop has just stood still, once, and 0 when it did not.
+        """Return the duration of a standstill that has just ended, once; otherwise 0.
 
-        Whoever runs first afterwards is told, whether that is who strikes or
-        who wants to deliver.
+        The first caller afterwards gets it, whether the periodic check or a
+        delivery.
         """
         since_s = max(self._clock.monotonic() - self._struck, self._clock.now() - self._struck_at)
         if since_s <= self._limit_s:

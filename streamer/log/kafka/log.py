@@ -1,4 +1,4 @@
-"""The log in Kafka, as ingest and dispatch use it."""
+"""Event log in Kafka, for ingest and dispatch."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
@@ -31,11 +31,11 @@ class KafkaLog:
 
     Channels are placed on the partitions of the checkpoint topic. Each
     partition in use has a writer: one thread and one transactional producer,
-    which fences off any other process's.
+    which fences off the producer of any other process.
     """
 
     def __init__(self, clients: Clients, topics: TopicProvisioner, clock: Clock, pulses: Pulses) -> None:
-        """Use `open`: it prepares the topics first, and closes what was made."""
+        """Use `open` instead: it prepares the topics first, and closes every client."""
         self._clients = clients
         self._topics = topics
         self._clock = clock
@@ -53,7 +53,7 @@ class KafkaLog:
     async def open(
         cls, settings: KafkaLogSettings, clock: Clock, pulses: Pulses | None = None
     ) -> AsyncIterator[Self]:
-        """Connect, check or make the topics, and close everything on leaving.
+        """Connect, check or create the topics, and close every client on leaving.
 
         Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable`
         within 10 s.
@@ -76,16 +76,16 @@ class KafkaLog:
 
     @property
     def hindrance(self) -> str:
-        """Why nothing can be appended or read at the moment; empty while a broker answers."""
+        """Reason why nothing can be appended or read at the moment; empty while a broker answers."""
         return self._connectivity.hindrance
 
     @property
     def is_member(self) -> bool:
-        """Whether this process takes part in sharing the channels."""
+        """True while this process is a member of the group that shares the channels."""
         return self._membership is not None and self._membership.is_in
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint of `channel`, once that is certain."""
+        """Return the last committed checkpoint of `channel`, once it is certain."""
         return await self._writer(self._checkpoints.partition_of(channel)).checkpoint(channel)
 
     def begin(self, channel: Channel) -> KafkaAppend:
@@ -96,8 +96,8 @@ class KafkaLog:
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Share `channels` with the other processes of this prefix.
 
-        A partition is given up at the latest when an append that is under way
-        must have ended.
+        A partition is given up at the latest when an append under way must have
+        ended.
         """
         if self._membership is not None:
             raise LogMisconfigured("the channels are shared already: follow their ownership once")
@@ -116,31 +116,31 @@ class KafkaLog:
                 version, last = share.version, mine
                 membership.settle(version)
         finally:
-            # Whoever takes over should find nothing under way, and nothing may
-            # be opened again behind its back.
+            # The next owner should find no append under way, and no writer may
+            # be opened again after that.
             self._has_left = True
             await self._let_go(self._writers.keys())
             await membership.close()
             self._membership = None
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
-        """Open the place of one subscriber."""
+        """Open the feed of one subscriber."""
         log_context = LogContext(
             clients=self._clients, topics=self._topics, clock=self._clock, pulses=self._pulses
         )
         return follow(log_context, subscription)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Change nothing: Kafka's retention waits for nobody."""
+        """Do nothing: Kafka's retention is independent of the subscribers."""
 
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield what a subscriber is done with, and end, without joining its group."""
+        """Yield the settled events of a subscriber, and end, without joining its group."""
         return settled_events(self._clients, self._topics.admin, subscription, begin)
 
     async def close(self) -> None:
-        """Finish what was asked for, give up every producer, and leave the group."""
+        """Finish pending requests, close every producer, and leave the group."""
         await self._let_go(self._writers.keys())
         await self.controls.close()
         if self._membership is not None:

@@ -67,7 +67,7 @@ class MemoryFeed:
         self.holds: frozenset[Partition] = frozenset()
 
     async def read(self) -> Assigned | Revoked | Page:
-        """Return the next page or change of assignment; waits for one."""
+        """Wait for the next page or change of assignment, and return it."""
         self._read_again.set()
         while True:
             self._log.check_up()
@@ -79,7 +79,7 @@ class MemoryFeed:
             await self._woken.wait()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing of these partitions until they are resumed or revoked."""
+        """Stop reading these partitions until they are resumed or revoked."""
         self._paused |= partitions
 
     def resume(self, partitions: frozenset[Partition]) -> None:
@@ -88,7 +88,7 @@ class MemoryFeed:
         self.wake()
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and its records together; progress in revoked partitions is left out."""
+        """Record progress and its records together, except progress in revoked partitions."""
         await asyncio.sleep(0)
         valid = {
             partition: progress
@@ -100,7 +100,7 @@ class MemoryFeed:
         return self._log.settle(self.subscriber, replace(settlement, progress=valid))
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return parked events of an assigned partition, and none of another one."""
+        """Return parked events of an assigned partition, and no events of another one."""
         await asyncio.sleep(0)
         if partition not in self._assignments:
             return []

@@ -31,11 +31,12 @@ from streamer.ports import Recorded, Settlement, Subscription
 class MemoryLog:
     """EventLog, ControlledLog and Ownership in one process's memory.
 
-    Tests switch its faults: `down` makes every call raise `LogUnavailable`,
-    `refuse` names events that can never be taken, and `fail_after_commit`
+    Tests set its faults: `down` makes every call raise `LogUnavailable`,
+    `refuse` names events that an append never takes, and `fail_after_commit`
     lets the next append or settlement take effect and then raises
     `LogUnavailable`. A partition with more than `room` offsets settled above
-    its prefix is crowded. What was kept can be looked at.
+    its prefix is crowded. Tests can inspect the kept events, letters and
+    progress.
     """
 
     down: bool = False
@@ -55,17 +56,16 @@ class MemoryLog:
     controls: MemoryControls = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing switched."""
         self.controls = MemoryControls(self._letters, self.check_up)
 
     @property
     def events(self) -> list[Event]:
-        """Every event, in the order in which they were appended."""
+        """All events, in the order in which they were appended."""
         return [entry.event for entry in self.entries]
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """What was set aside, the latest of each id."""
+        """Dead letters, the latest of each id."""
         return list(self._letters.values())
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
@@ -84,7 +84,7 @@ class MemoryLog:
         set_aside: Sequence[DeadLetter],
         continuity: Sequence[ContinuityRecord],
     ) -> None:
-        """Keep what an append commits."""
+        """Store an append when it commits."""
         for event in events:
             self._keep(event)
         self.checkpoints[checkpoint.channel] = checkpoint
@@ -94,7 +94,7 @@ class MemoryLog:
         self._check_answered()
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield all `channels` once; nobody else is there to take them."""
+        """Yield all `channels` once, because no other process shares them."""
         yield frozenset(channels)
         await asyncio.Event().wait()
 
@@ -120,7 +120,7 @@ class MemoryLog:
     def reassign(
         self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: MemoryFeed | None
     ) -> None:
-        """Move `partitions` to the feed `to`, or to a process that is not here, without asking anybody."""
+        """Move `partitions` at once to the feed `to`, or to another process if `to` is `None`."""
         moved = frozenset(partitions)
         for feed in self._feeds_of(subscriber):
             feed.revoke(moved)
@@ -130,18 +130,18 @@ class MemoryLog:
     async def hand_over(
         self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: MemoryFeed | None
     ) -> None:
-        """Move `partitions` as `reassign` does, once those that hold them have let go of them."""
+        """Move `partitions` like `reassign`, once the feeds that hold them have let go of them."""
         moved = frozenset(partitions)
         for feed in self._feeds_of(subscriber):
             await feed.let_go(moved)
         self.reassign(subscriber, moved, to=to)
 
     def partition(self, partition: Partition) -> Sequence[Entry]:
-        """Return what a partition holds, so that an offset is an index."""
+        """Return the entries of a partition, so that an offset is an index."""
         return self._partitions.get(partition, ())
 
     def settle(self, subscriber: SubscriberName, settlement: Settlement) -> Recorded:
-        """Keep what a feed settled."""
+        """Store a settlement of a feed."""
         self.check_up()
         self.settled[subscriber].update(settlement.progress)
         for letter in settlement.redriven:
@@ -150,7 +150,7 @@ class MemoryLog:
         self._parked[subscriber].change(settlement.lanes)
         self.receipts.extend(settlement.receipts)
         if settlement.receipts:
-            # What must not be written twice is found, though the answer was lost.
+            # A repeated settlement is detected, even if its answer was lost.
             self.fail_after_commit = False
         self._check_answered()
         crowded = (partition for partition, at in settlement.progress.items() if self._is_crowded(at))
@@ -159,15 +159,15 @@ class MemoryLog:
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield what a subscriber is done with, and end."""
+        """Yield the settled events of a subscriber, and end."""
         return settled_events(self, subscription, begin)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Note which subscribers are configured; nothing is ever forgotten here."""
+        """Note which subscribers are configured; this log never forgets an event."""
         self.expected = frozenset(subscribers)
 
     def parked(self, subscriber: SubscriberName, partition: Partition) -> Sequence[ParkedLane]:
-        """Return what a subscriber has parked of a partition."""
+        """Return the parked lanes of a subscriber in a partition."""
         return self._parked[subscriber].lanes(partition)
 
     def recall(
@@ -221,14 +221,14 @@ class MemoryLog:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryAppend:
-    """One growing append to a log in memory; it is the commit that refuses events."""
+    """One growing append to a log in memory; its commit refuses events, not `add`."""
 
     log: MemoryLog
     events: list[Event] = field(default_factory=list)
 
     @property
     def size(self) -> int:
-        """The bytes of the events that have been added."""
+        """Size of the added events, in bytes."""
         return sum(len(encode_event(event)) for event in self.events)
 
     def add(self, events: Sequence[Event], /) -> None:
@@ -243,7 +243,7 @@ class MemoryAppend:
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
     ) -> None:
-        """Keep all of it, or nothing."""
+        """Store the whole append, or nothing."""
         # A real log waits for its disk or its brokers; callers must cope.
         await asyncio.sleep(0)
         self.log.check_up()

@@ -12,7 +12,7 @@ Write = Callable[[EncodedAppend], Awaitable[None]]
 
 
 class SqliteAppend:
-    """The rows of the events that have been added, until they are committed."""
+    """Rows of the events that have been added, until they are committed."""
 
     def __init__(self, write: Write, clock: Clock) -> None:
         """Commit by `write`; rows carry the time of `clock`."""
@@ -22,7 +22,7 @@ class SqliteAppend:
         self.size = 0
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events`; raises `EventsRefused` for those that JSON can't hold."""
+        """Encode `events`; raises `EventsRefused` for events that JSON cannot represent."""
         now_s = int(self._clock.now())
         refused: list[Event] = []
         for event in events:
@@ -44,5 +44,5 @@ class SqliteAppend:
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
     ) -> None:
-        """Make the rows durable, together with what else waits; wait while the file is full."""
+        """Make the rows durable, together with other waiting appends; wait while the file is full."""
         await self._write(encode(self._rows, checkpoint, set_aside, continuity))

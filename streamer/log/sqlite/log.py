@@ -36,7 +36,7 @@ _log = structlog.get_logger()
 class SqliteLog:
     """EventLog, ControlledLog and Ownership on one SQLite file that this process owns.
 
-    One thread writes for everybody and commits in groups; one thread reads for
+    One thread makes all writes and commits them in groups; one thread reads for
     all subscribers. Every commit is on the disk before a call returns, so a
     process killed at any moment starts again without repair.
     """
@@ -59,10 +59,10 @@ class SqliteLog:
     async def open(
         cls, settings: SqliteLogSettings, clock: Clock, pulses: Pulses | None = None
     ) -> AsyncIterator[Self]:
-        """Open the file, making it where it is missing; leaving writes what was asked for and closes it.
+        """Open or create the file; leaving the context finishes requested writes and closes it.
 
-        Raises `LogMisconfigured` when another process has it, when it is not a
-        log of this version, or when its file system can't carry it.
+        Raises `LogMisconfigured` when another process has the file, when it is
+        not a log of this version, or when its file system does not support it.
         """
         pulses = pulses or Pulses(clock)
         check_local(settings.path)
@@ -77,11 +77,11 @@ class SqliteLog:
             yield log
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint; appends that were asked for before are in it."""
+        """Return the last committed checkpoint, including appends requested before this call."""
         return await self._writer.submit(lambda connection: read_checkpoint(connection, channel))
 
     def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
-        """Return a new append, which is committed together with what else waits."""
+        """Return a new append, which is committed together with other waiting appends."""
         return SqliteAppend(self._write, self._clock)
 
     async def _write(self, append: EncodedAppend) -> None:
@@ -96,16 +96,16 @@ class SqliteLog:
 
     @property
     def hindrance(self) -> str:
-        """Why nothing can be appended at the moment; empty while it can."""
+        """Reason why nothing can be appended at the moment; empty while it can."""
         return self._room.lack
 
     @property
     def is_member(self) -> bool:
-        """Always, for whoever has the file has all channels."""
+        """Always true, because the process that has the file has all channels."""
         return True
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield all `channels` once: whoever has the file has them."""
+        """Yield all `channels` once: the process that has the file owns them."""
         yield frozenset(channels)
         await asyncio.Event().wait()
 
@@ -129,15 +129,15 @@ class SqliteLog:
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield what a subscriber is done with, and end."""
+        """Yield the settled events of a subscriber, and end."""
         return settled_events(self._reader, subscription, begin)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Say which subscribers are configured.
+        """Set the configured subscribers.
 
-        What any other one has not settled is kept for one more retention
-        period and then forgotten; its place stays, should it come back, and
-        what it has parked, which is said at each start.
+        The unsettled events of any other subscriber are kept for one more
+        retention period and then deleted. Its place stays, in case it returns,
+        and so do its parked events, which are logged at each start.
         """
         now = self._clock.now()
         absent = await self._writer.submit(lambda connection: mark_absent(connection, subscribers, now))
@@ -163,7 +163,7 @@ class SqliteLog:
         return await self._reader.submit(lambda connection: read_page(connection, window))
 
     async def lanes(self, subscriber: SubscriberName) -> Sequence[ParkedLane]:
-        """Return what a subscriber has parked; raises `LogUnavailable`."""
+        """Return the parked lanes of a subscriber; raises `LogUnavailable`."""
         found: list[ParkedLane] = []
         page, last = await self._reader.submit(partial(read_lanes, subscriber=subscriber, after=None))
         while page:
@@ -172,7 +172,7 @@ class SqliteLog:
         return found
 
     async def recall(self, subscriber: SubscriberName, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return those of a subscriber's parked events that are asked for, in that order."""
+        """Return a subscriber's parked events at `offsets`, in that order."""
         found: dict[int, Entry] = {}
         left: Sequence[int] = sorted(set(offsets))
         while left:
@@ -211,7 +211,7 @@ class SqliteLog:
     def _check_open(self) -> None:
         if self._closed:
             raise LogUnavailable("the log is closed")
-        # A dead side task must not go unnoticed: without it the file grows.
+        # A dead side task must be noticed, because without it the file grows.
         if self._keeping is not None and self._keeping.done():
             self._keeping.result()
 

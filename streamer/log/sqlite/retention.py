@@ -27,9 +27,9 @@ _log = structlog.get_logger()
 class Retention:
     """Deletes old and settled events; appends wait while the file is full.
 
-    At the size limit, data that no subscriber waits for goes early: first
-    settled events, then receipts, because a receipt is worth less than the next
-    event.
+    At the size limit, data that no subscriber waits for are deleted early:
+    first settled events, then receipts, because a receipt is worth less than
+    the next event.
     """
 
     def __init__(self, writer: Worker, settings: SqliteLogSettings, clock: Clock) -> None:
@@ -43,7 +43,7 @@ class Retention:
         self._early_receipts = 0
 
     def used(self, used_bytes: int) -> None:
-        """Set the bytes of the file in use."""
+        """Set the number of used bytes of the file."""
         self._used_bytes = used_bytes
 
     def changed(self) -> None:
@@ -51,7 +51,7 @@ class Retention:
         self._changed.set()
 
     def close(self) -> None:
-        """Let waiting appends end with `LogUnavailable`."""
+        """End waiting appends with `LogUnavailable`."""
         self._closed = True
         self._changed.set()
 
@@ -92,7 +92,7 @@ class Retention:
             _log.info("log.has_room", path=str(self._settings.path), used_bytes=self._used_bytes)
 
     async def keep(self) -> None:
-        """Delete what is older than the retention, except parked events, once a minute, until cancelled."""
+        """Delete data older than the retention, except parked events, once a minute, until cancelled."""
         while True:
             try:
                 await self._expire()

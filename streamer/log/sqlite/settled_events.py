@@ -30,7 +30,7 @@ async def settled_events(
 
 def _read(connection: sqlite3.Connection, window: Window, place: Place) -> tuple[list[Entry], int]:
     entries, through = read_page(connection, window)
-    # Read after the progress: an event that was parked then, and is not any more, has been delivered.
+    # Read after the progress: an event that was parked at that time, and no longer is, has been delivered.
     parked = parked_among(connection, place.subscriber, window.begin, through)
     finished = [
         entry

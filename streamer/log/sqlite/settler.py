@@ -1,4 +1,4 @@
-"""Settler of one subscriber."""
+"""Settler of one subscriber: makes its settlements durable, each once."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,11 +19,11 @@ _log = structlog.get_logger()
 
 
 class Settler:
-    """Records each settlement once, in the order of the calls, for as long as the disk takes.
+    """Records each settlement once, in the order of the calls, and waits for a full disk.
 
-    A commit that failed can have taken effect all the same. So settlements are
-    numbered, the file holds the last number, and a retry looks there first: the
-    caller never has to wonder whether a receipt is recorded.
+    A failed commit can have taken effect all the same. So settlements are
+    numbered, the file holds the last number, and a retry looks there first. A
+    return always means that the settlement and its receipts are recorded.
     """
 
     def __init__(self, writer: Worker, clock: Clock, place: Place, *, then: Callable[[None], None]) -> None:
@@ -37,7 +37,7 @@ class Settler:
         self._closed = False
 
     def close(self) -> None:
-        """Start no further settlement: another feed may have read the progress."""
+        """Start no further settlement: another feed can have read the progress."""
         self._closed = True
 
     async def settle(self, settlement: Settlement) -> None:

@@ -1,1 +1,1 @@
-"""The Streaming API: Bayeux sessions, subscriptions and the messages they bring."""
+"""Streaming API of Salesforce: Bayeux sessions, subscriptions and messages."""

@@ -15,17 +15,17 @@ from streamer.salesforce.cometd.protocol import JsonObject
 # caches hold them, and are gone before the next part is parsed.
 _PART_BYTES = 512 * 1024
 
-# Where one message may end and the next begin. Inside a message it looks the
-# same, but a cut there leaves brackets open.
+# Possible boundary between two messages. The same bytes can occur inside a
+# message, but a cut there leaves brackets open.
 _SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one POST brought: replies by their meta channel, events by their channel, both in order.
+    """Answer to one POST: replies by their meta channel, events by their channel, both in order.
 
-    A large one comes in parts. `rest` is what has not been looked at yet, and
-    `following` the part that it begins with, which holds the replies so far.
+    A large answer comes in parts. `rest` is the part not yet sorted, and
+    `following` returns it as the next part, together with the replies so far.
     """
 
     status: int
@@ -61,7 +61,7 @@ class Answer:
         try:
             frame = parse(b"".join((b"[", content[:end], b"]")))
         except TornBody:
-            # No seam, or something is missing: the whole of it will tell.
+            # There is no boundary, or bytes are missing: parsing the whole answer tells which.
             return None
         return replace(cls._sorted(status, frame), rest=content[end + 1 :])
 
@@ -71,7 +71,7 @@ class Answer:
         answer = cls._sorted(status, parse(body))
         if answer.replies or answer.events:
             return answer
-        # Without any reply this is not Bayeux but another server's error document.
+        # An answer without any reply is not Bayeux but another server's error document.
         return replace(answer, unreadable=())
 
     @classmethod
@@ -79,7 +79,7 @@ class Answer:
         replies: dict[str, list[JsonObject]] = {}
         events: dict[str, list[JsonObject]] = defaultdict(list)
         strays = []
-        # This loop sees every event of a backlog: it does as little as it can.
+        # Every event of a backlog passes this loop, so it must be cheap.
         for message in frame.messages:
             try:
                 events[message["channel"]].append(message)
@@ -97,14 +97,14 @@ class Answer:
 
     @property
     def count(self) -> int:
-        """How many events there are, the unreadable ones included."""
+        """Number of events, including the unreadable ones."""
         return sum(map(len, self.events.values())) + len(self.unreadable)
 
     def unreadable_of(self, paths: Sequence[str]) -> dict[str, list[Unreadable]]:
         """Return the unreadable pieces by the channel that they name.
 
-        A piece that names none of `paths` goes to the first of them: someone
-        must see it.
+        A piece that names none of `paths` goes to the first of them, so that it
+        is always reported.
         """
         found: dict[str, list[Unreadable]] = defaultdict(list)
         for piece in self.unreadable if paths else ():

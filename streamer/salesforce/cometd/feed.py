@@ -1,4 +1,4 @@
-"""One channel that somebody reads: where the session's reader and the consumer meet."""
+"""Feed of one channel: connects the session's reader to the channel's consumer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from streamer.salesforce.cometd.replay_position import ALL_RETAINED, NEW_EVENTS,
 
 
 class FeedState(Enum):
-    """How far a channel has come with its subscription in the present session."""
+    """Subscription state of a channel in the current session."""
 
     WANTED = auto()
     ASKED = auto()
@@ -24,7 +24,7 @@ class FeedState(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class RepeatedRefusal:
-    """Whether a refusal is meant: how often in a row it came, and since when on the monotonic clock."""
+    """Refusals in a row: their number, and the time of the first on the monotonic clock."""
 
     since: float
     times: int = 0
@@ -34,9 +34,10 @@ class RepeatedRefusal:
 class ChannelFeed:
     """Hands the batches of one channel to its consumer, one at a time.
 
-    `read_at` is when it was last offered one, or subscribed, in epoch seconds.
-    `begins` says that it was asked for new events only and not offered any
-    batch since. It `is_open` while its consumer waits for more of an answer.
+    `read_at` is the time of its last batch or of its subscription, in epoch
+    seconds. `begins` is true while it asked for new events only and has not
+    been offered a batch since. `is_open` is true while its consumer waits for
+    more of an answer.
     """
 
     channel: Channel
@@ -55,16 +56,16 @@ class ChannelFeed:
 
     @property
     def path(self) -> str:
-        """The path of the channel."""
+        """Path of the channel."""
         return self.channel.path
 
     @property
     def live(self) -> bool:
-        """Whether events that come now in the present session are this feed's."""
+        """True while events of the current session belong to this feed."""
         return self.state in {FeedState.ASKED, FeedState.SUBSCRIBED}
 
     def ask(self) -> int:
-        """Return the number to subscribe with; from now on events are this feed's."""
+        """Return the replay number for a subscription; from now on events belong to this feed."""
         self.state = FeedState.ASKED
         replay = self.position.replay()
         self._replays_all = replay == ALL_RETAINED
@@ -77,17 +78,17 @@ class ChannelFeed:
         self.position.subscribed(now)
 
     def release(self) -> None:
-        """Forget the present session, which is over."""
+        """Forget the current session, which is over."""
         if self.state is not FeedState.FAILED:
             self.state = FeedState.WANTED
 
     def offer(
         self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable], now: float, *, more: bool
     ) -> None:
-        """Put a batch before the consumer; `now` is in epoch seconds, and `more` of the answer follows."""
+        """Offer a batch to the consumer; `now` is in epoch seconds; `more` says that the answer continues."""
         new = self._new(messages)
         if messages and not (new or unreadable or self.is_open):
-            # History that is passed over: an empty batch would say that no more of it comes.
+            # The messages are skipped history; an empty batch would say that no more of it comes.
             self._settled.set()
             return
         self.read_at, self.begins, self.is_open = now, False, more
@@ -98,11 +99,11 @@ class ChannelFeed:
         self._ready.set()
 
     async def settled(self) -> None:
-        """Return when the consumer has asked for more than what was offered, or has left."""
+        """Return when the consumer has asked for more than the offered batch, or has left."""
         await self._settled.wait()
 
     async def next(self) -> Batch:
-        """Return the next batch, taking the one before it as done. Raises what `fail` was given."""
+        """Return the next batch and treat the one before it as done. Raises the error given to `fail`."""
         if self._is_held:
             self._is_held = False
             self._settled.set()
@@ -111,7 +112,7 @@ class ChannelFeed:
             raise self._error
         self._ready.clear()
         self._is_held = True
-        # Popped, for an idle channel must not keep its last megabytes in memory.
+        # Popped, so that an idle channel does not keep its last megabytes in memory.
         return self._offered.pop()
 
     def settle(self, checkpoint: Checkpoint) -> None:
@@ -124,7 +125,7 @@ class ChannelFeed:
         self._ready.set()
 
     def close(self) -> None:
-        """Let go of whoever waits for the consumer, who has left."""
+        """Release every task that waits for the consumer, which has left."""
         self.state = FeedState.FAILED
         self._settled.set()
 

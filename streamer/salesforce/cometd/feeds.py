@@ -1,4 +1,4 @@
-"""All channels that somebody reads over one session."""
+"""Feeds of all channels that are read over one session."""
 
 import asyncio
 
@@ -13,35 +13,35 @@ _VERIFY_EVERY_S = 60.0
 
 
 class Feeds:
-    """Knows the feeds by their path and hands answers over to them.
+    """Registry of the feeds by path; hands answers over to them.
 
-    `changed` is set whenever a feed came, left, or wants to be subscribed.
+    `changed` is set whenever a feed was added or removed, or wants to be
+    subscribed.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Start without any."""
         self._clock = clock
         self._feeds: dict[str, ChannelFeed] = {}
         self.changed = asyncio.Event()
 
     @property
     def active(self) -> bool:
-        """Whether there is any that has not failed."""
+        """True while any feed has not failed."""
         return any(feed.state is not FeedState.FAILED for feed in self._feeds.values())
 
     @property
     def paths(self) -> frozenset[str]:
-        """The paths of all that have not failed."""
+        """Paths of all feeds that have not failed."""
         return frozenset(feed.path for feed in self._feeds.values() if feed.state is not FeedState.FAILED)
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """The paths that Salesforce has accepted in the present session."""
+        """Paths that Salesforce has accepted in the current session."""
         return frozenset(feed.path for feed in self._feeds.values() if feed.state is FeedState.SUBSCRIBED)
 
     @property
     def wanted(self) -> list[ChannelFeed]:
-        """Those that are to be subscribed in the present session."""
+        """Feeds that are to be subscribed in the current session."""
         return [feed for feed in self._feeds.values() if feed.state is FeedState.WANTED]
 
     def open(self, channel: Channel, after: Checkpoint | Start) -> ChannelFeed:
@@ -60,12 +60,12 @@ class Feeds:
         self.changed.set()
 
     def want(self, feed: ChannelFeed) -> None:
-        """Have a feed that was put off subscribed."""
+        """Subscribe a postponed feed."""
         feed.state = FeedState.WANTED
         self.changed.set()
 
     def release(self) -> None:
-        """Forget the session, which is over: all are to be subscribed in the next one."""
+        """Forget the session, which is over; all feeds are subscribed again in the next one."""
         for feed in self._feeds.values():
             feed.release()
 
@@ -75,7 +75,7 @@ class Feeds:
             feed.fail(error)
 
     async def until_active(self) -> None:
-        """Wait until somebody reads."""
+        """Wait until a channel is read."""
         while not self.active:
             self.changed.clear()
             await self.changed.wait()
@@ -89,13 +89,13 @@ class Feeds:
     async def hand_over(self, answer: Answer, *, confirmed: bool, more: bool = False) -> None:
         """Give each channel's consumer its part of `answer`; return when all have asked for the next.
 
-        While `more` of the answer follows, they have taken their part in by
-        then; after its end, they have it in the log.
+        While `more` of the answer follows, each consumer has then taken its
+        part in. After the end of the answer, each has it in the log.
 
-        An answer that is `confirmed` by a successful connect shows that
-        nothing is missing: consumers get an empty batch when there is nothing
-        for anyone, and now and then beside the traffic of others. So does, at
-        once, a consumer of new events only: its position begins here.
+        An answer `confirmed` by a successful connect proves that nothing is
+        missing. Then consumers get an empty batch if no channel has events, and
+        from time to time beside the traffic of others. A consumer of new events
+        only gets one at once, because its position begins here.
         """
         live = {path: feed for path, feed in self._feeds.items() if feed.live}
         unreadable = answer.unreadable_of(sorted(live))
@@ -113,7 +113,7 @@ class Feeds:
             await feed.settled()
 
     async def end_answer(self) -> None:
-        """Let consumers commit what they have of an answer whose end was lost; return when they have."""
+        """Let consumers commit their part of an answer whose end was lost; return when they have."""
         now = self._clock.now()
         offered = [feed for feed in self._feeds.values() if feed.live and feed.is_open]
         for feed in offered:

@@ -1,4 +1,4 @@
-"""One answer of the Streaming API, taken apart so that one bad message costs only itself."""
+"""Parser of one Streaming API answer; a bad message costs only itself."""
 
 import re
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ import orjson
 
 from streamer.events import ReplayId, Unreadable
 
-# A whole string, or one structural byte. A lone quote is a string that never ends.
+# Matches a whole string, or one structural byte. A lone quote is a string that never ends.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 _CHANNEL = re.compile(rb'"channel"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
 
 
 class TornBody(Exception):
-    """The body is no complete JSON: part of it was lost on the way."""
+    """The body is no complete JSON: part of it was lost in transit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """The messages of one answer in their order, and the pieces that are none; `size` in bytes."""
+    """Messages of one answer in order, and the pieces that are none; `size` in bytes."""
 
     messages: list[Any]
     size: int
@@ -29,10 +29,10 @@ class Frame:
 
 
 def parse(body: bytes) -> Frame:
-    """Return what `body` holds: a JSON array of messages, or one message.
+    """Return the messages in `body`: a JSON array of messages, or one message.
 
-    A complete body with a message that is not JSON, such as invalid UTF-8,
-    still gives all others. Raises `TornBody`.
+    From a complete body with a message that is not JSON, such as invalid UTF-8,
+    it still returns all others. Raises `TornBody`.
     """
     try:
         parsed = orjson.loads(body)
@@ -47,9 +47,9 @@ def channels_named_in(raw: bytes) -> list[str]:
 
 
 def split(body: bytes) -> list[bytes]:
-    """Return the elements of the array `body`, or `body` itself when it is an object.
+    """Return the elements of the array `body`, or `body` itself if it is an object.
 
-    Only brackets and strings are looked at; an element need not be valid JSON.
+    It examines only brackets and strings; an element need not be valid JSON.
     Raises `TornBody` when they do not close.
     """
     body = body.strip()

@@ -1,4 +1,4 @@
-"""One message of a channel, as the Streaming API gives it.
+"""Format of one message of a channel in the Streaming API.
 
 `{"channel": …, "data": {"schema": …, "payload": …, "event": {"replayId": …}}}`
 """
@@ -10,15 +10,15 @@ from streamer.events import ReplayId
 
 
 def replay_id_of(message: Any) -> ReplayId | None:
-    """Return the position of `message` in its channel, or `None` where it carries none."""
+    """Return the position of `message` in its channel, or `None` if it carries none."""
     value = _at(message, "data", "event", "replayId")
     return None if value is None else ReplayId(str(value).encode())
 
 
 def committed_at(message: Any) -> float | None:
-    """Return when `message` came to be, in epoch seconds, or `None` where it doesn't say.
+    """Return the commit time of `message` in epoch seconds, or `None` if it carries none.
 
-    Change events say it in their header, platform events in `CreatedDate`,
+    Change events carry it in their header, platform events in `CreatedDate`,
     PushTopic and generic events beside their replay id.
     """
     epoch_ms = _at(message, "data", "payload", "ChangeEventHeader", "commitTimestamp")

@@ -1,10 +1,10 @@
-"""Who is told what happens between us and Salesforce."""
+"""Observer of sessions and subscriptions with Salesforce."""
 
 from typing import Protocol
 
 
 class SessionObserver(Protocol):
-    """Counts and measures; must not block or raise."""
+    """Counts and measures session events; must not block or raise."""
 
     def handshaken(self) -> None:
         """A new session has begun."""
@@ -19,7 +19,7 @@ class SessionObserver(Protocol):
         ...
 
     def overdue(self) -> None:
-        """Salesforce did not answer in time, and the connection was given up."""
+        """Salesforce did not answer in time, and the connection was closed."""
         ...
 
     def subscribed(self, path: str) -> None:
@@ -32,7 +32,7 @@ class SessionObserver(Protocol):
 
 
 class NullObserver:
-    """Looks away."""
+    """Ignores every event."""
 
     def handshaken(self) -> None:
         """Do nothing."""

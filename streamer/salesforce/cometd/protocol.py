@@ -1,4 +1,4 @@
-"""Bayeux as Salesforce speaks it: what its refusals mean, and its advice."""
+"""Bayeux in Salesforce's dialect: the meaning of its refusals, and its advice."""
 
 import re
 from collections.abc import Mapping
@@ -20,31 +20,31 @@ _ERROR = re.compile(r"(\d{3}):([^:]*):(.*)", re.DOTALL)
 
 
 class Reaction(Enum):
-    """What to do about a refusal, by what it takes to go on."""
+    """Required reaction to a refusal."""
 
     TRY_AGAIN = auto()
-    """Nothing is known of the cause: follow the advice, with back-off."""
+    """The cause is unknown: follow the advice, with back-off."""
     HANDSHAKE = auto()
     """The server does not know our session: begin a new one, with the same token."""
     RENEW_TOKEN = auto()
-    """The token is no longer good: get another one, then begin a new session."""
+    """The token has expired: get another one, then begin a new session."""
     LEAVE_ALONE = auto()
-    """The server is too busy or has too many clients: come back after minutes."""
+    """The server is too busy or has too many clients: return after minutes."""
     WAIT_FOR_ALLOWANCE = auto()
-    """The org's events of the day are used up: wait for its rolling 24 hours to pass."""
+    """The daily event allowance of the org is used up: wait for its rolling 24 hours to pass."""
     REFUSE_REPLAY_ID = auto()
     """The position of one channel is no longer known: its owner decides."""
     REFUSE_CHANNEL = auto()
-    """One channel can't be read until someone acts."""
+    """One channel cannot be read until an operator acts."""
     DOUBT_CHANNEL = auto()
     """One channel is refused in a way that a lost session causes too: believe it when it lasts."""
     GIVE_UP = auto()
-    """The server will never talk to us like this."""
+    """The server will never accept a session with this configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BayeuxError:
-    """An error string of Bayeux, `code:args:message`, taken apart."""
+    """Parsed error string of Bayeux, `code:args:message`."""
 
     code: int
     args: str
@@ -52,21 +52,21 @@ class BayeuxError:
 
     @classmethod
     def parse(cls, text: Any) -> "BayeuxError | None":
-        """Return what `text` says, or `None` when it has another form."""
+        """Return the error in `text`, or `None` if it has another form."""
         found = _ERROR.match(text) if isinstance(text, str) else None
         return cls(code=int(found[1]), args=found[2], message=found[3]) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """How the server wants us to go on; what it says last supersedes what it said before."""
+    """The server's advice about reconnecting; the latest value of each field counts."""
 
     reconnect: str = "retry"
     interval_s: float = 0.0
     timeout_s: float = 110.0
 
     def updated(self, reply: JsonObject) -> "Advice":
-        """Return this advice as `reply` changes it; nonsense changes nothing."""
+        """Return this advice with the changes of `reply`; invalid values change nothing."""
         said = reply.get("advice")
         if not isinstance(said, dict):
             return self
@@ -79,10 +79,10 @@ class Advice:
 
 
 def causes(reply: Mapping[str, Any]) -> list[str]:
-    """Return what a refusal gives as its causes, the true one first.
+    """Return the causes that a refusal names, the true one first.
 
-    Salesforce hides it in `ext.sfdc.failureReason`, behind an `error` that may
-    say something else (Streaming API guide, handling errors).
+    Salesforce hides it in `ext.sfdc.failureReason`, behind an `error` that can
+    name another cause (Streaming API guide, handling errors).
     """
     ext = reply.get("ext")
     sfdc = ext.get("sfdc") if isinstance(ext, dict) else None
@@ -91,9 +91,9 @@ def causes(reply: Mapping[str, Any]) -> list[str]:
 
 
 def reaction(reply: Mapping[str, Any]) -> Reaction:
-    """Return what the unsuccessful `reply` asks for (Streaming API guide, error codes)."""
+    """Return the required reaction to the unsuccessful `reply` (Streaming API guide, error codes)."""
     errors = [error for cause in causes(reply) if (error := BayeuxError.parse(cause))]
-    # A busy server says so in the failure reason, and may say 401 in `error`.
+    # A busy server says so in the failure reason, and can say 401 in `error`.
     if any(error.code == HTTPStatus.SERVICE_UNAVAILABLE for error in errors):
         return Reaction.LEAVE_ALONE
     if _names_no_channel(reply):
@@ -134,7 +134,7 @@ _TABLE: tuple[tuple[str | None, int, str, Reaction], ...] = (
 
 
 def _names_no_channel(reply: Mapping[str, Any]) -> bool:
-    # So a server answers a subscription after it lost the session, whatever its error says.
+    # This is how a server answers a subscription after it lost the session; its error can mislead.
     advice = reply.get("advice")
     return (
         reply.get("channel") == SUBSCRIBE

@@ -1,4 +1,4 @@
-"""The position of a channel in the replay map of a subscription."""
+"""Position of a channel in the replay map of a subscription."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from streamer.events import Checkpoint, ReplayId, Start
 NEW_EVENTS = -1
 ALL_RETAINED = -2
 
-# Our clock and Salesforce's may differ, and a message too many does no harm where none was read yet.
+# Our clock and Salesforce's can differ, and an extra message does no harm before the first read.
 _CLOCKS_DIFFER_S = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
 class ReplayPosition:
-    """The place from which one channel is subscribed, and its number in the replay map.
+    """Position from which one channel is subscribed, and its number in the replay map.
 
     Reading resumes after `complete`, the checkpoint's last complete replay id;
-    the consumer drops the events of the open one that it holds already. Where
-    no id is complete yet there is none to resume from: Salesforce sends all
-    that it retains, and messages that were committed before `since` (epoch
-    seconds) are not for the consumer.
+    the consumer drops the events of the open id that it already holds. While no
+    id is complete there is no id to resume from: Salesforce sends all events
+    that it retains, and the consumer does not get messages that were committed
+    before `since` (epoch seconds).
     """
 
     start: Start
@@ -48,7 +48,7 @@ class ReplayPosition:
 
     @property
     def known(self) -> bool:
-        """Whether there is a replay id to resume from."""
+        """True if there is a replay id to resume from."""
         return self.complete is not None
 
     def replay(self) -> int:
@@ -58,6 +58,6 @@ class ReplayPosition:
         return NEW_EVENTS if self.start is Start.LATEST else ALL_RETAINED
 
     def subscribed(self, now: float) -> None:
-        """Note that from `now` on (epoch seconds) nothing of the channel may be missed."""
+        """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
         if self.start is Start.LATEST:
             self.start, self.since = Start.EARLIEST, now - _CLOCKS_DIFFER_S

@@ -23,14 +23,14 @@ from streamer.salesforce.cometd.protocol import Advice, JsonObject, Reaction
 
 
 class SessionLost(Exception):
-    """The session can't go on: begin another, and subscribe again from what is in the log.
+    """The session has failed: begin another one, and subscribe again from the positions in the log.
 
-    `reason` is one of a few stable words. `polite` sessions are still known to
-    the server and are ended by telling it.
+    `reason` is one of a few stable words. The server still knows a `polite`
+    session, so it is ended by a disconnect.
     """
 
     def __init__(self, reason: str, detail: str, *, reaction: Reaction, polite: bool = False) -> None:
-        """Say why in a word and in a sentence, and what it takes to go on."""
+        """Take the reason as a word and as a sentence, and the required reaction."""
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.reaction = reaction
@@ -46,11 +46,11 @@ class SessionLost(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BayeuxOptions:
-    """How a session speaks; times in seconds, sizes in bytes.
+    """Options of a session; times in seconds, sizes in bytes.
 
-    A connect is overdue `grace_s` after the time for which the server holds
-    it. Salesforce refuses requests of 32,768 bytes, and may answer with more
-    than ten million (Streaming API guide).
+    A connect is overdue `grace_s` after the time for which the server holds it.
+    Salesforce refuses requests of 32,768 bytes, and can answer with more than
+    ten million (Streaming API guide).
     """
 
     api_version: str = "64.0"
@@ -63,14 +63,14 @@ class BayeuxOptions:
 
 
 class BayeuxSession:
-    """Speaks for one client id. Every call raises `SessionLost` when no whole answer came.
+    """Client of one Bayeux session. Every call raises `SessionLost` when no whole answer came.
 
-    A new session has new cookies and new TCP connections: neither a routing
-    cookie that lapsed nor a half-open connection outlives the one that had it.
+    A new session has new cookies and new TCP connections, so that neither an
+    expired routing cookie nor a half-open connection outlives its session.
     """
 
     def __init__(self, token: Token, clock: Clock, options: BayeuxOptions) -> None:
-        """Prepare to speak with `token`'s org."""
+        """Prepare a session with the org of `token`."""
         self._clock = clock
         self._options = options
         self._url = URL(f"{token.instance_url}/cometd/{options.api_version}")
@@ -84,13 +84,12 @@ class BayeuxSession:
         self.connects = 0
         self.subscribed: set[str] = set()
         self.used: set[str] = set()
-        """The paths that were subscribed at some time, and may still have events on their way."""
+        """Paths that have been subscribed at any time, and can still have events on their way."""
 
     async def __aenter__(self) -> Self:
-        """Open the connections' pool."""
         self._http = aiohttp.ClientSession(
-            # Only one server is spoken to, so a bare IP may set cookies, and
-            # so may loopback without TLS set secure ones.
+            # The session has only one server, so a bare IP can set cookies, and
+            # loopback without TLS can set secure ones.
             cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=self._url.origin()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._options.tcp_timeout_s),
             headers=self._headers,
@@ -101,7 +100,7 @@ class BayeuxSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close every connection, telling the server unless the session was lost."""
+        """Close every connection; a session that was not lost is ended by a disconnect first."""
         try:
             if self._client_id and (not isinstance(error, SessionLost) or error.polite):
                 await self._disconnect()
@@ -140,9 +139,9 @@ class BayeuxSession:
     async def subscribe(
         self, replay: Mapping[str, int]
     ) -> AsyncGenerator[tuple[Answer, dict[str, JsonObject | None]], None]:
-        """Subscribe every path of `replay` from its number, a few in one request.
+        """Subscribe every path of `replay` from its number, a few paths per request.
 
-        Yields each answer with the reply that it holds for each path asked for.
+        Yields each answer with its reply to each path.
         """
         self.used |= replay.keys()
         self.subscribed |= replay.keys()
@@ -151,7 +150,7 @@ class BayeuxSession:
                 {
                     "channel": protocol.SUBSCRIBE,
                     "subscription": path,
-                    # Keyed without a PushTopic's filter, as the guide's own client does.
+                    # Keyed without a PushTopic's filter, like the guide's own client.
                     "ext": {"replay": {path.partition("?")[0]: number}},
                 }
             )
@@ -163,7 +162,7 @@ class BayeuxSession:
             yield answer, _by_path(chunk, answer.replies[protocol.SUBSCRIBE])
 
     async def unsubscribe(self, paths: AbstractSet[str]) -> AsyncGenerator[Answer, None]:
-        """Stop the delivery of `paths`, whatever the server says to it; yields its answers."""
+        """Stop the delivery of `paths`, even if the server refuses; yields its answers."""
         self.subscribed -= paths
         messages = [
             self._numbered({"channel": protocol.UNSUBSCRIBE, "subscription": path}) for path in sorted(paths)
@@ -174,7 +173,7 @@ class BayeuxSession:
     def reply(self, answer: Answer, channel: str) -> JsonObject:
         """Return the reply of the meta `channel` in `answer`, and follow its advice.
 
-        Raises `SessionLost` when there is none.
+        Raises `SessionLost` if there is none.
         """
         replies = answer.replies.get(channel)
         if not replies:
@@ -188,7 +187,7 @@ class BayeuxSession:
                 [self._numbered({"channel": protocol.DISCONNECT})], timeout_s=self._options.farewell_s
             )
         except SessionLost:
-            # A session that is not ended ends by itself after 40 s.
+            # The server ends an abandoned session by itself after 40 s.
             return
 
     def _numbered(self, message: JsonObject) -> JsonObject:
@@ -218,7 +217,7 @@ class BayeuxSession:
             return response.status, await read_body(response, self._clock, limit=limit, idle_s=timeout_s)
 
 
-# Statuses that come with the bodies of load balancers and proxies.
+# Statuses whose bodies come from load balancers and proxies.
 _BY_STATUS: Mapping[int, Reaction] = {
     HTTPStatus.UNAUTHORIZED: Reaction.RENEW_TOKEN,
     HTTPStatus.FORBIDDEN: Reaction.HANDSHAKE,
@@ -253,7 +252,7 @@ def _chunks(messages: Iterable[JsonObject], limit: int) -> Iterable[list[JsonObj
 
 
 def _by_path(asked: Iterable[JsonObject], replies: Iterable[JsonObject]) -> dict[str, JsonObject | None]:
-    # A reply names its channel, or a list of them, or after a lost session only the request's id.
+    # A reply names its channel, or a list of them; after a lost session it has only the request's id.
     found: dict[str, JsonObject] = {}
     for reply in replies:
         named = reply.get("subscription") or str(reply.get("id"))

@@ -1,4 +1,4 @@
-"""The Streaming API as a source: one session for all channels of an org."""
+"""Source of events over the Streaming API: one session for all channels of an org."""
 
 import asyncio
 import random as system_random
@@ -27,17 +27,18 @@ _DEFAULTS = BayeuxOptions()
 
 
 class CometdSource:
-    """Reads channels over the Streaming API; enter it, and leave it when nobody reads any more.
+    """Reads channels over the Streaming API; enter it before reading, and leave it afterwards.
 
-    All channels share one session, as Salesforce limits sessions. An answer's
-    events go to their channels' consumers at once, and the next connect is
-    sent when all of them have asked for more: what was answered is then in the
-    log. Consumers that take longer than 40 s cost the session, as Salesforce
-    ends it; reading resumes where each channel is, like after any loss.
+    All channels share one session, because Salesforce limits sessions. An
+    answer's events go to their channels' consumers at once. The next connect is
+    sent when all consumers have asked for more, so the answer is then in the
+    log. Consumers that take longer than 40 s lose the session, because
+    Salesforce ends it; each channel then resumes at its position, as after any
+    loss.
 
-    Salesforce counts an event as delivered when it has written it. So an
-    answer that was not read whole always ends the session: only subscribing
-    again from the log's positions brings its events back.
+    Salesforce counts an event as delivered once it has written the event. So an
+    answer that was not read whole always ends the session: only a new
+    subscription from the log's positions brings its events back.
     """
 
     def __init__(
@@ -68,15 +69,15 @@ class CometdSource:
         self._busy = Delays(Backoff(first_s=60.0, limit_s=600.0, jitter=jitter))
         self._allowance = Delays(Backoff(first_s=900.0, limit_s=3600.0, jitter=jitter))
         self.last_answer_at: float | None = None
-        """When Salesforce last confirmed the session, in epoch seconds."""
+        """Time at which Salesforce last confirmed the session, in epoch seconds."""
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """The paths that Salesforce has accepted in the present session."""
+        """Paths that Salesforce has accepted in the current session."""
         return self._feeds.subscribed
 
     async def __aenter__(self) -> Self:
-        """Start the reader; it speaks to Salesforce while somebody reads."""
+        """Start the reader; it connects to Salesforce while any channel is read."""
         await self._owner.__aenter__()
         self._reader = self._owner.create_task(self._run(), name="cometd reader")
         return self
@@ -89,11 +90,11 @@ class CometdSource:
         if kind is asyncio.CancelledError:
             await self._owner.__aexit__(kind, error, trace)
         else:
-            # What the body raised is not the reader's: it goes on as it is, in no group.
+            # An error of the body is not the reader's: it propagates unchanged, outside of a group.
             await self._owner.__aexit__(None, None, None)
 
     async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
-        """Yield what `channel` holds after `after`, and then what comes: see `streamer.ports.Source`."""
+        """Yield the batches of `channel` after `after`, old and then new: see `streamer.ports.Source`."""
         feed = self._feeds.open(channel, after)
         try:
             while True:
@@ -142,7 +143,7 @@ class CometdSource:
         if answer is None:
             return
         while answer.rest:
-            # What is whole of an answer is whole even if its end is not.
+            # The complete parts of an answer count even if its end is lost.
             self._observer.answered(answer.count, answer.size)
             await self._feeds.hand_over(answer, confirmed=False, more=True)
             try:
@@ -163,7 +164,7 @@ class CometdSource:
             await self._subscribing.bring_up_to_date(session, held=False)
 
     async def _connected(self, session: BayeuxSession) -> Answer | None:
-        """Hold one connect, serving who comes and leaves meanwhile; `None` when all have left."""
+        """Hold one connect while serving feeds that come and go; return `None` when all have left."""
         connect = self._tasks.create_task(_outcome(session), name="cometd connect")
         try:
             while await self._interrupted(connect):
@@ -202,7 +203,7 @@ class CometdSource:
             detail = f"the server advises {session.advice.reconnect}"
             raise SessionLost("advised", detail, reaction=Reaction.HANDSHAKE)
         elif session.connects > 1:
-            # The first connect is answered at once and proves little.
+            # The server answers the first connect at once, so it proves little.
             for backoff in (self._usual, self._busy, self._allowance):
                 backoff.reset()
         if session.advice.interval_s:
@@ -216,7 +217,7 @@ class CometdSource:
             raise ConfigurationError(f"Salesforce can't serve this client ({lost}): check org.api_version")
         if lost.reaction is Reaction.RENEW_TOKEN:
             await self._tokens.refreshed(token)
-        # A session that we ended ourselves needs no rest.
+        # A session that this process ended itself needs no delay.
         delay = 0.0 if lost.polite else self._backoff(lost.reaction).next_s()
         log = _log.info if lost.reaction is Reaction.HANDSHAKE else _log.warning
         log("session.lost", reason=lost.reason, detail=str(lost), tried_again_in_s=delay)
@@ -233,7 +234,7 @@ class CometdSource:
 
 
 async def _outcome(session: BayeuxSession) -> Answer | SessionLost:
-    # A lost session is news for the reader, and no failure of the task group.
+    # A lost session is a result for the reader, not a failure of the task group.
     try:
         return await session.connect()
     except SessionLost as lost:

@@ -1,4 +1,4 @@
-"""Bringing a session's subscriptions in line with what is read."""
+"""Update of a session's subscriptions to the channels that are read."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
@@ -26,11 +26,11 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Subscribing:
-    """Subscribes and unsubscribes, and judges what Salesforce says to it.
+    """Subscribes and unsubscribes channels, and handles Salesforce's replies.
 
-    Every channel ends up subscribed, or its consumer learns why not. Some
-    refusals come both from a wrong name and from a session that was lost
-    meanwhile; they count when three new sessions have repeated them over at
+    Every channel is subscribed in the end, or its consumer gets the reason.
+    Some refusals come both from a wrong name and from a session that was lost
+    meanwhile. They count when three new sessions have repeated them over at
     least a minute.
     """
 
@@ -51,9 +51,9 @@ class Subscribing:
         self._spawn = spawn
 
     async def bring_up_to_date(self, session: BayeuxSession, *, held: bool) -> None:
-        """Unsubscribe whom nobody reads any more, subscribe who came; `held` says a connect is out.
+        """Unsubscribe channels without a consumer and subscribe new ones; `held` is true during a connect.
 
-        Raises `SessionLost` when that can't be done within this session.
+        Raises `SessionLost` when that is not possible within this session.
         """
         self._feeds.changed.clear()
         gone = session.subscribed - self._feeds.paths
@@ -63,8 +63,8 @@ class Subscribing:
         wanted = self._feeds.wanted
         again = sorted(feed.path for feed in wanted if feed.path in session.used)
         if again:
-            # Events of the former subscription may still be on their way, ahead
-            # of the position from which this one is to read.
+            # Events of the former subscription can still be on their way, ahead
+            # of the position from which this one reads.
             detail = f"{', '.join(again)} must be read from another position"
             raise SessionLost("subscribed_again", detail, reaction=Reaction.HANDSHAKE, polite=True)
         if wanted:
@@ -86,7 +86,7 @@ class Subscribing:
     async def _take(self, answer: Answer, *, held: bool) -> None:
         self._observer.answered(answer.count, answer.size)
         if held and answer.count:
-            # The held connect may bring earlier events, or later ones.
+            # The held connect can return earlier events, or later ones.
             detail = "events came beside a held connect, and their order is not known"
             raise SessionLost("overtaken", detail, reaction=Reaction.HANDSHAKE, polite=True)
         await self._feeds.hand_over(answer, confirmed=False)

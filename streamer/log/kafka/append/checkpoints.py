@@ -1,4 +1,4 @@
-"""The channels' checkpoints, in a compacted topic."""
+"""Channels' checkpoints in a compacted topic."""
 
 import time
 from contextlib import closing
@@ -21,7 +21,7 @@ _CALL_S = 5.0
 
 
 class Checkpoints:
-    """Places channels on partitions, and reads and writes what is kept of them."""
+    """Assigns channels to partitions, and reads and writes their checkpoints."""
 
     def __init__(self, clients: Clients, clock: Clock) -> None:
         self._clients = clients
@@ -30,11 +30,11 @@ class Checkpoints:
         self._partitions = clients.settings.checkpoint_partitions
 
     def partition_of(self, channel: Channel) -> int:
-        """Return where `channel` is kept: the same number in every process and version."""
+        """Return the partition of `channel`, which is the same in every process and version."""
         return partition_of(str(channel).encode(), self._partitions)
 
     def record(self, checkpoint: Checkpoint) -> Record:
-        """Return what replaces the channel's former checkpoint."""
+        """Return the record that replaces the channel's former checkpoint."""
         return Record(
             topic=self._names.checkpoints,
             value=encode_checkpoint(checkpoint),
@@ -46,9 +46,9 @@ class Checkpoints:
     def read(self, partition: int, errors: KafkaErrors, deadline: float) -> dict[Channel, Checkpoint]:
         """Return the committed checkpoints of a partition, by channel. Blocking.
 
-        They are certain when `init_transactions` of the partition's
-        transactional id came before. Raises `KafkaException`,
-        `LogUnavailable`, and `LogMisconfigured` for what is no checkpoint.
+        They are certain if `init_transactions` of the partition's transactional
+        id was called before. Raises `KafkaException`, `LogUnavailable`, and
+        `LogMisconfigured` for a record that is no checkpoint.
         """
         place = TopicPartition(self._names.checkpoints, partition)
         left_s = max(0.0, deadline - self._clock.monotonic())
@@ -72,7 +72,7 @@ class Checkpoints:
 
     def _consumer(self, errors: KafkaErrors, isolation: str) -> Consumer:
         configuration = {
-            # It joins no group: assigning by hand only asks for some name.
+            # The client requires a group id to assign partitions; it joins no group.
             "group.id": self._names.ingest_group,
             "isolation.level": isolation,
             "enable.auto.commit": False,
@@ -93,17 +93,18 @@ class Checkpoints:
                 raise KafkaException(error)
             if error is None:
                 _keep(message, newest)
-            # Markers of transactions take offsets too, so the last message may come before the end.
+            # Transaction markers occupy offsets too, so the last message can come before the end.
             elif (message.offset() or 0) >= end:
                 return newest
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
 
 def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """Return where a partition begins and ends.
+    """Return the begin and the end offset of a partition.
 
-    A fetch may end early, at what a leader that was elected a moment ago
-    knows to be replicated. This is not answered before the leader knows.
+    A newly elected leader knows the replicated end only after a moment, and a
+    fetch before that can end too early. This request is not answered before the
+    leader knows the end.
     """
     begin, end = consumer.get_watermark_offsets(place, timeout=_CALL_S)
     return begin, end

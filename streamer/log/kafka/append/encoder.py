@@ -1,4 +1,4 @@
-"""Appends as records, encoded as they grow and complete before their transaction begins."""
+"""Encoder of appends into records; an append is complete before its transaction begins."""
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -18,13 +18,13 @@ from streamer.log.kafka.records.events import EventEncoder, decode
 from streamer.log.records import encode_continuity
 from streamer.settings import KafkaLogSettings
 
-# What Kafka and the headers add to a value.
+# Bytes that Kafka and the headers add to a value.
 _OVERHEAD_BYTES = 4 * 1024
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class EncodedAppend:
-    """One complete append: the records of its `events` in order, and those `beside` them; `size` in bytes."""
+    """Complete append: the records of its `events` in order, and those `beside` them; `size` in bytes."""
 
     checkpoint: Checkpoint
     events: list[Record]
@@ -33,12 +33,12 @@ class EncodedAppend:
 
     @property
     def channel(self) -> Channel:
-        """The channel that this append belongs to."""
+        """Channel of this append."""
         return self.checkpoint.channel
 
     @property
     def topics(self) -> set[str]:
-        """The event topics that must exist."""
+        """Event topics that must exist."""
         return {record.topic for record in self.events}
 
     def drop(self, refused: Collection[Content]) -> list[Event]:
@@ -50,7 +50,7 @@ class EncodedAppend:
 
 
 class AppendEncoder:
-    """Makes the records of appends and of the groups that they form."""
+    """Encodes appends, and groups of appends."""
 
     def __init__(self, settings: KafkaLogSettings, checkpoints: Checkpoints) -> None:
         self._names = Names.of(settings)
@@ -67,7 +67,7 @@ class AppendEncoder:
         set_aside: Sequence[DeadLetter],
         continuity: Sequence[ContinuityRecord],
     ) -> EncodedAppend:
-        """Return the append of `events`, which take `size` bytes, and of what stands beside them."""
+        """Return the append of `events`, which take `size` bytes, and of the records beside them."""
         beside = list(self._beside(checkpoint, set_aside, continuity))
         size += sum(len(record.value) for record in beside)
         return EncodedAppend(checkpoint=checkpoint, events=events, beside=beside, size=size)
@@ -103,17 +103,17 @@ Write = Callable[[EncodedAppend], Awaitable[None]]
 
 
 class KafkaAppend:
-    """One growing append: the records of its events, until they are committed."""
+    """One growing append: records of its events, until they are committed."""
 
     def __init__(self, encoder: AppendEncoder, write: Write) -> None:
-        """Encode by `encoder`, and commit by `write`."""
+        """Encode with `encoder`, and commit with `write`."""
         self._encoder = encoder
         self._write = write
         self._records: list[Record] = []
         self.size = 0
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events`; raises `EventsRefused` for those that JSON or Kafka can't hold."""
+        """Encode `events`; raises `EventsRefused` for events that JSON or Kafka cannot represent."""
         encode, largest, records = self._encoder.event, self._encoder.largest, self._records
         refused: list[tuple[Event, str]] = []
         now_ms = round(time.time() * 1000)
@@ -143,7 +143,7 @@ class KafkaAppend:
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
     ) -> None:
-        """Commit events, dead letters, records of holes and the checkpoint in one transaction."""
+        """Commit events, dead letters, continuity records and the checkpoint in one transaction."""
         await self._write(self._encoder.complete(self._records, self.size, checkpoint, set_aside, continuity))
 
 

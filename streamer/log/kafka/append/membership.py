@@ -1,4 +1,4 @@
-"""This process's place in the group that shares the channels."""
+"""Membership of this process in the group that shares the channels."""
 
 import asyncio
 import threading
@@ -21,29 +21,29 @@ _log = structlog.get_logger()
 _THREAD = "kafka-ownership"
 _POLL_S = 0.1
 _ANSWER_S = 5.0
-# What a member must know, such as that another one left, comes by its next heartbeat.
+# A member learns of a change, such as the leave of another one, by its next heartbeat.
 _HEARTBEATS_A_SESSION = 12
-# Beyond any end: monitoring sees no lag in a group that reads nothing.
+# Beyond any end, so that monitoring sees no lag in a group that reads nothing.
 _NO_LAG = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """The partitions that are ours, numbered by each change."""
+    """Partitions of this process, with a version that each change increments."""
 
     version: int
     partitions: frozenset[int]
 
 
 class Membership:
-    """A dynamic member of the ingest group, by a consumer that reads nothing.
+    """Dynamic member of the ingest group, with a consumer that reads nothing.
 
-    One thread polls it. Before partitions are handed over, that thread waits
-    until their `Share` was settled, for at most the grace.
+    One thread polls it. Before it hands partitions over, that thread waits
+    until their `Share` was settled, for at most the grace period.
     """
 
     def __init__(self, clients: Clients, *, grace_s: float, pulses: Pulses) -> None:
-        """Join; the first share comes when the group has met."""
+        """Join the group; the first share comes after its first rebalance."""
         self._clients = clients
         self._grace_s = grace_s
         self._names = Names.of(clients.settings)
@@ -63,7 +63,7 @@ class Membership:
         threading.Thread(target=self._serve, args=(consumer, pulses), name=_THREAD, daemon=True).start()
 
     async def share(self, *, after: int) -> Share:
-        """Return the first share with a version beyond `after`; raises what someone must act on."""
+        """Return the first share with a version beyond `after`; raises errors that need an operator."""
         while self._share.version <= after:
             if self._failure is not None:
                 raise self._failure
@@ -73,17 +73,17 @@ class Membership:
 
     @property
     def is_in(self) -> bool:
-        """Whether the group has given us a share, be it an empty one, and has not lost us since."""
+        """True from the first share of the group, even an empty one, until the group has lost us."""
         return self._is_in
 
     def settle(self, version: int) -> None:
-        """Say that what went with `version` has been let go of."""
+        """Note that the partitions revoked in `version` have been released."""
         with self._settled:
             self._settled_version = version
             self._settled.notify_all()
 
     def holds(self, partition: int) -> bool:
-        """Ask the group whether `partition` is ours; blocks, on any thread but the loop's.
+        """Ask the group whether `partition` is ours; blocks, on any thread except the loop's.
 
         Raises `LogUnavailable` when it does not answer.
         """
@@ -99,7 +99,7 @@ class Membership:
             ) from exc
 
     async def close(self) -> None:
-        """Leave the group, so that others take over at once."""
+        """Leave the group, so that other members take over at once."""
         with self._settled:
             self._closing = True
             self._settled.notify_all()
@@ -131,14 +131,14 @@ class Membership:
         error = message.error() if message is not None else None
         if error is not None:
             failure = self._errors.explain(error, doing="joining", subject=self._group)
-            # What can pass does, by the consumer's own retries.
+            # The consumer's own retries overcome a passing error.
             if not isinstance(failure, LogUnavailable):
                 self._fail(failure)
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         begin = [TopicPartition(one.topic, one.partition, OFFSET_END) for one in partitions]
         consumer.incremental_assign(begin)
-        # The group only shares the work: what the partitions hold is read elsewhere.
+        # The group only shares the work: another consumer reads the partitions.
         consumer.pause(begin)
         self._is_in = True
         if partitions:
@@ -156,7 +156,7 @@ class Membership:
         consumer.incremental_unassign(list(partitions))
 
     def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        # Somebody else may own them already: there is nothing to wait for.
+        # Another process can own them already, so waiting is useless.
         _log.warning("ownership.lost", partitions=sorted(_numbers(partitions)))
         self._is_in = False
         self._publish(self._share.partitions - _numbers(partitions))
@@ -181,9 +181,9 @@ class Membership:
             answer.set_result(mine)
 
     def _is_member(self, consumer: Consumer, partition: int) -> bool:
-        """Commit something: the coordinator takes that only from a member of this generation."""
+        """Commit an offset: the coordinator accepts it only from a member of this generation."""
         place = TopicPartition(self._names.checkpoints, partition, _NO_LAG)
-        # librdkafka waits for as long as a broker is frozen.
+        # librdkafka waits as long as a broker is frozen.
         self._pulse.rest()
         try:
             committed = consumer.commit(offsets=[place], asynchronous=False)

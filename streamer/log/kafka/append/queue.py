@@ -1,4 +1,4 @@
-"""What the loop asks of a partition's thread, in the order in which it asked."""
+"""Queue of requests from the event loop to a partition's thread."""
 
 import asyncio
 import threading
@@ -12,9 +12,9 @@ from streamer.log.kafka.append.encoder import EncodedAppend
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class QueuedRequest:
-    """A request; without an append it asks for the channel's checkpoint.
+    """One request; without an append it asks for the channel's checkpoint.
 
-    `failures` is how many failures of the channel were told before.
+    `failures` is the number of failures of the channel that the loop knew of.
     """
 
     channel: Channel
@@ -24,9 +24,9 @@ class QueuedRequest:
 
 
 class AppendQueue:
-    """Requests that wait. The loop puts, one thread takes.
+    """First-in first-out queue of requests. The loop puts, one thread takes.
 
-    It holds only what its callers hold anyway, so they bound it.
+    It holds only objects that its callers hold anyway, so they bound it.
     """
 
     def __init__(self) -> None:
@@ -35,32 +35,32 @@ class AppendQueue:
         self._closed = False
 
     def put(self, asked: QueuedRequest) -> None:
-        """Let the thread have `asked`."""
+        """Add `asked` at the end."""
         with self._changed:
             self._waiting.append(asked)
             self._changed.notify()
 
     def close(self) -> None:
-        """Nothing more will be put."""
+        """Note that no more requests follow."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     def wait(self) -> bool:
-        """Return true as soon as something waits, false when nothing ever will."""
+        """Return true as soon as a request waits, false when none can follow."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             return bool(self._waiting)
 
     def take(self, *, append: bool) -> QueuedRequest | None:
-        """Return the first request if it is, or is not, an append; else `None`."""
+        """Return the first request if its kind (append or not) is `append`; else `None`."""
         with self._changed:
             if self._waiting and (self._waiting[0].append is not None) is append:
                 return self._waiting.popleft()
             return None
 
     def take_all(self) -> list[QueuedRequest]:
-        """Return everything that waits."""
+        """Return all waiting requests."""
         with self._changed:
             taken = list(self._waiting)
             self._waiting.clear()

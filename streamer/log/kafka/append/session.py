@@ -1,4 +1,4 @@
-"""The hold of this process on one partition of the checkpoints."""
+"""Exclusive session of this process on one partition of the checkpoints."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -17,7 +17,7 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record
 
 Mine = Callable[[int], bool | None]
-"""Asks whether the group gives us a partition; `None` where nobody follows the group."""
+"""Asks whether the group assigns a partition to us; `None` while this process follows no group."""
 
 _log = structlog.get_logger()
 
@@ -26,17 +26,17 @@ _SMALLEST_STRIDE = 8 * 1024
 
 
 class PartitionSession:
-    """Writes for one partition and knows its checkpoints. Blocking, for one thread.
+    """Writes to one partition and knows its checkpoints. Blocking, for one thread.
 
-    It is opened when it is needed, and dropped by every failure, so that what
-    it says of a checkpoint is certain: the next one fences off what may still
-    be under way, and reads again.
+    It opens on demand, and every failure closes it. So its checkpoints are
+    always certain: the next opening fences off transactions that can still be
+    under way, and reads the checkpoints again.
     """
 
     def __init__(
         self, partition: int, clients: Clients, checkpoints: Checkpoints, mine: Mine, clock: Clock
     ) -> None:
-        """Be for `partition`; `mine` is asked before anybody is fenced off."""
+        """Serve `partition`; `mine` is asked before another process is fenced off."""
         self._partition = partition
         self._clients = clients
         self._checkpoints = checkpoints
@@ -46,38 +46,39 @@ class PartitionSession:
         self._errors = KafkaErrors(clients.settings)
         self._transactions: Transactions | None = None
         self._committed: dict[Channel, Checkpoint] = {}
-        # What whoever appends believes: the last checkpoint told or written, by channel.
-        self._believed: dict[Channel, Checkpoint | None] = {}
+        # Last checkpoint known to the callers, by channel: returned to them, or written for them.
+        self._expected: dict[Channel, Checkpoint | None] = {}
         self._fenced_delays = Delays(_FENCED_BACKOFF)
         self._stride = BATCH_BYTES
 
     def committed(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint; raises `Fenced`, `LogUnavailable`, or another `Stop`."""
         self._opened(self._deadline())
-        self._believed[channel] = self._committed.get(channel)
-        return self._believed[channel]
+        self._expected[channel] = self._committed.get(channel)
+        return self._expected[channel]
 
     def write(self, records: Sequence[Record], checkpoints: Mapping[Channel, Checkpoint]) -> None:
         """Commit `records`, all or none, which move `checkpoints`.
 
-        Raises `RecordsRefused` for certain, with nothing written; else as
-        `committed` does, above all when another process has moved one of them
-        since this one was told of it.
+        Raises `RecordsRefused` when the refusal is certain and nothing was
+        written. Otherwise raises the errors of `committed`, above all
+        `LogUnavailable` when another process has moved one of the checkpoints
+        since this session last returned it.
         """
         deadline = self._deadline()
         self._opened(deadline)
-        self._check_beliefs(checkpoints)
+        self._check_expected(checkpoints)
         try:
             self._write(records, deadline)
         except KafkaException as exc:
             raise self._failed(kafka_error(exc), records) from exc
         self._committed.update(checkpoints)
-        self._believed.update(checkpoints)
+        self._expected.update(checkpoints)
         self._fenced_delays.reset()
         self._errors.clear()
 
     def close(self) -> None:
-        """Give up the producer, within 3 s; what is open is aborted by whoever comes next."""
+        """Drop the producer, within 3 s; the next owner aborts an open transaction."""
         if self._transactions is not None:
             self._transactions.discard()
             self._transactions = None
@@ -100,7 +101,7 @@ class PartitionSession:
                 return
 
     def _send_less_at_once(self) -> None:
-        # None of the suspects was refused by itself: it was what they held together.
+        # The broker refused no suspect by itself, so the size of the batch was the reason.
         self._stride = max(_SMALLEST_STRIDE, self._stride // 2)
         _log.warning("kafka.batches_made_smaller", partition=self._partition, size_bytes=self._stride)
 
@@ -121,7 +122,7 @@ class PartitionSession:
         id_ = self._names.ingest_transactions(self._partition)
         transactions = Transactions(self._clients, id_, self._errors, self._clock)
         try:
-            # In this order: only then is what is read certain.
+            # In this order, because only fencing makes the checkpoints certain.
             transactions.begin(deadline)
             committed = self._checkpoints.read(self._partition, self._errors, deadline)
         except KafkaException as exc:
@@ -141,7 +142,7 @@ class PartitionSession:
         return self._errors.explain(error, doing="appending to", subject=topics)
 
     def _fenced(self, error: KafkaError) -> StreamerError:
-        # Either somebody else has the partition, or the broker ended our
+        # Either another process has the partition, or the broker ended our
         # transaction because it took too long.
         if not self._mine(self._partition):
             return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
@@ -152,11 +153,11 @@ class PartitionSession:
         if self._mine(self._partition) is False:
             raise Fenced(f"partition {self._partition} of {self._names.checkpoints} is another process's now")
 
-    def _check_beliefs(self, channels: Iterable[Channel]) -> None:
-        # A session that was opened anew may find what somebody else wrote in
-        # between: whoever appends from an older checkpoint would repeat it.
+    def _check_expected(self, channels: Iterable[Channel]) -> None:
+        # A reopened session can find events that another process wrote in
+        # between: an append from an older checkpoint would repeat them.
         for channel in channels:
-            if self._committed.get(channel) != self._believed.get(channel):
+            if self._committed.get(channel) != self._expected.get(channel):
                 raise LogUnavailable(f"the checkpoint of {channel} was moved by another process meanwhile")
 
     def _deadline(self) -> float:

@@ -1,4 +1,4 @@
-"""Transactions of ingest, and which of their records a broker will never take."""
+"""Transactions of ingest; they also find records that a broker will never accept."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,11 +13,11 @@ from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 
 BATCH_BYTES = 1_000_000
-"""What goes to the broker as one batch, unless a single record is larger."""
+"""Size of one batch to the broker, in bytes, unless a single record is larger."""
 
 _OVERHEAD_BYTES = 512
 
-# What the broker says of a record that it will never take.
+# Errors of the broker for a record that it will never accept.
 _REFUSALS = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -30,19 +30,19 @@ _REFUSALS = frozenset(
 )
 
 Content = tuple[str | None, bytes | None, bytes | None]
-"""Topic, key and value: all that a delivery report says of a record."""
+"""Topic, key and value: all that a delivery report contains of a record."""
 
 
 def content(record: Record | Tombstone) -> Content:
-    """Return what a delivery report would say of `record`."""
+    """Return the content of `record` as in its delivery report."""
     return record.topic, record.key, record.value if isinstance(record, Record) else None
 
 
 class RecordsRefused(Exception):
     """Some records can never be written, and so nothing was.
 
-    `certain` is false when a broker refused them in one batch, for which any
-    of them may be the reason.
+    `certain` is false when a broker refused them in one batch, because any of
+    them can be the reason.
     """
 
     def __init__(self, reason: str, refused: Collection[Content], *, certain: bool) -> None:
@@ -54,12 +54,13 @@ class RecordsRefused(Exception):
 
 
 class Transactions:
-    """Writes under one transactional id, whose former holder it fences off. Blocking, for one thread.
+    """Writes under one transactional id, and fences off its former holder. Blocking, for one thread.
 
-    After any exception it must be discarded, and the next one's `begin`
-    decides what was left open: only then is it certain whether a transaction
-    took effect, and librdkafka counts on after a refusal where the broker did
-    not. Deadlines are points of the clock's monotonic time.
+    After any exception it must be discarded, and the next one's `begin` decides
+    the open transaction. Only then is its outcome certain. A new producer is
+    also needed because librdkafka increments its sequence numbers after a
+    refusal, while the broker does not. Deadlines are points of the clock's
+    monotonic time.
     """
 
     def __init__(self, clients: Clients, transactional_id: str, errors: KafkaErrors, clock: Clock) -> None:
@@ -82,7 +83,7 @@ class Transactions:
         )
 
     def begin(self, deadline: float) -> None:
-        """Fence off whoever had the id before; what that one left open is decided when this returns."""
+        """Fence off the former holder of the id; its open transaction is decided when this returns."""
         self._producer.init(self._left(deadline))
 
     def write(
@@ -95,9 +96,9 @@ class Transactions:
     ) -> None:
         """Commit `records`, all or none.
 
-        No batch takes more than `stride` bytes, and those that are in `apart`
-        go in batches of their own. Raises `RecordsRefused`, and
-        `KafkaException` for everything else.
+        No batch takes more than `stride` bytes, and each record in `apart` goes
+        in a batch of its own. Raises `RecordsRefused`, and `KafkaException` for
+        any other error.
         """
         self._failed.clear()
         try:
@@ -108,7 +109,7 @@ class Transactions:
                 self._produce(records, deadline)
             self._producer.commit(self._left(deadline))
         except KafkaException as exc:
-            # Serves the reports.
+            # Serves the delivery reports.
             self._producer.serve()
             if refusal := self._refusal(apart):
                 self._producer.abort()
@@ -116,7 +117,7 @@ class Transactions:
             raise KafkaException(self._cause(kafka_error(exc))) from exc
 
     def discard(self) -> None:
-        """Drop the producer with all that it holds, within 3 s; every later call raises `RuntimeError`."""
+        """Drop the producer with all its records, within 3 s; later calls raise `RuntimeError`."""
         self._producer.discard()
 
     def _produce(self, records: Sequence[Record], deadline: float) -> None:
@@ -149,10 +150,10 @@ class Transactions:
         if error is not None:
             self._failed.append((error, (message.topic(), message.key(), message.value())))
 
-    def _cause(self, told: KafkaError) -> KafkaError:
-        # A commit says only that a record failed; the record's own report says why.
-        if told.code() != KafkaError._INCONSISTENT or not self._failed:
-            return told
+    def _cause(self, error: KafkaError) -> KafkaError:
+        # A commit reports only that a record failed; the record's own report has the reason.
+        if error.code() != KafkaError._INCONSISTENT or not self._failed:
+            return error
         return self._failed[0][0]
 
     def _refusal(self, apart: Collection[Content]) -> RecordsRefused | None:
@@ -160,7 +161,7 @@ class Transactions:
         if not refused:
             return None
         reason = next(iter(refused.values())).str()
-        # What is larger than a batch was alone in its own.
+        # A record larger than a batch was alone in its batch.
         certain = len(refused) == 1 or all(
             what in apart or len(what[2] or b"") > BATCH_BYTES for what in refused
         )

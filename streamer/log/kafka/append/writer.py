@@ -1,4 +1,4 @@
-"""The thread that writes one partition's appends, those that wait together."""
+"""Writer thread of one partition; it commits waiting appends together."""
 
 import asyncio
 import threading
@@ -20,18 +20,18 @@ from streamer.settings import KafkaLogSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Ready:
-    """An append whose bytes are in memory."""
+    """Append whose topics exist."""
 
     asked: QueuedRequest
     encoded: EncodedAppend
 
 
 class Writer:
-    """Serves one partition: it is called on the loop, and one thread of its own does the work.
+    """Serves one partition: it is called on the loop, and a thread of its own does the work.
 
-    What fails takes with it what was appended to the same channel behind it
-    without knowing: that must not move the checkpoint past events that are
-    not there.
+    A failed append also fails those that were queued behind it for the same
+    channel before the caller knew. They must not move the checkpoint past
+    missing events.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Writer:
         *,
         pulses: Pulses,
     ) -> None:
-        """Start the thread `name`, which opens `session` when it is first asked."""
+        """Start the thread `name`, which opens `session` for its first request."""
         self._session = session
         self._encoder = encoder
         self._topics = topics
@@ -53,22 +53,22 @@ class Writer:
         self._queue = AppendQueue()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
-        # Failures by channel: those that the loop was told, and those that the thread has seen.
-        self._told: Counter[Channel] = Counter()
+        # Failures by channel: the number known to the loop, and the number known to the thread.
+        self._reported: Counter[Channel] = Counter()
         self._seen: Counter[Channel] = Counter()
         self._pulse = pulses.begin(name)
         threading.Thread(target=self._serve, args=(pulses,), name=name, daemon=True).start()
 
     def append(self, append: EncodedAppend) -> asyncio.Future[None]:
-        """Return what tells when `append` is durable, as `Append.commit` does."""
+        """Return a future that resolves when `append` is durable; it raises as `Append.commit` does."""
         return self._ask(append.channel, append)
 
     def checkpoint(self, channel: Channel) -> asyncio.Future[Checkpoint | None]:
-        """Return what tells the checkpoint that `EventLog.checkpoint` promises."""
+        """Return a future of the checkpoint that `EventLog.checkpoint` promises."""
         return self._ask(channel, None)
 
     async def close(self) -> None:
-        """Do what was asked for before, give up the producer and end the thread."""
+        """Finish earlier requests, drop the producer and end the thread."""
         self._closed = True
         self._queue.close()
         await asyncio.shield(self._ended)
@@ -77,7 +77,7 @@ class Writer:
         if self._closed:
             raise LogUnavailable(f"the channel {channel} was let go of")
         answer: asyncio.Future[Any] = self._loop.create_future()
-        failures = self._told[channel]
+        failures = self._reported[channel]
         self._queue.put(QueuedRequest(channel=channel, append=append, failures=failures, answer=answer))
         return answer
 
@@ -102,13 +102,13 @@ class Writer:
     def _look_up(self, asked: QueuedRequest) -> None:
         try:
             committed = self._session.committed(asked.channel)
-        except Exception as exc:  # noqa: BLE001 - whoever asked gets it, and this thread serves the others
+        except Exception as exc:  # noqa: BLE001 - the caller gets it, and this thread serves the others
             self._fail_waiting([asked], exc)
         else:
             self._tell([asked], committed)
 
     def _gather(self) -> list[_Ready]:
-        """Return the appends that wait, up to the bounds of a group."""
+        """Return the waiting appends, up to the bounds of a group."""
         group: list[_Ready] = []
         events = size = 0
         while events < self._settings.group_commit_events and size < self._settings.group_commit_bytes:
@@ -187,7 +187,7 @@ class Writer:
             self._write([ready])
 
     def _fail_waiting(self, asked: Sequence[QueuedRequest], error: Exception) -> None:
-        """Fail `asked` and all that waits: it has waited as long for the same brokers."""
+        """Fail `asked` and all waiting requests, which have waited as long for the same brokers."""
         self._fail([*asked, *self._queue.take_all()], error)
 
     def _fail(self, asked: Iterable[QueuedRequest], error: Exception) -> None:
@@ -206,7 +206,7 @@ class Writer:
 
     def _conclude_failure(self, asked: QueuedRequest, error: Exception) -> None:
         if asked.append is not None:
-            self._told[asked.channel] += 1
+            self._reported[asked.channel] += 1
         if not asked.answer.done():
             asked.answer.set_exception(error)
 

@@ -88,7 +88,7 @@ class KafkaErrors:
     """
 
     def __init__(self, settings: KafkaLogSettings) -> None:
-        """Know whom and as whom we talk to, for the sentences."""
+        """Name the brokers and the user in sentences by the settings."""
         self._settings = settings
         self._last: KafkaError | None = None
 

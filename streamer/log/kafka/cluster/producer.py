@@ -1,4 +1,4 @@
-"""A producer that can be thrown away at any moment, whatever the brokers do."""
+"""Transactional producer that can be discarded at any moment, in any state of the brokers."""
 
 import threading
 import time
@@ -18,35 +18,35 @@ _CONNECTIONS = 2
 _ROOM_S = 0.05
 
 Told = Callable[[KafkaError | None, Message], None]
-"""Told what became of a record."""
+"""Callback with the delivery report of a record."""
 
 
 class RecordNotTaken(KafkaException):
-    """A producer does not take `record`."""
+    """The producer does not accept `record`."""
 
     def __init__(self, error: KafkaError, record: Record | Tombstone) -> None:
-        """Keep what librdkafka said of it."""
+        """Keep the error of librdkafka."""
         super().__init__(error)
         self.record = record
 
 
 class DisposableProducer:
-    """Holds the only reference to a producer, by which alone it is ended.
+    """Holds the only reference to a producer, because only dropping it ends the producer.
 
-    librdkafka ends a producer when the last reference to it goes: in 5 ms,
-    with all of its threads and without a word to the brokers, be they well,
-    frozen or dead. Its `close` would abort the open transaction first, and
-    waits for brokers that do not answer. So nobody keeps what `live` returns
-    in a variable: a traceback keeps variables, and an exception lives long.
+    librdkafka ends a producer when the last reference to it goes: in 5 ms, with
+    all of its threads and without a request to the brokers, whether they are
+    healthy, frozen or dead. Its `close` would abort the open transaction first,
+    and waits for brokers that do not answer. So no caller keeps the result of
+    `live` in a variable: a traceback keeps variables alive, and an exception
+    can live long.
     """
 
     def __init__(self, producer: Producer) -> None:
-        """Take `producer` over."""
         self._producer: Producer | None = producer
 
     @property
     def live(self) -> Producer:
-        """The producer, for one call; raises `RuntimeError` once it was discarded."""
+        """Producer for one call; raises `RuntimeError` once it was discarded."""
         if self._producer is None:
             raise RuntimeError("this producer was discarded: make a new one, whose id fences it off")
         return self._producer
@@ -54,9 +54,9 @@ class DisposableProducer:
     def produce(
         self, records: Iterable[Record | Tombstone], timeout_s: float, *, told: Told | None = None
     ) -> None:
-        """Hand `records` over, waiting for room for at most `timeout_s` seconds.
+        """Enqueue `records`, waiting at most `timeout_s` seconds for room.
 
-        `told` is called for each of them while the producer is polled. Raises
+        `told` is called for each record while the producer is polled. Raises
         `RecordNotTaken`.
         """
         give_up_at = time.monotonic() + timeout_s
@@ -73,7 +73,7 @@ class DisposableProducer:
                     try:
                         produce(topic, value, key, partition, told, headers=headers, timestamp=timestamp_ms)
                     except BufferError:
-                        # An operator may have bounded the queue by an option.
+                        # An operator can bound the queue by an option.
                         if time.monotonic() > give_up_at:
                             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
                         self.live.poll(_ROOM_S)
@@ -84,22 +84,22 @@ class DisposableProducer:
         except UnicodeEncodeError as exc:
             raise RecordNotTaken(KafkaError(KafkaError.INVALID_RECORD, "not Unicode text"), record) from exc
         finally:
-            # A traceback would keep it, and with it the producer.
+            # A traceback would keep the method alive, and with it the producer.
             del produce
 
     def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
-        """Make a call that may not keep to its own time-out.
+        """Make a call that can exceed its own time-out.
 
-        What takes longer than `timeout_s` is left behind with the producer,
-        which is gone when it returns. Raises what it raises, and then
-        `KafkaException`.
+        If it takes longer than `timeout_s`, it is abandoned together with the
+        producer, which is freed when the call returns. Raises the error of the
+        call, or `KafkaException` after the time-out.
         """
         failures: list[Exception] = []
 
         def run() -> None:
             try:
                 call(self.live, *arguments)
-            except Exception as exc:  # noqa: BLE001 - it is raised again, on the thread that asked
+            except Exception as exc:  # noqa: BLE001 - it is raised again, on the calling thread
                 failures.append(exc)
 
         calling = threading.Thread(target=run, name="kafka-call", daemon=True)
@@ -110,25 +110,26 @@ class DisposableProducer:
             _log.warning("kafka.call_left_behind", waited_s=timeout_s)
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         if failures:
-            # Left in the list it would hold itself, by its traceback.
+            # Left in the list, the exception would keep itself alive by its traceback.
             raise failures.pop()
 
     def connect(self, topic: str, timeout_s: float) -> None:
-        """Come to know the brokers before something is asked of them that would wait for it.
+        """Connect to the brokers before a request that would wait for the connection.
 
-        What finds no connected broker is tried again half a second later, and
-        the first connection lasts only until the brokers' names are known.
+        A request without a connected broker is retried only half a second
+        later, and the first connection lasts only until the names of the
+        brokers are known.
         """
         with suppress(KafkaException):
             for _ in range(_CONNECTIONS):
                 self.live.list_topics(topic, timeout=timeout_s)
 
     def discard(self) -> None:
-        """Drop the producer with all that it holds, within 3 s; a second time does nothing.
+        """Drop the producer with all its records, within 3 s; a second call does nothing.
 
-        What is open is ended by the next `init_transactions` of its id. Only
-        a thread that looks up a broker's name can't be interrupted: it holds
-        up the end, on a thread of its own, until the resolver gives up.
+        The next `init_transactions` of its id ends an open transaction. Only a
+        thread that resolves a broker's name cannot be interrupted: it delays
+        the end, on a thread of its own, until the resolver gives up.
         """
         if self._producer is None:
             return

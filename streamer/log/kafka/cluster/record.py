@@ -32,7 +32,7 @@ class Record(NamedTuple):
 
     @property
     def read_headers(self) -> Headers:
-        """The headers as a reader gets them; text that UTF-8 cannot hold has question marks."""
+        """Headers as a reader gets them; text that UTF-8 cannot hold has question marks."""
         return [
             (name, value.encode("utf-8", "replace") if isinstance(value, str) else value or b"")
             for name, value in self.headers.items()

@@ -1,4 +1,4 @@
-"""A producer of transactions: nothing that it writes is seen unless all of it is."""
+"""Producer of transactions, whose records become visible together or not at all."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,17 +20,17 @@ _OFFSETS_S = 5.0
 _OVERRUN_S = 2.0
 
 Failed = Callable[[], KafkaError | None]
-"""Returns why a record of the open transaction was refused, once one was."""
+"""Returns the reason why a record of the open transaction was refused, once one was."""
 
 
 class TransactionalProducer(DisposableProducer):
-    """Writes under one transactional id, whose former holder it fences off. Blocking, for one thread.
+    """Writes under one transactional id, and fences off its former holder. Blocking, for one thread.
 
     Its calls follow Kafka's own: `init` once, then for each transaction
-    `begin`, `produce`, `send_offsets` and `commit`. When `commit` fails it is
-    not certain whether the transaction took effect until `init` of the next
-    producer with the same id has returned, so this one is to be discarded.
-    All of them raise `KafkaException`.
+    `begin`, `produce`, `send_offsets` and `commit`. When `commit` fails, the
+    outcome of the transaction stays uncertain until `init` of the next producer
+    with the same id has returned, so this producer must be discarded. All of
+    them raise `KafkaException`.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class TransactionalProducer(DisposableProducer):
     ) -> None:
         """Prepare; nothing is fenced off before `init`.
 
-        It learns of the brokers by asking for `known_topic`, and while it
-        waits for an answer it asks `failed` whether waiting is of use.
+        It discovers the brokers by the metadata of `known_topic`. While it
+        waits for an answer, it asks `failed` whether waiting is useless.
         """
         super().__init__(clients.producer(errors, configuration))
         self._known_topic = known_topic
@@ -54,10 +54,10 @@ class TransactionalProducer(DisposableProducer):
         self._is_ready = False
 
     def init(self, timeout_s: float) -> None:
-        """Fence off whoever had the id before; what that one left open is decided when this returns.
+        """Fence off the former holder of the id; its open transaction is decided when this returns.
 
-        After a retriable error the next call goes on where this one was, and
-        once it has returned there is nothing more to do.
+        After a retriable error the next call continues this one; after a
+        success it does nothing.
         """
         if self._is_ready:
             return
@@ -68,16 +68,17 @@ class TransactionalProducer(DisposableProducer):
         self._is_ready = True
 
     def begin(self) -> None:
-        """Begin a transaction; the broker hears of it with its first record."""
+        """Begin a transaction; its first record announces it to the broker."""
         self.live.begin_transaction()
 
     def send_offsets(self, offsets: Sequence[TopicPartition], generation: Any, timeout_s: float) -> None:
-        """Let the transaction commit `offsets` of a consumer group too.
+        """Let the transaction also commit `offsets` of a consumer group.
 
-        The broker refuses them when `generation`, as `consumer_group_metadata`
-        told it, has passed: that fences off a member that is one no longer.
+        `generation` is the result of `consumer_group_metadata`. The broker
+        refuses the offsets of a past generation, which fences off a former
+        member.
         """
-        # The client waits without end for a group's coordinator that it can't reach.
+        # The client waits forever for a group's coordinator that it cannot reach.
         self._retry(timeout_s).call(
             self.call,
             Producer.send_offsets_to_transaction,
@@ -88,13 +89,13 @@ class TransactionalProducer(DisposableProducer):
         )
 
     def commit(self, timeout_s: float) -> None:
-        """Make the transaction take effect; what became of its records has been told when this returns."""
+        """Commit the transaction; all delivery reports have been served when this returns."""
         self._insist(Producer.commit_transaction, timeout_s)
 
     def abort(self) -> bool:
-        """Give the transaction up, and return whether that succeeded within 3 s.
+        """Abort the transaction, and return whether that succeeded within 3 s.
 
-        It is quicker than leaving it to the next producer's `init`.
+        This is quicker than leaving it to the next producer's `init`.
         """
         with suppress(KafkaException):
             self.live.abort_transaction(_ABORT_S)
@@ -102,15 +103,15 @@ class TransactionalProducer(DisposableProducer):
         return False
 
     def serve(self) -> None:
-        """Hear what the background threads have to say: delivery reports, errors and log lines."""
-        # It raises what is fatal once more.
+        """Serve the callbacks of the background threads: delivery reports, errors and log lines."""
+        # The call raises a fatal error again.
         with suppress(KafkaException):
             self.live.poll(0)
 
     def _insist(self, call: Callable[[Producer, float], None], timeout_s: float) -> None:
-        # A call that timed out is resumed by the next. Once a record was
-        # refused the others that wait are never sent, and a commit would wait
-        # for them until its deadline: so it is looked after now and then.
+        # The next call resumes one that timed out. Once a record was
+        # refused, the waiting ones are never sent, and a commit would wait
+        # for them until its deadline: so the reports are checked regularly.
         deadline = time.monotonic() + timeout_s
 
         def go_on() -> None:

@@ -1,1 +1,1 @@
-"""Dispatch's side: one consumer for each subscriber."""
+"""Dispatch's side of the log, reading: one consumer group for each subscriber."""

@@ -14,25 +14,25 @@ from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 PAGE_ENTRIES = 500
 _FULL_ENTRIES = 2_000
 _FULL_BYTES = 8 * 1024 * 1024
-# Dead letters that wait for a settlement hold the bytes of their records.
+# Dead letters that wait for a settlement keep the bytes of their records in memory.
 _MAX_UNREADABLE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingSettlement:
-    """A settlement on its way into the log, and who waits for it."""
+    """Settlement on its way into the log, with the future of its caller."""
 
     settlement: Settlement
     done: asyncio.Future[Recorded]
 
 
 class FeedBuffer:
-    """A bounded queue for each partition, and the settlements that come back.
+    """Bounded queues of entries, one per partition, and a queue of settlements in return.
 
-    The loop calls the methods up to `close`. After them come those of the two
-    threads: the member's, which follows the group and records, and from `put`
-    on the reader's, which fills the queues. A thread never waits for longer
-    than it says, and the loop not at all.
+    The loop calls the methods up to `close`. The methods after it belong to the
+    two threads: the member's thread, which follows the group and records, and,
+    from `put` on, the reader's thread, which fills the queues. A thread never
+    waits longer than its time-out, and the loop never waits for a thread.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class FeedBuffer:
         self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
         lock = threading.RLock()
-        # The member waits for the first, the reader for the second.
+        # The member waits on the first condition, the reader on the second.
         self._changed = threading.Condition(lock)
         self._roomy = threading.Condition(lock)
         self._changes: deque[Assigned | Revoked] = deque()
         self._partitions: dict[Partition, PartitionBuffer] = {}
-        self._settlings: deque[PendingSettlement] = deque()
+        self._settlements: deque[PendingSettlement] = deque()
         self._paused: frozenset[Partition] = frozenset()
         self._failure: Exception | None = None
         self._broken: Exception | None = None
@@ -55,10 +55,10 @@ class FeedBuffer:
         self._closing = False
 
     def take(self) -> Assigned | Revoked | Page | None:
-        """Return what comes next, `None` when nothing is ready; raises what went wrong."""
+        """Return the next page or change, `None` when nothing is ready; raises a failure of the threads."""
         with self._changed:
             self._filled.clear()
-            # Who asks for the next has dealt with what it took before.
+            # By the next call, the loop has processed the former result.
             self._handed = False
             self._changed.notify_all()
             taken = self._change() or self._page()
@@ -66,11 +66,11 @@ class FeedBuffer:
             return taken
 
     async def filled(self) -> None:
-        """Wait until `take` is worth a try."""
+        """Wait until `take` can have a result."""
         await self._filled.wait()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Leave what lies ready of `partitions`, and let no more come."""
+        """Keep the buffered entries of `partitions`, and return no more of them."""
         with self._changed:
             self._paused |= partitions
             self._recount()
@@ -83,12 +83,12 @@ class FeedBuffer:
             self._filled.set()
 
     def ask(self, settlement: Settlement) -> asyncio.Future[Recorded]:
-        """Let the thread record `settlement`; the future says what came of it."""
+        """Queue `settlement` for the thread; the future gets its result."""
         done: asyncio.Future[Recorded] = self._loop.create_future()
         with self._changed:
             if self._broken is not None:
                 raise self._broken
-            self._settlings.append(PendingSettlement(settlement=settlement, done=done))
+            self._settlements.append(PendingSettlement(settlement=settlement, done=done))
             self._changed.notify_all()
         return done
 
@@ -101,11 +101,11 @@ class FeedBuffer:
 
     @property
     def closing(self) -> bool:
-        """Whether the threads are to end."""
+        """True once the threads must end."""
         return self._closing
 
     def assign(self, assigned: Assigned) -> None:
-        """Announce partitions; what is put for them comes after the announcement."""
+        """Announce partitions; their entries follow the announcement."""
         with self._changed:
             for partition, progress in assigned.progress.items():
                 self._partitions[partition] = PartitionBuffer(progress.next_offset, assigned.assignment)
@@ -114,7 +114,7 @@ class FeedBuffer:
             self._wake()
 
     def revoke(self, partitions: frozenset[Partition]) -> None:
-        """Announce that partitions are gone, with what lay ready of them."""
+        """Announce revoked partitions, and drop their buffered entries."""
         with self._changed:
             for partition in partitions:
                 self._partitions.pop(partition, None)
@@ -122,26 +122,27 @@ class FeedBuffer:
             self._changes.append(Revoked(partitions=partitions))
             self._wake()
 
-    def settlings(self) -> list[PendingSettlement]:
-        """Return the settlements to be recorded, in their order."""
+    def pending_settlements(self) -> list[PendingSettlement]:
+        """Return the settlements to be recorded, in order."""
         with self._changed:
-            asked = list(self._settlings)
-            self._settlings.clear()
+            asked = list(self._settlements)
+            self._settlements.clear()
             return asked
 
-    def postpone(self, settlings: Sequence[PendingSettlement]) -> None:
-        """Put settlements back, in front of those that were asked for since."""
+    def postpone(self, settlements: Sequence[PendingSettlement]) -> None:
+        """Put settlements back, in front of newer ones."""
         with self._changed:
-            self._settlings.extendleft(reversed(settlings))
+            self._settlements.extendleft(reversed(settlements))
 
-    def settled(self, settling: PendingSettlement, outcome: Recorded | Exception) -> None:
-        """Say what came of `settling`."""
-        self._loop.call_soon_threadsafe(conclude, settling.done, outcome)
+    def settled(self, pending: PendingSettlement, outcome: Recorded | Exception) -> None:
+        """Resolve the future of `pending`."""
+        self._loop.call_soon_threadsafe(conclude, pending.done, outcome)
 
     def take_unreadable(self, held: int) -> Mapping[Partition, Mapping[int, DeadLetter]]:
-        """Return the dead letters of records that were read and hold no event, to be recorded.
+        """Return the dead letters of records without an event, to be recorded.
 
-        The member says how many it has `held` back until now. Above 500 no more is read.
+        `held` is the number that the member has kept until now. Above 500
+        letters reading stops.
         """
         with self._changed:
             taken = {of: each.unreadable for of, each in self._partitions.items() if each.unreadable}
@@ -152,45 +153,45 @@ class FeedBuffer:
             return taken
 
     def wait_for_settlement(self, timeout_s: float) -> None:
-        """Return when a settlement is asked for, at the end, or after `timeout_s`."""
+        """Return when a settlement is queued, when the threads must end, or after `timeout_s`."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._settlings) or self._closing, timeout_s)
+            self._changed.wait_for(lambda: bool(self._settlements) or self._closing, timeout_s)
 
-    def wait_until_told(self, timeout_s: float) -> bool:
-        """Return whether the reader has dealt with every change.
+    def wait_until_processed(self, timeout_s: float) -> bool:
+        """Return whether the loop has processed every change.
 
         Waits for that, or for a settlement, and at most `timeout_s`.
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._is_told() or bool(self._settlings) or self._closing, timeout_s
+                lambda: self._is_processed() or bool(self._settlements) or self._closing, timeout_s
             )
-            return self._is_told()
+            return self._is_processed()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for `timeout_s`, less when the threads are to end."""
+        """Wait for `timeout_s`, or less if the threads must end."""
         if timeout_s > 0:
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, timeout_s)
 
     def fail(self, error: Exception) -> None:
-        """Let the reader know of trouble, once; reading may go on."""
+        """Report a failure to the loop, once; reading can continue."""
         with self._changed:
             self._failure = error
             self._wake()
 
     def break_off(self, error: Exception) -> None:
-        """Let everyone know that the thread has ended by `error`, now and from now on."""
+        """Report to every caller, now and later, that the thread has ended with `error`."""
         with self._changed:
             self._broken = error
-            unsettled = list(self._settlings)
-            self._settlings.clear()
+            unsettled = list(self._settlements)
+            self._settlements.clear()
             self._wake()
-        for settling in unsettled:
-            self.settled(settling, error)
+        for pending in unsettled:
+            self.settled(pending, error)
 
     def put(self, read_ranges: Mapping[Partition, ReadRange]) -> None:
-        """Lay ready what was read; what was read under a former assignment is nobody's any more."""
+        """Buffer records that were read; records of a former assignment are dropped."""
         with self._changed:
             worth_telling = False
             for partition, read_range in read_ranges.items():
@@ -204,17 +205,18 @@ class FeedBuffer:
                 self._wake()
 
     def wait_for_room(self, timeout_s: float) -> bool:
-        """Wait until more can be taken, at most `timeout_s`; return whether it can."""
+        """Wait at most `timeout_s` for room; return whether there is any."""
         with self._changed:
             self._roomy.wait_for(lambda: self._has_room() or self._closing, timeout_s)
             return self._has_room() and not self._closing
 
     def held_back(self, already: Collection[Partition]) -> frozenset[Partition]:
-        """Return which paused partitions the consumer is to pause too; `already` is what it has paused.
+        """Return the paused partitions that the consumer must pause too; `already` are paused by it.
 
-        The loop pauses partitions often and for a moment, and after a pause of
-        the consumer's the next event comes late. So it pauses only when other
-        partitions go on, and what lies ready of the paused ones is too much.
+        The loop pauses partitions often and briefly, and after a pause of the
+        consumer the next event comes late. So the consumer pauses them only
+        when other partitions continue and too much of the paused ones is
+        buffered.
         """
         with self._changed:
             paused = self._paused.intersection(self._partitions)
@@ -225,7 +227,7 @@ class FeedBuffer:
     def _wake(self) -> None:
         self._loop.call_soon_threadsafe(self._filled.set)
 
-    def _is_told(self) -> bool:
+    def _is_processed(self) -> bool:
         return not self._changes and not self._handed
 
     def _change(self) -> Assigned | Revoked | None:
@@ -235,17 +237,17 @@ class FeedBuffer:
             change = self._changes.popleft()
             self._handed = True
             if isinstance(change, Revoked):
-                # Until now the reader could pause what it did not know to be gone.
+                # Until now the loop could pause a partition without knowing that it was revoked.
                 self._paused -= change.partitions
             return change
-        # Only now: who waits after trouble must not go on with what was lost by it.
+        # Raised after the changes, so that the loop first learns which partitions the failure has cost.
         if self._failure is not None:
             error, self._failure = self._failure, None
             raise error
         return None
 
     def _recount(self) -> None:
-        # What the loop paused by itself must not hold up the others.
+        # Entries of partitions that the loop has paused must not delay the others.
         going = self._partitions.keys() - self._paused
         self._full = self._is_above(going, 0.5 if self._full else 1.0)
         if self._has_room():
@@ -268,14 +270,14 @@ class FeedBuffer:
         through: dict[Partition, int] = {}
         for partition in [partition for partition in self._partitions if partition not in self._paused]:
             partition_buffer = self._partitions[partition]
-            if partition_buffer.through > partition_buffer.told and len(entries) < PAGE_ENTRIES:
+            if partition_buffer.through > partition_buffer.reported and len(entries) < PAGE_ENTRIES:
                 entries += partition_buffer.take(PAGE_ENTRIES - len(entries))
-                through[partition] = partition_buffer.told
-                # Who was served goes to the end of the queue.
+                through[partition] = partition_buffer.reported
+                # The partition that was served goes to the end of the queue.
                 self._partitions[partition] = self._partitions.pop(partition)
         if not through:
             return None
         behind = sum(
-            partition_buffer.end - partition_buffer.told for partition_buffer in self._partitions.values()
+            partition_buffer.end - partition_buffer.reported for partition_buffer in self._partitions.values()
         )
         return Page(entries=entries, through=through, behind=behind)

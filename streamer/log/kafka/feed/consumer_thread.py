@@ -36,18 +36,18 @@ from streamer.ports import Subscription
 _log = structlog.get_logger()
 
 _PAUSE_S = 1.0
-# A reader has at least this long, or a session, to hear of a revocation: longer than
-# its loop may stand still before it takes its partitions for doubtful.
+# The loop has at least this long, or a session, to process a revocation: longer than
+# it can stand still before it doubts the ownership of its partitions.
 _HAND_OVER_S = 3.0
 _HEARTBEATS_A_SESSION = 6
 
-# The operator may choose otherwise for all clients, by `log.kafka.options`.
+# An operator can override this for all clients, by `log.kafka.options`.
 _TUNING = {
     "fetch.min.bytes": 1,
-    # A partition that is added to others waits for the request under way to end.
+    # A partition that is added to others waits until the current request ends.
     "fetch.wait.max.ms": 250,
     "fetch.error.backoff.ms": 100,
-    # How long a full queue is left alone; the default of 1 s starves a fast reader.
+    # Pause before a full queue is filled again; the default of 1 s starves a fast reader.
     "fetch.queue.backoff.ms": 20,
     "queued.max.messages.kbytes": 8192,
     "topic.metadata.refresh.interval.ms": 5_000,
@@ -61,10 +61,10 @@ _OURS = {
 
 
 class ConsumerThread:
-    """Runs a member of the subscriber's group, and begins anew when it fails.
+    """Runs a member of the subscriber's group, and starts a new one after a failure.
 
     The thread owns every client. It ends by `stop`, or by an error that needs
-    someone to act, which every later call of the feed raises.
+    an operator, which every later call of the feed raises.
     """
 
     def __init__(self, log_context: LogContext, subscription: Subscription, buffer: FeedBuffer) -> None:
@@ -101,12 +101,12 @@ class ConsumerThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     async def start(self) -> None:
-        """Return when the place of the subscriber is settled and it is about to join its group."""
+        """Return when the subscriber's first offsets are committed and it is about to join its group."""
         self._thread.start()
         await self._joined
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> list[Entry]:
-        """Return parked events of a partition, those that are parked and ours."""
+        """Return the parked events among `offsets` of a partition, if it is assigned to us."""
         places = self._context.assigned.parked(partition, offsets)
         return await self._recall.fetch(partition, places) if places else []
 
@@ -122,7 +122,7 @@ class ConsumerThread:
             while not self._buffer.closing:
                 self._be_a_member()
             self._buffer.break_off(LogUnavailable("the feed was closed"))
-        except Exception as exc:  # noqa: BLE001 - it goes to whoever reads, and stops the daemon there
+        except Exception as exc:  # noqa: BLE001 - the feed raises it, which stops the daemon
             self._tell_joined(exc)
             self._buffer.break_off(exc)
         finally:
@@ -160,7 +160,7 @@ class ConsumerThread:
         )
 
     def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits) -> None:
-        # Before anything is looked up: it would wait for a transaction of our own to time out.
+        # This comes before any look-up, which would wait until our own open transaction times out.
         self._context.retry.call(self._context.settler.begin_anew)
         member = Member(consumer, reader, commits, self._context)
         member.join(self._first)
@@ -192,16 +192,16 @@ class ConsumerThread:
         session_ms = round(settings.session_timeout_s * 1000)
         return self._tuned() | {
             "group.id": names.dispatch_group(self._subscriber),
-            # Kept partitions go on at their position while others move.
+            # Kept partitions continue at their position while others move.
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": session_ms,
             "heartbeat.interval.ms": session_ms // _HEARTBEATS_A_SESSION,
-            # Whatever the template of event topics is, ours are none of them.
+            # Streamer's own topics are excluded, even if they match the template of event topics.
             "topic.blacklist": ",".join(filter(None, [names.internal_expressions, others])),
         }
 
     def _reading_configuration(self) -> dict[str, Any]:
-        # It joins no group: assigning by hand only asks for some name.
+        # The client requires a group id to assign partitions; it joins no group.
         return self._tuned() | {"group.id": Names.of(self._clients.settings).ingest_group}
 
     def _tuned(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from streamer.observe.pulse import Pulse, Pulses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogContext:
-    """What every consumer of one log shares: the cluster, its topics, the clock and the pulses."""
+    """Dependencies that all consumers of one log share: cluster, topics, clock and pulses."""
 
     clients: Clients
     topics: TopicProvisioner
@@ -31,9 +31,9 @@ class LogContext:
 class ConsumerContext:
     """Dependencies and state of a member that outlive one consumer.
 
-    `assigned` are the partitions that are ours; `number` gives each assignment
-    a number of its own. The loop has `hand_over_s` seconds to hear that
-    partitions are to go.
+    `assigned` are the partitions of this process; `number` gives each
+    assignment a number of its own. The loop has `hand_over_s` seconds to
+    process a revocation.
     """
 
     subscriber: SubscriberName

@@ -1,4 +1,4 @@
-"""Turns records of the partitions that are read into entries."""
+"""Decoder of records of the partitions that are read into entries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _CHANNEL_HEADER = "ce_sfchannel"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPartition:
-    """A partition that is read under one assignment; `settled_above` was settled before and is left out."""
+    """Partition that is read under one assignment; offsets in `settled_above` are skipped."""
 
     partition: Partition
     assignment: int
@@ -28,10 +28,9 @@ class ReadPartition:
 
 
 class RecordDecoder:
-    """Partitions that are being read, and what was read of them since it was last handed over."""
+    """Decodes records of the partitions that are read, and collects the results until `take`."""
 
     def __init__(self, subscription: Subscription, clock: Clock) -> None:
-        """Read nothing yet."""
         self._subscriber = subscription.subscriber
         self._wanted = wants(subscription.patterns)
         self._clock = clock
@@ -40,36 +39,36 @@ class RecordDecoder:
 
     @property
     def partitions(self) -> Sequence[Partition]:
-        """The partitions that are being read."""
+        """Partitions that are read."""
         return [each.partition for each in self._by_name.values()]
 
     @property
     def touched(self) -> Sequence[Partition]:
-        """The partitions of which something was read since."""
+        """Partitions with results since the last `take`."""
         return list(self._fresh)
 
     def begin(self, read_partition: ReadPartition) -> None:
-        """Take in what is read of a partition from now on."""
+        """Add a partition."""
         partition = read_partition.partition
         self._by_name[partition.topic, partition.number] = read_partition
 
     def end(self, partition: Partition) -> None:
-        """Forget a partition, and what was read of it."""
+        """Remove a partition and its results."""
         self._by_name.pop((partition.topic, partition.number), None)
         self._fresh.pop(partition, None)
 
     def find(self, message: Message) -> ReadPartition | None:
-        """Return the partition that `message` is of, unless it is no longer read."""
+        """Return the partition of `message`, or `None` if it is no longer read."""
         return self._by_name.get((message.topic(), message.partition()))
 
     def sort(self, message: Message) -> None:
-        """Take in a record; one of a partition that was lost meanwhile is passed over."""
+        """Decode a record; a record of a partition that was lost meanwhile is ignored."""
         read_partition = self.find(message)
         offset = message.offset()
         if read_partition is None or offset is None:
             return
         read_range = self._reached(read_partition, offset + 1)
-        # A tombstone says that a record is gone, and nothing else.
+        # A tombstone only says that a record was removed.
         if offset in read_partition.settled_above or (value := message.value()) is None:
             return
         partition = read_partition.partition
@@ -84,13 +83,13 @@ class RecordDecoder:
             read_range.entries.append(Entry(partition=partition, offset=offset, event=event, size=len(value)))
 
     def reached(self, partition: Partition, through: int, end: int = 0) -> None:
-        """Note that everything below `through` was read of a partition, and its `end` if that is known."""
+        """Note that all offsets below `through` were read of a partition, and its `end` if known."""
         if read_partition := self._by_name.get((partition.topic, partition.number)):
             read_range = self._reached(read_partition, through)
             read_range.end = max(read_range.end, end)
 
     def take(self) -> Mapping[Partition, ReadRange]:
-        """Return what was read since the last time."""
+        """Return the results since the last call."""
         fresh, self._fresh = self._fresh, {}
         return fresh
 
@@ -105,8 +104,8 @@ class RecordDecoder:
 
 
 def event_of(message: Message, value: bytes, wanted: Wants) -> Event | None:
-    """Return the event that a record with `value` holds, if its type is wanted; raises `UnreadableEvent`."""
-    # A header's value is bytes wherever it was not we who made the message.
+    """Return the event of a record with `value`, or `None` if not wanted; raises `UnreadableEvent`."""
+    # A header's value is always bytes in a consumed message.
     headers = cast("Headers | None", message.headers())
     type_ = event_type(headers)
     if type_ and not wanted(type_):
@@ -117,7 +116,7 @@ def event_of(message: Message, value: bytes, wanted: Wants) -> Event | None:
 def dead_letter(
     message: Message, partition: Partition, error: UnreadableEvent, *, by: SubscriberName, now: float
 ) -> DeadLetter:
-    """Return what is set aside of `message`, with its bytes; the same record gives the same id."""
+    """Return the dead letter of `message`, with its bytes; the same record gives the same id."""
     place = f"{partition.topic}/{partition.number}/{message.offset()}"
     channel = dict(message.headers() or ()).get(_CHANNEL_HEADER)
     return DeadLetter(

@@ -1,4 +1,4 @@
-"""One subscriber's place in the Kafka log."""
+"""Feed of one subscriber from the Kafka log."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,22 +14,22 @@ Recalling = Callable[[Partition, Sequence[int]], Awaitable[Sequence[Entry]]]
 
 
 class KafkaFeed:
-    """What a thread of its own reads for one subscriber, page by page."""
+    """Pages of one subscriber, read by a thread of its own."""
 
     def __init__(self, buffer: FeedBuffer, recall: Recalling) -> None:
-        """Take what is handed over; parked events come by `recall`."""
+        """Take pages from `buffer`; `recall` returns parked events."""
         self._buffer = buffer
         self._recall = recall
 
     async def read(self) -> Assigned | Revoked | Page:
-        """Wait for the next page or change of assignment."""
+        """Wait for the next page or change of assignment, and return it."""
         while True:
             if (taken := self._buffer.take()) is not None:
                 return taken
             await self._buffer.filled()
 
     def pause(self, partitions: frozenset[Partition]) -> None:
-        """Read nothing of these partitions until they are resumed or revoked."""
+        """Stop reading these partitions until they are resumed or revoked."""
         self._buffer.pause(partitions)
 
     def resume(self, partitions: frozenset[Partition]) -> None:
@@ -37,21 +37,21 @@ class KafkaFeed:
         self._buffer.resume(partitions)
 
     async def settle(self, settlement: Settlement, /) -> Recorded:
-        """Record progress and what it covers; records that hold no event are set aside with it."""
+        """Record progress with its records; records without an event are set aside with it."""
         return await self._buffer.ask(settlement)
 
     async def recall(self, partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return parked events of a partition that is ours."""
+        """Return parked events of an assigned partition."""
         return await self._recall(partition, offsets)
 
 
 @asynccontextmanager
 async def follow(log_context: LogContext, subscription: Subscription) -> AsyncIterator[KafkaFeed]:
-    """Open the place of one subscriber in its consumer group, and leave the group in the end.
+    """Open the feed of one subscriber in its consumer group, and leave the group in the end.
 
-    Where a new subscriber begins is settled when this returns, and the topic
-    of what it parks is there; the others of Streamer's own must exist. Raises
-    `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
+    When this returns, the first offsets of a new subscriber are committed, and
+    the topic of its parked events exists; Streamer's other topics must exist.
+    Raises `LogUnavailable`, `LogMisconfigured`, `CredentialsRefused`.
     """
     buffer = FeedBuffer()
     follower = ConsumerThread(log_context, subscription, buffer)

@@ -1,4 +1,4 @@
-"""Where a subscriber begins the first time it is seen."""
+"""Initial offsets of a new subscriber."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,10 +23,10 @@ _GROUP_IS_BUSY = frozenset(
 
 
 class EnsureParked(Protocol):
-    """Sees to it that there is a topic for what a subscriber parks."""
+    """Ensures that the topic of a subscriber's parked events exists."""
 
     def __call__(self, *, has_begun: bool) -> None:
-        """Check it, or make it for a subscriber that has not begun."""
+        """Check the topic, or create it for a subscriber that has not begun."""
         ...
 
 
@@ -34,11 +34,11 @@ class EnsureParked(Protocol):
 class InitialOffsets:
     """Resolves `start` into committed offsets, once in the life of a consumer group.
 
-    From then on every partition without an offset appeared later and is read
-    from its beginning. `marker`, a partition that always exists and is never
-    read, holds an offset too: so a subscriber is known to have been here even
-    if there was no partition then. `ensure_parked` is told by `has_begun`
-    whether what the subscriber parks may have to be there already.
+    A partition without an offset afterwards is a new one, and is read from its
+    beginning. `marker`, a partition that always exists and is never read, gets
+    an offset too. It proves that the subscriber has begun, even if no partition
+    existed then. `ensure_parked` gets `has_begun`: whether the subscriber's
+    parked topic must exist already.
     """
 
     start: Start | datetime
@@ -53,7 +53,7 @@ class InitialOffsets:
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
         try:
-            # Another process of this subscriber may come first, and settle it.
+            # Another process of this subscriber can commit them first.
             replace(retry, can_pass=_is_busy).call(self._settle, consumer, commits, retry)
         except KafkaException as exc:
             if not _is_busy(exc):
@@ -65,7 +65,7 @@ class InitialOffsets:
     def _settle(self, consumer: Consumer, commits: Commits, retry: RetryPolicy) -> None:
         partitions = retry.call(self._partitions, consumer)
         has_begun = retry.call(_is_known, consumer, [self.marker, *partitions])
-        # Before the first offsets: who has those must have had it, too.
+        # The topic comes before the first offsets, so that these always imply the topic.
         self.ensure_parked(has_begun=has_begun)
         if not has_begun:
             offsets = retry.call(self._offsets, consumer, partitions)
@@ -101,7 +101,7 @@ def look_up(consumer: Consumer, partitions: Sequence[TopicPartition], what: int)
     try:
         return checked(consumer.offsets_for_times(asked, timeout=_CALL_TIMEOUT_S))
     except KafkaException:
-        # The consumer goes on asking whom it knows as leaders; now it looks who are.
+        # The consumer keeps asking the leaders that it knows; this refreshes them.
         with suppress(KafkaException):
             for topic in {each.topic for each in asked}:
                 consumer.list_topics(topic, timeout=_CALL_TIMEOUT_S)
@@ -121,6 +121,6 @@ def _offsets_at(
 ) -> list[TopicPartition]:
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     found = look_up(consumer, partitions, round(aware.timestamp() * 1000))
-    # Where nothing is that late, what comes next is.
+    # If no record is that late, the next record is the first one.
     beyond = look_up(consumer, [each for each in found if each.offset < 0], OFFSET_END)
     return [each for each in found if each.offset >= 0] + beyond

@@ -1,4 +1,4 @@
-"""One consumer as a member of a subscriber's group."""
+"""Member of a subscriber's consumer group."""
 
 import time
 
@@ -14,20 +14,20 @@ from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
 
 _log = structlog.get_logger()
 
-# How long a rebalance may wait to be noticed; settlements are noticed at once.
+# Longest delay until a rebalance is noticed; settlements are noticed at once.
 _TURN_S = 0.05
-# A commit costs as much as two deliveries. What is finished within so many seconds
-# goes in one, and a crash repeats it beside what was in flight.
+# A commit costs as much as two deliveries. Events finished within this time share
+# one, and a crash repeats them beside the events in flight.
 _COMMIT_S = 0.004
-# How long the confirmation of a commit may wait to be noticed after that.
+# Longest delay after that until the confirmation of a commit is noticed.
 _CONFIRMATION_S = 0.001
 
 
 class Member:
-    """Takes and gives up partitions as the group says, and records what was finished.
+    """Takes and gives up partitions as the group decides, and records progress.
 
-    Everything happens in the one thread that calls `turn`: no call of another
-    thread on a consumer gets through while a rebalance is being dealt with.
+    All work happens in the one thread that calls `turn`, because a consumer
+    blocks the calls of other threads during a rebalance.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Member:
     ) -> None:
         """Work with `consumer`, which has not joined its group yet, and whose commits are `commits`.
 
-        What it is given `reader` reads.
+        `reader` reads the assigned partitions.
         """
         self._consumer = consumer
         self._reader = reader
@@ -45,7 +45,7 @@ class Member:
         self._offsets = OffsetCommitter(consumer=consumer, send=commits.send)
 
     def join(self, first: InitialOffsets) -> None:
-        """Settle where a new subscriber begins, then join.
+        """Commit the initial offsets of a new subscriber, then join.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
@@ -53,7 +53,7 @@ class Member:
         self._rebalance.subscribe(first)
 
     def turn(self) -> None:
-        """Record and deal with what the group says once, within a fraction of a second.
+        """Record settlements and process group events once, within a fraction of a second.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
@@ -67,12 +67,12 @@ class Member:
     def _wait_s(self) -> float:
         """Wait for a settlement; return how long to wait for the group instead."""
         if self._commits.are_waiting:
-            # Nothing else is asked for before they are confirmed, and then all that is finished by then.
+            # The loop asks for nothing else before the confirmation, and then for all finished events.
             self._context.buffer.wait(self._commits.sent_at + _COMMIT_S - time.monotonic())
             return _CONFIRMATION_S
         if not self._context.restorations:
             self._context.buffer.wait_for_settlement(_TURN_S)
-        # What is parked comes in beside, and is waited for there.
+        # Restorations run in parallel, and wait for their own records.
         return 0
 
     def _check(self, message: Message | None) -> None:
@@ -81,5 +81,5 @@ class Member:
             return
         if error.fatal() or is_denied(error):
             raise KafkaException(error)
-        # librdkafka goes on trying by itself.
+        # librdkafka retries by itself.
         _log.warning("log.troubled", subscriber=self._context.subscriber, reason=error.str())

@@ -1,4 +1,4 @@
-"""What was read of one partition and lies ready for its reader."""
+"""Buffer of the entries read of one partition."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from streamer.events import DeadLetter, Entry
 
 @dataclass(slots=True, kw_only=True)
 class ReadRange:
-    """What was read of one partition under one assignment: entries, and how far reading has come.
+    """Result of reading one partition under one assignment: entries, and the offset read so far.
 
-    `end` is where the partition is known to end. `unreadable` are the records
-    that hold no event, as dead letters, by their offsets.
+    `end` is the known end of the partition. `unreadable` are the records
+    without an event, as dead letters by offset.
     """
 
     assignment: int
@@ -22,22 +22,22 @@ class ReadRange:
 
 
 class PartitionBuffer:
-    """Entries in their order; `through` is how far reading has come, and `told` what the reader knows of it.
+    """Entries in order; `through` is the offset read so far, and `reported` the one that the loop knows of.
 
-    `size` is that of the entries, in bytes, and `end` where the partition is
-    known to end. `unreadable` waits for whoever records progress.
+    `size` is that of the entries, in bytes, and `end` the known end of the
+    partition. `unreadable` waits until progress is recorded.
     """
 
     def __init__(self, begin: int, assignment: int) -> None:
-        """Begin empty, at the offset `begin`, for what is read under `assignment`."""
+        """Begin empty, at the offset `begin`, for records read under `assignment`."""
         self.assignment = assignment
-        self.through = self.told = self.end = begin
+        self.through = self.reported = self.end = begin
         self.entries: deque[Entry] = deque()
         self.unreadable: dict[int, DeadLetter] = {}
         self.size = 0
 
     def put(self, read_range: ReadRange) -> None:
-        """Lay `read_range` behind what is there."""
+        """Append `read_range`."""
         self.through = max(self.through, read_range.through)
         self.end = max(self.end, read_range.end, self.through)
         self.entries += read_range.entries
@@ -45,11 +45,11 @@ class PartitionBuffer:
         self.size += sum(entry.size for entry in read_range.entries)
 
     def take(self, room: int) -> list[Entry]:
-        """Return the first entries, at most so many as there is `room` for."""
+        """Return the first entries, at most as many as there is `room` for."""
         taken: list[Entry] = []
         while self.entries and len(taken) < room:
             entry = self.entries.popleft()
             taken.append(entry)
             self.size -= entry.size
-        self.told = self.entries[0].offset if self.entries else self.through
+        self.reported = self.entries[0].offset if self.entries else self.through
         return taken

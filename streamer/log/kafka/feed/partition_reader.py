@@ -21,7 +21,7 @@ from streamer.observe.pulse import Pulses
 
 _log = structlog.get_logger()
 
-# How long a change of the partitions may wait to be noticed; records are noticed at once.
+# Longest delay until a change of the partitions is noticed; records are noticed at once.
 _POLL_S = 0.05
 _ENDS_EVERY_S = 0.2
 _LOOK_S = 2.0
@@ -29,7 +29,7 @@ _LOOK_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingOffset:
-    """An offset that was asked for under an assignment and is not in the log."""
+    """Offset that an assignment asked for and that is not in the log."""
 
     partition: Partition
     assignment: int
@@ -39,17 +39,17 @@ class MissingOffset:
 class PartitionReader:
     """Reads ahead of the loop as far as the buffer has room.
 
-    The group's member gives out partitions and takes them back, and never
-    fetches. So its commits are confirmed at once instead of behind what was
-    fetched, and it polls however long the loop takes nothing.
+    The group's member assigns partitions and takes them back, and never
+    fetches. So its commits are confirmed at once, not behind fetched records,
+    and it keeps polling even if the loop takes nothing for long.
 
     Beyond the buffer librdkafka fetches until its own queue is full
-    (`queued.max.messages.kbytes`), which is not emptied while the loop pauses
-    for a moment: a partition that goes on has its next events here.
+    (`queued.max.messages.kbytes`). A brief pause of the loop does not empty
+    that queue, so a resumed partition has its next events here.
 
-    The methods up to `close` are the member's. They take effect in their order
-    within a fraction of a second; what was read meanwhile under a former
-    assignment is left out by the buffer.
+    The methods up to `close` are the member's. They take effect in order within
+    a fraction of a second; the buffer drops records that were read meanwhile
+    under a former assignment.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PartitionReader:
         pulses: Pulses,
         subscriber: SubscriberName,
     ) -> None:
-        """Begin to read, with `consumer`, what will be given out."""
+        """Start to read, with `consumer`, the partitions that will be assigned."""
         self._consumer = consumer
         self._buffer = buffer
         self._decoder = decoder
@@ -79,17 +79,17 @@ class PartitionReader:
         self._thread.start()
 
     def begin(self, read_partition: ReadPartition, offset: int) -> None:
-        """Read a partition from `offset` on, whatever was read of it before."""
+        """Read a partition from `offset` on, regardless of former reads."""
         self._changes.put(lambda: self._begin(read_partition, offset))
 
     def end(self, partition: Partition) -> None:
-        """Read no more of a partition."""
+        """Stop reading a partition."""
         self._changes.put(lambda: self._end(partition))
 
     def missing_offset(self) -> MissingOffset | None:
-        """Return an offset of which the log has nothing, if there is news of one: its partition stands still.
+        """Return a newly found offset that the log lacks, or `None`; its partition is not read meanwhile.
 
-        Raises what has ended the thread.
+        Raises the error that has ended the thread.
         """
         if self._failure is not None:
             raise self._failure
@@ -112,7 +112,7 @@ class PartitionReader:
             while not (self._closing.is_set() or self._buffer.closing):
                 pulse.beat()
                 self._turn()
-        except Exception as exc:  # noqa: BLE001 - the member raises it, and what it means is decided there
+        except Exception as exc:  # noqa: BLE001 - the member raises it, and its caller handles it
             self._failure = exc
         finally:
             self._pulses.end(pulse)
@@ -126,7 +126,7 @@ class PartitionReader:
         message = self._consumer.poll(_POLL_S)
         if message is not None:
             self._take_in(message)
-            # The first one was waited for; what came with it is here.
+            # The first message needed a wait; those that came with it are here already.
             for following in self._consumer.consume(PAGE_ENTRIES - 1, 0):
                 self._take_in(following)
         self._look_up_ends()
@@ -135,7 +135,7 @@ class PartitionReader:
 
     def _begin(self, read_partition: ReadPartition, offset: int) -> None:
         partition = read_partition.partition
-        # A position that failed can't be moved, only assigned anew.
+        # A failed position cannot be moved, only assigned again.
         self._end(partition)
         self._find_leader(partition.topic)
         self._decoder.begin(read_partition)
@@ -145,12 +145,12 @@ class PartitionReader:
     def _end(self, partition: Partition) -> None:
         if partition in self._decoder.partitions:
             self._decoder.end(partition)
-            # A pause outlives the assignment under which it was made.
+            # A pause outlives its assignment.
             self._pausing.release([partition])
             self._consumer.incremental_unassign([_place(partition)])
 
     def _find_leader(self, topic: str) -> None:
-        # By itself a consumer that follows no group comes to it after up to a second.
+        # Without this, a consumer outside of a group begins only after up to a second.
         if topic not in self._known_topics:
             with suppress(KafkaException):
                 self._known_topics = frozenset(self._consumer.list_topics(timeout=_LOOK_S).topics)
@@ -158,7 +158,7 @@ class PartitionReader:
     def _take_in(self, message: Message) -> None:
         error = message.error()
         if error is None:
-            # What a broker refused it refuses no longer.
+            # The broker no longer refuses the request.
             self._errors.clear()
             self._decoder.sort(message)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -166,7 +166,7 @@ class PartitionReader:
         elif error.fatal() or is_denied(error):
             raise KafkaException(error)
         else:
-            # librdkafka goes on trying by itself.
+            # librdkafka retries by itself.
             _log.warning("log.troubled", subscriber=self._subscriber, reason=error.str())
 
     def _report(self, message: Message) -> None:
@@ -180,10 +180,10 @@ class PartitionReader:
             )
 
     def _look_up_ends(self) -> None:
-        """Learn where partitions end and how far we are in them.
+        """Look up the ends of partitions and our positions in them.
 
-        Records that end a transaction take up offsets and are never handed to
-        us: only the consumer's position says that we are past them.
+        Transaction markers occupy offsets and are never returned to us: only
+        the position of the consumer shows that we are past them.
         """
         due = time.monotonic() >= self._ends_due
         if due:

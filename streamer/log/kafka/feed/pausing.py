@@ -1,4 +1,4 @@
-"""The partitions of a consumer that are not fetched at the moment."""
+"""Paused partitions of a consumer."""
 
 from collections.abc import Collection
 
@@ -9,22 +9,21 @@ from streamer.log.kafka.cluster.record import as_topic_partitions
 
 
 class PausedPartitions:
-    """Pauses partitions of one consumer and lets them go on, at the place where they were."""
+    """Pauses partitions of one consumer, and resumes them at the same position."""
 
     def __init__(self, consumer: Consumer) -> None:
-        """Hold nothing back."""
         self._consumer = consumer
         self.held: frozenset[Partition] = frozenset()
 
     def set(self, wanted: frozenset[Partition]) -> None:
-        """Hold back `wanted`, which the consumer reads, and no others."""
+        """Pause exactly the partitions in `wanted`, which the consumer reads."""
         if new := wanted - self.held:
             self._consumer.pause(as_topic_partitions(new))
         self.release(self.held - wanted)
         self.held = wanted
 
     def release(self, partitions: Collection[Partition]) -> None:
-        """Let those of `partitions` go on that are held back."""
+        """Resume the paused ones of `partitions`."""
         if held := self.held.intersection(partitions):
             self._consumer.resume(as_topic_partitions(held))
             self.held -= held

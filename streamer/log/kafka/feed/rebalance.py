@@ -1,4 +1,4 @@
-"""What happens to partitions as a subscriber's group gives and takes them."""
+"""Rebalance callbacks of a subscriber's group: take partitions over and give them up."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -25,16 +25,16 @@ _log = structlog.get_logger()
 class Rebalance:
     """Takes partitions over and gives them up, in the thread that polls their consumer.
 
-    In this order: committed offsets, then what is parked of the partition,
-    then it is announced and read by `reader`. While the second takes a while,
-    the partitions that we have already go on. The consumer itself fetches
-    nothing: it only shows the group that we have them.
+    A new partition passes these steps in order: its committed offsets are read;
+    its parked events are restored; it is announced, and `reader` reads it. The
+    restoration can take a while, and the other partitions continue meanwhile.
+    The consumer itself fetches nothing: it only holds the assignment.
     """
 
     def __init__(
         self, consumer: Consumer, reader: PartitionReader, commits: Commits, context: ConsumerContext
     ) -> None:
-        """Work for `consumer`, whose commits are `commits`."""
+        """Serve `consumer`, whose commits are `commits`."""
         self._consumer = consumer
         self._reader = reader
         self._commits = commits
@@ -45,14 +45,14 @@ class Rebalance:
         self._marker: list[TopicPartition] = []
 
     def subscribe(self, first: InitialOffsets) -> None:
-        """Join the group for the topics of `first`, whose place is settled."""
+        """Join the group for the topics of `first`, whose initial offsets are committed."""
         self._marker = [first.marker]
         self._consumer.subscribe(
             list(first.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def restore(self) -> None:
-        """Read on in what is parked of new partitions, and announce those of which all is found.
+        """Continue the restoration of new partitions, and announce the complete ones.
 
         Raises `KafkaException`, `LogUnavailable`, `LogMisconfigured`.
         """
@@ -60,7 +60,7 @@ class Rebalance:
             self._begin(restored)
 
     def go_on_after_hole(self, missing: MissingOffset) -> None:
-        """Read on from the partition's beginning: the offset that we asked for is not there."""
+        """Continue at the partition's beginning, because the requested offset is missing."""
         partition, ours = missing.partition, self._assigned.get(missing.partition)
         if ours is None or ours.assignment != missing.assignment:
             return
@@ -69,8 +69,8 @@ class Rebalance:
         if found >= missing.offset:
             self._read(ours, found)
         else:
-            # The partition is not what it was: nothing that we know of it
-            # holds, but what was parked of it is still to be delivered.
+            # The partition was replaced: our knowledge of it is invalid, but
+            # its parked events are still to be delivered.
             self._read_no_more([partition])
             self._assigned.drop([partition])
             self._buffer.revoke(frozenset([partition]))
@@ -87,7 +87,7 @@ class Rebalance:
         )
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        # Each generation says so, even where it brings nothing new.
+        # Each generation is announced, even without new partitions.
         self._enter_generation(consumer)
         if not places:
             consumer.incremental_assign([])
@@ -103,40 +103,42 @@ class Rebalance:
         if self._context.settler.receipts:
             self._context.settler.begin(beginnings)
         else:
-            # That a subscriber has begun is told by what always is there, too.
+            # The marker, which always exists, proves as well that the subscriber has begun.
             self._committed_offsets.commit(self._consumer, self._commits, [*beginnings, *self._marker])
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        """Give partitions up, once the reader knows and what it asked for until then is recorded."""
+        """Give partitions up, once the loop knows and its settlements until then are recorded."""
         if gone := self._given_up(places):
             self._hand_over(consumer, gone)
         consumer.incremental_unassign(places)
 
     def _hand_over(self, consumer: Consumer, gone: frozenset[Partition]) -> None:
-        # The generation that takes partitions from us is ours, too.
+        # We are also a member of the generation that revokes partitions.
         self._enter_generation(consumer)
-        # What commits in here waits for as long as a broker is frozen.
+        # A commit in this callback waits as long as a broker is frozen.
         self._context.pulse.rest()
         self._buffer.revoke(gone)
         self._commits.repeat_at_once(consumer)
         offsets = OffsetCommitter(consumer=consumer, send=send_at_once)
         deadline = time.monotonic() + self._context.hand_over_s
-        told = False
+        is_processed = False
         try:
-            while not told and not self._buffer.closing and (left_s := deadline - time.monotonic()) > 0:
-                told = self._buffer.wait_until_told(left_s)
+            while (
+                not is_processed and not self._buffer.closing and (left_s := deadline - time.monotonic()) > 0
+            ):
+                is_processed = self._buffer.wait_until_processed(left_s)
                 self._context.recorder.record(self._assigned, offsets)
         finally:
             self._assigned.drop(gone)
 
     def _enter_generation(self, consumer: Consumer) -> None:
-        # A consumer that is closed because it failed may know none any more,
-        # and brokers refuse the former one then.
+        # A consumer that is closed after a failure can have no generation any
+        # more, and brokers then refuse the former one.
         with suppress(RuntimeError):
             self._context.settler.enter(consumer.consumer_group_metadata())
 
     def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        """Give up what the group has taken away already."""
+        """Give up partitions that the group has taken away already."""
         gone = self._given_up(places)
         _log.warning("log.partitions_lost", subscriber=self._context.subscriber, partitions=len(places))
         self._assigned.drop(gone)
@@ -144,7 +146,7 @@ class Rebalance:
         consumer.incremental_unassign(places)
 
     def _given_up(self, places: Iterable[TopicPartition]) -> frozenset[Partition]:
-        """Return which of `places` the reader has to hear of, and forget the others."""
+        """Forget `places`; return those whose loss the loop must hear of."""
         gone = frozenset(map(as_partition, places))
         self._read_no_more(gone)
         self._context.restorations.drop(gone)
@@ -187,6 +189,6 @@ class Rebalance:
 
 
 def _hold_unread(consumer: Consumer, places: Sequence[TopicPartition]) -> None:
-    # At the end and paused: nothing is fetched that another consumer reads.
+    # Paused at the end, because another consumer fetches these partitions.
     consumer.incremental_assign([TopicPartition(each.topic, each.partition, OFFSET_END) for each in places])
     consumer.pause([TopicPartition(each.topic, each.partition) for each in places])

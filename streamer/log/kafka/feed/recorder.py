@@ -1,4 +1,4 @@
-"""Sees each settlement that a reader asked for to its end."""
+"""Recorder of the settlements that the loop asks for."""
 
 import math
 import time
@@ -21,36 +21,36 @@ _WARN_EVERY_S = 10.0
 
 
 class Recorder:
-    """Takes settlements from the reader in their order, and tells what came of each.
+    """Records the settlements of the loop in order, and reports the result of each.
 
-    One that is not certainly in the log is asked for again in the next turn,
-    when whatever was in its way, such as a rebalance, has been dealt with: the
-    reader waits, and nothing that it finished has to be done once more.
+    A settlement whose record is uncertain is retried in the next turn, after
+    the obstacle, such as a rebalance, has passed. The loop waits meanwhile, and
+    repeats no finished event.
     """
 
     def __init__(self, subscriber: SubscriberName, buffer: FeedBuffer, settler: Settler) -> None:
-        """Record by `settler` what `buffer` holds."""
+        """Record the settlements of `buffer` with `settler`."""
         self._subscriber = subscriber
         self._buffer = buffer
         self._settler = settler
         self._warned_at = -math.inf
 
     def record(self, assigned: Mapping[Partition, AssignedPartition], offsets: OffsetCommitter) -> None:
-        """Record what was asked for.
+        """Record the pending settlements.
 
-        Raises `LogUnavailable` when all partitions have to be assigned anew,
-        as the log has them, and what someone has to see to.
+        Raises `LogUnavailable` when all partitions must be assigned again, from
+        the state in the log, and errors that need an operator.
         """
-        asked = deque(self._buffer.settlings())
-        # Taken after what was asked for, which may cover them.
+        asked = deque(self._buffer.pending_settlements())
+        # Taken after the settlements, which can cover them.
         self._take_unreadable(assigned)
         try:
             self._settler.settle_beginnings()
-            # One settlement may cover what the one before it was to keep.
+            # A settlement can cover letters that the one before it had to keep.
             while asked:
-                settling = asked[0]
-                done = partial(self._buffer.settled, settling)
-                self._settler.settle(settling.settlement, assigned, offsets, done)
+                pending = asked[0]
+                done = partial(self._buffer.settled, pending)
+                self._settler.settle(pending.settlement, assigned, offsets, done)
                 asked.popleft()
         except NotYet as reason:
             self._warn(reason)

@@ -1,4 +1,4 @@
-"""What a subscriber is done with, read beside whoever delivers for it."""
+"""Settled events of a subscriber, read without joining its group."""
 
 import threading
 from collections import defaultdict
@@ -37,10 +37,10 @@ async def settled_events(
     *,
     retry_limit_s: float = RETRY_LIMIT_S,
 ) -> AsyncGenerator[Entry, None]:
-    """Yield what a subscriber is done with, from the offsets in `begin` on.
+    """Yield the settled events of a subscriber, from the offsets in `begin` on.
 
-    Brokers that are away, or a transaction that is open, are waited for as
-    long as `retry_limit_s` says. Raises `LogUnavailable`.
+    Waits up to `retry_limit_s` seconds for silent brokers, or for an open
+    transaction. Raises `LogUnavailable`.
     """
     reader = SettledEventReader(clients, admin, subscription, retry_limit_s)
     try:
@@ -53,7 +53,7 @@ async def settled_events(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SettledRange:
-    """What is finished of one partition: what is settled from `begin` on, but for what is `parked`."""
+    """Settled offsets of one partition from `begin` on, except the `parked` ones."""
 
     begin: int
     progress: Progress
@@ -64,15 +64,15 @@ class _SettledRange:
 
 
 class SettledEventReader:
-    """Asks the subscriber's group how far it is, without joining it, and reads the log up to there.
+    """Reads the log up to the committed offsets of the subscriber's group, without joining it.
 
-    Blocking, for one thread; `stop` may be called by another.
+    Blocking, for one thread; another thread can call `stop`.
     """
 
     def __init__(
         self, clients: Clients, admin: KafkaAdmin, subscription: Subscription, retry_limit_s: float
     ) -> None:
-        """Connect with the first portion."""
+        """Prepare; the first portion connects."""
         self._clients = clients
         self._admin = admin
         self._subscriber = subscription.subscriber
@@ -82,7 +82,7 @@ class SettledEventReader:
         self._retry = RetryPolicy(limit_s=retry_limit_s, wait=self._pause, is_over=self._stopped.is_set)
 
     def portions(self, begin: Mapping[Partition, int]) -> Generator[list[Entry], None, None]:
-        """Yield entries, some at a time or none. Raises `LogUnavailable`, `LogMisconfigured`."""
+        """Yield entries in lists, which can be empty. Raises `LogUnavailable`, `LogMisconfigured`."""
         with self._errors.explained(
             doing="reading", subject=f"what subscriber {self._subscriber} is done with"
         ):
@@ -93,12 +93,12 @@ class SettledEventReader:
                 yield from self._read(topic, partitions)
 
     def stop(self) -> None:
-        """Give up what is being waited for."""
+        """End the waits for brokers and transactions."""
         self._stopped.set()
 
     def _finished(self, begin: Mapping[Partition, int]) -> dict[Partition, _SettledRange]:
         progress = self._progress(begin)
-        # In this order: what was parked when the offsets were told, and is not any more, is finished.
+        # Parked events come after the offsets: an event that is no longer parked by then is finished.
         parked = self._parked(progress)
         return {
             partition: _SettledRange(begin=begin[partition], progress=at, parked=parked[partition])
@@ -109,7 +109,7 @@ class SettledEventReader:
         configuration = {
             "group.id": Names.of(self._clients.settings).dispatch_group(self._subscriber),
             "enable.auto.commit": False,
-            # An offset is told once the transaction that moves it is decided.
+            # The broker returns an offset once the transaction that moves it is decided.
             "isolation.level": "read_committed",
         }
         committed_offsets = CommittedOffsets(self._subscriber, self._admin, self._retry)
@@ -151,7 +151,7 @@ class SettledEventReader:
         try:
             event = event_of(message, value, self._wanted)
         except UnreadableEvent:
-            # It was set aside.
+            # The record was set aside.
             return None
         if event is None:
             return None

@@ -15,7 +15,7 @@ _MAX_CHUNKS = 1 + MAX_MESSAGE_BYTES // CHUNK_BYTES
 
 
 class ParkedChanges:
-    """The changes of lanes in one settlement: their records, and the index once these are written."""
+    """Changes of lanes in one settlement: their records, and the index update once these are written."""
 
     def __init__(
         self, topic: ParkedTopic, changes: Sequence[LaneChange], known: Mapping[Partition, ParkedIndex]
@@ -40,7 +40,7 @@ class ParkedChanges:
         )
 
     def conclude(self, written: Mapping[bytes, int]) -> None:
-        """Update the index: the records are in the log, bodies at the offsets `written` by key."""
+        """Update the index once the records are in the log, with bodies at the offsets `written` by key."""
         for change in self._changes:
             added = self._added[change.partition, change.lane]
             locations: dict[int, ChunkOffsets] = {

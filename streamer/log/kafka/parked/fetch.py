@@ -1,4 +1,4 @@
-"""Fetches parked events from where they lie."""
+"""Fetch of parked events from the log."""
 
 import asyncio
 import time
@@ -21,18 +21,18 @@ from streamer.log.records import decode_event
 
 _DEADLINE_S = 10.0
 _POLL_S = 0.1
-# Going to another place costs as much as reading over so many small records.
+# A seek costs as much as reading over this many small records.
 _WORTH_READING_OVER = 200
-# A part has up to half a megabyte, and all of them are in memory together.
+# A chunk has up to half a megabyte, and all chunks are in memory together.
 _PARTS_AT_ONCE = 100
 _CONFIGURATION = {
-    # The places are those of transactions that were committed: nothing else can hold this up.
+    # The locations belong to committed transactions, so no open transaction delays the fetch.
     "isolation.level": "read_uncommitted",
     "enable.auto.commit": False,
     "auto.offset.reset": "error",
-    # A place is found in 0.7 ms with these, and in 10 to 600 with the defaults.
+    # A seek takes 0.7 ms with these values, and 10 to 600 ms with the defaults.
     "fetch.queue.backoff.ms": 1,
-    # Once all is found a request for more is still under way, and the next place waits for its end.
+    # A fetch request is still under way after the last record, and the next seek waits for its end.
     "fetch.wait.max.ms": 10,
     "max.partition.fetch.bytes": 64 * 1024,
     "queued.min.messages": 100,
@@ -41,7 +41,7 @@ _CONFIGURATION = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Asked:
-    """Events of one source partition that somebody waits for, by offset, and where each lies."""
+    """Requested events of one source partition, by offset, with the locations of each."""
 
     source: Partition
     places: Mapping[int, ChunkOffsets]
@@ -49,15 +49,15 @@ class _Asked:
 
 
 class ParkedFetch:
-    """Answers on the loop what a thread and a consumer of its own read.
+    """Reads parked events with a thread and a consumer of its own, and answers on the loop.
 
-    So nobody waits for a rebalance that is being dealt with, and no rebalance
-    for them. Requests that wait are read in one go, as far as that stays
-    small; each has 10 s once its turn has come.
+    So a fetch does not wait for a rebalance, and a rebalance does not wait for
+    a fetch. Waiting requests are read together while they are small; each has
+    10 s once its turn has come.
     """
 
     def __init__(self, clients: Clients, topic: ParkedTopic) -> None:
-        """Connect with the first request; must be made on the running loop."""
+        """Prepare; the first request connects. Must be made on the running loop."""
         self._clients = clients
         self._topic = topic
         self._errors = KafkaErrors(clients.settings)
@@ -68,7 +68,7 @@ class ParkedFetch:
         self._is_closed = False
 
     async def fetch(self, source: Partition, places: Mapping[int, ChunkOffsets]) -> list[Entry]:
-        """Return the events that lie at `places`, in their order. Raises `LogUnavailable`."""
+        """Return the events at `places`, in order. Raises `LogUnavailable`."""
         if self._is_closed:
             raise LogUnavailable("the feed was closed")
         answer: asyncio.Future[list[Entry]] = self._loop.create_future()
@@ -77,7 +77,7 @@ class ParkedFetch:
         return await answer
 
     def close(self) -> None:
-        """Give up the consumer, once it has answered."""
+        """Answer pending requests, and close the consumer."""
         self._is_closed = True
         self._executor.submit(self._disconnect)
         self._executor.shutdown(wait=False)
@@ -91,7 +91,7 @@ class ParkedFetch:
         try:
             with self._errors.explained(doing="reading", subject=f"topic {self._topic.name}"):
                 found = self._found(self._wanted(asked))
-        except Exception as exc:  # noqa: BLE001 - it goes to those who asked
+        except Exception as exc:  # noqa: BLE001 - it goes to the callers
             self._disconnect()
             for each in asked:
                 self._tell(each, exc)
@@ -101,7 +101,7 @@ class ParkedFetch:
             self._tell(each, self._entries(each, found))
 
     def _taken(self) -> Sequence[_Asked]:
-        """Take requests that wait, at least one, as long as they ask for little together."""
+        """Take waiting requests, at least one, while their total is small."""
         taken: list[_Asked] = []
         parts = 0
         while self._waiting and parts < _PARTS_AT_ONCE:
@@ -110,7 +110,7 @@ class ParkedFetch:
         return taken
 
     def _wanted(self, asked: Sequence[_Asked]) -> Mapping[int, list[int]]:
-        """Return the offsets to be read, rising, by partition of the parked topic."""
+        """Return the offsets to read, rising, by partition of the parked topic."""
         wanted: defaultdict[int, set[int]] = defaultdict(set)
         for each in asked:
             for place in each.places.values():
@@ -125,7 +125,7 @@ class ParkedFetch:
             for home, offsets in wanted.items()
             for message in self._read(consumer, home, deque(offsets), deadline)
         }
-        # Or it would ask for more as long as nobody wants anything.
+        # Otherwise the consumer would keep fetching while there is no request.
         consumer.unassign()
         return found
 
@@ -156,7 +156,7 @@ class ParkedFetch:
                 self._entry(asked.source, offset, [found[home, part] for part in place])
                 for offset, place in asked.places.items()
             ]
-        except Exception as exc:  # noqa: BLE001 - it goes to the one who asked
+        except Exception as exc:  # noqa: BLE001 - it goes to the caller
             return exc
 
     def _entry(self, source: Partition, offset: int, parts: Sequence[Message]) -> Entry:
@@ -170,7 +170,7 @@ class ParkedFetch:
         self._loop.call_soon_threadsafe(conclude, asked.answer, answer)
 
     def _connected(self) -> Consumer:
-        # It joins no group: assigning by hand only asks for some name.
+        # The client requires a group id to assign partitions; it joins no group.
         group = {"group.id": Names.of(self._clients.settings).ingest_group}
         return self._clients.consumer(self._errors, {**_CONFIGURATION, **group})
 

@@ -25,10 +25,10 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """A partition with its progress and its parked lanes.
+    """Partition with its progress and its parked lanes.
 
-    `recorded_offsets` are the offsets of all events of which the parked topic
-    holds a record.
+    `recorded_offsets` are the offsets of all events with a record in the parked
+    topic.
     """
 
     partition: Partition
@@ -40,7 +40,7 @@ class Restored:
 
 @dataclass(slots=True)
 class _Lane:
-    """The setback of a lane, and the chunk offsets of its events by their offsets."""
+    """Setback of a lane, and the chunk offsets of its events by their offsets."""
 
     setback: Setback | None = None
     locations: dict[int, ChunkOffsets] = field(default_factory=dict)
@@ -49,13 +49,13 @@ class _Lane:
 class Restoration:
     """Reads the parked topic for some partitions, a slice at a time. Blocking, for one thread.
 
-    Bodies are not kept. The reader finds all records that were committed before
-    it started, and these are all of a lane: no other process has been able to
-    change it since the group assigned us the partition.
+    It does not keep bodies. The reader finds all records that were committed
+    before it started. These are all records of a lane, because no other process
+    could change it since the group assigned us the partition.
     """
 
     def __init__(self, reader: BoundedReader | None, progress: Mapping[Partition, Progress]) -> None:
-        """Read by `reader`; without one, nothing is parked."""
+        """Read with `reader`; without one, nothing is parked."""
         self._reader = reader
         self._progress = dict(progress)
         self._found: dict[tuple[str, int], defaultdict[str, _Lane]] = {
@@ -64,7 +64,7 @@ class Restoration:
 
     @property
     def partitions(self) -> frozenset[Partition]:
-        """The partitions being restored."""
+        """Partitions that are being restored."""
         return frozenset(self._progress)
 
     def step(self) -> bool:
@@ -151,7 +151,7 @@ def _chunk_offsets(known: ChunkOffsets, key: ParkedKey, message: Message) -> Chu
 
 
 class Restorations:
-    """All running restorations of a member, one for each assignment."""
+    """All running restorations of a member, one for each assignment; contains their partitions."""
 
     def __init__(self, clients: Clients, admin: KafkaAdmin, topic: ParkedTopic, retry: RetryPolicy) -> None:
         self._clients = clients
@@ -177,11 +177,9 @@ class Restorations:
         self._running.append(Restoration(reader, progress))
 
     def __contains__(self, partition: Partition) -> bool:
-        """Return whether `partition` is being restored."""
         return any(partition in each.partitions for each in self._running)
 
     def __bool__(self) -> bool:
-        """Return whether any restoration is running."""
         return bool(self._running)
 
     def step(self) -> list[Restored]:

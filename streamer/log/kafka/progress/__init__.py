@@ -1,1 +1,1 @@
-"""Dispatch's side: what is settled, committed as offsets of the subscriber's group."""
+"""Dispatch's side of the log, settling: progress as committed offsets of the subscriber's group."""

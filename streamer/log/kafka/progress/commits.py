@@ -1,4 +1,4 @@
-"""A consumer's commits, each confirmed or given up in bounded time."""
+"""Offset commits of a consumer, each confirmed or given up in bounded time."""
 
 import math
 import time
@@ -15,22 +15,22 @@ _CALL_TIMEOUT_S = 5.0
 _LOOK_S = 1.0
 
 Outcome = Callable[[KafkaError | None], None]
-"""Told what came of a commit; without an error it is in the log."""
+"""Callback with the result of a commit; without an error it is in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetCommitter:
-    """The offsets of a consumer's group, and how they are committed at the moment."""
+    """Offsets of a consumer's group, with the current way to commit them."""
 
     consumer: Consumer
     send: Callable[[Consumer, Sequence[TopicPartition], Outcome], None]
 
     def commit(self, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
-        """Commit `offsets`; `outcome` is told what came of it, now or later."""
+        """Commit `offsets`; `outcome` gets the result, now or later."""
         self.send(self.consumer, offsets, outcome)
 
     def committed(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        """Look for a moment what is committed, negative where nothing is. Raises `KafkaException`."""
+        """Return the committed offsets after a brief wait, negative if none. Raises `KafkaException`."""
         return committed(self.consumer, partitions, timeout_s=_LOOK_S)
 
 
@@ -43,20 +43,20 @@ class _Waiting:
 
 
 class Commits:
-    """Sends commits and hears what came of them.
+    """Sends commits and reports their results.
 
-    librdkafka's own way to wait for a commit waits for as long as a broker is
-    frozen. Whoever polls the consumer is told here instead.
+    librdkafka's own way to wait for a commit waits as long as a broker is
+    frozen. Here the result arrives while the consumer is polled.
     """
 
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
         self.sent_at = -math.inf
-        """When the last one was sent, in monotonic seconds."""
+        """Time of the last commit, in monotonic seconds."""
 
     @property
     def are_waiting(self) -> bool:
-        """Whether a commit is on its way."""
+        """True while a commit is not confirmed."""
         return bool(self._waiting)
 
     def send(
@@ -69,7 +69,8 @@ class Commits:
     ) -> None:
         """Commit `offsets`; `outcome` is called while the consumer is polled, or by `give_up`.
 
-        What others may be committed after, before it is confirmed, is not repeatable.
+        A commit is not repeatable if another one can follow it before its
+        confirmation.
         """
         self.sent_at = time.monotonic()
         waiting = _Waiting(
@@ -86,19 +87,19 @@ class Commits:
             outcome(kafka_error(exc))
 
     def confirm(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
-        """Pass on what came of a commit; librdkafka calls this as its `on_commit`."""
+        """Report the result of a commit; librdkafka calls this as its `on_commit`."""
         identity = _identity(partitions)
         error = error or next((each.error for each in partitions if each.error is not None), None)
-        # One that comes after it was given up is nobody's.
+        # A result that comes after `give_up` has no caller.
         for waiting in [each for each in self._waiting if _identity(each.places) == identity]:
             self._waiting.remove(waiting)
             waiting.outcome(error)
 
     def repeat_at_once(self, consumer: Consumer) -> None:
-        """Send what is on its way once more, and learn what came of it without polling.
+        """Send unconfirmed commits again, and report their results without polling.
 
-        For a rebalance: who waits for a commit would not be told before it is
-        over, and it may be waiting for them.
+        A rebalance needs this: the results would arrive only after it, and it
+        can be waiting for the callers that wait for them.
         """
         repeated = [each for each in self._waiting if each.is_repeatable]
         for waiting in repeated:
@@ -106,7 +107,7 @@ class Commits:
             send_at_once(consumer, waiting.places, waiting.outcome)
 
     def give_up(self, *, all_of_them: bool = False) -> None:
-        """Tell those who wait for too long that their commit may not have been taken."""
+        """Report to callers that have waited too long that their commit can have failed."""
         now = time.monotonic()
         for waiting in [each for each in self._waiting if all_of_them or each.give_up_at <= now]:
             self._waiting.remove(waiting)
@@ -127,7 +128,7 @@ class Commits:
 
 
 def send_at_once(consumer: Consumer, offsets: Sequence[TopicPartition], outcome: Outcome) -> None:
-    """Commit while a rebalance is being dealt with, when nothing can be heard by polling."""
+    """Commit during a rebalance, when polling brings no results."""
     try:
         answers = consumer.commit(offsets=list(offsets), asynchronous=False)
     except KafkaException as exc:
@@ -139,12 +140,12 @@ def send_at_once(consumer: Consumer, offsets: Sequence[TopicPartition], outcome:
 def committed(
     consumer: Consumer, partitions: Sequence[TopicPartition], *, timeout_s: float = _CALL_TIMEOUT_S
 ) -> list[TopicPartition]:
-    """Return the group's offsets, negative where there is none. Raises `KafkaException`."""
+    """Return the group's offsets, negative if there is none. Raises `KafkaException`."""
     return checked(consumer.committed(list(partitions), timeout=timeout_s))
 
 
 def checked(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Return what a broker said of `partitions`; raises `KafkaException` for the first that it refused."""
+    """Return the broker's answer about `partitions`; raises `KafkaException` for the first refused one."""
     for partition in partitions:
         if partition.error is not None:
             raise KafkaException(partition.error)

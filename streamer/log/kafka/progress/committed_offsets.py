@@ -1,4 +1,4 @@
-"""How far partitions are settled when the group gives them to us."""
+"""Committed offsets of newly assigned partitions."""
 
 from collections.abc import Collection, Sequence
 
@@ -16,7 +16,7 @@ _log = structlog.get_logger()
 
 
 class CommittedOffsets:
-    """Asks the group what is committed, and sees to it that something is, from then on."""
+    """Reads the committed offsets of a group, and commits the beginning of partitions without any."""
 
     def __init__(self, subscriber: SubscriberName, admin: KafkaAdmin, retry: RetryPolicy) -> None:
         self._subscriber = subscriber
@@ -26,7 +26,7 @@ class CommittedOffsets:
     def look_up(
         self, consumer: Consumer, places: Sequence[TopicPartition]
     ) -> tuple[dict[Partition, Progress], list[TopicPartition]]:
-        """Return what is settled in `places`, and the beginnings of those in which nothing is."""
+        """Return the progress in `places`, and the beginnings of the partitions without any."""
         progress = self.stored(consumer, places)
         new = [place for place in places if as_partition(place) not in progress]
         beginnings = self.beginnings(new)
@@ -34,16 +34,16 @@ class CommittedOffsets:
         return progress, beginnings
 
     def beginnings(self, places: Collection[TopicPartition]) -> list[TopicPartition]:
-        """Return where `places` begin.
+        """Return the first offsets of `places`.
 
-        No consumer is asked, which would have to look for leaders: its Python
-        client ends the process when `list_topics` is called in a callback, and
-        another callback follows.
+        This asks the admin client, not a consumer, which would have to look up
+        leaders: the Python client crashes the process when `list_topics` is
+        called in a callback and another callback follows.
         """
         return self._retry.call(self._admin.beginnings, places)
 
     def stored(self, consumer: Consumer, places: Sequence[TopicPartition]) -> dict[Partition, Progress]:
-        """Return what is settled in those of `places` in which anything is; `consumer` need not be a member.
+        """Return the progress of those of `places` that have any; `consumer` need not be a member.
 
         Raises `KafkaException`.
         """
@@ -51,7 +51,7 @@ class CommittedOffsets:
         return {as_partition(place): self._decoded(place) for place in stored if place.offset >= 0}
 
     def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:
-        """Commit `beginnings`; should retention overtake us, it shows."""
+        """Commit `beginnings`, so that a later loss by retention is detected."""
         commits.send(consumer, beginnings, self._committed, is_repeatable=False)
 
     def _decoded(self, place: TopicPartition) -> Progress:

@@ -1,9 +1,9 @@
-"""A subscriber's progress in one partition, as its group's committed offset keeps it.
+"""Progress in one partition as a committed offset and its metadata.
 
-The contiguous prefix is the offset. What is settled above it stands in the
-commit's metadata: a version, then runs of settled offsets, each as the gap
-before it and its length, in variable-length integers and Base64. A point and
-the mark of the transaction that committed them may follow.
+The contiguous prefix is the offset. The offsets settled above it are encoded in
+the metadata of the commit: a version, then runs of settled offsets, each as the
+gap before it and its length, in variable-length integers and Base64. A point
+and the mark of the transaction that committed them can follow.
 """
 
 import base64
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from streamer.events import Progress
 
 _VERSION = "1:"
-# The broker takes 4,096 bytes, and librdkafka sends the zero that ends a C string along.
+# The broker accepts 4,096 bytes, and librdkafka also sends the zero that ends a C string.
 MAX_METADATA_BYTES = 4_095
-# No character of Base64.
+# This character does not occur in Base64.
 _POINT = "."
 _MARK_BYTES = 6
 _MARK_LENGTH = _MARK_BYTES // 3 * 4
 _MAX_BODY_BYTES = (MAX_METADATA_BYTES - len(_VERSION) - len(_POINT) - _MARK_LENGTH) // 4 * 3
-# What is being delivered when reading stops still has to fit.
+# The deliveries in flight when reading stops must still fit.
 _CROWDED_BYTES = MAX_METADATA_BYTES * 3 // 4
-# Metadata that claims more were not written by us, and would not fit in memory.
+# Metadata with a higher number are not ours, and would not fit in memory.
 MAX_SETTLED_ABOVE = 1_000_000
 _LOW_BITS = 0x7F
 _MORE = 0x80
@@ -31,11 +31,12 @@ _MORE = 0x80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommittableOffset:
-    """What is committed for one partition.
+    """Offset and metadata to commit for one partition.
 
-    `kept` is how many of the offsets settled above the prefix `metadata` holds:
-    the lowest. The others are repeated after a crash, so a partition that is
-    `crowded`, whose metadata are three quarters full, should be read no further.
+    `kept` is the number of offsets settled above the prefix that `metadata`
+    holds: the lowest ones. A crash repeats the others, so a `crowded`
+    partition, whose metadata are three quarters full, should not be read
+    further.
     """
 
     offset: int
@@ -50,17 +51,17 @@ def new_mark() -> str:
 
 
 def marked(metadata: str, mark: str) -> str:
-    """Return `metadata` as the transaction with `mark` commits them."""
+    """Return `metadata` with the `mark` of the transaction that commits it."""
     return f"{metadata or _VERSION}{_POINT}{mark}"
 
 
 def bears(metadata: str | None, mark: str) -> bool:
-    """Whether the transaction with `mark` has committed `metadata`."""
+    """Return whether the transaction with `mark` has committed `metadata`."""
     return (metadata or "").partition(_POINT)[2] == mark
 
 
 def encode(progress: Progress) -> CommittableOffset:
-    """Return `progress` in ASCII, of which with a mark no more than `MAX_METADATA_BYTES` bytes come."""
+    """Return `progress` as ASCII of at most `MAX_METADATA_BYTES` bytes, including a mark."""
     body = bytearray()
     kept = 0
     cut = False
@@ -79,7 +80,7 @@ def encode(progress: Progress) -> CommittableOffset:
 
 
 def decode(offset: int, metadata: str | None) -> Progress:
-    """Return the progress of a committed offset; raises `ValueError` for metadata that aren't ours."""
+    """Return the progress of a committed offset; raises `ValueError` for foreign metadata."""
     if not metadata:
         return Progress(next_offset=offset)
     if not metadata.startswith(_VERSION):

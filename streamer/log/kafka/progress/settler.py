@@ -1,4 +1,4 @@
-"""Records what a subscriber has finished, in its consumer group's offsets."""
+"""Settler of one subscriber: records its progress in its consumer group's offsets."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,16 +24,16 @@ from streamer.log.kafka.records.receipts import receipt_record
 from streamer.ports import Recorded, Settlement
 
 Done = Callable[[Recorded | StreamerError], None]
-"""Told what of a settlement is in the log, or why it is not."""
+"""Callback with the recorded part of a settlement, or with the reason why it failed."""
 
 
 class NotYet(LogUnavailable):
-    """It is not certain yet that a settlement is in the log: ask for it once more, before any other."""
+    """The record of a settlement is uncertain: settle it again, before any other one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Covered:
-    """One partition's part of a settlement that is in effect."""
+    """Part of a settlement for one partition, whose assignment is in effect."""
 
     assigned_partition: AssignedPartition
     progress: Progress
@@ -41,7 +41,7 @@ class _Covered:
     committable: CommittableOffset
 
     def is_in_effect(self, assigned: Mapping[Partition, AssignedPartition]) -> bool:
-        """Whether its partition is ours by `assigned`, and was not lost and given back since."""
+        """Return whether `assigned` has the partition under the same assignment."""
         ours = assigned.get(self.assigned_partition.partition)
         return ours is not None and ours.assignment == self.assigned_partition.assignment
 
@@ -53,10 +53,10 @@ class _Covered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Transaction:
-    """What one transaction records of `settlement`.
+    """Record of `settlement` in one transaction.
 
-    The offsets that it commits bear its `mark`, and `written` is where its
-    records are if it took effect, as far as brokers said.
+    The offsets that it commits bear its `mark`. `written` are the offsets of
+    its records if it took effect, as far as brokers reported them.
     """
 
     settlement: Settlement
@@ -72,18 +72,19 @@ class _Transaction:
 class Settler:
     """Records settlements of one member of one group, in the thread that owns its consumer.
 
-    Progress alone is a plain commit. What else is finished, parked or set
-    aside goes into the log in one transaction with the offsets that cover it.
-    Either is refused by the broker for a member that is no longer in the group.
-    Whether a transaction took effect whose answer was lost, its mark tells.
+    Progress alone is a plain commit. A settlement with receipts, dead letters
+    or parked events goes into the log in one transaction with the offsets that
+    cover it. The broker refuses both from a former member of the group. The
+    mark of a transaction whose answer was lost shows whether it took effect.
 
-    With `receipts` mere progress is a transaction too. A plain commit may be
-    taken late, for librdkafka sends it again when a connection breaks: after
-    what was recorded since, which would then be delivered and receipted again.
+    With `receipts` mere progress is a transaction too. The broker can accept a
+    plain commit late, because librdkafka sends it again when a connection
+    breaks. Then it would undo progress that was recorded since, and those
+    events would get a second delivery and receipt.
     """
 
     def __init__(self, clients: Clients, subscriber: SubscriberName, *, receipts: bool) -> None:
-        """Make no producer before a transaction asks for one."""
+        """Prepare; the first transaction makes a producer."""
         self.receipts = receipts
         self._names = Names.of(clients.settings)
         self._parked = ParkedTopic.of(clients.settings, subscriber)
@@ -96,15 +97,16 @@ class Settler:
         self._beginnings: dict[Partition, TopicPartition] = {}
 
     def enter(self, generation: Any) -> None:
-        """Settle as a member of `generation` from now on: what `consumer_group_metadata` said then.
+        """Settle as a member of `generation`, the present result of `consumer_group_metadata`.
 
-        Asked for later it may say "no member", once the group has gone on
-        without us, and the broker takes offsets of a transaction from those.
+        Later that call can return "no member", when the group has continued
+        without us, and the broker accepts offsets of a transaction from no
+        member.
         """
         self._generation = generation
 
     def begin_anew(self) -> None:
-        """See to it that it is decided what became of the last transaction: who looks finds it in the log.
+        """Decide the last transaction, so that a later read of the log finds its outcome.
 
         Raises `KafkaException`.
         """
@@ -114,22 +116,22 @@ class Settler:
         self._beginnings.clear()
 
     def begin(self, beginnings: Sequence[TopicPartition]) -> None:
-        """Note where partitions begin in which nothing is settled: `settle_beginnings` records it."""
+        """Note the beginnings of partitions without progress, for `settle_beginnings`."""
         self._beginnings |= {as_partition(place): place for place in beginnings}
 
     def give_up(self, partitions: Collection[Partition]) -> None:
-        """Let go of the beginnings of `partitions`, which are others' now."""
+        """Forget the beginnings of `partitions`, which other members have now."""
         for partition in partitions:
             self._beginnings.pop(partition, None)
 
     def settle_beginnings(self) -> None:
-        """Record the beginnings that were noted, before any settlement that covers them.
+        """Record the noted beginnings, before any settlement that covers them.
 
-        Raises `NotYet`, and what someone has to see to.
+        Raises `NotYet`, and errors that need an operator.
         """
         if not self._beginnings:
             return
-        # Whether a former try took effect does not matter: nothing came after it.
+        # The outcome of a former try does not matter, because nothing followed it.
         try:
             self._transactions.write([], list(self._beginnings.values()), self._member())
         except (NothingWritten, Undecided) as exc:
@@ -144,13 +146,14 @@ class Settler:
         offsets: OffsetCommitter,
         done: Done,
     ) -> None:
-        """Record `settlement`, as far as its assignment is in effect by `assigned`.
+        """Record `settlement`, as far as `assigned` has its assignment in effect.
 
-        `done` hears of `Fenced` when it holds more than progress and a former
-        assignment, and of `LogUnavailable` when it is mere progress that may
-        be in the log or not. Raises `NotYet`; `LogUnavailable` when the
-        partitions have to be assigned anew, as the log has them, and none is
-        in effect until `begin_anew`; and what someone has to see to.
+        `done` gets `Fenced` when the settlement holds more than progress and
+        names a former assignment. It gets `LogUnavailable` when mere progress
+        can be in the log or not. Raises `NotYet`. Raises `LogUnavailable` when
+        the partitions must be assigned again, from the state in the log; none
+        is in effect until `begin_anew`. Also raises errors that need an
+        operator.
         """
         if (recorded := self._found(settlement, assigned, offsets)) is not None:
             done(recorded)
@@ -166,7 +169,7 @@ class Settler:
             offsets.commit([part.place() for part in covered], partial(self._committed, covered, done))
 
     def close(self) -> None:
-        """Drop the producer, and with it what it did not commit."""
+        """Drop the producer, and with it any uncommitted transaction."""
         self._transactions.close()
 
     def _committed(self, covered: Sequence[_Covered], done: Done, error: KafkaError | None) -> None:
@@ -190,7 +193,7 @@ class Settler:
         return self._conclude(replace(transaction, written=written))
 
     def _member(self) -> Any:
-        """Return as which member of which generation we write. Raises `NotYet`."""
+        """Return the generation in which we record. Raises `NotYet`."""
         if self._generation is None:
             raise NotYet(f"{self._subscriber} does not know yet as which member of its group it records")
         return self._generation
@@ -201,11 +204,11 @@ class Settler:
         assigned: Mapping[Partition, AssignedPartition],
         offsets: OffsetCommitter,
     ) -> Recorded | None:
-        """Return what is recorded of `settlement` by a transaction whose answer was lost, if any is."""
+        """Return the recorded part of `settlement` if a transaction without an answer took effect."""
         transaction = self._undecided
         if transaction is None or transaction.settlement != settlement:
             return None
-        # Of what was lost since, the offsets are another member's.
+        # The offsets of partitions lost since are another member's.
         ours = [each for each in transaction.covered if each.is_in_effect(assigned)]
         try:
             has_taken_effect = bool(ours) and self._is_committed(transaction.mark, ours, offsets)
@@ -228,12 +231,12 @@ class Settler:
         return _settled(transaction.covered)
 
     def _reason(self, error: KafkaError) -> StreamerError:
-        """Return why something is not in the log: `NotYet`, or what someone has to see to."""
+        """Return the reason of a failure: `NotYet`, or an error that needs an operator."""
         explained = self._explained(error)
         return NotYet(str(explained)) if isinstance(explained, LogUnavailable) else explained
 
     def _beside(self, settlement: Settlement, covered: Sequence[_Covered]) -> Iterator[Record | Tombstone]:
-        # What was redriven may have been set aside once more since.
+        # Tombstones come first, because a redriven event can have been set aside again since.
         yield from redriven_tombstones(settlement, self._names.dead_letters)
         for letter in settlement.set_aside:
             yield from dead_letter_records(letter, self._names.dead_letters)
@@ -244,9 +247,9 @@ class Settler:
             yield receipt_record(receipt, self._names.receipts)
 
     def _explained(self, error: KafkaError) -> StreamerError:
-        # A generation that has passed comes as LogUnavailable, not as Fenced:
-        # partitions that we keep through a rebalance are settled by the next
-        # try, and of those that we lost we hear by then.
+        # A past generation becomes LogUnavailable, not Fenced: the next try
+        # settles the partitions that we keep through a rebalance, and the lost
+        # ones are revoked by then.
         return self._errors.explain(
             error, doing="recording progress", subject=f"subscriber {self._subscriber}"
         )

@@ -17,7 +17,7 @@ from streamer.log.kafka.cluster.transactional_producer import TransactionalProdu
 
 _DEADLINE_S = 10.0
 _LOOK_S = 0.5
-# A process that dies in mid-transaction holds up its partitions' next owner for this long.
+# A process that dies in mid-transaction delays the next owner of its partitions this long.
 _TRANSACTION_TIMEOUT_MS = 10_000
 # In a rebalance there are several in turn, and a new producer takes ten answers of brokers.
 _GROUP_REFUSES = frozenset(
@@ -26,22 +26,23 @@ _GROUP_REFUSES = frozenset(
 
 
 class NothingWritten(Exception):
-    """A transaction failed, and nothing of it is or will ever be in the log."""
+    """A transaction failed, and none of its records is or ever will be in the log."""
 
     def __init__(self, error: KafkaError) -> None:
-        """Keep what Kafka said."""
+        """Keep the error of Kafka."""
         super().__init__(error.str())
         self.error = error
 
 
 class Undecided(Exception):
-    """A transaction may take effect, or not: `GroupTransactions.decide` makes it certain.
+    """The outcome of a transaction is open until `GroupTransactions.decide` makes it certain.
 
-    `written` is where its records are if it does, as far as brokers said.
+    `written` are the offsets of its records if it takes effect, as far as
+    brokers reported them.
     """
 
     def __init__(self, error: KafkaError, written: Mapping[bytes, int]) -> None:
-        """Keep what Kafka said."""
+        """Keep the error of Kafka."""
         super().__init__(error.str())
         self.error = error
         self.written = written
@@ -50,17 +51,17 @@ class Undecided(Exception):
 class GroupTransactions:
     """Writes records and a group's offsets together, or neither. Blocking, for one thread.
 
-    A member that is no longer in the group is refused by the broker.
+    The broker refuses a process that is no longer a member of the group.
     """
 
     def __init__(self, clients: Clients, subscriber: SubscriberName, errors: KafkaErrors) -> None:
-        """Make no producer before something is to be written."""
+        """Prepare; the first write makes a producer."""
         self._clients = clients
-        # The group's metadata in the transaction do the fencing: a generation
-        # that has passed can't commit. The id has only to be nobody else's,
-        # since one shared by all processes of a subscriber would let them
-        # fence each other, and to stay the same for this one, since a new
-        # producer then ends the transaction that a former one left open.
+        # The group's metadata in the transaction do the fencing: a past
+        # generation cannot commit. The id must be unique, because an id
+        # shared by all processes of a subscriber would let them fence each
+        # other. It must stay the same in this process, because a new
+        # producer then ends the open transaction of a former one.
         group = Names.of(clients.settings).dispatch_group(subscriber)
         self._transactional_id = f"{group}.{uuid.uuid4().hex}"
         self._errors = errors
@@ -76,7 +77,7 @@ class GroupTransactions:
         *,
         noting: str = "",
     ) -> Mapping[bytes, int]:
-        """Commit `records` and the offsets `places`; return where those of the topic `noting` are, by key.
+        """Commit `records` and the offsets `places`; return the offsets of the records in `noting`, by key.
 
         Raises `NothingWritten` and `Undecided`.
         """
@@ -97,22 +98,22 @@ class GroupTransactions:
         try:
             producer.commit(_DEADLINE_S)
         except KafkaException as exc:
-            # Also where it calls for an abort: the broker may have heard of the commit.
+            # This includes an error that asks for an abort: the commit can have reached the broker.
             self.close()
             self._is_open = True
             raise Undecided(kafka_error(exc), noted) from exc
         return noted
 
     def decide(self) -> None:
-        """See to it that it is decided whether the last transaction took effect.
+        """Make the outcome of the last transaction certain.
 
-        Tries for a moment, and goes on with it when called again. Raises `KafkaException`.
+        Tries briefly, and continues when called again. Raises `KafkaException`.
         """
         if self._is_open:
             self._ready(_LOOK_S)
 
     def close(self) -> None:
-        """Drop the producer, and with it what it did not commit."""
+        """Drop the producer, and with it any uncommitted transaction."""
         if self._producer is not None:
             self._producer.discard()
             self._producer = None
@@ -126,7 +127,7 @@ class GroupTransactions:
             self.close()
 
     def _ready(self, timeout_s: float) -> TransactionalProducer:
-        """Return the producer, once what a former one left open is decided."""
+        """Return the producer, once the open transaction of a former one is decided."""
         producer = self._producer = self._producer or self._new_producer()
         try:
             producer.init(timeout_s)
@@ -148,7 +149,7 @@ class GroupTransactions:
 
 
 def _note(noted: dict[bytes, int], error: KafkaError | None, message: Message) -> None:
-    # What could not be delivered fails the commit as well.
+    # An undelivered record fails the commit as well.
     key, offset = message.key(), message.offset()
     if error is None and key is not None and offset is not None and offset >= 0:
         noted[key] = offset

@@ -1,4 +1,4 @@
-"""Appends, as rows."""
+"""Rows of appends."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class EncodedAppend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Where the log ends (exclusive) after an append, and how large it is."""
+    """End of the log (exclusive) after an append, and its size."""
 
     end: int
     used_bytes: int

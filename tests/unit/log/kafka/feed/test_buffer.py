@@ -169,7 +169,7 @@ async def test_settlement_wakes_the_member_at_once() -> None:
     async with asyncio.timeout(10):
         await waiting
 
-    assert [each.done for each in buffer.settlings()] == [asked]
+    assert [each.done for each in buffer.pending_settlements()] == [asked]
 
 
 async def test_what_was_read_of_a_lost_partition_is_dropped() -> None:
@@ -186,10 +186,10 @@ async def test_loss_is_told_once_the_reader_asks_for_more() -> None:
     """Until then it may settle what it has finished."""
     buffer = await a_handover(ONE)
     buffer.revoke(frozenset([ONE]))
-    told = [buffer.wait_until_told(0)]
+    told = [buffer.wait_until_processed(0)]
     for _ in range(2):
         buffer.take()
-        told.append(buffer.wait_until_told(0))
+        told.append(buffer.wait_until_processed(0))
 
     assert told == [False, False, True]
 
