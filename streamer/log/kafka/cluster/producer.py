@@ -1,4 +1,4 @@
-"""Transactional producer that can be discarded at any moment, in any state of the brokers."""
+"""Producer that can be discarded at any moment, in any state of the brokers."""
 
 import threading
 import time
