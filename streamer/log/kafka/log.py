@@ -1,4 +1,4 @@
-"""The log in Kafka, as ingest and dispatch use it."""
+"""The log in Kafka."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
@@ -35,7 +35,6 @@ class KafkaLog:
     """
 
     def __init__(self, clients: Clients, topics: TopicProvisioner, clock: Clock, pulses: Pulses) -> None:
-        """Use `open`: it prepares the topics first, and closes what was made."""
         self._clients = clients
         self._topics = topics
         self._clock = clock
@@ -53,7 +52,7 @@ class KafkaLog:
     async def open(
         cls, settings: KafkaLogSettings, clock: Clock, pulses: Pulses | None = None
     ) -> AsyncIterator[Self]:
-        """Connect, check or make the topics, and close everything on leaving.
+        """Connect, check or create the topics, and close everything on leaving.
 
         Raises `CredentialsRefused`, `LogMisconfigured` or `LogUnavailable`
         within 10 s.
@@ -76,16 +75,16 @@ class KafkaLog:
 
     @property
     def hindrance(self) -> str:
-        """Why nothing can be appended or read at the moment; empty while a broker answers."""
+        """Reason why the log can be neither appended nor read; empty while a broker answers."""
         return self._connectivity.hindrance
 
     @property
     def is_member(self) -> bool:
-        """Whether this process takes part in sharing the channels."""
+        """True while this process is a member of the group that shares the channels."""
         return self._membership is not None and self._membership.is_in
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint of `channel`, once that is certain."""
+        """Return the last committed checkpoint of `channel`, once no open transaction can change it."""
         return await self._writer(self._checkpoints.partition_of(channel)).checkpoint(channel)
 
     def begin(self, channel: Channel) -> KafkaAppend:
@@ -96,8 +95,8 @@ class KafkaLog:
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
         """Share `channels` with the other processes of this prefix.
 
-        A partition is given up at the latest when an append that is under way
-        must have ended.
+        A partition is given up at the latest at the deadline of an append in
+        progress.
         """
         if self._membership is not None:
             raise LogMisconfigured("the channels are shared already: follow their ownership once")
@@ -116,31 +115,31 @@ class KafkaLog:
                 version, last = share.version, mine
                 membership.settle(version)
         finally:
-            # Whoever takes over should find nothing under way, and nothing may
-            # be opened again behind its back.
+            # The next owner must find no append in progress, and no writer is to be
+            # opened again behind its back.
             self._has_left = True
             await self._let_go(self._writers.keys())
             await membership.close()
             self._membership = None
 
     def follow(self, subscription: Subscription) -> AbstractAsyncContextManager[Feed]:
-        """Open the place of one subscriber."""
+        """Open a subscriber's feed."""
         log_context = LogContext(
             clients=self._clients, topics=self._topics, clock=self._clock, pulses=self._pulses
         )
         return follow(log_context, subscription)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Change nothing: Kafka's retention waits for nobody."""
+        """Do nothing: Kafka's retention waits for no subscriber."""
 
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield what a subscriber is done with, and end, without joining its group."""
+        """Yield the settled events of a subscriber, and end, without joining its group."""
         return settled_events(self._clients, self._topics.admin, subscription, begin)
 
     async def close(self) -> None:
-        """Finish what was asked for, give up every producer, and leave the group."""
+        """Finish submitted writes, discard every producer, and leave the group."""
         await self._let_go(self._writers.keys())
         await self.controls.close()
         if self._membership is not None:

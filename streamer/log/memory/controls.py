@@ -1,4 +1,4 @@
-"""Controls in one process's memory."""
+"""Controls of the in-memory log."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -9,10 +9,10 @@ from streamer.events import DeadLetter
 
 
 class MemoryControls:
-    """The switchboard, the audit and the dead letters of one log in memory, and who waits for a change."""
+    """The switchboard, the audit records and the dead letters of one log; notifies watchers of a change."""
 
     def __init__(self, letters: dict[str, DeadLetter], check_up: Callable[[], None]) -> None:
-        """Begin with nothing switched; `letters` are the log's, and `check_up` raises while it is down."""
+        """Start with nothing switched; `letters` are the log's, and `check_up` raises while it is down."""
         self._letters = letters
         self._check_up = check_up
         self._board = Switchboard()
@@ -21,7 +21,7 @@ class MemoryControls:
         self._audit: list[AuditRecord] = []
 
     async def switched(self) -> AsyncGenerator[Switchboard, None]:
-        """Yield what is switched, and again after each change."""
+        """Yield the switchboard, and again after each change."""
         while True:
             seen = self._version
             yield self._board
@@ -43,18 +43,18 @@ class MemoryControls:
         await self._change(replace(self._board, redrives=redrives))
 
     async def note(self, audit: AuditRecord, /) -> None:
-        """Write down what was done."""
+        """Add an audit record."""
         await asyncio.sleep(0)
         self._check_up()
         self._audit.append(audit)
 
     async def audit(self, *, last: int) -> Sequence[AuditRecord]:
-        """Return what was written down last."""
+        """Return the last audit records."""
         self._check_up()
         return self._audit[-last:] if last else []
 
     async def dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield each dead letter that there is."""
+        """Yield each dead letter."""
         self._check_up()
         for letter in list(self._letters.values()):
             yield letter

@@ -1,4 +1,4 @@
-"""EventLog, LogReader and Ownership in one process's memory, with its Controls."""
+"""The in-memory log."""
 
 import asyncio
 from collections import defaultdict
@@ -32,10 +32,10 @@ class MemoryLog:
     """EventLog, ControlledLog and Ownership in one process's memory.
 
     Tests switch its faults: `down` makes every call raise `LogUnavailable`,
-    `refuse` names events that can never be taken, and `fail_after_commit`
+    `refuse` selects events that are always refused, and `fail_after_commit`
     lets the next append or settlement take effect and then raises
     `LogUnavailable`. A partition with more than `room` offsets settled above
-    its prefix is crowded. What was kept can be looked at.
+    its prefix is crowded. Tests can inspect all recorded values.
     """
 
     down: bool = False
@@ -55,17 +55,16 @@ class MemoryLog:
     controls: MemoryControls = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing switched."""
         self.controls = MemoryControls(self._letters, self.check_up)
 
     @property
     def events(self) -> list[Event]:
-        """Every event, in the order in which they were appended."""
+        """All events, in the order of their appends."""
         return [entry.event for entry in self.entries]
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """What was set aside, the latest of each id."""
+        """The dead letters, the latest of each id."""
         return list(self._letters.values())
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
@@ -84,7 +83,7 @@ class MemoryLog:
         set_aside: Sequence[DeadLetter],
         continuity: Sequence[ContinuityRecord],
     ) -> None:
-        """Keep what an append commits."""
+        """Record a committed append."""
         for event in events:
             self._keep(event)
         self.checkpoints[checkpoint.channel] = checkpoint
@@ -94,7 +93,7 @@ class MemoryLog:
         self._check_answered()
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield all `channels` once; nobody else is there to take them."""
+        """Yield all `channels` once; no other process can take them."""
         yield frozenset(channels)
         await asyncio.Event().wait()
 
@@ -120,7 +119,7 @@ class MemoryLog:
     def reassign(
         self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: MemoryFeed | None
     ) -> None:
-        """Move `partitions` to the feed `to`, or to a process that is not here, without asking anybody."""
+        """Move `partitions` at once to the feed `to`, or out of this process where it is `None`."""
         moved = frozenset(partitions)
         for feed in self._feeds_of(subscriber):
             feed.revoke(moved)
@@ -130,18 +129,18 @@ class MemoryLog:
     async def hand_over(
         self, subscriber: SubscriberName, partitions: Collection[Partition], *, to: MemoryFeed | None
     ) -> None:
-        """Move `partitions` as `reassign` does, once those that hold them have let go of them."""
+        """Move `partitions` as `reassign` does, after their present feeds have let go of them."""
         moved = frozenset(partitions)
         for feed in self._feeds_of(subscriber):
             await feed.let_go(moved)
         self.reassign(subscriber, moved, to=to)
 
     def partition(self, partition: Partition) -> Sequence[Entry]:
-        """Return what a partition holds, so that an offset is an index."""
+        """Return the entries of a partition, so that an offset is an index."""
         return self._partitions.get(partition, ())
 
     def settle(self, subscriber: SubscriberName, settlement: Settlement) -> Recorded:
-        """Keep what a feed settled."""
+        """Record a settlement of a feed."""
         self.check_up()
         self.settled[subscriber].update(settlement.progress)
         for letter in settlement.redriven:
@@ -150,7 +149,7 @@ class MemoryLog:
         self._parked[subscriber].change(settlement.lanes)
         self.receipts.extend(settlement.receipts)
         if settlement.receipts:
-            # What must not be written twice is found, though the answer was lost.
+            # A real log finds out that receipts were recorded, though the answer was lost.
             self.fail_after_commit = False
         self._check_answered()
         crowded = (partition for partition, at in settlement.progress.items() if self._is_crowded(at))
@@ -159,21 +158,21 @@ class MemoryLog:
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield what a subscriber is done with, and end."""
+        """Yield the settled events of a subscriber, and end."""
         return settled_events(self, subscription, begin)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Note which subscribers are configured; nothing is ever forgotten here."""
+        """Set which subscribers are configured; this log never deletes anything."""
         self.expected = frozenset(subscribers)
 
     def parked(self, subscriber: SubscriberName, partition: Partition) -> Sequence[ParkedLane]:
-        """Return what a subscriber has parked of a partition."""
+        """Return the parked lanes of a subscriber in a partition."""
         return self._parked[subscriber].lanes(partition)
 
     def recall(
         self, subscriber: SubscriberName, partition: Partition, offsets: Sequence[int]
     ) -> Sequence[Entry]:
-        """Return parked events."""
+        """Return parked events of a subscriber."""
         self.check_up()
         return self._parked[subscriber].entries(partition, offsets)
 
@@ -221,14 +220,14 @@ class MemoryLog:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryAppend:
-    """One growing append to a log in memory; it is the commit that refuses events."""
+    """A growing append to the in-memory log; `commit` refuses events, not `add`."""
 
     log: MemoryLog
     events: list[Event] = field(default_factory=list)
 
     @property
     def size(self) -> int:
-        """The bytes of the events that have been added."""
+        """Bytes of the added events."""
         return sum(len(encode_event(event)) for event in self.events)
 
     def add(self, events: Sequence[Event], /) -> None:
@@ -243,7 +242,7 @@ class MemoryAppend:
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
     ) -> None:
-        """Keep all of it, or nothing."""
+        """Record all of the append, or nothing."""
         # A real log waits for its disk or its brokers; callers must cope.
         await asyncio.sleep(0)
         self.log.check_up()

@@ -1,4 +1,4 @@
-"""One growing append to a log file."""
+"""Growing append to a log file."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -12,17 +12,16 @@ Write = Callable[[EncodedAppend], Awaitable[None]]
 
 
 class SqliteAppend:
-    """The rows of the events that have been added, until they are committed."""
+    """The rows of the added events, until they are committed."""
 
     def __init__(self, write: Write, clock: Clock) -> None:
-        """Commit by `write`; rows carry the time of `clock`."""
         self._write = write
         self._clock = clock
         self._rows: list[EventRow] = []
         self.size = 0
 
     def add(self, events: Sequence[Event], /) -> None:
-        """Encode `events`; raises `EventsRefused` for those that JSON can't hold."""
+        """Encode `events`; raises `EventsRefused` for events that JSON can't hold."""
         now_s = int(self._clock.now())
         refused: list[Event] = []
         for event in events:
@@ -44,5 +43,5 @@ class SqliteAppend:
         set_aside: Sequence[DeadLetter] = (),
         continuity: Sequence[ContinuityRecord] = (),
     ) -> None:
-        """Make the rows durable, together with what else waits; wait while the file is full."""
+        """Make the rows durable, in a group with others that wait; wait while the file is full."""
         await self._write(encode(self._rows, checkpoint, set_aside, continuity))

@@ -1,4 +1,4 @@
-"""The log in one local file."""
+"""The embedded log in one local file."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
@@ -36,13 +36,12 @@ _log = structlog.get_logger()
 class SqliteLog:
     """EventLog, ControlledLog and Ownership on one SQLite file that this process owns.
 
-    One thread writes for everybody and commits in groups; one thread reads for
-    all subscribers. Every commit is on the disk before a call returns, so a
+    One thread writes for all callers and commits in groups; one thread reads
+    for all subscribers. Every commit is on the disk before a call returns, so a
     process killed at any moment starts again without repair.
     """
 
     def __init__(self, writer: Worker, reader: Worker, room: Retention, clock: Clock) -> None:
-        """Use `open` instead, which also closes."""
         self._writer = writer
         self._reader = reader
         self._room = room
@@ -59,10 +58,10 @@ class SqliteLog:
     async def open(
         cls, settings: SqliteLogSettings, clock: Clock, pulses: Pulses | None = None
     ) -> AsyncIterator[Self]:
-        """Open the file, making it where it is missing; leaving writes what was asked for and closes it.
+        """Open the file, creating it where it is missing; leaving finishes submitted writes and closes it.
 
-        Raises `LogMisconfigured` when another process has it, when it is not a
-        log of this version, or when its file system can't carry it.
+        Raises `LogMisconfigured` when another process holds it, when it is not
+        a log of this version, or when its file system can't carry it.
         """
         pulses = pulses or Pulses(clock)
         check_local(settings.path)
@@ -77,11 +76,11 @@ class SqliteLog:
             yield log
 
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
-        """Return the last committed checkpoint; appends that were asked for before are in it."""
+        """Return the last committed checkpoint; earlier calls to append are included."""
         return await self._writer.submit(lambda connection: read_checkpoint(connection, channel))
 
     def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
-        """Return a new append, which is committed together with what else waits."""
+        """Return a new append, which is committed in a group with others that wait."""
         return SqliteAppend(self._write, self._clock)
 
     async def _write(self, append: EncodedAppend) -> None:
@@ -96,16 +95,16 @@ class SqliteLog:
 
     @property
     def hindrance(self) -> str:
-        """Why nothing can be appended at the moment; empty while it can."""
+        """Reason why no append can proceed at the moment; empty while one can."""
         return self._room.lack
 
     @property
     def is_member(self) -> bool:
-        """Always, for whoever has the file has all channels."""
+        """Always true, because the process that holds the file owns all channels."""
         return True
 
     async def owned(self, channels: Sequence[Channel]) -> AsyncGenerator[frozenset[Channel], None]:
-        """Yield all `channels` once: whoever has the file has them."""
+        """Yield all `channels` once: the process that holds the file owns them."""
         yield frozenset(channels)
         await asyncio.Event().wait()
 
@@ -129,15 +128,15 @@ class SqliteLog:
     def settled_events(
         self, subscription: Subscription, begin: Mapping[Partition, int]
     ) -> AsyncGenerator[Entry, None]:
-        """Yield what a subscriber is done with, and end."""
+        """Yield the settled events of a subscriber, and end."""
         return settled_events(self._reader, subscription, begin)
 
     async def expect(self, subscribers: Collection[SubscriberName]) -> None:
-        """Say which subscribers are configured.
+        """Set which subscribers are configured.
 
-        What any other one has not settled is kept for one more retention
-        period and then forgotten; its place stays, should it come back, and
-        what it has parked, which is said at each start.
+        The unsettled events of any other subscriber are kept for one more
+        retention period and then deleted. Its position stays in case it
+        returns, and so do its parked events, with a warning at each start.
         """
         now = self._clock.now()
         absent = await self._writer.submit(lambda connection: mark_absent(connection, subscribers, now))
@@ -163,7 +162,7 @@ class SqliteLog:
         return await self._reader.submit(lambda connection: read_page(connection, window))
 
     async def lanes(self, subscriber: SubscriberName) -> Sequence[ParkedLane]:
-        """Return what a subscriber has parked; raises `LogUnavailable`."""
+        """Return the parked lanes of a subscriber; raises `LogUnavailable`."""
         found: list[ParkedLane] = []
         page, last = await self._reader.submit(partial(read_lanes, subscriber=subscriber, after=None))
         while page:
@@ -172,7 +171,7 @@ class SqliteLog:
         return found
 
     async def recall(self, subscriber: SubscriberName, offsets: Sequence[int]) -> Sequence[Entry]:
-        """Return those of a subscriber's parked events that are asked for, in that order."""
+        """Return a subscriber's parked events at `offsets`, in that order."""
         found: dict[int, Entry] = {}
         left: Sequence[int] = sorted(set(offsets))
         while left:

@@ -1,4 +1,4 @@
-"""A producer that can be thrown away at any moment, whatever the brokers do."""
+"""Disposable producer: can be discarded at any moment, whatever the brokers do."""
 
 import threading
 import time
@@ -22,31 +22,29 @@ Told = Callable[[KafkaError | None, Message], None]
 
 
 class RecordNotTaken(KafkaException):
-    """A producer does not take `record`."""
+    """The producer does not accept `record`."""
 
     def __init__(self, error: KafkaError, record: Record | Tombstone) -> None:
-        """Keep what librdkafka said of it."""
         super().__init__(error)
         self.record = record
 
 
 class DisposableProducer:
-    """Holds the only reference to a producer, by which alone it is ended.
+    """Holds the only reference to a producer, whose removal alone ends it.
 
-    librdkafka ends a producer when the last reference to it goes: in 5 ms,
-    with all of its threads and without a word to the brokers, be they well,
-    frozen or dead. Its `close` would abort the open transaction first, and
-    waits for brokers that do not answer. So nobody keeps what `live` returns
-    in a variable: a traceback keeps variables, and an exception lives long.
+    librdkafka ends a producer when the last reference to it goes: in 5 ms, with
+    all of its threads and without a word to the brokers, be they well, frozen
+    or dead. Its `close` would abort the open transaction first, and waits for
+    brokers that do not answer. So no caller keeps the result of `live` in a
+    variable: a traceback keeps variables, and an exception lives long.
     """
 
     def __init__(self, producer: Producer) -> None:
-        """Take `producer` over."""
         self._producer: Producer | None = producer
 
     @property
     def live(self) -> Producer:
-        """The producer, for one call; raises `RuntimeError` once it was discarded."""
+        """The producer, for one call; raises `RuntimeError` after it was discarded."""
         if self._producer is None:
             raise RuntimeError("this producer was discarded: make a new one, whose id fences it off")
         return self._producer
@@ -54,7 +52,7 @@ class DisposableProducer:
     def produce(
         self, records: Iterable[Record | Tombstone], timeout_s: float, *, told: Told | None = None
     ) -> None:
-        """Hand `records` over, waiting for room for at most `timeout_s` seconds.
+        """Produce `records`, waiting for room in the queue for at most `timeout_s` seconds.
 
         `told` is called for each of them while the producer is polled. Raises
         `RecordNotTaken`.
@@ -73,7 +71,7 @@ class DisposableProducer:
                     try:
                         produce(topic, value, key, partition, told, headers=headers, timestamp=timestamp_ms)
                     except BufferError:
-                        # An operator may have bounded the queue by an option.
+                        # An operator can bound the queue by an option.
                         if time.monotonic() > give_up_at:
                             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
                         self.live.poll(_ROOM_S)
@@ -88,11 +86,11 @@ class DisposableProducer:
             del produce
 
     def call(self, call: Callable[..., None], *arguments: object, timeout_s: float) -> None:
-        """Make a call that may not keep to its own time-out.
+        """Make a call that can exceed its own time-out.
 
-        What takes longer than `timeout_s` is left behind with the producer,
-        which is gone when it returns. Raises what it raises, and then
-        `KafkaException`.
+        A call that takes longer than `timeout_s` is left behind with the
+        producer, which ends when the call returns. Raises the call's own error,
+        or `KafkaException` when the time is over.
         """
         failures: list[Exception] = []
 
@@ -114,21 +112,22 @@ class DisposableProducer:
             raise failures.pop()
 
     def connect(self, topic: str, timeout_s: float) -> None:
-        """Come to know the brokers before something is asked of them that would wait for it.
+        """Connect to the brokers before a request would have to wait for it.
 
-        What finds no connected broker is tried again half a second later, and
-        the first connection lasts only until the brokers' names are known.
+        A request without a connected broker is retried only half a second
+        later, and the first connection lasts only until the brokers' names are
+        known.
         """
         with suppress(KafkaException):
             for _ in range(_CONNECTIONS):
                 self.live.list_topics(topic, timeout=timeout_s)
 
     def discard(self) -> None:
-        """Drop the producer with all that it holds, within 3 s; a second time does nothing.
+        """Drop the producer with its queue, within 3 s; a second call does nothing.
 
-        What is open is ended by the next `init_transactions` of its id. Only
-        a thread that looks up a broker's name can't be interrupted: it holds
-        up the end, on a thread of its own, until the resolver gives up.
+        Its open transaction is ended by the next `init_transactions` of its id.
+        Only a thread that resolves a broker's name can't be interrupted: it
+        delays the end, on a thread of its own, until the resolver gives up.
         """
         if self._producer is None:
             return

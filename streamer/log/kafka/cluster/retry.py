@@ -1,4 +1,4 @@
-"""The repetition of calls that a broker answers only after a while."""
+"""Retries of calls that a broker answers only after a while."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from streamer.log.kafka.cluster.errors import kafka_error
 # A transaction that a former owner left open ends by its timeout of 10 s, which
 # the broker looks for every 10 s; until then there are no offsets to go on from.
 RETRY_LIMIT_S = 25.0
-"""For how long a group's offsets may have to be waited for."""
+"""Longest wait for a group's committed offsets."""
 
 _PAUSE_S = 0.1
 
@@ -45,7 +45,7 @@ _Answer = TypeVar("_Answer")
 
 
 def passes_by_itself(error: Exception) -> bool:
-    """Tell whether `error` is Kafka's, and goes away without anybody's help."""
+    """Return whether `error` is Kafka's and passes without an operator."""
     return isinstance(error, KafkaException) and kafka_error(error).code() in _MAY_PASS
 
 
@@ -53,10 +53,10 @@ def passes_by_itself(error: Exception) -> bool:
 class RetryPolicy:
     """Repeats a call while its error can pass, for at most `limit_s` seconds.
 
-    `wait` pauses for `pause_s` in between: it can return early, and raise what
-    makes another try useless. `is_over` says when the caller wants to end.
-    `can_pass` judges a `KafkaException` or `LogUnavailable`; what else a call
-    raises is never repeated.
+    `wait` pauses for `pause_s` in between: it can return early, and raise an
+    error that makes another try useless. `is_over` returns true when the caller
+    wants to end. `can_pass` judges a `KafkaException` or `LogUnavailable`; a
+    call that raises any other error is never repeated.
     """
 
     limit_s: float

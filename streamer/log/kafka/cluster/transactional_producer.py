@@ -1,4 +1,4 @@
-"""A producer of transactions: nothing that it writes is seen unless all of it is."""
+"""Transactional producer: all records of a transaction become visible, or none."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +24,13 @@ Failed = Callable[[], KafkaError | None]
 
 
 class TransactionalProducer(DisposableProducer):
-    """Writes under one transactional id, whose former holder it fences off. Blocking, for one thread.
+    """Writes under one transactional id, whose earlier producer it fences off. Blocking, for one thread.
 
     Its calls follow Kafka's own: `init` once, then for each transaction
-    `begin`, `produce`, `send_offsets` and `commit`. When `commit` fails it is
-    not certain whether the transaction took effect until `init` of the next
-    producer with the same id has returned, so this one is to be discarded.
-    All of them raise `KafkaException`.
+    `begin`, `produce`, `send_offsets` and `commit`. When `commit` fails, the
+    effect of the transaction is uncertain until `init` of the next producer
+    with the same id has returned, so this one must be discarded. All of them
+    raise `KafkaException`.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class TransactionalProducer(DisposableProducer):
         known_topic: str = "",
         failed: Failed = lambda: None,
     ) -> None:
-        """Prepare; nothing is fenced off before `init`.
+        """Build the producer; `init` fences off others.
 
-        It learns of the brokers by asking for `known_topic`, and while it
-        waits for an answer it asks `failed` whether waiting is of use.
+        It connects by requesting metadata of `known_topic`, and while it waits
+        for an answer it asks `failed` whether waiting is of use.
         """
         super().__init__(clients.producer(errors, configuration))
         self._known_topic = known_topic
@@ -54,10 +54,10 @@ class TransactionalProducer(DisposableProducer):
         self._is_ready = False
 
     def init(self, timeout_s: float) -> None:
-        """Fence off whoever had the id before; what that one left open is decided when this returns.
+        """Fence off the earlier producer of this id; its open transaction is decided when this returns.
 
-        After a retriable error the next call goes on where this one was, and
-        once it has returned there is nothing more to do.
+        After a retriable error the next call continues the same initialisation,
+        and a call after success does nothing.
         """
         if self._is_ready:
             return
@@ -68,14 +68,15 @@ class TransactionalProducer(DisposableProducer):
         self._is_ready = True
 
     def begin(self) -> None:
-        """Begin a transaction; the broker hears of it with its first record."""
+        """Begin a transaction; the broker learns of it with its first record."""
         self.live.begin_transaction()
 
     def send_offsets(self, offsets: Sequence[TopicPartition], generation: Any, timeout_s: float) -> None:
-        """Let the transaction commit `offsets` of a consumer group too.
+        """Commit `offsets` of a consumer group in the transaction, too.
 
-        The broker refuses them when `generation`, as `consumer_group_metadata`
-        told it, has passed: that fences off a member that is one no longer.
+        The broker refuses them when `generation`, from
+        `consumer_group_metadata`, is over: that fences off a process that is no
+        longer a member.
         """
         # The client waits without end for a group's coordinator that it can't reach.
         self._retry(timeout_s).call(
@@ -88,13 +89,13 @@ class TransactionalProducer(DisposableProducer):
         )
 
     def commit(self, timeout_s: float) -> None:
-        """Make the transaction take effect; what became of its records has been told when this returns."""
+        """Commit the transaction; all delivery reports of its records have been served when this returns."""
         self._insist(Producer.commit_transaction, timeout_s)
 
     def abort(self) -> bool:
-        """Give the transaction up, and return whether that succeeded within 3 s.
+        """Abort the transaction, and return whether that succeeded within 3 s.
 
-        It is quicker than leaving it to the next producer's `init`.
+        It is quicker than leaving the abort to the next producer's `init`.
         """
         with suppress(KafkaException):
             self.live.abort_transaction(_ABORT_S)
@@ -102,7 +103,7 @@ class TransactionalProducer(DisposableProducer):
         return False
 
     def serve(self) -> None:
-        """Hear what the background threads have to say: delivery reports, errors and log lines."""
+        """Serve the callbacks of the background threads: delivery reports, errors and log lines."""
         # It raises what is fatal once more.
         with suppress(KafkaException):
             self.live.poll(0)

@@ -1,4 +1,4 @@
-"""Fetches parked events from where they lie."""
+"""Fetches parked events from the parked topic."""
 
 import asyncio
 import time
@@ -21,16 +21,16 @@ from streamer.log.records import decode_event
 
 _DEADLINE_S = 10.0
 _POLL_S = 0.1
-# Going to another place costs as much as reading over so many small records.
+# Seeking costs as much as reading over so many small records.
 _WORTH_READING_OVER = 200
-# A part has up to half a megabyte, and all of them are in memory together.
+# A chunk has up to half a megabyte, and all requested ones are in memory together.
 _PARTS_AT_ONCE = 100
 _CONFIGURATION = {
-    # The places are those of transactions that were committed: nothing else can hold this up.
+    # All requested records are committed: no open transaction needs to hold this up.
     "isolation.level": "read_uncommitted",
     "enable.auto.commit": False,
     "auto.offset.reset": "error",
-    # A place is found in 0.7 ms with these, and in 10 to 600 with the defaults.
+    # A seek takes 0.7 ms with these, and 10 to 600 with the defaults.
     "fetch.queue.backoff.ms": 1,
     "max.partition.fetch.bytes": 64 * 1024,
     "queued.min.messages": 100,
@@ -39,7 +39,7 @@ _CONFIGURATION = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Asked:
-    """Events of one source partition that somebody waits for, by offset, and where each lies."""
+    """A request for events of one source partition: chunk offsets by event offset."""
 
     source: Partition
     places: Mapping[int, ChunkOffsets]
@@ -47,15 +47,15 @@ class _Asked:
 
 
 class ParkedFetch:
-    """Answers on the loop what a thread and a consumer of its own read.
+    """Reads parked events in a thread of its own, with its own consumer, and answers on the loop.
 
-    So nobody waits for a rebalance that is being dealt with, and no rebalance
-    for them. Requests that wait are read in one go, as far as that stays
-    small; each has 10 s once its turn has come.
+    So a request does not wait for a rebalance, nor a rebalance for a request.
+    Waiting requests are read together, as far as that stays small; each has 10
+    s once its turn has come.
     """
 
     def __init__(self, clients: Clients, topic: ParkedTopic) -> None:
-        """Connect with the first request; must be made on the running loop."""
+        """Build the fetcher on the running loop; it connects with the first request."""
         self._clients = clients
         self._topic = topic
         self._errors = KafkaErrors(clients.settings)
@@ -66,7 +66,7 @@ class ParkedFetch:
         self._is_closed = False
 
     async def fetch(self, source: Partition, places: Mapping[int, ChunkOffsets]) -> list[Entry]:
-        """Return the events that lie at `places`, in their order. Raises `LogUnavailable`."""
+        """Return the events whose chunks are at `places`, in their order. Raises `LogUnavailable`."""
         if self._is_closed:
             raise LogUnavailable("the feed was closed")
         answer: asyncio.Future[list[Entry]] = self._loop.create_future()
@@ -75,7 +75,7 @@ class ParkedFetch:
         return await answer
 
     def close(self) -> None:
-        """Give up the consumer, once it has answered."""
+        """Answer the running requests, and close the consumer."""
         self._is_closed = True
         self._executor.submit(self._disconnect)
         self._executor.shutdown(wait=False)
@@ -89,7 +89,7 @@ class ParkedFetch:
         try:
             with self._errors.explained(doing="reading", subject=f"topic {self._topic.name}"):
                 found = self._found(self._wanted(asked))
-        except Exception as exc:  # noqa: BLE001 - it goes to those who asked
+        except Exception as exc:  # noqa: BLE001 - the requests' futures raise it
             self._disconnect()
             for each in asked:
                 self._tell(each, exc)
@@ -99,7 +99,7 @@ class ParkedFetch:
             self._tell(each, self._entries(each, found))
 
     def _taken(self) -> Sequence[_Asked]:
-        """Take requests that wait, at least one, as long as they ask for little together."""
+        """Take waiting requests, at least one, as long as they are small together."""
         taken: list[_Asked] = []
         parts = 0
         while self._waiting and parts < _PARTS_AT_ONCE:
@@ -108,7 +108,7 @@ class ParkedFetch:
         return taken
 
     def _wanted(self, asked: Sequence[_Asked]) -> Mapping[int, list[int]]:
-        """Return the offsets to be read, rising, by partition of the parked topic."""
+        """Return the rising offsets to read, by partition of the parked topic."""
         wanted: defaultdict[int, set[int]] = defaultdict(set)
         for each in asked:
             for place in each.places.values():
@@ -151,7 +151,7 @@ class ParkedFetch:
                 self._entry(asked.source, offset, [found[home, part] for part in place])
                 for offset, place in asked.places.items()
             ]
-        except Exception as exc:  # noqa: BLE001 - it goes to the one who asked
+        except Exception as exc:  # noqa: BLE001 - the request's future raises it
             return exc
 
     def _entry(self, source: Partition, offset: int, parts: Sequence[Message]) -> Entry:
@@ -165,7 +165,7 @@ class ParkedFetch:
         self._loop.call_soon_threadsafe(conclude, asked.answer, answer)
 
     def _connected(self) -> Consumer:
-        # It joins no group: assigning by hand only asks for some name.
+        # The client requires a group id to assign partitions; it joins no group.
         group = {"group.id": Names.of(self._clients.settings).ingest_group}
         return self._clients.consumer(self._errors, {**_CONFIGURATION, **group})
 
