@@ -1,4 +1,4 @@
-"""Controls in one process's memory."""
+"""Controls of the in-memory log."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence

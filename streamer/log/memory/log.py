@@ -1,4 +1,4 @@
-"""EventLog, LogReader and Ownership in one process's memory, with its Controls."""
+"""The in-memory log."""
 
 import asyncio
 from collections import defaultdict
@@ -173,7 +173,7 @@ class MemoryLog:
     def recall(
         self, subscriber: SubscriberName, partition: Partition, offsets: Sequence[int]
     ) -> Sequence[Entry]:
-        """Return parked events."""
+        """Return parked events of a subscriber."""
         self.check_up()
         return self._parked[subscriber].entries(partition, offsets)
 

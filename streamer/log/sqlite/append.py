@@ -1,4 +1,4 @@
-"""One growing append to a log file."""
+"""Growing append to a log file."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -15,7 +15,6 @@ class SqliteAppend:
     """Rows of the events that have been added, until they are committed."""
 
     def __init__(self, write: Write, clock: Clock) -> None:
-        """Commit by `write`; rows carry the time of `clock`."""
         self._write = write
         self._clock = clock
         self._rows: list[EventRow] = []

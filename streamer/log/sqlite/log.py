@@ -1,4 +1,4 @@
-"""The log in one local file."""
+"""The embedded log in one local file."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
@@ -42,7 +42,6 @@ class SqliteLog:
     """
 
     def __init__(self, writer: Worker, reader: Worker, room: Retention, clock: Clock) -> None:
-        """Use `open` instead, which also closes."""
         self._writer = writer
         self._reader = reader
         self._room = room

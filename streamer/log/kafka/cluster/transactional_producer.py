@@ -42,7 +42,7 @@ class TransactionalProducer(DisposableProducer):
         known_topic: str = "",
         failed: Failed = lambda: None,
     ) -> None:
-        """Prepare; nothing is fenced off before `init`.
+        """Build the producer; `init` fences off others.
 
         It discovers the brokers by the metadata of `known_topic`. While it
         waits for an answer, it asks `failed` whether waiting is useless.

@@ -1,8 +1,8 @@
-"""Events as Kafka records: the CloudEvents Kafka protocol binding 1.0.
+"""Records of events: the CloudEvents Kafka protocol binding 1.0.
 
-In binary mode the value is the event's data and headers hold the attributes;
-in structured mode the value is the whole event. The record's key is the
-event's, so that a record's changes stay in one partition.
+In binary mode the value is the event's data and headers hold the attributes; in
+structured mode the value is the whole event. The record's key is the event's,
+so that a Salesforce record's changes stay in one partition.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ Raises `TypeError` or `ValueError` when JSON or UTF-8 can't hold the event.
 
 
 class EventEncoder:
-    """Turns events into records, remembering what is the same for all of a type."""
+    """Encodes events as records, and caches what all events of a type share."""
 
     def __init__(self, names: Names, mode: Literal["binary", "structured"]) -> None:
         self._names = names
@@ -86,7 +86,7 @@ class EventEncoder:
 
 
 def event_type(headers: Headers | None) -> str | None:
-    """Return the type of an event without parsing its value, or `None` if the record is not ours."""
+    """Return the type of an event without parsing its value, or `None` for a foreign record."""
     for name, value in headers or ():
         if name in _TYPE_HEADERS:
             return (value or b"").decode("utf-8", "replace")
@@ -94,9 +94,9 @@ def event_type(headers: Headers | None) -> str | None:
 
 
 def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> Event:
-    """Return the event that a record holds, in either mode; raises `UnreadableEvent`.
+    """Return the event of a record, in either mode; raises `UnreadableEvent`.
 
-    Whether the event is wanted at all can be told by `event_type`, for less.
+    `event_type` finds out more cheaply whether the event is wanted at all.
     """
     attributes = dict(headers or ())
     try:

@@ -20,7 +20,7 @@ EventRow = tuple[int, str, int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedAppend:
-    """An append, ready to be written."""
+    """An append as rows."""
 
     channel: str
     checkpoint: bytes
@@ -54,13 +54,16 @@ def encode(
 
 
 def event_row(event: Event, now_s: int) -> EventRow:
-    """Return the row of `event`, appended at `now_s` in epoch seconds; raises `TypeError` for no JSON."""
+    """Return the row of `event`; raises `TypeError` if JSON can't hold its data.
+
+    `now_s`, the time of the append, is in epoch seconds.
+    """
     body = encode_event(event)
     return now_s, event.type, len(body), body
 
 
 def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
-    """Add the rows of `append`."""
+    """Insert the rows of `append`; return the new end and size of the log."""
     insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
     write_letters(connection, append.dead_letters)
     connection.executemany(
@@ -79,6 +82,6 @@ def end(connection: sqlite3.Connection) -> int:
 
 
 def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpoint | None:
-    """Return the checkpoint of `channel`."""
+    """Return the checkpoint of `channel`, `None` if it has none."""
     row = connection.execute("SELECT body FROM checkpoints WHERE channel = ?", (str(channel),)).fetchone()
     return None if row is None else decode_checkpoint(row[0])
