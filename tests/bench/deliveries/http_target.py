@@ -166,7 +166,8 @@ async def target_process() -> AsyncIterator[RunningTarget]:
         async with aiohttp.ClientSession(f"http://localhost:{asked_port}") as http:
             yield RunningTarget(url=f"http://localhost:{port}", http=http)
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()
 
 
