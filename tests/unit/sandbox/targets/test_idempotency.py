@@ -16,7 +16,7 @@ def test_key_is_acted_on_once() -> None:
     ]
 
     assert [answer.status for answer in answers] == [201, 201, 422, 201, 400]
-    assert [orjson.loads(answer.body).get("number") for answer in answers] == [1, 1, None, 2, None]  # type: ignore[arg-type]
+    assert [orjson.loads(answer.body).get("number") for answer in answers] == [1, 1, None, 2, None]  # type: ignore[arg-type] # bytes, here
 
 
 def test_keys_are_forgotten_in_their_order() -> None:
