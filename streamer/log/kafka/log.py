@@ -43,7 +43,7 @@ class KafkaLog:
         self._connectivity = Connectivity(clients, clock)
         self._checkpoints = Checkpoints(clients, clock)
         self._encoder = AppendEncoder(clients.settings, self._checkpoints)
-        self.controls = KafkaControls(clients, topics.admin, pulses)
+        self.controls = KafkaControls(clients, topics.admin, clock, pulses)
         self._writers: dict[int, Writer] = {}
         self._membership: Membership | None = None
         self._has_left = False
@@ -104,7 +104,9 @@ class KafkaLog:
         placed = {channel: self._checkpoints.partition_of(channel) for channel in channels}
         grace_s = self._clients.settings.append_deadline_s
         self._has_left = False
-        self._membership = membership = Membership(self._clients, grace_s=grace_s, pulses=self._pulses)
+        self._membership = membership = Membership(
+            self._clients, clock=self._clock, grace_s=grace_s, pulses=self._pulses
+        )
         try:
             version, last = 0, None
             while True:

@@ -23,6 +23,7 @@ from tools.proxy import TcpProxy
 
 SLOW_TARGET_S = 0.01
 _MOST_SESSIONS = 4
+_LOST_WITHIN_S = 30.0
 _LOOK_S = 0.05
 
 
@@ -119,11 +120,22 @@ class World:
     async def _trouble_target(self, fault: Fault) -> None:
         target = self.targets["shipment"]
         if fault.kind is Kind.DELIVERY_UNANSWERED:
-            target.faults.lose_answers = 3
+            await self._lose_answers(target, 3)
             return
         target.faults.down = True
         await asyncio.sleep(fault.lasts_s)
         target.faults.down = False
+
+    async def _lose_answers(self, target: FulfillmentReceiver, number: int) -> None:
+        """Lose the answers of the next deliveries, however late other faults let them come."""
+
+        async def lost() -> bool:
+            return target.faults.lose_answers == 0
+
+        target.faults.lose_answers = number
+        with suppress(AssertionError):
+            await until(lost, within_s=_LOST_WITHIN_S, every_s=_LOOK_S)
+        target.faults.lose_answers = 0
 
 
 @asynccontextmanager

@@ -8,9 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streamer.clock import Clock
 from streamer.errors import LogUnavailable, StreamerError
+from streamer.log.kafka.cluster.broker_check import BrokerCheck
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
@@ -20,6 +22,7 @@ _log = structlog.get_logger()
 
 _THREAD = "kafka-ownership"
 _POLL_S = 0.1
+_PAUSE_S = 1.0
 _ANSWER_S = 5.0
 # A member learns of a change, such as the leave of another one, by its next heartbeat.
 _HEARTBEATS_A_SESSION = 12
@@ -42,9 +45,10 @@ class Membership:
     until their `Share` was settled, for at most the grace period.
     """
 
-    def __init__(self, clients: Clients, *, grace_s: float, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, *, clock: Clock, grace_s: float, pulses: Pulses) -> None:
         """Join the group; the first share comes after its first rebalance."""
         self._clients = clients
+        self._clock = clock
         self._grace_s = grace_s
         self._names = Names.of(clients.settings)
         self._errors = KafkaErrors(clients.settings)
@@ -58,9 +62,9 @@ class Membership:
         self._closing = False
         self._is_in = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        consumer = clients.consumer(self._errors, self._configuration())
+        self._pulses = pulses
         self._pulse = pulses.begin(_THREAD)
-        threading.Thread(target=self._serve, args=(consumer, pulses), name=_THREAD, daemon=True).start()
+        threading.Thread(target=self._serve, name=_THREAD, daemon=True).start()
 
     async def share(self, *, after: int) -> Share:
         """Return the first share with a version beyond `after`; raises errors that need an operator."""
@@ -107,7 +111,19 @@ class Membership:
 
     # On the thread.
 
-    def _serve(self, consumer: Consumer, pulses: Pulses) -> None:
+    def _serve(self) -> None:
+        try:
+            while not self._closing and self._failure is None:
+                self._be_a_member()
+        except StreamerError as failure:
+            self._fail(failure)
+        finally:
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
+        self._pulses.end(self._pulse)
+
+    def _be_a_member(self) -> None:
+        check = BrokerCheck(self._clock, _THREAD)
+        consumer = self._clients.consumer(self._errors, self._configuration() | check.configuration)
         try:
             consumer.subscribe(
                 [self._names.checkpoints],
@@ -117,23 +133,30 @@ class Membership:
             )
             while not self._closing:
                 self._pulse.beat()
+                check.check()
                 self._look_at(consumer.poll(_POLL_S))
                 self._answer_questions(consumer)
         except KafkaException as exc:
-            self._fail(self._errors.explain(kafka_error(exc), doing="joining", subject=self._group))
+            # After a passing error a new consumer joins.
+            self._look_into(kafka_error(exc))
+            with self._settled:
+                self._settled.wait_for(lambda: self._closing, _PAUSE_S)
         finally:
+            # The consumer hands its partitions over and leaves, which can take long.
+            self._pulse.rest()
             with suppress(KafkaException):
                 consumer.close()
-            self._loop.call_soon_threadsafe(self._ended.set_result, None)
-        pulses.end(self._pulse)
 
     def _look_at(self, message: Message | None) -> None:
         error = message.error() if message is not None else None
+        # The consumer's own retries overcome a passing error.
         if error is not None:
-            failure = self._errors.explain(error, doing="joining", subject=self._group)
-            # The consumer's own retries overcome a passing error.
-            if not isinstance(failure, LogUnavailable):
-                self._fail(failure)
+            self._look_into(error)
+
+    def _look_into(self, error: KafkaError) -> None:
+        failure = self._errors.explain(error, doing="joining", subject=self._group)
+        if not isinstance(failure, LogUnavailable):
+            self._fail(failure)
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         begin = [TopicPartition(one.topic, one.partition, OFFSET_END) for one in partitions]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from confluent_kafka import KafkaException
 
 from streamer.clock import Clock
+from streamer.log.kafka.cluster.admin_client import RenewedAdminClient
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
@@ -29,7 +30,7 @@ class Connectivity:
         self._brokers = clients.settings.bootstrap_servers
         self._topic = Names.of(clients.settings).checkpoints
         self._errors = KafkaErrors(clients.settings)
-        self._admin = clients.admin(self._errors)
+        self._admin = RenewedAdminClient(clients, self._errors)
         self._answered_at = clock.monotonic()
         self._last_error = ""
 
@@ -51,11 +52,12 @@ class Connectivity:
     def _check(self) -> None:
         try:
             # Any broker can answer: this checks the cluster.
-            self._admin.list_topics(self._topic, timeout=_ANSWER_S)
+            self._admin.live.list_topics(self._topic, timeout=_ANSWER_S)
         except KafkaException as exc:
             self._last_error = kafka_error(exc).str()
+            self._admin.failed(kafka_error(exc))
         else:
             self._answered_at = self._clock.monotonic()
             self._errors.clear()
-        # Serve the error callbacks of the background threads.
-        self._admin.poll(0)
+            # Serve the error callbacks of the background threads.
+            self._admin.live.poll(0)

@@ -7,6 +7,7 @@ from itertools import islice
 
 from confluent_kafka import Message
 
+from streamer.clock import Clock
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.events import DeadLetter
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
@@ -36,11 +37,11 @@ class KafkaControls:
     switched or removed without a record.
     """
 
-    def __init__(self, clients: Clients, admin: KafkaAdmin, pulses: Pulses) -> None:
+    def __init__(self, clients: Clients, admin: KafkaAdmin, clock: Clock, pulses: Pulses) -> None:
         self._clients = clients
         self._admin = admin
         self._names = Names.of(clients.settings)
-        self._watch = ControlWatch(clients, pulses)
+        self._watch = ControlWatch(clients, clock, pulses)
         self._writer = ControlWriter(clients)
 
     def switched(self) -> AsyncGenerator[Switchboard, None]:

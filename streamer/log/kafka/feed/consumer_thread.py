@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Entry, Partition
+from streamer.log.kafka.cluster.broker_check import BrokerCheck
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
@@ -73,6 +74,7 @@ class ConsumerThread:
         self._errors = KafkaErrors(clients.settings)
         self._subscriber = subscription.subscriber
         self._buffer = buffer
+        self._clock = log_context.clock
         self._new_decoder = partial(RecordDecoder, subscription, log_context.clock)
         self._first = _first_place(log_context, subscription)
         name = f"follow {subscription.subscriber}"
@@ -131,7 +133,8 @@ class ConsumerThread:
 
     def _be_a_member(self) -> None:
         commits = Commits()
-        configuration = self._configuration() | {"on_commit": commits.confirm}
+        check = BrokerCheck(self._clock, self._thread.name)
+        configuration = self._configuration() | check.configuration | {"on_commit": commits.confirm}
         try:
             with (
                 self._errors.explained(
@@ -140,7 +143,7 @@ class ConsumerThread:
                 closing(self._clients.consumer(self._errors, configuration)) as consumer,
                 closing(self._reader()) as reader,
             ):
-                self._follow(consumer, reader, commits)
+                self._follow(consumer, reader, commits, check)
         except LogUnavailable as error:
             if not self._has_joined:
                 raise
@@ -150,16 +153,20 @@ class ConsumerThread:
             commits.give_up(all_of_them=True)
 
     def _reader(self) -> PartitionReader:
+        check = BrokerCheck(self._clock, f"read {self._subscriber}")
+        configuration = self._reading_configuration() | check.configuration
         return PartitionReader(
-            consumer=self._clients.consumer(self._errors, self._reading_configuration()),
+            consumer=self._clients.consumer(self._errors, configuration),
+            check=check,
             buffer=self._buffer,
             decoder=self._new_decoder(),
             errors=self._errors,
             pulses=self._pulses,
-            subscriber=self._subscriber,
         )
 
-    def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits) -> None:
+    def _follow(
+        self, consumer: Consumer, reader: PartitionReader, commits: Commits, check: BrokerCheck
+    ) -> None:
         # This comes before any look-up, which would wait until our own open transaction times out.
         self._context.retry.call(self._context.settler.begin_anew)
         member = Member(consumer, reader, commits, self._context)
@@ -168,6 +175,7 @@ class ConsumerThread:
         self._tell_joined(None)
         while not self._buffer.closing:
             self._pulse.beat()
+            check.check()
             member.turn()
 
     def _begin_anew(self, error: LogUnavailable) -> None:

@@ -31,7 +31,7 @@ class RecordDecoder:
     """Decodes records of the partitions that are read, and collects the results until `take`."""
 
     def __init__(self, subscription: Subscription, clock: Clock) -> None:
-        self._subscriber = subscription.subscriber
+        self.subscriber = subscription.subscriber
         self._wanted = wants(subscription.patterns)
         self._clock = clock
         self._by_name: dict[tuple[str | None, int | None], ReadPartition] = {}
@@ -76,7 +76,7 @@ class RecordDecoder:
             event = event_of(message, value, self._wanted)
         except UnreadableEvent as exc:
             read_range.unreadable[offset] = dead_letter(
-                message, partition, exc, by=self._subscriber, now=self._clock.now()
+                message, partition, exc, by=self.subscriber, now=self._clock.now()
             )
             return
         if event is not None:

@@ -11,7 +11,8 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streamer.events import Partition, SubscriberName
+from streamer.events import Partition
+from streamer.log.kafka.cluster.broker_check import BrokerCheck
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied
 from streamer.log.kafka.cluster.record import as_topic_partitions
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
@@ -55,19 +56,19 @@ class PartitionReader:
     def __init__(
         self,
         consumer: Consumer,
+        check: BrokerCheck,
         buffer: FeedBuffer,
         decoder: RecordDecoder,
         errors: KafkaErrors,
         pulses: Pulses,
-        subscriber: SubscriberName,
     ) -> None:
-        """Start to read, with `consumer`, the partitions that will be assigned."""
+        """Start to read, with `consumer`, which `check` watches, the partitions that will be assigned."""
         self._consumer = consumer
+        self._check = check
         self._buffer = buffer
         self._decoder = decoder
         self._errors = errors
         self._pulses = pulses
-        self._subscriber = subscriber
         self._pausing = PausedPartitions(consumer)
         self._changes: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._missing: SimpleQueue[MissingOffset] = SimpleQueue()
@@ -75,7 +76,7 @@ class PartitionReader:
         self._known_topics: frozenset[str] = frozenset()
         self._ends_due = 0.0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"read {subscriber}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"read {decoder.subscriber}", daemon=True)
         self._thread.start()
 
     def begin(self, read_partition: ReadPartition, offset: int) -> None:
@@ -124,6 +125,7 @@ class PartitionReader:
             return
         self._pausing.set(self._buffer.held_back(self._pausing.held).intersection(self._decoder.partitions))
         message = self._consumer.poll(_POLL_S)
+        self._check.check()
         if message is not None:
             self._take_in(message)
             # The first message needed a wait; those that came with it are here already.
@@ -167,7 +169,7 @@ class PartitionReader:
             raise KafkaException(error)
         else:
             # librdkafka retries by itself.
-            _log.warning("log.troubled", subscriber=self._subscriber, reason=error.str())
+            _log.warning("log.troubled", subscriber=self._decoder.subscriber, reason=error.str())
 
     def _report(self, message: Message) -> None:
         if read_partition := self._decoder.find(message):

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,13 +14,13 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
-    AdminClient,
     ClusterMetadata,
     ConfigResource,
     NewTopic,
     OffsetSpec,
 )
 
+from streamer.log.kafka.cluster.admin_client import RenewedAdminClient
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 
@@ -61,16 +61,16 @@ class KafkaAdmin:
     def __init__(self, clients: Clients) -> None:
         """Connect lazily."""
         self._errors = KafkaErrors(clients.settings)
-        self._client: AdminClient = clients.admin(self._errors)
+        self._client = RenewedAdminClient(clients, self._errors)
 
     def cluster(self, timeout_s: float = CALL_TIMEOUT_S) -> ClusterMetadata:
         """Return the live brokers and the topics that we are allowed to see."""
         with self._explained("listing", "topics"):
-            return self._client.list_topics(timeout=timeout_s)
+            return self._client.live.list_topics(timeout=timeout_s)
 
     def create(self, topics: Collection[NewTopic], timeout_s: float = CALL_TIMEOUT_S) -> None:
         """Create `topics`, unless another process was quicker."""
-        created = self._client.create_topics(
+        created = self._client.live.create_topics(
             list(topics), operation_timeout=timeout_s, request_timeout=timeout_s
         )
         for name, outcome in created.items():
@@ -81,7 +81,7 @@ class KafkaAdmin:
         """Return the state of each of `topics` that every broker knows."""
         if not topics:
             return {}
-        described = self._client.describe_topics(
+        described = self._client.live.describe_topics(
             TopicCollection(list(topics)), include_authorized_operations=True, request_timeout=timeout_s
         )
         found: dict[str, TopicState] = {}
@@ -95,7 +95,7 @@ class KafkaAdmin:
     def broker_settings(self, broker: int, timeout_s: float = CALL_TIMEOUT_S) -> Mapping[str, str]:
         """Return the settings of a broker; empty if it does not answer or we are not allowed to read them."""
         resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
-        (outcome,) = self._client.describe_configs([resource], request_timeout=timeout_s).values()
+        (outcome,) = self._client.live.describe_configs([resource], request_timeout=timeout_s).values()
         try:
             return _values(outcome.result(timeout_s + _GRACE_S))
         except (KafkaException, TimeoutError):
@@ -106,7 +106,7 @@ class KafkaAdmin:
 
         Raises `KafkaException`.
         """
-        asked = self._client.describe_consumer_groups(
+        asked = self._client.live.describe_consumer_groups(
             [name], include_authorized_operations=True, request_timeout=timeout_s
         )
         try:
@@ -149,13 +149,13 @@ class KafkaAdmin:
 
     def wait(self, seconds: float) -> None:
         """Pause, and serve the client's callbacks meanwhile."""
-        self._client.poll(seconds)
+        self._client.live.poll(seconds)
 
     def _offsets(
         self, places: Collection[TopicPartition], which: OffsetSpec, timeout_s: float
     ) -> "dict[TopicPartition, Future[Any]]":
         # A newly elected leader does not answer before it knows which records are replicated.
-        return self._client.list_offsets(
+        return self._client.live.list_offsets(
             dict.fromkeys(places, which),
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
             request_timeout=timeout_s,
@@ -167,9 +167,11 @@ class KafkaAdmin:
             yield
         except KafkaException:
             # The client keeps asking the leaders that it knows; this makes it look them up again.
-            with suppress(KafkaException):
+            try:
                 for topic in topics:
-                    self._client.list_topics(topic, timeout=timeout_s)
+                    self._client.live.list_topics(topic, timeout=timeout_s)
+            except KafkaException as unanswered:
+                self._client.failed(kafka_error(unanswered))
             raise
 
     def _with_settings(self, states: Mapping[str, TopicState], timeout_s: float) -> dict[str, TopicState]:
@@ -177,7 +179,7 @@ class KafkaAdmin:
         if not visible:
             return dict(states)
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in visible]
-        described = self._client.describe_configs(resources, request_timeout=timeout_s)
+        described = self._client.live.describe_configs(resources, request_timeout=timeout_s)
         complete = {name: state for name, state in states.items() if state.is_hidden}
         for resource, outcome in described.items():
             with self._explained("describing", f"topic {resource.name}"):
@@ -191,9 +193,8 @@ class KafkaAdmin:
         try:
             yield
         except (KafkaException, TimeoutError) as exc:
-            # Serve the error callbacks of the background threads.
-            self._client.poll(0)
             error = kafka_error(exc) if isinstance(exc, KafkaException) else KafkaError(KafkaError._TIMED_OUT)
+            self._client.failed(error)
             raise self._errors.explain(error, doing=doing, subject=subject) from exc
         self._errors.clear()
 

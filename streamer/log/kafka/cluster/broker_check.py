@@ -1,0 +1,54 @@
+"""Check whether a long-lived client still has a broker."""
+
+from typing import Any
+
+import orjson
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+
+from streamer.clock import Clock
+
+_log = structlog.get_logger()
+
+_LIMIT_S = 10.0
+_EVERY_MS = 1_000
+_BROKERS = frozenset({"configured", "learned"})
+
+
+class BrokerCheck:
+    """Notices that a client has been without any broker for 10 s, so that it can be replaced.
+
+    A broker that has just started can tell a client that the cluster has no
+    brokers. librdkafka then forgets those that it knows, and can be left with
+    none: it never connects again, and reports no error (issue 5301 of
+    librdkafka). Only its statistics show that.
+    """
+
+    def __init__(self, clock: Clock, name: str) -> None:
+        """Watch the client that is made with `configuration`; `name` is for the log line."""
+        self._clock = clock
+        self._name = name
+        self._without_since: float | None = None
+        self._without_s = 0.0
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Options of the client that is to be watched."""
+        return {"statistics.interval.ms": _EVERY_MS, "stats_cb": self.note}
+
+    def note(self, statistics: str) -> None:
+        """Look at the client's brokers; librdkafka calls this as its `stats_cb` in a poll."""
+        brokers = orjson.loads(statistics)["brokers"].values()
+        if any(each["source"] in _BROKERS and each["state"] == "UP" for each in brokers):
+            self._without_since, self._without_s = None, 0.0
+            return
+        now = self._clock.monotonic()
+        if self._without_since is None:
+            self._without_since = now
+        self._without_s = now - self._without_since
+
+    def check(self) -> None:
+        """Raise `KafkaException` when the client must be replaced."""
+        if self._without_s >= _LIMIT_S:
+            _log.warning("kafka.client_without_broker", client=self._name, for_s=round(self._without_s, 1))
+            raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN, "no connection to any broker"))
