@@ -12,7 +12,7 @@ from streamer.log.kafka.feed.partition_buffer import PartitionBuffer, ReadRange
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement
 
 PAGE_ENTRIES = 500
-_FULL_ENTRIES = 2_000
+_FULL_ENTRIES = 1_000
 _FULL_BYTES = 8 * 1024 * 1024
 # Dead letters that wait for a settlement keep the bytes of their records in memory.
 _MAX_UNREADABLE = 500

@@ -50,7 +50,7 @@ _TUNING = {
     "fetch.error.backoff.ms": 100,
     # Pause before a full queue is filled again; the default of 1 s starves a fast reader.
     "fetch.queue.backoff.ms": 20,
-    "queued.max.messages.kbytes": 8192,
+    "queued.max.messages.kbytes": 2048,
     "topic.metadata.refresh.interval.ms": 5_000,
 }
 _OURS = {
