@@ -20,6 +20,7 @@ from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.frames import TornBody
 from streamer.salesforce.cometd.protocol import Advice, JsonObject, Reaction
+from streamer.salesforce.proxy import proxy_for
 
 
 class SessionLost(Exception):
@@ -93,7 +94,7 @@ class BayeuxSession:
             cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=self._url.origin()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._options.tcp_timeout_s),
             headers=self._headers,
-            trust_env=True,
+            proxy=proxy_for(self._url),
         )
         return self
 
