@@ -25,6 +25,9 @@ SubscriberName = NewType("SubscriberName", str)
 
 JsonObject = dict[str, Any]
 
+# A platform event can be named `gap`.
+_CHANGES = "salesforce.cdc."
+
 _Class = TypeVar("_Class")
 
 
@@ -76,6 +79,16 @@ class Event:
     channel: str
     replay_id: ReplayId
     data: JsonObject
+
+    @property
+    def is_gap(self) -> bool:
+        """True for a change event that stands for changes which Salesforce does not tell."""
+        return self.type.startswith(_CHANGES) and self.type.endswith(".gap")
+
+    @property
+    def is_deletion(self) -> bool:
+        """True for the change event of a deleted record."""
+        return self.type.startswith(_CHANGES) and self.type.endswith(".deleted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

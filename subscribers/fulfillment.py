@@ -46,7 +46,7 @@ class Fulfillment(HttpSubscriber):
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Ask once for the shipment or its cancellation, and return the outcome."""
-        if delivery.event.type.endswith(".gap"):
+        if delivery.event.is_gap:
             return Skip(reason="a gap event holds no order to ship", sent=False)
         order = self._order.name_of(delivery)
         if order is None:
@@ -60,7 +60,7 @@ class Fulfillment(HttpSubscriber):
         return await self._ship(delivery, order)
 
     def _is_cancellation(self, delivery: Delivery) -> bool:
-        if delivery.event.type.endswith(".deleted"):
+        if delivery.event.is_deletion:
             return True
         return self._cancels is not None and self._cancels.of(delivery) is True
 

@@ -3,12 +3,12 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 
-import orjson
 import structlog
 
 from streamer.clock import Clock
 from streamer.errors import EventsRefused, MostlyUnreadable
 from streamer.events import Batch, DeadLetter, Event, Stage, Unreadable
+from streamer.raw_json import raw_json
 
 _log = structlog.get_logger()
 
@@ -81,6 +81,6 @@ class Quarantine:
             failed_at=now,
             first_failed_at=now,
             replay_id=event.replay_id,
-            raw=orjson.dumps(event.data),
+            raw=raw_json(event.data),
             event=replace(event, data={}),
         )

@@ -196,7 +196,7 @@ class Ingest:
                 after=event.replay_id,
             )
             for event in events
-            if event.type.endswith(".gap")
+            if event.is_gap
         ]
 
     def _resume(self, refused: ReplayIdRefused, checkpoint: Checkpoint | None) -> Start:

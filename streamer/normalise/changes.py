@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, Unreadable
-from streamer.normalise.malformed import MALFORMED, unreadable
+from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
+from streamer.normalise.malformed import replay_id_of, unreadable
 from streamer.normalise.times import from_epoch_ms
 
 _HEADER = "ChangeEventHeader"
@@ -55,14 +55,14 @@ class ChangeNormaliser:
                 entity, change = header["entityName"], header["changeType"]
                 event_type = _event_type(entity, change, record_ids[0][-1] == "*")
                 time = from_epoch_ms(header["commitTimestamp"])
-                replay_id = ReplayId(b"%d" % data["event"]["replayId"])
+                replay_id = replay_id_of(data["event"])
                 # Copying all fields and deleting the header is faster than copying field by field.
                 fields = payload.copy()
                 del fields[_HEADER]
                 nulled = _nulled(fields)
                 changed = header.get("changedFields") or []
                 transaction = _transaction(key, sequence, header)
-            except MALFORMED as error:
+            except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
                 read.append(unreadable(message, "a change event", error))
                 continue
             for record_id in record_ids:

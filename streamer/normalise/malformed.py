@@ -1,35 +1,36 @@
 """Handling of messages without the shape that their channel promises."""
 
-import json
 from typing import Any
 
-import orjson
-
 from streamer.events import ReplayId, Unreadable
+from streamer.raw_json import raw_json
 
-MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError)
-"""Errors that reading a message raises when a part of it is missing or of another type."""
+_LONGEST_ERROR = 300
 
 
 def unreadable(message: Any, expected: str, error: Exception) -> Unreadable:
     """Return `message`, which is not the `expected` kind, as `Unreadable` with its bytes and its position."""
     return Unreadable(
-        raw=_bytes_of(message),
-        error=f"Not {expected}: {type(error).__name__}: {error}",
+        raw=raw_json(message),
+        error=f"Not {expected}: {type(error).__name__}: {str(error)[:_LONGEST_ERROR]}",
         replay_id=_replay_id(message),
     )
 
 
-def _bytes_of(message: Any) -> bytes:
-    try:
-        return orjson.dumps(message)
-    except TypeError:
-        # orjson reads deeper nesting than it writes.
-        return json.dumps(message).encode()
+def replay_id_of(about: Any) -> ReplayId:
+    """Return the position of a message by its `event` member.
+
+    A number below zero is refused: to Salesforce it is an order to begin
+    elsewhere.
+    """
+    number = about["replayId"]
+    if type(number) is not int or number < 0:
+        raise ValueError("replayId is no position")
+    return ReplayId(b"%d" % number)
 
 
 def _replay_id(message: Any) -> ReplayId | None:
     try:
-        return ReplayId(b"%d" % message["data"]["event"]["replayId"])
-    except (KeyError, TypeError):
+        return replay_id_of(message["data"]["event"])
+    except (LookupError, TypeError, ValueError):
         return None

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from streamer.events import Channel, Event, EventId, JsonObject, ReplayId, Unreadable
-from streamer.normalise.malformed import MALFORMED, unreadable
+from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
+from streamer.normalise.malformed import replay_id_of, unreadable
 from streamer.normalise.times import from_text
 
 
@@ -31,17 +31,20 @@ class PlatformEventNormaliser:
     def _read(self, message: Any) -> Event | Unreadable:
         try:
             return self._event(message["data"])
-        except MALFORMED as error:
+        except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
             return unreadable(message, "a platform event", error)
 
     def _event(self, data: JsonObject) -> Event:
         payload: JsonObject = data["payload"]
         about: JsonObject = data["event"]
-        replay_id = ReplayId(b"%d" % about["replayId"])
+        replay_id = replay_id_of(about)
         name = about.get("EventApiName") or self._name
         if not name.isidentifier():
             raise ValueError("EventApiName is not the API name of an event")
-        event_id = EventId(about.get("EventUuid") or f"{self._channel}:{replay_id.decode()}")
+        uuid = about.get("EventUuid") or f"{self._channel}:{replay_id.decode()}"
+        if type(uuid) is not str:
+            raise ValueError("EventUuid is of another type")
+        event_id = EventId(uuid)
         return Event(
             id=event_id,
             source=self._source,

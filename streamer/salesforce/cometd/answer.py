@@ -5,15 +5,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import orjson
-
 from streamer.events import Unreadable
-from streamer.salesforce.cometd.frames import Frame, TornBody, channels_named_in, parse
+from streamer.raw_json import raw_json
+from streamer.salesforce.cometd.frames import Frame, Oversized, TornBody, channels_named_in, parse
 from streamer.salesforce.cometd.protocol import JsonObject
 
 # The objects of a part are parsed, normalised and encoded while a processor's
 # caches hold them, and are gone before the next part is parsed.
 _PART_BYTES = 512 * 1024
+
+# Each becomes a dead letter.
+_MOST_STRAYS = 10_000
 
 # Possible boundary between two messages. The same bytes can occur inside a
 # message, but a cut there leaves brackets open.
@@ -85,6 +87,8 @@ class Answer:
                 events[message["channel"]].append(message)
             except (TypeError, KeyError):
                 strays.append(message)
+        if len(strays) > _MOST_STRAYS:
+            raise Oversized(f"an answer with {len(strays)} pieces that are no Bayeux messages")
         for path in [path for path in events if not isinstance(path, str) or path.startswith("/meta/")]:
             replies[str(path)] = events.pop(path)
         return cls(
@@ -119,7 +123,7 @@ class Answer:
 
 def _set_aside(frame: Frame, strays: Sequence[object]) -> tuple[Unreadable, ...]:
     pieces = [piece for piece in frame.unreadable if not _is_reply(piece.raw)]
-    pieces += [Unreadable(raw=orjson.dumps(stray), error="no Bayeux message") for stray in strays]
+    pieces += [Unreadable(raw=raw_json(stray), error="no Bayeux message") for stray in strays]
     return tuple(pieces)
 
 

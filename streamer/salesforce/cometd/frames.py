@@ -15,8 +15,19 @@ _CHANNEL = re.compile(rb'"channel"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
 
 
+# An empty object takes 3 bytes of JSON and 70 of memory. Smaller bodies, among them
+# the parts of a large answer, are not worth counting.
+_COUNTED_FROM_BYTES = 2 * 1024 * 1024
+_MOST_CONTAINERS = 1_000_000
+_MOST_TOKENS = 1_000_000
+
+
 class TornBody(Exception):
     """The body is no complete JSON: part of it was lost in transit."""
+
+
+class Oversized(TornBody):
+    """The body consists of so many pieces that they would not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +43,11 @@ def parse(body: bytes) -> Frame:
     """Return the messages in `body`: a JSON array of messages, or one message.
 
     From a complete body with a message that is not JSON, such as invalid UTF-8,
-    it still returns all others. Raises `TornBody`.
+    it still returns all others. Raises `TornBody`, and `Oversized` for more
+    than a million arrays and objects.
     """
+    if len(body) > _COUNTED_FROM_BYTES:
+        _limit(body, b"{[", _MOST_CONTAINERS, "arrays and objects")
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -71,7 +85,16 @@ def _elements(array: bytes) -> Iterator[tuple[int, int]]:
         raise TornBody(f"a body of {len(array)} bytes does not end where JSON should")
 
 
+def _limit(body: bytes, marks: bytes, most: int, what: str) -> None:
+    found = sum(body.count(mark) for mark in marks)
+    if found > most:
+        raise Oversized(f"a body of {len(body)} bytes with {found} {what}: at most {most} are read")
+
+
 def _piecemeal(body: bytes) -> Frame:
+    if len(body) > _COUNTED_FROM_BYTES:
+        # Each takes a microsecond, in which nothing else runs.
+        _limit(body, b'{[,"', _MOST_TOKENS, "pieces, and not JSON as a whole")
     messages, unreadable = [], []
     for piece in split(body):
         try:

@@ -211,6 +211,20 @@ async def test_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
     assert one.log.checkpoints[CHANGES].open_replay_id == b"3"
 
 
+async def test_deep_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
+    """Orjson reads what it does not write; its bytes are kept all the same."""
+    deep: Any = "the core"
+    for _ in range(400):
+        deep = [deep]
+    one = world(batch(change(1, "001A"), change(2, "DEEP", Text=deep)))
+    one.log.refuse = lambda event: event.key == "DEEP"
+    await one.run()
+
+    assert one.records == ["001A"]
+    (letter,) = one.log.letters
+    assert b"the core" in letter.raw
+
+
 async def test_mostly_unreadable_channel_stops_before_it_passes_anything_over() -> None:
     """A broken schema is no poison event."""
     one = world(batch(*({"data": {"event": {"replayId": n}}} for n in range(30))))

@@ -156,3 +156,29 @@ def test_unreadable_message_that_is_nested_deeply_keeps_its_bytes() -> None:
 
     assert isinstance(piece, Unreadable)
     assert b"[" * 400 in piece.raw
+
+
+@pytest.mark.parametrize("commit", [253_402_300_800_000, -1])
+def test_commit_outside_of_the_calendar_is_unreadable(commit: int) -> None:
+    """The year 10000 has no RFC 3339 form."""
+    message = change(1)
+    message["data"]["payload"]["ChangeEventHeader"]["commitTimestamp"] = commit
+
+    [piece] = READ([message])
+
+    assert isinstance(piece, Unreadable)
+
+
+def test_deep_message_is_unreadable_or_an_event() -> None:
+    """Nesting that JSON readers take and writers refuse ends nothing."""
+    deep: object = 1
+    for _ in range(400):
+        deep = [deep]
+    message = change(1)
+    message["data"]["payload"]["Name"] = deep
+    del message["data"]["payload"]["ChangeEventHeader"]
+
+    [piece] = READ([message])
+
+    assert isinstance(piece, Unreadable)
+    assert piece.raw.count(b"[") >= 400

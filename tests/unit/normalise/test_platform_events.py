@@ -59,3 +59,48 @@ def test_event_without_a_part_is_unreadable(part: str) -> None:
     [piece] = READ([message])
 
     assert isinstance(piece, Unreadable)
+
+
+@pytest.mark.parametrize("uuid", [{"a": 1}, ["x"], 17, True])
+def test_uuid_of_another_type_is_unreadable(uuid: object) -> None:
+    """An id goes into the checkpoint, which has to be read again."""
+    message = order(1)
+    message["data"]["event"]["EventUuid"] = uuid
+
+    [piece] = READ([message])
+
+    assert isinstance(piece, Unreadable)
+    assert "EventUuid" in piece.error
+
+
+@pytest.mark.parametrize(
+    "created", ["0001-01-01T00:00+14:00", "1969-12-31T23:59:59Z", "10000-01-01T00:00:00Z"]
+)
+def test_time_that_no_clock_can_show_is_unreadable(created: str) -> None:
+    """Times become timestamps of records, and parts of checkpoints."""
+    [piece] = READ([order(1, CreatedDate=created)])
+
+    assert isinstance(piece, Unreadable)
+
+
+def test_event_named_like_a_gap_is_none() -> None:
+    """Only change events tell of gaps and deletions."""
+    message = order(1)
+    message["data"]["event"]["EventApiName"] = "gap"
+
+    [event] = events_of(normaliser_for(Channel(org=ORG, path="/event/Everything__chn")), message)
+
+    assert event.type == "salesforce.event.gap"
+    assert not event.is_gap
+
+
+@pytest.mark.parametrize("position", [-1, -2, 1.5, True, "5"])
+def test_position_that_is_an_order_is_unreadable(position: object) -> None:
+    """A checkpoint at -1 would read on at the newest event, and skip the others."""
+    message = order(1)
+    message["data"]["event"]["replayId"] = position
+
+    [piece] = READ([message])
+
+    assert isinstance(piece, Unreadable)
+    assert piece.replay_id is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.events import ReplayId
 from streamer.salesforce.cometd.answer import Answer
-from streamer.salesforce.cometd.frames import TornBody, parse, split
+from streamer.salesforce.cometd.frames import Oversized, TornBody, parse, split
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
 _values = st.recursive(
@@ -115,3 +115,26 @@ def test_any_json_can_be_sorted(values: list[Any]) -> None:
     """Messages of any shape are sorted without an error."""
     answer = Answer.of(200, orjson.dumps(values))
     answer.unreadable_of(["/data/ChangeEvents"])
+
+
+@pytest.mark.parametrize("piece", [b"{},", b"[],", b'{"":[]},'])
+def test_answer_of_countless_pieces_is_refused_before_it_fills_the_memory(piece: bytes) -> None:
+    """Compressed, sixty million of them take 60 kB."""
+    body = b"[" + piece * 1_100_000 + b"0]"
+
+    with pytest.raises(Oversized, match="arrays and objects"):
+        parse(body)
+
+
+def test_broken_answer_of_countless_pieces_is_not_examined_one_by_one() -> None:
+    """That would stop the loop for as many microseconds."""
+    with pytest.raises(Oversized, match="not JSON"):
+        parse(b"[" + b"1," * 1_500_000 + b"]")
+
+
+def test_large_answer_of_ordinary_messages_is_read() -> None:
+    """A transaction of thousands of records is no attack."""
+    message = b'{"channel":"/data/ChangeEvents","data":{"payload":{"Name":"' + b"x" * 900 + b'"}}},'
+    body = b"[" + message * 5_000 + b"{}]"
+
+    assert len(parse(body).messages) == 5_001

@@ -1,0 +1,47 @@
+"""JSON bytes of any parsed value, for dead letters."""
+
+import json
+from typing import Any
+
+import orjson
+
+
+def raw_json(value: Any) -> bytes:
+    """Return `value`, which `orjson.loads` has returned, as JSON of any depth.
+
+    orjson reads 1,024 levels and writes 254.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return "".join(_pieces(value)).encode()
+
+
+def _pieces(value: Any) -> list[str]:
+    # A stack instead of recursion: the deepest value must not exhaust the interpreter's.
+    pieces: list[str] = []
+    waiting: list[tuple[bool, Any]] = [(False, value)]
+    while waiting:
+        is_written, item = waiting.pop()
+        if is_written:
+            pieces.append(item)
+        elif isinstance(item, dict):
+            waiting.append((True, "}"))
+            members = [((True, f"{json.dumps(name)}:"), (False, inner)) for name, inner in item.items()]
+            waiting += _in_turn(members)
+            pieces.append("{")
+        elif isinstance(item, list):
+            waiting.append((True, "]"))
+            waiting += _in_turn([((False, inner),) for inner in item])
+            pieces.append("[")
+        else:
+            pieces.append(json.dumps(item))
+    return pieces
+
+
+def _in_turn(members: list[tuple[tuple[bool, Any], ...]]) -> list[tuple[bool, Any]]:
+    """Return what a stack must hold to write `members` in order, with commas between them."""
+    found: list[tuple[bool, Any]] = []
+    for number, member in enumerate(members):
+        found += [(True, ","), *member] if number else member
+    return found[::-1]
