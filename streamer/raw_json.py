@@ -1,6 +1,7 @@
 """JSON bytes of any parsed value, for dead letters."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -39,7 +40,7 @@ def _pieces(value: Any) -> list[str]:
     return pieces
 
 
-def _in_turn(members: list[tuple[tuple[bool, Any], ...]]) -> list[tuple[bool, Any]]:
+def _in_turn(members: Sequence[Sequence[tuple[bool, Any]]]) -> list[tuple[bool, Any]]:
     """Return what a stack must hold to write `members` in order, with commas between them."""
     found: list[tuple[bool, Any]] = []
     for number, member in enumerate(members):

@@ -83,6 +83,10 @@ class OrgSettings(Section):
     auth: Auth
     api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$")
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
+    instance_hosts: frozenset[str] = Field(
+        default=frozenset(),
+        description="hosts outside of the site of login_url to which a login may send us",
+    )
 
     @field_validator("login_url")
     @classmethod

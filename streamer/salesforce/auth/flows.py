@@ -1,4 +1,4 @@
-"""OAuth 2 flows of Salesforce: their token requests, and the addresses that may receive a secret."""
+"""OAuth 2 flows of Salesforce: their token requests."""
 
 from urllib.parse import urlsplit
 
@@ -7,7 +7,6 @@ from pydantic import SecretStr
 
 from streamer.errors import ConfigurationError
 from streamer.settings import Auth, ClientCredentialsAuth, JwtAuth, PasswordAuth, RefreshAuth
-from streamer.web.loopback import is_loopback
 
 _ASSERTION_LIFETIME_S = 180
 
@@ -76,20 +75,3 @@ def _audience(login_url: str) -> str:
     if host == "test.salesforce.com" or host.endswith(".sandbox.my.salesforce.com"):
         return "https://test.salesforce.com"
     return "https://login.salesforce.com"
-
-
-def safe_address(url: str, *, named: str, allow_http: bool) -> str:
-    """Return `url` without a trailing slash, if it may receive a token or a password.
-
-    Plain http is accepted for loopback only, or with `allow_http`. Raises
-    `ConfigurationError`, which calls the address `named`.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
-        raise ConfigurationError(f"{named} must be an address such as https://acme.my.salesforce.com")
-    if parts.scheme == "http" and not (allow_http or is_loopback(parts.hostname)):
-        raise ConfigurationError(
-            f"{named} is http://{parts.hostname}, where anyone on the way could read the token: "
-            "use https, or set org.allow_http if that network is trusted"
-        )
-    return url.rstrip("/")

@@ -18,13 +18,16 @@ from streamer.errors import (
     StreamerError,
 )
 from streamer.events import OrgId
-from streamer.salesforce.auth.flows import safe_address, secrets_of, token_form
+from streamer.salesforce.auth.addresses import check_instance, safe_address
+from streamer.salesforce.auth.flows import secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.settings import Auth, OrgSettings, RefreshAuth
 
 _ANSWER_LIMIT = 64 * 1024
 _TIMEOUT_S = 30.0
+# Visible ASCII, because it goes into a header.
+_TOKEN = re.compile(r"[!-~]{1,16000}")
 _ORG_ID = re.compile(r"[A-Za-z0-9]{18}")
 _ORG_IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/")
 
@@ -50,6 +53,7 @@ class Tokens:
     def __init__(self, http: aiohttp.ClientSession, org: OrgSettings, clock: Clock) -> None:
         self._http = http
         self._allow_http = org.allow_http
+        self._instance_hosts = org.instance_hosts
         self._clock = clock
         self._url = safe_address(org.login_url, named="org.login_url", allow_http=org.allow_http)
         self._auth: Auth = org.auth
@@ -102,12 +106,18 @@ class Tokens:
             named="instance_url in the answer to the login",
             allow_http=self._allow_http,
         )
-        org = await self._org(answer, instance_url)
-        return Token(access_token=_text(answer, "access_token"), instance_url=instance_url, org=org)
+        check_instance(instance_url, login_url=self._url, allowed=self._instance_hosts)
+        access_token = _text(answer, "access_token")
+        if not _TOKEN.fullmatch(access_token):
+            raise CredentialsRefused(
+                f"{self._url} answered the login with an access_token that is none: check org.login_url"
+            )
+        org = await self._org(answer, access_token, instance_url)
+        return Token(access_token=access_token, instance_url=instance_url, org=org)
 
-    async def _org(self, answer: dict[str, Any], instance_url: str) -> OrgId:
+    async def _org(self, answer: dict[str, Any], access_token: str, instance_url: str) -> OrgId:
         found = _ORG_IN_IDENTITY.search(_text(answer, "id"))
-        org = OrgId(found[1]) if found else await self._org_of_user(answer, instance_url)
+        org = OrgId(found[1]) if found else await self._org_of_user(access_token, instance_url)
         if self._token is not None and self._token.org != org:
             raise ConfigurationError(
                 f"{self._url} now logs in to org {org} instead of {self._token.org}: "
@@ -115,8 +125,8 @@ class Tokens:
             )
         return org
 
-    async def _org_of_user(self, answer: dict[str, Any], instance_url: str) -> OrgId:
-        headers = {"Authorization": f"Bearer {_text(answer, 'access_token')}"}
+    async def _org_of_user(self, access_token: str, instance_url: str) -> OrgId:
+        headers = {"Authorization": f"Bearer {access_token}"}
         url = f"{instance_url}/services/oauth2/userinfo"
         status, user = await self._ask("GET", url, headers=headers)
         org = _text(user, "organization_id")
@@ -139,14 +149,16 @@ class Tokens:
             raise SalesforceUnavailable(f"{url} can't be reached ({exc}): check org.login_url") from exc
 
     def _refused(self, status: int, answer: dict[str, Any]) -> StreamerError:
-        code, description = _text(answer, "error"), _text(answer, "error_description")
+        code, description = (
+            self._without_secrets(_text(answer, key)) for key in ("error", "error_description")
+        )
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             return SalesforceUnavailable(f"{self._url} answered the login with HTTP {status}")
         if not code:
             return CredentialsRefused(
                 f"{self._url} answered the login with HTTP {status} and no token: check org.login_url"
             )
-        return refusal(code, self._without_secrets(description), login_url=self._url)
+        return refusal(code, description, login_url=self._url)
 
     def _without_secrets(self, text: str) -> str:
         for secret in filter(None, secrets_of(self._auth)):

@@ -159,6 +159,26 @@ async def test_instance_that_would_get_the_token_in_the_clear_is_refused(http: a
             await Tokens(http, org_at(url), TurnedClock()).token()
 
 
+@pytest.mark.parametrize("token", ["T1\r\nX-Evil: 1", "", "T 1", "T\u00fc", "T" * 20_000])
+async def test_token_that_fits_no_header_is_refused(http: aiohttp.ClientSession, token: str) -> None:
+    """It would end the daemon where the header is written."""
+    async with login_server(answering({**TOKEN, "access_token": token})) as url:
+        with pytest.raises(CredentialsRefused, match="access_token that is none"):
+            await Tokens(http, org_at(url), TurnedClock()).token()
+
+
+async def test_error_code_is_shown_briefly_and_without_secrets(http: aiohttp.ClientSession) -> None:
+    """An endpoint can echo what it was sent as the code, too."""
+    said = {"error": "sandbox-secret\n" + "x" * 10_000}
+    async with login_server(answering(said, status=400)) as url:
+        with pytest.raises(CredentialsRefused) as raised:
+            await Tokens(http, org_at(url), TurnedClock()).token()
+
+    assert "sandbox-secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 600
+
+
 async def test_rotated_refresh_token_is_used_next(http: aiohttp.ClientSession) -> None:
     """With rotation each refresh token is good once."""
     used = []

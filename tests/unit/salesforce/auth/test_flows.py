@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable
-from streamer.salesforce.auth.flows import safe_address, secrets_of, token_form
+from streamer.salesforce.auth.flows import secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
 from streamer.settings import Auth, ClientCredentialsAuth, JwtAuth, PasswordAuth, RefreshAuth
 from tests.keys import private_key, private_key_pem
@@ -90,43 +90,6 @@ def test_public_client_sends_no_secret_with_its_refresh_token() -> None:
     """An app without a secret must not send an empty one."""
     auth = RefreshAuth(flow="refresh", client_id="app", refresh_token=SecretStr("r"))
     assert "client_secret" not in token_form(auth, login_url=MY_DOMAIN, now=NOW)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://acme.example",
-        "http://127.0.0.1.evil.example",
-        "ftp://localhost",
-        "https://",
-        "https://u:p@x.y",
-        "",
-    ],
-)
-def test_address_where_a_secret_could_be_read_is_refused(url: str) -> None:
-    """Only https and this machine get to see a secret."""
-    with pytest.raises(ConfigurationError, match=r"org\.login_url"):
-        safe_address(url, named="org.login_url", allow_http=False)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://acme.my.salesforce.com/",
-        "http://localhost:8080",
-        "http://LOCALHOST",
-        "http://127.0.0.9:1",
-        "http://[::1]:80",
-    ],
-)
-def test_safe_addresses_are_accepted(url: str) -> None:
-    """Loopback needs no TLS."""
-    assert safe_address(url, named="org.login_url", allow_http=False) == url.rstrip("/")
-
-
-def test_plain_http_is_accepted_where_someone_allowed_it_by_name() -> None:
-    """A trusted network is the operator's decision."""
-    assert safe_address("http://sf.test:8080", named="org.login_url", allow_http=True)
 
 
 @pytest.mark.parametrize(
