@@ -20,9 +20,9 @@ from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.session import BayeuxOptions
 from streamer.salesforce.cometd.source import CometdSource
-from streamer.salesforce.proxy import proxy_for
 from streamer.settings import Settings
 from streamer.supervision.status import Status
+from streamer.web.proxy import proxy_for
 
 _log = structlog.get_logger()
 

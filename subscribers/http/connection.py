@@ -10,6 +10,7 @@ from yarl import URL
 
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater
+from streamer.web.proxy import proxy_for
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import ClientCertificate, HttpSettings
@@ -75,6 +76,7 @@ class Connection:
                     headers=exchange.headers,
                     data=exchange.content,
                     allow_redirects=False,
+                    proxy=proxy_for(exchange.url),
                 ) as response,
             ):
                 return await _read(response, exchange.redaction)

@@ -20,7 +20,7 @@ from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.frames import TornBody
 from streamer.salesforce.cometd.protocol import Advice, JsonObject, Reaction
-from streamer.salesforce.proxy import proxy_for
+from streamer.web.proxy import proxy_for
 
 
 class SessionLost(Exception):
@@ -204,7 +204,9 @@ class BayeuxSession:
             return await self._exchange(orjson.dumps(messages), timeout_s)
         except TimeoutError as exc:
             raise SessionLost(
-                "overdue", f"no answer in {timeout_s:g} s", reaction=Reaction.TRY_AGAIN
+                "overdue",
+                f"no answer in {timeout_s:g} s, or none that was complete in time",
+                reaction=Reaction.TRY_AGAIN,
             ) from exc
         except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
             detail = f"{type(exc).__name__}: {exc}"

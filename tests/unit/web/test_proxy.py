@@ -1,19 +1,24 @@
 """Proxy that the environment names."""
 
+from collections.abc import Iterator
+
 import pytest
 from yarl import URL
 
-from streamer.salesforce.proxy import proxy_for
+from streamer.web.proxy import _proxy_of, proxy_for
 
 _ORG = URL("https://acme.my.salesforce.com/cometd/62.0")
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Remove what the machine of the test has set."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    _proxy_of.cache_clear()
+    yield
+    _proxy_of.cache_clear()
 
 
 def test_proxy_of_the_scheme_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
