@@ -17,18 +17,24 @@ _SECRET_KEY = re.compile(
     r"|api_?key|private_?key|session_?id|webhook_?url",
     re.IGNORECASE,
 )
+# Texts come from outside: no alternative may scan the same characters from many
+# beginnings. So a repetition is possessive or bounded, and a JSON Web Token, which
+# can stand anywhere in a word, is looked for once in each word.
 _SECRET_TEXT = re.compile(
     r"""
-      00D[0-9A-Za-z]{12,15}!\S+                            # Salesforce session id
-    | xox[a-z]-[0-9A-Za-z-]+ | xapp-[0-9A-Za-z-]+          # Slack tokens
-    | (?<=/services/)T[0-9A-Za-z]+/B[0-9A-Za-z]+/\w+       # Slack webhook, the part that is secret
-    | eyJ[\w-]{8,}\.[\w-]+\.[\w-]*                         # JSON Web Token
-    | (?<=://)[^\s/@:]+:[^\s/@]+(?=@)                      # user and password in a URL
-    | -----BEGIN[ A-Z]*PRIVATE\ KEY-----.*?(?:-----END[ A-Z]*PRIVATE\ KEY-----|\Z)
-    | (?<=\bBearer\ )[^\s"',]+ | (?<=\bBasic\ )[^\s"',]+
+      00D[0-9A-Za-z]{12,15}!\S++                           # Salesforce session id
+    | xox[a-z]-[0-9A-Za-z-]++ | xapp-[0-9A-Za-z-]++        # Slack tokens
+    | (?<=/services/)T[0-9A-Za-z]++/B[0-9A-Za-z]++/\w++    # Slack webhook, the part that is secret
+    | (?<![\w-])(?>[\w-]*?eyJ)[\w-]{8,}+\.[\w-]++\.[\w-]*+ # JSON Web Token
+    | (?<=://)[^\s/@:]++:[^\s/@]++(?=@)                    # user and password in a URL
+    | -----BEGIN[ A-Z]{0,40}PRIVATE\ KEY-----.*?(?:-----END[ A-Z]{0,40}PRIVATE\ KEY-----|\Z)
+    | (?<=\bBearer\ )[^\s"',]++ | (?<=\bBasic\ )[^\s"',]++
+    | (?:(?<=password=)|(?<=passwd=)|(?<=secret=)|(?<=token=)|(?<=api_key=))[^\s"',;&)]++
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Longer than any secret.
+_MARGIN = 16_000
 
 
 def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> EventDict:
@@ -42,8 +48,13 @@ def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> Eve
 
 def masked(text: str, limit: int = _MAX_TEXT) -> str:
     """Return `text` with secrets masked by their form, and cut in the middle above `limit` characters."""
-    # Cut after masking: half a secret would not be recognised.
-    return _cut(_SECRET_TEXT.sub(MASK, text), limit)
+    shown = limit // 2 + _MARGIN
+    if len(text) <= 2 * shown:
+        # Cut after masking: half a secret would not be recognised.
+        return _cut(_SECRET_TEXT.sub(MASK, text), limit)
+    left_out = len(text) - limit
+    begin, end = (_SECRET_TEXT.sub(MASK, part) for part in (text[:shown], text[-shown:]))
+    return f"{begin[: limit // 2]}… {left_out} characters left out …{end[-(limit // 2) :]}"
 
 
 def _redacted(key: str, value: object, depth: int) -> object:

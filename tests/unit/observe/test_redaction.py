@@ -1,0 +1,85 @@
+"""Masking of secrets, in time that grows no faster than the text."""
+
+import time
+
+import pytest
+
+from streamer.observe.redaction import _SECRET_TEXT, masked
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
+
+_HOSTILE = (
+    "eyJ",
+    "eyJa",
+    "eyJ-eyJ.",
+    "a-",
+    "://a:",
+    "://a:b",
+    ":",
+    "-----BEGIN ",
+    "-----BEGIN PRIVATE KEY-----",
+    "-----END A",
+    "/services/T",
+    "/services/T1/B",
+    "xoxb-",
+    "xox",
+    "00D000000000000",
+    "00D000000000000!",
+    "Bearer ",
+    "Bearer",
+    "password=",
+    "token=token=",
+)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"it answered {JWT}",
+        f"it answered token%3D{JWT}",
+        f"x{JWT}x",
+        "https://ann:s3cretword@acme.com/",
+        "could not log in with password=s3cretword, sorry",
+        "?user=ann&token=s3cretword&x=1",
+        "Authorization: Bearer s3cretword",
+        "-----BEGIN RSA PRIVATE KEY-----\ns3cretword\n-----END RSA PRIVATE KEY-----",
+        "https://hooks.slack.com/services/T0001/B0001/s3cretword",
+    ],
+)
+def test_secret_is_masked_wherever_it_stands(said: str) -> None:
+    """Its surroundings stay readable."""
+    shown = masked(said)
+
+    assert "***" in shown
+    assert "s3cretword" not in shown
+    assert "c2lnbmF0dXJl" not in shown
+
+
+def test_long_text_is_cut_before_it_is_searched() -> None:
+    """What is shown at both ends is masked as it would be in a short text."""
+    shown = masked(f"begin {JWT} " + "x" * 500_000 + f" {JWT} end", 4_000)
+
+    assert shown.startswith("begin *** x")
+    assert shown.endswith("x *** end")
+    assert "characters left out" in shown
+    assert len(shown) < 4_200
+
+
+@pytest.mark.parametrize("piece", _HOSTILE)
+def test_hostile_text_costs_no_more_than_its_length(piece: str) -> None:
+    """Four times the text may take eight times as long, and not sixteen times."""
+    for _ in range(3):
+        short, long = _seconds(piece, 30_000), _seconds(piece, 120_000)
+        if long < 8 * short + 0.001:
+            return
+    pytest.fail(f"{long / short:.0f} times as long for four times the text")
+
+
+def _seconds(piece: str, length: int) -> float:
+    text = piece * (length // len(piece))
+    best = 10.0
+    for _ in range(3):
+        began = time.perf_counter()
+        _SECRET_TEXT.sub("***", text)
+        best = min(best, time.perf_counter() - began)
+    return best
