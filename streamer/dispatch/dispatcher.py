@@ -1,8 +1,10 @@
 """Delivers the log's events to one target."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import structlog
 
@@ -151,17 +153,30 @@ class Dispatcher:
         ):
             self.following = True
             side_tasks = [
-                group.create_task(self._read(feed), name=f"read {name}"),
-                group.create_task(self._record(feed), name=f"record {name}"),
-                group.create_task(self._wake_due(), name=f"wake {name}"),
-                group.create_task(self._standstill.run(), name=f"beat {name}"),
+                group.create_task(self._telling(self._read, feed), name=f"read {name}"),
+                group.create_task(self._telling(self._record, feed), name=f"record {name}"),
+                group.create_task(self._telling(self._wake_due), name=f"wake {name}"),
+                group.create_task(self._telling(self._standstill.run), name=f"beat {name}"),
             ]
-            delivering = group.create_task(self._deliver(group, feed), name=f"deliver {name}")
-            await stopping.wait()
-            delivering.cancel()
-            await self._drain(feed)
+            deliver = self._telling(self._deliver, group, feed)
+            delivering = group.create_task(deliver, name=f"deliver {name}")
+            try:
+                await stopping.wait()
+                delivering.cancel()
+                await self._drain(feed)
+            except BaseException:
+                self.attempts.ending.set()
+                raise
             for task in side_tasks:
                 task.cancel()
+
+    async def _telling(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Await `work`; an error of it cancels the attempts in flight, and they are told first."""
+        try:
+            await work(*arguments)
+        except Exception:
+            self.attempts.ending.set()
+            raise
 
     async def _drain(self, feed: Feed) -> None:
         self._draining = True
@@ -207,7 +222,8 @@ class Dispatcher:
                 if cleared:
                     self.admission.forgone()
             elif cleared:
-                group.create_task(self._work(lane, self._begin(lane), feed), name=name)
+                work = self._telling(self._work, lane, self._begin(lane), feed)
+                group.create_task(work, name=name)
             else:
                 self._lanes.make_ready(lane)
 
@@ -218,11 +234,9 @@ class Dispatcher:
 
     async def _work(self, lane: Lane | None, ticket: Ticket, feed: Feed) -> None:
         """Try one lane after the other, until the next one would have to wait."""
-        task = asyncio.current_task()
         while lane is not None:
             await self._attempt(lane, ticket, feed)
-            # A plugin can cancel its own attempt; the next attempt must not run in a cancelled task.
-            lane = self._next_at_once() if task is None or not task.cancelling() else None
+            lane = self._next_at_once()
             if lane is not None:
                 ticket = self._begin(lane)
             if self.admission.has_room:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -30,6 +30,9 @@ from streamer.events import (
 from streamer.ports import Subscriber
 
 _log = structlog.get_logger()
+
+# A plugin is foreign code: whatever it raises is an outcome of its attempt.
+_OF_PLUGINS = (Exception, SystemExit, KeyboardInterrupt, BaseExceptionGroup)
 
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
@@ -68,6 +71,8 @@ class Attempts:
     clock: Clock
     observer: DispatchObserver
     receipts: bool = False
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -82,7 +87,7 @@ class Attempts:
                 await self.subscriber.__aenter__()
         except StreamerError:
             raise
-        except Exception as error:
+        except _OF_PLUGINS as error:
             raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
         try:
             yield
@@ -158,7 +163,7 @@ class Attempts:
         try:
             async with self.clock.timeout(self.timeout_s):
                 await self.subscriber.__aexit__(None, None, None)
-        except Exception:  # noqa: BLE001 - a plugin is foreign code; its deliveries are recorded all the same
+        except _OF_PLUGINS:  # its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
     async def _outcome(self, event: Event, attempt: int) -> Outcome:
@@ -175,22 +180,30 @@ class Attempts:
         return await self._delivered(delivery)
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
+        cancellations = _cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
                 returned = await self.subscriber.deliver(delivery)
         except TimeoutError:
             return Retry(reason=f"no answer within {self.timeout_s:g} s")
         except asyncio.CancelledError:
-            if _is_cancelled():
+            if self.ending.is_set():
                 raise
-            # The plugin cancelled a task of its own, not this attempt.
+            _undo_cancellations(cancellations)
+            _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=delivery.event.id)
             return Retry(reason="the plugin cancelled its own attempt")
-        except Exception as error:  # noqa: BLE001 - a plugin is foreign code; its event is retried, then set aside
+        except _OF_PLUGINS as error:  # its event is retried, then set aside
             _log.warning("plugin.raised", subscriber=self.name, event_id=delivery.event.id, exc_info=True)
             return Retry(reason=f"the plugin raised {named(error)}")
         return outcome_of(returned)
 
 
-def _is_cancelled() -> bool:
+def _cancellations() -> int:
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
+
+
+def _undo_cancellations(before: int) -> None:
+    task = asyncio.current_task()
+    while task is not None and task.cancelling() > before:
+        task.uncancel()

@@ -122,7 +122,32 @@ async def nonsense() -> str:
     return "ok"
 
 
-@pytest.mark.parametrize("answer", [broken, cancelled, nonsense])
+async def exiting() -> None:
+    """End the process, as a script does."""
+    raise SystemExit(1)
+
+
+async def interrupting() -> None:
+    """Raise what Ctrl-C raises."""
+    raise KeyboardInterrupt
+
+
+async def grouped() -> None:
+    """Fail in several ways at once."""
+    raise BaseExceptionGroup("both", [SystemExit(2), ValueError("no")])
+
+
+async def cancelling_itself() -> None:
+    """Cancel the very task that delivers."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "answer", [broken, cancelled, nonsense, exiting, interrupting, grouped, cancelling_itself]
+)
 async def test_plugin_that_misbehaves_is_retried(world: World, answer: Any) -> None:
     """Its event is not lost, its worker lives on, and others flow."""
     world.in_flight = 1
