@@ -19,7 +19,7 @@ from streamer.ports import Ownership
 _log = structlog.get_logger()
 
 _BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
-_STOPPED_DELAY_S = 300.0
+_STOPPED_BACKOFF = Backoff(first_s=1.0, limit_s=300.0)
 _STEADY_S = 60.0
 
 
@@ -44,9 +44,10 @@ class Keeper:
     """Runs one `Ingest` for each owned channel, and restarts it when it ends.
 
     Failures that can pass are retried with back-off, from the checkpoint in the
-    log. A failure that needs an operator is logged once a round and retried
-    every five minutes, so that a repaired permission needs no restart. `joined`
-    is set once the first share of channels has arrived, even an empty one.
+    log. A failure that needs an operator is logged and retried too, at first
+    soon and later every five minutes, so that a repaired permission needs no
+    restart. `joined` is set once the first share of channels has arrived, even
+    an empty one.
     """
 
     ownership: Ownership
@@ -91,7 +92,7 @@ class Keeper:
                 self.joined = True
 
     async def _keep(self, channel: Channel) -> None:
-        failures = 0
+        failures = stops = 0
         while True:
             began = self.clock.monotonic()
             self._status[channel] = ChannelStatus(state=ChannelState.RUNNING)
@@ -105,7 +106,8 @@ class Keeper:
                     "channel.recovering", channel=str(channel), reason=str(error), delay_s=round(delay, 2)
                 )
             except Stop as error:
-                delay = _STOPPED_DELAY_S
+                stops = 1 if self.clock.monotonic() - began > _STEADY_S else stops + 1
+                delay = replace(_STOPPED_BACKOFF, jitter=self.jitter).delay_s(stops)
                 self._status[channel] = ChannelStatus(state=ChannelState.STOPPED, reason=str(error))
                 _log.error("channel.stopped", channel=str(channel), reason=str(error), tried_again_in_s=delay)
             else:

@@ -10,6 +10,7 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
+from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.errors import (
     ConfigurationError,
@@ -22,7 +23,7 @@ from streamer.salesforce.auth.addresses import check_instance, safe_address
 from streamer.salesforce.auth.flows import secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
-from streamer.settings import Auth, OrgSettings, RefreshAuth
+from streamer.settings import Auth, OrgSettings, PasswordAuth, RefreshAuth
 
 _ANSWER_LIMIT = 64 * 1024
 _TIMEOUT_S = 30.0
@@ -46,6 +47,7 @@ class Tokens:
 
     It logs in when a token is first needed. Salesforce does not announce the
     end of a token: a caller whose token is refused asks for a renewed one.
+    After a refused password the refusal stands for a minute, and then longer.
     The constructor raises `ConfigurationError` when a secret would travel in
     the clear.
     """
@@ -60,6 +62,9 @@ class Tokens:
         self._token: Token | None = None
         self._lock = asyncio.Lock()
         self._attempts = 0
+        # A few wrong passwords in a row lock the user's account.
+        self._lockout = Delays(Backoff(first_s=60.0, limit_s=300.0))
+        self._locked_until = 0.0
         self._failure: StreamerError | None = None
 
     async def token(self) -> Token:
@@ -79,17 +84,21 @@ class Tokens:
         async with self._lock:
             if self._token is not None and self._token != stale:
                 return self._token
-            if self._failure is not None and self._attempts != attempts:
+            is_locked = self._clock.monotonic() < self._locked_until
+            if self._failure is not None and (is_locked or self._attempts != attempts):
                 raise self._failure
             self._failure = None
             try:
                 token = await self._log_in()
             except StreamerError as failure:
                 self._failure = failure
+                if isinstance(failure, CredentialsRefused) and isinstance(self._auth, PasswordAuth):
+                    self._locked_until = self._clock.monotonic() + self._lockout.next_s()
                 raise
             finally:
                 self._attempts += 1
             self._token = token
+            self._lockout.reset()
             return token
 
     async def _log_in(self) -> Token:

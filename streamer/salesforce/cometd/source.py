@@ -23,6 +23,9 @@ from streamer.salesforce.cometd.subscribing import Subscribing
 
 _log = structlog.get_logger()
 
+# A session that lasted so long was not ended by what had ended the one before.
+_STEADY_S = 10.0
+
 _DEFAULTS = BayeuxOptions()
 
 
@@ -66,7 +69,8 @@ class CometdSource:
         )
         jitter = full_jitter(random)
         self._usual = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
-        self._busy = Delays(Backoff(first_s=60.0, limit_s=600.0, jitter=jitter))
+        self._login = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
+        self._busy = Delays(Backoff(first_s=1.0, limit_s=300.0, jitter=jitter))
         self._allowance = Delays(Backoff(first_s=900.0, limit_s=3600.0, jitter=jitter))
         self.last_answer_at: float | None = None
         """Time at which Salesforce last confirmed the session, in epoch seconds."""
@@ -116,7 +120,7 @@ class CometdSource:
             try:
                 await self._live()
             except RetryLater as error:
-                delay = max(error.after_s or 0.0, self._usual.next_s())
+                delay = max(error.after_s or 0.0, self._login.next_s())
                 _log.warning("session.delayed", reason=str(error), tried_again_in_s=delay)
                 await self._clock.sleep(delay)
             except Stop as error:
@@ -125,6 +129,7 @@ class CometdSource:
 
     async def _live(self) -> None:
         token = await self._tokens.token()
+        began = self._clock.monotonic()
         try:
             async with BayeuxSession(token, self._clock, self._options) as session:
                 await session.handshake()
@@ -134,6 +139,8 @@ class CometdSource:
                     await self._poll(session)
         except SessionLost as lost:
             self._feeds.release()
+            if self._clock.monotonic() - began >= _STEADY_S:
+                self._usual.reset()
             await self._recover(lost, token)
         finally:
             self._feeds.release()
@@ -202,10 +209,13 @@ class CometdSource:
         elif not again:
             detail = f"the server advises {session.advice.reconnect}"
             raise SessionLost("advised", detail, reaction=Reaction.HANDSHAKE)
-        elif session.connects > 1:
-            # The server answers the first connect at once, so it proves little.
-            for backoff in (self._usual, self._busy, self._allowance):
-                backoff.reset()
+        else:
+            self._login.reset()
+            self._busy.reset()
+            self._allowance.reset()
+            if session.connects > 1:
+                # The server answers the first connect at once, so it does not prove a connection that lasts.
+                self._usual.reset()
         if session.advice.interval_s:
             await self._clock.sleep(session.advice.interval_s)
 

@@ -124,6 +124,29 @@ async def test_many_callers_share_one_refusal(http: aiohttp.ClientSession) -> No
         assert len(calls) == 2
 
 
+async def test_refused_password_is_not_tried_again_at_once(http: aiohttp.ClientSession) -> None:
+    """A few in a row would lock the user's account, for people too."""
+    refused = {"error": "invalid_grant", "error_description": "authentication failure"}
+    calls = []
+
+    async def token(request: web.Request) -> web.StreamResponse:
+        calls.append(request)
+        return await answering(refused, status=400)(request)
+
+    clock = TurnedClock()
+    secret = SecretStr("wrong")
+    auth = PasswordAuth(
+        flow="password", client_id="app", client_secret=secret, username="ann@acme.com", password=secret
+    )
+    async with login_server(token) as url:
+        tokens = Tokens(http, org_at(url, auth), clock)
+        for tried in (1, 1, 2, 2):
+            with pytest.raises(CredentialsRefused):
+                await tokens.token()
+            assert len(calls) == tried
+            await clock.turn(40.0)
+
+
 async def test_refusal_that_echoes_the_secret_does_not_show_it(http: aiohttp.ClientSession) -> None:
     """Whatever a server writes, our secrets stay ours."""
     echo = {"error": "invalid_client", "error_description": "no such secret: s3cret\n!"}

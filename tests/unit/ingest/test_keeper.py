@@ -143,11 +143,26 @@ async def test_refused_channel_says_why_and_is_tried_again() -> None:
     keeper = world.keeper()
     task = asyncio.create_task(keeper.run())
     world.board.changes.put_nowait(frozenset({CHANGES, ORDERS}))
-    await world.clock.turn(100)
+    await world.clock.turn(0.9)
     assert keeper.status[CHANGES].state is ChannelState.STOPPED
     assert "No access" in keeper.status[CHANGES].reason
     assert world.runs.running == {ORDERS}
 
-    await world.clock.turn(201)
+    await world.clock.turn(0.2)
     assert world.runs.running == {CHANGES, ORDERS}
+    task.cancel()
+
+
+async def test_lasting_refusal_is_tried_every_five_minutes() -> None:
+    """Soon at first, because many are gone at once, and then less and less often."""
+    world = World()
+    world.runs.failures = [SubscriptionRefused("403::No access", path=CHANGES.path)] * 20
+    task = asyncio.create_task(world.keeper().run())
+    world.board.changes.put_nowait(frozenset({CHANGES}))
+    await world.clock.turn(31.5)
+    assert world.runs.started == 6
+    await world.clock.turn(600)
+    started = world.runs.started
+    await world.clock.turn(1500)
+    assert world.runs.started == started + 5
     task.cancel()
