@@ -1,33 +1,61 @@
-"""HTTP listener on a configured address."""
+"""HTTP listener on a configured address, for a few clients that behave and any that do not."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from streamer.errors import ConfigurationError
+from streamer.web.guard import MOST_CONNECTIONS, Guard
 
 _CLOSING_S = 1.0
+_KEEPALIVE_S = 15.0
 
 
 @asynccontextmanager
 async def listening(app: web.Application, *, host: str, port: int, section: str) -> AsyncIterator[int]:
     """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
 
-    Raises `ConfigurationError`, which names the `section` of the
-    configuration, when the address is not available.
+    At most 64 clients are connected at a time, and those that send nothing, or
+    half a request, for 15 s are cut off. Raises `ConfigurationError`, which
+    names the `section` of the configuration, when the address is not available.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_S)
+    guard = Guard(section)
+    app.middlewares.append(guard.watched)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=_CLOSING_S,
+        keepalive_timeout=_KEEPALIVE_S,
+        logger=_ServerLog(logging.getLogger(__name__), {}),
+    )
     await runner.setup()
+    assert runner.server is not None  # noqa: S101 - the setup has made it
     try:
-        site = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            server = await asyncio.get_running_loop().create_server(
+                guard.protect(runner.server), host, port, backlog=MOST_CONNECTIONS
+            )
         except OSError as error:
             raise ConfigurationError(
                 f"{section}: can't listen on {host}:{port} ({error.strerror or error}); "
                 f"choose another {section}.port or {section}.host."
             ) from error
-        yield runner.addresses[0][1]
+        async with server, guard.watching(runner.server):
+            yield server.sockets[0].getsockname()[1]
     finally:
         await runner.cleanup()
+
+
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """Log of the server: what is no HTTP is a debug line, because anybody can send it."""
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **rest: Any) -> None:
+        """Log an error of a handler with its traceback, and one of the client without."""
+        if isinstance(exc_info, http_exceptions.HttpProcessingError):
+            self.debug("no HTTP: %s", type(exc_info).__name__)
+        else:
+            super().exception(msg, *args, exc_info=exc_info, **rest)

@@ -1,0 +1,99 @@
+"""A port that anybody can reach."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from streamer.web import guard
+from streamer.web.guard import MOST_CONNECTIONS
+from streamer.web.listener import listening
+
+
+@asynccontextmanager
+async def port() -> AsyncIterator[int]:
+    """Serve one resource that reads the body."""
+
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    app = web.Application()
+    app.router.add_post("/", echo)
+    async with listening(app, host="localhost", port=0, section="observe") as found:
+        yield found
+
+
+async def answer(found: int) -> int:
+    """Return the status of a request in good order."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"http://localhost:{found}/", data=b"x") as response,
+    ):
+        return response.status
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Wait for the end of a connection, in order or not."""
+    try:
+        await asyncio.wait_for(reader.read(), 5.0)
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HT",
+        b"POST / HTTP/1.1\r\nHost: a\r\nX-",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
+    ],
+)
+async def test_half_a_request_is_cut_off(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers and bodies that never come hold no connection."""
+    monkeypatch.setattr(guard, "_SILENT_S", 0.2)
+    monkeypatch.setattr(guard, "_LOOK_S", 0.05)
+    async with port() as found:
+        reader, writer = await asyncio.open_connection("localhost", found)
+        writer.write(sent)
+        assert await ended(reader)
+        writer.close()
+        assert await answer(found) == 200
+
+
+async def test_idle_crowd_is_refused_and_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They get no descriptors that others need, and the port works again without them."""
+    monkeypatch.setattr(guard, "_SILENT_S", 0.5)
+    monkeypatch.setattr(guard, "_LOOK_S", 0.05)
+    with capture_logs() as lines:
+        async with port() as found:
+            crowd = [await asyncio.open_connection("localhost", found) for _ in range(3 * MOST_CONNECTIONS)]
+            assert all([await ended(reader) for reader, _ in crowd])
+            assert await answer(found) == 200
+            for _, writer in crowd:
+                writer.close()
+
+    assert [line["event"] for line in lines] == ["connections.refused"]
+
+
+async def test_nonsense_is_a_debug_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Scanners send it all day."""
+    with caplog.at_level(logging.INFO):
+        async with port() as found:
+            for sent in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\nA B: c\r\n\r\n", b"\x00" * 9000):
+                reader, writer = await asyncio.open_connection("localhost", found)
+                writer.write(sent)
+                writer.write_eof()
+                assert await ended(reader)
+                writer.close()
+            assert await answer(found) == 200
+
+    assert not caplog.records
