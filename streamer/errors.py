@@ -118,5 +118,9 @@ class LogMisconfigured(Stop):
     """The log can't keep events: wrong topic settings, a second owner, or a missing permission."""
 
 
+class ForeignRecord(LogMisconfigured):
+    """Streamer's own part of the log holds a record that Streamer did not write."""
+
+
 class Fenced(Stop):
     """Another process owns these channels now; this one must release them."""

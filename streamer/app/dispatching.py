@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,7 +16,7 @@ from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.attempt.attempts import DispatchObserver
 from streamer.dispatch.dispatcher import Dispatcher
-from streamer.errors import ConfigurationError, LogUnavailable, RetryLater, leaves
+from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.ports import ControlledLog, Controls
@@ -147,15 +148,26 @@ class Dispatching:
             except* RetryLater as group:
                 self._report_blocked(name, group)
                 _log.warning("subscriber.recovering", subscriber=name, reason=str(next(leaves(group))))
-                await self.clock.sleep(_RESTART_S)
+                await self._wait(stop, _RESTART_S)
+            except* ForeignRecord as records:
+                # The other subscribers and the ingest do not suffer from it.
+                await self._refuse(name, str(next(leaves(records))), stop)
             except* ConfigurationError as mistakes:
                 # A mistake that only opening finds stops a start, but not a running daemon.
                 if not self._is_reconfigured:
                     raise
-                mistake = str(next(leaves(mistakes)))
-                self.status.plugin_blocked(name, mistake)
-                _log.error("subscriber.refused", subscriber=name, reason=mistake)
-                await self.clock.sleep(_REOPEN_S)
+                await self._refuse(name, str(next(leaves(mistakes))), stop)
+
+    async def _refuse(self, name: SubscriberName, reason: str, stop: asyncio.Event) -> None:
+        """Report that `name` cannot deliver until somebody acts, and wait before the next try."""
+        self.status.plugin_blocked(name, reason)
+        _log.error("subscriber.refused", subscriber=name, reason=reason)
+        await self._wait(stop, _REOPEN_S)
+
+    async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with self.clock.timeout(seconds):
+                await stop.wait()
 
     def _report_configured(self) -> None:
         self.status.subscribers_configured(self.plan.settings.subscribers)

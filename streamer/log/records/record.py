@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import orjson
 
-from streamer.errors import LogMisconfigured
+from streamer.errors import ForeignRecord, LogMisconfigured
 from streamer.events import JsonObject
 
 VERSION = 1
@@ -36,7 +36,7 @@ def decode(
             )
         return make(fields)
     except (LookupError, TypeError, ValueError, AttributeError, binascii.Error) as exc:
-        raise LogMisconfigured(
+        raise ForeignRecord(
             f"the log holds {what} that Streamer did not write: use a log that only Streamer writes"
         ) from exc
 

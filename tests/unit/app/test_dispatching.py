@@ -15,10 +15,12 @@ from streamer.clock import TurnedClock
 from streamer.configuration import Document, load
 from streamer.controls import AuditRecord, Control, Switch, Switchboard
 from streamer.dispatch.attempt.route import Route
-from streamer.errors import ConfigurationError
+from streamer.errors import ConfigurationError, ForeignRecord
 from streamer.events import Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog
+from streamer.log.memory.feed import MemoryFeed
 from streamer.observe.metrics import Metrics
+from streamer.ports import Subscription
 from streamer.supervision.status import Status
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget
@@ -121,6 +123,31 @@ async def test_pause_and_resume_in_the_log_are_obeyed(world: World) -> None:
         assert (world.delivered(ONE), world.delivered(OTHER)) == (0, 3)
         await world.switch(ONE, Switch.RUNNING)
         assert (world.delivered(ONE), world.delivered(OTHER)) == (3, 3)
+
+
+@dataclass(slots=True, kw_only=True)
+class SpoiltLog(MemoryLog):
+    """Holds a record of somebody else among the parked events of one subscriber."""
+
+    @asynccontextmanager
+    async def follow(self, subscription: Subscription) -> AsyncIterator[MemoryFeed]:
+        """Fail for that subscriber."""
+        if subscription.subscriber == ONE:
+            raise ForeignRecord("a record is not Streamer's own: topic parked.one, partition 0, offset 5")
+        async with MemoryLog.follow(self, subscription) as feed:
+            yield feed
+
+
+async def test_foreign_record_stops_one_subscriber_alone() -> None:
+    """The others deliver, readiness names the record, and it is looked at again later."""
+    world = World(log=SpoiltLog())
+    async with world.running(world.plan(ONE, OTHER)) as dispatching:
+        await world.happen(3)
+        assert (world.delivered(ONE), world.delivered(OTHER)) == (0, 3)
+        [reason] = dispatching.status._blocked_plugins.values()
+        assert "offset 5" in reason
+        await world.clock.turn(31)
+        assert world.delivered(ONE) == 0
 
 
 async def test_paused_subscriber_stays_paused_when_a_process_starts(world: World) -> None:

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Message, TopicPartition
 
+from streamer.errors import ForeignRecord
 from streamer.events import Partition
+
+_SHOWN_BYTES = 200
 
 ANY_PARTITION = -1
 
@@ -45,6 +48,20 @@ class Tombstone(NamedTuple):
     topic: str
     key: bytes
     partition: int
+
+
+def place_of(message: Message) -> str:
+    """Return where a record is, for a sentence: its topic, partition, offset and key."""
+    key = (message.key() or b"")[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    return f"topic {message.topic()}, partition {message.partition()}, offset {message.offset()}, key {key!r}"
+
+
+def foreign(message: Message, reason: Exception) -> ForeignRecord:
+    """Return the error for a record that Streamer did not write."""
+    return ForeignRecord(
+        f"a record is not Streamer's own ({reason}): {place_of(message)}. Remove it by a tombstone of its "
+        "key, and let only Streamer write to this topic"
+    )
 
 
 def as_partition(place: TopicPartition) -> Partition:

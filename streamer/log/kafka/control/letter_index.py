@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+import structlog
 from confluent_kafka import Message
 
-from streamer.errors import LogMisconfigured
-from streamer.log.kafka.cluster.record import Headers
+from streamer.log.kafka.cluster.record import Headers, foreign
 from streamer.log.kafka.records.chunks import ChunkOffsets, is_complete, with_chunk, without_chunk
 from streamer.log.kafka.records.dead_letters import chunk_count, letter_chunk
+
+_log = structlog.get_logger()
 
 
 class LetterIndex:
@@ -18,15 +20,12 @@ class LetterIndex:
         self._offsets: dict[bytes, ChunkOffsets] = {}
 
     def apply(self, messages: Iterable[Message]) -> None:
-        """Apply records in their order. Raises `LogMisconfigured`."""
+        """Apply records in their order; one that is no letter is logged and left out."""
         for message in messages:
             try:
                 self._apply_one(message)
             except (LookupError, ValueError) as exc:
-                raise LogMisconfigured(
-                    f"topic {message.topic()} holds a record that is no dead letter: use topics that only "
-                    "Streamer writes"
-                ) from exc
+                _log.error("record.ignored", reason=str(foreign(message, exc)))
 
     def chunks(self, id_: bytes) -> int:
         """Return the number of a letter's chunks, 0 if nothing is left of it."""

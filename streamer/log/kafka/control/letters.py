@@ -5,12 +5,13 @@ from collections.abc import Generator, Iterator, Mapping
 
 from confluent_kafka import Message
 
-from streamer.errors import LogUnavailable
+from streamer.errors import ForeignRecord, LogUnavailable
 from streamer.events import DeadLetter
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import foreign
 from streamer.log.kafka.control.letter_index import LetterIndex
 from streamer.log.kafka.records.dead_letters import letter_chunk
 from streamer.log.kafka.topics.admin import KafkaAdmin
@@ -65,14 +66,13 @@ class LetterReader:
         with self._open_reader() as reader:
             while not reader.is_over:
                 for message in self._read(reader):
-                    id_, chunk = letter_chunk(message.key())
-                    value, offsets = message.value(), complete.get(id_, ())
-                    if value is None or chunk >= len(offsets) or offsets[chunk] != message.offset():
+                    if (place := _chunk_in(complete, message)) is None:
                         continue
+                    id_, is_last = place
                     # Chunks were written in their order, and compaction keeps it.
-                    chunks[id_].append(value)
-                    if chunk + 1 == len(offsets):
-                        yield id_, decode_dead_letter(b"".join(chunks.pop(id_)))
+                    chunks[id_].append(message.value() or b"")
+                    if is_last:
+                        yield id_, _letter(b"".join(chunks.pop(id_)), message)
 
     def _open_reader(self) -> BoundedReader:
         with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
@@ -82,3 +82,23 @@ class LetterReader:
     def _read(self, reader: BoundedReader) -> list[Message]:
         with self._errors.explained(doing="reading", subject=f"topic {self._topic}"):
             return reader.read(_AT_ONCE, _POLL_S)
+
+
+def _chunk_in(complete: Mapping[bytes, tuple[int, ...]], message: Message) -> tuple[bytes, bool] | None:
+    """Return the letter of `complete` to which a record belongs, and whether its chunk is the last."""
+    try:
+        id_, chunk = letter_chunk(message.key())
+    except ValueError:
+        # The index has logged it.
+        return None
+    offsets = complete.get(id_, ())
+    if message.value() is None or chunk >= len(offsets) or offsets[chunk] != message.offset():
+        return None
+    return id_, chunk + 1 == len(offsets)
+
+
+def _letter(value: bytes, last: Message) -> DeadLetter:
+    try:
+        return decode_dead_letter(value)
+    except ForeignRecord as exc:
+        raise foreign(last, exc) from exc

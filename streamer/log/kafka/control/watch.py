@@ -11,12 +11,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.controls import Switchboard
-from streamer.errors import LogUnavailable
+from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import poll_many
 from streamer.log.kafka.cluster.broker_check import BrokerCheck
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import foreign
 from streamer.log.kafka.records.controls import ControlTable
 from streamer.observe.pulse import Pulse, Pulses
 
@@ -159,7 +160,11 @@ def _apply(message: Message, switches: ControlTable) -> int:
     """Apply a record, and return the offset up to which the topic was read."""
     error, offset = message.error(), message.offset() or 0
     if error is None:
-        switches.apply(message.key(), message.value())
+        try:
+            switches.apply(message.key(), message.value())
+        except LogMisconfigured as exc:
+            # The others must not wait for it.
+            _log.error("record.ignored", reason=str(foreign(message, exc)))
         return offset + 1
     if error.code() == KafkaError._PARTITION_EOF:
         return offset

@@ -14,6 +14,7 @@ from streamer.events import Entry, Partition
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import foreign
 from streamer.log.kafka.cluster.threads import conclude
 from streamer.log.kafka.records.chunks import ChunkOffsets
 from streamer.log.kafka.records.parked import ParkedKey, ParkedTopic
@@ -160,7 +161,10 @@ class ParkedFetch:
             return exc
 
     def _entry(self, source: Partition, offset: int, parts: Sequence[Message]) -> Entry:
-        keys = [ParkedKey.decode(message.key()) for message in parts]
+        try:
+            keys = [ParkedKey.decode(message.key()) for message in parts]
+        except ValueError as exc:
+            raise foreign(parts[0], exc) from exc
         if any((key.topic, key.number, key.offset) != (source.topic, source.number, offset) for key in keys):
             raise _moved(self._topic.name)
         value = b"".join(message.value() or b"" for message in parts)

@@ -7,11 +7,12 @@ from typing import cast
 
 from confluent_kafka import Message
 
+from streamer.errors import ForeignRecord
 from streamer.events import ParkedLane, Partition, Progress, Setback
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
-from streamer.log.kafka.cluster.record import Headers
+from streamer.log.kafka.cluster.record import Headers, foreign
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.parked.index import ParkedIndex
 from streamer.log.kafka.records.chunks import ChunkOffsets, is_complete, with_chunk, without_chunk
@@ -119,12 +120,18 @@ class Restoration:
 
     def _apply_all(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            key = ParkedKey.decode(message.key())
-            lanes = self._found.get((key.topic, key.number))
-            # Other source partitions have records in this partition, too.
-            if lanes is not None and not _apply(lanes[key.lane], key, message):
-                # Tombstones of removed lanes stay in the topic for a day.
-                del lanes[key.lane]
+            try:
+                self._apply_one(message)
+            except (ValueError, ForeignRecord) as exc:
+                raise foreign(message, exc) from exc
+
+    def _apply_one(self, message: Message) -> None:
+        key = ParkedKey.decode(message.key())
+        lanes = self._found.get((key.topic, key.number))
+        # Other source partitions have records in this partition, too.
+        if lanes is not None and not _apply(lanes[key.lane], key, message):
+            # Tombstones of removed lanes stay in the topic for a day.
+            del lanes[key.lane]
 
 
 def _apply(lane: _Lane, key: ParkedKey, message: Message) -> bool:

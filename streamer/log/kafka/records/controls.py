@@ -1,6 +1,6 @@
 """Records of the control topic: one for each subscriber and each open redrive."""
 
-from streamer.controls import Control, Redrive, Switchboard
+from streamer.controls import Control, Redrive, Switch, Switchboard
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.records import decode_control, decode_redrive, encode_control, encode_redrive
@@ -31,13 +31,18 @@ class ControlTable:
         self._redrives: dict[str, Redrive] = {}
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
-        """Apply a record; unknown kinds of a newer Streamer are ignored. Raises `LogMisconfigured`."""
+        """Apply a record; unknown kinds of a newer Streamer are ignored.
+
+        Raises `LogMisconfigured` for a record that cannot be read, after it has
+        paused the subscriber that the key names: the record can be a pause.
+        """
         kind, _, name = (key or b"").decode("utf-8", "replace").partition("/")
         if kind == _SUBSCRIBER and value is None:
             self._controls.pop(SubscriberName(name), None)
         elif kind == _REDRIVE and value is None:
             self._redrives.pop(name, None)
         elif kind == _SUBSCRIBER:
+            self._controls[SubscriberName(name)] = _unread(SubscriberName(name))
             self._controls[SubscriberName(name)] = decode_control(value or b"")
         elif kind == _REDRIVE:
             self._redrives[name] = decode_redrive(value or b"")
@@ -45,6 +50,16 @@ class ControlTable:
     def board(self) -> Switchboard:
         """Return the present switchboard."""
         return Switchboard(controls=dict(self._controls), redrives=dict(self._redrives))
+
+
+def _unread(subscriber: SubscriberName) -> Control:
+    return Control(
+        subscriber=subscriber,
+        switch=Switch.PAUSED,
+        by="streamer",
+        at=0.0,
+        reason="what was switched last cannot be read: look for record.ignored in the log, then resume",
+    )
 
 
 def _record(topic: str, value: bytes, key: bytes) -> Record:

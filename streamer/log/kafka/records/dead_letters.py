@@ -55,12 +55,18 @@ def letter_chunk(key: bytes | None) -> tuple[bytes, int]:
     Raises `ValueError`.
     """
     id_, _, number = (key or b"").rpartition(b"#")
+    if not 0 <= int(number) < _MAX_CHUNKS:
+        raise ValueError(f"its key is of part {int(number)}")
     return id_, int(number)
 
 
 def chunk_count(headers: Headers | None) -> int:
     """Return the number of a letter's chunks; raises `LookupError`, `ValueError`."""
-    return int(dict(headers or ())[_PARTS])
+    chunks = int(dict(headers or ())[_PARTS])
+    # A header must not decide how much memory is taken.
+    if not 1 <= chunks <= _MAX_CHUNKS:
+        raise ValueError(f"it claims to be one of {chunks} parts")
+    return chunks
 
 
 def _key(id_: bytes, chunk: int) -> bytes:

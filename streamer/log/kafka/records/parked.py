@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import orjson
 
-from streamer.errors import LogMisconfigured
 from streamer.events import Entry, Partition, Setback, SubscriberName
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.partitioner import partition_of
@@ -21,6 +20,10 @@ from streamer.settings import KafkaLogSettings
 
 _PARTS = "parts"
 _JSON = b"application/json"
+_LEAST_FIELDS = 3
+_MOST_FIELDS = 5
+# A header must not decide how much memory is taken. An event has 4 MB at most.
+_MOST_CHUNKS = 64
 
 
 class ParkedKey(NamedTuple):
@@ -42,11 +45,19 @@ class ParkedKey(NamedTuple):
 
     @classmethod
     def decode(cls, key: bytes | None) -> "ParkedKey":
-        """Return the key that `encode` wrote; raises `LogMisconfigured`."""
-        try:
-            return cls(*orjson.loads(key or b""))
-        except (TypeError, ValueError) as exc:
-            raise _foreign() from exc
+        """Return the key that `encode` wrote; raises `ValueError` for any other."""
+        fields = orjson.loads(key or b"")
+        if not isinstance(fields, list) or not _LEAST_FIELDS <= len(fields) <= _MOST_FIELDS:
+            raise ValueError("its key is no list of three to five fields")
+        found = cls(*fields)
+        if not (
+            (isinstance(found.topic, str) and isinstance(found.lane, str))
+            and all(type(number) is int for number in (found.number, found.chunk))
+            and (found.offset is None or type(found.offset) is int)
+            and 0 <= found.chunk < _MOST_CHUNKS
+        ):
+            raise ValueError("a field of its key is of another type")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +110,9 @@ def event_keys(source: Partition, lane: str, offset: int, chunks: int) -> list[b
 def chunk_count(headers: Headers | None) -> int:
     """Return the number of an event's chunks, from the headers of one of them.
 
-    Raises `LogMisconfigured`.
+    Raises `ValueError`.
     """
-    try:
-        return int(dict(headers or ()).get(_PARTS, b"1"))
-    except ValueError as exc:
-        raise _foreign() from exc
-
-
-def _foreign() -> LogMisconfigured:
-    return LogMisconfigured(
-        "a topic of parked events holds a record that Streamer did not write: use topics that only "
-        "Streamer writes"
-    )
+    chunks = int(dict(headers or ()).get(_PARTS, b"1"))
+    if not 1 <= chunks <= _MOST_CHUNKS:
+        raise ValueError(f"it claims to be one of {chunks} parts")
+    return chunks

@@ -35,7 +35,7 @@ def test_what_a_newer_streamer_switches_is_passed_over() -> None:
     assert board(Record("c", b"?", b"lamp/1", 0, {})) == Switchboard()
 
 
-def test_switch_that_can_not_be_read_is_told() -> None:
-    """It can be a pause."""
+def test_switch_that_can_not_be_read_is_told_and_counts_as_a_pause() -> None:
+    """It can be one."""
     with pytest.raises(LogMisconfigured):
         board(Record("c", b"?", b"subscriber/target", 0, {}))

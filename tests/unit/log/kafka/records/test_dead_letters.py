@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 from confluent_kafka import Message
+from structlog.testing import capture_logs
 
-from streamer.errors import LogMisconfigured
 from streamer.events import Entry, Partition
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.control.letter_index import LetterIndex
@@ -99,8 +99,27 @@ def test_redriven_letter_of_what_was_delivered_at_once_is_removed_in_all_its_par
     assert index(*records, *redriven_tombstones(said, "dead")).chunks(b"x") == 0
 
 
-@pytest.mark.parametrize("key", [None, b"x", b"x#y"])
-def test_foreign_record_is_told(key: bytes | None) -> None:
-    """A topic with other writers is no place for dead letters."""
-    with pytest.raises(LogMisconfigured, match="topic dead holds"):
-        LetterIndex().apply([Message(topic="dead", offset=0, key=key, value=b"z", headers=[])])
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [
+        (None, []),
+        (b"x", []),
+        (b"x#y", []),
+        (b"x#0", []),
+        (b"x#0", [("parts", b"200000000")]),
+        (b"x#0", [("parts", b"-1")]),
+        (b"x#200000000", [("parts", b"2")]),
+    ],
+)
+def test_foreign_record_is_logged_and_left_out(
+    key: bytes | None, headers: list[tuple[str, str | bytes | None]]
+) -> None:
+    """It keeps nobody from the other letters, and takes no memory for what its headers promise."""
+    found = index(*dead_letter_records(a_dead_letter("y"), "dead"))
+
+    with capture_logs() as lines:
+        found.apply([Message(topic="dead", partition=0, offset=7, key=key, value=b"z", headers=headers)])
+
+    [line] = lines
+    assert "topic dead, partition 0, offset 7" in line["reason"]
+    assert {*found.complete()} == {b"y"}

@@ -7,7 +7,7 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.errors import LogMisconfigured
+from streamer.errors import ForeignRecord
 from streamer.events import Entry, Partition, Progress, Setback
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.parked.changes import ParkedChanges
@@ -163,7 +163,7 @@ def test_keys_stay_as_they_are(key: ParkedKey, encoded: str) -> None:
 @pytest.mark.parametrize("key", [None, b"", b"\xff", b'"t"', b"[1]"])
 def test_foreign_key_is_told(key: bytes | None) -> None:
     """Foreign records must be neither taken for parked events nor ignored."""
-    with pytest.raises(LogMisconfigured):
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong with it
         ParkedKey.decode(key)
 
 
@@ -186,8 +186,26 @@ def test_record_that_streamer_did_not_write_is_told() -> None:
     key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
     record = Record(TOPIC.name, b"x", key, 0, {"parts": b"many"})
 
-    with pytest.raises(LogMisconfigured, match="that Streamer did not write"):
+    with pytest.raises(ForeignRecord, match=rf"topic {TOPIC.name}, partition .*, offset .*, key "):
         Log().restore(as_read([record]))
+
+
+@pytest.mark.parametrize("parts", [b"200000000", b"0", b"-3"])
+def test_header_does_not_decide_how_much_memory_is_taken(parts: bytes) -> None:
+    """It comes from outside, if anybody else writes to the topic."""
+    key = ParkedKey(ONE.topic, ONE.number, "a", 1).encode()
+
+    with pytest.raises(ForeignRecord, match="parts"):
+        Log().restore(as_read([Record(TOPIC.name, b"x", key, 0, {"parts": parts})]))
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"[]", b"{}", b'"abc"', b'["t"]', b'["t",1,2]', b'["t",1,"l",true]', b'["t",1,"l",3,-1]']
+)
+def test_key_of_another_form_is_told(key: bytes) -> None:
+    """Whatever it is, it is no lane and no event."""
+    with pytest.raises(ForeignRecord):
+        Log().restore(as_read([Record(TOPIC.name, b"x", key, 0, {})]))
 
 
 def test_offsets_of_which_anything_lies_there_are_recorded() -> None:
