@@ -8,7 +8,7 @@ from rich.console import Console
 
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
-from streamer.sandbox import Sandbox
+from streamer.sandbox import Sandbox, SandboxSettings
 
 
 def sandbox(
@@ -16,13 +16,21 @@ def sandbox(
     host: Annotated[
         str, typer.Option(help="Address to listen on; anyone who can reach it controls the sandbox.")
     ] = "localhost",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="Host name by which clients reach the sandbox, besides localhost; can be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Run a local Salesforce org: OAuth, REST and CometD, with faults to inject under /sandbox/."""
-    asyncio.run(until_signalled(lambda stopping: _serve(host, port, stopping)))
+    settings = SandboxSettings(names=tuple(name or ()))
+    asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, stopping)))
 
 
-async def _serve(host: str, port: int, stopping: asyncio.Event) -> None:
-    async with Sandbox(SystemClock(), host=host, port=port) as org:
+async def _serve(host: str, port: int, settings: SandboxSettings, stopping: asyncio.Event) -> None:
+    async with Sandbox(SystemClock(), host=host, port=port, settings=settings) as org:
         console = Console(highlight=False)
         console.print(f"The sandbox listens at {org.url}; Ctrl-C stops it.")
         console.print(

@@ -16,6 +16,7 @@ from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.cometd import CometdLimits, CometdServer
 from streamer.sandbox.control import ControlApi
+from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
@@ -37,7 +38,8 @@ class SandboxSettings:
     """The org, its login, and the limits of its CometD server.
 
     Events are kept for `retention_s` seconds. With `tls` everything is served
-    over https.
+    over https. `names` are further host names by which clients reach the
+    sandbox; its control API answers to no others.
     """
 
     org: OrgSettings = field(default_factory=OrgSettings)
@@ -45,6 +47,7 @@ class SandboxSettings:
     cometd: CometdLimits = field(default_factory=CometdLimits)
     retention_s: float = 72 * 3600.0
     tls: ssl.SSLContext | None = None
+    names: tuple[str, ...] = ()
 
 
 class Sandbox:
@@ -123,7 +126,8 @@ class Sandbox:
         application.add_routes(OAuth(self._clock, self.tokens, app, identity).routes())
         application.add_routes(SoapLogin(self.tokens, app, identity).routes())
         application.add_routes(self.cometd.routes())
-        application.add_routes(control.routes(self._background.spawn))
+        admission = Admission((self._host, *self._settings.names))
+        application.add_routes(control.routes(self._background.spawn, admission))
         for part in (
             RestMetadata(self.org, self.cometd),
             RestReplication(),

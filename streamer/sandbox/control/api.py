@@ -11,6 +11,7 @@ from streamer.clock import Clock, TurnedClock
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
+from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.changes import ChangeType
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
@@ -23,6 +24,8 @@ REVOKE_TOKENS = "revoke_tokens"
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
 """Runs a coroutine in the background under a name."""
+
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class _Body(BaseModel):
@@ -74,24 +77,25 @@ class ControlApi:
         self._cometd = cometd
         self._clock = clock
 
-    def routes(self, spawn: Spawn) -> list[web.RouteDef]:
-        """Return the routes; changes that are spread in time run through `spawn`."""
+    def routes(self, spawn: Spawn, admission: Admission) -> list[web.RouteDef]:
+        """Return the routes behind `admission`; changes that are spread in time run through `spawn`."""
 
         async def changes(request: web.Request) -> web.Response:
             return await self._changes(request, spawn)
 
-        return [
-            web.get("/sandbox/state", _json_errors(self._state)),
-            web.post("/sandbox/clock", _json_errors(self._turn)),
-            web.post("/sandbox/faults/{name}", _json_errors(self._arm)),
-            web.delete("/sandbox/faults", _json_errors(self._heal)),
-            web.delete("/sandbox/faults/{name}", _json_errors(self._heal)),
-            web.post("/sandbox/changes", _json_errors(changes)),
-            web.post("/sandbox/transactions", _json_errors(self._transaction)),
-            web.post("/sandbox/records/{type}/{id}/undelete", _json_errors(self._undelete)),
-            web.post("/sandbox/gaps", _json_errors(self._gap)),
-            web.post("/sandbox/overflows", _json_errors(self._overflow)),
+        handlers: list[tuple[str, str, _Handler]] = [
+            ("GET", "/sandbox/state", self._state),
+            ("POST", "/sandbox/clock", self._turn),
+            ("POST", "/sandbox/faults/{name}", self._arm),
+            ("DELETE", "/sandbox/faults", self._heal),
+            ("DELETE", "/sandbox/faults/{name}", self._heal),
+            ("POST", "/sandbox/changes", changes),
+            ("POST", "/sandbox/transactions", self._transaction),
+            ("POST", "/sandbox/records/{type}/{id}/undelete", self._undelete),
+            ("POST", "/sandbox/gaps", self._gap),
+            ("POST", "/sandbox/overflows", self._overflow),
         ]
+        return [web.route(method, path, _guarded(handle, admission)) for method, path, handle in handlers]
 
     async def _state(self, _request: web.Request) -> web.Response:
         schema, records = self._org.schema, self._org.records
@@ -180,11 +184,10 @@ async def _json(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _json_errors(
-    handler: Callable[[web.Request], Awaitable[web.Response]],
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _guarded(handler: _Handler, admission: Admission) -> _Handler:
     async def guarded(request: web.Request) -> web.Response:
         try:
+            admission.check(request)
             return await handler(request)
         except Refused as refused:
             return answer({"error": refused.message, "code": refused.code}, status=refused.status)
