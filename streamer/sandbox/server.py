@@ -20,12 +20,7 @@ from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
-from streamer.sandbox.rest.collections import RestCollections
-from streamer.sandbox.rest.metadata import RestMetadata, unknown
-from streamer.sandbox.rest.middleware import BASE, RestMiddleware
-from streamer.sandbox.rest.queries import RestQueries
-from streamer.sandbox.rest.records import RestRecords
-from streamer.sandbox.rest.replication import RestReplication
+from streamer.sandbox.rest.server import rest_routes
 
 _MAX_BODY_BYTES = 50_000_000
 # Salesforce takes requests of up to 16,384 bytes of address and headers.
@@ -114,30 +109,26 @@ class Sandbox:
 
     def _web(self) -> web.Application:
         settings = self.org.settings
-        identity = Identity(
-            org_id=settings.org_id,
-            user_id=settings.user_id,
-            username=settings.username,
-        )
-        middleware = RestMiddleware(self.org, self.tokens)
+        identity = Identity(org_id=settings.org_id, user_id=settings.user_id, username=settings.username)
         control = ControlApi(self.org, self.tokens, self.faults, self.cometd, self._clock)
-        application = web.Application(client_max_size=_MAX_BODY_BYTES)
-        app = self._settings.app
-        application.add_routes(OAuth(self._clock, self.tokens, app, identity).routes())
-        application.add_routes(SoapLogin(self.tokens, app, identity).routes())
-        application.add_routes(self.cometd.routes())
         admission = Admission((self._host, *self._settings.names))
-        application.add_routes(control.routes(self._background.spawn, admission))
-        for part in (
-            RestMetadata(self.org, self.cometd),
-            RestReplication(),
-            RestRecords(),
-            RestCollections(),
-            RestQueries(self._clock),
-        ):
-            application.add_routes(part.routes(middleware))
-        application.add_routes([web.route("*", BASE + "/{rest:.*}", middleware.wrap(unknown))])
+        app = self._settings.app
+        routes = [
+            *OAuth(self._clock, self.tokens, app, identity).routes(),
+            *SoapLogin(self.tokens, app, identity).routes(),
+            *self.cometd.routes(),
+            *rest_routes(self.org, self.tokens, self.cometd, self._clock),
+            *control.routes(self._background.spawn, admission),
+        ]
+        application = web.Application(client_max_size=_MAX_BODY_BYTES)
+        application.add_routes(_with_extra_slashes(route) for route in routes)
         return application
+
+
+def _with_extra_slashes(route: web.RouteDef) -> web.RouteDef:
+    """Return `route` for paths that begin with more than one slash too, which the sf CLI sends."""
+    path = "/{slashes:/*}" + route.path.removeprefix("/")
+    return web.route(route.method, path, route.handler, **route.kwargs)
 
 
 def _listeners(host: str, port: int) -> list[socket.socket]:

@@ -17,7 +17,6 @@ from streamer.sandbox.org.changes import ChangeType
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.middleware import answer
 
 _MAX_CHANGES = 2_000_000
 REVOKE_TOKENS = "revoke_tokens"
@@ -112,22 +111,22 @@ class ControlApi:
             "faults_struck": dict(self._faults.struck),
             "events_lost_by_faults": self._faults.lost,
         }
-        return answer(state)
+        return _answer(state)
 
     async def _turn(self, request: web.Request) -> web.Response:
         turn = _Turn.model_validate(await _json(request))
         if not isinstance(self._clock, TurnedClock):
             message = "This sandbox runs on the machine's clock: start it with a clock that can be turned."
-            return answer({"error": message}, status=409)
+            return _answer({"error": message}, status=409)
         await self._clock.turn(turn.turn_s)
-        return answer({"now": self._clock.now()})
+        return _answer({"now": self._clock.now()})
 
     async def _arm(self, request: web.Request) -> web.Response:
         name, parameters = request.match_info["name"], await _json(request)
         if name == REVOKE_TOKENS:
-            return answer({"revoked": self._tokens.revoke_all()})
+            return _answer({"revoked": self._tokens.revoke_all()})
         self._faults.arm(name, parameters)
-        return answer({"armed": name})
+        return _answer({"armed": name})
 
     async def _heal(self, request: web.Request) -> web.Response:
         self._faults.heal(request.match_info.get("name"))
@@ -138,15 +137,15 @@ class ControlApi:
         work = produce(self._org, self._clock, Backlog(**asked.model_dump()))
         if asked.per_second is not None:
             spawn(work, "sandbox.changes")
-            return answer({"started": asked.count}, status=202)
+            return _answer({"started": asked.count}, status=202)
         created = await work
-        return answer({"published": asked.count, "records": len(created)})
+        return _answer({"published": asked.count, "records": len(created)})
 
     async def _transaction(self, request: web.Request) -> web.Response:
         asked = _Transaction.model_validate(await _json(request))
         with self._org.transaction(user=asked.user, origin=asked.origin) as transaction:
             ids = [_perform(transaction, operation) for operation in asked.operations]
-        return answer({"ids": ids})
+        return _answer({"ids": ids})
 
     async def _undelete(self, request: web.Request) -> web.Response:
         with self._org.transaction() as transaction:
@@ -161,6 +160,10 @@ class ControlApi:
     async def _overflow(self, request: web.Request) -> web.Response:
         self._org.publish_overflow(_Overflow.model_validate(await _json(request)).type)
         return web.Response(status=204)
+
+
+def _answer(value: object, *, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
 def _perform(transaction: Transaction, operation: _Operation) -> str:
@@ -190,11 +193,11 @@ def _guarded(handler: _Handler, admission: Admission) -> _Handler:
             admission.check(request)
             return await handler(request)
         except Refused as refused:
-            return answer({"error": refused.message, "code": refused.code}, status=refused.status)
+            return _answer({"error": refused.message, "code": refused.code}, status=refused.status)
         except ValidationError as error:
             problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-            return answer({"error": "; ".join(problems)}, status=400)
+            return _answer({"error": "; ".join(problems)}, status=400)
         except ValueError as error:
-            return answer({"error": str(error)}, status=400)
+            return _answer({"error": str(error)}, status=400)
 
     return guarded

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,12 +80,24 @@ class Schema:
     """The record types and platform events of the org.
 
     Custom types, and custom fields of any type, are created when they are first
-    used, unless the schema is `closed`.
+    used, unless the schema is `closed`. `changed_at` is the time of the latest
+    change to it, in epoch seconds.
     """
 
-    def __init__(self, *, custom: Iterable[str] = (), closed: bool = False) -> None:
-        """Start with the standard types and those named in `custom`, ending in `__c` or `__e`."""
+    def __init__(
+        self,
+        *,
+        custom: Iterable[str] = (),
+        closed: bool = False,
+        now: Callable[[], float] = float,
+    ) -> None:
+        """Start with the standard types and those named in `custom`, ending in `__c` or `__e`.
+
+        `now` returns the time in epoch seconds.
+        """
         self._closed = closed
+        self._now = now
+        self.changed_at = now()
         self._entities = {name: _standard(name, line) for name, line in _STANDARD.items()}
         self._lower = {name.lower(): name for name in self._entities}
         self._platform_events: set[str] = set()
@@ -146,6 +158,7 @@ class Schema:
         if known is None and not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name):
             field = Field(name=name, type=_type_of(value))
             self._entities[entity.name] = self._entities[entity.name].with_field(field)
+            self.changed_at = self._now()
             return field
         if known is not None:
             message = f"Unable to create/update fields: {known}. Please check the security settings."
@@ -155,6 +168,7 @@ class Schema:
     def _declare(self, name: str) -> None:
         if not _CUSTOM_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a custom object (X__c) or platform event (X__e).")
+        self.changed_at = self._now()
         if name.endswith("__e"):
             self._platform_events.add(name)
             return

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aiohttp import web
-
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.middleware import BASE, Call, RestMiddleware, answer
+from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.representations import (
     field_list,
     not_saved,
@@ -17,9 +15,8 @@ from streamer.sandbox.rest.representations import (
     saved,
     without_attributes,
 )
+from streamer.sandbox.rest.resources import Resources
 
-_MANY = BASE + "/composite/sobjects{_:/?}"
-_OF_TYPE = BASE + "/composite/sobjects/{type}{_:/?}"
 _MAX_WRITTEN, _MAX_READ = 200, 2000
 
 Save = Callable[[Transaction, Any], dict[str, Any]]
@@ -29,75 +26,73 @@ class _RolledBack(Exception):
     """A record of an all-or-none call was refused."""
 
 
-class RestCollections:
-    """Serves `composite/sobjects`: up to 200 records written, or 2,000 read, in one call."""
-
-    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return the routes."""
-        return [
-            web.post(_MANY, middleware.wrap(self._create)),
-            web.patch(_MANY, middleware.wrap(self._update)),
-            web.delete(_MANY, middleware.wrap(self._delete)),
-            web.get(_OF_TYPE, middleware.wrap(self._retrieve_by_query)),
-            web.post(_OF_TYPE, middleware.wrap(self._retrieve_by_body)),
-            web.patch(BASE + "/composite/sobjects/{type}/{field}{_:/?}", middleware.wrap(self._upsert)),
-        ]
-
-    async def _create(self, call: Call) -> web.Response:
-        def create(transaction: Transaction, record: Any) -> dict[str, Any]:
-            name, fields = record_type(record), without_attributes(record)
-            if call.org.schema.is_platform_event(name):
-                return publish(call, name, fields)
-            return saved(transaction.create(name, fields))
-
-        return await _save_body(call, create)
-
-    async def _update(self, call: Call) -> web.Response:
-        def update(transaction: Transaction, record: Any) -> dict[str, Any]:
-            fields = without_attributes(record)
-            record_id = str(fields.pop("id", None) or fields.pop("Id", ""))
-            transaction.update(record_type(record), record_id, fields)
-            return saved(record_id)
-
-        return await _save_body(call, update)
-
-    async def _upsert(self, call: Call) -> web.Response:
-        def upsert(transaction: Transaction, record: Any) -> dict[str, Any]:
-            fields = without_attributes(record)
-            if fields.get(call["field"]) is None:
-                raise Refused("MISSING_ARGUMENT", f"{call['field']} not specified")
-            record_id, created = transaction.upsert(call["type"], call["field"], fields)
-            return {**saved(record_id), "created": created}
-
-        return await _save_body(call, upsert)
-
-    async def _delete(self, call: Call) -> web.Response:
-        def delete(transaction: Transaction, record_id: Any) -> dict[str, Any]:
-            entity = call.org.schema.entity_of_id(record_id)
-            if entity is None:
-                raise Refused("MALFORMED_ID", f"malformed id {record_id}")
-            transaction.delete(entity.name, record_id)
-            return saved(record_id)
-
-        ids = field_list(call.request.query.get("ids"))
-        all_or_none = call.request.query.get("allOrNone", "false").lower() == "true"
-        return answer(_save(call, ids, delete, all_or_none=all_or_none))
-
-    async def _retrieve_by_query(self, call: Call) -> web.Response:
-        query = call.request.query
-        return _retrieve(call, field_list(query.get("ids")), field_list(query.get("fields")))
-
-    async def _retrieve_by_body(self, call: Call) -> web.Response:
-        body = await call.json_object()
-        return _retrieve(call, _texts(body, "ids"), _texts(body, "fields"))
+def add_collections(resources: Resources) -> None:
+    """Serve `composite/sobjects`: up to 200 records written, or 2,000 read, in one call."""
+    resources.add("/composite/sobjects", post=_create, patch=_update, delete=_delete)
+    resources.add("/composite/sobjects/{type}", get=_retrieve_by_query, post=_retrieve_by_body)
+    resources.add("/composite/sobjects/{type}/{field}", patch=_upsert)
 
 
-async def _save_body(call: Call, save: Save) -> web.Response:
-    body = await call.json_object()
+def _create(call: Call) -> Answer:
+    def create(transaction: Transaction, record: Any) -> dict[str, Any]:
+        name, fields = record_type(record), without_attributes(record)
+        if call.org.schema.is_platform_event(name):
+            return publish(call, name, fields)
+        return saved(transaction.create(name, fields))
+
+    return _save_body(call, create)
+
+
+def _update(call: Call) -> Answer:
+    def update(transaction: Transaction, record: Any) -> dict[str, Any]:
+        fields = without_attributes(record)
+        record_id = str(fields.pop("id", None) or fields.pop("Id", ""))
+        transaction.update(record_type(record), record_id, fields)
+        return saved(record_id)
+
+    return _save_body(call, update)
+
+
+def _upsert(call: Call) -> Answer:
+    def upsert(transaction: Transaction, record: Any) -> dict[str, Any]:
+        fields = without_attributes(record)
+        if fields.get(call["field"]) is None:
+            raise Refused("MISSING_ARGUMENT", f"{call['field']} not specified")
+        record_id, created = transaction.upsert(call["type"], call["field"], fields)
+        return {**saved(record_id), "created": created}
+
+    return _save_body(call, upsert)
+
+
+def _delete(call: Call) -> Answer:
+    def delete(transaction: Transaction, record_id: Any) -> dict[str, Any]:
+        entity = call.org.schema.entity_of_id(record_id)
+        if entity is None:
+            raise Refused("MALFORMED_ID", f"malformed id {record_id}")
+        transaction.delete(entity.name, record_id)
+        return saved(record_id)
+
+    ids = field_list(call.query.get("ids"))
+    all_or_none = call.query.get("allOrNone", "false").lower() == "true"
+    return Answer(body=_save(call, ids, delete, all_or_none=all_or_none))
+
+
+def _retrieve_by_query(call: Call) -> Answer:
+    query = call.query
+    return _retrieve(call, field_list(query.get("ids")), field_list(query.get("fields")))
+
+
+def _retrieve_by_body(call: Call) -> Answer:
+    body = call.json_object()
+    return _retrieve(call, _texts(body, "ids"), _texts(body, "fields"))
+
+
+def _save_body(call: Call, save: Save) -> Answer:
+    body = call.json_object()
     records = body.get("records")
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise Refused("JSON_PARSER_ERROR", "The body needs a list of records")
-    return answer(_save(call, records, save, all_or_none=body.get("allOrNone") is True))
+    return Answer(body=_save(call, records, save, all_or_none=body.get("allOrNone") is True))
 
 
 def _save(call: Call, items: Sequence[Any], save: Save, *, all_or_none: bool) -> list[dict[str, Any]]:
@@ -129,12 +124,12 @@ def _attempt(transaction: Transaction, item: Any, save: Save) -> dict[str, Any]:
         return not_saved(refused)
 
 
-def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> web.Response:
+def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> Answer:
     if len(ids) > _MAX_READ:
         raise Refused("EXCEEDED_ID_LIMIT", f"You can't retrieve more than {_MAX_READ} records at once")
     if not fields:
         raise Refused("MISSING_ARGUMENT", "fields not specified")
-    return answer([_found(call, record_id, fields) for record_id in ids])
+    return Answer(body=[_found(call, record_id, fields) for record_id in ids])
 
 
 def _found(call: Call, record_id: str, fields: Sequence[str]) -> dict[str, Any] | None:

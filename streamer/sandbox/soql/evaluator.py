@@ -65,6 +65,21 @@ class QueryRun:
         if query.offset > _MAX_OFFSET:
             raise Refused("NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")
 
+    @property
+    def entity(self) -> Entity:
+        """The queried type."""
+        return self._entity
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Selected fields in order, those of a parent behind its relationship's name and a dot."""
+        return tuple(
+            ".".join((*asked.split(".")[-len(column.path) - 1 : -1], column.field))
+            if column.path
+            else column.field
+            for column, asked in zip(self._columns, self._names(), strict=True)
+        )
+
     def count(self) -> int:
         """Return the number of matching records."""
         return len(self._matching())
