@@ -10,8 +10,11 @@ from typing import Self
 from aiohttp import web
 
 from streamer.clock import Clock
-from streamer.sandbox.auth.oauth import ConnectedApp, Identity, OAuth
-from streamer.sandbox.auth.soap import SoapLogin
+from streamer.sandbox.auth.connected_app import ConnectedApp, Identity
+from streamer.sandbox.auth.discovery import discovery_routes
+from streamer.sandbox.auth.oauth import OAuth
+from streamer.sandbox.auth.soap import Soap
+from streamer.sandbox.auth.token_state import TokenState
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.cometd import CometdLimits, CometdServer
@@ -65,7 +68,11 @@ class Sandbox:
         self.bus = EventBus(clock, retention_s=self._settings.retention_s)
         self.faults = Faults(self.bus)
         self.org = Org(clock, self.bus, self._settings.org)
-        self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
+        self.tokens = Tokens(
+            clock,
+            org_id=self.org.settings.org_id,
+            refresh_token=self._settings.app.refresh_token,
+        )
         self.cometd = CometdServer(
             self.bus,
             clock,
@@ -115,7 +122,9 @@ class Sandbox:
         app = self._settings.app
         routes = [
             *OAuth(self._clock, self.tokens, app, identity).routes(),
-            *SoapLogin(self.tokens, app, identity).routes(),
+            *TokenState(self.tokens, app, identity).routes(),
+            *discovery_routes(),
+            *Soap(self._clock, self.tokens, app, identity).routes(),
             *self.cometd.routes(),
             *rest_routes(self.org, self.tokens, self.cometd, self._clock),
             *control.routes(self._background.spawn, admission),
