@@ -11,6 +11,7 @@ from streamer.sandbox.org.field_values import stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
 from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
+from streamer.sandbox.org.relationships import with_parents_found
 from streamer.sandbox.org.schema import Entity, Schema
 
 
@@ -144,9 +145,10 @@ class Transaction:
         return record
 
     def _written(self, type_name: str, fields: Mapping[str, Any]) -> Record:
+        flat = with_parents_found(self._schema, self._records, type_name, fields)
         entity = self._schema.entity(type_name)
         written: Record = {}
-        for name, value in fields.items():
+        for name, value in flat.items():
             field = self._schema.writable(entity, name, value)
             written[field.name] = stored_value(field, value)
         return written

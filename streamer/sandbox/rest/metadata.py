@@ -1,14 +1,11 @@
 """REST resources about the org: API versions, record types, limits."""
 
-from typing import Any
-
 from aiohttp import web
 
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
-from streamer.sandbox.org.schema import READ_ONLY, Entity, Field
 from streamer.sandbox.rest.call import Answer, Call
-from streamer.sandbox.rest.conditions import early_answer, modified
+from streamer.sandbox.rest.describe import add_describe, describe_all, describe_basic
 from streamer.sandbox.rest.http_server import DAILY_CALLS, ApiUsage
 from streamer.sandbox.rest.records import create
 from streamer.sandbox.rest.resources import Resources
@@ -40,9 +37,9 @@ class RestMetadata:
         """Serve the versioned resources; to be added before single records."""
         resources.add("", get=_resources)
         resources.add("/limits", get=self._limits)
-        resources.add("/sobjects", get=_global)
-        resources.add("/sobjects/{type}", get=_basic, post=create)
-        resources.add("/sobjects/{type}/describe", get=_describe)
+        resources.add("/sobjects", get=describe_all)
+        resources.add("/sobjects/{type}", get=describe_basic, post=create)
+        add_describe(resources)
 
     async def _versions(self, _request: web.Request) -> web.Response:
         return web.json_response(
@@ -67,51 +64,3 @@ class RestMetadata:
 def _resources(call: Call) -> Answer:
     names = ("sobjects", "query", "queryAll", "limits", "composite")
     return Answer(body={name: f"{call.base}/{name}" for name in names})
-
-
-def _global(call: Call) -> Answer:
-    types = [_summary(call, entity) for entity in call.org.schema.entities]
-    return _unless_known(call, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": types})
-
-
-def _basic(call: Call) -> Answer:
-    entity = call.org.schema.entity(call["type"])
-    return Answer(body={"objectDescribe": _summary(call, entity), "recentItems": []})
-
-
-def _describe(call: Call) -> Answer:
-    entity = call.org.schema.entity(call["type"])
-    fields = [_field(field) for field in entity.fields.values()]
-    return _unless_known(call, {**_summary(call, entity), "fields": fields})
-
-
-def _unless_known(call: Call, body: dict[str, Any]) -> Answer:
-    headers = modified(call.org.schema.changed_at)
-    return early_answer(call, headers) or Answer(body=body, headers=headers)
-
-
-def _summary(call: Call, entity: Entity) -> dict[str, Any]:
-    url = f"{call.base}/sobjects/{entity.name}"
-    can = dict.fromkeys(("createable", "updateable", "deletable", "undeletable", "queryable"), True)
-    return {
-        "name": entity.name,
-        "label": entity.name.removesuffix("__c").replace("_", " "),
-        "keyPrefix": entity.prefix,
-        "custom": entity.is_custom,
-        "urls": {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"},
-        **can,
-    }
-
-
-def _field(field: Field) -> dict[str, Any]:
-    writable = field.name not in READ_ONLY
-    return {
-        "name": field.name,
-        "label": field.name.removesuffix("__c").replace("_", " "),
-        "type": field.type,
-        "custom": field.name.endswith("__c"),
-        "nillable": not field.required,
-        "createable": writable,
-        "updateable": writable,
-        "externalId": field.name.endswith("__c"),
-    }

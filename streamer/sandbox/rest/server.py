@@ -6,8 +6,9 @@ from streamer.clock import Clock
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
-from streamer.sandbox.rest.collections import add_collections
-from streamer.sandbox.rest.composite import RestComposite
+from streamer.sandbox.rest.composite.calls import RestComposite
+from streamer.sandbox.rest.composite.collections import add_collections
+from streamer.sandbox.rest.composite.tree import add_tree
 from streamer.sandbox.rest.http_server import ApiUsage, RestServer
 from streamer.sandbox.rest.metadata import RestMetadata
 from streamer.sandbox.rest.queries import RestQueries
@@ -23,6 +24,7 @@ def rest_routes(org: Org, tokens: Tokens, cometd: CometdServer, clock: Clock) ->
     metadata.add_to(resources)
     add_replication(resources)
     RestComposite(resources, usage).add()
+    add_tree(resources)
     add_collections(resources)
     add_records(resources)
     RestQueries(clock).add_to(resources)

@@ -6,9 +6,7 @@ from typing import Any
 
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import Answer, Call
-from streamer.sandbox.rest.http_server import ApiUsage
-from streamer.sandbox.rest.resources import Resources, refusal
-from streamer.sandbox.rest.subrequests import (
+from streamer.sandbox.rest.composite.subrequests import (
     Subrequest,
     composite_results,
     failed,
@@ -17,6 +15,8 @@ from streamer.sandbox.rest.subrequests import (
     rolled_back,
     run,
 )
+from streamer.sandbox.rest.http_server import ApiUsage
+from streamer.sandbox.rest.resources import Resources, refusal
 
 _MAX_PARTS, _MAX_QUERIES = 25, 5
 _MAX_GRAPHS, _MAX_NODES, _MAX_FAILED_GRAPHS = 75, 500, 14
