@@ -83,6 +83,14 @@ async def test_a_form_is_no_record(client: Client) -> None:
     assert (status, error) == (415, {"message": message, "errorCode": "UNSUPPORTED_MEDIA_TYPE"})
 
 
+async def test_a_broken_body_is_pointed_at(client: Client) -> None:
+    """By line and column."""
+    headers = {"Content-Type": "application/json"}
+    status, (error,) = await client("POST", "sobjects/Account", data=b'{"Name":\n oops}', headers=headers)
+    assert (status, error["errorCode"]) == (400, "JSON_PARSER_ERROR")
+    assert error["message"].endswith("at [line:2, column:2]")
+
+
 async def test_bodies_are_compressed_both_ways(client: Client) -> None:
     """Requests with their Content-Encoding, answers for their Accept-Encoding."""
     body = gzip.compress(orjson.dumps({"Name": "Acme"}))
