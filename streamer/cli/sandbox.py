@@ -1,14 +1,19 @@
 """The command `streamer sandbox`."""
 
 import asyncio
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
-from streamer.sandbox import Sandbox
+from streamer.errors import ConfigurationError
+from streamer.sandbox import Sandbox, SandboxSettings
+from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
 
 
 def sandbox(
@@ -16,17 +21,67 @@ def sandbox(
     host: Annotated[
         str, typer.Option(help="Address to listen on; anyone who can reach it controls the sandbox.")
     ] = "localhost",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="Host name by which clients reach the sandbox, besides localhost; can be repeated.",
+        ),
+    ] = None,
+    *,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve https, with a certificate authority of the sandbox's own.")
+    ] = False,
+    tls_folder: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder that keeps the authority and the certificate.")
+    ] = Path(".streamer-sandbox"),
 ) -> None:
     """Run a local Salesforce org: OAuth, REST and CometD, with faults to inject under /sandbox/."""
-    asyncio.run(until_signalled(lambda stopping: _serve(host, port, stopping)))
+    names = tuple(name or ())
+    with failures_reported():
+        files = _certificates(tls_folder, (host, *names)) if tls else None
+    settings = SandboxSettings(names=names, tls=files.context() if files else None)
+    asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
 
 
-async def _serve(host: str, port: int, stopping: asyncio.Event) -> None:
-    async with Sandbox(SystemClock(), host=host, port=port) as org:
-        console = Console(highlight=False)
+async def _serve(
+    host: str, port: int, settings: SandboxSettings, files: Certificates | None, stopping: asyncio.Event
+) -> None:
+    async with Sandbox(SystemClock(), host=host, port=port, settings=settings) as org:
+        console = Console(highlight=False, soft_wrap=True)
         console.print(f"The sandbox listens at {org.url}; Ctrl-C stops it.")
         console.print(
             "Log in with client credentials: client_id [bold]sandbox[/], "
             "client_secret [bold]sandbox-secret[/]."
         )
+        if files is not None:
+            console.print(_recipes(files), markup=False)
         await stopping.wait()
+
+
+def _certificates(folder: Path, hosts: tuple[str, ...]) -> Certificates:
+    try:
+        return certificates(folder.absolute(), (host for host in hosts if not _is_any_address(host)))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--tls: can't write certificates to {folder} ({error}).") from error
+
+
+def _is_any_address(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _recipes(files: Certificates) -> str:
+    authority = files.authority
+    return (
+        "\nClients trust its certificate authority with one of these in their environment:\n"
+        f"  Python, requests   REQUESTS_CA_BUNDLE={authority}\n"
+        f"  Python, aiohttp    SSL_CERT_FILE={authority}\n"
+        f"  Node.js, sf CLI    NODE_EXTRA_CA_CERTS={authority}\n"
+        f"  curl               CURL_CA_BUNDLE={authority}\n"
+        f"  Go                 SSL_CERT_FILE={authority}\n"
+        f"  Java               JAVA_TOOL_OPTIONS='-Djavax.net.ssl.trustStore={files.java_trust_store} "
+        f"-Djavax.net.ssl.trustStorePassword={JAVA_PASSWORD}'"
+    )

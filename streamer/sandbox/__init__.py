@@ -1,6 +1,6 @@
 """A Salesforce org that runs on this machine, for tests, demos and continuous integration."""
 
-from streamer.sandbox.auth.oauth import ConnectedApp
+from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.org.channels import ChannelSettings
 from streamer.sandbox.org.org import OrgSettings
 from streamer.sandbox.server import Sandbox, SandboxSettings

@@ -10,21 +10,20 @@ from typing import Self
 from aiohttp import web
 
 from streamer.clock import Clock
-from streamer.sandbox.auth.oauth import ConnectedApp, Identity, OAuth
-from streamer.sandbox.auth.soap import SoapLogin
+from streamer.sandbox.auth.connected_app import ConnectedApp, Identity
+from streamer.sandbox.auth.discovery import discovery_routes
+from streamer.sandbox.auth.oauth import OAuth
+from streamer.sandbox.auth.soap import Soap
+from streamer.sandbox.auth.token_state import TokenState
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.cometd import CometdLimits, CometdServer
 from streamer.sandbox.control import ControlApi
+from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
-from streamer.sandbox.rest.collections import RestCollections
-from streamer.sandbox.rest.metadata import RestMetadata, unknown
-from streamer.sandbox.rest.middleware import BASE, RestMiddleware
-from streamer.sandbox.rest.queries import RestQueries
-from streamer.sandbox.rest.records import RestRecords
-from streamer.sandbox.rest.replication import RestReplication
+from streamer.sandbox.rest.server import rest_routes
 
 _MAX_BODY_BYTES = 50_000_000
 # Salesforce takes requests of up to 16,384 bytes of address and headers.
@@ -37,7 +36,8 @@ class SandboxSettings:
     """The org, its login, and the limits of its CometD server.
 
     Events are kept for `retention_s` seconds. With `tls` everything is served
-    over https.
+    over https. `names` are further host names by which clients reach the
+    sandbox; its control API answers to no others.
     """
 
     org: OrgSettings = field(default_factory=OrgSettings)
@@ -45,6 +45,7 @@ class SandboxSettings:
     cometd: CometdLimits = field(default_factory=CometdLimits)
     retention_s: float = 72 * 3600.0
     tls: ssl.SSLContext | None = None
+    names: tuple[str, ...] = ()
 
 
 class Sandbox:
@@ -67,7 +68,11 @@ class Sandbox:
         self.bus = EventBus(clock, retention_s=self._settings.retention_s)
         self.faults = Faults(self.bus)
         self.org = Org(clock, self.bus, self._settings.org)
-        self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
+        self.tokens = Tokens(
+            clock,
+            org_id=self.org.settings.org_id,
+            refresh_token=self._settings.app.refresh_token,
+        )
         self.cometd = CometdServer(
             self.bus,
             clock,
@@ -111,29 +116,28 @@ class Sandbox:
 
     def _web(self) -> web.Application:
         settings = self.org.settings
-        identity = Identity(
-            org_id=settings.org_id,
-            user_id=settings.user_id,
-            username=settings.username,
-        )
-        middleware = RestMiddleware(self.org, self.tokens)
+        identity = Identity(org_id=settings.org_id, user_id=settings.user_id, username=settings.username)
         control = ControlApi(self.org, self.tokens, self.faults, self.cometd, self._clock)
-        application = web.Application(client_max_size=_MAX_BODY_BYTES)
+        admission = Admission((self._host, *self._settings.names))
         app = self._settings.app
-        application.add_routes(OAuth(self._clock, self.tokens, app, identity).routes())
-        application.add_routes(SoapLogin(self.tokens, app, identity).routes())
-        application.add_routes(self.cometd.routes())
-        application.add_routes(control.routes(self._background.spawn))
-        for part in (
-            RestMetadata(self.org, self.cometd),
-            RestReplication(),
-            RestRecords(),
-            RestCollections(),
-            RestQueries(self._clock),
-        ):
-            application.add_routes(part.routes(middleware))
-        application.add_routes([web.route("*", BASE + "/{rest:.*}", middleware.wrap(unknown))])
+        routes = [
+            *OAuth(self._clock, self.tokens, app, identity).routes(),
+            *TokenState(self.tokens, app, identity).routes(),
+            *discovery_routes(),
+            *Soap(self._clock, self.tokens, app, identity).routes(),
+            *self.cometd.routes(),
+            *rest_routes(self.org, self.tokens, self.cometd, self._clock),
+            *control.routes(self._background.spawn, admission),
+        ]
+        application = web.Application(client_max_size=_MAX_BODY_BYTES)
+        application.add_routes(_with_extra_slashes(route) for route in routes)
         return application
+
+
+def _with_extra_slashes(route: web.RouteDef) -> web.RouteDef:
+    """Return `route` for paths that begin with more than one slash too, which the sf CLI sends."""
+    path = "/{slashes:/*}" + route.path.removeprefix("/")
+    return web.route(route.method, path, route.handler, **route.kwargs)
 
 
 def _listeners(host: str, port: int) -> list[socket.socket]:

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
-from streamer.sandbox.auth.oauth import ConnectedApp
+from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.server import SandboxSettings
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver
 from tests.acceptance.kept import KeptInSqlite

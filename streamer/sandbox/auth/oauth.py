@@ -1,73 +1,26 @@
 """OAuth endpoints of the org: four grant types, and the identity behind a token."""
 
 import base64
-import binascii
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
-from aiohttp import BasicAuth, web
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from aiohttp import web
 
 from streamer.clock import Clock
-from streamer.sandbox.auth.tokens import Session, Tokens
+from streamer.sandbox.auth.connected_app import (
+    ConnectedApp,
+    Identity,
+    TokenDenied,
+    check_client,
+    form_of,
+    origin,
+)
+from streamer.sandbox.auth.tokens import ACCESS_SCOPE, REFRESH_SCOPE, Session, Tokens
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LOGIN_HOSTS = frozenset({"https://login.salesforce.com", "https://test.salesforce.com"})
-
-
-class TokenDenied(Exception):
-    """The token endpoint refuses, with OAuth's error code and Salesforce's description."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(description)
-        self.error = error
-        self.description = description
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectedApp:
-    """The client that is allowed to log in, and its user's credentials.
-
-    The defaults are public: a sandbox protects nothing. `jwt_key` is a PEM
-    public key or certificate; without one, a JWT's claims are checked and its
-    signature is not.
-    """
-
-    client_id: str = "sandbox"
-    client_secret: str = field(default="sandbox-secret", repr=False)
-    password: str = field(default="sandbox-password", repr=False)
-    refresh_token: str = field(default="sandbox-refresh-token", repr=False)
-    jwt_key: bytes | None = None
-
-    def accepts_password(self, given: str) -> bool:
-        """Return whether `given` is the user's password, followed by a security token or not."""
-        return _same(given[: len(self.password)], self.password)
-
-    def public_key(self) -> RSAPublicKey | None:
-        """Return the key that verifies JWTs; raises `TypeError` if it is not an RSA key."""
-        if self.jwt_key is None:
-            return None
-        if b"BEGIN CERTIFICATE" in self.jwt_key:
-            key: Any = x509.load_pem_x509_certificate(self.jwt_key).public_key()
-        else:
-            key = load_pem_public_key(self.jwt_key)
-        if not isinstance(key, RSAPublicKey):
-            raise TypeError("The JWT key must be an RSA public key or a certificate with one.")
-        return key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """The org and the user that tokens are issued for."""
-
-    org_id: str
-    user_id: str
-    username: str
 
 
 class OAuth:
@@ -85,62 +38,47 @@ class OAuth:
         """Return the routes."""
         return [
             web.post("/services/oauth2/token", self._token),
-            web.post("/services/oauth2/revoke", self._revoke),
             web.route("*", "/services/oauth2/userinfo", self._userinfo),
             web.get("/id/{org_id}/{user_id}", self._id),
         ]
 
     async def _token(self, request: web.Request) -> web.Response:
-        form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+        form = await form_of(request)
         try:
             self._check(request, form)
         except TokenDenied as denied:
-            answer = {"error": denied.error, "error_description": denied.description}
-            return web.json_response(answer, status=400)
-        return web.json_response(self._grant(form, _origin(request)))
+            return denied.answer()
+        return web.json_response(self._grant(form, origin(request)))
 
     def _check(self, request: web.Request, form: Mapping[str, str]) -> None:
         match form.get("grant_type"):
             case "client_credentials":
-                self._check_client(request, form)
+                check_client(self._app, request, form)
             case "refresh_token":
-                self._check_client(request, form)
-                if not _same(form.get("refresh_token"), self._app.refresh_token):
+                check_client(self._app, request, form)
+                if not self._tokens.can_refresh(form.get("refresh_token", "")):
                     raise TokenDenied("invalid_grant", "expired access/refresh token")
             case "password":
-                self._check_client(request, form)
+                check_client(self._app, request, form)
                 self._check_password(form)
             case grant if grant == _JWT_BEARER:
-                self._check_assertion(form.get("assertion", ""), _origin(request))
+                self._check_assertion(form.get("assertion", ""), origin(request))
             case _:
                 raise TokenDenied("unsupported_grant_type", "grant type not supported")
-
-    def _check_client(self, request: web.Request, form: Mapping[str, str]) -> None:
-        client_id, secret = form.get("client_id"), form.get("client_secret")
-        if client_id is None and (header := request.headers.get("Authorization")):
-            try:
-                basic = BasicAuth.decode(header)
-            except (ValueError, binascii.Error) as error:
-                raise TokenDenied("invalid_client", "invalid client credentials") from error
-            client_id, secret = basic.login, basic.password
-        if not _same(client_id, self._app.client_id):
-            raise TokenDenied("invalid_client_id", "client identifier invalid")
-        if not _same(secret, self._app.client_secret):
-            raise TokenDenied("invalid_client", "invalid client credentials")
 
     def _check_password(self, form: Mapping[str, str]) -> None:
         known = form.get("username") == self._identity.username
         if not known or not self._app.accepts_password(form.get("password", "")):
             raise TokenDenied("invalid_grant", "authentication failure")
 
-    def _check_assertion(self, assertion: str, origin: str) -> None:
+    def _check_assertion(self, assertion: str, url: str) -> None:
         claims = self._claims(assertion)
         if claims.get("iss") != self._app.client_id:
             raise TokenDenied("invalid_client_id", "client identifier invalid")
         if claims.get("sub") != self._identity.username:
             raise TokenDenied("invalid_grant", "user hasn't approved this consumer")
         audience = claims.get("aud")
-        if str(audience).rstrip("/") not in {*_LOGIN_HOSTS, origin}:
+        if str(audience).rstrip("/") not in {*_LOGIN_HOSTS, url}:
             raise TokenDenied("invalid_grant", "Audience validation failed")
         try:
             expires_at = float(claims.get("exp", ""))
@@ -170,11 +108,12 @@ class OAuth:
             raise TokenDenied("invalid_grant", "invalid assertion") from error
 
     def _grant(self, form: Mapping[str, str], url: str) -> dict[str, str]:
-        user_id = self._identity.user_id
+        user_id, refreshed = self._identity.user_id, form["grant_type"] == "refresh_token"
+        scope = REFRESH_SCOPE if refreshed else ACCESS_SCOPE
         return {
-            "access_token": self._tokens.issue(user_id=user_id, client_id=self._app.client_id),
+            "access_token": self._tokens.issue(user_id=user_id, client_id=self._app.client_id, scope=scope),
             "signature": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "scope": "refresh_token api" if form["grant_type"] == "refresh_token" else "api",
+            "scope": scope,
             "instance_url": url,
             "id": f"{url}/id/{self._identity.org_id}/{user_id}",
             "token_type": "Bearer",
@@ -182,22 +121,15 @@ class OAuth:
             "token_format": "opaque",
         }
 
-    async def _revoke(self, request: web.Request) -> web.Response:
-        token = (await request.post()).get("token")
-        if isinstance(token, str) and self._tokens.revoke(token):
-            return web.Response()
-        answer = {"error": "unsupported_token_type", "error_description": "this token is not known"}
-        return web.json_response(answer, status=400)
-
     async def _userinfo(self, request: web.Request) -> web.Response:
-        return self._about(self._session(request), _origin(request))
+        return self._about(self._session(request), origin(request))
 
     async def _id(self, request: web.Request) -> web.Response:
         named = (request.match_info["org_id"], request.match_info["user_id"])
         session = self._session(request)
         if named != (self._identity.org_id, self._identity.user_id):
             return web.Response(status=404, text="Bad_Id")
-        return self._about(session, _origin(request))
+        return self._about(session, origin(request))
 
     def _session(self, request: web.Request) -> Session | None:
         return self._tokens.session(request.headers.get("Authorization"))
@@ -220,12 +152,3 @@ class OAuth:
             "urls": {"rest": f"{url}/services/data/v{{version}}/", "custom_domain": url},
         }
         return web.json_response(about)
-
-
-def _origin(request: web.Request) -> str:
-    """Return the address by which the client reached us, which can differ from the one that we listen on."""
-    return str(request.url.origin())
-
-
-def _same(given: str | None, expected: str) -> bool:
-    return given is not None and secrets.compare_digest(given.encode(), expected.encode())

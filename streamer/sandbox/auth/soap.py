@@ -1,68 +1,121 @@
-"""SOAP API login, which older clients use instead of OAuth."""
+"""SOAP API: login, which older clients use instead of OAuth, and what they ask about their session."""
 
 import re
 from html import unescape
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from streamer.sandbox.auth.oauth import ConnectedApp, Identity
+from streamer.clock import Clock
+from streamer.sandbox.auth.connected_app import ConnectedApp, Identity, origin
 from streamer.sandbox.auth.tokens import Tokens
+from streamer.sandbox.org.field_values import timestamp
 
 _LAST_VERSION = 64.0
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _ENVELOPE = (
     '<?xml version="1.0" encoding="UTF-8"?>'
     '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" '
-    'xmlns="urn:partner.soap.sforce.com" xmlns:sf="urn:fault.partner.soap.sforce.com">'
-    "<soapenv:Body>{}</soapenv:Body></soapenv:Envelope>"
+    'xmlns="{namespace}" xmlns:sf="{faults}" xmlns:xsi="' + _XSI + '">'
+    "<soapenv:Body>{body}</soapenv:Body></soapenv:Envelope>"
 )
+_OPERATION = re.compile(r"<(?:[\w-]+:)?Body\b[^>]*>\s*<(?:[\w-]+:)?(\w+)")
+_SERVED = frozenset({"logout", "getUserInfo", "getServerTimestamp"})
+_ILLEGAL_SESSION = "Invalid Session ID found in SessionHeader: Illegal Session"
 
 
-class SoapLogin:
-    """Serves `login()` of the partner API, which ends with version 64.0 (SOAP API guide, login)."""
+class _Api(NamedTuple):
+    namespace: str
+    faults: str
 
-    def __init__(self, tokens: Tokens, app: ConnectedApp, identity: Identity) -> None:
+
+_APIS = {
+    "u": _Api("urn:partner.soap.sforce.com", "urn:fault.partner.soap.sforce.com"),
+    "c": _Api("urn:enterprise.soap.sforce.com", "urn:fault.enterprise.soap.sforce.com"),
+    "m": _Api("http://soap.sforce.com/2006/04/metadata", "http://soap.sforce.com/2006/04/metadata"),
+}
+
+
+class Soap:
+    """Serves `login`, `logout`, `getUserInfo` and `getServerTimestamp` of the partner and enterprise APIs.
+
+    `login` ends with version 64.0 (SOAP API guide, login). Without a valid
+    session, any other operation of any API is refused as INVALID_SESSION_ID.
+    """
+
+    def __init__(self, clock: Clock, tokens: Tokens, app: ConnectedApp, identity: Identity) -> None:
+        self._clock = clock
         self._tokens = tokens
         self._app = app
         self._identity = identity
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the route."""
-        return [web.post(r"/services/Soap/u/{version:\d+\.\d}{_:/?}", self._login)]
+        """Return the route; the address that a login returns ends in the org's id."""
+        return [web.post(r"/services/Soap/{api:[ucm]}/{version:\d+\.\d}{rest:(/\w*)?}", self._call)]
 
-    async def _login(self, request: web.Request) -> web.Response:
-        version, body = request.match_info["version"], await request.text()
+    async def _call(self, request: web.Request) -> web.Response:
+        api, body = _APIS[request.match_info["api"]], await request.text()
+        found = _OPERATION.search(body)
+        operation = found[1] if found else ""
+        if operation == "login" and request.match_info["api"] != "m":
+            return self._login(api, request, body)
+        session_id = _element(body, "sessionId")
+        if not self._tokens.valid(session_id):
+            return _fault(api, "INVALID_SESSION_ID", _ILLEGAL_SESSION, kind="UnexpectedErrorFault")
+        if request.match_info["api"] == "m" or operation not in _SERVED:
+            return _no_operation(api, operation)
+        return _xml(api, self._result(operation, session_id))
+
+    def _result(self, operation: str, session_id: str) -> str:
+        match operation:
+            case "logout":
+                self._tokens.revoke(session_id)
+                return "<logoutResponse/>"
+            case "getUserInfo":
+                return f"<getUserInfoResponse><result>{self._user()}</result></getUserInfoResponse>"
+        now = _elements(timestamp=timestamp(self._clock.now()))
+        return f"<getServerTimestampResponse><result>{now}</result></getServerTimestampResponse>"
+
+    def _login(self, api: _Api, request: web.Request, body: str) -> web.Response:
+        version = request.match_info["version"]
         if float(version) > _LAST_VERSION:
-            return _fault("UNSUPPORTED_API_VERSION", f"login() is not available in version {version}")
+            message = f"login() is not available in version {version}"
+            return _fault(api, "UNSUPPORTED_API_VERSION", message)
         known = _element(body, "username") == self._identity.username
         if not known or not self._app.accepts_password(_element(body, "password")):
             message = "Invalid username, password, security token; or user locked out."
-            return _fault("INVALID_LOGIN", message)
+            return _fault(api, "INVALID_LOGIN", message)
         token = self._tokens.issue(user_id=self._identity.user_id, client_id=self._app.client_id)
-        return _xml(self._result(token, version, str(request.url.origin())))
+        path = f"/services/Soap/{request.match_info['api']}/{version}"
+        return _xml(api, self._session(token, version, origin(request), path))
 
-    def _result(self, token: str, version: str, url: str) -> str:
+    def _session(self, token: str, version: str, url: str, path: str) -> str:
         org_id, user_id = self._identity.org_id, self._identity.user_id
-        user = _elements(
-            organizationId=org_id,
-            userId=user_id,
-            userName=self._identity.username,
-            sessionSecondsValid="7200",
-        )
         result = _elements(
             metadataServerUrl=f"{url}/services/Soap/m/{version}/{org_id}",
             passwordExpired="false",
             sandbox="true",
-            serverUrl=f"{url}/services/Soap/u/{version}/{org_id}",
+            serverUrl=f"{url}{path}/{org_id}",
             sessionId=token,
             userId=user_id,
         )
-        return f"<loginResponse><result>{result}<userInfo>{user}</userInfo></result></loginResponse>"
+        return f"<loginResponse><result>{result}<userInfo>{self._user()}</userInfo></result></loginResponse>"
+
+    def _user(self) -> str:
+        return _elements(
+            organizationId=self._identity.org_id,
+            sessionSecondsValid="7200",
+            userEmail=self._identity.username,
+            userFullName="Integration User",
+            userId=self._identity.user_id,
+            userName=self._identity.username,
+        )
 
 
 def _element(body: str, name: str) -> str:
-    # Two flat texts are all that is read here, so no XML parser has to face foreign input.
-    found = re.search(rf"<(?:\w+:)?{name}>([^<]*)</", body)
+    # A few flat texts are all that is read here, so no XML parser has to face foreign input.
+    found = re.search(rf"<(?:\w+:)?{name}\b[^>]*>([^<]*)</", body)
     return unescape(found[1]) if found else ""
 
 
@@ -70,15 +123,27 @@ def _elements(**texts: str) -> str:
     return "".join(f"<{name}>{escape(text)}</{name}>" for name, text in texts.items())
 
 
-def _fault(code: str, message: str) -> web.Response:
+def _fault(api: _Api, code: str, message: str, *, kind: str = "LoginFault") -> web.Response:
     text = escape(message)
     detail = f"<sf:exceptionCode>{code}</sf:exceptionCode><sf:exceptionMessage>{text}</sf:exceptionMessage>"
+    fault = f'<sf:{kind} xsi:type="sf:{kind}">{detail}</sf:{kind}>'
     return _xml(
+        api,
         f"<soapenv:Fault><faultcode>sf:{code}</faultcode><faultstring>{code}: {text}</faultstring>"
-        f"<detail><sf:LoginFault>{detail}</sf:LoginFault></detail></soapenv:Fault>",
+        f"<detail>{fault}</detail></soapenv:Fault>",
         status=500,
     )
 
 
-def _xml(body: str, *, status: int = 200) -> web.Response:
-    return web.Response(text=_ENVELOPE.format(body), status=status, content_type="text/xml")
+def _no_operation(api: _Api, operation: str) -> web.Response:
+    message = (
+        f"No operation available for request {{{api.namespace}}}{operation}, "
+        "please check the WSDL for the service."
+    )
+    fault = f"<faultcode>soapenv:Client</faultcode><faultstring>{escape(message)}</faultstring>"
+    return _xml(api, f"<soapenv:Fault>{fault}</soapenv:Fault>", status=500)
+
+
+def _xml(api: _Api, body: str, *, status: int = 200) -> web.Response:
+    text = _ENVELOPE.format(namespace=api.namespace, faults=api.faults, body=body)
+    return web.Response(text=text, status=status, content_type="text/xml")

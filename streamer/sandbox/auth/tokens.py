@@ -9,15 +9,24 @@ from streamer.clock import Clock
 IDLE_S = 2 * 3600.0
 """Seconds that a session lives without being used (SOAP API guide, session expiration)."""
 
+ACCESS_SCOPE = "api"
+REFRESH_SCOPE = "refresh_token api"
+
 _SCHEMES = ("bearer ", "oauth ")
 
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """The user and client of a token, and the clock's seconds of its last use."""
+    """The user and client of a token, its scope, and its times.
+
+    `issued_at` is in epoch seconds, and `used_at` in the clock's monotonic
+    seconds.
+    """
 
     user_id: str
     client_id: str
+    scope: str
+    issued_at: float
     used_at: float
 
 
@@ -25,13 +34,19 @@ class Tokens:
     """Issues access tokens and checks them.
 
     A session ends after two hours without use, or when it is revoked; each use
-    prolongs it.
+    prolongs it. Revoking the refresh token ends the sessions that it has
+    opened, and it opens no others.
     """
 
-    def __init__(self, clock: Clock, *, org_id: str) -> None:
-        """Start with no sessions; tokens begin with the org's id, as Salesforce's do."""
+    def __init__(self, clock: Clock, *, org_id: str, refresh_token: str = "") -> None:
+        """Start with no sessions; tokens begin with the org's id, as Salesforce's do.
+
+        An empty `refresh_token` is none.
+        """
         self._clock = clock
         self._org_id = org_id
+        self._refresh_token = refresh_token
+        self._refreshable_since = clock.now()
         self._sessions: dict[str, Session] = {}
         self._listeners: list[Callable[[], None]] = []
 
@@ -44,11 +59,27 @@ class Tokens:
         self._drop_idle()
         return len(self._sessions)
 
-    def issue(self, *, user_id: str, client_id: str) -> str:
+    @property
+    def refreshable_since(self) -> float:
+        """Epoch seconds at which the refresh token was issued."""
+        return self._refreshable_since
+
+    def can_refresh(self, refresh_token: str) -> bool:
+        """Return whether this is the refresh token, and it is not revoked."""
+        expected = self._refresh_token
+        return bool(expected) and secrets.compare_digest(refresh_token.encode(), expected.encode())
+
+    def issue(self, *, user_id: str, client_id: str, scope: str = ACCESS_SCOPE) -> str:
         """Return a new access token."""
         self._drop_idle()
         token = f"{self._org_id[:15]}!AQ{secrets.token_urlsafe(60)}"
-        session = Session(user_id=user_id, client_id=client_id, used_at=self._clock.monotonic())
+        session = Session(
+            user_id=user_id,
+            client_id=client_id,
+            scope=scope,
+            issued_at=self._clock.now(),
+            used_at=self._clock.monotonic(),
+        )
         self._sessions[token] = session
         return token
 
@@ -72,9 +103,25 @@ class Tokens:
         """Return whether an Authorization header's value opens a session, and count it as used."""
         return self.session(authorization) is not None
 
+    def look_up(self, token: str) -> tuple[Session, float] | None:
+        """Return the session of a token and the epoch seconds of its end, without counting it as used."""
+        self._drop_idle()
+        session = self._sessions.get(token)
+        if session is None:
+            return None
+        idle_s = self._clock.monotonic() - session.used_at
+        return session, self._clock.now() + IDLE_S - idle_s
+
     def revoke(self, token: str) -> bool:
-        """End one session; return whether there was one."""
-        known = self._sessions.pop(token, None) is not None
+        """End the session of an access token, or those of the refresh token; return whether it was known."""
+        if self.can_refresh(token):
+            self._refresh_token = ""
+            refreshed = [key for key, each in self._sessions.items() if each.scope == REFRESH_SCOPE]
+            for key in refreshed:
+                del self._sessions[key]
+            known = True
+        else:
+            known = self._sessions.pop(token, None) is not None
         self._notify_listeners()
         return known
 

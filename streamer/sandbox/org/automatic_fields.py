@@ -15,6 +15,9 @@ _PROBABILITY = {
     "Closed Won": 100,
     "Closed Lost": 0,
 }
+STAGES = tuple(_PROBABILITY)
+"""Standard stages of an opportunity."""
+
 _NUMBERS = {
     "Case": "CaseNumber",
     "Order": "OrderNumber",

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from streamer.sandbox.org.record_ids import normal_id
@@ -25,7 +26,7 @@ def timestamp(epoch_s: float) -> str:
 
 
 def stored_value(field: Field, value: Any) -> Any:
-    """Return `value` as the org stores it; an empty text is no value.
+    """Return `value` as the org stores it; an empty text is no value, and digits are a number.
 
     Raises `Refused` when the type of the field does not allow it.
     """
@@ -35,6 +36,8 @@ def stored_value(field: Field, value: Any) -> Any:
         return value
     if field.type in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
         return value
+    if field.type in _NUMBERS and isinstance(value, str):
+        return _number(field, value)
     if field.type in _NUMBERS or field.type == "boolean" or not isinstance(value, str):
         raise _unreadable(field, value)
     return _stored_text(field, value)
@@ -44,10 +47,7 @@ def from_path(field: Field | None, text: str) -> str | float:
     """Return a value in a URL path as the type of its field has it."""
     if field is None or field.type not in _NUMBERS:
         return text
-    try:
-        return float(text)
-    except ValueError as error:
-        raise _unreadable(field, text) from error
+    return _number(field, text)
 
 
 def rest_value(field: Field | None, value: Any) -> Any:
@@ -55,6 +55,16 @@ def rest_value(field: Field | None, value: Any) -> Any:
     if field is not None and field.type == "datetime" and isinstance(value, str):
         return value.removesuffix("Z") + "+0000"
     return value
+
+
+def _number(field: Field, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise _unreadable(field, text) from error
+    if not isfinite(number):
+        raise _unreadable(field, text)
+    return int(number) if field.type == "int" else number
 
 
 def _stored_text(field: Field, value: str) -> str:

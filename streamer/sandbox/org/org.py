@@ -80,7 +80,7 @@ class Org:
 
     def __init__(self, clock: Clock, bus: EventBus, settings: OrgSettings | None = None) -> None:
         self.settings = settings or OrgSettings()
-        self.schema = Schema(custom=self.settings.objects, closed=self.settings.closed)
+        self.schema = Schema(custom=self.settings.objects, closed=self.settings.closed, now=clock.now)
         self.channels = Channels(self.schema, self.settings.channels, self.settings.selected)
         self.records = Records()
         self.published_platform_events = 0

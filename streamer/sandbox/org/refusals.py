@@ -21,6 +21,10 @@ class Refused(Exception):
         error: dict[str, object] = {"message": self.message, "errorCode": self.code}
         return error | ({"fields": list(self.fields)} if self.fields else {})
 
+    def as_rest_errors(self) -> list[dict[str, object]]:
+        """Return the body of the REST answer."""
+        return [self.as_rest_error()]
+
     def as_save_error(self) -> dict[str, object]:
         """Return the element of a save result's `errors`."""
         return {"statusCode": self.code, "message": self.message, "fields": list(self.fields)}

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,15 @@ READ_ONLY = frozenset(declared.partition(":")[0] for declared in _SYSTEM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field of a record type; `type` is Salesforce's name of its data type."""
+    """One field of a record type; `type` is Salesforce's name of its data type.
+
+    `targets` are the types that a custom reference can point to.
+    """
 
     name: str
     type: str = "string"
     required: bool = False
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +84,24 @@ class Schema:
     """The record types and platform events of the org.
 
     Custom types, and custom fields of any type, are created when they are first
-    used, unless the schema is `closed`.
+    used, unless the schema is `closed`. `changed_at` is the time of the latest
+    change to it, in epoch seconds.
     """
 
-    def __init__(self, *, custom: Iterable[str] = (), closed: bool = False) -> None:
-        """Start with the standard types and those named in `custom`, ending in `__c` or `__e`."""
+    def __init__(
+        self,
+        *,
+        custom: Iterable[str] = (),
+        closed: bool = False,
+        now: Callable[[], float] = float,
+    ) -> None:
+        """Start with the standard types and those named in `custom`, ending in `__c` or `__e`.
+
+        `now` returns the time in epoch seconds.
+        """
         self._closed = closed
+        self._now = now
+        self.changed_at = now()
         self._entities = {name: _standard(name, line) for name, line in _STANDARD.items()}
         self._lower = {name.lower(): name for name in self._entities}
         self._platform_events: set[str] = set()
@@ -96,6 +112,11 @@ class Schema:
     def entities(self) -> tuple[Entity, ...]:
         """All record types, in the order of their creation."""
         return tuple(self._entities.values())
+
+    @property
+    def platform_events(self) -> tuple[str, ...]:
+        """Names of the declared platform events; others can be published where the schema is open."""
+        return tuple(sorted(self._platform_events))
 
     def entity(self, name: str) -> Entity:
         """Return the type of that name; raises `Refused` if there is none."""
@@ -145,16 +166,27 @@ class Schema:
             return entity.fields[known]
         if known is None and not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name):
             field = Field(name=name, type=_type_of(value))
-            self._entities[entity.name] = self._entities[entity.name].with_field(field)
+            self._add_field(entity, field)
             return field
         if known is not None:
             message = f"Unable to create/update fields: {known}. Please check the security settings."
             raise Refused("INVALID_FIELD_FOR_INSERT_UPDATE", message, fields=[known])
         raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
 
+    def declare_reference(self, entity: Entity, name: str, target: Entity) -> None:
+        """Create a custom reference field; raises `Refused` where the schema is closed or the name taken."""
+        if self._closed or entity.field_name(name) is not None or not _CUSTOM_NAME.fullmatch(name):
+            raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
+        self._add_field(entity, Field(name=name, type="reference", targets=(target.name,)))
+
+    def _add_field(self, entity: Entity, field: Field) -> None:
+        self._entities[entity.name] = self._entities[entity.name].with_field(field)
+        self.changed_at = self._now()
+
     def _declare(self, name: str) -> None:
         if not _CUSTOM_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a custom object (X__c) or platform event (X__e).")
+        self.changed_at = self._now()
         if name.endswith("__e"):
             self._platform_events.add(name)
             return

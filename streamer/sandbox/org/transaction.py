@@ -1,6 +1,7 @@
 """Transactions: changes to records that take effect, and are announced, together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,14 @@ from streamer.sandbox.org.field_values import stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
 from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
+from streamer.sandbox.org.relationships import with_parents_found
 from streamer.sandbox.org.schema import Entity, Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Touched:
+class _Save:
     entity: Entity
+    record_id: str
     before: Record | None
 
 
@@ -23,7 +26,8 @@ class Transaction:
     """Creates, updates, deletes and undeletes records for one user at one moment.
 
     Every operation either takes effect as a whole or raises `Refused` and
-    changes nothing; `roll_back` undoes all of them.
+    changes nothing; `roll_back` undoes all of them, and a `savepoint` those
+    within it.
     """
 
     def __init__(self, schema: Schema, records: Records, ids: IdSequence, *, user: str, at: str) -> None:
@@ -33,7 +37,7 @@ class Transaction:
         self._ids = ids
         self._user = user
         self._at = at
-        self._touched: dict[str, _Touched] = {}
+        self._saves: list[_Save] = []
 
     def create(self, type_name: str, fields: Mapping[str, Any]) -> str:
         """Create a record and return its id."""
@@ -98,22 +102,38 @@ class Transaction:
 
     def changes(self) -> list[Change]:
         """Return the transaction's change to each record, in the order of its first operations."""
+        first_saves: dict[str, _Save] = {}
+        for save in self._saves:
+            first_saves.setdefault(save.record_id, save)
         found = []
-        for record_id, touched in self._touched.items():
-            entity = self._schema.entity(touched.entity.name)
+        for record_id, save in first_saves.items():
+            entity = self._schema.entity(save.entity.name)
             after = self._records.get(entity, record_id)
             if after is not None:
-                found.append(change_between(entity, touched.before, after))
+                found.append(change_between(entity, save.before, after))
         return [change for change in found if change is not None]
 
     def roll_back(self) -> None:
         """Restore every record to its state before the transaction."""
-        for record_id, touched in self._touched.items():
-            if touched.before is None:
-                self._records.remove(touched.entity, record_id)
+        self._roll_back_to(0)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Return a context that undoes the operations within it if it raises."""
+        mark = len(self._saves)
+        try:
+            yield
+        except BaseException:
+            self._roll_back_to(mark)
+            raise
+
+    def _roll_back_to(self, mark: int) -> None:
+        for save in reversed(self._saves[mark:]):
+            if save.before is None:
+                self._records.remove(save.entity, save.record_id)
             else:
-                self._records.put(touched.entity, touched.before)
-        self._touched.clear()
+                self._records.put(save.entity, save.before)
+        del self._saves[mark:]
 
     def _live(self, type_name: str, record_id: str) -> Record:
         entity = self._schema.entity(type_name)
@@ -125,9 +145,10 @@ class Transaction:
         return record
 
     def _written(self, type_name: str, fields: Mapping[str, Any]) -> Record:
+        flat = with_parents_found(self._schema, self._records, type_name, fields)
         entity = self._schema.entity(type_name)
         written: Record = {}
-        for name, value in fields.items():
+        for name, value in flat.items():
             field = self._schema.writable(entity, name, value)
             written[field.name] = stored_value(field, value)
         return written
@@ -136,5 +157,4 @@ class Transaction:
         automatic_fields.derive(entity, after, written)
         after |= {"LastModifiedDate": self._at, "LastModifiedById": self._user, "SystemModstamp": self._at}
         self._records.put(entity, after)
-        if after["Id"] not in self._touched:
-            self._touched[after["Id"]] = _Touched(entity=entity, before=before)
+        self._saves.append(_Save(entity=entity, record_id=after["Id"], before=before))

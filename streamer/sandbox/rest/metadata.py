@@ -1,14 +1,14 @@
 """REST resources about the org: API versions, record types, limits."""
 
-from typing import Any
-
 from aiohttp import web
 
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
-from streamer.sandbox.org.refusals import not_found
-from streamer.sandbox.org.schema import READ_ONLY, Entity, Field
-from streamer.sandbox.rest.middleware import BASE, DAILY_CALLS, Call, RestMiddleware, answer
+from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.describe import add_describe, describe_all, describe_basic
+from streamer.sandbox.rest.http_server import DAILY_CALLS, ApiUsage
+from streamer.sandbox.rest.records import create
+from streamer.sandbox.rest.resources import Resources
 
 _VERSIONS = range(58, 67)
 _UNUSED_LIMITS = {
@@ -24,88 +24,43 @@ _UNUSED_LIMITS = {
 class RestMetadata:
     """Serves versions, resources, limits and describes."""
 
-    def __init__(self, org: Org, cometd: CometdServer) -> None:
+    def __init__(self, org: Org, cometd: CometdServer, usage: ApiUsage) -> None:
         self._org = org
         self._cometd = cometd
+        self._usage = usage
 
-    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return the routes."""
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route of the versions, which needs no session."""
+        return [web.get("/services/data{_:/?}", self._versions)]
 
-        async def limits(_call: Call) -> web.Response:
-            return answer(self._limits(middleware.calls))
-
-        return [
-            web.get("/services/data{_:/?}", self._versions),
-            web.get(BASE + "{_:/?}", middleware.wrap(self._resources)),
-            web.get(BASE + "/limits{_:/?}", middleware.wrap(limits)),
-            web.get(BASE + "/sobjects{_:/?}", middleware.wrap(self._global)),
-            web.get(BASE + "/sobjects/{type}{_:/?}", middleware.wrap(self._basic)),
-            web.get(BASE + "/sobjects/{type}/describe{_:/?}", middleware.wrap(self._describe)),
-        ]
+    def add_to(self, resources: Resources) -> None:
+        """Serve the versioned resources; to be added before single records."""
+        resources.add("", get=_resources)
+        resources.add("/limits", get=self._limits)
+        resources.add("/sobjects", get=describe_all)
+        resources.add("/sobjects/{type}", get=describe_basic, post=create)
+        add_describe(resources)
 
     async def _versions(self, _request: web.Request) -> web.Response:
-        return answer(
+        return web.json_response(
             [
                 {"label": f"Version {number}", "url": f"/services/data/v{number}.0", "version": f"{number}.0"}
                 for number in _VERSIONS
             ]
         )
 
-    async def _resources(self, call: Call) -> web.Response:
-        names = ("sobjects", "query", "queryAll", "limits", "composite")
-        return answer({name: f"{call.base}/{name}" for name in names})
-
-    def _limits(self, calls: int) -> dict[str, Any]:
+    def _limits(self, _call: Call) -> Answer:
         used = {
-            "DailyApiRequests": (DAILY_CALLS, calls),
+            "DailyApiRequests": (DAILY_CALLS, self._usage.calls),
             "DailyDeliveredPlatformEvents": (50_000, self._cometd.delivered),
             "HourlyPublishedPlatformEvents": (250_000, self._org.published_platform_events),
             "DurableStreamingApiConcurrentClients": (2_000, self._cometd.clients),
             **{name: (most, 0) for name, most in _UNUSED_LIMITS.items()},
         }
-        return {name: {"Max": most, "Remaining": max(0, most - now)} for name, (most, now) in used.items()}
-
-    async def _global(self, call: Call) -> web.Response:
-        types = [_summary(call, entity) for entity in call.org.schema.entities]
-        return answer({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": types})
-
-    async def _basic(self, call: Call) -> web.Response:
-        entity = call.org.schema.entity(call["type"])
-        return answer({"objectDescribe": _summary(call, entity), "recentItems": []})
-
-    async def _describe(self, call: Call) -> web.Response:
-        entity = call.org.schema.entity(call["type"])
-        fields = [_field(field) for field in entity.fields.values()]
-        return answer({**_summary(call, entity), "fields": fields})
+        limits = {name: {"Max": most, "Remaining": max(0, most - now)} for name, (most, now) in used.items()}
+        return Answer(body=limits)
 
 
-async def unknown(_call: Call) -> web.Response:
-    """Refuse a resource that the sandbox does not serve, as Salesforce does."""
-    raise not_found()
-
-
-def _summary(call: Call, entity: Entity) -> dict[str, Any]:
-    url = f"{call.base}/sobjects/{entity.name}"
-    can = dict.fromkeys(("createable", "updateable", "deletable", "undeletable", "queryable"), True)
-    return {
-        "name": entity.name,
-        "label": entity.name.removesuffix("__c").replace("_", " "),
-        "keyPrefix": entity.prefix,
-        "custom": entity.is_custom,
-        "urls": {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"},
-        **can,
-    }
-
-
-def _field(field: Field) -> dict[str, Any]:
-    writable = field.name not in READ_ONLY
-    return {
-        "name": field.name,
-        "label": field.name.removesuffix("__c").replace("_", " "),
-        "type": field.type,
-        "custom": field.name.endswith("__c"),
-        "nillable": not field.required,
-        "createable": writable,
-        "updateable": writable,
-        "externalId": field.name.endswith("__c"),
-    }
+def _resources(call: Call) -> Answer:
+    names = ("sobjects", "query", "queryAll", "limits", "composite")
+    return Answer(body={name: f"{call.base}/{name}" for name in names})

@@ -4,12 +4,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
-
 from streamer.clock import Clock
 from streamer.sandbox.org.record_ids import IdSequence
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.rest.middleware import BASE, Call, RestMiddleware, answer
+from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.columns import columns
+from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
 
@@ -33,18 +33,20 @@ class RestQueries:
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._ids = IdSequence()
 
-    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return the routes."""
-        return [
-            web.get(BASE + "/{kind:query|queryAll}{_:/?}", middleware.wrap(self._query)),
-            web.get(BASE + "/{kind:query|queryAll}/{locator}", middleware.wrap(self._more)),
-        ]
+    def add_to(self, resources: Resources) -> None:
+        """Serve both resources."""
+        for kind in ("query", "queryAll"):
+            resources.add(f"/{kind}", get=self._query)
+            resources.add(f"/{kind}/{{locator}}", get=self._more)
 
-    async def _query(self, call: Call) -> web.Response:
-        query = parse(call.request.query.get("q", ""))
-        run = QueryRun(call.org, query, include_deleted=call["kind"] == "queryAll", url=call.base)
+    def _query(self, call: Call) -> Answer:
+        query = parse(call.query.get("q", ""))
+        deleted_too = call.path.startswith("/queryAll")
+        run = QueryRun(call.org, query, include_deleted=deleted_too, url=call.base)
+        if call.query.get("columns") == "true":
+            return Answer(body=columns(run))
         if not query.fields:
-            return answer({"totalSize": run.count(), "done": True, "records": []})
+            return Answer(body={"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()
         cursor = _Cursor(rows=rows, page=_page_size(call), opened_at=self._clock.monotonic())
         locator = self._ids.issue("01g")
@@ -52,15 +54,15 @@ class RestQueries:
             self._cursors[locator] = cursor
             if len(self._cursors) > _MAX_CURSORS:
                 self._cursors.popitem(last=False)
-        return answer(_page(call, cursor, locator, 0))
+        return Answer(body=_page(call, cursor, locator, 0))
 
-    async def _more(self, call: Call) -> web.Response:
+    def _more(self, call: Call) -> Answer:
         locator, _, start = call["locator"].partition("-")
         cursor = self._cursors.get(locator)
         expired = cursor is not None and self._clock.monotonic() - cursor.opened_at > _CURSOR_S
         if cursor is None or expired or not start.isdigit():
             raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
-        return answer(_page(call, cursor, locator, int(start)))
+        return Answer(body=_page(call, cursor, locator, int(start)))
 
 
 def _page(call: Call, cursor: _Cursor, locator: str, start: int) -> dict[str, Any]:
@@ -77,6 +79,6 @@ def _page(call: Call, cursor: _Cursor, locator: str, start: int) -> dict[str, An
 
 
 def _page_size(call: Call) -> int:
-    _, _, size = call.request.headers.get("Sforce-Query-Options", "").partition("batchSize=")
+    _, _, size = call.headers.get("Sforce-Query-Options", "").partition("batchSize=")
     asked = int(size) if size.isdigit() else _PAGE.stop - 1
     return min(max(asked, _PAGE.start), _PAGE.stop - 1)

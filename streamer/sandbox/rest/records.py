@@ -1,85 +1,135 @@
 """REST resources of single records and platform events."""
 
-from aiohttp import web
+from collections.abc import Iterable
+from dataclasses import replace
 
 from streamer.sandbox.org.field_values import from_path
 from streamer.sandbox.org.records import Record
-from streamer.sandbox.org.refusals import external_field_missing, not_found
-from streamer.sandbox.rest.middleware import BASE, Call, RestMiddleware, answer
+from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
+from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call
+from streamer.sandbox.rest.conditions import early_answer, validators
 from streamer.sandbox.rest.representations import field_list, publish, record_body, saved, without_attributes
+from streamer.sandbox.rest.resources import Resources
 
-_RECORD = BASE + "/sobjects/{type}/{id}{_:/?}"
-_EXTERNAL = BASE + "/sobjects/{type}/{field}/{value}{_:/?}"
-
-
-class RestRecords:
-    """Serves create, read, update, delete and upsert by an external id."""
-
-    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return the routes."""
-        return [
-            web.post(BASE + "/sobjects/{type}{_:/?}", middleware.wrap(self._create)),
-            web.get(_RECORD, middleware.wrap(self._retrieve)),
-            web.patch(_RECORD, middleware.wrap(self._update)),
-            web.delete(_RECORD, middleware.wrap(self._delete)),
-            web.get(_EXTERNAL, middleware.wrap(self._retrieve_external)),
-            web.patch(_EXTERNAL, middleware.wrap(self._upsert)),
-            web.delete(_EXTERNAL, middleware.wrap(self._delete_external)),
-        ]
-
-    async def _create(self, call: Call) -> web.Response:
-        fields = without_attributes(await call.json_object())
-        if call.org.schema.is_platform_event(call["type"]):
-            return answer(publish(call, call["type"], fields), status=201)
-        with call.transaction() as transaction:
-            record_id = transaction.create(call["type"], fields)
-        response = answer(saved(record_id), status=201)
-        response.headers["Location"] = f"{call.base}/sobjects/{call['type']}/{record_id}"
-        return response
-
-    async def _retrieve(self, call: Call) -> web.Response:
-        return _record_response(call, call.org.retrieve(call["type"], call["id"]))
-
-    async def _update(self, call: Call) -> web.Response:
-        fields = without_attributes(await call.json_object())
-        with call.transaction() as transaction:
-            transaction.update(call["type"], call["id"], fields)
-        return web.Response(status=204)
-
-    async def _delete(self, call: Call) -> web.Response:
-        with call.transaction() as transaction:
-            transaction.delete(call["type"], call["id"])
-        return web.Response(status=204)
-
-    async def _retrieve_external(self, call: Call) -> web.Response:
-        return _record_response(call, _external(call))
-
-    async def _delete_external(self, call: Call) -> web.Response:
-        with call.transaction() as transaction:
-            transaction.delete(call["type"], _external(call)["Id"])
-        return web.Response(status=204)
-
-    async def _upsert(self, call: Call) -> web.Response:
-        entity = call.org.schema.entity(call["type"])
-        key = entity.fields.get(entity.field_name(call["field"]) or "")
-        fields = without_attributes(await call.json_object())
-        fields[call["field"]] = from_path(key, call["value"])
-        with call.transaction() as transaction:
-            record_id, created = transaction.upsert(call["type"], call["field"], fields)
-        return answer({**saved(record_id), "created": created}, status=201 if created else 200)
+# Older versions answer an update with 204, and a creation without `created`.
+_UPDATES_ANSWERED_SINCE = 46.0
 
 
-def _external(call: Call) -> Record:
+def add_records(resources: Resources) -> None:
+    """Serve create, read, update, delete and upsert by an external id."""
+    resources.add("/sobjects/{type}/Id", post=_create_by_id)
+    resources.add("/sobjects/{type}/{id}", get=_retrieve, patch=_update, delete=_delete)
+    resources.add(
+        "/sobjects/{type}/{field}/{value}",
+        get=_retrieve_external,
+        patch=_upsert,
+        delete=_delete_external,
+    )
+
+
+def create(call: Call) -> Answer:
+    """Create a record, or publish a platform event."""
+    fields = without_attributes(call.json_object())
+    if call.org.schema.is_platform_event(call["type"]):
+        return Answer(body=publish(call, call["type"], fields), status=201)
+    with call.transaction() as transaction:
+        record_id = transaction.create(call["type"], fields)
+    location = f"{call.base}/sobjects/{call['type']}/{record_id}"
+    return Answer(body=saved(record_id), status=201, headers={"Location": location})
+
+
+def _create_by_id(call: Call) -> Answer:
+    # An upsert by an id that is not given; the same address serves every new record.
+    if any(name.lower() == "id" for name in call.json_object()):
+        raise Refused("INVALID_FIELD", "The Id field should not be specified in the sobject data.")
+    answer = create(call)
+    return replace(answer, body={**answer.body, "created": True})
+
+
+def _retrieve(call: Call) -> Answer:
+    return _record_answer(call, call.org.retrieve(call["type"], call["id"]))
+
+
+def _update(call: Call) -> Answer:
+    record = call.org.retrieve(call["type"], call["id"])
+    early = early_answer(call, validators(call.org.schema.entity(call["type"]).name, record))
+    if early is not None:
+        return early
+    with call.transaction() as transaction:
+        transaction.update(call["type"], call["id"], without_attributes(call.json_object()))
+    return NO_CONTENT
+
+
+def _delete(call: Call) -> Answer:
+    with call.transaction() as transaction:
+        transaction.delete(call["type"], call["id"])
+    return NO_CONTENT
+
+
+def _retrieve_external(call: Call) -> Answer:
+    found = _external(call)
+    if len(found) > 1:
+        return _choices(call, found)
+    return _record_answer(call, found[0])
+
+
+def _delete_external(call: Call) -> Answer:
+    found = _external(call)
+    if len(found) > 1:
+        return _choices(call, found)
+    with call.transaction() as transaction:
+        transaction.delete(call["type"], found[0]["Id"])
+    return NO_CONTENT
+
+
+def _upsert(call: Call) -> Answer:
+    found = _matching(call)
+    if len(found) > 1:
+        return _choices(call, found)
+    if not found and call.query.get("updateOnly") == "true":
+        raise not_found()
+    fields = without_attributes(call.json_object())
+    fields[call["field"]] = _key(call)
+    with call.transaction() as transaction:
+        record_id, created = transaction.upsert(call["type"], call["field"], fields)
+    version = float(call.version)
+    if not created and version < _UPDATES_ANSWERED_SINCE:
+        return NO_CONTENT
+    told = {"created": created} if version >= _UPDATES_ANSWERED_SINCE else {}
+    return Answer(body={**saved(record_id), **told}, status=201 if created else 200)
+
+
+def _external(call: Call) -> list[Record]:
+    found = _matching(call)
+    if not found:
+        raise not_found()
+    return found
+
+
+def _matching(call: Call) -> list[Record]:
     entity = call.org.schema.entity(call["type"])
     field = call.org.schema.readable(entity, call["field"])
     if field is None:
         raise external_field_missing(call["field"])
-    found = call.org.records.find(entity, field, call["value"])
-    if not found:
-        raise not_found()
-    return found[0]
+    return call.org.records.find(entity, field, _key(call))
 
 
-def _record_response(call: Call, record: Record) -> web.Response:
-    asked = field_list(call.request.query.get("fields"))
-    return answer(record_body(call, call.org.schema.entity(call["type"]), record, asked))
+def _key(call: Call) -> str | float:
+    entity = call.org.schema.entity(call["type"])
+    return from_path(entity.fields.get(entity.field_name(call["field"]) or ""), call["value"])
+
+
+def _choices(call: Call, records: Iterable[Record]) -> Answer:
+    """Return the answer that lists the records that have an external id, of which none is changed."""
+    name = call.org.schema.entity(call["type"]).name
+    return Answer(status=300, body=[f"{call.base}/sobjects/{name}/{record['Id']}" for record in records])
+
+
+def _record_answer(call: Call, record: Record) -> Answer:
+    entity = call.org.schema.entity(call["type"])
+    headers = validators(entity.name, record)
+    early = early_answer(call, headers)
+    if early is not None:
+        return early
+    asked = field_list(call.query.get("fields"))
+    return Answer(body=record_body(call, entity, record, asked), headers=headers)

@@ -2,49 +2,44 @@
 
 from collections.abc import Iterator
 
-from aiohttp import web
-
 from streamer.sandbox.org.field_values import parse_time, rest_value
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
-from streamer.sandbox.rest.middleware import BASE, Call, RestMiddleware, answer
+from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.resources import Resources
 
 _TIME = Field(name="start, end", type="datetime")
 
 
-class RestReplication:
-    """Serves `updated` and `deleted`, which go by SystemModstamp."""
+def add_replication(resources: Resources) -> None:
+    """Serve `updated` and `deleted`, which go by SystemModstamp; to be added before single records."""
+    resources.add("/sobjects/{type}/updated", get=_updated)
+    resources.add("/sobjects/{type}/deleted", get=_deleted)
 
-    def routes(self, middleware: RestMiddleware) -> list[web.RouteDef]:
-        """Return the routes, which must be mounted before those of single records."""
-        return [
-            web.get(BASE + "/sobjects/{type}/updated{_:/?}", middleware.wrap(self._updated)),
-            web.get(BASE + "/sobjects/{type}/deleted{_:/?}", middleware.wrap(self._deleted)),
-        ]
 
-    async def _updated(self, call: Call) -> web.Response:
-        start, end = _span(call)
-        ids = [record["Id"] for record in _within(call, start, end) if not record["IsDeleted"]]
-        return answer({"ids": ids, "latestDateCovered": rest_value(_TIME, end)})
+def _updated(call: Call) -> Answer:
+    start, end = _span(call)
+    ids = [record["Id"] for record in _within(call, start, end) if not record["IsDeleted"]]
+    return Answer(body={"ids": ids, "latestDateCovered": rest_value(_TIME, end)})
 
-    async def _deleted(self, call: Call) -> web.Response:
-        start, end = _span(call)
-        gone = (record for record in _within(call, start, end) if record["IsDeleted"])
-        deleted = [
-            {"id": record["Id"], "deletedDate": rest_value(_TIME, record["SystemModstamp"])}
-            for record in gone
-        ]
-        covered = {
-            "earliestDateAvailable": rest_value(_TIME, start),
-            "latestDateCovered": rest_value(_TIME, end),
-        }
-        return answer({"deletedRecords": deleted, **covered})
+
+def _deleted(call: Call) -> Answer:
+    start, end = _span(call)
+    gone = (record for record in _within(call, start, end) if record["IsDeleted"])
+    deleted = [
+        {"id": record["Id"], "deletedDate": rest_value(_TIME, record["SystemModstamp"])} for record in gone
+    ]
+    covered = {
+        "earliestDateAvailable": rest_value(_TIME, start),
+        "latestDateCovered": rest_value(_TIME, end),
+    }
+    return Answer(body={"deletedRecords": deleted, **covered})
 
 
 def _span(call: Call) -> tuple[str, str]:
     # An unescaped plus of a time's offset arrives as a space.
-    start, end = (call.request.query.get(name, "").replace(" ", "+") for name in ("start", "end"))
+    start, end = (call.query.get(name, "").replace(" ", "+") for name in ("start", "end"))
     span = parse_time(_TIME, start), parse_time(_TIME, end)
     if span[0] >= span[1]:
         raise Refused("INVALID_REPLICATION_DATE", "startDate must be before endDate")

@@ -7,7 +7,7 @@ from streamer.sandbox.org.field_values import rest_value
 from streamer.sandbox.org.records import Record, read_field
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Entity
-from streamer.sandbox.rest.middleware import Call
+from streamer.sandbox.rest.call import Call
 
 
 def without_attributes(body: Mapping[str, Any]) -> dict[str, Any]:

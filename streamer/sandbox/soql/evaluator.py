@@ -12,6 +12,7 @@ from streamer.sandbox.org.record_ids import normal_id
 from streamer.sandbox.org.records import Record, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Entity, Field
+from streamer.sandbox.soql.locations import located_name
 from streamer.sandbox.soql.parser import (
     Comparison,
     Condition,
@@ -31,6 +32,13 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_CUSTOM_FIELD = (
+    "If you are attempting to use a custom field, be sure to append the '__c' after the custom field name."
+)
+_CUSTOM_TYPE = (
+    "If you are attempting to use a custom object, be sure to append the '__c' after the entity name."
+)
+_LOOK_UP = "Please reference your WSDL or the describe call for the appropriate names."
 _IDS = frozenset({"id", "reference"})
 
 
@@ -59,11 +67,26 @@ class QueryRun:
         self._query = query
         self._deleted_too = include_deleted
         self._url = url
-        self._entity = _entity(org, query.type_name)
+        self._entity = _entity(org, query)
         self._columns = [self._column(name) for name in self._names()]
         self._order = [(self._plain_column(order.field), order) for order in query.order]
         if query.offset > _MAX_OFFSET:
             raise Refused("NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")
+
+    @property
+    def entity(self) -> Entity:
+        """The queried type."""
+        return self._entity
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Selected fields in order, those of a parent behind its relationship's name and a dot."""
+        return tuple(
+            ".".join((*asked.split(".")[-len(column.path) - 1 : -1], column.field))
+            if column.path
+            else column.field
+            for column, asked in zip(self._columns, self._names(), strict=True)
+        )
 
     def count(self) -> int:
         """Return the number of matching records."""
@@ -115,8 +138,8 @@ class QueryRun:
     def _field_name(self, name: str) -> str:
         proper = self._org.schema.readable(self._entity, name)
         if proper is None:
-            message = f"No such column '{name}' on entity '{self._entity.name}'."
-            raise Refused("INVALID_FIELD", message)
+            message = f"No such column '{name}' on entity '{self._entity.name}'. {_CUSTOM_FIELD} {_LOOK_UP}"
+            raise Refused("INVALID_FIELD", located_name(self._query.text, name, message))
         return proper
 
     def _value(self, record: Record, column: _Column) -> Any:
@@ -204,14 +227,14 @@ class QueryRun:
         return holds
 
 
-def _entity(org: Org, type_name: str) -> Entity:
+def _entity(org: Org, query: Query) -> Entity:
     try:
-        return org.schema.entity(type_name)
+        return org.schema.entity(query.type_name)
     except Refused as error:
         if error.code != not_found().code:
             raise
-        message = f"sObject type '{type_name}' is not supported."
-        raise Refused("INVALID_TYPE", message) from error
+        message = f"sObject type '{query.type_name}' is not supported. {_CUSTOM_TYPE} {_LOOK_UP}"
+        raise Refused("INVALID_TYPE", located_name(query.text, query.type_name, message)) from error
 
 
 def _reference(hop: str) -> str:

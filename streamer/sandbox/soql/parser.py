@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.soql.locations import located
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -81,8 +82,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A parsed SELECT; `fields` is empty for `COUNT()`."""
+    """A parsed SELECT; `fields` is empty for `COUNT()`, and `text` is the query as it was written."""
 
+    text: str
     type_name: str
     fields: tuple[str, ...]
     where: Condition | None = None
@@ -93,14 +95,14 @@ class Query:
 
 def parse(text: str) -> Query:
     """Return the query in `text`; raises `Refused` with MALFORMED_QUERY for invalid syntax."""
-    return _Parser(_tokens(text)).query()
+    return _Parser(text, _tokens(text)).query()
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
     text: str
-    column: int
+    offset: int
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -109,16 +111,18 @@ def _tokens(text: str) -> list[_Token]:
     while True:
         found = _TOKEN.match(stripped, at)
         if found is None or found.lastgroup is None:
-            raise _malformed(f"unexpected character at column {at + 1}")
+            unexpected = stripped[at:].lstrip()[:1]
+            raise _malformed(text, stripped.index(unexpected, at), f"unexpected token: '{unexpected}'")
         kind = found.lastgroup
-        tokens.append(_Token(kind, found[kind], found.start(kind) + 1))
+        tokens.append(_Token(kind, found[kind], found.start(kind)))
         if kind == "end":
             return tokens
         at = found.end()
 
 
 class _Parser:
-    def __init__(self, tokens: Sequence[_Token]) -> None:
+    def __init__(self, text: str, tokens: Sequence[_Token]) -> None:
+        self._text = text
         self._tokens = tokens
         self._at = 0
         self._depth = 0
@@ -130,6 +134,7 @@ class _Parser:
         type_name = self._take("name").text
         where = self._condition() if self._word("where") else None
         query = Query(
+            text=self._text,
             type_name=type_name,
             fields=fields,
             where=where,
@@ -141,13 +146,18 @@ class _Parser:
         return query
 
     def _fields(self) -> tuple[str, ...]:
-        first = self._take("name").text
+        first = self._field()
         if self._sign("("):
             return self._call(first)
         names = [first]
         while self._sign(","):
-            names.append(self._take("name").text)
+            names.append(self._field())
         return tuple(names)
+
+    def _field(self) -> str:
+        if self._at_word("from"):
+            raise self._unexpected()
+        return self._take("name").text
 
     def _call(self, function: str) -> tuple[str, ...]:
         if function.lower() == "count":
@@ -157,7 +167,8 @@ class _Parser:
             which = self._take("name").text.upper()
             self._need(")")
             return (f"FIELDS({which})",)
-        raise _malformed(f"the function {function} is not supported")
+        message = f"the function {function} is not supported"
+        raise _malformed(self._text, self._tokens[self._at - 2].offset, message)
 
     def _condition(self) -> Condition:
         first = self._operand()
@@ -179,7 +190,7 @@ class _Parser:
             return self._comparison()
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise _malformed("too many parentheses")
+            raise _malformed(self._text, self._peek().offset, "too many parentheses")
         condition = self._condition()
         self._need(")")
         self._depth -= 1
@@ -287,9 +298,9 @@ class _Parser:
 
     def _unexpected(self, token: _Token | None = None) -> Refused:
         found = token or self._peek()
-        what = "the end" if found.kind == "end" else f"'{found.text}'"
-        return _malformed(f"unexpected token: {what} at column {found.column}")
+        what = "<EOF>" if found.kind == "end" else found.text
+        return _malformed(self._text, found.offset, f"unexpected token: '{what}'")
 
 
-def _malformed(message: str) -> Refused:
-    return Refused("MALFORMED_QUERY", message)
+def _malformed(text: str, offset: int, message: str) -> Refused:
+    return Refused("MALFORMED_QUERY", located(text, offset, message))

@@ -11,18 +11,20 @@ from streamer.clock import Clock, TurnedClock
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
+from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.changes import ChangeType
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
-from streamer.sandbox.rest.middleware import answer
 
 _MAX_CHANGES = 2_000_000
 REVOKE_TOKENS = "revoke_tokens"
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
 """Runs a coroutine in the background under a name."""
+
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class _Body(BaseModel):
@@ -74,24 +76,25 @@ class ControlApi:
         self._cometd = cometd
         self._clock = clock
 
-    def routes(self, spawn: Spawn) -> list[web.RouteDef]:
-        """Return the routes; changes that are spread in time run through `spawn`."""
+    def routes(self, spawn: Spawn, admission: Admission) -> list[web.RouteDef]:
+        """Return the routes behind `admission`; changes that are spread in time run through `spawn`."""
 
         async def changes(request: web.Request) -> web.Response:
             return await self._changes(request, spawn)
 
-        return [
-            web.get("/sandbox/state", _json_errors(self._state)),
-            web.post("/sandbox/clock", _json_errors(self._turn)),
-            web.post("/sandbox/faults/{name}", _json_errors(self._arm)),
-            web.delete("/sandbox/faults", _json_errors(self._heal)),
-            web.delete("/sandbox/faults/{name}", _json_errors(self._heal)),
-            web.post("/sandbox/changes", _json_errors(changes)),
-            web.post("/sandbox/transactions", _json_errors(self._transaction)),
-            web.post("/sandbox/records/{type}/{id}/undelete", _json_errors(self._undelete)),
-            web.post("/sandbox/gaps", _json_errors(self._gap)),
-            web.post("/sandbox/overflows", _json_errors(self._overflow)),
+        handlers: list[tuple[str, str, _Handler]] = [
+            ("GET", "/sandbox/state", self._state),
+            ("POST", "/sandbox/clock", self._turn),
+            ("POST", "/sandbox/faults/{name}", self._arm),
+            ("DELETE", "/sandbox/faults", self._heal),
+            ("DELETE", "/sandbox/faults/{name}", self._heal),
+            ("POST", "/sandbox/changes", changes),
+            ("POST", "/sandbox/transactions", self._transaction),
+            ("POST", "/sandbox/records/{type}/{id}/undelete", self._undelete),
+            ("POST", "/sandbox/gaps", self._gap),
+            ("POST", "/sandbox/overflows", self._overflow),
         ]
+        return [web.route(method, path, _guarded(handle, admission)) for method, path, handle in handlers]
 
     async def _state(self, _request: web.Request) -> web.Response:
         schema, records = self._org.schema, self._org.records
@@ -108,22 +111,22 @@ class ControlApi:
             "faults_struck": dict(self._faults.struck),
             "events_lost_by_faults": self._faults.lost,
         }
-        return answer(state)
+        return _answer(state)
 
     async def _turn(self, request: web.Request) -> web.Response:
         turn = _Turn.model_validate(await _json(request))
         if not isinstance(self._clock, TurnedClock):
             message = "This sandbox runs on the machine's clock: start it with a clock that can be turned."
-            return answer({"error": message}, status=409)
+            return _answer({"error": message}, status=409)
         await self._clock.turn(turn.turn_s)
-        return answer({"now": self._clock.now()})
+        return _answer({"now": self._clock.now()})
 
     async def _arm(self, request: web.Request) -> web.Response:
         name, parameters = request.match_info["name"], await _json(request)
         if name == REVOKE_TOKENS:
-            return answer({"revoked": self._tokens.revoke_all()})
+            return _answer({"revoked": self._tokens.revoke_all()})
         self._faults.arm(name, parameters)
-        return answer({"armed": name})
+        return _answer({"armed": name})
 
     async def _heal(self, request: web.Request) -> web.Response:
         self._faults.heal(request.match_info.get("name"))
@@ -134,15 +137,15 @@ class ControlApi:
         work = produce(self._org, self._clock, Backlog(**asked.model_dump()))
         if asked.per_second is not None:
             spawn(work, "sandbox.changes")
-            return answer({"started": asked.count}, status=202)
+            return _answer({"started": asked.count}, status=202)
         created = await work
-        return answer({"published": asked.count, "records": len(created)})
+        return _answer({"published": asked.count, "records": len(created)})
 
     async def _transaction(self, request: web.Request) -> web.Response:
         asked = _Transaction.model_validate(await _json(request))
         with self._org.transaction(user=asked.user, origin=asked.origin) as transaction:
             ids = [_perform(transaction, operation) for operation in asked.operations]
-        return answer({"ids": ids})
+        return _answer({"ids": ids})
 
     async def _undelete(self, request: web.Request) -> web.Response:
         with self._org.transaction() as transaction:
@@ -157,6 +160,10 @@ class ControlApi:
     async def _overflow(self, request: web.Request) -> web.Response:
         self._org.publish_overflow(_Overflow.model_validate(await _json(request)).type)
         return web.Response(status=204)
+
+
+def _answer(value: object, *, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
 def _perform(transaction: Transaction, operation: _Operation) -> str:
@@ -180,18 +187,17 @@ async def _json(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _json_errors(
-    handler: Callable[[web.Request], Awaitable[web.Response]],
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _guarded(handler: _Handler, admission: Admission) -> _Handler:
     async def guarded(request: web.Request) -> web.Response:
         try:
+            admission.check(request)
             return await handler(request)
         except Refused as refused:
-            return answer({"error": refused.message, "code": refused.code}, status=refused.status)
+            return _answer({"error": refused.message, "code": refused.code}, status=refused.status)
         except ValidationError as error:
             problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-            return answer({"error": "; ".join(problems)}, status=400)
+            return _answer({"error": "; ".join(problems)}, status=400)
         except ValueError as error:
-            return answer({"error": str(error)}, status=400)
+            return _answer({"error": str(error)}, status=400)
 
     return guarded

@@ -1,0 +1,97 @@
+"""The connected app that is allowed to log in, its user, and the check of its credentials."""
+
+import binascii
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import BasicAuth, web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+
+class TokenDenied(Exception):
+    """An OAuth endpoint refuses, with OAuth's error code and Salesforce's description."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(description)
+        self.error = error
+        self.description = description
+
+    def answer(self, status: int = 400) -> web.Response:
+        """Return the answer of the endpoint."""
+        body = {"error": self.error, "error_description": self.description}
+        return web.json_response(body, status=status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedApp:
+    """The client that is allowed to log in, and its user's credentials.
+
+    The defaults are public: a sandbox protects nothing. `jwt_key` is a PEM
+    public key or certificate; without one, a JWT's claims are checked and its
+    signature is not.
+    """
+
+    client_id: str = "sandbox"
+    client_secret: str = field(default="sandbox-secret", repr=False)
+    password: str = field(default="sandbox-password", repr=False)
+    refresh_token: str = field(default="sandbox-refresh-token", repr=False)
+    jwt_key: bytes | None = None
+
+    def accepts_password(self, given: str) -> bool:
+        """Return whether `given` is the user's password, followed by a security token or not."""
+        return same(given[: len(self.password)], self.password)
+
+    def public_key(self) -> RSAPublicKey | None:
+        """Return the key that verifies JWTs; raises `TypeError` if it is not an RSA key."""
+        if self.jwt_key is None:
+            return None
+        if b"BEGIN CERTIFICATE" in self.jwt_key:
+            key: Any = x509.load_pem_x509_certificate(self.jwt_key).public_key()
+        else:
+            key = load_pem_public_key(self.jwt_key)
+        if not isinstance(key, RSAPublicKey):
+            raise TypeError("The JWT key must be an RSA public key or a certificate with one.")
+        return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The org and the user that tokens are issued for."""
+
+    org_id: str
+    user_id: str
+    username: str
+
+
+async def form_of(request: web.Request) -> dict[str, str]:
+    """Return the texts of a form."""
+    return {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+
+
+def check_client(app: ConnectedApp, request: web.Request, form: Mapping[str, str]) -> None:
+    """Raise `TokenDenied` unless form or Basic header hold the app's id and secret."""
+    client_id, secret = form.get("client_id"), form.get("client_secret")
+    if client_id is None and (header := request.headers.get("Authorization")):
+        try:
+            basic = BasicAuth.decode(header)
+        except (ValueError, binascii.Error) as error:
+            raise TokenDenied("invalid_client", "invalid client credentials") from error
+        client_id, secret = basic.login, basic.password
+    if not same(client_id, app.client_id):
+        raise TokenDenied("invalid_client_id", "client identifier invalid")
+    if not same(secret, app.client_secret):
+        raise TokenDenied("invalid_client", "invalid client credentials")
+
+
+def origin(request: web.Request) -> str:
+    """Return the address by which the client reached us, which can differ from the one that we listen on."""
+    return str(request.url.origin())
+
+
+def same(given: str | None, expected: str) -> bool:
+    """Compare a secret in constant time; `None` is no secret."""
+    return given is not None and secrets.compare_digest(given.encode(), expected.encode())

@@ -1,0 +1,66 @@
+"""Admission to the control API: refuses requests that a web page of another site sends.
+
+A page in a browser on this machine can send a request to the sandbox without
+the user's knowledge. The browser then states the page's origin. A page whose
+own host name points to this machine (DNS rebinding) has the right origin, and
+fails the check of the `Host` header.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from aiohttp import web
+from yarl import URL
+
+from streamer.sandbox.org.refusals import Refused
+from streamer.web.loopback import is_loopback
+
+_READING = frozenset({"GET", "HEAD"})
+_OWN_PAGES = frozenset({"same-origin", "none"})
+
+
+class Admission:
+    """Admits requests to a known host from no page, or from a page of the sandbox itself.
+
+    Known are loopback, every IP address, and `names`. An IP address in `Host`
+    is safe: rebinding needs a name, because it changes what a name resolves to.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(name.lower() for name in names)
+
+    def check(self, request: web.Request) -> None:
+        """Raise `Refused` 403 for an unknown host, or for a change that another site's page asks for."""
+        host = _host(request.headers.get("Host", ""))
+        if not self._knows(host):
+            message = f"/sandbox/ does not answer to the host name {host[:100]!r}: start it with --name."
+            raise Refused("FORBIDDEN", message, status=403)
+        if request.method not in _READING and _is_cross_site(request):
+            raise Refused("FORBIDDEN", "/sandbox/ takes no request from a page of another site.", status=403)
+
+    def _knows(self, host: str) -> bool:
+        return is_loopback(host) or host in self._names or _is_address(host)
+
+
+def _is_cross_site(request: web.Request) -> bool:
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
+    return site not in _OWN_PAGES or (origin is not None and origin.lower() != _origin(request))
+
+
+def _origin(request: web.Request) -> str:
+    return f"{request.scheme}://{request.headers.get('Host', '')}".lower()
+
+
+def _host(authority: str) -> str:
+    try:
+        return (URL.build(scheme="http", authority=authority).host or "").lower()
+    except ValueError:
+        return ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,143 @@
+"""Relationships between record types, which a reference field of the child holds."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.sandbox.org.field_values import from_path
+from streamer.sandbox.org.records import Records
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.schema import Entity, Field, Schema
+
+_SAME = "="
+_TARGETS = {
+    "AccountId": ("Account",),
+    "CampaignId": ("Campaign",),
+    "ContactId": ("Contact",),
+    "ContractId": ("Contract",),
+    "ConvertedAccountId": ("Account",),
+    "ConvertedContactId": ("Contact",),
+    "ConvertedOpportunityId": ("Opportunity",),
+    "CreatedById": ("User",),
+    "LastModifiedById": ("User",),
+    "OpportunityId": ("Opportunity",),
+    "OrderId": ("Order",),
+    "OwnerId": ("User",),
+    "ParentId": (_SAME,),
+    "Pricebook2Id": ("Pricebook2",),
+    "Product2Id": ("Product2",),
+    "ReportsToId": ("Contact",),
+    "WhatId": ("Account", "Asset", "Case", "Contract", "Opportunity", "Order", "Product2"),
+    "WhoId": ("Contact", "Lead"),
+}
+# Other standard children have no name in their parent's describe.
+_CHILDREN = {
+    ("Account", "ParentId"): "ChildAccounts",
+    ("Asset", "AccountId"): "Assets",
+    ("Asset", "ContactId"): "Assets",
+    ("Asset", "Product2Id"): "Assets",
+    ("Case", "AccountId"): "Cases",
+    ("Case", "ContactId"): "Cases",
+    ("Case", "ParentId"): "Cases",
+    ("Contact", "AccountId"): "Contacts",
+    ("Contract", "AccountId"): "Contracts",
+    ("Opportunity", "AccountId"): "Opportunities",
+    ("OpportunityLineItem", "OpportunityId"): "OpportunityLineItems",
+    ("Order", "AccountId"): "Orders",
+    ("Order", "ContractId"): "Orders",
+    ("Order", "OpportunityId"): "Orders",
+    ("OrderItem", "OrderId"): "OrderItems",
+    ("OrderItem", "Product2Id"): "OrderItems",
+    ("Task", "WhatId"): "Tasks",
+    ("Task", "WhoId"): "Tasks",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A type whose `field` refers to the parent; `name` is the relationship's name there, if it has one."""
+
+    entity: Entity
+    field: str
+    name: str | None
+
+
+def targets(entity: Entity, field: Field) -> tuple[str, ...]:
+    """Return the types that a reference can point to; none for other fields."""
+    if field.type != "reference":
+        return ()
+    if field.targets:
+        return field.targets
+    return tuple(entity.name if name == _SAME else name for name in _TARGETS.get(field.name, ()))
+
+
+def relationship_name(field: Field) -> str | None:
+    """Return the name under which a reference leads to the parent: `Account`, `Merchandise__r`."""
+    if field.type != "reference":
+        return None
+    custom = field.name.endswith("__c")
+    return f"{field.name.removesuffix('__c')}__r" if custom else field.name.removesuffix("Id")
+
+
+def children(schema: Schema, parent: Entity) -> Iterable[Child]:
+    """Return the types that refer to `parent`, one for each field that does."""
+    for entity in schema.entities:
+        for field in entity.fields.values():
+            if parent.name in targets(entity, field):
+                custom = f"{entity.name.removesuffix('__c')}__r" if field.name.endswith("__c") else None
+                name = _CHILDREN.get((entity.name, field.name), custom)
+                yield Child(entity=entity, field=field.name, name=name)
+
+
+def with_parents_found(
+    schema: Schema, records: Records, type_name: str, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return `fields` with ids in the place of parents that are named by an external id.
+
+    `{"Account": {"Number__c": "7"}}` becomes `{"AccountId": "001…"}`. Raises
+    `Refused` for a parent that can't be found.
+    """
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            field, parent = _parent_field(schema, type_name, name, value)
+            found[field] = _parent_id(schema, records, parent, value)
+        else:
+            found[name] = value
+    return found
+
+
+def _parent_field(schema: Schema, type_name: str, name: str, value: Mapping[str, Any]) -> tuple[str, Entity]:
+    entity = schema.entity(type_name)
+    attributes = value.get("attributes")
+    named = attributes.get("type") if isinstance(attributes, Mapping) else None
+    for field in entity.fields.values():
+        if (relationship_name(field) or "").lower() == name.lower():
+            possible = targets(entity, field)
+            target = named if named in possible else possible[0] if possible else ""
+            return field.name, schema.entity(target)
+    if not name.lower().endswith("__r"):
+        raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
+    field_name = f"{name[:-3]}__c"
+    # The first use of an unknown relationship declares it: to the type that it names, or that has its name.
+    target = schema.entity(named if isinstance(named, str) else field_name)
+    schema.declare_reference(entity, field_name, target)
+    return field_name, target
+
+
+def _parent_id(schema: Schema, records: Records, parent: Entity, value: Mapping[str, Any]) -> str:
+    keys = [key for key in value if key != "attributes"]
+    if len(keys) != 1:
+        raise Refused("INVALID_FIELD", f"{parent.name} must be named by one external id field")
+    key = schema.readable(parent, keys[0])
+    if key is None:
+        raise Refused("INVALID_FIELD", f"No such column '{keys[0]}' on sobject of type {parent.name}")
+    given = value[keys[0]]
+    wanted = from_path(parent.fields.get(key), given) if isinstance(given, str) else given
+    matching = records.find(parent, key, wanted)
+    if len(matching) != 1:
+        problem = "not found" if not matching else "is not unique"
+        place = f"for field {key} in entity {parent.name}"
+        message = f"Foreign key external ID: {given} {problem} {place}"
+        raise Refused("INVALID_FIELD", message)
+    return str(matching[0]["Id"])

@@ -1,0 +1,94 @@
+"""One call of the REST API and its answer, however they travel."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streamer.sandbox.auth.tokens import Session
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.transaction import Transaction
+
+_CLIENT = re.compile(r"client=([\w.\-/]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Status, JSON body and headers of an answer; a `None` body is none at all."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_error(self) -> bool:
+        """True for a status of 400 and above."""
+        return self.status >= 400  # noqa: PLR2004 - the first status of an error
+
+
+NO_CONTENT = Answer(status=204)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call in a session: an HTTP request, or a part of a composite one.
+
+    `path` is what follows the API version, still encoded, and `parameters` are
+    its parts by name. `headers` are found in any letter case. The changes of a
+    call with a `shared` transaction belong to that one.
+    """
+
+    method: str
+    version: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    session: Session
+    org: Org
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    shared: Transaction | None = None
+
+    def __getitem__(self, name: str) -> str:
+        """Return a parameter of the path."""
+        return self.parameters[name]
+
+    @property
+    def base(self) -> str:
+        """The start of this call's path, with its API version."""
+        return f"/services/data/v{self.version}"
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the body; raises `Refused` when it is no JSON object."""
+        try:
+            body = orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            message = f"{error.msg} at [line:{error.lineno}, column:{error.colno}]"
+            raise Refused("JSON_PARSER_ERROR", message) from error
+        if not isinstance(body, dict):
+            raise Refused("JSON_PARSER_ERROR", "The body must be a JSON object at [line:1, column:1]")
+        return body
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Return a transaction of the session's user, with this call's client in its origin.
+
+        Raising inside it undoes what was done inside it.
+        """
+        if self.shared is not None:
+            with self.shared.savepoint():
+                yield self.shared
+            return
+        client = _CLIENT.search(self.headers.get("Sforce-Call-Options", ""))
+        origin = f"com/salesforce/api/rest/{self.version}"
+        tagged = f"{origin};client={client[1]}" if client else origin
+        with self.org.transaction(user=self.session.user_id, origin=tagged) as transaction:
+            yield transaction
+
+
+Handler = Callable[[Call], Answer]
+"""Answers the calls of one method of a resource; raises `Refused` where it can't."""

@@ -1,0 +1,149 @@
+"""REST resources of sObject Collections: many records in one call and one transaction."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.transaction import Transaction
+from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.representations import (
+    field_list,
+    not_saved,
+    publish,
+    record_body,
+    record_type,
+    saved,
+    without_attributes,
+)
+from streamer.sandbox.rest.resources import Resources
+
+_MAX_WRITTEN, _MAX_READ = 200, 2000
+
+Save = Callable[[Transaction, Any], dict[str, Any]]
+
+
+class _RolledBack(Exception):
+    """A record of an all-or-none call was refused."""
+
+
+def add_collections(resources: Resources) -> None:
+    """Serve `composite/sobjects`: up to 200 records written, or 2,000 read, in one call."""
+    resources.add("/composite/sobjects", post=_create, patch=_update, delete=_delete)
+    resources.add("/composite/sobjects/{type}", get=_retrieve_by_query, post=_retrieve_by_body)
+    resources.add("/composite/sobjects/{type}/{field}", patch=_upsert)
+
+
+def _create(call: Call) -> Answer:
+    def create(transaction: Transaction, record: Any) -> dict[str, Any]:
+        name, fields = record_type(record), without_attributes(record)
+        if call.org.schema.is_platform_event(name):
+            return publish(call, name, fields)
+        return saved(transaction.create(name, fields))
+
+    return _save_body(call, create)
+
+
+def _update(call: Call) -> Answer:
+    def update(transaction: Transaction, record: Any) -> dict[str, Any]:
+        fields = without_attributes(record)
+        record_id = str(fields.pop("id", None) or fields.pop("Id", ""))
+        transaction.update(record_type(record), record_id, fields)
+        return saved(record_id)
+
+    return _save_body(call, update)
+
+
+def _upsert(call: Call) -> Answer:
+    def upsert(transaction: Transaction, record: Any) -> dict[str, Any]:
+        fields = without_attributes(record)
+        if fields.get(call["field"]) is None:
+            raise Refused("MISSING_ARGUMENT", f"{call['field']} not specified")
+        record_id, created = transaction.upsert(call["type"], call["field"], fields)
+        return {**saved(record_id), "created": created}
+
+    return _save_body(call, upsert)
+
+
+def _delete(call: Call) -> Answer:
+    def delete(transaction: Transaction, record_id: Any) -> dict[str, Any]:
+        entity = call.org.schema.entity_of_id(record_id)
+        if entity is None:
+            raise Refused("MALFORMED_ID", f"malformed id {record_id}")
+        transaction.delete(entity.name, record_id)
+        return saved(record_id)
+
+    ids = field_list(call.query.get("ids"))
+    all_or_none = call.query.get("allOrNone", "false").lower() == "true"
+    return Answer(body=_save(call, ids, delete, all_or_none=all_or_none))
+
+
+def _retrieve_by_query(call: Call) -> Answer:
+    query = call.query
+    return _retrieve(call, field_list(query.get("ids")), field_list(query.get("fields")))
+
+
+def _retrieve_by_body(call: Call) -> Answer:
+    body = call.json_object()
+    return _retrieve(call, _texts(body, "ids"), _texts(body, "fields"))
+
+
+def _save_body(call: Call, save: Save) -> Answer:
+    body = call.json_object()
+    records = body.get("records")
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise Refused("JSON_PARSER_ERROR", "The body needs a list of records")
+    return Answer(body=_save(call, records, save, all_or_none=body.get("allOrNone") is True))
+
+
+def _save(call: Call, items: Sequence[Any], save: Save, *, all_or_none: bool) -> list[dict[str, Any]]:
+    if len(items) > _MAX_WRITTEN:
+        raise Refused(
+            "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {_MAX_WRITTEN} records"
+        )
+    results: list[dict[str, Any]] = []
+    try:
+        with call.transaction() as transaction:
+            results += (_attempt(transaction, item, save) for item in items)
+            _require_all(results, all_or_none=all_or_none)
+    except _RolledBack:
+        message = "Record rolled back because not all records were valid and the request was using AllOrNone"
+        undone = not_saved(Refused("ALL_OR_NONE_OPERATION_ROLLED_BACK", f"{message} header"))
+        return [undone if result["success"] else result for result in results]
+    return results
+
+
+def _require_all(results: Sequence[dict[str, Any]], *, all_or_none: bool) -> None:
+    if all_or_none and not all(result["success"] for result in results):
+        raise _RolledBack
+
+
+def _attempt(transaction: Transaction, item: Any, save: Save) -> dict[str, Any]:
+    try:
+        return save(transaction, item)
+    except Refused as refused:
+        return not_saved(refused)
+
+
+def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> Answer:
+    if len(ids) > _MAX_READ:
+        raise Refused("EXCEEDED_ID_LIMIT", f"You can't retrieve more than {_MAX_READ} records at once")
+    if not fields:
+        raise Refused("MISSING_ARGUMENT", "fields not specified")
+    return Answer(body=[_found(call, record_id, fields) for record_id in ids])
+
+
+def _found(call: Call, record_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
+    try:
+        record = call.org.retrieve(call["type"], record_id)
+    except Refused:
+        # A record that is missing or deleted is null at its place in the list.
+        call.org.schema.entity(call["type"])
+        return None
+    return record_body(call, call.org.schema.entity(call["type"]), record, fields)
+
+
+def _texts(body: dict[str, Any], key: str) -> list[str]:
+    value = body.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Refused("JSON_PARSER_ERROR", f"{key} must be a list of texts")
+    return value

@@ -1,0 +1,225 @@
+"""Describes: what a client can read about types, their fields and their relationships."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from streamer.sandbox.org.automatic_fields import STAGES
+from streamer.sandbox.org.relationships import children, relationship_name, targets
+from streamer.sandbox.org.schema import READ_ONLY, Entity, Field
+from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.conditions import early_answer, modified
+from streamer.sandbox.rest.resources import Resources
+
+_MASTER = "012000000000000AAA"
+_XSD = {"boolean": "boolean", "int": "int", "date": "date", "datetime": "dateTime"}
+_NUMBERS = frozenset({"double", "currency", "percent"})
+_LENGTHS = {"id": 18, "reference": 18, "textarea": 32_000, "phone": 40, "email": 80}
+_NO_LENGTH = _NUMBERS | _XSD.keys() | {"address"}
+_EVENT_FIELDS = (
+    Field(name="ReplayId"),
+    Field(name="CreatedDate", type="datetime"),
+    Field(name="CreatedById", type="reference"),
+    Field(name="EventUuid"),
+)
+_NEVER_IN_EVENT = frozenset({"IsDeleted", "SystemModstamp"})
+
+
+def describe_all(call: Call) -> Answer:
+    """Return a summary of every type, of its change event, and of every declared platform event."""
+    schema = call.org.schema
+    types = [_summary(call, entity.name, entity) for entity in schema.entities]
+    events = [_summary(call, entity.change_event) for entity in schema.entities]
+    events += [_summary(call, name) for name in schema.platform_events]
+    return _unless_known(call, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": [*types, *events]})
+
+
+def describe_basic(call: Call) -> Answer:
+    """Return the summary of one type."""
+    entity = call.org.schema.entity(call["type"])
+    return Answer(body={"objectDescribe": _summary(call, entity.name, entity), "recentItems": []})
+
+
+def add_describe(resources: Resources) -> None:
+    """Serve `describe` of types, change events and platform events."""
+    resources.add("/sobjects/{type}/describe", get=_describe)
+
+
+def _describe(call: Call) -> Answer:
+    schema, name = call.org.schema, call["type"]
+    changing = next((each for each in schema.entities if each.change_event == name), None)
+    if schema.is_platform_event(name):
+        return _unless_known(call, _event(call, name, map(_plain_field, _EVENT_FIELDS)))
+    if changing is not None:
+        return _unless_known(call, _event(call, name, _event_fields(changing)))
+    entity = schema.entity(name)
+    body = {
+        **_summary(call, entity.name, entity),
+        "fields": list(_fields(entity)),
+        "childRelationships": [
+            {
+                "cascadeDelete": False,
+                "childSObject": child.entity.name,
+                "deprecatedAndHidden": False,
+                "field": child.field,
+                "junctionIdListNames": [],
+                "junctionReferenceTo": [],
+                "relationshipName": child.name,
+                "restrictedDelete": False,
+            }
+            for child in children(schema, entity)
+        ],
+        "recordTypeInfos": [_master_record_type(call, entity)],
+    }
+    return _unless_known(call, body)
+
+
+def _unless_known(call: Call, body: dict[str, Any]) -> Answer:
+    headers = modified(call.org.schema.changed_at)
+    return early_answer(call, headers) or Answer(body=body, headers=headers)
+
+
+def _summary(call: Call, name: str, entity: Entity | None = None) -> dict[str, Any]:
+    """Return what is said of a type in every describe; without an `entity` it is an event."""
+    url = f"{call.base}/sobjects/{name}"
+    urls = {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"}
+    stored = entity is not None
+    published = name.endswith("__e")
+    return {
+        "name": name,
+        "label": _label(name),
+        "labelPlural": _label(name),
+        "keyPrefix": entity.prefix if entity is not None else None,
+        "custom": name.endswith(("__c", "__e")),
+        "customSetting": False,
+        "deprecatedAndHidden": False,
+        "createable": stored or published,
+        "updateable": stored,
+        "deletable": stored,
+        "undeletable": stored,
+        "queryable": stored,
+        "retrieveable": stored,
+        "replicateable": stored,
+        "searchable": False,
+        "layoutable": False,
+        "mergeable": False,
+        "triggerable": True,
+        "feedEnabled": False,
+        "urls": urls,
+    }
+
+
+def _event(call: Call, name: str, fields: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    summary = _summary(call, name)
+    return {**summary, "fields": list(fields), "childRelationships": [], "recordTypeInfos": []}
+
+
+def _event_fields(entity: Entity) -> Iterator[dict[str, Any]]:
+    yield _plain_field(Field(name="Id", type="id"))
+    yield _plain_field(Field(name="ReplayId"))
+    yield _plain_field(Field(name="ChangeEventHeader", type="complexvalue"))
+    yield from (each for each in _fields(entity) if each["name"] not in {"Id", *_NEVER_IN_EVENT})
+
+
+def _fields(entity: Entity) -> Iterator[dict[str, Any]]:
+    for field in entity.fields.values():
+        yield _field(entity, field)
+    for name in sorted(entity.compounds - entity.fields.keys()):
+        kind = "address" if name.endswith("Address") else "string"
+        yield {**_plain_field(Field(name=name, type=kind)), "createable": False, "updateable": False}
+
+
+def _field(entity: Entity, field: Field) -> dict[str, Any]:
+    writable = field.name not in READ_ONLY
+    compound, _ = entity.parts.get(field.name, (None, ""))
+    to = targets(entity, field)
+    return {
+        **_plain_field(field),
+        "nillable": writable and not field.required,
+        "createable": writable,
+        "updateable": writable,
+        "compoundFieldName": compound,
+        "referenceTo": list(to),
+        "relationshipName": relationship_name(field),
+        "polymorphicForeignKey": len(to) > 1,
+        "picklistValues": _picklist(entity, field),
+    }
+
+
+def _plain_field(field: Field) -> dict[str, Any]:
+    custom = field.name.endswith("__c")
+    number = field.type in _NUMBERS
+    return {
+        "name": field.name,
+        "label": _label(field.name),
+        "type": field.type,
+        "soapType": _soap_type(field),
+        "length": 0 if field.type in _NO_LENGTH else _LENGTHS.get(field.type, 255),
+        "byteLength": 0 if field.type in _NO_LENGTH else 3 * _LENGTHS.get(field.type, 255),
+        "precision": 18 if number else 0,
+        "scale": 2 if number else 0,
+        "digits": 9 if field.type == "int" else 0,
+        "custom": custom,
+        "externalId": custom,
+        "idLookup": custom or field.name == "Id",
+        "nameField": field.name == "Name",
+        "unique": False,
+        "nillable": True,
+        "createable": False,
+        "updateable": False,
+        "filterable": field.type not in {"textarea", "address"},
+        "sortable": field.type not in {"textarea", "address"},
+        "groupable": field.type not in {"textarea", "address"} and not number,
+        "calculated": False,
+        "calculatedFormula": None,
+        "autoNumber": False,
+        "caseSensitive": False,
+        "defaultValue": False if field.type == "boolean" else None,
+        "defaultedOnCreate": field.type == "boolean",
+        "dependentPicklist": False,
+        "restrictedPicklist": False,
+        "encrypted": False,
+        "deprecatedAndHidden": False,
+        "htmlFormatted": False,
+        "inlineHelpText": None,
+        "compoundFieldName": None,
+        "referenceTo": [],
+        "relationshipName": None,
+        "polymorphicForeignKey": False,
+        "picklistValues": [],
+    }
+
+
+def _picklist(entity: Entity, field: Field) -> list[dict[str, Any]]:
+    # The values of other picklists are each org's own; the sandbox takes any text for them.
+    values = STAGES if (entity.name, field.name) == ("Opportunity", "StageName") else ()
+    return [
+        {"active": True, "defaultValue": False, "label": value, "validFor": None, "value": value}
+        for value in values
+    ]
+
+
+def _master_record_type(call: Call, entity: Entity) -> dict[str, Any]:
+    return {
+        "active": True,
+        "available": True,
+        "defaultRecordTypeMapping": True,
+        "developerName": "Master",
+        "master": True,
+        "name": "Master",
+        "recordTypeId": _MASTER,
+        "urls": {"layout": f"{call.base}/sobjects/{entity.name}/describe/layouts/{_MASTER}"},
+    }
+
+
+def _soap_type(field: Field) -> str:
+    if field.type in {"id", "reference"}:
+        return "tns:ID"
+    if field.type in _NUMBERS:
+        return "xsd:double"
+    if field.type == "address":
+        return "urn:address"
+    return f"xsd:{_XSD.get(field.type, 'string')}"
+
+
+def _label(name: str) -> str:
+    return name.removesuffix("__c").removesuffix("__e").replace("_", " ")

@@ -1,0 +1,78 @@
+"""HTTP front end of the REST API: session check, count of calls, compression."""
+
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+
+from streamer.sandbox.auth.tokens import Session, Tokens
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.resources import Resources, refusal
+
+DAILY_CALLS = 100_000
+_JSON = "application/json;charset=UTF-8"
+_CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
+_EXPIRED = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
+
+
+@dataclass(slots=True)
+class ApiUsage:
+    """Number of calls since the start."""
+
+    calls: int = 0
+
+
+class RestServer:
+    """Serves `/services/data/vXX.X/*` to valid sessions."""
+
+    def __init__(self, org: Org, tokens: Tokens, resources: Resources, usage: ApiUsage) -> None:
+        self._org = org
+        self._tokens = tokens
+        self._resources = resources
+        self._usage = usage
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route of all versioned resources."""
+        return [web.route("*", r"/services/data/v{version:\d+\.\d}{path:(/.*)?}", self._handle)]
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        session = self._tokens.session(request.headers.get("Authorization"))
+        if session is None:
+            return _response(request, refusal(_EXPIRED))
+        self._usage.calls += 1
+        response = _response(request, self._resources.answer(await self._call(request, session)))
+        response.headers["Sforce-Limit-Info"] = f"api-usage={self._usage.calls}/{DAILY_CALLS}"
+        return response
+
+    async def _call(self, request: web.Request, session: Session) -> Call:
+        method = request.method
+        if method == "POST":
+            method = request.query.get("_HttpMethod", method)
+        version = request.match_info["version"]
+        return Call(
+            method=method,
+            version=version,
+            path=request.rel_url.raw_path.partition(f"/v{version}")[2],
+            query=request.query,
+            headers=request.headers,
+            body=await request.read(),
+            session=session,
+            org=self._org,
+        )
+
+
+def _response(request: web.Request, answer: Answer) -> web.Response:
+    response = web.Response(status=answer.status, headers=answer.headers)
+    if answer.body is None:
+        return response
+    response.body = orjson.dumps(answer.body)
+    response.headers["Content-Type"] = _JSON
+    accepted = request.headers.get("Accept-Encoding", "")
+    coding = next((each for each in _CODINGS if each.value in accepted), None)
+    if coding is not None:
+        response.enable_compression(coding)
+        if etag := response.headers.get("ETag"):
+            response.headers["ETag"] = f'{etag[:-1]}-{coding.value}"'
+    return response

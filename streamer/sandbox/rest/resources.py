@@ -1,0 +1,76 @@
+"""Table of the REST resources, by path and method."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from email.message import Message
+from urllib.parse import unquote
+
+from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.rest.call import Answer, Call, Handler
+
+_METHODS = ("HEAD", "GET", "POST", "PATCH", "DELETE")
+_WITH_BODY = frozenset({"POST", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    pattern: re.Pattern[str]
+    handlers: Mapping[str, Handler]
+
+
+class Resources:
+    """Finds the handler of a call, and turns refusals into Salesforce's error lists."""
+
+    def __init__(self) -> None:
+        self._resources: list[_Resource] = []
+
+    def add(self, path: str, **handlers: Handler) -> None:
+        """Serve `path`, with `{name}` for its parameters, by the handlers of its methods: `get=…`, `post=…`.
+
+        Of several paths that fit a call, the first one answers.
+        """
+        pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + "/?")
+        by_method = {method.upper(): handler for method, handler in handlers.items()}
+        if "GET" in by_method:
+            by_method["HEAD"] = by_method["GET"]
+        self._resources.append(_Resource(pattern, by_method))
+
+    def answer(self, call: Call) -> Answer:
+        """Return the answer to `call`: the resource's, or the refusal."""
+        for resource in self._resources:
+            if found := resource.pattern.fullmatch(call.path):
+                parameters = {name: unquote(value) for name, value in found.groupdict().items()}
+                return _answer(resource.handlers, replace(call, parameters=parameters))
+        return refusal(not_found())
+
+
+def refusal(refused: Refused) -> Answer:
+    """Return the answer that states a refusal."""
+    return Answer(status=refused.status, body=refused.as_rest_errors())
+
+
+def _answer(handlers: Mapping[str, Handler], call: Call) -> Answer:
+    handler = handlers.get(call.method)
+    if handler is None:
+        allowed = ",".join(method for method in _METHODS if method in handlers)
+        message = f"HTTP Method '{call.method}' not allowed. Allowed are {allowed}"
+        refused = refusal(Refused("METHOD_NOT_ALLOWED", message, status=405))
+        return replace(refused, headers={"Allow": allowed})
+    try:
+        _check_media_type(call)
+        return handler(call)
+    except Refused as refused:
+        return refusal(refused)
+
+
+def _check_media_type(call: Call) -> None:
+    declared = call.headers.get("Content-Type")
+    if call.method not in _WITH_BODY or not call.body or declared is None:
+        return
+    parsed = Message()
+    parsed["Content-Type"] = declared
+    if parsed.get_content_type() != "application/json":
+        media_type = declared.partition(";")[0].strip()
+        message = f"MediaType of '{media_type}' is not supported by this resource"
+        raise Refused("UNSUPPORTED_MEDIA_TYPE", message, status=415)

@@ -1,0 +1,31 @@
+"""The REST API, put together from its resources."""
+
+from aiohttp import web
+
+from streamer.clock import Clock
+from streamer.sandbox.auth.tokens import Tokens
+from streamer.sandbox.cometd import CometdServer
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.rest.composite.calls import RestComposite
+from streamer.sandbox.rest.composite.collections import add_collections
+from streamer.sandbox.rest.composite.tree import add_tree
+from streamer.sandbox.rest.http_server import ApiUsage, RestServer
+from streamer.sandbox.rest.metadata import RestMetadata
+from streamer.sandbox.rest.queries import RestQueries
+from streamer.sandbox.rest.records import add_records
+from streamer.sandbox.rest.replication import add_replication
+from streamer.sandbox.rest.resources import Resources
+
+
+def rest_routes(org: Org, tokens: Tokens, cometd: CometdServer, clock: Clock) -> list[web.RouteDef]:
+    """Return the routes of the whole REST API."""
+    usage, resources = ApiUsage(), Resources()
+    metadata = RestMetadata(org, cometd, usage)
+    metadata.add_to(resources)
+    add_replication(resources)
+    RestComposite(resources, usage).add()
+    add_tree(resources)
+    add_collections(resources)
+    add_records(resources)
+    RestQueries(clock).add_to(resources)
+    return [*metadata.routes(), *RestServer(org, tokens, resources, usage).routes()]

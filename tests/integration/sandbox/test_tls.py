@@ -1,0 +1,107 @@
+"""`streamer sandbox --tls`, trusted as it says by clients that are not ours."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A sandbox in a process of its own, and the environment that it recommends."""
+
+    url: str
+    recipes: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A sandbox over https, with what it printed at its start."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = [
+        sys.executable,
+        "-m",
+        "streamer",
+        "sandbox",
+        "--port",
+        "0",
+        "--tls",
+        "--tls-folder",
+        str(folder),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = ""
+        while "JAVA_TOOL_OPTIONS" not in printed:
+            line = process.stdout.readline()
+            assert line, printed
+            printed += line
+        yield Running(
+            url=re.findall(r"https://localhost:\d+", printed)[0],
+            recipes=dict(re.findall(r"([A-Z_]+)=(\S+)", printed)),
+        )
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def run(sandbox: Running, *command: str, trusting: str | None) -> subprocess.CompletedProcess[str]:
+    """Run a client with one of the recipes, or with none."""
+    recipe = {} if trusting is None else {trusting: sandbox.recipes[trusting]}
+    return subprocess.run(
+        command, env=os.environ | recipe, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("client", "variable", "received"),
+    [
+        ("simple-salesforce", "REQUESTS_CA_BUNDLE", "Berg\n"),
+        ("aiosfstream", "SSL_CERT_FILE", "Account\n"),
+    ],
+)
+def test_a_client_works_over_https(sandbox: Running, client: str, variable: str, received: str) -> None:
+    """It needs the variable, and nothing else."""
+    command = (sys.executable, "-m", "tests.integration.sandbox.https_client", client, sandbox.url)
+    trusted = run(sandbox, *command, trusting=variable)
+    assert (trusted.stdout, trusted.returncode) == (received, 0), trusted.stderr
+    stranger = run(sandbox, *command, trusting=None)
+    assert stranger.returncode == 1
+    assert "certificate verify failed" in stranger.stderr.lower()
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        (("curl", "--silent", "--show-error", "--fail"), "CURL_CA_BUNDLE"),
+        (
+            ("node", "-e", "fetch(process.argv[1]).then(a => a.text()).then(console.log)"),
+            "NODE_EXTRA_CA_CERTS",
+        ),
+    ],
+    ids=["curl", "node"],
+)
+def test_a_tool_works_over_https(sandbox: Running, command: tuple[str, ...], variable: str) -> None:
+    """Where the machine has it."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    trusted = run(sandbox, *command, f"{sandbox.url}/services/data", trusting=variable)
+    assert '"version"' in trusted.stdout, trusted.stderr
+    assert run(sandbox, *command, f"{sandbox.url}/services/data", trusting=None).returncode != 0
+
+
+def test_java_reads_the_trust_store(sandbox: Running) -> None:
+    """As holding one authority that is trusted."""
+    keytool = shutil.which("keytool")
+    if keytool is None:
+        pytest.skip("keytool is not installed")
+    store = Path(sandbox.recipes["SSL_CERT_FILE"]).with_name("ca.p12")
+    command = [keytool, "-list", "-keystore", str(store), "-storepass", "changeit"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "streamer-sandbox" in listed
+    assert "trustedCertEntry" in listed
