@@ -81,12 +81,14 @@ class OrgSettings(Section):
         description="My Domain URL, login.salesforce.com, test.salesforce.com or any server"
     )
     auth: Auth
-    api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$")
+    api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$", examples=['"64.0"'])
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
 
     @field_validator("login_url")
     @classmethod
     def _has_scheme(cls, url: str) -> str:
+        if "@" in url:
+            raise ValueError("must not contain a user or a password: they belong to org.auth")
         if not re.match(r"^https?://[^/\s]+/?$", url):
             raise ValueError("must be a URL without a path, such as https://acme.my.salesforce.com")
         return url.rstrip("/")
@@ -104,6 +106,7 @@ class ChannelSettings(Section):
     key: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z]\w*$",
+        examples=["Order_No__c"],
         description="the field by which platform events stay in order; default: no order between them",
     )
 
@@ -148,6 +151,7 @@ class KafkaLogSettings(Section):
     prefix: str = Field(
         default="streamer",
         pattern=r"^[A-Za-z0-9._-]{1,80}$",
+        examples=["streamer"],
         description="begins every name in Kafka except event topics; daemons with one prefix share the work",
     )
     security: KafkaSecurity = KafkaSecurity()
