@@ -136,6 +136,7 @@ class KafkaSecurity(Section):
     )
     certificate_file: Path | None = Field(default=None, description="client certificate for mTLS, PEM")
     key_file: Path | None = Field(default=None, description="its private key, PEM")
+    key_password: SecretStr | None = Field(default=None, description="of the private key")
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
@@ -155,6 +156,9 @@ class KafkaLogSettings(Section):
         description="begins every name in Kafka except event topics; daemons with one prefix share the work",
     )
     security: KafkaSecurity = KafkaSecurity()
+    allow_plaintext: bool = Field(
+        default=False, description="allow brokers on hosts other than loopback without encryption"
+    )
     topic: str = Field(
         default="salesforce.{kind}.{name}",
         description="name of an event topic; {kind} is cdc or event, {name} the entity or platform event",

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from streamer.clock import Clock
 from streamer.configuration import Document, Draft, Keys
-from streamer.errors import ConfigurationError, StreamerError
+from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
 from streamer.salesforce.auth.flows import safe_address, token_form
-from streamer.settings import JwtAuth, OrgSettings
+from streamer.settings import JwtAuth, KafkaLogSettings, OrgSettings
 
 
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
@@ -16,6 +16,32 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
         yield from _refused_address(org, document)
     if draft.is_sound("org", "auth"):
         yield from _refused_key(org, document, clock)
+    kafka = draft.settings.log.kafka
+    if kafka is not None and draft.is_sound("log"):
+        yield from _refused_kafka(kafka, document)
+
+
+def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]:
+    # The import of librdkafka costs a fifth of a second, and SQLite does not need it.
+    from streamer.log.kafka.cluster.clients import Clients  # noqa: PLC0415
+    from streamer.log.kafka.cluster.options import reserved_options  # noqa: PLC0415
+
+    clients = Clients(settings=kafka)
+    reserved = {
+        name: f"must not be set: {reason}" for name, reason in reserved_options(kafka.options).items()
+    }
+    refused = {name: f"librdkafka says: {reason}" for name, reason in clients.refused_options().items()}
+    for name, sentence in (refused | reserved).items():
+        keys: Keys = ("log", "kafka", "options", name)
+        # librdkafka repeats the value.
+        shown = name in reserved or not document.is_secret(keys)
+        yield document.mistake(keys, sentence if shown else "librdkafka refuses this option")
+    if refused or reserved:
+        return
+    try:
+        clients.verify()
+    except LogMisconfigured as error:
+        yield _line(document, ("log", "kafka"), error)
 
 
 def _refused_address(org: OrgSettings, document: Document) -> Iterator[str]:
@@ -36,4 +62,4 @@ def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator
 
 def _line(document: Document, keys: Keys, error: StreamerError) -> str:
     """Return the sentence of `error`, which begins with the key, with the place of the key."""
-    return document.mistake(keys, str(error).removeprefix(".".join(map(str, keys))).strip())
+    return document.mistake(keys, str(error).removeprefix(".".join(map(str, keys))).lstrip(": "))

@@ -17,6 +17,7 @@ def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
     """Yield a message for each mistake between the sound parts of `draft`."""
     yield from _contained_channels(draft, document)
     yield from _port_taken_twice(draft, document)
+    yield from _plaintext(draft, document)
     for name, subscriber in draft.settings.subscribers.items():
         if draft.is_sound("subscribers", name, "on"):
             yield from _unmatched(name, subscriber, draft, document)
@@ -57,6 +58,29 @@ def _meet(host: str, other: str) -> bool:
     if host == other or _EVERYWHERE.intersection((host, other)):
         return True
     return is_loopback(host) and is_loopback(other) and "localhost" in (host, other)
+
+
+def _plaintext(draft: Draft, document: Document) -> Iterator[str]:
+    """Yield a message when events, and perhaps a password, would travel to a broker in the clear."""
+    kafka = draft.settings.log.kafka
+    if kafka is None or kafka.allow_plaintext or not draft.is_sound("log"):
+        return
+    protocol = kafka.security.protocol
+    away = [host for host in map(_host, kafka.bootstrap_servers.split(",")) if not is_loopback(host)]
+    if away and protocol.endswith("PLAINTEXT"):
+        yield document.mistake(
+            ("log", "kafka", "security", "protocol"),
+            f"is {protocol}, and anyone on the way to {away[0]} could read the events: use "
+            f"{protocol.replace('PLAINTEXT', 'SSL')}, or set log.kafka.allow_plaintext if that network is "
+            "trusted",
+        )
+
+
+def _host(broker: str) -> str:
+    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can stand before it."""
+    address = broker.strip().rpartition("://")[2]
+    host, colon, _ = address.rpartition(":")
+    return (host if colon else address).strip("[]")
 
 
 def _unmatched(

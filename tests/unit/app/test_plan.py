@@ -141,3 +141,26 @@ def test_plugin_whose_secret_is_missing_is_checked_all_the_same(tmp_path: Path) 
         "subscribers.sales.settings.webhook_url",
         "subscribers.sales.settings.timeout_s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("linger.sm: 5", 'linger.sm: librdkafka says: No such configuration property: "linger.sm"'),
+        ("group.id: mine", "group.id: must not be set: set log.kafka.prefix instead"),
+        ('client.dns.lookup: "${QUERY}"', "client.dns.lookup: librdkafka refuses this option"),
+    ],
+)
+def test_kafka_option_is_refused_by_name(tmp_path: Path, options: str, told: str) -> None:
+    """Before a client connects; a value from elsewhere is not repeated."""
+    text = f"log: {{kafka: {{bootstrap_servers: localhost, options: {{{options}}}}}}}\n{GOOD}"
+
+    assert lines_of(tmp_path, text) == [f"streamer.yaml:1: log.kafka.options.{told}"]
+
+
+def test_kafka_settings_that_no_client_takes_are_refused(tmp_path: Path) -> None:
+    """As a start refuses them."""
+    kafka = "log: {kafka: {bootstrap_servers: localhost, session_timeout_s: 5000}}"
+    (line,) = lines_of(tmp_path, f"{kafka}\n{GOOD}")
+
+    assert line.startswith("streamer.yaml:1: log.kafka: librdkafka refuses these settings: ")

@@ -12,6 +12,7 @@ from streamer.configuration import load, load_document, problems
 from streamer.errors import ConfigurationError
 from tests.unit.configuration.conftest import GOOD, Write
 
+SASL = "{protocol: SASL_PLAINTEXT, mechanism: PLAIN, username: u, password: sesame}"
 AUTH = "{flow: client_credentials, client_id: app, client_secret: sesame}"
 
 
@@ -255,3 +256,32 @@ def test_port_for_two_listeners_is_refused(write: Write, added: str, line: str) 
 def test_ports_that_do_not_meet_are_allowed(write: Write, added: str) -> None:
     """A free port is another one each time, and an address of its own has ports of its own."""
     assert load(load_document([write(f"{GOOD}{added}\n")], {}))
+
+
+@pytest.mark.parametrize(
+    ("kafka", "told"),
+    [
+        ("bootstrap_servers: kafka:9092", "PLAINTEXT"),
+        ("bootstrap_servers: 'localhost:9092, kafka-1.acme.com'", "PLAINTEXT"),
+        ("bootstrap_servers: 'PLAINTEXT://10.0.0.1:9092'", "PLAINTEXT"),
+        ("bootstrap_servers: '[fe80::1]:9092'", "PLAINTEXT"),
+        (
+            f"bootstrap_servers: a:1, security: {SASL}",
+            "SASL_PLAINTEXT",
+        ),
+        ("bootstrap_servers: 'localhost:9092,[::1]:9092,127.0.0.1'", ""),
+        ("bootstrap_servers: kafka:9092, allow_plaintext: true", ""),
+        ("bootstrap_servers: kafka:9092, security: {protocol: SSL}", ""),
+    ],
+)
+def test_plaintext_to_another_machine_must_be_allowed(write: Write, kafka: str, told: str) -> None:
+    """As plain http must."""
+    path = write(f"log: {{kafka: {{{kafka}}}}}\n{GOOD}")
+    message = ""
+    try:
+        load(load_document([path], {}))
+    except ConfigurationError as error:
+        message = str(error)
+
+    assert message.startswith(f"{path}:1: log.kafka.security.protocol: is {told}, and anyone" if told else "")
+    assert bool(message) is bool(told)
