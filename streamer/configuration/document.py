@@ -17,8 +17,8 @@ _SECRET_KEY = re.compile(
     r"secret|password|passphrase|token|webhook|credential|authorization|(^|[_-])key$", re.IGNORECASE
 )
 _SHOWN = 60
-# Without @, which divides a password from a host.
-_WORD = re.compile(r"[^\s@]*")
+# Without what stands before a host or in a query of an address.
+_WORD = re.compile(r"[^\s@?=&]*")
 _KEY = re.compile(r"[\w.*/ -]{0,63}")
 
 

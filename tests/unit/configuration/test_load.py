@@ -285,3 +285,51 @@ def test_plaintext_to_another_machine_must_be_allowed(write: Write, kafka: str, 
 
     assert message.startswith(f"{path}:1: log.kafka.security.protocol: is {told}, and anyone" if told else "")
     assert bool(message) is bool(told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root:$6$hunter2:19000:0:99999:7:::\n",
+        "root:$6$hunter2:19000: 0\nexport TOKEN=hunter2: 1\nTOKEN='hunter2': 2\n",
+        "postgres://user:hunter2@host/db: x\n",
+        "? |\n  line one\n  hunter2\n: x\n",
+        "machine x login y password hunter2\n",
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
+        "[db]\npassword = hunter2\n",
+        "TOKEN=hunter2\n",
+        "token: hunter2\norg: hunter2\nchannels: hunter2\nlog: {kafka: hunter2, sqlite: [hunter2]}\n",
+        "org: {auth: hunter2, login_url: hunter2 and more}\nchannels: [hunter2 and more]\n",
+        "subscribers: {a: hunter2, b: {uses: x, on: x, retry: hunter2, settings: hunter2}}\n",
+    ],
+)
+def test_file_that_is_no_configuration_is_not_shown(write: Write, text: str) -> None:
+    """Its keys are, but neither its values nor its lines."""
+    lines = errors_of(write, text)
+
+    assert lines
+    assert not any("hunter2" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bus:hunter2@acme.my.salesforce.com",
+        "https://hunter2@acme.my.salesforce.com/path",
+        "bus:hunter2@acme.my.salesforce.com",
+    ],
+)
+def test_password_in_the_login_url_is_refused_unseen(write: Write, url: str) -> None:
+    """It belongs to the section of the login."""
+    (line,) = errors_of(write, GOOD.replace("https://acme.my.salesforce.com", url))
+
+    assert line.startswith(
+        "streamer.yaml:2: org.login_url: found a value that is not shown; must not contain a"
+    )
+
+
+def test_plugin_setting_is_not_shown(write: Write) -> None:
+    """Only its plugin knows whether it is a secret."""
+    document = load_document([write("subscribers: {a: {settings: {address: hunter2}}}")], {})
+
+    assert document.shown(("subscribers", "a", "settings", "address")) == "a value that is not shown"
