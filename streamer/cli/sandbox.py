@@ -12,9 +12,12 @@ from streamer.sandbox import Sandbox
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free port.")] = 8808,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free port.")] = 8808,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; anyone who can reach it controls the sandbox.")
+        str,
+        typer.Option(
+            metavar="HOST", help="Address to listen on; anyone who can reach it controls the sandbox."
+        ),
     ] = "localhost",
 ) -> None:
     """Run a local Salesforce org: OAuth, REST and CometD, with faults to inject under /sandbox/."""
