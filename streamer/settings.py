@@ -166,6 +166,9 @@ class KafkaLogSettings(Section):
     content_mode: Literal["binary", "structured"] = Field(
         default="binary", description="CloudEvents attributes in headers, or one JSON document"
     )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        default="lz4", description="of the records; every reader needs a library that knows it"
+    )
     create_topics: bool = Field(default=True, description="false: missing topics are reported, never created")
     partitions: int = Field(default=6, ge=1, description="of a new event topic")
     replication_factor: int = Field(default=-1, description="of a new topic; -1 is the broker's default")

@@ -23,7 +23,6 @@ _log = structlog.get_logger()
 _Client = TypeVar("_Client")
 
 _PRODUCER_DEFAULTS: Mapping[str, Any] = {
-    "compression.type": "lz4",
     # A commit flushes at once, so a lone event does not wait for this.
     "linger.ms": 5,
     "partitioner": "murmur2_random",
@@ -53,7 +52,11 @@ class Clients:
         """Return a producer; `configuration` overrides everything."""
         # librdkafka requires this to be at most the transaction's time-out.
         timeout_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
-        defaults = {**_PRODUCER_DEFAULTS, "socket.timeout.ms": timeout_ms}
+        defaults = {
+            **_PRODUCER_DEFAULTS,
+            "compression.type": self.settings.compression,
+            "socket.timeout.ms": timeout_ms,
+        }
         return self._create(Producer, defaults, configuration, errors)
 
     def consumer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Consumer:

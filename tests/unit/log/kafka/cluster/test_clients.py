@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Producer
 from structlog.testing import capture_logs
 
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable
+from streamer.log.kafka.cluster import clients as module
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.settings import KafkaLogSettings
@@ -149,3 +150,19 @@ def test_trouble_is_logged_once_until_it_changes() -> None:
         errors.note(down)
 
     assert [line["event"] for line in logged] == ["kafka.failing", "kafka.failing"]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_records_are_compressed_as_configured(monkeypatch: pytest.MonkeyPatch, compression: str) -> None:
+    """By every producer, and librdkafka knows them all."""
+    made: list[dict[str, object]] = []
+
+    def producer(configuration: dict[str, object], **options: object) -> Producer:
+        made.append(configuration)
+        return Producer(configuration, **options)
+
+    monkeypatch.setattr(module, "Producer", producer)
+    clients(compression=compression).verify()
+    clients().verify()
+
+    assert [each["compression.type"] for each in made] == [compression, "lz4"]
