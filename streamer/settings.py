@@ -81,7 +81,7 @@ class OrgSettings(Section):
         description="My Domain URL, login.salesforce.com, test.salesforce.com or any server"
     )
     auth: Auth
-    api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$")
+    api_version: str = Field(default="64.0", pattern=r"^\d{2,3}\.0$", examples=['"64.0"'])
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     instance_hosts: frozenset[str] = Field(
         default=frozenset(),
@@ -91,6 +91,8 @@ class OrgSettings(Section):
     @field_validator("login_url")
     @classmethod
     def _has_scheme(cls, url: str) -> str:
+        if "@" in url:
+            raise ValueError("must not contain a user or a password: they belong to org.auth")
         if not re.match(r"^https?://[^/\s]+/?$", url):
             raise ValueError("must be a URL without a path, such as https://acme.my.salesforce.com")
         return url.rstrip("/")
@@ -108,6 +110,7 @@ class ChannelSettings(Section):
     key: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z]\w*$",
+        examples=["Order_No__c"],
         description="the field by which platform events stay in order; default: no order between them",
     )
 
@@ -137,6 +140,7 @@ class KafkaSecurity(Section):
     )
     certificate_file: Path | None = Field(default=None, description="client certificate for mTLS, PEM")
     key_file: Path | None = Field(default=None, description="its private key, PEM")
+    key_password: SecretStr | None = Field(default=None, description="of the private key")
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
@@ -152,15 +156,22 @@ class KafkaLogSettings(Section):
     prefix: str = Field(
         default="streamer",
         pattern=r"^[A-Za-z0-9._-]{1,80}$",
+        examples=["streamer"],
         description="begins every name in Kafka except event topics; daemons with one prefix share the work",
     )
     security: KafkaSecurity = KafkaSecurity()
+    allow_plaintext: bool = Field(
+        default=False, description="allow brokers on hosts other than loopback without encryption"
+    )
     topic: str = Field(
         default="salesforce.{kind}.{name}",
         description="name of an event topic; {kind} is cdc or event, {name} the entity or platform event",
     )
     content_mode: Literal["binary", "structured"] = Field(
         default="binary", description="CloudEvents attributes in headers, or one JSON document"
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        default="lz4", description="of the records; every reader needs a library that knows it"
     )
     create_topics: bool = Field(default=True, description="false: missing topics are reported, never created")
     partitions: int = Field(default=6, ge=1, description="of a new event topic")

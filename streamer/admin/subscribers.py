@@ -39,12 +39,20 @@ class SubscriberResource:
     async def _pause(self, request: web.Request) -> web.Response:
         name = self._named(request)
         asked = await body_of(request, Pause)
-        return await self._switched(name, Switch.PAUSED, by=asked.by, reason=asked.reason)
+        board = await self.context.switchboard()
+        if board.pauses(name):
+            # The reason of the first pause still holds; the second one stands in the audit.
+            await self.context.log.controls.note(
+                self._audit(name, "subscriber.paused", asked.by, asked.reason)
+            )
+            return json_response({**self._as_json(name, board), "was_paused": True})
+        answer = await self._switched(name, Switch.PAUSED, by=asked.by, reason=asked.reason)
+        return json_response({**answer, "was_paused": False})
 
     async def _resume(self, request: web.Request) -> web.Response:
         name = self._named(request)
         asked = await body_of(request, Change)
-        return await self._switched(name, Switch.RUNNING, by=asked.by)
+        return json_response(await self._switched(name, Switch.RUNNING, by=asked.by))
 
     async def _test(self, request: web.Request) -> web.Response:
         name, context = self._named(request), self.context
@@ -64,16 +72,18 @@ class SubscriberResource:
         _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=result["outcome"])
         return json_response({"subscriber": name, "event": event.id, **result})
 
-    async def _switched(self, name: SubscriberName, to: Switch, *, by: str, reason: str = "") -> web.Response:
+    async def _switched(self, name: SubscriberName, to: Switch, *, by: str, reason: str = "") -> JsonObject:
         now = self.context.clock.now()
         control = Control(subscriber=name, switch=to, by=by, at=now, reason=reason)
         what = "subscriber.paused" if to is Switch.PAUSED else "subscriber.resumed"
-        detail: JsonObject = {"reason": reason} if reason else {}
-        audit = AuditRecord(at=now, what=what, by=by, subscriber=name, detail=detail)
-        await self.context.log.controls.switch(control, audit)
+        await self.context.log.controls.switch(control, self._audit(name, what, by, reason))
         # The log can need a moment to show the switch, and the next request must find it.
         board = await self.context.switchboard(lambda board: board.controls.get(name) == control)
-        return json_response(self._as_json(name, board))
+        return self._as_json(name, board)
+
+    def _audit(self, name: SubscriberName, what: str, by: str, reason: str) -> AuditRecord:
+        detail: JsonObject = {"reason": reason} if reason else {}
+        return AuditRecord(at=self.context.clock.now(), what=what, by=by, subscriber=name, detail=detail)
 
     def _named(self, request: web.Request) -> SubscriberName:
         name = request.match_info["name"]

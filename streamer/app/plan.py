@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from streamer.app.plugins import make_subscriber
+from streamer.app.refusals import refusals
+from streamer.app.routes import SubscriberRoute
 from streamer.clock import Clock
-from streamer.configuration import Document, Keys, load
-from streamer.dispatch.attempt.route import Route, compile_route
+from streamer.configuration import Document, load_draft
+from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.ports import PluginContext, Subscriber
@@ -25,37 +27,32 @@ class Plan:
 
 
 def plan(document: Document, clock: Clock) -> Plan:
-    """Check all of `document`, including the plugins' settings and the expressions; no I/O happens.
+    """Check all of `document`, including the plugins' settings and the expressions, without any connection.
 
-    Raises `ConfigurationError` with one line for each mistake.
+    Raises `ConfigurationError` with all mistakes, one after the other.
     """
-    settings = load(document)
+    draft = load_draft(document)
     makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
-    routes: dict[SubscriberName, Route] = {}
-    mistakes: list[str] = []
-    for name, each in settings.subscribers.items():
+    routes: dict[SubscriberName, SubscriberRoute] = {}
+    mistakes = list(refusals(draft, document, clock))
+    for name, each in draft.settings.subscribers.items():
         context = PluginContext(name=name, clock=clock)
         makers[name] = partial(make_subscriber, each, context, document)
-        try:
-            makers[name]()
-            routes[name] = compile_route(
-                name,
-                when=each.when,
-                body=each.body,
-                text=each.text,
-                mistake=partial(mistake_of, document, name),
-            )
-        except ConfigurationError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise ConfigurationError("\n".join(mistakes))
-    return Plan(document=document, settings=settings, subscribers=makers, routes=routes)
+        if draft.is_sound("subscribers", name, "uses"):
+            mistakes += _refused(makers[name])
+        routes[name] = SubscriberRoute(name=name, settings=each, draft=draft, document=document)
+        mistakes += routes[name].mistakes()
+    return Plan(
+        document=document,
+        settings=draft.with_mistakes(mistakes).finished(),
+        subscribers=makers,
+        routes={name: route.compiled() for name, route in routes.items()},
+    )
 
 
-def mistake_of(
-    document: Document, name: SubscriberName, keys: Keys, sentence: str, detail: str
-) -> ConfigurationError:
-    """Return an error that names the file, the line and the key of a subscriber; a secret is not shown."""
-    place = ("subscribers", name, *keys)
-    whole = sentence if document.is_secret(place) else f"{sentence}: {detail}"
-    return ConfigurationError(document.mistake(place, whole))
+def _refused(make: Callable[[], Subscriber]) -> list[str]:
+    try:
+        make()
+    except ConfigurationError as error:
+        return str(error).split("\n")
+    return []

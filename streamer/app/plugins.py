@@ -31,6 +31,8 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     keys = (*at, "settings")
     with _refusing("the plugin can't check its settings", document, keys):
         own = _checked(plugin, settings, document, keys)
+    if unread := document.unread(keys):
+        raise ConfigurationError("\n".join(unread))
     with _refusing("the plugin can't be made", document, keys):
         return plugin(own, context)
 
@@ -52,8 +54,9 @@ def _checked(plugin: Plugin, settings: SubscriberSettings, document: Document, k
     try:
         return plugin.Settings.model_validate(settings.settings)
     except ValidationError as error:
-        lines = problems(error, document, plugin.Settings, at=keys)
-        raise ConfigurationError("\n".join(lines)) from None
+        found = problems(error, document, plugin.Settings, at=keys)
+        lines = [each.line for each in found if not each.follows]
+        raise ConfigurationError("\n".join([*lines, *document.unread(keys)])) from None
 
 
 def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:

@@ -68,6 +68,8 @@ class Reloading:
             # Its text can repeat the files, which hold secrets.
             self._refuse(f"checking it raised {type(error).__name__}", was_asked=was_asked)
         else:
+            if self._refusal:
+                _log.info("configuration.restored", reason="the files have no mistake any more")
             self._refusal = ""
             # First: Salesforce can refuse it while it is applied, and that must not be overwritten.
             self.metrics.process.configuration_applied()

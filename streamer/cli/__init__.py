@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.help import HELP_OPTIONS
 from streamer.cli.lazy import LazyGroup
 
 app = typer.Typer(
     name="streamer",
     cls=LazyGroup,
+    context_settings=HELP_OPTIONS,
     help="Carries a Salesforce org's events to Kafka and to the systems that act on them.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

@@ -106,13 +106,17 @@ def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
 
 def _configured(files: Sequence[Path]) -> AdminSettings:
     document = load_document(files)
+    # The operator's environment need not hold the daemon's other secrets.
+    if unread := document.unread(("admin",)):
+        raise ConfigurationError("\n".join(unread))
     section = document.data.get("admin", {})
     if section is None:
         raise ConfigurationError(document.mistake(("admin",), "is null, so the daemon has no admin API"))
     try:
         return AdminSettings.model_validate(section)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(problems(error, document, AdminSettings, at=("admin",)))) from None
+        found = problems(error, document, AdminSettings, at=("admin",))
+        raise ConfigurationError("\n".join(each.line for each in found)) from None
 
 
 def _reason(error: Exception) -> str:

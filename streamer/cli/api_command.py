@@ -28,16 +28,27 @@ class ApiOptions:
 
     config: Annotated[
         list[Path] | None,
-        typer.Option("--config", "-c", help="The daemon's configuration, which holds address and token."),
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="The daemon's configuration, which holds address and token.  [default: none]",
+        ),
     ] = None
     url: Annotated[
         str | None,
-        typer.Option(envvar="STREAMER_ADMIN_URL", help=f"The admin API's address.  [default: {DEFAULT_URL}]"),
+        typer.Option(
+            envvar="STREAMER_ADMIN_URL",
+            metavar="URL",
+            help=f"The admin API's address.  [default: {DEFAULT_URL}]",
+        ),
     ] = None
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="STREAMER_ADMIN_TOKEN", help="Its token; other users of this machine see the arguments."
+            envvar="STREAMER_ADMIN_TOKEN",
+            metavar="TOKEN",
+            help="Its token; other users of this machine see the arguments.  [default: none]",
         ),
     ] = None
 
@@ -54,6 +65,7 @@ class OperatorOptions:
         str | None,
         typer.Option(
             envvar="STREAMER_OPERATOR",
+            metavar="NAME",
             help="Your name, for the audit.  [default: the system's user]",
         ),
     ] = None
@@ -109,7 +121,10 @@ def redrive_ids(context: typer.Context, incomplete: str) -> list[str]:
 
 
 Name = Annotated[
-    str, typer.Argument(help="The subscriber's name in the configuration.", autocompletion=subscriber_names)
+    str,
+    typer.Argument(
+        metavar="NAME", help="The subscriber's name in the configuration.", autocompletion=subscriber_names
+    ),
 ]
 
 

@@ -14,7 +14,9 @@ from streamer.events import JsonObject
 async def audit(
     where: ApiOptions,
     *,
-    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="Most records.")] = 50,
+    last: Annotated[
+        int, typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Most records.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Show changes at run time, with times and operators: pauses, redrives, discards.

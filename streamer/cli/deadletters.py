@@ -13,6 +13,7 @@ from streamer.cli.api_command import (
     redrive_ids,
     subscriber_names,
 )
+from streamer.cli.help import HelpfulCommand, HelpfulGroup
 from streamer.cli.output import at, by_reason, console, counted, plain, print_json, print_table, working
 from streamer.cli.progress import followed
 from streamer.cli.times import moment
@@ -20,7 +21,9 @@ from streamer.clock import SystemClock
 from streamer.events import JsonObject
 
 deadletters = typer.Typer(
+    cls=HelpfulGroup,
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     help="""List, redrive and discard dead letters: events that a target can't accept.
 
     The log holds the dead letters, so any process can answer.
@@ -37,18 +40,38 @@ class LetterOptions:
 
     subscriber: Annotated[
         str | None,
-        typer.Option("--subscriber", "-s", help="Of this subscriber.", autocompletion=subscriber_names),
+        typer.Option(
+            "--subscriber",
+            "-s",
+            metavar="NAME",
+            help="Of this subscriber.  [default: any]",
+            autocompletion=subscriber_names,
+        ),
     ] = None
-    key: Annotated[str | None, typer.Option(help="Of this key, such as a record's id.")] = None
+    key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Of this key, such as a record's id.  [default: any]")
+    ] = None
     reason: Annotated[
-        str | None, typer.Option(help="With this reason, a word that list shows, such as rejected.")
+        str | None,
+        typer.Option(
+            metavar="WORD", help="With this reason, as list shows it, such as rejected.  [default: any]"
+        ),
     ] = None
-    error: Annotated[str | None, typer.Option(help="With this text in the error, in any case.")] = None
+    error: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="With this text in the error, in any case.  [default: any]"),
+    ] = None
     since: Annotated[
-        str | None, typer.Option(parser=moment, metavar="TIME", help="Failed since 2h ago, or an ISO time.")
+        str | None,
+        typer.Option(
+            parser=moment, metavar="TIME", help="Failed since 2h ago, or an ISO time.  [default: ever]"
+        ),
     ] = None
     until: Annotated[
-        str | None, typer.Option(parser=moment, metavar="TIME", help="Failed before 30m ago, or an ISO time.")
+        str | None,
+        typer.Option(
+            parser=moment, metavar="TIME", help="Failed before 30m ago, or an ISO time.  [default: now]"
+        ),
     ] = None
 
 
@@ -57,7 +80,8 @@ class ChosenLetterOptions(LetterOptions):
     """Options that choose dead letters to change."""
 
     ids: Annotated[
-        list[str] | None, typer.Option("--id", help="With this id; can be given several times.")
+        list[str] | None,
+        typer.Option("--id", metavar="ID", help="With this id; can be given several times.  [default: any]"),
     ] = None
 
 
@@ -75,13 +99,15 @@ class ConfirmationOptions(OperatorOptions):
         return self.yes or typer.confirm(question, abort=True)
 
 
-@deadletters.command("list")
+@deadletters.command("list", cls=HelpfulCommand)
 @api_command
 async def list_(
     letters: LetterOptions,
     where: ApiOptions,
     *,
-    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1_000, help="Most letters.")] = 50,
+    last: Annotated[
+        int, typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Most letters.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Show the latest dead letters, the newest last, and their number for each reason."""
@@ -89,7 +115,7 @@ async def list_(
     if as_json:
         print_json(answer)
         return
-    print_table(map(_line, answer["letters"]), empty="No dead letters.")
+    print_table(map(_line, answer["letters"]), empty="No dead letters.", whole="ID")
     if answer["total"]:
         shown = len(answer["letters"])
         console().print(
@@ -97,7 +123,7 @@ async def list_(
         )
 
 
-@deadletters.command()
+@deadletters.command(cls=HelpfulCommand)
 @api_command
 async def show(
     letter: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id, as list shows it.")],
@@ -119,7 +145,7 @@ async def show(
         console().print_json(data=event, highlight=console().is_terminal)
 
 
-@deadletters.command()
+@deadletters.command(cls=HelpfulCommand)
 @api_command
 async def redrive(
     letters: ChosenLetterOptions,
@@ -129,7 +155,10 @@ async def redrive(
     per_second: Annotated[
         float,
         typer.Option(
-            min=0.01, max=1_000, help="Highest rate, for each subscriber in each process of the daemon."
+            min=0.01,
+            max=1_000,
+            metavar="NUMBER",
+            help="Highest rate, for each subscriber in each process of the daemon.",
         ),
     ] = 10.0,
     include_superseded: Annotated[
@@ -170,7 +199,7 @@ async def redrive(
         console().print(f"Ordered: {', '.join(found['redrives'])}. `streamer audit` shows the end.")
 
 
-@deadletters.command()
+@deadletters.command(cls=HelpfulCommand)
 @api_command
 async def cancel(
     order: Annotated[
@@ -193,7 +222,7 @@ async def cancel(
     )
 
 
-@deadletters.command()
+@deadletters.command(cls=HelpfulCommand)
 @api_command
 async def discard(letters: ChosenLetterOptions, where: ApiOptions, confirmation: ConfirmationOptions) -> None:
     """Remove dead letters for good, unless an open redrive covers them.

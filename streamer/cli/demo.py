@@ -51,14 +51,21 @@ def demo(
             "--for",
             parser=seconds,
             metavar="DURATION",
-            help="Stop after 20s, 5m or 1h; by default at Ctrl-C.",
+            help="Stop after 20s, 5m or 1h.  [default: at Ctrl-C]",
         ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the counts to this JSON file.")] = None,
-    svg: Annotated[Path | None, typer.Option(help="Keep the last picture in this SVG file.")] = None,
-    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Changes in the org, per second.")] = 20.0,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the counts to this JSON file.  [default: none]")
+    ] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the last picture in this SVG file.  [default: none]"),
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0.1, max=500, metavar="NUMBER", help="Changes in the org, per second.")
+    ] = 20.0,
     kafka: Annotated[
-        str | None, typer.Option(help="Keep the log in this Kafka (host:port) instead of SQLite.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Keep the log in this Kafka.  [default: SQLite]")
     ] = None,
 ) -> None:
     """Show the whole flow on this machine: a local org, the daemon and three targets.

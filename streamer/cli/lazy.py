@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from streamer.cli.help import HelpfulCommand, HelpfulGroup
+
 COMMANDS = {
     "run": "streamer.cli.run:run",
     "check": "streamer.cli.run:check",
@@ -20,7 +22,7 @@ COMMANDS = {
 """Module and attribute of each command."""
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(HelpfulGroup):
     """Group of the commands in `COMMANDS`.
 
     A call to a running daemon, or a completion for the shell, must not wait
@@ -52,7 +54,7 @@ def _made(name: str, found: typer.Typer | Callable[..., None]) -> TyperGroup | T
     alone = typer.Typer(
         add_completion=False, rich_markup_mode="markdown", pretty_exceptions_show_locals=False
     )
-    alone.command(name)(found)
+    alone.command(name, cls=HelpfulCommand)(found)
     command = get_command(alone)
     assert isinstance(command, TyperCommand)  # noqa: S101 - it is the only one
     return command

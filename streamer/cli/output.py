@@ -1,22 +1,25 @@
 """Output of the API's answers on a terminal."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 import typer
 from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from streamer.events import JsonObject
 
-_PIPE_WIDTH = 200
+# Wide enough for every line, because a program reads them.
+_PIPE_WIDTH = 10_000
 
 
 def console() -> Console:
-    """Return a console on the standard output; in a file or a pipe its lines are 200 characters wide."""
+    """Return a console on the standard output; in a file or a pipe it breaks no line."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
@@ -30,18 +33,34 @@ def print_json(answer: JsonObject) -> None:
     typer.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
 
 
-def print_table(rows: Iterable[Mapping[str, object]], *, empty: str) -> None:
-    """Print `rows`, whose keys are the headings, or the sentence `empty` when there are none."""
+def print_table(rows: Iterable[Mapping[str, object]], *, empty: str, whole: str = "") -> None:
+    """Print `rows`, whose keys are the headings, or the sentence `empty` when there are none.
+
+    The column `whole` is never broken: on a narrow terminal its values stand
+    above the rest of their rows, so that they can be copied.
+    """
     lines = list(rows)
     if not lines:
         console().print(empty)
         return
+    table, shown = _table(lines), console()
+    wide = Measurement.get(shown, shown.options.update_width(_PIPE_WIDTH), table).maximum
+    if not whole or wide <= shown.width:
+        shown.print(table)
+        return
+    for line in lines:
+        shown.print(plain(line[whole]), soft_wrap=True)
+        rest = (str(value) for name, value in line.items() if name != whole and value not in {None, ""})
+        shown.print(Padding(plain("  ".join(rest)), (0, 0, 0, 2)))
+
+
+def _table(lines: Sequence[Mapping[str, object]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in lines[0]:
         table.add_column(heading)
     for line in lines:
         table.add_row(*(plain(value) for value in line.values()))
-    console().print(table)
+    return table
 
 
 def plain(value: object) -> Text:

@@ -21,7 +21,9 @@ from streamer.supervision.watchdog import Watchdog
 
 Config = Annotated[
     list[Path],
-    typer.Option("--config", "-c", help="A YAML file; of several, later ones override earlier ones."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="A YAML file; of several, later ones override earlier ones."
+    ),
 ]
 
 _GENERATION_0 = 50_000
@@ -30,7 +32,8 @@ _GENERATION_0 = 50_000
 def run(
     config: Config,
     role: Annotated[
-        Role, typer.Option(help="Serve both sides of the log in this process, or one.")
+        Role,
+        typer.Option(metavar="|".join(Role), help="Serve both sides of the log in this process, or one."),
     ] = Role.ALL,
 ) -> None:
     """Carry events until SIGTERM or Ctrl-C; then drain, record and exit.

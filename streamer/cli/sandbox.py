@@ -17,9 +17,12 @@ from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certifica
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free port.")] = 8808,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free port.")] = 8808,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; anyone who can reach it controls the sandbox.")
+        str,
+        typer.Option(
+            metavar="HOST", help="Address to listen on; anyone who can reach it controls the sandbox."
+        ),
     ] = "localhost",
     name: Annotated[
         list[str] | None,

@@ -7,12 +7,15 @@ import orjson
 import typer
 
 from streamer.cli.api_command import ApiOptions, AsJson, Name, OperatorOptions, api_command
+from streamer.cli.help import HelpfulCommand, HelpfulGroup
 from streamer.cli.output import at, console, plain, print_json, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 
 subscribers = typer.Typer(
+    cls=HelpfulGroup,
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     help="""List, pause, resume and test the subscribers of a running daemon.
 
     The log holds the switches, so any process can answer. The counts of events
@@ -24,10 +27,13 @@ subscribers = typer.Typer(
 )
 
 
-@subscribers.command("list")
+@subscribers.command("list", cls=HelpfulCommand)
 @api_command
 async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
-    """Show every subscriber: its state, who paused it and why, and its events in memory."""
+    """Show every subscriber: its state, who paused it and why, and its events.
+
+    LAG events of the log are not settled; WAITING ones of them are in memory.
+    """
     answer = await where.api().get("/subscribers")
     if as_json:
         print_json(answer)
@@ -35,24 +41,32 @@ async def list_(where: ApiOptions, *, as_json: AsJson = False) -> None:
         print_table(map(_line, answer["subscribers"]), empty="No subscribers are configured.")
 
 
-@subscribers.command()
+@subscribers.command(cls=HelpfulCommand)
 @api_command
 async def pause(
     name: Name,
     where: ApiOptions,
     operator: OperatorOptions,
     *,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Reason, for other operators.")] = "",
+    reason: Annotated[
+        str,
+        typer.Option("--reason", "-r", metavar="TEXT", help="Reason, for other operators.  [default: none]"),
+    ] = "",
 ) -> None:
     """Stop deliveries in every process, across restarts, until resumed.
 
-    Events stay in the log. Attempts in flight end by themselves.
+    Events stay in the log. Attempts in flight end by themselves. A subscriber
+    that is paused already keeps its first reason; the audit keeps both.
     """
-    await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=operator.name)
-    console().print(f"{name} is paused, in every process. `streamer subscribers resume {name}` ends it.")
+    answer = await where.api().post(f"/subscribers/{name}/pause", reason=reason, by=operator.name)
+    if answer["was_paused"]:
+        why = f": {answer['reason']}" if answer["reason"] else ""
+        console().print(plain(f"{name} was paused already, by {answer['by']} at {at(answer['since'])}{why}"))
+    else:
+        console().print(f"{name} is paused, in every process. `streamer subscribers resume {name}` ends it.")
 
 
-@subscribers.command()
+@subscribers.command(cls=HelpfulCommand)
 @api_command
 async def resume(name: Name, where: ApiOptions, operator: OperatorOptions) -> None:
     """Resume deliveries in every process, after a pause by an operator, the guard or the target."""
@@ -60,7 +74,7 @@ async def resume(name: Name, where: ApiOptions, operator: OperatorOptions) -> No
     console().print(f"{name} delivers again, in every process.")
 
 
-@subscribers.command("test")
+@subscribers.command("test", cls=HelpfulCommand)
 @api_command
 async def try_out(
     name: Name,
@@ -68,7 +82,11 @@ async def try_out(
     operator: OperatorOptions,
     *,
     data: Annotated[
-        Path | None, typer.Option(help="JSON file for the event's data, where body or text need some.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON file for the event's data, where body or text need some.  [default: none]",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,6 +125,7 @@ def _line(subscriber: JsonObject) -> JsonObject:
         "SUBSCRIBER": subscriber["name"],
         "USES": subscriber["uses"],
         "STATE": _state(subscriber, here),
+        "LAG": here.get("lag"),
         "IN FLIGHT": here.get("in_flight"),
         "WAITING": here.get("waiting"),
         "PARKED": here.get("parked"),

@@ -1,7 +1,19 @@
 """Configuration: YAML files become settings; errors name the file, the line and the key."""
 
 from streamer.configuration.document import Document, Keys
+from streamer.configuration.draft import Draft
 from streamer.configuration.fingerprint import Fingerprints, fingerprints
-from streamer.configuration.load import load, load_document, problems
+from streamer.configuration.load import load, load_document, load_draft
+from streamer.configuration.problems import problems
 
-__all__ = ["Document", "Fingerprints", "Keys", "fingerprints", "load", "load_document", "problems"]
+__all__ = [
+    "Document",
+    "Draft",
+    "Fingerprints",
+    "Keys",
+    "fingerprints",
+    "load",
+    "load_document",
+    "load_draft",
+    "problems",
+]

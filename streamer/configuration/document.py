@@ -1,7 +1,7 @@
 """Document: the data of the configuration's files, with the place of each part."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,16 @@ from streamer.configuration.fingerprint import Fingerprints
 
 Keys = tuple[int | str, ...]
 
+HIDDEN = "a value that is not shown"
+"""Words that stand in a message for a value that can be a secret."""
+
 _SECRET_KEY = re.compile(
     r"secret|password|passphrase|token|webhook|credential|authorization|(^|[_-])key$", re.IGNORECASE
 )
 _SHOWN = 60
+# Without what stands before a host or in a query of an address.
+_WORD = re.compile(r"[^\s@?=&]*")
+_KEY = re.compile(r"[\w.*/ -]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +27,14 @@ class Document:
     """Data of the configuration's files, the place of each part, and the files' fingerprints when read.
 
     `indirect` are the keys whose values came from the environment or from
-    another file.
+    another file. `mistakes` are the messages about values that could not be
+    read; at their keys the data are an empty text.
     """
 
     data: Any
     places: Mapping[Keys, str] = field(default_factory=dict)
     indirect: frozenset[Keys] = frozenset()
+    mistakes: Mapping[Keys, str] = field(default_factory=dict)
     fingerprints: Fingerprints = field(default_factory=dict)
 
     def at(self, keys: Sequence[int | str]) -> Any:
@@ -50,15 +58,22 @@ class Document:
         names = [key for key in keys if isinstance(key, str)]
         return tuple(keys) in self.indirect or any(_SECRET_KEY.search(name) for name in names[-1:])
 
+    def unread(self, keys: Keys) -> list[str]:
+        """Return the messages about values at `keys` and below that could not be read."""
+        return [line for at, line in self.mistakes.items() if at[: len(keys)] == keys]
+
     def shown(self, keys: Sequence[int | str]) -> str:
-        """Return the value at `keys` for a message, short and without secrets; empty for a section."""
-        if self.is_secret(keys):
-            return "a value that is not shown"
+        """Return the value at `keys` for a message, empty for a section.
+
+        A secret is not shown, and neither is a text that can hold one: an
+        address with a user in it, a line of several words, a plugin's setting.
+        """
         value = self.at(keys)
+        if self.is_secret(keys) or (isinstance(value, str) and not _is_harmless(keys, value)):
+            return HIDDEN
         if isinstance(value, dict | list):
             return ""
-        text = "nothing" if value is None else repr(value)
-        return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+        return "nothing" if value is None else repr(value)
 
     def mistake(self, keys: Sequence[int | str], sentence: str) -> str:
         """Return the line of a message: the file, the line, the key and `sentence`."""
@@ -70,13 +85,29 @@ class Document:
         data: Any = {}
         places: dict[Keys, str] = {}
         indirect: set[Keys] = set()
+        mistakes: dict[Keys, str] = {}
         fingerprints: dict[Path, str] = {}
         for document in documents:
             data = _merge(data, document.data)
             places |= document.places
             indirect |= document.indirect
+            mistakes |= document.mistakes
             fingerprints |= document.fingerprints
-        return Document(data=data, places=places, indirect=frozenset(indirect), fingerprints=fingerprints)
+        return Document(
+            data=data,
+            places=places,
+            indirect=frozenset(indirect),
+            mistakes=mistakes,
+            fingerprints=fingerprints,
+        )
+
+
+def _is_harmless(keys: Sequence[int | str], text: str) -> bool:
+    match keys:
+        case ("subscribers", _, "settings", *_):
+            return False
+        case _:
+            return len(text) <= _SHOWN and _WORD.fullmatch(text) is not None
 
 
 def holds(data: Any, key: int | str) -> bool:
@@ -86,9 +117,14 @@ def holds(data: Any, key: int | str) -> bool:
     return isinstance(data, list) and isinstance(key, int) and key < len(data)
 
 
+def overlaps(keys: Keys, others: Iterable[Keys]) -> bool:
+    """Return true when one of `others` is `keys`, lies below it, or is a section around it."""
+    return any(all(a == b for a, b in zip(keys, other, strict=False)) for other in others)
+
+
 def dotted(keys: Sequence[int | str]) -> str:
-    """Return `keys` joined with dots."""
-    return ".".join(map(str, keys))
+    """Return `keys` joined with dots; a key that can be a whole line of another file is not shown."""
+    return ".".join(str(key) if _KEY.fullmatch(str(key)) else "(a key that is not shown)" for key in keys)
 
 
 def _merge(below: Any, above: Any) -> Any:

@@ -39,7 +39,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_document(path: Path, environ: Mapping[str, str]) -> Document:
-    """Read one file. Raises `ConfigurationError`, which names the file and the line."""
+    """Read one file; values that can't be read are mistakes of the document.
+
+    Raises `ConfigurationError`, which names the file and the line, when the
+    whole file can't be read.
+    """
     # Taken before the content, so that a write in between counts as a change.
     seen = fingerprint(path)
     try:
@@ -82,6 +86,7 @@ class _Reading:
         self._loader = _Loader("")
         self.places: dict[Keys, str] = {}
         self.indirect: set[Keys] = set()
+        self.mistakes: dict[Keys, str] = {}
 
     def document(self, root: yaml.Node | None) -> Document:
         if root is None:
@@ -94,6 +99,7 @@ class _Reading:
             data=self.value(root, ()),
             places=self.places,
             indirect=frozenset(self.indirect),
+            mistakes=self.mistakes,
             fingerprints=self._fingerprints,
         )
 
@@ -108,34 +114,36 @@ class _Reading:
 
     def _mapping(self, node: yaml.MappingNode, keys: Keys) -> Any:
         data: dict[str, Any] = {}
-        for key, (key_node, value_node) in self._pairs(node).items():
+        for key, (key_node, value_node) in self._pairs(node, keys).items():
             self.places[(*keys, key)] = self._place(key_node)
             data[key] = self.value(value_node, (*keys, key))
         if data.keys() == {"file"} and isinstance(data["file"], str):
             return self._content(data["file"], keys)
         return data
 
-    def _pairs(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _pairs(self, node: yaml.MappingNode, keys: Keys) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         """Return the pairs of `node` itself, over those that it merges by `<<`."""
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
-                for source in self._sources(value_node):
-                    merged = self._pairs(source) | merged
+                for source in self._sources(value_node, keys):
+                    merged = self._pairs(source, keys) | merged
             elif not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigurationError(f"{self._place(key_node)}: a key must be a text")
+                place = self._place(key_node)
+                self._note((*keys, place), f"{place}: a key must be a text")
             elif key_node.value in own:
-                raise ConfigurationError(f"{self._place(key_node)}: {key_node.value}: is set twice")
+                at = (*keys, key_node.value)
+                self._note(at, f"{self._place(key_node)}: {dotted(at)}: is set twice")
             else:
                 own[key_node.value] = key_node, value_node
         return merged | own
 
-    def _sources(self, node: yaml.Node) -> list[yaml.MappingNode]:
+    def _sources(self, node: yaml.Node, keys: Keys) -> list[yaml.MappingNode]:
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         mappings = [each for each in nodes if isinstance(each, yaml.MappingNode)]
         if len(mappings) < len(nodes):
-            raise ConfigurationError(f"{self._place(node)}: << needs a mapping, or a list of them")
+            self._note((*keys, "<<"), f"{self._place(node)}: << needs a mapping, or a list of them")
         return mappings
 
     def _place(self, node: yaml.Node) -> str:
@@ -149,26 +157,36 @@ class _Reading:
             with path.open(encoding="utf-8") as file:
                 content = file.read(_MAX_FILE_CHARACTERS + 1)
         except OSError as error:
-            raise self._mistake(keys, f"{path}: {error.strerror}") from error
+            return self._unread(keys, f"{path}: {error.strerror}")
         except ValueError:
-            # Not chained: the decoder's error repeats the bytes.
-            raise self._mistake(keys, f"{path}: is not UTF-8 text") from None
+            return self._unread(keys, f"{path}: is not UTF-8 text")
         if len(content) > _MAX_FILE_CHARACTERS:
-            raise self._mistake(keys, f"{path}: is larger than a secret can be")
+            return self._unread(keys, f"{path}: is larger than a secret can be")
         return content.removesuffix("\n")
 
     def _with_variables(self, text: str, keys: Keys) -> str:
+        missing: list[str] = []
+
         def resolved(match: re.Match[str]) -> str:
             name, default = match.groups()
             self.indirect.add(keys)
             value = self._environ.get(name, default)
             if value is None:
-                raise self._mistake(
-                    keys, f"the environment has no {name}; set it, or write ${{{name}:-default}}"
-                )
-            return value
+                missing.append(name)
+            return value or ""
 
-        return _VARIABLE.sub(resolved, text)
+        whole = _VARIABLE.sub(resolved, text)
+        if not missing:
+            return whole
+        # Each name once, in the order of the text.
+        names = list(dict.fromkeys(missing))
+        what = f"set it, or write ${{{names[0]}:-default}}" if len(names) == 1 else "set them"
+        return self._unread(keys, f"the environment has no {' and no '.join(names)}; {what}")
 
-    def _mistake(self, keys: Keys, sentence: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.places[keys]}: {dotted(keys)}: {sentence}")
+    def _unread(self, keys: Keys, sentence: str) -> str:
+        self._note(keys, f"{self.places[keys]}: {dotted(keys)}: {sentence}")
+        return ""
+
+    def _note(self, keys: Keys, line: str) -> None:
+        noted = self.mistakes.get(keys)
+        self.mistakes[keys] = line if noted in {None, line} else f"{noted}\n{line}"

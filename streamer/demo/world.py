@@ -107,7 +107,7 @@ def _configuration(
     slack: SlackReceiver,
 ) -> dict[str, Any]:
     log = (
-        {"kafka": {"bootstrap_servers": options.kafka, "prefix": options.prefix}}
+        {"kafka": {"bootstrap_servers": options.kafka, "prefix": options.prefix, "allow_plaintext": True}}
         if options.kafka
         else {"sqlite": {"path": str(options.directory / "demo.db")}}
     )

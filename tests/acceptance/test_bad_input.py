@@ -74,13 +74,13 @@ async def test_unknown_channel_is_named_by_readyz_while_the_others_go_on(
     """One misspelt channel makes the daemon unready with a sentence, and stops no other channel."""
     kept = KeptInSqlite(tmp_path)
     configuration = sandbox_configuration(sandbox.url, log=kept.configuration)
-    configuration["channels"].append("/data/AcountChangeEvent")
+    configuration["channels"].append("/data/Acounts__chn")
     async with Daemon.running(written(tmp_path, configuration)) as daemon:
         await daemon.started()
 
         async def says_why() -> bool:
             status, body = await daemon.probe("readyz")
-            sentence = "/data/AcountChangeEvent: Salesforce refused"
+            sentence = "/data/Acounts__chn: Salesforce refused"
             return status == 503 and sentence in str(body) and "check its name" in str(body)
 
         await until(says_why)

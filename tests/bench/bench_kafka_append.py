@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Literal, get_args
 
 from streamer.clock import SystemClock
 from streamer.events import Event
@@ -18,6 +19,10 @@ from tools.kafka.server import FULL_SPEED
 
 _EVENTS = 100_000
 _ALONE = 2_000
+_COMPRESSED = 20_000
+_BATCH = 1_000
+
+Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
 
 def an_event(number: int) -> Event:
@@ -50,6 +55,28 @@ async def alone(log: KafkaLog, pause_s: float) -> str:
     return f"alone, {pause_s * 1e3:.0f} ms apart: p50 {p50:.1f} ms, p99 {p99:.1f} ms until committed"
 
 
+async def compressed(broker: Broker, compression: Compression) -> str:
+    """Append 20,000 different events, and look how much room they take."""
+    name = f"bench-{uuid.uuid4().hex[:8]}"
+    settings = KafkaLogSettings(
+        bootstrap_servers=broker.bootstrap, prefix=name, topic=f"{name}.{{name}}", compression=compression
+    )
+    batches = [
+        [an_event(number) for number in range(begin, begin + _BATCH)]
+        for begin in range(0, _COMPRESSED, _BATCH)
+    ]
+    async with KafkaLog.open(settings, SystemClock()) as log:
+        await append(log, batches[0])
+        cpu = time.process_time()
+        for batch in batches:
+            await append(log, batch)
+        cpu = time.process_time() - cpu
+    # The segments are set up larger than what they hold.
+    room = sum(each.stat().st_blocks * 512 for each in broker.folder.rglob(f"{name}.Account-*/*.log"))
+    events = _COMPRESSED + _BATCH
+    return f"{compression:>6}: {cpu / _COMPRESSED * 1e6:5.2f} µs of CPU an event, {room / events:5.0f} bytes"
+
+
 async def measure(bootstrap: str, say: Callable[[str], object]) -> None:
     """Print every figure."""
     settings = KafkaLogSettings(bootstrap_servers=bootstrap, prefix=f"bench-{uuid.uuid4().hex[:8]}")
@@ -70,6 +97,8 @@ def main() -> None:
         return
     with Broker(settings=STEADY, java_options=FULL_SPEED) as broker:
         asyncio.run(measure(broker.bootstrap, say))
+        for compression in get_args(Compression):
+            say(asyncio.run(compressed(broker, compression)) + "\n")
 
 
 if __name__ == "__main__":

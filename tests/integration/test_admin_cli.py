@@ -79,6 +79,7 @@ async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path
         paused = await operator.call("subscribers", "pause", "shipment", "--reason", "ERP is [upgraded]")
         listed = (await operator.call("subscribers", "list", "--json")).json["subscribers"]
         shown = (await operator.call("subscribers", "list")).output
+        again = await operator.call("subscribers", "pause", "shipment", "--reason", "another")
         refused = await operator.call("subscribers", "test", "shipment", "--data", str(data))
         world.mend()
         accepted = await operator.call("subscribers", "test", "shipment", "--data", str(data), "--json")
@@ -89,9 +90,21 @@ async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path
     assert (paused.status, "shipment is paused" in paused.output) == (0, True)
     assert (listed[0]["switch"], listed[0]["by"]) == ("paused", getpass.getuser())
     assert "ERP is [upgraded]" in shown
+    assert "LAG" in shown
+    assert (again.status, "was paused already" in again.output, "ERP is [upgraded]" in again.output) == (
+        0,
+        True,
+        True,
+    )
     assert (refused.status, "outcome: reject" in refused.output, "422" in refused.output) == (1, True, True)
     assert (accepted.json["outcome"], list(world.target.shipments)) == ("delivered", ["T-1"])
-    what = ["subscriber.paused", "subscriber.tested", "subscriber.tested", "subscriber.resumed"]
+    what = [
+        "subscriber.paused",
+        "subscriber.paused",
+        "subscriber.tested",
+        "subscriber.tested",
+        "subscriber.resumed",
+    ]
     assert [(each["what"], each["by"]) for each in records] == [(each, getpass.getuser()) for each in what]
     assert audit.count("subscriber.tested") == 2
 
@@ -115,6 +128,7 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
         await until(lambda: _holds(world, "3"))
 
     assert "3 of 3 shown: rejected 3" in listed
+    assert [id_ for id_ in ids.values() if id_ not in listed.split()] == []
     assert (whole.status, "the target answered 422" in whole.output) == (0, True), whole.error
     assert '"Order_No__c": "1"' in whole.output
     assert (counted.status, "TO DELIVER" in counted.output) == (0, True)

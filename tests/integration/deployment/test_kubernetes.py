@@ -11,6 +11,7 @@ from kubernetes_validate.utils import validate
 from streamer.app import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
+from tests.keys import private_key_pem
 from tools.kubectl import kubectl
 
 K8S = Path(__file__).parents[3] / "k8s"
@@ -103,7 +104,7 @@ def test_configuration_is_valid_and_reads_only_keys_of_the_secret(
     """Every file that the configuration names is in the example secret, and all else is allowed."""
     secret = yaml.safe_load((K8S / "base/secret.example.yaml").read_text())["stringData"]
     for name, value in secret.items():
-        (tmp_path / name).write_text(value)
+        (tmp_path / name).write_text(private_key_pem() if name.endswith(".pem") else value)
     (text,) = rendered["ConfigMap"]["data"].values()
     configuration = tmp_path / "streamer.yaml"
     configuration.write_text(text.replace("/run/secrets/streamer", str(tmp_path)))

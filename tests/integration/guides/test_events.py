@@ -44,6 +44,14 @@ async def test_consumer_prints_what_is_in_the_topic(kafka: str) -> None:
     assert line == "salesforce.cdc.Account.updated 001A ['Phone'] {'Phone': '1'}"
 
 
+def test_reader_is_told_what_to_install_before_the_code() -> None:
+    """Aiokafka without the extra of our compression fails at the first record."""
+    compression = KafkaLogSettings(bootstrap_servers="localhost").compression
+
+    assert f"$ pip install 'aiokafka[{compression}]'" in GUIDE.partition("```python")[0]
+    assert "from aiokafka import AIOKafkaConsumer" in block(GUIDE, "python")
+
+
 def test_headers_and_data_are_those_of_the_guide() -> None:
     """The two tables name every header and every key of a change event, and no other."""
     event = events_of(normaliser_for(CHANGES), change(1, "001A", Phone="1"))[0]

@@ -5,11 +5,12 @@ from pathlib import Path
 from streamer.app import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
+from tests.keys import private_key_pem
 
 EXAMPLE = Path(__file__).parents[3] / "config" / "streamer.yaml"
 ENVIRONMENT = {
     "SF_CLIENT_ID": "invented",
-    "SF_PRIVATE_KEY": "invented",
+    "SF_PRIVATE_KEY": private_key_pem(),
     "KAFKA_PASSWORD": "invented",
     "ERP_CLIENT_SECRET": "invented",
     "FULFILLMENT_API_KEY": "invented",

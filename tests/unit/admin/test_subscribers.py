@@ -52,6 +52,22 @@ async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Aski
     )  # fmt: skip
 
 
+async def test_second_pause_keeps_the_reason_of_the_first(world: World, ask: Asking) -> None:
+    """The reason for which events wait still holds; the audit has both."""
+    _, first = await ask.post(f"/subscribers/{TARGET}/pause", reason="ERP is upgraded", by="anna")
+    status, second = await ask.post(f"/subscribers/{TARGET}/pause", reason="me too", by="ben")
+
+    control = (await world.context.switchboard()).controls[TARGET]
+    records = await world.log.controls.audit(last=9)
+    assert (status, first["was_paused"], second["was_paused"]) == (200, False, True)
+    assert (second["by"], second["reason"], second["since"]) == ("anna", "ERP is upgraded", first["since"])
+    assert (control.by, control.reason) == ("anna", "ERP is upgraded")
+    assert [(each.by, each.detail["reason"]) for each in records] == [
+        ("anna", "ERP is upgraded"),
+        ("ben", "me too"),
+    ]
+
+
 async def test_resume_undoes_a_pause(world: World, ask: Asking) -> None:
     """Whoever does not say who it is, is an operator."""
     await ask.post(f"/subscribers/{TARGET}/pause")

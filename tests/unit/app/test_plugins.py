@@ -68,7 +68,7 @@ def test_unknown_plugin_names_those_that_are_installed(tmp_path: Path) -> None:
         ),
         (
             "{url: 'https://x', outcomes: {4o4: skip}}",
-            "streamer.yaml:5: subscribers.crm.settings.outcomes: 4o4 is neither a status",
+            "streamer.yaml:5: subscribers.crm.settings.outcomes.4o4: 4o4 is neither a status",
         ),
     ],
 )
@@ -118,7 +118,6 @@ class Bare:
     [
         ("Careless", "type", "TypeError"),
         ("Careless", "key", "KeyError"),
-        ("Careless", "silent", "IndexError"),
         ("Bare", "none", "AttributeError"),
     ],
 )
@@ -135,3 +134,18 @@ def test_plugin_that_fails_to_check_its_settings_is_a_mistake_of_the_configurati
     place = "streamer.yaml:5: subscribers.crm.settings"
     sentence = f"{place}: the plugin can't check its settings: it raised {expected}"
     assert error_of(tmp_path, "odd", f"{{way: {way}}}") == sentence
+
+
+def test_plugin_that_refuses_without_a_word_is_still_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the place of its settings."""
+
+    def silent(**_: Any) -> list[EntryPoint]:
+        return [EntryPoint(name="odd", value=f"{__name__}:Careless", group=GROUP)]
+
+    monkeypatch.setattr(plugins, "entry_points", silent)
+
+    assert error_of(tmp_path, "odd", "{way: silent}") == (
+        "streamer.yaml:5: subscribers.crm.settings: is not allowed"
+    )

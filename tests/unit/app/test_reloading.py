@@ -63,6 +63,27 @@ async def test_check_that_fails_unexpectedly_leaves_the_former_one_in_effect() -
     assert b"streamer_configuration_applied 0.0" in generate_latest(metrics.registry)
 
 
+async def test_restored_configuration_is_logged() -> None:
+    """Whoever saw the refusal has to see that it is over."""
+    clock = TurnedClock()
+    document = World().plan().document
+    readings = iter([Document(data={}), document, document])
+
+    async def apply(_: Plan) -> None: ...
+
+    reloading = Reloading(
+        document=document, read=lambda: next(readings), apply=apply, clock=clock, metrics=Metrics(clock=clock)
+    )
+    with capture_logs() as logs:
+        running = asyncio.create_task(reloading.run())
+        for _ in range(3):
+            reloading.request()
+            await reloaded(clock, reloading)
+        running.cancel()
+
+    assert [line["event"] for line in logs] == ["configuration.refused", "configuration.restored"]
+
+
 async def reloaded(clock: TurnedClock, reloading: Reloading) -> None:
     """Let the files be looked at once, which happens in a thread."""
     await clock.turn(2)

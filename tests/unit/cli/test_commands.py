@@ -1,6 +1,7 @@
 """What a person sees of `streamer` before anything connects."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,18 @@ def test_every_command_explains_itself(invoke: Invoke, command: tuple[str, ...])
 
     assert answer.exit_code == 0
     assert "Usage:" in answer.output
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS])
+def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[str, ...]) -> None:
+    """By -h too; a type of Python's says nothing, and each option with a value has a default."""
+    answer = invoke(*command, "-h")
+
+    assert answer.exit_code == 0
+    assert not re.search(r"<[a-z]|list\[|Path", answer.output)
+    options = re.split(r"\n│ [* ] {0,2}--|\n│ --", answer.output.partition(" Options ")[2])[1:]
+    valued = [each for each in options if re.match(r"[a-z-]+ +(-\w +)?([A-Z:]{2,}|[a-z]+\|)", each)]
+    assert all("default:" in each or "required" in each for each in valued), valued
 
 
 def test_version_and_completion_are_offered(invoke: Invoke) -> None:

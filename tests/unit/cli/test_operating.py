@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import typer
 from pydantic import SecretStr
+from rich.console import Console
 
+from streamer.cli import output
 from streamer.cli.api import DEFAULT_URL, Api, ApiRefused, api_of
-from streamer.cli.output import plain
+from streamer.cli.output import plain, print_table
 from streamer.cli.times import moment
 from streamer.errors import ConfigurationError
 
@@ -113,3 +115,36 @@ def test_moment_that_is_none_is_refused(text: str) -> None:
 def test_text_of_a_target_does_not_control_the_terminal() -> None:
     """Nor does it become markup."""
     assert plain("a\x1b[31mb\r\n[bold]c\u202e").plain == "a [31mb  [bold]c "
+
+
+LETTERS = [
+    {"FAILED": "2026-01-31 09:30:00Z", "KEY": key, "ERROR": "the target answered 422 " * 3, "ID": id_}
+    for key, id_ in {"1": "8dbe75b3-d1ac-470f-9d75-fbadfd9ad8c1:shipment", "2": "x" * 90}.items()
+]
+
+
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int | None) -> str:
+    """Return how a terminal of that width, or a pipe, shows the letters."""
+    if width is not None:
+        monkeypatch.setattr(output, "console", lambda: Console(width=width, highlight=False))
+    print_table(LETTERS, empty="", whole="ID")
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [60, 80, 300, None])
+def test_id_is_shown_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    """Other commands take it, on a narrow terminal and in a pipe too."""
+    words = printed(capsys, monkeypatch, width).split()
+
+    assert [word for word in words if word in {each["ID"] for each in LETTERS}] == [
+        each["ID"] for each in LETTERS
+    ]
+
+
+def test_record_is_one_line_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program reads it."""
+    assert len(printed(capsys, monkeypatch, None).splitlines()) == 1 + len(LETTERS)

@@ -12,9 +12,9 @@ from tests.unit.configuration.conftest import Write
 
 
 def error_of(path: Path, environ: dict[str, str] | None = None) -> str:
-    """Return the sentence that reading `path` ends in."""
+    """Return the sentences about what can't be read in `path`."""
     with pytest.raises(ConfigurationError) as caught:
-        load_document([path], environ or {})
+        raise ConfigurationError("\n".join(load_document([path], environ or {}).mistakes.values()))
     return str(caught.value)
 
 

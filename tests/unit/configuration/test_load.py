@@ -12,6 +12,7 @@ from streamer.configuration import load, load_document, problems
 from streamer.errors import ConfigurationError
 from tests.unit.configuration.conftest import GOOD, Write
 
+SASL = "{protocol: SASL_PLAINTEXT, mechanism: PLAIN, username: u, password: sesame}"
 AUTH = "{flow: client_credentials, client_id: app, client_secret: sesame}"
 
 
@@ -47,12 +48,16 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
         ("    uses: slack\n", "", "6: subscribers.sales.uses: is missing"),
         ("[/data/ChangeEvents]", "[]", "4: channels: "),
         ("[/data/ChangeEvents]", "[/dta/X]", "4: channels.0: found '/dta/X'; must look like /data/"),
-        ("[/data/ChangeEvents]", "[{path: /data/X, start: 5}]", "4: channels.0.start: found 5; input should"),
+        (
+            "[/data/ChangeEvents]",
+            "[{path: /data/X, start: 5}]",
+            "4: channels.0.start: found 5; must be 'latest' or 'earliest'",
+        ),
         ("[/data/ChangeEvents]", "[/data/X, /data/X]", "4: channels: named more than once: /data/X"),
         ("https://acme.my.salesforce.com", "acme", "2: org.login_url: found 'acme'; must be a URL"),
         ("flow: client_credentials", "flow: magic", "3: org.auth.flow: found 'magic'; allowed: 'jwt', "),
         ("flow: client_credentials, ", "", "3: org.auth.flow: is missing"),
-        (AUTH, "text", "3: org.auth: found 'text'; "),
+        (AUTH, "text", "3: org.auth: found a value that is not shown; must be a section"),
         (
             AUTH,
             "{flow: password, password: x, username: u, client_secret: s}",
@@ -103,9 +108,11 @@ def test_plugin_that_repeats_a_secret_is_not_quoted(write: Write) -> None:
     document = load_document([write("token: hunter2")], {})
     with pytest.raises(ValidationError) as caught:
         Talkative.model_validate(document.data)
-    (line,) = problems(caught.value, document, Talkative)
+    (problem,) = problems(caught.value, document, Talkative)
 
-    assert line.endswith(":1: token: found a value that is not shown; it does not have the required form")
+    assert problem.line.endswith(
+        ":1: token: found a value that is not shown; it does not have the required form"
+    )
 
 
 _PLACES = [
@@ -144,3 +151,185 @@ def test_secret_never_appears_in_an_error(write: Write, at: tuple[str | int, ...
         sentence = str(error)
 
     assert "Zq" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "org:",
+            "org:\n  api_version: 62.0",
+            "org.api_version: found 62.0; must be a text: put it in quotes",
+        ),
+        ("org:", "org:\n  api_version: '62'", "org.api_version: found '62'; must look like \"64.0\""),
+        (
+            "uses: slack",
+            "uses: slack\n    start: {a: b}",
+            "sales.start: must be 'latest' or 'earliest' or a time",
+        ),
+        (
+            "uses: slack",
+            "uses: slack\n    start: soon",
+            "sales.start: found 'soon'; must be 'latest' or 'earl",
+        ),
+        ("on: salesforce.cdc.Opportunity.updated", "on: {a: b}", "subscribers.sales.on: must be a list"),
+        (
+            "on: salesforce.cdc.Opportunity.updated",
+            "on: [5]",
+            "subscribers.sales.on.0: found 5; must be a tex",
+        ),
+        (
+            "on: salesforce.cdc.Opportunity.updated",
+            "on: []",
+            "subscribers.sales.on: must have at least 1 ent",
+        ),
+        ("uses: slack", "uses: slack\n    retry: 5", "subscribers.sales.retry: found 5; must be a section"),
+        ("uses: slack", "uses: slack\n    receipts: maybe", "found 'maybe'; must be true or false"),
+        (
+            "uses: slack",
+            "uses: slack\n    rate: {per_second: -1}",
+            "rate.per_second: found -1; must be great",
+        ),
+        (
+            "org:",
+            "log: {kafka: {bootstrap_servers: a, options: {a: [1]}}}\norg:",
+            "log.kafka.options.a: must",
+        ),
+        (
+            "org:",
+            "log: {kafka: {bootstrap_servers: a, security: {ca_file: 5}}}\norg:",
+            "found 5; must be the p",
+        ),
+        ("org:", "observe: {port: 70000}\norg:", "observe.port: found 70000; must be at most 65535"),
+    ],
+)
+def test_mistake_is_told_in_words_of_the_configuration(
+    write: Write, old: str, new: str, expected: str
+) -> None:
+    """The library that checks the types has words of its own, which say nothing to an operator."""
+    (line,) = errors_of(write, GOOD.replace(old, new, 1))
+
+    assert expected in line
+    assert not any(word in line for word in ("input", "valid", "tuple", "Enum", "enum[", "pydantic", "class"))
+
+
+def test_missing_variables_are_named_with_every_other_mistake(write: Write) -> None:
+    """And what follows from a missing value is not a mistake of its own."""
+    text = GOOD.replace("client_id: app", 'client_id: "${ID}"').replace("sesame", '"${SECRET}"')
+    text = text.replace("uses: slack", "uses: slack\n    max_in_flight: ${MANY}\n    order: any")
+
+    lines = errors_of(write, text)
+
+    assert [line.split(": ")[1] for line in lines] == [
+        "org.auth.client_id",
+        "org.auth.client_secret",
+        "subscribers.sales.max_in_flight",
+        "subscribers.sales.order",
+    ]
+    assert lines[0].endswith("the environment has no ID; set it, or write ${ID:-default}")
+
+
+def test_mistakes_behind_others_are_named_too(write: Write) -> None:
+    """A channel that is named twice is found beside a channel that is no path."""
+    lines = errors_of(write, GOOD.replace("[/data/ChangeEvents]", "[/data/X, /data/X, /x]"))
+
+    assert [line.split(": ")[1] for line in lines] == ["channels.2", "channels"]
+
+
+@pytest.mark.parametrize(
+    ("added", "line"),
+    [
+        ("admin: {port: 9464}", "9: admin.port: found 9464, which is observe.port as well"),
+        ("observe: {port: 9465}", "9: observe.port: found 9465, which is admin.port as well"),
+        ("observe: {port: 1, host: 127.0.0.1}\nadmin: {port: 1, host: localhost}", "10: admin.port: found 1"),
+    ],
+)
+def test_port_for_two_listeners_is_refused(write: Write, added: str, line: str) -> None:
+    """The second one could not start."""
+    assert errors_of(write, f"{GOOD}{added}\n")[0].startswith(f"streamer.yaml:{line}")
+
+
+@pytest.mark.parametrize(
+    "added",
+    ["observe: {port: 0}\nadmin: {port: 0}", "observe: {port: 9465, host: 127.0.0.2}", "admin: null"],
+)
+def test_ports_that_do_not_meet_are_allowed(write: Write, added: str) -> None:
+    """A free port is another one each time, and an address of its own has ports of its own."""
+    assert load(load_document([write(f"{GOOD}{added}\n")], {}))
+
+
+@pytest.mark.parametrize(
+    ("kafka", "told"),
+    [
+        ("bootstrap_servers: kafka:9092", "PLAINTEXT"),
+        ("bootstrap_servers: 'localhost:9092, kafka-1.acme.com'", "PLAINTEXT"),
+        ("bootstrap_servers: 'PLAINTEXT://10.0.0.1:9092'", "PLAINTEXT"),
+        ("bootstrap_servers: '[fe80::1]:9092'", "PLAINTEXT"),
+        (
+            f"bootstrap_servers: a:1, security: {SASL}",
+            "SASL_PLAINTEXT",
+        ),
+        ("bootstrap_servers: 'localhost:9092,[::1]:9092,127.0.0.1'", ""),
+        ("bootstrap_servers: kafka:9092, allow_plaintext: true", ""),
+        ("bootstrap_servers: kafka:9092, security: {protocol: SSL}", ""),
+    ],
+)
+def test_plaintext_to_another_machine_must_be_allowed(write: Write, kafka: str, told: str) -> None:
+    """As plain http must."""
+    path = write(f"log: {{kafka: {{{kafka}}}}}\n{GOOD}")
+    message = ""
+    try:
+        load(load_document([path], {}))
+    except ConfigurationError as error:
+        message = str(error)
+
+    assert message.startswith(f"{path}:1: log.kafka.security.protocol: is {told}, and anyone" if told else "")
+    assert bool(message) is bool(told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root:$6$hunter2:19000:0:99999:7:::\n",
+        "root:$6$hunter2:19000: 0\nexport TOKEN=hunter2: 1\nTOKEN='hunter2': 2\n",
+        "postgres://user:hunter2@host/db: x\n",
+        "? |\n  line one\n  hunter2\n: x\n",
+        "machine x login y password hunter2\n",
+        "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
+        "[db]\npassword = hunter2\n",
+        "TOKEN=hunter2\n",
+        "token: hunter2\norg: hunter2\nchannels: hunter2\nlog: {kafka: hunter2, sqlite: [hunter2]}\n",
+        "org: {auth: hunter2, login_url: hunter2 and more}\nchannels: [hunter2 and more]\n",
+        "subscribers: {a: hunter2, b: {uses: x, on: x, retry: hunter2, settings: hunter2}}\n",
+    ],
+)
+def test_file_that_is_no_configuration_is_not_shown(write: Write, text: str) -> None:
+    """Its keys are, but neither its values nor its lines."""
+    lines = errors_of(write, text)
+
+    assert lines
+    assert not any("hunter2" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bus:hunter2@acme.my.salesforce.com",
+        "https://hunter2@acme.my.salesforce.com/path",
+        "bus:hunter2@acme.my.salesforce.com",
+    ],
+)
+def test_password_in_the_login_url_is_refused_unseen(write: Write, url: str) -> None:
+    """It belongs to the section of the login."""
+    (line,) = errors_of(write, GOOD.replace("https://acme.my.salesforce.com", url))
+
+    assert line.startswith(
+        "streamer.yaml:2: org.login_url: found a value that is not shown; must not contain a"
+    )
+
+
+def test_plugin_setting_is_not_shown(write: Write) -> None:
+    """Only its plugin knows whether it is a secret."""
+    document = load_document([write("subscribers: {a: {settings: {address: hunter2}}}")], {})
+
+    assert document.shown(("subscribers", "a", "settings", "address")) == "a value that is not shown"

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from streamer.errors import LogMisconfigured
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
+from streamer.log.kafka.cluster.options import reserved_options
 from streamer.settings import KafkaLogSettings, KafkaSecurity
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -21,32 +22,7 @@ _log = structlog.get_logger()
 
 _Client = TypeVar("_Client")
 
-# Exactly-once, fencing and ownership depend on these.
-_RESERVED_OPTIONS = frozenset(
-    {
-        "allow.auto.create.topics",
-        "auto.offset.reset",
-        "batch.size",
-        "delivery.report.only.error",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.idempotence",
-        "enable.partition.eof",
-        "group.id",
-        "group.instance.id",
-        "group.protocol",
-        "heartbeat.interval.ms",
-        "isolation.level",
-        "partition.assignment.strategy",
-        "partitioner",
-        "session.timeout.ms",
-        "transaction.timeout.ms",
-        "transactional.id",
-    }
-)
-
 _PRODUCER_DEFAULTS: Mapping[str, Any] = {
-    "compression.type": "lz4",
     # A commit flushes at once, so a lone event does not wait for this.
     "linger.ms": 5,
     "partitioner": "murmur2_random",
@@ -61,10 +37,12 @@ class Clients:
     """Makes clients; librdkafka options that the operator sets override our defaults.
 
     Each client reports to the `KafkaErrors` it is made with. All raise
-    `LogMisconfigured` for a setting that librdkafka refuses.
+    `LogMisconfigured` for a setting that librdkafka refuses. With `connects`
+    false, they know no brokers.
     """
 
     settings: KafkaLogSettings
+    connects: bool = True
 
     def admin(self, errors: KafkaErrors) -> AdminClient:
         """Return a client that creates and describes topics."""
@@ -74,12 +52,46 @@ class Clients:
         """Return a producer; `configuration` overrides everything."""
         # librdkafka requires this to be at most the transaction's time-out.
         timeout_ms = min(_SOCKET_TIMEOUT_MS, round(self.settings.transaction_timeout_s * 1000))
-        defaults = {**_PRODUCER_DEFAULTS, "socket.timeout.ms": timeout_ms}
+        defaults = {
+            **_PRODUCER_DEFAULTS,
+            "compression.type": self.settings.compression,
+            "socket.timeout.ms": timeout_ms,
+        }
         return self._create(Producer, defaults, configuration, errors)
 
     def consumer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Consumer:
         """Return a consumer; `configuration` overrides everything."""
         return self._create(Consumer, {}, configuration, errors)
+
+    def refused_options(self) -> Mapping[str, str]:
+        """Return the reason why librdkafka refuses an option by itself, by option; nothing connects."""
+        refused: dict[str, str] = {}
+        reserved = reserved_options(self.settings.options)
+        for name, value in self.settings.options.items():
+            if name in reserved:
+                continue
+            try:
+                AdminClient({name: value}, logger=_LibraryLogger())
+            except (KafkaException, TypeError, ValueError) as exc:
+                refused[name] = _reason(exc)
+        return refused
+
+    def verify(self) -> None:
+        """Make a client of each kind without brokers, so that nothing connects, and end it again."""
+        settings = self.settings
+        errors, apart = KafkaErrors(settings), Clients(settings=settings, connects=False)
+        # A transactional producer and a member of a group have more rules than others.
+        transactions = {
+            "transactional.id": settings.prefix,
+            "transaction.timeout.ms": round(settings.transaction_timeout_s * 1000),
+        }
+        group = {
+            "group.id": settings.prefix,
+            "session.timeout.ms": round(settings.session_timeout_s * 1000),
+        }
+        apart.admin(errors)
+        apart.producer(errors, transactions)
+        apart.consumer(errors, group).close()
 
     def _create(
         self,
@@ -88,21 +100,19 @@ class Clients:
         configuration: Mapping[str, Any],
         errors: KafkaErrors,
     ) -> _Client:
-        reserved = sorted(_RESERVED_OPTIONS & self.settings.options.keys())
-        if reserved:
-            raise LogMisconfigured(
-                f"log.kafka.options must not set {', '.join(reserved)}: exactly-once delivery depends on them"
-            )
+        if reserved := reserved_options(self.settings.options):
+            listed = "; ".join(f"{name} ({reason})" for name, reason in reserved.items())
+            raise LogMisconfigured(f"log.kafka.options must not set {listed}")
         merged = {**self._common(), **defaults, **self.settings.options, **configuration}
         try:
             return client(merged | {"error_cb": errors.note}, logger=_LibraryLogger())
         except (KafkaException, TypeError, ValueError) as exc:
-            reason = kafka_error(exc).str() if isinstance(exc, KafkaException) else str(exc)
-            raise LogMisconfigured(f"log.kafka: librdkafka refuses these settings: {reason}") from exc
+            raise LogMisconfigured(f"log.kafka: librdkafka refuses these settings: {_reason(exc)}") from exc
 
     def _common(self) -> dict[str, Any]:
+        brokers = {"bootstrap.servers": self.settings.bootstrap_servers} if self.connects else {}
         return {
-            "bootstrap.servers": self.settings.bootstrap_servers,
+            **brokers,
             "client.id": self.settings.prefix,
             "allow.auto.create.topics": False,
             "message.max.bytes": MAX_MESSAGE_BYTES,
@@ -118,8 +128,14 @@ class Clients:
         }
 
 
+def _reason(refusal: Exception) -> str:
+    text = kafka_error(refusal).str() if isinstance(refusal, KafkaException) else str(refusal)
+    return text.strip()
+
+
 def _security(security: KafkaSecurity) -> dict[str, Any]:
     password = security.password.get_secret_value() if security.password else None
+    key_password = security.key_password.get_secret_value() if security.key_password else None
     given = {
         "security.protocol": security.protocol,
         "sasl.mechanism": security.mechanism,
@@ -128,6 +144,7 @@ def _security(security: KafkaSecurity) -> dict[str, Any]:
         "ssl.ca.location": str(security.ca_file) if security.ca_file else None,
         "ssl.certificate.location": str(security.certificate_file) if security.certificate_file else None,
         "ssl.key.location": str(security.key_file) if security.key_file else None,
+        "ssl.key.password": key_password,
     }
     return {name: value for name, value in given.items() if value is not None}
 

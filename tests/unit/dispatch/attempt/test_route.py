@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamer.app.plan import mistake_of
+from streamer.app.routes import mistake_of
 from streamer.configuration import load_document
 from streamer.dispatch.attempt.route import compile_route
 from streamer.errors import BrokenRoute, ConfigurationError

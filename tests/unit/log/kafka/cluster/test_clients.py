@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Producer
 from structlog.testing import capture_logs
 
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable
+from streamer.log.kafka.cluster import clients as module
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.settings import KafkaLogSettings
@@ -33,6 +34,63 @@ def test_setting_that_exactly_once_rests_on_is_refused() -> None:
 
     with pytest.raises(LogMisconfigured, match=r"must not set isolation\.level"):
         broken.admin(KafkaErrors(broken.settings))
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("acks", "exactly-once"),
+        ("auto.offset.reset", "start of a channel or a subscriber"),
+        ("enable.idempotence", "exactly-once"),
+        ("enable.ssl.certificate.verification", "log.kafka.security.ca_file"),
+        ("group.id", "log.kafka.prefix"),
+        ("isolation.level", "exactly-once"),
+        ("sasl.mechanisms", "log.kafka.security.mechanism"),
+        ("sasl.oauthbearer.config", "log.kafka.security"),
+        ("security.protocol", "log.kafka.security.protocol"),
+        ("ssl.ca.location", "log.kafka.security.ca_file"),
+        ("ssl.endpoint.identification.algorithm", "log.kafka.security"),
+        ("transactional.id", "log.kafka.prefix"),
+    ],
+)
+def test_option_that_undoes_a_section_is_refused_with_the_key_to_use(option: str, instead: str) -> None:
+    """Whatever its value is."""
+    broken = clients(options={option: "x", "client.rack": "a"})
+
+    with pytest.raises(LogMisconfigured, match=rf"must not set {option} \(.*{instead}"):
+        broken.admin(KafkaErrors(broken.settings))
+    assert broken.refused_options() == {}
+
+
+def test_each_refused_option_is_named_as_it_was_written() -> None:
+    """Librdkafka calls some by another name."""
+    refused = clients(options={"linger.sm": 5, "linger.ms": "soon", "client.rack": "a"}).refused_options()
+
+    assert refused.keys() == {"linger.sm", "linger.ms"}
+    assert refused["linger.sm"] == 'No such configuration property: "linger.sm"'
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"session_timeout_s": 5000}, "session.timeout.ms"),
+        ({"transaction_timeout_s": 0.1}, "transaction.timeout.ms"),
+        ({"security": {"protocol": "SSL", "ca_file": "/absent.pem"}}, "ssl.ca.location"),
+        ({"options": {"fetch.max.bytes": 1}}, "fetch.max.bytes"),
+    ],
+)
+def test_settings_are_verified_without_a_connection(settings: dict[str, object], reason: str) -> None:
+    """By clients that know no brokers."""
+    with pytest.raises(LogMisconfigured, match=reason):
+        clients(**settings).verify()
+
+
+def test_good_settings_are_verified() -> None:
+    """And nothing is asked of the brokers."""
+    with capture_logs() as logged:
+        clients(options={"client.rack": "a"}).verify()
+
+    assert [line for line in logged if line["log_level"] != "debug"] == []
 
 
 def test_missing_certificate_authority_is_named(tmp_path: Path) -> None:
@@ -92,3 +150,19 @@ def test_trouble_is_logged_once_until_it_changes() -> None:
         errors.note(down)
 
     assert [line["event"] for line in logged] == ["kafka.failing", "kafka.failing"]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_records_are_compressed_as_configured(monkeypatch: pytest.MonkeyPatch, compression: str) -> None:
+    """By every producer, and librdkafka knows them all."""
+    made: list[dict[str, object]] = []
+
+    def producer(configuration: dict[str, object], **options: object) -> Producer:
+        made.append(configuration)
+        return Producer(configuration, **options)
+
+    monkeypatch.setattr(module, "Producer", producer)
+    clients(compression=compression).verify()
+    clients().verify()
+
+    assert [each["compression.type"] for each in made] == [compression, "lz4"]

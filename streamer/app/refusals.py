@@ -1,0 +1,65 @@
+"""Refusals of a start that are known without any connection."""
+
+from collections.abc import Iterator
+
+from streamer.clock import Clock
+from streamer.configuration import Document, Draft, Keys
+from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
+from streamer.salesforce.auth.flows import safe_address, token_form
+from streamer.settings import JwtAuth, KafkaLogSettings, OrgSettings
+
+
+def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
+    """Yield a message for each sound part of `draft` that a start would refuse all the same."""
+    org = draft.settings.org
+    if draft.is_sound("org", "login_url") and draft.is_sound("org", "allow_http"):
+        yield from _refused_address(org, document)
+    if draft.is_sound("org", "auth"):
+        yield from _refused_key(org, document, clock)
+    kafka = draft.settings.log.kafka
+    if kafka is not None and draft.is_sound("log"):
+        yield from _refused_kafka(kafka, document)
+
+
+def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]:
+    # The import of librdkafka costs a fifth of a second, and SQLite does not need it.
+    from streamer.log.kafka.cluster.clients import Clients  # noqa: PLC0415
+    from streamer.log.kafka.cluster.options import reserved_options  # noqa: PLC0415
+
+    clients = Clients(settings=kafka)
+    reserved = {
+        name: f"must not be set: {reason}" for name, reason in reserved_options(kafka.options).items()
+    }
+    refused = {name: f"librdkafka says: {reason}" for name, reason in clients.refused_options().items()}
+    for name, sentence in (refused | reserved).items():
+        keys: Keys = ("log", "kafka", "options", name)
+        # librdkafka repeats the value.
+        shown = name in reserved or not document.is_secret(keys)
+        yield document.mistake(keys, sentence if shown else "librdkafka refuses this option")
+    if refused or reserved:
+        return
+    try:
+        clients.verify()
+    except LogMisconfigured as error:
+        yield _line(document, ("log", "kafka"), error)
+
+
+def _refused_address(org: OrgSettings, document: Document) -> Iterator[str]:
+    try:
+        safe_address(org.login_url, named="org.login_url", allow_http=org.allow_http)
+    except ConfigurationError as error:
+        yield _line(document, ("org", "login_url"), error)
+
+
+def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator[str]:
+    if not isinstance(org.auth, JwtAuth):
+        return
+    try:
+        token_form(org.auth, login_url=org.login_url, now=clock.now())
+    except ConfigurationError as error:
+        yield _line(document, ("org", "auth", "key"), error)
+
+
+def _line(document: Document, keys: Keys, error: StreamerError) -> str:
+    """Return the sentence of `error`, which begins with the key, with the place of the key."""
+    return document.mistake(keys, str(error).removeprefix(".".join(map(str, keys))).lstrip(": "))

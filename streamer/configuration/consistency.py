@@ -1,0 +1,104 @@
+"""Mistakes between keys: channels that contain each other, patterns that match nothing, one port for two."""
+
+from collections.abc import Iterator
+
+from streamer.configuration.document import Document, Keys
+from streamer.configuration.draft import Draft
+from streamer.configuration.event_types import ANYTHING, Carried, channel_for, nearest
+from streamer.events import SubscriberName
+from streamer.settings import SubscriberSettings
+from streamer.web.loopback import is_loopback
+
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+_EXAMPLES = "event types look like salesforce.cdc.Account.updated and salesforce.event.Order_Placed__e"
+
+
+def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
+    """Yield a message for each mistake between the sound parts of `draft`."""
+    yield from _contained_channels(draft, document)
+    yield from _port_taken_twice(draft, document)
+    yield from _plaintext(draft, document)
+    for name, subscriber in draft.settings.subscribers.items():
+        if draft.is_sound("subscribers", name, "on"):
+            yield from _unmatched(name, subscriber, draft, document)
+
+
+def _contained_channels(draft: Draft, document: Document) -> Iterator[str]:
+    """Yield a message for each channel whose events another channel carries as well."""
+    if not draft.channels:
+        return
+    paths = [channel.path for channel in draft.settings.channels]
+    for position, path in zip(draft.channels, paths, strict=True):
+        around = next((other for other in paths if _contains(other, path)), None)
+        if around is not None:
+            yield document.mistake(
+                ("channels", position),
+                f"{around} carries the events of {path} as well, so they would be in the log twice: "
+                "remove one of the two",
+            )
+
+
+def _contains(path: str, other: str) -> bool:
+    # The events of a custom channel are chosen in the org, so they can't be compared.
+    return path == "/data/ChangeEvents" != other and other.endswith("ChangeEvent")
+
+
+def _port_taken_twice(draft: Draft, document: Document) -> Iterator[str]:
+    observe, admin = draft.settings.observe, draft.settings.admin
+    if admin is None or not admin.port or not (draft.is_sound("observe") and draft.is_sound("admin")):
+        return
+    if admin.port == observe.port and _meet(admin.host, observe.host):
+        keys = ("admin", "port") if document.at(("admin", "port")) is not None else ("observe", "port")
+        other = "observe.port" if keys[0] == "admin" else "admin.port"
+        yield document.mistake(keys, f"found {admin.port}, which is {other} as well: choose another one")
+
+
+def _meet(host: str, other: str) -> bool:
+    """Return true when a listener at one of the addresses can keep the other from the same port."""
+    if host == other or _EVERYWHERE.intersection((host, other)):
+        return True
+    return is_loopback(host) and is_loopback(other) and "localhost" in (host, other)
+
+
+def _plaintext(draft: Draft, document: Document) -> Iterator[str]:
+    """Yield a message when events, and perhaps a password, would travel to a broker in the clear."""
+    kafka = draft.settings.log.kafka
+    if kafka is None or kafka.allow_plaintext or not draft.is_sound("log"):
+        return
+    protocol = kafka.security.protocol
+    away = [host for host in map(_host, kafka.bootstrap_servers.split(",")) if not is_loopback(host)]
+    if away and protocol.endswith("PLAINTEXT"):
+        yield document.mistake(
+            ("log", "kafka", "security", "protocol"),
+            f"is {protocol}, and anyone on the way to {away[0]} could read the events: use "
+            f"{protocol.replace('PLAINTEXT', 'SSL')}, or set log.kafka.allow_plaintext if that network is "
+            "trusted",
+        )
+
+
+def _host(broker: str) -> str:
+    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can stand before it."""
+    address = broker.strip().rpartition("://")[2]
+    host, colon, _ = address.rpartition(":")
+    return (host if colon else address).strip("[]")
+
+
+def _unmatched(
+    name: SubscriberName, subscriber: SubscriberSettings, draft: Draft, document: Document
+) -> Iterator[str]:
+    keys: Keys = ("subscribers", name, "on")
+    carried = [Carried.by(channel.path) for channel in draft.settings.channels]
+    for index, pattern in enumerate(subscriber.on):
+        place = (*keys, index) if isinstance(document.at(keys), list) else keys
+        found = document.shown(place)
+        if not any(each.can_match(pattern) for each in ANYTHING):
+            hint = nearest(pattern, carried if draft.is_sound("channels") else ANYTHING)
+            meant = f"did you mean {hint}? " if hint else ""
+            yield document.mistake(place, f"found {found}, which matches no event type; {meant}{_EXAMPLES}")
+        elif draft.is_sound("channels") and not any(each.can_match(pattern) for each in carried):
+            channel, hint = channel_for(pattern), nearest(pattern, carried)
+            advice = [f"add the channel {channel}"] * bool(channel) + [f"write {hint}"] * bool(hint)
+            whole = "; ".join(
+                [f"found {found}, which no channel carries", *filter(None, [", or ".join(advice)])]
+            )
+            yield document.mistake(place, whole)

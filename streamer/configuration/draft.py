@@ -1,0 +1,116 @@
+"""Draft: the sound parts of a configuration with mistakes, so that all mistakes are found in one go."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from streamer.configuration.document import Document, Keys, holds, overlaps
+from streamer.configuration.problems import problems
+from streamer.errors import ConfigurationError
+from streamer.settings import Settings
+
+# Each stands in for a part that is missing or mistaken.
+_ORG = {
+    "login_url": "https://mistaken.invalid",
+    "auth": {"flow": "client_credentials", "client_id": "mistaken", "client_secret": "mistaken"},
+}
+_CHANNEL = "/data/ChangeEvents"
+_SUBSCRIBER = {"uses": "mistaken", "on": "*"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """Settings in which something valid stands in for each part that is `mistaken`.
+
+    `channels` are the positions in the document of the channels in `settings`.
+    `lines` are the messages about the mistakes.
+    """
+
+    settings: Settings
+    channels: tuple[int, ...]
+    mistaken: frozenset[Keys] = frozenset()
+    lines: tuple[str, ...] = ()
+
+    def is_sound(self, *keys: int | str) -> bool:
+        """Return true when no mistake is at `keys`, below them, or at a section around them."""
+        return not overlaps(keys, self.mistaken)
+
+    def with_mistakes(self, lines: Iterable[str]) -> "Draft":
+        """Return this draft with the further mistakes `lines`."""
+        return replace(self, lines=tuple(dict.fromkeys([*self.lines, *lines])))
+
+    def finished(self) -> Settings:
+        """Return the settings. Raises `ConfigurationError` with one line for each mistake."""
+        if self.lines:
+            raise ConfigurationError("\n".join(self.lines))
+        return self.settings
+
+
+def draft(document: Document) -> Draft:
+    """Return the sound parts of `document`, and the mistakes of the others."""
+    mistaken: set[Keys] = set(document.mistakes)
+    lines = list(document.mistakes.values())
+    removed: set[Keys] = set()
+    data = document.data
+    while True:
+        try:
+            settings = Settings.model_validate(data)
+        except ValidationError as error:
+            before = set(removed)
+            for each in problems(error, document, Settings):
+                removed.add(_removable(each.keys if each.keys not in removed else each.keys[:-1]))
+                # The list of channels without a mistaken one is judged for itself.
+                is_new = each.keys == ("channels",) or not overlaps(each.keys, before)
+                if is_new and not each.follows:
+                    mistaken.add(each.keys)
+                    lines.append(each.line)
+            if removed == before:
+                raise ConfigurationError("\n".join(lines)) from None
+            data = _without(document.data, removed)
+        else:
+            return Draft(
+                settings=settings,
+                channels=_kept(document, removed),
+                mistaken=frozenset(mistaken),
+                lines=tuple(lines),
+            )
+
+
+def _kept(document: Document, removed: set[Keys]) -> tuple[int, ...]:
+    """Return the positions of the sound channels."""
+    channels = document.at(["channels"])
+    if ("channels",) in removed or not isinstance(channels, list | tuple):
+        return ()
+    return tuple(index for index in range(len(channels)) if ("channels", index) not in removed)
+
+
+def _removable(keys: Keys) -> Keys:
+    """Return the part that is left out for a mistake at `keys`: a list's entries keep their positions."""
+    match keys:
+        case ("channels", int() as index, *_):
+            return ("channels", index)
+        case ("subscribers", name, "on", *_):
+            return ("subscribers", name, "on")
+        case _:
+            return keys
+
+
+def _without(whole: Any, removed: Iterable[Keys]) -> Any:
+    """Return a copy of `whole` with stand-ins for required parts, and without the `removed` ones."""
+    data = deepcopy(whole)
+    # From the end, so that the positions of a list stay right.
+    for keys in sorted(removed, key=lambda keys: [(str(type(key)), key) for key in keys], reverse=True):
+        section = data
+        for key in keys[:-1]:
+            section = section[key] if holds(section, key) else {}
+        if keys and holds(section, keys[-1]):
+            del section[keys[-1]]
+    data.setdefault("org", _ORG)
+    data["channels"] = data.get("channels") or [_CHANNEL]
+    for each in (data.get("subscribers") or {}).values():
+        for key, value in _SUBSCRIBER.items():
+            each.setdefault(key, value)
+    return data

@@ -1,0 +1,241 @@
+"""Messages for what pydantic refuses, in the words of the configuration."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from streamer.configuration.document import HIDDEN, Document, Keys, holds, overlaps
+
+_TEXT = "must be a text"
+_WHOLE = "must be a whole number"
+_NUMBER = "must be a number"
+_TRUTH = "must be true or false"
+_LIST = "must be a list"
+_SECTION = "must be a section, with keys of its own"
+_TIME = "must be a time such as 2026-01-31T09:30:00Z"
+
+# The error's own `ctx` fills the braces.
+_SENTENCES: Mapping[str, str] = {
+    "string_type": _TEXT,
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "finite_number": _NUMBER,
+    "bool_type": _TRUTH,
+    "bool_parsing": _TRUTH,
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "set_type": _LIST,
+    "dict_type": _SECTION,
+    "mapping_type": _SECTION,
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+    "datetime_type": _TIME,
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
+    "datetime_object_invalid": _TIME,
+    "timezone_aware": "must be a time with a zone, such as 2026-01-31T09:30:00Z",
+    "path_type": "must be the path of a file",
+    "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "allowed: {expected_tags}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "must have at least {min_length}",
+    "too_long": "must have at most {max_length}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must have the form {pattern}",
+}
+_OF_SECTIONS = frozenset({_LIST, _SECTION})
+# Last part of the place of an error about a key.
+_KEY = "[key]"
+_OF_KEYS = frozenset({"missing", "extra_forbidden", _KEY})
+_SIZES = frozenset({"too_short", "too_long"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Mistake at `keys`, as the `line` of a message; `follows` is true when another mistake has caused it."""
+
+    keys: Keys
+    line: str
+    follows: bool
+
+
+def problems(
+    error: ValidationError, document: Document, model: type[BaseModel], *, at: Keys = ()
+) -> list[Problem]:
+    """Return the mistakes in `error`, each with its place, the value found and the allowed ones.
+
+    `error` came from the validation of the part of `document` at `at` as
+    `model`. A mistake can follow from a value that could not be read, or from
+    an entry of a list.
+    """
+    told: dict[Keys, list[_Refusal]] = {}
+    for detail in error.errors(include_url=False):
+        refusal = _Refusal.of(detail, document, model, at)
+        told.setdefault(refusal.keys, []).append(refusal)
+    return [
+        Problem(
+            keys=keys,
+            line=_line(keys, refusals, document),
+            follows=_follows(keys, refusals, document.mistakes, told),
+        )
+        for keys, refusals in told.items()
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """One error of pydantic about `keys`: its kind, and a sentence of ours."""
+
+    keys: Keys
+    kind: str
+    sentence: str
+
+    @classmethod
+    def of(cls, detail: Any, document: Document, model: type[BaseModel], at: Keys) -> "_Refusal":
+        kind = detail["type"]
+        keys = (*at, *_keys(document.at(at), detail["loc"], kind))
+        if kind.startswith("union_tag"):
+            keys = (*keys, detail["ctx"]["discriminator"].strip("'"))
+        if not holds(document.at(keys[:-1]), keys[-1]) and len(keys) > len(at):
+            return cls(keys=keys, kind="missing", sentence="is missing")
+        if detail["loc"][-1:] == (_KEY,):
+            return cls(keys=keys, kind=_KEY, sentence=_sentence(detail, keys[-1], None))
+        if kind == "extra_forbidden":
+            sentence = _unknown_key(str(keys[-1]), _siblings(model, detail["loc"]))
+        else:
+            sentence = _sentence(detail, document.at(keys), _field(model, detail["loc"]))
+        return cls(keys=keys, kind=kind, sentence=sentence)
+
+
+def _follows(
+    keys: Keys, refusals: Sequence[_Refusal], unread: Mapping[Keys, str], told: Mapping[Keys, Any]
+) -> bool:
+    kinds = {refusal.kind for refusal in refusals}
+    if kinds <= _SIZES and any(key[: len(keys)] == keys != key for key in told):
+        # Only the right entries were counted.
+        return True
+    # An empty text stands in for a value that could not be read, and can break a rule of its section.
+    return kinds != {"extra_forbidden"} and overlaps(keys, unread)
+
+
+def _line(keys: Keys, refusals: Sequence[_Refusal], document: Document) -> str:
+    sentences = list(dict.fromkeys(refusal.sentence for refusal in refusals))
+    if refusals[0].kind in _OF_KEYS:
+        return document.mistake(keys, sentences[0])
+    value = document.at(keys)
+    if document.is_secret(keys) and isinstance(value, str) and any(value in each for each in sentences):
+        sentences = ["it does not have the required form"]
+    allowed = _joined(sentences)
+    found = document.shown(keys)
+    if isinstance(value, str) and _OF_SECTIONS.intersection(sentences):
+        # A text in the place of a section can be a secret that belongs below it.
+        found = HIDDEN
+    return document.mistake(keys, f"found {found}; {allowed}" if found else allowed)
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    """Return the sentences of the members of a union as one."""
+    begin = "must be "
+    if all(each.startswith(begin) for each in sentences):
+        return begin + " or ".join(each.removeprefix(begin) for each in sentences)
+    return "; or ".join(sentences)
+
+
+def _sentence(detail: Any, value: Any, field: FieldInfo | None) -> str:
+    kind = detail["type"]
+    if kind == "string_type" and isinstance(value, int | float):
+        return f"{_TEXT}: put it in quotes"
+    if kind == "string_pattern_mismatch" and field is not None and field.examples:
+        return f"must look like {field.examples[0]}"
+    if kind in _SIZES:
+        size = _SENTENCES[kind].format(**detail["ctx"])
+        one = 1 in detail["ctx"].values()
+        entries = "characters" if isinstance(value, str) else "entry" if one else "entries"
+        return f"{size} {entries}"
+    if kind in _SENTENCES:
+        return _SENTENCES[kind].format(**detail.get("ctx", {}))
+    # A sentence of our own or of a plugin's author, or a rule that plugins alone use.
+    message: str = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = message.replace("Input should be", "must be").replace("a valid ", "a ")
+    return message[:1].lower() + message[1:] if message else "is not allowed"
+
+
+def _keys(data: Any, loc: Keys, kind: str) -> Keys:
+    """Return `loc` without the parts that pydantic adds between keys, such as names of union members."""
+    keys: list[int | str] = []
+    for index, part in enumerate(loc):
+        is_last = index == len(loc) - 1
+        if holds(data, part) and (is_last or not _is_tag(data, part)):
+            data = data[part]
+        elif not (is_last and kind == "missing"):
+            continue
+        keys.append(part)
+    return tuple(keys)
+
+
+def _is_tag(data: Any, part: int | str) -> bool:
+    """Return true when `part` names a member of a union, as another key of `data` says.
+
+    A member can have the name of a key beside it, such as the flow `password`.
+    """
+    if not isinstance(data, dict) or isinstance(data[part], dict | list):
+        return False
+    return any(value == part for key, value in data.items() if key != part)
+
+
+def _unknown_key(key: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"no such key; {hint}allowed: {', '.join(sorted(allowed))}" if allowed else "no such key"
+
+
+def _field(model: type[BaseModel], loc: Keys) -> FieldInfo | None:
+    """Return the field at the end of `loc`."""
+    name = next((part for part in reversed(loc) if isinstance(part, str)), "")
+    fields = [field for each in _holders(model, loc) if (field := each.model_fields.get(name))]
+    return fields[0] if len(fields) == 1 else None
+
+
+def _siblings(model: type[BaseModel], loc: Keys) -> list[str]:
+    """Return the keys of the model that holds the last part of `loc`."""
+    return sorted({name for each in _holders(model, loc) for name in each.model_fields})
+
+
+def _holders(model: type[BaseModel], loc: Keys) -> list[type[BaseModel]]:
+    """Return the models that can hold the last part of `loc`."""
+    models: list[type[BaseModel]] = [model]
+    for part in loc[:-1]:
+        inner = [field.annotation for each in models if (field := each.model_fields.get(str(part)))]
+        models = (
+            [each for annotation in inner for each in _models(annotation)]
+            or _tagged(models, str(part))
+            or models
+        )
+    return models
+
+
+def _tagged(models: Sequence[type[BaseModel]], tag: str) -> list[type[BaseModel]]:
+    return [
+        each
+        for each in models
+        if any(tag in get_args(field.annotation) for field in each.model_fields.values())
+    ]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [each for argument in get_args(annotation) for each in _models(argument)]

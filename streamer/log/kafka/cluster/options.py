@@ -1,0 +1,58 @@
+"""librdkafka options that belong to Streamer or to a section of the configuration."""
+
+from collections.abc import Mapping
+
+_EXACTLY_ONCE = "exactly-once delivery depends on it"
+_SECURITY = "set log.kafka.security instead"
+
+_RESERVED: Mapping[str, str] = {
+    "acks": _EXACTLY_ONCE,
+    "allow.auto.create.topics": "set log.kafka.create_topics instead",
+    "auto.commit.enable": _EXACTLY_ONCE,
+    "auto.offset.reset": "set start of a channel or a subscriber instead",
+    "batch.size": _EXACTLY_ONCE,
+    "bootstrap.servers": "set log.kafka.bootstrap_servers instead",
+    "compression.codec": "set log.kafka.compression instead",
+    "compression.type": "set log.kafka.compression instead",
+    "delivery.report.only.error": _EXACTLY_ONCE,
+    "enable.auto.commit": _EXACTLY_ONCE,
+    "enable.auto.offset.store": _EXACTLY_ONCE,
+    "enable.idempotence": _EXACTLY_ONCE,
+    "enable.partition.eof": _EXACTLY_ONCE,
+    "enable.ssl.certificate.verification": "Streamer verifies every broker; set log.kafka.security.ca_file "
+    "instead",
+    "group.id": "set log.kafka.prefix instead",
+    "group.instance.id": "the processes of one prefix share the work as dynamic members",
+    "group.protocol": "a takeover within seconds depends on it",
+    "heartbeat.interval.ms": "set log.kafka.session_timeout_s instead",
+    "isolation.level": _EXACTLY_ONCE,
+    "max.in.flight": _EXACTLY_ONCE,
+    "max.in.flight.requests.per.connection": _EXACTLY_ONCE,
+    "metadata.broker.list": "set log.kafka.bootstrap_servers instead",
+    "partition.assignment.strategy": _EXACTLY_ONCE,
+    "partitioner": "Java clients must find a key in the same partition",
+    "request.required.acks": _EXACTLY_ONCE,
+    "security.protocol": "set log.kafka.security.protocol instead",
+    "session.timeout.ms": "set log.kafka.session_timeout_s instead",
+    "transaction.timeout.ms": "set log.kafka.transaction_timeout_s instead",
+    "transactional.id": "set log.kafka.prefix instead",
+    "sasl.mechanism": "set log.kafka.security.mechanism instead",
+    "sasl.mechanisms": "set log.kafka.security.mechanism instead",
+    "sasl.password": "set log.kafka.security.password instead",
+    "sasl.username": "set log.kafka.security.username instead",
+    "ssl.ca.location": "set log.kafka.security.ca_file instead",
+    "ssl.certificate.location": "set log.kafka.security.certificate_file instead",
+    "ssl.key.location": "set log.kafka.security.key_file instead",
+    "ssl.key.password": "set log.kafka.security.key_password instead",
+}
+_RESERVED_GROUPS = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
+
+
+def reserved_options(options: Mapping[str, object]) -> dict[str, str]:
+    """Return the reason why an operator can't set an option, or the key to use instead, by option."""
+    reasons = {name: _reason(name) for name in sorted(options)}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _reason(name: str) -> str:
+    return _RESERVED.get(name) or (_SECURITY if name.startswith(_RESERVED_GROUPS) else "")

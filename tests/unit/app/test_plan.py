@@ -1,0 +1,166 @@
+"""Mistakes of a configuration are found before anything connects, all in one go."""
+
+from pathlib import Path
+
+import pytest
+
+from streamer.app import plan
+from streamer.clock import TurnedClock
+from streamer.configuration import load_document
+from streamer.errors import ConfigurationError
+from tests.keys import private_key_pem
+from tests.unit.configuration.conftest import GOOD as SMALLEST
+
+GOOD = f"{SMALLEST}    settings: {{webhook_url: https://hooks.slack.com/services/T0/B0/x}}\n"
+KEY = "{flow: jwt, client_id: app, username: bus, key: {file: key.pem}}"
+
+
+def lines_of(tmp_path: Path, text: str) -> list[str]:
+    """Return the lines that `text` is refused with, without the file's folder."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(text)
+    try:
+        plan(load_document([path], {"QUERY": "hunter2.."}), TurnedClock())
+    except ConfigurationError as error:
+        return [line.removeprefix(f"{tmp_path}/") for line in str(error).splitlines()]
+    return []
+
+
+def subscriber(written: str) -> str:
+    """Return a configuration whose subscriber has the lines `written`."""
+    return GOOD.replace("    uses: slack\n", f"    uses: slack\n    {written}\n")
+
+
+def test_every_part_is_checked_whatever_is_wrong_with_the_others(tmp_path: Path) -> None:
+    """Settings, a plugin's settings, expressions and templates."""
+    text = subscriber(
+        "max_in_flight: few\n    when: contians(a, b)\n    body: {a: 'x ==', b: [subject, 'y..z']}"
+    )
+    text = text.replace("webhook_url", "webhok_url").replace("https://acme", "http://acme")
+
+    keys = [line.split(": ")[1] for line in lines_of(tmp_path, text) if line.startswith("streamer.yaml:")]
+
+    assert keys == [
+        "subscribers.sales.max_in_flight",
+        "org.login_url",
+        "subscribers.sales.settings.webhok_url",
+        "subscribers.sales.when",
+        "subscribers.sales.body.a",
+        "subscribers.sales.body.b.1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("when", "reason", "column"),
+    [
+        ("data.fields.", "it ends too soon", 13),
+        ("data.fields.X == ", "it ends too soon", 18),
+        ("data..fields", ". is not expected here", 6),
+        ("data ~ x", "unknown token ~", 6),
+    ],
+)
+def test_caret_stands_under_the_column_of_a_mistake(
+    tmp_path: Path, when: str, reason: str, column: int
+) -> None:
+    """On a line of its own, below the expression."""
+    said, expression, caret = lines_of(tmp_path, subscriber(f'when: "{when}"'))
+
+    assert said == (
+        f"streamer.yaml:8: subscribers.sales.when: is not a JMESPath expression: {reason} (column {column})"
+    )
+    assert expression == f"    {when}"
+    assert caret.index("^") == 4 + column - 1
+
+
+def test_caret_stands_in_the_line_of_a_long_expression(tmp_path: Path) -> None:
+    """Which can have several."""
+    _, expression, caret = lines_of(tmp_path, subscriber("when: |-\n      data\n      .fields..x\n      .y"))
+
+    assert (expression, caret) == ("    .fields..x", "            ^")
+
+
+def test_expression_from_elsewhere_is_not_shown(tmp_path: Path) -> None:
+    """A variable can hold a secret by mistake."""
+    assert lines_of(tmp_path, subscriber("when: ${QUERY}")) == [
+        "streamer.yaml:8: subscribers.sales.when: is not a JMESPath expression"
+    ]
+
+
+def test_name_that_no_event_has_is_refused_in_a_template(tmp_path: Path) -> None:
+    """Each event would become a dead letter."""
+    text = "text: '{{ subjekt }} {{ Amount | money }} {% for x in data.y %}{{ x }}{{ range(2) }}{% endfor %}'"
+    place = "streamer.yaml:8: subscribers.sales.text: an event has no such name: "
+    known = "known: data, id, source, subject, time, type"
+
+    assert lines_of(tmp_path, subscriber(text)) == [
+        f"{place}Amount; fields of the record are in data.fields; {known}",
+        f"{place}subjekt; did you mean subject? {known}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://acme.my.salesforce.com", True),
+        ("http://127.0.0.1:8808", False),
+        ("http://acme.my.salesforce.com\n  allow_http: true", False),
+    ],
+)
+def test_secret_that_would_travel_in_the_clear_is_refused(tmp_path: Path, url: str, told: bool) -> None:  # noqa: FBT001 - a table of cases
+    """By `check` as by `run`."""
+    lines = lines_of(tmp_path, GOOD.replace("https://acme.my.salesforce.com", url))
+
+    assert [line.partition(" is ")[0] for line in lines] == ["streamer.yaml:2: org.login_url:"] * told
+
+
+@pytest.mark.parametrize("key", ["no key", "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----"])
+def test_key_that_cannot_sign_is_refused(tmp_path: Path, key: str) -> None:
+    """And not repeated."""
+    (tmp_path / "key.pem").write_text(key)
+    text = GOOD.replace("{flow: client_credentials, client_id: app, client_secret: sesame}", KEY)
+
+    (line,) = lines_of(tmp_path, text)
+    assert line.startswith("streamer.yaml:3: org.auth.key: is not an RSA private key in PEM")
+    assert "hunter2" not in line
+
+
+def test_key_that_can_sign_is_good(tmp_path: Path) -> None:
+    """It is tried, without a connection."""
+    (tmp_path / "key.pem").write_text(private_key_pem())
+    text = GOOD.replace("{flow: client_credentials, client_id: app, client_secret: sesame}", KEY)
+
+    assert lines_of(tmp_path, text) == []
+
+
+def test_plugin_whose_secret_is_missing_is_checked_all_the_same(tmp_path: Path) -> None:
+    """The missing variable is told once, with the plugin's other mistakes."""
+    settings = '{webhook_url: "${NOWHERE}", timeout_s: -1}'
+    text = GOOD.replace("{webhook_url: https://hooks.slack.com/services/T0/B0/x}", settings)
+
+    assert [line.split(": ")[1] for line in lines_of(tmp_path, text)] == [
+        "subscribers.sales.settings.webhook_url",
+        "subscribers.sales.settings.timeout_s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("linger.sm: 5", 'linger.sm: librdkafka says: No such configuration property: "linger.sm"'),
+        ("group.id: mine", "group.id: must not be set: set log.kafka.prefix instead"),
+        ('client.dns.lookup: "${QUERY}"', "client.dns.lookup: librdkafka refuses this option"),
+    ],
+)
+def test_kafka_option_is_refused_by_name(tmp_path: Path, options: str, told: str) -> None:
+    """Before a client connects; a value from elsewhere is not repeated."""
+    text = f"log: {{kafka: {{bootstrap_servers: localhost, options: {{{options}}}}}}}\n{GOOD}"
+
+    assert lines_of(tmp_path, text) == [f"streamer.yaml:1: log.kafka.options.{told}"]
+
+
+def test_kafka_settings_that_no_client_takes_are_refused(tmp_path: Path) -> None:
+    """As a start refuses them."""
+    kafka = "log: {kafka: {bootstrap_servers: localhost, session_timeout_s: 5000}}"
+    (line,) = lines_of(tmp_path, f"{kafka}\n{GOOD}")
+
+    assert line.startswith("streamer.yaml:1: log.kafka: librdkafka refuses these settings: ")
