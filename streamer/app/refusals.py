@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from streamer.clock import Clock
 from streamer.configuration import Document, Draft, Keys
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
-from streamer.salesforce.auth.flows import safe_address, token_form
+from streamer.salesforce.auth.addresses import safe_address
+from streamer.salesforce.auth.flows import token_form
 from streamer.settings import JwtAuth, KafkaLogSettings, OrgSettings
 
 

@@ -29,6 +29,7 @@ def sandbox(
         typer.Option(
             metavar="HOST",
             help="Host name by which clients reach the sandbox, besides localhost; can be repeated.",
+            show_default="none",
         ),
     ] = None,
     *,
