@@ -12,6 +12,7 @@ from streamer.admin.schemas import Change, Pause, Trial, body_of
 from streamer.admin.trial import deliver_trial, trial_event
 from streamer.controls import AuditRecord, Control, Switch, Switchboard
 from streamer.events import JsonObject, SubscriberName
+from streamer.observe.subscriber_status import LastFailure
 
 _log = structlog.get_logger()
 
@@ -113,6 +114,7 @@ class SubscriberResource:
             "parked": status.parked,
             "in_flight": status.in_flight,
             "limit": status.limit,
+            "failing": _failure_json(status.last_failure),
         }
 
 
@@ -125,3 +127,9 @@ def _control_json(control: Control | None) -> JsonObject:
         "reason": control.reason,
         "since": rfc3339(control.at),
     }
+
+
+def _failure_json(failure: LastFailure | None) -> JsonObject | None:
+    if failure is None:
+        return None
+    return {"error": failure.error, "at": rfc3339(failure.at), "count": failure.count}

@@ -131,8 +131,15 @@ def _line(subscriber: JsonObject) -> JsonObject:
         "PARKED": here.get("parked"),
         "SINCE": at(subscriber["since"]),
         "BY": subscriber["by"],
-        "WHY": subscriber["reason"] if subscriber["switch"] == "paused" else here.get("held"),
+        "WHY": subscriber["reason"] if subscriber["switch"] == "paused" else _why(here),
     }
+
+
+def _why(here: JsonObject) -> str | None:
+    """Return what holds deliveries up, and the last error of those that fail."""
+    failing = here.get("failing")
+    error = f"{failing['count']} failed, last at {at(failing['at'])}: {failing['error']}" if failing else None
+    return "; ".join(filter(None, (here.get("held"), error))) or None
 
 
 def _state(subscriber: JsonObject, here: JsonObject) -> str:

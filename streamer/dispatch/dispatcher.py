@@ -11,6 +11,7 @@ import structlog
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, Ticket
 from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.attempt.failures import Failures
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.intake import Intake, Limits
 from streamer.dispatch.lanes.delay_queue import DelayQueue
@@ -57,6 +58,7 @@ class Dispatcher:
     _lanes: Lanes = field(init=False)
     _ledger: Ledger = field(init=False)
     _delay_queue: DelayQueue = field(init=False)
+    _failures: Failures = field(init=False)
     _outcomes: OutcomeHandler = field(init=False)
     _intake: Intake = field(init=False)
     _standstill: Standstill = field(init=False)
@@ -70,6 +72,7 @@ class Dispatcher:
         self._lanes = Lanes(self.order)
         self._ledger = Ledger(self.clock, most_finished=self.limits.finished)
         self._delay_queue = DelayQueue(self.clock)
+        self._failures = Failures(name=self.subscription.subscriber, clock=self.clock)
         self._outcomes = OutcomeHandler(
             attempts=self.attempts,
             schedule=self.schedule,
@@ -77,6 +80,7 @@ class Dispatcher:
             ledger=self._ledger,
             delay_queue=self._delay_queue,
             admission=self.admission,
+            failures=self._failures,
             clock=self.clock,
         )
         self._intake = Intake(
@@ -113,6 +117,7 @@ class Dispatcher:
             hindrance=self.admission.hindrance,
             is_held=self.admission.is_held,
             is_down=self.admission.probes,
+            last_failure=self._failures.last,
         )
 
     @property

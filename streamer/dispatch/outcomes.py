@@ -9,6 +9,7 @@ import structlog
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, LaneName, Ticket
 from streamer.dispatch.attempt.attempts import Attempts, Tried
+from streamer.dispatch.attempt.failures import Failures
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.lane import Lane, LaneState
@@ -51,6 +52,7 @@ class OutcomeHandler:
     ledger: Ledger
     delay_queue: DelayQueue
     admission: Admission
+    failures: Failures
     clock: Clock
 
     def arrived(self, entry: Entry) -> None:
@@ -181,11 +183,13 @@ class OutcomeHandler:
                 self.admission.succeeded(ticket)
                 self.admission.delivered()
                 self._finish(lane, self.attempts.receipt(lane, tried))
+                self.failures.worked(self.lanes.parked)
             case Skip(sent=sent):
                 self._judged(ticket, sent=sent)
                 self._finish(lane, None)
             case Retry() as failure:
                 lane.failed(failure.reason, self.clock.now())
+                self.failures.failed(tried.entry.event.id, failure.reason)
                 self.give_back(self.admission.failed(ticket))
                 self._retry(lane, failure)
             case Reject() as failure:

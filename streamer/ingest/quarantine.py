@@ -32,7 +32,13 @@ class Quarantine:
         """Return the dead letter of a piece that is no JSON, or of a message that is no event."""
         digest = hashlib.sha256(piece.raw).hexdigest()[:16]
         position = piece.replay_id.decode("ascii", "replace") if piece.replay_id else "unknown"
-        _log.warning("event.set_aside", channel=str(batch.channel), replay_id=position, reason="unreadable")
+        _log.warning(
+            "event.set_aside",
+            channel=str(batch.channel),
+            replay_id=position,
+            reason="unreadable",
+            error=piece.error,
+        )
         now = self.clock.now()
         return DeadLetter(
             id=f"{batch.channel}:{position}:{digest}",
@@ -69,6 +75,7 @@ class Quarantine:
             channel=event.channel,
             replay_id=event.replay_id.decode("ascii", "replace"),
             reason="refused_by_log",
+            error=str(refused),
         )
         now = self.clock.now()
         return DeadLetter(

@@ -115,7 +115,8 @@ def _asked(answer: Answer, clock: Clock, max_hold_s: float) -> float | None:
 def _retry_after(answer: Answer, clock: Clock) -> float | None:
     """Return the seconds that `Retry-After` asks for, in either form of RFC 9110, section 10.2.3."""
     value = (answer.retry_after or "").strip()
-    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", value):
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", value):
+        # More digits than a float holds are infinite, and the longest hold bounds them.
         return float(value)
     try:
         date = parsedate_to_datetime(value)

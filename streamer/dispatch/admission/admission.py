@@ -154,10 +154,13 @@ class Admission:
         """Pause the target for as long as it asked."""
         self.concurrency.overloaded(ticket.began)
         self.breaker.abandoned(ticket.permit)
+        was_open = self.paused.is_open
         self.paused.hold(hold.after_s, hold.reason)
         self._changed.set()
-        say = _log.error if hold.alert else _log.warning
-        say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
+        # Attempts that were in flight can ask for the same hold.
+        if was_open:
+            say = _log.error if hold.alert else _log.warning
+            say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
 
     def disabled(self, ticket: Ticket, reason: str) -> None:
         """Pause the target until an operator resumes it, because it wants no more events."""

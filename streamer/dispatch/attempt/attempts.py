@@ -155,7 +155,9 @@ class Attempts:
             partition=entry.partition,
             offset=entry.offset,
         )
-        _log.warning("event.set_aside", subscriber=self.name, event_id=event.id, reason=reason)
+        _log.warning(
+            "event.set_aside", subscriber=self.name, event_id=event.id, reason=reason, error=failure.reason
+        )
         self.observer.set_aside(letter)
         return letter
 

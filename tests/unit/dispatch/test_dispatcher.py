@@ -186,6 +186,19 @@ async def test_hold_costs_no_attempt_and_holds_every_key(world: World) -> None:
     assert world.target.attempts == [1, 1, 1, 1]
 
 
+async def test_hold_is_logged_once_however_many_attempts_it_refuses(world: World) -> None:
+    """Those in flight are all told the same."""
+    for number in range(5):
+        world.target.answers[str(number)].append(Hold(reason="429", after_s=30.0))
+    await world.append(*range(5))
+    with capture_logs() as lines:
+        async with world.running():
+            await world.turn(29)
+
+    assert world.target.began == ["0", "1", "2", "3", "4"]
+    assert [line["event"] for line in lines].count("subscriber.held") == 1
+
+
 @pytest.mark.parametrize(("alert", "level"), [(False, "warning"), (True, "error")])
 async def test_hold_that_somebody_must_end_is_an_error(world: World, *, alert: bool, level: str) -> None:
     """Such as refused credentials; a pause that ends by itself is none."""

@@ -71,7 +71,8 @@ def test_retry_after_as_a_date_holds_until_then(zone: str) -> None:
 
 def test_retry_after_is_believed_up_to_an_hour() -> None:
     """A target can't ask for a week."""
-    assert judge(429, retry_after="604800").after_s == 3600.0  # type: ignore[union-attr] # other outcomes fail the test
+    for asked in ("604800", "9" * 20, "9" * 5000):
+        assert judge(429, retry_after=asked).after_s == 3600.0  # type: ignore[union-attr] # other outcomes fail the test
 
 
 @pytest.mark.parametrize("asked", ["0", "Tue, 31 Dec 2024 23:00:00 GMT"])
@@ -80,7 +81,7 @@ def test_pause_that_is_over_still_leaves_a_second(asked: str) -> None:
     assert judge(429, retry_after=asked).after_s == 1.0  # type: ignore[union-attr] # other outcomes fail the test
 
 
-@pytest.mark.parametrize("asked", ["", "soon", "-5", "1e9", "9" * 5000, "Tue, 99 Foo 2025 00:00:00 GMT"])
+@pytest.mark.parametrize("asked", ["", "soon", "-5", "1e9", "Tue, 99 Foo 2025 00:00:00 GMT"])
 def test_unreadable_retry_after_counts_as_absent(asked: str) -> None:
     """What is neither seconds nor a date changes nothing."""
     assert judge(503, retry_after=asked) == judge(503)

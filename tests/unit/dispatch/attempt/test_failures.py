@@ -1,0 +1,59 @@
+"""A target that fails is told of once, and once when it works again."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamer.clock import TurnedClock
+from streamer.dispatch.attempt.failures import Failures
+from streamer.events import EventId, Retry, SubscriberName
+from tests.unit.dispatch.world import World
+
+TARGET = SubscriberName("sales")
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """Time stands still."""
+    return TurnedClock()
+
+
+def test_begin_and_end_are_one_line_each(clock: TurnedClock) -> None:
+    """However many attempts fail and succeed in between."""
+    failures = Failures(name=TARGET, clock=clock)
+    with capture_logs() as lines:
+        for number in range(100):
+            failures.failed(EventId(str(number)), "the target answered 500")
+            clock.jump(1.0)
+            failures.worked(parked=0)
+        clock.jump(10.0)
+        failures.worked(parked=0)
+        failures.worked(parked=0)
+
+    assert [line["event"] for line in lines] == ["subscriber.failing", "subscriber.recovered"]
+    assert lines[0]["error"] == "the target answered 500"
+    assert lines[1]["failures"] == 100
+    assert failures.last is None
+
+
+def test_target_has_not_recovered_while_an_event_waits_for_another_attempt(clock: TurnedClock) -> None:
+    """One poisoned key among many fails for days, once an hour."""
+    failures = Failures(name=TARGET, clock=clock)
+    failures.failed(EventId("1"), "the target answered 500")
+    clock.jump(3600.0)
+    failures.worked(parked=1)
+
+    assert failures.last is not None
+    assert failures.last.count == 1
+    failures.worked(parked=0)
+    assert failures.last is None
+
+
+async def test_status_has_the_last_error() -> None:
+    """So that a list of subscribers says why one does not get on."""
+    world = World()
+    world.target.answers["1"] += [Retry(reason="the target answered 500")] * 2
+    await world.append(1)
+    async with world.running() as dispatcher:
+        failure = dispatcher.status.last_failure
+        assert failure is not None
+        assert (failure.error, failure.count) == ("the target answered 500", 1)
