@@ -1,6 +1,7 @@
 """The command `streamer sandbox`."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +15,13 @@ from streamer.clock import SystemClock
 from streamer.errors import ConfigurationError
 from streamer.sandbox import Sandbox, SandboxSettings
 from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
+from streamer.web.listener import refused_address
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free port.")] = 8808,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 takes a free port.")
+    ] = 8808,
     host: Annotated[
         str,
         typer.Option(
@@ -44,14 +48,20 @@ def sandbox(
     names = tuple(name or ())
     with failures_reported():
         files = _certificates(tls_folder, (host, *names)) if tls else None
-    settings = SandboxSettings(names=names, tls=files.context() if files else None)
-    asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
+        settings = SandboxSettings(names=names, tls=files.context() if files else None)
+        asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
 
 
 async def _serve(
     host: str, port: int, settings: SandboxSettings, files: Certificates | None, stopping: asyncio.Event
 ) -> None:
-    async with Sandbox(SystemClock(), host=host, port=port, settings=settings) as org:
+    async with AsyncExitStack() as stack:
+        local = Sandbox(SystemClock(), host=host, port=port, settings=settings)
+        try:
+            org = await stack.enter_async_context(local)
+        except OSError as error:
+            reason = refused_address(error, host=host, port=port)
+            raise ConfigurationError(f"{reason}; choose another --port (0 takes a free one).") from error
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"The sandbox listens at {org.url}; Ctrl-C stops it.")
         console.print(

@@ -5,12 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from streamer.supervision.health import Health, Kind, Report
 from streamer.web.listener import listening
+
+_log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -23,6 +26,7 @@ async def serving(health: Health, registry: CollectorRegistry, *, host: str, por
     `ConfigurationError` when the address is not available.
     """
     async with listening(_app(health, registry), host=host, port=port, section="observe") as found:
+        _log.info("observe.listening", host=host, port=found)
         yield found
 
 

@@ -1,7 +1,9 @@
 """HTTP listener on a configured address, for a few clients that behave and any that do not."""
 
 import asyncio
+import errno
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +15,17 @@ from streamer.web.guard import MOST_CONNECTIONS, Guard
 
 _CLOSING_S = 1.0
 _KEEPALIVE_S = 15.0
+
+
+def refused_address(error: OSError, *, host: str, port: int) -> str:
+    """Return in words why nothing can listen on an address."""
+    if error.errno == errno.EADDRINUSE:
+        return f"{host}:{port} is in use already"
+    reason = error.strerror or str(error)
+    # asyncio's own words repeat the address; a name that can't be resolved has a negative number.
+    if error.errno is not None and error.errno > 0:
+        reason = os.strerror(error.errno)
+    return f"can't listen on {host}:{port} ({reason})"
 
 
 @asynccontextmanager
@@ -41,8 +54,8 @@ async def listening(app: web.Application, *, host: str, port: int, section: str)
             )
         except OSError as error:
             raise ConfigurationError(
-                f"{section}: can't listen on {host}:{port} ({error.strerror or error}); "
-                f"choose another {section}.port or {section}.host."
+                f"{section}: {refused_address(error, host=host, port=port)}; "
+                f"choose another {section}.port or {section}.host; port 0 takes a free one."
             ) from error
         async with server, guard.watching(runner.server):
             yield server.sockets[0].getsockname()[1]

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -162,6 +163,54 @@ def test_no_colour_where_none_is_wanted(config: Path) -> None:
     assert b"\x1b[3" not in answer.stdout + answer.stderr
 
 
+def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke) -> None:
+    """Instead of a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = invoke("sandbox", "--port", port)
+
+    sentence = f"localhost:{port} is in use already; choose another --port (0 takes a free one)."
+    assert (answer.exit_code, answer.stderr) == (2, f"streamer: {sentence}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--host", "192.0.2.1"), "Cannot assign requested address"),
+        (("--port", "99999"), "less than or equal to 65535"),
+    ],
+)
+def test_address_that_the_sandbox_cannot_take_is_named(
+    invoke: Invoke, arguments: tuple[str, ...], reason: str
+) -> None:
+    """With the reason."""
+    answer = invoke("sandbox", *arguments)
+
+    assert answer.exit_code == 2
+    assert reason in " ".join(answer.stderr.split())
+    assert "Traceback" not in answer.output
+
+
+@pytest.mark.parametrize("section", ["observe", "admin"])
+def test_port_in_use_is_one_sentence(config: Path, section: str) -> None:
+    """That names the section and says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sections = {"observe": 0, "admin": 0, section: port}
+        written = "".join(f"{name}: {{host: 127.0.0.1, port: {at}}}\n" for name, at in sections.items())
+        config.write_text(f"{GOOD}log: {{sqlite: {{path: {config.parent / 'log.db'}}}}}\n{written}")
+        answer = subprocess.run(
+            [sys.executable, "-m", "streamer", "run", "-c", config],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    told = f"streamer: {section}: 127.0.0.1:{port} is in use already; choose another {section}.port"
+    assert answer.returncode == 2
+    assert _without_logs(answer.stderr) == [f"{told} or {section}.host; port 0 takes a free one."]
+
+
 def test_sandbox_ends_cleanly_at_a_signal() -> None:
     """SIGTERM is how containers ask."""
     with subprocess.Popen(
@@ -174,3 +223,7 @@ def test_sandbox_ends_cleanly_at_a_signal() -> None:
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(30) == 0
+
+
+def _without_logs(error: bytes) -> list[str]:
+    return [line for line in error.decode().splitlines() if not line.startswith("{")]
