@@ -15,9 +15,9 @@ COMMANDS = {
     "check": "streamer.cli.run:check",
     "sandbox": "streamer.cli.sandbox:sandbox",
     "demo": "streamer.cli.demo:demo",
-    "subscribers": "streamer.cli.subscribers:subscribers",
-    "deadletters": "streamer.cli.deadletters:deadletters",
-    "audit": "streamer.cli.audit:audit",
+    "subscribers": "streamer.cli.operating.subscribers:subscribers",
+    "deadletters": "streamer.cli.operating.deadletters:deadletters",
+    "audit": "streamer.cli.operating.audit:audit",
 }
 """Module and attribute of each command."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamer.cli.api import Api, ApiRefused
+from streamer.cli.operating.api import Api, ApiRefused
 from streamer.cli.output import console, counted, plain
 from streamer.clock import Clock
 from streamer.events import JsonObject

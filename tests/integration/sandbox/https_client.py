@@ -41,4 +41,4 @@ async def aiosfstream(url: str) -> str:
 
 if __name__ == "__main__":
     name, url = sys.argv[1:]
-    print(simple_salesforce(url) if name == "simple-salesforce" else asyncio.run(aiosfstream(url)))  # noqa: T201
+    print(simple_salesforce(url) if name == "simple-salesforce" else asyncio.run(aiosfstream(url)))  # noqa: T201 - the answer for the test

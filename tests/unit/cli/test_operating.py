@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from streamer.cli import output
-from streamer.cli.api import DEFAULT_URL, Api, ApiRefused, api_of
+from streamer.cli.operating.api import DEFAULT_URL, Api, ApiRefused, api_of
+from streamer.cli.operating.times import moment
 from streamer.cli.output import plain, print_table
-from streamer.cli.times import moment
 from streamer.errors import ConfigurationError
 
 TOKEN = "canary-token-of-the-admin-api"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from streamer.admin import redrives
-from streamer.cli.api import Api
+from streamer.cli.operating.api import Api
 from streamer.cli.progress import followed
 from streamer.clock import TurnedClock
 from streamer.controls import AuditRecord, LetterFilter, Redrive

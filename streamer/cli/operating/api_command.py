@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from streamer.cli.api import DEFAULT_URL, Api, api_of
 from streamer.cli.failure import failures_reported
+from streamer.cli.operating.api import DEFAULT_URL, Api, api_of
 from streamer.errors import StreamerError
 from streamer.events import JsonObject
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from streamer.cli.api_command import (
+from streamer.cli.help import HelpfulCommand, HelpfulGroup
+from streamer.cli.operating.api_command import (
     ApiOptions,
     AsJson,
     OperatorOptions,
@@ -13,10 +14,9 @@ from streamer.cli.api_command import (
     redrive_ids,
     subscriber_names,
 )
-from streamer.cli.help import HelpfulCommand, HelpfulGroup
+from streamer.cli.operating.times import moment
 from streamer.cli.output import at, by_reason, console, counted, plain, print_json, print_table, working
 from streamer.cli.progress import followed
-from streamer.cli.times import moment
 from streamer.clock import SystemClock
 from streamer.events import JsonObject
 
