@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamer.errors import LogMisconfigured
@@ -15,12 +15,13 @@ def locked(path: Path) -> Iterator[None]:
 
     The lock file stays, because removing it would let two processes lock two
     files of one name; the lock itself ends with the process, however it ends.
-    Raises `LogMisconfigured` with the owner's process id.
+    The lock, and a folder that is made here, are their owner's alone. Raises
+    `LogMisconfigured`, for a lock in use with the owner's process id.
     """
     lock_path = path.with_name(path.name + ".lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+        _make_folder(path.parent)
+        descriptor = _opened(lock_path)
     except OSError as exc:
         raise LogMisconfigured(f"{lock_path} can't be made: {exc.strerror}") from exc
     try:
@@ -28,6 +29,23 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+
+
+def _opened(path: Path) -> int:
+    """Open `path`, made where it is missing, for its owner alone, whatever the umask."""
+    # A link in place of the lock would let somebody else choose the file that we write to.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    # A file of another owner, in a volume of a group, can be ours to use and not to change.
+    with suppress(PermissionError):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def _acquire(descriptor: int, path: Path) -> None:

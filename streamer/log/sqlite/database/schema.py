@@ -4,7 +4,9 @@ SQLite up to 3.51.2 can corrupt a write-ahead log when two connections write or
 checkpoint at once, so one connection does both and all others only read.
 """
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -24,6 +26,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     Raises `LogUnavailable`, or `LogMisconfigured` for a foreign file.
     """
+    # What is wrong with the path, SQLite says itself.
+    with suppress(OSError):
+        _make_private(path)
     try:
         connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
     except sqlite3.Error as exc:
@@ -34,6 +39,14 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Make the file its owner's alone, whatever the umask; SQLite gives those beside it the same rights."""
+    with suppress(FileExistsError):
+        # Only a new one: closing a file drops the locks that this process has on it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -1,5 +1,7 @@
 """A log file belongs to one process."""
 
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ import pytest
 
 from streamer.errors import LogMisconfigured
 from streamer.log.sqlite.database.lock import locked
+from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 
 HOLD = """
@@ -74,3 +77,32 @@ def test_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
         locked(tmp_path / "file/log.db"),
     ):
         pass
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+async def test_log_is_its_owners_alone(log_file: LogFile, umask: int) -> None:
+    """It holds an org's data, and the folder's name says where."""
+    path = log_file.settings.path
+    before = os.umask(umask)
+    try:
+        async with log_file.open() as log:
+            await append_to(log, an_append(an_event(1)))
+            modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+
+    assert modes.keys() >= {"log.db", "log.db.lock", "log.db-wal"}
+    assert {*modes.values()} == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+    """It would be written to, wherever it leads."""
+    victim = tmp_path / "victim"
+    victim.write_text("keep me")
+    (tmp_path / "log.db.lock").symlink_to(victim)
+
+    with pytest.raises(LogMisconfigured, match=r"log\.db\.lock can't be made"), locked(tmp_path / "log.db"):
+        pass
+
+    assert victim.read_text() == "keep me"
