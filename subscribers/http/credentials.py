@@ -21,6 +21,17 @@ _MARGIN_S = 60.0
 
 _REFUSED_S = 60.0
 _UNREACHED_S = 10.0
+# RFC 6749, section 5.2.
+_REFUSALS = frozenset(
+    {
+        "invalid_client",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_scope",
+        "unauthorized_client",
+        "unsupported_grant_type",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +200,7 @@ def _token(answer: Answer) -> tuple[str, float]:
         return token, _lifetime(found.get("expires_in"))
     if answer.status in {400, 401, 403}:
         raise NoToken(
-            f"no token: the token endpoint refused the client ({answer.code or answer.status_line}): "
+            f"no token: the token endpoint refused the client ({_refusal(answer)}): "
             "check auth.client_id, auth.client_secret and auth.scope",
             after_s=_REFUSED_S,
             answer=answer,
@@ -199,6 +210,11 @@ def _token(answer: Answer) -> tuple[str, float]:
         after_s=_UNREACHED_S,
         answer=answer,
     )
+
+
+def _refusal(answer: Answer) -> str:
+    # Anything else in a token endpoint's answer can be a secret.
+    return answer.code if answer.code in _REFUSALS else answer.status_line
 
 
 def _fits_a_header(token: Any) -> TypeGuard[str]:

@@ -174,9 +174,8 @@ class HttpTarget:
         max_hold_s = self._settings.max_hold_s
         outcome = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
         after_s = outcome.after_s if isinstance(outcome, Hold) else refusal.after_s
-        return Hold(
-            reason=str(refusal), after_s=after_s, answer=answer.excerpt, alert=answer.status in _NO_CLIENT
-        )
+        # The answer of a token endpoint is not kept: it can hold a token in a form that we don't expect.
+        return Hold(reason=str(refusal), after_s=after_s, alert=answer.status in _NO_CLIENT)
 
 
 def _codes(url: str) -> tuple[str, ...]:

@@ -114,6 +114,33 @@ async def test_outcomes_are_not_about_the_token_endpoint() -> None:
     assert outcome.after_s == 33.0
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"access_token": "s3cret-token\\r\\n", "token_type": "Bearer"}'),
+        (200, b'{"token": "s3cret-token"}'),
+        (201, b'{"access_token": "s3cret-token"}'),
+        (400, b'{"error": "s3cret-token"}'),
+        (500, b"s3cret-token"),
+    ],
+)
+async def test_answer_of_a_token_endpoint_is_never_shown(status: int, body: bytes) -> None:
+    """It can hold a token that works, in a form that we don't expect."""
+    async with ScriptedTarget(aside={"/token": Reply(status=status, body=body)}) as target:
+        auth = {
+            "kind": "oauth2",
+            "token_url": f"{target.url}/token",
+            "client_id": "c",
+            "client_secret": "secret",
+        }
+        settings = Erp.Settings.model_validate({"url": target.url, "auth": auth})
+        async with Erp(settings, context(TurnedClock())) as plugin:
+            outcome = await plugin.deliver(delivery())
+
+    assert isinstance(outcome, Hold)
+    assert "s3cret" not in repr(outcome).replace("_", "-")
+
+
 async def test_token_endpoint_that_is_not_there_holds_the_target(clock: TurnedClock) -> None:
     """There is no answer that could name a pause."""
     auth = {"kind": "oauth2", "token_url": "http://localhost:1", "client_id": "c", "client_secret": "secret"}
