@@ -62,7 +62,8 @@ def _blocks(event: Event, said: str, record_url: str | None) -> list[JsonObject]
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": text}
+    # Slack then makes no links of names and addresses that a record holds.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _origin(event: Event, record_url: str | None) -> str:

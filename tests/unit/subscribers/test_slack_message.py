@@ -16,13 +16,14 @@ def test_message_says_the_text_and_links_the_record() -> None:
         "text": "Won &amp; done",
         "blocks": [
             {"type": "header", "text": {"type": "plain_text", "text": "Order created"}},
-            {"type": "section", "text": {"type": "mrkdwn", "text": "Won &amp; done"}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": "Won &amp; done", "verbatim": True}},
             {
                 "type": "context",
                 "elements": [
                     {
                         "type": "mrkdwn",
                         "text": f"<https://acme.test/{ORDER}|{ORDER}> · 2025-01-01T00:00:00.000Z",
+                        "verbatim": True,
                     }
                 ],
             },
