@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tools.kubectl import KubectlMissing, kubectl
 
@@ -30,10 +31,15 @@ class Need:
 
 def needs() -> list[Need]:
     """Return the programs that the tests start on this machine."""
+    clients = [
+        Need(name=name, why="reads the sandbox over TLS", package=package, is_there=partial(_has, program))
+        for name, program, package in (("curl", "curl", "curl"), ("Node.js", "node", "nodejs"))
+    ]
     if os.environ.get("STREAMER_KAFKA"):
         # With a running broker we start none of our own.
-        return []
+        return clients
     return [
+        *clients,
         Need(
             name="Java 17 or newer",
             why="runs Apache Kafka",

@@ -24,8 +24,8 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
 
 def _refused_kafka(kafka: KafkaLogSettings, document: Document) -> Iterator[str]:
     # The import of librdkafka costs a fifth of a second, and SQLite does not need it.
-    from streamer.log.kafka.cluster.clients import Clients  # noqa: PLC0415 - costs a fifth of a second
-    from streamer.log.kafka.cluster.options import reserved_options  # noqa: PLC0415 - costs a fifth of a second
+    from streamer.log.kafka.cluster.clients import Clients  # noqa: PLC0415 - as said
+    from streamer.log.kafka.cluster.options import reserved_options  # noqa: PLC0415 - as said
 
     clients = Clients(settings=kafka)
     reserved = {

@@ -183,7 +183,8 @@ class OutcomeHandler:
                 self.admission.succeeded(ticket)
                 self.admission.delivered()
                 self._finish(lane, self.attempts.receipt(lane, tried))
-                self.failures.worked(self.lanes.parked)
+                if self.failures.last is not None:
+                    self.failures.worked(self.lanes.parked)
             case Skip(sent=sent):
                 self._judged(ticket, sent=sent)
                 self._finish(lane, None)

@@ -31,6 +31,8 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         return path
 
     add("kubectl", KUSTOMIZE_5)
+    add("curl")
+    add("node")
     return add
 
 
@@ -98,6 +100,21 @@ def test_broker_that_runs_already_needs_no_java(program: Program, monkeypatch: p
 
     assert program("unused").exists()
     assert system_packages.main() == 0
+
+
+@pytest.mark.parametrize(("name", "package"), [("curl", "curl"), ("node", "nodejs")])
+def test_client_of_the_sandbox_is_installed_too(
+    program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, package: str
+) -> None:
+    """No test of it is left out on a fresh machine."""
+    program("java", JAVA_17)
+    program("mvn")
+    (tmp_path / name).unlink()
+
+    assert system_packages.main() == 1
+    assert capsys.readouterr().out.endswith(
+        f"which reads the sandbox over TLS; in Debian: apt-get install {package}\n"
+    )
 
 
 def test_old_kubectl_is_passed_over_for_the_cached_one(
