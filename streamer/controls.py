@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from streamer.events import DeadLetter, JsonObject, SubscriberName
 
+MAX_SKIPPED_CHARACTERS = 400_000
+"""An order fits into one record of the log while the ids that it skips are no longer than this altogether."""
+
 
 class Switch(StrEnum):
     """State of a subscriber's switch: it delivers, or it does not."""
@@ -69,7 +72,9 @@ class Redrive:
 
     It covers the letters that failed before `letters.failed_before`, so a
     letter that fails again is not redriven for ever. `skipped` are the ids of
-    letters that it leaves out. It is open while `ended_at` is `None`.
+    letters that it leaves out. Unless `include_superseded`, it leaves out any
+    letter that a later event supersedes before its turn comes. It is open while
+    `ended_at` is `None`.
     """
 
     id: str
@@ -78,6 +83,7 @@ class Redrive:
     by: str
     at: float
     skipped: frozenset[str] = frozenset()
+    include_superseded: bool = False
     ended_at: float | None = None
 
     def admits(self, letter: DeadLetter) -> bool:

@@ -88,14 +88,18 @@ def redrive_json(redrive: Redrive, *, left: int, begun_with: int | None) -> Json
     }
 
 
-def ended_redrive_json(record: AuditRecord) -> JsonObject:
-    """Return the end of an order, from its audit `record`; `left` is the number of unreached letters."""
+def ended_redrive_json(record: AuditRecord, *, superseded: int) -> JsonObject:
+    """Return the end of an order, from its audit `record`; `left` is the number of unreached letters.
+
+    `superseded` is the number of letters that were left out since the order was given.
+    """
     left = record.detail.get("left")
     return {
         "id": record.detail.get("id"),
         "at": rfc3339(record.at),
         "cancelled_by": None if left is None else record.by,
         "left": left or 0,
+        "superseded": superseded,
     }
 
 

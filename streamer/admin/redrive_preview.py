@@ -3,18 +3,18 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
-from streamer.admin.superseded import superseded
-from streamer.controls import LetterFilter, can_be_redriven
+from streamer.controls import MAX_SKIPPED_CHARACTERS, LetterFilter, can_be_redriven
+from streamer.dispatch.redrive.compared_letters import ComparedLetters, TooManyLetters
+from streamer.dispatch.redrive.superseded import superseded
 from streamer.events import DeadLetter, JsonObject, SubscriberName
 from streamer.ports import Subscription
 
-_MAX_COMPARED = 50_000
-_MAX_SKIPPED_CHARACTERS = 400_000
 _REMEDY = "narrow the filter, such as by time, or include the superseded ones."
+_FEWER = "choose fewer, by subscriber, key, time or id, or include the superseded ones."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class RedrivePreview:
 
     def skipped(self) -> frozenset[str]:
         """Return the superseded ids, for an order to skip. Raises `ApiError` when they are too many."""
-        if sum(map(len, self.superseded)) > _MAX_SKIPPED_CHARACTERS:
+        if sum(map(len, self.superseded)) > MAX_SKIPPED_CHARACTERS:
             raise ApiError(
                 409, f"{len(self.superseded)} superseded letters are too many for one order: {_REMEDY}"
             )
@@ -64,66 +64,39 @@ async def redrive_previews(
     `LogUnavailable`.
     """
     found: dict[SubscriberName | None, RedrivePreview] = defaultdict(RedrivePreview)
-    compared, configured = _ComparedLetters(), context.daemon.plan.settings.subscribers
+    compared = ComparedLetters()
+    try:
+        await _collect(context, meant, found, compared if find_superseded else None)
+    except TooManyLetters as exc:
+        raise ApiError(409, f"{exc}: {_FEWER}") from exc
+    for name in compared.deliverable:
+        found[name].superseded = await _superseded(context, name, compared)
+    return found
+
+
+async def _collect(
+    context: AdminContext,
+    meant: LetterFilter,
+    found: Mapping[SubscriberName | None, RedrivePreview],
+    compared: ComparedLetters | None,
+) -> None:
+    configured = context.daemon.plan.settings.subscribers
     async with aclosing(context.log.controls.dead_letters()) as letters:
         async for letter in letters:
             if not meant.admits(letter):
                 continue
             is_deliverable = letter.subscriber in configured and can_be_redriven(letter)
             found[letter.subscriber].add(letter, is_deliverable=is_deliverable)
-            if find_superseded and is_deliverable:
+            if compared is not None and is_deliverable:
                 compared.add_deliverable(letter)
-    if compared.deliverable:
+    if compared is not None and compared.deliverable:
         async with aclosing(context.log.controls.dead_letters()) as letters:
             async for letter in letters:
                 compared.add_other(letter)
-    for name in compared.deliverable:
-        found[name].superseded = await _superseded(context, name, compared)
-    return found
-
-
-class _ComparedLetters:
-    """Letters of each subscriber, without their content: deliverable ones, and others of the same keys.
-
-    A letter that has lost its event has no known key, and counts among the
-    others.
-    """
-
-    def __init__(self) -> None:
-        self.deliverable: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
-        self.others: dict[SubscriberName, list[DeadLetter]] = defaultdict(list)
-        self._keys: set[tuple[SubscriberName, str]] = set()
-        self._ids: set[str] = set()
-        self._held = 0
-
-    def add_deliverable(self, letter: DeadLetter) -> None:
-        """Add a letter that can be redriven."""
-        assert letter.subscriber is not None  # noqa: S101 - a subscriber has read it
-        assert letter.event is not None  # noqa: S101 - it is to be delivered
-        self._keys.add((letter.subscriber, letter.event.key))
-        self._ids.add(letter.id)
-        self._keep(self.deliverable[letter.subscriber], letter)
-
-    def add_other(self, letter: DeadLetter) -> None:
-        """Add any other letter that can have the key of a deliverable one."""
-        if letter.subscriber is None or letter.subscriber not in self.deliverable or letter.id in self._ids:
-            return
-        if letter.event is None or (letter.subscriber, letter.event.key) in self._keys:
-            self._keep(self.others[letter.subscriber], letter)
-
-    def _keep(self, letters: list[DeadLetter], letter: DeadLetter) -> None:
-        self._held += 1
-        if self._held > _MAX_COMPARED:
-            raise ApiError(
-                409,
-                f"More than {_MAX_COMPARED} dead letters must be compared, which is too many: choose "
-                "fewer, by subscriber, key, time or id, or include the superseded ones.",
-            )
-        letters.append(_without_content(letter))
 
 
 async def _superseded(
-    context: AdminContext, name: SubscriberName, compared: _ComparedLetters
+    context: AdminContext, name: SubscriberName, compared: ComparedLetters
 ) -> frozenset[str]:
     settings = context.subscriber_settings(name)
     subscription = Subscription(subscriber=name, patterns=settings.on, start=settings.start)
@@ -132,8 +105,3 @@ async def _superseded(
     return await superseded(
         compared.deliverable[name], context.log, subscription, admits, aside=compared.others[name]
     )
-
-
-def _without_content(letter: DeadLetter) -> DeadLetter:
-    event = letter.event and replace(letter.event, data={})
-    return replace(letter, event=event, raw=b"", error="", first_error="", hint="", answer="")

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -23,6 +23,7 @@ _log = structlog.get_logger()
 _ORDERED = "redrive.ordered"
 _ENDED = "redrive.ended"
 _CANCELLED = "redrive.cancelled"
+_SUPERSEDED = "redrive.superseded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ class RedriveResource:
             by=asked.by,
             at=self.context.clock.now(),
             skipped=skipped,
+            include_superseded=asked.include_superseded,
         )
 
     async def _cancel(self, request: web.Request) -> web.Response:
@@ -105,7 +107,10 @@ class RedriveResource:
         _log.warning(_CANCELLED, redrive=order.id, subscriber=audit.subscriber, by=asked.by, left=left)
         # The log can need a moment to show the end, and the next request must find it.
         await self.context.switchboard(lambda board: order.id not in board.redrives)
-        return json_response({**ended_redrive_json(audit), "subscriber": audit.subscriber})
+        superseded = _superseded(await self.context.log.controls.audit(last=MOST_LETTERS))[order.id]
+        return json_response(
+            {**ended_redrive_json(audit, superseded=superseded), "subscriber": audit.subscriber}
+        )
 
     async def _list(self, _request: web.Request) -> web.Response:
         redrives = (await self.context.switchboard()).redrives
@@ -115,13 +120,16 @@ class RedriveResource:
             each.detail.get("id"): each.detail.get("letters") for each in records if each.what == _ORDERED
         }
         ended = [each for each in records if each.what in {_ENDED, _CANCELLED}]
+        superseded = _superseded(records)
         return json_response(
             {
                 "redrives": [
                     redrive_json(each, left=left[id_], begun_with=begun_with.get(id_))
                     for id_, each in redrives.items()
                 ],
-                "ended": [ended_redrive_json(each) for each in ended],
+                "ended": [
+                    ended_redrive_json(each, superseded=superseded[each.detail.get("id")]) for each in ended
+                ],
             }
         )
 
@@ -148,6 +156,15 @@ def _open(board: Switchboard, id_: str) -> Redrive:
             404, f"No redrive of that id is open: perhaps it ended, see `streamer audit`; open: {known}."
         )
     return board.redrives[id_]
+
+
+def _superseded(records: Iterable[AuditRecord]) -> Counter[str | None]:
+    """Count by order how many letters were superseded before their turn came."""
+    counts = Counter[str | None]()
+    for each in records:
+        if each.what == _SUPERSEDED:
+            counts[each.detail.get("id")] += each.detail.get("letters", 0)
+    return counts
 
 
 def _audit(order: Redrive, preview: RedrivePreview) -> AuditRecord:

@@ -3,14 +3,17 @@
 import asyncio
 import heapq
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 import structlog
 
 from streamer.backoff import Backoff
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, Redrive
+from streamer.controls import MAX_SKIPPED_CHARACTERS, AuditRecord, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
+from streamer.dispatch.redrive.compared_letters import ComparedLetters
+from streamer.dispatch.redrive.redelivery import Redriven
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Partition, SubscriberName
 from streamer.ports import Controls
@@ -22,19 +25,21 @@ _STALE_AFTER_S = 10.0
 _BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Redriving:
     """Carries out one order for the partitions that this process owns.
 
     Every process does so, and one that finds no letters left ends the order. A
     letter that is delivered again is no longer a dead letter, so after a crash
-    an order goes on where it was.
+    an order goes on where it was. Letters that are superseded before their turn
+    comes are left out, and the order says so.
     """
 
     order: Redrive
     controls: Controls
     dispatchers: Mapping[SubscriberName, Dispatcher]
     clock: Clock
+    _superseded: set[str] = field(default_factory=set, init=False)
 
     async def run(self) -> None:
         """Redrive until no letters are left."""
@@ -52,26 +57,64 @@ class Redriving:
             await self.clock.sleep(_BACKOFF.delay_s(1 + idle))
 
     async def _redrive_batch(self) -> tuple[int, int]:
-        """Return the number of letters found, and the number of letters redriven."""
+        """Return the number of letters left, and the number of letters redriven or left out."""
+        known = len(self._superseded)
+        if not self.order.include_superseded:
+            await self._compare()
         # The first of each partition, so that the letters of a key stay in
         # order, whatever order the log lists them in.
         first: list[tuple[tuple[str, int, int], str, DeadLetter]] = []
         left = 0
-        async for letter in self.controls.dead_letters():
-            if self.order.admits(letter):
+        async with aclosing(self.controls.dead_letters()) as letters:
+            async for letter in letters:
+                if not self._is_left(letter):
+                    continue
                 left += 1
                 # Letters of other processes would fill the batch.
-                if self._is_ours(letter):
+                if self._is_redrivable(letter):
                     first.append((_place(letter), letter.id, letter))
                 if len(first) >= 2 * _MAX_BATCH:
                     first = heapq.nsmallest(_MAX_BATCH, first)
-        return left, await self._redrive_in_order(
-            [letter for *_, letter in heapq.nsmallest(_MAX_BATCH, first)]
-        )
+        moved = await self._redrive_in_order([letter for *_, letter in heapq.nsmallest(_MAX_BATCH, first)])
+        left_out = len(self._superseded) - known
+        if left_out:
+            await self._leave_out(left_out)
+        return left, moved + left_out
 
-    def _is_ours(self, letter: DeadLetter) -> bool:
+    def _is_left(self, letter: DeadLetter) -> bool:
+        return self.order.admits(letter) and letter.id not in self._superseded
+
+    def _is_redrivable(self, letter: DeadLetter) -> bool:
+        """Return true for a letter of ours that was compared with later events, if it has to be."""
+        dispatcher = self._owner(letter)
+        return dispatcher is not None and (self.order.include_superseded or dispatcher.watches(letter))
+
+    def _owner(self, letter: DeadLetter) -> Dispatcher | None:
         dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
-        return dispatcher is not None and letter.partition is not None and dispatcher.holds(letter.partition)
+        if dispatcher is None or letter.partition is None or not dispatcher.holds(letter.partition):
+            return None
+        return dispatcher
+
+    async def _compare(self) -> None:
+        """Find out which letters were superseded before this process began to watch their keys."""
+        compared = ComparedLetters()
+        async with aclosing(self.controls.dead_letters()) as letters:
+            async for letter in letters:
+                dispatcher = self._owner(letter)
+                # More letters than fit into memory are compared in a later pass.
+                if dispatcher is None or dispatcher.watches(letter) or compared.is_full:
+                    continue
+                if self._is_left(letter):
+                    compared.add_deliverable(letter)
+        if not compared.deliverable:
+            return
+        async with aclosing(self.controls.dead_letters()) as letters:
+            async for letter in letters:
+                if not compared.is_full:
+                    compared.add_other(letter)
+        for name, uncompared in compared.deliverable.items():
+            if dispatcher := self.dispatchers.get(name):
+                self._superseded |= await dispatcher.superseded(uncompared, compared.others[name])
 
     async def _redrive_in_order(self, letters: list[DeadLetter]) -> int:
         moved, limit = 0, self._batch_limit()
@@ -80,31 +123,64 @@ class Redriving:
             if moved == limit:
                 break
             key = letter.partition, letter.event.key if letter.event else ""
-            dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
             # A later letter of a key would overtake one that has to wait.
-            if key in waiting or dispatcher is None or not dispatcher.redrive(letter):
-                waiting.add(key)
+            if key in waiting or letter.id in self._superseded:
                 continue
-            moved += 1
-            await self.clock.sleep(1 / self.order.per_second)
+            match self._redrive(letter):
+                case Redriven.TAKEN:
+                    moved += 1
+                    await self.clock.sleep(1 / self.order.per_second)
+                case Redriven.SUPERSEDED:
+                    self._superseded.add(letter.id)
+                case Redriven.NOT_OURS:
+                    waiting.add(key)
         return moved
+
+    def _redrive(self, letter: DeadLetter) -> Redriven:
+        dispatcher = self._owner(letter)
+        include_superseded = self.order.include_superseded
+        # The partition can have been lost and assigned again, so its letters must be compared again.
+        if dispatcher is None or not (include_superseded or dispatcher.watches(letter)):
+            return Redriven.NOT_OURS
+        return dispatcher.redrive(letter, include_superseded=include_superseded)
+
+    async def _leave_out(self, number: int) -> None:
+        """Tell all processes which letters are superseded, so that any of them can end the order."""
+        skipped = self.order.skipped | self._superseded
+        if sum(map(len, skipped)) > MAX_SKIPPED_CHARACTERS:
+            _log.warning("redrive.too_many_superseded", redrive=self.order.id, letters=len(skipped))
+            return
+        if not await self._is_open():
+            return
+        _log.info("redrive.superseded", redrive=self.order.id, letters=number)
+        self.order = replace(self.order, skipped=skipped)
+        await self.controls.order(self.order, self._audit("redrive.superseded", letters=number))
 
     def _batch_limit(self) -> int:
         # An operator can discard letters while others are redriven, so a batch must not last long.
         return max(1, min(_MAX_BATCH, int(self.order.per_second * _STALE_AFTER_S)))
 
+    async def _is_open(self) -> bool:
+        """Return whether nobody has cancelled the order: to replace it would open it again."""
+        async with aclosing(self.controls.switched()) as boards:
+            async for board in boards:
+                return self.order.id in board.redrives
+        return False
+
     async def _end(self) -> None:
-        now = self.clock.now()
-        audit = AuditRecord(
-            at=now,
-            what="redrive.ended",
-            by="streamer",
-            subscriber=self.order.letters.subscriber,
-            detail={"id": self.order.id},
-        )
+        audit = self._audit("redrive.ended")
         # Logged first: writing the end cancels this task.
         _log.info("redrive.ended", redrive=self.order.id)
-        await self.controls.order(replace(self.order, ended_at=now), audit)
+        await self.controls.order(replace(self.order, ended_at=audit.at), audit)
+
+    def _audit(self, what: str, **detail: int) -> AuditRecord:
+        return AuditRecord(
+            at=self.clock.now(),
+            what=what,
+            by="streamer",
+            subscriber=self.order.letters.subscriber,
+            detail={"id": self.order.id, **detail},
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,17 +191,32 @@ class Redrives:
     dispatchers: Mapping[SubscriberName, Dispatcher]
     clock: Clock
     group: asyncio.TaskGroup
-    _running: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _running: dict[str, tuple[Redriving, asyncio.Task[None]]] = field(default_factory=dict, init=False)
 
     def follow(self, orders: Mapping[str, Redrive]) -> None:
         """Carry out `orders`, and no others."""
         for name in self._running.keys() - orders.keys():
-            self._running.pop(name).cancel()
-        for name in orders.keys() - self._running.keys():
-            redriving = Redriving(
-                order=orders[name], controls=self.controls, dispatchers=self.dispatchers, clock=self.clock
-            )
-            self._running[name] = self.group.create_task(redriving.run(), name=f"redrive {name}")
+            self._running.pop(name)[1].cancel()
+        for name, order in orders.items():
+            if name in self._running:
+                # Another process can have left letters out.
+                self._running[name][0].order = order
+            else:
+                self._running[name] = self._begun(order)
+        self._unwatch()
+
+    def _begun(self, order: Redrive) -> tuple[Redriving, asyncio.Task[None]]:
+        redriving = Redriving(
+            order=order, controls=self.controls, dispatchers=self.dispatchers, clock=self.clock
+        )
+        return redriving, self.group.create_task(redriving.run(), name=f"redrive {order.id}")
+
+    def _unwatch(self) -> None:
+        """Let the dispatchers without an order watch no keys."""
+        ordered = {redriving.order.letters.subscriber for redriving, _ in self._running.values()}
+        for name, dispatcher in self.dispatchers.items():
+            if not ordered & {name, None}:
+                dispatcher.watch_nothing()
 
     def close(self) -> None:
         """Cancel all of them; the next process goes on."""

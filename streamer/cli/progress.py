@@ -37,7 +37,10 @@ async def followed(api: Api, redrives: Sequence[str], letters: int, clock: Clock
             "`streamer deadletters list` shows what is left."
         )
     else:
-        console().print(_handed_over(letters - sum(each["left"] for each in ended.values())))
+        left_out = sum(each["superseded"] for each in ended.values())
+        console().print(
+            _handed_over(letters - left_out - sum(each["left"] for each in ended.values()), left_out)
+        )
     return not cancelled
 
 
@@ -72,5 +75,9 @@ def _cancelled(end: JsonObject) -> str:
     return f"Redrive {end['id']} was cancelled by {end['cancelled_by']}, with {left} left."
 
 
-def _handed_over(letters: int) -> str:
-    return f"{counted(letters, 'event')} redriven; `streamer deadletters list` shows those that fail again."
+def _handed_over(letters: int, superseded: int) -> str:
+    done = f"{counted(letters, 'event')} redriven; `streamer deadletters list` shows those that fail again."
+    if not superseded:
+        return done
+    left_out = f"{counted(superseded, 'event')} left out"
+    return f"{done} {left_out}: a later event of the same key was delivered before their turn came."

@@ -1,7 +1,7 @@
 """Delivers the log's events to one target."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -21,6 +21,7 @@ from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
+from streamer.dispatch.redrive.redelivery import Redelivery, Redriven
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition
 from streamer.observe.subscriber_status import SubscriberStatus
@@ -59,6 +60,7 @@ class Dispatcher:
     _ledger: Ledger = field(init=False)
     _delay_queue: DelayQueue = field(init=False)
     _failures: Failures = field(init=False)
+    _redelivery: Redelivery = field(init=False)
     _outcomes: OutcomeHandler = field(init=False)
     _intake: Intake = field(init=False)
     _standstill: Standstill = field(init=False)
@@ -73,6 +75,16 @@ class Dispatcher:
         self._ledger = Ledger(self.clock, most_finished=self.limits.finished)
         self._delay_queue = DelayQueue(self.clock)
         self._failures = Failures(name=self.subscription.subscriber, clock=self.clock)
+        self._redelivery = Redelivery(
+            subscription=self.subscription,
+            reader=self.reader,
+            attempts=self.attempts,
+            lanes=self._lanes,
+            ledger=self._ledger,
+            delay_queue=self._delay_queue,
+            in_flight=self._in_flight,
+            clock=self.clock,
+        )
         self._outcomes = OutcomeHandler(
             attempts=self.attempts,
             schedule=self.schedule,
@@ -81,6 +93,7 @@ class Dispatcher:
             delay_queue=self._delay_queue,
             admission=self.admission,
             failures=self._failures,
+            redelivery=self._redelivery,
             clock=self.clock,
         )
         self._intake = Intake(
@@ -138,12 +151,30 @@ class Dispatcher:
         """Return true for a partition that is assigned to this process."""
         return partition in self._ledger.partitions
 
-    def redrive(self, letter: DeadLetter) -> bool:
-        """Deliver the event of a dead letter again, ahead of those waiting in its lane; false if not now.
+    async def superseded(
+        self, letters: Collection[DeadLetter], aside: Iterable[DeadLetter]
+    ) -> frozenset[str]:
+        """Return the ids of `letters` that a later event of their key has superseded, until now.
 
-        The record that parks the event also removes the letter.
+        From now on deliveries of these keys are watched, so that `redrive` can
+        tell which letters are superseded later. `aside` are the other letters
+        of the same keys. Raises `LogUnavailable`.
         """
-        return not self._draining and self._outcomes.redrive(letter)
+        return await self._redelivery.superseded(letters, aside)
+
+    def watches(self, letter: DeadLetter) -> bool:
+        """Return true while deliveries of the key of `letter` are watched."""
+        return self._redelivery.watches(letter)
+
+    def watch_nothing(self) -> None:
+        """Watch the deliveries of no key, since no redrive is open."""
+        self._redelivery.watch_nothing()
+
+    def redrive(self, letter: DeadLetter, *, include_superseded: bool) -> Redriven:
+        """Deliver the event of a dead letter again, ahead of the later ones in its lane."""
+        if self._draining:
+            return Redriven.NOT_OURS
+        return self._redelivery.redrive(letter, include_superseded=include_superseded)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish the attempts in flight, record them and return.
@@ -265,6 +296,7 @@ class Dispatcher:
                 self._outcomes.tried(lane, ticket, await self.attempts.try_once(lane))
         finally:
             self._in_flight.end(lane)
+        self._redelivery.attempt_ended(lane)
         self._moved_at = self.clock.monotonic()
 
     async def _is_loaded(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:

@@ -113,6 +113,7 @@ class Intake:
         self.outcomes.park_failed(partitions, leaving)
         self.lanes.leave(partitions)
         self.delay_queue.drop(partitions)
+        self.outcomes.redelivery.revoked(partitions)
         with suppress(TimeoutError):
             async with self.clock.timeout(_FINISH_S):
                 await self.in_flight.landed(leaving)

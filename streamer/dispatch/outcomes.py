@@ -15,6 +15,7 @@ from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger
+from streamer.dispatch.redrive.redelivery import Redelivery
 from streamer.events import (
     DeadLetter,
     Delivered,
@@ -29,7 +30,6 @@ from streamer.events import (
     Skip,
     Stage,
 )
-from streamer.ports import LaneChange
 
 _log = structlog.get_logger()
 
@@ -53,6 +53,7 @@ class OutcomeHandler:
     delay_queue: DelayQueue
     admission: Admission
     failures: Failures
+    redelivery: Redelivery
     clock: Clock
 
     def arrived(self, entry: Entry) -> None:
@@ -61,7 +62,7 @@ class OutcomeHandler:
         if self.attempts.skips(entry.event):
             self.ledger.skip(entry)
         elif parked := self.lanes.put(entry):
-            self.ledger.park(_change(parked, joined=[entry]))
+            self.ledger.park(parked.change(joined=[entry]))
 
     def tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         """Handle the outcome of an attempt at the head of `lane`."""
@@ -97,35 +98,6 @@ class OutcomeHandler:
             self._set_lost_aside(lane)
         return False
 
-    def redrive(self, letter: DeadLetter) -> bool:
-        """Park the event of a dead letter at its place in its lane, due at once; false if not now.
-
-        It is not possible while another process has the partition, or while the
-        lane is being tried. The other events of the lane are delivered after
-        it.
-        """
-        if letter.event is None or letter.partition is None or letter.offset is None:
-            return False
-        if letter.partition not in self.ledger.partitions:
-            return False
-        if self.ledger.is_redriven(letter):
-            # The log has not recorded that redrive yet; the event can even be delivered by now.
-            return True
-        entry = Entry(partition=letter.partition, offset=letter.offset, event=letter.event)
-        lane = self.lanes.lane_of(entry)
-        if lane is not None and entry.offset in lane.parked:
-            # The letter was listed before the log recorded its redrive.
-            return True
-        if lane is not None and lane not in self.delay_queue:
-            return False
-        if lane is not None and not lane.is_parked:
-            self.park(lane, 0.0)
-        lane = self.lanes.join(entry)
-        lane.due_at = self.clock.now()
-        self.ledger.redrive(_change(lane, joined=[entry]), letter)
-        self.delay_queue.put(lane, 0.0)
-        return True
-
     def _set_lost_aside(self, lane: Lane) -> None:
         now, name, offset = self.clock.now(), self.attempts.name, lane.head_offset
         letter = DeadLetter(
@@ -149,7 +121,7 @@ class OutcomeHandler:
     def park(self, lane: Lane, delay_s: float) -> None:
         """Leave the events of `lane` to the log until it is tried again after `delay_s` seconds."""
         lane.due_at = self.clock.now() + delay_s
-        self.ledger.park(_change(lane, joined=self.lanes.park(lane)))
+        self.ledger.park(lane.change(joined=self.lanes.park(lane)))
         self.delay_queue.put(lane, delay_s)
 
     def park_waiting(self, partitions: frozenset[Partition]) -> None:
@@ -175,13 +147,14 @@ class OutcomeHandler:
             if lane := self.lanes.get(name):
                 lane.give_back(number)
                 if lane.is_parked:
-                    self.ledger.alter(_change(lane))
+                    self.ledger.alter(lane.change())
 
     def _conclude(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         match tried.outcome:
             case Delivered():
                 self.admission.succeeded(ticket)
                 self.admission.delivered()
+                self.redelivery.delivered(tried.entry)
                 self._finish(lane, self.attempts.receipt(lane, tried))
                 if self.failures.last is not None:
                     self.failures.worked(self.lanes.parked)
@@ -237,7 +210,7 @@ class OutcomeHandler:
         else:
             lane.advance()
         if was_parked:
-            self.ledger.alter(_change(lane, left=[offset]), proof)
+            self.ledger.alter(lane.change(left=[offset]), proof)
         elif entry is not None:
             self.ledger.finish(entry, proof)
 
@@ -245,13 +218,3 @@ class OutcomeHandler:
 def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:
     pairs = zip(lane.parked, entries, strict=False)
     return [entry for _, entry in takewhile(lambda pair: pair[0] == pair[1].offset, pairs)]
-
-
-def _change(lane: Lane, *, joined: list[Entry] | None = None, left: list[int] | None = None) -> LaneChange:
-    return LaneChange(
-        partition=lane.partition,
-        lane=lane.name,
-        setback=lane.setback if lane.is_parked else None,
-        joined=joined or (),
-        left=left or (),
-    )

@@ -1,10 +1,12 @@
 """Queue of undelivered events that are delivered one after another."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 
 from streamer.events import Entry, Partition, Setback
+from streamer.ports import LaneChange
 
 
 class Order(StrEnum):
@@ -99,6 +101,16 @@ class Lane:
             due_at=self.due_at,
             first_error=self.first_error,
             last_error=self.last_error,
+        )
+
+    def change(self, *, joined: Sequence[Entry] = (), left: Sequence[int] = ()) -> LaneChange:
+        """Return the change that the log is to record: events that joined, and offsets that left."""
+        return LaneChange(
+            partition=self.partition,
+            lane=self.name,
+            setback=self.setback if self.is_parked else None,
+            joined=joined,
+            left=left,
         )
 
     def advance(self) -> None:

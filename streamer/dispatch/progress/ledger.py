@@ -51,6 +51,9 @@ class Ledger:
         self._changed = asyncio.Event()
         self._complete = asyncio.Event()
         self._complete.set()
+        self._records_begun = 0
+        self._records_ended = 0
+        self._record_ended = asyncio.Event()
 
     @property
     def partitions(self) -> frozenset[Partition]:
@@ -206,6 +209,16 @@ class Ledger:
         """Wait until all settled events are recorded, and no partition is being given up."""
         await self._complete.wait()
 
+    async def caught_up(self) -> None:
+        """Wait until the log has recorded what is settled now."""
+        if self._unrecorded_since is None:
+            return
+        # A record that is being made can lack what was settled since it began.
+        covering = self._records_begun + 1
+        while self._records_ended < covering and self._unrecorded_since is not None:
+            self._record_ended.clear()
+            await self._record_ended.wait()
+
     def _change(self) -> None:
         if self._unrecorded_since is None:
             self._unrecorded_since = self._clock.monotonic()
@@ -255,6 +268,7 @@ class Ledger:
     async def _is_recorded(self, feed: Feed) -> bool:
         async with self._recording:
             self._changed.clear()
+            self._records_begun += 1
             covered, finished, began = self._unrecorded, self._finished, self._clock.monotonic()
             try:
                 for settlement in self._settlements(self.partitions):
@@ -270,6 +284,8 @@ class Ledger:
             if self._finished < self._most_finished:
                 self._roomy.set()
             self._unrecorded_since = began if self._changed.is_set() else None
+            self._records_ended = self._records_begun
+            self._record_ended.set()
             return True
 
     def _remember(self, settlement: Settlement, recorded: Recorded, doubt: int) -> None:

@@ -37,6 +37,7 @@ def encode_redrive(redrive: Redrive) -> bytes:
             "by": printable(redrive.by),
             "at": redrive.at,
             "skipped": sorted(printable(id_) for id_ in redrive.skipped),
+            "include_superseded": redrive.include_superseded,
             "ended_at": redrive.ended_at,
         }
     )
@@ -77,6 +78,8 @@ def _redrive(fields: JsonObject) -> Redrive:
         by=fields["by"],
         at=float(fields["at"]),
         skipped=frozenset(fields.get("skipped", ())),
+        # An order of an older version says only by `skipped` what it leaves out.
+        include_superseded=bool(fields.get("include_superseded", True)),
         ended_at=optional_float(fields.get("ended_at")),
     )
 

@@ -1,11 +1,13 @@
 """Dead letters are ordered to be delivered again over the API."""
 
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from streamer.admin import redrive_preview
 from streamer.controls import AuditRecord, LetterFilter, Redrive
+from streamer.dispatch.redrive import compared_letters
 from streamer.events import Stage, SubscriberName
 from tests.contracts.values import a_dead_letter
 from tests.unit.admin.world import Asking, World
@@ -133,7 +135,7 @@ async def test_cancelled_order_is_over_and_stands_in_nobodys_way(world: World, a
     assert (status, body["id"], body["subscriber"], body["left"]) == (200, first, TARGET, 2)
     assert (record["what"], record["by"], record["subscriber"]) == ("redrive.cancelled", "bert", TARGET)
     assert record["detail"] == {"id": first, "left": 2}
-    ended = {"id": first, "at": record["at"], "cancelled_by": "bert", "left": 2}
+    ended = {"id": first, "at": record["at"], "cancelled_by": "bert", "left": 2, "superseded": 0}
     assert over == {"redrives": [], "ended": [ended]}
     assert len(world.log.letters) == 4
     assert (await ask.post("/dead-letters/redrive"))[0] == 202
@@ -165,12 +167,14 @@ async def test_redrive_of_an_unknown_subscriber_is_refused(ask: Asking) -> None:
 
 
 @pytest.mark.usefixtures("failed")
-@pytest.mark.parametrize("limit", ["_MAX_COMPARED", "_MAX_SKIPPED_CHARACTERS"])
+@pytest.mark.parametrize(
+    ("module", "limit"), [(compared_letters, "_MAX_COMPARED"), (redrive_preview, "MAX_SKIPPED_CHARACTERS")]
+)
 async def test_more_than_can_be_weighed_is_refused(
-    world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch, limit: str
+    world: World, ask: Asking, monkeypatch: pytest.MonkeyPatch, module: ModuleType, limit: str
 ) -> None:
     """With what to do; without weighing there is no limit."""
-    monkeypatch.setattr(redrive_preview, limit, 1)
+    monkeypatch.setattr(module, limit, 1)
     status, body = await ask.post("/dead-letters/redrive")
 
     assert (status, "include the superseded ones" in body["error"]) == (409, True)
@@ -181,7 +185,7 @@ async def test_more_than_can_be_weighed_is_refused(
 @pytest.mark.usefixtures("failed")
 async def test_few_of_many_letters_can_be_weighed(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many others there are, of other keys."""
-    monkeypatch.setattr(redrive_preview, "_MAX_COMPARED", 2)
+    monkeypatch.setattr(compared_letters, "_MAX_COMPARED", 2)
 
     assert (await ask.post("/dead-letters/redrive", key="a"))[0] == 202
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -13,7 +13,7 @@ from streamer.app.redriving import Redrives, Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.events import Partition, Reject
-from tests.unit.dispatch.world import TARGET, World
+from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
 BAD = 20
 
@@ -205,3 +205,100 @@ async def test_log_that_is_away_delays_a_redrive(world: World) -> None:
         await world.turn_until(task.done)
 
     assert len(world.target.delivered) == BAD
+
+
+async def test_letter_that_is_superseded_before_its_turn_is_left_out(world: World) -> None:
+    """The target keeps the newer state, the letters stay, and the order ends."""
+    async with redriving(world, ordered(world, per_second=1)) as task:
+        await world.turn(3)
+        await world.append("newer", key="k1")
+        await world.turn_until(task.done)
+
+    delivered = world.target.delivered
+    assert "newer" in delivered
+    stale = [each for each in delivered[delivered.index("newer") :] if each != "newer" and int(each) % 2]
+    assert stale == []
+    left = {int(letter.event.id) for letter in world.letters if letter.event}
+    assert len(left) >= 5
+    assert {number % 2 for number in left} == {1}
+    records = await world.log.controls.audit(last=9)
+    counts = [each.detail["letters"] for each in records if each.what == "redrive.superseded"]
+    assert (sum(counts), records[-1].what) == (len(left), "redrive.ended")
+
+
+async def test_letter_that_was_superseded_since_it_was_counted_is_left_out(world: World) -> None:
+    """Though no process of this moment has seen what superseded it."""
+    order = ordered(world)
+    async with world.running():
+        await world.append("newer", key="k1")
+        await world.quiet()
+    async with redriving(world, order) as task:
+        await world.turn_until(task.done)
+
+    assert {int(each) % 2 for each in world.target.delivered if each != "newer"} == {0}
+    assert len(world.letters) == BAD / 2
+
+
+async def test_superseded_letters_are_delivered_when_the_order_includes_them(world: World) -> None:
+    """Also of a key that is never quiet."""
+    order = replace(ordered(world), include_superseded=True)
+    async with redriving(world, order) as task:
+        for number in range(100):
+            await world.append(f"newer{number}", key=f"k{number % 2}")
+            await world.turn(0.1)
+        await world.turn_until(task.done)
+
+    assert (world.letters, len(world.target.delivered)) == ([], BAD + 100)
+
+
+async def test_letters_are_compared_anew_when_their_partition_comes_back(world: World) -> None:
+    """Another process can have delivered what supersedes them."""
+    order = ordered(world, per_second=0.5)
+    async with redriving(world, order) as task:
+        await world.turn(3)
+        world.log.reassign(TARGET, [ACCOUNTS], to=None)
+        await world.quiet()
+        await world.append("newer", key="k1")
+        async with world.running():
+            await world.turn(2)
+        world.log.reassign(TARGET, [ACCOUNTS], to=world.log._feeds[0])
+        await world.turn_until(task.done)
+
+    delivered = world.target.delivered
+    assert [each for each in delivered[delivered.index("newer") + 1 :] if int(each) % 2] == []
+
+
+async def test_what_another_process_left_out_does_not_keep_an_order_open(world: World) -> None:
+    """Whoever sees that nothing is left ends it."""
+    elsewhere = [
+        replace(letter, id=f"away-{letter.id}", partition=Partition(topic="a", number=0))
+        for letter in world.letters
+    ]
+    world.log._set_aside(elsewhere)
+    async with obeying(world):
+        order = ordered(world)
+        await world.log.controls.order(order, noted(world, "redrive.ordered"))
+        await world.turn(60)
+        assert world.letters == elsewhere
+        skipped = frozenset(letter.id for letter in elsewhere)
+        await world.log.controls.order(replace(order, skipped=skipped), noted(world, "redrive.superseded"))
+        await world.turn(30)
+
+        assert (await world.log.controls.audit(last=1))[0].what == "redrive.ended"
+
+
+async def test_cancelled_order_is_not_opened_again_by_what_it_leaves_out(world: World) -> None:
+    """The pass under way when it was cancelled has found superseded letters."""
+    order = ordered(world, per_second=1)
+    async with redriving(world, order) as task:
+        await world.turn(3)
+        await world.append("newer", key="k1")
+        await world.turn(0.1)
+        await world.log.controls.order(
+            replace(order, ended_at=world.clock.now()), noted(world, "redrive.cancelled")
+        )
+        await world.turn(30)
+        task.cancel()
+
+    async with aclosing(world.log.controls.switched()) as boards:
+        assert (await anext(boards)).redrives == {}

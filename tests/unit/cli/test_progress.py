@@ -64,6 +64,23 @@ async def test_end_is_told(world: World, ask: Asking, capsys: pytest.CaptureFixt
     assert "2 events redriven" in capsys.readouterr().out
 
 
+async def test_letters_that_were_superseded_meanwhile_are_told(
+    world: World, ask: Asking, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are not among those that were redriven."""
+    [order] = (await ask.post("/dead-letters/redrive"))[1]["redrives"]
+    left_out = AuditRecord(
+        at=0.0, what="redrive.superseded", by="streamer", detail={"id": order, "letters": 1}
+    )
+    await world.log.controls.note(left_out)
+    await world.carry_out()
+
+    assert await watched(ask, order)
+    output = " ".join(capsys.readouterr().out.split())
+    assert "1 event redriven" in output
+    assert "1 event left out: a later event of the same key was delivered" in output
+
+
 async def test_cancelled_redrive_ends_the_watching(ask: Asking, capsys: pytest.CaptureFixture[str]) -> None:
     """It says by whom, and how many letters were left."""
     [order] = (await ask.post("/dead-letters/redrive"))[1]["redrives"]

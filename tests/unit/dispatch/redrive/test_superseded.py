@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamer.admin.superseded import superseded
+from streamer.dispatch.redrive.superseded import superseded
 from streamer.errors import BrokenRoute
 from streamer.events import DeadLetter, Entry, Event, Partition, Setback, SubscriberName
 from streamer.log.memory import MemoryLog, partition_of

@@ -1,0 +1,1 @@
+"""Redrives of dead letters: which ones a later event has superseded."""

@@ -1,0 +1,51 @@
+"""Latest deliveries of the keys that have dead letters to redrive."""
+
+from collections.abc import Iterable
+
+from streamer.events import DeadLetter, Entry, Partition
+
+
+class LatestDeliveries:
+    """Highest delivered offset of each key that is watched, from the time when its watch began.
+
+    What was delivered before can be read from the log. So both together tell
+    whether a later event has superseded a letter.
+    """
+
+    def __init__(self) -> None:
+        self._offsets: dict[Partition, dict[str, int]] = {}
+
+    def watch(self, letters: Iterable[DeadLetter]) -> None:
+        """Watch the keys of `letters`, until their partitions are dropped."""
+        for letter in letters:
+            if letter.partition is not None and letter.event is not None:
+                self._offsets.setdefault(letter.partition, {}).setdefault(letter.event.key, -1)
+
+    def watches(self, letter: DeadLetter) -> bool:
+        """Return true if the key of `letter` is watched."""
+        return self._latest(letter) is not None
+
+    def note(self, entry: Entry) -> None:
+        """Note a delivered event."""
+        latest = self._offsets.get(entry.partition)
+        if latest is not None and latest.get(entry.event.key, entry.offset) < entry.offset:
+            latest[entry.event.key] = entry.offset
+
+    def supersede(self, letter: DeadLetter) -> bool:
+        """Return true if a later event of the key of `letter` was delivered since its watch began."""
+        latest = self._latest(letter)
+        return latest is not None and letter.offset is not None and letter.offset < latest
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        """Watch the keys of `partitions` no more: another process can deliver their events."""
+        for partition in partitions:
+            self._offsets.pop(partition, None)
+
+    def clear(self) -> None:
+        """Watch nothing more."""
+        self._offsets.clear()
+
+    def _latest(self, letter: DeadLetter) -> int | None:
+        if letter.partition is None or letter.event is None:
+            return None
+        return self._offsets.get(letter.partition, {}).get(letter.event.key)
