@@ -5,7 +5,6 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
 from datetime import datetime
-from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -175,15 +174,22 @@ class Cluster:
         """Return the committed records of the parked topic."""
         return read_committed(self.settings.bootstrap_servers, self.parked, self.settings.parked_partitions)
 
-    def former_member(self) -> Any:
+    def nobody(self) -> bytes:
+        """Return the group metadata of a process that is no member."""
+        with self._outsider() as consumer:
+            metadata: bytes = consumer.consumer_group_metadata()
+            return metadata
+
+    def former_member(self) -> bytes:
         """Return the group metadata of a process that is no longer a member."""
         with self._outsider() as consumer:
             consumer.subscribe([self.names.event_topic(an_event(0).type)])
             while not consumer.assignment():
                 consumer.poll(0.1)
-            return consumer.consumer_group_metadata()
+            metadata: bytes = consumer.consumer_group_metadata()
+            return metadata
 
-    def settle_as(self, generation: Any, settlement: Settlement) -> Recorded | StreamerError:
+    def settle_as(self, generation: bytes, settlement: Settlement) -> Recorded | StreamerError:
         """Settle as a process that believes in an assignment; return the result."""
         assigned = {
             partition: AssignedPartition(

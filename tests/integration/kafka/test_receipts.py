@@ -19,7 +19,12 @@ from streamer.log.kafka.cluster import clients
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 from streamer.log.kafka.progress.settler import NotYet, Settler
-from streamer.log.kafka.progress.transactions import GroupTransactions, NothingWritten, Undecided
+from streamer.log.kafka.progress.transactions import (
+    GroupTransactions,
+    NothingWritten,
+    Undecided,
+    is_of_member,
+)
 from streamer.ports import Settlement
 from tests.contracts.follower import Follower, following
 from tests.contracts.kafka_world import read_committed
@@ -192,12 +197,21 @@ async def test_producer_that_only_the_group_refused_writes_what_is_written_next(
     assert cluster.receipts() == [a_receipt("1")]
 
 
-async def test_who_is_no_member_yet_records_nothing(cluster: Cluster) -> None:
-    """It is tried again once the group has told its generation."""
+async def test_who_is_no_member_records_nothing(cluster: Cluster) -> None:
+    """The broker would take it from anybody: a client that the group has just lost names no generation."""
     topic = cluster.create_for()
-    progress = {Partition(topic=topic, number=0): Progress(next_offset=1)}
-    told = await asyncio.to_thread(cluster.settle_as, None, Settlement(assignment=1, progress=progress))
+    cluster.write(an_event(1))
+    settlement = Settlement(
+        assignment=1,
+        progress={Partition(topic=topic, number=0): Progress(next_offset=1)},
+        receipts=(a_receipt("1"),),
+    )
+    nobody = await asyncio.to_thread(cluster.nobody)
+    told = await asyncio.to_thread(cluster.settle_as, nobody, settlement)
 
+    assert not is_of_member(nobody)
+    assert is_of_member(await asyncio.to_thread(cluster.former_member))
+    assert cluster.receipts() == []
     assert isinstance(told, NotYet)
     assert cluster.committed(topic).offset < 0
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -17,7 +16,12 @@ from streamer.log.kafka.parked.changes import ParkedChanges
 from streamer.log.kafka.progress.assignment import AssignedPartition
 from streamer.log.kafka.progress.commits import OffsetCommitter
 from streamer.log.kafka.progress.metadata import CommittableOffset, bears, encode, marked, new_mark
-from streamer.log.kafka.progress.transactions import GroupTransactions, NothingWritten, Undecided
+from streamer.log.kafka.progress.transactions import (
+    GroupTransactions,
+    NothingWritten,
+    Undecided,
+    is_of_member,
+)
 from streamer.log.kafka.records.dead_letters import dead_letter_records, redriven_tombstones
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.records.receipts import receipt_record
@@ -91,19 +95,19 @@ class Settler:
         self._subscriber = subscriber
         self._errors = KafkaErrors(clients.settings)
         self._transactions = GroupTransactions(clients, subscriber, self._errors)
-        self._generation: Any = None
+        self._generation: bytes | None = None
         self._undecided: _Transaction | None = None
         self._must_begin_anew = False
         self._beginnings: dict[Partition, TopicPartition] = {}
 
-    def enter(self, generation: Any) -> None:
+    def enter(self, generation: bytes) -> None:
         """Settle as a member of `generation`, the present result of `consumer_group_metadata`.
 
-        Later that call can return "no member", when the group has continued
-        without us, and the broker accepts offsets of a transaction from no
-        member.
+        The result can name no generation, when the group has lost us since the
+        callback was due. Then the former one stays, which the broker refuses.
         """
-        self._generation = generation
+        if is_of_member(generation):
+            self._generation = generation
 
     def begin_anew(self) -> None:
         """Decide the last transaction, so that a later read of the log finds its outcome.
@@ -192,7 +196,7 @@ class Settler:
         self._errors.clear()
         return self._conclude(replace(transaction, written=written))
 
-    def _member(self) -> Any:
+    def _member(self) -> bytes:
         """Return the generation in which we record. Raises `NotYet`."""
         if self._generation is None:
             raise NotYet(f"{self._subscriber} does not know yet as which member of its group it records")

@@ -1,5 +1,6 @@
 """Transactions that carry the offsets of a consumer group."""
 
+import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,21 @@ _TRANSACTION_TIMEOUT_MS = 10_000
 _GROUP_REFUSES = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 )
+
+
+# librdkafka's own form of a group's metadata: this, and the generation as an integer of the machine.
+_METADATA = b"CGMDv2:"
+_GENERATION_BYTES = 4
+
+
+def is_of_member(generation: bytes) -> bool:
+    """Return whether `generation`, a result of `consumer_group_metadata`, names a generation.
+
+    A client that the group has just lost returns metadata without one. The
+    broker takes the offsets of a transaction with such metadata from anybody.
+    """
+    number = generation.removeprefix(_METADATA)[:_GENERATION_BYTES]
+    return int.from_bytes(number, sys.byteorder, signed=True) >= 0
 
 
 class NothingWritten(Exception):
