@@ -162,6 +162,18 @@ async def test_brokers_that_are_gone_are_said_to_be(cluster: Cluster) -> None:
             await done(settings, {Partition(topic="any", number=0): 0}, retry_limit_s=0)
 
 
+async def test_transaction_that_hides_the_groups_offsets_is_named(cluster: Cluster) -> None:
+    """An operator is told how to find it: no reader ever gets the offsets before it has ended."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    nobody = await asyncio.to_thread(cluster.nobody)
+    with cluster.transaction() as producer:
+        producer.produce(topic, b"open", b"key", 0)
+        producer.send_offsets_to_transaction([TopicPartition(topic, 0, 1)], nobody, _DEADLINE_S)
+        with pytest.raises(LogUnavailable, match=r"find-hanging.*__consumer_offsets"):
+            await done(cluster.settings, {Partition(topic=topic, number=0): 0}, retry_limit_s=0)
+
+
 def swept(cluster: Cluster, topic: str, read_range: tuple[int, int], *, over_holes: bool) -> list[int]:
     """Return the offsets that a sweep of partition 0 gives out."""
     clients = Clients(settings=cluster.settings)

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Sequence
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streamer.events import Partition, Progress, SubscriberName
+from streamer.log.kafka.cluster.errors import kafka_error
 from streamer.log.kafka.cluster.record import as_partition
 from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.kafka.progress.commits import Commits, committed
@@ -13,6 +14,13 @@ from streamer.log.kafka.progress.metadata import decode
 from streamer.log.kafka.topics.admin import KafkaAdmin
 
 _log = structlog.get_logger()
+
+# librdkafka asks again while an open transaction hides the offsets, and then tells that time is over.
+_HIDDEN = frozenset({KafkaError._TIMED_OUT, KafkaError.UNSTABLE_OFFSET_COMMIT})
+_REMEDY = (
+    "If the brokers are up, a transaction that never ended hides the group's offsets: "
+    "`kafka-transactions.sh find-hanging` names it, in __consumer_offsets"
+)
 
 
 class CommittedOffsets:
@@ -47,7 +55,13 @@ class CommittedOffsets:
 
         Raises `KafkaException`.
         """
-        stored = self._retry.call(committed, consumer, places)
+        try:
+            stored = self._retry.call(committed, consumer, places)
+        except KafkaException as exc:
+            error = kafka_error(exc)
+            if error.code() not in _HIDDEN:
+                raise
+            raise KafkaException(KafkaError(error.code(), f"{error.str()}. {_REMEDY}")) from exc
         return {as_partition(place): self._decoded(place) for place in stored if place.offset >= 0}
 
     def commit(self, consumer: Consumer, commits: Commits, beginnings: Sequence[TopicPartition]) -> None:

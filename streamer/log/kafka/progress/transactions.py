@@ -26,19 +26,23 @@ _GROUP_REFUSES = frozenset(
 )
 
 
-# librdkafka's own form of a group's metadata: this, and the generation as an integer of the machine.
+# librdkafka's own form of a group's metadata: this, the generation as an integer
+# of the machine, and the names of the group and the member, each with a zero after it.
 _METADATA = b"CGMDv2:"
 _GENERATION_BYTES = 4
 
 
 def is_of_member(generation: bytes) -> bool:
-    """Return whether `generation`, a result of `consumer_group_metadata`, names a generation.
+    """Return whether `generation`, a result of `consumer_group_metadata`, names a generation and a member.
 
-    A client that the group has just lost returns metadata without one. The
-    broker takes the offsets of a transaction with such metadata from anybody.
+    A client that the group has just lost returns metadata without one of them.
+    The broker can take the offsets of a transaction with such metadata from
+    anybody.
     """
-    number = generation.removeprefix(_METADATA)[:_GENERATION_BYTES]
-    return int.from_bytes(number, sys.byteorder, signed=True) >= 0
+    content = generation.removeprefix(_METADATA)
+    number, names = content[:_GENERATION_BYTES], content[_GENERATION_BYTES:]
+    _, member, *_ = names.split(b"\0", 2)
+    return int.from_bytes(number, sys.byteorder, signed=True) >= 0 and member != b""
 
 
 class NothingWritten(Exception):
