@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
+from streamer.blocking import on_threads
 from streamer.clock import Clock
 from streamer.events import Delivery, Event, EventId, JsonObject, ReplayId, SubscriberName
-from streamer.ports import PluginContext
+from streamer.ports import Plugin, PluginContext, Subscriber
 
 ORDER = "801000000000001AAA"
 
@@ -36,3 +39,8 @@ def delivery(
 def context(clock: Clock) -> PluginContext:
     """Return what dispatch hands to a plugin."""
     return PluginContext(name=SubscriberName("target"), clock=clock)
+
+
+def opened(plugin: Plugin, settings: BaseModel, context: PluginContext) -> Subscriber:
+    """Return a subscriber to be opened, made as the daemon makes it."""
+    return on_threads(plugin(settings, context), name=context.name, threads=1)

@@ -29,6 +29,7 @@ from streamer.ports import Controls
 from streamer.settings import Settings
 from streamer.supervision.endpoint import serving
 from streamer.supervision.health import Health, Heartbeat
+from streamer.supervision.loop_sampler import LoopSampler
 from streamer.supervision.monitor import Monitor
 from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
@@ -132,6 +133,7 @@ class App:
             side_tasks = [
                 group.create_task(heartbeat.run(), name="heartbeat"),
                 group.create_task(self._monitor.run(), name="monitor"),
+                group.create_task(LoopSampler(metrics=self.metrics).run(), name="loop sampler"),
             ]
             if self._reloading is not None:
                 side_tasks.append(group.create_task(self._reloading.run(), name="configuration"))

@@ -7,6 +7,7 @@ from typing import cast
 
 from pydantic import BaseModel, ValidationError
 
+from streamer.blocking import on_threads
 from streamer.configuration import Document, Keys, problems
 from streamer.errors import ConfigurationError
 from streamer.ports import Plugin, PluginContext, Subscriber
@@ -34,7 +35,7 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     if unread := document.unread(keys):
         raise ConfigurationError("\n".join(unread))
     with _refusing("the plugin can't be made", document, keys):
-        return plugin(own, context)
+        return on_threads(plugin(own, context), name=context.name, threads=settings.max_in_flight)
 
 
 @contextmanager

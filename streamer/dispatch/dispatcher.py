@@ -29,6 +29,9 @@ from streamer.ports import Feed, LogReader, Subscription
 
 _log = structlog.get_logger()
 
+ATTEMPT_TASK = "attempt "
+"""Beginning of the names of tasks that make attempts; the subscriber's name follows."""
+
 _RECALLED = 20
 
 
@@ -245,7 +248,7 @@ class Dispatcher:
 
     async def _deliver(self, group: asyncio.TaskGroup, feed: Feed) -> None:
         """Start a worker for each attempt that the target can take beside those in flight."""
-        name = f"attempt {self.subscription.subscriber}"
+        name = f"{ATTEMPT_TASK}{self.subscription.subscriber}"
         while True:
             await self._ledger.room()
             await self._worker_needed()

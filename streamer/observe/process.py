@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from platform import python_version
 
-from prometheus_client import CollectorRegistry, Gauge, GCCollector, Histogram, Info, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    ProcessCollector,
+)
 
 from streamer.clock import Clock
 
@@ -26,6 +34,12 @@ class ProcessMetrics:
             "streamer_event_loop_lag_seconds",
             "Delay of the event loop's timers.",
             buckets=_LAG_BUCKETS_S,
+            registry=registry,
+        )
+        self._loop_blocked = Counter(
+            "streamer_event_loop_blocked",
+            "Times the event loop was blocked for more than a second, by the subscriber whose plugin did it.",
+            ["subscriber"],
             registry=registry,
         )
         self._poll_age = gauge(
@@ -66,6 +80,10 @@ class ProcessMetrics:
     def loop_lagged(self, seconds: float) -> None:
         """Record that the event loop ran a timer `seconds` late."""
         self._loop_lag.observe(seconds)
+
+    def loop_blocked(self, subscriber: str) -> None:
+        """Count that the event loop was blocked, by the plugin of `subscriber` unless that is empty."""
+        self._loop_blocked.labels(subscriber).inc()
 
     def set_standby(self, standby: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether other processes read all channels."""

@@ -18,12 +18,13 @@ from streamer.ports.dispatch import (
     Wants,
 )
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, Source
-from streamer.ports.plugins import Plugin, PluginContext, Subscriber
+from streamer.ports.plugins import BlockingSubscriber, Plugin, PluginContext, Subscriber
 
 __all__ = [
     "Append",
     "Appended",
     "Assigned",
+    "BlockingSubscriber",
     "ControlledLog",
     "Controls",
     "EventLog",

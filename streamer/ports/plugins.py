@@ -45,6 +45,23 @@ class Subscriber(Protocol):
         ...
 
 
+class BlockingSubscriber(Protocol):
+    """Delivery to one target by blocking calls, such as those of `requests`.
+
+    It can be a context, `with` or `async with`, which is opened before the
+    first delivery and closed after the last one.
+    """
+
+    def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Try once, and return the outcome, as `Subscriber.deliver` does.
+
+        Called on threads, on several at once for different keys. A call that
+        exceeds the subscriber's `deliver_timeout_s` counts as failed but goes
+        on; the next call for its key begins when it has ended.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginContext:
     """Context of a plugin, beside its settings."""
@@ -65,6 +82,6 @@ class Plugin(Protocol):
         """Model of the plugin's settings."""
         ...
 
-    def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber:
+    def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber | BlockingSubscriber:
         """Return a subscriber; no I/O happens yet."""
         ...

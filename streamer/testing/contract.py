@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from streamer.blocking import on_threads
 from streamer.clock import Clock, TurnedClock
 from streamer.errors import Stop
 from streamer.events import Delivered, Delivery, Hold, Retry, SubscriberName
@@ -60,7 +61,7 @@ class SubscriberContract(ABC):
     def subscriber(self, address: str, clock: Clock) -> Subscriber:
         """Return a subscriber that delivers to `address`, made as the daemon makes it."""
         context = PluginContext(name=SubscriberName("target"), clock=clock)
-        return self.plugin(self._read(address), context)
+        return on_threads(self.plugin(self._read(address), context), name=context.name, threads=_AT_ONCE)
 
     @asynccontextmanager
     async def trial(self, address: str, clock: Clock | None = None) -> AsyncIterator[Trial]:

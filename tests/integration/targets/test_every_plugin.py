@@ -13,7 +13,7 @@ from streamer.sandbox.targets.receiver import Receiver
 from subscribers.erp import Erp
 from subscribers.fulfillment import Fulfillment
 from subscribers.slack import Slack
-from tests.deliveries import context, delivery
+from tests.deliveries import context, delivery, opened
 
 CASES: dict[str, tuple[Plugin, type[Receiver], Callable[[Any], dict[str, Any]]]] = {
     "erp": (Erp, ErpReceiver, lambda erp: {"url": f"{erp.url}/api/invoices"}),
@@ -51,7 +51,7 @@ async def test_fault_becomes_its_outcome(name: str, faults: dict[str, Any], kind
         for switch, position in faults.items():
             setattr(receiver.faults, switch, position)
         read = plugin.Settings.model_validate(settings(receiver))
-        async with plugin(read, context(clock)) as subscriber:
+        async with opened(plugin, read, context(clock)) as subscriber:
             outcome = await subscriber.deliver(delivery())
 
     assert type(outcome) is kind
@@ -65,7 +65,7 @@ async def test_every_request_carries_the_key_of_its_delivery(name: str) -> None:
     clock = TurnedClock()
     async with receiver_class(clock) as receiver:
         read = plugin.Settings.model_validate(settings(receiver))
-        async with plugin(read, context(clock)) as subscriber:
+        async with opened(plugin, read, context(clock)) as subscriber:
             await subscriber.deliver(delivery(key="target:42"))
 
     assert [record.key for record in receiver.journal] == ["target:42"]

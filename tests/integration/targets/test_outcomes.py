@@ -11,14 +11,18 @@ from streamer.testing import Reply, ScriptedTarget
 from subscribers.erp import Erp
 from subscribers.fulfillment import Fulfillment
 from subscribers.slack import Slack
-from tests.deliveries import context, delivery, event
+from tests.deliveries import context, delivery, event, opened
 
 HTML = b"<html>No such page</html>"
 CANCELLATION = delivery(event("salesforce.cdc.Order.deleted"))
 
 
 async def answered(
-    plugin: Plugin, reply: Reply, outcomes: dict[Any, str], of: Delivery | None = None, **settings: Any
+    plugin: Plugin,
+    reply: Reply,
+    outcomes: dict[Any, str],
+    of: Delivery | None = None,
+    **settings: Any,
 ) -> Outcome:
     """Return the outcome of a delivery that the target answers with `reply`."""
     async with ScriptedTarget(reply) as target:
@@ -27,7 +31,7 @@ async def answered(
             for name, value in settings.items()
         }
         read = plugin.Settings.model_validate(placed | {"outcomes": outcomes})
-        async with plugin(read, context(TurnedClock())) as subscriber:
+        async with opened(plugin, read, context(TurnedClock())) as subscriber:
             return await subscriber.deliver(of or delivery())
 
 

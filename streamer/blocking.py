@@ -1,0 +1,191 @@
+"""Blocking plugins: subscribers whose `deliver` is a plain function, run on threads."""
+
+import asyncio
+import inspect
+import itertools
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from streamer.events import Delivery, Outcome, SubscriberName
+from streamer.ports import BlockingSubscriber, Subscriber
+
+_log = structlog.get_logger()
+
+_SHOWN_CALLS = 5
+
+
+def on_threads(
+    subscriber: Subscriber | BlockingSubscriber, *, name: SubscriberName, threads: int
+) -> Subscriber:
+    """Return `subscriber` as it is if its `deliver` is asynchronous, otherwise with its calls on threads."""
+    if inspect.iscoroutinefunction(subscriber.deliver):
+        return subscriber  # type: ignore[return-value] # its `deliver` is that of a `Subscriber`
+    return ThreadedSubscriber(subscriber, name=name, threads=threads)
+
+
+class ThreadedSubscriber:
+    """Makes the calls of a blocking plugin on at most `threads` threads of its own.
+
+    Nothing can end a call that exceeds its time-out. So the thread is left to
+    it, and the next delivery of the same record waits until the call has ended:
+    a target is never given two events of one record at once. If the event is
+    the same, the outcome of the late call is its outcome.
+    """
+
+    def __init__(
+        self, subscriber: Subscriber | BlockingSubscriber, *, name: SubscriberName, threads: int
+    ) -> None:
+        self._subscriber: Any = subscriber
+        self._name = name
+        self._pool = _Pool(f"plugin {name}", threads)
+        self._late: dict[str, tuple[Delivery, _Call]] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the plugin, whichever kind of context it is, if it is one."""
+        if hasattr(self._subscriber, "__aenter__"):
+            await self._subscriber.__aenter__()
+        elif hasattr(self._subscriber, "__enter__"):
+            await self._pool.begin(self._subscriber.__enter__).result()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the plugin; threads whose calls never end stay behind."""
+        try:
+            if hasattr(self._subscriber, "__aexit__"):
+                await self._subscriber.__aexit__(exc_type, exc, traceback)
+            elif hasattr(self._subscriber, "__exit__"):
+                await self._pool.begin(self._subscriber.__exit__, exc_type, exc, traceback).result()
+        finally:
+            self._pool.close()
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Return the outcome of the plugin's own `deliver`."""
+        key = delivery.event.key
+        if late := self._late.get(key):
+            former, call = late
+            await asyncio.wait([call.ended])
+            del self._late[key]
+            if former.event.id == delivery.event.id:
+                return _outcome(await call.result())
+        call = self._pool.begin(self._subscriber.deliver, delivery)
+        try:
+            return _outcome(await call.result())
+        except asyncio.CancelledError:
+            if call.abandon():
+                self._late[key] = delivery, call
+                _log.warning(
+                    "plugin.overdue", subscriber=self._name, event_id=delivery.event.id, at=call.where()
+                )
+            raise
+
+
+def _outcome(returned: Any) -> Outcome:
+    # Whoever awaits it examines it, as everything that a plugin returns.
+    outcome: Outcome = returned
+    return outcome
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Call:
+    """One call, on the thread `thread` once one is free; `ended` is set on the event loop."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    loop: asyncio.AbstractEventLoop
+    ended: asyncio.Future[Any]
+    thread: int | None = None
+    is_abandoned: bool = False
+
+    def abandon(self) -> bool:
+        """Return whether a thread makes the call by now; if none does, none ever will."""
+        self.is_abandoned = True
+        return self.thread is not None and not self.ended.done()
+
+    async def result(self) -> Any:
+        """Wait for the result, without ending the call when the wait is cancelled; raises what it raised."""
+        result = await asyncio.shield(self.ended)
+        # A plain function can return what an asynchronous one of its own will give.
+        return await result if inspect.isawaitable(result) else result
+
+    def where(self) -> list[str]:
+        """Return the innermost calls of the thread, without the values of their variables."""
+        frame = sys._current_frames().get(self.thread or 0)  # noqa: SLF001 - its documented name
+        found = traceback.extract_stack(frame) if frame is not None else []
+        return [f"{each.filename}:{each.lineno} in {each.name}" for each in found[-_SHOWN_CALLS:]]
+
+    def make(self) -> None:
+        """Make the call, on the present thread."""
+        self.thread = threading.get_ident()
+        result: object = None
+        error: BaseException | None = None
+        try:
+            if not self.is_abandoned:
+                result = self.function(*self.arguments)
+        except BaseException as exc:  # noqa: BLE001 - it is raised again where the result is awaited
+            error = exc
+        # A daemon that has ended listens no more.
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._end, result, error)
+
+    def _end(self, result: object, error: BaseException | None) -> None:
+        if self.ended.done():
+            return
+        if error is None:
+            self.ended.set_result(result)
+            return
+        # A future takes no StopIteration, and the process must not end with the plugin's thread.
+        if isinstance(error, StopIteration):
+            error = RuntimeError(f"StopIteration: {error}")
+        self.ended.set_exception(error)
+        # Nobody may wait for it any more.
+        self.ended.exception()
+
+
+class _Pool:
+    """Threads that are kept for the next call. They do not keep the process alive."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = name
+        self._limit = limit
+        self._waiting: SimpleQueue[_Call | None] = SimpleQueue()
+        self._numbers = itertools.count(1)
+        self._threads = 0
+        self._busy: set[_Call] = set()
+
+    def begin(self, function: Callable[..., Any], *arguments: Any) -> _Call:
+        """Begin a call as soon as a thread is free."""
+        loop = asyncio.get_running_loop()
+        call = _Call(function=function, arguments=arguments, loop=loop, ended=loop.create_future())
+        self._busy.add(call)
+        call.ended.add_done_callback(lambda _: self._busy.discard(call))
+        if len(self._busy) > self._threads and self._threads < self._limit:
+            self._threads += 1
+            name = f"{self._name} {next(self._numbers)}"
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self._waiting.put(call)
+        return call
+
+    def close(self) -> None:
+        """End the threads, each after its call."""
+        for _ in range(self._threads):
+            self._waiting.put(None)
+        self._threads = 0
+
+    def _serve(self) -> None:
+        while (call := self._waiting.get()) is not None:
+            call.make()
+            del call

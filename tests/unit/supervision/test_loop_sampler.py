@@ -1,0 +1,81 @@
+"""Code that blocks the event loop is named, with its line."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from streamer.clock import SystemClock
+from streamer.events import Delivered, Delivery, Outcome
+from streamer.observe.metrics import Metrics
+from streamer.supervision.loop_sampler import LoopSampler
+from tests.unit.dispatch.world import TARGET, ScriptedTarget, World
+
+LIMIT_S = 0.1
+BLOCKED = "streamer_event_loop_blocked_total"
+
+
+class Blocking(ScriptedTarget):
+    """A plugin that calls a blocking library."""
+
+    async def deliver(self, _: Delivery, /) -> Outcome:
+        """Sleep as `requests` would wait."""
+        time.sleep(5 * LIMIT_S)  # noqa: ASYNC251 - the very mistake
+        return Delivered()
+
+
+@pytest.fixture
+async def metrics() -> AsyncIterator[Metrics]:
+    """What is counted while the loop is watched."""
+    metrics = Metrics(clock=SystemClock())
+    task = asyncio.create_task(LoopSampler(metrics=metrics, limit_s=LIMIT_S).run())
+    await asyncio.sleep(0)
+    yield metrics
+    task.cancel()
+
+
+def counted(metrics: Metrics, subscriber: str) -> float | None:
+    """Return how often it blocked the loop."""
+    return metrics.registry.get_sample_value(BLOCKED, {"subscriber": subscriber})
+
+
+async def test_plugin_that_blocks_is_named_with_its_line(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And counted by its subscriber."""
+    world = World(target=Blocking())
+    async with world.running():
+        await world.append(1)
+        await world.quiet()
+        await asyncio.sleep(LIMIT_S)
+
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "loop.blocked" in line]
+    assert f"subscriber={TARGET}" in line
+    assert re.search(r"at=\['[^']*test_loop_sampler\.py:\d+ in deliver'\]", line)
+    assert counted(metrics, TARGET) == 1
+
+
+async def test_other_code_that_blocks_is_named_by_its_task(
+    metrics: Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No subscriber is blamed for it."""
+
+    async def block() -> None:
+        time.sleep(5 * LIMIT_S)  # noqa: ASYNC251 - the very mistake
+
+    await asyncio.create_task(block(), name="odd job")
+    await asyncio.sleep(LIMIT_S)
+
+    assert "task='odd job'" in capsys.readouterr().out
+    assert counted(metrics, "") == 1
+
+
+async def test_loop_that_turns_is_left_alone(metrics: Metrics, capsys: pytest.CaptureFixture[str]) -> None:
+    """However long its tasks take together."""
+    for _ in range(10):
+        await asyncio.sleep(LIMIT_S / 5)
+
+    assert "loop.blocked" not in capsys.readouterr().out
+    assert counted(metrics, "") is None

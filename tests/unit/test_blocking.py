@@ -1,0 +1,212 @@
+"""A plugin whose calls block delivers on threads, and its records stay in order."""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+import pytest
+
+from streamer.blocking import ThreadedSubscriber, on_threads
+from streamer.events import Delivered, Delivery, Outcome, Retry, SubscriberName
+from streamer.testing import a_delivery, an_event
+
+NAME = SubscriberName("target")
+SOON_S = 30.0
+
+
+class Blocking:
+    """Notes which calls run at once, and holds those of some events until they are let go."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self.gates: dict[str, threading.Event] = defaultdict(threading.Event)
+        self.held: set[str] = set()
+        self.calls: list[str] = []
+        self.threads: set[int] = set()
+        self.is_open = False
+
+    def __enter__(self) -> Self:
+        """Note it."""
+        self.is_open = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Note it."""
+        self.is_open = False
+
+    def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Answer with the event's id, once it is let go."""
+        self.calls.append(delivery.event.id)
+        self.threads.add(threading.get_ident())
+        if delivery.event.id in self.held:
+            assert self.gates[delivery.event.id].wait(SOON_S)
+        return Delivered(answer={"id": delivery.event.id})
+
+
+def of(number: int, *, key: str = "k") -> Delivery:
+    """Return the delivery of an event of `key`."""
+    return a_delivery(an_event(number, subject=key))
+
+
+async def timed_out(subscriber: ThreadedSubscriber, delivery: Delivery) -> None:
+    """Give a delivery up once its call has begun."""
+    attempt = asyncio.create_task(subscriber.deliver(delivery))
+    await begun(subscriber, delivery)
+    attempt.cancel()
+    with suppress(asyncio.CancelledError):
+        await attempt
+
+
+async def begun(subscriber: ThreadedSubscriber, delivery: Delivery) -> None:
+    """Wait until the call of a delivery has begun."""
+    await until(lambda: delivery.event.id in subscriber._subscriber.calls)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what a thread does."""
+    async with asyncio.timeout(SOON_S):
+        while not holds():  # noqa: ASYNC110 - a thread sets no event of asyncio
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def plugin() -> Blocking:
+    """A plugin that a user wrote with `requests`."""
+    return Blocking()
+
+
+@pytest.fixture
+def subscriber(plugin: Blocking) -> ThreadedSubscriber:
+    """The same, as dispatch calls it."""
+    made = on_threads(plugin, name=NAME, threads=3)
+    assert isinstance(made, ThreadedSubscriber)
+    return made
+
+
+async def test_calls_run_on_threads_and_are_at_most_as_many_as_allowed(
+    plugin: Blocking, subscriber: ThreadedSubscriber
+) -> None:
+    """The loop turns on, and threads are used again."""
+    async with subscriber:
+        assert plugin.is_open
+        outcomes = await asyncio.gather(*(subscriber.deliver(of(n, key=f"k{n}")) for n in range(50)))
+
+    assert outcomes == [Delivered(answer={"id": of(n, key=f"k{n}").event.id}) for n in range(50)]
+    assert 1 <= len(plugin.threads) <= 3
+    assert threading.get_ident() not in plugin.threads
+    assert not plugin.is_open
+
+
+async def test_next_event_of_a_key_waits_for_a_call_that_exceeded_its_time(
+    plugin: Blocking, subscriber: ThreadedSubscriber
+) -> None:
+    """Nothing can end that call, and a target must not be given two events of a record at once."""
+    slow, after, other = of(1), of(2), of(3, key="other")
+    plugin.held.add(slow.event.id)
+    async with subscriber:
+        await timed_out(subscriber, slow)
+        waiting = asyncio.create_task(subscriber.deliver(after))
+        await subscriber.deliver(other)
+        assert plugin.calls == [slow.event.id, other.event.id]
+        plugin.gates[slow.event.id].set()
+
+        assert await waiting == Delivered(answer={"id": after.event.id})
+
+
+async def test_late_outcome_counts_when_the_same_event_is_tried_again(
+    plugin: Blocking, subscriber: ThreadedSubscriber
+) -> None:
+    """What was delivered late is not delivered a second time."""
+    slow = of(1)
+    plugin.held.add(slow.event.id)
+    async with subscriber:
+        for _ in range(3):
+            await timed_out(subscriber, slow)
+        plugin.gates[slow.event.id].set()
+
+        assert await subscriber.deliver(slow) == Delivered(answer={"id": slow.event.id})
+        assert plugin.calls == [slow.event.id]
+        assert await subscriber.deliver(of(2)) == Delivered(answer={"id": of(2).event.id})
+
+
+async def test_call_that_no_thread_was_free_for_is_never_made(
+    plugin: Blocking, subscriber: ThreadedSubscriber
+) -> None:
+    """It was given up before it began."""
+    held = [of(number, key=f"k{number}") for number in range(3)]
+    plugin.held.update(each.event.id for each in held)
+    async with subscriber:
+        attempts = [asyncio.create_task(subscriber.deliver(each)) for each in held]
+        await until(lambda: len(plugin.calls) == len(held))
+        waiting = asyncio.create_task(subscriber.deliver(of(9, key="waiting")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        for each in held:
+            plugin.gates[each.event.id].set()
+        await asyncio.gather(*attempts)
+
+        await subscriber.deliver(of(10, key="waiting"))
+    assert of(9).event.id not in plugin.calls
+
+
+async def test_overdue_call_is_named_with_the_line_where_it_stands(
+    plugin: Blocking, subscriber: ThreadedSubscriber, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that the author of the plugin can find it."""
+    slow = of(1)
+    plugin.held.add(slow.event.id)
+    async with subscriber:
+        await timed_out(subscriber, slow)
+        plugin.gates[slow.event.id].set()
+
+    said = capsys.readouterr().out
+    assert "plugin.overdue" in said
+    assert "test_blocking.py:" in said
+    assert " in deliver" in said
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3), KeyboardInterrupt(), StopIteration(7)])
+async def test_whatever_a_call_raises_is_raised_where_it_is_awaited(error: BaseException) -> None:
+    """No thread dies of it, and no process."""
+
+    class Raising:
+        def deliver(self, delivery: Delivery, /) -> Outcome:
+            if delivery.event.id == of(1).event.id:
+                raise error
+            return Delivered()
+
+    subscriber = on_threads(Raising(), name=NAME, threads=1)
+    async with subscriber:
+        with pytest.raises((type(error), RuntimeError)):
+            await subscriber.deliver(of(1))
+        assert await subscriber.deliver(of(2)) == Delivered()
+
+
+async def test_plain_function_may_return_what_an_asynchronous_one_gives() -> None:
+    """It is awaited on the loop."""
+
+    class Passing:
+        async def _send(self) -> Outcome:
+            await asyncio.sleep(0)
+            return Retry(reason="503")
+
+        def deliver(self, _: Delivery, /) -> Any:
+            return self._send()
+
+    async with on_threads(Passing(), name=NAME, threads=1) as subscriber:
+        assert await subscriber.deliver(of(1)) == Retry(reason="503")
+
+
+def test_asynchronous_plugin_stays_as_it_is() -> None:
+    """It needs no threads."""
+
+    class Asynchronous:
+        async def deliver(self, _: Delivery, /) -> Outcome:
+            return Delivered()
+
+    plugin: Any = Asynchronous()
+    assert on_threads(plugin, name=NAME, threads=1) is plugin
