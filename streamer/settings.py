@@ -258,7 +258,7 @@ class BreakerSettings(Section):
     window: int = Field(default=50, ge=1, le=10_000, description="number of the latest attempts that count")
     window_s: float = Field(default=300.0, gt=0, description="age up to which these count")
     open_s: float = Field(default=5.0, gt=0, description="until the first probe; doubles after each failure")
-    max_open_s: float = Field(default=60.0, gt=0)
+    max_open_s: float = Field(default=15.0, gt=0)
 
 
 class GuardSettings(Section):

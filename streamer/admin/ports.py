@@ -18,6 +18,10 @@ class RunningSubscriber(Protocol):
         """Present status of the subscriber."""
         ...
 
+    def probe_now(self) -> None:
+        """Try its target now: end a hold, and let an open breaker probe at once."""
+        ...
+
 
 class CurrentPlan(Protocol):
     """Configuration in effect."""

@@ -6,6 +6,7 @@ import structlog
 from aiohttp import web
 
 from streamer.admin.context import AdminContext
+from streamer.admin.errors import ApiError
 from streamer.admin.json_views import rfc3339
 from streamer.admin.middleware import json_response
 from streamer.admin.schemas import Change, Pause, Trial, body_of
@@ -29,6 +30,7 @@ class SubscriberResource:
             web.get("/subscribers", self._list),
             web.post("/subscribers/{name}/pause", self._pause),
             web.post("/subscribers/{name}/resume", self._resume),
+            web.post("/subscribers/{name}/probe", self._probe),
             web.post("/subscribers/{name}/test", self._test),
         ]
 
@@ -54,6 +56,21 @@ class SubscriberResource:
         name = self._named(request)
         asked = await body_of(request, Change)
         return json_response(await self._switched(name, Switch.RUNNING, by=asked.by))
+
+    async def _probe(self, request: web.Request) -> web.Response:
+        name = self._named(request)
+        asked = await body_of(request, Change)
+        board = await self.context.switchboard()
+        if board.pauses(name):
+            raise ApiError(409, f"{name} is paused, so that nothing is tried: resume it instead.")
+        dispatcher = self.context.daemon.dispatchers.get(name)
+        if dispatcher is None:
+            raise ApiError(409, f"{name} does not deliver in this process: ask one that does.")
+        hindrance = dispatcher.status.hindrance
+        await self.context.log.controls.note(self._audit(name, "subscriber.probed", asked.by, hindrance))
+        _log.info("subscriber.probed", subscriber=name, by=asked.by, held=hindrance)
+        dispatcher.probe_now()
+        return json_response({**self._as_json(name, board), "was_held": hindrance})
 
     async def _test(self, request: web.Request) -> web.Response:
         name, context = self._named(request), self.context

@@ -154,6 +154,10 @@ class Dispatcher:
         """Return true for a partition that is assigned to this process."""
         return partition in self._ledger.partitions
 
+    def probe_now(self) -> None:
+        """Try the target now: end a hold, and let an open breaker probe at once."""
+        self.admission.probe_now()
+
     async def superseded(
         self, letters: Collection[DeadLetter], aside: Iterable[DeadLetter]
     ) -> frozenset[str]:

@@ -84,6 +84,7 @@ async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path
         world.mend()
         accepted = await operator.call("subscribers", "test", "shipment", "--data", str(data), "--json")
         await operator.call("subscribers", "resume", "shipment")
+        probed = await operator.call("subscribers", "probe", "shipment")
         records = (await operator.call("audit", "--json")).json["records"]
         audit = (await operator.call("audit")).output
 
@@ -96,6 +97,7 @@ async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path
         True,
         True,
     )
+    assert (probed.status, "Nothing holds shipment up" in probed.output) == (0, True)
     assert (refused.status, "outcome: reject" in refused.output, "422" in refused.output) == (1, True, True)
     assert (accepted.json["outcome"], list(world.target.shipments)) == ("delivered", ["T-1"])
     what = [
@@ -104,6 +106,7 @@ async def test_subscriber_is_paused_resumed_and_tried_out(world: World, tmp_path
         "subscriber.tested",
         "subscriber.tested",
         "subscriber.resumed",
+        "subscriber.probed",
     ]
     assert [(each["what"], each["by"]) for each in records] == [(each, getpass.getuser()) for each in what]
     assert audit.count("subscriber.tested") == 2

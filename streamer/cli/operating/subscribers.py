@@ -16,7 +16,7 @@ subscribers = typer.Typer(
     cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""List, pause, resume and test the subscribers of a running daemon.
+    help="""List, pause, resume, probe and test the subscribers of a running daemon.
 
     The log holds the switches, so any process can answer. The counts of events
     are those of the process that answers.
@@ -72,6 +72,22 @@ async def resume(name: Name, where: ApiOptions, operator: OperatorOptions) -> No
     """Resume deliveries in every process, after a pause by an operator, the guard or the target."""
     await where.api().post(f"/subscribers/{name}/resume", by=operator.name)
     console().print(f"{name} delivers again, in every process.")
+
+
+@subscribers.command(cls=HelpfulCommand)
+@api_command
+async def probe(name: Name, where: ApiOptions, operator: OperatorOptions) -> None:
+    """Try a held or failing target now, instead of when its hold or its breaker ends.
+
+    Only the process that answers does so. A target that still refuses is held
+    again.
+    """
+    answer = await where.api().post(f"/subscribers/{name}/probe", by=operator.name)
+    if answer["was_held"]:
+        console().print(plain(f"{name} is tried now. It was held up: {answer['was_held']}"))
+        console().print("`streamer subscribers list` shows what comes of it.")
+    else:
+        console().print(f"Nothing holds {name} up in this process.")
 
 
 @subscribers.command("test", cls=HelpfulCommand)

@@ -201,6 +201,12 @@ class Admission:
             self.guard.reset()
             self._changed.set()
 
+    def probe_now(self) -> None:
+        """Try the target now: end a hold, and let an open breaker probe at once."""
+        self.paused.end_hold()
+        self.breaker.probe_now()
+        self._changed.set()
+
     def _pause_by(self, who: str, reason: str) -> None:
         if not self.paused.is_paused:
             _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)

@@ -49,7 +49,7 @@ class BreakerLimits:
     window: int = 50
     window_s: float = 300.0
     open_s: float = 5.0
-    max_open_s: float = 60.0
+    max_open_s: float = 15.0
 
 
 class Permit(NamedTuple, Generic[LaneT]):
@@ -184,6 +184,12 @@ class CircuitBreaker(Generic[LaneT]):
         if permit is self._probe:
             self._probe = None
             self._until = self._clock.monotonic()
+
+    def probe_now(self) -> None:
+        """Let the next probe begin at once, and its failure count as the first of the outage."""
+        if self._until is not None:
+            self._until = self._clock.monotonic()
+            self._delays.reset()
 
     def _is_late(self, permit: Permit[LaneT]) -> bool:
         return permit.outages < self._outages

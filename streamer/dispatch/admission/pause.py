@@ -45,6 +45,10 @@ class PauseState:
         if until > self._until:
             self._until, self._held_for = until, reason
 
+    def end_hold(self) -> None:
+        """Open now, unless paused."""
+        self._until = self._clock.monotonic()
+
     def pause(self, reason: str) -> None:
         """Close until `resume`."""
         self._paused_for = reason

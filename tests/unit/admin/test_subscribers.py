@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from streamer.controls import Switch
+from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.events import Delivered, Hold, Reject, SubscriberName
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.world import TARGET, route
@@ -80,7 +81,52 @@ async def test_resume_undoes_a_pause(world: World, ask: Asking) -> None:
     assert (await world.log.controls.audit(last=1))[0].what == "subscriber.resumed"
 
 
-@pytest.mark.parametrize("what", ["pause", "resume", "test"])
+async def test_probe_ends_a_hold_at_once(world: World, ask: Asking) -> None:
+    """An operator who has mended the target does not wait for the hour that it asked for."""
+    world.dispatch.target.answers["1"].append(Hold(reason="401 bad key", after_s=3600.0))
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        await world.dispatch.append(1)
+        await world.dispatch.quiet()
+        assert world.dispatch.target.delivered == []
+        status, body = await ask.post(f"/subscribers/{TARGET}/probe", by="anna")
+        await world.dispatch.quiet()
+
+    [record] = await world.log.controls.audit(last=9)
+    assert (status, body["was_held"]) == (200, "401 bad key")
+    assert world.dispatch.target.delivered == ["1"]
+    assert (record.what, record.by, record.detail) == ("subscriber.probed", "anna", {"reason": "401 bad key"})
+
+
+async def test_probe_tries_a_target_that_was_down_at_once(world: World, ask: Asking) -> None:
+    """The breaker does not wait for its time."""
+    world.dispatch.breaker = BreakerLimits(minimum=3, open_s=600.0, max_open_s=600.0)
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        world.dispatch.target.down = True
+        await world.dispatch.append(*range(3))
+        await world.dispatch.quiet()
+        world.dispatch.target.down = False
+        await world.dispatch.turn(60)
+        assert world.dispatch.target.delivered == []
+        _, body = await ask.post(f"/subscribers/{TARGET}/probe")
+        await world.dispatch.turn(10)
+
+    assert "of the last 3 attempts failed" in body["was_held"]
+    assert sorted(world.dispatch.target.delivered) == ["0", "1", "2"]
+
+
+async def test_probe_of_what_can_not_be_tried_is_refused(ask: Asking) -> None:
+    """With what to do instead."""
+    elsewhere = await ask.post("/subscribers/idle/probe")
+    await ask.post(f"/subscribers/{TARGET}/pause")
+    paused = await ask.post(f"/subscribers/{TARGET}/probe")
+
+    assert (elsewhere[0], "does not deliver in this process" in elsewhere[1]["error"]) == (409, True)
+    assert (paused[0], "resume it instead" in paused[1]["error"]) == (409, True)
+
+
+@pytest.mark.parametrize("what", ["pause", "resume", "probe", "test"])
 async def test_unknown_subscriber_is_refused_with_the_known_names(ask: Asking, what: str) -> None:
     """A typing mistake must not look like a pause."""
     status, body = await ask.post(f"/subscribers/sales/{what}")

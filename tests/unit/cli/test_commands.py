@@ -48,7 +48,7 @@ def config(tmp_path: Path) -> Path:
 
 
 COMMANDS = [(), ("run",), ("check",), ("sandbox",), ("demo",), ("audit",)]
-SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "test")]
+SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 
 

@@ -39,7 +39,7 @@ async def test_target_that_is_down_for_an_hour_costs_nothing(outage: World) -> N
             # What was read at once is above the limit.
             assert dispatcher.status.waiting <= 50 + 20
         assert max(sizes) < 1.05 * sizes[9]
-        assert len(outage.target.attempts) < 200
+        assert len(outage.target.attempts) < 400
         outage.target.down = False
         await outage.turn(120)
 
