@@ -6,7 +6,7 @@ WORKERS ?= 3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help check lint test demo bench fire mutants format clean
+.PHONY: help check lint test demo bench fire mutants reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -27,6 +27,9 @@ lint: $(READY) ## ruff, mypy and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+reference: $(READY) ## write docs/configuration.md and the JSON Schema, from the settings' models
+	$(BIN)/python -m tools.configuration_reference
 
 format: $(READY) ## rewrite the code as the linters want it
 	$(BIN)/ruff check --fix .
