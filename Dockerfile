@@ -11,7 +11,7 @@ COPY streamer streamer
 COPY subscribers subscribers
 RUN python -m venv /opt/streamer \
  && /opt/streamer/bin/pip wheel --quiet --no-deps --wheel-dir /src/dist . \
- && /opt/streamer/bin/pip install --quiet --constraint constraints.txt /src/dist/streamer-*.whl
+ && /opt/streamer/bin/pip install --quiet --constraint constraints.txt /src/dist/streamer_salesforce-*.whl
 
 FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="Streamer" \

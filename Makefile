@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 SEEDS  ?= 20
 WORKERS ?= 3
+DIST   ?= dist
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help check lint test demo bench fire mutants reference format clean
+.PHONY: help check lint test demo bench fire mutants dist reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -27,6 +28,9 @@ lint: $(READY) ## ruff, mypy and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dist: $(READY) ## build the wheel and the source distribution into dist/
+	$(BIN)/python -m build --outdir $(DIST)
 
 reference: $(READY) ## write docs/configuration.md and the JSON Schema, from the settings' models
 	$(BIN)/python -m tools.configuration_reference
