@@ -158,7 +158,7 @@ class KafkaSecurity(Section):
     )
     certificate_file: Path | None = Field(default=None, description="client certificate for mTLS, PEM")
     key_file: Path | None = Field(default=None, description="its private key, PEM")
-    key_password: SecretStr | None = Field(default=None, description="of the private key")
+    key_password: SecretStr | None = Field(default=None, description="password of the private key")
 
     @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
@@ -219,7 +219,8 @@ class KafkaLogSettings(Section):
         default=6.0, gt=0, description="silence after which the other processes take over from one"
     )
     options: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="any librdkafka setting by its own name, for every client"
+        default_factory=dict,
+        description="any librdkafka setting by its own name, for every client, unless a key of ours sets it",
     )
 
     @field_validator("topic")
@@ -293,7 +294,9 @@ class RateSettings(Section):
 class BreakerSettings(Section):
     """Limits of the circuit breaker: when it opens, and when it probes the target."""
 
-    failure_ratio: float = Field(default=0.7, gt=0, le=1, description="of the attempts in the window")
+    failure_ratio: float = Field(
+        default=0.7, gt=0, le=1, description="share of failed attempts in the window at which it opens"
+    )
     minimum: int = Field(default=10, ge=1, description="attempts in the window, below which it never opens")
     window: int = Field(default=50, ge=1, le=10_000, description="number of the latest attempts that count")
     window_s: float = Field(default=300.0, gt=0, description="age up to which these count")
@@ -305,7 +308,9 @@ class GuardSettings(Section):
     """Limits of the flood guard: numbers of dead letters that pause a subscriber."""
 
     consecutive: int = Field(default=50, ge=1, description="dead letters without a delivery in between")
-    ratio: float = Field(default=0.5, gt=0, le=1, description="dead letters among the events in the window")
+    ratio: float = Field(
+        default=0.5, gt=0, le=1, description="share of dead letters among the events in the window"
+    )
     window: int = Field(default=200, ge=1, le=100_000, description="number of events for the ratio")
     minimum: int = Field(default=100, ge=1, description="events in the window, below which it never pauses")
 
@@ -329,7 +334,8 @@ class SubscriberSettings(Section):
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="the plugin's own settings")
     order: Literal["key", "partition", "none"] = Field(
-        default="key", description="which events wait for each other"
+        default="key",
+        description="which events wait for each other: those of a key, those of a partition, or none",
     )
     retry: RetrySettings = Field(default=RetrySettings(), description="limits of the retries of a delivery")
     rate: RateSettings | None = Field(

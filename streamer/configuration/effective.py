@@ -18,7 +18,8 @@ from streamer.settings import Section, Settings, SqliteLogSettings
 # Not token_url, which names a place, and not key_file.
 _SECRET_NAME = re.compile(
     r"secret|passw|passphrase|token(?!_url)|webhook|credential|authorization|assertion|cookie|private"
-    r"|session_?id|api_?key|oauthbearer|headers$|keystore|(^|[._-])(key|pem|pin|pwd)$",
+    r"|session_?id|api_?key|connection_?string|oauthbearer|headers$|keystore"
+    r"|(^|[._-])(key|pem|pin|pwd)$|(?-i:[a-z]Key)$",
     re.IGNORECASE,
 )
 # Everything before a host that can be a user and a password, with or without a scheme before it.
@@ -81,7 +82,7 @@ class _View:
             case set() | frozenset():
                 return sorted((within(each, keys) for each in value), key=str)
             case _:
-                return self._single(value, is_secret=is_secret)
+                return self._single(value, keys, is_secret=is_secret)
 
     def _named(self, values: Mapping[Any, Any], keys: Keys, *, is_secret: bool) -> JsonObject:
         """Return the data of a mapping whose keys are not all ours, so that their names count."""
@@ -95,12 +96,15 @@ class _View:
             for key, value in values.items()
         }
 
-    def _single(self, value: Any, *, is_secret: bool) -> Any:
+    def _single(self, value: Any, keys: Keys, *, is_secret: bool) -> Any:
         if value is None:
             return None
-        if is_secret or isinstance(value, SecretStr | SecretBytes | Secret):
+        if is_secret or isinstance(value, SecretStr | SecretBytes | Secret | bytes):
             return MASK
         plain = to_jsonable_python(value, fallback=str)
+        if isinstance(plain, dict | list):
+            # Of a dataclass, for example.
+            return self.of(plain, keys)
         if not isinstance(plain, str):
             return plain
         if any(secret in plain for secret in self._secrets):

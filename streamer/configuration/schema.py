@@ -9,7 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import CoreSchema
 
 from streamer.events import JsonObject
-from streamer.settings import Settings
+from streamer.settings import Settings, SubscriberSettings
 
 VARIABLE = "Variable"
 """Name of the definition of `${NAME}`, which can stand for any single value."""
@@ -58,14 +58,14 @@ def configuration_schema(plugins: Mapping[str, type[BaseModel]]) -> JsonObject:
     Each single value can also be `${NAME}` or `{file: path}`. Rules between
     keys, such as "one of kafka and sqlite", are not in the schema.
     """
-    models: Iterable[type[BaseModel]] = dict.fromkeys([Settings, *plugins.values()])
+    models: Iterable[type[BaseModel]] = dict.fromkeys([Settings, SubscriberSettings, *plugins.values()])
     found, whole = models_json_schema(
         [(model, "validation") for model in models], schema_generator=_Generator
     )
     definitions = whole["$defs"]
     root = definitions.pop(_name(found[Settings, "validation"]))
     settings = {name: found[model, "validation"] for name, model in plugins.items()}
-    _join(definitions["SubscriberSettings"], settings, definitions)
+    _join(definitions[_name(found[SubscriberSettings, "validation"])], settings, definitions)
     definitions = {name: _simplified(each) for name, each in sorted(definitions.items())}
     opened = {
         name: each if _is_single(each, definitions) else _opened(each, definitions)

@@ -22,7 +22,7 @@ class ClientCertificate(BaseModel):
     key_file: Path | None = Field(
         default=None, description="its private key, PEM; default: in certificate_file"
     )
-    key_password: SecretStr | None = Field(default=None, description="of the private key")
+    key_password: SecretStr | None = Field(default=None, description="password of the private key")
 
 
 class HttpSettings(BaseModel):
@@ -30,7 +30,7 @@ class HttpSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    timeout_s: float = Field(default=10.0, gt=0, le=300, description="of one request with its answer")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")

@@ -1,5 +1,6 @@
 """The configuration in effect: whole, without secrets, and readable by the loader."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ CANARY = "canary-4711"
 SALES = SubscriberName("sales")
 
 
+@dataclass
+class Account:
+    """A part of a plugin's settings that is no model."""
+
+    name: str
+    password: str
+
+
 class Everything(BaseModel):
     """A plugin's settings, whose author typed some secrets as such and others not."""
 
@@ -28,6 +37,10 @@ class Everything(BaseModel):
     api_key: str = CANARY
     password: str | None = None
     by_alias: str = Field(default=CANARY, alias="clientSecret")
+    accessKey: str = CANARY  # noqa: N815 - as some targets write it
+    connection_string: str = f"AccountName=a;Account={CANARY}"
+    account: Account = Account(name="a", password=CANARY)
+    raw_bytes: bytes = CANARY.encode() + b"\xff"
     headers: dict[str, str] = Field(default={"X-Tenant": CANARY, "Authorization": f"Bearer {CANARY}"})
     credentials: dict[str, Any] = Field(default={"user": [CANARY], "nested": {"a": CANARY}})
     proxy: str = f"http://user:{CANARY}@proxy.acme.com:3128"

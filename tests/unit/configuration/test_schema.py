@@ -95,7 +95,7 @@ class BellSettings(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    class RateSettings(BaseModel):
+    class SubscriberSettings(BaseModel):
         """Rate of the bell."""
 
         model_config = ConfigDict(extra="forbid")
@@ -103,7 +103,7 @@ class BellSettings(BaseModel):
         per_minute: int
 
     loudness: int = Field(default=5, ge=1, le=10)
-    rate: RateSettings | None = None
+    rate: SubscriberSettings | None = None
     odd: Odd | None = None
     title: Literal["Sir", "Madam"] = "Sir"
 
