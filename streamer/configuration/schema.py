@@ -11,10 +11,11 @@ from pydantic_core import CoreSchema
 from streamer.events import JsonObject
 from streamer.settings import Settings, SubscriberSettings
 
-VARIABLE = "Variable"
+# No class of a plugin has such a name.
+VARIABLE = "from-environment"
 """Name of the definition of `${NAME}`, which can stand for any single value."""
 
-FILE = "File"
+FILE = "from-file"
 """Name of the definition of `{file: path}`, which can stand for any single value."""
 
 # The dialect that yaml-language-server knows best.

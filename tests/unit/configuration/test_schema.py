@@ -86,6 +86,12 @@ def test_mistake_is_shown(change: Change) -> None:
     assert not is_valid(whole)
 
 
+class File(BaseModel):
+    """Part of a plugin's settings that is no secret's file."""
+
+    name: str
+
+
 class Odd:
     """Something that JSON Schema can't describe."""
 
@@ -105,6 +111,7 @@ class BellSettings(BaseModel):
     loudness: int = Field(default=5, ge=1, le=10)
     rate: SubscriberSettings | None = None
     odd: Odd | None = None
+    file: File | None = None
     title: Literal["Sir", "Madam"] = "Sir"
 
 
@@ -116,7 +123,13 @@ def test_settings_of_a_foreign_plugin_are_checked(mistake: JsonObject) -> None:
     """By its own model, beside those of the plugins of the package."""
     schema = configuration_schema({**settings_models(), "bell": BellSettings})
     whole = configuration()
-    good = {"loudness": 10, "rate": {"per_minute": 1}, "odd": {"any": 1}, "title": "Sir"}
+    good = {
+        "loudness": 10,
+        "rate": {"per_minute": 1},
+        "odd": {"any": 1},
+        "file": {"name": "a"},
+        "title": "Sir",
+    }
     whole["subscribers"]["desk"] = {"uses": "bell", "on": "*", "settings": good}
     assert is_valid(whole, schema)
 
