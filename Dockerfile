@@ -1,19 +1,29 @@
 # The image runs as a numeric user without a shell in the way, and writes
 # nowhere but /var/lib/streamer (the embedded log) and /tmp: mount volumes
 # there and the root file system can be read-only.
-ARG PYTHON=3.13
+#
+# Everything that is installed is verified: the packages by the hashes of
+# requirements.txt (`make requirements`), and the base image by its digest if you
+# name one: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.13-slim
 
-FROM python:${PYTHON}-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+# What changes seldom comes first, so that a build after a change of the code installs nothing anew.
+COPY requirements.txt requirements-build.txt ./
+RUN python -m venv /opt/streamer \
+ && /opt/streamer/bin/pip install --quiet --require-hashes --only-binary :all: --requirement requirements.txt \
+ && python -m venv /opt/build \
+ && /opt/build/bin/pip install --quiet --require-hashes --only-binary :all: --requirement requirements-build.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY streamer streamer
 COPY subscribers subscribers
-RUN python -m venv /opt/streamer \
- && /opt/streamer/bin/pip wheel --quiet --no-deps --wheel-dir /src/dist . \
- && /opt/streamer/bin/pip install --quiet --constraint constraints.txt /src/dist/streamer-*.whl
+RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /src/dist . \
+ && /opt/streamer/bin/pip install --quiet --no-deps /src/dist/streamer_salesforce-*.whl \
+ && /opt/streamer/bin/pip check
 
-FROM python:${PYTHON}-slim
+FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Streamer" \
       org.opencontainers.image.description="Carries a Salesforce org's events to Kafka and to the systems that act on them" \
       org.opencontainers.image.licenses="Apache-2.0"

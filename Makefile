@@ -3,14 +3,17 @@ PYTHON ?= python3
 VENV   ?= .venv
 SEEDS  ?= 20
 WORKERS ?= 3
+DIST   ?= dist
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test demo bench fire mutants format clean
+.PHONY: help check lint test demo bench fire mutants dist requirements sbom reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # Debian's python3 comes without what makes environments.
 $(READY): pyproject.toml constraints.txt
@@ -27,6 +30,22 @@ lint: $(READY) ## ruff, mypy and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dist: $(READY) ## build the wheel and the source distribution into dist/
+	$(BIN)/python -m build --outdir $(DIST)
+
+requirements: $(READY) ## pin with hashes what the image installs, at the versions of constraints.txt
+	$(PIN) --constraint constraints.txt --output-file requirements.txt pyproject.toml
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' | \
+		$(PIN) --output-file requirements-build.txt -
+
+sbom: $(READY) ## write what the image installs as a CycloneDX bill of materials into dist/
+	@mkdir -p $(DIST)
+	$(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
+		--output-file $(DIST)/sbom.cdx.json
+
+reference: $(READY) ## write docs/configuration.md and the JSON Schema, from the settings' models
+	$(BIN)/python -m tools.configuration_reference
 
 format: $(READY) ## rewrite the code as the linters want it
 	$(BIN)/ruff check --fix .

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from streamer.app.plugins import make_subscriber
+from streamer.app.plugins import checked_settings, make_subscriber
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft
+from streamer.configuration.effective import effective_configuration
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
@@ -48,6 +49,15 @@ def plan(document: Document, clock: Clock) -> Plan:
         subscribers=makers,
         routes={name: route.compiled() for name, route in routes.items()},
     )
+
+
+def effective(checked: Plan) -> str:
+    """Return the configuration of `checked` as YAML: defaults filled in, secrets masked."""
+    own = {
+        name: checked_settings(each, name, checked.document)
+        for name, each in checked.settings.subscribers.items()
+    }
+    return effective_configuration(checked.settings, own, checked.document)
 
 
 def _refused(make: Callable[[], Subscriber]) -> list[str]:

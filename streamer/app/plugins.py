@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from streamer.blocking import on_threads
 from streamer.configuration import Document, Keys, problems
 from streamer.errors import ConfigurationError
+from streamer.events import SubscriberName
 from streamer.ports import Plugin, PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
 
@@ -20,6 +21,34 @@ GROUP = "streamer.subscribers"
 def installed() -> Mapping[str, EntryPoint]:
     """Return the installed plugins, by the names that `uses` takes."""
     return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def settings_models() -> Mapping[str, type[BaseModel]]:
+    """Return the model of each installed plugin's settings, by the names that `uses` takes.
+
+    Raises `ConfigurationError` that names a plugin that can't be loaded.
+    """
+    return {name: _settings_model(name, point) for name, point in sorted(installed().items())}
+
+
+def _settings_model(name: str, point: EntryPoint) -> type[BaseModel]:
+    try:
+        return cast("Plugin", point.load()).Settings
+    except Exception as error:
+        raise ConfigurationError(
+            f"the installed plugin {name} can't be loaded: {type(error).__name__}: {error}; "
+            "mend it, or uninstall its package"
+        ) from error
+
+
+def checked_settings(settings: SubscriberSettings, name: SubscriberName, document: Document) -> BaseModel:
+    """Return the settings of the plugin that the subscriber `name` uses, defaults included.
+
+    Raises `ConfigurationError` that names the file, the line and the key.
+    """
+    at = ("subscribers", name)
+    plugin = _plugin(settings.uses, document, (*at, "uses"))
+    return _checked(plugin, settings, document, (*at, "settings"))
 
 
 def make_subscriber(settings: SubscriberSettings, context: PluginContext, document: Document) -> Subscriber:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from streamer import DISTRIBUTION
 from streamer.cli.help import HELP_OPTIONS
 from streamer.cli.lazy import LazyGroup
 
@@ -21,7 +22,7 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
-        typer.echo(f"streamer {version('streamer')}")
+        typer.echo(f"streamer {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

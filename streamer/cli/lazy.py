@@ -13,6 +13,7 @@ from streamer.cli.help import HelpfulCommand, HelpfulGroup
 COMMANDS = {
     "run": "streamer.cli.run:run",
     "check": "streamer.cli.run:check",
+    "schema": "streamer.cli.schema:schema",
     "sandbox": "streamer.cli.sandbox:sandbox",
     "demo": "streamer.cli.demo:demo",
     "subscribers": "streamer.cli.operating.subscribers:subscribers",

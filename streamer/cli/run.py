@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from streamer.app import App, Role, plan
+from streamer.app import App, Role, effective, plan
 from streamer.cli.failure import failures_reported
 from streamer.cli.output import counted
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.observe import logs
+from streamer.observe.redaction import MASK
 from streamer.supervision.watchdog import Watchdog
 
 Config = Annotated[
@@ -27,6 +28,7 @@ Config = Annotated[
 ]
 
 _GENERATION_0 = 50_000
+_MASKS = f"{MASK} stands for secrets, and for what the environment or a file gave."
 
 
 def run(
@@ -58,12 +60,26 @@ def run(
         asyncio.run(until_signalled(daemon.run, on_hangup=daemon.reload))
 
 
-def check(config: Config) -> None:
+def check(
+    config: Config,
+    *,
+    print_: Annotated[
+        bool,
+        typer.Option(
+            "--print", help="Print the configuration in effect as YAML: defaults filled in, secrets masked."
+        ),
+    ] = False,
+) -> None:
     """Check a configuration to the last expression, without any connection."""
     with failures_reported():
-        settings = plan(load_document(config), SystemClock()).settings
+        checked = plan(load_document(config), SystemClock())
+        settings = checked.settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
-        Console(highlight=False).print(
+        sentence = (
             f"The configuration is good: {counted(len(settings.channels), 'channel')}, the log in {kind}, "
             f"{counted(len(settings.subscribers), 'subscriber')}."
         )
+        if not print_:
+            Console(highlight=False).print(sentence)
+            return
+        typer.echo(f"# {sentence}\n# {_MASKS}\n{effective(checked)}", nl=False)

@@ -28,14 +28,18 @@ _QUOTES_NEEDED = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """Loader of PyYAML's YAML 1.1, in which `on` and `no` are texts, as in YAML 1.2."""
+class Yaml12Words(yaml.resolver.Resolver):
+    """Resolver of PyYAML's YAML 1.1, in which `on` and `no` are texts, as in YAML 1.2."""
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool] | bool) -> str:  # noqa: FBT001 - PyYAML's signature
         """Return the tag of a plain `value`; only true and false are booleans."""
         tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call] # the stubs leave it out
         is_word = tag == _BOOLEAN and str(value).lower() not in {"true", "false"}
         return _TEXT if is_word or tag in _NOT_IN_1_2 else tag
+
+
+class _Loader(Yaml12Words, yaml.SafeLoader):
+    """Loader of the configuration's files."""
 
 
 def read_document(path: Path, environ: Mapping[str, str]) -> Document:

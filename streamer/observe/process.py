@@ -14,6 +14,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from streamer import DISTRIBUTION
 from streamer.clock import Clock
 
 _LAG_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 15)
@@ -60,7 +61,7 @@ class ProcessMetrics:
             "1 while a part of the configuration waits for the next start, 0 otherwise.",
         )
         build = Info("streamer_build", "Versions of Streamer and Python.", registry=registry)
-        build.info({"version": version("streamer"), "python": python_version()})
+        build.info({"version": version(DISTRIBUTION), "python": python_version()})
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
 

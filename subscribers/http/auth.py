@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+_KIND = "kind of the authentication"
+
 
 class _Auth(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -20,41 +22,45 @@ class _Auth(BaseModel):
 class NoAuth(_Auth):
     """No authentication."""
 
-    kind: Literal["none"] = "none"
+    kind: Literal["none"] = Field(default="none", description=_KIND)
 
 
 class ApiKeyAuth(_Auth):
     """Key in a header of its own."""
 
-    kind: Literal["api_key"]
-    header: str = Field(default="X-API-Key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
-    key: SecretStr
+    kind: Literal["api_key"] = Field(description=_KIND)
+    header: str = Field(
+        default="X-API-Key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", description="name of the header"
+    )
+    key: SecretStr = Field(description="the header's value")
 
 
 class BasicAuth(_Auth):
     """User and password, as RFC 7617 has it."""
 
-    kind: Literal["basic"]
-    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$")
-    password: SecretStr
+    kind: Literal["basic"] = Field(description=_KIND)
+    username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$", description="the user, without a colon")
+    password: SecretStr = Field(description="the user's password")
 
 
 class BearerAuth(_Auth):
     """Token that does not change."""
 
-    kind: Literal["bearer"]
-    token: SecretStr
+    kind: Literal["bearer"] = Field(description=_KIND)
+    token: SecretStr = Field(description="sent as Authorization: Bearer …")
 
 
 class OAuth2Auth(_Auth):
     """OAuth 2 client credentials: a token that is fetched, and renewed before it expires."""
 
-    kind: Literal["oauth2"]
-    token_url: str
-    client_id: str
-    client_secret: SecretStr
-    scope: str | None = None
-    audience: str | None = None
+    kind: Literal["oauth2"] = Field(description=_KIND)
+    token_url: str = Field(description="address of the token endpoint")
+    client_id: str = Field(description="the client's id")
+    client_secret: SecretStr = Field(description="the client's secret")
+    scope: str | None = Field(default=None, description="scopes to ask for, separated by spaces")
+    audience: str | None = Field(
+        default=None, description="audience to ask for, where the server has several"
+    )
     client_auth: Literal["header", "body"] = Field(
         default="header", description="where the token endpoint takes client_id and client_secret"
     )

@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 
 class OutcomeKind(StrEnum):
@@ -40,16 +40,23 @@ DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
 """Outcome of each status or class without a subscriber's changes."""
 
 _SHOWN = 20
+_STATUS = "[2-5]([0-9][0-9]|xx)"
 
 
 def _status(key: Any) -> str:
-    if isinstance(key, int | str) and re.fullmatch(r"[2-5]([0-9][0-9]|xx)", str(key)):
+    if isinstance(key, int | str) and re.fullmatch(_STATUS, str(key)):
         return str(key)
     shown = str(key)[:_SHOWN]
     raise ValueError(f"{shown} is neither a status from 200 to 599, such as 404, nor a class, such as 4xx")
 
 
-OutcomeChanges = Mapping[Annotated[str, BeforeValidator(_status)], OutcomeKind]
+OutcomeChanges = Mapping[
+    Annotated[
+        str,
+        BeforeValidator(_status, json_schema_input_type=Annotated[str, Field(pattern=f"^{_STATUS}$")]),
+    ],
+    OutcomeKind,
+]
 """Subscriber's changes to the table, by single statuses such as `404` and classes such as `4xx`."""
 
 

@@ -18,9 +18,11 @@ class ClientCertificate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    certificate_file: Path
-    key_file: Path | None = None
-    key_password: SecretStr | None = None
+    certificate_file: Path = Field(description="client certificate, PEM")
+    key_file: Path | None = Field(
+        default=None, description="its private key, PEM; default: in certificate_file"
+    )
+    key_password: SecretStr | None = Field(default=None, description="password of the private key")
 
 
 class HttpSettings(BaseModel):
@@ -28,7 +30,7 @@ class HttpSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    timeout_s: float = Field(default=10.0, gt=0, le=300, description="of one request with its answer")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
@@ -44,7 +46,7 @@ class TargetSettings(HttpSettings):
     """Settings of a target with one URL and its own credentials."""
 
     url: str = Field(description="address of the target, such as https://erp.example.com/api/invoices")
-    auth: Auth = Field(default=NoAuth())
+    auth: Auth = Field(default=NoAuth(), description="credentials for the target; default: none")
     signing: Signing | None = Field(default=None, description="sign requests as Standard Webhooks says")
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import confluent_kafka
 
+from streamer import DISTRIBUTION
 from tools.kafka.jars import VERSION
 
 _LIBRARIES = ("aiohttp", "orjson", "confluent-kafka", "aiokafka", "aiocometd-ng")
@@ -21,7 +22,7 @@ def described() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "streamer": version("streamer"),
+        "streamer": version(DISTRIBUTION),
         **libraries,
         "librdkafka": confluent_kafka.libversion()[0],
         "sqlite": sqlite3.sqlite_version,

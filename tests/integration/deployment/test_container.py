@@ -18,21 +18,28 @@ pytestmark = pytest.mark.timeout(400)
 
 def instructions(name: str) -> list[str]:
     """What the Dockerfile gives to the instruction `name`, continued lines joined."""
-    text = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text())
-    return re.findall(rf"^{name} (.+)$", text, re.MULTILINE)
+    return [value for each, value in steps(DOCKERFILE.read_text()) if each == name]
+
+
+def steps(text: str) -> list[tuple[str, str]]:
+    """Return the instructions of `text` and what it gives to each, continued lines joined."""
+    return re.findall(r"^([A-Z]+) (.+)$", re.sub(r"\\\n\s*", "", text), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs that the build stage leaves, made by its own steps outside the tree."""
     source, target = tmp_path_factory.mktemp("src"), tmp_path_factory.mktemp("opt") / "streamer"
-    for copied in instructions("COPY"):
-        *names, folder = copied.split()
-        for name in [] if copied.startswith("--from") else names:
-            _copy(ROOT / name, source / folder)
-    command = instructions("RUN")[0].replace("/opt/streamer", str(target)).replace("/src", str(source))
-    command = command.replace("python -m venv", f"{sys.executable} -m venv")
-    subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, check=True, timeout=360)
+    build = DOCKERFILE.read_text().split("\nFROM ")[1]
+    for name, value in steps(build):
+        if name == "COPY":
+            *names, folder = value.split()
+            for each in names:
+                _copy(ROOT / each, source / folder)
+        if name == "RUN":
+            command = value.replace("/opt/", f"{target.parent}/").replace("/src", str(source))
+            command = command.replace("python -m venv", f"{sys.executable} -m venv")
+            subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, check=True, timeout=360)
     return target / "bin"
 
 
@@ -49,6 +56,17 @@ def test_hadolint_finds_nothing() -> None:
     found = subprocess.run([hadolint, DOCKERFILE], check=False, capture_output=True, text=True, timeout=60)
 
     assert (found.stdout, found.returncode) == ("", 0)
+
+
+def test_everything_that_is_installed_is_verified() -> None:
+    """By hashes, or made by the build itself; the base image can be named by its digest."""
+    commands = " && ".join(instructions("RUN")).split(" && ")
+    installs = [each for each in commands if "pip install" in each or "pip wheel" in each]
+
+    assert len(installs) == 4
+    assert all("--require-hashes" in each or "--no-deps" in each for each in installs)
+    assert "--no-build-isolation" in next(each for each in installs if "pip wheel" in each)
+    assert [each.split()[0] for each in instructions("FROM")] == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
 
 
 def test_image_runs_without_root_and_without_a_shell() -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from streamer import DISTRIBUTION
 from streamer.app.plugins import make_subscriber
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
@@ -80,6 +82,21 @@ async def test_example_delivers(package: Path) -> None:
     assert outcome == Delivered(answer={"ok": True})
     assert (request.path, request.headers["Authorization"]) == ("/v1/rings", "Bearer not-a-real-token")
     assert json.loads(request.body) == {"loudness": 9, "message": "Acme is won"}
+
+
+def test_example_builds_as_printed(tmp_path: Path) -> None:
+    """The wheel holds the plugin, not its tests, and asks pip for Streamer by the right name."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "made", "."]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=240)
+    [wheel] = tmp_path.glob("made/*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = archive.read("streamer_bell-1.0.dist-info/METADATA").decode()
+
+    assert [name for name in names if not name.startswith("streamer_bell-1.0.dist-info/")] == ["bell.py"]
+    assert re.findall(r"^Requires-Dist: (.+)$", metadata, flags=re.MULTILINE) == [DISTRIBUTION]
 
 
 def test_example_stays_short() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from streamer import DISTRIBUTION
 from streamer.app import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
-from tests.integration.guides.pages import block, page
+from tests.integration.guides.pages import PAGES, block, page
 
 README = page("README.md")
 SECRETS = {
@@ -30,3 +31,10 @@ def test_configuration_is_whole_and_valid(tmp_path: Path) -> None:
 def test_every_make_target_exists(target: str) -> None:
     """The Makefile has every target that the README names."""
     assert re.search(rf"^{target}:", page("Makefile"), flags=re.MULTILINE)
+
+
+def test_distribution_is_installed_by_its_own_name() -> None:
+    """On PyPI, the name of the command belongs to another project."""
+    named = re.findall(r"pip\s+install\s+(streamer[\w-]*)", "".join(each.read_text() for each in PAGES))
+
+    assert set(named) == {DISTRIBUTION}

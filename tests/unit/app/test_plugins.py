@@ -8,13 +8,14 @@ import pytest
 from pydantic import BaseModel, model_validator
 
 from streamer.app import plugins
-from streamer.app.plugins import GROUP, installed, make_subscriber
+from streamer.app.plugins import GROUP, installed, make_subscriber, settings_models
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.ports import PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
+from subscribers.erp import Erp
 
 
 def made(tmp_path: Path, uses: str, settings: str) -> Subscriber:
@@ -92,6 +93,22 @@ def test_plugin_that_cannot_be_loaded_says_why(
     monkeypatch.setattr(plugins, "entry_points", broken)
 
     assert "subscribers.crm.uses: this plugin can't be loaded: " in error_of(tmp_path, "half", "{}")
+
+
+def test_settings_of_every_installed_plugin_are_found() -> None:
+    """For the schema."""
+    assert settings_models()["erp"] is Erp.Settings
+
+
+def test_installed_plugin_that_cannot_be_loaded_has_no_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, instead of being left out in silence."""
+
+    def broken(**_: Any) -> list[EntryPoint]:
+        return [EntryPoint(name="half", value="no_such_module:Plugin", group=GROUP)]
+
+    monkeypatch.setattr(plugins, "entry_points", broken)
+    with pytest.raises(ConfigurationError, match=r"the installed plugin half can't be loaded: .*; mend it"):
+        settings_models()
 
 
 class Careless:

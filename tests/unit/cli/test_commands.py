@@ -1,5 +1,6 @@
 """What a person sees of `streamer` before anything connects."""
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner, Result
 
 from streamer.cli import app
@@ -47,7 +49,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-COMMANDS = [(), ("run",), ("check",), ("sandbox",), ("demo",), ("audit",)]
+COMMANDS = [(), ("run",), ("check",), ("schema",), ("sandbox",), ("demo",), ("audit",)]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 
@@ -85,6 +87,39 @@ def test_good_configuration_passes(invoke: Invoke, config: Path) -> None:
 
     assert answer.exit_code == 0
     assert "1 channel, the log in SQLite, 1 subscriber" in answer.output
+
+
+def test_configuration_in_effect_is_printed(invoke: Invoke, config: Path) -> None:
+    """It can be read again, plugins' settings included, but for what is masked."""
+    answer = invoke("check", "-c", config, "--print")
+    whole = yaml.safe_load(answer.stdout)
+
+    assert answer.exit_code == 0
+    assert answer.stdout.startswith(
+        "# The configuration is good: 1 channel, the log in SQLite, 1 subscriber.\n"
+    )
+    assert "sesame" not in answer.output
+    assert "T0/B0" not in answer.output
+    assert whole["subscribers"]["sales"]["settings"]["interval_s"] == 1.0
+
+
+def test_refused_configuration_is_not_printed(invoke: Invoke, config: Path) -> None:
+    """With a secret option of librdkafka, of which nothing is repeated."""
+    options = "{sasl.password: canary, ssl.key.pem: canary}"
+    config.write_text(f"{GOOD}log:\n  kafka:\n    bootstrap_servers: localhost\n    options: {options}\n")
+    answer = invoke("check", "-c", config, "--print")
+
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert "log.kafka.options.sasl.password: must not be set" in answer.stderr
+    assert "canary" not in answer.output
+
+
+def test_schema_is_printed_as_json(invoke: Invoke) -> None:
+    """With the settings of the installed plugins."""
+    answer = invoke("schema")
+
+    assert answer.exit_code == 0
+    assert "SlackSettings" in json.loads(answer.stdout)["$defs"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Effective configuration: every key with its value, defaults included and secrets masked, as YAML."""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic_core import to_jsonable_python
+
+from streamer.configuration.document import Document, Keys
+from streamer.configuration.reading import Yaml12Words
+from streamer.events import JsonObject, SubscriberName
+from streamer.observe.redaction import MASK, masked
+from streamer.settings import Section, Settings, SqliteLogSettings
+
+# Not token_url, which names a place, and not key_file.
+_SECRET_NAME = re.compile(
+    r"secret|passw|passphrase|token(?!_url)|webhook|credential|authorization|assertion|cookie|private"
+    r"|session_?id|api_?key|connection_?string|oauthbearer|headers$|keystore"
+    r"|(^|[._-])(key|pem|pin|pwd)$|(?-i:[a-z]Key)$",
+    re.IGNORECASE,
+)
+# Everything before a host that can be a user and a password, with or without a scheme before it.
+_USER = re.compile(r"(?<=://)\S*@|^[\w.%+-]+:\S*@(?=[\w.:\[\]-]+$)")
+_QUERY = re.compile(r"(://[^\s?#]*[?#])\S+")
+_PATH = re.compile(r"(?<=://)([^\s/?#]*)(/[^\s?#]*)")
+# Part of a path that no person has named, such as that of a webhook.
+_TOKEN = re.compile(r"(?<=/)(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}(?=/|$)")
+# A shorter text is in too many others.
+_SHORTEST = 8
+
+
+class _Dumper(Yaml12Words, yaml.SafeDumper):
+    """Dumper whose output the configuration's loader reads as it was."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
+        """Write repeated parts out."""
+        return True
+
+
+def effective_configuration(
+    settings: Settings, plugins: Mapping[SubscriberName, BaseModel], document: Document
+) -> str:
+    """Return `settings` with the subscribers' `plugins` settings, as YAML that can be read back.
+
+    `***` stands for secrets: values that are typed or named as one, users,
+    queries and tokens in addresses, texts in the form of a secret, and every
+    value that came from the environment or from a file.
+    """
+    view = _View(document)
+    whole = view.of(settings, ())
+    if settings.log.kafka is None and settings.log.sqlite is None:
+        whole["log"]["sqlite"] = view.of(SqliteLogSettings(), ("log", "sqlite"))
+    for name, own in plugins.items():
+        whole["subscribers"][name]["settings"] = view.of(own, ("subscribers", name, "settings"))
+    text: str = yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+class _View:
+    """Turns settings into data for YAML, in which secrets are masked."""
+
+    def __init__(self, document: Document) -> None:
+        self._indirect = document.indirect
+        values = (document.at(keys) for keys in document.indirect)
+        self._secrets = [value for value in values if isinstance(value, str) and len(value) >= _SHORTEST]
+
+    def of(self, value: Any, keys: Keys, *, is_secret: bool = False) -> Any:
+        """Return the data of `value` at `keys`; with `is_secret`, no single value in it is shown."""
+        is_secret = is_secret or keys in self._indirect
+        within = partial(self.of, is_secret=is_secret)
+        match value:
+            case Section():
+                return {name: within(each, (*keys, name)) for name, each in value}
+            case BaseModel() | Mapping():
+                named = _by_alias(value) if isinstance(value, BaseModel) else value
+                return self._named(named, keys, is_secret=is_secret)
+            case list() | tuple():
+                return [within(each, (*keys, position)) for position, each in enumerate(value)]
+            case set() | frozenset():
+                return sorted((within(each, keys) for each in value), key=str)
+            case _:
+                return self._single(value, keys, is_secret=is_secret)
+
+    def _named(self, values: Mapping[Any, Any], keys: Keys, *, is_secret: bool) -> JsonObject:
+        """Return the data of a mapping whose keys are not all ours, so that their names count."""
+        return {
+            str(key): self.of(
+                value,
+                (*keys, str(key)),
+                # The name of a subscriber, whose keys are ours, can be any.
+                is_secret=is_secret or (not isinstance(value, Section) and _is_secret_name(str(key))),
+            )
+            for key, value in values.items()
+        }
+
+    def _single(self, value: Any, keys: Keys, *, is_secret: bool) -> Any:
+        if value is None:
+            return None
+        if is_secret or isinstance(value, SecretStr | SecretBytes | Secret | bytes):
+            return MASK
+        plain = to_jsonable_python(value, fallback=str)
+        if isinstance(plain, dict | list):
+            # Of a dataclass, for example.
+            return self.of(plain, keys)
+        if not isinstance(plain, str):
+            return plain
+        if any(secret in plain for secret in self._secrets):
+            return MASK
+        return masked(_without_parts(plain), limit=len(plain) + 1)
+
+
+def _without_parts(text: str) -> str:
+    """Return `text` without the parts of addresses that can be secrets: users, queries, tokens in paths."""
+    shown = _QUERY.sub(rf"\g<1>{MASK}", _USER.sub(f"{MASK}@", text))
+    return _PATH.sub(lambda match: match[1] + _TOKEN.sub(MASK, match[2]), shown)
+
+
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
+def _by_alias(model: BaseModel) -> JsonObject:
+    """Return the values of a plugin's `model` by the keys under which a file names them."""
+    fields = type(model).model_fields
+    named = {
+        _key(name, fields[name].validation_alias, fields[name].alias): getattr(model, name) for name in fields
+    }
+    return {**named, **(model.model_extra or {})}
+
+
+def _key(name: str, *aliases: Any) -> str:
+    return next((alias for alias in aliases if isinstance(alias, str)), name)

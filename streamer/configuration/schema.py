@@ -1,0 +1,158 @@
+"""JSON Schema of the configuration, for editors and for the reference page."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic_core import CoreSchema
+
+from streamer.events import JsonObject
+from streamer.settings import Settings, SubscriberSettings
+
+# No class of a plugin has such a name.
+VARIABLE = "from-environment"
+"""Name of the definition of `${NAME}`, which can stand for any single value."""
+
+FILE = "from-file"
+"""Name of the definition of `{file: path}`, which can stand for any single value."""
+
+# The dialect that yaml-language-server knows best.
+_DIALECT = "http://json-schema.org/draft-07/schema#"
+_REFERENCE = "#/$defs/"
+_SINGLE = frozenset({"string", "number", "integer", "boolean"})
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_MAPPINGS = ("properties", "patternProperties")
+_PARTS = ("items", "additionalProperties", "then")
+_NOTES = ("description", "default", "examples", "writeOnly")
+
+_INDIRECT: JsonObject = {
+    VARIABLE: {
+        "type": "string",
+        "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}",
+        "description": "a value from the environment: ${NAME}, or ${NAME:-default}",
+    },
+    FILE: {
+        "type": "object",
+        "properties": {"file": {"type": "string", "description": "path, relative to this file"}},
+        "required": ["file"],
+        "additionalProperties": False,
+        "description": "the content of a file, such as a mounted secret",
+    },
+}
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's generator; a type that JSON Schema can't describe accepts anything."""
+
+    ignored_warning_kinds: set[Any] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - pydantic's
+
+    def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> JsonObject:  # noqa: ARG002 - pydantic's signature
+        """Return a schema without rules: the plugin's model decides."""
+        return {}
+
+
+def configuration_schema(plugins: Mapping[str, type[BaseModel]]) -> JsonObject:
+    """Return the JSON Schema of a configuration file that can use `plugins`, given by their settings' models.
+
+    Each single value can also be `${NAME}` or `{file: path}`. Rules between
+    keys, such as "one of kafka and sqlite", are not in the schema.
+    """
+    models: Iterable[type[BaseModel]] = dict.fromkeys([Settings, SubscriberSettings, *plugins.values()])
+    found, whole = models_json_schema(
+        [(model, "validation") for model in models], schema_generator=_Generator
+    )
+    definitions = whole["$defs"]
+    root = definitions.pop(_name(found[Settings, "validation"]))
+    settings = {name: found[model, "validation"] for name, model in plugins.items()}
+    _join(definitions[_name(found[SubscriberSettings, "validation"])], settings, definitions)
+    definitions = {name: _simplified(each) for name, each in sorted(definitions.items())}
+    opened = {
+        name: each if _is_single(each, definitions) else _opened(each, definitions)
+        for name, each in definitions.items()
+    }
+    root = _opened(_simplified(root), definitions)
+    return {"$schema": _DIALECT, "title": "Streamer's configuration", **root, "$defs": opened | _INDIRECT}
+
+
+def definition(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `schema`, or the definition in `whole` that it refers to."""
+    found: Mapping[str, Any] = whole["$defs"][_name(schema)] if "$ref" in schema else schema
+    return found
+
+
+def is_indirect(schema: Mapping[str, Any]) -> bool:
+    """Return true for the alternatives `${NAME}` and `{file: path}` of a value."""
+    return "$ref" in schema and _name(schema) in _INDIRECT
+
+
+def _name(reference: Mapping[str, Any]) -> str:
+    return str(reference["$ref"]).removeprefix(_REFERENCE)
+
+
+def _join(subscriber: JsonObject, plugins: Mapping[str, JsonObject], definitions: JsonObject) -> None:
+    """Let `uses` decide about the `settings` of a subscriber."""
+    subscriber["properties"]["uses"]["enum"] = sorted(plugins)
+    subscriber["allOf"] = [
+        {"if": {"properties": {"uses": {"enum": [name]}}, "required": ["uses"]}, "then": settings}
+        for name, settings in (
+            (name, _settings(reference, definitions)) for name, reference in sorted(plugins.items())
+        )
+    ]
+
+
+def _settings(reference: JsonObject, definitions: JsonObject) -> JsonObject:
+    settings: JsonObject = {"properties": {"settings": reference}}
+    if definitions[_name(reference)].get("required"):
+        settings["required"] = ["settings"]
+    return settings
+
+
+def _simplified(schema: Any) -> Any:
+    """Return `schema` without what disturbs in an editor."""
+    if not isinstance(schema, dict):
+        return schema
+    simple = _with_parts(schema, _simplified)
+    for name in ("title", "discriminator"):
+        simple.pop(name, None)
+    if isinstance(simple.get("default"), dict | list):
+        # An editor would write the whole section.
+        del simple["default"]
+    if "patternProperties" in simple:
+        simple["additionalProperties"] = False
+    if "oneOf" in simple:
+        # A kind that is ${NAME} fits several.
+        simple["anyOf"] = simple.pop("oneOf")
+    return simple
+
+
+def _opened(schema: Any, definitions: JsonObject) -> Any:
+    """Return `schema` with `${NAME}` and `{file: path}` beside every single value."""
+    if not isinstance(schema, dict) or is_indirect(schema):
+        return schema
+    alternatives = schema.get("anyOf") or [{key: schema[key] for key in schema if key not in _NOTES}]
+    if not any(_is_single(each, definitions) for each in alternatives):
+        return _with_parts(schema, partial(_opened, definitions=definitions))
+    indirect = [FILE] if {"type": "string"} in alternatives else [VARIABLE, FILE]
+    inside = [_with_parts(each, partial(_opened, definitions=definitions)) for each in alternatives]
+    notes = {key: schema[key] for key in schema if key in _NOTES}
+    return {"anyOf": [*inside, *({"$ref": _REFERENCE + name} for name in indirect)], **notes}
+
+
+def _is_single(schema: JsonObject, definitions: JsonObject) -> bool:
+    kind = definitions[_name(schema)] if "$ref" in schema else schema
+    return kind.get("type") in _SINGLE or "enum" in kind or "const" in kind
+
+
+def _with_parts(schema: JsonObject, change: Callable[[Any], Any]) -> JsonObject:
+    """Return a copy of `schema` in which `change` has changed the schemas directly within it."""
+    changed = dict(schema)
+    for name, part in schema.items():
+        if name in _MAPPINGS:
+            changed[name] = {key: change(each) for key, each in part.items()}
+        elif name in _LISTS:
+            changed[name] = [change(each) for each in part]
+        elif name in _PARTS:
+            changed[name] = change(part)
+    return changed
