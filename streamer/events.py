@@ -287,7 +287,8 @@ class Delivery:
 
     `key` is the idempotency key: the same on every attempt, after restarts and
     redrives. `attempt` counts from 1. `body` is the event in the target's own
-    shape, `text` a sentence for people; each is `None` where not configured.
+    shape, and `{}` where the event carries nothing of it; `text` is a sentence
+    for people. Each is `None` where not configured.
     """
 
     event: Event

@@ -279,7 +279,13 @@ class SubscriberSettings(Section):
     )
     when: str | None = Field(default=None, description="a JMESPath predicate over the event")
     body: Any = Field(default=None, description="a JMESPath projection: an expression, or a mapping of them")
+    keep_null: bool = Field(
+        default=False, description="true: body sends null for a field that the event does not carry"
+    )
     text: str | None = Field(default=None, description="a Jinja2 template for people")
+    strict: bool = Field(
+        default=False, description="true: text fails on a field that the event does not carry"
+    )
     start: Start | datetime = Start.LATEST
     settings: dict[str, Any] = Field(default_factory=dict, description="the plugin's own")
     order: Literal["key", "partition", "none"] = Field(

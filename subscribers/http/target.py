@@ -34,12 +34,20 @@ _LIKE_A_SECRET = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Request of one attempt; `key` is the delivery's idempotency key."""
+    """Request of one attempt; `key` is the delivery's idempotency key.
+
+    A `DELETE` has no content, and so no `body`.
+    """
 
     method: str
     url: URL
     key: str
-    body: Any
+    body: Any = None
+
+    @property
+    def content(self) -> bytes:
+        """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
+        return b"" if self.method == "DELETE" else orjson.dumps(self.body)
 
 
 class HttpTarget:
@@ -103,7 +111,7 @@ class HttpTarget:
         and the request is sent once more.
         """
         try:
-            content = orjson.dumps(request.body)
+            content = request.content
         except orjson.JSONEncodeError as exc:
             return Reject(
                 reason=f"the body can't be written as JSON: {exc}",
@@ -151,7 +159,7 @@ class HttpTarget:
                 method=request.method,
                 url=request.url,
                 headers={
-                    "Content-Type": "application/json",
+                    **({"Content-Type": "application/json"} if content else {}),
                     "Idempotency-Key": key,
                     "webhook-id": key,
                     **self._signer.headers(key, content, now=self._clock.now()),

@@ -120,7 +120,7 @@ async def test_test_event_is_delivered_once_and_enters_no_log(world: World, ask:
 
 async def test_test_event_carries_the_data_that_it_is_given(world: World, ask: Asking) -> None:
     """A template that needs a field can be tried; what says that it is a test can't be overruled."""
-    world.daemon.plan.routes = {TARGET: route(text="{{ data.fields.Amount }} {{ data.test }}")}
+    world.daemon.plan.routes = {TARGET: route(text="{{ data.fields.Amount }} {{ data.test }}", strict=True)}
     broken = await ask.post(f"/subscribers/{TARGET}/test")
     given = await ask.post(f"/subscribers/{TARGET}/test", data={"fields": {"Amount": 7}, "test": False})
 
