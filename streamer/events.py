@@ -25,6 +25,13 @@ SubscriberName = NewType("SubscriberName", str)
 
 JsonObject = dict[str, Any]
 
+
+class WrittenText(str):
+    """Text in a `body` that an operator wrote in the configuration, and no event holds."""
+
+    __slots__ = ()
+
+
 # A platform event can be named `gap`.
 _CHANGES = "salesforce.cdc."
 

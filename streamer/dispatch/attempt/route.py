@@ -13,7 +13,7 @@ from jmespath.parser import ParsedResult
 from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projected
 from streamer.dispatch.attempt.template import compile_template
 from streamer.errors import BrokenRoute, ConfigurationError
-from streamer.events import Delivery, Event, JsonObject, SubscriberName
+from streamer.events import Delivery, Event, JsonObject, SubscriberName, WrittenText
 
 _TEXT_LIMIT = 100_000
 _FUNCTIONS = frozenset(jmespath.functions.Functions.FUNCTION_TABLE)
@@ -118,6 +118,8 @@ class _Compiling:
     def projection(self, shape: Any, key: int | str) -> Project:
         if isinstance(shape, str):
             expression = self._parsed(shape, key)
+            if (written := _written(expression)) is not None:
+                return lambda _: written
             return expression.search if self._source.keep_null else projected(expression)
         inner = _Compiling(self._source, self._make_mistake, (*self._keys, key))
         # An empty object or list stands for itself, as every literal does.
@@ -147,6 +149,13 @@ class _Compiling:
 
     def _mistake(self, key: int | str, sentence: str, detail: str) -> ConfigurationError:
         return self._make_mistake((*self._keys, key), sentence, detail)
+
+
+def _written(expression: ParsedResult) -> WrittenText | None:
+    """Return the text that `expression` is, such as `'Won'`."""
+    node = expression.parsed
+    is_text = node["type"] == "literal" and isinstance(node["value"], str)
+    return WrittenText(node["value"]) if is_text else None
 
 
 def _functions(node: Any) -> Iterator[str]:

@@ -13,11 +13,13 @@ import yaml
 from streamer.app import Plan, plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
-from streamer.dispatch.attempt.route import RouteSource, compile_route
+from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
 from streamer.events import Delivered, Event, SubscriberName
 from streamer.log.patterns import wants
 from streamer.normalise import normaliser_for
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, SlackReceiver
+from subscribers.slack import Slack
+from tests.deliveries import context
 from tests.integration.guides.pages import ROOT, block, page
 from tests.keys import private_key_pem
 from tests.messages import CHANGES, change, events_of
@@ -34,6 +36,7 @@ EXAMPLES = {
         for name in ("config/streamer.yaml", "k8s/base/streamer.yaml", "k8s/overlays/embedded/streamer.yaml")
     },
 }
+GUIDE_BODIES = re.findall(r"^```yaml\n(body:[^`]*)^```", page("docs/delivery.md"), flags=re.MULTILINE)
 ENVIRONMENT = dict.fromkeys(
     (
         "SF_CLIENT_ID",
@@ -170,11 +173,29 @@ async def test_other_changes_are_no_message(targets: Targets, example: str, even
 )
 def test_guide_says_what_a_body_sends(event: Event, body: dict[str, Any]) -> None:
     """Each line of its example has its comment's meaning."""
-    [example] = re.findall(r"^```yaml\n(body:[^`]*)^```", page("docs/delivery.md"), flags=re.MULTILINE)
-    route = compile_route(SubscriberName("guide"), RouteSource(**yaml.safe_load(example)), mistake=mistaken)
+    route = guide_route(GUIDE_BODIES[0])
 
     sent = {"opportunity": OPPORTUNITY, "owner": "nobody", "note": None, **body}
     assert route.delivery(event, attempt=1).body == sent
+
+
+async def test_guide_shows_blocks_that_slack_takes(targets: Targets) -> None:
+    """A record's name in them is text, whatever it holds."""
+    read = Slack.Settings.model_validate({"webhook_url": targets.slack.webhook_url})
+    route = guide_route(GUIDE_BODIES[1])
+    async with Slack(read, context(TurnedClock())) as slack:
+        outcome = await slack.deliver(route.delivery(opportunity(Name="<!channel>"), attempt=1))
+
+    assert isinstance(outcome, Delivered)
+    assert [block["text"]["text"] for block in targets.slack.messages[0]["blocks"]] == [
+        "<!here> *a new order*",
+        "&lt;!channel&gt;",
+    ]
+
+
+def guide_route(written: str) -> Route:
+    """Return the route of an example in the guide."""
+    return compile_route(SubscriberName("guide"), RouteSource(**yaml.safe_load(written)), mistake=mistaken)
 
 
 def test_every_configuration_in_the_repository_is_tried() -> None:
