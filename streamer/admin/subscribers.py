@@ -115,6 +115,7 @@ class SubscriberResource:
             "in_flight": status.in_flight,
             "limit": status.limit,
             "failing": _failure_json(status.last_failure),
+            "next_try": None if status.next_try_at is None else rfc3339(status.next_try_at),
         }
 
 
@@ -132,4 +133,9 @@ def _control_json(control: Control | None) -> JsonObject:
 def _failure_json(failure: LastFailure | None) -> JsonObject | None:
     if failure is None:
         return None
-    return {"error": failure.error, "at": rfc3339(failure.at), "count": failure.count}
+    return {
+        "error": failure.error,
+        "class": failure.failure,
+        "at": rfc3339(failure.at),
+        "count": failure.count,
+    }

@@ -118,6 +118,7 @@ class Dispatcher:
             is_held=self.admission.is_held,
             is_down=self.admission.probes,
             last_failure=self._failures.last,
+            next_try_at=self._next_try_at,
         )
 
     @property
@@ -144,6 +145,15 @@ class Dispatcher:
         The record that parks the event also removes the letter.
         """
         return not self._draining and self._outcomes.redrive(letter)
+
+    @property
+    def _next_try_at(self) -> float | None:
+        opens_s = self.admission.opens_in_s
+        due_s = 0.0 if self._lanes.ready else self._delay_queue.next_s
+        if opens_s is None or due_s is None:
+            return None
+        wait_s = max(opens_s, due_s)
+        return self.clock.now() + wait_s if wait_s else None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish the attempts in flight, record them and return.

@@ -190,7 +190,7 @@ class OutcomeHandler:
                 self._finish(lane, None)
             case Retry() as failure:
                 lane.failed(failure.reason, self.clock.now())
-                self.failures.failed(tried.entry.event.id, failure.reason)
+                self.failures.failed(tried.entry.event.id, failure)
                 self.give_back(self.admission.failed(ticket))
                 self._retry(lane, failure)
             case Reject() as failure:

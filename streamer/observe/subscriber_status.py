@@ -1,6 +1,12 @@
 """Status of one subscriber at one moment."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from streamer.events import FailureClass
+from streamer.observe.redaction import masked
+
+_ERROR_LIMIT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -8,6 +14,7 @@ class LastFailure:
     """Last failed attempt, `at` in epoch seconds, and the `count` of them since they began."""
 
     error: str
+    failure: FailureClass
     at: float
     count: int
 
@@ -21,7 +28,9 @@ class SubscriberStatus:
     are `in_flight` attempts, at most `limit`. `hindrance` is the reason for
     which no attempt begins, and empty while attempts can begin. `is_held` is
     true for every reason except an exhausted rate, which is no trouble.
-    `last_failure` is there while attempts fail.
+    `last_failure` is there while attempts fail. `next_try_at` (epoch seconds)
+    is the time before which no attempt begins; `None` when an attempt can
+    begin now, when nothing is to be tried, and while the subscriber is paused.
     `is_down` is true while the breaker is open, or probes with one event at a
     time.
     """
@@ -35,3 +44,19 @@ class SubscriberStatus:
     is_held: bool
     is_down: bool
     last_failure: LastFailure | None = None
+    next_try_at: float | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Sentence on why events are not delivered; empty while they are. Secrets are masked."""
+        parts = [self.hindrance] if self.is_held else []
+        if (last := self.last_failure) is not None:
+            said = f"{last.count} attempts failed" if last.count > 1 else "1 attempt failed"
+            parts.append(f"{said}, last at {_time(last.at)} ({last.failure}): {last.error[:_ERROR_LIMIT]}")
+        if parts and self.next_try_at is not None:
+            parts.append(f"next try at {_time(self.next_try_at)}")
+        return masked(", ".join(parts))
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

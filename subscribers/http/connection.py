@@ -10,6 +10,7 @@ from yarl import URL
 
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater
+from streamer.events import FailureClass
 from streamer.web.proxy import proxy_for
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
@@ -17,7 +18,14 @@ from subscribers.http.settings import ClientCertificate, HttpSettings
 
 
 class Unreached(RetryLater):
-    """The server gave no answer, or only a part of one: it is uncertain whether it has acted."""
+    """The server gave no answer, or only a part of one: it is uncertain whether it has acted.
+
+    `failure` says whether it was too slow, or could not be reached.
+    """
+
+    def __init__(self, message: str, *, failure: FailureClass = FailureClass.CONNECTION) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +89,8 @@ class Connection:
             ):
                 return await _read(response, exchange.redaction)
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            raise Unreached(self._reason(exchange.url, exc)) from exc
+            failure = FailureClass.TIMEOUT if isinstance(exc, TimeoutError) else FailureClass.CONNECTION
+            raise Unreached(self._reason(exchange.url, exc), failure=failure) from exc
 
     def _reason(self, url: URL, exc: Exception) -> str:
         # Foreign messages can repeat the URL or a header, so only parts of

@@ -121,7 +121,7 @@ class HttpTarget:
         try:
             return await self._send_with_credentials(request, content)
         except Unreached as exc:
-            return Retry(reason=str(exc))
+            return Retry(reason=str(exc), failure=exc.failure)
         except NoToken as exc:
             return self._hold(exc)
 
@@ -141,7 +141,9 @@ class HttpTarget:
         ):
             return outcome
         return Retry(
-            reason=f"the target answered {answer.status_line}, {invalid_because}", answer=answer.excerpt
+            reason=f"the target answered {answer.status_line}, {invalid_because}",
+            answer=answer.excerpt,
+            failure=answer.failure,
         )
 
     async def _send_with_credentials(self, request: Request, content: bytes) -> Answer:
@@ -183,7 +185,12 @@ class HttpTarget:
         outcome = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
         after_s = outcome.after_s if isinstance(outcome, Hold) else refusal.after_s
         # The answer of a token endpoint is not kept: it can hold a token in a form that we don't expect.
-        return Hold(reason=str(refusal), after_s=after_s, alert=answer.status in _NO_CLIENT)
+        return Hold(
+            reason=str(refusal),
+            after_s=after_s,
+            alert=answer.status in _NO_CLIENT,
+            failure=refusal.failure,
+        )
 
 
 def _codes(url: str) -> tuple[str, ...]:

@@ -136,10 +136,14 @@ def _line(subscriber: JsonObject) -> JsonObject:
 
 
 def _why(here: JsonObject) -> str | None:
-    """Return what holds deliveries up, and the last error of those that fail."""
-    failing = here.get("failing")
-    error = f"{failing['count']} failed, last at {at(failing['at'])}: {failing['error']}" if failing else None
-    return "; ".join(filter(None, (here.get("held"), error))) or None
+    """Return what holds deliveries up, the last error of those that fail, and the time of the next try."""
+    reasons = [here["held"]] if here.get("held") else []
+    if failing := here.get("failing"):
+        last = f"last at {at(failing['at'])} ({failing['class']}): {failing['error']}"
+        reasons.append(f"{failing['count']} failed, {last}")
+    if reasons and here.get("next_try"):
+        reasons.append(f"next try at {at(here['next_try'])}")
+    return "; ".join(reasons) or None
 
 
 def _state(subscriber: JsonObject, here: JsonObject) -> str:

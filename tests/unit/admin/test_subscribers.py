@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from streamer.controls import Switch
-from streamer.events import Delivered, Hold, Reject, SubscriberName
+from streamer.events import Delivered, FailureClass, Hold, Reject, Retry, SubscriberName
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.world import TARGET, route
 
@@ -20,7 +20,7 @@ async def test_every_configured_subscriber_is_listed(world: World, ask: Asking) 
     assert (status, here["name"], here["uses"], here["switch"]) == (200, TARGET, "slack", "running")
     assert here["here"] == {
         "held": "", "breaker": "closed", "lag": 0, "waiting": 0, "parked": 0, "in_flight": 0, "limit": 8,
-        "failing": None,
+        "failing": None, "next_try": None,
     }  # fmt: skip
     assert (elsewhere["name"], elsewhere["here"]) == ("idle", None)
 
@@ -37,8 +37,27 @@ async def test_what_is_in_hand_is_shown(world: World, ask: Asking) -> None:
 
     assert body["subscribers"][0]["here"] == {
         "held": "", "breaker": "closed", "lag": 2, "waiting": 2, "parked": 0, "in_flight": 1, "limit": 8,
-        "failing": None,
+        "failing": None, "next_try": None,
     }  # fmt: skip
+
+
+async def test_list_says_why_deliveries_fail_and_when_the_next_is_tried(world: World, ask: Asking) -> None:
+    """The last error with its class, its time and the number of failures."""
+    world.dispatch.target.answers["1"] += [Retry(reason="answered 503", failure=FailureClass.HTTP_5XX)]
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        await world.dispatch.append(1)
+        await world.dispatch.quiet()
+        _, body = await ask.get("/subscribers")
+
+    here = body["subscribers"][0]["here"]
+    assert here["failing"] == {
+        "error": "answered 503",
+        "class": "http_5xx",
+        "at": "2025-01-01T00:00:00.000000Z",
+        "count": 1,
+    }
+    assert here["next_try"] == "2025-01-01T00:00:01.000000Z"
 
 
 async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Asking) -> None:
