@@ -5,7 +5,7 @@ from typing import Protocol
 
 from streamer.dispatch.attempt.route import Route
 from streamer.events import SubscriberName
-from streamer.observe.subscriber_status import SubscriberStatus
+from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Subscriber
 from streamer.settings import Settings
 
@@ -16,6 +16,10 @@ class RunningSubscriber(Protocol):
     @property
     def status(self) -> SubscriberStatus:
         """Present status of the subscriber."""
+        ...
+
+    def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
+        """Return the `most` parked keys that are due first; with `key` only its own."""
         ...
 
 

@@ -18,12 +18,13 @@ from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.lanes.parked_keys import ParkedListing
 from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition
-from streamer.observe.subscriber_status import SubscriberStatus
+from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Feed, LogReader, Subscription
 
 _log = structlog.get_logger()
@@ -134,6 +135,11 @@ class Dispatcher:
         if self._standstill.lasts or self._ledger.is_full:
             return None
         return max(self._moved_at, self.admission.open_since)
+
+    def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
+        """Return the `most` parked keys of this process that are due first; with `key` only its own."""
+        listing = ParkedListing(lanes=self._lanes, delay_queue=self._delay_queue, in_flight=self._in_flight)
+        return listing.keys(most, key=key)
 
     def holds(self, partition: Partition) -> bool:
         """Return true for a partition that is assigned to this process."""

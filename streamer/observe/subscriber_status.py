@@ -1,9 +1,10 @@
-"""Status of one subscriber at one moment."""
+"""Status of one subscriber at one moment, and its parked keys."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
-from streamer.events import FailureClass
+from streamer.events import FailureClass, Partition
 from streamer.observe.redaction import masked
 
 _ERROR_LIMIT = 300
@@ -56,6 +57,46 @@ class SubscriberStatus:
         if parts and self.next_try_at is not None:
             parts.append(f"next try at {_time(self.next_try_at)}")
         return masked(", ".join(parts))
+
+
+class ParkedState(StrEnum):
+    """What a parked key waits for."""
+
+    WAITING = "waiting"
+    """For the time of its next attempt."""
+    DUE = "due"
+    """For its turn, or for the end of a pause, a hold or an open breaker."""
+    TRYING = "trying"
+    """For the end of an attempt that is under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedKey:
+    """Key whose `events` the log keeps, because the first of them keeps failing.
+
+    `key` is the name of the lane: empty with `order: partition`, an offset with
+    `order: none`. `offset` is the place of the first event in `partition`.
+    `attempts`, times (epoch seconds) and errors are those of that event.
+    """
+
+    key: str
+    partition: Partition
+    offset: int
+    events: int
+    state: ParkedState
+    attempts: int
+    due_at: float
+    first_failed_at: float | None
+    first_error: str
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedKeys:
+    """Some parked `keys`, those due first at the beginning, of `total` ones."""
+
+    total: int
+    keys: tuple[ParkedKey, ...]
 
 
 def _time(at: float) -> str:

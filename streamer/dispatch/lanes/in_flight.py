@@ -17,6 +17,9 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._lanes)
 
+    def __contains__(self, lane: Lane) -> bool:
+        return lane in self._lanes
+
     def begin(self, lane: Lane) -> None:
         """Note that an attempt at `lane` begins."""
         self._lanes.add(lane)

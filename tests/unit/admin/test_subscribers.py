@@ -199,3 +199,44 @@ async def test_subscriber_that_is_gone_is_not_listed(world: World, ask: Asking) 
     assert [each["name"] for each in (await ask.get("/subscribers"))[1]["subscribers"]] == [
         SubscriberName("idle")
     ]
+
+
+async def test_parked_keys_are_listed_with_their_errors(world: World, ask: Asking) -> None:
+    """Those due first, of all subscribers of this process or of one; the total counts all of them."""
+    error = "the target answered 503: " + "x" * 1_000
+    for name in ("1", "2"):
+        world.dispatch.target.answers[name].extend([Retry(reason=error)] * 100)
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        await world.dispatch.append("1", key="k1")
+        await world.dispatch.append("2", "3", key="k2")
+        await world.dispatch.turn(20)
+        status, body = await ask.get("/parked?first=1")
+        _, one = await ask.get(f"/parked?subscriber={TARGET}&key=k2")
+
+    assert (status, body["total"], len(body["parked"])) == (200, 2, 1)
+    assert (body["by_subscriber"], body["not_here"]) == ({TARGET: 2}, ["idle"])
+    [parked] = one["parked"]
+    assert (parked["subscriber"], parked["key"], parked["events"]) == (TARGET, "k2", 2)
+    assert (parked["attempts"], parked["state"]) == (max(world.dispatch.target.attempts), "waiting")
+    assert parked["due_at"] > parked["first_failed_at"] == "2025-01-01T00:00:00.000000Z"
+    assert parked["error"] == error[:300]
+    assert (one["total"], one["not_here"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "sentence"),
+    [
+        ("subscriber=sales", 404, "There is no subscriber of that name; configured: idle, target."),
+        ("first=0", 400, "first: Input should be greater than or equal to 1"),
+        ("first=100000", 400, "first: Input should be less than or equal to 1000"),
+        ("last=1", 400, "last: Extra inputs are not permitted"),
+    ],
+)
+async def test_mistake_in_a_request_for_parked_keys_is_named(
+    ask: Asking, query: str, status: int, sentence: str
+) -> None:
+    """The list is bounded, whatever is asked."""
+    answer = await ask.get(f"/parked?{query}")
+
+    assert answer == (status, {"error": sentence})
