@@ -150,12 +150,12 @@ async def test_parked_keys_are_shown(world: World) -> None:
         operator = await Operator.of(daemon)
         nothing = await operator.call("parked", "list")
         world.place_orders("1", "2")
-        found = await until(lambda: _parked(operator, 2))
+        found = await until(lambda: operator.parked(2))
         listed = (await operator.call("parked", "list", "shipment", "--first", "1")).output
         unknown = await operator.call("parked", "list", "sales")
     async with world.running(shipping=shipping) as daemon:
         operator = await Operator.of(daemon)
-        again = await until(lambda: _parked(operator, 2))
+        again = await until(lambda: operator.parked(2))
 
     assert "No parked keys." in nothing.output
     assert "1 of 2 shown: shipment 2" in listed
@@ -304,8 +304,3 @@ async def _completed(operator: Operator, line: str) -> tuple[list[str], str]:
     )
     output, error = await process.communicate()
     return output.decode().split(), error.decode()
-
-
-async def _parked(operator: Operator, count: int) -> list[dict[str, object]] | None:
-    said = await operator.call("parked", "list", "--json")
-    return said.json["parked"] if said.status == 0 and said.json["total"] == count else None
