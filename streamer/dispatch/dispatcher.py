@@ -155,7 +155,8 @@ class Dispatcher:
     @property
     def _next_try_at(self) -> float | None:
         opens_s = self.admission.opens_in_s
-        due_s = 0.0 if self._lanes.ready else self._delay_queue.next_s
+        # While one lane waits for its passage, the others are not asked.
+        due_s = 0.0 if self._lanes.ready or self._choosing else self._delay_queue.next_s
         if opens_s is None or due_s is None:
             return None
         wait_s = max(opens_s, due_s)

@@ -199,6 +199,9 @@ class OutcomeHandler:
                 self._set_aside(lane, failure, reason="rejected")
             case Hold() as hold:
                 self.admission.held(ticket, hold)
+                # A target that only asks for a pause does not fail.
+                if hold.alert:
+                    self.failures.failed(tried.entry.event.id, hold)
                 self.lanes.make_ready(lane)
             case Disable(reason=reason):
                 self.admission.disabled(ticket, reason)

@@ -50,8 +50,11 @@ class SubscriberStatus:
     @property
     def trouble(self) -> str:
         """Sentence on why events are not delivered; empty while they are. Secrets are masked."""
-        parts = [self.hindrance] if self.is_held else []
-        if (last := self.last_failure) is not None:
+        last = self.last_failure
+        # A hold for refused credentials is the last failure too, and is told once.
+        is_told = last is not None and last.error == self.hindrance
+        parts = [self.hindrance] if self.is_held and not is_told else []
+        if last is not None:
             said = f"{last.count} attempts failed" if last.count > 1 else "1 attempt failed"
             parts.append(f"{said}, last at {_time(last.at)} ({last.failure}): {last.error[:_ERROR_LIMIT]}")
         if parts and self.next_try_at is not None:

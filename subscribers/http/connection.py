@@ -82,7 +82,8 @@ class Connection:
                     exchange.method,
                     exchange.url,
                     headers=exchange.headers,
-                    data=exchange.content,
+                    # Of empty content, aiohttp would name a type.
+                    data=exchange.content or None,
                     allow_redirects=False,
                     proxy=proxy_for(exchange.url),
                 ) as response,

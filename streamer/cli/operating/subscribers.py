@@ -137,8 +137,11 @@ def _line(subscriber: JsonObject) -> JsonObject:
 
 def _why(here: JsonObject) -> str | None:
     """Return what holds deliveries up, the last error of those that fail, and the time of the next try."""
-    reasons = [here["held"]] if here.get("held") else []
-    if failing := here.get("failing"):
+    failing = here.get("failing")
+    # A hold for refused credentials is the last failure too, and is told once.
+    is_told = failing is not None and failing["error"] == here["held"]
+    reasons = [here["held"]] if here.get("held") and not is_told else []
+    if failing:
         last = f"last at {at(failing['at'])} ({failing['class']}): {failing['error']}"
         reasons.append(f"{failing['count']} failed, {last}")
     if reasons and here.get("next_try"):

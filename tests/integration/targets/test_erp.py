@@ -113,6 +113,7 @@ async def test_deletion_deletes_the_document_where_the_settings_say_so(erp: ErpR
     assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered, Skip]
     assert erp.documents == {}
     assert [(record.method, record.body) for record in erp.journal][1:] == [("DELETE", "")] * 2
+    assert "Content-Type" not in erp.journal[1].headers
 
 
 async def test_event_that_carries_nothing_of_the_body_is_skipped(erp: ErpReceiver) -> None:

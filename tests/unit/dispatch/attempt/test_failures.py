@@ -61,6 +61,28 @@ async def test_status_has_the_last_error() -> None:
         assert dispatcher.status.next_try_at == world.clock.now() + 1.0
 
 
+async def test_refused_credentials_are_a_failure_and_a_pause_is_none() -> None:
+    """A target that asks for a pause works; one that refuses us does not, until somebody acts."""
+    world = World()
+    refused = Hold(reason="401", after_s=5.0, alert=True, failure=FailureClass.REFUSED_CREDENTIALS)
+    world.target.answers["1"] += [Hold(reason="429", after_s=5.0), refused, refused]
+    await world.append(1)
+    with capture_logs() as lines:
+        async with world.running() as dispatcher:
+            busy = dispatcher.status.last_failure
+            await world.turn(5)
+            await world.turn(5)
+            failure = dispatcher.status.last_failure
+            next_try_at = dispatcher.status.next_try_at
+            due_at = world.clock.now() + 5.0
+
+    assert busy is None
+    assert failure is not None
+    assert (failure.error, failure.failure, failure.count) == ("401", "refused_credentials", 2)
+    assert next_try_at == due_at
+    assert "subscriber.failing" not in [line["event"] for line in lines]
+
+
 async def test_status_has_the_time_of_the_next_try() -> None:
     """The first retry that is due or, if it is later, the end of a hold; none while nothing waits."""
     world = World()
