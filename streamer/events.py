@@ -25,6 +25,13 @@ SubscriberName = NewType("SubscriberName", str)
 
 JsonObject = dict[str, Any]
 
+
+class WrittenText(str):
+    """Text in a `body` that an operator wrote in the configuration, and no event holds."""
+
+    __slots__ = ()
+
+
 # A platform event can be named `gap`.
 _CHANGES = "salesforce.cdc."
 
@@ -287,7 +294,8 @@ class Delivery:
 
     `key` is the idempotency key: the same on every attempt, after restarts and
     redrives. `attempt` counts from 1. `body` is the event in the target's own
-    shape, `text` a sentence for people; each is `None` where not configured.
+    shape, and `{}` where the event carries nothing of it; `text` is a sentence
+    for people. Each is `None` where not configured.
     """
 
     event: Event
@@ -295,6 +303,29 @@ class Delivery:
     attempt: int
     body: Any = None
     text: str | None = None
+
+
+class FailureClass(StrEnum):
+    """Kind of a failed attempt, for metrics and lists; a plugin names the one that fits best."""
+
+    HTTP_3XX = "http_3xx"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    RATE_LIMITED = "rate_limited"
+    """The target asks for fewer requests."""
+    REFUSED_CREDENTIALS = "refused_credentials"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    """No connection, or one that broke."""
+    UNEXPECTED_ANSWER = "unexpected_answer"
+    """The target reports success, but not in its own words."""
+    REJECTED = "rejected"
+    """The event can never succeed, and no status says so."""
+    BROKEN_ROUTE = "broken_route"
+    """The subscriber's `when`, `body` or `text` fails on the event."""
+    PLUGIN_ERROR = "plugin_error"
+    """The plugin raised something, or returned no outcome."""
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +342,7 @@ class Retry:
     reason: str
     after_s: float | None = None
     answer: str = ""
+    failure: FailureClass = FailureClass.OTHER
 
 
 LONGEST_PAUSE_S = 86_400.0
@@ -328,6 +360,7 @@ class Hold:
     after_s: float
     answer: str = ""
     alert: bool = False
+    failure: FailureClass = FailureClass.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,6 +375,7 @@ class Reject:
     hint: str = ""
     answer: str = ""
     sent: bool = True
+    failure: FailureClass = FailureClass.REJECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,6 +392,7 @@ class Disable:
 
     reason: str
     answer: str = ""
+    failure: FailureClass = FailureClass.OTHER
 
 
 Outcome = Delivered | Retry | Hold | Reject | Skip | Disable

@@ -327,7 +327,13 @@ class SubscriberSettings(Section):
     ] = Field(min_length=1, description="event types, with * for any run of characters; one, or a list")
     when: str | None = Field(default=None, description="a JMESPath predicate over the event")
     body: Any = Field(default=None, description="a JMESPath projection: an expression, or a mapping of them")
+    keep_null: bool = Field(
+        default=False, description="true: body sends null for a field that the event does not carry"
+    )
     text: str | None = Field(default=None, description="a Jinja2 template for people")
+    strict: bool = Field(
+        default=False, description="true: text fails on a field that the event does not carry"
+    )
     start: Start | datetime = Field(
         default=Start.LATEST,
         description="where a new subscriber begins in the log: latest (with new events), earliest, or a time",

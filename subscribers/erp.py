@@ -1,9 +1,9 @@
 """ERP plugin: creates or updates a document over REST and JSON."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from yarl import URL
 
 from streamer.events import Delivery, Outcome, Reject, Skip
@@ -11,8 +11,7 @@ from streamer.ports import PluginContext
 from subscribers.expression import Expression, Query
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
 
-# Events without a record's fields would empty its document.
-_WITHOUT_FIELDS = (".deleted", ".gap")
+_GONE = frozenset({404, 410})
 
 
 class ErpSettings(TargetSettings):
@@ -21,6 +20,11 @@ class ErpSettings(TargetSettings):
     method: Literal["PUT", "PATCH", "POST"] = Field(
         default="PUT", description="PUT and PATCH go to {url}/{external_id}, POST to {url}"
     )
+    deletions: Literal["skip", "delete", "write"] = Field(
+        default="skip",
+        description="what becomes of a deleted record's document; delete: DELETE {url}/{external_id}, "
+        "write: body is sent by method",
+    )
     external_id: Expression = Field(
         default="subject", description="JMESPath over the event; finds the document's external id"
     )
@@ -28,12 +32,21 @@ class ErpSettings(TargetSettings):
         default="json", description="any: a 2xx counts as delivered even without a JSON object"
     )
 
+    @model_validator(mode="after")
+    def _deletion_has_an_address(self) -> Self:
+        if self.method == "POST" and self.deletions == "delete":
+            raise ValueError("deletions: delete needs method PUT or PATCH, whose documents have addresses")
+        return self
+
 
 class Erp(HttpSubscriber):
     """Upserts one document for each event, and keeps the ERP's JSON answer, such as an invoice's number.
 
-    The body is the subscriber's `body`. Without one it is the event's data,
-    and deletions and gaps are skipped.
+    The body is the subscriber's `body` or, without one, the event's data. A gap
+    event is skipped, because it holds no fields. A deletion is what
+    `deletions` says; a document that the ERP does not know needs none. An event
+    that carries nothing of the body is skipped: an empty document would replace
+    the one that there is.
     """
 
     Settings = ErpSettings
@@ -45,9 +58,10 @@ class Erp(HttpSubscriber):
         self._external_id = Query(settings.external_id)
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Write the document once, and return the outcome."""
-        if delivery.body is None and delivery.event.type.endswith(_WITHOUT_FIELDS):
-            return Skip(reason="the event holds no fields to write: set body to write one anyway", sent=False)
+        """Write or delete the document once, and return the outcome."""
+        deletes = delivery.event.is_deletion and self._settings.deletions == "delete"
+        if (reason := self._skipped_because(delivery, deletes=deletes)) is not None:
+            return Skip(reason=reason, sent=False)
         url = self._document(delivery)
         if url is None:
             return Reject(
@@ -56,9 +70,25 @@ class Erp(HttpSubscriber):
                 sent=False,
             )
         answer = await self._http.send(
-            Request(method=self._settings.method, url=url, key=delivery.key, body=_body(delivery))
+            Request(method="DELETE", url=url, key=delivery.key)
+            if deletes
+            else Request(method=self._settings.method, url=url, key=delivery.key, body=_body(delivery))
         )
-        return self._outcome(answer) if isinstance(answer, Answer) else answer
+        if not isinstance(answer, Answer):
+            return answer
+        # A 404 without JSON does not come from the ERP, but for example from a proxy at a wrong url.
+        if deletes and answer.status in _GONE and self._is_valid(answer):
+            return Skip(reason="nothing to delete: the ERP knows no such document")
+        return self._outcome(answer)
+
+    def _skipped_because(self, delivery: Delivery, *, deletes: bool) -> str | None:
+        if delivery.event.is_gap:
+            return "a gap event holds no fields to write"
+        if delivery.event.is_deletion and self._settings.deletions == "skip":
+            return "the record was deleted: deletions in the settings says what to do about it"
+        if delivery.body == {} and not deletes:
+            return "the event carries no field that body sends"
+        return None
 
     def _document(self, delivery: Delivery) -> URL | None:
         if self._settings.method == "POST":

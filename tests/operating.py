@@ -76,6 +76,11 @@ class Operator:
         found: list[dict[str, Any]] = await until(there, within_s=30)
         return found
 
+    async def parked(self, count: int) -> list[dict[str, Any]] | None:
+        """Return the parked keys if there are `count` of them."""
+        said = await self.call("parked", "list", "--json")
+        return said.json["parked"] if said.status == 0 and said.json["total"] == count else None
+
 
 def _heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.attempt.route import event_document
-from streamer.events import DeadLetter, Event, JsonObject
+from streamer.events import DeadLetter, Event, JsonObject, SubscriberName
 from streamer.log.records import replay_id_to_text
+from streamer.observe.subscriber_status import ParkedKey
 
 _ERROR_LIMIT = 300
 _MOST_NAMED = 20
@@ -51,6 +52,25 @@ def letter_detail(letter: DeadLetter) -> JsonObject:
         "offset": letter.offset,
         "raw": base64.b64encode(letter.raw).decode() if letter.raw else None,
         "event": _event(letter.event) if letter.event else None,
+    }
+
+
+def parked_json(subscriber: SubscriberName, parked: ParkedKey) -> JsonObject:
+    """Return a parked key of `subscriber`."""
+    failed_at = parked.first_failed_at
+    return {
+        "subscriber": subscriber,
+        "key": parked.key,
+        "state": parked.state,
+        "events": parked.events,
+        "attempts": parked.attempts,
+        "due_at": rfc3339(parked.due_at),
+        "error": parked.last_error[:_ERROR_LIMIT],
+        "first_failed_at": None if failed_at is None else rfc3339(failed_at),
+        "first_error": parked.first_error[:_ERROR_LIMIT],
+        "topic": parked.partition.topic,
+        "partition": parked.partition.number,
+        "offset": parked.offset,
     }
 
 

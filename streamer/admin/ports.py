@@ -5,7 +5,7 @@ from typing import Protocol
 
 from streamer.dispatch.attempt.route import Route
 from streamer.events import SubscriberName
-from streamer.observe.subscriber_status import SubscriberStatus
+from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Subscriber
 from streamer.settings import Settings
 
@@ -20,6 +20,10 @@ class RunningSubscriber(Protocol):
 
     def probe_now(self) -> None:
         """Try its target now: end a hold, and let an open breaker probe at once."""
+        ...
+
+    def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
+        """Return the `most` parked keys that are due first; with `key` only its own."""
         ...
 
 

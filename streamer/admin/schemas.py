@@ -10,7 +10,7 @@ from streamer.controls import LetterFilter
 from streamer.events import JsonObject, SubscriberName
 
 MOST_LETTERS = 1_000
-"""Most dead letters, or audit records, in one list."""
+"""Most dead letters, parked keys or audit records in one list."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -43,6 +43,14 @@ class Last(RequestModel):
     """Number of the latest entries that are wanted."""
 
     last: int = Field(default=50, ge=1, le=MOST_LETTERS)
+
+
+class Parked(RequestModel):
+    """Request for the `first` parked keys, in the order of their due times."""
+
+    subscriber: SubscriberName | None = None
+    key: str | None = None
+    first: int = Field(default=50, ge=1, le=MOST_LETTERS)
 
 
 class Letters(RequestModel):

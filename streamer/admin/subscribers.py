@@ -1,5 +1,6 @@
-"""Resource of the subscribers: lists, pauses, resumes and tests them."""
+"""Resource of the subscribers: lists, pauses, resumes and tests them, and lists their parked keys."""
 
+import heapq
 from dataclasses import dataclass
 
 import structlog
@@ -7,9 +8,9 @@ from aiohttp import web
 
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
-from streamer.admin.json_views import rfc3339
+from streamer.admin.json_views import parked_json, rfc3339
 from streamer.admin.middleware import json_response
-from streamer.admin.schemas import Change, Pause, Trial, body_of
+from streamer.admin.schemas import Change, Parked, Pause, Trial, body_of, query_of
 from streamer.admin.trial import deliver_trial, trial_event
 from streamer.controls import AuditRecord, Control, Switch, Switchboard
 from streamer.events import JsonObject, SubscriberName
@@ -20,7 +21,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberResource:
-    """`/subscribers`."""
+    """`/subscribers` and `/parked`."""
 
     context: AdminContext
 
@@ -32,6 +33,7 @@ class SubscriberResource:
             web.post("/subscribers/{name}/resume", self._resume),
             web.post("/subscribers/{name}/probe", self._probe),
             web.post("/subscribers/{name}/test", self._test),
+            web.get("/parked", self._parked),
         ]
 
     async def _list(self, _request: web.Request) -> web.Response:
@@ -90,6 +92,28 @@ class SubscriberResource:
         _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=result["outcome"])
         return json_response({"subscriber": name, "event": event.id, **result})
 
+    async def _parked(self, request: web.Request) -> web.Response:
+        asked = query_of(request, Parked)
+        if asked.subscriber is not None:
+            self.context.subscriber_settings(asked.subscriber)
+        daemon = self.context.daemon
+        names = [asked.subscriber] if asked.subscriber else list(daemon.plan.settings.subscribers)
+        found = {
+            name: dispatcher.parked(asked.first, key=asked.key)
+            for name in names
+            if (dispatcher := daemon.dispatchers.get(name)) is not None
+        }
+        every = ((name, key) for name, parked in found.items() for key in parked.keys)
+        first = heapq.nsmallest(asked.first, every, key=lambda each: each[1].due_at)
+        return json_response(
+            {
+                "total": sum(parked.total for parked in found.values()),
+                "by_subscriber": {name: parked.total for name, parked in found.items()},
+                "not_here": [name for name in names if name not in found],
+                "parked": [parked_json(name, key) for name, key in first],
+            }
+        )
+
     async def _switched(self, name: SubscriberName, to: Switch, *, by: str, reason: str = "") -> JsonObject:
         now = self.context.clock.now()
         control = Control(subscriber=name, switch=to, by=by, at=now, reason=reason)
@@ -132,6 +156,7 @@ class SubscriberResource:
             "in_flight": status.in_flight,
             "limit": status.limit,
             "failing": _failure_json(status.last_failure),
+            "next_try": None if status.next_try_at is None else rfc3339(status.next_try_at),
         }
 
 
@@ -149,4 +174,9 @@ def _control_json(control: Control | None) -> JsonObject:
 def _failure_json(failure: LastFailure | None) -> JsonObject | None:
     if failure is None:
         return None
-    return {"error": failure.error, "at": rfc3339(failure.at), "count": failure.count}
+    return {
+        "error": failure.error,
+        "class": failure.failure,
+        "at": rfc3339(failure.at),
+        "count": failure.count,
+    }

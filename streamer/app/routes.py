@@ -12,7 +12,7 @@ import jinja2.nodes
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
 from streamer.configuration import Document, Draft, Keys
-from streamer.dispatch.attempt.route import Route, compile_route
+from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.settings import SubscriberSettings
@@ -33,31 +33,36 @@ class SubscriberRoute:
 
     def compiled(self) -> Route:
         """Return the compiled route. Raises `ConfigurationError` for the first mistake."""
-        settings, mistake = self.settings, partial(mistake_of, self.document, self.name)
-        return compile_route(
-            self.name, when=settings.when, body=settings.body, text=settings.text, mistake=mistake
+        settings = self.settings
+        source = RouteSource(
+            when=settings.when,
+            body=settings.body,
+            text=settings.text,
+            keep_null=settings.keep_null,
+            strict=settings.strict,
         )
+        return compile_route(self.name, source, mistake=partial(mistake_of, self.document, self.name))
 
     def mistakes(self) -> Iterator[str]:
         """Yield a message for each mistake; below one in an expression, a caret points at its column."""
         for keys, part in [(("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
-                yield from self._refused(keys, when=part)
+                yield from self._refused(keys, RouteSource(when=part))
         text = self.settings.text
         if text is not None and self._is_sound(("text",)):
-            yield from self._refused(("text",), text=text) or self._unknown_names(text)
+            yield from self._refused(("text",), RouteSource(text=text)) or self._unknown_names(text)
 
     def _is_sound(self, keys: Keys) -> bool:
         return self.draft.is_sound("subscribers", self.name, *keys)
 
-    def _refused(self, keys: Keys, *, when: str | None = None, text: str | None = None) -> list[str]:
+    def _refused(self, keys: Keys, part: RouteSource) -> list[str]:
         """Return the message about the part at `keys`, if it is mistaken."""
 
         def mistake(_keys: Keys, sentence: str, detail: str) -> ConfigurationError:
             return mistake_of(self.document, self.name, keys, sentence, detail)
 
         try:
-            compile_route(self.name, when=when, body=None, text=text, mistake=mistake)
+            compile_route(self.name, part, mistake=mistake)
         except ConfigurationError as error:
             cause = error.__cause__
             if not isinstance(cause, ParseError):

@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "streamer.cli.demo:demo",
     "subscribers": "streamer.cli.operating.subscribers:subscribers",
     "deadletters": "streamer.cli.operating.deadletters:deadletters",
+    "parked": "streamer.cli.operating.parked:parked",
     "audit": "streamer.cli.operating.audit:audit",
 }
 """Module and attribute of each command."""

@@ -18,13 +18,14 @@ from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.lanes.parked_keys import ParkedListing
 from streamer.dispatch.outcomes import OutcomeHandler
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
 from streamer.dispatch.redrive.redelivery import Redelivery, Redriven
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition
-from streamer.observe.subscriber_status import SubscriberStatus
+from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Feed, LogReader, Subscription
 
 _log = structlog.get_logger()
@@ -134,6 +135,7 @@ class Dispatcher:
             is_held=self.admission.is_held,
             is_down=self.admission.probes,
             last_failure=self._failures.last,
+            next_try_at=self._next_try_at,
         )
 
     @property
@@ -149,6 +151,11 @@ class Dispatcher:
         if self._standstill.lasts or self._ledger.is_full:
             return None
         return max(self._moved_at, self.admission.open_since)
+
+    def parked(self, most: int, *, key: str | None = None) -> ParkedKeys:
+        """Return the `most` parked keys of this process that are due first; with `key` only its own."""
+        listing = ParkedListing(lanes=self._lanes, delay_queue=self._delay_queue, in_flight=self._in_flight)
+        return listing.keys(most, key=key)
 
     def holds(self, partition: Partition) -> bool:
         """Return true for a partition that is assigned to this process."""
@@ -182,6 +189,16 @@ class Dispatcher:
         if self._draining:
             return Redriven.NOT_OURS
         return self._redelivery.redrive(letter, include_superseded=include_superseded)
+
+    @property
+    def _next_try_at(self) -> float | None:
+        opens_s = self.admission.opens_in_s
+        # While one lane waits for its passage, the others are not asked.
+        due_s = 0.0 if self._lanes.ready or self._choosing else self._delay_queue.next_s
+        if opens_s is None or due_s is None:
+            return None
+        wait_s = max(opens_s, due_s)
+        return self.clock.now() + wait_s if wait_s else None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish the attempts in flight, record them and return.

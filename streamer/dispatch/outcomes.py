@@ -163,7 +163,7 @@ class OutcomeHandler:
                 self._finish(lane, None)
             case Retry() as failure:
                 lane.failed(failure.reason, self.clock.now())
-                self.failures.failed(tried.entry.event.id, failure.reason)
+                self.failures.failed(tried.entry.event.id, failure)
                 self.give_back(self.admission.failed(ticket))
                 self._retry(lane, failure)
             case Reject() as failure:
@@ -172,6 +172,9 @@ class OutcomeHandler:
                 self._set_aside(lane, failure, reason="rejected")
             case Hold() as hold:
                 self.admission.held(ticket, hold)
+                # A target that only asks for a pause does not fail.
+                if hold.alert:
+                    self.failures.failed(tried.entry.event.id, hold)
                 self.lanes.make_ready(lane)
             case Disable(reason=reason):
                 self.admission.disabled(ticket, reason)

@@ -17,6 +17,7 @@ from streamer.events import (
     Channel,
     Delivered,
     Disable,
+    FailureClass,
     Hold,
     HoleCause,
     Reject,
@@ -145,6 +146,12 @@ class Metrics:
 
     def _declare_dispatch(self) -> None:
         self._deliveries = self._counter("deliveries", "Attempts, by outcome.", "subscriber", "outcome")
+        self._failed = self._counter(
+            "failed_attempts",
+            "Attempts after which the event was not delivered, by class of error.",
+            "subscriber",
+            "error",
+        )
         self._delivery_seconds = self._histogram(
             "delivery_seconds", "Duration of one attempt.", _DELIVERY_BUCKETS_S, "subscriber"
         )
@@ -179,6 +186,7 @@ class Metrics:
         )
         self._of_subscribers = (
             self._deliveries,
+            self._failed,
             self._delivery_seconds,
             self._lag,
             self._in_flight,
@@ -232,6 +240,7 @@ class Metrics:
             name=name,
             clock=self._clock,
             outcomes={kind: self._deliveries.labels(name, kind.__name__.lower()) for kind in _OUTCOMES},
+            failures={each: self._failed.labels(name, each.value) for each in FailureClass},
             seconds=self._delivery_seconds.labels(name),
             to_target_seconds=self._to_target_seconds.labels(name),
             lag=self._lag.labels(name),

@@ -8,7 +8,17 @@ from datetime import datetime
 from prometheus_client import Counter, Gauge, Histogram
 
 from streamer.clock import Clock
-from streamer.events import DeadLetter, Delivered, Event, HoleCause, Outcome, Stage, SubscriberName
+from streamer.events import (
+    DeadLetter,
+    Delivered,
+    Event,
+    FailureClass,
+    HoleCause,
+    Outcome,
+    Skip,
+    Stage,
+    SubscriberName,
+)
 from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import Appended
 
@@ -125,6 +135,7 @@ class SubscriberMetrics:
     name: SubscriberName
     clock: Clock
     outcomes: dict[type[Outcome], Counter]
+    failures: dict[FailureClass, Counter]
     seconds: Histogram
     to_target_seconds: Histogram
     lag: Gauge
@@ -143,6 +154,8 @@ class SubscriberMetrics:
         self.seconds.observe(seconds)
         if isinstance(outcome, Delivered):
             self.to_target_seconds.observe(_age(event, self.clock))
+        elif not isinstance(outcome, Skip):
+            self.failures[outcome.failure].inc()
 
     def set_aside(self, letter: DeadLetter) -> None:
         """Count the dead letter `letter`."""

@@ -1,6 +1,13 @@
-"""Status of one subscriber at one moment."""
+"""Status of one subscriber at one moment, and its parked keys."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from streamer.events import FailureClass, Partition
+from streamer.observe.redaction import masked
+
+_ERROR_LIMIT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -8,6 +15,7 @@ class LastFailure:
     """Last failed attempt, `at` in epoch seconds, and the `count` of them since they began."""
 
     error: str
+    failure: FailureClass
     at: float
     count: int
 
@@ -21,7 +29,9 @@ class SubscriberStatus:
     are `in_flight` attempts, at most `limit`. `hindrance` is the reason for
     which no attempt begins, and empty while attempts can begin. `is_held` is
     true for every reason except an exhausted rate, which is no trouble.
-    `last_failure` is there while attempts fail.
+    `last_failure` is there while attempts fail. `next_try_at` (epoch seconds)
+    is the time before which no attempt begins; `None` when an attempt can
+    begin now, when nothing is to be tried, and while the subscriber is paused.
     `is_down` is true while the breaker is open, or probes with one event at a
     time.
     """
@@ -35,3 +45,62 @@ class SubscriberStatus:
     is_held: bool
     is_down: bool
     last_failure: LastFailure | None = None
+    next_try_at: float | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Sentence on why events are not delivered; empty while they are. Secrets are masked."""
+        last = self.last_failure
+        # A hold for refused credentials is the last failure too, and is told once.
+        is_told = last is not None and last.error == self.hindrance
+        parts = [self.hindrance] if self.is_held and not is_told else []
+        if last is not None:
+            said = f"{last.count} attempts failed" if last.count > 1 else "1 attempt failed"
+            parts.append(f"{said}, last at {_time(last.at)} ({last.failure}): {last.error[:_ERROR_LIMIT]}")
+        if parts and self.next_try_at is not None:
+            parts.append(f"next try at {_time(self.next_try_at)}")
+        return masked(", ".join(parts))
+
+
+class ParkedState(StrEnum):
+    """What a parked key waits for."""
+
+    WAITING = "waiting"
+    """For the time of its next attempt."""
+    DUE = "due"
+    """For its turn, or for the end of a pause, a hold or an open breaker."""
+    TRYING = "trying"
+    """For the end of an attempt that is under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedKey:
+    """Key whose `events` the log keeps, because the first of them keeps failing.
+
+    `key` is the name of the lane: empty with `order: partition`, an offset with
+    `order: none`. `offset` is the place of the first event in `partition`.
+    `attempts`, times (epoch seconds) and errors are those of that event.
+    """
+
+    key: str
+    partition: Partition
+    offset: int
+    events: int
+    state: ParkedState
+    attempts: int
+    due_at: float
+    first_failed_at: float | None
+    first_error: str
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedKeys:
+    """Some parked `keys`, those due first at the beginning, of `total` ones."""
+
+    total: int
+    keys: tuple[ParkedKey, ...]
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

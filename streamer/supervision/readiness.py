@@ -15,7 +15,7 @@ class Readiness:
     """Readiness probes of the daemon's parts.
 
     A target that is away leaves the process ready: its backlog stays in the
-    log.
+    log. The sentence of the subscribers says what is wrong with it.
     """
 
     status: Status
@@ -59,7 +59,8 @@ class Readiness:
         # A plugin that can't be opened waits for its target.
         if absent := sorted(self.status.absent):
             return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
-        waiting = "; ".join(self.status.plugin_problems())
+        problems = [*self.status.plugin_problems(), *self.status.delivery_problems()]
         return ProbeResult(
-            ok=True, sentence=waiting or f"{len(self.status.configured)} subscribers follow the log."
+            ok=True,
+            sentence="; ".join(problems) or f"{len(self.status.configured)} subscribers follow the log.",
         )

@@ -231,6 +231,11 @@ class Status:
             f"{name}: {reason}" for name, reason in self._blocked_plugins.items() if name not in following
         ]
 
+    def delivery_problems(self) -> Sequence[str]:
+        """Return a sentence for each subscriber whose events are not delivered at the moment."""
+        troubles = {name: each.status.trouble for name, each in self._dispatchers.items() if each.following}
+        return [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
+
     async def followed(self, clock: Clock, *, within_s: float) -> None:
         """Wait until every subscriber follows the log, but for at most `within_s`.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from streamer.events import JsonObject
+from streamer.events import FailureClass, JsonObject
 
 EXCERPT_BYTES = 20_000
 """Largest part of an answer that a receipt or a dead letter keeps, in bytes."""
@@ -17,6 +17,18 @@ READ_BYTES = 1024 * 1024
 """Largest part of an answer that is read, in bytes."""
 
 _LONGEST_CODE = 100
+
+_BY_STATUS = {
+    401: FailureClass.REFUSED_CREDENTIALS,
+    403: FailureClass.REFUSED_CREDENTIALS,
+    429: FailureClass.RATE_LIMITED,
+}
+_BY_HUNDREDS = {
+    2: FailureClass.UNEXPECTED_ANSWER,
+    3: FailureClass.HTTP_3XX,
+    4: FailureClass.HTTP_4XX,
+    5: FailureClass.HTTP_5XX,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +46,11 @@ class Answer:
             return f"{self.status} {HTTPStatus(self.status).phrase}"
         except ValueError:
             return str(self.status)
+
+    @property
+    def failure(self) -> FailureClass:
+        """Class of the failure, where this answer is one."""
+        return _BY_STATUS.get(self.status) or _BY_HUNDREDS.get(self.status // 100, FailureClass.OTHER)
 
     @property
     def excerpt(self) -> str:

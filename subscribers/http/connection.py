@@ -10,6 +10,7 @@ from yarl import URL
 
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater
+from streamer.events import FailureClass
 from streamer.web.proxy import proxy_for
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
@@ -17,7 +18,14 @@ from subscribers.http.settings import ClientCertificate, HttpSettings
 
 
 class Unreached(RetryLater):
-    """The server gave no answer, or only a part of one: it is uncertain whether it has acted."""
+    """The server gave no answer, or only a part of one: it is uncertain whether it has acted.
+
+    `failure` says whether it was too slow, or could not be reached.
+    """
+
+    def __init__(self, message: str, *, failure: FailureClass = FailureClass.CONNECTION) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +82,16 @@ class Connection:
                     exchange.method,
                     exchange.url,
                     headers=exchange.headers,
-                    data=exchange.content,
+                    # Of empty content, aiohttp would name a type.
+                    data=exchange.content or None,
                     allow_redirects=False,
                     proxy=proxy_for(exchange.url),
                 ) as response,
             ):
                 return await _read(response, exchange.redaction)
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            raise Unreached(self._reason(exchange.url, exc)) from exc
+            failure = FailureClass.TIMEOUT if isinstance(exc, TimeoutError) else FailureClass.CONNECTION
+            raise Unreached(self._reason(exchange.url, exc), failure=failure) from exc
 
     def _reason(self, url: URL, exc: Exception) -> str:
         # Foreign messages can repeat the URL or a header, so only parts of

@@ -11,6 +11,7 @@ from yarl import URL
 
 from streamer.clock import Clock
 from streamer.errors import RetryLater
+from streamer.events import FailureClass
 from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import Connection, Exchange, Unreached
@@ -49,12 +50,16 @@ class Proof:
 class NoToken(RetryLater):
     """The token endpoint gave no token: check its URL and the client's credentials.
 
-    `answer` is the endpoint's answer, if there was one.
+    `answer` is the endpoint's answer, if there was one, and `failure` what went
+    wrong.
     """
 
-    def __init__(self, message: str, *, after_s: float, answer: Answer | None = None) -> None:
+    def __init__(
+        self, message: str, *, after_s: float, failure: FailureClass, answer: Answer | None = None
+    ) -> None:
         super().__init__(message, after_s=after_s)
         self.after_s: float = after_s
+        self.failure = failure
         self.answer = answer
 
 
@@ -148,7 +153,7 @@ class ClientCredentials:
         try:
             return await self._connection.exchange(_token_request(self._auth))
         except Unreached as exc:
-            raise NoToken(f"no token: {exc}", after_s=_UNREACHED_S) from exc
+            raise NoToken(f"no token: {exc}", after_s=_UNREACHED_S, failure=exc.failure) from exc
 
 
 def credentials(auth: Auth, connection: Connection, clock: Clock) -> Credentials:
@@ -203,11 +208,13 @@ def _token(answer: Answer) -> tuple[str, float]:
             f"no token: the token endpoint refused the client ({_refusal(answer)}): "
             "check auth.client_id, auth.client_secret and auth.scope",
             after_s=_REFUSED_S,
+            failure=FailureClass.REFUSED_CREDENTIALS,
             answer=answer,
         )
     raise NoToken(
         f"no token: the token endpoint answered {answer.status_line}, without one: check auth.token_url",
         after_s=_UNREACHED_S,
+        failure=answer.failure,
         answer=answer,
     )
 

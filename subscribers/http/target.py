@@ -34,12 +34,20 @@ _LIKE_A_SECRET = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Request of one attempt; `key` is the delivery's idempotency key."""
+    """Request of one attempt; `key` is the delivery's idempotency key.
+
+    A `DELETE` has no content, and so no `body`.
+    """
 
     method: str
     url: URL
     key: str
-    body: Any
+    body: Any = None
+
+    @property
+    def content(self) -> bytes:
+        """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
+        return b"" if self.method == "DELETE" else orjson.dumps(self.body)
 
 
 class HttpTarget:
@@ -103,7 +111,7 @@ class HttpTarget:
         and the request is sent once more.
         """
         try:
-            content = orjson.dumps(request.body)
+            content = request.content
         except orjson.JSONEncodeError as exc:
             return Reject(
                 reason=f"the body can't be written as JSON: {exc}",
@@ -113,7 +121,7 @@ class HttpTarget:
         try:
             return await self._send_with_credentials(request, content)
         except Unreached as exc:
-            return Retry(reason=str(exc))
+            return Retry(reason=str(exc), failure=exc.failure)
         except NoToken as exc:
             return self._hold(exc)
 
@@ -133,7 +141,9 @@ class HttpTarget:
         ):
             return outcome
         return Retry(
-            reason=f"the target answered {answer.status_line}, {invalid_because}", answer=answer.excerpt
+            reason=f"the target answered {answer.status_line}, {invalid_because}",
+            answer=answer.excerpt,
+            failure=answer.failure,
         )
 
     async def _send_with_credentials(self, request: Request, content: bytes) -> Answer:
@@ -151,7 +161,7 @@ class HttpTarget:
                 method=request.method,
                 url=request.url,
                 headers={
-                    "Content-Type": "application/json",
+                    **({"Content-Type": "application/json"} if content else {}),
                     "Idempotency-Key": key,
                     "webhook-id": key,
                     **self._signer.headers(key, content, now=self._clock.now()),
@@ -175,7 +185,12 @@ class HttpTarget:
         outcome = verdict(answer, self._clock, max_hold_s=max_hold_s) if answer.retry_after else None
         after_s = outcome.after_s if isinstance(outcome, Hold) else refusal.after_s
         # The answer of a token endpoint is not kept: it can hold a token in a form that we don't expect.
-        return Hold(reason=str(refusal), after_s=after_s, alert=answer.status in _NO_CLIENT)
+        return Hold(
+            reason=str(refusal),
+            after_s=after_s,
+            alert=answer.status in _NO_CLIENT,
+            failure=refusal.failure,
+        )
 
 
 def _codes(url: str) -> tuple[str, ...]:

@@ -61,26 +61,32 @@ def verdict(
         case OutcomeKind.SKIP:
             return Skip(reason=f"{_said(answer)}, which outcomes says to skip")
         case OutcomeKind.DISABLE:
-            return Disable(reason=f"{_said(answer)}: it wants no more events", answer=answer.excerpt)
+            reason = f"{_said(answer)}: it wants no more events"
+            return Disable(reason=reason, answer=answer.excerpt, failure=answer.failure)
 
 
 def _key_conflict(answer: Answer) -> Outcome | None:
     if answer.code in _PROCESSED:
         return Delivered(answer=answer.receipt)
     if answer.code in _IN_PROGRESS:
-        return Retry(reason="the target is still busy with an earlier attempt", answer=answer.excerpt)
+        return Retry(
+            reason="the target is still busy with an earlier attempt",
+            answer=answer.excerpt,
+            failure=answer.failure,
+        )
     return None
 
 
 def _later(answer: Answer, kind: OutcomeKind, asked_s: float | None) -> Hold | Retry:
     if kind is OutcomeKind.RETRY and (asked_s is None or answer.status not in _PAUSES):
-        return Retry(reason=_said(answer), after_s=asked_s, answer=answer.excerpt)
+        return Retry(reason=_said(answer), after_s=asked_s, answer=answer.excerpt, failure=answer.failure)
     usual_s = _BUSY_S if answer.status == _TOO_MANY else RECHECK_S
     return Hold(
         reason=f"{_said(answer)}: {_advice(answer.status)}",
         after_s=usual_s if asked_s is None else asked_s,
         answer=answer.excerpt,
         alert=answer.status in _REFUSALS,
+        failure=answer.failure,
     )
 
 
@@ -100,6 +106,7 @@ def _rejected(answer: Answer) -> Reject:
         if redirected
         else "compare the request with the target's expectations: body, url and method",
         answer=answer.excerpt,
+        failure=answer.failure,
     )
 
 

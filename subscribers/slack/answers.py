@@ -1,6 +1,6 @@
 """Outcomes of Slack's error codes."""
 
-from streamer.events import Hold, Outcome, Reject, Retry
+from streamer.events import FailureClass, Hold, Outcome, Reject, Retry
 from subscribers.http import RECHECK_S, Answer
 
 _RATE_LIMIT_S = 30.0
@@ -85,7 +85,8 @@ def explained(code: str, answer: Answer, *, own_channel: bool) -> Outcome | None
     """
     reason = f"Slack answered {code}"
     if code in _BUSY:
-        return Hold(reason=reason, after_s=_RATE_LIMIT_S, answer=answer.excerpt)
+        failure = FailureClass.RATE_LIMITED
+        return Hold(reason=reason, after_s=_RATE_LIMIT_S, answer=answer.excerpt, failure=failure)
     if code in _PASSING:
         return Retry(reason=reason, answer=answer.excerpt)
     if code in _WRONG_MESSAGE:
@@ -95,4 +96,11 @@ def explained(code: str, answer: Answer, *, own_channel: bool) -> Outcome | None
     advice = (_WRONG_CHANNEL | _WRONG_ACCESS).get(code)
     if advice is None:
         return None
-    return Hold(reason=f"{reason}: {advice}", after_s=RECHECK_S, answer=answer.excerpt, alert=True)
+    failure = FailureClass.REFUSED_CREDENTIALS if code in _WRONG_ACCESS else FailureClass.REJECTED
+    return Hold(
+        reason=f"{reason}: {advice}",
+        after_s=RECHECK_S,
+        answer=answer.excerpt,
+        alert=True,
+        failure=failure,
+    )

@@ -1,15 +1,12 @@
 """Slack message of an event, within Slack's limits."""
 
-import re
-from typing import Any
 from urllib.parse import quote
 
 from streamer.events import Delivery, Event, JsonObject
+from subscribers.slack.markup import SECTION_CHARACTERS, TEXT_CHARACTERS, escaped, mrkdwn, safe_members
 
-# Slack's reference: "Text object", "Header block", and chat.postMessage's "text".
-SECTION_CHARACTERS = 3_000
+# Slack's reference: "Header block".
 HEADER_CHARACTERS = 150
-TEXT_CHARACTERS = 40_000
 
 
 def message(delivery: Delivery, *, blocks: bool, record_url: str | None) -> JsonObject:
@@ -24,20 +21,8 @@ def message(delivery: Delivery, *, blocks: bool, record_url: str | None) -> Json
     if blocks:
         payload["blocks"] = _blocks(delivery.event, said, record_url)
     if isinstance(delivery.body, dict):
-        payload |= {name: value for name, value in delivery.body.items() if value is not None}
+        payload |= safe_members(delivery.body)
     return payload
-
-
-def escaped(text: str, limit: int) -> str:
-    """Return `text` with Slack's three control characters escaped, cut with an ellipsis at `limit`.
-
-    A record's content can then neither mention people nor make links.
-    """
-    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    if len(safe) <= limit:
-        return safe
-    # Every & begins an escape now; half of one is cut off too.
-    return re.sub(r"&[a-z]*$", "", safe[: limit - 1]) + "…"
 
 
 def _default_text(event: Event) -> str:
@@ -56,14 +41,9 @@ def _blocks(event: Event, said: str, record_url: str | None) -> list[JsonObject]
     return [
         # Slack shows plain text as it is, so it is not escaped.
         {"type": "header", "text": {"type": "plain_text", "text": title}},
-        {"type": "section", "text": _mrkdwn(escaped(said, SECTION_CHARACTERS))},
-        {"type": "context", "elements": [_mrkdwn(_origin(event, record_url))]},
+        {"type": "section", "text": mrkdwn(escaped(said, SECTION_CHARACTERS))},
+        {"type": "context", "elements": [mrkdwn(_origin(event, record_url))]},
     ]
-
-
-def _mrkdwn(text: str) -> dict[str, Any]:
-    # Slack then makes no links of names and addresses that a record holds.
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _origin(event: Event, record_url: str | None) -> str:

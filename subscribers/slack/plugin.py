@@ -2,7 +2,7 @@
 
 from yarl import URL
 
-from streamer.events import Delivered, Delivery, Hold, JsonObject, Outcome, Reject
+from streamer.events import Delivered, Delivery, FailureClass, Hold, JsonObject, Outcome, Reject
 from streamer.ports import PluginContext
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request
 from subscribers.slack.answers import explained
@@ -43,7 +43,11 @@ class Slack(HttpSubscriber):
         payload = self._payload(delivery)
         queue_s = await self._channel_rate.acquire(str(payload.get("channel")))
         if queue_s is not None:
-            return Hold(reason="Slack takes one message a second in a channel", after_s=queue_s)
+            return Hold(
+                reason="Slack takes one message a second in a channel",
+                after_s=queue_s,
+                failure=FailureClass.RATE_LIMITED,
+            )
         answer = await self._http.send(Request(method="POST", url=self._url, key=delivery.key, body=payload))
         if not isinstance(answer, Answer):
             return answer

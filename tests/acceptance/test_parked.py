@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.acceptance.kept import Kept
 from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon, until
+from tests.operating import Operator
 
 _KEYS = 200
 _BEHIND = 50
@@ -93,6 +95,30 @@ async def test_parked_keys_outlive_a_kill_with_their_attempts_and_times(
     }
 
 
+@pytest.mark.timeout(300)
+async def test_operator_sees_the_same_parked_keys_before_and_after_a_kill(
+    sandbox: Sandbox, kept: Kept, target: FulfillmentReceiver, config: Path
+) -> None:
+    """Whichever log keeps them: attempts, due times and errors are as it has them."""
+    target.faults.retry_after = "3600"
+    listed: list[list[dict[str, Any]]] = []
+    for start in range(2):
+        async with Daemon.running(config) as daemon:
+            await daemon.ready()
+            if not start:
+                place_orders(sandbox, range(3))
+                await until(lambda: are_parked(kept, 3, for_s=0), within_s=60, every_s=0.1)
+            listed.append(await listed_by(daemon, 3))
+            await daemon.kill()
+    stored = await kept.parked("shipment")
+
+    assert listed[0] == listed[1]
+    assert {each["key"]: each["attempts"] for each in listed[0]} == {
+        key: setback["attempts"] for key, setback in stored.items()
+    }
+    assert {each["error"] for each in listed[0]} == {"the target answered 502 Bad Gateway"}
+
+
 def place_orders(sandbox: Sandbox, keys: Iterable[int]) -> None:
     """Place an order for each of `keys`."""
     for key in keys:
@@ -104,6 +130,13 @@ async def are_parked(kept: Kept, keys: int, *, for_s: float) -> bool:
     parked = (await kept.parked("shipment")).values()
     soonest = min((setback["due_at"] for setback in parked), default=0.0)
     return len(parked) == keys and (not for_s or soonest > time.time() + for_s)
+
+
+async def listed_by(daemon: Daemon, keys: int) -> list[dict[str, Any]]:
+    """Wait until an operator of `daemon` sees so many parked keys, and return them."""
+    operator = await Operator.of(daemon)
+    found: list[dict[str, Any]] = await until(lambda: operator.parked(keys))
+    return found
 
 
 async def are_receipted(kept: Kept, events: int) -> bool:

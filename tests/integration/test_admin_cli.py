@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +34,17 @@ class World:
     directory: Path
 
     @asynccontextmanager
-    async def running(self, **more: object) -> AsyncIterator[Daemon]:
-        """Run the daemon inside the context, from its first event on."""
+    async def running(
+        self, *, shipping: Mapping[str, object] | None = None, **more: object
+    ) -> AsyncIterator[Daemon]:
+        """Run the daemon inside the context, from its first event on; `shipping` is of its subscriber."""
         order = f"data.fields.{ORDER_KEY}"
         shipment = {
             "uses": "fulfillment",
             "on": "salesforce.event.Order_Placed__e",
             "start": "earliest",
             "settings": {"url": self.target.url, "order": order},
+            **(shipping or {}),
         }
         log = {"sqlite": {"path": str(self.directory / "log.db")}}
         spare = shipment | {"on": "salesforce.cdc.*"}
@@ -140,6 +143,30 @@ async def test_dead_letters_are_shown_redriven_and_discarded(world: World) -> No
     assert (discarded.status, "1 dead letter removed." in discarded.output) == (0, True)
     assert [each["id"] for each in left] == [ids["3"]]
     assert (single.status, "1 event redriven" in single.output) == (0, True)
+
+
+async def test_parked_keys_are_shown(world: World) -> None:
+    """With whole keys in a pipe, and after a restart as before it."""
+    world.target.faults.fail_status = 503
+    shipping = {"retry": {"fast_tries": 0, "first_delay_s": 3600, "max_delay_s": 3600}}
+    async with world.running(shipping=shipping) as daemon:
+        operator = await Operator.of(daemon)
+        nothing = await operator.call("parked", "list")
+        world.place_orders("1", "2")
+        found = await until(lambda: operator.parked(2))
+        listed = (await operator.call("parked", "list", "shipment", "--first", "1")).output
+        unknown = await operator.call("parked", "list", "sales")
+    async with world.running(shipping=shipping) as daemon:
+        operator = await Operator.of(daemon)
+        again = await until(lambda: operator.parked(2))
+
+    assert "No parked keys." in nothing.output
+    assert "1 of 2 shown: shipment 2" in listed
+    assert found[0]["key"] in listed.split()
+    assert "the target answered 503 Service Unavailable" in listed
+    assert [(each["attempts"], each["state"]) for each in found] == [(1, "waiting")] * 2
+    assert again == found
+    assert (unknown.status, "configured: shipment, spare" in unknown.error) == (1, True)
 
 
 async def test_redrive_is_cancelled(world: World) -> None:

@@ -152,10 +152,17 @@ def _line(subscriber: JsonObject) -> JsonObject:
 
 
 def _why(here: JsonObject) -> str | None:
-    """Return what holds deliveries up, and the last error of those that fail."""
+    """Return what holds deliveries up, the last error of those that fail, and the time of the next try."""
     failing = here.get("failing")
-    error = f"{failing['count']} failed, last at {at(failing['at'])}: {failing['error']}" if failing else None
-    return "; ".join(filter(None, (here.get("held"), error))) or None
+    # A hold for refused credentials is the last failure too, and is told once.
+    is_told = failing is not None and failing["error"] == here["held"]
+    reasons = [here["held"]] if here.get("held") and not is_told else []
+    if failing:
+        last = f"last at {at(failing['at'])} ({failing['class']}): {failing['error']}"
+        reasons.append(f"{failing['count']} failed, {last}")
+    if reasons and here.get("next_try"):
+        reasons.append(f"next try at {at(here['next_try'])}")
+    return "; ".join(reasons) or None
 
 
 def _state(subscriber: JsonObject, here: JsonObject) -> str:

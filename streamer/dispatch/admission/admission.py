@@ -79,6 +79,12 @@ class Admission:
         return bool(self._hold)
 
     @property
+    def opens_in_s(self) -> float | None:
+        """Seconds until a hold and the breaker let attempts begin; `None` while the subscriber is paused."""
+        held_s = self.paused.opens_in_s
+        return None if held_s is None else max(held_s, self.breaker.opens_in_s)
+
+    @property
     def limit(self) -> int:
         """Largest number of attempts in flight at once."""
         return self.concurrency.limit

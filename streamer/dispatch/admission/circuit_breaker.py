@@ -120,6 +120,11 @@ class CircuitBreaker(Generic[LaneT]):
         """Reason why attempts are refused; empty while the breaker is closed."""
         return self._reason
 
+    @property
+    def opens_in_s(self) -> float:
+        """Seconds until an attempt can be admitted; 0 also while a probe is under way."""
+        return 0.0 if self._until is None else max(0.0, self._until - self._clock.monotonic())
+
     def admit(self, lane: LaneT) -> Permit[LaneT] | None:
         """Return a permit for an attempt of `lane` that begins now, or `None` if it is refused."""
         if self.wait_s(lane) != 0:

@@ -19,6 +19,7 @@ from streamer.events import (
     Delivery,
     Entry,
     Event,
+    FailureClass,
     Outcome,
     Receipt,
     Reject,
@@ -178,6 +179,7 @@ class Attempts:
                 reason=masked(str(error)),
                 hint="Mend the subscriber's when, body or text, then redrive.",
                 sent=False,
+                failure=FailureClass.BROKEN_ROUTE,
             )
         return await self._delivered(delivery)
 
@@ -187,16 +189,16 @@ class Attempts:
             async with self.clock.timeout(self.timeout_s):
                 returned = await self.subscriber.deliver(delivery)
         except TimeoutError:
-            return Retry(reason=f"no answer within {self.timeout_s:g} s")
+            return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
         except asyncio.CancelledError:
             if self.ending.is_set():
                 raise
             _undo_cancellations(cancellations)
             _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=delivery.event.id)
-            return Retry(reason="the plugin cancelled its own attempt")
+            return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
         except _OF_PLUGINS as error:  # its event is retried, then set aside
             _log.warning("plugin.raised", subscriber=self.name, event_id=delivery.event.id, exc_info=True)
-            return Retry(reason=f"the plugin raised {named(error)}")
+            return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
         return outcome_of(returned)
 
 

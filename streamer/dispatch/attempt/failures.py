@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from streamer.clock import Clock
-from streamer.events import EventId, SubscriberName
+from streamer.events import EventId, Hold, Retry, SubscriberName
 from streamer.observe.subscriber_status import LastFailure
 
 _log = structlog.get_logger()
@@ -26,13 +26,16 @@ class Failures:
     last: LastFailure | None = field(default=None, init=False)
     _began_at: float = field(default=0.0, init=False)
 
-    def failed(self, event_id: EventId, error: str) -> None:
-        """Note a failed attempt."""
+    def failed(self, event_id: EventId, outcome: Retry | Hold) -> None:
+        """Note a failed attempt; the log tells of a hold by itself."""
+        error, failure = outcome.reason, outcome.failure
         if self.last is None:
             self._began_at = self.clock.now()
-            _log.warning("subscriber.failing", subscriber=self.name, event_id=event_id, error=error)
+            if isinstance(outcome, Retry):
+                about = {"event_id": event_id, "failure": failure, "error": error}
+                _log.warning("subscriber.failing", subscriber=self.name, **about)
         count = 1 if self.last is None else self.last.count + 1
-        self.last = LastFailure(error=error, at=self.clock.now(), count=count)
+        self.last = LastFailure(error=error, failure=failure, at=self.clock.now(), count=count)
 
     def worked(self, parked: int) -> None:
         """Note a successful attempt, while `parked` events wait in the log for another one."""

@@ -11,7 +11,17 @@ from typing import Any, get_args
 
 import orjson
 
-from streamer.events import LONGEST_PAUSE_S, Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
+from streamer.events import (
+    LONGEST_PAUSE_S,
+    Delivered,
+    Disable,
+    FailureClass,
+    Hold,
+    Outcome,
+    Reject,
+    Retry,
+    Skip,
+)
 from streamer.observe import redaction
 
 _KINDS = frozenset(get_args(Outcome))
@@ -32,7 +42,10 @@ def outcome_of(returned: object) -> Outcome:
         return returned
     kind = next((each for each in type(returned).__mro__ if each in _KINDS), None)
     if kind is None:
-        return Retry(reason=_bounded(f"the plugin returned {type(returned).__name__}, which is no outcome"))
+        return Retry(
+            reason=_bounded(f"the plugin returned {type(returned).__name__}, which is no outcome"),
+            failure=FailureClass.PLUGIN_ERROR,
+        )
     if kind is Delivered:
         return Delivered(answer=_mapping(_field(returned, "answer")))
     if kind is Skip:
@@ -68,18 +81,28 @@ def _failure(kind: type[Any], returned: object) -> Outcome:
     reason, answer = _sentence(returned, "reason"), _excerpt(_text(_field(returned, "answer")))
     if kind is Reject:
         hint = _sentence(returned, "hint")
-        return Reject(reason=reason, hint=hint, answer=answer, sent=_was_sent(returned))
+        failure = _class(returned, FailureClass.REJECTED)
+        return Reject(reason=reason, hint=hint, answer=answer, sent=_was_sent(returned), failure=failure)
+    failure = _class(returned, FailureClass.OTHER)
     if kind is Disable:
-        return Disable(reason=reason, answer=answer)
+        return Disable(reason=reason, answer=answer, failure=failure)
     asked = _field(returned, "after_s")
     if kind is Retry and asked is None:
-        return Retry(reason=reason, answer=answer)
+        return Retry(reason=reason, answer=answer, failure=failure)
     if (after_s := _seconds(asked)) is None:
         what = f"a {kind.__name__} whose after_s is no number ({type(asked).__name__})"
-        return Retry(reason=_bounded(f"the plugin returned {what}, which is no outcome"), answer=answer)
+        reason = _bounded(f"the plugin returned {what}, which is no outcome")
+        return Retry(reason=reason, answer=answer, failure=FailureClass.PLUGIN_ERROR)
     if kind is Retry:
-        return Retry(reason=reason, after_s=after_s, answer=answer)
-    return Hold(reason=reason, after_s=after_s, answer=answer, alert=_field(returned, "alert") is True)
+        return Retry(reason=reason, after_s=after_s, answer=answer, failure=failure)
+    alert = _field(returned, "alert") is True
+    return Hold(reason=reason, after_s=after_s, answer=answer, alert=alert, failure=failure)
+
+
+def _class(returned: object, usual: FailureClass) -> FailureClass:
+    # A word of a plugin's own would be a label without bound.
+    value = _field(returned, "failure")
+    return value if isinstance(value, FailureClass) else usual
 
 
 def _field(returned: object, name: str) -> object:

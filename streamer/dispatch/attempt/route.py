@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
-import jinja2.sandbox
 import jmespath
 import jmespath.exceptions
 import jmespath.functions
+from jmespath.parser import ParsedResult
 
+from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projected
+from streamer.dispatch.attempt.template import compile_template
 from streamer.errors import BrokenRoute, ConfigurationError
-from streamer.events import Delivery, Event, JsonObject, SubscriberName
+from streamer.events import Delivery, Event, JsonObject, SubscriberName, WrittenText
 
 _TEXT_LIMIT = 100_000
 _FUNCTIONS = frozenset(jmespath.functions.Functions.FUNCTION_TABLE)
-
-Project = Callable[[JsonObject], Any]
 
 Keys = tuple[int | str, ...]
 
@@ -46,28 +46,41 @@ class Route:
     def delivery(self, event: Event, *, attempt: int) -> Delivery:
         """Return `event` in the target's shape. Raises `BrokenRoute`."""
         shaped = event_document(event) if self.body or self.text else {}
+        body = _evaluate("body", self.body, shaped) if self.body else None
         return Delivery(
             event=event,
             key=f"{event.id}:{self.name}",
             attempt=attempt,
-            body=_evaluate("body", self.body, shaped) if self.body else None,
+            # Not None, with which a plugin sends the event itself.
+            body={} if body is ABSENT else body,
             text=_evaluate("text", self.text, shaped)[:_TEXT_LIMIT] if self.text else None,
         )
 
 
-def compile_route(
-    name: SubscriberName, *, when: str | None, body: Any, text: str | None, mistake: Mistake
-) -> Route:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSource:
+    """Route as the configuration writes it."""
+
+    when: str | None = None
+    body: Any = None
+    text: str | None = None
+    keep_null: bool = False
+    """Let `body` send null for a field that the event does not carry."""
+    strict: bool = False
+    """Let `text` fail on a field that the event does not carry."""
+
+
+def compile_route(name: SubscriberName, source: RouteSource, *, mistake: Mistake) -> Route:
     """Compile the expressions of subscriber `name`.
 
     Raises what `mistake` makes of the first that is wrong.
     """
-    compiling = _Compiling(mistake)
+    compiling = _Compiling(source, mistake)
     return Route(
         name=name,
-        when=compiling.expression(when, "when") if when is not None else None,
-        body=compiling.projection(body, "body") if body is not None else None,
-        text=compiling.template(text, "text") if text is not None else None,
+        when=compiling.predicate("when") if source.when is not None else None,
+        body=compiling.projection(source.body, "body") if source.body is not None else None,
+        text=compiling.template("text") if source.text is not None else None,
     )
 
 
@@ -94,11 +107,36 @@ def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
 class _Compiling:
     """Compiles the expressions below `keys`."""
 
-    def __init__(self, mistake: Mistake, keys: Keys = ()) -> None:
+    def __init__(self, source: RouteSource, mistake: Mistake, keys: Keys = ()) -> None:
+        self._source = source
         self._make_mistake = mistake
         self._keys = keys
 
-    def expression(self, expression: str, key: int | str) -> Project:
+    def predicate(self, key: str) -> Project:
+        return self._parsed(self._source.when or "", key).search
+
+    def projection(self, shape: Any, key: int | str) -> Project:
+        if isinstance(shape, str):
+            expression = self._parsed(shape, key)
+            if (written := _written(expression)) is not None:
+                return lambda _: written
+            return expression.search if self._source.keep_null else projected(expression)
+        inner = _Compiling(self._source, self._make_mistake, (*self._keys, key))
+        # An empty object or list stands for itself, as every literal does.
+        if isinstance(shape, dict) and shape:
+            return object_of({name: inner.projection(part, name) for name, part in shape.items()})
+        if isinstance(shape, list) and shape:
+            return list_of([inner.projection(item, index) for index, item in enumerate(shape)])
+        return lambda _: shape
+
+    def template(self, key: str) -> Callable[[JsonObject], str]:
+        try:
+            return compile_template(self._source.text or "", strict=self._source.strict)
+        except jinja2.TemplateSyntaxError as error:
+            detail = f"line {error.lineno}: {error.message}"
+            raise self._mistake(key, "is not a Jinja2 template", detail) from error
+
+    def _parsed(self, expression: str, key: int | str) -> ParsedResult:
         try:
             compiled = jmespath.compile(expression)
         except jmespath.exceptions.JMESPathError as error:
@@ -107,34 +145,17 @@ class _Compiling:
         for function in _functions(compiled.parsed):
             if function not in _FUNCTIONS:
                 raise self._mistake(key, "JMESPath has no such function", function)
-        return compiled.search
-
-    def projection(self, shape: Any, key: int | str) -> Project:
-        if isinstance(shape, str):
-            return self.expression(shape, key)
-        inner = _Compiling(self._make_mistake, (*self._keys, key))
-        if isinstance(shape, dict):
-            parts = {name: inner.projection(part, name) for name, part in shape.items()}
-            return lambda shaped: {name: part(shaped) for name, part in parts.items()}
-        if isinstance(shape, list):
-            items = [inner.projection(item, index) for index, item in enumerate(shape)]
-            return lambda shaped: [item(shaped) for item in items]
-        return lambda _: shape
-
-    def template(self, source: str, key: str) -> Callable[[JsonObject], str]:
-        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-            undefined=jinja2.StrictUndefined, autoescape=False
-        )
-        environment.filters["money"] = _money
-        try:
-            template = environment.from_string(source)
-        except jinja2.TemplateSyntaxError as error:
-            detail = f"line {error.lineno}: {error.message}"
-            raise self._mistake(key, "is not a Jinja2 template", detail) from error
-        return template.render
+        return compiled
 
     def _mistake(self, key: int | str, sentence: str, detail: str) -> ConfigurationError:
         return self._make_mistake((*self._keys, key), sentence, detail)
+
+
+def _written(expression: ParsedResult) -> WrittenText | None:
+    """Return the text that `expression` is, such as `'Won'`."""
+    node = expression.parsed
+    is_text = node["type"] == "literal" and isinstance(node["value"], str)
+    return WrittenText(node["value"]) if is_text else None
 
 
 def _functions(node: Any) -> Iterator[str]:
@@ -143,7 +164,3 @@ def _functions(node: Any) -> Iterator[str]:
     for child in node["children"]:
         if isinstance(child, dict):
             yield from _functions(child)
-
-
-def _money(amount: Any) -> str:
-    return f"{float(amount):,.2f}"

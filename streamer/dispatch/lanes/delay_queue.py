@@ -31,6 +31,12 @@ class DelayQueue:
         """Waiting lanes that are not parked."""
         return list(self._unparked)
 
+    @property
+    def next_s(self) -> float | None:
+        """Seconds until the next lane is due; `None` when none waits."""
+        self._drop_outdated()
+        return max(0.0, self._heap[0][0] - self._clock.monotonic()) if self._heap else None
+
     def left_s(self, lane: Lane) -> float:
         """Return the seconds that `lane` still has to wait."""
         return max(0.0, self._due_at[lane] - self._clock.monotonic())
@@ -56,11 +62,9 @@ class DelayQueue:
     async def due(self) -> Lane:
         """Wait for the next lane that is due, and return it."""
         while True:
+            self._drop_outdated()
             if self._heap:
                 due_at, _, lane = self._heap[0]
-                if self._due_at.get(lane) != due_at or lane.state is not LaneState.OPEN:
-                    heapq.heappop(self._heap)
-                    continue
                 left_s = due_at - self._clock.monotonic()
                 if left_s <= 0:
                     heapq.heappop(self._heap)
@@ -69,6 +73,14 @@ class DelayQueue:
             else:
                 left_s = None
             await self._until_sooner(left_s)
+
+    def _drop_outdated(self) -> None:
+        """Remove entries whose lane waits until another time, or was lost, from the top of the heap."""
+        while self._heap:
+            due_at, _, lane = self._heap[0]
+            if self._due_at.get(lane) == due_at and lane.state is LaneState.OPEN:
+                return
+            heapq.heappop(self._heap)
 
     def _forget(self, lane: Lane) -> None:
         del self._due_at[lane]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Iterator
 
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.events import Entry, ParkedLane, Partition
@@ -25,6 +26,9 @@ class Lanes:
         """Number of events in memory, including those being delivered."""
         self.waiting_bytes = 0
         """Size of these events in the log, in bytes."""
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes.values())
 
     @property
     def ready(self) -> bool:

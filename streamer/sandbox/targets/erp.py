@@ -1,5 +1,6 @@
 """ERP receiver: documents by collection and external id."""
 
+from itertools import count
 from typing import Self
 
 from aiohttp import web
@@ -12,9 +13,10 @@ from streamer.sandbox.targets.token_endpoint import TokenEndpoint
 
 
 class ErpReceiver(Receiver):
-    """Takes `PUT` and `PATCH {url}/api/{collection}/{external_id}` and `POST {url}/api/{collection}`.
+    """Takes `PUT`, `PATCH`, `DELETE {url}/api/{collection}/{external_id}` and `POST {url}/api/{collection}`.
 
     A new document gets the next number; writing it again raises its version.
+    `PUT` replaces a document, and `PATCH` keeps the members that it does not name.
     `documents` holds them by collection and external id, or by number where
     they have none. With `require_oauth`, requests need a token of
     `{url}/oauth/token`.
@@ -23,6 +25,7 @@ class ErpReceiver(Receiver):
     def __init__(self, clock: Clock, *, port: int = 0) -> None:
         super().__init__(clock, port=port)
         self.documents: dict[tuple[str, str], JsonObject] = {}
+        self._numbers = count(1)
         self.idempotency = IdempotencyStore()
         self.tokens: TokenEndpoint | None = None
 
@@ -40,6 +43,7 @@ class ErpReceiver(Receiver):
             web.post("/api/{collection}", self._write),
             web.put("/api/{collection}/{external_id}", self._write),
             web.patch("/api/{collection}/{external_id}", self._write),
+            web.delete("/api/{collection}/{external_id}", self._delete),
         ]
 
     def is_exempt(self, request: web.Request) -> bool:
@@ -52,8 +56,8 @@ class ErpReceiver(Receiver):
         return await self.tokens.handle(request)
 
     async def _write(self, request: web.Request) -> web.Response:
-        if self.tokens is not None and not self.tokens.accepts(request):
-            return answer(401, {"error": "invalid_token"}, {"WWW-Authenticate": "Bearer"})
+        if not self._is_known(request):
+            return _unauthorized()
         document = await json_object(request)
         if document is None:
             return answer(400, {"error": "not_a_json_object"})
@@ -66,17 +70,36 @@ class ErpReceiver(Receiver):
             lambda: self._store(collection, external_id, document, merge=request.method == "PATCH"),
         )
 
+    async def _delete(self, request: web.Request) -> web.Response:
+        if not self._is_known(request):
+            return _unauthorized()
+        key = (request.match_info["collection"], request.match_info["external_id"])
+        asked = {"method": request.method, "path": request.path}
+        return self.idempotency.once(key_of(request), asked, lambda: self._discard(key))
+
+    def _is_known(self, request: web.Request) -> bool:
+        return self.tokens is None or self.tokens.accepts(request)
+
+    def _discard(self, key: tuple[str, str]) -> tuple[int, JsonObject]:
+        if self.documents.pop(key, None) is None:
+            return 404, {"error": "no_such_document"}
+        return 200, {"external_id": key[1], "status": "deleted"}
+
     def _store(
         self, collection: str, external_id: str | None, document: JsonObject, *, merge: bool
     ) -> tuple[int, JsonObject]:
-        number = f"{collection[:3].upper()}-{len(self.documents) + 1:06d}"
+        known = self.documents.get((collection, external_id or ""))
+        number = known["number"] if known else f"{collection[:3].upper()}-{next(self._numbers):06d}"
         document_key = (collection, external_id or number)
-        known = self.documents.get(document_key)
         stored = {
-            "number": known["number"] if known else number,
+            "number": number,
             "version": known["version"] + 1 if known else 1,
             "document": {**known["document"], **document} if known and merge else document,
         }
         self.documents[document_key] = stored
         summary = {"number": stored["number"], "external_id": document_key[1], "version": stored["version"]}
         return (200, {**summary, "status": "updated"}) if known else (201, {**summary, "status": "created"})
+
+
+def _unauthorized() -> web.Response:
+    return answer(401, {"error": "invalid_token"}, {"WWW-Authenticate": "Bearer"})

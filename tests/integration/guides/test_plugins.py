@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from streamer import DISTRIBUTION
 from streamer.app.plugins import make_subscriber
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
+from streamer.dispatch.attempt.route import RouteSource, compile_route
 from streamer.events import Delivered, SubscriberName
 from streamer.ports import PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
 from streamer.testing import ScriptedTarget, a_delivery
 from subscribers.erp import Erp
+from tests.deliveries import event
 from tests.integration.guides.pages import page
+from tests.unit.dispatch.world import mistaken
 
 GUIDE = page("docs/plugins.md")
 BLOCK = r"```\w+\n(.*?)^```"
@@ -121,3 +125,17 @@ def test_every_file_of_the_example_is_there() -> None:
     """Each block that is a file has its name before it, and the settings are found."""
     assert len(SETTINGS) == 2
     assert set(FILES) == {"bell.py", "pyproject.toml", "streamer.yaml", "test_bell.py"}
+
+
+def test_example_rings_for_an_update_of_the_stage_alone() -> None:
+    """Its text needs no other field, and other changes do not ring."""
+    written = yaml.safe_load(FILES["streamer.yaml"])["subscribers"]["front-desk"]
+    source = RouteSource(when=written["when"], text=written["text"], strict=True)
+    route = compile_route(SubscriberName("front-desk"), source, mistake=mistaken)
+    won, cleared = (
+        event(data={"fields": {"StageName": "Closed Won"}}),
+        event(data={"fields": {"Amount": None}}),
+    )
+
+    assert route.delivery(won, attempt=1).text == f"{won.subject} is won"
+    assert [route.admits(each) for each in (won, cleared, event(data={"fields": {}}))] == [True, False, False]

@@ -93,12 +93,44 @@ async def test_query_of_the_url_is_kept(erp: ErpReceiver) -> None:
 
 
 async def test_deletion_writes_no_empty_document(erp: ErpReceiver) -> None:
-    """A deletion has no fields; it is written only where a body is mapped."""
-    deleted = event("salesforce.cdc.Order.deleted")
-    skipped, written = await deliver(erp, delivery(deleted), delivery(deleted, body={"state": "void"}))
+    """A deletion has no fields; it is written only where the settings say so."""
+    deleted = delivery(event("salesforce.cdc.Order.deleted"), body={"state": "void"})
+    [skipped] = await deliver(erp, deleted)
+    [written] = await deliver(erp, deleted, deletions="write")
 
     assert isinstance(skipped, Skip)
     assert isinstance(written, Delivered)
+    assert [record.body for record in erp.journal] == [{"state": "void"}]
+
+
+async def test_deletion_deletes_the_document_where_the_settings_say_so(erp: ErpReceiver) -> None:
+    """The request has no content; a document that is gone already needs no deletion."""
+    deleted = event("salesforce.cdc.Order.deleted")
+    outcomes = await deliver(
+        erp, delivery(key="1"), delivery(deleted, key="2"), delivery(deleted, key="3"), deletions="delete"
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered, Skip]
+    assert erp.documents == {}
+    assert [(record.method, record.body) for record in erp.journal][1:] == [("DELETE", "")] * 2
+    assert "Content-Type" not in erp.journal[1].headers
+
+
+async def test_event_that_carries_nothing_of_the_body_is_skipped(erp: ErpReceiver) -> None:
+    """An empty document would replace the one that the ERP has."""
+    await deliver(erp, delivery(key="1", body={"amount": 1}))
+    [outcome] = await deliver(erp, delivery(key="2", body={}))
+
+    assert isinstance(outcome, Skip)
+    assert erp.documents["invoices", ORDER]["document"] == {"amount": 1}
+
+
+async def test_gap_event_writes_nothing(erp: ErpReceiver) -> None:
+    """It holds no fields, whatever the body makes of it."""
+    [outcome] = await deliver(erp, delivery(event("salesforce.cdc.Order.gap"), body={"state": "open"}))
+
+    assert isinstance(outcome, Skip)
+    assert len(erp.journal) == 0
 
 
 async def test_body_that_json_cannot_hold_is_rejected(erp: ErpReceiver) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.events import Delivered, Hold, Reject, Retry
+from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry, Skip
 from streamer.ports import Plugin
 from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver, MalformedAnswer, SlackReceiver
 from streamer.sandbox.targets.receiver import Receiver
@@ -41,10 +41,23 @@ FAULTS: list[tuple[dict[str, Any], type]] = [
 ]
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize(("faults", "kind"), FAULTS)
-async def test_fault_becomes_its_outcome(name: str, faults: dict[str, Any], kind: type) -> None:
-    """Each fault of a target has one meaning, whichever target it is."""
+CLASSES: list[tuple[dict[str, Any], FailureClass]] = [
+    *(
+        ({"malformed_answer": malformed_answer}, FailureClass.UNEXPECTED_ANSWER)
+        for malformed_answer in MalformedAnswer
+    ),
+    ({"down": True}, FailureClass.CONNECTION),
+    ({"lose_answers": 9}, FailureClass.CONNECTION),
+    ({"unauthorized": True}, FailureClass.REFUSED_CREDENTIALS),
+    ({"retry_after": "7"}, FailureClass.RATE_LIMITED),
+    ({"fail_keys": ".", "fail_status": 302}, FailureClass.HTTP_3XX),
+    ({"fail_keys": ".", "fail_status": 400}, FailureClass.HTTP_4XX),
+    ({"fail_keys": ".", "fail_status": 503}, FailureClass.HTTP_5XX),
+]
+
+
+async def outcome_at(name: str, faults: dict[str, Any]) -> Outcome:
+    """Return the outcome of one delivery by the plugin `name` to a target with `faults`."""
     plugin, receiver_class, settings = CASES[name]
     clock = TurnedClock()
     async with receiver_class(clock) as receiver:
@@ -52,7 +65,24 @@ async def test_fault_becomes_its_outcome(name: str, faults: dict[str, Any], kind
             setattr(receiver.faults, switch, position)
         read = plugin.Settings.model_validate(settings(receiver))
         async with opened(plugin, read, context(clock)) as subscriber:
-            outcome = await subscriber.deliver(delivery())
+            return await subscriber.deliver(delivery())
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("faults", "failure"), CLASSES)
+async def test_fault_has_its_class(name: str, faults: dict[str, Any], failure: FailureClass) -> None:
+    """By which failed attempts are counted."""
+    outcome = await outcome_at(name, faults)
+
+    assert not isinstance(outcome, Delivered | Skip)
+    assert outcome.failure is failure
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("faults", "kind"), FAULTS)
+async def test_fault_becomes_its_outcome(name: str, faults: dict[str, Any], kind: type) -> None:
+    """Each fault of a target has one meaning, whichever target it is."""
+    outcome = await outcome_at(name, faults)
 
     assert type(outcome) is kind
     assert getattr(outcome, "after_s", None) in {None, 7.0, 60.0}

@@ -8,7 +8,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError
-from streamer.events import Delivered, Hold, Reject, Retry
+from streamer.events import Delivered, FailureClass, Hold, Reject, Retry
 from streamer.sandbox.targets import ErpReceiver, MalformedAnswer
 from subscribers.erp import Erp
 from tests.deliveries import context, delivery
@@ -66,7 +66,9 @@ async def test_target_without_a_name_is_tried_again(clock: TurnedClock) -> None:
     async with plugin_for("https://target.invalid/api", clock) as plugin:
         outcome = await plugin.deliver(delivery())
 
-    assert outcome == Retry(reason="the name target.invalid can't be resolved")
+    assert outcome == Retry(
+        reason="the name target.invalid can't be resolved", failure=FailureClass.CONNECTION
+    )
 
 
 async def test_slow_target_times_out(erp: ErpReceiver, clock: TurnedClock) -> None:
@@ -78,8 +80,10 @@ async def test_slow_target_times_out(erp: ErpReceiver, clock: TurnedClock) -> No
             while not attempt.done():
                 await clock.turn(1.0)
 
-    assert isinstance(attempt.result(), Retry)
-    assert "gave no answer within 5 s" in attempt.result().reason  # type: ignore[union-attr] # asserted to be a Retry
+    outcome = attempt.result()
+    assert isinstance(outcome, Retry)
+    assert "gave no answer within 5 s" in outcome.reason
+    assert outcome.failure is FailureClass.TIMEOUT
 
 
 async def test_answer_that_is_not_http_is_tried_again(clock: TurnedClock) -> None:

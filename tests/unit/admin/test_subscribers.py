@@ -6,7 +6,7 @@ import pytest
 
 from streamer.controls import Switch
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.events import Delivered, Hold, Reject, SubscriberName
+from streamer.events import Delivered, FailureClass, Hold, Reject, Retry, SubscriberName
 from tests.unit.admin.world import Asking, World
 from tests.unit.dispatch.world import TARGET, route
 
@@ -21,7 +21,7 @@ async def test_every_configured_subscriber_is_listed(world: World, ask: Asking) 
     assert (status, here["name"], here["uses"], here["switch"]) == (200, TARGET, "slack", "running")
     assert here["here"] == {
         "held": "", "breaker": "closed", "lag": 0, "waiting": 0, "parked": 0, "in_flight": 0, "limit": 8,
-        "failing": None,
+        "failing": None, "next_try": None,
     }  # fmt: skip
     assert (elsewhere["name"], elsewhere["here"]) == ("idle", None)
 
@@ -38,8 +38,27 @@ async def test_what_is_in_hand_is_shown(world: World, ask: Asking) -> None:
 
     assert body["subscribers"][0]["here"] == {
         "held": "", "breaker": "closed", "lag": 2, "waiting": 2, "parked": 0, "in_flight": 1, "limit": 8,
-        "failing": None,
+        "failing": None, "next_try": None,
     }  # fmt: skip
+
+
+async def test_list_says_why_deliveries_fail_and_when_the_next_is_tried(world: World, ask: Asking) -> None:
+    """The last error with its class, its time and the number of failures."""
+    world.dispatch.target.answers["1"] += [Retry(reason="answered 503", failure=FailureClass.HTTP_5XX)]
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        await world.dispatch.append(1)
+        await world.dispatch.quiet()
+        _, body = await ask.get("/subscribers")
+
+    here = body["subscribers"][0]["here"]
+    assert here["failing"] == {
+        "error": "answered 503",
+        "class": "http_5xx",
+        "at": "2025-01-01T00:00:00.000000Z",
+        "count": 1,
+    }
+    assert here["next_try"] == "2025-01-01T00:00:01.000000Z"
 
 
 async def test_pause_is_kept_in_the_log_with_who_and_why(world: World, ask: Asking) -> None:
@@ -166,7 +185,7 @@ async def test_test_event_is_delivered_once_and_enters_no_log(world: World, ask:
 
 async def test_test_event_carries_the_data_that_it_is_given(world: World, ask: Asking) -> None:
     """A template that needs a field can be tried; what says that it is a test can't be overruled."""
-    world.daemon.plan.routes = {TARGET: route(text="{{ data.fields.Amount }} {{ data.test }}")}
+    world.daemon.plan.routes = {TARGET: route(text="{{ data.fields.Amount }} {{ data.test }}", strict=True)}
     broken = await ask.post(f"/subscribers/{TARGET}/test")
     given = await ask.post(f"/subscribers/{TARGET}/test", data={"fields": {"Amount": 7}, "test": False})
 
@@ -226,3 +245,44 @@ async def test_subscriber_that_is_gone_is_not_listed(world: World, ask: Asking) 
     assert [each["name"] for each in (await ask.get("/subscribers"))[1]["subscribers"]] == [
         SubscriberName("idle")
     ]
+
+
+async def test_parked_keys_are_listed_with_their_errors(world: World, ask: Asking) -> None:
+    """Those due first, of all subscribers of this process or of one; the total counts all of them."""
+    error = "the target answered 503: " + "x" * 1_000
+    for name in ("1", "2"):
+        world.dispatch.target.answers[name].extend([Retry(reason=error)] * 100)
+    async with world.dispatch.running() as dispatcher:
+        world.daemon.dispatchers[TARGET] = dispatcher
+        await world.dispatch.append("1", key="k1")
+        await world.dispatch.append("2", "3", key="k2")
+        await world.dispatch.turn(20)
+        status, body = await ask.get("/parked?first=1")
+        _, one = await ask.get(f"/parked?subscriber={TARGET}&key=k2")
+
+    assert (status, body["total"], len(body["parked"])) == (200, 2, 1)
+    assert (body["by_subscriber"], body["not_here"]) == ({TARGET: 2}, ["idle"])
+    [parked] = one["parked"]
+    assert (parked["subscriber"], parked["key"], parked["events"]) == (TARGET, "k2", 2)
+    assert (parked["attempts"], parked["state"]) == (max(world.dispatch.target.attempts), "waiting")
+    assert parked["due_at"] > parked["first_failed_at"] == "2025-01-01T00:00:00.000000Z"
+    assert parked["error"] == error[:300]
+    assert (one["total"], one["not_here"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "sentence"),
+    [
+        ("subscriber=sales", 404, "There is no subscriber of that name; configured: idle, target."),
+        ("first=0", 400, "first: Input should be greater than or equal to 1"),
+        ("first=100000", 400, "first: Input should be less than or equal to 1000"),
+        ("last=1", 400, "last: Extra inputs are not permitted"),
+    ],
+)
+async def test_mistake_in_a_request_for_parked_keys_is_named(
+    ask: Asking, query: str, status: int, sentence: str
+) -> None:
+    """The list is bounded, whatever is asked."""
+    answer = await ask.get(f"/parked?{query}")
+
+    assert answer == (status, {"error": sentence})

@@ -50,11 +50,12 @@ def config(tmp_path: Path) -> Path:
 
 
 COMMANDS = [(), ("run",), ("check",), ("schema",), ("sandbox",), ("demo",), ("audit",)]
+PARKED = [("parked", "list")]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS])
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED])
 def test_every_command_explains_itself(invoke: Invoke, command: tuple[str, ...]) -> None:
     """With --help, and exit status 0."""
     answer = invoke(*command, "--help")
@@ -63,7 +64,7 @@ def test_every_command_explains_itself(invoke: Invoke, command: tuple[str, ...])
     assert "Usage:" in answer.output
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS])
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED])
 def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[str, ...]) -> None:
     """By -h too; a type of Python's says nothing, and each option with a value has a default."""
     answer = invoke(*command, "-h")

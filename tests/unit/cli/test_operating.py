@@ -11,11 +11,15 @@ from rich.console import Console
 
 from streamer.cli import output
 from streamer.cli.operating.api import DEFAULT_URL, Api, ApiRefused, api_of
+from streamer.cli.operating.subscribers import _why
 from streamer.cli.operating.times import moment
 from streamer.cli.output import plain, print_table
 from streamer.errors import ConfigurationError
+from streamer.events import JsonObject
 
 TOKEN = "canary-token-of-the-admin-api"
+LAST = "3 failed, last at 2025-01-01 00:00:00Z (http_5xx): answered 503"
+FAILING = {"error": "answered 503", "class": "http_5xx", "at": "2025-01-01T00:00:00Z", "count": 3}
 
 
 @pytest.fixture
@@ -148,3 +152,28 @@ def test_record_is_one_line_in_a_pipe(
 ) -> None:
     """A program reads it."""
     assert len(printed(capsys, monkeypatch, None).splitlines()) == 1 + len(LETTERS)
+
+
+@pytest.mark.parametrize(
+    ("here", "why"),
+    [
+        ({}, None),
+        ({"held": "", "failing": None, "next_try": "2025-01-01T00:00:01Z"}, None),
+        ({"held": "paused", "failing": None, "next_try": None}, "paused"),
+        (
+            {"held": "", "failing": FAILING, "next_try": "2025-01-01T00:00:30.5Z"},
+            f"{LAST}; next try at 2025-01-01 00:00:30Z",
+        ),
+        (
+            {"held": "answered 503", "failing": FAILING, "next_try": None},
+            LAST,
+        ),
+        (
+            {"held": "30 of the last 50 attempts failed", "failing": FAILING, "next_try": None},
+            f"30 of the last 50 attempts failed; {LAST}",
+        ),
+    ],
+)
+def test_list_of_subscribers_says_why_nothing_is_delivered(here: JsonObject, why: str | None) -> None:
+    """What holds it up, the last error, and when it is tried again; each of them once."""
+    assert _why(here) == why

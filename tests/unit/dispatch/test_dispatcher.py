@@ -274,7 +274,7 @@ async def test_retries_end_in_a_dead_letter(world: World) -> None:
 
 async def test_broken_route_sets_its_event_aside_at_once(world: World) -> None:
     """Trying again would not mend it, and the target is not troubled."""
-    world.route = route(text="{{ data.fields.Missing }}")
+    world.route = route(text="{{ data.fields.Missing }}", strict=True)
     await world.append(1)
     async with world.running():
         (letter,) = world.letters

@@ -17,7 +17,7 @@ from streamer.dispatch.admission.pause import PauseState
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
-from streamer.dispatch.attempt.route import Keys, Route, compile_route
+from streamer.dispatch.attempt.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
@@ -247,9 +247,9 @@ class World:
         return self.log.letters
 
 
-def route(*, when: str | None = None, body: Any = None, text: str | None = None) -> Route:
+def route(**written: Any) -> Route:
     """Return the compiled route of `TARGET`."""
-    return compile_route(TARGET, when=when, body=body, text=text, mistake=mistaken)
+    return compile_route(TARGET, RouteSource(**written), mistake=mistaken)
 
 
 def mistaken(keys: Keys, sentence: str, detail: str) -> ConfigurationError:

@@ -11,9 +11,13 @@ from streamer.events import (
     Delivered,
     Event,
     EventId,
+    FailureClass,
+    Hold,
     HoleCause,
+    Reject,
     ReplayId,
     Retry,
+    Skip,
     Stage,
     SubscriberName,
 )
@@ -168,3 +172,28 @@ def test_every_metric_has_a_help_sentence_and_its_unit_in_its_name(metrics: Metr
     assert [family.name for family in ours if not family.documentation.endswith(".")] == []
     timed = [family.name for family in ours if family.type == "histogram"]
     assert [name for name in timed if not name.endswith("_seconds")] == []
+
+
+def test_failed_attempts_are_counted_by_the_class_of_their_error(metrics: Metrics) -> None:
+    """Each class has a series from the beginning; a delivery and a skipped event have none."""
+    invoice = metrics.subscriber(INVOICE)
+    for outcome in (
+        Retry(reason="503", failure=FailureClass.HTTP_5XX),
+        Hold(reason="401", after_s=1.0, failure=FailureClass.REFUSED_CREDENTIALS),
+        Reject(reason="no such field"),
+        Delivered(),
+        Skip(reason="not ours"),
+    ):
+        invoice.attempted(event(), outcome, 0.1)
+
+    counts = {
+        each.value: value(metrics, "failed_attempts_total", {"subscriber": "invoice", "error": each.value})
+        for each in FailureClass
+    }
+    assert {name for name, count in counts.items() if count} == {
+        "http_5xx",
+        "refused_credentials",
+        "rejected",
+    }
+    assert sum(count or 0 for count in counts.values()) == 3
+    assert None not in counts.values()

@@ -27,6 +27,11 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
         (Erp.Settings, {"url": "http://127.0.0.1.example.com"}, "url is plain http: use https"),
         (Erp.Settings, {"url": "https://a:b@erp.example.com"}, "must not contain a user or password"),
         (Erp.Settings, {"url": "https://e.com", "method": "GET"}, "'PUT', 'PATCH' or 'POST'"),
+        (
+            Erp.Settings,
+            {"url": "https://e.com", "method": "POST", "deletions": "delete"},
+            "deletions: delete needs method PUT or PATCH",
+        ),
         (Erp.Settings, {"url": "https://e.com", "external_id": "a b"}, "is not a JMESPath expression"),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "basic"}}, "Field required"),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "bearer", "token": ""}}, "token is empty"),

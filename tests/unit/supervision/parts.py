@@ -6,7 +6,7 @@ from typing import cast
 
 from streamer.events import Channel, SubscriberName
 from streamer.ingest.keeper import ChannelState, ChannelStatus, Keeper
-from streamer.observe.subscriber_status import SubscriberStatus
+from streamer.observe.subscriber_status import LastFailure, SubscriberStatus
 from tests.contracts.values import CHANGES
 
 SALES = SubscriberName("sales")
@@ -37,6 +37,7 @@ class Delivering:
     held: str = ""
     stalled_since: float | None = None
     unrecorded_since: float | None = None
+    last_failure: LastFailure | None = None
 
     @property
     def status(self) -> SubscriberStatus:
@@ -50,6 +51,8 @@ class Delivering:
             hindrance=self.held,
             is_held=bool(self.held),
             is_down=bool(self.held),
+            last_failure=self.last_failure,
+            next_try_at=1_735_689_660.0 if self.last_failure else None,
         )
 
 

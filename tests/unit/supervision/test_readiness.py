@@ -4,7 +4,9 @@ from typing import cast
 
 import pytest
 
+from streamer.events import FailureClass
 from streamer.ingest.keeper import ChannelState, Keeper
+from streamer.observe.subscriber_status import LastFailure
 from streamer.supervision.health import Health, Kind, State
 from streamer.supervision.readiness import Readiness
 from streamer.supervision.status import Status
@@ -133,3 +135,23 @@ def test_process_that_stops_is_not_ready(status: Status) -> None:
 
     assert readiness(status) == ["connections: This process is stopping."]
     assert status.state is State.STOPPING
+
+
+def test_failing_subscriber_is_told_of_with_its_last_error(status: Status) -> None:
+    """With its time, its class, the number of failures and the next try; the process stays ready."""
+    error = "the target answered 503, password=hunter2"
+    failure = LastFailure(error=error, failure=FailureClass.HTTP_5XX, at=1_735_689_600.0, count=3)
+    status.subscriber_started(SALES, Delivering(last_failure=failure))
+
+    assert readiness(status) == []
+    assert says(status, "subscribers") == (
+        "sales: 3 attempts failed, last at 2025-01-01T00:00:00Z (http_5xx): the target answered 503, "
+        "password=***, next try at 2025-01-01T00:01:00Z"
+    )
+
+
+def test_held_subscriber_is_told_of(status: Status) -> None:
+    """An operator need not ask the admin API for the reason."""
+    status.subscriber_started(SALES, Delivering(held="401: check the credentials"))
+
+    assert says(status, "subscribers") == "sales: 401: check the credentials"

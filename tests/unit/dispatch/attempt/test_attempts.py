@@ -10,7 +10,7 @@ import pytest
 
 from streamer.dispatch.attempt.plugin_results import outcome_of
 from streamer.errors import RetryLater
-from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
+from streamer.events import Delivered, Disable, FailureClass, Hold, Outcome, Reject, Retry, Skip
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, ScriptedTarget, World
 
 ANY: Any = None
@@ -19,11 +19,11 @@ DAY = 86_400.0
 OUTCOMES: list[Outcome] = [
     Delivered(answer={"id": "7"}),
     Retry(reason="503", after_s=7.5, answer="busy"),
-    Retry(reason="500"),
-    Hold(reason="401", after_s=0.5, answer="slowly", alert=True),
-    Reject(reason="422", hint="mend it", answer="no", sent=False),
+    Retry(reason="500", failure=FailureClass.HTTP_5XX),
+    Hold(reason="401", after_s=0.5, answer="slowly", alert=True, failure=FailureClass.RATE_LIMITED),
+    Reject(reason="422", hint="mend it", answer="no", sent=False, failure=FailureClass.HTTP_4XX),
     Skip(reason="not ours", sent=False),
-    Disable(reason="410", answer="gone"),
+    Disable(reason="410", answer="gone", failure=FailureClass.HTTP_4XX),
 ]
 
 
@@ -108,6 +108,8 @@ def test_usual_delivery_is_not_copied() -> None:
         (Reject(reason="422", answer=ANY), Reject(reason="422")),
         (Reject(reason=ANY, hint=ANY), Reject(reason="")),
         (Reject(reason="422", answer=b"n\xffo"), Reject(reason="422", answer="n�o")),  # type: ignore[arg-type] # a plugin's mistake
+        (Retry(reason="x", failure="my_own_word"), Retry(reason="x")),  # type: ignore[arg-type] # a plugin's mistake
+        (Reject(reason="x", failure=ANY), Reject(reason="x")),
         (Disable(reason=410), Disable(reason="410")),  # type: ignore[arg-type] # a plugin's mistake
         (Skip(reason=Word.BUSY), Skip(reason="busy")),
         (Skip(reason=Unreadable()), Skip(reason="A Unreadable that can't be shown.")),  # type: ignore[arg-type] # a plugin's mistake

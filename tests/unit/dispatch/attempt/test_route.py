@@ -8,7 +8,7 @@ import pytest
 
 from streamer.app.routes import mistake_of
 from streamer.configuration import load_document
-from streamer.dispatch.attempt.route import compile_route
+from streamer.dispatch.attempt.route import RouteSource, compile_route
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import SubscriberName
 from tests.deliveries import event
@@ -62,8 +62,10 @@ def test_idempotency_key_is_the_same_on_every_attempt() -> None:
     [
         ("when", {"when": "length(data.fields.Note)"}),
         ("body", {"body": {"x": "abs(data.entity)"}}),
-        ("text", {"text": "{{ data.fields.Missing }}"}),
-        ("text", {"text": "{{ data.fields.Note | money }}"}),
+        ("body", {"body": {"x": "length(data.fields.Missing)"}, "keep_null": True}),
+        ("text", {"text": "{{ data.fields.Missing }}", "strict": True}),
+        ("text", {"text": "{{ data.fields.Missing | money }}", "strict": True}),
+        ("text", {"text": "{{ data.fields.Note | money }}", "strict": True}),
         ("text", {"text": "{{ 1 / 0 }}"}),
         ("text", {"text": "{{ data.entity.encode('no such codec') }}"}),
         ("text", {"text": "{{ data.fields.Amount | dictsort }}"}),
@@ -113,9 +115,7 @@ def test_mistake_names_file_line_and_key(tmp_path: Path, written: str, key: str,
     with pytest.raises(ConfigurationError) as caught:
         compile_route(
             SubscriberName("target"),
-            when=keys.get("when"),
-            body=keys.get("body"),
-            text=keys.get("text"),
+            RouteSource(when=keys.get("when"), body=keys.get("body"), text=keys.get("text")),
             mistake=partial(mistake_of, document, SubscriberName("target")),
         )
 
