@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SEEDS  ?= 20
+CASES  ?= 200000
 WORKERS ?= 3
 DIST   ?= dist
 BIN    := $(VENV)/bin
@@ -9,7 +10,7 @@ READY  := $(VENV)/.ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test demo bench fire mutants dist requirements sbom reference format clean
+.PHONY: help check lint test demo bench fire fuzz mutants dist requirements sbom reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -75,6 +76,9 @@ bench: $(READY) ## ratios to others in the same run, on a real Kafka; ARGS="--on
 fire: $(READY) ## the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--seed N --keep DIR"
 	@$(BIN)/python -m tools.system_packages
 	@$(BIN)/python -m tests.acceptance.fire --seeds $(SEEDS) $(ARGS)
+
+fuzz: $(READY) ## CASES=200000 drawn inputs against a daemon and everything that reads bytes from outside
+	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/acceptance/test_fuzz.py
 
 mutants: $(READY) ## breaks copies of Streamer on purpose and expects that to be noticed
 	@$(BIN)/python -m tools.system_packages

@@ -78,6 +78,8 @@ def _status_and_sentence(error: Exception) -> tuple[int, str]:
             return error.status, str(error)
         case ValidationError():
             return 400, first_mistake(error)
+        case web.RequestPayloadError():
+            return 400, "The body does not match its headers."
         case web.HTTPException():
             return error.status, _STATUS_SENTENCES.get(error.status, f"{error.reason}.")
         case StreamerError():

@@ -68,7 +68,7 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **rest: Any) -> None:
         """Log an error of a handler with its traceback, and one of the client without."""
-        if isinstance(exc_info, http_exceptions.HttpProcessingError):
+        if isinstance(exc_info, http_exceptions.HttpProcessingError | web.RequestPayloadError):
             self.debug("no HTTP: %s", type(exc_info).__name__)
         else:
             super().exception(msg, *args, exc_info=exc_info, **rest)

@@ -1,13 +1,12 @@
 """One whole answer of the Streaming API, sorted into replies and events."""
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from streamer.events import Unreadable
 from streamer.raw_json import raw_json
-from streamer.salesforce.cometd.frames import Frame, Oversized, TornBody, channels_named_in, parse
+from streamer.salesforce.cometd.frames import SEAM, Frame, Oversized, TornBody, channels_named_in, parse
 from streamer.salesforce.cometd.protocol import JsonObject
 
 # The objects of a part are parsed, normalised and encoded while a processor's
@@ -16,10 +15,6 @@ _PART_BYTES = 512 * 1024
 
 # Each becomes a dead letter.
 _MOST_STRAYS = 10_000
-
-# Possible boundary between two messages. The same bytes can occur inside a
-# message, but a cut there leaves brackets open.
-_SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +51,12 @@ class Answer:
 
     @classmethod
     def _part(cls, status: int, content: memoryview) -> "Answer | None":
-        seam = _SEAM.search(content, _PART_BYTES)
+        seam = SEAM.search(content, _PART_BYTES)
         if seam is None:
             return None
         end = seam.start() + 1
         try:
-            frame = parse(b"".join((b"[", content[:end], b"]")))
+            frame = parse(b"".join((b"[", content[:end], b"]")), is_part=True)
         except TornBody:
             # There is no boundary, or bytes are missing: parsing the whole answer tells which.
             return None

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -11,6 +12,9 @@ from streamer.events import ReplayId, Unreadable
 
 # Matches a whole string, or one structural byte. A lone quote is a string that never ends.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
+SEAM = re.compile(rb'\},(?=\{"(?:channel|data|clientId)":)')
+"""Possible boundary between two messages; the same bytes can occur inside a message."""
+
 _CHANNEL = re.compile(rb'"channel"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _REPLAY_ID = re.compile(rb'"replayId"\s*:\s*(\d{1,20})')
 
@@ -39,19 +43,20 @@ class Frame:
     unreadable: tuple[Unreadable, ...] = ()
 
 
-def parse(body: bytes) -> Frame:
+def parse(body: bytes, *, is_part: bool = False) -> Frame:
     """Return the messages in `body`: a JSON array of messages, or one message.
 
     From a complete body with a message that is not JSON, such as invalid UTF-8,
-    it still returns all others. Raises `TornBody`, and `Oversized` for more
-    than a million arrays and objects.
+    it still returns all others. A message can even leave brackets or a string
+    open, if the last one is whole and `body` is no part of an answer. Raises
+    `TornBody`, and `Oversized` for more than a million arrays and objects.
     """
     if len(body) > _COUNTED_FROM_BYTES:
         _limit(body, b"{[", _MOST_CONTAINERS, "arrays and objects")
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _piecemeal(body)
+        return _piecemeal(body, is_part=is_part)
     return Frame(messages=parsed if isinstance(parsed, list) else [parsed], size=len(body))
 
 
@@ -91,17 +96,45 @@ def _limit(body: bytes, marks: bytes, most: int, what: str) -> None:
         raise Oversized(f"a body of {len(body)} bytes with {found} {what}: at most {most} are read")
 
 
-def _piecemeal(body: bytes) -> Frame:
+def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
     if len(body) > _COUNTED_FROM_BYTES:
         # Each takes a microsecond, in which nothing else runs.
         _limit(body, b'{[,"', _MOST_TOKENS, "pieces, and not JSON as a whole")
     messages, unreadable = [], []
-    for piece in split(body):
+    for piece in split(body) if is_part else _pieces(body):
         try:
             messages.append(orjson.loads(piece))
         except orjson.JSONDecodeError as exc:
             unreadable.append(Unreadable(raw=piece, error=f"not JSON: {exc}", replay_id=_replay_id(piece)))
     return Frame(messages=messages, size=len(body), unreadable=tuple(unreadable))
+
+
+def _pieces(body: bytes) -> list[bytes]:
+    try:
+        return split(body)
+    except TornBody:
+        pieces = _seamed(body.strip())
+        if not pieces or not _is_whole(pieces[-1]):
+            raise
+        return pieces
+
+
+def _seamed(array: bytes) -> list[bytes]:
+    """Return the pieces of an array that a message within it leaves open, cut where messages meet."""
+    if not (array.startswith(b"[") and array.endswith(b"]")):
+        return []
+    inside = array[1:-1]
+    cuts = [seam.start() + 1 for seam in SEAM.finditer(inside)]
+    return [inside[start:end].lstrip(b",") for start, end in pairwise([0, *cuts, len(inside)])]
+
+
+def _is_whole(piece: bytes) -> bool:
+    """Return whether `piece` is a message: nothing behind it was lost in transit."""
+    try:
+        message = orjson.loads(piece)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(message, dict) and str(message.get("channel")).startswith("/")
 
 
 def _replay_id(piece: bytes) -> ReplayId | None:

@@ -85,6 +85,14 @@ async def test_body_that_is_no_object_is_refused(ask: Asking, raw: bytes) -> Non
     assert status == 400
 
 
+async def test_body_that_is_not_as_its_headers_say_is_refused(ask: Asking) -> None:
+    """It is the client's mistake, and not Streamer's."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    status, body = await ask.send("POST", PAUSE, data=b"no gzip", headers=headers)
+
+    assert (status, body["error"]) == (400, "The body does not match its headers.")
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/x", 404), ("GET", PAUSE, 405)])
 async def test_what_is_not_there_is_answered_with_a_sentence(
     ask: Asking, method: str, path: str, status: int

@@ -86,9 +86,16 @@ async def test_idle_crowd_is_refused_and_logged_once(monkeypatch: pytest.MonkeyP
 
 async def test_nonsense_is_a_debug_line(caplog: pytest.LogCaptureFixture) -> None:
     """Scanners send it all day."""
+    zipped = b"POST /%s HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nplain"
+    nonsense = [
+        b"\x16\x03\x01 hello\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA B: c\r\n\r\n",
+        b"\x00" * 9000,
+        zipped % b"elsewhere",
+    ]
     with caplog.at_level(logging.INFO):
         async with port() as found:
-            for sent in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\nA B: c\r\n\r\n", b"\x00" * 9000):
+            for sent in nonsense:
                 reader, writer = await asyncio.open_connection("localhost", found)
                 writer.write(sent)
                 writer.write_eof()

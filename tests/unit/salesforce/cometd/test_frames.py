@@ -76,6 +76,29 @@ def test_all_kinds_of_bad_messages_are_set_apart(bad: bytes) -> None:
     assert len(frame.unreadable) == 1
 
 
+@pytest.mark.parametrize("hole", [b"{", b"}", b"[", b'"', b'"}', b"}}}]]"])
+def test_message_that_leaves_something_open_costs_only_itself(hole: bytes) -> None:
+    """The last message is whole, so nothing was lost in transit: this answer would come again and again."""
+    bad = (
+        b'{"channel":"/data/ChangeEvents","data":{"payload":{"Name":' + hole + b'},"event":{"replayId":17}}}'
+    )
+    frame = parse(b"[" + b",".join([orjson.dumps(GOOD), bad, orjson.dumps(REPLY)]) + b"]")
+
+    assert frame.messages == [GOOD, REPLY]
+    assert [(piece.raw, piece.replay_id) for piece in frame.unreadable] == [(bad, ReplayId(b"17"))]
+
+
+@given(st.data())
+def test_answer_that_ends_early_is_torn_wherever_it_ends(data: st.DataObject) -> None:
+    """Also behind a bracket of a message, where it ends as an answer does."""
+    fields = {"Lines__c": [{"channel": "phone"}, {"data": [1]}], "Name": ["a", {"b": []}]}
+    message = {"channel": "/data/ChangeEvents", "data": {"payload": fields, "event": {"replayId": 18}}}
+    body = orjson.dumps([GOOD, message, GOOD, message, REPLY])
+    end = data.draw(st.sampled_from([n for n in range(1, len(body)) if body[n - 1 : n] in {b"]", b"}"}]))
+    with pytest.raises(TornBody):
+        parse(body[:end])
+
+
 def test_unreadable_message_goes_to_the_channel_it_names() -> None:
     """The channel is found in the bytes."""
     answer = Answer.of(200, b"[" + BAD + b"," + orjson.dumps(REPLY) + b"]")

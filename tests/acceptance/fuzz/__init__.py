@@ -1,0 +1,1 @@
+"""Fuzz: bytes from outside, in the shapes of real ones, against everything that reads them."""
