@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from streamer.clock import Clock
-from streamer.events import SubscriberName
+from streamer.events import EventId, SubscriberName
 from streamer.sandbox.org.org import Org
 
 ORDER_PLACED = "Order_Placed__e"
@@ -41,7 +41,7 @@ class Scenario:
         due = self.clock.monotonic()
         while True:
             if self._steps % 2:
-                self._place_order()
+                self.place_order()
             else:
                 self._win_opportunity()
             self._steps += 1
@@ -68,9 +68,12 @@ class Scenario:
         self.expected[INVOICE] += 1
         self.expected[SALES_CHANNEL] += is_big
 
-    def _place_order(self) -> None:
-        self.org.publish_platform_event(
-            ORDER_PLACED, {"Order_No__c": f"A-{self._steps:05d}", "Amount__c": self.dice.randrange(10, 900)}
-        )
+    def place_order(self) -> EventId:
+        """Place an order, and return the id of its event."""
         self.sent += 1
         self.expected[SHIPMENT] += 1
+        number = f"A-{self.expected[SHIPMENT]:05d}"
+        event_uuid = self.org.publish_platform_event(
+            ORDER_PLACED, {"Order_No__c": number, "Amount__c": self.dice.randrange(10, 900)}
+        )
+        return EventId(event_uuid)
