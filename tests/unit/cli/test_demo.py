@@ -1,5 +1,6 @@
 """The demo's durations and its verdict."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import pytest
 import typer
 
 from streamer.cli.demo import _conclude, seconds
+from streamer.clock import TurnedClock
 from streamer.demo.faults import Outage
 from streamer.demo.report import Latency, Report, TargetReport
+from streamer.demo.scenario import SALES_CHANNEL, Scenario
 from streamer.demo.tally import percentile
 from streamer.events import DeadLetter, EventId, Stage, SubscriberName
+from streamer.sandbox import Sandbox
 from tests.deliveries import event
 
 NONE = Latency(p50=0.0, p99=0.0)
@@ -104,6 +108,18 @@ def test_demo_that_lost_anything_fails(report: Report, tmp_path: Path) -> None:
 
     assert caught.value.exit_code == 1
     assert (tmp_path / "report.json").exists()
+
+
+async def test_slack_can_take_the_messages_of_a_fast_demo() -> None:
+    """It takes one a second, so what a busier org asks of it would look lost."""
+    clock = TurnedClock()
+    scenario = Scenario(org=Sandbox(clock).org, clock=clock, per_second=200)
+    acting = asyncio.create_task(scenario.run())
+    await clock.turn(4)
+    acting.cancel()
+
+    assert scenario.sent > 1000
+    assert 1 <= scenario.expected[SALES_CHANNEL] <= 4
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 3.0), (0.99, 5.0), (1.0, 5.0)])
