@@ -223,6 +223,13 @@ class KafkaLogSettings(Section):
         description="any librdkafka setting by its own name, for every client, unless a key of ours sets it",
     )
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _holds_no_credentials(cls, servers: str) -> str:
+        if "@" in servers:
+            raise ValueError("must not contain a user or a password: they belong to log.kafka.security")
+        return servers
+
     @field_validator("topic")
     @classmethod
     def _is_a_template(cls, template: str) -> str:

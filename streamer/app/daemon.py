@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import Task
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -21,8 +21,9 @@ from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.configuration import Document
 from streamer.controls import AuditRecord
+from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import LogUnavailable, Stop, leaves
-from streamer.events import JsonObject
+from streamer.events import JsonObject, SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.ports import Controls
@@ -104,6 +105,11 @@ class App:
     def ready(self) -> bool:
         """True while all owned channels are subscribed and every subscriber follows the log."""
         return self._status.is_complete
+
+    @property
+    def dispatchers(self) -> Mapping[SubscriberName, Dispatcher]:
+        """Dispatchers of the subscribers that are delivered to."""
+        return self._dispatching.dispatchers
 
     def reload(self) -> None:
         """Read the configuration again, and apply it if it has no mistake."""

@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+import structlog
+
 from streamer.clock import Clock
 from streamer.observe.pulse import Pulses
 from streamer.ports import ControlledLog, EventLog, Ownership
 from streamer.settings import Settings, SqliteLogSettings
 from streamer.supervision.status import LogCondition
+
+_log = structlog.get_logger()
 
 
 class Log(EventLog, Ownership, ControlledLog, LogCondition, Protocol):
@@ -22,9 +26,16 @@ async def open_log(settings: Settings, clock: Clock, pulses: Pulses) -> AsyncIte
         from streamer.log.kafka import KafkaLog  # noqa: PLC0415 - costs a fifth of a second
 
         async with KafkaLog.open(settings.log.kafka, clock, pulses) as kafka:
+            _log.info(
+                "log.opened",
+                kafka=settings.log.kafka.bootstrap_servers,
+                prefix=settings.log.kafka.prefix,
+            )
             yield kafka
     else:
         from streamer.log.sqlite import SqliteLog  # noqa: PLC0415 - not needed beside Kafka
 
-        async with SqliteLog.open(settings.log.sqlite or SqliteLogSettings(), clock, pulses) as sqlite:
+        file = settings.log.sqlite or SqliteLogSettings()
+        async with SqliteLog.open(file, clock, pulses) as sqlite:
+            _log.info("log.opened", sqlite=str(file.path.absolute()))
             yield sqlite

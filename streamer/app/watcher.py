@@ -20,6 +20,10 @@ class Watcher(Protocol):
         """Take note that one attempt at a delivery has ended with `outcome`."""
         ...
 
+    def set_aside(self, subscriber: SubscriberName, letter: DeadLetter) -> None:
+        """Take note that an event of a subscriber became a dead letter."""
+        ...
+
 
 @dataclass(slots=True, kw_only=True)
 class WatchedIngest:
@@ -54,5 +58,6 @@ class WatchedDispatch:
         self.watcher.attempted(self.name, event, outcome)
 
     def set_aside(self, letter: DeadLetter) -> None:
-        """Count a dead letter."""
+        """Pass a dead letter on."""
         self.metrics.set_aside(letter)
+        self.watcher.set_aside(self.name, letter)

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import re
+import sys
 import tempfile
 import uuid
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,14 +19,16 @@ from rich.live import Live
 from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
+from streamer.demo.faults import Outage, inject_faults
 from streamer.demo.report import Report
 from streamer.demo.screen import Screen
 from streamer.demo.world import DemoOptions, World, demo_world, settled
 from streamer.observe import logs
 
 _FRAME_S = 0.25
-_LINE_S = 5.0
-_WIDTH = 100
+_LINE_S = 1.0
+_WIDTH, _HEIGHT = 100, 28
+_LETTERS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,9 @@ def demo(
 ) -> None:
     """Show the whole flow on this machine: a local org, the daemon and three targets.
 
-    Exits 0 only if no event was lost and none was in the log twice.
+    After 20 seconds the ERP goes down for ten, and fulfilment refuses one order
+    for good; with a short duration, sooner. Exits 0 only if no event was lost,
+    none was in the log twice, and that order alone is a dead letter.
     """
     logs.configure("auto", "error")
     found: list[Report] = []
@@ -94,40 +99,68 @@ def demo(
 
 async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio.Event) -> Report:
     clock = SystemClock()
-    console = Console(record=display.svg is not None)
     async with demo_world(options, clock) as world, asyncio.TaskGroup() as group:
-        scenario = group.create_task(world.scenario.run(), name="scenario")
-        drawing = group.create_task(_show(world, clock, console, display), name="screen")
+        outage = Outage.within(display.for_s)
+        acting = [
+            group.create_task(world.scenario.run(), name="scenario"),
+            group.create_task(inject_faults(world, outage, clock), name="faults"),
+        ]
+        drawing = group.create_task(_show(world, clock, display), name="screen")
         with suppress(TimeoutError):
             async with clock.timeout(display.for_s):
                 await stopping.wait()
-        scenario.cancel()
+        for task in acting:
+            task.cancel()
         await settled(world, clock)
+        # The last frame shows how it ended.
+        await clock.sleep(2 * _FRAME_S)
         drawing.cancel()
     return world.report()
 
 
-async def _show(world: World, clock: SystemClock, console: Console, display: DisplayOptions) -> None:
-    screen = Screen(world, clock, for_s=display.for_s)
-    with ExitStack() as stack:
-        if console.is_terminal:
-            live = stack.enter_context(Live(screen, console=console, auto_refresh=False, transient=True))
-        stack.callback(_keep_picture, screen, display.svg)
-        last_line = clock.monotonic()
+async def _show(world: World, clock: SystemClock, display: DisplayOptions) -> None:
+    console = Console(highlight=False)
+    screen = Screen(world, for_s=display.for_s)
+    try:
+        # FORCE_COLOR makes rich take a pipe for a terminal.
+        if sys.stdout.isatty() and not console.is_dumb_terminal:
+            await _draw(world, screen, console, clock)
+        else:
+            await _print_lines(world, screen, console, clock)
+    finally:
+        screen.is_over = True
+        _keep_picture(screen, display.svg)
+
+
+async def _draw(world: World, screen: Screen, console: Console, clock: SystemClock) -> None:
+    # On the alternate screen no frame stays when the size changes, and the shell's lines come back.
+    with Live(screen, console=console, auto_refresh=False, screen=True) as live:
         while True:
+            world.observe()
             screen.tick()
-            if console.is_terminal:
-                live.refresh()
-            elif clock.monotonic() - last_line >= _LINE_S:
-                last_line = clock.monotonic()
-                console.print(_line(world.report()))
+            live.refresh()
             await clock.sleep(_FRAME_S)
+
+
+async def _print_lines(world: World, screen: Screen, console: Console, clock: SystemClock) -> None:
+    console.print(f"While the demo runs, this lists dead letters: {world.letters_command}", soft_wrap=True)
+    printed, due = 0, clock.monotonic()
+    while True:
+        world.observe()
+        screen.tick()
+        for line in world.timeline.since(printed):
+            console.print(line, soft_wrap=True)
+        printed = world.timeline.total
+        if clock.monotonic() >= due:
+            due += _LINE_S
+            console.print(_line(world.report()), soft_wrap=True)
+        await clock.sleep(_FRAME_S)
 
 
 def _keep_picture(screen: Screen, svg: Path | None) -> None:
     if svg is not None:
         with Path(os.devnull).open("w") as nowhere:
-            canvas = Console(record=True, width=_WIDTH, file=nowhere, force_terminal=True)
+            canvas = Console(record=True, width=_WIDTH, height=_HEIGHT, file=nowhere, force_terminal=True)
             canvas.print(screen)
             picture = canvas.export_svg(title="streamer demo")
         # A viewer of the picture must not load fonts from a server.
@@ -142,9 +175,17 @@ def _line(report: Report) -> str:
 def _conclude(report: Report, path: Path | None) -> None:
     if path is not None:
         path.write_bytes(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"{_line(report)}; lost {report.lost}, twice in the log {report.duplicates_in_log}.")
     latency = report.append_latency_ms
     console.print(f"From the commit in Salesforce to the log: p50 {latency.p50} ms, p99 {latency.p99} ms.")
-    if not report.sent or report.lost or report.duplicates_in_log or report.dead_letters:
+    for letter in report.dead_letters[:_LETTERS]:
+        console.print(f"Dead letter {letter.id}: {letter.error}", markup=False)
+    if letters := len(report.dead_letters):
+        console.print(
+            f"Dead letters: {letters}, of which the demo caused {letters - len(report.unexpected_letters)}. "
+            "None is lost: in a running demo or daemon, `streamer deadletters list` and `show` tell of them, "
+            "and `redrive` delivers them again."
+        )
+    if not report.is_good:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from streamer.clock import Clock
-from streamer.events import SubscriberName
+from streamer.events import EventId, SubscriberName
 from streamer.sandbox.org.org import Org
 
 ORDER_PLACED = "Order_Placed__e"
@@ -17,7 +17,9 @@ INVOICE, SHIPMENT, SALES_CHANNEL = (
 )
 
 _CUSTOMERS = ("Acme", "Globex", "Initech", "Umbrella", "Stark", "Wayne", "Hooli", "Vehement")
+# Slack takes one message a second. The number is even, because every other step is an order.
 _BIG_EVERY = 40
+_BIG_EVERY_S = 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class Scenario:
         due = self.clock.monotonic()
         while True:
             if self._steps % 2:
-                self._place_order()
+                self.place_order()
             else:
                 self._win_opportunity()
             self._steps += 1
@@ -50,7 +52,7 @@ class Scenario:
 
     def _win_opportunity(self) -> None:
         customer = self.dice.choice(_CUSTOMERS)
-        is_big = self._steps % _BIG_EVERY == 0
+        is_big = self._steps % max(_BIG_EVERY, _BIG_EVERY_S * round(self.per_second)) == 0
         amount = self.dice.randrange(BIG_DEAL, 2 * BIG_DEAL) if is_big else self.dice.randrange(500, BIG_DEAL)
         with self.org.transaction() as transaction:
             record_id = transaction.create(
@@ -68,9 +70,12 @@ class Scenario:
         self.expected[INVOICE] += 1
         self.expected[SALES_CHANNEL] += is_big
 
-    def _place_order(self) -> None:
-        self.org.publish_platform_event(
-            ORDER_PLACED, {"Order_No__c": f"A-{self._steps:05d}", "Amount__c": self.dice.randrange(10, 900)}
-        )
+    def place_order(self) -> EventId:
+        """Place an order, and return the id of its event."""
         self.sent += 1
         self.expected[SHIPMENT] += 1
+        number = f"A-{self.expected[SHIPMENT]:05d}"
+        event_uuid = self.org.publish_platform_event(
+            ORDER_PLACED, {"Order_No__c": number, "Amount__c": self.dice.randrange(10, 900)}
+        )
+        return EventId(event_uuid)

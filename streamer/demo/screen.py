@@ -1,89 +1,133 @@
 """Live display of the demo on a terminal."""
 
 from collections import deque
+from collections.abc import Iterable
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from streamer.clock import Clock
-from streamer.demo.report import Report
+from streamer.demo.report import Latency, Report
 from streamer.demo.world import World
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _HISTORY = 48
+# Borders, the headings, the log and three targets.
+_FLOW_ROWS = 7
+# A panel with fewer lines than two tells nothing.
+_LEAST_PANEL = 4
+# A number from here on needs no decimals.
+_LARGE = 1000
+_HEADINGS = ("expected", "arrived", "parked", "set aside", "due")
+# Columns that a wider terminal has room for, each with the width from which on it is shown.
+_MORE_HEADINGS = {"p50 ms": 80, "p99 ms": 80, "breaker": 80, "repeated": 92}
 
 
 class Screen:
-    """Shows the counts of the org, the log and each target, latencies and the latest deliveries.
+    """Shows the counts of the org, the log and each target, the timeline and the latest deliveries.
 
-    The demo runs for `for_s` seconds, or until it is interrupted.
+    It fills the terminal, whatever its size: a narrow one shows fewer columns,
+    a low one fewer lines, and the counts go last. The demo runs for `for_s`
+    seconds, or until it is interrupted. Once it `is_over`, what is still due
+    is lost.
     """
 
-    def __init__(self, world: World, clock: Clock, *, for_s: float | None) -> None:
+    def __init__(self, world: World, *, for_s: float | None) -> None:
         self._world = world
-        self._clock = clock
         self._for_s = for_s
-        self._began = clock.monotonic()
-        self._last = (self._began, 0)
+        self.is_over = False
+        self._last = (0.0, 0)
         self._rates: deque[float] = deque(maxlen=_HISTORY)
 
     def tick(self) -> None:
         """Record the rate since the last tick."""
-        now, appended = self._clock.monotonic(), self._world.tally.appended_ids.total()
+        now, appended = self._world.timeline.elapsed_s, self._world.tally.appended_ids.total()
         then, before = self._last
         if now > then:
             self._rates.append((appended - before) / (now - then))
         self._last = (now, appended)
 
-    def __rich__(self) -> RenderableType:
-        report = self._world.report()
-        return Group(
-            Panel(self._flow(report), title="Streamer", subtitle=self._subtitle(report), padding=(1, 2)),
-            Panel(
-                Text("\n".join(self._world.tally.latest) or "…"), title="Latest deliveries", padding=(0, 2)
-            ),
-            self._progress(),
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        left = options.max_height - _FLOW_ROWS - 1
+        yield Panel(
+            self._flow(self._world.report(), width),
+            title=f"Streamer, its log in {self._world.log}",
+            subtitle=self._rate(width),
+            height=_FLOW_ROWS,
         )
-
-    def _flow(self, report: Report) -> Table:
-        table = Table(box=None, expand=True, header_style="bold")
-        table.add_column("")
-        for heading in ("expected", "arrived", "repeated", "lost", "p50 ms", "p99 ms"):
-            table.add_column(heading, justify="right")
-        latency = report.append_latency_ms
-        table.add_row(
-            f"Salesforce → log ({self._world.log})",
-            f"{report.sent:,}",
-            f"{report.appended:,}",
-            f"{report.duplicates_in_log:,}",
-            f"{max(0, report.sent - report.appended):,}",
-            f"{latency.p50:.1f}",
-            f"{latency.p99:.1f}",
-            style="cyan",
-        )
-        for name, target in report.targets.items():
-            table.add_row(
-                f"log → {name}",
-                f"{target.expected:,}",
-                f"{target.delivered:,}",
-                f"{target.repeated:,}",
-                f"{target.lost:,}",
-                f"{target.latency_ms.p50:.1f}",
-                f"{target.latency_ms.p99:.1f}",
+        deliveries = left // 2 if left >= 3 * _LEAST_PANEL else 0
+        if left >= _LEAST_PANEL:
+            yield _latest(
+                self._world.timeline.lines,
+                left - deliveries,
+                title="Timeline",
+                subtitle=self._world.letters_command,
             )
+        if deliveries:
+            yield _latest(self._world.tally.latest, deliveries, title="Latest deliveries")
+        yield self._progress()
+
+    def _flow(self, report: Report, width: int) -> Table:
+        table = Table(box=None, expand=True, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+        table.add_column("", no_wrap=True)
+        shown = [*_HEADINGS, *(heading for heading, least in _MORE_HEADINGS.items() if width >= least)]
+        for heading in shown:
+            is_lost = self.is_over and heading == "due"
+            table.add_column("lost" if is_lost else heading, justify="right", no_wrap=True)
+        in_log: dict[str, int | str] = {
+            "expected": report.sent,
+            "arrived": report.appended,
+            "repeated": report.duplicates_in_log,
+            "set aside": sum(letter.subscriber is None for letter in report.dead_letters),
+            "due": max(0, report.sent - report.appended),
+            **_latency(report.append_latency_ms),
+        }
+        table.add_row("→ log", *_cells(in_log, shown), style="cyan")
+        for name, target in report.targets.items():
+            status = self._world.daemon.dispatchers[name].status
+            counts: dict[str, int | str] = {
+                "expected": target.expected,
+                "arrived": target.delivered,
+                "parked": status.parked,
+                "repeated": target.repeated,
+                "set aside": target.set_aside,
+                "due": target.lost,
+                "breaker": "open" if status.is_down else "closed",
+                **_latency(target.latency_ms),
+            }
+            style = "red" if status.is_down else "yellow" if status.parked else ""
+            table.add_row(f"→ {name}", *_cells(counts, shown), style=style)
         return table
 
-    def _subtitle(self, report: Report) -> str:
-        peak = max(self._rates, default=0.0) or 1.0
-        line = "".join(_BARS[round(rate / peak * (len(_BARS) - 1))] for rate in self._rates)
-        rate = self._rates[-1] if self._rates else 0.0
-        return f"{line} {rate:.0f} events/s, {report.dead_letters} set aside"
+    def _rate(self, width: int) -> str:
+        rates = list(self._rates)[-max(0, min(_HISTORY, width - 24)) :]
+        peak = max(rates, default=0.0) or 1.0
+        line = "".join(_BARS[round(rate / peak * (len(_BARS) - 1))] for rate in rates)
+        return f"{line} {rates[-1] if rates else 0:.0f} events/s"
 
     def _progress(self) -> RenderableType:
-        elapsed = self._clock.monotonic() - self._began
+        elapsed_s = self._world.timeline.elapsed_s
         if self._for_s is None:
-            return Text(f"running for {elapsed:.0f} s; Ctrl-C stops it", style="dim")
-        return ProgressBar(total=self._for_s, completed=min(elapsed, self._for_s))
+            return Text(f"running for {elapsed_s:.0f} s; Ctrl-C stops it", style="dim", no_wrap=True)
+        return ProgressBar(total=self._for_s, completed=min(elapsed_s, self._for_s))
+
+
+def _latest(lines: Iterable[str], height: int, *, title: str, subtitle: str | None = None) -> Panel:
+    shown = Text("\n".join(list(lines)[2 - height :]), no_wrap=True, overflow="ellipsis")
+    return Panel(shown, title=title, subtitle=subtitle, height=height)
+
+
+def _latency(latency: Latency) -> dict[str, str]:
+    return {"p50 ms": _number(latency.p50), "p99 ms": _number(latency.p99)}
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= _LARGE else f"{value:.1f}"
+
+
+def _cells(values: dict[str, int | str], shown: list[str]) -> list[str]:
+    found = [values.get(heading, "") for heading in shown]
+    return [f"{value:,}" if isinstance(value, int) else value for value in found]

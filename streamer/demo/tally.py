@@ -15,15 +15,15 @@ class Tally:
 
     clock: Clock
     appended_ids: Counter[EventId] = field(default_factory=Counter)
-    dead_letters: int = 0
+    dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
 
     append_latency_s: list[float] = field(default_factory=list)
     delivery_latency_s: dict[SubscriberName, list[float]] = field(default_factory=dict)
-    latest: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+    latest: deque[str] = field(default_factory=lambda: deque(maxlen=40))
 
     def appended(self, events: Sequence[Event], set_aside: Sequence[DeadLetter]) -> None:
-        """Count the events and the dead letters that entered the log."""
-        self.dead_letters += len(set_aside)
+        """Count the events and keep the dead letters that entered the log."""
+        self.dead_letters |= {letter.id: letter for letter in set_aside}
         for event in events:
             self.appended_ids[event.id] += 1
             self.append_latency_s.append(self._age_s(event))
@@ -37,6 +37,10 @@ class Tally:
         self.delivery_latency_s.setdefault(subscriber, []).append(age_s)
         about = event.type.removeprefix("salesforce.")
         self.latest.append(f"{event.time[11:23]}  {about}  →  {subscriber}  ({age_s * 1000:.0f} ms)")
+
+    def set_aside(self, subscriber: SubscriberName, letter: DeadLetter) -> None:  # noqa: ARG002 - it names it
+        """Keep a dead letter of a subscriber."""
+        self.dead_letters[letter.id] = letter
 
     def _age_s(self, event: Event) -> float:
         # Salesforce's times are whole milliseconds, so the youngest events

@@ -13,7 +13,8 @@ from streamer.configuration import Document
 from streamer.demo.report import Report, report_of
 from streamer.demo.scenario import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Scenario
 from streamer.demo.tally import Tally
-from streamer.events import SubscriberName
+from streamer.demo.timeline import Timeline
+from streamer.events import EventId, SubscriberName
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets.erp import ErpReceiver
 from streamer.sandbox.targets.fulfillment import FulfillmentReceiver
@@ -32,12 +33,23 @@ class World:
     receivers: dict[SubscriberName, Receiver]
     scenario: Scenario
     tally: Tally
+    timeline: Timeline
     daemon: App
     log: str
+    poisoned: set[EventId] = field(default_factory=set)
 
     def report(self) -> Report:
         """Return the counts of this moment."""
-        return report_of(self.scenario, self.tally, self.receivers)
+        return report_of(self.scenario, self.tally, self.receivers, self.poisoned)
+
+    @property
+    def letters_command(self) -> str:
+        """Command that lists the dead letters while the demo runs."""
+        return f"streamer deadletters list --url http://localhost:{self.daemon.admin_port}"
+
+    def observe(self) -> None:
+        """Add to the timeline what has changed since the last call."""
+        self.timeline.observe(self.daemon.dispatchers, self.tally.dead_letters.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +89,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
                     receivers=receivers,
                     scenario=Scenario(org=sandbox.org, clock=clock, per_second=options.per_second),
                     tally=tally,
+                    timeline=Timeline(clock=clock),
                     daemon=daemon,
                     log=f"Kafka at {options.kafka}" if options.kafka else "SQLite",
                 )
@@ -85,7 +98,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
 
 
 async def settled(world: World, clock: Clock) -> None:
-    """Wait until every event has arrived, but for at most 20 s."""
+    """Wait until every event has arrived or is a dead letter, but for at most 20 s."""
 
     def arrived() -> bool:
         return world.report().lost == 0
@@ -123,7 +136,7 @@ def _configuration(
         "channels": ["/data/ChangeEvents", {"path": f"/event/{ORDER_PLACED}"}],
         "log": log,
         "observe": {"host": "localhost", "port": 0},
-        "admin": None,
+        "admin": {"port": 0},
         "subscribers": _subscribers(erp, fulfillment, slack),
     }
 
@@ -136,6 +149,9 @@ def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: Slac
             "on": "salesforce.cdc.Opportunity.updated",
             "when": won,
             "body": {"reference": "subject", "amount": "data.fields.Amount"},
+            # An outage of ten seconds shows parked keys, an open breaker and the recovery.
+            "retry": {"fast_tries": 0, "max_delay_s": 2},
+            "breaker": {"minimum": 5, "window": 10, "open_s": 1, "max_open_s": 2},
             "settings": {
                 "url": f"{erp.url}/api/invoices",
                 "auth": {

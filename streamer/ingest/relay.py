@@ -87,6 +87,7 @@ class Ingest:
         events are set aside, and the policy decides about a refused replay id.
         """
         checkpoint = await self._checkpoint()
+        self._tell_position(checkpoint)
         after: Checkpoint | Start = checkpoint or self.start
         while True:
             try:
@@ -96,6 +97,21 @@ class Ingest:
                 checkpoint = None
             else:
                 return
+
+    def _tell_position(self, checkpoint: Checkpoint | None) -> None:
+        """Log where reading resumes, and the age of that position where it has one."""
+        channel = str(self.channel)
+        if checkpoint is None:
+            _log.info("channel.positioned", channel=channel, at=self.start, reason="there is no checkpoint")
+            return
+        # A checkpoint that has seen nothing but unreadable messages knows no time.
+        age_s = round(self.clock.now() - checkpoint.verified_at, 1) if checkpoint.verified_at else None
+        if checkpoint.replay_id is None:
+            reason = "the checkpoint holds no complete replay id"
+            _log.info("channel.positioned", channel=channel, at=Start.EARLIEST, age_s=age_s, reason=reason)
+            return
+        replay_id = checkpoint.replay_id.decode("ascii", "replace")
+        _log.info("channel.positioned", channel=channel, after=replay_id, age_s=age_s)
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
         async with aclosing(self.source.batches(self.channel, after=after)) as batches:

@@ -1,48 +1,153 @@
-"""The demo tells the truth about what arrived."""
+"""The demo tells the truth about what arrived, and shows failures and their end."""
 
 import asyncio
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
 import sys
+import termios
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import typer
+from rich.console import Console
 
 from streamer.cli.demo import _conclude
 from streamer.clock import SystemClock
+from streamer.demo.faults import poison_order
 from streamer.demo.report import Latency, Report, TargetReport
 from streamer.demo.scenario import INVOICE, SHIPMENT
+from streamer.demo.screen import _FLOW_ROWS, Screen
 from streamer.demo.world import DemoOptions, demo_world
+from tests.contracts.values import a_dead_letter
 from tests.daemon import until
 
+STORY = (
+    "the ERP goes down in 2 s, for 2 s",
+    "the ERP is down",
+    "invoice: key 006\\w{15} is parked in the log",
+    "invoice: the breaker opens",
+    "fulfilment refuses one order for good",
+    "shipment: dead letter, the target answered 422",
+    "the ERP is back",
+    "invoice: the breaker closes",
+    "invoice: nothing is parked any more",
+)
 _NONE_MS = Latency(p50=0.0, p99=0.0)
 _GOOD = Report(
     sent=3,
     appended=3,
     duplicates_in_log=0,
-    dead_letters=0,
     append_latency_ms=_NONE_MS,
     targets={INVOICE: TargetReport(expected=1, delivered=1, repeated=0, latency_ms=_NONE_MS)},
 )
 
 
 async def test_demo_reports_what_arrived_and_keeps_the_picture(tmp_path: Path) -> None:
-    """Three seconds of the demo exit 0; its counts agree with each other, and the picture is an SVG."""
+    """Six seconds of the demo exit 0; its counts agree with each other, and the picture is an SVG."""
     report, picture = tmp_path / "report.json", tmp_path / "demo.svg"
     demo = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streamer", "demo", "--for", "3s", "--report", report, "--svg", picture,
+        sys.executable, "-m", "streamer", "demo", "--for", "6s", "--report", report, "--svg", picture,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"FORCE_COLOR": "1"},
     )  # fmt: skip
     output, _ = await asyncio.wait_for(demo.communicate(), 110)
 
     assert demo.returncode == 0, output.decode()
     counts = orjson.loads(report.read_bytes())
     assert counts["sent"] == counts["appended"] == _sent_for(counts["targets"])
-    assert (counts["lost"], counts["duplicates"], counts["dead_letters"]) == (0, 0, 0)
-    assert all(each["delivered"] == each["expected"] > 0 for each in counts["targets"].values())
+    assert (counts["lost"], counts["duplicates"]) == (0, 0)
+    assert counts["dead_letters"] == counts["poisoned"] == counts["targets"]["shipment"]["set_aside"] == 1
+    arrived = [each["delivered"] + each["set_aside"] for each in counts["targets"].values()]
+    assert arrived == [each["expected"] for each in counts["targets"].values()]
     assert picture.read_bytes().startswith(b"<svg")
+    _assert_shows_failure_and_recovery(output.decode())
+
+
+def _assert_shows_failure_and_recovery(output: str) -> None:
+    assert "\x1b" not in output
+    assert len(re.findall(r"^sent \d+, in the log \d+", output, flags=re.MULTILINE)) >= 6
+    story = [re.search(rf"^ +\d+\.\d s  {line}", output, flags=re.MULTILINE) for line in STORY]
+    assert [line for line, found in zip(STORY, story, strict=True) if found is None] == []
+    assert "lost 0, twice in the log 0." in output
+    assert "Dead letters: 1, of which the demo caused 1." in output
+
+
+async def test_terminal_gets_its_lines_back_and_then_the_summary() -> None:
+    """The demo draws on the alternate screen, in the size that the terminal has, without colours if asked."""
+    terminal, demo_side = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    demo = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "streamer", "demo",
+        stdin=demo_side, stdout=demo_side, stderr=demo_side,
+        env=environment | {"NO_COLOR": "1", "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(demo_side)
+    drawn = bytearray()
+    asyncio.get_running_loop().add_reader(terminal, _read_into, terminal, drawn)
+    try:
+        for rows, columns in ((24, 80), (16, 60)):
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            await until(partial(_has_frame, drawn, rows, columns))
+        demo.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(demo.wait(), 60) == 0
+    finally:
+        if demo.returncode is None:
+            demo.kill()
+        asyncio.get_running_loop().remove_reader(terminal)
+        os.close(terminal)
+
+    shown, left, after = bytes(drawn).partition(b"\x1b[?1049l")
+    assert shown.startswith(b"\x1b[?1049h")
+    assert left
+    assert re.search(rb"\x1b\[[0-9;]*3[0-9]", shown) is None
+    assert b"lost 0, twice in the log 0." in after
+
+
+def _read_into(terminal: int, drawn: bytearray) -> None:
+    with suppress(OSError):
+        drawn += os.read(terminal, 65536)
+
+
+async def _has_frame(drawn: bytearray, rows: int, columns: int) -> bool:
+    """Return whether a frame of just this size, with events in it, was drawn."""
+    frames = [
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame).split("\r\n")
+        for frame in drawn.decode(errors="replace").split("\x1b[H")
+    ]
+    return any(
+        "0 events/s" in frame[_FLOW_ROWS - 1] and [len(line) for line in frame] == [columns] * rows
+        for frame in frames
+        if len(frame) == rows
+    )
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(120, 40), (80, 24), (60, 16), (60, 12), (60, 9)])
+async def test_screen_fits_the_terminal(tmp_path: Path, columns: int, rows: int) -> None:
+    """Every target with its counts is there, and nothing of the counts is cut off."""
+    async with demo_world(DemoOptions(per_second=50, directory=tmp_path), SystemClock()) as world:
+        poison_order(world)
+        await until(lambda: _true(bool(world.tally.dead_letters)))
+        world.observe()
+        canvas = Console(width=columns, height=rows, file=StringIO(), force_terminal=True, no_color=True)
+        lines = canvas.render_lines(Screen(world, for_s=None))
+
+    text = ["".join(part.text for part in line) for line in lines]
+    counts = "".join(text[:_FLOW_ROWS])
+    assert len(text) == (rows if rows >= 12 else _FLOW_ROWS + 1)
+    assert all(re.search(rf"→ {name} +(\d+ +)+", counts) for name in (*world.receivers, "log"))
+    assert all(heading in counts for heading in ("expected", "arrived", "parked", "set aside", "due"))
+    assert "…" not in counts
+    assert rows < 12 or "shipment: dead letter, the target answered 422" in "".join(text)
 
 
 async def test_demo_counts_what_a_target_never_took_as_lost(tmp_path: Path) -> None:
@@ -67,7 +172,7 @@ async def test_demo_counts_what_a_target_never_took_as_lost(tmp_path: Path) -> N
     [
         {"appended": 2},
         {"duplicates_in_log": 1},
-        {"dead_letters": 1},
+        {"dead_letters": [a_dead_letter("1")]},
         {"sent": 0, "appended": 0},
         {"targets": {INVOICE: TargetReport(expected=2, delivered=1, repeated=0, latency_ms=_NONE_MS)}},
     ],

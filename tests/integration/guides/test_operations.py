@@ -1,35 +1,23 @@
 """docs/operations.md shows the commands and the API as they are."""
 
 import re
-import shlex
-from typing import Any
 
 import pytest
-import typer
 import yaml
 from aiohttp.web import Application
-from typer.core import TyperGroup
 
 from streamer.admin.server import application
-from streamer.cli import app
 from streamer.settings import AdminSettings
-from tests.integration.guides.pages import page
+from tests.integration.guides.pages import ROOT, commands, page, parse
 from tests.unit.admin.world import World
 
 GUIDE = page("docs/operations.md")
-COMMANDS = re.findall(r"^\$ (.*streamer (?:subscribers|deadletters|audit).*)$", GUIDE, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", commands(GUIDE))
 def test_command_exists_with_its_options(line: str) -> None:
     """Every command and option that the guide shows exists."""
-    words = shlex.split(line, comments=True)
-    command: Any = typer.main.get_command(app)
-    words = words[words.index("streamer", words.index("--") if "--" in words else 0) + 1 :]
-    while isinstance(command, TyperGroup):
-        name = words.pop(0)
-        command = command.get_command(command.make_context(name, [], resilient_parsing=True), name)
-    command.make_context("streamer", words)
+    parse(line)
 
 
 def test_every_resource_is_in_the_guide_and_no_other() -> None:
@@ -44,6 +32,15 @@ def test_settings_are_valid(block: str) -> None:
     """Every block of configuration in the guide can be copied."""
     section = yaml.safe_load(block)["admin"]
     AdminSettings.model_validate(section | ({"token": "x" * 16} if "token" in section else {}))
+
+
+@pytest.mark.parametrize(
+    "line", ["log.opened", "channel.positioned", "channel.subscribed", "log.topic_awaited"]
+)
+def test_line_of_the_start_is_logged(line: str) -> None:
+    """An operator finds it under the name in the guide."""
+    assert f"`{line}`" in GUIDE
+    assert any(f'"{line}"' in path.read_text() for path in ROOT.glob("streamer/**/*.py"))
 
 
 def _resources(api: Application) -> set[tuple[str, str]]:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 import zipfile
 from base64 import b64encode
@@ -13,19 +14,20 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import ClientSession
 
 from streamer import DISTRIBUTION
 from streamer.app.plugins import make_subscriber
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
 from streamer.dispatch.attempt.route import RouteSource, compile_route
-from streamer.events import Delivered, SubscriberName
+from streamer.events import Delivered, Skip, SubscriberName
 from streamer.ports import PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
-from streamer.testing import ScriptedTarget, a_delivery
+from streamer.testing import Reply, ScriptedTarget, a_delivery
 from subscribers.erp import Erp
 from tests.deliveries import event
-from tests.integration.guides.pages import page
+from tests.integration.guides.pages import ROOT, page
 from tests.unit.dispatch.world import mistaken
 
 GUIDE = page("docs/plugins.md")
@@ -38,6 +40,20 @@ def blocks(pattern: str) -> list[Any]:
 
 
 FILES: dict[str, str] = dict(blocks(rf"^`(\w+\.(?:py|toml|yaml))` (?:(?!\n\n).)*\n\n{BLOCK}"))
+# What the guide leaves to the reader: the request, and the imports.
+RING = """
+    def _ring(self, delivery: Delivery) -> Request:
+        return Request(method="POST", url=URL(self._settings.url), key=delivery.key, body={})
+"""
+SPOOL = """
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
+
+from streamer.testing import SubscriberContract
+from tests.integration.testing.test_spool import Spool
+
+"""
 SETTINGS: list[str] = [block for block in blocks(BLOCK) if block.startswith("settings:")]
 
 
@@ -101,6 +117,45 @@ def test_example_builds_as_printed(tmp_path: Path) -> None:
 
     assert [name for name in names if not name.startswith("streamer_bell-1.0.dist-info/")] == ["bell.py"]
     assert re.findall(r"^Requires-Dist: (.+)$", metadata, flags=re.MULTILINE) == [DISTRIBUTION]
+
+
+async def test_plugin_can_read_the_answer_first(package: Path) -> None:
+    """The error code of the guide's `deliver` is skipped; the table judges the rest."""
+    shown = next(block for block in blocks(BLOCK) if "bell_is_muted" in block)
+    written = FILES["bell.py"].partition("    async def deliver")[0] + shown + RING
+    imports = "from streamer.events import Skip\nfrom subscribers.http import Answer\n"
+    (package / "bell.py").write_text(imports + written)
+    async with ScriptedTarget() as target, subscriber(package, target.url) as bell:
+        target.then(Reply(status=400, body=b'{"error": "bell_is_muted"}'), Reply())
+        outcomes = [await bell.deliver(a_delivery()) for _ in range(2)]
+
+    assert outcomes == [Skip(reason="the bell is muted"), Delivered(answer={"ok": True})]
+
+
+def test_contract_of_another_protocol_can_be_copied(tmp_path: Path) -> None:
+    """With the imports that its names need, every check passes."""
+    shown = next(block for block in blocks(BLOCK) if "class TestSpool" in block)
+    (tmp_path / "test_copied.py").write_text(SPOOL + shown)
+    # Its own root keeps our settings of pytest away.
+    options = ["-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
+    ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+
+    assert ran.returncode == 0, ran.stdout
+    assert "passed" in ran.stdout
+
+
+async def test_scripted_target_is_used_as_shown() -> None:
+    """It gives the two answers in turn."""
+    (shown,) = [block for block in blocks(BLOCK) if block.startswith("async with ScriptedTarget")]
+    asked = shown.replace("...", "asked.extend([(await http.post(target.url)).status for _ in range(2)])")
+    within = "async def use():\n" + textwrap.indent(asked, "    ")
+    async with ClientSession() as http:
+        names: dict[str, Any] = {"ScriptedTarget": ScriptedTarget, "Reply": Reply, "asked": [], "http": http}
+        exec(within, names)  # noqa: S102 - the guide's own lines
+        await names["use"]()
+
+    assert names["asked"] == [503, 200]
 
 
 def test_example_stays_short() -> None:

@@ -1,15 +1,20 @@
 """The README's configuration and commands work as they stand there."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from streamer import DISTRIBUTION
 from streamer.app import plan
+from streamer.cli.sandbox import sandbox as sandbox_command
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
-from tests.integration.guides.pages import PAGES, block, page
+from streamer.errors import ConfigurationError
+from streamer.sandbox import Sandbox
+from tests.integration.guides.pages import PAGES, block, commands, page, parse
 
 README = page("README.md")
 SECRETS = {
@@ -25,6 +30,41 @@ def test_configuration_is_whole_and_valid(tmp_path: Path) -> None:
     path.write_text(block(README, "yaml"))
 
     assert list(plan(load_document([path], SECRETS), SystemClock()).settings.subscribers) == ["sales-channel"]
+
+
+def test_named_variables_are_set_before_the_check() -> None:
+    """Without them, the check refuses the configuration."""
+    (exported,) = re.findall(r"^ *\$ export (.+)$", README, flags=re.MULTILINE)
+
+    assert {word.partition("=")[0] for word in exported.split()} == set(SECRETS)
+
+
+@pytest.mark.parametrize("line", commands(README))
+def test_command_exists_with_its_options(line: str) -> None:
+    """Those that a newcomer types first, too."""
+    parse(line)
+
+
+def test_mistake_is_named_as_shown(tmp_path: Path) -> None:
+    """The README's own configuration with one letter missing gives the line that the README shows."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(block(README, "yaml").replace("    settings:", "    setings:"))
+    with pytest.raises(ConfigurationError) as refused:
+        plan(load_document([path], SECRETS), SystemClock())
+
+    (shown,) = re.findall(r"^streamer: (.*), …$", README, flags=re.MULTILINE)
+    assert shown in str(refused.value).replace(f"{tmp_path}/", "")
+
+
+async def test_sandbox_is_reached_as_told() -> None:
+    """At its port, with the credentials that the README names."""
+    (id_, secret) = re.findall(r"`client_(?:id|secret)` \*([\w-]+)\*", README)
+    form = {"grant_type": "client_credentials", "client_id": id_, "client_secret": secret}
+    async with Sandbox(SystemClock()) as sandbox, ClientSession() as http:
+        answer = await http.post(f"{sandbox.url}/services/oauth2/token", data=form)
+
+    default = inspect.signature(sandbox_command).parameters["port"].default
+    assert (answer.status, f"http://localhost:{default}" in README) == (200, True)
 
 
 @pytest.mark.parametrize("target", re.findall(r"^\$ make ([a-z]+)", README, flags=re.MULTILINE))

@@ -45,6 +45,42 @@ async def test_topic_that_appears_later_is_read_from_its_first_event(cluster: Cl
         assert await follower.read_until("2") == ["1", "2"]
 
 
+async def test_topic_that_no_event_has_created_yet_is_no_trouble(cluster: Cluster) -> None:
+    """A fresh start warns of nothing, but says on request what it waits for."""
+    with capture_logs() as lines:
+        async with cluster.following("salesforce.cdc.Account.*") as follower:
+            await until_logged(lines, "log.topic_awaited")
+            cluster.create_for()
+            cluster.write(an_event(1))
+            await follower.read_until("1")
+
+    assert {line["log_level"] for line in lines if line["event"] == "log.topic_awaited"} == {"debug"}
+    assert [line for line in lines if line["log_level"] == "warning"] == []
+
+
+async def test_topic_that_vanishes_is_told(cluster: Cluster) -> None:
+    """It was there, so somebody has deleted it."""
+    topic = cluster.create_for()
+    cluster.write(an_event(1))
+    with capture_logs() as lines:
+        async with cluster.following("salesforce.cdc.Account.*") as follower:
+            await follower.read_until("1")
+            cluster.admin.delete_topics([topic])[topic].result()
+            told = await until_logged(lines, "log.troubled", "Subscribed topic not available")
+
+    assert told["log_level"] == "warning"
+
+
+async def until_logged(lines: Sequence[Mapping[str, Any]], event: str, reason: str = "") -> Mapping[str, Any]:
+    """Return the line of `event` whose reason contains `reason`."""
+    async with asyncio.timeout(_DEADLINE_S):
+        while True:
+            for line in lines:
+                if line["event"] == event and reason in line["reason"]:
+                    return line
+            await asyncio.sleep(0.05)
+
+
 async def test_partition_that_is_added_is_read_from_its_first_event(cluster: Cluster) -> None:
     """Growing a topic loses nothing."""
     topic = cluster.create_for()

@@ -18,15 +18,18 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 )
 from structlog.testing import capture_logs
 
+from streamer.app.log import open_log
 from streamer.clock import Clock, SystemClock, TurnedClock
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
 from streamer.events import Start, SubscriberName
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
+from streamer.observe.pulse import Pulses
 from streamer.ports import Subscription
-from streamer.settings import KafkaLogSettings
+from streamer.settings import KafkaLogSettings, LogSettings
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
 from tests.integration.kafka.topics import make_topic, own_settings, warm_up
+from tests.unit.app.test_dispatching import World
 from tools.kafka.broker import STEADY, Broker
 from tools.kafka.users import Users
 
@@ -163,6 +166,20 @@ async def test_all_that_is_missing_is_told_at_once(broker: Broker) -> None:
     assert all(f"{settings.prefix}.{name}" in said for name in ("checkpoints", "continuity", "control"))
     assert "consumer groups" in said
     assert "transactional ids" in said
+
+
+async def test_start_tells_the_brokers_and_no_secret(broker: Broker) -> None:
+    """Which log is in use: its brokers and its prefix, and nothing of the login."""
+    kafka = await opened_before(broker)
+    settings = World().plan().settings.model_copy(update={"log": LogSettings(kafka=kafka)})
+    clock = SystemClock()
+    with capture_logs() as logged:
+        async with open_log(settings, clock, Pulses(clock)):
+            pass
+
+    (line,) = [line for line in logged if line["event"] == "log.opened"]
+    opened = {"kafka": kafka.bootstrap_servers, "prefix": kafka.prefix}
+    assert line == {"event": "log.opened", "log_level": "info", **opened}
 
 
 async def test_event_topic_that_may_not_be_used_is_a_warning(broker: Broker) -> None:

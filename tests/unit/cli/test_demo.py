@@ -1,5 +1,6 @@
 """The demo's durations and its verdict."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,18 +9,34 @@ import pytest
 import typer
 
 from streamer.cli.demo import _conclude, seconds
+from streamer.clock import TurnedClock
+from streamer.demo.faults import Outage
 from streamer.demo.report import Latency, Report, TargetReport
+from streamer.demo.scenario import SALES_CHANNEL, Scenario
 from streamer.demo.tally import percentile
-from streamer.events import SubscriberName
+from streamer.events import DeadLetter, EventId, Stage, SubscriberName
+from streamer.sandbox import Sandbox
+from tests.deliveries import event
 
 NONE = Latency(p50=0.0, p99=0.0)
 INVOICE = SubscriberName("invoice")
 TARGET = TargetReport(expected=4, delivered=4, repeated=1, latency_ms=NONE)
+LETTER = DeadLetter(
+    id="e1:invoice",
+    stage=Stage.DISPATCH,
+    channel="/data/ChangeEvents",
+    reason="rejected",
+    error="the target answered 422",
+    hint="",
+    failed_at=0.0,
+    first_failed_at=0.0,
+    event=replace(event(), id=EventId("e1")),
+    subscriber=INVOICE,
+)
 GOOD = Report(
     sent=9,
     appended=9,
     duplicates_in_log=0,
-    dead_letters=0,
     append_latency_ms=Latency(p50=1.5, p99=9.0),
     targets={INVOICE: TARGET},
 )
@@ -49,13 +66,38 @@ def test_demo_that_lost_nothing_succeeds(tmp_path: Path) -> None:
     assert report["targets"]["invoice"]["repeated"] == 1
 
 
+def test_poisoned_event_is_a_dead_letter_and_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """The verdict counts it, says why the target refused it, and names the command that shows it."""
+    refused = replace(TARGET, delivered=3, set_aside=1)
+    _conclude(
+        replace(GOOD, targets={INVOICE: refused}, dead_letters=[LETTER], poisoned={EventId("e1")}), None
+    )
+
+    verdict = capsys.readouterr().out
+    assert "lost 0" in verdict
+    assert "Dead letter e1:invoice: the target answered 422" in verdict
+    assert "Dead letters: 1, of which the demo caused 1." in verdict
+    assert "streamer deadletters list" in verdict
+
+
+@pytest.mark.parametrize(
+    ("for_s", "outage"), [(None, (20, 10)), (100.0, (20, 10)), (20.0, (6, 6)), (3.0, (0.9, 0.9))]
+)
+def test_outage_leaves_time_to_recover(for_s: float | None, outage: tuple[float, float]) -> None:
+    """It comes sooner and is shorter when the demo is short."""
+    fitting = Outage.within(for_s)
+
+    assert (fitting.at_s, fitting.lasts_s) == pytest.approx(outage)
+
+
 @pytest.mark.parametrize(
     "report",
     [
         replace(GOOD, appended=8),
         replace(GOOD, targets={INVOICE: replace(TARGET, delivered=3)}),
         replace(GOOD, duplicates_in_log=1),
-        replace(GOOD, dead_letters=1),
+        replace(GOOD, dead_letters=[LETTER]),
+        replace(GOOD, dead_letters=[LETTER], poisoned={EventId("another")}),
         replace(GOOD, sent=0, appended=0),
     ],
 )
@@ -66,6 +108,18 @@ def test_demo_that_lost_anything_fails(report: Report, tmp_path: Path) -> None:
 
     assert caught.value.exit_code == 1
     assert (tmp_path / "report.json").exists()
+
+
+async def test_slack_can_take_the_messages_of_a_fast_demo() -> None:
+    """It takes one a second, so what a busier org asks of it would look lost."""
+    clock = TurnedClock()
+    scenario = Scenario(org=Sandbox(clock).org, clock=clock, per_second=200)
+    acting = asyncio.create_task(scenario.run())
+    await clock.turn(4)
+    acting.cancel()
+
+    assert scenario.sent > 1000
+    assert 1 <= scenario.expected[SALES_CHANNEL] <= 4
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 3.0), (0.99, 5.0), (1.0, 5.0)])

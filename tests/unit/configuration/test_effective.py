@@ -139,7 +139,7 @@ def test_secrets_of_the_own_sections_are_masked(write: Write) -> None:
         GOOD.replace("sesame", CANARY)
         + f"    body: {{token: {CANARY}}}\n"
         + f"admin: {{token: {CANARY}-of-the-api}}\n"
-        + "log:\n  kafka:\n    bootstrap_servers: SASL_SSL://user:canary@localhost\n    security:\n"
+        + "log:\n  kafka:\n    bootstrap_servers: SASL_SSL://localhost\n    security:\n"
         + "      protocol: SASL_SSL\n      mechanism: PLAIN\n      username: u\n"
         + f"      password: {CANARY}\n      key_password: {CANARY}\n"
     )

@@ -328,6 +328,15 @@ def test_password_in_the_login_url_is_refused_unseen(write: Write, url: str) -> 
     )
 
 
+def test_password_among_the_brokers_is_refused_unseen(write: Write) -> None:
+    """The start shows the brokers; a password belongs to their security."""
+    servers = "SASL_SSL://bus:hunter2@kafka:9092"
+    (line,) = errors_of(write, GOOD + f"log: {{kafka: {{bootstrap_servers: '{servers}'}}}}\n")
+
+    assert "log.kafka.bootstrap_servers: found a value that is not shown; must not contain a user" in line
+    assert "log.kafka.security" in line
+
+
 def test_plugin_setting_is_not_shown(write: Write) -> None:
     """Only its plugin knows whether it is a secret."""
     document = load_document([write("subscribers: {a: {settings: {address: hunter2}}}")], {})

@@ -1,13 +1,14 @@
 """The core loop: a batch and its checkpoint enter the log together, whatever happens."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable, MostlyUnreadable, ReplayIdRefused
@@ -88,6 +89,44 @@ async def test_batches_are_appended_with_their_checkpoint() -> None:
     assert one.records == ["001A", "001B", "001C"]
     assert one.source.opened == [(CHANGES.path, Start.EARLIEST)]
     assert one.log.checkpoints[CHANGES].open_replay_id == b"3"
+
+
+async def test_start_tells_that_there_is_no_checkpoint() -> None:
+    """Reading begins where the configuration says."""
+    with capture_logs() as lines:
+        await world().run()
+
+    assert positions(lines) == [{"at": "earliest", "reason": "there is no checkpoint"}]
+
+
+async def test_start_tells_the_position_and_its_age() -> None:
+    """The replay id after which reading resumes, as text, and how long ago all was complete up to there."""
+    one = world(batch(change(1, "001A")), batch(at=1_735_689_600.0))
+    await one.run()
+    one.clock = TurnedClock(1_735_689_690.5)
+    with capture_logs() as lines:
+        await one.run()
+
+    assert positions(lines) == [{"after": "1", "age_s": 90.5}]
+
+
+async def test_start_tells_that_no_replay_id_is_complete() -> None:
+    """The only message can be one of several, so Salesforce sends all that it retains."""
+    one = world(batch(change(1, "001A")))
+    await one.run()
+    one.clock = TurnedClock(1_735_689_610.0)
+    with capture_logs() as lines:
+        await one.run()
+
+    reason = "the checkpoint holds no complete replay id"
+    assert positions(lines) == [{"at": "earliest", "age_s": 10.0, "reason": reason}]
+
+
+def positions(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what was logged of the channel's positions."""
+    told = [dict(line) for line in lines if line["event"] == "channel.positioned"]
+    assert all(line.pop("channel") == str(CHANGES) for line in told)
+    return [{name: line[name] for name in line if name not in {"event", "log_level"}} for line in told]
 
 
 async def test_refused_batch_is_read_again_after_restart() -> None:

@@ -3,7 +3,7 @@
 import time
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from streamer.log.kafka.cluster.errors import is_denied
 from streamer.log.kafka.feed.context import ConsumerContext
@@ -11,6 +11,7 @@ from streamer.log.kafka.feed.initial_offsets import InitialOffsets
 from streamer.log.kafka.feed.partition_reader import PartitionReader
 from streamer.log.kafka.feed.rebalance import Rebalance
 from streamer.log.kafka.progress.commits import Commits, OffsetCommitter
+from streamer.log.kafka.topics.patterns import matching
 
 _log = structlog.get_logger()
 
@@ -76,10 +77,19 @@ class Member:
         return 0
 
     def _check(self, message: Message | None) -> None:
-        error = None if message is None else message.error()
-        if error is None:
+        if message is None or (error := message.error()) is None:
             return
         if error.fatal() or is_denied(error):
             raise KafkaException(error)
+        if self._is_awaited(message, error):
+            _log.debug("log.topic_awaited", subscriber=self._context.subscriber, reason=error.str())
+            return
         # librdkafka retries by itself.
         _log.warning("log.troubled", subscriber=self._context.subscriber, reason=error.str())
+
+    def _is_awaited(self, message: Message, error: KafkaError) -> bool:
+        """Return true for an expression that no topic has matched yet: the first event creates the topic."""
+        expression = message.topic()
+        if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART or expression is None:
+            return False
+        return not any(matching(self._context.assigned.known_topics, [expression]))

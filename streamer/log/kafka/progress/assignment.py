@@ -47,11 +47,13 @@ class AssignedPartitions(Mapping[Partition, AssignedPartition]):
     """Mapping of the partitions that are assigned to this process.
 
     One thread changes and reads it; another can call `parked` meanwhile.
+    `known_topics` are those of every partition since the beginning.
     """
 
     def __init__(self) -> None:
         self._changing = threading.Lock()
         self._partitions: dict[Partition, AssignedPartition] = {}
+        self.known_topics: set[str] = set()
 
     def __getitem__(self, partition: Partition) -> AssignedPartition:
         return self._partitions[partition]
@@ -66,6 +68,7 @@ class AssignedPartitions(Mapping[Partition, AssignedPartition]):
         """Add a partition; do so before it is announced to the loop."""
         with self._changing:
             self._partitions[assigned_partition.partition] = assigned_partition
+        self.known_topics.add(assigned_partition.partition.topic)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """Remove those of `partitions` that are assigned."""
