@@ -14,11 +14,14 @@ from tests.bench.ownership.rolling import rolling_of
 from tests.bench.ownership.takeovers import Rounds, takeovers_of
 from tests.bench.results import Part
 
-PARTS = ("drain", "latency", "takeovers", "rolling", "deliveries", "trickle", "failing-key", "memory")
+PARTS = (
+    *("drain", "latency", "takeovers", "rolling"),
+    *("deliveries", "trickle", "failing-key", "busy-target", "memory"),
+)
 """Their names: of ingest, of processes that go away, and of deliveries."""
 
 _INGEST = frozenset({"drain", "latency"})
-_DELIVERIES = frozenset({"deliveries", "trickle", "failing-key", "memory"})
+_DELIVERIES = frozenset({"deliveries", "trickle", "failing-key", "busy-target", "memory"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Size:
     deliveries: Mapping[int, int]
     trickle: Trickle
     failing: int
+    busy: int
     behind_keys: int
     behind: int
     looked_s: float
@@ -53,6 +57,7 @@ FULL = Size(
     deliveries={1: 10_000, 10: 20_000, 1_000: 30_000, 100_000: 100_000},
     trickle=Trickle(events=2_000, per_second=200, keys=(1, 10, 1_000, 100_000), backlog=2_000),
     failing=30_000,
+    busy=6_000,
     behind_keys=100_000,
     behind=1_000_000,
     looked_s=20.0,
@@ -67,6 +72,7 @@ QUICK = Size(
     deliveries={1: 100, 1_000: 2_000},
     trickle=Trickle(events=100, per_second=200, keys=(1, 1_000), backlog=100),
     failing=2_000,
+    busy=400,
     behind_keys=1_000,
     behind=2_000,
     looked_s=1.0,
@@ -128,6 +134,10 @@ async def _deliveries(only: Collection[str], size: Size, kafka: str, progress: P
         if "failing-key" in only:
             task = progress.add_task("failing key", total=2 * size.rounds * size.failing)
             parts["failing-key"] = await bench.failing_key(size.failing, partial(progress.advance, task))
+        if "busy-target" in only:
+            task = progress.add_task("busy target", total=size.rounds * size.busy)
+            advance = partial(progress.advance, task)
+            parts["busy-target"] = await bench.busy_target(size.behind_keys, size.busy, advance)
         if "memory" in only:
             task = progress.add_task("memory", total=size.behind)
             parts["memory"] = await bench.memory(size.behind_keys, size.behind, size.looked_s)

@@ -1,35 +1,72 @@
 """Adaptive concurrency limit of one target."""
 
 import math
+from dataclasses import dataclass
+from enum import Enum, auto
 
 from streamer.clock import Clock
 
 _DECREASE = 0.9
-_DEVIATIONS = 2.5
-# Weight of each round in the mean. A mean that follows faster than the limit grows
-# mistakes the queue that builds up at a target for the target's own latency.
-_WEIGHT = 0.1
-# Without it, a microsecond more would slow down a target whose latency is
-# otherwise constant.
-_LEAST_DEVIATION = 0.1
-# A mean only approaches a latency that has changed permanently.
-_AS_FAST = 1.01
+# Latency that is so many times the target's own means that attempts wait for each other.
+_QUEUE = 1.3
+# Latency that falls by less when the limit is halved does not come from our own attempts.
+_OURS = 0.85
+# Weight of each round in the mean.
+_WEIGHT = 0.2
+# A target's own latency is followed slowly: luck makes a few rounds fast.
+_WEIGHT_BELOW = 0.05
+_DEVIATIONS = 2.0
+# A measurement takes as many answers as its mean needs for this relative error, within bounds.
+_ERROR = 0.1
+_LEAST_ANSWERS = 16
+# Finer than any clock.
+_LEAST_S = 1e-9
+_MOST_ANSWERS = 120
+
+
+class _Phase(Enum):
+    WORK = auto()
+    """The limit grows while latency stays at the target's own."""
+    FULL = auto()
+    """Latency has risen: it is measured at the present limit."""
+    HALF = auto()
+    """It is measured at half of the limit."""
+
+
+@dataclass(slots=True)
+class _Round:
+    """Answers to attempts that began since `began_at`."""
+
+    began_at: float
+    reached: bool = False
+    answers: int = 0
+    seconds: float = 0.0
+
+    @property
+    def mean_s(self) -> float:
+        return max(_LEAST_S, self.seconds / self.answers)
 
 
 class AdaptiveConcurrency:
-    """Finds the number of attempts that a target can take at once, between 1 and a maximum.
+    """Finds the number of attempts that a target serves at once, between 1 and a maximum.
 
-    The limit grows by one after each round in which it was reached and latency
-    stayed at or below the mean of earlier rounds. It shrinks to nine tenths
-    when an attempt was overloaded, or when a round's latency exceeds the mean
-    by 2.5 standard deviations. It shrinks at most once in a round trip, because
-    attempts that began earlier say nothing about the new limit. A round takes a
-    round trip as well.
+    The limit grows by one after each round trip in which it was reached, as
+    long as latency stays near the target's own. When latency has risen to 1.3
+    times that, attempts may be waiting for each other at the target. To learn
+    it, the limit is halved until enough answers have come. If latency falls
+    with it, the queue was ours: the limit becomes as much smaller as latency
+    did, which is where the queue begins. If latency stays, the target has
+    become slower, and the former limit holds again. So a target that serves 16
+    at once gets about that many, whatever the maximum, and more as soon as it
+    serves more.
 
-    At a healthy target about every second round lets it grow. Growth from 4 to
-    64 takes about 120 round trips: 0.6 s at 5 ms, 24 s at 200 ms.
+    The limit also shrinks to nine tenths when an attempt was overloaded, at
+    most once in a round trip: attempts that began earlier say nothing about the
+    new limit.
 
-    Each attempt that `began` ends by exactly one of the other three calls.
+    Growth from 4 to 64 takes at least 60 round trips: 0.3 s at 5 ms, 12 s at
+    200 ms. Each attempt that `began` ends by exactly one of the other three
+    calls.
     """
 
     def __init__(self, maximum: int, clock: Clock, *, start: int = 4) -> None:
@@ -39,13 +76,15 @@ class AdaptiveConcurrency:
         # Kept as a fraction, because nine tenths of 4 are not 3.
         self._limit = float(min(start, maximum))
         self._in_flight = 0
-        self._mean_s: float | None = None
+        self._own_s: float | None = None
+        self._mean_s = 0.0
         self._variance = 0.0
+        self._changed_at = -math.inf
         self._decreased_at = -math.inf
-        self._round_at = clock.monotonic()
-        self._reached = False
-        self._answers = 0
-        self._seconds = 0.0
+        self._phase = _Phase.WORK
+        self._full = 0.0
+        self._full_s = 0.0
+        self._round = _Round(clock.monotonic())
 
     @property
     def limit(self) -> int:
@@ -60,20 +99,21 @@ class AdaptiveConcurrency:
     def began(self) -> float:
         """Note that an attempt begins; return its time in the clock's monotonic seconds."""
         self._in_flight += 1
-        self._reached = self._reached or not self.has_room
+        self._round.reached = self._round.reached or not self.has_room
         return self._clock.monotonic()
 
     def succeeded(self, began: float) -> None:
         """Note that the target served the attempt that began at `began`."""
         self._in_flight -= 1
-        if began < self._decreased_at:
+        if began < self._changed_at:
             return
         now = self._clock.monotonic()
-        self._answers += 1
-        self._seconds += now - began
-        if self._is_round_trip(now - self._round_at):
-            self._judge(self._seconds / self._answers, now)
-            self._begin_round(now)
+        self._round.answers += 1
+        self._round.seconds += now - began
+        if self._own_s is not None:
+            self._variance += _WEIGHT_BELOW * (((now - began) / self._own_s - 1) ** 2 - self._variance)
+        if self._is_complete(now):
+            self._judge(self._round, now)
 
     def overloaded(self, began: float) -> None:
         """Note that the target was overloaded: 429, 5xx, no connection, or no answer in time."""
@@ -82,35 +122,72 @@ class AdaptiveConcurrency:
         # Targets refuse faster than they work, so the attempts of one round
         # trip can be more than the limit.
         if began >= self._decreased_at and self._is_round_trip(now - self._decreased_at):
-            self._decrease(now)
+            if self._phase is _Phase.HALF:
+                self._limit = self._full
+            self._decreased_at = now
+            self._set(self._limit * _DECREASE, _Phase.WORK, now)
 
     def abandoned(self) -> None:
         """Note that an attempt ended without showing what the target can take."""
         self._in_flight -= 1
 
+    def _is_complete(self, now: float) -> bool:
+        if self._phase is _Phase.WORK:
+            return self._is_round_trip(now - self._round.began_at)
+        wanted = min(max(self._variance / _ERROR**2, _LEAST_ANSWERS), _MOST_ANSWERS)
+        return self._round.answers >= wanted
+
     def _is_round_trip(self, seconds: float) -> bool:
-        return self._mean_s is None or seconds >= self._mean_s
+        return self._own_s is None or seconds >= self._mean_s
 
-    def _judge(self, latency_s: float, now: float) -> None:
-        if self._mean_s is None:
-            self._mean_s, self._variance = latency_s, (latency_s / 2) ** 2
+    def _judge(self, ended: _Round, now: float) -> None:
+        match self._phase:
+            case _Phase.WORK:
+                self._work(ended, now)
+            case _Phase.FULL:
+                self._compare_full(ended.mean_s, now)
+            case _Phase.HALF:
+                self._compare_half(ended.mean_s, now)
+
+    def _work(self, ended: _Round, now: float) -> None:
+        latency_s = ended.mean_s
+        if self._own_s is None:
+            self._own_s = self._mean_s = latency_s
+        self._mean_s += _WEIGHT * (latency_s - self._mean_s)
+        if self._mean_s < self._own_s:
+            self._own_s += _WEIGHT_BELOW * (self._mean_s - self._own_s)
+        chance = math.sqrt(self._variance * _WEIGHT / (2 - _WEIGHT) / ended.answers)
+        if self.limit > 1 and self._mean_s > self._own_s * (_QUEUE + _DEVIATIONS * chance):
+            self._set(self._limit, _Phase.FULL, now)
+        else:
+            grows = ended.reached and self._mean_s <= self._own_s * _QUEUE
+            self._limit = min(self._limit + grows, float(self._maximum))
+            self._round = _Round(now)
+
+    def _compare_full(self, latency_s: float, now: float) -> None:
+        assert self._own_s is not None  # noqa: S101 - work comes first
+        if latency_s <= self._own_s * _QUEUE:
+            self._mean_s = latency_s
+            self._set(self._limit, _Phase.WORK, now)
             return
-        difference = latency_s - self._mean_s
-        deviation = max(math.sqrt(self._variance), self._mean_s * _LEAST_DEVIATION)
-        if difference > _DEVIATIONS * deviation:
-            self._decrease(now)
-        elif self._reached and latency_s <= self._mean_s * _AS_FAST:
-            self._limit = min(self._limit + 1, float(self._maximum))
-        self._mean_s += _WEIGHT * difference
-        self._variance = (1 - _WEIGHT) * (self._variance + _WEIGHT * difference**2)
+        self._full, self._full_s = self._limit, latency_s
+        self._set(self._limit / 2, _Phase.HALF, now)
 
-    def _decrease(self, now: float) -> None:
-        self._limit = max(1.0, self._limit * _DECREASE)
-        self._decreased_at = now
-        self._begin_round(now)
+    def _compare_half(self, latency_s: float, now: float) -> None:
+        assert self._own_s is not None  # noqa: S101 - work comes first
+        share = latency_s / self._full_s
+        self._mean_s = latency_s
+        if share > _OURS:
+            self._own_s = latency_s
+            self._set(self._full, _Phase.WORK, now)
+        else:
+            # At half of the limit there can still be a queue, which the next comparison finds.
+            self._own_s = min(self._own_s, latency_s)
+            self._set(self._full * max(share, 0.5), _Phase.WORK, now)
 
-    def _begin_round(self, now: float) -> None:
-        self._round_at = now
-        self._reached = False
-        self._answers = 0
-        self._seconds = 0.0
+    def _set(self, limit: float, phase: _Phase, now: float) -> None:
+        """Judge from now on the attempts that begin with `limit`."""
+        self._limit = min(max(1.0, limit), float(self._maximum))
+        self._phase = phase
+        self._changed_at = now
+        self._round = _Round(now)

@@ -5,11 +5,12 @@ it is asked, and serves until killed. It speaks just enough of HTTP for the
 deliveries to cost it next to nothing, so that they measure who delivers.
 
 When asked, it tells what it was sent, with the time of each, at `/journal`, and
-only how much at `/count`. `/answers` says how it answers from now on, and of
-which order `/kept` gives the whole request.
+only how much at `/count`. `/waits` tells how long each took. `/answers` says
+how it answers from now on, and of which order `/kept` gives the whole request.
 """
 
 import asyncio
+import heapq
 import re
 import sys
 import time
@@ -50,6 +51,9 @@ class Target:
     taken: list[tuple[str, float]] = field(default_factory=list)
     refused_key: str = ""
     slow_s: float = 0.0
+    workers: int = 0
+    waits: list[float] = field(default_factory=list)
+    _free_at: list[float] = field(default_factory=list)
     kept_order: str = ""
     kept: tuple[str, str] = ("", "")
 
@@ -60,10 +64,22 @@ class Target:
             self.kept = head.decode(), body.decode()
         if self.refused_key and order.endswith(self.refused_key):
             transport.write(_REFUSED)
+        elif self.workers:
+            self._queue(order, transport)
         elif self.slow_s:
             asyncio.get_running_loop().call_later(self.slow_s, self._accept, order, transport)
         else:
             self._accept(order, transport)
+
+    def _queue(self, order: str, transport: asyncio.WriteTransport) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        # The worker that is free first takes it, when it is free.
+        free_at = heapq.heappop(self._free_at) if len(self._free_at) == self.workers else now
+        done_at = max(now, free_at) + self.slow_s
+        heapq.heappush(self._free_at, done_at)
+        self.waits.append(done_at - now)
+        loop.call_at(done_at, self._accept, order, transport)
 
     def _accept(self, order: str, transport: asyncio.WriteTransport) -> None:
         self.taken.append((order, time.time()))
@@ -77,6 +93,10 @@ class Target:
         """Return how many were taken."""
         return web.Response(body=b"%d" % len(self.taken))
 
+    async def waited(self, _request: web.Request) -> web.Response:
+        """Return how long each request took, in seconds."""
+        return web.Response(body=orjson.dumps(self.waits), content_type="application/json")
+
     async def whole(self, _request: web.Request) -> web.Response:
         """Return the head and the body of the request that was to be kept."""
         return web.Response(body=orjson.dumps(self.kept), content_type="application/json")
@@ -84,12 +104,14 @@ class Target:
     async def answers(self, request: web.Request) -> web.Response:
         """Answer otherwise from now on, with an empty journal."""
         wanted = orjson.loads(await request.read())
-        self.refused_key, self.slow_s, self.kept_order = (
+        self.refused_key, self.slow_s, self.kept_order, self.workers = (
             wanted["refused_key"],
             wanted["slow_s"],
             wanted["kept"],
+            wanted["workers"],
         )
-        self.taken.clear()
+        for each in (self.taken, self.waits, self._free_at):
+            each.clear()
         return web.Response()
 
 
@@ -128,9 +150,14 @@ class RunningTarget:
     url: str
     http: aiohttp.ClientSession
 
-    async def answers(self, *, refused_key: str = "", slow_s: float = 0.0, kept: str = "") -> None:
-        """Begin anew: fail what is of `refused_key`, let the rest wait `slow_s`, keep the order `kept`."""
-        body = {"refused_key": refused_key, "slow_s": slow_s, "kept": kept}
+    async def answers(
+        self, *, refused_key: str = "", slow_s: float = 0.0, kept: str = "", workers: int = 0
+    ) -> None:
+        """Begin anew: fail what is of `refused_key`, let the rest wait `slow_s`, keep the order `kept`.
+
+        With `workers` only so many are served at once, and the others wait for their turn.
+        """
+        body = {"refused_key": refused_key, "slow_s": slow_s, "kept": kept, "workers": workers}
         async with self.http.post("/answers", json=body) as response:
             response.raise_for_status()
 
@@ -143,6 +170,11 @@ class RunningTarget:
         """Return the deliveries that it has taken."""
         async with self.http.get("/journal") as response:
             return [Delivery(*each) for each in orjson.loads(await response.read())]
+
+    async def waits(self) -> list[float]:
+        """Return how long each request took, in seconds."""
+        async with self.http.get("/waits") as response:
+            return list(orjson.loads(await response.read()))
 
     async def kept(self) -> Request:
         """Return the request of the order that was to be kept."""
@@ -181,6 +213,7 @@ async def serve() -> None:
             web.get("/journal", target.journal),
             web.get("/count", target.count),
             web.get("/kept", target.whole),
+            web.get("/waits", target.waited),
             web.post("/answers", target.answers),
         ]
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from streamer.log.kafka import KafkaLog
 from tests.bench.deliveries.filled_log import Deliverer, FilledLog, daemon, plain_script, streamer
 from tests.bench.deliveries.http_target import Delivery, Request, RunningTarget, target_process
-from tests.bench.deliveries.results import Backlog, FailingKey, Rate, Rates, Trickle, Trickles
+from tests.bench.deliveries.results import Backlog, BusyTarget, FailingKey, Rate, Rates, Trickle, Trickles
 from tests.bench.events import a_change, record_id
 from tests.bench.results import Unequal
 from tests.bench.usage import Usage, resident_mb
@@ -19,6 +19,8 @@ from tests.daemon import until
 
 _FAILING_AMONG = 1_000
 _DEADLINE_S = 600.0
+_WORKERS = 16
+_SERVICE_S = 0.05
 _LOOK_S = 0.05
 # These name the client and the port, which differ for a good reason.
 _OF_THE_CLIENT = frozenset({"host", "user-agent"})
@@ -99,6 +101,23 @@ class DeliveryBench:
             per_s_with=[_per_s(each) for each in somebody],
             repeated=sum(map(_repeated, (*nobody, *somebody))),
             out_of_order=sum(map(_out_of_order, (*nobody, *somebody))),
+        )
+
+    async def busy_target(self, keys: int, events: int, progress: Progress) -> BusyTarget:
+        """Deliver to a target that serves 16 at once, each in 50 ms."""
+        log, found = await self._filled(keys, events), []
+        for _ in range(self.rounds):
+            await self.target.answers(slow_s=_SERVICE_S, workers=_WORKERS)
+            journal = await self._delivered(log, events, progress)
+            # At first the limit has to be found.
+            late = sorted((await self.target.waits())[events // 2 :])
+            half = journal[events // 2 :]
+            found.append((_per_s(half), late[len(late) // 2]))
+        return BusyTarget(
+            workers=_WORKERS,
+            service_s=_SERVICE_S,
+            per_s=[per_s for per_s, _ in found],
+            wait_s=[wait_s for _, wait_s in found],
         )
 
     async def memory(self, keys: int, events: int, looked_s: float) -> Backlog:

@@ -178,6 +178,46 @@ class FailingKey(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BusyTarget(Part):
+    """Second half of each round, at a target that serves `workers` at once in `service_s` seconds."""
+
+    workers: int
+    service_s: float
+    per_s: Sequence[float]
+    wait_s: Sequence[float]
+
+    @property
+    def complete(self) -> bool:
+        """True: what is missing would not have ended the round."""
+        return True
+
+    def ratios(self) -> Sequence[Ratio]:
+        """Return what of the target was used, and how long it took for an answer."""
+        capacity = self.workers / self.service_s
+        of = f"target of {self.workers} workers"
+        return [
+            Ratio(
+                what=f"deliveries/s ÷ what the {of} can do",
+                each=[per_s / capacity for per_s in self.per_s],
+                aim="≥ 0.9",
+            ),
+            Ratio(
+                what=f"median time of an answer of the {of} ÷ its time without a queue",
+                each=[wait_s / self.service_s for wait_s in self.wait_s],
+                aim="≤ 1.5",
+            ),
+        ]
+
+    def figures(self) -> Sequence[Row]:
+        """Return both in their units."""
+        of = f"target of {self.workers} workers and {self.service_s * 1000:.0f} ms"
+        return [
+            Row(f"{of}: deliveries/s", measured(self.per_s, "{:,.0f}")),
+            Row(f"{of}: median time of an answer", measured([s * 1000 for s in self.wait_s], "{:.0f} ms")),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog(Part):
     """The most memory that a daemon took with `events` events to deliver, of which `behind` are left."""
 

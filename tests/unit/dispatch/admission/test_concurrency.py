@@ -1,6 +1,7 @@
 """Finding out what a target bears."""
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 
@@ -124,21 +125,55 @@ def test_burst_of_failures_is_one_decrease(clock: TurnedClock) -> None:
     assert concurrency.limit == 57
 
 
-def test_slow_answers_that_were_under_way_are_one_decrease(clock: TurnedClock) -> None:
-    """Those that come after the first decrease do not make the next round a slow one."""
-    concurrency = AdaptiveConcurrency(64, clock, start=64)
-    Target(concurrency, clock, lambda _: 0.01).run(1.0)
-    in_flight = [concurrency.began() for _ in range(50)]
-    clock.jump(0.013)
-    concurrency.succeeded(in_flight[0])
-    assert concurrency.limit == 57
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3, 1.0])
+def test_target_of_sixteen_workers_is_given_about_sixteen(clock: TurnedClock, spread: float) -> None:
+    """More would only wait for each other. It stays busy, and is used to the full when it grows."""
+    workers = 16
+    vary = around(1.0, 1, spread)
+    concurrency = AdaptiveConcurrency(64, clock)
+    target = Target(concurrency, clock, lambda open_: 0.2 * max(1.0, open_ / workers) * vary(open_))
+    target.run(20.0)
+    answered, limits = target.answered, []
+    for _ in range(120):
+        target.run(0.5)
+        limits.append(concurrency.limit)
 
-    for slow in in_flight[1:]:
-        began = concurrency.began()
-        clock.jump(0.01)
-        concurrency.succeeded(slow)
-        concurrency.succeeded(began)
-    assert concurrency.limit >= 57
+    mean_latency_s = 0.2 * math.exp(spread**2 / 2)
+    assert target.answered - answered > 0.9 * 60 * workers / mean_latency_s
+    assert max(limits) < 40
+    assert 12 < sum(limits) / len(limits) < 28
+
+    workers = 64
+    assert target.run(60.0, until=64) < 30.0
+
+
+def test_target_that_becomes_slower_for_all_is_not_mistaken_for_a_queue(clock: TurnedClock) -> None:
+    """Its latency does not fall when it is given less."""
+    latency_s = 0.05
+    concurrency = AdaptiveConcurrency(64, clock, start=64)
+    target = Target(concurrency, clock, lambda _: latency_s)
+    target.run(2.0)
+    latency_s = 0.1
+    limits = []
+    for _ in range(100):
+        target.run(0.1)
+        limits.append(concurrency.limit)
+
+    assert min(limits) == 32
+    assert limits.count(32) < 10
+    assert limits[-1] == 64
+
+
+def test_answers_that_were_under_way_say_nothing_about_half_the_limit(clock: TurnedClock) -> None:
+    """They waited in the queue of the whole limit."""
+    workers = 16
+    concurrency = AdaptiveConcurrency(64, clock, start=64)
+    target = Target(concurrency, clock, lambda _: 0.2)
+    target.run(2.0)
+    target._latency = lambda open_: 0.2 * max(1.0, open_ / workers)
+    target.run(10.0)
+
+    assert concurrency.limit < 32
 
 
 def test_fast_refusals_are_one_decrease_in_a_round_trip(clock: TurnedClock) -> None:
