@@ -79,9 +79,9 @@ def relationship_name(field: Field) -> str | None:
     return f"{field.name.removesuffix('__c')}__r" if custom else field.name.removesuffix("Id")
 
 
-def children(schema: Schema, parent: Entity) -> Iterable[Child]:
-    """Return the types that refer to `parent`, one for each field that does."""
-    for entity in schema.entities:
+def children(entities: Iterable[Entity], parent: Entity) -> Iterable[Child]:
+    """Return those of `entities` that refer to `parent`, one for each field that does."""
+    for entity in entities:
         for field in entity.fields.values():
             if parent.name in targets(entity, field):
                 custom = f"{entity.name.removesuffix('__c')}__r" if field.name.endswith("__c") else None

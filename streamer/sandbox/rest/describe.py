@@ -66,7 +66,7 @@ def _describe(call: Call) -> Answer:
                 "relationshipName": child.name,
                 "restrictedDelete": False,
             }
-            for child in children(schema, entity)
+            for child in children(schema.entities, entity)
         ],
         "recordTypeInfos": [_master_record_type(call, entity)],
     }

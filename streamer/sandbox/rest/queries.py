@@ -10,7 +10,8 @@ from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.columns import columns
 from streamer.sandbox.rest.resources import Resources
-from streamer.sandbox.soql.evaluator import QueryRun
+from streamer.sandbox.soql.columns import Scope
+from streamer.sandbox.soql.evaluator import QueryRun, Setting
 from streamer.sandbox.soql.parser import parse
 
 _CURSOR_S = 2 * 24 * 3600
@@ -42,10 +43,12 @@ class RestQueries:
     def _query(self, call: Call) -> Answer:
         query = parse(call.query.get("q", ""))
         deleted_too = call.path.startswith("/queryAll")
-        run = QueryRun(call.org, query, include_deleted=deleted_too, url=call.base)
+        scope = Scope(schema=call.org.schema, records=call.org.records)
+        setting = Setting(scope=scope, now=self._clock.now(), include_deleted=deleted_too, url=call.base)
+        run = QueryRun(setting, query)
         if call.query.get("columns") == "true":
             return Answer(body=columns(run))
-        if not query.fields:
+        if query.counts:
             return Answer(body={"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()
         cursor = _Cursor(rows=rows, page=_page_size(call), opened_at=self._clock.monotonic())

@@ -73,7 +73,7 @@ def _nodes(
     for record in _records(collection):
         reference = _reference(record)
         entity = call.org.schema.entity(record_type(record))
-        by_name = {child.name: child for child in children(call.org.schema, entity) if child.name}
+        by_name = {child.name: child for child in children(call.org.schema.entities, entity) if child.name}
         fields = without_attributes(record)
         below = {name: fields.pop(name) for name in list(fields) if name in by_name}
         yield _Node(
