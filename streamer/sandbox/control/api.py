@@ -14,6 +14,8 @@ from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.changes import ChangeType
+from streamer.sandbox.org.field_values import timestamp
+from streamer.sandbox.org.lead_conversion import CONVERTED, Conversion, convert
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
@@ -66,8 +68,15 @@ class _Overflow(_Body):
     type: str
 
 
+class _Conversion(_Body):
+    status: str = CONVERTED
+    account_id: str | None = None
+    contact_id: str | None = None
+    opportunity: str | None = ""
+
+
 class ControlApi:
-    """Serves `/sandbox/*`: the clock, faults, bulk changes, whole transactions, gaps, and the state."""
+    """Serves `/sandbox/*`: the clock, faults, bulk changes, transactions, conversions, gaps, the state."""
 
     def __init__(self, org: Org, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock) -> None:
         self._org = org
@@ -91,6 +100,7 @@ class ControlApi:
             ("POST", "/sandbox/changes", changes),
             ("POST", "/sandbox/transactions", self._transaction),
             ("POST", "/sandbox/records/{type}/{id}/undelete", self._undelete),
+            ("POST", "/sandbox/leads/{id}/convert", self._convert),
             ("POST", "/sandbox/gaps", self._gap),
             ("POST", "/sandbox/overflows", self._overflow),
         ]
@@ -151,6 +161,14 @@ class ControlApi:
         with self._org.transaction() as transaction:
             transaction.undelete(request.match_info["type"], request.match_info["id"])
         return web.Response(status=204)
+
+    async def _convert(self, request: web.Request) -> web.Response:
+        asked = _Conversion.model_validate(await _json(request))
+        lead = self._org.retrieve("Lead", request.match_info["id"])
+        today = timestamp(self._clock.now())[:10]
+        with self._org.transaction() as transaction:
+            ids = convert(transaction, lead, Conversion(**asked.model_dump()), today=today)
+        return _answer(ids)
 
     async def _gap(self, request: web.Request) -> web.Response:
         gap = _Gap.model_validate(await _json(request))

@@ -11,7 +11,7 @@ from streamer.sandbox.org.field_values import stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
 from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
-from streamer.sandbox.org.relationships import with_parents_found
+from streamer.sandbox.org.relationships import children, with_parents_found
 from streamer.sandbox.org.schema import Entity, Schema
 
 
@@ -87,18 +87,31 @@ class Transaction:
         return self.create(type_name, {**others, name: fields[key]}), True
 
     def delete(self, type_name: str, record_id: str) -> None:
-        """Move a record to the Recycle Bin."""
+        """Move a record, and those that it takes along, to the Recycle Bin."""
         before = self._live(type_name, record_id)
         entity = self._schema.entity(type_name)
         self._save(entity, before, {**before, "IsDeleted": True}, {})
+        taken = [
+            (child.entity.name, str(record["Id"]))
+            for child in children(self._schema.entities, entity)
+            if child.cascades
+            for record in self._records.find(child.entity, child.field, before["Id"])
+        ]
+        self._records.deleted_with[before["Id"]] = taken
+        for child_type, child_id in taken:
+            self.delete(child_type, child_id)
 
     def undelete(self, type_name: str, record_id: str) -> None:
-        """Restore a record from the Recycle Bin."""
+        """Restore a record, and those that were deleted with it, from the Recycle Bin."""
         entity = self._schema.entity(type_name)
         before = self._records.get(entity, normal_id(record_id) or record_id)
         if before is None or not before["IsDeleted"]:
             raise Refused("UNDELETE_FAILED", "Entity is not in the recycle bin")
         self._save(entity, before, {**before, "IsDeleted": False}, {})
+        for child_type, child_id in self._records.deleted_with.get(before["Id"], ()):
+            child = self._records.get(self._schema.entity(child_type), child_id)
+            if child is not None and child["IsDeleted"]:
+                self.undelete(child_type, child_id)
 
     def changes(self) -> list[Change]:
         """Return the transaction's change to each record, in the order of its first operations."""

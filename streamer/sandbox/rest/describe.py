@@ -57,7 +57,7 @@ def _describe(call: Call) -> Answer:
         "fields": list(_fields(entity)),
         "childRelationships": [
             {
-                "cascadeDelete": False,
+                "cascadeDelete": child.cascades,
                 "childSObject": child.entity.name,
                 "deprecatedAndHidden": False,
                 "field": child.field,
