@@ -14,6 +14,8 @@ from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.errors import ConfigurationError
 from streamer.sandbox import Sandbox, SandboxSettings
+from streamer.sandbox.access.user import User
+from streamer.sandbox.access.users_file import read_users
 from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
 from streamer.web.listener import refused_address
 
@@ -36,6 +38,14 @@ def sandbox(
             show_default="none",
         ),
     ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file of further users, with their permissions on objects, fields and channels.",
+            show_default="one user, who may do everything",
+        ),
+    ] = None,
     *,
     tls: Annotated[
         bool, typer.Option("--tls", help="Serve https, with a certificate authority of the sandbox's own.")
@@ -48,7 +58,8 @@ def sandbox(
     names = tuple(name or ())
     with failures_reported():
         files = _certificates(tls_folder, (host, *names)) if tls else None
-        settings = SandboxSettings(names=names, tls=files.context() if files else None)
+        people = () if users is None else _users(users)
+        settings = SandboxSettings(names=names, users=people, tls=files.context() if files else None)
         asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
 
 
@@ -71,6 +82,13 @@ async def _serve(
         if files is not None:
             console.print(_recipes(files), markup=False)
         await stopping.wait()
+
+
+def _users(file: Path) -> tuple[User, ...]:
+    try:
+        return read_users(file)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--users: {error}") from None
 
 
 def _certificates(folder: Path, hosts: tuple[str, ...]) -> Certificates:

@@ -8,6 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.clock import Clock, TurnedClock
+from streamer.sandbox.access.user import User
+from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
@@ -78,8 +80,11 @@ class _Conversion(_Body):
 class ControlApi:
     """Serves `/sandbox/*`: the clock, faults, bulk changes, transactions, conversions, gaps, the state."""
 
-    def __init__(self, org: Org, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock) -> None:
+    def __init__(
+        self, org: Org, users: Users, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock
+    ) -> None:
         self._org = org
+        self._users = users
         self._tokens = tokens
         self._faults = faults
         self._cometd = cometd
@@ -100,6 +105,7 @@ class ControlApi:
             ("POST", "/sandbox/changes", changes),
             ("POST", "/sandbox/transactions", self._transaction),
             ("POST", "/sandbox/records/{type}/{id}/undelete", self._undelete),
+            ("PUT", "/sandbox/users/{username}", self._put_user),
             ("POST", "/sandbox/leads/{id}/convert", self._convert),
             ("POST", "/sandbox/gaps", self._gap),
             ("POST", "/sandbox/overflows", self._overflow),
@@ -169,6 +175,10 @@ class ControlApi:
         with self._org.transaction() as transaction:
             ids = convert(transaction, lead, Conversion(**asked.model_dump()), today=today)
         return _answer(ids)
+
+    async def _put_user(self, request: web.Request) -> web.Response:
+        entry = {**await _json(request), "username": request.match_info["username"]}
+        return _answer({"id": self._users.put(User.model_validate(entry))})
 
     async def _gap(self, request: web.Request) -> web.Response:
         gap = _Gap.model_validate(await _json(request))

@@ -21,6 +21,7 @@ _PAGE = range(200, 2001)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cursor:
+    user_id: str
     rows: list[dict[str, Any]]
     page: int
     opened_at: float
@@ -43,7 +44,7 @@ class RestQueries:
     def _query(self, call: Call) -> Answer:
         query = parse(call.query.get("q", ""))
         deleted_too = call.path.startswith("/queryAll")
-        scope = Scope(schema=call.org.schema, records=call.org.records)
+        scope = Scope(schema=call.schema, records=call.org.records)
         setting = Setting(scope=scope, now=self._clock.now(), include_deleted=deleted_too, url=call.base)
         run = QueryRun(setting, query)
         if call.query.get("columns") == "true":
@@ -51,7 +52,12 @@ class RestQueries:
         if query.counts:
             return Answer(body={"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()
-        cursor = _Cursor(rows=rows, page=_page_size(call), opened_at=self._clock.monotonic())
+        cursor = _Cursor(
+            user_id=call.session.user_id,
+            rows=rows,
+            page=_page_size(call),
+            opened_at=self._clock.monotonic(),
+        )
         locator = self._ids.issue("01g")
         if len(rows) > cursor.page:
             self._cursors[locator] = cursor
@@ -62,10 +68,13 @@ class RestQueries:
     def _more(self, call: Call) -> Answer:
         locator, _, start = call["locator"].partition("-")
         cursor = self._cursors.get(locator)
-        expired = cursor is not None and self._clock.monotonic() - cursor.opened_at > _CURSOR_S
-        if cursor is None or expired or not start.isdigit():
+        if cursor is None or not self._is_open(cursor, call) or not start.isdigit():
             raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
         return Answer(body=_page(call, cursor, locator, int(start)))
+
+    def _is_open(self, cursor: _Cursor, call: Call) -> bool:
+        is_fresh = self._clock.monotonic() - cursor.opened_at <= _CURSOR_S
+        return is_fresh and cursor.user_id == call.session.user_id
 
 
 def _page(call: Call, cursor: _Cursor, locator: str, start: int) -> dict[str, Any]:
