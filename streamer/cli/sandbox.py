@@ -16,11 +16,12 @@ from streamer.errors import ConfigurationError
 from streamer.sandbox import Sandbox, SandboxSettings
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users_file import read_users
+from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
 from streamer.web.listener import refused_address
 
 
-def sandbox(
+def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     port: Annotated[
         int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 takes a free port.")
     ] = 8808,
@@ -46,6 +47,14 @@ def sandbox(
             show_default="one user, who may do everything",
         ),
     ] = None,
+    callback: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Address to which a login in a browser can lead back; can be repeated.",
+            show_default="any on this machine",
+        ),
+    ] = None,
     *,
     tls: Annotated[
         bool, typer.Option("--tls", help="Serve https, with a certificate authority of the sandbox's own.")
@@ -59,7 +68,8 @@ def sandbox(
     with failures_reported():
         files = _certificates(tls_folder, (host, *names)) if tls else None
         people = () if users is None else _users(users)
-        settings = SandboxSettings(names=names, users=people, tls=files.context() if files else None)
+        app = ConnectedApp(callbacks=tuple(callback or ()))
+        settings = SandboxSettings(names=names, app=app, users=people, tls=files.context() if files else None)
         asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
 
 

@@ -13,6 +13,7 @@ from streamer.clock import Clock
 from streamer.sandbox.access.events import EventView, channel_refusal
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users import Users
+from streamer.sandbox.admission import Admission
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.auth.directory import Directory
 from streamer.sandbox.auth.discovery import discovery_routes
@@ -23,7 +24,6 @@ from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
 from streamer.sandbox.control import ControlApi
-from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
@@ -141,7 +141,7 @@ class Sandbox:
         control = ControlApi(self.org, self.users, self.tokens, self.faults, self.cometd, self._clock)
         admission = Admission((self._host, *self._settings.names))
         routes = [
-            *OAuth(self._clock, self.tokens, directory).routes(),
+            *OAuth(self._clock, self.tokens, directory).routes(admission.check),
             *TokenState(self.tokens, directory).routes(),
             *discovery_routes(),
             *Soap(self._clock, self.tokens, directory).routes(),

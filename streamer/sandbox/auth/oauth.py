@@ -1,9 +1,9 @@
-"""OAuth endpoints of the org: four grant types, and the identity behind a token."""
+"""OAuth endpoints of the org: five grant types, and the identity behind a token."""
 
 import base64
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jwt
@@ -11,11 +11,20 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from streamer.clock import Clock
-from streamer.sandbox.auth.connected_app import ConnectedApp, TokenDenied, form_of, origin
+from streamer.sandbox.auth.authorization import Admit, Authorization
+from streamer.sandbox.auth.connected_app import (
+    ConnectedApp,
+    TokenDenied,
+    credentials,
+    form_of,
+    origin,
+    same,
+)
 from streamer.sandbox.auth.directory import Directory
 from streamer.sandbox.auth.tokens import ACCESS_SCOPE, Session, Tokens
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_LASTING = frozenset({"refresh_token", "offline_access"})
 _LOGIN_HOSTS = frozenset({"https://login.salesforce.com", "https://test.salesforce.com"})
 
 
@@ -36,10 +45,12 @@ class OAuth:
         self._clock = clock
         self._tokens = tokens
         self._directory = directory
+        self._authorization = Authorization(clock, directory)
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes."""
+    def routes(self, admit: Admit) -> list[web.RouteDef]:
+        """Return the routes, those of the login in a browser behind `admit`."""
         return [
+            *self._authorization.routes(admit),
             web.post("/services/oauth2/token", self._token),
             web.route("*", "/services/oauth2/userinfo", self._userinfo),
             web.get("/id/{org_id}/{user_id}", self._id),
@@ -51,10 +62,15 @@ class OAuth:
             session = self._session_for(request, form)
         except TokenDenied as denied:
             return denied.answer()
-        return web.json_response(self._answer(session, origin(request)))
+        answer = self._answer(session, origin(request))
+        if form["grant_type"] == "authorization_code" and session.refresh_token is not None:
+            answer["refresh_token"] = session.refresh_token
+        return web.json_response(answer)
 
     def _session_for(self, request: web.Request, form: Mapping[str, str]) -> _Opened:
         match form.get("grant_type"):
+            case "authorization_code":
+                return self._exchanged(request, form)
             case "client_credentials":
                 app = self._directory.check_client(request, form)
                 return _Opened(user_id=self._directory.runs_as(app), client_id=app.client_id)
@@ -69,6 +85,20 @@ class OAuth:
             case grant if grant == _JWT_BEARER:
                 return self._asserted(form.get("assertion", ""), origin(request))
         raise TokenDenied("unsupported_grant_type", "grant type not supported")
+
+    def _exchanged(self, request: web.Request, form: Mapping[str, str]) -> _Opened:
+        client_id, secret = credentials(request, form)
+        app = self._directory.app(client_id)
+        if secret is not None and not same(secret, app.client_secret):
+            raise TokenDenied("invalid_client", "invalid client credentials")
+        granted = self._authorization.redeem(app, form, secret=secret)
+        opened = _Opened(user_id=granted.user_id, client_id=granted.client_id, scope=granted.scope)
+        if not _LASTING & set(granted.scope.split()):
+            return opened
+        refresh_token = self._tokens.issue_refresh_token(
+            user_id=granted.user_id, client_id=granted.client_id, scope=granted.scope
+        )
+        return replace(opened, refresh_token=refresh_token)
 
     def _refreshed(self, app: ConnectedApp, form: Mapping[str, str]) -> _Opened:
         token = form.get("refresh_token", "")

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streamer.clock import Clock, TurnedClock
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users import Users
+from streamer.sandbox.admission import Admission
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
-from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.changes import ChangeType
 from streamer.sandbox.org.field_values import timestamp

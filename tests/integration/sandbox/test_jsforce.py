@@ -13,8 +13,8 @@ from tools.jsforce import jsforce
 
 START = """
 const jsforce = require('jsforce');
-const {URL, TOKEN} = process.env;
-const connection = new jsforce.Connection({instanceUrl: URL, accessToken: TOKEN, version: '66.0'});
+const {SANDBOX, TOKEN} = process.env;
+const connection = new jsforce.Connection({instanceUrl: SANDBOX, accessToken: TOKEN, version: '66.0'});
 """
 QUERIES = """
 (async () => {
@@ -43,7 +43,7 @@ QUERIES = """
 async def run(script: str, sandbox: Sandbox, **environment: str) -> Any:
     """Run a script with jsforce and return the JSON that it prints."""
     modules = await asyncio.to_thread(jsforce)
-    found = {**os.environ, "NODE_PATH": str(modules), "URL": sandbox.url, **environment}
+    found = {**os.environ, "NODE_PATH": str(modules), "SANDBOX": sandbox.url, **environment}
     done = await asyncio.to_thread(
         subprocess.run,
         ["node", "-e", START + script],
@@ -71,4 +71,35 @@ async def test_its_queries_are_answered(client: Client, sandbox: Sandbox) -> Non
         "grouped": [[None, 1, None], ["Energy", 2, 5]],
         "without": ["Bolt", "Camel"],
         "refused": "INVALID_FIELD",
+    }
+
+
+LOGIN = """
+const oauth2 = new jsforce.OAuth2({
+  loginUrl: SANDBOX, clientId: 'sandbox', clientSecret: 'sandbox-secret',
+  redirectUri: 'http://localhost:1717/OauthRedirect', useVerifier: true,
+});
+(async () => {
+  const page = await fetch(oauth2.getAuthorizationUrl({scope: 'api refresh_token', state: 'mine'}));
+  const text = await page.text();
+  const [, ticket] = text.match(/name="ticket" value="([^"]+)"/);
+  const [, user] = text.match(/name="user" value="([^"]+)"/);
+  const answer = await fetch(SANDBOX + '/services/oauth2/authorize',
+    {method: 'POST', body: new URLSearchParams({ticket, user}), redirect: 'manual'});
+  const back = new URL(answer.headers.get('location'));
+  const connection = new jsforce.Connection({oauth2, version: '66.0'});
+  const about = await connection.authorize(back.searchParams.get('code'));
+  connection.accessToken = 'expired';
+  const {totalSize} = await connection.query('SELECT COUNT() FROM User');
+  console.log(JSON.stringify({state: back.searchParams.get('state'), user: about.id, totalSize}));
+})();
+"""
+
+
+async def test_it_logs_in_with_a_code(sandbox: Sandbox) -> None:
+    """With PKCE; the refresh token renews its session by itself."""
+    assert await run(LOGIN, sandbox, TOKEN="") == {
+        "state": "mine",
+        "user": sandbox.org.settings.user_id,
+        "totalSize": 1,
     }
