@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from streamer.sandbox.org.schema import READ_ONLY, Field
-from streamer.sandbox.soql.evaluator import QueryRun, SelectedColumn
+from streamer.sandbox.soql.answers import SelectedColumn
+from streamer.sandbox.soql.evaluator import QueryRun
 
 _APEX_TYPES = {
     "id": "Id",

@@ -10,8 +10,9 @@ from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.columns import columns
 from streamer.sandbox.rest.resources import Resources
+from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
-from streamer.sandbox.soql.evaluator import QueryRun, Setting
+from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
 
 _CURSOR_S = 2 * 24 * 3600

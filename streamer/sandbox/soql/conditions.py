@@ -124,7 +124,7 @@ class Conditions:
     def _same(self, reader: Reader, literal: Literal) -> Predicate:
         if literal.kind is Kind.SPAN:
             start, end = self._span(literal)
-            return lambda row: (value := reader.folded(row)) is not None and start <= value < end
+            return lambda row: isinstance(value := reader.folded(row), str) and start <= value < end
         wanted = folded(_value(reader, literal))
         return lambda row: reader.folded(row) == wanted
 
@@ -158,7 +158,7 @@ class Conditions:
             problem = f"value of filter criterion for field '{reader.name}' must be of type string"
         elif condition.sign == "like" and kind in _NO_TEXT:
             problem = f"invalid operator on {kind} field"
-        elif condition.sign == "includes" and (kind != "string" or not reader.name.endswith("__c")):
+        elif condition.sign == "includes" and not (kind in {"string", None} and reader.name.endswith("__c")):
             # An open schema has no multi-select picklists of its own; any custom text can be one.
             problem = f"invalid operator on {kind} field"
         elif kind is not None and not _suits(kind, literal.kind):

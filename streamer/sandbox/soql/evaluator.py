@@ -1,54 +1,22 @@
 """Evaluator of parsed SOQL queries over the org's records."""
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from streamer.sandbox.org.field_values import rest_value
-from streamer.sandbox.org.records import Record, read_field
+from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.org.relationships import Child, children
 from streamer.sandbox.org.schema import Entity, Field
-from streamer.sandbox.soql.columns import Column, Scope, unknown_relationship
+from streamer.sandbox.soql.answers import GroupAnswer, RecordAnswer, Row, SelectedColumn, Setting
 from streamer.sandbox.soql.conditions import Conditions, Reader
 from streamer.sandbox.soql.groups import Groups
-from streamer.sandbox.soql.syntax import Call, Operand, Order, Path, Query, Selected
+from streamer.sandbox.soql.syntax import Operand, Order, Path, Query, Selected
 from streamer.sandbox.soql.time_functions import time_part
 from streamer.sandbox.soql.tokens import malformed
 
 _MAX_OFFSET = 2000
 _IDS = frozenset({"id", "reference"})
 _TIMES = frozenset({"date", "datetime"})
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What a query runs in: its scope, the time in epoch seconds, with deleted records or without.
-
-    `url` is the start of the address in each record's `attributes`.
-    """
-
-    scope: Scope
-    now: float
-    include_deleted: bool = False
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelectedColumn:
-    """One column of the answer and its definition, where that is known.
-
-    `below` are the columns of a subquery.
-    """
-
-    name: str
-    known: Field | None = None
-    is_aggregate: bool = False
-    below: tuple["SelectedColumn", ...] = ()
 
 
 class QueryRun:
@@ -64,6 +32,8 @@ class QueryRun:
         self._query = query
         self._entity = entity or self._scope.entity(query)
         self._groups = Groups(query=query, reader=self._reader)
+        if query.counts and query.group:
+            raise malformed(query.text, query.source.offset, "COUNT() can't be grouped; COUNT(Id) can")
         if query.offset > _MAX_OFFSET:
             message = f"Maximum SOQL offset allowed is {_MAX_OFFSET}"
             raise Refused("NUMBER_OUTSIDE_VALID_RANGE", message)
@@ -73,19 +43,14 @@ class QueryRun:
         self._order = [(read(order.operand), order) for order in query.order]
         if query.is_aggregate:
             self._groups.check()
-            self._answer: _Answer = _GroupAnswer(self._groups)
+            self._answer: GroupAnswer | RecordAnswer = GroupAnswer(self._groups)
         else:
-            self._answer = _RecordAnswer(self, list(self._selected()))
+            self._answer = RecordAnswer(setting, query, self._entity, self._selected(), self._children)
 
     @property
     def entity(self) -> Entity:
         """The queried type."""
         return self._entity
-
-    @property
-    def setting(self) -> Setting:
-        """What the query runs in."""
-        return self._setting
 
     @property
     def query(self) -> Query:
@@ -117,9 +82,12 @@ class QueryRun:
         [reader] = [self._reader(each.item) for each in self._query.selected if isinstance(each.item, Path)]
         return frozenset(value for record in self._matching() if (value := reader.read(record)))
 
-    def column(self, path: Path) -> Column:
-        """Return the column that a name stands for."""
-        return self._scope.column(self._query, self._entity, path)
+    def selects_ids(self) -> bool:
+        """Return whether every selected column holds ids, as far as the schema knows."""
+        return all(each.known is None or each.known.type in _IDS for each in self.columns)
+
+    def _children(self, query: Query, entity: Entity) -> "QueryRun":
+        return QueryRun(self._setting, query, entity)
 
     def _matching(self) -> list[Record]:
         return [
@@ -192,125 +160,12 @@ class QueryRun:
             raise malformed(query.text, query.source.offset, problem)
         return run.ids()
 
-    def selects_ids(self) -> bool:
-        """Return whether every selected column holds ids, as far as the schema knows."""
-        return all(each.known is None or each.known.type in _IDS for each in self.columns)
-
-
-class _GroupAnswer:
-    """Rows of an aggregate query, one for each group."""
-
-    def __init__(self, groups: Groups) -> None:
-        self._names = groups.names()
-        self._items = [each.item for each in groups.query.selected if not isinstance(each.item, Query)]
-        self._readers = [groups.reader_of_groups(item) for item in self._items]
-
-    def columns(self) -> Iterator[SelectedColumn]:
-        for name, item, reader in zip(self._names, self._items, self._readers, strict=True):
-            aggregate = isinstance(item, Call) and item.is_aggregate
-            yield SelectedColumn(name=name, known=reader.known, is_aggregate=aggregate)
-
-    def rows(self, found: Iterable[Any]) -> list[Row]:
-        return [self._row(group) for group in found]
-
-    def _row(self, group: Sequence[Record]) -> Row:
-        values = zip(self._names, self._readers, strict=True)
-        shown = {name: rest_value(reader.known, reader.read(group)) for name, reader in values}
-        return {"attributes": {"type": "AggregateResult"}, **shown}
-
-
-class _RecordAnswer:
-    """Rows of a query for records, with fields of their parents and lists of their children."""
-
-    def __init__(self, run: QueryRun, selected: Iterable[Selected]) -> None:
-        self._run = run
-        self._entity = run.entity
-        self._scope = run.setting.scope
-        self._items = [self._item(each) for each in selected]
-
-    def columns(self) -> Iterator[SelectedColumn]:
-        for item in self._items:
-            if isinstance(item, Column):
-                yield SelectedColumn(name=item.dotted, known=item.known)
-            else:
-                yield SelectedColumn(name=item.name, is_aggregate=True, below=item.run.columns)
-
-    def rows(self, found: Iterable[Any]) -> list[Row]:
-        return [self._row(record) for record in found]
-
-    def _item(self, selected: Selected) -> "Column | _Children":
-        if isinstance(selected.item, Query):
-            return _Children(self._run.setting, selected.item, self._child(selected.item))
-        if not isinstance(selected.item, Path) or selected.alias is not None:
-            query, offset = self._run.query, (selected.alias or selected.item).offset
-            raise malformed(query.text, offset, "only aggregate expressions use field aliasing")
-        return self._run.column(selected.item)
-
-    def _child(self, query: Query) -> Child:
-        name = query.source.text.rpartition(".")[2].lower()
-        known = children(self._scope.schema.entities, self._entity)
-        found = next((each for each in known if (each.name or "").lower() == name), None)
-        if found is None:
-            raise unknown_relationship(query)
-        return found
-
-    def _row(self, record: Record) -> Row:
-        row: Row = {"attributes": self._attributes(self._entity, record)}
-        for item in self._items:
-            if not isinstance(item, Column):
-                row[item.name] = item.of(record["Id"])
-            elif item.path:
-                self._add_parent(row, record, item)
-            else:
-                row[item.name] = rest_value(item.known, read_field(self._entity, record, item.name))
-        return row
-
-    def _add_parent(self, row: Row, record: Record, column: Column) -> None:
-        entity = self._entity
-        for hop in column.path:
-            found = self._scope.parent(entity, record, hop)
-            if found is None:
-                row[hop.name] = None
-                return
-            entity, record = found
-            row = row.setdefault(hop.name, {"attributes": self._attributes(entity, record)})
-        name = self._scope.schema.readable(entity, column.name) or column.name
-        known = entity.fields.get(name)
-        visible = known is not None or name in entity.compounds
-        row[name] = rest_value(known, read_field(entity, record, name)) if visible else None
-
-    def _attributes(self, entity: Entity, record: Record) -> Mapping[str, str]:
-        return {"type": entity.name, "url": f"{self._run.setting.url}/sobjects/{entity.name}/{record['Id']}"}
-
-
-_Answer = _GroupAnswer | _RecordAnswer
-
-
-class _Children:
-    """A subquery of the children, which runs once for all parents."""
-
-    def __init__(self, setting: Setting, query: Query, child: Child) -> None:
-        if query.counts or query.is_aggregate:
-            message = "A subquery in a SELECT takes fields and no aggregates"
-            raise malformed(query.text, query.source.offset, message)
-        self.name = str(child.name)
-        self.run = QueryRun(setting, query, child.entity)
-        self._field = child.field
-
-    def of(self, parent_id: str) -> Row | None:
-        """Return the children of a parent as the answer to a query, `None` for none."""
-        rows = self._by_parent.get(parent_id)
-        return {"totalSize": len(rows), "done": True, "records": rows} if rows else None
-
-    @cached_property
-    def _by_parent(self) -> dict[str, list[Row]]:
-        return self.run.rows_by_parent(self._field)
-
 
 def _ordered(rows: list[Any], reader: Reader, order: Order) -> list[Any]:
     keyed = [(reader.folded(row), row) for row in rows]
     empty = [row for value, row in keyed if value is None]
-    filled = [(value, row) for value, row in keyed if value is not None]
+    # Parents of several types can hold texts and numbers under one name.
+    filled = [((isinstance(value, str), value), row) for value, row in keyed if value is not None]
     filled.sort(key=operator.itemgetter(0), reverse=order.descending)
     present = [row for _, row in filled]
     return present + empty if order.nulls_last else empty + present

@@ -119,12 +119,19 @@ def _reduced(function: str, inner: Reader, group: Group) -> Any:
             return len(values)
         case "COUNT_DISTINCT":
             return len({folded(value) for value in values})
+        case "SUM" | "AVG":
+            # A parent of several types can hold texts under the name of another's number.
+            values = [value for value in values if isinstance(value, int | float)]
     return _FUNCTIONS[function](values) if values else None
+
+
+def _sorting(value: Any) -> tuple[bool, Any]:
+    return isinstance(value, str), folded(value)
 
 
 _FUNCTIONS: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     "SUM": sum,
     "AVG": lambda values: sum(values) / len(values),
-    "MIN": lambda values: min(values, key=folded),
-    "MAX": lambda values: max(values, key=folded),
+    "MIN": lambda values: min(values, key=_sorting),
+    "MAX": lambda values: max(values, key=_sorting),
 }

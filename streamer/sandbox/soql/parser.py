@@ -54,15 +54,18 @@ class _Parser:
         self._need("select")
         selected, every = self._selection()
         self._need("from")
+        source, alias = self._path(), self._alias()
+        where = self._condition(TIME_FUNCTIONS) if self._word("where") else None
+        group = self._group() if self._word("group") else ()
         return Query(
             text=self._text,
             selected=selected,
             every=every,
-            source=self._path(),
-            alias=alias.text if (alias := self._alias()) else None,
-            where=self._condition(TIME_FUNCTIONS) if self._word("where") else None,
-            group=self._group() if self._word("group") else (),
-            having=self._condition(TIME_FUNCTIONS | AGGREGATES) if self._word("having") else None,
+            source=source,
+            alias=alias.text if alias else None,
+            where=where,
+            group=group,
+            having=self._condition(TIME_FUNCTIONS | AGGREGATES) if group and self._word("having") else None,
             order=self._orders() if self._word("order") else (),
             limit=self._whole_number() if self._word("limit") else None,
             offset=self._whole_number() if self._word("offset") else 0,

@@ -22,5 +22,10 @@ TIME_FUNCTIONS = frozenset(_FUNCTIONS)
 
 
 def time_part(function: str, value: object) -> int | str | None:
-    """Return the result of a function for a stored date or time; `None` for none."""
-    return _FUNCTIONS[function](datetime.fromisoformat(value)) if isinstance(value, str) else None
+    """Return the result of a function for a stored date or time; `None` for none, or for another value."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return _FUNCTIONS[function](datetime.fromisoformat(value))
+    except ValueError:
+        return None

@@ -7,8 +7,9 @@ import orjson
 from streamer.clock import TurnedClock
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
+from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
-from streamer.sandbox.soql.evaluator import QueryRun, Setting
+from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
 
 EVERYTHING = "/data/ChangeEvents"

@@ -85,6 +85,8 @@ def test_records_are_grouped_by_a_parents_field(accounts: OrgWorld) -> None:
         ("SELECT Name n FROM Account", "only aggregate expressions use field aliasing"),
         ("SELECT COUNT(Id) n, MIN(Name) n FROM Account", "duplicate alias: n"),
         ("SELECT Id FROM Account WHERE COUNT(Id) > 1", "unexpected token: '('"),
+        ("SELECT Id FROM Account HAVING Name = 'Acme'", "unexpected token: 'HAVING'"),
+        ("SELECT COUNT() FROM Account GROUP BY Industry", "COUNT() can't be grouped; COUNT(Id) can"),
         ("SELECT SQUARE(Id) FROM Account", "the function SQUARE is not supported"),
     ],
 )
