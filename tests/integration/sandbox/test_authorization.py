@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
 from streamer.clock import TurnedClock
 from streamer.sandbox import ConnectedApp, Sandbox, SandboxSettings
@@ -61,7 +62,8 @@ class Page(HTMLParser):
 @pytest.fixture
 async def sandbox(clock: TurnedClock) -> AsyncIterator[Sandbox]:
     """An org with two users, of which one has a name that is no HTML."""
-    settings = SandboxSettings(users=(User(username=f"ida{EVIL}@acme.example"),))
+    ida = User(username=f"ida{EVIL}@acme.example", client_id="ida", client_secret=SecretStr("ida-secret"))
+    settings = SandboxSettings(users=(ida,))
     async with Sandbox(clock, settings=settings) as running:
         yield running
 
@@ -146,6 +148,16 @@ async def test_a_login_ends_in_tokens_of_the_user(browser: aiohttp.ClientSession
     assert not sandbox.tokens.valid(refreshed["access_token"])
 
 
+async def test_a_refresh_token_is_its_clients(browser: aiohttp.ClientSession) -> None:
+    """Another client can't use it."""
+    code = await code_of(browser, scope="refresh_token")
+    _, tokens = await exchanged(browser, code, **SECRET)
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    for client in ({"client_id": "ida", "client_secret": "ida-secret"}, {"client_id": "sandbox", **SECRET}):
+        async with browser.post(TOKEN, data={**form, **client}) as response:
+            assert response.status == (200 if client["client_id"] == "sandbox" else 400)
+
+
 async def test_without_its_scope_there_is_no_refresh_token(browser: aiohttp.ClientSession) -> None:
     """Only an access token then."""
     _, tokens = await exchanged(browser, await code_of(browser), **SECRET)
@@ -164,6 +176,7 @@ async def test_a_client_without_secret_proves_itself_by_pkce(browser: aiohttp.Cl
         ({}, {}, "invalid_client"),
         ({}, {"client_secret": "wrong"}, "invalid_client"),
         ({}, {**SECRET, "client_id": "other"}, "invalid_client_id"),
+        ({}, {"client_id": "ida", "client_secret": "ida-secret"}, "invalid_grant"),
         ({}, {**SECRET, "redirect_uri": "http://localhost:1717/other"}, "redirect_uri_mismatch"),
         ({}, {**SECRET, "code": "rubbish"}, "invalid_grant"),
         (PKCE, SECRET, "invalid_grant"),

@@ -10,6 +10,7 @@ import pytest
 from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox, SandboxSettings
 from streamer.sandbox.access.user import User
+from streamer.sandbox.org.refusals import Refused
 from tests.integration.sandbox.conftest import Client
 
 READER = {
@@ -24,7 +25,7 @@ READER = {
         "Opportunity": ["delete"],
         "Paid__e": ["read"],
     },
-    "hidden_fields": ["Account.Phone", "Account.BillingCity"],
+    "hidden_fields": ["Account.Phone", "Account.BillingCity", "Account.Secret__c"],
     "read_only_fields": ["Contact.Email"],
 }
 CLIENT = {"grant_type": "client_credentials", "client_id": "reader", "client_secret": "reader-secret"}
@@ -43,7 +44,9 @@ async def sandbox(clock: TurnedClock) -> AsyncIterator[Sandbox]:
     settings = SandboxSettings(users=(User.model_validate(READER),))
     async with Sandbox(clock, settings=settings) as running:
         with running.org.transaction() as transaction:
-            transaction.create("Account", {"Name": "Acme", "Phone": "1", "BillingCity": "Oslo"})
+            transaction.create(
+                "Account", {"Name": "Acme", "Phone": "1", "BillingCity": "Oslo", "Secret__c": "s"}
+            )
             transaction.create("Lead", {"LastName": "Berg", "Company": "Acme"})
         yield running
 
@@ -111,7 +114,12 @@ async def test_a_hidden_field_does_not_exist(reader: Client, sandbox: Sandbox) -
     assert ("Fax" in names, names & {"Phone", "BillingCity"}) == (True, set())
     _, record = await reader("GET", f"sobjects/Account/{await account_id(sandbox)}")
     assert ("Phone" in record, "city" in (record["BillingAddress"] or {})) == (False, False)
-    for text in ("Phone FROM Account", "Account.Phone FROM Contact", "Id FROM Account WHERE phone = '1'"):
+    for text in (
+        "Phone FROM Account",
+        "Secret__c FROM Account",
+        "Account.Phone FROM Contact",
+        "Id FROM Account WHERE phone = '1'",
+    ):
         assert await codes(reader, "GET", f"query?q=SELECT {text}") == (400, "INVALID_FIELD")
     assert await codes(reader, "GET", "query?q=SELECT SUM(Phone) FROM Account") == (400, "INVALID_FIELD")
     _, every = await reader("GET", "query?q=SELECT FIELDS(ALL) FROM Account LIMIT 1")
@@ -138,7 +146,7 @@ async def test_pages_of_a_query_are_those_of_its_user(reader: Client, client: Cl
 
 
 async def test_an_operation_without_permission_is_forbidden(reader: Client, sandbox: Sandbox) -> None:
-    """Describes say so beforehand; whoever deletes a parent needs no right on its children."""
+    """Describes say so beforehand."""
     account = f"sobjects/Account/{await account_id(sandbox)}"
     assert await codes(reader, "PATCH", account, {"Fax": "1"}) == (403, "INSUFFICIENT_ACCESS_OR_READONLY")
     assert await codes(reader, "DELETE", account) == (403, "INSUFFICIENT_ACCESS_OR_READONLY")
@@ -147,6 +155,26 @@ async def test_an_operation_without_permission_is_forbidden(reader: Client, sand
     _, described = await reader("GET", "sobjects/Account")
     summary = described["objectDescribe"]
     assert (summary["createable"], summary["updateable"], summary["queryable"]) == (False, False, True)
+
+
+async def test_whoever_deletes_a_parent_needs_no_right_on_its_children(
+    reader: Client, sandbox: Sandbox
+) -> None:
+    """They go with it, though the user can't even see them."""
+    with sandbox.org.transaction() as transaction:
+        fields = {"Name": "Deal", "StageName": "Prospecting", "CloseDate": "2025-02-01"}
+        deal = transaction.create("Opportunity", fields)
+        item = transaction.create("OpportunityLineItem", {"OpportunityId": deal})
+    assert (await reader("DELETE", f"sobjects/Opportunity/{deal}"))[0] == 204
+    with pytest.raises(Refused, match="entity is deleted"):
+        sandbox.org.retrieve("OpportunityLineItem", item)
+
+
+async def test_an_id_of_a_hidden_type_belongs_to_none(reader: Client, sandbox: Sandbox) -> None:
+    """A collection finds the type by the id."""
+    [lead] = sandbox.org.records.all(sandbox.org.schema.entity("Lead"))
+    _, [result] = await reader("DELETE", f"composite/sobjects?ids={lead['Id']}")
+    assert result["errors"][0]["statusCode"] == "MALFORMED_ID"
 
 
 async def test_a_collection_states_the_refusal_of_each_record(reader: Client) -> None:

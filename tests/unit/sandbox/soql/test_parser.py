@@ -47,6 +47,7 @@ def rows(world: OrgWorld, text: str, *, include_deleted: bool = False) -> list[d
         ("LastModifiedDate < 2025-01-01T01:00:00+01:00", []),
         ("Number__c = null", ["Acme", "Bolt's"]),
         ("CreatedDate = TODAY AND LastModifiedDate > LAST_N_DAYS:3", []),
+        ("CreatedDate = YESTERDAY", []),
         ("CreatedDate = today", ["Acme", "Bolt's"]),
         ("CreatedDate >= THIS_MONTH AND CreatedDate <= TODAY", ["Acme", "Bolt's"]),
         ("CreatedDate < TODAY OR CreatedDate > TODAY OR CreatedDate != TODAY", []),
@@ -54,6 +55,7 @@ def rows(world: OrgWorld, text: str, *, include_deleted: bool = False) -> list[d
         ("HOUR_IN_DAY(CreatedDate) = 0", ["Acme", "Bolt's"]),
         (r"Name LIKE 'Acm\_' OR Name LIKE '%\'_'", ["Bolt's"]),
         ("Colours__c INCLUDES ('red;blue', 'green')", ["Acme"]),
+        ("Colours__c INCLUDES ('red;green')", []),
         ("Colours__c EXCLUDES ('red')", ["Bolt's"]),
     ],
 )
