@@ -12,8 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from streamer.clock import TurnedClock
-from streamer.sandbox import ConnectedApp, Sandbox, SandboxSettings
-from streamer.sandbox.access.user import User
+from streamer.sandbox import ConnectedApp, Sandbox, SandboxSettings, User
 
 AUTHORIZE, TOKEN = "/services/oauth2/authorize", "/services/oauth2/token"
 BACK = "http://localhost:1717/OauthRedirect?from=sandbox"

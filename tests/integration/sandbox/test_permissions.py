@@ -8,8 +8,7 @@ import aiohttp
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.sandbox import Sandbox, SandboxSettings
-from streamer.sandbox.access.user import User
+from streamer.sandbox import Sandbox, SandboxSettings, User
 from streamer.sandbox.org.refusals import Refused
 from tests.integration.sandbox.conftest import Client
 
