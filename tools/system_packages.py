@@ -32,8 +32,12 @@ class Need:
 def needs() -> list[Need]:
     """Return the programs that the tests start on this machine."""
     clients = [
-        Need(name=name, why="reads the sandbox over TLS", package=package, is_there=partial(_has, program))
-        for name, program, package in (("curl", "curl", "curl"), ("Node.js", "node", "nodejs"))
+        Need(name=name, why=why, package=package, is_there=partial(_has, program))
+        for name, why, program, package in (
+            ("curl", "reads the sandbox over TLS", "curl", "curl"),
+            ("Node.js", "reads the sandbox over TLS", "node", "nodejs"),
+            ("npm", "fetches jsforce, a client of the sandbox", "npm", "npm"),
+        )
     ]
     if os.environ.get("STREAMER_KAFKA"):
         # With a running broker we start none of our own.

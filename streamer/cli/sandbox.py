@@ -14,11 +14,14 @@ from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.errors import ConfigurationError
 from streamer.sandbox import Sandbox, SandboxSettings
+from streamer.sandbox.access.user import User
+from streamer.sandbox.access.users_file import read_users
+from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
 from streamer.web.listener import refused_address
 
 
-def sandbox(
+def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     port: Annotated[
         int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 takes a free port.")
     ] = 8808,
@@ -36,6 +39,22 @@ def sandbox(
             show_default="none",
         ),
     ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file of further users, with their permissions on objects, fields and channels.",
+            show_default="one user, who may do everything",
+        ),
+    ] = None,
+    callback: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Address to which a login in a browser can lead back; can be repeated.",
+            show_default="any on this machine",
+        ),
+    ] = None,
     *,
     tls: Annotated[
         bool, typer.Option("--tls", help="Serve https, with a certificate authority of the sandbox's own.")
@@ -48,7 +67,9 @@ def sandbox(
     names = tuple(name or ())
     with failures_reported():
         files = _certificates(tls_folder, (host, *names)) if tls else None
-        settings = SandboxSettings(names=names, tls=files.context() if files else None)
+        people = () if users is None else _users(users)
+        app = ConnectedApp(callbacks=tuple(callback or ()))
+        settings = SandboxSettings(names=names, app=app, users=people, tls=files.context() if files else None)
         asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
 
 
@@ -71,6 +92,13 @@ async def _serve(
         if files is not None:
             console.print(_recipes(files), markup=False)
         await stopping.wait()
+
+
+def _users(file: Path) -> tuple[User, ...]:
+    try:
+        return read_users(file)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--users: {error}") from None
 
 
 def _certificates(folder: Path, hosts: tuple[str, ...]) -> Certificates:

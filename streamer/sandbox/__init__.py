@@ -1,8 +1,9 @@
 """A Salesforce org that runs on this machine, for tests, demos and continuous integration."""
 
+from streamer.sandbox.access.user import User
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.org.channels import ChannelSettings
 from streamer.sandbox.org.org import OrgSettings
 from streamer.sandbox.server import Sandbox, SandboxSettings
 
-__all__ = ["ChannelSettings", "ConnectedApp", "OrgSettings", "Sandbox", "SandboxSettings"]
+__all__ = ["ChannelSettings", "ConnectedApp", "OrgSettings", "Sandbox", "SandboxSettings", "User"]

@@ -10,16 +10,20 @@ from typing import Self
 from aiohttp import web
 
 from streamer.clock import Clock
-from streamer.sandbox.auth.connected_app import ConnectedApp, Identity
+from streamer.sandbox.access.events import EventView, channel_refusal
+from streamer.sandbox.access.user import User
+from streamer.sandbox.access.users import Users
+from streamer.sandbox.admission import Admission
+from streamer.sandbox.auth.connected_app import ConnectedApp
+from streamer.sandbox.auth.directory import Directory
 from streamer.sandbox.auth.discovery import discovery_routes
 from streamer.sandbox.auth.oauth import OAuth
 from streamer.sandbox.auth.soap import Soap
 from streamer.sandbox.auth.token_state import TokenState
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.background import BackgroundTasks
-from streamer.sandbox.cometd import CometdLimits, CometdServer
+from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
 from streamer.sandbox.control import ControlApi
-from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
@@ -35,13 +39,16 @@ _SHUTDOWN_S = 0.5
 class SandboxSettings:
     """The org, its login, and the limits of its CometD server.
 
-    Events are kept for `retention_s` seconds. With `tls` everything is served
-    over https. `names` are further host names by which clients reach the
-    sandbox; its control API answers to no others.
+    `users` are those beside the org's own, who may do everything; one with the
+    own user's name takes that one's place. Events are kept for `retention_s`
+    seconds. With `tls` everything is served over https. `names` are further host
+    names by which clients reach the sandbox; its control API answers to no
+    others.
     """
 
     org: OrgSettings = field(default_factory=OrgSettings)
     app: ConnectedApp = field(default_factory=ConnectedApp)
+    users: tuple[User, ...] = ()
     cometd: CometdLimits = field(default_factory=CometdLimits)
     retention_s: float = 72 * 3600.0
     tls: ssl.SSLContext | None = None
@@ -68,19 +75,17 @@ class Sandbox:
         self.bus = EventBus(clock, retention_s=self._settings.retention_s)
         self.faults = Faults(self.bus)
         self.org = Org(clock, self.bus, self._settings.org)
-        self.tokens = Tokens(
-            clock,
-            org_id=self.org.settings.org_id,
-            refresh_token=self._settings.app.refresh_token,
-        )
+        self.users = Users(self.org, self._settings.users)
+        self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
         self.cometd = CometdServer(
             self.bus,
             clock,
             self.faults,
             authorised=self.tokens.valid,
-            channel_refusal=self.org.channels.refusal,
+            access=ChannelAccess(refusal=self._channel_refusal, view=self._view),
             limits=self._settings.cometd,
         )
+        self._issue_refresh_token()
         # A held connect must end at once when its token is revoked.
         self.tokens.listen(self.cometd.wake)
         self._clock = clock
@@ -114,19 +119,34 @@ class Sandbox:
     ) -> None:
         await self._running.aclose()
 
+    def _channel_refusal(self, path: str, authorisation: str | None) -> str | None:
+        refused = self.org.channels.refusal(path)
+        session = self.tokens.session(authorisation)
+        return channel_refusal(self.users[session.user_id], path) if session and not refused else refused
+
+    def _view(self, authorisation: str | None) -> EventView | None:
+        session = self.tokens.session(authorisation)
+        user = self.users[session.user_id] if session else None
+        return EventView(self.org.schema, user) if user and user.is_restricted else None
+
+    def _issue_refresh_token(self) -> None:
+        app, user_id = self._settings.app, self.org.settings.user_id
+        # A key that can't be read is a mistake at the start, not at the first login.
+        app.public_key()
+        if app.refresh_token:
+            self.tokens.issue_refresh_token(user_id=user_id, client_id=app.client_id, token=app.refresh_token)
+
     def _web(self) -> web.Application:
-        settings = self.org.settings
-        identity = Identity(org_id=settings.org_id, user_id=settings.user_id, username=settings.username)
-        control = ControlApi(self.org, self.tokens, self.faults, self.cometd, self._clock)
+        directory = Directory(self.users, self._settings.app, self.org.settings.org_id)
+        control = ControlApi(self.org, self.users, self.tokens, self.faults, self.cometd, self._clock)
         admission = Admission((self._host, *self._settings.names))
-        app = self._settings.app
         routes = [
-            *OAuth(self._clock, self.tokens, app, identity).routes(),
-            *TokenState(self.tokens, app, identity).routes(),
+            *OAuth(self._clock, self.tokens, directory).routes(admission.check),
+            *TokenState(self.tokens, directory).routes(),
             *discovery_routes(),
-            *Soap(self._clock, self.tokens, app, identity).routes(),
+            *Soap(self._clock, self.tokens, directory).routes(),
             *self.cometd.routes(),
-            *rest_routes(self.org, self.tokens, self.cometd, self._clock),
+            *rest_routes(self.org, self.users, self.tokens, self.cometd, self._clock),
             *control.routes(self._background.spawn, admission),
         ]
         application = web.Application(client_max_size=_MAX_BODY_BYTES)

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from streamer.sandbox.auth.authorization import SCOPES
 from streamer.sandbox.auth.connected_app import origin
 
 _ENDPOINTS = {
@@ -26,8 +27,9 @@ async def _configuration(request: web.Request) -> web.Response:
         {
             "issuer": url,
             **{name: url + path for name, path in _ENDPOINTS.items()},
-            "scopes_supported": ["api", "id", "openid", "refresh_token"],
+            "scopes_supported": list(SCOPES),
             "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],

@@ -1,42 +1,56 @@
-"""OAuth endpoints of the org: four grant types, and the identity behind a token."""
+"""OAuth endpoints of the org: five grant types, and the identity behind a token."""
 
 import base64
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jwt
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from streamer.clock import Clock
+from streamer.sandbox.auth.authorization import Admit, Authorization
 from streamer.sandbox.auth.connected_app import (
     ConnectedApp,
-    Identity,
     TokenDenied,
-    check_client,
+    credentials,
     form_of,
     origin,
+    same,
 )
-from streamer.sandbox.auth.tokens import ACCESS_SCOPE, REFRESH_SCOPE, Session, Tokens
+from streamer.sandbox.auth.directory import Directory
+from streamer.sandbox.auth.tokens import ACCESS_SCOPE, Session, Tokens
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_LASTING = frozenset({"refresh_token", "offline_access"})
 _LOGIN_HOSTS = frozenset({"https://login.salesforce.com", "https://test.salesforce.com"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """What a grant opens a session for; `refresh_token` is the one that opens it."""
+
+    user_id: str
+    client_id: str
+    scope: str = ACCESS_SCOPE
+    refresh_token: str | None = None
 
 
 class OAuth:
     """Serves `/services/oauth2/*` and `/id/*`."""
 
-    def __init__(self, clock: Clock, tokens: Tokens, app: ConnectedApp, identity: Identity) -> None:
-        """Build the endpoints of one connected app; raises an error when its key can't be read."""
+    def __init__(self, clock: Clock, tokens: Tokens, directory: Directory) -> None:
         self._clock = clock
         self._tokens = tokens
-        self._app = app
-        self._identity = identity
-        self._key = app.public_key()
+        self._directory = directory
+        self._authorization = Authorization(clock, directory)
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes."""
+    def routes(self, admit: Admit) -> list[web.RouteDef]:
+        """Return the routes, those of the login in a browser behind `admit`."""
         return [
+            *self._authorization.routes(admit),
             web.post("/services/oauth2/token", self._token),
             web.route("*", "/services/oauth2/userinfo", self._userinfo),
             web.get("/id/{org_id}/{user_id}", self._id),
@@ -45,37 +59,62 @@ class OAuth:
     async def _token(self, request: web.Request) -> web.Response:
         form = await form_of(request)
         try:
-            self._check(request, form)
+            session = self._session_for(request, form)
         except TokenDenied as denied:
             return denied.answer()
-        return web.json_response(self._grant(form, origin(request)))
+        answer = self._answer(session, origin(request))
+        if form["grant_type"] == "authorization_code" and session.refresh_token is not None:
+            answer["refresh_token"] = session.refresh_token
+        return web.json_response(answer)
 
-    def _check(self, request: web.Request, form: Mapping[str, str]) -> None:
+    def _session_for(self, request: web.Request, form: Mapping[str, str]) -> _Opened:
         match form.get("grant_type"):
+            case "authorization_code":
+                return self._exchanged(request, form)
             case "client_credentials":
-                check_client(self._app, request, form)
+                app = self._directory.check_client(request, form)
+                return _Opened(user_id=self._directory.runs_as(app), client_id=app.client_id)
             case "refresh_token":
-                check_client(self._app, request, form)
-                if not self._tokens.can_refresh(form.get("refresh_token", "")):
-                    raise TokenDenied("invalid_grant", "expired access/refresh token")
+                return self._refreshed(self._directory.check_client(request, form), form)
             case "password":
-                check_client(self._app, request, form)
-                self._check_password(form)
+                app = self._directory.check_client(request, form)
+                user_id = self._directory.logged_in(form.get("username", ""), form.get("password", ""))
+                if user_id is None:
+                    raise TokenDenied("invalid_grant", "authentication failure")
+                return _Opened(user_id=user_id, client_id=app.client_id)
             case grant if grant == _JWT_BEARER:
-                self._check_assertion(form.get("assertion", ""), origin(request))
-            case _:
-                raise TokenDenied("unsupported_grant_type", "grant type not supported")
+                return self._asserted(form.get("assertion", ""), origin(request))
+        raise TokenDenied("unsupported_grant_type", "grant type not supported")
 
-    def _check_password(self, form: Mapping[str, str]) -> None:
-        known = form.get("username") == self._identity.username
-        if not known or not self._app.accepts_password(form.get("password", "")):
-            raise TokenDenied("invalid_grant", "authentication failure")
+    def _exchanged(self, request: web.Request, form: Mapping[str, str]) -> _Opened:
+        client_id, secret = credentials(request, form)
+        app = self._directory.app(client_id)
+        if secret is not None and not same(secret, app.client_secret):
+            raise TokenDenied("invalid_client", "invalid client credentials")
+        granted = self._authorization.redeem(app, form, secret=secret)
+        opened = _Opened(user_id=granted.user_id, client_id=granted.client_id, scope=granted.scope)
+        if not _LASTING & set(granted.scope.split()):
+            return opened
+        refresh_token = self._tokens.issue_refresh_token(
+            user_id=granted.user_id, client_id=granted.client_id, scope=granted.scope
+        )
+        return replace(opened, refresh_token=refresh_token)
 
-    def _check_assertion(self, assertion: str, url: str) -> None:
-        claims = self._claims(assertion)
-        if claims.get("iss") != self._app.client_id:
-            raise TokenDenied("invalid_client_id", "client identifier invalid")
-        if claims.get("sub") != self._identity.username:
+    def _refreshed(self, app: ConnectedApp, form: Mapping[str, str]) -> _Opened:
+        token = form.get("refresh_token", "")
+        found = self._tokens.refresh_token(token)
+        if found is None or found.client_id != app.client_id:
+            raise TokenDenied("invalid_grant", "expired access/refresh token")
+        return _Opened(
+            user_id=found.user_id, client_id=found.client_id, scope=found.scope, refresh_token=token
+        )
+
+    def _asserted(self, assertion: str, url: str) -> _Opened:
+        claims = _claims(assertion, None)
+        app = self._directory.app(str(claims.get("iss")))
+        _claims(assertion, app.public_key())
+        user_id = self._directory.user_id(claims.get("sub"))
+        if user_id is None:
             raise TokenDenied("invalid_grant", "user hasn't approved this consumer")
         audience = claims.get("aud")
         if str(audience).rstrip("/") not in {*_LOGIN_HOSTS, url}:
@@ -86,36 +125,21 @@ class OAuth:
             raise TokenDenied("invalid_grant", "invalid assertion") from error
         if expires_at <= self._clock.now():
             raise TokenDenied("invalid_grant", "expired authorization code")
+        return _Opened(user_id=user_id, client_id=app.client_id)
 
-    def _claims(self, assertion: str) -> dict[str, Any]:
-        # We compare times and audience ourselves, by the sandbox's clock and with Salesforce's answers.
-        try:
-            return jwt.decode(
-                assertion,
-                self._key or "",
-                algorithms=["RS256"],
-                options={
-                    "verify_signature": self._key is not None,
-                    "verify_sub": False,
-                    "verify_iss": False,
-                    "verify_exp": False,
-                    "verify_aud": False,
-                    "verify_iat": False,
-                    "verify_nbf": False,
-                },
-            )
-        except jwt.PyJWTError as error:
-            raise TokenDenied("invalid_grant", "invalid assertion") from error
-
-    def _grant(self, form: Mapping[str, str], url: str) -> dict[str, str]:
-        user_id, refreshed = self._identity.user_id, form["grant_type"] == "refresh_token"
-        scope = REFRESH_SCOPE if refreshed else ACCESS_SCOPE
+    def _answer(self, opened: _Opened, url: str) -> dict[str, str]:
+        token = self._tokens.issue(
+            user_id=opened.user_id,
+            client_id=opened.client_id,
+            scope=opened.scope,
+            refresh_token=opened.refresh_token,
+        )
         return {
-            "access_token": self._tokens.issue(user_id=user_id, client_id=self._app.client_id, scope=scope),
+            "access_token": token,
             "signature": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "scope": scope,
+            "scope": opened.scope,
             "instance_url": url,
-            "id": f"{url}/id/{self._identity.org_id}/{user_id}",
+            "id": f"{url}/id/{self._directory.org_id}/{opened.user_id}",
             "token_type": "Bearer",
             "issued_at": str(int(self._clock.now() * 1000)),
             "token_format": "opaque",
@@ -125,9 +149,9 @@ class OAuth:
         return self._about(self._session(request), origin(request))
 
     async def _id(self, request: web.Request) -> web.Response:
-        named = (request.match_info["org_id"], request.match_info["user_id"])
+        org_id, user_id = request.match_info["org_id"], request.match_info["user_id"]
         session = self._session(request)
-        if named != (self._identity.org_id, self._identity.user_id):
+        if session is not None and (org_id, user_id) != (self._directory.org_id, session.user_id):
             return web.Response(status=404, text="Bad_Id")
         return self._about(session, origin(request))
 
@@ -137,18 +161,41 @@ class OAuth:
     def _about(self, session: Session | None, url: str) -> web.Response:
         if session is None:
             return web.Response(status=403, text="Bad_OAuth_Token")
-        who = f"{url}/id/{self._identity.org_id}/{session.user_id}"
+        user = self._directory.user(session.user_id)
+        who = f"{url}/id/{self._directory.org_id}/{session.user_id}"
         about = {
             "sub": who,
             "id": who,
             "user_id": session.user_id,
-            "organization_id": self._identity.org_id,
-            "preferred_username": self._identity.username,
-            "username": self._identity.username,
-            "name": "Integration User",
-            "display_name": "Integration User",
-            "email": self._identity.username,
+            "organization_id": self._directory.org_id,
+            "preferred_username": user.username,
+            "username": user.username,
+            "name": user.name,
+            "display_name": user.name,
+            "email": user.username,
             "active": True,
             "urls": {"rest": f"{url}/services/data/v{{version}}/", "custom_domain": url},
         }
         return web.json_response(about)
+
+
+def _claims(assertion: str, key: RSAPublicKey | None) -> dict[str, Any]:
+    """Return the claims of a JWT; without a key its signature is not verified."""
+    # We compare times and audience ourselves, by the sandbox's clock and with Salesforce's answers.
+    try:
+        return jwt.decode(
+            assertion,
+            key or "",
+            algorithms=["RS256"],
+            options={
+                "verify_signature": key is not None,
+                "verify_sub": False,
+                "verify_iss": False,
+                "verify_exp": False,
+                "verify_aud": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+            },
+        )
+    except jwt.PyJWTError as error:
+        raise TokenDenied("invalid_grant", "invalid assertion") from error

@@ -8,11 +8,14 @@ from xml.sax.saxutils import escape
 from aiohttp import web
 
 from streamer.clock import Clock
-from streamer.sandbox.auth.connected_app import ConnectedApp, Identity, origin
+from streamer.sandbox.auth.connected_app import origin
+from streamer.sandbox.auth.directory import Directory
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.org.field_values import timestamp
 
 _LAST_VERSION = 64.0
+# A SOAP login belongs to no connected app.
+_CLIENT = ""
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _ENVELOPE = (
     '<?xml version="1.0" encoding="UTF-8"?>'
@@ -44,11 +47,10 @@ class Soap:
     session, any other operation of any API is refused as INVALID_SESSION_ID.
     """
 
-    def __init__(self, clock: Clock, tokens: Tokens, app: ConnectedApp, identity: Identity) -> None:
+    def __init__(self, clock: Clock, tokens: Tokens, directory: Directory) -> None:
         self._clock = clock
         self._tokens = tokens
-        self._app = app
-        self._identity = identity
+        self._directory = directory
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route; the address that a login returns ends in the org's id."""
@@ -61,19 +63,20 @@ class Soap:
         if operation == "login" and request.match_info["api"] != "m":
             return self._login(api, request, body)
         session_id = _element(body, "sessionId")
-        if not self._tokens.valid(session_id):
+        session = self._tokens.session(session_id)
+        if session is None:
             return _fault(api, "INVALID_SESSION_ID", _ILLEGAL_SESSION, kind="UnexpectedErrorFault")
         if request.match_info["api"] == "m" or operation not in _SERVED:
             return _no_operation(api, operation)
-        return _xml(api, self._result(operation, session_id))
+        return _xml(api, self._result(operation, session_id, session.user_id))
 
-    def _result(self, operation: str, session_id: str) -> str:
+    def _result(self, operation: str, session_id: str, user_id: str) -> str:
         match operation:
             case "logout":
                 self._tokens.revoke(session_id)
                 return "<logoutResponse/>"
             case "getUserInfo":
-                return f"<getUserInfoResponse><result>{self._user()}</result></getUserInfoResponse>"
+                return f"<getUserInfoResponse><result>{self._user(user_id)}</result></getUserInfoResponse>"
         now = _elements(timestamp=timestamp(self._clock.now()))
         return f"<getServerTimestampResponse><result>{now}</result></getServerTimestampResponse>"
 
@@ -82,34 +85,36 @@ class Soap:
         if float(version) > _LAST_VERSION:
             message = f"login() is not available in version {version}"
             return _fault(api, "UNSUPPORTED_API_VERSION", message)
-        known = _element(body, "username") == self._identity.username
-        if not known or not self._app.accepts_password(_element(body, "password")):
+        user_id = self._directory.logged_in(_element(body, "username"), _element(body, "password"))
+        if user_id is None:
             message = "Invalid username, password, security token; or user locked out."
             return _fault(api, "INVALID_LOGIN", message)
-        token = self._tokens.issue(user_id=self._identity.user_id, client_id=self._app.client_id)
+        token = self._tokens.issue(user_id=user_id, client_id=_CLIENT)
         path = f"/services/Soap/{request.match_info['api']}/{version}"
-        return _xml(api, self._session(token, version, origin(request), path))
+        return _xml(api, self._session(token, user_id, origin(request), path))
 
-    def _session(self, token: str, version: str, url: str, path: str) -> str:
-        org_id, user_id = self._identity.org_id, self._identity.user_id
+    def _session(self, token: str, user_id: str, url: str, path: str) -> str:
+        org_id = self._directory.org_id
         result = _elements(
-            metadataServerUrl=f"{url}/services/Soap/m/{version}/{org_id}",
+            metadataServerUrl=f"{url}/services/Soap/m/{path.rpartition('/')[2]}/{org_id}",
             passwordExpired="false",
             sandbox="true",
             serverUrl=f"{url}{path}/{org_id}",
             sessionId=token,
             userId=user_id,
         )
-        return f"<loginResponse><result>{result}<userInfo>{self._user()}</userInfo></result></loginResponse>"
+        about = f"{result}<userInfo>{self._user(user_id)}</userInfo>"
+        return f"<loginResponse><result>{about}</result></loginResponse>"
 
-    def _user(self) -> str:
+    def _user(self, user_id: str) -> str:
+        user = self._directory.user(user_id)
         return _elements(
-            organizationId=self._identity.org_id,
+            organizationId=self._directory.org_id,
             sessionSecondsValid="7200",
-            userEmail=self._identity.username,
-            userFullName="Integration User",
-            userId=self._identity.user_id,
-            userName=self._identity.username,
+            userEmail=user.username,
+            userFullName=user.name,
+            userId=user_id,
+            userName=user.username,
         )
 
 

@@ -6,15 +6,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from streamer.sandbox.auth.connected_app import (
-    ConnectedApp,
-    Identity,
-    TokenDenied,
-    check_client,
-    form_of,
-    origin,
-)
-from streamer.sandbox.auth.tokens import REFRESH_SCOPE, Tokens
+from streamer.sandbox.auth.connected_app import TokenDenied, form_of, origin
+from streamer.sandbox.auth.directory import Directory
+from streamer.sandbox.auth.tokens import RefreshToken, Session, Tokens
 
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,99}")
 
@@ -22,10 +16,9 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,99}")
 class TokenState:
     """Serves `introspect`, and `revoke` as form, as link and as script."""
 
-    def __init__(self, tokens: Tokens, app: ConnectedApp, identity: Identity) -> None:
+    def __init__(self, tokens: Tokens, directory: Directory) -> None:
         self._tokens = tokens
-        self._app = app
-        self._identity = identity
+        self._directory = directory
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -38,30 +31,34 @@ class TokenState:
     async def _introspect(self, request: web.Request) -> web.Response:
         form = await form_of(request)
         try:
-            check_client(self._app, request, form)
+            self._directory.check_client(request, form)
         except TokenDenied as denied:
             return denied.answer()
         state = self._state(form.get("token", ""), origin(request))
         return web.json_response(state or {"active": False})
 
     def _state(self, token: str, url: str) -> dict[str, Any] | None:
-        about = {
-            "active": True,
-            "client_id": self._app.client_id,
-            "username": self._identity.username,
-            "sub": f"{url}/id/{self._identity.org_id}/{self._identity.user_id}",
-        }
-        if self._tokens.can_refresh(token):
-            since = int(self._tokens.refreshable_since)
-            times = {"iat": since, "nbf": since}
-            return {**about, "scope": REFRESH_SCOPE, "token_type": "refresh_token", **times}
+        refresh = self._tokens.refresh_token(token)
+        if refresh is not None:
+            return {**self._about(refresh, url), "token_type": "refresh_token"}
         found = self._tokens.look_up(token)
         if found is None:
             return None
         session, ends_at = found
-        since = int(session.issued_at)
-        times = {"exp": int(ends_at), "iat": since, "nbf": since}
-        return {**about, "scope": session.scope, "token_type": "access_token", **times}
+        about = self._about(session, url)
+        return {**about, "token_type": "access_token", "exp": int(ends_at)}
+
+    def _about(self, issued: Session | RefreshToken, url: str) -> dict[str, Any]:
+        since = int(issued.issued_at)
+        return {
+            "active": True,
+            "client_id": issued.client_id,
+            "username": self._directory.user(issued.user_id).username,
+            "sub": f"{url}/id/{self._directory.org_id}/{issued.user_id}",
+            "scope": issued.scope,
+            "iat": since,
+            "nbf": since,
+        }
 
     async def _revoke(self, request: web.Request) -> web.Response:
         token = (await form_of(request)).get("token") or request.query.get("token", "")

@@ -20,7 +20,7 @@ class Session:
     """The user and client of a token, its scope, and its times.
 
     `issued_at` is in epoch seconds, and `used_at` in the clock's monotonic
-    seconds.
+    seconds. `refresh_token` is the one that opened it, if any.
     """
 
     user_id: str
@@ -28,25 +28,35 @@ class Session:
     scope: str
     issued_at: float
     used_at: float
+    refresh_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshToken:
+    """The user, client and scope of the sessions that a refresh token opens.
+
+    `issued_at` is in epoch seconds.
+    """
+
+    user_id: str
+    client_id: str
+    scope: str
+    issued_at: float
 
 
 class Tokens:
     """Issues access tokens and checks them.
 
     A session ends after two hours without use, or when it is revoked; each use
-    prolongs it. Revoking the refresh token ends the sessions that it has
-    opened, and it opens no others.
+    prolongs it. Revoking a refresh token ends the sessions that it has opened,
+    and it opens no others.
     """
 
-    def __init__(self, clock: Clock, *, org_id: str, refresh_token: str = "") -> None:
-        """Start with no sessions; tokens begin with the org's id, as Salesforce's do.
-
-        An empty `refresh_token` is none.
-        """
+    def __init__(self, clock: Clock, *, org_id: str) -> None:
+        """Start with no sessions; tokens begin with the org's id, as Salesforce's do."""
         self._clock = clock
         self._org_id = org_id
-        self._refresh_token = refresh_token
-        self._refreshable_since = clock.now()
+        self._refresh_tokens: dict[str, RefreshToken] = {}
         self._sessions: dict[str, Session] = {}
         self._listeners: list[Callable[[], None]] = []
 
@@ -59,18 +69,24 @@ class Tokens:
         self._drop_idle()
         return len(self._sessions)
 
-    @property
-    def refreshable_since(self) -> float:
-        """Epoch seconds at which the refresh token was issued."""
-        return self._refreshable_since
+    def issue_refresh_token(
+        self, *, user_id: str, client_id: str, scope: str = REFRESH_SCOPE, token: str | None = None
+    ) -> str:
+        """Return a new refresh token, or `token` as one."""
+        issued = token or f"5Aep{secrets.token_urlsafe(60)}"
+        self._refresh_tokens[issued] = RefreshToken(
+            user_id=user_id, client_id=client_id, scope=scope, issued_at=self._clock.now()
+        )
+        return issued
 
-    def can_refresh(self, refresh_token: str) -> bool:
-        """Return whether this is the refresh token, and it is not revoked."""
-        expected = self._refresh_token
-        return bool(expected) and secrets.compare_digest(refresh_token.encode(), expected.encode())
+    def refresh_token(self, token: str) -> RefreshToken | None:
+        """Return what a refresh token opens, `None` for an unknown or revoked one."""
+        return self._refresh_tokens.get(token)
 
-    def issue(self, *, user_id: str, client_id: str, scope: str = ACCESS_SCOPE) -> str:
-        """Return a new access token."""
+    def issue(
+        self, *, user_id: str, client_id: str, scope: str = ACCESS_SCOPE, refresh_token: str | None = None
+    ) -> str:
+        """Return a new access token, which lives no longer than the `refresh_token` that opens it."""
         self._drop_idle()
         token = f"{self._org_id[:15]}!AQ{secrets.token_urlsafe(60)}"
         session = Session(
@@ -79,6 +95,7 @@ class Tokens:
             scope=scope,
             issued_at=self._clock.now(),
             used_at=self._clock.monotonic(),
+            refresh_token=refresh_token,
         )
         self._sessions[token] = session
         return token
@@ -113,15 +130,13 @@ class Tokens:
         return session, self._clock.now() + IDLE_S - idle_s
 
     def revoke(self, token: str) -> bool:
-        """End the session of an access token, or those of the refresh token; return whether it was known."""
-        if self.can_refresh(token):
-            self._refresh_token = ""
-            refreshed = [key for key, each in self._sessions.items() if each.scope == REFRESH_SCOPE]
-            for key in refreshed:
-                del self._sessions[key]
+        """End the session of an access token, or those of a refresh token; return whether it was known."""
+        known = self._sessions.pop(token, None) is not None
+        if self._refresh_tokens.pop(token, None) is not None:
             known = True
-        else:
-            known = self._sessions.pop(token, None) is not None
+            opened = [key for key, each in self._sessions.items() if each.refresh_token == token]
+            for key in opened:
+                del self._sessions[key]
         self._notify_listeners()
         return known
 

@@ -2,5 +2,6 @@
 
 from streamer.sandbox.cometd.limits import CometdLimits
 from streamer.sandbox.cometd.server import CometdServer
+from streamer.sandbox.cometd.subscription_planner import ChannelAccess
 
-__all__ = ["CometdLimits", "CometdServer"]
+__all__ = ["ChannelAccess", "CometdLimits", "CometdServer"]

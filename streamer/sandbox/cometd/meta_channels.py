@@ -18,20 +18,18 @@ from streamer.sandbox.cometd.request_checks import RequestChecks, injection_poin
 from streamer.sandbox.cometd.session import Session, SessionState
 from streamer.sandbox.cometd.sessions import ServerContext
 from streamer.sandbox.cometd.subscription import is_due, next_batch
-from streamer.sandbox.cometd.subscription_planner import ChannelRefusal, SubscriptionPlanner
+from streamer.sandbox.cometd.subscription_planner import ChannelAccess, SubscriptionPlanner
 from streamer.sandbox.faults.armed import Fault, InjectionPoint
 
 
 class MetaChannels:
     """Answers handshake, connect, subscribe, unsubscribe and disconnect messages."""
 
-    def __init__(
-        self, context: ServerContext, checks: RequestChecks, channel_refusal: ChannelRefusal
-    ) -> None:
+    def __init__(self, context: ServerContext, checks: RequestChecks, access: ChannelAccess) -> None:
         self._context = context
         self._armed = context.armed
         self._checks = checks
-        self._planner = SubscriptionPlanner(context.bus, context.armed, channel_refusal)
+        self._planner = SubscriptionPlanner(context.bus, context.armed, access)
         self._long_poll = LongPoll(context, checks)
 
     async def answer(self, exchange: HttpExchange, message: JsonObject) -> None:
@@ -160,7 +158,7 @@ class MetaChannels:
             exchange.replies.append(success(message, advice=dict(STOP)))
 
     async def _subscribe(self, exchange: HttpExchange, session: Session, message: JsonObject) -> None:
-        planned = self._planner.plan(message)
+        planned = self._planner.plan(message, exchange.authorisation)
         if isinstance(planned, Failure):
             self._refuse(exchange, message, planned)
             return

@@ -16,7 +16,7 @@ from streamer.sandbox.cometd.request_checks import RequestChecks
 from streamer.sandbox.cometd.response_sender import ResponseSender
 from streamer.sandbox.cometd.session import Superseded
 from streamer.sandbox.cometd.sessions import ServerContext, Sessions
-from streamer.sandbox.cometd.subscription_planner import ChannelRefusal
+from streamer.sandbox.cometd.subscription_planner import ChannelAccess
 from streamer.sandbox.faults.armed import InjectionPoint
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
@@ -29,8 +29,6 @@ class CometdServer:
     """Serves the channels of `bus` as Salesforce's Streaming API does.
 
     `authorised` takes the value of the `Authorization` header.
-    `channel_refusal` takes a channel and returns the reason for its refusal, or
-    `None`.
     """
 
     def __init__(
@@ -40,7 +38,7 @@ class CometdServer:
         faults: Faults,
         *,
         authorised: Callable[[str | None], bool],
-        channel_refusal: ChannelRefusal,
+        access: ChannelAccess,
         limits: CometdLimits | None = None,
     ) -> None:
         self._limits = limits or CometdLimits()
@@ -51,7 +49,7 @@ class CometdServer:
             bus=bus, clock=clock, armed=self._armed, limits=self._limits, sessions=self._sessions
         )
         checks = RequestChecks(self._sessions, self._balancer, faults, authorised)
-        self._meta = MetaChannels(context, checks, channel_refusal)
+        self._meta = MetaChannels(context, checks, access)
         self._sender = ResponseSender(context)
         bus.listen(self._on_publish)
         faults.armed.listen(self.wake)

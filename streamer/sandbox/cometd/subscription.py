@@ -1,7 +1,7 @@
 """One client's subscription to one channel: its position and its next events."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from urllib.parse import parse_qsl
@@ -13,6 +13,9 @@ from streamer.sandbox.org.bus import EventBus, Message
 NEW_ONLY = -1
 ALL_RETAINED = -2
 
+MessageView = Callable[[bytes], bytes | None]
+"""Returns a message's data as a user can see it, `None` for a message that the user can't see."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Subscription:
@@ -21,22 +24,35 @@ class Subscription:
     `name` is the channel that the client subscribed to, with the filter of a
     PushTopic; `path` is the channel on the bus. Every message up to the bus's
     sequence `position` is delivered. A replay id would not do, since split
-    events share one.
+    events share one. `view` shows what the client's user can see.
     """
 
     name: str
     path: str
     position: int
+    view: MessageView | None = None
 
     def peek(self, bus: EventBus, limit: int) -> Sequence[Message]:
-        """Return the next messages without moving on."""
-        if self.name == self.path:
+        """Return the next messages without moving on, but for those that are not for this client."""
+        if self.name == self.path and self.view is None:
             return bus.since(self.path, self.position, limit)
+        found = list[Message]()
+        at = self.position
+        while len(found) < limit and (some := bus.since(self.path, at, limit)):
+            at = some[-1].sequence
+            found += (shown for message in some if (shown := self._shown(message)) is not None)
+            if not found:
+                self.position = at
+        return found[:limit]
+
+    def _shown(self, message: Message) -> Message | None:
         wanted = parse_qsl(self.name.partition("?")[2])
-        matching = (
-            message for message in bus.since(self.path, self.position) if _matches_any(message, wanted)
-        )
-        return list(islice(matching, limit))
+        if wanted and not _matches_any(message, wanted):
+            return None
+        if self.view is None:
+            return message
+        data = self.view(message.data)
+        return None if data is None else replace(message, data=data)
 
 
 def _matches_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:

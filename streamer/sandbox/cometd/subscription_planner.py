@@ -1,38 +1,49 @@
 """Start of a subscription: checks its channel and its replay id."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from streamer.sandbox.bayeux import Failure, JsonObject, invalid_replay_id, replay_id_not_found
-from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, Subscription
+from streamer.sandbox.cometd.subscription import ALL_RETAINED, NEW_ONLY, MessageView, Subscription
 from streamer.sandbox.faults.armed import SUBSCRIBE, ArmedFaults, InjectionPoint
 from streamer.sandbox.org.bus import EventBus
 
-ChannelRefusal = Callable[[str], str | None]
-"""Returns the reason why a channel can't be subscribed to, or `None` if it can."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelAccess:
+    """Admission of clients to channels, by the value of their `Authorization` header.
+
+    `refusal` takes a channel too, without the filter of a PushTopic, and returns
+    the reason why the client can't subscribe to it, or `None` if it can. `view`
+    returns what shows the client's user the messages, or `None` where the user
+    can see everything.
+    """
+
+    refusal: Callable[[str, str | None], str | None]
+    view: Callable[[str | None], MessageView | None] = lambda _authorisation: None
 
 
 class SubscriptionPlanner:
     """Turns a subscribe message into subscriptions, or a refusal."""
 
-    def __init__(self, bus: EventBus, armed: ArmedFaults, channel_refusal: ChannelRefusal) -> None:
-        """Build the planner; `channel_refusal` takes a channel without the filter of a PushTopic."""
+    def __init__(self, bus: EventBus, armed: ArmedFaults, access: ChannelAccess) -> None:
         self._bus = bus
         self._armed = armed
-        self._channel_refusal = channel_refusal
+        self._access = access
 
-    def plan(self, message: JsonObject) -> list[Subscription] | Failure:
+    def plan(self, message: JsonObject, authorisation: str | None) -> list[Subscription] | Failure:
         """Return the subscriptions to all channels of the message, or the first refusal."""
         asked = message.get("subscription")
         names = asked if isinstance(asked, list) else [asked]
         planned: list[Subscription] = []
         for name in names:
-            outcome = self._one(name, message.get("ext"))
+            outcome = self._one(name, message.get("ext"), authorisation)
             if isinstance(outcome, Failure):
                 return outcome
             planned.append(outcome)
         return planned or Failure(error="400::Channel name not specified")
 
-    def _one(self, name: object, ext: object) -> Subscription | Failure:
+    def _one(self, name: object, ext: object, authorisation: str | None) -> Subscription | Failure:
         if not isinstance(name, str) or not name:
             return Failure(error="400::Channel name not specified")
         if not name.startswith("/"):
@@ -42,11 +53,14 @@ class SubscriptionPlanner:
         if fault := self._armed.strike("deny_subscription", point):
             denial: Failure = fault.settings["failure"]
             return denial
-        refusal = self._channel_refusal(path)
+        refusal = self._access.refusal(path, authorisation)
         if refusal is not None:
             return Failure(error=refusal)
         start = self._start(path, ext, point)
-        return start if isinstance(start, Failure) else Subscription(name=name, path=path, position=start)
+        if isinstance(start, Failure):
+            return start
+        view = self._access.view(authorisation)
+        return Subscription(name=name, path=path, position=start, view=view)
 
     def _start(self, path: str, ext: object, point: InjectionPoint) -> int | Failure:
         replay_id = _replay_id(path, ext)

@@ -8,12 +8,16 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.clock import Clock, TurnedClock
+from streamer.sandbox.access.user import User
+from streamer.sandbox.access.users import Users
+from streamer.sandbox.admission import Admission
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
-from streamer.sandbox.control.admission import Admission
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.changes import ChangeType
+from streamer.sandbox.org.field_values import timestamp
+from streamer.sandbox.org.lead_conversion import CONVERTED, Conversion, convert
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
@@ -66,11 +70,21 @@ class _Overflow(_Body):
     type: str
 
 
-class ControlApi:
-    """Serves `/sandbox/*`: the clock, faults, bulk changes, whole transactions, gaps, and the state."""
+class _Conversion(_Body):
+    status: str = CONVERTED
+    account_id: str | None = None
+    contact_id: str | None = None
+    opportunity: str | None = ""
 
-    def __init__(self, org: Org, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock) -> None:
+
+class ControlApi:
+    """Serves `/sandbox/*`: the clock, faults, bulk changes, transactions, conversions, gaps, the state."""
+
+    def __init__(
+        self, org: Org, users: Users, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock
+    ) -> None:
         self._org = org
+        self._users = users
         self._tokens = tokens
         self._faults = faults
         self._cometd = cometd
@@ -91,6 +105,8 @@ class ControlApi:
             ("POST", "/sandbox/changes", changes),
             ("POST", "/sandbox/transactions", self._transaction),
             ("POST", "/sandbox/records/{type}/{id}/undelete", self._undelete),
+            ("PUT", "/sandbox/users/{username}", self._put_user),
+            ("POST", "/sandbox/leads/{id}/convert", self._convert),
             ("POST", "/sandbox/gaps", self._gap),
             ("POST", "/sandbox/overflows", self._overflow),
         ]
@@ -151,6 +167,18 @@ class ControlApi:
         with self._org.transaction() as transaction:
             transaction.undelete(request.match_info["type"], request.match_info["id"])
         return web.Response(status=204)
+
+    async def _convert(self, request: web.Request) -> web.Response:
+        asked = _Conversion.model_validate(await _json(request))
+        lead = self._org.retrieve("Lead", request.match_info["id"])
+        today = timestamp(self._clock.now())[:10]
+        with self._org.transaction() as transaction:
+            ids = convert(transaction, lead, Conversion(**asked.model_dump()), today=today)
+        return _answer(ids)
+
+    async def _put_user(self, request: web.Request) -> web.Response:
+        entry = {**await _json(request), "username": request.match_info["username"]}
+        return _answer({"id": self._users.put(User.model_validate(entry))})
 
     async def _gap(self, request: web.Request) -> web.Response:
         gap = _Gap.model_validate(await _json(request))

@@ -9,7 +9,8 @@ from streamer.sandbox.org.record_ids import normal_id
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
 
-_NUMBERS = frozenset({"int", "double", "currency", "percent"})
+_DECIMALS = frozenset({"double", "currency", "percent"})
+_NUMBERS = _DECIMALS | {"int"}
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -51,9 +52,19 @@ def from_path(field: Field | None, text: str) -> str | float:
 
 
 def rest_value(field: Field | None, value: Any) -> Any:
-    """Return a stored value as the REST API writes it, with an offset instead of `Z` in times."""
-    if field is not None and field.type == "datetime" and isinstance(value, str):
+    """Return a stored value as the REST API writes it.
+
+    Times have an offset instead of `Z`, and numbers of a type with decimals
+    have one at least.
+    """
+    if field is None:
+        return value
+    if field.type == "datetime" and isinstance(value, str):
         return value.removesuffix("Z") + "+0000"
+    if field.type in _DECIMALS and isinstance(value, int):
+        return float(value)
+    if field.type == "int" and isinstance(value, float) and value.is_integer():
+        return int(value)
     return value
 
 

@@ -23,7 +23,7 @@ from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
 from streamer.sandbox.org.records import Record, Records, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Schema, fingerprint
-from streamer.sandbox.org.transaction import Transaction
+from streamer.sandbox.org.transaction import Guard, Stamp, Transaction
 
 DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
 _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
@@ -42,6 +42,7 @@ class OrgSettings:
     org_id: str = with_checksum("00DSb0000000001")
     user_id: str = with_checksum("005Sb0000000001")
     username: str = "bus@sandbox.example"
+    name: str = "Integration User"
     objects: tuple[str, ...] = ()
     closed: bool = False
     selected: frozenset[str] | None = None
@@ -96,11 +97,17 @@ class Org:
         return self._bus.sequence
 
     @contextmanager
-    def transaction(self, *, user: str | None = None, origin: str = DEFAULT_ORIGIN) -> Iterator[Transaction]:
-        """Return a context that announces its operations at its end, or undoes them if it raises."""
+    def transaction(
+        self, *, user: str | None = None, origin: str = DEFAULT_ORIGIN, guard: Guard | None = None
+    ) -> Iterator[Transaction]:
+        """Return a context that announces its operations at its end, or undoes them if it raises.
+
+        Without a `guard` every operation is permitted.
+        """
         now = self._clock.now()
         by = user or self.settings.user_id
-        transaction = Transaction(self.schema, self.records, self._ids, user=by, at=timestamp(now))
+        stamp = Stamp(user=by, at=timestamp(now))
+        transaction = Transaction(self.schema, self.records, self._ids, stamp, guard)
         try:
             yield transaction
         except BaseException:
@@ -108,6 +115,12 @@ class Org:
             raise
         changes = limited(merged(transaction.changes()), self.settings.transaction_limit)
         self._announce(changes, user=by, origin=origin)
+
+    def add_user(self, username: str, name: str) -> str:
+        """Create a user without announcing it, and return the id."""
+        user_id = self._ids.issue("005")
+        self._put("User", Id=user_id, Username=username, Name=name, IsActive=True)
+        return user_id
 
     def retrieve(self, type_name: str, record_id: str) -> Record:
         """Return a record that is not deleted; raises `Refused` otherwise."""
@@ -176,10 +189,15 @@ class Org:
         return {name: value for name, value in values.items() if value is not None}
 
     def _seed(self) -> None:
-        stamp = timestamp(self._clock.now())
-        user = self.settings.user_id
+        settings = self.settings
         # The first number of a user is taken, whatever id the settings give.
         self._ids.issue("005")
+        own = {"Id": settings.user_id, "Username": settings.username, "Name": settings.name}
+        self._put("User", **own, IsActive=True)
+        self._put("Organization", Id=settings.org_id, Name="Sandbox", IsSandbox=True, InstanceName="SANDBOX")
+
+    def _put(self, type_name: str, **fields: Any) -> None:
+        stamp, user = timestamp(self._clock.now()), self.settings.user_id
         stamps = {
             "IsDeleted": False,
             "CreatedDate": stamp,
@@ -188,15 +206,7 @@ class Org:
             "LastModifiedById": user,
             "SystemModstamp": stamp,
         }
-        person = {
-            "Id": user,
-            "Username": self.settings.username,
-            "Name": "Integration User",
-            "IsActive": True,
-        }
-        self.records.put(self.schema.entity("User"), {**person, **stamps})
-        own = {"Id": self.settings.org_id, "Name": "Sandbox", "IsSandbox": True, "InstanceName": "SANDBOX"}
-        self.records.put(self.schema.entity("Organization"), {**own, **stamps})
+        self.records.put(self.schema.entity(type_name), {**fields, **stamps})
 
 
 def _enriches(channel: ChannelSettings, change: Change) -> bool:

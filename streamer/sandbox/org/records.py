@@ -15,11 +15,14 @@ class Records:
     """Stores each type's records by id and finds them by other fields.
 
     An index over a field is built when the field is first searched, and kept.
+    `deleted_with` lists the types and ids of the records that the deletion of a
+    record took along.
     """
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, Record]] = {}
         self._indexes: dict[str, dict[str, _Index]] = {}
+        self.deleted_with: dict[str, list[tuple[str, str]]] = {}
 
     def get(self, entity: Entity, record_id: str) -> Record | None:
         """Return the record, deleted or not; `None` if there is none."""

@@ -51,15 +51,28 @@ _CHILDREN = {
     ("Task", "WhatId"): "Tasks",
     ("Task", "WhoId"): "Tasks",
 }
+# A record is deleted and restored together with the one that this reference names.
+_CASCADES = frozenset(
+    {
+        ("Contact", "AccountId"),
+        ("Opportunity", "AccountId"),
+        ("OpportunityLineItem", "OpportunityId"),
+        ("OrderItem", "OrderId"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """A type whose `field` refers to the parent; `name` is the relationship's name there, if it has one."""
+    """A type whose `field` refers to the parent; `name` is the relationship's name there, if it has one.
+
+    Where it `cascades`, deleting the parent deletes its children.
+    """
 
     entity: Entity
     field: str
     name: str | None
+    cascades: bool
 
 
 def targets(entity: Entity, field: Field) -> tuple[str, ...]:
@@ -79,14 +92,15 @@ def relationship_name(field: Field) -> str | None:
     return f"{field.name.removesuffix('__c')}__r" if custom else field.name.removesuffix("Id")
 
 
-def children(schema: Schema, parent: Entity) -> Iterable[Child]:
-    """Return the types that refer to `parent`, one for each field that does."""
-    for entity in schema.entities:
+def children(entities: Iterable[Entity], parent: Entity) -> Iterable[Child]:
+    """Return those of `entities` that refer to `parent`, one for each field that does."""
+    for entity in entities:
         for field in entity.fields.values():
             if parent.name in targets(entity, field):
                 custom = f"{entity.name.removesuffix('__c')}__r" if field.name.endswith("__c") else None
                 name = _CHILDREN.get((entity.name, field.name), custom)
-                yield Child(entity=entity, field=field.name, name=name)
+                cascades = (entity.name, field.name) in _CASCADES
+                yield Child(entity=entity, field=field.name, name=name, cascades=cascades)
 
 
 def with_parents_found(

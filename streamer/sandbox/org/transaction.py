@@ -1,9 +1,9 @@
 """Transactions: changes to records that take effect, and are announced, together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from streamer.sandbox.org import automatic_fields
 from streamer.sandbox.org.changes import Change, change_between
@@ -11,8 +11,28 @@ from streamer.sandbox.org.field_values import stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
 from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import Refused, external_field_missing, not_found
-from streamer.sandbox.org.relationships import with_parents_found
+from streamer.sandbox.org.relationships import children, with_parents_found
 from streamer.sandbox.org.schema import Entity, Schema
+
+
+class Guard(Protocol):
+    """The permissions of a transaction's user."""
+
+    def check(self, type_name: str, right: str) -> None:
+        """Raise `Refused` unless the user has the right to `create`, `edit` or `delete` a type's records."""
+        ...
+
+    def check_fields(self, type_name: str, names: Iterable[str]) -> None:
+        """Raise `Refused` for a field that the user can't write."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """User and time in the audit fields of a transaction's records."""
+
+    user: str
+    at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +50,21 @@ class Transaction:
     within it.
     """
 
-    def __init__(self, schema: Schema, records: Records, ids: IdSequence, *, user: str, at: str) -> None:
-        """Work on `records`; `at` is the time in their audit fields."""
+    def __init__(
+        self, schema: Schema, records: Records, ids: IdSequence, stamp: Stamp, guard: Guard | None = None
+    ) -> None:
+        """Work on `records`; without a `guard` every operation is permitted."""
         self._schema = schema
         self._records = records
         self._ids = ids
-        self._user = user
-        self._at = at
+        self._user = stamp.user
+        self._at = stamp.at
+        self._guard = guard
         self._saves: list[_Save] = []
 
     def create(self, type_name: str, fields: Mapping[str, Any]) -> str:
         """Create a record and return its id."""
+        self._check(type_name, "create")
         written = self._written(type_name, fields)
         entity = self._schema.entity(type_name)
         required = (field.name for field in entity.fields.values() if field.required)
@@ -56,6 +80,7 @@ class Transaction:
 
     def update(self, type_name: str, record_id: str, fields: Mapping[str, Any]) -> None:
         """Write `fields` to a record; `None` empties one."""
+        self._check(type_name, "edit")
         before = self._live(type_name, record_id)
         written = self._written(type_name, fields)
         entity = self._schema.entity(type_name)
@@ -87,18 +112,36 @@ class Transaction:
         return self.create(type_name, {**others, name: fields[key]}), True
 
     def delete(self, type_name: str, record_id: str) -> None:
-        """Move a record to the Recycle Bin."""
+        """Move a record, and those that it takes along, to the Recycle Bin."""
+        self._check(type_name, "delete")
+        self._delete(type_name, record_id)
+
+    def _delete(self, type_name: str, record_id: str) -> None:
         before = self._live(type_name, record_id)
         entity = self._schema.entity(type_name)
         self._save(entity, before, {**before, "IsDeleted": True}, {})
+        taken = [
+            (child.entity.name, str(record["Id"]))
+            for child in children(self._schema.entities, entity)
+            if child.cascades
+            for record in self._records.find(child.entity, child.field, before["Id"])
+        ]
+        self._records.deleted_with[before["Id"]] = taken
+        for child_type, child_id in taken:
+            # Whoever deletes a parent needs no right to delete its children.
+            self._delete(child_type, child_id)
 
     def undelete(self, type_name: str, record_id: str) -> None:
-        """Restore a record from the Recycle Bin."""
+        """Restore a record, and those that were deleted with it, from the Recycle Bin."""
         entity = self._schema.entity(type_name)
         before = self._records.get(entity, normal_id(record_id) or record_id)
         if before is None or not before["IsDeleted"]:
             raise Refused("UNDELETE_FAILED", "Entity is not in the recycle bin")
         self._save(entity, before, {**before, "IsDeleted": False}, {})
+        for child_type, child_id in self._records.deleted_with.get(before["Id"], ()):
+            child = self._records.get(self._schema.entity(child_type), child_id)
+            if child is not None and child["IsDeleted"]:
+                self.undelete(child_type, child_id)
 
     def changes(self) -> list[Change]:
         """Return the transaction's change to each record, in the order of its first operations."""
@@ -144,9 +187,15 @@ class Transaction:
             raise Refused("ENTITY_IS_DELETED", "entity is deleted", status=404)
         return record
 
+    def _check(self, type_name: str, right: str) -> None:
+        if self._guard is not None:
+            self._guard.check(self._schema.entity(type_name).name, right)
+
     def _written(self, type_name: str, fields: Mapping[str, Any]) -> Record:
         flat = with_parents_found(self._schema, self._records, type_name, fields)
         entity = self._schema.entity(type_name)
+        if self._guard is not None:
+            self._guard.check_fields(entity.name, flat)
         written: Record = {}
         for name, value in flat.items():
             field = self._schema.writable(entity, name, value)

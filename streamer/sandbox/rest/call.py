@@ -8,8 +8,10 @@ from typing import Any
 
 import orjson
 
+from streamer.sandbox.access.schema_view import SchemaView
 from streamer.sandbox.auth.tokens import Session
 from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
 
@@ -38,8 +40,9 @@ class Call:
     """One call in a session: an HTTP request, or a part of a composite one.
 
     `path` is what follows the API version, still encoded, and `parameters` are
-    its parts by name. `headers` are found in any letter case. The changes of a
-    call with a `shared` transaction belong to that one.
+    its parts by name. `headers` are found in any letter case. `schema` is what
+    the session's user sees of the org's. The changes of a call with a `shared`
+    transaction belong to that one.
     """
 
     method: str
@@ -50,6 +53,7 @@ class Call:
     body: bytes
     session: Session
     org: Org
+    schema: SchemaView
     parameters: Mapping[str, str] = field(default_factory=dict)
     shared: Transaction | None = None
 
@@ -73,6 +77,10 @@ class Call:
             raise Refused("JSON_PARSER_ERROR", "The body must be a JSON object at [line:1, column:1]")
         return body
 
+    def retrieve(self, type_name: str, record_id: str) -> Record:
+        """Return a record that the user can read; raises `Refused` otherwise."""
+        return self.org.retrieve(self.schema.entity(type_name).name, record_id)
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Return a transaction of the session's user, with this call's client in its origin.
@@ -86,7 +94,7 @@ class Call:
         client = _CLIENT.search(self.headers.get("Sforce-Call-Options", ""))
         origin = f"com/salesforce/api/rest/{self.version}"
         tagged = f"{origin};client={client[1]}" if client else origin
-        with self.org.transaction(user=self.session.user_id, origin=tagged) as transaction:
+        with self.org.transaction(user=self.session.user_id, origin=tagged, guard=self.schema) as transaction:
             yield transaction
 
 

@@ -1,8 +1,10 @@
 """Metadata of a query's columns, which `query?columns=true` returns instead of its records."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from streamer.sandbox.org.schema import READ_ONLY, Field
+from streamer.sandbox.soql.answers import SelectedColumn
 from streamer.sandbox.soql.evaluator import QueryRun
 
 _APEX_TYPES = {
@@ -22,20 +24,25 @@ _NO_TEXT = _NUMBERS | {"Boolean", "Date", "Datetime"}
 
 def columns(run: QueryRun) -> dict[str, Any]:
     """Return the metadata; the columns of a parent are joined under the name of the relationship."""
+    return {
+        "columnMetadata": _columns(run.columns),
+        "entityName": run.entity.name,
+        "groupBy": bool(run.query.group),
+        "idSelected": any(each.name.lower() == "id" for each in run.columns),
+        "keyPrefix": run.entity.prefix,
+    }
+
+
+def _columns(selected: Iterable[SelectedColumn]) -> list[dict[str, Any]]:
     own: list[dict[str, Any]] = []
-    for name in run.names:
-        *parents, last = name.split(".")
+    for each in selected:
+        *parents, last = each.name.split(".")
         into = own
         for parent in parents:
             into = _joined(into, parent)
-        into.append(_column(last, None if parents else run.entity.fields.get(last)))
-    return {
-        "columnMetadata": own,
-        "entityName": run.entity.name,
-        "groupBy": False,
-        "idSelected": any(name.lower() == "id" for name in run.names),
-        "keyPrefix": run.entity.prefix,
-    }
+        column = _column(last, None if parents else each.known)
+        into.append({**column, "aggregate": each.is_aggregate, "joinColumns": _columns(each.below)})
+    return own
 
 
 def _joined(into: list[dict[str, Any]], parent: str) -> list[dict[str, Any]]:

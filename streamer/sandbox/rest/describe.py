@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from streamer.sandbox.access.user import Right
 from streamer.sandbox.org.automatic_fields import STAGES
 from streamer.sandbox.org.relationships import children, relationship_name, targets
 from streamer.sandbox.org.schema import READ_ONLY, Entity, Field
@@ -26,7 +27,7 @@ _NEVER_IN_EVENT = frozenset({"IsDeleted", "SystemModstamp"})
 
 def describe_all(call: Call) -> Answer:
     """Return a summary of every type, of its change event, and of every declared platform event."""
-    schema = call.org.schema
+    schema = call.schema
     types = [_summary(call, entity.name, entity) for entity in schema.entities]
     events = [_summary(call, entity.change_event) for entity in schema.entities]
     events += [_summary(call, name) for name in schema.platform_events]
@@ -35,7 +36,7 @@ def describe_all(call: Call) -> Answer:
 
 def describe_basic(call: Call) -> Answer:
     """Return the summary of one type."""
-    entity = call.org.schema.entity(call["type"])
+    entity = call.schema.entity(call["type"])
     return Answer(body={"objectDescribe": _summary(call, entity.name, entity), "recentItems": []})
 
 
@@ -45,19 +46,19 @@ def add_describe(resources: Resources) -> None:
 
 
 def _describe(call: Call) -> Answer:
-    schema, name = call.org.schema, call["type"]
+    schema, name = call.schema, call["type"]
     changing = next((each for each in schema.entities if each.change_event == name), None)
     if schema.is_platform_event(name):
         return _unless_known(call, _event(call, name, map(_plain_field, _EVENT_FIELDS)))
     if changing is not None:
-        return _unless_known(call, _event(call, name, _event_fields(changing)))
+        return _unless_known(call, _event(call, name, _event_fields(call, changing)))
     entity = schema.entity(name)
     body = {
         **_summary(call, entity.name, entity),
-        "fields": list(_fields(entity)),
+        "fields": list(_fields(call, entity)),
         "childRelationships": [
             {
-                "cascadeDelete": False,
+                "cascadeDelete": child.cascades,
                 "childSObject": child.entity.name,
                 "deprecatedAndHidden": False,
                 "field": child.field,
@@ -66,7 +67,7 @@ def _describe(call: Call) -> Answer:
                 "relationshipName": child.name,
                 "restrictedDelete": False,
             }
-            for child in children(schema, entity)
+            for child in children(schema.entities, entity)
         ],
         "recordTypeInfos": [_master_record_type(call, entity)],
     }
@@ -74,7 +75,7 @@ def _describe(call: Call) -> Answer:
 
 
 def _unless_known(call: Call, body: dict[str, Any]) -> Answer:
-    headers = modified(call.org.schema.changed_at)
+    headers = modified(call.schema.changed_at)
     return early_answer(call, headers) or Answer(body=body, headers=headers)
 
 
@@ -82,6 +83,7 @@ def _summary(call: Call, name: str, entity: Entity | None = None) -> dict[str, A
     """Return what is said of a type in every describe; without an `entity` it is an event."""
     url = f"{call.base}/sobjects/{name}"
     urls = {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"}
+    may = call.schema.user.may
     stored = entity is not None
     published = name.endswith("__e")
     return {
@@ -92,10 +94,10 @@ def _summary(call: Call, name: str, entity: Entity | None = None) -> dict[str, A
         "custom": name.endswith(("__c", "__e")),
         "customSetting": False,
         "deprecatedAndHidden": False,
-        "createable": stored or published,
-        "updateable": stored,
-        "deletable": stored,
-        "undeletable": stored,
+        "createable": (stored or published) and may(name, Right.CREATE),
+        "updateable": stored and may(name, Right.EDIT),
+        "deletable": stored and may(name, Right.DELETE),
+        "undeletable": stored and may(name, Right.DELETE),
         "queryable": stored,
         "retrieveable": stored,
         "replicateable": stored,
@@ -113,30 +115,31 @@ def _event(call: Call, name: str, fields: Iterable[dict[str, Any]]) -> dict[str,
     return {**summary, "fields": list(fields), "childRelationships": [], "recordTypeInfos": []}
 
 
-def _event_fields(entity: Entity) -> Iterator[dict[str, Any]]:
+def _event_fields(call: Call, entity: Entity) -> Iterator[dict[str, Any]]:
     yield _plain_field(Field(name="Id", type="id"))
     yield _plain_field(Field(name="ReplayId"))
     yield _plain_field(Field(name="ChangeEventHeader", type="complexvalue"))
-    yield from (each for each in _fields(entity) if each["name"] not in {"Id", *_NEVER_IN_EVENT})
+    yield from (each for each in _fields(call, entity) if each["name"] not in {"Id", *_NEVER_IN_EVENT})
 
 
-def _fields(entity: Entity) -> Iterator[dict[str, Any]]:
+def _fields(call: Call, entity: Entity) -> Iterator[dict[str, Any]]:
     for field in entity.fields.values():
-        yield _field(entity, field)
+        yield _field(call, entity, field)
     for name in sorted(entity.compounds - entity.fields.keys()):
         kind = "address" if name.endswith("Address") else "string"
         yield {**_plain_field(Field(name=name, type=kind)), "createable": False, "updateable": False}
 
 
-def _field(entity: Entity, field: Field) -> dict[str, Any]:
+def _field(call: Call, entity: Entity, field: Field) -> dict[str, Any]:
     writable = field.name not in READ_ONLY
+    permitted = writable and call.schema.user.writes(entity.name, field.name)
     compound, _ = entity.parts.get(field.name, (None, ""))
     to = targets(entity, field)
     return {
         **_plain_field(field),
         "nillable": writable and not field.required,
-        "createable": writable,
-        "updateable": writable,
+        "createable": permitted,
+        "updateable": permitted,
         "compoundFieldName": compound,
         "referenceTo": list(to),
         "relationshipName": relationship_name(field),

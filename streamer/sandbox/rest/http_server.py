@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
+from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.tokens import Session, Tokens
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.refusals import Refused
@@ -27,8 +28,9 @@ class ApiUsage:
 class RestServer:
     """Serves `/services/data/vXX.X/*` to valid sessions."""
 
-    def __init__(self, org: Org, tokens: Tokens, resources: Resources, usage: ApiUsage) -> None:
+    def __init__(self, org: Org, users: Users, tokens: Tokens, resources: Resources, usage: ApiUsage) -> None:
         self._org = org
+        self._users = users
         self._tokens = tokens
         self._resources = resources
         self._usage = usage
@@ -60,6 +62,7 @@ class RestServer:
             body=await request.read(),
             session=session,
             org=self._org,
+            schema=self._users.schema(session.user_id),
         )
 
 

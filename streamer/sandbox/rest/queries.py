@@ -10,6 +10,8 @@ from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.columns import columns
 from streamer.sandbox.rest.resources import Resources
+from streamer.sandbox.soql.answers import Setting
+from streamer.sandbox.soql.columns import Scope
 from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
 
@@ -20,6 +22,7 @@ _PAGE = range(200, 2001)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cursor:
+    user_id: str
     rows: list[dict[str, Any]]
     page: int
     opened_at: float
@@ -42,13 +45,20 @@ class RestQueries:
     def _query(self, call: Call) -> Answer:
         query = parse(call.query.get("q", ""))
         deleted_too = call.path.startswith("/queryAll")
-        run = QueryRun(call.org, query, include_deleted=deleted_too, url=call.base)
+        scope = Scope(schema=call.schema, records=call.org.records)
+        setting = Setting(scope=scope, now=self._clock.now(), include_deleted=deleted_too, url=call.base)
+        run = QueryRun(setting, query)
         if call.query.get("columns") == "true":
             return Answer(body=columns(run))
-        if not query.fields:
+        if query.counts:
             return Answer(body={"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()
-        cursor = _Cursor(rows=rows, page=_page_size(call), opened_at=self._clock.monotonic())
+        cursor = _Cursor(
+            user_id=call.session.user_id,
+            rows=rows,
+            page=_page_size(call),
+            opened_at=self._clock.monotonic(),
+        )
         locator = self._ids.issue("01g")
         if len(rows) > cursor.page:
             self._cursors[locator] = cursor
@@ -59,10 +69,13 @@ class RestQueries:
     def _more(self, call: Call) -> Answer:
         locator, _, start = call["locator"].partition("-")
         cursor = self._cursors.get(locator)
-        expired = cursor is not None and self._clock.monotonic() - cursor.opened_at > _CURSOR_S
-        if cursor is None or expired or not start.isdigit():
+        if cursor is None or not self._is_open(cursor, call) or not start.isdigit():
             raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
         return Answer(body=_page(call, cursor, locator, int(start)))
+
+    def _is_open(self, cursor: _Cursor, call: Call) -> bool:
+        is_fresh = self._clock.monotonic() - cursor.opened_at <= _CURSOR_S
+        return is_fresh and cursor.user_id == call.session.user_id
 
 
 def _page(call: Call, cursor: _Cursor, locator: str, start: int) -> dict[str, Any]:

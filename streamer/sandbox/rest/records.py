@@ -30,7 +30,7 @@ def add_records(resources: Resources) -> None:
 def create(call: Call) -> Answer:
     """Create a record, or publish a platform event."""
     fields = without_attributes(call.json_object())
-    if call.org.schema.is_platform_event(call["type"]):
+    if call.schema.is_platform_event(call["type"]):
         return Answer(body=publish(call, call["type"], fields), status=201)
     with call.transaction() as transaction:
         record_id = transaction.create(call["type"], fields)
@@ -47,12 +47,12 @@ def _create_by_id(call: Call) -> Answer:
 
 
 def _retrieve(call: Call) -> Answer:
-    return _record_answer(call, call.org.retrieve(call["type"], call["id"]))
+    return _record_answer(call, call.retrieve(call["type"], call["id"]))
 
 
 def _update(call: Call) -> Answer:
-    record = call.org.retrieve(call["type"], call["id"])
-    early = early_answer(call, validators(call.org.schema.entity(call["type"]).name, record))
+    record = call.retrieve(call["type"], call["id"])
+    early = early_answer(call, validators(call.schema.entity(call["type"]).name, record))
     if early is not None:
         return early
     with call.transaction() as transaction:
@@ -107,26 +107,26 @@ def _external(call: Call) -> list[Record]:
 
 
 def _matching(call: Call) -> list[Record]:
-    entity = call.org.schema.entity(call["type"])
-    field = call.org.schema.readable(entity, call["field"])
+    entity = call.schema.entity(call["type"])
+    field = call.schema.readable(entity, call["field"])
     if field is None:
         raise external_field_missing(call["field"])
     return call.org.records.find(entity, field, _key(call))
 
 
 def _key(call: Call) -> str | float:
-    entity = call.org.schema.entity(call["type"])
+    entity = call.schema.entity(call["type"])
     return from_path(entity.fields.get(entity.field_name(call["field"]) or ""), call["value"])
 
 
 def _choices(call: Call, records: Iterable[Record]) -> Answer:
     """Return the answer that lists the records that have an external id, of which none is changed."""
-    name = call.org.schema.entity(call["type"]).name
+    name = call.schema.entity(call["type"]).name
     return Answer(status=300, body=[f"{call.base}/sobjects/{name}/{record['Id']}" for record in records])
 
 
 def _record_answer(call: Call, record: Record) -> Answer:
-    entity = call.org.schema.entity(call["type"])
+    entity = call.schema.entity(call["type"])
     headers = validators(entity.name, record)
     early = early_answer(call, headers)
     if early is not None:

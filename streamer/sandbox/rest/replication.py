@@ -47,5 +47,5 @@ def _span(call: Call) -> tuple[str, str]:
 
 
 def _within(call: Call, start: str, end: str) -> Iterator[Record]:
-    records = call.org.records.all(call.org.schema.entity(call["type"]))
+    records = call.org.records.all(call.schema.entity(call["type"]))
     return (record for record in records if start <= record["SystemModstamp"] < end)

@@ -52,6 +52,7 @@ def publish(call: Call, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
     Its id has no meaning (Platform Events guide, publishing).
     """
+    call.schema.check(name, "create")
     event_uuid = call.org.publish_platform_event(name, fields, user=call.session.user_id)
     queued = {"statusCode": "OPERATION_ENQUEUED", "message": event_uuid, "fields": []}
     return {"id": "e01xx0000000001AAA", "success": True, "errors": [queued]}
@@ -63,7 +64,7 @@ def field_list(text: str | None) -> list[str]:
 
 
 def _field_name(call: Call, entity: Entity, name: str) -> str:
-    proper = call.org.schema.readable(entity, name)
+    proper = call.schema.readable(entity, name)
     if proper is None:
         raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
     return proper

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from streamer.clock import Clock
+from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
@@ -17,7 +18,9 @@ from streamer.sandbox.rest.replication import add_replication
 from streamer.sandbox.rest.resources import Resources
 
 
-def rest_routes(org: Org, tokens: Tokens, cometd: CometdServer, clock: Clock) -> list[web.RouteDef]:
+def rest_routes(
+    org: Org, users: Users, tokens: Tokens, cometd: CometdServer, clock: Clock
+) -> list[web.RouteDef]:
     """Return the routes of the whole REST API."""
     usage, resources = ApiUsage(), Resources()
     metadata = RestMetadata(org, cometd, usage)
@@ -28,4 +31,4 @@ def rest_routes(org: Org, tokens: Tokens, cometd: CometdServer, clock: Clock) ->
     add_collections(resources)
     add_records(resources)
     RestQueries(clock).add_to(resources)
-    return [*metadata.routes(), *RestServer(org, tokens, resources, usage).routes()]
+    return [*metadata.routes(), *RestServer(org, users, tokens, resources, usage).routes()]

@@ -1,7 +1,5 @@
 """Errors of a query with the row and column at which they lie."""
 
-import re
-
 _BEFORE, _AFTER = 50, 50
 
 
@@ -13,9 +11,3 @@ def located(text: str, offset: int, sentence: str) -> str:
     shown = text[shown_from : offset + _AFTER].partition("\n")[0]
     caret = " " * (offset - shown_from) + "^"
     return f"\n{shown}\n{caret}\nERROR at Row:{row}:Column:{column}\n{sentence}"
-
-
-def located_name(text: str, name: str, sentence: str) -> str:
-    """Return `sentence` with the place of the first `name` in the query, or alone if it is not there."""
-    found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text, re.IGNORECASE)
-    return located(text, found.start(), sentence) if found else sentence

@@ -1,230 +1,188 @@
 """Parser of the part of SOQL that the sandbox answers."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable
+from typing import TypeVar
 
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.soql.locations import located
-
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<text>'(?:[^'\\]|\\.)*')
-    | (?P<datetime>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d))
-    | (?P<date>\d{4}-\d\d-\d\d)
-    | (?P<number>[+-]?\d+(?:\.\d+)?)
-    | (?P<name>[A-Za-z_][\w.]*)
-    | (?P<sign><=|>=|!=|<>|[=<>(),])
-    | (?P<end>$)
-    )""",
-    re.VERBOSE,
+from streamer.sandbox.soql.date_literals import is_date_literal
+from streamer.sandbox.soql.syntax import (
+    AGGREGATES,
+    ESCAPES,
+    Call,
+    Comparison,
+    Condition,
+    Junction,
+    Kind,
+    Literal,
+    Negation,
+    Operand,
+    Order,
+    Path,
+    Query,
+    Selected,
 )
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+from streamer.sandbox.soql.time_functions import TIME_FUNCTIONS
+from streamer.sandbox.soql.tokens import Token, malformed, tokens
+
 _SIGNS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
+_CLAUSES = ("from", "where", "group", "having", "order", "limit", "offset")
 _MAX_DEPTH = 50
+_MAX_DIGITS = 9
 
-
-class Kind(StrEnum):
-    """The type of a literal."""
-
-    TEXT = "text"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    NULL = "null"
-    DATE = "date"
-    DATETIME = "datetime"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Literal:
-    """A value in a condition."""
-
-    kind: Kind
-    value: str | float | bool | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """`field sign literal`, or `field IN (literals)`; signs are `=` `!=` `<` `<=` `>` `>=` `like` `in`."""
-
-    field: str
-    sign: str
-    literals: tuple[Literal, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Junction:
-    """Conditions of which all, or any, must hold."""
-
-    all: bool
-    conditions: tuple["Condition", ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Negation:
-    """A condition that must not hold."""
-
-    condition: "Condition"
-
-
-Condition = Comparison | Junction | Negation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """One field to sort by."""
-
-    field: str
-    descending: bool = False
-    nulls_last: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """A parsed SELECT; `fields` is empty for `COUNT()`, and `text` is the query as it was written."""
-
-    text: str
-    type_name: str
-    fields: tuple[str, ...]
-    where: Condition | None = None
-    order: tuple[Order, ...] = ()
-    limit: int | None = None
-    offset: int = 0
+_Item = TypeVar("_Item")
 
 
 def parse(text: str) -> Query:
     """Return the query in `text`; raises `Refused` with MALFORMED_QUERY for invalid syntax."""
-    return _Parser(text, _tokens(text)).query()
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    offset: int
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens, at = [], 0
-    stripped = text.rstrip()
-    while True:
-        found = _TOKEN.match(stripped, at)
-        if found is None or found.lastgroup is None:
-            unexpected = stripped[at:].lstrip()[:1]
-            raise _malformed(text, stripped.index(unexpected, at), f"unexpected token: '{unexpected}'")
-        kind = found.lastgroup
-        tokens.append(_Token(kind, found[kind], found.start(kind)))
-        if kind == "end":
-            return tokens
-        at = found.end()
+    return _Parser(text).whole_query()
 
 
 class _Parser:
-    def __init__(self, text: str, tokens: Sequence[_Token]) -> None:
+    def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = tokens
+        self._tokens = tokens(text)
         self._at = 0
         self._depth = 0
 
-    def query(self) -> Query:
+    def whole_query(self) -> Query:
+        query = self._query()
+        self._take("end")
+        return query
+
+    def _query(self) -> Query:
         self._need("select")
-        fields = self._fields()
+        selected, every = self._selection()
         self._need("from")
-        type_name = self._take("name").text
-        where = self._condition() if self._word("where") else None
-        query = Query(
+        source, alias = self._path(), self._alias()
+        where = self._condition(TIME_FUNCTIONS) if self._word("where") else None
+        group = self._group() if self._word("group") else ()
+        return Query(
             text=self._text,
-            type_name=type_name,
-            fields=fields,
+            selected=selected,
+            every=every,
+            source=source,
+            alias=alias.text if alias else None,
             where=where,
+            group=group,
+            having=self._condition(TIME_FUNCTIONS | AGGREGATES) if group and self._word("having") else None,
             order=self._orders() if self._word("order") else (),
             limit=self._whole_number() if self._word("limit") else None,
             offset=self._whole_number() if self._word("offset") else 0,
         )
-        self._take("end")
-        return query
 
-    def _fields(self) -> tuple[str, ...]:
-        first = self._field()
-        if self._sign("("):
-            return self._call(first)
-        names = [first]
-        while self._sign(","):
-            names.append(self._field())
-        return tuple(names)
+    def _selection(self) -> tuple[tuple[Selected, ...], str | None]:
+        """Return the items, none of them for `COUNT()`, and the argument of `FIELDS()`."""
+        start = self._at
+        if self._word("count") and self._sign("(") and self._sign(")"):
+            return (), None
+        self._at = start
+        if self._word("fields") and self._sign("("):
+            every = self._take("name").text.upper()
+            self._need(")")
+            return (), every
+        self._at = start
+        return self._listed(self._selected), None
 
-    def _field(self) -> str:
+    def _selected(self) -> Selected:
         if self._at_word("from"):
             raise self._unexpected()
-        return self._take("name").text
+        if not self._sign("("):
+            return Selected(item=self._operand(TIME_FUNCTIONS | AGGREGATES), alias=self._alias())
+        return Selected(item=self._nested(self._query))
 
-    def _call(self, function: str) -> tuple[str, ...]:
-        if function.lower() == "count":
-            self._need(")")
-            return ()
-        if function.lower() == "fields":
-            which = self._take("name").text.upper()
-            self._need(")")
-            return (f"FIELDS({which})",)
-        message = f"the function {function} is not supported"
-        raise _malformed(self._text, self._tokens[self._at - 2].offset, message)
+    def _alias(self) -> Path | None:
+        is_alias = self._peek().kind == "name" and not self._at_word(*_CLAUSES)
+        return self._path() if is_alias else None
 
-    def _condition(self) -> Condition:
-        first = self._operand()
+    def _operand(self, functions: frozenset[str]) -> Operand:
+        path = self._path()
+        if self._peek().text != "(":
+            return path
+        function = path.text.upper()
+        if function not in TIME_FUNCTIONS | AGGREGATES:
+            raise malformed(self._text, path.offset, f"the function {path.text} is not supported")
+        if function not in functions:
+            raise self._unexpected()
+        self._need("(")
+        argument = self._path()
+        self._need(")")
+        return Call(function=function, argument=argument, offset=path.offset)
+
+    def _path(self) -> Path:
+        token = self._take("name")
+        return Path(token.text, token.offset)
+
+    def _condition(self, functions: frozenset[str]) -> Condition:
+        first = self._term(functions)
         if not self._at_word("and", "or"):
             return first
         joint = self._peek().text.lower()
         conditions = [first]
         while self._word(joint):
-            conditions.append(self._operand())
+            conditions.append(self._term(functions))
         if self._at_word("and", "or"):
             # Salesforce wants parentheses where AND and OR meet, too.
             raise self._unexpected()
         return Junction(all=joint == "and", conditions=tuple(conditions))
 
-    def _operand(self) -> Condition:
+    def _term(self, functions: frozenset[str]) -> Condition:
         if self._word("not"):
-            return Negation(condition=self._operand())
-        if not self._sign("("):
-            return self._comparison()
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise _malformed(self._text, self._peek().offset, "too many parentheses")
-        condition = self._condition()
-        self._need(")")
-        self._depth -= 1
-        return condition
-
-    def _comparison(self) -> Condition:
-        field = self._take("name").text
+            return Negation(condition=self._nested(lambda: self._term(functions), closed=False))
+        if self._sign("("):
+            return self._nested(lambda: self._condition(functions))
+        operand = self._operand(functions)
         if self._word("not"):
             self._need("in")
-            return Negation(condition=Comparison(field=field, sign="in", literals=self._list()))
+            return Negation(condition=self._in(operand))
+        return self._comparison(operand)
+
+    def _comparison(self, operand: Operand) -> Condition:
         if self._word("in"):
-            return Comparison(field=field, sign="in", literals=self._list())
+            return self._in(operand)
+        if self._word("includes"):
+            return Comparison(operand=operand, sign="includes", literals=self._literals())
+        if self._word("excludes"):
+            return Negation(condition=Comparison(operand=operand, sign="includes", literals=self._literals()))
         if self._word("like"):
-            return Comparison(field=field, sign="like", literals=(self._literal(),))
+            return Comparison(operand=operand, sign="like", literals=(self._literal(),))
         sign = self._take("sign")
         if sign.text not in _SIGNS:
             raise self._unexpected(sign)
         proper = "!=" if sign.text == "<>" else sign.text
-        return Comparison(field=field, sign=proper, literals=(self._literal(),))
+        return Comparison(operand=operand, sign=proper, literals=(self._literal(),))
 
-    def _list(self) -> tuple[Literal, ...]:
+    def _in(self, operand: Operand) -> Comparison:
+        start = self._at
+        if self._sign("(") and self._at_word("select"):
+            return Comparison(operand=operand, sign="in", subquery=self._nested(self._query))
+        self._at = start
+        return Comparison(operand=operand, sign="in", literals=self._literals())
+
+    def _nested(self, inner: Callable[[], _Item], *, closed: bool = True) -> _Item:
+        """Return what stands within parentheses, of which the first is read, or behind a NOT."""
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise malformed(self._text, self._peek().offset, "too many parentheses")
+        found = inner()
+        if closed:
+            self._need(")")
+        self._depth -= 1
+        return found
+
+    def _literals(self) -> tuple[Literal, ...]:
         self._need("(")
-        literals = [self._literal()]
-        while self._sign(","):
-            literals.append(self._literal())
+        literals = self._listed(self._literal)
         self._need(")")
-        return tuple(literals)
+        return literals
 
     def _literal(self) -> Literal:
         token = self._next()
         match token.kind, token.text.lower():
             case "text", _:
-                plain = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), token.text[1:-1])
-                return Literal(kind=Kind.TEXT, value=plain)
+                written = token.text[1:-1]
+                plain = re.sub(r"\\(.)", lambda m: ESCAPES.get(m[1], m[1]), written, flags=re.DOTALL)
+                return Literal(kind=Kind.TEXT, value=plain, written=written)
             case "number", _:
                 return Literal(kind=Kind.NUMBER, value=float(token.text))
             case ("date" | "datetime") as kind, _:
@@ -233,17 +191,20 @@ class _Parser:
                 return Literal(kind=Kind.BOOLEAN, value=word == "true")
             case "name", "null":
                 return Literal(kind=Kind.NULL, value=None)
+            case (("name" | "span"), word) if is_date_literal(word.upper()):
+                return Literal(kind=Kind.SPAN, value=word.upper())
         raise self._unexpected(token)
+
+    def _group(self) -> tuple[Operand, ...]:
+        self._need("by")
+        return self._listed(lambda: self._operand(TIME_FUNCTIONS))
 
     def _orders(self) -> tuple[Order, ...]:
         self._need("by")
-        orders = [self._order()]
-        while self._sign(","):
-            orders.append(self._order())
-        return tuple(orders)
+        return self._listed(self._order)
 
     def _order(self) -> Order:
-        field = self._take("name").text
+        operand = self._operand(TIME_FUNCTIONS | AGGREGATES)
         descending = self._word("desc")
         if not descending:
             self._word("asc")
@@ -252,18 +213,24 @@ class _Parser:
             nulls_last = self._word("last")
             if not nulls_last:
                 self._need("first")
-        return Order(field=field, descending=descending, nulls_last=nulls_last)
+        return Order(operand=operand, descending=descending, nulls_last=nulls_last)
+
+    def _listed(self, item: Callable[[], _Item]) -> tuple[_Item, ...]:
+        items = [item()]
+        while self._sign(","):
+            items.append(item())
+        return tuple(items)
 
     def _whole_number(self) -> int:
         token = self._take("number")
-        if not token.text.isdigit():
+        if not token.text.isdigit() or len(token.text) > _MAX_DIGITS:
             raise self._unexpected(token)
         return int(token.text)
 
-    def _peek(self) -> _Token:
+    def _peek(self) -> Token:
         return self._tokens[self._at]
 
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         token = self._tokens[self._at]
         self._at = min(self._at + 1, len(self._tokens) - 1)
         return token
@@ -284,23 +251,17 @@ class _Parser:
         return found
 
     def _need(self, expected: str) -> None:
-        if self._next_lower() != expected:
-            raise self._unexpected(self._tokens[self._at - 1])
+        token = self._next()
+        if token.text.lower() != expected:
+            raise self._unexpected(token)
 
-    def _next_lower(self) -> str:
-        return self._next().text.lower()
-
-    def _take(self, kind: str) -> _Token:
+    def _take(self, kind: str) -> Token:
         token = self._next()
         if token.kind != kind:
             raise self._unexpected(token)
         return token
 
-    def _unexpected(self, token: _Token | None = None) -> Refused:
+    def _unexpected(self, token: Token | None = None) -> Refused:
         found = token or self._peek()
         what = "<EOF>" if found.kind == "end" else found.text
-        return _malformed(self._text, found.offset, f"unexpected token: '{what}'")
-
-
-def _malformed(text: str, offset: int, message: str) -> Refused:
-    return Refused("MALFORMED_QUERY", located(text, offset, message))
+        return malformed(self._text, found.offset, f"unexpected token: '{what}'")

@@ -13,7 +13,7 @@ from aiocometd_ng.extensions import AuthExtension
 from aiohttp import web
 
 from streamer.clock import SystemClock
-from streamer.sandbox.cometd import CometdLimits, CometdServer
+from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 
@@ -60,8 +60,10 @@ class Sandbox:
             clock,
             self.faults,
             authorised=lambda header: header == "Bearer good",
-            channel_refusal=lambda path: (
-                None if path in {CHANGES, ORDERS} else f"403::Cannot create channel {{{path}}}"
+            access=ChannelAccess(
+                refusal=lambda path, _: (
+                    None if path in {CHANGES, ORDERS} else f"403::Cannot create channel {{{path}}}"
+                )
             ),
             limits=CometdLimits(response_events=40),
         )

@@ -54,6 +54,46 @@ async def test_one_transaction_holds_several_types(client: Client) -> None:
     assert [header["recordIds"][0] for header in headers] == answer["ids"]
 
 
+async def test_a_lead_is_converted_in_one_transaction(client: Client) -> None:
+    """The new records come first and the lead last, with references to them; it converts once."""
+    fields = {"LastName": "Berg", "Company": "Acme", "City": "Oslo", "Email": "berg@acme.example"}
+    _, lead = await client("POST", "sobjects/Lead", fields)
+    convert = f"/sandbox/leads/{lead['id']}/convert"
+    status, ids = await client("POST", convert, {"status": "Closed - Won"})
+    payloads = [
+        orjson.loads(each.data)["payload"] for each in client.sandbox.bus.after("/data/ChangeEvents", 0)
+    ]
+    headers = [payload["ChangeEventHeader"] for payload in payloads[1:]]
+    assert (
+        status,
+        [(each["entityName"], each["changeType"], each["sequenceNumber"]) for each in headers],
+    ) == (
+        200,
+        [
+            ("Account", "CREATE", 1),
+            ("Contact", "CREATE", 2),
+            ("Opportunity", "CREATE", 3),
+            ("Lead", "UPDATE", 4),
+        ],
+    )
+    assert len({each["transactionKey"] for each in headers}) == 1
+    assert {"IsConverted", "ConvertedAccountId", "LastModifiedDate"} <= set(headers[3]["changedFields"])
+    assert (payloads[4]["Status"], payloads[4]["ConvertedContactId"]) == ("Closed - Won", ids["contact_id"])
+    contact = await client("GET", f"sobjects/Contact/{ids['contact_id']}?fields=AccountId,MailingCity,Email")
+    assert (contact[1]["AccountId"], contact[1]["MailingCity"]) == (ids["account_id"], "Oslo")
+    assert (await client("POST", convert))[1]["code"] == "CANNOT_UPDATE_CONVERTED_LEAD"
+
+
+async def test_a_lead_joins_records_that_are_there(client: Client) -> None:
+    """A given account is used, and no opportunity is made where none is wanted."""
+    _, account = await client("POST", "sobjects/Account", {"Name": "Acme"})
+    _, lead = await client("POST", "sobjects/Lead", {"LastName": "Berg", "Company": "Acme"})
+    chosen = {"account_id": account["id"], "opportunity": None}
+    _, ids = await client("POST", f"/sandbox/leads/{lead['id']}/convert", chosen)
+    assert (ids["account_id"], ids["opportunity_id"]) == (account["id"], None)
+    assert client.sandbox.org.records.count(client.sandbox.org.schema.entity("Account")) == 1
+
+
 async def test_revoked_tokens_are_refused_at_once(client: Client) -> None:
     """Revoking is one of the faults."""
     assert await client("POST", "/sandbox/faults/revoke_tokens") == (200, {"revoked": 1})

@@ -192,3 +192,17 @@ async def test_a_query_describes_its_columns(client: Client) -> None:
     name, owner = metadata[2]["joinColumns"]
     assert (name["columnName"], owner["columnName"]) == ("Name", "Owner")
     assert [each["columnName"] for each in owner["joinColumns"]] == ["Email"]
+
+
+async def test_a_query_describes_aggregates_and_children(client: Client) -> None:
+    """A group's columns have their aliases, and those of children are joined under the relationship."""
+    grouped = "SELECT Industry, COUNT(Id) n FROM Account GROUP BY Industry"
+    _, described = await client("GET", f"query?q={grouped}&columns=true")
+    found = [(each["columnName"], each["aggregate"]) for each in described["columnMetadata"]]
+    assert (described["groupBy"], found) == (True, [("Industry", False), ("n", True)])
+
+    family = "SELECT Name, (SELECT LastName FROM Contacts) FROM Account"
+    _, described = await client("GET", f"query?q={family}&columns=true")
+    children = described["columnMetadata"][1]
+    below = [each["columnName"] for each in children["joinColumns"]]
+    assert (children["columnName"], below) == ("Contacts", ["LastName"])

@@ -132,6 +132,29 @@ async def test_it_works_with_records(salesforce: Any) -> None:
     assert await asyncio.to_thread(work) == [["Berg", "Jones"], "Jones", "Berg", 1]
 
 
+async def test_its_queries_are_answered(salesforce: Any) -> None:
+    """Groups, children, semi-joins and date literals, in pages and all at once."""
+
+    def work() -> list[Any]:
+        account = salesforce.Account.create({"Name": "Acme", "Industry": "Energy", "AnnualRevenue": 5})["id"]
+        salesforce.Account.create({"Name": "Bolt", "Industry": "Energy"})
+        salesforce.Contact.create({"LastName": "Berg", "AccountId": account})
+        grouped = salesforce.query(
+            "SELECT Industry, COUNT(Id) n, AVG(AnnualRevenue) FROM Account "
+            "GROUP BY Industry HAVING COUNT(Id) > 1"
+        )
+        parents = salesforce.query_all(
+            "SELECT Name, (SELECT LastName FROM Contacts) FROM Account WHERE CreatedDate = TODAY "
+            "AND Id IN (SELECT AccountId FROM Contact WHERE LastName LIKE 'b%')"
+        )
+        return [
+            [(row["Industry"], row["n"], row["expr0"]) for row in grouped["records"]],
+            [(row["Name"], row["Contacts"]["records"][0]["LastName"]) for row in parents["records"]],
+        ]
+
+    assert await asyncio.to_thread(work) == [[("Energy", 2, 5.0)], [("Acme", "Berg")]]
+
+
 async def test_it_describes_and_replicates(salesforce: Any, clock: TurnedClock) -> None:
     """Types, limits and the records deleted in a span of time."""
     contact = (await asyncio.to_thread(lambda: salesforce.Contact.create({"LastName": "Smith"})))["id"]

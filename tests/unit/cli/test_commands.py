@@ -263,3 +263,11 @@ def test_sandbox_ends_cleanly_at_a_signal() -> None:
 
 def _without_logs(error: bytes) -> list[str]:
     return [line for line in error.decode().splitlines() if not line.startswith("{")]
+
+
+def test_file_of_users_that_cannot_be_read_is_named(invoke: Invoke, tmp_path: Path) -> None:
+    """Before anything listens."""
+    answer = invoke("sandbox", "--port", 0, "--users", tmp_path / "users.yaml")
+    assert answer.exit_code == 2
+    assert "streamer: --users:" in answer.stderr
+    assert "users.yaml" in answer.stderr

@@ -33,6 +33,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     add("kubectl", KUSTOMIZE_5)
     add("curl")
     add("node")
+    add("npm")
     return add
 
 

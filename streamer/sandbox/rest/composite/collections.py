@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.refusals import Refused, external_field_missing
 from streamer.sandbox.org.transaction import Transaction
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.representations import (
@@ -36,7 +36,7 @@ def add_collections(resources: Resources) -> None:
 def _create(call: Call) -> Answer:
     def create(transaction: Transaction, record: Any) -> dict[str, Any]:
         name, fields = record_type(record), without_attributes(record)
-        if call.org.schema.is_platform_event(name):
+        if call.schema.is_platform_event(name):
             return publish(call, name, fields)
         return saved(transaction.create(name, fields))
 
@@ -54,11 +54,15 @@ def _update(call: Call) -> Answer:
 
 
 def _upsert(call: Call) -> Answer:
+    key, entity = call["field"], call.schema.entity(call["type"])
+    if call.schema.readable(entity, key) is None:
+        raise external_field_missing(key)
+
     def upsert(transaction: Transaction, record: Any) -> dict[str, Any]:
         fields = without_attributes(record)
-        if fields.get(call["field"]) is None:
-            raise Refused("MISSING_ARGUMENT", f"{call['field']} not specified")
-        record_id, created = transaction.upsert(call["type"], call["field"], fields)
+        if fields.get(key) is None:
+            raise Refused("MISSING_ARGUMENT", f"{key} not specified")
+        record_id, created = transaction.upsert(entity.name, key, fields)
         return {**saved(record_id), "created": created}
 
     return _save_body(call, upsert)
@@ -66,7 +70,7 @@ def _upsert(call: Call) -> Answer:
 
 def _delete(call: Call) -> Answer:
     def delete(transaction: Transaction, record_id: Any) -> dict[str, Any]:
-        entity = call.org.schema.entity_of_id(record_id)
+        entity = call.schema.entity_of_id(record_id)
         if entity is None:
             raise Refused("MALFORMED_ID", f"malformed id {record_id}")
         transaction.delete(entity.name, record_id)
@@ -134,12 +138,12 @@ def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> Answer:
 
 def _found(call: Call, record_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
     try:
-        record = call.org.retrieve(call["type"], record_id)
+        record = call.retrieve(call["type"], record_id)
     except Refused:
         # A record that is missing or deleted is null at its place in the list.
-        call.org.schema.entity(call["type"])
+        call.schema.entity(call["type"])
         return None
-    return record_body(call, call.org.schema.entity(call["type"]), record, fields)
+    return record_body(call, call.schema.entity(call["type"]), record, fields)
 
 
 def _texts(body: dict[str, Any], key: str) -> list[str]:

@@ -42,7 +42,7 @@ def add_tree(resources: Resources) -> None:
 
 
 def _create(call: Call) -> Answer:
-    root_type = call.org.schema.entity(call["type"]).name
+    root_type = call.schema.entity(call["type"]).name
     # One level after the other, as Salesforce creates and lists them.
     nodes = sorted(_nodes(call, call.json_object(), depth=1), key=lambda node: node.depth)
     _check(nodes, root_type)
@@ -72,8 +72,8 @@ def _nodes(
         raise Refused("LIMIT_EXCEEDED", f"A tree has up to {_MAX_DEPTH} levels")
     for record in _records(collection):
         reference = _reference(record)
-        entity = call.org.schema.entity(record_type(record))
-        by_name = {child.name: child for child in children(call.org.schema, entity) if child.name}
+        entity = call.schema.entity(record_type(record))
+        by_name = {child.name: child for child in children(call.schema.entities, entity) if child.name}
         fields = without_attributes(record)
         below = {name: fields.pop(name) for name in list(fields) if name in by_name}
         yield _Node(

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from streamer.clock import TurnedClock
-from streamer.sandbox.cometd import CometdLimits, CometdServer
+from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 
@@ -102,7 +102,9 @@ class Streaming:
             self.clock,
             self.faults,
             authorised=lambda header: header is not None and header not in self.revoked,
-            channel_refusal=lambda path: None if path in PATHS else f"403::Cannot create channel {{{path}}}",
+            access=ChannelAccess(
+                refusal=lambda path, _: None if path in PATHS else f"403::Cannot create channel {{{path}}}"
+            ),
             limits=self.limits,
         )
         self.url = ""

@@ -96,6 +96,45 @@ def test_a_delete_has_no_body_and_an_undelete_has_all(world: OrgWorld) -> None:
     assert undeleted["Name"] == "Acme"
 
 
+def test_a_deleted_account_takes_its_records_along(world: OrgWorld) -> None:
+    """In one transaction, each type with an event of its own; restoring it restores them."""
+    account = world.create("Account", Name="Acme")
+    contacts = [world.create("Contact", LastName=name, AccountId=account) for name in ("Aas", "Berg")]
+    fields = {"StageName": "Prospecting", "CloseDate": "2025-02-01", "AccountId": account}
+    deal = world.create("Opportunity", Name="Deal", **fields)
+    item = world.create("OpportunityLineItem", OpportunityId=deal)
+    other = world.create("Contact", LastName="Other")
+    with world.org.transaction() as transaction:
+        transaction.delete("Account", account)
+    headers = world.headers()[-4:]
+    assert [(each["changeType"], each["recordIds"]) for each in headers] == [
+        ("DELETE", [account]),
+        ("DELETE", contacts),
+        ("DELETE", [deal]),
+        ("DELETE", [item]),
+    ]
+    assert [each["sequenceNumber"] for each in headers] == [1, 2, 3, 4]
+    assert len({each["transactionKey"] for each in headers}) == 1
+    assert not world.org.retrieve("Contact", other)["IsDeleted"]
+
+    with world.org.transaction() as transaction:
+        transaction.undelete("Account", account)
+    assert world.org.retrieve("OpportunityLineItem", item)["Id"] == item
+
+
+def test_a_record_that_was_deleted_before_its_account_stays_deleted(world: OrgWorld) -> None:
+    """Only what the account took along comes back with it."""
+    account = world.create("Account", Name="Acme")
+    contact = world.create("Contact", LastName="Berg", AccountId=account)
+    for type_name, record_id in (("Contact", contact), ("Account", account)):
+        with world.org.transaction() as transaction:
+            transaction.delete(type_name, record_id)
+    with world.org.transaction() as transaction:
+        transaction.undelete("Account", account)
+    with pytest.raises(Refused, match="entity is deleted"):
+        world.org.retrieve("Contact", contact)
+
+
 def test_a_record_made_and_deleted_at_once_is_not_announced(world: OrgWorld) -> None:
     """Nothing of it outlives the transaction."""
     with world.org.transaction() as transaction:

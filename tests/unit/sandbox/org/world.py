@@ -7,6 +7,10 @@ import orjson
 from streamer.clock import TurnedClock
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
+from streamer.sandbox.soql.answers import Setting
+from streamer.sandbox.soql.columns import Scope
+from streamer.sandbox.soql.evaluator import QueryRun
+from streamer.sandbox.soql.parser import parse
 
 EVERYTHING = "/data/ChangeEvents"
 
@@ -29,6 +33,12 @@ class OrgWorld:
         """Update a record in a transaction of its own."""
         with self.org.transaction() as transaction:
             transaction.update(type_name, record_id, fields)
+
+    def query(self, text: str, *, include_deleted: bool = False) -> QueryRun:
+        """Return the run of a query by a user who can read everything."""
+        scope = Scope(schema=self.org.schema, records=self.org.records)
+        setting = Setting(scope=scope, now=self.clock.now(), include_deleted=include_deleted)
+        return QueryRun(setting, parse(text))
 
     def messages(self, path: str = EVERYTHING) -> list[dict[str, Any]]:
         """Return the data of every message of a channel."""

@@ -3,8 +3,6 @@
 import pytest
 
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.soql.evaluator import QueryRun
-from streamer.sandbox.soql.parser import parse
 from tests.unit.sandbox.org.world import OrgWorld
 
 CUSTOM = (
@@ -16,7 +14,7 @@ LOOK_UP = "Please reference your WSDL or the describe call for the appropriate n
 def refusal(world: OrgWorld, text: str) -> str:
     """Return the message of a query's refusal."""
     with pytest.raises(Refused) as caught:
-        QueryRun(world.org, parse(text))
+        world.query(text)
     return caught.value.message
 
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.soql.evaluator import QueryRun
-from streamer.sandbox.soql.parser import parse
 from tests.unit.sandbox.org.world import OrgWorld
 
 NAMES = "SELECT Name FROM Account"
@@ -15,7 +14,7 @@ NAMES = "SELECT Name FROM Account"
 @pytest.fixture
 def accounts(world: OrgWorld) -> OrgWorld:
     """An org with three accounts and a contact of the first."""
-    first = world.create("Account", Name="Acme", AnnualRevenue=100, Industry="Energy")
+    first = world.create("Account", Name="Acme", AnnualRevenue=100, Industry="Energy", Colours__c="Blue;Red")
     world.create("Account", Name="Bolt's", AnnualRevenue=50)
     gone = world.create("Account", Name="Cargo", AnnualRevenue=75, Industry="Retail")
     world.create("Contact", LastName="Berg", FirstName="Ida", AccountId=first)
@@ -26,7 +25,7 @@ def accounts(world: OrgWorld) -> OrgWorld:
 
 def rows(world: OrgWorld, text: str, *, include_deleted: bool = False) -> list[dict[str, Any]]:
     """Run a query."""
-    return QueryRun(world.org, parse(text), include_deleted=include_deleted).rows()
+    return world.query(text, include_deleted=include_deleted).rows()
 
 
 @pytest.mark.parametrize(
@@ -47,6 +46,17 @@ def rows(world: OrgWorld, text: str, *, include_deleted: bool = False) -> list[d
         ("isdeleted = false AND SystemModstamp >= 2025-01-01T00:00:00Z", ["Acme", "Bolt's"]),
         ("LastModifiedDate < 2025-01-01T01:00:00+01:00", []),
         ("Number__c = null", ["Acme", "Bolt's"]),
+        ("CreatedDate = TODAY AND LastModifiedDate > LAST_N_DAYS:3", []),
+        ("CreatedDate = YESTERDAY", []),
+        ("CreatedDate = today", ["Acme", "Bolt's"]),
+        ("CreatedDate >= THIS_MONTH AND CreatedDate <= TODAY", ["Acme", "Bolt's"]),
+        ("CreatedDate < TODAY OR CreatedDate > TODAY OR CreatedDate != TODAY", []),
+        ("CreatedDate IN (YESTERDAY, TODAY)", ["Acme", "Bolt's"]),
+        ("HOUR_IN_DAY(CreatedDate) = 0", ["Acme", "Bolt's"]),
+        (r"Name LIKE 'Acm\_' OR Name LIKE '%\'_'", ["Bolt's"]),
+        ("Colours__c INCLUDES ('red;blue', 'green')", ["Acme"]),
+        ("Colours__c INCLUDES ('red;green')", []),
+        ("Colours__c EXCLUDES ('red')", ["Bolt's"]),
     ],
 )
 def test_a_condition_selects_records(accounts: OrgWorld, condition: str, names: list[str]) -> None:
@@ -81,9 +91,30 @@ def test_a_parents_field_is_nested(accounts: OrgWorld) -> None:
     assert row["ReportsTo"] is None
 
 
+def test_a_type_can_have_an_alias(accounts: OrgWorld) -> None:
+    """Its name is then the first part of the fields' names."""
+    found = rows(accounts, "SELECT a.Name FROM Account a WHERE a.AnnualRevenue = 50")
+    assert [row["Name"] for row in found] == ["Bolt's"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("SELECT AnnualRevenue", b"100.0"),
+        ("SELECT NumberOfEmployees", b"7"),
+        ("SELECT CreatedDate", b'"2025-01-01T00:00:00.000+0000"'),
+    ],
+)
+def test_values_are_written_as_salesforce_does(world: OrgWorld, field: str, value: bytes) -> None:
+    """A number that can have decimals has one, and a time has milliseconds and an offset."""
+    world.create("Account", Name="Acme", AnnualRevenue=100, NumberOfEmployees=7)
+    (row,) = rows(world, f"{field} FROM Account")
+    assert orjson.dumps(row[field.removeprefix("SELECT ")]) == value
+
+
 def test_count_counts(accounts: OrgWorld) -> None:
     """COUNT() gives a number and no records."""
-    assert QueryRun(accounts.org, parse("select count() from Account")).count() == 2
+    assert accounts.query("select count() from Account").count() == 2
 
 
 @pytest.mark.parametrize(
@@ -99,6 +130,15 @@ def test_count_counts(accounts: OrgWorld) -> None:
         ("SELECT Nope FROM Account", "INVALID_FIELD"),
         ("SELECT Name FROM Account WHERE Nope = 1", "INVALID_FIELD"),
         ("SELECT Name FROM Account WHERE CreatedDate > '2025-01-01T00:00:00Z'", "INVALID_FIELD"),
+        ("SELECT Name FROM Account WHERE CreatedDate > 2025-01-01", "INVALID_FIELD"),
+        ("SELECT Name FROM Account WHERE Name = 7", "INVALID_FIELD"),
+        ("SELECT Name FROM Account WHERE AnnualRevenue = '7'", "INVALID_FIELD"),
+        ("SELECT Name FROM Account WHERE Id LIKE '001%'", "INVALID_FIELD"),
+        ("SELECT Name FROM Account WHERE Industry INCLUDES ('a')", "INVALID_FIELD"),
+        ("SELECT Name FROM Account WHERE CreatedDate = LAST_N_YEARS:99999", "INVALID_FIELD"),
+        ("SELECT Name FROM Account WHERE CreatedDate = LAST_N_CENTURIES:9", "MALFORMED_QUERY"),
+        (f"{NAMES} LIMIT {'9' * 5000}", "MALFORMED_QUERY"),
+        (f"{NAMES} WHERE {'NOT ' * 5000}Name = 'a'", "MALFORMED_QUERY"),
         ("SELECT Name FROM Account WHERE BillingAddress IN ('Oslo')", "INVALID_FIELD"),
         ("SELECT Name FROM Account ORDER BY ShippingAddress", "INVALID_FIELD"),
         ("SELECT Name FROM Nope", "INVALID_TYPE"),

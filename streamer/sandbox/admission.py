@@ -1,4 +1,4 @@
-"""Admission to the control API: refuses requests that a web page of another site sends.
+"""Admission to the control API and to logins: refuses requests that a web page of another site sends.
 
 A page in a browser on this machine can send a request to the sandbox without
 the user's knowledge. The browser then states the page's origin. A page whose
@@ -33,10 +33,13 @@ class Admission:
         """Raise `Refused` 403 for an unknown host, or for a change that another site's page asks for."""
         host = _host(request.headers.get("Host", ""))
         if not self._knows(host):
-            message = f"/sandbox/ does not answer to the host name {host[:100]!r}: start it with --name."
+            message = (
+                f"{_place(request)} does not answer to the host name {host[:100]!r}: start it with --name."
+            )
             raise Refused("FORBIDDEN", message, status=403)
         if request.method not in _READING and _is_cross_site(request):
-            raise Refused("FORBIDDEN", "/sandbox/ takes no request from a page of another site.", status=403)
+            message = f"{_place(request)} takes no request from a page of another site."
+            raise Refused("FORBIDDEN", message, status=403)
 
     def _knows(self, host: str) -> bool:
         return is_loopback(host) or host in self._names or _is_address(host)
@@ -64,3 +67,7 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _place(request: web.Request) -> str:
+    return "/sandbox/" if request.path.lstrip("/").startswith("sandbox/") else "The sandbox's login"

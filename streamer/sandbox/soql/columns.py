@@ -1,0 +1,168 @@
+"""Columns of a query: the fields that its names stand for, and their values in a record."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from streamer.sandbox.org.records import Record, Records, read_field
+from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.org.relationships import relationship_name, targets
+from streamer.sandbox.org.schema import Entity, Field
+from streamer.sandbox.soql.locations import located
+from streamer.sandbox.soql.syntax import Path, Query
+
+_LOOK_UP = "Please reference your WSDL or the describe call for the appropriate names."
+_CUSTOM_FIELD = (
+    "If you are attempting to use a custom field, be sure to append the '__c' after the custom field name."
+)
+_CUSTOM_TYPE = (
+    "If you are attempting to use a custom object, be sure to append the '__c' after the entity name."
+)
+_CUSTOM_RELATIONSHIP = (
+    "If you are attempting to use a custom relationship, be sure to append the '__r' after the custom "
+    "relationship name."
+)
+
+
+class ReadableSchema(Protocol):
+    """The types and fields that a query can read."""
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """All readable types."""
+        ...
+
+    def entity(self, name: str) -> Entity:
+        """Return the type of that name; raises `Refused` if there is none."""
+        ...
+
+    def entity_of_id(self, record_id: str) -> Entity | None:
+        """Return the type whose prefix this id has, or `None`."""
+        ...
+
+    def readable(self, entity: Entity, name: str) -> str | None:
+        """Return the canonical name of a readable field, or `None`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """The reference to a parent, and the name of the relationship."""
+
+    field: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A field of the queried type, or at the end of `path` one of a parent.
+
+    `known` is its definition where the parent can be of one type only.
+    """
+
+    path: tuple[Hop, ...]
+    name: str
+    known: Field | None
+
+    @property
+    def dotted(self) -> str:
+        """Its name behind those of the relationships."""
+        return ".".join((*(hop.name for hop in self.path), self.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The types and the records that a query can see."""
+
+    schema: ReadableSchema
+    records: Records
+
+    def entity(self, query: Query) -> Entity:
+        """Return the queried type; raises `Refused` if there is none."""
+        try:
+            return self.schema.entity(query.source.text)
+        except Refused as error:
+            if error.code != not_found().code:
+                raise
+            message = f"sObject type '{query.source.text}' is not supported. {_CUSTOM_TYPE} {_LOOK_UP}"
+            raise Refused("INVALID_TYPE", located(query.text, query.source.offset, message)) from error
+
+    def column(self, query: Query, entity: Entity, path: Path) -> Column:
+        """Return the column that a name of the query stands for; raises `Refused` if there is none."""
+        *names, last = path.text.split(".")
+        if names and names[0].lower() in {entity.name.lower(), (query.alias or "").lower()}:
+            names = names[1:]
+        hops, at = list[Hop](), entity
+        for number, name in enumerate(names):
+            field = self._reference(query, at, name, path)
+            hops.append(Hop(field=field.name, name=relationship_name(field) or name))
+            to = targets(at, field)
+            if len(to) != 1:
+                # The records tell where each of them leads.
+                hops += (Hop(field=_reference_field(each), name=each) for each in names[number + 1 :])
+                return Column(path=tuple(hops), name=last, known=None)
+            at = self._target(query, to[0], name, path)
+        proper = self._field_name(query, at, last, path)
+        return Column(path=tuple(hops), name=proper, known=at.fields.get(proper))
+
+    def filtered(self, query: Query, entity: Entity, path: Path) -> Column:
+        """Return a column to filter, sort or group by; raises `Refused` for an address."""
+        column = self.column(query, entity, path)
+        if column.name.endswith("Address") and column.known is None:
+            message = f"field '{column.name}' can not be filtered or sorted by in a query call"
+            raise Refused("INVALID_FIELD", located(query.text, path.offset, message))
+        return column
+
+    def value(self, entity: Entity, record: Record, column: Column) -> Any:
+        """Return the value of a column in a record, `None` where a parent is missing."""
+        for hop in column.path:
+            found = self.parent(entity, record, hop)
+            if found is None:
+                return None
+            entity, record = found
+        name = self.schema.readable(entity, column.name)
+        return None if name is None else read_field(entity, record, name)
+
+    def parent(self, entity: Entity, record: Record, hop: Hop) -> tuple[Entity, Record] | None:
+        """Return the parent of a record and its type, or `None`."""
+        record_id = record.get(entity.field_name(hop.field) or hop.field)
+        parent = self.schema.entity_of_id(record_id) if isinstance(record_id, str) else None
+        found = self.records.get(parent, record_id) if parent and record_id else None
+        return (parent, found) if parent and found else None
+
+    def _reference(self, query: Query, entity: Entity, name: str, path: Path) -> Field:
+        proper = self.schema.readable(entity, _reference_field(name))
+        if proper is None:
+            raise _unknown_hop(query, name, path)
+        # A custom reference that nothing has used yet is empty in every record.
+        return entity.fields.get(proper) or Field(name=proper, type="reference")
+
+    def _target(self, query: Query, target: str, name: str, path: Path) -> Entity:
+        try:
+            return self.schema.entity(target)
+        except Refused as error:
+            raise _unknown_hop(query, name, path) from error
+
+    def _field_name(self, query: Query, entity: Entity, name: str, path: Path) -> str:
+        proper = self.schema.readable(entity, name)
+        if proper is None:
+            message = f"No such column '{name}' on entity '{entity.name}'. {_CUSTOM_FIELD} {_LOOK_UP}"
+            raise Refused("INVALID_FIELD", located(query.text, path.offset, message))
+        return proper
+
+
+def _reference_field(name: str) -> str:
+    return f"{name[:-3]}__c" if name.lower().endswith("__r") else f"{name}Id"
+
+
+def _unknown_hop(query: Query, name: str, path: Path) -> Refused:
+    message = f"Didn't understand relationship '{name}' in field path. {_CUSTOM_RELATIONSHIP} {_LOOK_UP}"
+    return Refused("INVALID_FIELD", located(query.text, path.offset, message))
+
+
+def unknown_relationship(query: Query) -> Refused:
+    """Return the refusal of a subquery whose relationship the parent does not have."""
+    message = (
+        f"Didn't understand relationship '{query.source.text}' in FROM part of query call. "
+        f"{_CUSTOM_RELATIONSHIP} {_LOOK_UP}"
+    )
+    return Refused("INVALID_TYPE", located(query.text, query.source.offset, message))

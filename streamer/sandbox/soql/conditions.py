@@ -1,0 +1,222 @@
+"""Conditions of a query, as predicates over its rows."""
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from streamer.sandbox.org.field_values import parse_time
+from streamer.sandbox.org.record_ids import normal_id
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.schema import Field
+from streamer.sandbox.soql.date_literals import span
+from streamer.sandbox.soql.locations import located
+from streamer.sandbox.soql.syntax import (
+    ESCAPES,
+    Comparison,
+    Condition,
+    Junction,
+    Kind,
+    Literal,
+    Negation,
+    Operand,
+    Query,
+)
+from streamer.sandbox.soql.tokens import malformed
+
+Predicate = Callable[[Any], bool]
+"""Tells whether a row, a record or a group of them, meets a condition."""
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_IDS = frozenset({"id", "reference"})
+_NUMBERS = frozenset({"int", "double", "currency", "percent"})
+_NO_TEXT = _IDS | _NUMBERS | {"boolean", "date", "datetime"}
+_LIKE = re.compile(r"\\(.)|([%_])|(.)", re.DOTALL)
+_WILD = {"%": ".*", "_": "."}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """The value of an operand in a row, and its definition where that is known."""
+
+    name: str
+    known: Field | None
+    read: Callable[[Any], Any]
+
+    def folded(self, row: Any) -> Any:
+        """Return the value in the form in which texts of any letter case are equal."""
+        return folded(self.read(row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Builds the predicates of one query.
+
+    `reader` resolves an operand, `ids` runs a semi-join's subquery, and `now`
+    is in epoch seconds.
+    """
+
+    query: Query
+    reader: Callable[[Operand], Reader]
+    ids: Callable[[Query], frozenset[str]]
+    now: float
+
+    def predicate(self, condition: Condition, *, joined_by_or: bool = False) -> Predicate:
+        """Return the predicate of a condition; raises `Refused` where it makes no sense."""
+        match condition:
+            case Negation(condition=inner):
+                holds = self.predicate(inner, joined_by_or=joined_by_or)
+                return lambda row: not holds(row)
+            case Junction(all=True, conditions=several):
+                parts = [self.predicate(each, joined_by_or=joined_by_or) for each in several]
+                return lambda row: all(part(row) for part in parts)
+            case Junction(conditions=several):
+                parts = [self.predicate(each, joined_by_or=True) for each in several]
+                return lambda row: any(part(row) for part in parts)
+            case Comparison(subquery=None):
+                return self._comparison(condition)
+            case Comparison() if joined_by_or:
+                message = "Semi join sub-selects are not allowed with the 'OR' operator"
+                raise malformed(self.query.text, condition.operand.offset, message)
+        return self._semi_join(condition)
+
+    def _semi_join(self, condition: Comparison) -> Predicate:
+        reader = self.reader(condition.operand)
+        if condition.subquery is None or (reader.known and reader.known.type not in _IDS):
+            message = "The left operand of a semi join must be an id or a reference"
+            raise malformed(self.query.text, condition.operand.offset, message)
+        ids = self.ids(condition.subquery)
+        return lambda row: reader.read(row) in ids
+
+    def _comparison(self, condition: Comparison) -> Predicate:
+        reader = self.reader(condition.operand)
+        for literal in condition.literals:
+            self._check(condition, reader, literal)
+        match condition.sign:
+            case "in":
+                return self._in(reader, condition.literals)
+            case "like":
+                pattern = _pattern(condition.literals[0].written)
+                return lambda row: pattern.fullmatch(str(reader.read(row) or "")) is not None
+            case "includes":
+                wanted = [set(str(each.value).casefold().split(";")) for each in condition.literals]
+                return lambda row: _includes(reader.folded(row), wanted)
+            case "=":
+                return self._same(reader, condition.literals[0])
+            case "!=":
+                same = self._same(reader, condition.literals[0])
+                return lambda row: not same(row)
+            case sign:
+                return self._inequality(reader, sign, condition.literals[0])
+
+    def _in(self, reader: Reader, literals: Sequence[Literal]) -> Predicate:
+        spans = [self._same(reader, literal) for literal in literals if literal.kind is Kind.SPAN]
+        wanted = {folded(_value(reader, literal)) for literal in literals if literal.kind is not Kind.SPAN}
+        return lambda row: reader.folded(row) in wanted or any(within(row) for within in spans)
+
+    def _same(self, reader: Reader, literal: Literal) -> Predicate:
+        if literal.kind is Kind.SPAN:
+            start, end = self._span(literal)
+            return lambda row: isinstance(value := reader.folded(row), str) and start <= value < end
+        wanted = folded(_value(reader, literal))
+        return lambda row: reader.folded(row) == wanted
+
+    def _inequality(self, reader: Reader, sign: str, literal: Literal) -> Predicate:
+        if literal.kind is Kind.SPAN:
+            start, end = self._span(literal)
+            # Behind the span means from its end on, and up to the span means before its end.
+            edge, compare = {
+                "<": (start, operator.lt),
+                "<=": (end, operator.lt),
+                ">": (end, operator.ge),
+                ">=": (start, operator.ge),
+            }[sign]
+        else:
+            edge, compare = folded(_value(reader, literal)), _COMPARE[sign]
+        return lambda row: _compares(reader.folded(row), compare, edge)
+
+    def _span(self, literal: Literal) -> tuple[str, str]:
+        """Return the limits of a date literal; a stored date or time lies between them as a text does."""
+        today = datetime.fromtimestamp(self.now, UTC).date()
+        try:
+            start, end = span(str(literal.value), today)
+        except (OverflowError, ValueError) as error:
+            raise Refused("INVALID_FIELD", f"{literal.value} is no date of the calendar") from error
+        return start.isoformat(), end.isoformat()
+
+    def _check(self, condition: Comparison, reader: Reader, literal: Literal) -> None:
+        kind = reader.known.type if reader.known else None
+        problem = None
+        if condition.sign == "like" and literal.kind is not Kind.TEXT:
+            problem = f"value of filter criterion for field '{reader.name}' must be of type string"
+        elif condition.sign == "like" and kind in _NO_TEXT:
+            problem = f"invalid operator on {kind} field"
+        elif condition.sign == "includes" and not (kind in {"string", None} and reader.name.endswith("__c")):
+            # An open schema has no multi-select picklists of its own; any custom text can be one.
+            problem = f"invalid operator on {kind} field"
+        elif kind is not None and not _suits(kind, literal.kind):
+            wanted = "dateTime" if kind == "datetime" else "string" if kind not in _NO_TEXT else kind
+            quoted = "should" if kind in _IDS or wanted == "string" else "should not"
+            problem = (
+                f"value of filter criterion for field '{reader.name}' must be of type {wanted} "
+                f"and {quoted} be enclosed in quotes"
+            )
+        if problem:
+            raise Refused("INVALID_FIELD", located(self.query.text, condition.operand.offset, problem))
+
+
+def folded(value: Any) -> Any:
+    """Return a value in the form in which texts of any letter case are equal, and `None` for an address."""
+    if isinstance(value, str):
+        return value.casefold()
+    return None if isinstance(value, dict) else value
+
+
+def _suits(kind: str, literal: Kind) -> bool:
+    if literal is Kind.NULL:
+        return True
+    match kind:
+        case "date":
+            return literal in {Kind.DATE, Kind.SPAN}
+        case "datetime":
+            return literal in {Kind.DATETIME, Kind.SPAN}
+        case "boolean":
+            return literal is Kind.BOOLEAN
+        case number if number in _NUMBERS:
+            return literal is Kind.NUMBER
+    return literal is Kind.TEXT
+
+
+def _value(reader: Reader, literal: Literal) -> Any:
+    kind = reader.known.type if reader.known else None
+    if reader.known is not None and literal.kind is Kind.DATETIME:
+        return parse_time(reader.known, str(literal.value))
+    if kind in _IDS and literal.kind is Kind.TEXT:
+        return normal_id(str(literal.value)) or literal.value
+    return literal.value
+
+
+def _compares(value: Any, compare: Callable[[Any, Any], bool], edge: Any) -> bool:
+    comparable = isinstance(value, str) == isinstance(edge, str)
+    return value is not None and edge is not None and comparable and compare(value, edge)
+
+
+def _includes(value: Any, wanted: list[set[str]]) -> bool:
+    chosen = set(value.split(";")) if isinstance(value, str) else set()
+    return any(each <= chosen for each in wanted)
+
+
+def _pattern(like: str) -> re.Pattern[str]:
+    # A backslash before a wildcard makes it a plain character.
+    parts = (
+        _WILD[wild] if wild else re.escape(ESCAPES.get(escaped, escaped) or plain)
+        for escaped, wild, plain in _LIKE.findall(like)
+    )
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)

@@ -1,0 +1,138 @@
+"""Syntax tree of a SOQL query."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+AGGREGATES = frozenset({"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX"})
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+"""Characters that a text writes with a backslash and a letter."""
+
+
+class Kind(StrEnum):
+    """The type of a literal."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    NULL = "null"
+    DATE = "date"
+    DATETIME = "datetime"
+    SPAN = "span"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Literal:
+    """A value in a condition.
+
+    A span is a date literal such as `TODAY` or `LAST_N_DAYS:3`, in upper case.
+    `written` is a text as the query has it, without its quotes.
+    """
+
+    kind: Kind
+    value: str | float | bool | None
+    written: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A name, or several joined by dots, and its place in the query."""
+
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A function, in upper case, of a field."""
+
+    function: str
+    argument: Path
+    offset: int
+
+    @property
+    def is_aggregate(self) -> bool:
+        """True for a function of many records."""
+        return self.function in AGGREGATES
+
+
+Operand = Path | Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """`operand sign literal`, or an operand and several literals or a semi-join's subquery.
+
+    Signs are `=` `!=` `<` `<=` `>` `>=` `like` `in` `includes`.
+    """
+
+    operand: Operand
+    sign: str
+    literals: tuple[Literal, ...] = ()
+    subquery: "Query | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Junction:
+    """Conditions of which all, or any, must hold."""
+
+    all: bool
+    conditions: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Negation:
+    """A condition that must not hold."""
+
+    condition: "Condition"
+
+
+Condition = Comparison | Junction | Negation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """One item of a SELECT: a field, a function, or a subquery of the children."""
+
+    item: "Operand | Query"
+    alias: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One field or function to sort by."""
+
+    operand: Operand
+    descending: bool = False
+    nulls_last: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A parsed SELECT.
+
+    `text` is the whole query as it was written, also in a subquery. `source` is
+    the type, or in a subquery of children the relationship. `selected` is empty
+    for `COUNT()`, and `every` is the argument of `FIELDS()`.
+    """
+
+    text: str
+    source: Path
+    alias: str | None = None
+    selected: tuple[Selected, ...] = ()
+    every: str | None = None
+    where: Condition | None = None
+    group: tuple[Operand, ...] = ()
+    having: Condition | None = None
+    order: tuple[Order, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+
+    @property
+    def counts(self) -> bool:
+        """True for `COUNT()`, whose answer is a number and no records."""
+        return not self.selected and self.every is None
+
+    @property
+    def is_aggregate(self) -> bool:
+        """True where each row of the answer stands for a group of records."""
+        return bool(self.group) or any(isinstance(each.item, Call) for each in self.selected)

@@ -1,0 +1,105 @@
+"""An independent client, jsforce, works unchanged against the sandbox."""
+
+import asyncio
+import os
+import subprocess
+from typing import Any
+
+import orjson
+
+from streamer.sandbox import Sandbox
+from tests.integration.sandbox.conftest import Client
+from tools.jsforce import jsforce
+
+START = """
+const jsforce = require('jsforce');
+const {SANDBOX, TOKEN} = process.env;
+const connection = new jsforce.Connection({instanceUrl: SANDBOX, accessToken: TOKEN, version: '66.0'});
+"""
+QUERIES = """
+(async () => {
+  const accounts = connection.sobject('Account');
+  const found = await accounts
+    .find({CreatedDate: {$gte: jsforce.SfDate.YESTERDAY}, Name: {$like: '%m%'}}, 'Id, Name, AnnualRevenue')
+    .include('Contacts').select('LastName').orderby('LastName', 'DESC').end()
+    .sort({Name: 1}).limit(5).skip(0).execute();
+  const grouped = await connection.query(
+    'SELECT Industry, COUNT(Id) n, SUM(AnnualRevenue) FROM Account GROUP BY Industry ORDER BY Industry');
+  const without = await connection.query(
+    'SELECT Name FROM Account WHERE Id NOT IN (SELECT AccountId FROM Contact) ORDER BY Name NULLS LAST');
+  const refused = await connection.query('SELECT Nope FROM Account').catch(error => error.errorCode);
+  console.log(JSON.stringify({
+    found: found.map(each => [each.Name, each.AnnualRevenue, each.Contacts && each.Contacts.records
+      .map(contact => contact.LastName)]),
+    counted: await accounts.count({Name: 'Acme'}),
+    grouped: grouped.records.map(({Industry, n, expr0}) => [Industry, n, expr0]),
+    without: without.records.map(each => each.Name),
+    refused,
+  }));
+})();
+"""
+
+
+async def run(script: str, sandbox: Sandbox, **environment: str) -> Any:
+    """Run a script with jsforce and return the JSON that it prints."""
+    modules = await asyncio.to_thread(jsforce)
+    found = {**os.environ, "NODE_PATH": str(modules), "SANDBOX": sandbox.url, **environment}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["node", "-e", START + script],
+        env=found,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return orjson.loads(done.stdout)
+
+
+async def test_its_queries_are_answered(client: Client, sandbox: Sandbox) -> None:
+    """Those that its query builder makes, with children, and those that are written out."""
+    with sandbox.org.transaction() as transaction:
+        acme = transaction.create("Account", {"Name": "Acme", "AnnualRevenue": 5, "Industry": "Energy"})
+        transaction.create("Account", {"Name": "Bolt", "Industry": "Energy"})
+        transaction.create("Account", {"Name": "Camel"})
+        for name in ("Aas", "Berg"):
+            transaction.create("Contact", {"LastName": name, "AccountId": acme})
+    token = client.http.headers["Authorization"].removeprefix("Bearer ")
+    assert await run(QUERIES, sandbox, TOKEN=token) == {
+        "found": [["Acme", 5, ["Berg", "Aas"]], ["Camel", None, None]],
+        "counted": 1,
+        "grouped": [[None, 1, None], ["Energy", 2, 5]],
+        "without": ["Bolt", "Camel"],
+        "refused": "INVALID_FIELD",
+    }
+
+
+LOGIN = """
+const oauth2 = new jsforce.OAuth2({
+  loginUrl: SANDBOX, clientId: 'sandbox', clientSecret: 'sandbox-secret',
+  redirectUri: 'http://localhost:1717/OauthRedirect', useVerifier: true,
+});
+(async () => {
+  const page = await fetch(oauth2.getAuthorizationUrl({scope: 'api refresh_token', state: 'mine'}));
+  const text = await page.text();
+  const [, ticket] = text.match(/name="ticket" value="([^"]+)"/);
+  const [, user] = text.match(/name="user" value="([^"]+)"/);
+  const answer = await fetch(SANDBOX + '/services/oauth2/authorize',
+    {method: 'POST', body: new URLSearchParams({ticket, user}), redirect: 'manual'});
+  const back = new URL(answer.headers.get('location'));
+  const connection = new jsforce.Connection({oauth2, version: '66.0'});
+  const about = await connection.authorize(back.searchParams.get('code'));
+  connection.accessToken = 'expired';
+  const {totalSize} = await connection.query('SELECT COUNT() FROM User');
+  console.log(JSON.stringify({state: back.searchParams.get('state'), user: about.id, totalSize}));
+})();
+"""
+
+
+async def test_it_logs_in_with_a_code(sandbox: Sandbox) -> None:
+    """With PKCE; the refresh token renews its session by itself."""
+    assert await run(LOGIN, sandbox, TOKEN="") == {
+        "state": "mine",
+        "user": sandbox.org.settings.user_id,
+        "totalSize": 1,
+    }

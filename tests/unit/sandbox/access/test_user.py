@@ -1,0 +1,63 @@
+"""Permissions of one user."""
+
+import pytest
+from pydantic import ValidationError
+
+from streamer.sandbox.access.user import Right, User
+
+
+def user(**permissions: object) -> User:
+    """Return a user with these permissions."""
+    return User.model_validate({"username": "reader@acme.example", **permissions})
+
+
+def test_a_user_without_rules_may_do_everything() -> None:
+    """Nothing is restricted by default."""
+    everyone = user()
+    assert not everyone.is_restricted
+    assert everyone.may("Account", Right.VIEW_ALL)
+    assert everyone.may_subscribe("/data/ChangeEvents")
+
+
+@pytest.mark.parametrize(
+    ("type_name", "right", "allowed"),
+    [
+        ("Account", Right.READ, True),
+        ("account", Right.EDIT, True),
+        ("Account", Right.DELETE, False),
+        ("Contact", Right.READ, True),
+        ("Contact", Right.CREATE, False),
+        ("Lead", Right.READ, False),
+        ("User", Right.READ, True),
+        ("Organization", Right.READ, True),
+        ("User", Right.EDIT, False),
+    ],
+)
+def test_rights_are_those_of_the_type_or_of_all_others(type_name: str, right: Right, allowed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Every right includes reading, and users and the organization are readable for all."""
+    rules = {"Account": ["edit"], "Lead": [], "*": ["read"]}
+    assert user(objects=rules).may(type_name, right) is allowed
+
+
+def test_fields_are_hidden_or_read_only() -> None:
+    """In any letter case; what is hidden can't be written either."""
+    some = user(hidden_fields=["Account.Phone"], read_only_fields=["Account.Fax"])
+    assert some.hides("account", "phone")
+    names = ("Phone", "Fax", "Name")
+    assert [some.writes("Account", name) for name in names] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"hidden_fields": ["Phone"]}, "must name a type and a field"),
+        ({"hidden_fields": ["Account.Id"]}, "is a system field"),
+        ({"objects": {"Account": ["fly"]}}, "Input should be 'read', 'create'"),
+        ({"client_id": "reader"}, "client_id and client_secret go together"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_mistake_is_refused(wrong: dict[str, object], sentence: str) -> None:
+    """With the place and what is expected there."""
+    with pytest.raises(ValidationError, match=sentence):
+        user(**wrong)
