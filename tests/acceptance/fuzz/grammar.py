@@ -59,17 +59,17 @@ odd: st.SearchStrategy[Json] = st.recursive(
 """Any JSON value, those with a bad record among them."""
 
 
-def change(number: int) -> Json:
-    """Return the data of a change event, without its replay id."""
+def change() -> Json:
+    """Return the data of a change event, without its replay id; its mark makes its id unique."""
     return {
         "schema": "aH90AKTuyuLAOIPpYTEbjw",
         "payload": {
             "ChangeEventHeader": {
                 "entityName": "Account",
-                "recordIds": [f"001Sb{number:010d}IAA"],
+                "recordIds": ["%mark"],
                 "changeType": "UPDATE",
                 "changeOrigin": "com/salesforce/api/rest/66.0",
-                "transactionKey": f"0000-{number}",
+                "transactionKey": "%mark",
                 "sequenceNumber": 1,
                 "commitTimestamp": 1795755881245,
                 "commitNumber": 10500000000,
@@ -85,16 +85,16 @@ def change(number: int) -> Json:
     }
 
 
-def order(number: int) -> Json:
-    """Return the data of a platform event, without its replay id."""
+def order() -> Json:
+    """Return the data of a platform event, without its replay id; its mark makes its id unique."""
     return {
         "schema": "tHxDMFU_6RhVNNf0t_UvUw",
         "payload": {
             "CreatedDate": "2026-11-27T05:04:41.245Z",
             "CreatedById": "005Sb0000000001IAA",
-            "Order_No__c": f"o{number}",
+            "Order_No__c": "o1",
         },
-        "event": {"EventUuid": f"0000-{number}", "EventApiName": "Order_Placed__e"},
+        "event": {"EventUuid": "%mark", "EventApiName": "Order_Placed__e"},
     }
 
 
