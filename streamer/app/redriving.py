@@ -40,6 +40,7 @@ class Redriving:
     dispatchers: Mapping[SubscriberName, Dispatcher]
     clock: Clock
     _superseded: set[str] = field(default_factory=set, init=False)
+    _told: frozenset[str] = field(default=frozenset(), init=False)
 
     async def run(self) -> None:
         """Redrive until no letters are left."""
@@ -58,12 +59,10 @@ class Redriving:
 
     async def _redrive_batch(self) -> tuple[int, int]:
         """Return the number of letters left, and the number of letters redriven or left out."""
-        known = len(self._superseded)
-        if not self.order.include_superseded:
-            await self._compare()
         # The first of each partition, so that the letters of a key stay in
         # order, whatever order the log lists them in.
         first: list[tuple[tuple[str, int, int], str, DeadLetter]] = []
+        uncompared = ComparedLetters()
         left = 0
         async with aclosing(self.controls.dead_letters()) as letters:
             async for letter in letters:
@@ -71,12 +70,18 @@ class Redriving:
                     continue
                 left += 1
                 # Letters of other processes would fill the batch.
-                if self._is_redrivable(letter):
+                dispatcher = self._owner(letter)
+                if dispatcher is not None and self._is_compared(letter, dispatcher):
                     first.append((_place(letter), letter.id, letter))
+                elif dispatcher is not None and not uncompared.is_full:
+                    uncompared.add_deliverable(letter)
                 if len(first) >= 2 * _MAX_BATCH:
                     first = heapq.nsmallest(_MAX_BATCH, first)
+        if uncompared.deliverable:
+            await self._compare(uncompared)
+            return await self._redrive_batch()
         moved = await self._redrive_in_order([letter for *_, letter in heapq.nsmallest(_MAX_BATCH, first)])
-        left_out = len(self._superseded) - known
+        left_out = len(self._superseded - self._told)
         if left_out:
             await self._leave_out(left_out)
         return left, moved + left_out
@@ -84,10 +89,9 @@ class Redriving:
     def _is_left(self, letter: DeadLetter) -> bool:
         return self.order.admits(letter) and letter.id not in self._superseded
 
-    def _is_redrivable(self, letter: DeadLetter) -> bool:
-        """Return true for a letter of ours that was compared with later events, if it has to be."""
-        dispatcher = self._owner(letter)
-        return dispatcher is not None and (self.order.include_superseded or dispatcher.watches(letter))
+    def _is_compared(self, letter: DeadLetter, dispatcher: Dispatcher) -> bool:
+        """Return true for a letter that was compared with later events, if it has to be."""
+        return self.order.include_superseded or dispatcher.watches(letter)
 
     def _owner(self, letter: DeadLetter) -> Dispatcher | None:
         dispatcher = self.dispatchers.get(letter.subscriber) if letter.subscriber else None
@@ -95,26 +99,15 @@ class Redriving:
             return None
         return dispatcher
 
-    async def _compare(self) -> None:
-        """Find out which letters were superseded before this process began to watch their keys."""
-        compared = ComparedLetters()
-        async with aclosing(self.controls.dead_letters()) as letters:
-            async for letter in letters:
-                dispatcher = self._owner(letter)
-                # More letters than fit into memory are compared in a later pass.
-                if dispatcher is None or dispatcher.watches(letter) or compared.is_full:
-                    continue
-                if self._is_left(letter):
-                    compared.add_deliverable(letter)
-        if not compared.deliverable:
-            return
-        async with aclosing(self.controls.dead_letters()) as letters:
-            async for letter in letters:
-                if not compared.is_full:
-                    compared.add_other(letter)
-        for name, uncompared in compared.deliverable.items():
+    async def _compare(self, letters: ComparedLetters) -> None:
+        """Find out which of `letters` were superseded before this process began to watch their keys."""
+        async with aclosing(self.controls.dead_letters()) as others:
+            async for letter in others:
+                if not letters.is_full:
+                    letters.add_other(letter)
+        for name, uncompared in letters.deliverable.items():
             if dispatcher := self.dispatchers.get(name):
-                self._superseded |= await dispatcher.superseded(uncompared, compared.others[name])
+                self._superseded |= await dispatcher.superseded(uncompared, letters.others[name])
 
     async def _redrive_in_order(self, letters: list[DeadLetter]) -> int:
         moved, limit = 0, self._batch_limit()
@@ -138,15 +131,15 @@ class Redriving:
 
     def _redrive(self, letter: DeadLetter) -> Redriven:
         dispatcher = self._owner(letter)
-        include_superseded = self.order.include_superseded
         # The partition can have been lost and assigned again, so its letters must be compared again.
-        if dispatcher is None or not (include_superseded or dispatcher.watches(letter)):
+        if dispatcher is None or not self._is_compared(letter, dispatcher):
             return Redriven.NOT_OURS
-        return dispatcher.redrive(letter, include_superseded=include_superseded)
+        return dispatcher.redrive(letter, include_superseded=self.order.include_superseded)
 
     async def _leave_out(self, number: int) -> None:
         """Tell all processes which letters are superseded, so that any of them can end the order."""
         skipped = self.order.skipped | self._superseded
+        self._told = frozenset(self._superseded)
         if sum(map(len, skipped)) > MAX_SKIPPED_CHARACTERS:
             _log.warning("redrive.too_many_superseded", redrive=self.order.id, letters=len(skipped))
             return

@@ -21,6 +21,12 @@ class LatestDeliveries:
             if letter.partition is not None and letter.event is not None:
                 self._offsets.setdefault(letter.partition, {}).setdefault(letter.event.key, -1)
 
+    def forget(self, letters: Iterable[DeadLetter]) -> None:
+        """Watch the keys of `letters` no more."""
+        for letter in letters:
+            if letter.partition is not None and letter.event is not None:
+                self._offsets.get(letter.partition, {}).pop(letter.event.key, None)
+
     def watches(self, letter: DeadLetter) -> bool:
         """Return true if the key of `letter` is watched."""
         return self._latest(letter) is not None

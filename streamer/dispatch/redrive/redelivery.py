@@ -57,10 +57,15 @@ class Redelivery:
         `aside` are the other letters of the same keys. Raises `LogUnavailable`.
         """
         self._latest.watch(letters)
-        # The log does not show what is not recorded yet.
-        await self.ledger.caught_up()
         admits = self.attempts.route.admits
-        return await superseded(letters, self.reader, self.subscription, admits, aside=aside)
+        try:
+            # The log does not show what is not recorded yet.
+            await self.ledger.caught_up()
+            return await superseded(letters, self.reader, self.subscription, admits, aside=aside)
+        except BaseException:
+            # What was delivered before is still unknown.
+            self._latest.forget(letters)
+            raise
 
     def watches(self, letter: DeadLetter) -> bool:
         """Return true once `superseded` was asked about the key of `letter`, while its partition is ours."""

@@ -8,6 +8,7 @@ from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.redrive.redelivery import Redriven
+from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Hold, Partition, Reject, Retry
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
@@ -177,6 +178,21 @@ async def test_what_was_delivered_just_before_the_comparison_supersedes_too(worl
         await world.turn(5)
 
         assert await comparing == {letter.id}
+
+
+async def test_letter_is_not_compared_while_the_log_is_away(world: World) -> None:
+    """It has to be compared again, before it can overwrite what came later."""
+    async with world.running() as dispatcher:
+        letter = await with_letter(world)
+        await world.append("next", key="k")
+        await world.turn(5)
+        world.log.down = True
+        with pytest.raises(LogUnavailable):
+            await dispatcher.superseded([letter], [])
+        assert not dispatcher.watches(letter)
+        world.log.down = False
+
+        assert await dispatcher.superseded([letter], []) == {letter.id}
 
 
 async def test_letter_of_another_process_is_not_ours_to_redrive(world: World) -> None:

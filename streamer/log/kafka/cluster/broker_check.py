@@ -11,12 +11,13 @@ from streamer.clock import Clock
 _log = structlog.get_logger()
 
 _LIMIT_S = 10.0
-_EVERY_MS = 1_000
+# The statistics grow with the number of partitions.
+_EVERY_MS = 5_000
 _BROKERS = frozenset({"configured", "learned"})
 
 
 class BrokerCheck:
-    """Notices that a client has been without any broker for 10 s, so that it can be replaced.
+    """Notices that a client has been without any broker for 10 to 15 s, so that it can be replaced.
 
     A broker that has just started can tell a client that the cluster has no
     brokers. librdkafka then forgets those that it knows, and can be left with
