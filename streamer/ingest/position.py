@@ -5,6 +5,8 @@ from datetime import datetime
 
 from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId
 
+_CLOCKS_DIFFER_S = 60.0
+
 
 def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
     """Return the checkpoint that follows `checkpoint` once `read`, in Salesforce's order, is appended.
@@ -30,10 +32,11 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
     ids.reverse()
     if last == former.open_replay_id:
         before, ids = former.replay_id, [*former.appended, *ids]
+    replay_id = before or former.open_replay_id or former.replay_id
     return Checkpoint(
         channel=batch.channel,
-        replay_id=before or former.open_replay_id or former.replay_id,
-        verified_at=max(former.verified_at, _committed_at(read)),
+        replay_id=replay_id,
+        verified_at=_verified_at(former.verified_at, _committed_at(read), by_time=replay_id is None),
         appended=tuple(ids),
         open_replay_id=last,
     )
@@ -56,6 +59,17 @@ def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint)
     seen = frozenset(checkpoint.appended)
     position = checkpoint.open_replay_id
     return [item for item in read if item.replay_id != position or item.id not in seen]
+
+
+def _verified_at(former: float, committed: float, *, by_time: bool) -> float:
+    """Return the later of two times; `by_time` says that reading would resume by this one, for want of an id.
+
+    It must be by Salesforce's clock then. Ours is that of a quiet answer: if it
+    is ahead, events that were committed after the first one would lie before it.
+    """
+    if not by_time:
+        return max(former, committed)
+    return committed or max(0.0, former - _CLOCKS_DIFFER_S)
 
 
 def _committed_at(read: Sequence[Event | DeadLetter]) -> float:

@@ -55,6 +55,30 @@ def test_backlog_verifies_no_later_than_its_last_event() -> None:
     assert moved(None, change(5), at=1_735_999_999.0).verified_at == 1_735_689_600.005
 
 
+@pytest.mark.parametrize("ahead_s", [0.0000001, 30.0])
+def test_first_event_is_resumed_from_by_salesforces_clock(ahead_s: float) -> None:
+    """With no complete replay id its time decides, and a quiet answer before it was timed by ours."""
+    committed = 1_735_689_600.005
+    quiet = confirmed(None, batch(at=committed + ahead_s))
+    first = moved(quiet, change(5, "001A"), at=committed + ahead_s)
+
+    assert (first.replay_id, first.open_replay_id) == (None, b"5")
+    assert ReplayPosition.after(first, path=CHANGES.path).since == committed
+
+
+def test_first_message_without_a_time_is_resumed_from_well_before_it() -> None:
+    """Only our clock tells when it came, and that can be ahead."""
+    at = 1_735_690_000.0
+    letter = Quarantine(clock=TurnedClock()).unreadable(
+        Unreadable(raw=b"?", error="not JSON", replay_id=ReplayId(b"5")), batch(at=at)
+    )
+    first = advanced(confirmed(None, batch(at=at)), [letter], batch(at=at))
+
+    since = ReplayPosition.after(first, path=CHANGES.path).since
+    assert since is not None
+    assert since <= at - 60
+
+
 def test_only_the_open_position_is_read_again() -> None:
     """A publisher's duplicate under another replay id is an event of its own."""
     checkpoint = Checkpoint(
