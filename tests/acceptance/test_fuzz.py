@@ -133,7 +133,7 @@ def answers(draw: st.DrawFn) -> bytes:
     return draw(torn(whole)) if draw(st.booleans()) else whole
 
 
-@share(15)
+@share(6)
 @given(drawn=st.lists(answers(), min_size=1, max_size=5))
 def test_answer_of_a_target_has_an_outcome(patient: Patient, drawn: list[bytes]) -> None:
     """Every order is tried, and the next one after it."""
@@ -177,7 +177,7 @@ def whole_answers(draw: st.DrawFn) -> bytes:
     return draw(torn(content)) if draw(st.booleans()) else content
 
 
-@share(10)
+@share(14)
 @given(body=whole_answers())
 def test_answer_of_salesforce_is_sorted_or_refused(body: bytes) -> None:
     """By an error that the session expects."""
@@ -242,7 +242,7 @@ RECORDS: list[tuple[Callable[[bytes], object], Any]] = [
 ]
 
 
-@share(10)
+@share(14)
 @given(which=st.sampled_from(RECORDS), data=st.data())
 def test_internal_record_is_read_or_refused(which: tuple[Callable[[bytes], object], Any], data: Any) -> None:
     """By the one error that its readers expect."""
@@ -256,7 +256,7 @@ def test_internal_record_is_read_or_refused(which: tuple[Callable[[bytes], objec
         return
 
 
-@share(5)
+@share(6)
 @given(key=st.binary(max_size=20) | odd.map(encoded), parts=st.binary(max_size=12) | st.just(b"200000000"))
 def test_key_and_headers_of_a_record_are_read_or_refused(key: bytes, parts: bytes) -> None:
     """They take no memory that they only claim to need."""
