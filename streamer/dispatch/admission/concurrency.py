@@ -9,6 +9,8 @@ from streamer.clock import Clock
 _DECREASE = 0.9
 # Latency that is so many times the target's own means that attempts wait for each other.
 _QUEUE = 1.3
+# Shorter latency rises with the work of this process alone: less in flight would only be slower.
+_SHORT_S = 0.02
 # Latency that falls by less when the limit is halved does not come from our own attempts.
 _OURS = 0.85
 # Weight of each round in the mean.
@@ -52,7 +54,7 @@ class AdaptiveConcurrency:
 
     The limit grows by one after each round trip in which it was reached, as
     long as latency stays near the target's own. When latency has risen to 1.3
-    times that, attempts may be waiting for each other at the target. To learn
+    times that, and to 20 ms at least, attempts may be waiting for each other at the target. To learn
     it, the limit is halved until enough answers have come. If latency falls
     with it, the queue was ours: the limit becomes as much smaller as latency
     did, which is where the queue begins. If latency stays, the target has
@@ -157,10 +159,10 @@ class AdaptiveConcurrency:
         if self._mean_s < self._own_s:
             self._own_s += _WEIGHT_BELOW * (self._mean_s - self._own_s)
         chance = math.sqrt(self._variance * _WEIGHT / (2 - _WEIGHT) / ended.answers)
-        if self.limit > 1 and self._mean_s > self._own_s * (_QUEUE + _DEVIATIONS * chance):
+        if self.limit > 1 and self._mean_s > max(_SHORT_S, self._own_s * (_QUEUE + _DEVIATIONS * chance)):
             self._set(self._limit, _Phase.FULL, now)
         else:
-            grows = ended.reached and self._mean_s <= self._own_s * _QUEUE
+            grows = ended.reached and self._mean_s <= max(_SHORT_S, self._own_s * _QUEUE)
             self._limit = min(self._limit + grows, float(self._maximum))
             self._round = _Round(now)
 

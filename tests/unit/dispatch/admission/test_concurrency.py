@@ -176,6 +176,16 @@ def test_answers_that_were_under_way_say_nothing_about_half_the_limit(clock: Tur
     assert concurrency.limit < 32
 
 
+def test_fast_target_is_not_slowed_by_our_own_work(clock: TurnedClock) -> None:
+    """What rises within milliseconds, as more is under way, is the time that this process needs."""
+    concurrency = AdaptiveConcurrency(64, clock)
+    target = Target(concurrency, clock, lambda open_: 0.0002 * open_)
+
+    assert target.run(5.0, until=64) < 3.0
+    target.run(2.0)
+    assert concurrency.limit == 64
+
+
 def test_fast_refusals_are_one_decrease_in_a_round_trip(clock: TurnedClock) -> None:
     """A target that refuses in 1 ms and works in 100 is not judged a hundred times meanwhile."""
     concurrency = AdaptiveConcurrency(64, clock, start=64)
