@@ -6,7 +6,7 @@ import itertools
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -21,6 +21,17 @@ from streamer.ports import BlockingSubscriber, Subscriber
 _log = structlog.get_logger()
 
 _SHOWN_CALLS = 5
+
+
+def calls_of(thread: int) -> Sequence[traceback.FrameSummary]:
+    """Return the present calls of a thread, the innermost last; none if it has ended."""
+    frame = sys._current_frames().get(thread)  # noqa: SLF001 - its documented name
+    return [] if frame is None else traceback.extract_stack(frame)
+
+
+def told(calls: Iterable[traceback.FrameSummary]) -> list[str]:
+    """Return `calls` as texts with file, line and function."""
+    return [f"{each.filename}:{each.lineno} in {each.name}" for each in calls]
 
 
 def on_threads(
@@ -123,9 +134,7 @@ class _Call:
 
     def where(self) -> list[str]:
         """Return the innermost calls of the thread, without the values of their variables."""
-        frame = sys._current_frames().get(self.thread or 0)  # noqa: SLF001 - its documented name
-        found = traceback.extract_stack(frame) if frame is not None else []
-        return [f"{each.filename}:{each.lineno} in {each.name}" for each in found[-_SHOWN_CALLS:]]
+        return told(calls_of(self.thread or 0)[-_SHOWN_CALLS:])
 
     def make(self) -> None:
         """Make the call, on the present thread."""

@@ -15,6 +15,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
+CLOCKS_DIFFER_S = 60.0
+"""Most that this machine's clock and Salesforce's are taken to differ."""
+
 _SHARED_FROM_S = 1.0
 _SHARED_S = 0.05
 

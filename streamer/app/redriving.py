@@ -138,16 +138,16 @@ class Redriving:
 
     async def _leave_out(self, number: int) -> None:
         """Tell all processes which letters are superseded, so that any of them can end the order."""
-        skipped = self.order.skipped | self._superseded
-        self._told = frozenset(self._superseded)
+        told = frozenset(self._superseded)
+        skipped = self.order.skipped | told
         if sum(map(len, skipped)) > MAX_SKIPPED_CHARACTERS:
             _log.warning("redrive.too_many_superseded", redrive=self.order.id, letters=len(skipped))
-            return
-        if not await self._is_open():
-            return
-        _log.info("redrive.superseded", redrive=self.order.id, letters=number)
-        self.order = replace(self.order, skipped=skipped)
-        await self.controls.order(self.order, self._audit("redrive.superseded", letters=number))
+        elif await self._is_open():
+            order = replace(self.order, skipped=skipped)
+            await self.controls.order(order, self._audit("redrive.superseded", letters=number))
+            _log.info("redrive.superseded", redrive=order.id, letters=number)
+        # Not before: while the log is away, the next pass tells it.
+        self._told = told
 
     def _batch_limit(self) -> int:
         # An operator can discard letters while others are redriven, so a batch must not last long.

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId
-
-_CLOCKS_DIFFER_S = 60.0
 
 
 def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
@@ -69,7 +68,7 @@ def _verified_at(former: float, committed: float, *, by_time: bool) -> float:
     """
     if not by_time:
         return max(former, committed)
-    return committed or max(0.0, former - _CLOCKS_DIFFER_S)
+    return committed or max(0.0, former - CLOCKS_DIFFER_S)
 
 
 def _committed_at(read: Sequence[Event | DeadLetter]) -> float:

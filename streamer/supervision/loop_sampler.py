@@ -1,15 +1,14 @@
 """Sampler of the event loop: names the code that blocks it, while it blocks."""
 
 import asyncio
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from streamer.blocking import calls_of, told
 from streamer.dispatch.attempt import attempts
 from streamer.dispatch.dispatcher import ATTEMPT_TASK
 from streamer.observe.metrics import Metrics
@@ -83,14 +82,13 @@ class LoopSampler:
 
 def _sampled(loop: asyncio.AbstractEventLoop, thread: int) -> _Sample:
     task = asyncio.current_task(loop)
-    frame = sys._current_frames().get(thread)  # noqa: SLF001 - its documented name
-    calls = traceback.extract_stack(frame) if frame is not None else []
+    calls = calls_of(thread)
     ours = [number for number, call in enumerate(calls) if call.filename == attempts.__file__]
     # What a plugin does is told from its own first line on.
-    told = calls[ours[-1] + 1 :] if ours else calls
-    if len(told) > _OUTERMOST + _INNERMOST:
-        told = [*told[:_OUTERMOST], *told[-_INNERMOST:]]
+    shown = calls[ours[-1] + 1 :] if ours else calls
+    if len(shown) > _OUTERMOST + _INNERMOST:
+        shown = [*shown[:_OUTERMOST], *shown[-_INNERMOST:]]
     return _Sample(
         task="" if task is None else task.get_name(),
-        calls=[f"{call.filename}:{call.lineno} in {call.name}" for call in told],
+        calls=told(shown),
     )

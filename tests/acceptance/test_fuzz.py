@@ -64,6 +64,8 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
         assert "Traceback (most recent call last)" not in patient.output
         assert CANARY not in patient.output
         assert CANARY not in patient.call(patient.daemon.metrics_page())
+        assert patient.asked(patient.ports[1], "subscribers") == 200
+    assert patient.has_pulse
 
 
 @st.composite

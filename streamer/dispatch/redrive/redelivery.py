@@ -112,7 +112,9 @@ class Redelivery:
 
     def attempt_ended(self, lane: Lane) -> None:
         """Let the events join that waited for the end of an attempt."""
-        for letter, include_superseded in self._waiting.pop(lane, {}).values():
+        if lane not in self._waiting:
+            return
+        for letter, include_superseded in self._waiting.pop(lane).values():
             self.redrive(letter, include_superseded=include_superseded)
 
     def _join(self, letter: DeadLetter, entry: Entry, lane: Lane | None) -> None:

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
+from streamer.clock import CLOCKS_DIFFER_S
 from streamer.errors import ReplayIdRefused
 from streamer.events import Checkpoint, ReplayId, Start
 
 NEW_EVENTS = -1
 ALL_RETAINED = -2
-
-# Our clock and Salesforce's can differ, and an extra message does no harm before the first read.
-_CLOCKS_DIFFER_S = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,7 +41,7 @@ class ReplayPosition:
                     path=path,
                 )
         # An open id's event was committed at `verified_at` by Salesforce's own clock.
-        since = after.verified_at - (0 if after.open_replay_id else _CLOCKS_DIFFER_S)
+        since = after.verified_at - (0 if after.open_replay_id else CLOCKS_DIFFER_S)
         return cls(start=Start.EARLIEST, complete=after.replay_id, since=since)
 
     @property
@@ -60,4 +58,5 @@ class ReplayPosition:
     def subscribed(self, now: float) -> None:
         """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
         if self.start is Start.LATEST:
-            self.start, self.since = Start.EARLIEST, now - _CLOCKS_DIFFER_S
+            # An extra message does no harm before the first read.
+            self.start, self.since = Start.EARLIEST, now - CLOCKS_DIFFER_S

@@ -45,6 +45,7 @@ class Patient:
         """Use `treated`, which also ends it."""
         self._log = directory / "log.db"
         self.longest_pulse_s = 0.0
+        self.has_pulse = False
         self._directory = directory
         self._answers: list[bytes] = []
         self._loop = asyncio.new_event_loop()
@@ -100,6 +101,10 @@ class Patient:
         """Send bytes to a port of the daemon, and read what comes back for a moment."""
         self.call(_sent(port, request))
 
+    def asked(self, port: int, path: str) -> int:
+        """Return the status of a request in good order."""
+        return self.call(_status(f"http://localhost:{port}/{path}"))
+
     async def _live(self) -> None:
         async with AsyncExitStack() as stack:
             self.sandbox = await stack.enter_async_context(Sandbox(SystemClock()))
@@ -112,7 +117,9 @@ class Patient:
             pulse = asyncio.create_task(self._feel_pulse())
             self._ready.set_result(None)
             await self._over.wait()
+            self.has_pulse = not pulse.done()
             pulse.cancel()
+            await asyncio.wait([pulse])
 
     def _config(self, port: int) -> Path:
         subscriber = {
@@ -219,6 +226,11 @@ class Patient:
                     assert response.status == HTTPStatus.OK, await response.text()
                 self.longest_pulse_s = max(self.longest_pulse_s, loop.time() - began)
                 await asyncio.sleep(_PULSE_S)
+
+
+async def _status(url: str) -> int:
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        return response.status
 
 
 async def _sent(port: int, request: bytes) -> None:

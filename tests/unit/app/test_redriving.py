@@ -12,7 +12,9 @@ from streamer.app.control_follower import ControlFollower
 from streamer.app.redriving import Redrives, Redriving
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.dispatcher import Dispatcher
+from streamer.errors import LogUnavailable
 from streamer.events import Partition, Reject
+from streamer.log.memory.controls import MemoryControls
 from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
 
 BAD = 20
@@ -285,6 +287,35 @@ async def test_what_another_process_left_out_does_not_keep_an_order_open(world: 
         await world.turn(30)
 
         assert (await world.log.controls.audit(last=1))[0].what == "redrive.ended"
+
+
+async def test_what_is_left_out_is_told_when_the_log_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process could not end the order otherwise."""
+    write, failures = MemoryControls.order, 1
+
+    async def order(controls: MemoryControls, redrive: Redrive, audit: AuditRecord, /) -> None:
+        nonlocal failures
+        if audit.what == "redrive.superseded" and failures:
+            failures -= 1
+            raise LogUnavailable("for a moment")
+        await write(controls, redrive, audit)
+
+    monkeypatch.setattr(MemoryControls, "order", order)
+    elsewhere = replace(world.letters[0], id="away", partition=Partition(topic="a", number=0))
+    world.log._set_aside([elsewhere])
+    meant = ordered(world)
+    async with world.running():
+        await world.append("newer", key="k1")
+        await world.quiet()
+    async with redriving(world, meant):
+        await world.turn(60)
+        async with aclosing(world.log.controls.switched()) as boards:
+            skipped = (await anext(boards)).redrives["r1"].skipped
+
+    assert not failures
+    assert skipped == {letter.id for letter in world.letters} - {"away"}
 
 
 async def test_cancelled_order_is_not_opened_again_by_what_it_leaves_out(world: World) -> None:
