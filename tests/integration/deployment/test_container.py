@@ -1,6 +1,7 @@
 """The image, as far as it can be built and run without a container engine."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -39,7 +40,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name == "RUN":
             command = value.replace("/opt/", f"{target.parent}/").replace("/src", str(source))
             command = command.replace("python -m venv", f"{sys.executable} -m venv")
-            subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, check=True, timeout=360)
+            # Each program starts once here, so bytecode would cost more than it saves.
+            environ = {**os.environ, "PIP_NO_COMPILE": "1"}
+            subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, env=environ, check=True, timeout=360)
     return target / "bin"
 
 

@@ -50,7 +50,15 @@ def programs(dist: Path, sources: Path, tmp_path_factory: pytest.TempPathFactory
     subprocess.run([sys.executable, "-m", "venv", folder.parent], check=True, timeout=120)
     pins = sources / "constraints.txt"
     wheel = dist / f"{INFO}-py3-none-any.whl"
-    command: list[str | Path] = [folder / "pip", "install", "--quiet", "--constraint", pins, wheel]
+    command: list[str | Path] = [
+        folder / "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--constraint",
+        pins,
+        wheel,
+    ]
     said(command, folder)
     return folder
 
