@@ -13,7 +13,7 @@ from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.errors import ConfigurationError
-from streamer.sandbox import Sandbox, SandboxSettings
+from streamer.sandbox import DeclaredSchema, OrgSettings, Sandbox, SandboxSettings, read_schema
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users_file import read_users
 from streamer.sandbox.auth.connected_app import ConnectedApp
@@ -47,6 +47,14 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
             show_default="one user, who may do everything",
         ),
     ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML file of objects, fields, platform events and channels, which are then enforced.",
+            show_default="any custom object, field and event",
+        ),
+    ] = None,
     callback: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,7 +77,9 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
         files = _certificates(tls_folder, (host, *names)) if tls else None
         people = () if users is None else _users(users)
         app = ConnectedApp(callbacks=tuple(callback or ()))
-        settings = SandboxSettings(names=names, app=app, users=people, tls=files.context() if files else None)
+        org = OrgSettings() if schema is None else OrgSettings(schema=_schema(schema))
+        tls_context = files.context() if files else None
+        settings = SandboxSettings(org=org, names=names, app=app, users=people, tls=tls_context)
         asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
 
 
@@ -99,6 +109,13 @@ def _users(file: Path) -> tuple[User, ...]:
         return read_users(file)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"--users: {error}") from None
+
+
+def _schema(file: Path) -> DeclaredSchema:
+    try:
+        return read_schema(file)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--schema: {error}") from None
 
 
 def _certificates(folder: Path, hosts: tuple[str, ...]) -> Certificates:

@@ -3,7 +3,18 @@
 from streamer.sandbox.access.user import User
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.org.channels import ChannelSettings
+from streamer.sandbox.org.definitions import DeclaredSchema, parse_schema, read_schema
 from streamer.sandbox.org.org import OrgSettings
 from streamer.sandbox.server import Sandbox, SandboxSettings
 
-__all__ = ["ChannelSettings", "ConnectedApp", "OrgSettings", "Sandbox", "SandboxSettings", "User"]
+__all__ = [
+    "ChannelSettings",
+    "ConnectedApp",
+    "DeclaredSchema",
+    "OrgSettings",
+    "Sandbox",
+    "SandboxSettings",
+    "User",
+    "parse_schema",
+    "read_schema",
+]

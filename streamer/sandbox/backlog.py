@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.clock import Clock
+from streamer.sandbox.org.definitions.constraints import length
 from streamer.sandbox.org.org import Org
-from streamer.sandbox.org.schema import Entity
+from streamer.sandbox.org.schema import Entity, Field
 
 _EVENT_WITHOUT_TEXT_BYTES = 680
 _AT_ONCE = 500
@@ -61,11 +62,30 @@ async def produce(org: Org, clock: Clock, backlog: Backlog) -> list[str]:
 
 
 def _fields(entity: Entity, number: int, text: str) -> dict[str, Any]:
-    filler = entity.field_name("Description") or "Description__c"
+    filler = entity.field_name("Description") or _long_text(entity) or "Description__c"
     # The text differs each time, because an update's event leaves out unchanged fields.
-    return {"Number__c": number, filler: f"{number} {text}"}
+    values = {"Number__c": number, filler: f"{number} {text}"}
+    if not entity.declared:
+        return values
+    return {
+        name: _fitting(entity.fields[name], value) for name, value in values.items() if name in entity.fields
+    }
+
+
+def _long_text(entity: Entity) -> str | None:
+    return next((field.name for field in entity.fields.values() if field.type == "textarea"), None)
+
+
+def _fitting(field: Field, value: Any) -> Any:
+    return value[: length(field)] if isinstance(value, str) else value
 
 
 def _required(entity: Entity, number: int) -> dict[str, Any]:
     needed = (field for field in entity.fields.values() if field.required)
-    return {field.name: _SAMPLES.get(field.type, f"{entity.name} {number}") for field in needed}
+    return {field.name: _sample(entity, field, number) for field in needed}
+
+
+def _sample(entity: Entity, field: Field, number: int) -> Any:
+    if field.values:
+        return field.values[0]
+    return _fitting(field, _SAMPLES.get(field.type, f"{entity.name} {number}"))

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from streamer.sandbox.access.user import Right, User
-from streamer.sandbox.org.refusals import Refused, not_found
-from streamer.sandbox.org.schema import Entity, Schema
+from streamer.sandbox.org.refusals import Refused, no_such_column, not_found
+from streamer.sandbox.org.schema import Entity, PlatformEvent, Schema
 
 
 class SchemaView:
@@ -33,7 +33,7 @@ class SchemaView:
 
     @property
     def platform_events(self) -> tuple[str, ...]:
-        """Names of the declared platform events that can be read."""
+        """Names of the known platform events that can be read."""
         return tuple(name for name in self._schema.platform_events if self._reads(name))
 
     def entity(self, name: str) -> Entity:
@@ -51,9 +51,17 @@ class SchemaView:
         """Return whether this is a platform event that can be read."""
         return self._schema.is_platform_event(name) and self._reads(name)
 
+    def event(self, name: str) -> PlatformEvent | None:
+        """Return the declared fields of a platform event that can be read, or `None`."""
+        return self._schema.event(name) if self._reads(name) else None
+
     def readable(self, entity: Entity, name: str) -> str | None:
         """Return the canonical name of a readable field, or `None`."""
         return None if self._user.hides(entity.name, name) else self._schema.readable(entity, name)
+
+    def identifying(self, entity: Entity, name: str) -> str | None:
+        """Return the canonical name of a readable field that can find a record to update, or `None`."""
+        return None if self._user.hides(entity.name, name) else self._schema.identifying(entity, name)
 
     def check(self, type_name: str, right: str) -> None:
         """Raise `Refused` unless the user has a right on a type."""
@@ -71,7 +79,7 @@ class SchemaView:
         """Raise `Refused` for a field that the user can't see or can't write."""
         for name in names:
             if self._user.hides(type_name, name):
-                raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {type_name}")
+                raise no_such_column(name, type_name)
             if not self._user.writes(type_name, name):
                 message = f"Unable to create/update fields: {name}. Please check the security settings."
                 raise Refused("INVALID_FIELD_FOR_INSERT_UPDATE", message, fields=[name])

@@ -16,6 +16,7 @@ from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.changes import ChangeType
+from streamer.sandbox.org.definitions import parse_schema
 from streamer.sandbox.org.field_values import timestamp
 from streamer.sandbox.org.lead_conversion import CONVERTED, Conversion, convert
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
@@ -78,7 +79,7 @@ class _Conversion(_Body):
 
 
 class ControlApi:
-    """Serves `/sandbox/*`: the clock, faults, bulk changes, transactions, conversions, gaps, the state."""
+    """Serves `/sandbox/*`: the clock, faults, changes, conversions, gaps, users, the schema, the state."""
 
     def __init__(
         self, org: Org, users: Users, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock
@@ -106,6 +107,8 @@ class ControlApi:
             ("POST", "/sandbox/transactions", self._transaction),
             ("POST", "/sandbox/records/{type}/{id}/undelete", self._undelete),
             ("PUT", "/sandbox/users/{username}", self._put_user),
+            ("GET", "/sandbox/schema", self._schema),
+            ("PUT", "/sandbox/schema", self._put_schema),
             ("POST", "/sandbox/leads/{id}/convert", self._convert),
             ("POST", "/sandbox/gaps", self._gap),
             ("POST", "/sandbox/overflows", self._overflow),
@@ -179,6 +182,13 @@ class ControlApi:
     async def _put_user(self, request: web.Request) -> web.Response:
         entry = {**await _json(request), "username": request.match_info["username"]}
         return _answer({"id": self._users.put(User.model_validate(entry))})
+
+    async def _schema(self, _request: web.Request) -> web.Response:
+        return _answer(self._org.declared.model_dump(mode="json", exclude_unset=True))
+
+    async def _put_schema(self, request: web.Request) -> web.Response:
+        self._org.declare(parse_schema(await _json(request)))
+        return await self._schema(request)
 
     async def _gap(self, request: web.Request) -> web.Response:
         gap = _Gap.model_validate(await _json(request))

@@ -106,7 +106,8 @@ def overflow(entity: Entity) -> Change:
 
 
 def _full_change(entity: Entity, kind: ChangeType, record: Record) -> Change:
-    filled = ((name, value) for name, value in record.items() if value is not None)
+    # A field that the type no longer has can still hold a value.
+    filled = ((name, value) for name, value in record.items() if value is not None and name in entity.fields)
     return Change(entity=entity, type=kind, record_ids=(record["Id"],), body=_nested(entity, filled))
 
 

@@ -42,18 +42,26 @@ class Channels:
     def __init__(
         self, schema: Schema, settings: Iterable[ChannelSettings] = (), selected: Iterable[str] | None = None
     ) -> None:
-        """Carry the changes of the `selected` types, or of all where it is `None`."""
+        """Carry the changes of the `selected` types, or of all where it is `None`.
+
+        A channel also carries the changes of its own members.
+        """
         self._schema = schema
+        self.configure(settings, selected)
+
+    def configure(self, settings: Iterable[ChannelSettings], selected: Iterable[str] | None) -> None:
+        """Put other channels and another selection in the place of those so far."""
         self._selected = None if selected is None else frozenset(selected)
         self._settings = {each.path: each for each in settings}
 
     def carrying(self, entity: Entity) -> list[ChannelSettings]:
         """Return the channels that carry the changes of a type."""
-        if self._selected is not None and entity.name not in self._selected:
-            return []
+        custom = self._custom("/data/", entity.name)
+        if not self._is_selected(entity.name):
+            custom = [each for each in custom if each.members]
+        own = [ChannelSettings(path=f"/data/{entity.change_event}")] if self._has_own(entity.name) else []
         everything = self._settings.get(ALL_CHANGES) or ChannelSettings(path=ALL_CHANGES)
-        own = ChannelSettings(path=f"/data/{entity.change_event}")
-        return [own, everything, *self._custom("/data/", entity.name)]
+        return [*own, *([everything] if self._is_selected(entity.name) else []), *custom]
 
     def carrying_platform_event(self, name: str) -> list[str]:
         """Return the paths that carry a platform event."""
@@ -68,6 +76,13 @@ class Channels:
         if path == ALL_CHANGES or path in self._settings or self._exists(path):
             return None
         return f"400::The channel you requested to subscribe to doesn't exist {{{path}}}"
+
+    def _is_selected(self, name: str) -> bool:
+        return self._selected is None or name in self._selected
+
+    def _has_own(self, name: str) -> bool:
+        """Return whether a type has a channel of its own: where any channel announces it."""
+        return self._is_selected(name) or any(name in each.members for each in self._settings.values())
 
     def _custom(self, kind: str, member: str) -> list[ChannelSettings]:
         return [
@@ -84,4 +99,4 @@ class Channels:
             return False
         stem = name.removesuffix("ChangeEvent")
         entity = f"{stem}c" if stem.endswith("__") else stem
-        return self._schema.knows(entity) and (self._selected is None or entity in self._selected)
+        return self._schema.knows(entity) and self._has_own(entity)

@@ -4,7 +4,7 @@ import itertools
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from streamer.clock import Clock
@@ -18,11 +18,15 @@ from streamer.sandbox.org.changes import (
     overflow,
 )
 from streamer.sandbox.org.channels import Channels, ChannelSettings
+from streamer.sandbox.org.definitions.applied import apply, channel_settings, selection
+from streamer.sandbox.org.definitions.declaration import DeclaredSchema
+from streamer.sandbox.org.definitions.event_bodies import declared_body, open_body
+from streamer.sandbox.org.definitions.event_schemas import EventSchemas, open_schema_id
 from streamer.sandbox.org.field_values import epoch_ms, timestamp
 from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
 from streamer.sandbox.org.records import Record, Records, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
-from streamer.sandbox.org.schema import Schema, fingerprint
+from streamer.sandbox.org.schema import Schema
 from streamer.sandbox.org.transaction import Guard, Stamp, Transaction
 
 DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
@@ -36,7 +40,9 @@ class OrgSettings:
     `objects` are custom objects (`Invoice__c`) and platform events
     (`Order_Placed__e`); others of such names are created when first used unless
     the schema is `closed`. `selected` are the types whose changes are
-    announced, `None` for all.
+    announced, `None` for all. A declared `schema` comes on top of them: it is
+    strict about what it declares, and its selection takes the place of
+    `selected`.
     """
 
     org_id: str = with_checksum("00DSb0000000001")
@@ -48,6 +54,7 @@ class OrgSettings:
     selected: frozenset[str] | None = None
     channels: tuple[ChannelSettings, ...] = ()
     transaction_limit: int = TRANSACTION_LIMIT
+    schema: DeclaredSchema = field(default_factory=DeclaredSchema)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,19 +89,32 @@ class Org:
     def __init__(self, clock: Clock, bus: EventBus, settings: OrgSettings | None = None) -> None:
         self.settings = settings or OrgSettings()
         self.schema = Schema(custom=self.settings.objects, closed=self.settings.closed, now=clock.now)
-        self.channels = Channels(self.schema, self.settings.channels, self.settings.selected)
+        self.channels = Channels(self.schema)
+        self.event_schemas = EventSchemas()
+        self.declared = self.settings.schema
         self.records = Records()
         self.published_platform_events = 0
         self._clock = clock
         self._bus = bus
         self._ids = IdSequence()
         self._commit_numbers = itertools.count(10_500_000_000)
+        self.declare(self.settings.schema)
         self._seed()
 
     @property
     def published(self) -> int:
         """Number of messages ever published, change events included."""
         return self._bus.sequence
+
+    def declare(self, schema: DeclaredSchema) -> None:
+        """Put a declared schema in the place of the one before; records stay as they are."""
+        apply(schema, self.schema)
+        selected = selection(schema)
+        self.channels.configure(
+            (*self.settings.channels, *channel_settings(schema)),
+            self.settings.selected if selected is None else selected,
+        )
+        self.declared = schema
 
     @contextmanager
     def transaction(
@@ -137,10 +157,15 @@ class Org:
             raise not_found()
         event_uuid = str(uuid.uuid4())
         stamps = {"CreatedDate": timestamp(self._clock.now()), "CreatedById": user or self.settings.user_id}
-        # Unlike a record's field, an event's field keeps an empty text (Platform Events guide).
-        body = {field: _checked_value(field, value) for field, value in fields.items()}
+        declared = self.schema.event(name)
+        if declared is None:
+            body = open_body(fields)
+            schema_id = open_schema_id(name, body)
+        else:
+            body = declared_body(declared, fields)
+            schema_id = self.event_schemas.id_of(declared)
         data = {
-            "schema": fingerprint(name, body),
+            "schema": schema_id,
             "payload": {**stamps, **body},
             "event": {"EventUuid": event_uuid, "EventApiName": name},
         }
@@ -175,12 +200,16 @@ class Org:
         carrying = self.channels.carrying(change.entity)
         split = [each for each in carrying if _enriches(each, change)]
         whole = [each.path for each in carrying if each not in split]
-        replay_id = self._bus.publish(whole, _data(change, header, {})) if whole else None
+        replay_id = self._bus.publish(whole, self._data(change, header, {})) if whole else None
         for channel in split:
             for record_id in change.record_ids:
                 extra = self._enrichment(channel, change, record_id)
-                data = _data(change, {**header, "recordIds": [record_id]}, extra)
+                data = self._data(change, {**header, "recordIds": [record_id]}, extra)
                 replay_id = self._bus.publish([channel.path], data, replay_id=replay_id)
+
+    def _data(self, change: Change, header: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+        payload = {"ChangeEventHeader": header, **extra, **change.body}
+        return {"schema": self.event_schemas.id_of(change.entity), "payload": payload}
 
     def _enrichment(self, channel: ChannelSettings, change: Change, record_id: str) -> dict[str, Any]:
         record = self.records.get(change.entity, record_id) or {}
@@ -212,14 +241,3 @@ class Org:
 def _enriches(channel: ChannelSettings, change: Change) -> bool:
     enriched = change.entity.name in channel.enriched_fields
     return enriched and change.type in {ChangeType.UPDATE, ChangeType.DELETE}
-
-
-def _data(change: Change, header: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    payload = {"ChangeEventHeader": header, **extra, **change.body}
-    return {"schema": change.entity.schema_id, "payload": payload}
-
-
-def _checked_value(name: str, value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float):
-        return value
-    raise Refused("JSON_PARSER_ERROR", f"{name} takes text, a number or a checkbox", fields=[name])

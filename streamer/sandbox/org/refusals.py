@@ -35,6 +35,11 @@ def not_found() -> Refused:
     return Refused("NOT_FOUND", "The requested resource does not exist", status=404)
 
 
+def no_such_column(name: str, type_name: str) -> Refused:
+    """Return the refusal of a field that a type or an event does not have."""
+    return Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {type_name}")
+
+
 def external_field_missing(name: str) -> Refused:
     """Return the refusal to look up a record by a field that its type does not have."""
     message = f"Provided external ID field does not exist or is not accessible: {name}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamer.sandbox.org.field_values import from_path
 from streamer.sandbox.org.records import Records
-from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.refusals import Refused, no_such_column
 from streamer.sandbox.org.schema import Entity, Field, Schema
 
 _SAME = "="
@@ -98,8 +98,8 @@ def children(entities: Iterable[Entity], parent: Entity) -> Iterable[Child]:
         for field in entity.fields.values():
             if parent.name in targets(entity, field):
                 custom = f"{entity.name.removesuffix('__c')}__r" if field.name.endswith("__c") else None
-                name = _CHILDREN.get((entity.name, field.name), custom)
-                cascades = (entity.name, field.name) in _CASCADES
+                name = field.child_relationship or _CHILDREN.get((entity.name, field.name), custom)
+                cascades = field.cascades or (entity.name, field.name) in _CASCADES
                 yield Child(entity=entity, field=field.name, name=name, cascades=cascades)
 
 
@@ -131,21 +131,20 @@ def _parent_field(schema: Schema, type_name: str, name: str, value: Mapping[str,
             target = named if named in possible else possible[0] if possible else ""
             return field.name, schema.entity(target)
     if not name.lower().endswith("__r"):
-        raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
+        raise no_such_column(name, entity.name)
     field_name = f"{name[:-3]}__c"
-    # The first use of an unknown relationship declares it: to the type that it names, or that has its name.
-    target = schema.entity(named if isinstance(named, str) else field_name)
-    schema.declare_reference(entity, field_name, target)
-    return field_name, target
+    # The first use of an unknown relationship creates it: to the type that it names, or that has its name.
+    target = named if isinstance(named, str) else field_name
+    return field_name, schema.create_reference(entity, field_name, target)
 
 
 def _parent_id(schema: Schema, records: Records, parent: Entity, value: Mapping[str, Any]) -> str:
     keys = [key for key in value if key != "attributes"]
     if len(keys) != 1:
         raise Refused("INVALID_FIELD", f"{parent.name} must be named by one external id field")
-    key = schema.readable(parent, keys[0])
+    key = schema.identifying(parent, keys[0])
     if key is None:
-        raise Refused("INVALID_FIELD", f"No such column '{keys[0]}' on sobject of type {parent.name}")
+        raise no_such_column(keys[0], parent.name)
     given = value[keys[0]]
     wanted = from_path(parent.fields.get(key), given) if isinstance(given, str) else given
     matching = records.find(parent, key, wanted)

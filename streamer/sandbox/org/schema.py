@@ -1,14 +1,12 @@
 """Record types of the org: their fields, compound fields and id prefixes."""
 
-import base64
-import hashlib
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.org.refusals import Refused, no_such_column, not_found
 
 _DIGITS = string.digits + string.ascii_uppercase
 _CUSTOM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}__[ce]")
@@ -28,15 +26,42 @@ READ_ONLY = frozenset(declared.partition(":")[0] for declared in _SYSTEM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field of a record type; `type` is Salesforce's name of its data type.
+    """One field of a record type or a platform event; `type` is Salesforce's name of its data type.
 
-    `targets` are the types that a custom reference can point to.
+    `targets` are the types that a custom reference can point to. The rules
+    behind them hold for a `declared` field alone: its longest text, its most
+    digits and those behind the point, whether two records can have one value,
+    and the `values` of its picklist. `child_relationship` is the name that a
+    reference has in its parent, and with `cascades` deleting the parent deletes
+    its children.
     """
 
     name: str
     type: str = "string"
     required: bool = False
     targets: tuple[str, ...] = ()
+    declared: bool = False
+    label: str | None = None
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+    unique: bool = False
+    case_sensitive: bool = False
+    external_id: bool = False
+    values: tuple[str, ...] = ()
+    restricted: bool = False
+    child_relationship: str | None = None
+    cascades: bool = False
+
+    @property
+    def identifies(self) -> bool:
+        """True where the field can find a record to update; any does that is not declared."""
+        return self.external_id or not self.declared
+
+    @property
+    def title(self) -> str:
+        """Its label, as refusals name it."""
+        return self.label or label(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +69,8 @@ class Entity:
     """One record type.
 
     `parts` maps the field that holds a component to its compound field and the
-    component's short name: `BillingCity` to `BillingAddress` and `City`.
-    `schema_id` changes with the fields, as the fingerprint of the event schema
-    does.
+    component's short name: `BillingCity` to `BillingAddress` and `City`. A
+    `declared` type has the fields that are declared, and gets no others.
     """
 
     name: str
@@ -54,7 +78,8 @@ class Entity:
     fields: Mapping[str, Field]
     parts: Mapping[str, tuple[str, str]]
     by_lower_name: Mapping[str, str]
-    schema_id: str
+    declared: bool = False
+    label: str | None = None
 
     @property
     def change_event(self) -> str:
@@ -75,17 +100,41 @@ class Entity:
         """Return the canonical spelling of a field's name, which Salesforce reads in any case."""
         return name if name in self.fields else self.by_lower_name.get(name.lower())
 
-    def with_field(self, field: Field) -> "Entity":
-        """Return this type with one more field."""
-        return _entity(self.name, self.prefix, {**self.fields, field.name: field}, self.parts)
+    def with_fields(self, *fields: Field) -> "Entity":
+        """Return this type with further fields, which take the place of those with their names."""
+        all_fields = {**self.fields, **{field.name: field for field in fields}}
+        return replace(self, fields=all_fields, by_lower_name={name.lower(): name for name in all_fields})
+
+    def declared_with(self, fields: Iterable[Field], *, label: str | None = None) -> "Entity":
+        """Return this type as one that has these further fields and no others."""
+        return replace(self, declared=True, label=label).with_fields(*fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformEvent:
+    """A platform event whose fields are declared."""
+
+    name: str
+    fields: Mapping[str, Field]
+    label: str | None = None
+
+    def field(self, name: str) -> Field:
+        """Return the field of that name in any letter case; raises `Refused` if there is none."""
+        found = self.fields.get(name)
+        if found is None:
+            lower = name.lower()
+            found = next((field for field in self.fields.values() if field.name.lower() == lower), None)
+        if found is None:
+            raise no_such_column(name, self.name)
+        return found
 
 
 class Schema:
     """The record types and platform events of the org.
 
     Custom types, and custom fields of any type, are created when they are first
-    used, unless the schema is `closed`. `changed_at` is the time of the latest
-    change to it, in epoch seconds.
+    used, unless the schema is `closed` or the type is declared. `changed_at` is
+    the time of the latest change to it, in epoch seconds.
     """
 
     def __init__(
@@ -99,14 +148,16 @@ class Schema:
 
         `now` returns the time in epoch seconds.
         """
-        self._closed = closed
+        self._closed = self._always_closed = closed
         self._now = now
         self.changed_at = now()
-        self._entities = {name: _standard(name, line) for name, line in _STANDARD.items()}
+        self._entities = dict(STANDARD)
         self._lower = {name.lower(): name for name in self._entities}
+        self._custom_types = 0
         self._platform_events: set[str] = set()
+        self._events: dict[str, PlatformEvent] = {}
         for name in custom:
-            self._declare(name)
+            self._create(name)
 
     @property
     def entities(self) -> tuple[Entity, ...]:
@@ -115,14 +166,44 @@ class Schema:
 
     @property
     def platform_events(self) -> tuple[str, ...]:
-        """Names of the declared platform events; others can be published where the schema is open."""
-        return tuple(sorted(self._platform_events))
+        """Names of the known platform events; others can be published where the schema is open."""
+        return tuple(sorted(self._platform_events | self._events.keys()))
+
+    def define(
+        self, entities: Iterable[Entity], events: Iterable[PlatformEvent], *, closed: bool = False
+    ) -> None:
+        """Put declared types and events in the place of those declared before.
+
+        A type that is declared no longer keeps its fields and its records, and
+        is as free as any other. `closed` forbids types and events that nothing
+        declares.
+        """
+        for entity in self.entities:
+            if entity.declared:
+                self._entities[entity.name] = _freed(entity)
+        for entity in entities:
+            self._entities[entity.name] = entity
+            self._lower[entity.name.lower()] = entity.name
+        self._events = {event.name: event for event in events}
+        self._closed = closed or self._always_closed
+        self.changed_at = self._now()
+
+    def new_prefix(self) -> str:
+        """Return the id prefix of a new custom type; raises `Refused` where there are too many."""
+        number, self._custom_types = self._custom_types, self._custom_types + 1
+        if number >= len(_DIGITS) ** 2:
+            raise Refused("LIMIT_EXCEEDED", "The org has as many custom objects as it can have")
+        return "a" + "".join(_DIGITS[digit] for digit in divmod(number, len(_DIGITS)))
+
+    def existing(self, name: str) -> Entity | None:
+        """Return the type of exactly this name, or `None`; creates none."""
+        return self._entities.get(name)
 
     def entity(self, name: str) -> Entity:
         """Return the type of that name; raises `Refused` if there is none."""
         found = self._entities.get(name) or self._entities.get(self._lower.get(name.lower(), ""))
         if found is None and not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name):
-            self._declare(name)
+            self._create(name)
             found = self._entities[name]
         if found is None:
             raise not_found()
@@ -140,7 +221,11 @@ class Schema:
     def is_platform_event(self, name: str) -> bool:
         """Return whether messages of this platform event can be published."""
         open_name = not self._closed and name.endswith("__e") and _CUSTOM_NAME.fullmatch(name)
-        return name in self._platform_events or bool(open_name)
+        return name in self._platform_events or name in self._events or bool(open_name)
+
+    def event(self, name: str) -> PlatformEvent | None:
+        """Return the declared fields of a platform event, `None` where any can be published."""
+        return self._events.get(name)
 
     def readable(self, entity: Entity, name: str) -> str | None:
         """Return the canonical name of a readable field, or `None`.
@@ -152,8 +237,13 @@ class Schema:
         if known is not None:
             return known
         compound = next((each for each in entity.compounds if each.lower() == name.lower()), None)
-        can_be_created = not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name)
-        return compound or (name if can_be_created else None)
+        return compound or (name if self._can_get_field(entity, name) else None)
+
+    def identifying(self, entity: Entity, name: str) -> str | None:
+        """Return the canonical name of a field that can find a record to update, or `None`."""
+        known = self.readable(entity, name)
+        field = entity.fields.get(known) if known is not None else None
+        return known if field is None or field.identifies else None
 
     def writable(self, entity: Entity, name: str, value: Any) -> Field:
         """Return the field to which `value` can be written.
@@ -164,44 +254,66 @@ class Schema:
         known = entity.field_name(name)
         if known is not None and known not in READ_ONLY:
             return entity.fields[known]
-        if known is None and not self._closed and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name):
+        if known is None and self._can_get_field(entity, name):
             field = Field(name=name, type=_type_of(value))
             self._add_field(entity, field)
             return field
         if known is not None:
             message = f"Unable to create/update fields: {known}. Please check the security settings."
             raise Refused("INVALID_FIELD_FOR_INSERT_UPDATE", message, fields=[known])
-        raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
+        raise no_such_column(name, entity.name)
 
-    def declare_reference(self, entity: Entity, name: str, target: Entity) -> None:
-        """Create a custom reference field; raises `Refused` where the schema is closed or the name taken."""
-        if self._closed or entity.field_name(name) is not None or not _CUSTOM_NAME.fullmatch(name):
-            raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
-        self._add_field(entity, Field(name=name, type="reference", targets=(target.name,)))
+    def create_reference(self, entity: Entity, name: str, target: str) -> Entity:
+        """Create a custom reference field and return the type to which it points.
+
+        Raises `Refused` where the type can't get a field or the name is taken.
+        """
+        if entity.field_name(name) is not None or not self._can_get_field(entity, name):
+            raise no_such_column(name, entity.name)
+        pointed_to = self.entity(target)
+        self._add_field(entity, Field(name=name, type="reference", targets=(pointed_to.name,)))
+        return pointed_to
+
+    def _can_get_field(self, entity: Entity, name: str) -> bool:
+        is_open = not self._closed and not entity.declared
+        return is_open and name.endswith("__c") and _CUSTOM_NAME.fullmatch(name) is not None
 
     def _add_field(self, entity: Entity, field: Field) -> None:
-        self._entities[entity.name] = self._entities[entity.name].with_field(field)
+        self._entities[entity.name] = self._entities[entity.name].with_fields(field)
         self.changed_at = self._now()
 
-    def _declare(self, name: str) -> None:
+    def _create(self, name: str) -> None:
         if not _CUSTOM_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a custom object (X__c) or platform event (X__e).")
         self.changed_at = self._now()
         if name.endswith("__e"):
             self._platform_events.add(name)
             return
-        number = len(self._entities) - len(_STANDARD)
-        if number >= len(_DIGITS) ** 2:
-            raise Refused("LIMIT_EXCEEDED", "The org has as many custom objects as it can have")
-        prefix = "a" + "".join(_DIGITS[digit] for digit in divmod(number, len(_DIGITS)))
-        self._entities[name] = _entity(name, prefix, _fields("Name OwnerId:reference"), {})
+        self._entities[name] = new_type(name, self.new_prefix())
         self._lower[name.lower()] = name
 
 
-def fingerprint(name: str, fields: Iterable[str]) -> str:
-    """Return the id of an event's schema: 22 characters, the length of an unpadded MD5 in base64url."""
-    digest = hashlib.md5(f"{name} {sorted(fields)}".encode(), usedforsecurity=False).digest()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+def new_type(name: str, prefix: str) -> Entity:
+    """Return a type with the fields that every type has, and with a name and an owner where it is custom."""
+    return _entity(name, prefix, _fields("Name OwnerId:reference" if name.endswith("__c") else ""), {})
+
+
+def label(name: str) -> str:
+    """Return the label of a type or a field that has none of its own."""
+    return name.removesuffix("__c").removesuffix("__e").replace("_", " ")
+
+
+def _freed(entity: Entity) -> Entity:
+    """Return a type without its rules; a standard type has those of the standard again."""
+    standard = STANDARD.get(entity.name)
+    free = {
+        name: Field(name=name, type=field.type, targets=field.targets)
+        for name, field in entity.fields.items()
+        if standard is None or name not in standard.fields
+    }
+    if standard is not None:
+        return standard.with_fields(*free.values())
+    return replace(entity, declared=False, label=None).with_fields(*free.values())
 
 
 def _type_of(value: Any) -> str:
@@ -243,7 +355,6 @@ def _entity(
         fields=fields,
         parts=parts,
         by_lower_name={field.lower(): field for field in fields},
-        schema_id=fingerprint(name, fields),
     )
 
 
@@ -286,3 +397,5 @@ _STANDARD = {
     "ActivityDate:date Description:textarea OwnerId:reference",
     "Organization": "00D Name IsSandbox:boolean OrganizationType:picklist InstanceName",
 }
+STANDARD: Mapping[str, Entity] = {name: _standard(name, line) for name, line in _STANDARD.items()}
+"""The standard types, as they are before anything is declared or created."""

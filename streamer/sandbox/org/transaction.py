@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from streamer.sandbox.org import automatic_fields
 from streamer.sandbox.org.changes import Change, change_between
+from streamer.sandbox.org.definitions.constraints import check_against_records, check_required, check_value
 from streamer.sandbox.org.field_values import stored_value
 from streamer.sandbox.org.record_ids import IdSequence, normal_id
 from streamer.sandbox.org.records import Record, Records
@@ -67,11 +68,8 @@ class Transaction:
         self._check(type_name, "create")
         written = self._written(type_name, fields)
         entity = self._schema.entity(type_name)
-        required = (field.name for field in entity.fields.values() if field.required)
-        missing = [name for name in required if written.get(name) is None]
-        if missing:
-            message = f"Required fields are missing: [{', '.join(missing)}]"
-            raise Refused("REQUIRED_FIELD_MISSING", message, fields=missing)
+        check_required(entity.fields.values(), written)
+        check_against_records(self._schema, self._records, entity, None, written)
         record: Record = {"Id": self._ids.issue(entity.prefix), "IsDeleted": False, **written}
         record |= {"CreatedDate": self._at, "CreatedById": self._user}
         automatic_fields.fill_defaults(entity, record, number=self._records.count(entity) + 1)
@@ -84,10 +82,8 @@ class Transaction:
         before = self._live(type_name, record_id)
         written = self._written(type_name, fields)
         entity = self._schema.entity(type_name)
-        emptied = [name for name, value in written.items() if value is None and entity.fields[name].required]
-        if emptied:
-            message = f"Required fields are missing: [{', '.join(emptied)}]"
-            raise Refused("REQUIRED_FIELD_MISSING", message, fields=emptied)
+        check_required((entity.fields[name] for name in written), written)
+        check_against_records(self._schema, self._records, entity, before["Id"], written)
         self._save(entity, before, {**before, **written}, written)
 
     def upsert(self, type_name: str, key: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
@@ -96,7 +92,7 @@ class Transaction:
         Returns its id, and true if it was created.
         """
         entity = self._schema.entity(type_name)
-        name = self._schema.readable(entity, key)
+        name = self._schema.identifying(entity, key)
         if name is None:
             raise external_field_missing(key)
         others = {field: value for field, value in fields.items() if field.lower() != name.lower()}
@@ -200,6 +196,7 @@ class Transaction:
         for name, value in flat.items():
             field = self._schema.writable(entity, name, value)
             written[field.name] = stored_value(field, value)
+            check_value(field, written[field.name])
         return written
 
     def _save(self, entity: Entity, before: Record | None, after: Record, written: Record) -> None:

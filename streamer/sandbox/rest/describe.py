@@ -5,8 +5,9 @@ from typing import Any
 
 from streamer.sandbox.access.user import Right
 from streamer.sandbox.org.automatic_fields import STAGES
+from streamer.sandbox.org.definitions.constraints import DEFAULT_PRECISION, length
 from streamer.sandbox.org.relationships import children, relationship_name, targets
-from streamer.sandbox.org.schema import READ_ONLY, Entity, Field
+from streamer.sandbox.org.schema import READ_ONLY, Entity, Field, PlatformEvent, label
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.conditions import early_answer, modified
 from streamer.sandbox.rest.resources import Resources
@@ -14,7 +15,7 @@ from streamer.sandbox.rest.resources import Resources
 _MASTER = "012000000000000AAA"
 _XSD = {"boolean": "boolean", "int": "int", "date": "date", "datetime": "dateTime"}
 _NUMBERS = frozenset({"double", "currency", "percent"})
-_LENGTHS = {"id": 18, "reference": 18, "textarea": 32_000, "phone": 40, "email": 80}
+_SCALE = 2
 _NO_LENGTH = _NUMBERS | _XSD.keys() | {"address"}
 _EVENT_FIELDS = (
     Field(name="ReplayId"),
@@ -49,7 +50,7 @@ def _describe(call: Call) -> Answer:
     schema, name = call.schema, call["type"]
     changing = next((each for each in schema.entities if each.change_event == name), None)
     if schema.is_platform_event(name):
-        return _unless_known(call, _event(call, name, map(_plain_field, _EVENT_FIELDS)))
+        return _unless_known(call, _event(call, name, _fields_of_event(schema.event(name))))
     if changing is not None:
         return _unless_known(call, _event(call, name, _event_fields(call, changing)))
     entity = schema.entity(name)
@@ -86,10 +87,12 @@ def _summary(call: Call, name: str, entity: Entity | None = None) -> dict[str, A
     may = call.schema.user.may
     stored = entity is not None
     published = name.endswith("__e")
+    defined = entity or call.schema.event(name)
+    shown = (defined.label if defined is not None else None) or label(name)
     return {
         "name": name,
-        "label": _label(name),
-        "labelPlural": _label(name),
+        "label": shown,
+        "labelPlural": shown,
         "keyPrefix": entity.prefix if entity is not None else None,
         "custom": name.endswith(("__c", "__e")),
         "customSetting": False,
@@ -108,6 +111,12 @@ def _summary(call: Call, name: str, entity: Entity | None = None) -> dict[str, A
         "feedEnabled": False,
         "urls": urls,
     }
+
+
+def _fields_of_event(event: PlatformEvent | None) -> Iterator[dict[str, Any]]:
+    yield from map(_plain_field, _EVENT_FIELDS)
+    for field in event.fields.values() if event is not None else ():
+        yield {**_plain_field(field), "nillable": not field.required, "createable": True}
 
 
 def _event(call: Call, name: str, fields: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -151,21 +160,24 @@ def _field(call: Call, entity: Entity, field: Field) -> dict[str, Any]:
 def _plain_field(field: Field) -> dict[str, Any]:
     custom = field.name.endswith("__c")
     number = field.type in _NUMBERS
+    longest = 0 if field.type in _NO_LENGTH else length(field)
+    # Any custom field that nothing declares finds records, as an external id does.
+    identifies = custom and field.identifies
     return {
         "name": field.name,
-        "label": _label(field.name),
+        "label": field.title,
         "type": field.type,
         "soapType": _soap_type(field),
-        "length": 0 if field.type in _NO_LENGTH else _LENGTHS.get(field.type, 255),
-        "byteLength": 0 if field.type in _NO_LENGTH else 3 * _LENGTHS.get(field.type, 255),
-        "precision": 18 if number else 0,
-        "scale": 2 if number else 0,
+        "length": longest,
+        "byteLength": 3 * longest,
+        "precision": (field.precision or DEFAULT_PRECISION) if number else 0,
+        "scale": (_SCALE if field.scale is None else field.scale) if number else 0,
         "digits": 9 if field.type == "int" else 0,
         "custom": custom,
-        "externalId": custom,
-        "idLookup": custom or field.name == "Id",
+        "externalId": identifies or field.external_id,
+        "idLookup": identifies or field.external_id or field.name == "Id",
         "nameField": field.name == "Name",
-        "unique": False,
+        "unique": field.unique,
         "nillable": True,
         "createable": False,
         "updateable": False,
@@ -175,11 +187,11 @@ def _plain_field(field: Field) -> dict[str, Any]:
         "calculated": False,
         "calculatedFormula": None,
         "autoNumber": False,
-        "caseSensitive": False,
+        "caseSensitive": field.case_sensitive,
         "defaultValue": False if field.type == "boolean" else None,
         "defaultedOnCreate": field.type == "boolean",
         "dependentPicklist": False,
-        "restrictedPicklist": False,
+        "restrictedPicklist": field.restricted,
         "encrypted": False,
         "deprecatedAndHidden": False,
         "htmlFormatted": False,
@@ -194,10 +206,10 @@ def _plain_field(field: Field) -> dict[str, Any]:
 
 def _picklist(entity: Entity, field: Field) -> list[dict[str, Any]]:
     # The values of other picklists are each org's own; the sandbox takes any text for them.
-    values = STAGES if (entity.name, field.name) == ("Opportunity", "StageName") else ()
+    stages = STAGES if (entity.name, field.name) == ("Opportunity", "StageName") else ()
     return [
         {"active": True, "defaultValue": False, "label": value, "validFor": None, "value": value}
-        for value in values
+        for value in field.values or stages
     ]
 
 
@@ -222,7 +234,3 @@ def _soap_type(field: Field) -> str:
     if field.type == "address":
         return "urn:address"
     return f"xsd:{_XSD.get(field.type, 'string')}"
-
-
-def _label(name: str) -> str:
-    return name.removesuffix("__c").removesuffix("__e").replace("_", " ")

@@ -108,7 +108,7 @@ def _external(call: Call) -> list[Record]:
 
 def _matching(call: Call) -> list[Record]:
     entity = call.schema.entity(call["type"])
-    field = call.schema.readable(entity, call["field"])
+    field = call.schema.identifying(entity, call["field"])
     if field is None:
         raise external_field_missing(call["field"])
     return call.org.records.find(entity, field, _key(call))

@@ -5,7 +5,7 @@ from typing import Any
 
 from streamer.sandbox.org.field_values import rest_value
 from streamer.sandbox.org.records import Record, read_field
-from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.refusals import Refused, no_such_column
 from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.rest.call import Call
 
@@ -66,5 +66,5 @@ def field_list(text: str | None) -> list[str]:
 def _field_name(call: Call, entity: Entity, name: str) -> str:
     proper = call.schema.readable(entity, name)
     if proper is None:
-        raise Refused("INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}")
+        raise no_such_column(name, entity.name)
     return proper

@@ -10,6 +10,7 @@ from streamer.sandbox.org.org import Org
 from streamer.sandbox.rest.composite.calls import RestComposite
 from streamer.sandbox.rest.composite.collections import add_collections
 from streamer.sandbox.rest.composite.tree import add_tree
+from streamer.sandbox.rest.event_schemas import add_event_schemas
 from streamer.sandbox.rest.http_server import ApiUsage, RestServer
 from streamer.sandbox.rest.metadata import RestMetadata
 from streamer.sandbox.rest.queries import RestQueries
@@ -25,6 +26,7 @@ def rest_routes(
     usage, resources = ApiUsage(), Resources()
     metadata = RestMetadata(org, cometd, usage)
     metadata.add_to(resources)
+    add_event_schemas(resources)
     add_replication(resources)
     RestComposite(resources, usage).add()
     add_tree(resources)

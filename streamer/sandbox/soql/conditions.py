@@ -156,10 +156,7 @@ class Conditions:
         problem = None
         if condition.sign == "like" and literal.kind is not Kind.TEXT:
             problem = f"value of filter criterion for field '{reader.name}' must be of type string"
-        elif condition.sign == "like" and kind in _NO_TEXT:
-            problem = f"invalid operator on {kind} field"
-        elif condition.sign == "includes" and not (kind in {"string", None} and reader.name.endswith("__c")):
-            # An open schema has no multi-select picklists of its own; any custom text can be one.
+        elif not _takes(reader, condition.sign):
             problem = f"invalid operator on {kind} field"
         elif kind is not None and not _suits(kind, literal.kind):
             wanted = "dateTime" if kind == "datetime" else "string" if kind not in _NO_TEXT else kind
@@ -177,6 +174,19 @@ def folded(value: Any) -> Any:
     if isinstance(value, str):
         return value.casefold()
     return None if isinstance(value, dict) else value
+
+
+def _takes(reader: Reader, sign: str) -> bool:
+    if sign == "like":
+        return reader.known is None or reader.known.type not in _NO_TEXT
+    return sign != "includes" or _holds_choices(reader)
+
+
+def _holds_choices(reader: Reader) -> bool:
+    if reader.known is not None and (reader.known.declared or reader.known.type == "multipicklist"):
+        return reader.known.type == "multipicklist"
+    # Any custom text that nothing declares can be a multi-select picklist.
+    return (reader.known is None or reader.known.type == "string") and reader.name.endswith("__c")
 
 
 def _suits(kind: str, literal: Kind) -> bool:

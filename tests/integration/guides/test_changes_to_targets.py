@@ -200,6 +200,7 @@ def guide_route(written: str) -> Route:
 
 def test_every_configuration_in_the_repository_is_tried() -> None:
     """Those that a person would copy."""
-    found = [*ROOT.glob("config/*.yaml"), *ROOT.glob("k8s/**/streamer.yaml")]
+    # The sandbox's schema is no configuration of Streamer; the tests of the sandbox try it.
+    found = [*ROOT.glob("config/streamer*.yaml"), *ROOT.glob("k8s/**/streamer.yaml")]
 
     assert {str(path.relative_to(ROOT)) for path in found} == set(EXAMPLES) - {"README.md"}

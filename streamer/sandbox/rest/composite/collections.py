@@ -55,7 +55,7 @@ def _update(call: Call) -> Answer:
 
 def _upsert(call: Call) -> Answer:
     key, entity = call["field"], call.schema.entity(call["type"])
-    if call.schema.readable(entity, key) is None:
+    if call.schema.identifying(entity, key) is None:
         raise external_field_missing(key)
 
     def upsert(transaction: Transaction, record: Any) -> dict[str, Any]:

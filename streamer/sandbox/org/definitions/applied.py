@@ -1,0 +1,96 @@
+"""Declared schemas, applied to the types and channels of an org."""
+
+from collections.abc import Iterator
+
+from streamer.sandbox.org.channels import ALL_CHANGES, ChannelSettings
+from streamer.sandbox.org.definitions.consistency import CHANGES
+from streamer.sandbox.org.definitions.declaration import (
+    DeclaredEvent,
+    DeclaredEventField,
+    DeclaredField,
+    DeclaredObject,
+    DeclaredSchema,
+)
+from streamer.sandbox.org.schema import STANDARD, Entity, Field, PlatformEvent, Schema, new_type
+
+
+def apply(declared: DeclaredSchema, schema: Schema) -> None:
+    """Put the declared objects and events in the place of those declared before."""
+    entities = [_entity(schema, name, each) for name, each in declared.objects.items()]
+    events = [_event(name, each) for name, each in declared.events.items()]
+    schema.define(entities, events, closed=declared.closed)
+
+
+def channel_settings(declared: DeclaredSchema) -> tuple[ChannelSettings, ...]:
+    """Return the declared channels."""
+    return tuple(_channels(declared))
+
+
+def selection(declared: DeclaredSchema) -> frozenset[str] | None:
+    """Return the objects whose changes are announced on `/data/ChangeEvents`, `None` for all."""
+    members = declared.channels.get(CHANGES)
+    return None if members is None else frozenset(members)
+
+
+def _channels(declared: DeclaredSchema) -> Iterator[ChannelSettings]:
+    for name, members in declared.channels.items():
+        kind = "event" if any(member.endswith("__e") for member in members) else "data"
+        yield ChannelSettings(
+            path=ALL_CHANGES if name == CHANGES else f"/{kind}/{name}",
+            members=frozenset(members),
+            enriched_fields={member: fields for member, fields in members.items() if fields},
+        )
+
+
+def _entity(schema: Schema, name: str, declared: DeclaredObject) -> Entity:
+    existing = schema.existing(name)
+    if name in STANDARD:
+        base = STANDARD[name]
+    else:
+        prefix = declared.prefix or (existing.prefix if existing is not None else schema.new_prefix())
+        base = new_type(name, prefix)
+    fields = (
+        _field(field_name, each, base.fields.get(field_name)) for field_name, each in declared.fields.items()
+    )
+    return base.declared_with(fields, label=declared.label)
+
+
+def _field(name: str, declared: DeclaredField, standard: Field | None) -> Field:
+    known = standard or Field(name=name)
+    required = known.required if declared.required is None else declared.required
+    return Field(
+        name=name,
+        type=declared.type or known.type,
+        required=required,
+        targets=declared.to or known.targets,
+        declared=True,
+        label=declared.label,
+        length=declared.length,
+        precision=declared.precision,
+        scale=declared.scale,
+        unique=declared.unique,
+        case_sensitive=declared.case_sensitive,
+        external_id=declared.external_id,
+        values=declared.values,
+        restricted=declared.restricted and bool(declared.values),
+        child_relationship=declared.child_relationship,
+        cascades=declared.cascade,
+    )
+
+
+def _event(name: str, declared: DeclaredEvent) -> PlatformEvent:
+    fields = {field: _event_field(field, each) for field, each in declared.fields.items()}
+    return PlatformEvent(name=name, fields=fields, label=declared.label)
+
+
+def _event_field(name: str, declared: DeclaredEventField) -> Field:
+    return Field(
+        name=name,
+        type=declared.type,
+        required=declared.required,
+        declared=True,
+        label=declared.label,
+        length=declared.length,
+        precision=declared.precision,
+        scale=declared.scale,
+    )

@@ -1,0 +1,56 @@
+"""REST resources of event schemas: those of platform events and of change events.
+
+REST API guide, platform event schema by event name and by schema id.
+"""
+
+from streamer.sandbox.org.definitions.avro import Avro, expanded
+from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.org.schema import Entity, PlatformEvent
+from streamer.sandbox.rest.call import Answer, Call
+from streamer.sandbox.rest.resources import Resources
+
+_FORMATS = ("EXPANDED", "COMPACT")
+_CHANGE_EVENT = "ChangeEvent"
+
+
+def add_event_schemas(resources: Resources) -> None:
+    """Serve `eventSchema` by name and by id; to be added before single records."""
+    resources.add("/sobjects/{type}/eventSchema", get=_by_name)
+    resources.add("/event/eventSchema/{id}", get=_by_id)
+
+
+def _by_name(call: Call) -> Answer:
+    definition = _definition(call, call["type"])
+    if definition is None:
+        raise not_found()
+    identifier = call.org.event_schemas.id_of(definition)
+    return _answer(call, identifier, call.org.event_schemas.get(identifier))
+
+
+def _by_id(call: Call) -> Answer:
+    schema = call.org.event_schemas.get(call["id"])
+    # Whoever can't read an event can't read a schema that it had.
+    if schema is None or _definition(call, schema["name"]) is None:
+        raise not_found()
+    return _answer(call, call["id"], schema)
+
+
+def _definition(call: Call, name: str) -> Entity | PlatformEvent | None:
+    """Return the definition of an event that the user can read, or `None`."""
+    if name.endswith(_CHANGE_EVENT):
+        seen = any(entity.change_event == name for entity in call.schema.entities)
+        entities = call.org.schema.entities if seen else ()
+        # Hidden fields are missing in events, but not in their schemas.
+        return next((entity for entity in entities if entity.change_event == name), None)
+    return call.schema.event(name)
+
+
+def _answer(call: Call, identifier: str, schema: Avro | None) -> Answer:
+    if schema is None:
+        raise not_found()
+    wanted = call.query.get("payloadFormat", _FORMATS[0])
+    if wanted not in _FORMATS:
+        message = f"payloadFormat must be {' or '.join(_FORMATS)}, and not {wanted}"
+        raise Refused("INVALID_PARAMETER", message)
+    body = schema if wanted == "COMPACT" else expanded(schema)
+    return Answer(body={**body, "uuid": identifier})
