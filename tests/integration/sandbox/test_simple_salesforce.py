@@ -20,7 +20,7 @@ from simple_salesforce.exceptions import (
 )
 
 from streamer.clock import TurnedClock
-from streamer.sandbox import Sandbox, SandboxSettings
+from streamer.sandbox import Sandbox, SandboxSettings, parse_schema
 from tools.kafka.certificate import write_certificate
 
 LOGIN = "https://login.salesforce.com"
@@ -181,3 +181,21 @@ async def test_it_raises_its_own_errors(salesforce: Any, sandbox: Sandbox) -> No
     sandbox.tokens.revoke_all()
     with pytest.raises(SalesforceExpiredSession):
         await asyncio.to_thread(lambda: salesforce.query("SELECT Id FROM Contact"))
+
+
+async def test_it_raises_what_a_declared_schema_refuses(salesforce: Any, sandbox: Sandbox) -> None:
+    """Of records, queries and platform events."""
+    fields = {"Number__c": {"type": "string", "length": 3, "external_id": True, "unique": True}}
+    events = {"Paid__e": {"fields": {"Amount__c": "double"}}}
+    sandbox.org.declare(parse_schema({"objects": {"Invoice__c": {"fields": fields}}, "events": events}))
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        ("INVALID_FIELD", lambda: salesforce.Invoice__c.create({"Nope__c": 1})),
+        ("STRING_TOO_LONG", lambda: salesforce.Invoice__c.create({"Number__c": "1234"})),
+        ("DUPLICATE_VALUE", lambda: salesforce.Invoice__c.create({"Number__c": "1"})),
+        ("INVALID_FIELD", lambda: salesforce.query("SELECT Nope__c FROM Invoice__c")),
+        ("INVALID_FIELD", lambda: salesforce.Paid__e.create({"Nope__c": 1})),
+    ]
+    await asyncio.to_thread(lambda: salesforce.Invoice__c.upsert("Number__c/1", {"Name": "First"}))
+    for code, call in calls:
+        with pytest.raises(SalesforceMalformedRequest, match=code):
+            await asyncio.to_thread(call)

@@ -271,3 +271,22 @@ def test_file_of_users_that_cannot_be_read_is_named(invoke: Invoke, tmp_path: Pa
     assert answer.exit_code == 2
     assert "streamer: --users:" in answer.stderr
     assert "users.yaml" in answer.stderr
+
+
+def test_mistakes_in_a_schema_are_all_named(invoke: Invoke, tmp_path: Path) -> None:
+    """With their lines, before anything listens."""
+    file = tmp_path / "schema.yaml"
+    file.write_text("objects:\n  Line__c: {fields: {X__c: txet}}\nevents: {Paid: {}}\n")
+    answer = invoke("sandbox", "--port", 0, "--schema", file)
+    assert answer.exit_code == 2
+    assert "streamer: --schema:" in answer.stderr
+    assert f"{file}:2: objects.Line__c.fields.X__c.type: input should be" in answer.stderr
+    assert f"{file}:3: events.Paid: is not the name of a platform event" in answer.stderr
+
+
+def test_schema_that_cannot_be_read_is_named(invoke: Invoke, tmp_path: Path) -> None:
+    """Like the file of users."""
+    answer = invoke("sandbox", "--port", 0, "--schema", tmp_path / "schema.yaml")
+    assert answer.exit_code == 2
+    assert "streamer: --schema:" in answer.stderr
+    assert "schema.yaml" in answer.stderr
