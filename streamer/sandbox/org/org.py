@@ -18,7 +18,7 @@ from streamer.sandbox.org.changes import (
     overflow,
 )
 from streamer.sandbox.org.channels import Channels, ChannelSettings
-from streamer.sandbox.org.definitions.applied import apply, channel_settings, selection
+from streamer.sandbox.org.definitions.applied import apply, channel_settings, check_uniqueness, selection
 from streamer.sandbox.org.definitions.declaration import DeclaredSchema
 from streamer.sandbox.org.definitions.event_bodies import declared_body, open_body
 from streamer.sandbox.org.definitions.event_schemas import EventSchemas, open_schema_id
@@ -90,7 +90,7 @@ class Org:
         self.settings = settings or OrgSettings()
         self.schema = Schema(custom=self.settings.objects, closed=self.settings.closed, now=clock.now)
         self.channels = Channels(self.schema)
-        self.event_schemas = EventSchemas()
+        self.event_schemas = EventSchemas(self.schema)
         self.declared = self.settings.schema
         self.records = Records()
         self.published_platform_events = 0
@@ -107,7 +107,12 @@ class Org:
         return self._bus.sequence
 
     def declare(self, schema: DeclaredSchema) -> None:
-        """Put a declared schema in the place of the one before; records stay as they are."""
+        """Put a declared schema in the place of the one before; records stay as they are.
+
+        Raises `DeclarationError` where records have one value in a field that is
+        to be unique.
+        """
+        check_uniqueness(schema, self.schema, self.records)
         apply(schema, self.schema)
         selected = selection(schema)
         self.channels.configure(

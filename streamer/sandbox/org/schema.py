@@ -169,6 +169,11 @@ class Schema:
         """Names of the known platform events; others can be published where the schema is open."""
         return tuple(sorted(self._platform_events | self._events.keys()))
 
+    @property
+    def events(self) -> tuple[PlatformEvent, ...]:
+        """The platform events whose fields are declared."""
+        return tuple(self._events.values())
+
     def define(
         self, entities: Iterable[Entity], events: Iterable[PlatformEvent], *, closed: bool = False
     ) -> None:

@@ -11,6 +11,8 @@ from streamer.sandbox.org.definitions.declaration import (
     DeclaredObject,
     DeclaredSchema,
 )
+from streamer.sandbox.org.definitions.mistakes import DeclarationError, Mistake
+from streamer.sandbox.org.records import Records
 from streamer.sandbox.org.schema import STANDARD, Entity, Field, PlatformEvent, Schema, new_type
 
 
@@ -19,6 +21,29 @@ def apply(declared: DeclaredSchema, schema: Schema) -> None:
     entities = [_entity(schema, name, each) for name, each in declared.objects.items()]
     events = [_event(name, each) for name, each in declared.events.items()]
     schema.define(entities, events, closed=declared.closed)
+
+
+def check_uniqueness(declared: DeclaredSchema, schema: Schema, records: Records) -> None:
+    """Raise `DeclarationError` for fields that are to be unique although records have one value in them."""
+    mistakes = []
+    for type_name, each in declared.objects.items():
+        entity = schema.existing(type_name)
+        if entity is None:
+            continue
+        for name, field in each.fields.items():
+            if field.unique and _has_duplicates(records, entity, name, case_sensitive=field.case_sensitive):
+                keys = ("objects", type_name, "fields", name, "unique")
+                mistakes.append(Mistake(keys, "several records have one value; change or delete all but one"))
+    if mistakes:
+        raise DeclarationError(mistakes)
+
+
+def _has_duplicates(records: Records, entity: Entity, field: str, *, case_sensitive: bool) -> bool:
+    filled = (record.get(field) for record in records.all(entity) if not record["IsDeleted"])
+    values = [
+        str(value) if case_sensitive else str(value).casefold() for value in filled if value is not None
+    ]
+    return len(set(values)) < len(values)
 
 
 def channel_settings(declared: DeclaredSchema) -> tuple[ChannelSettings, ...]:

@@ -10,7 +10,7 @@ from streamer.sandbox.org.definitions.avro import (
     fingerprint,
     schema_id,
 )
-from streamer.sandbox.org.schema import Entity, PlatformEvent
+from streamer.sandbox.org.schema import Entity, PlatformEvent, Schema
 
 _MOST_KEPT = 10_000
 
@@ -22,7 +22,8 @@ class EventSchemas:
     oldest are forgotten.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
         self._ids: dict[str, tuple[Entity | PlatformEvent, str]] = {}
         self._schemas: OrderedDict[str, Avro] = OrderedDict()
 
@@ -30,7 +31,7 @@ class EventSchemas:
         """Return the id of the schema of a platform event, or of a type's change event."""
         known = self._ids.get(definition.name)
         if known is None or known[0] is not definition:
-            schema = _schema(definition)
+            schema = _avro(definition)
             known = self._ids[definition.name] = (definition, schema_id(schema))
             self._schemas[known[1]] = schema
             if len(self._schemas) > _MOST_KEPT:
@@ -38,7 +39,12 @@ class EventSchemas:
         return known[1]
 
     def get(self, identifier: str) -> Avro | None:
-        """Return the schema of that id, `None` if no event ever had it."""
+        """Return the schema of that id, `None` if no event has it or ever had it."""
+        if identifier not in self._schemas:
+            # An id of an earlier run: the same definition has it again, although no event needed it yet.
+            current: list[Entity | PlatformEvent] = [*self._schema.entities, *self._schema.events]
+            for definition in current:
+                self.id_of(definition)
         return self._schemas.get(identifier)
 
 
@@ -47,7 +53,7 @@ def open_schema_id(name: str, fields: Iterable[str]) -> str:
     return fingerprint([name, *sorted(fields)])
 
 
-def _schema(definition: Entity | PlatformEvent) -> Avro:
+def _avro(definition: Entity | PlatformEvent) -> Avro:
     if isinstance(definition, PlatformEvent):
         return event_schema(definition)
     return change_event_schema(definition)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamer.sandbox.org.channels import ChannelSettings
-from streamer.sandbox.org.definitions import parse_schema
+from streamer.sandbox.org.definitions import DeclarationError, parse_schema
 from streamer.sandbox.org.org import OrgSettings
 from streamer.sandbox.org.refusals import Refused
 from tests.unit.sandbox.org.definitions.conftest import DECLARED
@@ -147,6 +147,22 @@ def test_a_field_that_is_gone_is_in_no_event(world: OrgWorld) -> None:
         transaction.undelete("Invoice__c", invoice)
     payload = world.payloads()[-1]
     assert (payload["Number__c"], "Status__c" in payload) == ("1", False)
+
+
+def test_a_field_whose_values_repeat_does_not_become_unique(world: OrgWorld) -> None:
+    """Salesforce refuses it too; letter case counts where it is to count, and deleted records do not."""
+    for key in ("a", "A", None, None):
+        world.create("Bill__c", Key__c=key)
+    unique = {"type": "string", "unique": True}
+    before = world.org.declared
+    with pytest.raises(DeclarationError, match=r"objects\.Bill__c\.fields\.Key__c\.unique: several records"):
+        declare(world, objects={"Bill__c": {"fields": {"Key__c": unique}}})
+    assert world.org.declared is before
+    declare(world, objects={"Bill__c": {"fields": {"Key__c": {**unique, "case_sensitive": True}}}})
+    declare(world)
+    with world.org.transaction() as transaction:
+        transaction.delete("Bill__c", str(world.query("SELECT Id FROM Bill__c").rows()[0]["Id"]))
+    declare(world, objects={"Bill__c": {"fields": {"Key__c": unique}}})
 
 
 def test_a_standard_object_that_is_declared_no_longer_has_its_own_rules_again(

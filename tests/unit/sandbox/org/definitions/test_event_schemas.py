@@ -46,6 +46,15 @@ def test_change_events_have_the_id_of_their_object(world: OrgWorld) -> None:
     assert (schema["name"], schema["fields"][-1]["name"]) == ("AccountChangeEvent", "New__c")
 
 
+def test_an_id_of_an_earlier_run_is_readable_at_once(world: OrgWorld) -> None:
+    """The same schema gives the same ids, whether or not an event needed them yet."""
+    world.create("Account", Name="A")
+    earlier = [publish(world), world.messages()[0]["schema"]]
+    again = OrgWorld(world.org.settings)
+    names = [(again.org.event_schemas.get(each) or {})["name"] for each in earlier]
+    assert names == [NAME, "AccountChangeEvent"]
+
+
 def test_of_very_many_schemas_the_oldest_are_forgotten(world: OrgWorld) -> None:
     """The sandbox does not grow without end."""
     schemas = world.org.event_schemas
