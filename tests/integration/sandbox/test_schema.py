@@ -83,7 +83,6 @@ async def test_an_unknown_field_is_refused_where_it_is_read(client: Client, invo
     _, created = await client("POST", "sobjects/Invoice__c", invoice)
     path = f"sobjects/Invoice__c/{created['id']}?fields=Nope__c"
     assert await client("GET", path) == (400, no_such_column("Nope__c", "Invoice__c"))
-    assert (await client("GET", "sobjects/Invoice__c/Status__c/Sent"))[0] == 404
     wrong = {**INVOICE, "Number__c": "2", "Account__r": {"Key__c": "E1"}}
     assert await client("POST", "sobjects/Invoice__c", wrong) == (400, no_such_column("Key__c", "Account"))
     unknown = {**invoice, "Buyer__r": {"attributes": {"type": "Bill__c"}, "Key__c": "E1"}}
@@ -94,6 +93,37 @@ async def test_an_unknown_field_is_refused_where_it_is_read(client: Client, invo
         "Organization": 1,
         "User": 2,
     }
+
+
+async def test_only_a_declared_external_id_finds_a_record(client: Client, invoice: dict[str, Any]) -> None:
+    """In a path, in a collection, and in a reference."""
+    assert (await client("POST", "sobjects/Invoice__c", {**invoice, "Status__c": "Sent"}))[0] == 201
+    assert (await client("GET", "sobjects/Invoice__c/Status__c/Sent"))[0] == 404
+    record = {"attributes": {"type": "Invoice__c"}, **invoice, "Status__c": "Sent"}
+    upsert = "composite/sobjects/Invoice__c"
+    assert (await client("PATCH", f"{upsert}/Status__c", {"records": [record]}))[0] == 404
+    assert (await client("PATCH", f"{upsert}/Number__c", {"records": [record]}))[0] == 200
+    fields = {
+        "Bill__c": {"type": "reference", "to": "Invoice__c"},
+    }
+    _, schema = await client("GET", "/sandbox/schema")
+    schema["objects"]["Line__c"] = {"fields": fields}
+    await client("PUT", "/sandbox/schema", schema)
+    by_status = {"Bill__r": {"Status__c": "Sent"}}
+    refused = no_such_column("Status__c", "Invoice__c")
+    assert await client("POST", "sobjects/Line__c", by_status) == (400, refused)
+    assert (await client("POST", "sobjects/Line__c", {"Bill__r": {"Number__c": "1"}}))[0] == 201
+
+
+async def test_a_hidden_external_id_finds_nothing(client: Client, sandbox: Sandbox) -> None:
+    """As if the object did not have it."""
+    await client("POST", "sobjects/Account", {"Name": "Acme", "ERP_Id__c": "E1"})
+    user = sandbox.users.put(
+        User(username="half@acme.example", hidden_fields=frozenset({"Account.ERP_Id__c"}))
+    )
+    headers = {"Authorization": f"Bearer {sandbox.tokens.issue(user_id=user, client_id='sandbox')}"}
+    assert (await client("GET", "sobjects/Account/ERP_Id__c/E1"))[0] == 200
+    assert (await client("GET", "sobjects/Account/ERP_Id__c/E1", headers=headers))[0] == 404
 
 
 async def test_a_parent_is_found_by_a_declared_external_id(client: Client, invoice: dict[str, Any]) -> None:
@@ -158,6 +188,25 @@ async def test_describes_show_what_is_declared(client: Client) -> None:
     children = (await described(client, "Account"))["childRelationships"]
     (child,) = (each for each in children if each["childSObject"] == "Invoice__c")
     assert (child["relationshipName"], child["cascadeDelete"]) == ("Invoices__r", True)
+
+
+async def test_describes_show_labels_and_digits(client: Client, clock: TurnedClock) -> None:
+    """And are modified by a new schema, for whoever asks for changes alone."""
+    condition = {"If-Modified-Since": "Wed, 01 Jan 2025 00:00:30 GMT"}
+    assert (await client("GET", "sobjects/Account/describe", headers=condition))[0] == 304
+    await clock.turn(60)
+    code = {"type": "string", "label": "Secret code", "unique": True, "case_sensitive": True}
+    fields = {"Code__c": code, "Price__c": {"type": "double", "scale": 4}}
+    await client("PUT", "/sandbox/schema", {"objects": {"Line__c": {"label": "Item", "fields": fields}}})
+    assert (await client("GET", "sobjects/Account/describe", headers=condition))[0] == 200
+    description = await described(client, "Line__c")
+    told = by_name(description)
+    assert (description["label"], told["Code__c"]["label"], told["Code__c"]["caseSensitive"]) == (
+        "Item",
+        "Secret code",
+        True,
+    )
+    assert (told["Price__c"]["precision"], told["Price__c"]["scale"]) == (18, 4)
 
 
 async def test_events_are_described_as_declared(client: Client) -> None:
@@ -230,7 +279,11 @@ async def test_a_schema_is_hidden_with_its_event(client: Client, sandbox: Sandbo
     assert user is not None
     token = sandbox.tokens.issue(user_id=user, client_id="sandbox")
     headers = {"Authorization": f"Bearer {token}"}
-    for path in ("sobjects/Order_Placed__e/eventSchema", f"event/eventSchema/{schema['uuid']}"):
+    for path in (
+        "sobjects/Order_Placed__e/eventSchema",
+        "sobjects/Invoice__ChangeEvent/eventSchema",
+        f"event/eventSchema/{schema['uuid']}",
+    ):
         assert (await client("GET", path, headers=headers))[0] == 404
     assert (await client("GET", "sobjects/AccountChangeEvent/eventSchema", headers=headers))[0] == 200
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from streamer.sandbox.org.channels import ALL_CHANGES, ChannelSettings
+from streamer.sandbox.org.channels import ChannelSettings
 from streamer.sandbox.org.definitions.consistency import CHANGES
 from streamer.sandbox.org.definitions.declaration import (
     DeclaredEvent,
@@ -61,7 +61,7 @@ def _channels(declared: DeclaredSchema) -> Iterator[ChannelSettings]:
     for name, members in declared.channels.items():
         kind = "event" if any(member.endswith("__e") for member in members) else "data"
         yield ChannelSettings(
-            path=ALL_CHANGES if name == CHANGES else f"/{kind}/{name}",
+            path=f"/{kind}/{name}",
             members=frozenset(members),
             enriched_fields={member: fields for member, fields in members.items() if fields},
         )

@@ -91,9 +91,11 @@ def _object(name: str, declared: DeclaredObject) -> Iterator[Mistake]:
     custom = "__" in name
     if name not in STANDARD:
         yield from _name(keys, _OBJECT if custom else _STANDARD_NAME, "an object", "Account or Invoice__c")
+        yield from _spelling(keys, STANDARD)
     standard = STANDARD[name].fields if name in STANDARD else _OWN if custom else {}
     for field_name, field in declared.fields.items():
         known = standard.get(field_name)
+        yield from _spelling((*keys, "fields", field_name), standard)
         yield from _field((*keys, "fields", field_name), known.type if known else None, field)
 
 
@@ -188,6 +190,13 @@ def _event_member(names: Names, keys: Keys, enriched: Iterable[str]) -> Iterator
 def _name(keys: Keys, pattern: re.Pattern[str], of: str, example: str) -> Iterator[Mistake]:
     if pattern.fullmatch(str(keys[-1])) is None:
         yield Mistake(keys, f"is not the name of {of}, such as {example}")
+
+
+def _spelling(keys: Keys, known: Iterable[str]) -> Iterator[Mistake]:
+    """Return the mistake of a name that differs from a known one in letter case alone."""
+    proper = {name.lower(): name for name in known}.get(str(keys[-1]).lower(), keys[-1])
+    if proper != keys[-1]:
+        yield Mistake(keys, f"is {proper} in Salesforce; spell it so")
 
 
 def _twice(keys: Keys, declared: Mapping[str, Any]) -> Iterator[Mistake]:

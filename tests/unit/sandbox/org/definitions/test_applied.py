@@ -178,6 +178,13 @@ def test_a_standard_object_that_is_declared_no_longer_has_its_own_rules_again(
         world.create("Account", Key__c="2")
 
 
+def test_a_standard_field_that_is_repeated_stays_required(declared: Callable[..., OrgWorld]) -> None:
+    """Unless the schema says that it is not."""
+    with pytest.raises(Refused, match="Required fields are missing"):
+        declared(objects={"Account": {"fields": {"Name": {"length": 3}}}}).create("Account")
+    declared(objects={"Account": {"fields": {"Name": {"required": False}}}}).create("Account")
+
+
 def test_a_schema_does_not_change_what_others_see(world: OrgWorld) -> None:
     """Standard types are shared by all orgs of a process."""
     declare(world, objects={"Account": {"fields": {"Key__c": "string"}}})

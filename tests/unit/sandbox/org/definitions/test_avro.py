@@ -84,6 +84,7 @@ def test_an_account_has_the_fields_in_salesforces_order(world: OrgWorld) -> None
         "ShippingAddress",
         "Phone",
     ]
+    assert by_name(change_event_schema(world.org.schema.entity("Account")))["Name"] == ["null", "string"]
     assert names.index("LastModifiedDate") > names.index("OwnerId")
     assert not {"Id", "IsDeleted", "SystemModstamp", "BillingCity"} & set(names)
 

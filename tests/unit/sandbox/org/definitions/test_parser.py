@@ -83,6 +83,12 @@ def test_a_mistake_in_a_field_has_its_place_and_a_remedy(field: Any, place: str,
         (line(Amount="double"), "objects.Line__c.fields.Amount", "name it Amount__c"),
         (line(A__b__c="double"), "objects.Line__c.fields.A__b__c", "is not the name of a field"),
         (line(CreatedDate="datetime"), "objects.Line__c.fields.CreatedDate", "every object has"),
+        ({"objects": {"account": {"prefix": "x01"}}}, "objects.account", "is Account in Salesforce"),
+        (
+            {"objects": {"Account": {"fields": {"phone": "string"}}}},
+            "objects.Account.fields.phone",
+            "is Phone in Salesforce",
+        ),
         (line(Name="int"), "objects.Line__c.fields.Name.type", "is string in Salesforce"),
         (line(X__c="date", x__c="date"), "objects.Line__c.fields.x__c", "the same name as X__c"),
         (
