@@ -119,11 +119,13 @@ async def test_a_hidden_external_id_finds_nothing(client: Client, sandbox: Sandb
     """As if the object did not have it."""
     await client("POST", "sobjects/Account", {"Name": "Acme", "ERP_Id__c": "E1"})
     user = sandbox.users.put(
-        User(username="half@acme.example", hidden_fields=frozenset({"Account.ERP_Id__c"}))
+        User(username="half@acme.example", hidden_fields=frozenset({"Account.ERP_Id__c", "Contact.Key__c"}))
     )
     headers = {"Authorization": f"Bearer {sandbox.tokens.issue(user_id=user, client_id='sandbox')}"}
-    assert (await client("GET", "sobjects/Account/ERP_Id__c/E1"))[0] == 200
-    assert (await client("GET", "sobjects/Account/ERP_Id__c/E1", headers=headers))[0] == 404
+    await client("POST", "sobjects/Contact", {"LastName": "Berg", "Key__c": "K1"})
+    for path in ("sobjects/Account/ERP_Id__c/E1", "sobjects/Contact/Key__c/K1"):
+        assert (await client("GET", path))[0] == 200
+        assert (await client("GET", path, headers=headers))[0] == 404
 
 
 async def test_a_parent_is_found_by_a_declared_external_id(client: Client, invoice: dict[str, Any]) -> None:
