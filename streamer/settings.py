@@ -21,6 +21,7 @@ from pydantic import (
 
 from streamer.events import Start, SubscriberName
 from streamer.web.loopback import is_loopback
+from streamer.web.proxy import is_proxy_setting
 
 _HOUR_S = 3600.0
 
@@ -98,6 +99,22 @@ class OrgSettings(Section):
         default=frozenset(),
         description="hosts outside of the site of login_url to which a login may send us",
     )
+    proxy: SecretStr | None = Field(
+        default=None,
+        examples=["http://proxy.acme.com:3128"],
+        description="proxy to Salesforce: http://host:port, http://user:password@host:port, or direct "
+        "for none; default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment decide",
+    )
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy is not None and not is_proxy_setting(proxy.get_secret_value()):
+            raise ValueError(
+                "must look like http://proxy.acme.com:3128 or http://user:password@proxy.acme.com:3128, "
+                "or be direct"
+            )
+        return proxy
 
     @field_validator("login_url")
     @classmethod
