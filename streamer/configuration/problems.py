@@ -112,12 +112,12 @@ class _Refusal:
         if not holds(document.at(keys[:-1]), keys[-1]) and len(keys) > len(at):
             return cls(keys=keys, kind="missing", sentence="is missing")
         if detail["loc"][-1:] == (_KEY,):
-            return cls(keys=keys, kind=_KEY, sentence=_sentence(detail, keys[-1], None))
+            return cls(keys=keys, kind=_KEY, sentence=sentence(detail, keys[-1]))
         if kind == "extra_forbidden":
-            sentence = _unknown_key(str(keys[-1]), _siblings(model, detail["loc"]))
+            said = _unknown_key(str(keys[-1]), _siblings(model, detail["loc"]))
         else:
-            sentence = _sentence(detail, document.at(keys), _field(model, detail["loc"]))
-        return cls(keys=keys, kind=kind, sentence=sentence)
+            said = sentence(detail, document.at(keys), _field(model, detail["loc"]))
+        return cls(keys=keys, kind=kind, sentence=said)
 
 
 def _follows(
@@ -154,7 +154,8 @@ def _joined(sentences: Sequence[str]) -> str:
     return "; or ".join(sentences)
 
 
-def _sentence(detail: Any, value: Any, field: FieldInfo | None) -> str:
+def sentence(detail: Any, value: Any = None, field: FieldInfo | None = None) -> str:
+    """Return what is wrong with `value`, which `field` takes, by one of the errors of a `ValidationError`."""
     kind = detail["type"]
     if kind == "string_type" and isinstance(value, int | float):
         return f"{_TEXT}: put it in quotes"
