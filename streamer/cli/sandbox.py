@@ -97,7 +97,9 @@ async def _serve(
 def _users(file: Path) -> tuple[User, ...]:
     try:
         return read_users(file)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"--users: {file}: can't be read: {error.strerror}") from None
+    except ValueError as error:
         raise ConfigurationError(f"--users: {error}") from None
 
 
