@@ -82,11 +82,13 @@ def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[st
         (("audit", "--last", "x"), "'--last' / '-n': must be a whole number"),
         (("audit", "--last", 0), "'--last' / '-n': must be at least 1"),
         (("deadletters", "redrive", "--per-second", 0), "'--per-second': must be at least 0.01"),
+        (("demo", "--report", "/nowhere/at/all.json"), "'--report': /nowhere/at/all.json can't be written"),
+        (("demo", "--svg", "/"), "'--svg': / can't be written: name a file in a folder of yours"),
         (("run", "-c", "x", "--role", "both"), "'--role': 'both' is not one of 'all', 'ingest', 'dispatch'"),
     ],
 )
 def test_refused_option_says_what_it_takes(invoke: Invoke, arguments: tuple[str, ...], reason: str) -> None:
-    """In the words of the configuration."""
+    """In the words of the configuration, before anything runs."""
     answer = invoke(*arguments)
 
     assert answer.exit_code == 2
