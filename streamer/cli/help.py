@@ -51,11 +51,11 @@ def _reason(error: typer.BadParameter) -> str:
     # Only a mistake needs them: a call to a running daemon must not wait for their import.
     from pydantic import ValidationError  # noqa: PLC0415 - see above
 
-    from streamer.configuration.problems import sentence  # noqa: PLC0415 - see above
+    from streamer.validation import mistakes  # noqa: PLC0415 - see above
 
     if not isinstance(error.__cause__, ValidationError):
         return error.message
-    return "; ".join(sentence(detail) for detail in error.__cause__.errors(include_url=False))
+    return "; ".join(mistakes(error.__cause__))
 
 
 def _nothing(ctx: Any) -> str:  # noqa: ARG001 - typer's signature

@@ -7,6 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from streamer.sandbox.access.user import User
+from streamer.validation import mistakes
 
 
 def read_users(path: Path) -> tuple[User, ...]:
@@ -42,12 +43,4 @@ def _user(path: Path, name: str, entry: Any) -> User:
     try:
         return User.model_validate({**(entry or {}), "username": name})
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, each['loc']))}: {_sentence(each)}" for each in error.errors())
-        raise ValueError(f"{path}: {name}: {'; '.join(problems)}") from None
-
-
-def _sentence(detail: Any) -> str:
-    if detail["type"] == "extra_forbidden":
-        return f"no such key; allowed: {', '.join(sorted(set(User.model_fields) - {'username'}))}"
-    message: str = detail["msg"].removeprefix("Value error, ")
-    return message.replace("Input should be", "must be").replace("a valid ", "a ")
+        raise ValueError(f"{path}: {name}: {'; '.join(mistakes(error))}") from None
