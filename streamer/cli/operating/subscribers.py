@@ -164,7 +164,7 @@ def _why(here: JsonObject) -> str | None:
         reasons.append(f"{failing['count']} failed, {last}")
     if reasons and here.get("next_try"):
         reasons.append(f"next try at {at(here['next_try'])}")
-    return "; ".join(reasons) or None
+    return "; ".join(each.removesuffix(".") for each in reasons) or None
 
 
 def _state(subscriber: JsonObject, here: JsonObject) -> str:

@@ -185,7 +185,7 @@ def test_record_is_one_line_in_a_pipe(
             LAST,
         ),
         (
-            {"held": "30 of the last 50 attempts failed", "failing": FAILING, "next_try": None},
+            {"held": "30 of the last 50 attempts failed.", "failing": FAILING, "next_try": None},
             f"30 of the last 50 attempts failed; {LAST}",
         ),
     ],
