@@ -68,6 +68,10 @@ def test_unknown_plugin_names_those_that_are_installed(tmp_path: Path) -> None:
             "settings.signing.secrets.0: found a value that is not shown; is not a signing secret",
         ),
         (
+            "{url: 'https://x', auth: {kind: bearer, token: }}",
+            "streamer.yaml:5: subscribers.crm.settings.auth.token: found nothing; must be a text",
+        ),
+        (
             "{url: 'https://x', outcomes: {4o4: skip}}",
             "streamer.yaml:5: subscribers.crm.settings.outcomes.4o4: 4o4 is neither a status",
         ),
