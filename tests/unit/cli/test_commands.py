@@ -224,14 +224,15 @@ def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke) -> None:
         port = taken.getsockname()[1]
         answer = invoke("sandbox", "--port", port)
 
-    sentence = f"localhost:{port} is in use already; choose another --port (0 takes a free one)."
+    sentence = f"localhost:{port} is in use already; choose another --port (0 takes a free one) or --host."
     assert (answer.exit_code, answer.stderr) == (2, f"streamer: {sentence}\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--host", "192.0.2.1"), "Cannot assign requested address"),
+        (("--host", "192.0.2.1"), "Cannot assign requested address)"),
+        (("--tls", "--tls-folder", "/proc/x"), "/proc/x (No such file or directory); choose another --tls-f"),
         (("--port", "99999"), "must be at most 65535"),
     ],
 )
