@@ -1,7 +1,7 @@
 """Switches, redrives and audit records: the changes that operators and Streamer make at run time."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from streamer.events import DeadLetter, JsonObject, SubscriberName
@@ -89,6 +89,10 @@ class Redrive:
     def admits(self, letter: DeadLetter) -> bool:
         """Return true for a letter that the order covers and that can be delivered again."""
         return can_be_redriven(letter) and self.letters.admits(letter) and letter.id not in self.skipped
+
+    def without(self, letters: Collection[str]) -> "Redrive":
+        """Return the order that skips `letters` as well, by their ids."""
+        return replace(self, skipped=self.skipped.union(letters))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

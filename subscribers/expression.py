@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import jmespath
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import EmptyExpressionError, IncompleteExpressionError, JMESPathError, ParseError
 from pydantic import AfterValidator
 
 from streamer.events import Delivery, JsonObject
@@ -15,8 +15,19 @@ def _compiles(expression: str) -> str:
     try:
         jmespath.compile(expression)
     except JMESPathError as exc:
-        raise ValueError(f"is not a JMESPath expression: {str(exc).splitlines()[0]}") from exc
+        raise ValueError(f"is not a JMESPath expression: {_mistake(exc)}") from exc
     return expression
+
+
+def _mistake(error: JMESPathError) -> str:
+    match error:
+        case EmptyExpressionError():
+            return "it is empty"
+        case IncompleteExpressionError() | ParseError(token_type="EOF"):
+            return "it ends too soon"
+        case ParseError():
+            return f"what begins at its column {error.lex_position + 1} is not expected there"
+    return str(error)
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]

@@ -32,6 +32,7 @@ class RollingRestart:
     @asynccontextmanager
     async def ready(self) -> AsyncIterator["RollingRestart"]:
         """Start them, and give them back once each has a share; end whatever runs on leaving."""
+        await self._create_topics()
         async with self._stack:
             for _ in range(self.processes):
                 await self._start()
@@ -52,6 +53,12 @@ class RollingRestart:
             progress()
         await until(self._shared, within_s=_SHARED_S, every_s=0.1)
         return await self.arrivals.longest_waits_s(topics=self.topics, since=since)
+
+    async def _create_topics(self) -> None:
+        # A topic that appears while a group rebalances can cost a member its partitions.
+        async with Daemon.running(self.config) as first:
+            await self.arrivals.longest_wait_s(topics=self.topics, since=0)
+            assert await first.stop() == 0, first.output
 
     async def _start(self) -> Daemon:
         daemon = await self._stack.enter_async_context(Daemon.running(self.config))

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from streamer.controls import LetterFilter
 from streamer.events import JsonObject, SubscriberName
+from streamer.validation import mistakes
 
 MOST_LETTERS = 1_000
 """Most dead letters, parked keys or audit records in one list."""
@@ -114,7 +115,4 @@ def query_of(request: web.Request, kind: type[_Model]) -> _Model:
 
 def first_mistake(error: ValidationError) -> str:
     """Return the first mistake as a sentence that repeats no value of the request."""
-    detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(map(str, detail["loc"]))
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+    return mistakes(error)[0]

@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import Task
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -105,6 +105,11 @@ class App:
     def ready(self) -> bool:
         """True while all owned channels are subscribed and every subscriber follows the log."""
         return self._status.is_complete
+
+    @property
+    def waits(self) -> Sequence[str]:
+        """A sentence for each connection that is being waited for."""
+        return self._status.waits
 
     @property
     def dispatchers(self) -> Mapping[SubscriberName, Dispatcher]:

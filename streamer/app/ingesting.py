@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import aiohttp
 import structlog
-from yarl import URL
 
 from streamer.app.log import Log
 from streamer.app.watcher import WatchedIngest, Watcher
@@ -22,7 +21,6 @@ from streamer.salesforce.cometd.session import BayeuxOptions
 from streamer.salesforce.cometd.source import CometdSource
 from streamer.settings import Settings
 from streamer.supervision.status import Status
-from streamer.web.proxy import proxy_for
 
 _log = structlog.get_logger()
 
@@ -45,7 +43,7 @@ class Ingesting:
         """Log in, and read until cancelled. Raises a `Stop` when an operator must act."""
         settings = self.settings
         await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
-        async with aiohttp.ClientSession(proxy=proxy_for(URL(settings.org.login_url))) as http:
+        async with aiohttp.ClientSession() as http:
             tokens = Tokens(http, settings.org, self.clock)
             org = await self._authenticated(tokens)
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}

@@ -1,8 +1,10 @@
 """Plugins: from an entry point to a subscriber with checked settings."""
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import cast
 
 from pydantic import BaseModel, ValidationError
@@ -75,8 +77,10 @@ def _refusing(sentence: str, document: Document, keys: Keys) -> Iterator[None]:
         raise
     except Exception as error:
         # Its text can repeat the settings, which hold secrets.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
         raise ConfigurationError(
-            document.mistake(keys, f"{sentence}: it raised {type(error).__name__}")
+            document.mistake(keys, f"{sentence}: it raised {type(error).__name__} in {where}")
         ) from error
 
 
@@ -95,6 +99,11 @@ def _plugin(uses: str, document: Document, keys: Keys) -> Plugin:
         names = ", ".join(sorted(points))
         raise ConfigurationError(document.mistake(keys, f"found {document.shown(keys)}; installed: {names}"))
     try:
-        return cast("Plugin", points[uses].load())
+        plugin = points[uses].load()
     except Exception as error:
         raise ConfigurationError(document.mistake(keys, f"this plugin can't be loaded: {error}")) from error
+    missing = [name for name in ("Settings", "deliver") if getattr(plugin, name, None) is None]
+    if missing:
+        needed = f"{points[uses].value} has no {' and no '.join(missing)}"
+        raise ConfigurationError(document.mistake(keys, f"this is no plugin: {needed} (docs/plugins.md)"))
+    return cast("Plugin", plugin)

@@ -142,23 +142,16 @@ class Redriving:
         skipped = self.order.skipped | told
         if sum(map(len, skipped)) > MAX_SKIPPED_CHARACTERS:
             _log.warning("redrive.too_many_superseded", redrive=self.order.id, letters=len(skipped))
-        elif await self._is_open():
-            order = replace(self.order, skipped=skipped)
-            await self.controls.order(order, self._audit("redrive.superseded", letters=number))
-            _log.info("redrive.superseded", redrive=order.id, letters=number)
+        else:
+            audit = self._audit("redrive.superseded", letters=number)
+            await self.controls.leave_out(self.order.id, skipped, audit)
+            _log.info("redrive.superseded", redrive=self.order.id, letters=number)
         # Not before: while the log is away, the next pass tells it.
         self._told = told
 
     def _batch_limit(self) -> int:
         # An operator can discard letters while others are redriven, so a batch must not last long.
         return max(1, min(_MAX_BATCH, int(self.order.per_second * _STALE_AFTER_S)))
-
-    async def _is_open(self) -> bool:
-        """Return whether nobody has cancelled the order: to replace it would open it again."""
-        async with aclosing(self.controls.switched()) as boards:
-            async for board in boards:
-                return self.order.id in board.redrives
-        return False
 
     async def _end(self) -> None:
         audit = self._audit("redrive.ended")

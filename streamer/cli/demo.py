@@ -47,6 +47,13 @@ def seconds(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2] or "s"]
 
 
+def writable(path: Path | None) -> Path | None:
+    """Return `path`. Raises `typer.BadParameter`, before the demo begins, when it can't be written."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise typer.BadParameter(f"{path} can't be written: name a file in a folder of yours")
+    return path
+
+
 def demo(
     for_: Annotated[
         float | None,
@@ -58,11 +65,16 @@ def demo(
         ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the counts to this JSON file.  [default: none]")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=writable, help="Write the counts to this JSON file.  [default: none]"
+        ),
     ] = None,
     svg: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep the last picture in this SVG file.  [default: none]"),
+        typer.Option(
+            metavar="FILE", callback=writable, help="Keep the last picture in this SVG file.  [default: none]"
+        ),
     ] = None,
     rate: Annotated[
         float, typer.Option(min=0.1, max=500, metavar="NUMBER", help="Changes in the org, per second.")
@@ -105,7 +117,7 @@ async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio
             group.create_task(world.scenario.run(), name="scenario"),
             group.create_task(inject_faults(world, outage, clock), name="faults"),
         ]
-        drawing = group.create_task(_show(world, clock, display), name="screen")
+        drawing = group.create_task(_show(world, clock, display, stopping), name="screen")
         with suppress(TimeoutError):
             async with clock.timeout(display.for_s):
                 await stopping.wait()
@@ -118,7 +130,7 @@ async def _play(options: DemoOptions, display: DisplayOptions, stopping: asyncio
     return world.report()
 
 
-async def _show(world: World, clock: SystemClock, display: DisplayOptions) -> None:
+async def _show(world: World, clock: SystemClock, display: DisplayOptions, stopping: asyncio.Event) -> None:
     console = Console(highlight=False)
     screen = Screen(world, for_s=display.for_s)
     try:
@@ -127,6 +139,9 @@ async def _show(world: World, clock: SystemClock, display: DisplayOptions) -> No
             await _draw(world, screen, console, clock)
         else:
             await _print_lines(world, screen, console, clock)
+    except SystemExit:
+        # Rich asks for it when nobody reads the pipe any more, such as `head`.
+        stopping.set()
     finally:
         screen.is_over = True
         _keep_picture(screen, display.svg)

@@ -92,7 +92,9 @@ async def _serve(
             org = await stack.enter_async_context(local)
         except OSError as error:
             reason = refused_address(error, host=host, port=port)
-            raise ConfigurationError(f"{reason}; choose another --port (0 takes a free one).") from error
+            raise ConfigurationError(
+                f"{reason}; choose another --port (0 takes a free one) or --host."
+            ) from error
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"The sandbox listens at {org.url}; Ctrl-C stops it.")
         console.print(
@@ -107,7 +109,9 @@ async def _serve(
 def _users(file: Path) -> tuple[User, ...]:
     try:
         return read_users(file)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"--users: {file}: can't be read: {error.strerror}") from None
+    except ValueError as error:
         raise ConfigurationError(f"--users: {error}") from None
 
 
@@ -122,7 +126,10 @@ def _certificates(folder: Path, hosts: tuple[str, ...]) -> Certificates:
     try:
         return certificates(folder.absolute(), (host for host in hosts if not _is_any_address(host)))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--tls: can't write certificates to {folder} ({error}).") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(
+            f"--tls: can't write certificates to {folder} ({reason}); choose another --tls-folder."
+        ) from error
 
 
 def _is_any_address(host: str) -> bool:

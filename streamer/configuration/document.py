@@ -69,11 +69,13 @@ class Document:
         address with a user in it, a line of several words, a plugin's setting.
         """
         value = self.at(keys)
+        if value is None:
+            return "nothing"
         if self.is_secret(keys) or (isinstance(value, str) and not _is_harmless(keys, value)):
             return HIDDEN
         if isinstance(value, dict | list):
             return ""
-        return "nothing" if value is None else repr(value)
+        return repr(value)
 
     def mistake(self, keys: Sequence[int | str], sentence: str) -> str:
         """Return the line of a message: the file, the line, the key and `sentence`."""

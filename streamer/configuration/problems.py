@@ -9,58 +9,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from streamer.configuration.document import HIDDEN, Document, Keys, holds, overlaps
+from streamer.validation import LIST, SECTION, SIZES, sentence
 
-_TEXT = "must be a text"
-_WHOLE = "must be a whole number"
-_NUMBER = "must be a number"
-_TRUTH = "must be true or false"
-_LIST = "must be a list"
-_SECTION = "must be a section, with keys of its own"
-_TIME = "must be a time such as 2026-01-31T09:30:00Z"
-
-# The error's own `ctx` fills the braces.
-_SENTENCES: Mapping[str, str] = {
-    "string_type": _TEXT,
-    "int_type": _WHOLE,
-    "int_parsing": _WHOLE,
-    "int_parsing_size": _WHOLE,
-    "int_from_float": _WHOLE,
-    "float_type": _NUMBER,
-    "float_parsing": _NUMBER,
-    "finite_number": _NUMBER,
-    "bool_type": _TRUTH,
-    "bool_parsing": _TRUTH,
-    "list_type": _LIST,
-    "tuple_type": _LIST,
-    "set_type": _LIST,
-    "dict_type": _SECTION,
-    "mapping_type": _SECTION,
-    "model_type": _SECTION,
-    "model_attributes_type": _SECTION,
-    "datetime_type": _TIME,
-    "datetime_parsing": _TIME,
-    "datetime_from_date_parsing": _TIME,
-    "datetime_object_invalid": _TIME,
-    "timezone_aware": "must be a time with a zone, such as 2026-01-31T09:30:00Z",
-    "path_type": "must be the path of a file",
-    "enum": "must be {expected}",
-    "literal_error": "must be {expected}",
-    "union_tag_invalid": "allowed: {expected_tags}",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "too_short": "must have at least {min_length}",
-    "too_long": "must have at most {max_length}",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "must have the form {pattern}",
-}
-_OF_SECTIONS = frozenset({_LIST, _SECTION})
+_OF_SECTIONS = frozenset({LIST, SECTION})
 # Last part of the place of an error about a key.
 _KEY = "[key]"
 _OF_KEYS = frozenset({"missing", "extra_forbidden", _KEY})
-_SIZES = frozenset({"too_short", "too_long"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +66,19 @@ class _Refusal:
         if not holds(document.at(keys[:-1]), keys[-1]) and len(keys) > len(at):
             return cls(keys=keys, kind="missing", sentence="is missing")
         if detail["loc"][-1:] == (_KEY,):
-            return cls(keys=keys, kind=_KEY, sentence=_sentence(detail, keys[-1], None))
+            return cls(keys=keys, kind=_KEY, sentence=sentence(detail, keys[-1]))
         if kind == "extra_forbidden":
-            sentence = _unknown_key(str(keys[-1]), _siblings(model, detail["loc"]))
+            said = _unknown_key(str(keys[-1]), _siblings(model, detail["loc"]))
         else:
-            sentence = _sentence(detail, document.at(keys), _field(model, detail["loc"]))
-        return cls(keys=keys, kind=kind, sentence=sentence)
+            said = sentence(detail, document.at(keys), _field(model, detail["loc"]))
+        return cls(keys=keys, kind=kind, sentence=said)
 
 
 def _follows(
     keys: Keys, refusals: Sequence[_Refusal], unread: Mapping[Keys, str], told: Mapping[Keys, Any]
 ) -> bool:
     kinds = {refusal.kind for refusal in refusals}
-    if kinds <= _SIZES and any(key[: len(keys)] == keys != key for key in told):
+    if kinds <= SIZES and any(key[: len(keys)] == keys != key for key in told):
         # Only the right entries were counted.
         return True
     # An empty text stands in for a value that could not be read, and can break a rule of its section.
@@ -152,25 +106,6 @@ def _joined(sentences: Sequence[str]) -> str:
     if all(each.startswith(begin) for each in sentences):
         return begin + " or ".join(each.removeprefix(begin) for each in sentences)
     return "; or ".join(sentences)
-
-
-def _sentence(detail: Any, value: Any, field: FieldInfo | None) -> str:
-    kind = detail["type"]
-    if kind == "string_type" and isinstance(value, int | float):
-        return f"{_TEXT}: put it in quotes"
-    if kind == "string_pattern_mismatch" and field is not None and field.examples:
-        return f"must look like {field.examples[0]}"
-    if kind in _SIZES:
-        size = _SENTENCES[kind].format(**detail["ctx"])
-        one = 1 in detail["ctx"].values()
-        entries = "characters" if isinstance(value, str) else "entry" if one else "entries"
-        return f"{size} {entries}"
-    if kind in _SENTENCES:
-        return _SENTENCES[kind].format(**detail.get("ctx", {}))
-    # A sentence of our own or of a plugin's author, or a rule that plugins alone use.
-    message: str = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    message = message.replace("Input should be", "must be").replace("a valid ", "a ")
-    return message[:1].lower() + message[1:] if message else "is not allowed"
 
 
 def _keys(data: Any, loc: Keys, kind: str) -> Keys:

@@ -14,6 +14,7 @@ from streamer.demo.report import Report, report_of
 from streamer.demo.scenario import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Scenario
 from streamer.demo.tally import Tally
 from streamer.demo.timeline import Timeline
+from streamer.errors import LogUnavailable
 from streamer.events import EventId, SubscriberName
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets.erp import ErpReceiver
@@ -67,6 +68,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
     """Run the world inside the context; its org has no changes yet.
 
     Enters once the daemon has subscribed, so that it reads every later change.
+    Raises `LogUnavailable` when it still waits for the log after 20 s.
     """
     erp = ErpReceiver(clock).require_oauth("streamer", "demo-secret")
     fulfillment, slack = FulfillmentReceiver(clock), SlackReceiver(clock)
@@ -84,6 +86,8 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
             group.create_task(daemon.run(stopping), name="daemon")
             try:
                 await _until(lambda: daemon.ready, clock, within_s=_SETTLE_S)
+                if daemon.waits:
+                    raise LogUnavailable(f"the demo can't begin: {'; '.join(daemon.waits)}")
                 yield World(
                     sandbox=sandbox,
                     receivers=receivers,

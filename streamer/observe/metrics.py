@@ -51,7 +51,9 @@ class Metrics:
         self._declare_session()
         self._declare_ingest()
         self._declare_set_aside()
-        self._declare_dispatch()
+        self._declare_attempts()
+        self._declare_subscriber()
+        self._of_subscribers = self._series_of_subscribers()
         self.session = self._session()
         self.process = ProcessMetrics(clock, self.registry)
 
@@ -144,7 +146,7 @@ class Metrics:
             self._continuity,
         )
 
-    def _declare_dispatch(self) -> None:
+    def _declare_attempts(self) -> None:
         self._deliveries = self._counter("deliveries", "Attempts, by outcome.", "subscriber", "outcome")
         self._failed = self._counter(
             "failed_attempts",
@@ -155,21 +157,23 @@ class Metrics:
         self._delivery_seconds = self._histogram(
             "delivery_seconds", "Duration of one attempt.", _DELIVERY_BUCKETS_S, "subscriber"
         )
-        self._lag = self._gauge(
-            "delivery_lag_events", "Events in the log that are not settled yet.", "subscriber"
-        )
-        self._in_flight = self._gauge("delivery_in_flight", "Attempts in flight.", "subscriber")
-        self._limit = self._gauge(
-            "delivery_limit", "Most attempts in flight; adapts to the target.", "subscriber"
-        )
-        self._parked = self._gauge(
-            "parked_events", "Events that the log keeps for a later attempt.", "subscriber"
-        )
         self._to_target_seconds = self._histogram(
             "event_to_target_seconds",
             "Time from the commit in Salesforce to the target's acceptance.",
             _AGE_BUCKETS_S,
             "subscriber",
+        )
+        self._in_flight = self._gauge("delivery_in_flight", "Attempts in flight.", "subscriber")
+        self._limit = self._gauge(
+            "delivery_limit", "Most attempts in flight; adapts to the target.", "subscriber"
+        )
+
+    def _declare_subscriber(self) -> None:
+        self._lag = self._gauge(
+            "delivery_lag_events", "Events in the log that are not settled yet.", "subscriber"
+        )
+        self._parked = self._gauge(
+            "parked_events", "Events that the log keeps for a later attempt.", "subscriber"
         )
         self._held = self._gauge(
             "subscriber_held", "1 while deliveries to the target are held, 0 otherwise.", "subscriber"
@@ -184,15 +188,17 @@ class Metrics:
             "Time for which deliveries have waited to be recorded in the log.",
             "subscriber",
         )
-        self._of_subscribers = (
+
+    def _series_of_subscribers(self) -> tuple[Counter | Gauge | Histogram, ...]:
+        return (
             self._deliveries,
             self._failed,
             self._delivery_seconds,
-            self._lag,
+            self._to_target_seconds,
             self._in_flight,
             self._limit,
+            self._lag,
             self._parked,
-            self._to_target_seconds,
             self._held,
             self._down,
             self._unrecorded_s,

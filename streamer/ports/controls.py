@@ -1,6 +1,6 @@
 """Contracts of operation: switches, the audit and dead letters, kept in the log."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Protocol
 
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
@@ -31,7 +31,15 @@ class Controls(Protocol):
         ...
 
     async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open a redrive, or replace it by its id; an ended one is forgotten. Raises `LogUnavailable`."""
+        """Open a redrive, or end it by its id; an ended one is forgotten. Raises `LogUnavailable`."""
+        ...
+
+    async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
+        """Add the ids of `letters` to those that an open redrive skips.
+
+        A redrive that has ended stays so, whichever of the two is written
+        first. Raises `LogUnavailable`.
+        """
         ...
 
     async def note(self, audit: AuditRecord, /) -> None:

@@ -14,6 +14,7 @@ from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailabl
 from streamer.events import JsonObject
 from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.body import BodyTooLarge, read_body
+from streamer.web.proxy import ProxyFailed, send, through
 
 _TIMEOUT_S = 120.0
 _TEXT_LIMIT = 500
@@ -125,14 +126,16 @@ class Rest:
         try:
             async with (
                 self._clock.timeout(_TIMEOUT_S),
-                self._http.request(
-                    method, url, headers=headers, allow_redirects=False, **options
+                await send(
+                    self._http, method, url, proxy=token.proxy, headers=headers, **options
                 ) as response,
             ):
                 body = await read_body(response, self._clock, limit=self._answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
-            raise SalesforceUnavailable(f"{method} {path} was not answered in {_TIMEOUT_S:g} s") from exc
-        except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
+            raise SalesforceUnavailable(
+                f"{method} {path} was not answered in {_TIMEOUT_S:g} s{through(token.proxy)}"
+            ) from exc
+        except (aiohttp.ClientError, OSError, BodyTooLarge, ProxyFailed) as exc:
             raise SalesforceUnavailable(f"{method} {path} failed: {exc}") from exc
         return _Answer(status=response.status, body=body, retry_after=response.headers.get("Retry-After"))
 

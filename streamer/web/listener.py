@@ -21,8 +21,8 @@ def refused_address(error: OSError, *, host: str, port: int) -> str:
     """Return in words why nothing can listen on an address."""
     if error.errno == errno.EADDRINUSE:
         return f"{host}:{port} is in use already"
-    reason = error.strerror or str(error)
     # asyncio's own words repeat the address; a name that can't be resolved has a negative number.
+    reason = (error.strerror or str(error)).partition(" (while ")[0]
     if error.errno is not None and error.errno > 0:
         reason = os.strerror(error.errno)
     return f"can't listen on {host}:{port} ({reason})"

@@ -1,21 +1,149 @@
 """Proxy between this process and a server."""
 
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
 from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
+from aiohttp import hdrs
 from yarl import URL
 
+from streamer.errors import ConfigurationError
 
-def proxy_for(url: URL) -> URL | None:
-    """Return the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` named for `url` at first, or `None`.
+DIRECT = "direct"
+"""Setting that allows no proxy, whatever the environment names."""
 
-    aiohttp's `trust_env` finds it as well, but also takes passwords from
-    `~/.netrc`, and reads both on a thread for each request.
+_FORM = re.compile(r"http://(?:[^\s/?#@]*@)?(?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5}/?", re.ASCII | re.IGNORECASE)
+
+
+class ProxyFailed(Exception):
+    """The proxy did not let a request through: the message names it and says what to check."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """Proxy to a server; `named_by` is the key or the variable that names it.
+
+    `url` holds no credentials, so that no foreign message can repeat them.
     """
-    return _proxy_of(url.scheme, url.host or "")
+
+    url: URL
+    authorization: str | None = field(default=None, repr=False)
+    named_by: str
+
+    @classmethod
+    def at(cls, url: str, *, named_by: str) -> "Proxy":
+        """Return the proxy at `url`, which can hold a user and a password.
+
+        Raises `ConfigurationError`, which does not repeat the URL.
+        """
+        try:
+            whole = URL(url)
+            origin = whole.origin()
+        except ValueError:
+            origin = URL()
+        if origin.scheme not in {"http", "https"} or not origin.port:
+            raise ConfigurationError(f"{named_by} must be the address of a proxy, such as http://host:port")
+        return cls(url=origin, authorization=_basic(whole), named_by=named_by)
+
+    @property
+    def address(self) -> str:
+        """Address of the proxy, as `host:port`."""
+        return f"{self.url.host_subcomponent}:{self.url.port}"
+
+
+def is_proxy_setting(setting: str) -> bool:
+    """Return true for `direct`, and for `http://host:port` with or without a user and a password."""
+    if setting == DIRECT:
+        return True
+    try:
+        Proxy.at(setting, named_by="")
+    except ConfigurationError:
+        return False
+    return _FORM.fullmatch(setting) is not None
+
+
+def proxy_for(url: URL, *, setting: str | None = None, key: str = "") -> Proxy | None:
+    """Return the proxy to `url`, or `None` for a direct connection.
+
+    It is the `setting` at the `key` of the configuration. Without one, it is the
+    proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` named at first.
+    aiohttp's `trust_env` finds that as well, but also takes passwords from
+    `~/.netrc`, and reads both on a thread for each request. Raises
+    `ConfigurationError`.
+    """
+    if setting is None:
+        return _proxy_of(url.scheme, url.host or "")
+    return None if setting == DIRECT else Proxy.at(setting, named_by=key)
+
+
+def through(proxy: Proxy | None) -> str:
+    """Return the words that name `proxy` in a message, beginning with a space; none without a proxy."""
+    return f" through the proxy {proxy.address}" if proxy else ""
+
+
+async def send(
+    http: aiohttp.ClientSession, method: str, url: URL | str, *, proxy: Proxy | None, **options: Any
+) -> aiohttp.ClientResponse:
+    """Send a request through `proxy`, and return the answer of any status; redirects are not followed.
+
+    `http` must have no default headers that are secret: aiohttp sends them to
+    the proxy as well. Raises `ProxyFailed` and aiohttp's errors.
+    """
+    if proxy is None:
+        return await http.request(method, url, allow_redirects=False, **options)
+    try:
+        response = await http.request(
+            method, url, allow_redirects=False, **_proxied(options, proxy, URL(url).scheme)
+        )
+    except aiohttp.ClientHttpProxyError as exc:
+        raise _refused(proxy, exc.status, URL(url).host) from exc
+    except (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError) as exc:
+        # Behind a proxy, only the proxy's own name is resolved here.
+        raise ProxyFailed(
+            f"the proxy {proxy.address} can't be reached ({exc.os_error.strerror or exc.os_error}): "
+            f"check that it runs, and its address in {proxy.named_by}"
+        ) from exc
+    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        response.close()
+        raise _refused(proxy, response.status, URL(url).host)
+    return response
+
+
+def _proxied(options: dict[str, Any], proxy: Proxy, scheme: str) -> dict[str, Any]:
+    """Return `options` with those for `proxy`, which sees the headers of plain requests alone."""
+    options = {**options, "proxy": proxy.url}
+    if proxy.authorization is None:
+        return options
+    authorization = {hdrs.PROXY_AUTHORIZATION: proxy.authorization}
+    if scheme == "https":
+        return {**options, "proxy_headers": authorization}
+    return {**options, "headers": {**options.get("headers", {}), **authorization}}
+
+
+def _refused(proxy: Proxy, status: int, host: str | None) -> ProxyFailed:
+    if status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return ProxyFailed(
+            f"the proxy {proxy.address} did not connect us to {host} (HTTP {status}): "
+            f"check that it allows and reaches {host}"
+        )
+    refused = "refused our" if proxy.authorization else "requires a"
+    return ProxyFailed(
+        f"the proxy {proxy.address} {refused} user and password (HTTP 407): check those in {proxy.named_by}"
+    )
+
+
+def _basic(url: URL) -> str | None:
+    if url.user is None:
+        return None
+    return "Basic " + b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
 
 
 @lru_cache(maxsize=1024)
-def _proxy_of(scheme: str, host: str) -> URL | None:
+def _proxy_of(scheme: str, host: str) -> Proxy | None:
     proxy = None if proxy_bypass(host) else getproxies().get(scheme)
-    return URL(proxy) if proxy else None
+    return Proxy.at(proxy, named_by=f"{scheme.upper()}_PROXY") if proxy else None

@@ -11,7 +11,7 @@ from yarl import URL
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater
 from streamer.events import FailureClass
-from streamer.web.proxy import proxy_for
+from streamer.web.proxy import ProxyFailed, proxy_for, send
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import ClientCertificate, HttpSettings
@@ -78,17 +78,19 @@ class Connection:
         try:
             async with (
                 self._clock.timeout(self._settings.timeout_s),
-                self._session.request(
+                await send(
+                    self._session,
                     exchange.method,
                     exchange.url,
+                    proxy=proxy_for(exchange.url),
                     headers=exchange.headers,
                     # Of empty content, aiohttp would name a type.
                     data=exchange.content or None,
-                    allow_redirects=False,
-                    proxy=proxy_for(exchange.url),
                 ) as response,
             ):
                 return await _read(response, exchange.redaction)
+        except ProxyFailed as exc:
+            raise Unreached(str(exc)) from exc
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             failure = FailureClass.TIMEOUT if isinstance(exc, TimeoutError) else FailureClass.CONNECTION
             raise Unreached(self._reason(exchange.url, exc), failure=failure) from exc

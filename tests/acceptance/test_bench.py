@@ -9,16 +9,14 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.bench.parts import PARTS
+
 pytestmark = pytest.mark.heavy
 
 _SHOWN = (
     "Streamer ÷ bare probe",
     "plain script ÷ Streamer",
     "CPU a transaction",
-    "owner killed",
-    "owner stopped",
-    "owner frozen",
-    "longest pause of",
     "Streamer ÷ plain script",
     "local HTTP target, 1,000 keys",
     "1,000 keys: worst",
@@ -28,12 +26,17 @@ _SHOWN = (
 )
 
 
+# Takeovers and rolling restarts have tests of their own, of the same code.
+_PARTS = [part for part in PARTS if part not in ("takeovers", "rolling")]
+
+
 @pytest.mark.timeout(900)
 async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path: Path) -> None:
     """Small counts: everything is committed once, and every number is there."""
     file = tmp_path / "bench.json"
     bench = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.bench", "--quick", "--json", str(file),
+        "--only", ",".join(_PARTS),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "STREAMER_KAFKA": kafka, "COLUMNS": "160"},
     )  # fmt: skip
@@ -48,13 +51,6 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
     [latency] = found["latency"]["streams"]
     assert 0 < latency["p50_ms"] <= latency["p99_ms"]
     assert 0 < latency["cpu_us_per_event"] <= latency["cpu_us_per_transaction"]
-    takeovers = found["takeovers"]
-    for moment in ("killed_s", "stopped_s", "frozen_s", "let_go_s"):
-        assert [0 < seconds < 30 for seconds in takeovers[moment]] == [True]
-    assert (takeovers["committed"], takeovers["repeated"]) == (takeovers["sent"], 0)
-    rolling = found["rolling"]
-    assert len(rolling["paused_s"]) == 2
-    assert rolling["sent"] == rolling["committed"] == rolling["delivered"]
     _check_deliveries(found)
     assert found["machine"]["cpu"]
     for words in _SHOWN:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 import pytest
@@ -28,6 +28,7 @@ from streamer.demo.report import Latency, Report, TargetReport
 from streamer.demo.scenario import INVOICE, SHIPMENT
 from streamer.demo.screen import _FLOW_ROWS, Screen
 from streamer.demo.world import DemoOptions, demo_world
+from streamer.errors import LogUnavailable, leaves
 from tests.contracts.values import a_dead_letter
 from tests.daemon import until
 
@@ -80,6 +81,42 @@ def _assert_shows_failure_and_recovery(output: str) -> None:
     assert [line for line, found in zip(STORY, story, strict=True) if found is None] == []
     assert "lost 0, twice in the log 0." in output
     assert "Dead letters: 1, of which the demo caused 1." in output
+
+
+async def test_reader_that_has_seen_enough_ends_the_demo() -> None:
+    """As in `streamer demo | head -1`: without a word on standard error."""
+    demo = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "streamer", "demo",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert demo.stdout is not None
+    assert demo.stderr is not None
+    try:
+        assert b"streamer deadletters list" in await demo.stdout.readline()
+        demo._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined] # asyncio has no public way
+        assert await asyncio.wait_for(demo.stderr.read(), 60) == b""
+        assert await demo.wait() == 0
+    finally:
+        if demo.returncode is None:
+            demo.kill()
+
+
+async def test_demo_without_its_log_says_so_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts no change as lost that no daemon has read."""
+
+    def away(*_arguments: object) -> NoReturn:
+        raise LogUnavailable("nothing listens at localhost:1")
+
+    monkeypatch.setattr("streamer.app.daemon.open_log", away)
+    monkeypatch.setattr("streamer.demo.world._SETTLE_S", 0.1)
+    options = DemoOptions(per_second=1, directory=tmp_path)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with demo_world(options, SystemClock()):
+            pass
+
+    assert [str(error) for error in leaves(caught.value)] == [
+        "the demo can't begin: nothing listens at localhost:1"
+    ]
 
 
 async def test_terminal_gets_its_lines_back_and_then_the_summary() -> None:

@@ -101,6 +101,31 @@ async def test_redrive_is_open_until_it_ends(world: World) -> None:
         await until(lambda board: not board.redrives)
 
 
+async def test_letters_that_an_open_redrive_leaves_out_add_up(world: World) -> None:
+    """Also those that another process leaves out; a crash loses none of them."""
+    async with world.open() as log:
+        await log.controls.order(REDRIVE, done("redrive.ordered"))
+        await log.controls.leave_out("r1", {"a:target", "b:target"}, done("redrive.superseded"))
+    async with world.open() as log, watching(log.controls) as until:
+        wanted = replace(REDRIVE, skipped=frozenset({"a:target", "b:target"}))
+        await until(lambda board: board.redrives == {"r1": wanted})
+
+        assert [each.what for each in await log.controls.audit(last=1)] == ["redrive.superseded"]
+
+
+async def test_redrive_that_has_ended_is_not_opened_by_what_it_leaves_out(world: World) -> None:
+    """An operator cancels it at the moment in which a process leaves letters out."""
+    async with world.open() as log:
+        await log.controls.order(REDRIVE, done("redrive.ordered"))
+        await log.controls.order(replace(REDRIVE, ended_at=20.0), done("redrive.cancelled"))
+        await log.controls.leave_out("r1", {"b:target"}, done("redrive.superseded"))
+        await log.controls.order(replace(REDRIVE, id="r2"), done("redrive.ordered"))
+    async with world.open() as log, watching(log.controls) as until:
+        board = await until(lambda board: "r2" in board.redrives)
+
+        assert board.redrives == {"r2": replace(REDRIVE, id="r2")}
+
+
 async def test_what_was_done_is_written_down_in_order(world: World) -> None:
     """Each change leaves an audit record, and so does an action that changes nothing."""
     async with world.open() as log:

@@ -128,7 +128,9 @@ def _read(path: Path | None) -> JsonObject | None:
         return None
     try:
         data = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
+    except OSError as error:
+        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
+    except orjson.JSONDecodeError as error:
         raise ConfigurationError(f"{path}: can't be read as JSON: {error}") from None
     if not isinstance(data, dict):
         raise ConfigurationError(f"{path}: must hold a JSON object")
@@ -162,7 +164,7 @@ def _why(here: JsonObject) -> str | None:
         reasons.append(f"{failing['count']} failed, {last}")
     if reasons and here.get("next_try"):
         reasons.append(f"next try at {at(here['next_try'])}")
-    return "; ".join(reasons) or None
+    return "; ".join(each.removesuffix(".") for each in reasons) or None
 
 
 def _state(subscriber: JsonObject, here: JsonObject) -> str:

@@ -1,7 +1,7 @@
 """Controls of the in-memory log."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -36,12 +36,19 @@ class MemoryControls:
         await self._change(replace(self._board, controls=controls))
 
     async def order(self, redrive: Redrive, audit: AuditRecord, /) -> None:
-        """Open, replace or end a redrive."""
+        """Open or end a redrive."""
         await self.note(audit)
         redrives = {**self._board.redrives, redrive.id: redrive}
         if redrive.ended_at is not None:
             del redrives[redrive.id]
         await self._change(replace(self._board, redrives=redrives))
+
+    async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord, /) -> None:
+        """Add to the letters that an open redrive skips."""
+        await self.note(audit)
+        if redrive := self._board.redrives.get(redrive_id):
+            redrives = {**self._board.redrives, redrive_id: redrive.without(letters)}
+            await self._change(replace(self._board, redrives=redrives))
 
     async def note(self, audit: AuditRecord, /) -> None:
         """Add an audit record."""

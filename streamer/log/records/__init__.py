@@ -14,7 +14,14 @@ from streamer.log.records.channels import (
     encode_checkpoint,
     encode_continuity,
 )
-from streamer.log.records.controls import decode_control, decode_redrive, encode_control, encode_redrive
+from streamer.log.records.controls import (
+    decode_control,
+    decode_left_out,
+    decode_redrive,
+    encode_control,
+    encode_left_out,
+    encode_redrive,
+)
 from streamer.log.records.dead_letters import decode_dead_letter, encode_dead_letter
 from streamer.log.records.events import decode_event, encode_event, event_from_json
 from streamer.log.records.receipts import decode_receipt, encode_receipt
@@ -30,6 +37,7 @@ __all__ = [
     "decode_control",
     "decode_dead_letter",
     "decode_event",
+    "decode_left_out",
     "decode_receipt",
     "decode_redrive",
     "decode_setback",
@@ -39,6 +47,7 @@ __all__ = [
     "encode_control",
     "encode_dead_letter",
     "encode_event",
+    "encode_left_out",
     "encode_receipt",
     "encode_redrive",
     "encode_setback",

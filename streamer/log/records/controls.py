@@ -1,5 +1,7 @@
 """Controls of subscribers and redrives as JSON."""
 
+from collections.abc import Collection
+
 from streamer.controls import Control, LetterFilter, Redrive, Switch
 from streamer.events import JsonObject, SubscriberName
 from streamer.log.records.record import VERSION, decode, encode, optional_float, optional_printable, printable
@@ -46,6 +48,16 @@ def encode_redrive(redrive: Redrive) -> bytes:
 def decode_redrive(raw: bytes | str) -> Redrive:
     """Return the redrive that `encode_redrive` wrote; raises `LogMisconfigured`."""
     return decode(raw, "a redrive", _redrive, version=_WITH_IDS)
+
+
+def encode_left_out(letters: Collection[str]) -> bytes:
+    """Return the ids of letters that a redrive leaves out as JSON."""
+    return encode({"letters": sorted(printable(id_) for id_ in letters)})
+
+
+def decode_left_out(raw: bytes | str) -> frozenset[str]:
+    """Return the ids that `encode_left_out` wrote; raises `LogMisconfigured`."""
+    return decode(raw, "what a redrive leaves out", lambda fields: frozenset(fields["letters"]))
 
 
 def _filter_fields(letters: LetterFilter) -> JsonObject:

@@ -1,6 +1,6 @@
 """Controls in a log file."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from sqlite3 import Connection
@@ -15,6 +15,7 @@ from streamer.log.sqlite.rows.controls import (
     ControlTable,
     control_row,
     forget_redrive,
+    leave_out,
     read_audit,
     read_board,
     redrive_row,
@@ -53,11 +54,15 @@ class SqliteControls:
         await self._change(partial(write_control, row=control_row(control)), audit)
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
-        """Open, replace or forget a redrive."""
+        """Open or forget a redrive."""
         if redrive.ended_at is None:
             await self._change(partial(write_redrive, row=redrive_row(redrive)), audit)
         else:
             await self._change(partial(forget_redrive, id_=redrive_row(redrive)[0]), audit)
+
+    async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
+        """Add to the letters that an open redrive skips."""
+        await self._change(partial(leave_out, id_=redrive_id, letters=letters), audit)
 
     async def note(self, audit: AuditRecord) -> None:
         """Add an audit record."""

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 from pydantic import SecretStr
+from yarl import URL
 
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
@@ -24,6 +25,7 @@ from streamer.salesforce.auth.flows import secrets_of, token_form
 from streamer.salesforce.auth.refusals import refusal
 from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.settings import Auth, OrgSettings, PasswordAuth, RefreshAuth
+from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send, through
 
 _ANSWER_LIMIT = 64 * 1024
 _TIMEOUT_S = 30.0
@@ -35,11 +37,12 @@ _ORG_IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """Access token, and the org that it opens."""
+    """Access token, the org that it opens, and the proxy to that org."""
 
     access_token: str = field(repr=False)
     instance_url: str
     org: OrgId
+    proxy: Proxy | None
 
 
 class Tokens:
@@ -58,6 +61,7 @@ class Tokens:
         self._instance_hosts = org.instance_hosts
         self._clock = clock
         self._url = safe_address(org.login_url, named="org.login_url", allow_http=org.allow_http)
+        self._proxy_setting = org.proxy.get_secret_value() if org.proxy else None
         self._auth: Auth = org.auth
         self._token: Token | None = None
         self._lock = asyncio.Lock()
@@ -122,7 +126,9 @@ class Tokens:
                 f"{self._url} answered the login with an access_token that is none: check org.login_url"
             )
         org = await self._org(answer, access_token, instance_url)
-        return Token(access_token=access_token, instance_url=instance_url, org=org)
+        return Token(
+            access_token=access_token, instance_url=instance_url, org=org, proxy=self._proxy(instance_url)
+        )
 
     async def _org(self, answer: dict[str, Any], access_token: str, instance_url: str) -> OrgId:
         found = _ORG_IN_IDENTITY.search(_text(answer, "id"))
@@ -143,19 +149,29 @@ class Tokens:
             raise CredentialsRefused(f"{url} did not name the org: give the app the scope 'openid' or 'id'")
         return OrgId(org)
 
+    def _proxy(self, url: str) -> Proxy | None:
+        return proxy_for(URL(url), setting=self._proxy_setting, key="org.proxy")
+
     async def _ask(self, method: str, url: str, **options: Any) -> tuple[int, dict[str, Any]]:
+        proxy = self._proxy(url)
         try:
             async with (
                 self._clock.timeout(_TIMEOUT_S),
                 # A redirect would carry our secrets to an address that is not configured.
-                self._http.request(method, url, allow_redirects=False, **options) as response,
+                await send(self._http, method, url, proxy=proxy, **options) as response,
             ):
                 body = await read_body(response, self._clock, limit=_ANSWER_LIMIT, idle_s=_TIMEOUT_S)
                 return response.status, _object(body)
+        except ProxyFailed as exc:
+            raise SalesforceUnavailable(f"{url} can't be reached: {exc}") from exc
         except TimeoutError as exc:
-            raise SalesforceUnavailable(f"{url} did not answer within {_TIMEOUT_S:.0f} s") from exc
+            raise SalesforceUnavailable(
+                f"{url} did not answer within {_TIMEOUT_S:.0f} s{through(proxy)}"
+            ) from exc
         except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
-            raise SalesforceUnavailable(f"{url} can't be reached ({exc}): check org.login_url") from exc
+            raise SalesforceUnavailable(
+                f"{url} can't be reached{through(proxy)} ({exc}): check org.login_url"
+            ) from exc
 
     def _refused(self, status: int, answer: dict[str, Any]) -> StreamerError:
         code, description = (

@@ -20,7 +20,7 @@ from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.frames import TornBody
 from streamer.salesforce.cometd.protocol import Advice, JsonObject, Reaction
-from streamer.web.proxy import proxy_for
+from streamer.web.proxy import ProxyFailed, send, through
 
 
 class SessionLost(Exception):
@@ -74,6 +74,7 @@ class BayeuxSession:
         """Prepare a session with the org of `token`."""
         self._clock = clock
         self._options = options
+        self._proxy = token.proxy
         self._url = URL(f"{token.instance_url}/cometd/{options.api_version}")
         self._headers = {
             "Authorization": f"Bearer {token.access_token}",
@@ -93,8 +94,6 @@ class BayeuxSession:
             # loopback without TLS can set secure ones.
             cookie_jar=aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=self._url.origin()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._options.tcp_timeout_s),
-            headers=self._headers,
-            proxy=proxy_for(self._url),
         )
         return self
 
@@ -205,16 +204,21 @@ class BayeuxSession:
         except TimeoutError as exc:
             raise SessionLost(
                 "overdue",
-                f"no answer in {timeout_s:g} s, or none that was complete in time",
+                f"no answer in {timeout_s:g} s{through(self._proxy)}, or none that was complete in time",
                 reaction=Reaction.TRY_AGAIN,
             ) from exc
+        except ProxyFailed as exc:
+            raise SessionLost("proxy_failed", str(exc), reaction=Reaction.TRY_AGAIN) from exc
         except (aiohttp.ClientError, OSError, BodyTooLarge) as exc:
-            detail = f"{type(exc).__name__}: {exc}"
+            detail = f"{type(exc).__name__}{through(self._proxy)}: {exc}"
             raise SessionLost("answer_lost", detail, reaction=Reaction.TRY_AGAIN) from exc
 
     async def _exchange(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         async with self._clock.timeout(timeout_s):
-            response = await self._http.post(self._url, data=body, allow_redirects=False)
+            # Not in the client's defaults, which aiohttp sends to a proxy as well.
+            response = await send(
+                self._http, "POST", self._url, proxy=self._proxy, headers=self._headers, data=body
+            )
         async with response:
             limit = self._options.answer_bytes
             return response.status, await read_body(response, self._clock, limit=limit, idle_s=timeout_s)

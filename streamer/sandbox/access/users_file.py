@@ -7,6 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from streamer.sandbox.access.user import User
+from streamer.validation import mistakes
 
 
 def read_users(path: Path) -> tuple[User, ...]:
@@ -42,5 +43,4 @@ def _user(path: Path, name: str, entry: Any) -> User:
     try:
         return User.model_validate({**(entry or {}), "username": name})
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise ValueError(f"{path}: {name}: {'; '.join(problems)}") from None
+        raise ValueError(f"{path}: {name}: {'; '.join(mistakes(error))}") from None

@@ -22,6 +22,7 @@ from streamer.sandbox.org.lead_conversion import CONVERTED, Conversion, convert
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
+from streamer.validation import mistakes
 
 _MAX_CHANGES = 2_000_000
 REVOKE_TOKENS = "revoke_tokens"
@@ -233,8 +234,9 @@ def _guarded(handler: _Handler, admission: Admission) -> _Handler:
         except Refused as refused:
             return _answer({"error": refused.message, "code": refused.code}, status=refused.status)
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-            return _answer({"error": "; ".join(problems)}, status=400)
+            return _answer({"error": "; ".join(mistakes(error))}, status=400)
+        except orjson.JSONDecodeError as error:
+            return _answer({"error": f"The body is not JSON: {error}."}, status=400)
         except ValueError as error:
             return _answer({"error": str(error)}, status=400)
 

@@ -30,6 +30,7 @@ def steps(text: str) -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs that the build stage leaves, made by its own steps outside the tree."""
+    uv = Path(sys.executable).with_name("uv")
     source, target = tmp_path_factory.mktemp("src"), tmp_path_factory.mktemp("opt") / "streamer"
     build = DOCKERFILE.read_text().split("\nFROM ")[1]
     for name, value in steps(build):
@@ -39,7 +40,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 _copy(ROOT / each, source / folder)
         if name == "RUN":
             command = value.replace("/opt/", f"{target.parent}/").replace("/src", str(source))
-            command = command.replace("python -m venv", f"{sys.executable} -m venv")
+            # Like `python -m venv`, but in a tenth of the time.
+            command = command.replace("python -m venv", f"{uv} venv --quiet --seed --python={sys.executable}")
             # Each program starts once here, so bytecode would cost more than it saves.
             environ = {**os.environ, "PIP_NO_COMPILE": "1"}
             subprocess.run(["/bin/sh", "-e", "-c", command], cwd=source, env=environ, check=True, timeout=360)

@@ -47,19 +47,12 @@ def sources(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def programs(dist: Path, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a fresh environment with the wheel and what it depends on."""
     folder = tmp_path_factory.mktemp("fresh") / "bin"
-    subprocess.run([sys.executable, "-m", "venv", folder.parent], check=True, timeout=120)
-    pins = sources / "constraints.txt"
+    uv = Path(sys.executable).with_name("uv")
+    said([uv, "venv", "--quiet", f"--python={sys.executable}", folder.parent], sources)
     wheel = dist / f"{INFO}-py3-none-any.whl"
-    command: list[str | Path] = [
-        folder / "pip",
-        "install",
-        "--quiet",
-        "--no-compile",
-        "--constraint",
-        pins,
-        wheel,
-    ]
-    said(command, folder)
+    # The container's test installs with pip, which takes longer.
+    options = ["--quiet", f"--python={folder / 'python'}", f"--constraint={sources / 'constraints.txt'}"]
+    said([uv, "pip", "install", *options, wheel], sources)
     return folder
 
 

@@ -36,7 +36,7 @@ def commands(text: str) -> list[str]:
 def parse(line: str) -> None:
     """Parse a command as the command line does; raises what that raises for a mistake."""
     command: Any = typer.main.get_command(app)
-    words = shlex.split(line, comments=True)
+    words = shlex.split(line.partition(" > ")[0], comments=True)
     words = words[words.index("streamer", words.index("--") if "--" in words else 0) + 1 :]
     while isinstance(command, TyperGroup) and not words[0].startswith("-"):
         name = words.pop(0)

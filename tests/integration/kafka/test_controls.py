@@ -60,12 +60,14 @@ async def test_topic_holds_one_record_for_each_switch(settings: KafkaLogSettings
     for control in (PAUSED, _RUNNING, PAUSED):
         await log.controls.switch(control, done("subscriber.switched"))
     await log.controls.order(REDRIVE, done("redrive.ordered"))
+    await log.controls.leave_out(REDRIVE.id, {"b:target"}, done("redrive.superseded"))
     await log.controls.order(replace(REDRIVE, ended_at=20.0), done("redrive.ended"))
 
     left = latest(settings, Names.of(settings).control)
     assert {key: value is not None for key, value in left.items()} == {
         b"subscriber/target": True,
         b"redrive/r1": False,
+        b"left-out/r1": False,
     }
 
 

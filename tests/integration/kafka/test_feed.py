@@ -13,12 +13,13 @@ from statistics import median
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from structlog.testing import capture_logs
 
 from streamer.errors import LogUnavailable
 from streamer.events import Partition, Progress, Stage, Start
 from streamer.log.kafka.cluster import clients
+from streamer.log.kafka.cluster.broker_check import CheckedConsumer
 from streamer.log.kafka.feed.partition_reader import MissingOffset
 from streamer.log.kafka.feed.rebalance import Rebalance
 from streamer.log.kafka.progress.commits import Commits
@@ -380,7 +381,7 @@ async def test_partitions_move_though_a_consumer_does_not_know_its_group_any_mor
     """As while one is closed that has failed."""
     cluster.create_for(partitions=2)
     members: list[Forgetful] = []
-    monkeypatch.setattr(clients, "Consumer", partial(Forgetful, members))
+    monkeypatch.setattr(clients, "CheckedConsumer", partial(Forgetful, members))
     async with cluster.following() as first:
         await until_assigned(first, 2)
         async with cluster.following() as second, reading(first):
@@ -391,7 +392,7 @@ async def test_partitions_move_though_a_consumer_does_not_know_its_group_any_mor
             assert not members[who].forgets
 
 
-class Forgetful(Consumer):
+class Forgetful(CheckedConsumer):
     """A consumer that may not know its group, when it is asked once more."""
 
     def __init__(self, made: list["Forgetful"], *args: Any, **kwargs: Any) -> None:
@@ -415,7 +416,7 @@ class Forgetful(Consumer):
 
 async def test_topics_are_looked_up_in_no_callback(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client would end the process at its next callback. Who is refused there asks by another client."""
-    monkeypatch.setattr(clients, "Consumer", Strict)
+    monkeypatch.setattr(clients, "CheckedConsumer", Strict)
     async with cluster.following() as follower:
         cluster.create_for(partitions=2)
         await until_assigned(follower, 2)
@@ -424,7 +425,7 @@ async def test_topics_are_looked_up_in_no_callback(cluster: Cluster, monkeypatch
         assert await follower.read_until("1") == ["1"]
 
 
-class Strict(Consumer):
+class Strict(CheckedConsumer):
     """A consumer that finds no leaders in a callback, and may not be made to look for them there."""
 
     _callbacks = 0

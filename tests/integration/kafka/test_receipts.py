@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from streamer.clock import SystemClock
 from streamer.errors import Fenced, LogUnavailable
 from streamer.events import Partition, Progress
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster import clients
+from streamer.log.kafka.cluster.broker_check import CheckedConsumer
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.transactional_producer import TransactionalProducer
 from streamer.log.kafka.progress.settler import NotYet, Settler
@@ -221,7 +222,7 @@ async def test_nothing_is_committed_that_may_be_taken_late(
 ) -> None:
     """A plain commit is sent again when its connection breaks, behind what was recorded since."""
     plain: list[object] = []
-    monkeypatch.setattr(clients, "Consumer", partial(Watched, plain))
+    monkeypatch.setattr(clients, "CheckedConsumer", partial(Watched, plain))
     async with cluster.following() as first:
         topic = cluster.create_for(partitions=2)
         await until_assigned(first, 2)
@@ -237,7 +238,7 @@ async def test_nothing_is_committed_that_may_be_taken_late(
     assert cluster.committed(topic).offset > 0
 
 
-class Watched(Consumer):
+class Watched(CheckedConsumer):
     """A consumer that tells of the commits it makes as a member of its group."""
 
     def __init__(self, plain: list[object], *args: Any, **kwargs: Any) -> None:

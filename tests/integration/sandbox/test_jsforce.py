@@ -1,14 +1,19 @@
-"""An independent client, jsforce, works unchanged against the sandbox."""
+"""An independent client, jsforce, works unchanged against the sandbox, over TLS as with Salesforce."""
 
 import asyncio
 import os
 import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
+from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox
-from tests.integration.sandbox.conftest import Client
+from streamer.sandbox.certificates import Certificates, certificates
+from streamer.sandbox.server import SandboxSettings
 from tools.jsforce import jsforce
 
 START = """
@@ -40,10 +45,29 @@ QUERIES = """
 """
 
 
-async def run(script: str, sandbox: Sandbox, **environment: str) -> Any:
-    """Run a script with jsforce and return the JSON that it prints."""
+@pytest.fixture
+def authority(tmp_path: Path) -> Certificates:
+    """The authority that signs the sandbox's certificate."""
+    return certificates(tmp_path, ())
+
+
+@pytest.fixture
+async def sandbox(clock: TurnedClock, authority: Certificates) -> AsyncIterator[Sandbox]:
+    """An empty org that listens, over https."""
+    async with Sandbox(clock, settings=SandboxSettings(tls=authority.context())) as running:
+        yield running
+
+
+async def run(script: str, sandbox: Sandbox, authority: Certificates, *, token: str = "") -> Any:
+    """Run a script with jsforce, which trusts `authority`, and return the JSON that it prints."""
     modules = await asyncio.to_thread(jsforce)
-    found = {**os.environ, "NODE_PATH": str(modules), "SANDBOX": sandbox.url, **environment}
+    found = {
+        **os.environ,
+        "NODE_PATH": str(modules),
+        "NODE_EXTRA_CA_CERTS": str(authority.authority),
+        "SANDBOX": sandbox.url,
+        "TOKEN": token,
+    }
     done = await asyncio.to_thread(
         subprocess.run,
         ["node", "-e", START + script],
@@ -56,7 +80,7 @@ async def run(script: str, sandbox: Sandbox, **environment: str) -> Any:
     return orjson.loads(done.stdout)
 
 
-async def test_its_queries_are_answered(client: Client, sandbox: Sandbox) -> None:
+async def test_its_queries_are_answered(sandbox: Sandbox, authority: Certificates) -> None:
     """Those that its query builder makes, with children, and those that are written out."""
     with sandbox.org.transaction() as transaction:
         acme = transaction.create("Account", {"Name": "Acme", "AnnualRevenue": 5, "Industry": "Energy"})
@@ -64,8 +88,8 @@ async def test_its_queries_are_answered(client: Client, sandbox: Sandbox) -> Non
         transaction.create("Account", {"Name": "Camel"})
         for name in ("Aas", "Berg"):
             transaction.create("Contact", {"LastName": name, "AccountId": acme})
-    token = client.http.headers["Authorization"].removeprefix("Bearer ")
-    assert await run(QUERIES, sandbox, TOKEN=token) == {
+    token = sandbox.tokens.issue(user_id=sandbox.org.settings.user_id, client_id="sandbox")
+    assert await run(QUERIES, sandbox, authority, token=token) == {
         "found": [["Acme", 5, ["Berg", "Aas"]], ["Camel", None, None]],
         "counted": 1,
         "grouped": [[None, 1, None], ["Energy", 2, 5]],
@@ -96,9 +120,9 @@ const oauth2 = new jsforce.OAuth2({
 """
 
 
-async def test_it_logs_in_with_a_code(sandbox: Sandbox) -> None:
+async def test_it_logs_in_with_a_code(sandbox: Sandbox, authority: Certificates) -> None:
     """With PKCE; the refresh token renews its session by itself."""
-    assert await run(LOGIN, sandbox, TOKEN="") == {
+    assert await run(LOGIN, sandbox, authority) == {
         "state": "mine",
         "user": sandbox.org.settings.user_id,
         "totalSize": 1,

@@ -10,6 +10,7 @@ from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.events import Delivered, FailureClass, Hold, Reject, Retry
 from streamer.sandbox.targets import ErpReceiver, MalformedAnswer
+from streamer.web.proxy import _proxy_of
 from subscribers.erp import Erp
 from tests.deliveries import context, delivery
 
@@ -59,6 +60,21 @@ async def test_target_that_is_not_there_is_tried_again(clock: TurnedClock) -> No
 
     assert isinstance(outcome, Retry)
     assert outcome.reason.startswith("can't connect to localhost:1")
+
+
+async def test_proxy_that_is_not_there_is_named(
+    clock: TurnedClock, erp: ErpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the proxy, not the target, that an operator has to look at."""
+    monkeypatch.setenv("HTTP_PROXY", "http://ann:s3same@localhost:1")
+    _proxy_of.cache_clear()
+    async with plugin_for(f"{erp.url}/api/invoices", clock) as plugin:
+        outcome = await plugin.deliver(delivery())
+    _proxy_of.cache_clear()
+
+    assert isinstance(outcome, Retry)
+    assert outcome.reason.startswith("the proxy localhost:1 can't be reached")
+    assert outcome.reason.endswith("check that it runs, and its address in HTTP_PROXY")
 
 
 async def test_target_without_a_name_is_tried_again(clock: TurnedClock) -> None:

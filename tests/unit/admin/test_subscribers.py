@@ -274,9 +274,9 @@ async def test_parked_keys_are_listed_with_their_errors(world: World, ask: Askin
     ("query", "status", "sentence"),
     [
         ("subscriber=sales", 404, "There is no subscriber of that name; configured: idle, target."),
-        ("first=0", 400, "first: Input should be greater than or equal to 1"),
-        ("first=100000", 400, "first: Input should be less than or equal to 1000"),
-        ("last=1", 400, "last: Extra inputs are not permitted"),
+        ("first=0", 400, "first: must be at least 1"),
+        ("first=100000", 400, "first: must be at most 1000"),
+        ("last=1", 400, "last: no such key"),
     ],
 )
 async def test_mistake_in_a_request_for_parked_keys_is_named(

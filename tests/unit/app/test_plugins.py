@@ -68,6 +68,10 @@ def test_unknown_plugin_names_those_that_are_installed(tmp_path: Path) -> None:
             "settings.signing.secrets.0: found a value that is not shown; is not a signing secret",
         ),
         (
+            "{url: 'https://x', auth: {kind: bearer, token: }}",
+            "streamer.yaml:5: subscribers.crm.settings.auth.token: found nothing; must be a text",
+        ),
+        (
             "{url: 'https://x', outcomes: {4o4: skip}}",
             "streamer.yaml:5: subscribers.crm.settings.outcomes.4o4: 4o4 is neither a status",
         ),
@@ -125,9 +129,12 @@ class Careless:
             errors = {"type": TypeError, "key": KeyError, "silent": ValueError}
             raise errors[self.way]("" if self.way == "silent" else "hunter2")
 
+    def deliver(self) -> None:
+        """Do nothing."""
+
 
 class Bare:
-    """A plugin without settings of its own."""
+    """A class that is no plugin."""
 
 
 @pytest.mark.parametrize(
@@ -135,7 +142,6 @@ class Bare:
     [
         ("Careless", "type", "TypeError"),
         ("Careless", "key", "KeyError"),
-        ("Bare", "none", "AttributeError"),
     ],
 )
 def test_plugin_that_fails_to_check_its_settings_is_a_mistake_of_the_configuration(
@@ -149,8 +155,25 @@ def test_plugin_that_fails_to_check_its_settings_is_a_mistake_of_the_configurati
     monkeypatch.setattr(plugins, "entry_points", broken)
 
     place = "streamer.yaml:5: subscribers.crm.settings"
-    sentence = f"{place}: the plugin can't check its settings: it raised {expected}"
-    assert error_of(tmp_path, "odd", f"{{way: {way}}}") == sentence
+    sentence = f"{place}: the plugin can't check its settings: it raised {expected} in test_plugins.py, line "
+    error = error_of(tmp_path, "odd", f"{{way: {way}}}")
+    assert (error.rstrip("0123456789"), "hunter2" in error) == (sentence, False)
+
+
+def test_class_that_is_no_plugin_is_told_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its settings are looked at."""
+
+    def bare(**_: Any) -> list[EntryPoint]:
+        return [EntryPoint(name="odd", value=f"{__name__}:Bare", group=GROUP)]
+
+    monkeypatch.setattr(plugins, "entry_points", bare)
+
+    assert error_of(tmp_path, "odd", "{}") == (
+        f"streamer.yaml:3: subscribers.crm.uses: this is no plugin: {__name__}:Bare has no Settings "
+        "and no deliver (docs/plugins.md)"
+    )
 
 
 def test_plugin_that_refuses_without_a_word_is_still_told(

@@ -1,7 +1,7 @@
 """Dead letters are delivered again as ordered: which, how fast, in which order, and until when."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
@@ -283,7 +283,7 @@ async def test_what_another_process_left_out_does_not_keep_an_order_open(world: 
         await world.turn(60)
         assert world.letters == elsewhere
         skipped = frozenset(letter.id for letter in elsewhere)
-        await world.log.controls.order(replace(order, skipped=skipped), noted(world, "redrive.superseded"))
+        await world.log.controls.leave_out("r1", skipped, noted(world, "redrive.superseded"))
         await world.turn(30)
 
         assert (await world.log.controls.audit(last=1))[0].what == "redrive.ended"
@@ -293,16 +293,18 @@ async def test_what_is_left_out_is_told_when_the_log_is_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process could not end the order otherwise."""
-    write, failures = MemoryControls.order, 1
+    write, failures = MemoryControls.leave_out, 1
 
-    async def order(controls: MemoryControls, redrive: Redrive, audit: AuditRecord, /) -> None:
+    async def leave_out(
+        controls: MemoryControls, redrive_id: str, letters: Collection[str], audit: AuditRecord, /
+    ) -> None:
         nonlocal failures
-        if audit.what == "redrive.superseded" and failures:
+        if failures:
             failures -= 1
             raise LogUnavailable("for a moment")
-        await write(controls, redrive, audit)
+        await write(controls, redrive_id, letters, audit)
 
-    monkeypatch.setattr(MemoryControls, "order", order)
+    monkeypatch.setattr(MemoryControls, "leave_out", leave_out)
     elsewhere = replace(world.letters[0], id="away", partition=Partition(topic="a", number=0))
     world.log._set_aside([elsewhere])
     meant = ordered(world)
@@ -316,6 +318,34 @@ async def test_what_is_left_out_is_told_when_the_log_is_back(
 
     assert not failures
     assert skipped == {letter.id for letter in world.letters} - {"away"}
+
+
+async def test_order_that_is_cancelled_while_it_leaves_letters_out_stays_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cancellation is written between the last look at the order and the record of what it leaves out."""
+    order, note = ordered(world, per_second=0.5), MemoryControls.note
+
+    async def noted_after_the_cancellation(controls: MemoryControls, audit: AuditRecord, /) -> None:
+        await note(controls, audit)
+        if audit.what == "redrive.superseded":
+            cancelled = replace(order, ended_at=world.clock.now())
+            await controls.order(cancelled, noted(world, "redrive.cancelled"))
+
+    monkeypatch.setattr(MemoryControls, "note", noted_after_the_cancellation)
+    async with world.running():
+        await world.append("newer", key="k1")
+        await world.quiet()
+    async with redriving(world, order):
+        # The first batch takes ten seconds.
+        await world.turn(12)
+
+    assert [each.what for each in await world.log.controls.audit(last=2)] == [
+        "redrive.superseded",
+        "redrive.cancelled",
+    ]
+    async with aclosing(world.log.controls.switched()) as boards:
+        assert (await anext(boards)).redrives == {}
 
 
 async def test_cancelled_order_is_not_opened_again_by_what_it_leaves_out(world: World) -> None:

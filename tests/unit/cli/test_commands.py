@@ -76,6 +76,25 @@ def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[st
     assert all("default:" in each or "required" in each for each in valued), valued
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("audit", "--last", "x"), "'--last' / '-n': must be a whole number"),
+        (("audit", "--last", 0), "'--last' / '-n': must be at least 1"),
+        (("deadletters", "redrive", "--per-second", 0), "'--per-second': must be at least 0.01"),
+        (("demo", "--report", "/nowhere/at/all.json"), "'--report': /nowhere/at/all.json can't be written"),
+        (("demo", "--svg", "/"), "'--svg': / can't be written: name a file in a folder of yours"),
+        (("run", "-c", "x", "--role", "both"), "'--role': 'both' is not one of 'all', 'ingest', 'dispatch'"),
+    ],
+)
+def test_refused_option_says_what_it_takes(invoke: Invoke, arguments: tuple[str, ...], reason: str) -> None:
+    """In the words of the configuration, before anything runs."""
+    answer = invoke(*arguments)
+
+    assert answer.exit_code == 2
+    assert reason in re.sub(r"\s+│\n│\s+", " ", answer.output)
+
+
 def test_version_and_completion_are_offered(invoke: Invoke) -> None:
     """As a command-line tool should."""
     assert invoke("--version").output.startswith("streamer 0")
@@ -205,15 +224,16 @@ def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke) -> None:
         port = taken.getsockname()[1]
         answer = invoke("sandbox", "--port", port)
 
-    sentence = f"localhost:{port} is in use already; choose another --port (0 takes a free one)."
+    sentence = f"localhost:{port} is in use already; choose another --port (0 takes a free one) or --host."
     assert (answer.exit_code, answer.stderr) == (2, f"streamer: {sentence}\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--host", "192.0.2.1"), "Cannot assign requested address"),
-        (("--port", "99999"), "less than or equal to 65535"),
+        (("--host", "192.0.2.1"), "Cannot assign requested address)"),
+        (("--tls", "--tls-folder", "/proc/x"), "/proc/x (No such file or directory); choose another --tls-f"),
+        (("--port", "99999"), "must be at most 65535"),
     ],
 )
 def test_address_that_the_sandbox_cannot_take_is_named(
@@ -270,7 +290,7 @@ def test_file_of_users_that_cannot_be_read_is_named(invoke: Invoke, tmp_path: Pa
     answer = invoke("sandbox", "--port", 0, "--users", tmp_path / "users.yaml")
     assert answer.exit_code == 2
     assert "streamer: --users:" in answer.stderr
-    assert "users.yaml" in answer.stderr
+    assert "users.yaml: can't be read: No such file or directory\n" in answer.stderr
 
 
 def test_mistakes_in_a_schema_are_all_named(invoke: Invoke, tmp_path: Path) -> None:

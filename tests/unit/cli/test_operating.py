@@ -11,7 +11,7 @@ from rich.console import Console
 
 from streamer.cli import output
 from streamer.cli.operating.api import DEFAULT_URL, Api, ApiRefused, api_of
-from streamer.cli.operating.subscribers import _why
+from streamer.cli.operating.subscribers import _read, _why
 from streamer.cli.operating.times import moment
 from streamer.cli.output import plain, print_table
 from streamer.errors import ConfigurationError
@@ -95,6 +95,22 @@ def test_configuration_without_an_address_is_a_mistake(write: Path, text: str, s
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nothing.json", r"nothing\.json: can't be read: No such file or directory$"),
+        ("no.json", r"no\.json: can't be read as JSON: .*line 1 column 1"),
+        ("list.json", r"list\.json: must hold a JSON object"),
+    ],
+)
+def test_data_of_a_test_event_that_cannot_be_read_are_named(tmp_path: Path, name: str, sentence: str) -> None:
+    """With what is wrong with the file."""
+    (tmp_path / "no.json").write_text("fields: {}")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(ConfigurationError, match=sentence):
+        _read(tmp_path / name)
+
+
 @pytest.mark.parametrize(("text", "ago"), [("90s", 90), ("30m", 1_800), ("1.5h", 5_400), ("2d", 172_800)])
 def test_moment_is_so_long_ago(text: str, ago: int) -> None:
     """To the second."""
@@ -169,7 +185,7 @@ def test_record_is_one_line_in_a_pipe(
             LAST,
         ),
         (
-            {"held": "30 of the last 50 attempts failed", "failing": FAILING, "next_try": None},
+            {"held": "30 of the last 50 attempts failed.", "failing": FAILING, "next_try": None},
             f"30 of the last 50 attempts failed; {LAST}",
         ),
     ],

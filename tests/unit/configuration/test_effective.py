@@ -136,7 +136,9 @@ def test_secret_option_of_librdkafka_is_masked(write: Write, option: str) -> Non
 def test_secrets_of_the_own_sections_are_masked(write: Write) -> None:
     """Those of the org, of Kafka and of the admin API."""
     path = write(
-        GOOD.replace("sesame", CANARY)
+        GOOD.replace("sesame", CANARY).replace(
+            "  auth:", f"  proxy: http://ann:{CANARY}@proxy.acme.com:3128\n  auth:"
+        )
         + f"    body: {{token: {CANARY}}}\n"
         + f"admin: {{token: {CANARY}-of-the-api}}\n"
         + "log:\n  kafka:\n    bootstrap_servers: SASL_SSL://localhost\n    security:\n"

@@ -55,6 +55,16 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
         ),
         ("[/data/ChangeEvents]", "[/data/X, /data/X]", "4: channels: named more than once: /data/X"),
         ("https://acme.my.salesforce.com", "acme", "2: org.login_url: found 'acme'; must be a URL"),
+        (
+            "  auth:",
+            "  proxy: socks5://proxy.acme.com:1080\n  auth:",
+            "3: org.proxy: found 'socks5://proxy.acme.com:1080'; must look like http://proxy.acme.com:3128",
+        ),
+        (
+            "  auth:",
+            "  proxy: https://ann:sesame@proxy.acme.com\n  auth:",
+            "3: org.proxy: found a value that is not shown; must look like http://proxy.acme.com:3128",
+        ),
         ("flow: client_credentials", "flow: magic", "3: org.auth.flow: found 'magic'; allowed: 'jwt', "),
         ("flow: client_credentials, ", "", "3: org.auth.flow: is missing"),
         (AUTH, "text", "3: org.auth: found a value that is not shown; must be a section"),

@@ -32,7 +32,22 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
             {"url": "https://e.com", "method": "POST", "deletions": "delete"},
             "deletions: delete needs method PUT or PATCH",
         ),
-        (Erp.Settings, {"url": "https://e.com", "external_id": "a b"}, "is not a JMESPath expression"),
+        (
+            Erp.Settings,
+            {"url": "https://e.com", "external_id": "a b"},
+            "is not a JMESPath expression: what begins at its column 3 is not",
+        ),
+        (Erp.Settings, {"url": "https://e.com", "external_id": "a.(b"}, "what begins at its column 3 is not"),
+        (
+            Erp.Settings,
+            {"url": "https://e.com", "external_id": "a."},
+            "is not a JMESPath expression: it ends too soon",
+        ),
+        (
+            Erp.Settings,
+            {"url": "https://e.com", "external_id": ""},
+            "is not a JMESPath expression: it is empty",
+        ),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "basic"}}, "Field required"),
         (Erp.Settings, {"url": "https://e.com", "auth": {"kind": "bearer", "token": ""}}, "token is empty"),
         (Erp.Settings, {"url": "https://e.com", "timeout": 3}, "Extra inputs are not permitted"),

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from streamer.web import guard
 from streamer.web.guard import MOST_CONNECTIONS
-from streamer.web.listener import listening
+from streamer.web.listener import listening, refused_address
 
 
 @asynccontextmanager
@@ -103,3 +103,10 @@ async def test_nonsense_is_a_debug_line(caplog: pytest.LogCaptureFixture) -> Non
             assert await answer(found) == 200
 
     assert not caplog.records
+
+
+def test_name_that_is_not_found_is_told_once() -> None:
+    """Without asyncio's own words for the address."""
+    error = OSError(-2, "Name or service not known (while attempting to bind on address ('acme', 1))")
+
+    assert refused_address(error, host="acme", port=1) == "can't listen on acme:1 (Name or service not known)"

@@ -12,7 +12,6 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable, StreamerError
-from streamer.log.kafka.cluster.broker_check import BrokerCheck
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
@@ -122,8 +121,9 @@ class Membership:
         self._pulses.end(self._pulse)
 
     def _be_a_member(self) -> None:
-        check = BrokerCheck(self._clock, _THREAD)
-        consumer = self._clients.consumer(self._errors, self._configuration() | check.configuration)
+        consumer = self._clients.checked_consumer(
+            self._errors, self._configuration(), clock=self._clock, name=_THREAD
+        )
         try:
             consumer.subscribe(
                 [self._names.checkpoints],
@@ -133,7 +133,6 @@ class Membership:
             )
             while not self._closing:
                 self._pulse.beat()
-                check.check()
                 self._look_at(consumer.poll(_POLL_S))
                 self._answer_questions(consumer)
         except KafkaException as exc:

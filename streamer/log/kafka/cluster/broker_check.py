@@ -1,10 +1,11 @@
 """Check whether a long-lived client still has a broker."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from streamer.clock import Clock
 
@@ -53,3 +54,17 @@ class BrokerCheck:
         if self._without_s >= _LIMIT_S:
             _log.warning("kafka.client_without_broker", client=self._name, for_s=round(self._without_s, 1))
             raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN, "no connection to any broker"))
+
+
+class CheckedConsumer(Consumer):
+    """Consumer whose `poll` raises `KafkaException` when `check` says that it must be replaced."""
+
+    def __init__(self, configuration: Mapping[str, Any], *, check: BrokerCheck, logger: Any) -> None:
+        super().__init__({**configuration, **check.configuration}, logger=logger)
+        self._check = check
+
+    def poll(self, timeout: float = -1) -> Message | None:
+        """Return the next message or error, or `None` if none came within `timeout` seconds."""
+        message = super().poll(timeout)
+        self._check.check()
+        return message

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
+from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.options import reserved_options
 from streamer.settings import KafkaLogSettings, KafkaSecurity
@@ -62,6 +65,16 @@ class Clients:
     def consumer(self, errors: KafkaErrors, configuration: Mapping[str, Any]) -> Consumer:
         """Return a consumer; `configuration` overrides everything."""
         return self._create(Consumer, {}, configuration, errors)
+
+    def checked_consumer(
+        self, errors: KafkaErrors, configuration: Mapping[str, Any], *, clock: Clock, name: str
+    ) -> Consumer:
+        """Return a long-lived consumer, which fails once it has lost its brokers for good.
+
+        `name` is that of the client in the log line. See `BrokerCheck`.
+        """
+        client = partial(CheckedConsumer, check=BrokerCheck(clock, name))
+        return self._create(client, {}, configuration, errors)
 
     def refused_options(self) -> Mapping[str, str]:
         """Return the reason why librdkafka refuses an option by itself, by option; nothing connects."""

@@ -1,7 +1,7 @@
 """Controls, audit records and dead letters in topics that every process reads."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Sequence
 from contextlib import aclosing, closing
 from itertools import islice
 
@@ -19,7 +19,7 @@ from streamer.log.kafka.cluster.threads import iterate_in_thread
 from streamer.log.kafka.control.letters import LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
 from streamer.log.kafka.control.writer import ControlWriter
-from streamer.log.kafka.records.controls import control_record, redrive_record
+from streamer.log.kafka.records.controls import control_record, left_out_record, redrive_records
 from streamer.log.kafka.records.dead_letters import encoded_id, letter_tombstones
 from streamer.log.kafka.topics.admin import KafkaAdmin
 from streamer.log.records import decode_audit, encode_audit
@@ -53,8 +53,13 @@ class KafkaControls:
         await self._writer.write([self._audit_record(audit)], [control_record(control, self._names.control)])
 
     async def order(self, redrive: Redrive, audit: AuditRecord) -> None:
-        """Open, replace or forget a redrive."""
-        await self._writer.write([self._audit_record(audit)], [redrive_record(redrive, self._names.control)])
+        """Open or forget a redrive."""
+        await self._writer.write([self._audit_record(audit)], redrive_records(redrive, self._names.control))
+
+    async def leave_out(self, redrive_id: str, letters: Collection[str], audit: AuditRecord) -> None:
+        """Add to the letters that an open redrive skips."""
+        record = left_out_record(redrive_id, letters, self._names.control)
+        await self._writer.write([self._audit_record(audit)], [record])
 
     async def note(self, audit: AuditRecord) -> None:
         """Write an audit record."""

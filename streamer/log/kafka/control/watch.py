@@ -13,7 +13,6 @@ from streamer.clock import Clock
 from streamer.controls import Switchboard
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.log.kafka.cluster.bounded_reader import poll_many
-from streamer.log.kafka.cluster.broker_check import BrokerCheck
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
@@ -110,13 +109,12 @@ class ControlWatch:
 
     def _follow_once(self, pulse: Pulse) -> None:
         """Follow the topic until closed or unavailable; pause in the latter case."""
-        check = BrokerCheck(self._clock, _NAME)
         try:
             with (
                 self._errors.explained(doing="reading", subject=f"topic {self._topic}"),
-                closing(self._consumer(check)) as consumer,
+                closing(self._consumer()) as consumer,
             ):
-                self._follow(consumer, check, pulse)
+                self._follow(consumer, pulse)
         except LogUnavailable as error:
             pause_s = self._delays.next_s()
             _log.warning("controls.unreadable", reason=str(error), tried_again_in_s=pause_s)
@@ -124,14 +122,13 @@ class ControlWatch:
             self._closing.wait(pause_s)
             pulse.beat()
 
-    def _follow(self, consumer: Consumer, check: BrokerCheck, pulse: Pulse) -> None:
+    def _follow(self, consumer: Consumer, pulse: Pulse) -> None:
         begin, end = consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_CALL_S)
         consumer.assign([TopicPartition(self._topic, 0, begin)])
         # From the beginning each time: the topic can have been created again.
         switches, through, shown = ControlTable(), begin, False
         while not self._closing.is_set():
             pulse.beat()
-            check.check()
             for message in poll_many(consumer, _AT_ONCE, _POLL_S):
                 through = _apply(message, switches)
                 shown = False
@@ -143,9 +140,8 @@ class ControlWatch:
                 self._delays.reset()
                 shown = True
 
-    def _consumer(self, check: BrokerCheck) -> Consumer:
+    def _consumer(self) -> Consumer:
         configuration = {
-            **check.configuration,
             # The client requires a group id to assign partitions; it joins no group.
             "group.id": self._group,
             "isolation.level": "read_uncommitted",
@@ -153,7 +149,7 @@ class ControlWatch:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
         }
-        return self._clients.consumer(self._errors, configuration)
+        return self._clients.checked_consumer(self._errors, configuration, clock=self._clock, name=_NAME)
 
 
 def _apply(message: Message, switches: ControlTable) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -13,7 +13,6 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streamer.errors import LogMisconfigured, LogUnavailable
 from streamer.events import Entry, Partition
-from streamer.log.kafka.cluster.broker_check import BrokerCheck
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
@@ -133,17 +132,16 @@ class ConsumerThread:
 
     def _be_a_member(self) -> None:
         commits = Commits()
-        check = BrokerCheck(self._clock, self._thread.name)
-        configuration = self._configuration() | check.configuration | {"on_commit": commits.confirm}
+        configuration = self._configuration() | {"on_commit": commits.confirm}
         try:
             with (
                 self._errors.explained(
                     doing="reading", subject=f"the topics of subscriber {self._subscriber}"
                 ),
-                closing(self._clients.consumer(self._errors, configuration)) as consumer,
+                closing(self._consumer(configuration, self._thread.name)) as consumer,
                 closing(self._reader()) as reader,
             ):
-                self._follow(consumer, reader, commits, check)
+                self._follow(consumer, reader, commits)
         except LogUnavailable as error:
             if not self._has_joined:
                 raise
@@ -153,20 +151,18 @@ class ConsumerThread:
             commits.give_up(all_of_them=True)
 
     def _reader(self) -> PartitionReader:
-        check = BrokerCheck(self._clock, f"read {self._subscriber}")
-        configuration = self._reading_configuration() | check.configuration
         return PartitionReader(
-            consumer=self._clients.consumer(self._errors, configuration),
-            check=check,
+            consumer=self._consumer(self._reading_configuration(), f"read {self._subscriber}"),
             buffer=self._buffer,
             decoder=self._new_decoder(),
             errors=self._errors,
             pulses=self._pulses,
         )
 
-    def _follow(
-        self, consumer: Consumer, reader: PartitionReader, commits: Commits, check: BrokerCheck
-    ) -> None:
+    def _consumer(self, configuration: Mapping[str, Any], name: str) -> Consumer:
+        return self._clients.checked_consumer(self._errors, configuration, clock=self._clock, name=name)
+
+    def _follow(self, consumer: Consumer, reader: PartitionReader, commits: Commits) -> None:
         # This comes before any look-up, which would wait until our own open transaction times out.
         self._context.retry.call(self._context.settler.begin_anew)
         member = Member(consumer, reader, commits, self._context)
@@ -175,7 +171,6 @@ class ConsumerThread:
         self._tell_joined(None)
         while not self._buffer.closing:
             self._pulse.beat()
-            check.check()
             member.turn()
 
     def _begin_anew(self, error: LogUnavailable) -> None:

@@ -12,7 +12,6 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.events import Partition
-from streamer.log.kafka.cluster.broker_check import BrokerCheck
 from streamer.log.kafka.cluster.errors import KafkaErrors, is_denied
 from streamer.log.kafka.cluster.record import as_topic_partitions
 from streamer.log.kafka.feed.buffer import PAGE_ENTRIES, FeedBuffer
@@ -56,15 +55,13 @@ class PartitionReader:
     def __init__(
         self,
         consumer: Consumer,
-        check: BrokerCheck,
         buffer: FeedBuffer,
         decoder: RecordDecoder,
         errors: KafkaErrors,
         pulses: Pulses,
     ) -> None:
-        """Start to read, with `consumer`, which `check` watches, the partitions that will be assigned."""
+        """Start to read, with `consumer`, the partitions that will be assigned."""
         self._consumer = consumer
-        self._check = check
         self._buffer = buffer
         self._decoder = decoder
         self._errors = errors
@@ -125,7 +122,6 @@ class PartitionReader:
             return
         self._pausing.set(self._buffer.held_back(self._pausing.held).intersection(self._decoder.partitions))
         message = self._consumer.poll(_POLL_S)
-        self._check.check()
         if message is not None:
             self._take_in(message)
             # The first message needed a wait; those that came with it are here already.

@@ -1,12 +1,23 @@
-"""Records of the control topic: one for each subscriber and each open redrive."""
+"""Records of the control topic: of each subscriber, of each open redrive and of what that leaves out."""
+
+from collections.abc import Collection
 
 from streamer.controls import Control, Redrive, Switch, Switchboard
 from streamer.events import SubscriberName
 from streamer.log.kafka.cluster.record import Record, Tombstone
-from streamer.log.records import decode_control, decode_redrive, encode_control, encode_redrive
+from streamer.log.records import (
+    decode_control,
+    decode_left_out,
+    decode_redrive,
+    encode_control,
+    encode_left_out,
+    encode_redrive,
+)
 
 _SUBSCRIBER = "subscriber"
 _REDRIVE = "redrive"
+# Not in the record of the order: to write that again would open an order that was ended meanwhile.
+_LEFT_OUT = "left-out"
 _PARTITION = 0
 
 
@@ -15,12 +26,17 @@ def control_record(control: Control, topic: str) -> Record:
     return _record(topic, encode_control(control), _key(_SUBSCRIBER, control.subscriber))
 
 
-def redrive_record(redrive: Redrive, topic: str) -> Record | Tombstone:
-    """Return the record that replaces a redrive, or the tombstone of an ended one."""
+def redrive_records(redrive: Redrive, topic: str) -> list[Record | Tombstone]:
+    """Return the record of a redrive, or the tombstones of an ended one."""
     key = _key(_REDRIVE, redrive.id)
-    if redrive.ended_at is not None:
-        return Tombstone(topic, key, _PARTITION)
-    return _record(topic, encode_redrive(redrive), key)
+    if redrive.ended_at is None:
+        return [_record(topic, encode_redrive(redrive), key)]
+    return [Tombstone(topic, each, _PARTITION) for each in (key, _key(_LEFT_OUT, redrive.id))]
+
+
+def left_out_record(redrive_id: str, letters: Collection[str], topic: str) -> Record:
+    """Return the record of the letters that a redrive leaves out; it counts while the redrive is open."""
+    return _record(topic, encode_left_out(letters), _key(_LEFT_OUT, redrive_id))
 
 
 class ControlTable:
@@ -46,6 +62,8 @@ class ControlTable:
             self._controls[SubscriberName(name)] = decode_control(value or b"")
         elif kind == _REDRIVE:
             self._redrives[name] = decode_redrive(value or b"")
+        elif kind == _LEFT_OUT and value is not None and name in self._redrives:
+            self._redrives[name] = self._redrives[name].without(decode_left_out(value))
 
     def board(self) -> Switchboard:
         """Return the present switchboard."""

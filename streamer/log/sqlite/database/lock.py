@@ -23,7 +23,10 @@ def locked(path: Path) -> Iterator[None]:
         _make_folder(path.parent)
         descriptor = _opened(lock_path)
     except OSError as exc:
-        raise LogMisconfigured(f"{lock_path} can't be made: {exc.strerror}") from exc
+        raise LogMisconfigured(
+            f"{lock_path} can't be made ({exc.strerror}): check the folder and the rights of this user, "
+            "or name another path for the log"
+        ) from exc
     try:
         _acquire(descriptor, path)
         yield

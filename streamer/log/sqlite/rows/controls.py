@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 
 from streamer.controls import AuditRecord, Control, Redrive, Switchboard
 from streamer.log.records import decode_audit, decode_control, decode_redrive, encode_control, encode_redrive
@@ -51,13 +51,20 @@ def write_control(connection: sqlite3.Connection, row: _Row) -> None:
 
 
 def write_redrive(connection: sqlite3.Connection, row: _Row) -> None:
-    """Add a redrive, or replace it."""
+    """Write a redrive, in the place of the row with its id."""
     connection.execute("INSERT OR REPLACE INTO redrives VALUES (?, ?)", row)
 
 
 def forget_redrive(connection: sqlite3.Connection, id_: str) -> None:
     """Remove a redrive."""
     connection.execute("DELETE FROM redrives WHERE id = ?", (id_,))
+
+
+def leave_out(connection: sqlite3.Connection, id_: str, letters: Collection[str]) -> None:
+    """Add to the letters that a redrive skips, if it is open."""
+    row = connection.execute("SELECT body FROM redrives WHERE id = ?", (id_,)).fetchone()
+    if row is not None:
+        write_redrive(connection, redrive_row(decode_redrive(row[0]).without(letters)))
 
 
 def read_board(connection: sqlite3.Connection) -> Switchboard:

@@ -23,12 +23,12 @@ def test_users_are_read(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: {password: hunter2, objects: {A: [fly]}}", r"a: objects\.A\.0: Input should be"),
+        ("a: {password: hunter2, objects: {A: [fly]}}", r"a: objects\.A\.0: must be 'read', 'create'"),
         ("a: [hunter2", "line 1 is not YAML"),
         ("- hunter2", "must map user names"),
         ("a: hunter2", "a must hold keys"),
         ("a: &x {client_id: c, client_secret: hunter2}\nb: *x", "two users have the client_id 'c'"),
-        ("a: {client_id: c, client_sekret: hunter2}", "client_sekret: Extra inputs"),
+        ("a: {client_id: c, client_sekret: hunter2}", "client_sekret: no such key"),
     ],
 )
 def test_a_mistake_is_named_without_a_secret(file: Path, text: str, sentence: str) -> None:

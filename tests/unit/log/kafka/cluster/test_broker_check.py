@@ -1,5 +1,6 @@
 """Notice of a client that has lost its brokers."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streamer.clock import TurnedClock
-from streamer.log.kafka.cluster.broker_check import BrokerCheck
+from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import kafka_error
 
 _UP = {"source": "learned", "state": "UP"}
@@ -60,6 +61,24 @@ def test_client_that_nobody_polls_is_not_judged() -> None:
     clock.jump(3600.0)
 
     check.check()
+
+
+def test_consumer_that_has_lost_its_brokers_fails_in_its_poll() -> None:
+    """So no loop can forget to look."""
+    clock = TurnedClock()
+    check = BrokerCheck(clock, "reader")
+    configuration = {"bootstrap.servers": "localhost:1", "group.id": "any", "log_level": 0}
+    consumer = CheckedConsumer(configuration, check=check, logger=logging.getLogger("librdkafka"))
+
+    try:
+        assert consumer.poll(0) is None
+        check.note(statistics())
+        clock.jump(10.1)
+        check.note(statistics())
+        with pytest.raises(KafkaException):
+            consumer.poll(0)
+    finally:
+        consumer.close()
 
 
 def test_statistics_of_librdkafka_are_understood() -> None:

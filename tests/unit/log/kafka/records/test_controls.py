@@ -7,7 +7,7 @@ import pytest
 from streamer.controls import Switchboard
 from streamer.errors import LogMisconfigured
 from streamer.log.kafka.cluster.record import Record
-from streamer.log.kafka.records.controls import ControlTable, control_record, redrive_record
+from streamer.log.kafka.records.controls import ControlTable, control_record, left_out_record, redrive_records
 from tests.contracts.test_controls import PAUSED, REDRIVE, TARGET
 
 
@@ -22,12 +22,22 @@ def board(*records: object) -> Switchboard:
 
 def test_last_record_counts() -> None:
     """Compaction keeps only the last one."""
-    ordered, ended = (redrive_record(replace(REDRIVE, ended_at=at), "c") for at in (None, 20.0))
+    ordered, ended = (redrive_records(replace(REDRIVE, ended_at=at), "c") for at in (None, 20.0))
 
-    assert board(control_record(PAUSED, "c"), ordered) == Switchboard(
+    assert board(control_record(PAUSED, "c"), *ordered) == Switchboard(
         controls={TARGET: PAUSED}, redrives={"r1": REDRIVE}
     )
-    assert board(ordered, ended) == Switchboard()
+    assert board(*ordered, *ended) == Switchboard()
+
+
+def test_what_a_redrive_leaves_out_counts_while_it_is_open() -> None:
+    """Whatever compaction has left of the ended one."""
+    ordered, ended = (redrive_records(replace(REDRIVE, ended_at=at), "c") for at in (None, 20.0))
+    left_out = left_out_record("r1", {"b:target"}, "c")
+
+    assert board(*ordered, left_out).redrives["r1"].skipped == {"a:target", "b:target"}
+    assert board(*ordered, *ended, left_out) == board(left_out) == Switchboard()
+    assert {record[1] for record in ended} == {ordered[0][2], left_out.key}
 
 
 def test_what_a_newer_streamer_switches_is_passed_over() -> None:

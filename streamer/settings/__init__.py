@@ -1,0 +1,42 @@
+"""Settings: every key of the configuration, with its default, and its unit in the name.
+
+The models are frozen and refuse unknown keys. `streamer.configuration` reads
+them from files and resolves `${ENV}` and `{file: …}`.
+"""
+
+from streamer.settings.channels import ChannelSettings
+from streamer.settings.daemon import Settings
+from streamer.settings.log import KafkaLogSettings, KafkaSecurity, LogSettings, SqliteLogSettings
+from streamer.settings.operation import AdminSettings, ObserveSettings
+from streamer.settings.org import Auth, ClientCredentialsAuth, JwtAuth, OrgSettings, PasswordAuth, RefreshAuth
+from streamer.settings.section import Section
+from streamer.settings.subscribers import (
+    BreakerSettings,
+    GuardSettings,
+    RateSettings,
+    RetrySettings,
+    SubscriberSettings,
+)
+
+__all__ = [
+    "AdminSettings",
+    "Auth",
+    "BreakerSettings",
+    "ChannelSettings",
+    "ClientCredentialsAuth",
+    "GuardSettings",
+    "JwtAuth",
+    "KafkaLogSettings",
+    "KafkaSecurity",
+    "LogSettings",
+    "ObserveSettings",
+    "OrgSettings",
+    "PasswordAuth",
+    "RateSettings",
+    "RefreshAuth",
+    "RetrySettings",
+    "Section",
+    "Settings",
+    "SqliteLogSettings",
+    "SubscriberSettings",
+]

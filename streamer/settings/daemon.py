@@ -1,0 +1,50 @@
+"""Daemon: the whole configuration."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from streamer.events import SubscriberName
+from streamer.settings.channels import ChannelSettings
+from streamer.settings.log import LogSettings
+from streamer.settings.operation import AdminSettings, ObserveSettings
+from streamer.settings.org import OrgSettings
+from streamer.settings.section import Section
+from streamer.settings.subscribers import SubscriberSettings
+
+
+def _from_path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Settings(Section):
+    """Configuration of one daemon."""
+
+    org: OrgSettings = Field(description="address of the org, and the credentials for it")
+    channels: tuple[
+        Annotated[ChannelSettings, BeforeValidator(_from_path, json_schema_input_type=str | ChannelSettings)],
+        ...,
+    ] = Field(description="what to read: paths, or sections with a path; at least one")
+    log: LogSettings = Field(default=LogSettings(), description="where events are kept")
+    subscribers: dict[
+        Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
+    ] = Field(default_factory=dict, description="who gets the events, by name")
+    observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
+    admin: AdminSettings | None = Field(
+        default=AdminSettings(), description="API for operators; null switches it off"
+    )
+    grace_period_s: float = Field(
+        default=25.0, gt=0, description="time for which a stop drains before it cancels deliveries"
+    )
+
+    @field_validator("channels")
+    @classmethod
+    def _are_unique(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
+        # Not min_length: pydantic counts only the valid ones, and adds that mistake to each invalid one.
+        if not channels:
+            raise ValueError("name at least one channel, such as /data/ChangeEvents")
+        paths = [channel.path for channel in channels]
+        repeated = sorted({path for path in paths if paths.count(path) > 1})
+        if repeated:
+            raise ValueError(f"named more than once: {', '.join(repeated)}")
+        return channels

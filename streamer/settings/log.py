@@ -1,0 +1,142 @@
+"""Log: Kafka, or a local file."""
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from streamer.settings.section import Section
+
+
+class KafkaSecurity(Section):
+    """Encryption and authentication between Streamer and the brokers."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT",
+        description="SSL encrypts, SASL logs in; brokers on other machines need SSL or SASL_SSL",
+    )
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="how a SASL protocol logs in"
+    )
+    username: str | None = Field(default=None, description="of the SASL login")
+    password: SecretStr | None = Field(default=None, description="of the SASL login")
+    ca_file: Path | None = Field(
+        default=None, description="PEM; default: the system's certificate authorities"
+    )
+    certificate_file: Path | None = Field(default=None, description="client certificate for mTLS, PEM")
+    key_file: Path | None = Field(default=None, description="its private key, PEM")
+    key_password: SecretStr | None = Field(default=None, description="password of the private key")
+
+    @model_validator(mode="after")
+    def _sasl_is_complete(self) -> Self:
+        if self.protocol.startswith("SASL") and not (self.mechanism and self.username and self.password):
+            raise ValueError(f"{self.protocol} needs mechanism, username and password")
+        return self
+
+
+class KafkaLogSettings(Section):
+    """Log in Kafka."""
+
+    bootstrap_servers: str = Field(description="host:port, several separated by commas")
+    prefix: str = Field(
+        default="streamer",
+        pattern=r"^[A-Za-z0-9._-]{1,80}$",
+        examples=["streamer"],
+        description="begins every name in Kafka except event topics; daemons with one prefix share the work",
+    )
+    security: KafkaSecurity = Field(
+        default=KafkaSecurity(), description="encryption and authentication between Streamer and the brokers"
+    )
+    allow_plaintext: bool = Field(
+        default=False, description="allow brokers on hosts other than loopback without encryption"
+    )
+    topic: str = Field(
+        default="salesforce.{kind}.{name}",
+        description="name of an event topic; {kind} is cdc or event, {name} the entity or platform event",
+    )
+    content_mode: Literal["binary", "structured"] = Field(
+        default="binary", description="CloudEvents attributes in headers, or one JSON document"
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        default="lz4", description="of the records; every reader needs a library that knows it"
+    )
+    create_topics: bool = Field(default=True, description="false: missing topics are reported, never created")
+    partitions: int = Field(default=6, ge=1, description="of a new event topic")
+    replication_factor: int = Field(default=-1, description="of a new topic; -1 is the broker's default")
+    retention_h: float | None = Field(
+        default=None, gt=0, description="of a new event topic; default: the broker's"
+    )
+    checkpoint_partitions: int = Field(default=8, ge=1, le=256, description="fixed once the topic exists")
+    parked_partitions: int = Field(
+        default=8, ge=1, le=256, description="of each subscriber's parked events; fixed once the topic exists"
+    )
+    group_commit_events: int = Field(
+        default=5_000,
+        ge=1,
+        description="most events of waiting batches that one transaction commits together",
+    )
+    group_commit_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="most bytes of these")
+    append_deadline_s: float = Field(
+        default=20.0, gt=0, description="time in which an append is retried, before the channel begins anew"
+    )
+    transaction_timeout_s: float = Field(
+        default=30.0, gt=0, description="age at which the broker aborts a transaction that has not ended"
+    )
+    session_timeout_s: float = Field(
+        default=6.0, gt=0, description="silence after which the other processes take over from one"
+    )
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict,
+        description="any librdkafka setting by its own name, for every client, unless a key of ours sets it",
+    )
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _holds_no_credentials(cls, servers: str) -> str:
+        if "@" in servers:
+            raise ValueError("must not contain a user or a password: they belong to log.kafka.security")
+        return servers
+
+    @field_validator("topic")
+    @classmethod
+    def _is_a_template(cls, template: str) -> str:
+        if "{name}" not in template or re.search(
+            r"[^A-Za-z0-9._-]", re.sub(r"\{(kind|name)\}", "", template)
+        ):
+            raise ValueError(
+                "must contain {name}, can contain {kind}, and otherwise letters, digits, '.', '_' and '-'"
+            )
+        return template
+
+
+class SqliteLogSettings(Section):
+    """Log in one local file, for one process."""
+
+    path: Path = Field(default=Path("data/streamer.db"), description="the file; it is made if missing")
+    retention_h: float = Field(
+        default=7 * 24.0, gt=0, description="age up to which events and receipts that are done with are kept"
+    )
+    max_bytes: int = Field(
+        default=10 * 1024**3, ge=1024**2, description="ingest waits when the file is this large"
+    )
+    group_commit_events: int = Field(
+        default=5_000,
+        ge=1,
+        description="most events of waiting batches that one transaction commits together",
+    )
+
+
+class LogSettings(Section):
+    """Choice of the log: `kafka`, or `sqlite` (the default)."""
+
+    kafka: KafkaLogSettings | None = Field(default=None, description="log in Kafka, for many processes")
+    sqlite: SqliteLogSettings | None = Field(
+        default=None, description="log in one local file, for one process; the default"
+    )
+
+    @model_validator(mode="after")
+    def _one_log(self) -> Self:
+        if self.kafka and self.sqlite:
+            raise ValueError("choose one of kafka and sqlite")
+        return self

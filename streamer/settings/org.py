@@ -1,0 +1,103 @@
+"""Org: its address, the credentials for it and the way to it."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from streamer.settings.section import Section
+from streamer.web.proxy import is_proxy_setting
+
+_FLOW = "kind of the login"
+_CLIENT_ID = "the connected app's consumer key"
+_CLIENT_SECRET = "the connected app's consumer secret"  # noqa: S105 - a description
+
+
+class JwtAuth(Section):
+    """OAuth 2 JWT bearer: a connected app with a certificate, approved for the user in advance."""
+
+    flow: Literal["jwt"] = Field(description=_FLOW)
+    client_id: str = Field(description=_CLIENT_ID)
+    username: str = Field(description="the user as whom Streamer reads the org")
+    key: SecretStr = Field(description="RSA private key, PEM; usually {file: /run/secrets/…}")
+    audience: str | None = Field(default=None, description="aud claim; default: login or test.salesforce.com")
+
+
+class ClientCredentialsAuth(Section):
+    """OAuth 2 client credentials: needs the org's My Domain URL and a run-as user of the app."""
+
+    flow: Literal["client_credentials"] = Field(description=_FLOW)
+    client_id: str = Field(description=_CLIENT_ID)
+    client_secret: SecretStr = Field(description=_CLIENT_SECRET)
+
+
+class RefreshAuth(Section):
+    """Refresh token that was issued before."""
+
+    flow: Literal["refresh"] = Field(description=_FLOW)
+    client_id: str = Field(description=_CLIENT_ID)
+    client_secret: SecretStr | None = Field(
+        default=None, description="the connected app's consumer secret, if the app requires it"
+    )
+    refresh_token: SecretStr = Field(description="the refresh token")
+
+
+class PasswordAuth(Section):
+    """Username, and password with the security token appended; Salesforce is retiring this flow."""
+
+    flow: Literal["password"] = Field(description=_FLOW)
+    client_id: str = Field(description=_CLIENT_ID)
+    client_secret: SecretStr = Field(description=_CLIENT_SECRET)
+    username: str = Field(description="the user as whom Streamer reads the org")
+    password: SecretStr = Field(description="the user's password with the security token appended")
+
+
+Auth = Annotated[
+    JwtAuth | ClientCredentialsAuth | RefreshAuth | PasswordAuth,
+    Field(discriminator="flow"),
+]
+
+
+class OrgSettings(Section):
+    """Address of the org, and the credentials for it."""
+
+    login_url: str = Field(
+        description="My Domain URL, login.salesforce.com, test.salesforce.com or any server"
+    )
+    auth: Auth = Field(description="the credentials for the org")
+    api_version: str = Field(
+        default="64.0",
+        pattern=r"^\d{2,3}\.0$",
+        examples=['"64.0"'],
+        description="version of Salesforce's API, in quotes",
+    )
+    allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
+    instance_hosts: frozenset[str] = Field(
+        default=frozenset(),
+        description="hosts outside of the site of login_url to which a login may send us",
+    )
+    proxy: SecretStr | None = Field(
+        default=None,
+        examples=["http://proxy.acme.com:3128"],
+        description="proxy to Salesforce: http://host:port, http://user:password@host:port, or direct "
+        "for none; default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment decide",
+    )
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy is not None and not is_proxy_setting(proxy.get_secret_value()):
+            raise ValueError(
+                "must look like http://proxy.acme.com:3128 or http://user:password@proxy.acme.com:3128, "
+                "or be direct"
+            )
+        return proxy
+
+    @field_validator("login_url")
+    @classmethod
+    def _has_scheme(cls, url: str) -> str:
+        if "@" in url:
+            raise ValueError("must not contain a user or a password: they belong to org.auth")
+        if not re.match(r"^https?://[^/\s]+/?$", url):
+            raise ValueError("must be a URL without a path, such as https://acme.my.salesforce.com")
+        return url.rstrip("/")

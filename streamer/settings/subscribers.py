@@ -1,0 +1,111 @@
+"""Subscribers: who gets which events, and the limits of the deliveries."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from streamer.events import Start
+from streamer.settings.section import Section
+
+_HOUR_S = 3600.0
+
+
+class RetrySettings(Section):
+    """Limits of the retries of a delivery."""
+
+    first_delay_s: float = Field(
+        default=1.0, gt=0, description="longest delay before the first retry; doubles with each further one"
+    )
+    max_delay_s: float = Field(default=_HOUR_S, gt=0, description="longest delay before any retry")
+    give_up_after_s: float = Field(
+        default=24 * _HOUR_S,
+        gt=0,
+        description="how long an event is tried, on average; times without attempts do not count",
+    )
+    fast_tries: int = Field(
+        default=3, ge=0, le=20, description="retries from memory, before the key is parked in the log"
+    )
+
+
+class RateSettings(Section):
+    """Highest rate of attempts at a target."""
+
+    per_second: float = Field(gt=0, description="in each process")
+    burst: int = Field(default=1, ge=1, description="attempts that can go out at once after a pause")
+
+
+class BreakerSettings(Section):
+    """Limits of the circuit breaker: when it opens, and when it probes the target."""
+
+    failure_ratio: float = Field(
+        default=0.7, gt=0, le=1, description="share of failed attempts in the window at which it opens"
+    )
+    minimum: int = Field(default=10, ge=1, description="attempts in the window, below which it never opens")
+    window: int = Field(default=50, ge=1, le=10_000, description="number of the latest attempts that count")
+    window_s: float = Field(default=300.0, gt=0, description="age up to which these count")
+    open_s: float = Field(default=5.0, gt=0, description="until the first probe; doubles after each failure")
+    max_open_s: float = Field(default=15.0, gt=0, description="longest time between two probes")
+
+
+class GuardSettings(Section):
+    """Limits of the flood guard: numbers of dead letters that pause a subscriber."""
+
+    consecutive: int = Field(default=50, ge=1, description="dead letters without a delivery in between")
+    ratio: float = Field(
+        default=0.5, gt=0, le=1, description="share of dead letters among the events in the window"
+    )
+    window: int = Field(default=200, ge=1, le=100_000, description="number of events for the ratio")
+    minimum: int = Field(default=100, ge=1, description="events in the window, below which it never pauses")
+
+
+class SubscriberSettings(Section):
+    """Consumer of the log that delivers to one target."""
+
+    uses: str = Field(description="the plugin: slack, erp, fulfillment, or another that is installed")
+    on: Annotated[
+        tuple[str, ...],
+        BeforeValidator(
+            lambda v: (v,) if isinstance(v, str) else v, json_schema_input_type=str | tuple[str, ...]
+        ),
+    ] = Field(min_length=1, description="event types, with * for any run of characters; one, or a list")
+    when: str | None = Field(default=None, description="a JMESPath predicate over the event")
+    body: Any = Field(default=None, description="a JMESPath projection: an expression, or a mapping of them")
+    keep_null: bool = Field(
+        default=False, description="true: body sends null for a field that the event does not carry"
+    )
+    text: str | None = Field(default=None, description="a Jinja2 template for people")
+    strict: bool = Field(
+        default=False, description="true: text fails on a field that the event does not carry"
+    )
+    start: Start | datetime = Field(
+        default=Start.LATEST,
+        description="where a new subscriber begins in the log: latest (with new events), earliest, or a time",
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="the plugin's own settings")
+    order: Literal["key", "partition", "none"] = Field(
+        default="key",
+        description="which events wait for each other: those of a key, those of a partition, or none",
+    )
+    retry: RetrySettings = Field(default=RetrySettings(), description="limits of the retries of a delivery")
+    rate: RateSettings | None = Field(
+        default=None, description="highest rate of attempts at the target; default: no limit"
+    )
+    breaker: BreakerSettings = Field(
+        default=BreakerSettings(), description="when deliveries stop because the target is down"
+    )
+    guard: GuardSettings = Field(
+        default=GuardSettings(), description="how many dead letters pause the subscriber"
+    )
+    receipts: bool = Field(default=False, description="true: the log keeps the answer to each delivery")
+    max_in_flight: int = Field(
+        default=32, ge=1, le=10_000, description="most keys delivered at once; adapts to the target"
+    )
+    max_waiting: int = Field(default=2_000, ge=1, description="events held in memory; reading pauses above")
+    max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="size of these in memory")
+    max_parked: int = Field(
+        default=100_000, ge=1, description="parked events of one partition; reading it pauses above"
+    )
+    deliver_timeout_s: float = Field(
+        default=30.0, gt=0, description="time after which an attempt is cancelled, and retried later"
+    )
