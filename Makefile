@@ -33,7 +33,7 @@ lint: $(READY) ## ruff, mypy and import-linter
 	$(BIN)/lint-imports
 
 dist: $(READY) ## build the wheel and the source distribution into dist/
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m build --installer uv --outdir $(DIST)
+	$(BIN)/python -m build --installer uv --outdir $(DIST)
 
 requirements: $(READY) ## pin with hashes what the image installs, at the versions of constraints.txt
 	$(PIN) --constraint constraints.txt --output-file requirements.txt pyproject.toml

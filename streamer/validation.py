@@ -1,6 +1,7 @@
 """Sentences for what pydantic refuses, in the words of the configuration."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
@@ -72,7 +73,7 @@ def mistakes(error: ValidationError) -> list[str]:
 def sentence(detail: Any, value: Any = None, field: FieldInfo | None = None) -> str:
     """Return what is wrong with `value`, which `field` takes, by one of the errors of a `ValidationError`."""
     kind = detail["type"]
-    if kind == "string_type" and isinstance(value, int | float):
+    if kind == "string_type" and isinstance(value, int | float | date):
         return f"{_TEXT}: put it in quotes"
     if kind == "string_pattern_mismatch" and field is not None and field.examples:
         return f"must look like {field.examples[0]}"

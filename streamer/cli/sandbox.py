@@ -1,10 +1,11 @@
 """The command `streamer sandbox`."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -13,12 +14,30 @@ from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
 from streamer.errors import ConfigurationError
-from streamer.sandbox import DeclaredSchema, OrgSettings, Sandbox, SandboxSettings, read_schema
-from streamer.sandbox.access.user import User
+from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, read_schema
 from streamer.sandbox.access.users_file import read_users
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
 from streamer.web.listener import refused_address
+
+_Content = TypeVar("_Content")
+
+UsersFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="YAML file of further users, with their permissions on objects, fields and channels.",
+        show_default="one user, who may do everything",
+    ),
+]
+SchemaFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="YAML file of objects, fields, platform events and channels, which are then enforced.",
+        show_default="any custom object, field and event",
+    ),
+]
 
 
 def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
@@ -39,22 +58,8 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
             show_default="none",
         ),
     ] = None,
-    users: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="YAML file of further users, with their permissions on objects, fields and channels.",
-            show_default="one user, who may do everything",
-        ),
-    ] = None,
-    schema: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="YAML file of objects, fields, platform events and channels, which are then enforced.",
-            show_default="any custom object, field and event",
-        ),
-    ] = None,
+    users: UsersFile = None,
+    schema: SchemaFile = None,
     callback: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,11 +80,13 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     names = tuple(name or ())
     with failures_reported():
         files = _certificates(tls_folder, (host, *names)) if tls else None
-        people = () if users is None else _users(users)
-        app = ConnectedApp(callbacks=tuple(callback or ()))
-        org = OrgSettings() if schema is None else OrgSettings(schema=_schema(schema))
-        tls_context = files.context() if files else None
-        settings = SandboxSettings(org=org, names=names, app=app, users=people, tls=tls_context)
+        settings = SandboxSettings(
+            org=OrgSettings(schema=_read("--schema", read_schema, schema)) if schema else OrgSettings(),
+            names=names,
+            app=ConnectedApp(callbacks=tuple(callback or ())),
+            users=_read("--users", read_users, users) if users else (),
+            tls=files.context() if files else None,
+        )
         asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
 
 
@@ -106,20 +113,13 @@ async def _serve(
         await stopping.wait()
 
 
-def _users(file: Path) -> tuple[User, ...]:
+def _read(option: str, read: Callable[[Path], _Content], file: Path) -> _Content:
     try:
-        return read_users(file)
+        return read(file)
     except OSError as error:
-        raise ConfigurationError(f"--users: {file}: can't be read: {error.strerror}") from None
+        raise ConfigurationError(f"{option}: {file}: can't be read: {error.strerror}") from None
     except ValueError as error:
-        raise ConfigurationError(f"--users: {error}") from None
-
-
-def _schema(file: Path) -> DeclaredSchema:
-    try:
-        return read_schema(file)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--schema: {error}") from None
+        raise ConfigurationError(f"{option}: {error}") from None
 
 
 def _certificates(folder: Path, hosts: tuple[str, ...]) -> Certificates:

@@ -33,6 +33,16 @@ deadletters = typer.Typer(
     """,
 )
 
+PerSecond = Annotated[
+    float,
+    typer.Option(
+        min=0.01,
+        max=1_000,
+        metavar="NUMBER",
+        help="Highest rate, for each subscriber in each process of the daemon.",
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterOptions:
@@ -152,15 +162,7 @@ async def redrive(
     where: ApiOptions,
     confirmation: ConfirmationOptions,
     *,
-    per_second: Annotated[
-        float,
-        typer.Option(
-            min=0.01,
-            max=1_000,
-            metavar="NUMBER",
-            help="Highest rate, for each subscriber in each process of the daemon.",
-        ),
-    ] = 10.0,
+    per_second: PerSecond = 10.0,
     include_superseded: Annotated[
         bool,
         typer.Option(

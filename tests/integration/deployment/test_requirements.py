@@ -111,6 +111,7 @@ def test_compiled_packages_have_a_wheel_for_the_other_machine(python: str, tmp_p
     wheels = {each["name"]: {wheel["hashes"]["sha256"] for wheel in each["wheels"]} for each in packages}
     hashed = set(re.findall("sha256:([0-9a-f]{64})", compiled.read_text()))
     assert [name for name, hashes in wheels.items() if not hashes or not hashes <= hashed] == []
+    assert "orjson" in wheels
 
 
 def test_bill_of_materials_names_what_the_image_installs(tmp_path: Path) -> None:

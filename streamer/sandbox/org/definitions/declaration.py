@@ -1,6 +1,6 @@
 """A declared schema: its keys, as a file or a request has them."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -22,8 +22,6 @@ FieldType = Literal[
     "url",
 ]
 EventFieldType = Literal["string", "textarea", "boolean", "double", "date", "datetime"]
-FIELD_TYPES: tuple[str, ...] = get_args(FieldType)
-EVENT_FIELD_TYPES: tuple[str, ...] = get_args(EventFieldType)
 
 
 def _listed(value: Any) -> Any:

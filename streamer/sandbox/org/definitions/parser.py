@@ -2,31 +2,27 @@
 
 import copy
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from streamer.sandbox.org.definitions.consistency import inconsistencies
-from streamer.sandbox.org.definitions.declaration import DeclaredSchema
+from streamer.sandbox.org.definitions.declaration import (
+    DeclaredEvent,
+    DeclaredEventField,
+    DeclaredField,
+    DeclaredObject,
+    DeclaredSchema,
+)
 from streamer.sandbox.org.definitions.mistakes import DeclarationError, Keys, Mistake
+from streamer.validation import sentence
 
-_TOP = "objects, events, channels, closed"
-_KEYS = {
-    ("objects", 2): "label, prefix, fields",
-    ("objects", 4): "type, label, required, length, precision, scale, unique, case_sensitive, external_id, "
-    "to, child_relationship, cascade, values, restricted",
-    ("events", 2): "label, fields",
-    ("events", 4): "type, label, required, length, precision, scale",
-}
-_SENTENCES = {
-    "string_type": "must be a text",
-    "missing": "is missing; give it",
-    "model_type": "must be a mapping of keys",
-    "dict_type": "must be a mapping of keys",
-    "tuple_type": "must be a list, such as [Name, Phone]",
-    "string_pattern_mismatch": 'must be three letters or digits, such as "701"',
+_MODELS: Mapping[tuple[str, int], type[BaseModel]] = {
+    ("objects", 2): DeclaredObject,
+    ("objects", 4): DeclaredField,
+    ("events", 2): DeclaredEvent,
+    ("events", 4): DeclaredEventField,
 }
 # One round finds all mistakes of form; a second one confirms that nothing else is wrong.
 _MOST_ROUNDS = 4
@@ -39,7 +35,7 @@ def parse_schema(data: Any) -> DeclaredSchema:
     if data is None:
         data = {}
     if not isinstance(data, Mapping):
-        raise DeclarationError([Mistake((), f"must be a mapping with the keys {_TOP}")])
+        raise DeclarationError([Mistake((), f"must be a mapping with the keys {_keys_of(DeclaredSchema)}")])
     sound = copy.deepcopy(dict(data))
     mistakes: list[Mistake] = []
     schema = DeclaredSchema()
@@ -77,13 +73,12 @@ def _removed(data: Any, keys: Keys) -> bool:
 def _mistake(error: ErrorDetails) -> Mistake:
     keys = tuple(key for key in error["loc"] if key != "[key]")
     if error["type"] == "extra_forbidden":
-        known = _KEYS.get((str(keys[0]), len(keys) - 1), _TOP)
-        return Mistake(keys, f"is not a key here; there are {known}")
-    return Mistake(keys, _sentence(error))
+        model = _MODELS.get((str(keys[0]), len(keys) - 1), DeclaredSchema)
+        return Mistake(keys, f"is not a key here; there are {_keys_of(model)}")
+    if error["type"] == "string_pattern_mismatch":
+        return Mistake(keys, 'must be three letters or digits, such as "701"')
+    return Mistake(keys, sentence(error, error["input"]))
 
 
-def _sentence(error: ErrorDetails) -> str:
-    kind = error["type"]
-    if kind == "string_type" and isinstance(error["input"], bool | int | float | date):
-        return "must be a text; put it in quotes, because YAML reads it as something else"
-    return _SENTENCES.get(kind) or f"{error['msg'][0].lower()}{error['msg'][1:]}"
+def _keys_of(model: type[BaseModel]) -> str:
+    return ", ".join(model.model_fields)

@@ -1,0 +1,1 @@
+"""Tests of the parts in which processes go away."""
