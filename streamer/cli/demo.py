@@ -54,6 +54,20 @@ def writable(path: Path | None) -> Path | None:
     return path
 
 
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", callback=writable, help="Write the counts to this JSON file.  [default: none]"
+    ),
+]
+PictureFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", callback=writable, help="Keep the last picture in this SVG file.  [default: none]"
+    ),
+]
+
+
 def demo(
     for_: Annotated[
         float | None,
@@ -64,18 +78,8 @@ def demo(
             help="Stop after 20s, 5m or 1h.  [default: at Ctrl-C]",
         ),
     ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", callback=writable, help="Write the counts to this JSON file.  [default: none]"
-        ),
-    ] = None,
-    svg: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", callback=writable, help="Keep the last picture in this SVG file.  [default: none]"
-        ),
-    ] = None,
+    report: ReportFile = None,
+    svg: PictureFile = None,
     rate: Annotated[
         float, typer.Option(min=0.1, max=500, metavar="NUMBER", help="Changes in the org, per second.")
     ] = 20.0,
