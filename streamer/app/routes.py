@@ -15,6 +15,7 @@ from streamer.configuration import Document, Draft, Keys
 from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
+from streamer.observe.redaction import masked
 from streamer.settings import SubscriberSettings
 
 _NAMES = ("data", "id", "source", "subject", "time", "type")
@@ -95,7 +96,10 @@ def mistake_of(
 
 
 def pointed(error: ParseError) -> str:
-    """Return the reason for `error`, and below it the line of the expression with a caret."""
+    """Return the reason for `error`, and below it the line of the expression with a caret.
+
+    Of an expression that looks like a secret, only the column is told.
+    """
     if isinstance(error, LexerError):
         reason = error.message[:1].lower() + error.message[1:]
     elif isinstance(error, IncompleteExpressionError) or error.token_type == _END:
@@ -106,6 +110,8 @@ def pointed(error: ParseError) -> str:
     before, after = expression[: error.lex_position], expression[error.lex_position :]
     line_begin = before.rpartition("\n")[2]
     line = line_begin + after.partition("\n")[0]
+    if masked(expression) != expression:
+        return f"there is a mistake at its column {len(line_begin) + 1}"
     return f"{reason} (column {len(line_begin) + 1})\n    {line}\n    {' ' * len(line_begin)}^"
 
 

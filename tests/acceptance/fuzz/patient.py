@@ -29,6 +29,9 @@ _WITHIN_S = 20.0
 _LOOK_S = 0.002
 _PULSE_S = 0.25
 _GOOD = 2
+_TRACEBACK = "Traceback (most recent call last)"
+_SHOWN_LINES = 30
+_SHOWN_CHARACTERS = 5_000
 # Nothing may hold the loop up for so long; a busy machine can add as much again.
 STANDSTILL_S = 2.0
 MOST_MB = 400
@@ -77,6 +80,13 @@ class Patient:
     def output(self) -> str:
         """Everything that the daemon has written."""
         return self.daemon.output
+
+    @property
+    def tracebacks(self) -> list[str]:
+        """The log lines, or the ends of what is none, that hold a traceback, each in part."""
+        lines = self.output.splitlines()
+        found = [number for number, line in enumerate(lines) if _TRACEBACK in line]
+        return ["\n".join(lines[number : number + _SHOWN_LINES])[:_SHOWN_CHARACTERS] for number in found]
 
     @property
     def peak_mb(self) -> float:

@@ -79,6 +79,14 @@ def test_caret_stands_in_the_line_of_a_long_expression(tmp_path: Path) -> None:
     assert (expression, caret) == ("    .fields..x", "            ^")
 
 
+def test_expression_that_looks_like_a_secret_is_not_shown(tmp_path: Path) -> None:
+    """Whoever puts a password in the place of an expression finds it in no log."""
+    said = lines_of(tmp_path, subscriber("when: password=hunter2"))
+
+    place = "streamer.yaml:8: subscribers.sales.when"
+    assert said == [f"{place}: is not a JMESPath expression: there is a mistake at its column 9"]
+
+
 def test_expression_from_elsewhere_is_not_shown(tmp_path: Path) -> None:
     """A variable can hold a secret by mistake."""
     assert lines_of(tmp_path, subscriber("when: ${QUERY}")) == [
