@@ -145,8 +145,9 @@ class Patient:
                 "url": f"http://localhost:{port}/api",
                 "external_id": "data.fields.Order_No__c",
                 "max_hold_s": 0.1,
-                # A refusal of the credentials would hold all deliveries for a minute.
-                "outcomes": {"4xx": "retry", 401: "retry", 403: "retry"},
+                # A refusal of the credentials would hold all deliveries for a minute, and a 429 that
+                # has lost its Retry-After for ten seconds.
+                "outcomes": {"4xx": "retry", 401: "retry", 403: "retry", 429: "retry"},
                 "auth": {"kind": "api_key", "key": CANARY},
             },
         }
