@@ -158,6 +158,11 @@ class App:
         _log.info("daemon.stopped")
 
     async def _serve(self, log: Log, stopping: asyncio.Event) -> None:
+        # A probe can ask between this and the first step of a task.
+        if self.role is not Role.INGEST:
+            self._dispatching.report_configured()
+        if self.role is not Role.DISPATCH:
+            self._status.ingest_started()
         async with asyncio.TaskGroup() as group:
             delivering = reading = None
             if self.role is not Role.INGEST:

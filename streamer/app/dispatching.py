@@ -58,7 +58,6 @@ class Dispatching:
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish and record the deliveries in flight."""
-        self._report_configured()
         async with asyncio.TaskGroup() as group:
             control_follower = self._control_follower(log.controls, group)
             following = group.create_task(control_follower.run(), name="controls")
@@ -75,6 +74,10 @@ class Dispatching:
         self.plan = plan
         self._is_reconfigured = True
         self._applied.set()
+
+    def report_configured(self) -> None:
+        """Report which subscribers are to follow the log."""
+        self.status.subscribers_configured(self.plan.settings.subscribers)
 
     def cancel_deliveries(self) -> None:
         """Cancel the deliveries in flight; the next process repeats them."""
@@ -93,7 +96,7 @@ class Dispatching:
         await control_follower.loaded()
         while True:
             self._applied.clear()
-            self._report_configured()
+            self.report_configured()
             wanted = self.plan.settings.subscribers
             assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
             self._start(group, assembly, control_follower)
@@ -168,9 +171,6 @@ class Dispatching:
         with suppress(TimeoutError):
             async with self.clock.timeout(seconds):
                 await stop.wait()
-
-    def _report_configured(self) -> None:
-        self.status.subscribers_configured(self.plan.settings.subscribers)
 
     def _report_blocked(self, name: SubscriberName, failure: BaseExceptionGroup[RetryLater]) -> None:
         # When the log is not the reason, the plugin is: it waits for its target.

@@ -52,7 +52,7 @@ class Readiness:
         if not channels:
             return ProbeResult(ok=True, sentence=_STANDBY)
         return ProbeResult(
-            ok=not problems, sentence="; ".join(problems) or f"{len(channels)} channels are subscribed."
+            ok=not problems, sentence="; ".join(problems) or f"Channels subscribed: {len(channels)}."
         )
 
     def _subscribers(self) -> ProbeResult:
@@ -62,5 +62,5 @@ class Readiness:
         problems = [*self.status.plugin_problems(), *self.status.delivery_problems()]
         return ProbeResult(
             ok=True,
-            sentence="; ".join(problems) or f"{len(self.status.configured)} subscribers follow the log.",
+            sentence="; ".join(problems) or f"Subscribers that follow the log: {len(self.status.configured)}.",
         )

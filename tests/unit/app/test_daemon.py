@@ -13,7 +13,7 @@ from streamer.app import App
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
 from streamer.settings import Settings
-from tests.unit.app.test_dispatching import World
+from tests.unit.app.test_dispatching import ONE, World
 
 REFUSED, ENDS, READS = "refused", "ends", "reads"
 
@@ -110,3 +110,18 @@ async def test_what_stops_reading_later_is_not_the_configuration(monkeypatch: py
     assert isinstance(failure, ExceptionGroup)
     assert failure.subgroup(Stop)
     assert salesforce.app.plan.settings.org.api_version == "65.0"
+
+
+async def test_nothing_is_ready_before_the_first_step_of_what_reads_and_delivers() -> None:
+    """A probe that asked between the log's opening and that step was told that all is well."""
+    world = World()
+    app = App(plan=world.plan(ONE), clock=world.clock)
+    app._status.log_opened(cast("Any", world.log))
+    serving = asyncio.create_task(app._serve(cast("Any", world.log), asyncio.Event()))
+    await asyncio.sleep(0)
+    try:
+        assert app._status.ingests
+        assert app._status.absent == {ONE}
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
