@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
+from yarl import URL
 
 from streamer.cli.failure import failures_reported
 from streamer.cli.signals import until_signalled
@@ -83,7 +84,7 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
         settings = SandboxSettings(
             org=OrgSettings(schema=_read("--schema", read_schema, schema)) if schema else OrgSettings(),
             names=names,
-            app=ConnectedApp(callbacks=tuple(callback or ())),
+            app=ConnectedApp(callbacks=tuple(map(_address, callback or ()))),
             users=_read("--users", read_users, users) if users else (),
             tls=files.context() if files else None,
         )
@@ -120,6 +121,19 @@ def _read(option: str, read: Callable[[Path], _Content], file: Path) -> _Content
         raise ConfigurationError(f"{option}: {file}: can't be read: {error.strerror}") from None
     except ValueError as error:
         raise ConfigurationError(f"{option}: {error}") from None
+
+
+def _address(callback: str) -> str:
+    try:
+        url = URL(callback)
+    except ValueError:
+        url = URL()
+    # An app on a telephone has a scheme of its own, such as sfdc://done.
+    if not url.scheme or not (url.host or url.path) or "#" in callback:
+        raise ConfigurationError(
+            f"--callback: {callback}: must be a whole address without #, such as https://app.example/back"
+        )
+    return callback
 
 
 def _certificates(folder: Path, hosts: tuple[str, ...]) -> Certificates:

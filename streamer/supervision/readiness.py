@@ -60,7 +60,5 @@ class Readiness:
         if absent := sorted(self.status.absent):
             return ProbeResult(ok=False, sentence=f"{', '.join(absent)}: no place in the log yet.")
         problems = [*self.status.plugin_problems(), *self.status.delivery_problems()]
-        return ProbeResult(
-            ok=True,
-            sentence="; ".join(problems) or f"Subscribers that follow the log: {len(self.status.configured)}.",
-        )
+        follow = f"Subscribers that follow the log: {len(self.status.configured)}."
+        return ProbeResult(ok=True, sentence="; ".join(problems) or follow)

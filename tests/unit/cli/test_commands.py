@@ -234,6 +234,9 @@ def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke) -> None:
         (("--host", "192.0.2.1"), "Cannot assign requested address)"),
         (("--tls", "--tls-folder", "/proc/x"), "/proc/x (No such file or directory); choose another --tls-f"),
         (("--port", "99999"), "must be at most 65535"),
+        (("--callback", "nonsense"), "--callback: nonsense: must be a whole address"),
+        (("--callback", "https://[::1"), "--callback: https://[::1: must be a whole address"),
+        (("--callback", "https://app.example/#x"), "must be a whole address without #"),
     ],
 )
 def test_address_that_the_sandbox_cannot_take_is_named(

@@ -130,7 +130,8 @@ class KafkaErrors:
         if self.refusal is not None:
             return self.refusal
         cause = f"; before that: {self._last.str()}" if self._last else ""
-        return LogUnavailable(f"{doing} {subject} failed at {self._where}: {error.str()}{cause}")
+        where = f"{self._where} (log.kafka.bootstrap_servers)"
+        return LogUnavailable(f"{doing} {subject} failed at {where}: {error.str()}{cause}")
 
     @contextmanager
     def explained(self, *, doing: str, subject: str) -> Iterator[None]:
