@@ -27,7 +27,8 @@ def _mistake(error: JMESPathError) -> str:
             return "it ends too soon"
         case ParseError():
             return f"what begins at its column {error.lex_position + 1} is not expected there"
-    return str(error)
+    # Its own words repeat the expression, which can hold a secret.
+    return "it cannot be compiled"
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]
