@@ -70,16 +70,18 @@ class Quarantine:
         return [self._refused(event, refused) for event in refused.events]
 
     def _refused(self, event: Event, refused: EventsRefused) -> DeadLetter:
+        position = event.replay_id.decode("ascii", "replace")
         _log.warning(
             "event.set_aside",
             channel=event.channel,
-            replay_id=event.replay_id.decode("ascii", "replace"),
+            replay_id=position,
             reason="refused_by_log",
             error=str(refused),
         )
         now = self.clock.now()
         return DeadLetter(
-            id=f"{event.id}:refused",
+            # Publishers can give several events the same id.
+            id=f"{event.id}:{position}:refused",
             stage=Stage.INGEST,
             channel=event.channel,
             reason="refused_by_log",

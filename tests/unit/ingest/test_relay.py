@@ -250,6 +250,20 @@ async def test_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
     assert one.log.checkpoints[CHANGES].open_replay_id == b"3"
 
 
+async def test_refused_events_with_the_same_id_have_a_dead_letter_each() -> None:
+    """A publisher chooses the id of a platform event, and can choose it twice."""
+    first, second = (change(number, "BIG", Name=name) for number, name in enumerate(("one", "two"), start=1))
+    header = second["data"]["payload"]["ChangeEventHeader"]
+    header["transactionKey"] = first["data"]["payload"]["ChangeEventHeader"]["transactionKey"]
+    one = world(batch(first, second))
+    one.log.refuse = lambda event: event.key == "BIG"
+    await one.run()
+
+    ids, names = zip(*((letter.id, letter.raw) for letter in one.log.letters), strict=True)
+    assert len(set(ids)) == 2
+    assert [name in raw for name, raw in zip((b'"one"', b'"two"'), names, strict=True)] == [True, True]
+
+
 async def test_deep_event_that_the_log_refuses_becomes_a_dead_letter() -> None:
     """Orjson reads what it does not write; its bytes are kept all the same."""
     deep: Any = "the core"
