@@ -82,7 +82,7 @@ fire: $(READY) ## the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--s
 	@$(BIN)/python -m tests.acceptance.fire --seeds $(SEEDS) $(ARGS)
 
 fuzz: $(READY) ## CASES=200000 drawn inputs against a daemon and everything that reads bytes from outside
-	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/acceptance/test_fuzz.py
+	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/acceptance/test_fuzz.py --numprocesses 3 --dist worksteal
 
 mutants: $(READY) ## breaks copies of Streamer on purpose and expects that to be noticed
 	@$(BIN)/python -m tools.system_packages

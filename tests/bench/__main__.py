@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ def main() -> int:
     kafka = os.environ.get("STREAMER_KAFKA")
     if not kafka:
         parser.error("STREAMER_KAFKA names no broker: use `make bench`, which starts one")
+    # A shell ignores it for what it starts in the background, and so would the processes that we interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # What is measured logs for itself; here it would break up the progress bars.
     logs.configure("console", "error")
     size = QUICK if chosen.quick else FULL

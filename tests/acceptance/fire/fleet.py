@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -43,7 +43,12 @@ class Member:
     async def is_ready(self) -> bool:
         """Tell whether it is ready now."""
         daemon = self.daemon
-        return daemon is not None and daemon.listens and (await daemon.probe("readyz"))[0] == _OK
+        if daemon is None or not daemon.listens:
+            return False
+        # One that has ended by itself is told of when it is stopped.
+        with suppress(aiohttp.ClientError, TimeoutError):
+            return (await daemon.probe("readyz"))[0] == _OK
+        return False
 
     async def kill(self) -> None:
         """End it as a power cut would."""
