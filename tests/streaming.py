@@ -15,8 +15,8 @@ from streamer.errors import StreamerError
 from streamer.events import Batch, Channel, Checkpoint, DeadLetter, Event, EventId, OrgId, ReplayId, Start
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.cometd.observer import NullObserver
 from streamer.salesforce.cometd.source import CometdSource
+from streamer.salesforce.observer import NullObserver
 from streamer.sandbox.cometd import CometdLimits
 from streamer.sandbox.org.org import OrgSettings as SandboxOrgSettings
 from streamer.sandbox.server import Sandbox, SandboxSettings
@@ -42,10 +42,20 @@ class Losses(NullObserver):
         """Start with none."""
         self.reasons: list[str] = []
         self.handshakes = 0
+        self.overdue_count = 0
+        self.events = 0
 
     def handshaken(self) -> None:
         """Count a session."""
         self.handshakes += 1
+
+    def answered(self, events: int, size: int) -> None:  # noqa: ARG002 - the observer's shape
+        """Count the events of an answer."""
+        self.events += events
+
+    def overdue(self) -> None:
+        """Count an answer that did not come."""
+        self.overdue_count += 1
 
     def lost(self, reason: str) -> None:
         """Keep the reason."""

@@ -9,8 +9,8 @@ import pytest
 
 from streamer.events import Batch, Channel, Checkpoint, OrgId, ReplayId, Start
 from streamer.ports import Source
-from streamer.salesforce.cometd.message import replay_id_of
 from streamer.salesforce.memory import MemorySource
+from streamer.salesforce.message import replay_id_of
 from tests.streaming import CHANGES, ORDERS, World, streaming
 
 ORG = OrgId("00DSb0000000001MAA")
