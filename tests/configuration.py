@@ -10,8 +10,13 @@ ORDERS = "/event/Order_Placed__e"
 ORDER_KEY = "Order_No__c"
 
 
-def sandbox_configuration(url: str, *, log: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Return the configuration of a daemon that reads changes and orders of the org at `url` into `log`."""
+def sandbox_configuration(
+    url: str, *, log: dict[str, Any], pubsub: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """Return the configuration of a daemon that reads changes and orders of the org at `url` into `log`.
+
+    It reads over the Pub/Sub API at the address `pubsub` if there is one.
+    """
     return {
         "org": {
             "login_url": url,
@@ -20,6 +25,7 @@ def sandbox_configuration(url: str, *, log: dict[str, Any], **more: Any) -> dict
                 "client_id": "sandbox",
                 "client_secret": "sandbox-secret",
             },
+            **({"transport": "pubsub", "pubsub": {"endpoint": f"http://{pubsub}"}} if pubsub else {}),
         },
         "channels": [
             {"path": CHANGES, "start": "earliest"},
