@@ -10,13 +10,8 @@ ORDERS = "/event/Order_Placed__e"
 ORDER_KEY = "Order_No__c"
 
 
-def sandbox_configuration(
-    url: str, *, log: dict[str, Any], pubsub: str | None = None, **more: Any
-) -> dict[str, Any]:
-    """Return the configuration of a daemon that reads changes and orders of the org at `url` into `log`.
-
-    It reads over the Pub/Sub API at the address `pubsub` if there is one.
-    """
+def sandbox_configuration(url: str, *, log: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the configuration of a daemon that reads changes and orders of the org at `url` into `log`."""
     return {
         "org": {
             "login_url": url,
@@ -25,7 +20,6 @@ def sandbox_configuration(
                 "client_id": "sandbox",
                 "client_secret": "sandbox-secret",
             },
-            **({"transport": "pubsub", "pubsub": {"endpoint": f"http://{pubsub}"}} if pubsub else {}),
         },
         "channels": [
             {"path": CHANGES, "start": "earliest"},
@@ -36,6 +30,12 @@ def sandbox_configuration(
         "admin": {"port": 0},
         **more,
     }
+
+
+def over_pubsub(configuration: dict[str, Any], address: str) -> dict[str, Any]:
+    """Return `configuration` with all channels read over the Pub/Sub API at `address`, without TLS."""
+    pubsub = {"transport": "pubsub", "pubsub": {"endpoint": f"http://{address}"}}
+    return {**configuration, "org": {**configuration["org"], **pubsub}}
 
 
 def written(directory: Path, configuration: dict[str, Any]) -> Path:

@@ -158,6 +158,7 @@ class World:
 
     clock: TurnedClock
     sandbox: Sandbox
+    tokens: Tokens
     source: CometdSource | PubSubSource
     losses: Losses
     published: dict[str, int] = field(default_factory=dict)
@@ -227,7 +228,7 @@ async def streaming(
     ):
         tokens = Tokens(http, org_at(sandbox.url, auth), clock)
         async with source_over(transport, sandbox, tokens, clock, losses) as source:
-            world = World(clock=clock, sandbox=sandbox, source=source, losses=losses)
+            world = World(clock=clock, sandbox=sandbox, tokens=tokens, source=source, losses=losses)
             yield world
             for task in world.tasks:
                 task.cancel()

@@ -13,7 +13,7 @@ from streamer.settings import Transport
 from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.kept import Kept
 from tests.acceptance.sent import by_key, sent_by
-from tests.configuration import sandbox_configuration, written
+from tests.configuration import over_pubsub, sandbox_configuration, written
 from tests.daemon import Daemon, until
 
 _MESSAGES = 20_000
@@ -29,8 +29,10 @@ async def test_killed_run_holds_every_event_once_and_in_order(
     seed = time.time_ns() % 1_000_000
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     dice, events = random.Random(seed), random.Random(seed)  # noqa: S311 - chance, no secret
-    address = sandbox.pubsub_address if transport is Transport.PUBSUB else None
-    config = written(tmp_path, sandbox_configuration(sandbox.url, log=kept.configuration, pubsub=address))
+    configuration = sandbox_configuration(sandbox.url, log=kept.configuration)
+    if transport is Transport.PUBSUB:
+        configuration = over_pubsub(configuration, sandbox.pubsub_address)
+    config = written(tmp_path, configuration)
     org = BusyOrg(sandbox=sandbox, dice=events)
     sending = asyncio.create_task(org.send(_MESSAGES, per_second=_PER_SECOND), name="busy org")
 

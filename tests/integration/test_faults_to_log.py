@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -36,9 +36,10 @@ COMETD_FAULTS: dict[str, Callable[[World], object]] = {
 
 PUBSUB_FAULTS: dict[str, Callable[[World], object]] = {
     "expired session": lambda world: world.sandbox.faults.expire_session(after_events=15),
-    "expired again on reconnect": lambda world: (
-        world.sandbox.faults.expire_session(after_events=15),
-        world.sandbox.faults.expire_session(on=["subscribe"], times=2),
+    "expired again on reconnect": lambda world: _armed(
+        world,
+        ("expire_session", {"after_events": 15}),
+        ("expire_session", {"on": ["subscribe"], "times": 2}),
     ),
     "unavailable": lambda world: world.sandbox.faults.unavailable(after_events=15),
     "unavailable five times": lambda world: world.sandbox.faults.unavailable(times=5, after_events=15),
@@ -50,14 +51,19 @@ PUBSUB_FAULTS: dict[str, Callable[[World], object]] = {
     ),
     "half-open": lambda world: world.sandbox.faults.half_open(after_events=15),
     "cut for its age": lambda world: world.sandbox.faults.age_limit(seconds=10),
-    "too many clients": lambda world: (
-        world.sandbox.faults.end_stream(after_events=15),
-        world.sandbox.faults.client_limit(times=3),
+    "too many clients": lambda world: _armed(
+        world, ("end_stream", {"after_events": 15}), ("client_limit", {"times": 3})
     ),
     "daily limit": lambda world: world.sandbox.faults.daily_limit(times=2, after_events=15),
     "no keep-alives": lambda world: world.sandbox.faults.stop_keepalives(),
     "slow schema": lambda world: world.sandbox.faults.slow(seconds=40, on=["schema"]),
 }
+
+
+def _armed(world: World, *faults: tuple[str, dict[str, Any]]) -> None:
+    for name, parameters in faults:
+        world.sandbox.faults.arm(name, parameters)
+
 
 _RUNS = [
     *((Transport.COMETD, fault) for fault in [*COMETD_FAULTS, "revoked token"]),

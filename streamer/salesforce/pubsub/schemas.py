@@ -10,7 +10,7 @@ from streamer.errors import SalesforceUnavailable
 from streamer.salesforce.pubsub.avro import EventSchema, UnusableSchema
 
 Fetch = Callable[[str], Awaitable[str]]
-"""Returns the JSON of the schema with an id, from Salesforce."""
+"""Returns the JSON of the schema with an id, from Salesforce; raises `UnusableSchema` if it has none."""
 
 _LIMIT = 500
 # A channel with an unusable schema repeats its id in each event.
@@ -98,9 +98,8 @@ class Schemas:
         return fetching
 
     async def _fetched(self, schema_id: str) -> EventSchema:
-        text = await self._fetch(schema_id)
         try:
-            schema = EventSchema.parse(schema_id, text)
+            schema = EventSchema.parse(schema_id, await self._fetch(schema_id))
         except UnusableSchema as error:
             self._keep(schema_id, _Unusable(str(error), self._clock.monotonic() + _UNUSABLE_FOR_S))
             raise

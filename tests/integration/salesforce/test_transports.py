@@ -130,7 +130,7 @@ def of(log: MemoryLog, path: str) -> list[Event]:
 
 
 def _with_sorted_names(data: JsonObject) -> JsonObject:
-    names = {key: sorted(data[key]) for key in ("changed_fields", "nulled_fields") if key in data}
+    names: JsonObject = {key: sorted(data[key]) for key in ("changed_fields", "nulled_fields") if key in data}
     return {**data, **names}
 
 
