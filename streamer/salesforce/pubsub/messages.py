@@ -1,12 +1,14 @@
 """Events of the Pub/Sub API in the shape of CometD's messages."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from streamer.errors import UnreadableEvent
-from streamer.eventbus import ConsumerEvent
+from streamer.eventbus import ConsumerEvent, ProducerEvent
 from streamer.events import JsonObject, ReplayId, Unreadable
-from streamer.salesforce.pubsub.avro import EventSchema, UnusableSchema
+from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.schemas import Schemas
 
 # Decoding so many bytes holds the event loop up for some milliseconds.
@@ -28,62 +30,79 @@ class Messages:
         self._path = path
         self._schemas = schemas
 
-    def can_decode(self, events: Sequence[ConsumerEvent]) -> bool:
-        """Return true if no schema of `events` must be fetched."""
-        return all(self._schemas.known(each) for each in {consumed.event.schema_id for consumed in events})
+    def can_decode(self, schema_ids: Iterable[str]) -> bool:
+        """Return true if none of the schemas must be fetched."""
+        return all(map(self._schemas.known, schema_ids))
 
-    async def of(self, events: Sequence[ConsumerEvent]) -> list[JsonObject | Unreadable]:
+    async def of(
+        self, events: Sequence[ConsumerEvent], schema_ids: Iterable[str]
+    ) -> list[JsonObject | Unreadable]:
         """Return the message of each event in order; an event that can't be decoded is `Unreadable`.
 
-        Raises `RetryLater` while a schema can't be fetched, and
-        `SubscriptionRefused` when the user is not allowed to read it.
+        `schema_ids` are those of the events. Raises `RetryLater` while a schema
+        can't be fetched, and `Stop` when an operator must allow us to read it.
         """
-        schemas = await self._schemas_of({consumed.event.schema_id for consumed in events})
+        schemas = {each: await self._schema(each) for each in schema_ids}
+        path = self._path
         messages: list[JsonObject | Unreadable] = []
         size = 0
+        # Every event of a backlog passes this loop, so it must be cheap.
         for consumed in events:
-            messages.append(self._message(consumed, schemas))
-            size += len(consumed.event.payload)
+            event = consumed.event
+            payload, schema_id, position = event.payload, event.schema_id, consumed.replay_id
+            schema = schemas[schema_id]
+            try:
+                data = {
+                    "schema": schema_id,
+                    "payload": schema.decode(payload),
+                    "event": schema.about(event, position),
+                }
+            except UnreadableEvent as error:
+                messages.append(_unreadable(payload, position, error))
+            else:
+                messages.append({"channel": path, "data": data})
+            size += len(payload)
             if size > _BYTES_AT_A_TIME:
                 size = 0
                 await asyncio.sleep(0)
         return messages
 
-    async def _schemas_of(self, ids: Iterable[str]) -> dict[str, EventSchema | str]:
-        """Return each schema by its id, or the reason for which there is none."""
-        schemas: dict[str, EventSchema | str] = {}
-        for schema_id in ids:
-            if not 0 < len(schema_id) <= _LONGEST_ID:
-                schemas[schema_id] = f"{schema_id[:_LONGEST_ID]!r} is no id of a schema"
-                continue
-            try:
-                schemas[schema_id] = await self._schemas.get(schema_id)
-            except UnusableSchema as error:
-                schemas[schema_id] = str(error)
-        return schemas
-
-    def _message(
-        self, consumed: ConsumerEvent, schemas: dict[str, EventSchema | str]
-    ) -> JsonObject | Unreadable:
-        event, position = consumed.event, consumed.replay_id
-        schema = schemas[event.schema_id]
-        if isinstance(schema, str):
-            return _unreadable(consumed, schema)
+    async def _schema(self, schema_id: str) -> "_Schema":
+        if not 0 < len(schema_id) <= _LONGEST_ID:
+            return _missing(f"{schema_id[:_LONGEST_ID]!r} is no id of a schema")
         try:
-            payload = schema.decode(event.payload)
-        except UnreadableEvent as error:
-            return _unreadable(consumed, str(error))
-        about: JsonObject = {"replayId": position}
-        if not schema.is_change:
-            about["EventApiName"] = schema.name
-            if event.id:
-                about["EventUuid"] = event.id
-        return {
-            "channel": self._path,
-            "data": {"schema": event.schema_id, "payload": payload, "event": about},
-        }
+            schema = await self._schemas.get(schema_id)
+        except UnusableSchema as error:
+            return _missing(str(error))
+        about = _about_change if schema.is_change else partial(_about_event, schema.name)
+        return _Schema(decode=schema.decode, about=about)
 
 
-def _unreadable(consumed: ConsumerEvent, error: str) -> Unreadable:
-    position = ReplayId(consumed.replay_id) if consumed.replay_id else None
-    return Unreadable(raw=consumed.event.payload, error=error, replay_id=position)
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    """Reader of the events of one schema: of their payload, and of what stands beside it."""
+
+    decode: Callable[[bytes], JsonObject]
+    about: Callable[[ProducerEvent, bytes], JsonObject]
+
+
+def _missing(reason: str) -> _Schema:
+    def decode(_payload: bytes) -> JsonObject:
+        raise UnreadableEvent(reason)
+
+    return _Schema(decode=decode, about=_about_change)
+
+
+def _about_change(_event: ProducerEvent, position: bytes) -> JsonObject:
+    return {"replayId": position}
+
+
+def _about_event(name: str, event: ProducerEvent, position: bytes) -> JsonObject:
+    about: JsonObject = {"replayId": position, "EventApiName": name}
+    if event.id:
+        about["EventUuid"] = event.id
+    return about
+
+
+def _unreadable(payload: bytes, position: bytes, error: UnreadableEvent) -> Unreadable:
+    return Unreadable(raw=payload, error=str(error), replay_id=ReplayId(position) if position else None)

@@ -1,6 +1,6 @@
 """Reader of one channel: one Subscribe stream after the other."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -116,10 +116,11 @@ class ChannelReader:
     ) -> AsyncGenerator[Batch, None]:
         """Yield the messages of `answers`, and then the keep-alive that ends them, if one does."""
         events = [event for answer in answers for event in answer.events]
-        if self._append_began is not None and not self.messages.can_decode(events):
+        schema_ids = {event.event.schema_id for event in events}
+        if self._append_began is not None and not self.messages.can_decode(schema_ids):
             # What was read must not wait for a schema.
             yield self._batch()
-        runs = list(_runs(self.position.new(await self._decoded(events))))
+        runs = list(_runs(self.position.new(await self._decoded(events, schema_ids))))
         keep_alive = None if answers[-1].events else answers[-1]
         more = keep_alive is None and subscription.is_exhausted and self._can_grow()
         for number, (messages, unreadable) in enumerate(runs, start=1):
@@ -130,11 +131,13 @@ class ChannelReader:
             self.position.read_to_end()
             yield self._batch(position=keep_alive.latest)
 
-    async def _decoded(self, events: Sequence[ConsumerEvent]) -> Sequence[JsonObject | Unreadable]:
+    async def _decoded(
+        self, events: Sequence[ConsumerEvent], schema_ids: Collection[str]
+    ) -> Sequence[JsonObject | Unreadable]:
         """Decode `events`; wait, without losing the position, while Salesforce can't give a schema."""
         while True:
             try:
-                messages = await self.messages.of(events)
+                messages = await self.messages.of(events, schema_ids)
             except RetryLater as error:
                 delay = max(error.after_s or 0.0, self.delays.usual.next_s())
                 _log.warning(
