@@ -4,7 +4,7 @@ import asyncio
 import io
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -345,6 +345,11 @@ class World:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
+    async def close(self) -> None:
+        """Stop everything that is ingested."""
+        for path in [*self.tasks]:
+            await self.stop(path)
+
     async def refused(self, path: str = ORDERS) -> Stop:
         """Return the error that ended the ingest of `path`."""
         task = self.tasks[path]
@@ -380,22 +385,48 @@ class World:
 
 
 @asynccontextmanager
-async def pubsub_world(**options: Any) -> AsyncIterator[World]:
-    """Serve a scripted Pub/Sub API beside a sandbox that logs in, and a source that reads it."""
-    clock, losses, server = TurnedClock(), Losses(), PubSubServer()
+async def serving(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[PubSubServer]:
+    """Run a server inside the context."""
+    server = PubSubServer()
+    await server.start(credentials=credentials)
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+def _directly(port: int) -> PubSubOptions:
+    return PubSubOptions(endpoint=URL(f"http://127.0.0.1:{port}"))
+
+
+@asynccontextmanager
+async def pubsub_world(
+    configured: Callable[[int], OrgSettings | PubSubOptions] | None = None,
+    credentials: grpc.ServerCredentials | None = None,
+) -> AsyncIterator[World]:
+    """Serve a scripted Pub/Sub API beside a sandbox that logs in, and a source that reads it.
+
+    `configured` returns the settings of the org, or options, for the server's
+    port; by default the source connects to it directly. With `credentials` the
+    server has TLS.
+    """
+    clock, losses = TurnedClock(), Losses()
     settings = SandboxSettings(org=SandboxOrgSettings(objects=("Order_Placed__e",), closed=True))
     app = ClientCredentialsAuth(
         flow="client_credentials", client_id="sandbox", client_secret=SecretStr("sandbox-secret")
     )
-    await server.start()
-    async with Sandbox(clock, settings=settings) as sandbox, aiohttp.ClientSession() as http:
-        tokens = Tokens(http, OrgSettings(login_url=sandbox.url, auth=app), clock)
-        address = PubSubOptions(endpoint=URL(f"http://127.0.0.1:{server.port}"), **options)
-        async with PubSubSource(
-            tokens, clock, options=address, observer=losses, random=lambda: 0.5
-        ) as source:
-            world = World(clock=clock, server=server, sandbox=sandbox, source=source, losses=losses)
-            yield world
-            for path in [*world.tasks]:
-                await world.stop(path)
-    await server.stop()
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serving(credentials))
+        sandbox = await stack.enter_async_context(Sandbox(clock, settings=settings))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        # The login is not what a proxy is tested with.
+        login = OrgSettings(login_url=sandbox.url, auth=app, proxy=SecretStr("direct"))
+        tokens = Tokens(http, login, clock)
+        options = (configured or _directly)(server.port)
+        if isinstance(options, OrgSettings):
+            options = PubSubOptions.of(options)
+        source = PubSubSource(tokens, clock, options=options, observer=losses, random=lambda: 0.5)
+        await stack.enter_async_context(source)
+        world = World(clock=clock, server=server, sandbox=sandbox, source=source, losses=losses)
+        stack.push_async_callback(world.close)
+        yield world

@@ -187,6 +187,8 @@ def _arguments(options: PubSubOptions) -> list[tuple[str, str | int]]:
         ("grpc.max_receive_message_length", options.answer_bytes),
         ("grpc.keepalive_time_ms", round(options.ping_every_s * 1000)),
         ("grpc.keepalive_timeout_ms", round(options.ping_timeout_s * 1000)),
+        # That of pings by which gRPC measures the bandwidth; while one is on its way, it sends no other.
+        ("grpc.http2.ping_timeout_ms", round(options.ping_timeout_s * 1000)),
         # A quiet stream must be pinged as long as it lasts.
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
