@@ -13,6 +13,7 @@ from streamer.salesforce.recovery import Reaction
 _TRAILER = "error-code"
 _PREFIX = "sfdc.platform.eventbus.grpc."
 _LONGEST = 500
+_LONGEST_REASON = 60
 
 # Codes without their prefix (Pub/Sub API guide, handling errors); the first match counts.
 _TABLE: tuple[tuple[str, Reaction], ...] = (
@@ -67,10 +68,10 @@ class CallEnded(Exception):
     @classmethod
     def by(cls, error: grpc.aio.AioRpcError, *, secret: str) -> "CallEnded":
         """Return the end that `error` means; its words are shortened, and never hold the `secret`."""
-        code, status = _code(error), error.code()
-        said = " ".join((code, error.details() or "no details")).replace(secret, "***")
+        code, status = _code(error).replace(secret, "***"), error.code()
+        said = f"{code} {error.details() or 'no details'}".replace(secret, "***")
         return cls(
-            (code or status.name).replace(".", "_").lower(),
+            re.sub(r"\W+", "_", code or status.name).lower()[:_LONGEST_REASON],
             f"{status.name} {' '.join(said.split())[:_LONGEST]}",
             reaction=reaction(code, status),
             status=status,
