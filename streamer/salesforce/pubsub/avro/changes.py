@@ -19,7 +19,6 @@ from streamer.salesforce.pubsub.avro.definitions import (
     Record,
     UnusableSchema,
     branches_of,
-    is_null,
 )
 from streamer.salesforce.pubsub.avro.primitives import Reader
 
@@ -103,7 +102,9 @@ def _mark_differences(payload: JsonObject, names: Sequence[str]) -> None:
 
 def _lists_texts(kind: AvroType) -> bool:
     for branch in branches_of(kind):
-        is_list = isinstance(branch, Array) and isinstance(branch.items, Primitive)
-        if not (is_null(branch) or (is_list and branch.items.kind == "string")):
-            return False
+        match branch:
+            case Primitive(kind="null") | Array(items=Primitive(kind="string")):
+                continue
+            case _:
+                return False
     return True

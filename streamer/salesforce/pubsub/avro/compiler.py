@@ -53,27 +53,31 @@ class ReaderCompiler:
         time = stated_time(field.doc, name=field.name if of_event else "")
         kind = field.type
         if not isinstance(kind, Union):
-            return FieldReader(name=field.name, read=self._type(kind, time))
-        branches = [self._type(branch, time) for branch in kind.branches]
+            return FieldReader(name=field.name, read=self.type(kind, time))
+        branches = [self.type(branch, time) for branch in kind.branches]
         present = branches[1] if is_null(kind.branches[0]) and branches[1:] else None
         return FieldReader(name=field.name, read=union_reader(branches), present=present)
 
-    def _type(self, kind: AvroType, time: TimeText | None = None) -> Reader:
+    def type(self, kind: AvroType, time: TimeText | None = None) -> Reader:
+        """Return the reader of a type; `time` is the format of the field that has it, if it is a time."""
         match kind:
             case Primitive():
                 return _primitive(kind, time)
+            case Array() | Map():
+                return self._repeated(kind)
+            case Union():
+                return union_reader([self.type(branch) for branch in kind.branches])
+            case Record():
+                return self.record(kind)
             case Enumeration():
                 return enumeration_reader(kind.symbols)
             case Fixed():
                 return fixed_reader(kind.size)
-            case Array():
-                return array_reader(self._whole._type(kind.items))
-            case Map():
-                return map_reader(self._whole._type(kind.values))
-            case Union():
-                return union_reader([self._type(branch) for branch in kind.branches])
-            case Record():
-                return self.record(kind)
+
+    def _repeated(self, kind: Array | Map) -> Reader:
+        if isinstance(kind, Array):
+            return array_reader(self._whole.type(kind.items))
+        return map_reader(self._whole.type(kind.values))
 
 
 def _primitive(kind: Primitive, time: TimeText | None) -> Reader:

@@ -79,7 +79,8 @@ class EventSchema:
             raise self._unreadable(f"it holds {error}") from error
         if end < len(payload):
             raise self._unreadable(f"{len(payload) - end} bytes follow it")
-        return values
+        payload_object: JsonObject = values
+        return payload_object
 
     def _unreadable(self, reason: str) -> UnreadableEvent:
         name, schema_id = self._name[:_LONGEST_QUOTE], self._id[:_LONGEST_QUOTE]

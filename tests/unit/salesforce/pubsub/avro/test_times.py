@@ -58,7 +58,9 @@ def test_system_field_is_known_by_its_name(name: str) -> None:
     assert read({"name": name, "type": "long"}, MS) == "2025-01-01T00:00:00.123Z"
 
 
-@pytest.mark.parametrize("doc", ["", "DateTime", "Data:Double:00N1", "Data:TimeOnly", "Data", "::", "Data:Text:Date"])
+@pytest.mark.parametrize(
+    "doc", ["", "DateTime", "Data:Double:00N1", "Data:TimeOnly", "Data", "::", "Data:Text:Date"]
+)
 def test_number_stays_a_number(doc: str) -> None:
     """A field of another name that no text calls a time is not guessed at."""
     assert read(optional("ClosedDate", "long", doc=doc), MS) == MS
