@@ -30,7 +30,6 @@ _LONGEST_QUOTE = 60
 _LONGEST_PATH = 120
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
-
 _Composite = TypeVar("_Composite", Array, Map, Union, Record)
 
 

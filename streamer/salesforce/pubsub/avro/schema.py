@@ -65,7 +65,7 @@ class EventSchema:
         where they are unset; a change event is as `change_reader` says.
 
         Raises `UnreadableEvent` for bytes that are not one datum, and for more
-        than 2 MB.
+        than 2 MB, or less under a schema whose lists hold objects.
         """
         if len(payload) > self._largest:
             raise self._unreadable(f"it has {len(payload)} bytes, more than {self._largest}")
