@@ -208,6 +208,16 @@ def test_value_of_a_field_that_is_called_cleared_is_kept(elements: list[str]) ->
     assert body(ACCOUNT, _nulledFields=elements, **fields) == fields
 
 
+@pytest.mark.parametrize("count", [1, 127, 128, 129, 900])
+def test_fields_of_a_wide_type_are_found_between_nulls(count: int) -> None:
+    """Most of them are null in each change."""
+    schema = change_schema(*(optional(f"F{number}") for number in range(count)))
+
+    for number in {0, count // 2, 126, 127, 128, 255, 256, count - 1} & set(range(count)):
+        assert body(schema, "CREATE", **{f"F{number}": "x"}) == {f"F{number}": "x"}
+    assert body(schema, "CREATE") == {}
+
+
 def test_null_need_not_come_first_in_a_union() -> None:
     """Avro leaves the order to the schema."""
     schema = change_schema({"name": "Phone", "type": ["string", "null"]}, optional("Fax"))
