@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from streamer.salesforce.pubsub.avro.definitions import Field, Record, branches_of
 
 _BITMAP = re.compile(r"(?:([0-9]{1,6})-)?0[xX]([0-9A-Fa-f]{1,8192})")
-_MOST_KNOWN = 1024
+_MOST_KNOWN = 256
 _LONGEST_KNOWN = 256
 
 

@@ -30,11 +30,13 @@ class _Memory:
         self._records: dict[Record, int] = {}
 
     def of_repeated(self, kind: AvroType) -> int:
-        """Return what the most expensive list or map within a type takes."""
+        """Return what the items of the most expensive list or map within a type take."""
         known = self._repeated.get(kind)
         if known is None:
-            if isinstance(kind, Array | Map):
-                known = self.of(kind)
+            if isinstance(kind, Array):
+                known = self.of(kind.items)
+            elif isinstance(kind, Map):
+                known = _MEMBER + self.of(kind.values)
             elif isinstance(kind, Record):
                 known = max(self.of_repeated(field.type) for field in kind.fields)
             else:
@@ -44,7 +46,7 @@ class _Memory:
         return known
 
     def of(self, kind: AvroType) -> int:
-        """Return what a type takes that is repeated."""
+        """Return what the values of a type take."""
         if isinstance(kind, Array):
             return _LIST + self.of(kind.items)
         if isinstance(kind, Map):

@@ -19,7 +19,6 @@ from streamer.salesforce.pubsub.avro.definitions import (
     Record,
     UnusableSchema,
     branches_of,
-    is_null,
 )
 from streamer.salesforce.pubsub.avro.primitives import Reader
 
@@ -38,10 +37,10 @@ def change_reader(event: Record) -> Reader:
 
     It holds the header and the non-null fields: all of a created record, the
     changed ones and those of an enrichment otherwise. An update also holds the
-    fields that it cleared, as null; so are the cleared parts beside the other
+    fields that it cleared, as null, and the cleared parts beside the other
     parts of a compound field. A large text of which only the difference was
-    sent is `{"diff": text}`. The header names the changed fields, and has no
-    `nulledFields` and `diffFields`.
+    sent is `{"diff": text}`. The header names the changed fields, has no
+    `nulledFields` and `diffFields`, and its times are numbers.
 
     Raises `UnusableSchema` for a header whose bitmaps are not lists of texts.
     """
@@ -52,9 +51,10 @@ def change_reader(event: Record) -> Reader:
     for name in _BITMAPS:
         if name in declared and not _lists_texts(declared[name]):
             raise UnusableSchema(f"{HEADER}.{name} is no list of texts")
-    whole, compiler = ReaderCompiler(keep_nulls=True), ReaderCompiler(keep_nulls=False)
+    read_header = ReaderCompiler(keep_nulls=True, plain_times=True).record(header.type)
+    compiler = ReaderCompiler(keep_nulls=False)
     fields = [compiler.field(field, of_event=True) for field in event.fields[1:]]
-    read = compiler.event([FieldReader(name=HEADER, read=whole.record(header.type)), *fields])
+    read = compiler.event([FieldReader(name=HEADER, read=read_header), *fields])
     bitmaps = FieldBitmaps(event)
     tells_nulled = "nulledFields" in declared
 
@@ -103,7 +103,9 @@ def _mark_differences(payload: JsonObject, names: Sequence[str]) -> None:
 
 def _lists_texts(kind: AvroType) -> bool:
     for branch in branches_of(kind):
-        is_list = isinstance(branch, Array) and isinstance(branch.items, Primitive)
-        if not (is_null(branch) or (is_list and branch.items.kind == "string")):
-            return False
+        match branch:
+            case Primitive(kind="null") | Array(items=Primitive(kind="string")):
+                continue
+            case _:
+                return False
     return True

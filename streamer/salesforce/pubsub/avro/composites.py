@@ -7,6 +7,8 @@ from streamer.events import JsonObject
 from streamer.salesforce.pubsub.avro.primitives import Reader, read_length, read_long, read_text
 
 _SECOND_BRANCH = 2
+# So many bytes are copied to look for the next field that is not null.
+_LONGEST_RUN = 128
 
 
 def enumeration_reader(symbols: Sequence[str]) -> Reader:
@@ -137,11 +139,11 @@ def _required_fields_reader(fields: Sequence[FieldReader], *, keep_nulls: bool) 
 
 
 def _null_runs(fields: Sequence[FieldReader]) -> list[int]:
-    """Return for each field how many fields from it on are null when their byte is zero."""
+    """Return for each field how many fields from it on are null when their byte is zero, up to a limit."""
     runs = []
     run = 0
     for field in reversed(fields):
-        run = 0 if field.present is None else run + 1
+        run = 0 if field.present is None else min(run + 1, _LONGEST_RUN)
         runs.append(run)
     return runs[::-1]
 

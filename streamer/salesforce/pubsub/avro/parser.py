@@ -30,7 +30,6 @@ _LONGEST_QUOTE = 60
 _LONGEST_PATH = 120
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
-
 _Composite = TypeVar("_Composite", Array, Map, Union, Record)
 
 
@@ -89,25 +88,39 @@ class _Parser:
             return self._union(given, place)
         if not isinstance(given, dict) or "type" not in given:
             raise place.mistake("has no type")
+        return self._defined(given, place)
+
+    def _defined(self, given: dict[str, Any], place: _Place) -> AvroType:
         match given["type"]:
             case "record" | "error":
                 return self._record(given, place)
-            case "enum":
-                symbols = _texts(given.get("symbols"), "symbols", place)
-                return self._define(given, place, Enumeration(symbols=symbols))
-            case "fixed":
-                return self._define(given, place, Fixed(size=_size(given.get("size"), place)))
-            case "array":
-                items = self._value(given.get("items"), place.within())
-                return self._composed(Array(items=items), [items])
-            case "map":
-                values = self._value(given.get("values"), place.within())
-                return self._composed(Map(values=values), [values])
+            case "enum" | "fixed":
+                return self._named_value(given, place)
+            case "array" | "map":
+                return self._repeated(given, place)
             case str() as kind if kind in _PRIMITIVES:
                 logical = given.get("logicalType")
                 return Primitive(kind=kind, logical=logical if isinstance(logical, str) else None)
             case other:
                 return self.parsed(other, place.within())
+
+    def _repeated(self, given: dict[str, Any], place: _Place) -> AvroType:
+        if given["type"] == "array":
+            items = self._value(given.get("items"), place.within())
+            return self._composed(Array(items=items), [items])
+        values = self._value(given.get("values"), place.within())
+        return self._composed(Map(values=values), [values])
+
+    def _named_value(self, given: dict[str, Any], place: _Place) -> AvroType:
+        full_name, _ = _full_name(given, place)
+        self._claim(full_name, place)
+        kind: AvroType
+        if given["type"] == "enum":
+            kind = Enumeration(symbols=_symbols(given.get("symbols"), place))
+        else:
+            kind = Fixed(size=_size(given.get("size"), place))
+        self._named[full_name] = kind
+        return kind
 
     def _value(self, given: Any, place: _Place) -> AvroType:
         kind = self.parsed(given, place)
@@ -152,12 +165,6 @@ class _Parser:
         self._levels[kind] = levels
         return kind
 
-    def _define(self, given: dict[str, Any], place: _Place, kind: AvroType) -> AvroType:
-        full_name, _ = _full_name(given, place)
-        self._claim(full_name, place)
-        self._named[full_name] = kind
-        return kind
-
     def _claim(self, full_name: str, place: _Place) -> None:
         if full_name in self._named:
             raise place.mistake(f"defines {_quoted(full_name)} again")
@@ -196,14 +203,10 @@ def _in_namespace(name: str, namespace: str) -> str:
     return name if "." in name or not namespace else f"{namespace}.{name}"
 
 
-def _texts(given: Any, what: str, place: _Place) -> tuple[str, ...]:
-    if not isinstance(given, list) or not given or not _are_texts(given):
-        raise place.mistake(f"has no {what}")
+def _symbols(given: Any, place: _Place) -> tuple[str, ...]:
+    if not isinstance(given, list) or not given or not all(isinstance(symbol, str) for symbol in given):
+        raise place.mistake("has no symbols")
     return tuple(given)
-
-
-def _are_texts(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
 
 
 def _size(given: Any, place: _Place) -> int:

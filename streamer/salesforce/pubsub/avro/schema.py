@@ -65,7 +65,7 @@ class EventSchema:
         where they are unset; a change event is as `change_reader` says.
 
         Raises `UnreadableEvent` for bytes that are not one datum, and for more
-        than 2 MB.
+        than 2 MB, or less under a schema whose lists hold objects.
         """
         if len(payload) > self._largest:
             raise self._unreadable(f"it has {len(payload)} bytes, more than {self._largest}")
@@ -79,7 +79,8 @@ class EventSchema:
             raise self._unreadable(f"it holds {error}") from error
         if end < len(payload):
             raise self._unreadable(f"{len(payload) - end} bytes follow it")
-        return values
+        payload_object: JsonObject = values
+        return payload_object
 
     def _unreadable(self, reason: str) -> UnreadableEvent:
         name, schema_id = self._name[:_LONGEST_QUOTE], self._id[:_LONGEST_QUOTE]

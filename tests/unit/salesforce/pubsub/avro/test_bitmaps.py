@@ -66,7 +66,9 @@ def test_bits_of_a_converted_lead() -> None:
 
 def test_parts_are_listed_one_by_one() -> None:
     """A compound of which all parts changed is not shortened to its own name."""
-    assert ACCOUNT_BITMAPS.names(["4-0xFF"]) == [f"BillingAddress.{part['name']}" for part in ADDRESS["fields"]]
+    assert ACCOUNT_BITMAPS.names(["4-0xFF"]) == [
+        f"BillingAddress.{part['name']}" for part in ADDRESS["fields"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_parts_are_listed_one_by_one() -> None:
         "0x_4",
         "0x4 ",
         "0x-4",
-        "0x٤",  # noqa: RUF001 - a digit to Python
+        "0x\N{ARABIC-INDIC DIGIT FOUR}",
         "",
         "Nothing",
         "ChangeEventHeader",

@@ -200,6 +200,24 @@ def test_cleared_part_of_a_name_that_is_a_text_leaves_the_text() -> None:
     assert body(schema, _nulledFields=["1-0x02"], Name="Acme") == {"Name": "Acme"}
 
 
+@pytest.mark.parametrize("elements", [["0x40"], ["4-0x02"], ["0x10"]])
+def test_value_of_a_field_that_is_called_cleared_is_kept(elements: list[str]) -> None:
+    """Such an event would contradict itself; nothing that was sent is dropped."""
+    fields = {"Phone": "1", "BillingAddress": {"City": "Oslo"}}
+
+    assert body(ACCOUNT, _nulledFields=elements, **fields) == fields
+
+
+@pytest.mark.parametrize("count", [1, 127, 128, 129, 900])
+def test_fields_of_a_wide_type_are_found_between_nulls(count: int) -> None:
+    """Most of them are null in each change."""
+    schema = change_schema(*(optional(f"F{number}") for number in range(count)))
+
+    for number in {0, count // 2, 126, 127, 128, 255, 256, count - 1} & set(range(count)):
+        assert body(schema, "CREATE", **{f"F{number}": "x"}) == {f"F{number}": "x"}
+    assert body(schema, "CREATE") == {}
+
+
 def test_null_need_not_come_first_in_a_union() -> None:
     """Avro leaves the order to the schema."""
     schema = change_schema({"name": "Phone", "type": ["string", "null"]}, optional("Fax"))
@@ -239,7 +257,9 @@ def test_symbols_are_read_from_the_schema() -> None:
 )
 def test_header_with_other_bitmaps_is_an_unusable_schema(kind: Any) -> None:
     """The events could not be read, and no bytes of them are to blame."""
-    fields = [{**field, "type": kind} if field["name"] == "diffFields" else field for field in HEADER["fields"]]
+    fields = [
+        {**field, "type": kind} if field["name"] == "diffFields" else field for field in HEADER["fields"]
+    ]
 
     with pytest.raises(UnusableSchema, match=r"diffFields is no list of texts"):
         parsed(change_schema(optional("Phone"), header={**HEADER, "fields": fields}))

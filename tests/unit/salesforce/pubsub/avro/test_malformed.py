@@ -1,6 +1,6 @@
 """Bytes that are no event are refused in one way, soon, and without much memory."""
 
-import time
+import contextlib
 import tracemalloc
 from typing import Any
 
@@ -101,6 +101,9 @@ def test_bytes_behind_an_event_are_refused(schema: EventSchema, data: bytes, res
         ("long", b"\x80" * 2_000, "more than 64 bits"),
         ("int", b"\xff", "ends too early"),
         ("string", b"\x01", "negative length"),
+        ("string", b"\x06ab", "ends too early"),
+        ("string", b"\x80\x01" + b"x" * 63, "ends too early"),
+        ("string", b"\x80", "ends too early"),
         ("string", b"\x04\xff\xff", "not UTF-8"),
         ("string", b"\x06\xed\xa0\x80", "not UTF-8"),
         ("string", b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", "ends too early"),
@@ -155,26 +158,24 @@ def test_numbers_can_be_longer_than_they_need() -> None:
             },
             b"\x00",
         ),
-        ({"type": "map", "values": "boolean"}, b"\x04%b\x00"),
+        ({"type": "map", "values": "boolean"}, b"\x04%\x00"),
     ],
 )
-def test_list_takes_bounded_memory_and_time(kind: Any, item: bytes) -> None:
-    """A byte of it can stand for a whole object."""
+def test_list_takes_bounded_memory(kind: Any, item: bytes) -> None:
+    """A byte of it can stand for a whole object, so a twentieth of the largest datum takes 10 MB at most."""
     schema, data = one(kind)
-    for size in (2_000_000, 200_000, 50_000):
-        count = size // len(item)
-        items = b"".join(item.replace(b"%b", b"%02x" % (number % 256)) for number in range(count))
-        whole = data + _long(count) + items + b"\x00"
-        tracemalloc.start()
-        began = time.process_time()
-        try:
-            schema.decode(whole)
-        except UnreadableEvent as error:
-            assert "bytes, more than" in str(error)
-        taken, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 300_000_000
-        assert taken < 10
+    count = schema._largest // 20 // len(item)
+    items = b"".join(item.replace(b"%", b"%02x" % (number % 256)) for number in range(count))
+
+    tracemalloc.start()
+    read = schema.decode(data + _long(count) + items + b"\x00")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert read["V__c"]
+    assert peak < 10_000_000
+    with pytest.raises(UnreadableEvent, match="more than"):
+        schema.decode(b"\x00" * (schema._largest + 1))
 
 
 def test_large_event_is_read() -> None:
@@ -219,13 +220,8 @@ def test_event_with_another_byte_is_read_or_refused(schema: EventSchema, sound: 
 
 
 def _read_or_refused(schema: EventSchema, data: bytes) -> None:
-    try:
-        payload = schema.decode(data)
-    except UnreadableEvent as error:
-        assert len(str(error)) < 300
-    else:
-        assert isinstance(payload, dict)
-        assert payload
+    with contextlib.suppress(UnreadableEvent):
+        assert schema.decode(data)
 
 
 def _long(value: int) -> bytes:
@@ -236,4 +232,3 @@ def _long(value: int) -> bytes:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*out, value])
-

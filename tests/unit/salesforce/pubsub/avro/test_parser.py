@@ -1,5 +1,6 @@
 """Texts that are no usable schema are refused, whatever they are."""
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -96,7 +97,7 @@ def test_text_that_defines_no_record_is_refused(text: str) -> None:
     ],
 )
 def test_type_that_can_not_be_read_is_refused(kind: Any, reason: str) -> None:
-    """The sentence names the field; a schema that takes no bytes, or itself, could stand for endless values."""
+    """The sentence names the field. A type of no bytes, or within itself, could stand for endless values."""
     message = refused(json.dumps(event_schema({"name": "A__c", "type": kind})))
 
     assert re.search(rf"used: {reason}", message)
@@ -147,10 +148,8 @@ def test_records_that_multiply_each_other_cost_nothing() -> None:
 def test_any_schema_is_read_or_refused(drawn: Any) -> None:
     """Parts of it can be replaced by anything."""
     text = encoded(drawn).decode("utf-8", "surrogateescape")
-    try:
-        EventSchema.parse("x", text)
-    except UnusableSchema as error:
-        assert len(str(error)) < 2_000
+    with contextlib.suppress(UnusableSchema):
+        assert EventSchema.parse("x", text).name
 
 
 @given(text=st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))

@@ -7,7 +7,15 @@ import pytest
 from streamer.events import Event
 from streamer.normalise import normaliser_for
 from tests.messages import ORDERS
-from tests.unit.salesforce.pubsub.avro.samples import ADDRESS, Avro, decoded, event_schema, optional, parsed, written
+from tests.unit.salesforce.pubsub.avro.samples import (
+    ADDRESS,
+    Avro,
+    decoded,
+    event_schema,
+    optional,
+    parsed,
+    written,
+)
 
 STAMPS = {"CreatedDate": 1_735_689_600_517, "CreatedById": "005AB00000USER1YAA"}
 READ_STAMPS = {"CreatedDate": "2025-01-01T00:00:00.517Z", "CreatedById": "005AB00000USER1YAA"}
@@ -23,7 +31,9 @@ def read(field: Avro, value: Any) -> Any:
 
 def test_unset_fields_are_null() -> None:
     """A platform event has all of its fields; nothing of it is a change."""
-    schema = event_schema(optional("A__c"), optional("B__c"), optional("Amount__c", "double"), optional("D__c"))
+    schema = event_schema(
+        optional("A__c"), optional("B__c"), optional("Amount__c", "double"), optional("D__c")
+    )
 
     payload = decoded(schema, **STAMPS, B__c="", Amount__c=12.5)
 
@@ -102,7 +112,9 @@ def test_record_within_an_event_keeps_its_nulls() -> None:
 def test_type_is_defined_once_and_then_named() -> None:
     """By its full name, or by its name alone within the namespace."""
     schema = event_schema(
-        optional("A__c", ADDRESS), optional("B__c", "Address"), optional("C__c", "com.sforce.eventbus.Address")
+        optional("A__c", ADDRESS),
+        optional("B__c", "Address"),
+        optional("C__c", "com.sforce.eventbus.Address"),
     )
     parts = {part["name"]: None for part in ADDRESS["fields"]}
     oslo = {**parts, "City": "Oslo"}
