@@ -118,7 +118,7 @@ def _long(value: Any) -> bytes:
         value = int(value)
     if not -(2**63) <= value < 2**63:
         raise NotEncodable("more than 64 bits")
-    zigzag = (value << 1) ^ (value >> 63)
+    zigzag: int = (value << 1) ^ (value >> 63)
     if zigzag < len(_ONE_BYTE):
         return _ONE_BYTE[zigzag]
     encoded = bytearray()
