@@ -1,12 +1,10 @@
 """The Pub/Sub API over TLS, its address, and the command that serves it."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -17,6 +15,7 @@ from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox, SandboxSettings
 from streamer.sandbox.certificates import certificates
 from streamer.sandbox.server import AddressRefused
+from tests.integration.sandbox.command import Running, running_with_tls
 from tests.integration.sandbox.pubsub.client import Client
 from tests.integration.sandbox.pubsub.conftest import World, metadata
 
@@ -40,35 +39,11 @@ print(method(TopicRequest(topic_name="/data/AccountChangeEvent"), metadata=metad
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A sandbox in a process of its own: its addresses, and the environment that it recommends."""
-
-    url: str
-    pubsub: str
-    recipes: dict[str, str]
-
-
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Running]:
-    """`streamer sandbox --tls`, with what it printed at its start."""
-    arguments = ["sandbox", "--port", "0", "--tls", "--tls-folder", str(tmp_path)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "streamer", *arguments], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        printed = ""
-        while "JAVA_TOOL_OPTIONS" not in printed:
-            line = process.stdout.readline()
-            assert line, printed
-            printed += line
-        yield Running(
-            url=re.findall(r"https://localhost:\d+", printed)[0],
-            pubsub=re.findall(r"Pub/Sub API listens at (localhost:\d+), with TLS", printed)[0],
-            recipes=dict(re.findall(r"([A-Z_]+)=(\S+)", printed)),
-        )
-        process.terminate()
-        assert process.wait(30) == 0
+    """The command, running."""
+    with running_with_tls(tmp_path) as process:
+        yield process
 
 
 def run(command: Running, *trusting: str) -> subprocess.CompletedProcess[str]:
