@@ -118,6 +118,19 @@ async def test_a_quiet_stream_is_kept_alive(world: World) -> None:
         assert await names(world, each, 1) == ["1"]
 
 
+async def test_a_keepalive_is_due_after_the_credit(world: World) -> None:
+    """A stream that had none for a while gets no early one."""
+    world.create_accounts(1)
+    subscription = await world.client.subscribe(ACCOUNTS, 1, EARLIEST)
+    await subscription.events(1)
+    await world.clock.turn(59)
+    await subscription.ask(1)
+    await asyncio.sleep(0.05)
+    await world.clock.turn(269)
+    world.create_accounts(1, first=1)
+    assert len((await subscription.receive()).events) == 1
+
+
 async def test_a_stream_without_credit_ends(world: World) -> None:
     """After 60 s, with OK; until then it can ask for more."""
     world.create_accounts(3)
