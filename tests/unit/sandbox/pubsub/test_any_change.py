@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamer.sandbox.faults.armed import ArmedFaults
 from streamer.sandbox.org.definitions import parse_schema
-from streamer.sandbox.pubsub.events import Events
+from streamer.sandbox.pubsub.avro.events import Events
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 from tests.integration.sandbox.pubsub.decoding import decoded
 from tests.unit.sandbox.org.world import EVERYTHING, OrgWorld

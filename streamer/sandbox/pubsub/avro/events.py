@@ -10,8 +10,8 @@ from streamer.eventbus import ConsumerEvent, ProducerEvent
 from streamer.sandbox.org.bus import Message
 from streamer.sandbox.org.definitions.avro import Avro
 from streamer.sandbox.org.definitions.event_schemas import EventSchemas
-from streamer.sandbox.pubsub.datum import NotEncodable, encoder
-from streamer.sandbox.pubsub.field_bitmaps import FieldBitmaps
+from streamer.sandbox.pubsub.avro.datum import NotEncodable, encoder
+from streamer.sandbox.pubsub.avro.field_bitmaps import FieldBitmaps
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 
 GARBAGE = b"\xff" * 32
