@@ -4,25 +4,29 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def installed(package: str, version: str) -> Path:
-    """Return the folder in which Node.js finds a package; several processes can ask for it at once."""
+def installed(*packages: str) -> Path:
+    """Return the folder in which Node.js finds `packages`, each named with its version: `jsforce@3.10.16`.
+
+    Several processes can ask for it at once.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "streamer" / f"{package}-{version}"
+    folder = cache / "streamer" / "+".join(packages).replace("@", "-")
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(folder, f"{package}@{version}")
+        _fetch(folder, packages)
     return folder / "node_modules"
 
 
-def _fetch(folder: Path, wanted: str) -> None:
+def _fetch(folder: Path, packages: Iterable[str]) -> None:
     fresh = Path(tempfile.mkdtemp(prefix="npm-", dir=folder.parent))
     quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error")
     try:
         subprocess.run(
-            ["npm", "install", *quiet, "--prefix", str(fresh), wanted],
+            ["npm", "install", *quiet, "--prefix", str(fresh), *packages],
             check=True,
             capture_output=True,
             timeout=240,

@@ -16,10 +16,10 @@ from streamer.eventbus import (
 from streamer.sandbox.faults.armed import PUBLISH, InjectionPoint
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import PlatformEvent
+from streamer.sandbox.pubsub.avro.payloads import Payloads, Unpublishable
 from streamer.sandbox.pubsub.calls import Admission, Call, next_request
 from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import PUBLISH_STREAM_IDLE, CallAborted, topic_denied
-from streamer.sandbox.pubsub.payloads import Payloads, Unpublishable
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 from streamer.sandbox.pubsub.topics import Topics
 
@@ -65,12 +65,8 @@ class Publishing:
         clock, path = self._context.clock, ""
         idle_since = clock.monotonic()
         while True:
-            try:
-                async with clock.timeout(self._limits.idle_publish_s - (clock.monotonic() - idle_since)):
-                    request = await next_request(stream)
-            except TimeoutError:
-                message = "The stream had no valid request for too long."
-                raise CallAborted(StatusCode.DEADLINE_EXCEEDED, PUBLISH_STREAM_IDLE, message) from None
+            remaining_s = self._limits.idle_publish_s - (clock.monotonic() - idle_since)
+            request = await self._request_within(stream, remaining_s)
             if request is None:
                 return
             await self._admission.strike(call.token, InjectionPoint(on=PUBLISH))
@@ -79,6 +75,18 @@ class Publishing:
             if request.events:
                 idle_since = clock.monotonic()
             await stream.write(self.publish(request, call))
+
+    async def _request_within(self, stream: Any, seconds: float) -> PublishRequest | None:
+        """Return the next request, `None` at the end; raises `CallAborted` where it does not come in time."""
+        try:
+            if seconds > 0:
+                async with self._context.clock.timeout(seconds):
+                    request: PublishRequest | None = await next_request(stream)
+                    return request
+        except TimeoutError:
+            pass
+        message = "The stream had no event for too long."
+        raise CallAborted(StatusCode.DEADLINE_EXCEEDED, PUBLISH_STREAM_IDLE, message)
 
     def _result(self, definition: PlatformEvent, event: ProducerEvent, user_id: str) -> PublishResult:
         event_uuid = event.id or str(uuid.uuid4())

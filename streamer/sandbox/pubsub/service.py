@@ -7,6 +7,7 @@ from grpc import StatusCode
 
 from streamer.eventbus import FetchRequest, SchemaInfo, SchemaRequest, TopicInfo, TopicRequest
 from streamer.sandbox.faults.armed import SCHEMA, SUBSCRIBE, InjectionPoint
+from streamer.sandbox.pubsub.avro.events import Events
 from streamer.sandbox.pubsub.calls import Admission, Call, next_request
 from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import (
@@ -16,7 +17,6 @@ from streamer.sandbox.pubsub.errors import (
     invalid,
     topic_denied,
 )
-from streamer.sandbox.pubsub.events import Events
 from streamer.sandbox.pubsub.publishing import Publishing
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 from streamer.sandbox.pubsub.streams import Streams

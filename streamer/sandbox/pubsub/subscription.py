@@ -12,6 +12,7 @@ from streamer.eventbus import ConsumerEvent, FetchRequest, FetchResponse
 from streamer.sandbox.access.events import EventView
 from streamer.sandbox.faults.armed import STREAM, InjectionPoint
 from streamer.sandbox.org.bus import Message
+from streamer.sandbox.pubsub.avro.events import Events
 from streamer.sandbox.pubsub.calls import Admission, Call, connection_lost, next_request
 from streamer.sandbox.pubsub.context import PubSubContext
 from streamer.sandbox.pubsub.errors import (
@@ -21,7 +22,6 @@ from streamer.sandbox.pubsub.errors import (
     CallAborted,
     invalid,
 )
-from streamer.sandbox.pubsub.events import Events
 from streamer.sandbox.pubsub.replay_ids import ReplayIds
 
 # Of a channel whose events a user can't see, this many are passed over without a pause.
@@ -211,8 +211,8 @@ class Subscription:
             rpc_id=self._call.id,
             pending_num_requested=self._pending,
         )
-        await self._stream.write(response)
         self._quiet_since = self._context.clock.monotonic()
+        await self._stream.write(response)
 
     async def _wait(self) -> bool:
         """Wait until the stream has to look again, or for the next deadline and take its step."""

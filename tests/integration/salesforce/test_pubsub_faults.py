@@ -310,3 +310,37 @@ async def test_words_of_a_server_do_not_repeat_the_token(world: World) -> None:
 
     assert token not in str(lines)
     assert "bad ***" in str(lines)
+
+
+async def test_stream_that_ends_while_the_log_is_busy_loses_nothing(world: World) -> None:
+    """Salesforce ends one without credit after a minute; what it sent before counts."""
+    world.log.gate.clear()
+    world.publish(150)
+    world.read()
+    await world.until(lambda: world.losses.events == 100)
+    world.server.end(PASSING["closed"])
+    await world.until(lambda: not world.server.live())
+    world.publish(50)
+    world.log.gate.set()
+    await world.all_read()
+
+    assert world.losses.reasons == ["closed"]
+
+
+async def test_login_that_is_away_is_waited_for_by_all_channels_together(world: World) -> None:
+    """One attempt for all, after pauses that grow."""
+    await begun(world, ORDERS, REFUNDS)
+    [token] = {stream.metadata["accesstoken"] for stream in world.server.streams}
+    world.server.refused_tokens.add(token)
+    login, world.source._login._tokens._url = world.source._login._tokens._url, "http://127.0.0.1:9"
+    for path in (ORDERS, REFUNDS):
+        world.server.end(PASSING["expired_token"], path)
+        world.publish(2, path)
+    with capture_logs() as lines:
+        await world.clock.turn(3)
+        await world.until(lambda: [line for line in lines if line["event"] == "session.delayed"][3:])
+    world.source._login._tokens._url = login
+    await world.all_read(ORDERS, REFUNDS, turning=0.5)
+
+    delays = [line["tried_again_in_s"] for line in lines if line["event"] == "session.delayed"]
+    assert delays[:4] == [0.5, 1.0, 2.0, 4.0]

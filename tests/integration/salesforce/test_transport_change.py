@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from grpc import StatusCode
 
 from streamer.eventbus import ReplayPreset
-from streamer.events import Checkpoint, EventId, ReplayId
+from streamer.events import Channel, Checkpoint, EventId, ReplayId
+from tests import streaming
 from tests.pubsub import ORDERS, End, World, order, pubsub_world, replay_id, uuid
 
 
@@ -94,8 +96,6 @@ async def test_quiet_channel_goes_on_by_time(world: World) -> None:
 
 async def test_refused_position_of_the_way_is_not_the_checkpoints(world: World) -> None:
     """The way begins anew."""
-    from grpc import StatusCode
-
     world.publish(300)
     read_over_cometd(world, 250)
     world.server.most_events = 10
@@ -109,3 +109,27 @@ async def test_refused_position_of_the_way_is_not_the_checkpoints(world: World) 
 
     assert world.numbers() == list(range(251, 300))
     assert world.server.streams[-1].first.replay_preset == ReplayPreset.EARLIEST
+
+
+@pytest.mark.parametrize("ends_by_event", [True, False])
+async def test_way_back_without_the_last_event_makes_time_decide(*, ends_by_event: bool) -> None:
+    """Over CometD that is a new session, in which the channel is read again."""
+    async with streaming.streaming() as world:
+        world.publish(1)
+        await world.clock.turn(3600)
+        world.publish(2)
+        checkpoint = Checkpoint(
+            channel=Channel(org=world.org, path=streaming.CHANGES),
+            replay_id=ReplayId(b"\0\1"),
+            verified_at=world.clock.now(),
+            appended=(EventId("gone"),),
+            open_replay_id=ReplayId(b"\0\2"),
+        )
+        reader = world.read(after=checkpoint)
+        if ends_by_event:
+            await world.clock.turn(70)
+            world.publish(1)
+        await world.until(lambda: len(reader.seen) >= 2 + ends_by_event, turning=1)
+
+    assert reader.seen == [1, 2, 3][: 2 + ends_by_event]
+    assert world.losses.reasons == ["subscribed_again"]

@@ -1,7 +1,6 @@
-"""Plain client of the Pub/Sub API, and decoders of its own for what it receives."""
+"""Plain client of the Pub/Sub API."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -26,6 +25,7 @@ from streamer.eventbus import (
     TopicRequest,
 )
 from streamer.eventbus.calls import GET_SCHEMA, GET_TOPIC, PUBLISH, PUBLISH_STREAM, SUBSCRIBE
+from tests.integration.sandbox.pubsub.decoding import decoded
 
 LATEST, EARLIEST, CUSTOM = ReplayPreset.LATEST, ReplayPreset.EARLIEST, ReplayPreset.CUSTOM
 PREFIX = "sfdc.platform.eventbus.grpc."
@@ -136,16 +136,7 @@ class Client:
 
     async def decoded(self, event: ConsumerEvent) -> dict[str, Any]:
         """Return the payload of an event, whose schema is fetched once."""
-        schema = await self.parsed(event.event.schema_id)
-        stream = BytesIO(event.event.payload)
-        payload = fastavro.schemaless_reader(stream, schema, None)
-        assert stream.read() == b""
-        assert isinstance(payload, dict)
-        header = payload.get("ChangeEventHeader")
-        if isinstance(header, dict):
-            for name in ("changedFields", "nulledFields", "diffFields"):
-                header[name] = list(field_names(schema, header[name]))
-        return payload
+        return decoded(await self.parsed(event.event.schema_id), event.event.payload)
 
     async def parsed(self, schema_id: str) -> Any:
         """Return a schema as fastavro has it."""
@@ -184,34 +175,6 @@ def failure(error: grpc.aio.AioRpcError) -> Failure:
     return Failure(
         status=error.code(), code=_suffix(codes.get("error-code")), description=error.details() or ""
     )
-
-
-def field_names(schema: Any, bitmaps: list[str]) -> Iterator[str]:
-    """Yield the names of the fields that bitmaps stand for."""
-    fields = schema["fields"]
-    for bitmap in bitmaps:
-        parent, _, bits = bitmap.rpartition("-")
-        if not parent:
-            yield from (each["name"] for each in _marked(fields, bits))
-        else:
-            compound = fields[int(parent)]
-            record = next(each for each in compound["type"] if each != "null")
-            if isinstance(record, str):
-                record = next(
-                    kind
-                    for other in fields
-                    for kind in (other["type"] if isinstance(other["type"], list) else ())
-                    if isinstance(kind, dict) and kind["name"] == record
-                )
-            yield from (f"{compound['name']}.{each['name']}" for each in _marked(record["fields"], bits))
-
-
-def _marked(fields: list[Any], bits: str) -> Iterator[Any]:
-    number = int(bits, 16)
-    assert bits.startswith("0x")
-    assert len(bits) % 2 == 0
-    assert bits[2:] == bits[2:].upper()
-    yield from (each for at, each in enumerate(fields) if number >> at & 1)
 
 
 def _suffix(code: Any) -> str | None:

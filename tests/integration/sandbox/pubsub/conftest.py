@@ -1,5 +1,6 @@
 """A sandbox that serves the Pub/Sub API, and a client that is logged in."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox, SandboxSettings
-from tests.integration.sandbox.pubsub.client import Client, Metadata
+from streamer.sandbox.pubsub.server import PubSubServer
+from tests.integration.sandbox.pubsub.client import WAIT_S, Client, Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,28 @@ class World:
         """Create accounts whose names are numbers."""
         for number in range(first, first + count):
             self.create("Account", Name=str(number))
+
+    @property
+    def server(self) -> PubSubServer:
+        """The server of the Pub/Sub API."""
+        assert self.sandbox.pubsub is not None
+        return self.sandbox.pubsub
+
+    def pending(self, path: str) -> list[int]:
+        """Return how many events the subscriptions of a topic have yet to get."""
+        subscriptions = self.server._service.streams._subscriptions
+        return [each._pending for each in subscriptions.get(path, ())]
+
+    async def struck(self, name: str) -> None:
+        """Wait until a fault has struck."""
+        await until(lambda: self.sandbox.faults.struck[name])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.001)
 
 
 def metadata(sandbox: Sandbox, user_id: str | None = None) -> Metadata:

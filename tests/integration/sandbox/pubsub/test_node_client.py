@@ -16,7 +16,8 @@ from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.certificates import Certificates, certificates
 from tools.npm import installed
 
-VERSION = "5.5.2"
+# Its Avro library needs underscore, and does not say so.
+PACKAGES = ("salesforce-pubsub-api-client@5.5.2", "underscore@1.13.7")
 ACCOUNTS = "/data/AccountChangeEvent"
 ORDERS = "/event/Order_Placed__e"
 SCHEMA = {
@@ -89,7 +90,7 @@ class NodeClient:
 @asynccontextmanager
 async def running(files: Certificates) -> AsyncIterator[NodeClient]:
     """Run the client against an empty org over TLS, logged in with client credentials."""
-    modules = await asyncio.to_thread(installed, "salesforce-pubsub-api-client", VERSION)
+    modules = await asyncio.to_thread(installed, *PACKAGES)
     settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)), tls=files)
     async with Sandbox(TurnedClock(), pubsub_port=0, settings=settings) as sandbox:
         environment = {
@@ -127,10 +128,8 @@ async def test_it_decodes_changes(node: NodeClient) -> None:
         account = transaction.create("Account", {"Name": "Acme", "Phone": "1", "BillingCity": "Oslo"})
     await node.do("earliest", ACCOUNTS, count=5)
     (created,) = await node.events(1)
-    assert (created["payload"]["Name"], created["payload"]["BillingAddress"]["City"]) == (
-        "Acme",
-        {"string": "Oslo"},
-    ) or created["payload"]["BillingAddress"]["City"] == "Oslo"
+    address = created["payload"]["BillingAddress"]
+    assert (created["payload"]["Name"], address["City"]) == ("Acme", "Oslo")
     with node.sandbox.org.transaction() as transaction:
         transaction.update("Account", account, {"Phone": None, "BillingCity": "Bergen", "Industry": "Energy"})
     (updated,) = await node.events(1)
@@ -152,14 +151,9 @@ async def test_it_resumes_behind_a_replay_id(node: NodeClient) -> None:
     await node.do("earliest", ACCOUNTS, count=1)
     (first,) = await node.events(1)
     await node.told("lastEvent")
-    second = await _with_another(node, first["replayId"])
-    assert [each["payload"]["Name"] for each in second] == ["1", "2"]
-
-
-async def _with_another(node: NodeClient, replay_id: int) -> list[Any]:
-    # The client takes one subscription of a topic; this one is of a channel that carries the same.
-    await node.do("replay", "/data/ChangeEvents", count=2, id=replay_id)
-    return await node.events(2)
+    # The client keeps its stream of a topic; another channel carries the same.
+    await node.do("replay", "/data/ChangeEvents", count=2, id=first["replayId"])
+    assert [each["payload"]["Name"] for each in await node.events(2)] == ["1", "2"]
 
 
 async def test_it_drains_a_backlog(node: NodeClient) -> None:
@@ -193,7 +187,6 @@ async def test_it_hears_of_errors(node: NodeClient) -> None:
     """Of a stream that ends for its token, and of a topic that does not exist."""
     await node.do("latest", ACCOUNTS, count=5)
     await node.do("latest", "/event/Nope", count=5)
-    assert "topic.not.found" not in (told := str(await node.told("error")))
-    assert "NOT_FOUND" in told
+    assert "NOT_FOUND" in str(await node.told("error"))
     node.sandbox.tokens.revoke_all()
     assert "UNAUTHENTICATED" in str(await node.told("error"))

@@ -26,6 +26,7 @@ SCHEMA = {
                 "At__c": "datetime",
                 "Day__c": "date",
                 "Express__c": "boolean",
+                "Note__c": "textarea",
             }
         }
     }
@@ -72,6 +73,7 @@ async def test_a_published_event_reaches_both_transports(world: World) -> None:
         "At__c": "2025-01-01T00:00:00.123Z",
         "Day__c": "2025-01-02",
         "Express__c": False,
+        "Note__c": None,
     }
     assert message["event"]["EventUuid"] == event_id
 
@@ -79,11 +81,9 @@ async def test_a_published_event_reaches_both_transports(world: World) -> None:
 async def test_each_event_has_its_own_result(world: World) -> None:
     """In the order of the request; a bad one does not hold up the others."""
     good = await order(world)
-    topic = await world.client.topic(PAID)
-    other = await world.client.encoded(topic.schema_id, {"CreatedDate": NOW_MS, "CreatedById": "005"})
     bad = {
         "no schema": ProducerEvent(id="1", schema_id="nope", payload=good.payload),
-        "another event's schema": ProducerEvent(id="2", schema_id=topic.schema_id, payload=other),
+        "an empty schema": ProducerEvent(id="2", payload=good.payload),
         "no payload": ProducerEvent(id="3", schema_id=good.schema_id),
         "garbage": ProducerEvent(id="4", schema_id=good.schema_id, payload=b"\xff" * 40),
         "too much": ProducerEvent(id="5", schema_id=good.schema_id, payload=good.payload + b"\0"),
@@ -98,6 +98,13 @@ async def test_each_event_has_its_own_result(world: World) -> None:
     assert first.replay_id < last.replay_id
     assert first.correlation_key != last.correlation_key
     assert len(published(world)) == 2
+
+
+async def test_the_schema_of_another_event_is_refused(world: World) -> None:
+    """Even where the event takes any fields."""
+    (result,) = (await world.client.publish(PAID, await order(world))).results
+    assert "Order_Placed__e" in result.error.msg
+    assert not published(world, PAID)
 
 
 async def test_an_event_that_nothing_declares_can_be_published(world: World) -> None:
@@ -154,7 +161,7 @@ async def test_sizes_are_limited(serve: Serve) -> None:
     settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)), pubsub=limits)
     world: World = await serve(settings)
     good = await order(world)
-    large = ProducerEvent(id="l", schema_id=good.schema_id, payload=bytes(1_000))
+    large = await order(world, "l", Note__c="x" * 1_000)
     response = await world.client.publish(ORDERS, large, good)
     assert [result.HasField("error") for result in response.results] == [True, False]
     found = await refused(world, ORDERS, *[large] * 4)

@@ -1,7 +1,6 @@
 """Subscribe: credit, presets, keep-alives, and the errors of wrong requests."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -10,25 +9,17 @@ import pytest
 from streamer.sandbox import PubSubLimits, SandboxSettings
 from streamer.sandbox.org.bus import HOUR_S
 from tests.integration.sandbox.pubsub.client import CUSTOM, EARLIEST, LATEST, Failure, Subscription
-from tests.integration.sandbox.pubsub.conftest import Serve, World, metadata
+from tests.integration.sandbox.pubsub.conftest import Serve, World, metadata, until
 
 ACCOUNTS = "/data/AccountChangeEvent"
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.001)
-
-
 async def subscribed(world: World, preset: Any = LATEST, count: int = 100) -> Subscription:
     """Return a subscription that the server has begun."""
-    before = world.sandbox.pubsub.streams if world.sandbox.pubsub else 0
+    before = len(world.pending(ACCOUNTS))
     subscription = await world.client.subscribe(ACCOUNTS, count, preset)
-    await until(lambda: world.sandbox.pubsub and world.sandbox.pubsub.streams > before)
-    await until(lambda: world.sandbox.pubsub and ACCOUNTS in world.sandbox.pubsub.subscribed)
+    await until(lambda: len(world.pending(ACCOUNTS)) > before)
     return subscription
 
 
@@ -76,7 +67,7 @@ async def test_credit_adds_up_to_a_hundred(world: World) -> None:
     """What is asked for beyond that is forgotten."""
     subscription = await subscribed(world, LATEST, 90)
     await subscription.ask(60)
-    await asyncio.sleep(0.05)
+    await until(lambda: world.pending(ACCOUNTS) == [100])
     world.create_accounts(150)
     events = await subscription.events(100)
     assert len(events) == 100
@@ -118,6 +109,19 @@ async def test_a_quiet_stream_is_kept_alive(world: World) -> None:
         assert await names(world, each, 1) == ["1"]
 
 
+async def test_a_keepalive_is_due_after_the_credit(world: World) -> None:
+    """A stream that had none for a while gets no early one."""
+    world.create_accounts(1)
+    subscription = await world.client.subscribe(ACCOUNTS, 1, EARLIEST)
+    await subscription.events(1)
+    await world.clock.turn(59)
+    await subscription.ask(1)
+    await until(lambda: world.pending(ACCOUNTS) == [1])
+    await world.clock.turn(269)
+    world.create_accounts(1, first=1)
+    assert len((await subscription.receive()).events) == 1
+
+
 async def test_a_stream_without_credit_ends(world: World) -> None:
     """After 60 s, with OK; until then it can ask for more."""
     world.create_accounts(3)
@@ -128,17 +132,16 @@ async def test_a_stream_without_credit_ends(world: World) -> None:
     await subscription.events(1)
     await world.clock.turn(59)
     await asyncio.sleep(0.02)
-    assert world.sandbox.pubsub is not None
-    assert world.sandbox.pubsub.streams == 1
+    assert world.server.streams == 1
     await world.clock.turn(1)
     assert await subscription.end() is None
-    await until(lambda: world.sandbox.pubsub and not world.sandbox.pubsub.streams)
+    await until(lambda: not world.server.streams)
 
 
 async def test_a_stream_that_asks_for_nothing_ends(world: World) -> None:
     """As one without credit does."""
     subscription = world.client.open()
-    await until(lambda: world.sandbox.pubsub and world.sandbox.pubsub.streams)
+    await until(lambda: world.server.streams)
     await world.clock.turn(60)
     assert await subscription.end() is None
 
@@ -251,6 +254,6 @@ async def test_streams_are_limited(serve: Serve) -> None:
         "concurrent.client.limit.exceeded",
     )
     first.call.cancel()
-    await until(lambda: world.sandbox.pubsub and world.sandbox.pubsub.streams == 1)
+    await until(lambda: world.server.streams == 1)
     world.create_accounts(1)
     assert await names(world, await world.client.subscribe(ACCOUNTS), 1) == ["0"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.sandbox.pubsub.datum import NotEncodable, encoder
+from streamer.sandbox.pubsub.avro.datum import NotEncodable, encoder
 
 HEADER = {
     "type": "record",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.sandbox.pubsub.field_bitmaps import FieldBitmaps
+from streamer.sandbox.pubsub.avro.field_bitmaps import FieldBitmaps
 
 ADDRESS = {
     "type": "record",

@@ -18,6 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _NULL, _PRESENT = b"\x00", b"\x02"
 _ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
+_SHORT = 0x40
 _DOUBLE = struct.Struct("<d")
 
 
@@ -109,13 +110,15 @@ def _array(encode: Encode) -> Encode:
 
 
 def _long(value: Any) -> bytes:
-    if isinstance(value, str):
-        return _time(value)
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is not int:
+        if isinstance(value, str):
+            return _time(value)
+        if not isinstance(value, float) or not value.is_integer():
+            raise NotEncodable("not a whole number")
         value = int(value)
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise NotEncodable("not a whole number of 64 bits")
-    zigzag = (value << 1) ^ (value >> 63)
+    if not -(2**63) <= value < 2**63:
+        raise NotEncodable("more than 64 bits")
+    zigzag: int = (value << 1) ^ (value >> 63)
     if zigzag < len(_ONE_BYTE):
         return _ONE_BYTE[zigzag]
     encoded = bytearray()
@@ -139,8 +142,9 @@ def _time(text: str) -> bytes:
 
 
 def _string(value: Any) -> bytes:
-    encoded = (value["diff"] if isinstance(value, dict) else value).encode()
-    return _long(len(encoded)) + bytes(encoded)
+    encoded: bytes = (value["diff"] if isinstance(value, dict) else value).encode()
+    length = len(encoded)
+    return (_ONE_BYTE[2 * length] if length < _SHORT else _long(length)) + encoded
 
 
 def _double(value: Any) -> bytes:
