@@ -68,12 +68,7 @@ def change_event_schema(entity: Entity) -> Avro:
 
 def schema_id(schema: Avro) -> str:
     """Return the id of a schema: 22 characters that change with its names and types."""
-    return fingerprint(_normalised(schema))
-
-
-def fingerprint(value: Any) -> str:
-    """Return the fingerprint of a value that JSON can hold, as schema ids are written."""
-    digest = hashlib.md5(orjson.dumps(value), usedforsecurity=False).digest()
+    digest = hashlib.md5(orjson.dumps(_normalised(schema)), usedforsecurity=False).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
