@@ -6,7 +6,6 @@ import aiohttp
 import structlog
 
 from streamer.app.log import Log
-from streamer.app.transports import opened
 from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
@@ -18,6 +17,7 @@ from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.transports import opened
 from streamer.settings import Settings
 from streamer.supervision.status import Status
 

@@ -26,6 +26,22 @@ _PORT, _PUBSUB_PORT = 8808, 7443
 
 _Content = TypeVar("_Content")
 
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST",
+        help="Host name by which clients reach the sandbox, besides localhost; can be repeated.",
+        show_default="none",
+    ),
+]
+Callbacks = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Address to which a login in a browser can lead back; can be repeated.",
+        show_default="any on this machine",
+    ),
+]
 UsersFile = Annotated[
     Path | None,
     typer.Option(
@@ -64,24 +80,10 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
             metavar="HOST", help="Address to listen on; anyone who can reach it controls the sandbox."
         ),
     ] = "localhost",
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HOST",
-            help="Host name by which clients reach the sandbox, besides localhost; can be repeated.",
-            show_default="none",
-        ),
-    ] = None,
+    name: Names = None,
     users: UsersFile = None,
     schema: SchemaFile = None,
-    callback: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="Address to which a login in a browser can lead back; can be repeated.",
-            show_default="any on this machine",
-        ),
-    ] = None,
+    callback: Callbacks = None,
     *,
     pubsub_port: PubSubPort = None,
     tls: Annotated[

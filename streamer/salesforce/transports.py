@@ -11,11 +11,15 @@ from streamer.ports import Source
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.observer import SessionObserver
 from streamer.settings import Settings, Transport
-from streamer.supervision.status import Subscribed
 
 
-class SubscribedSource(Source, Subscribed, Protocol):
+class SubscribedSource(Source, Protocol):
     """Source that tells which of its channels Salesforce has accepted."""
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Paths that Salesforce has accepted."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
