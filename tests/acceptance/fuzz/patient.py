@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 
 from streamer.clock import SystemClock
-from streamer.sandbox import Sandbox
+from streamer.sandbox import Sandbox, SandboxSettings
 from tests.acceptance.fuzz.grammar import CANARY
 from tests.configuration import ORDERS, sandbox_configuration, written
 from tests.daemon import Daemon, until
@@ -29,6 +29,7 @@ _WITHIN_S = 20.0
 _LOOK_S = 0.002
 _LATER_S = 2.0
 _PULSE_S = 0.25
+_KEPT_S = 60.0
 _GOOD = 2
 _TRACEBACK = "Traceback (most recent call last)"
 _SHOWN_LINES = 30
@@ -118,7 +119,11 @@ class Patient:
 
     async def _live(self) -> None:
         async with AsyncExitStack() as stack:
-            self.sandbox = await stack.enter_async_context(Sandbox(SystemClock()))
+            # A process that grows stands still while its garbage is collected, and the pulse with it.
+            kept = SandboxSettings(retention_s=_KEPT_S)
+            self.sandbox = await stack.enter_async_context(Sandbox(SystemClock(), settings=kept))
+            with self.sandbox.org.transaction() as transaction:
+                self._account = transaction.create("Account", {"Name": "good"})
             target = await asyncio.start_server(self._serve, "localhost", 0)
             stack.callback(target.close)
             port = target.sockets[0].getsockname()[1]
@@ -206,7 +211,7 @@ class Patient:
             self.sandbox.org.publish_platform_event("Order_Placed__e", {"Order_No__c": name})
         else:
             with self.sandbox.org.transaction() as transaction:
-                transaction.create("Account", {"Name": name})
+                transaction.update("Account", self._account, {"Name": name})
 
     def _new(self, table: str) -> list[dict[str, Any]]:
         """Return what was added to a table of the log since the last call."""
