@@ -48,6 +48,7 @@ LEAD = change_schema(
         (["4-0x06"], ["BillingAddress.City", "BillingAddress.State"]),
         (["5-0x80", "4-0x01"], ["ShippingAddress.GeocodeAccuracy", "BillingAddress.Street"]),
         (["0x400c00"], ["Sic", "Industry", "LastModifiedDate"]),
+        (["0X400800"], ["Industry", "LastModifiedDate"]),
         (["0x0"], []),
         (["0x000000000000400800"], ["Industry", "LastModifiedDate"]),
         (["Industry", "BillingAddress.City"], ["Industry", "BillingAddress.City"]),
@@ -119,3 +120,4 @@ def test_remembered_bitmaps_stay_right() -> None:
     for number in [*range(2, 4096, 2), *range(2, 4096, 2)]:
         names = [f"F{index}" for index in range(1, 12) if number >> index & 1]
         assert known.names([f"0x{number:04X}"]) == names
+    assert len(known._known) <= 256

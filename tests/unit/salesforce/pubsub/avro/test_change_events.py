@@ -225,6 +225,16 @@ def test_null_need_not_come_first_in_a_union() -> None:
     assert body(schema, "CREATE", Phone=None, Fax="2") == {"Fax": "2"}
 
 
+def test_record_in_a_list_is_whole() -> None:
+    """Its nulls are no changes of a field."""
+    schema = change_schema(optional("Names", {"type": "array", "items": PERSON_NAME}))
+
+    fields = body(schema, Names=[{"LastName": "Berg"}, {}])
+
+    nobody = {"Salutation": None, "FirstName": None, "LastName": None}
+    assert fields == {"Names": [{**nobody, "LastName": "Berg"}, nobody]}
+
+
 def test_merged_change_keeps_all_record_ids() -> None:
     """One change to many records has many ids."""
     ids = [f"001AB00000TEST{number}YAA" for number in range(200)]

@@ -10,6 +10,7 @@ from tests.unit.salesforce.pubsub.avro.samples import (
     Avro,
     body,
     change_schema,
+    decoded,
     header,
     optional,
     parsed,
@@ -55,6 +56,8 @@ def test_system_field_is_known_by_its_name(name: str) -> None:
     """Every event has them, and a normaliser needs them."""
     assert read(optional(name, "long"), MS) == "2025-01-01T00:00:00.123Z"
     assert read({"name": name, "type": "long"}, MS) == "2025-01-01T00:00:00.123Z"
+    event = {"type": "record", "name": "Order_Placed__e", "fields": [{"name": name, "type": "long"}]}
+    assert decoded(event, **{name: MS}) == {name: "2025-01-01T00:00:00.123Z"}
 
 
 @pytest.mark.parametrize(
