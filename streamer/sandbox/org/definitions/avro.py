@@ -28,6 +28,8 @@ _PRIMITIVES = {
     "date": "long",
     "datetime": "long",
 }
+# Fields without an entry have other documentation in an org, which no client needs.
+_DOCS = {"date": "Data:DateOnly", "datetime": "Data:DateTime"}
 _CANONICAL = ("name", "namespace", "type", "fields", "symbols", "items")
 _NEVER_IN_BODY = frozenset({"Id", "IsDeleted", "SystemModstamp"})
 _STAMPS = ("CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById")
@@ -114,7 +116,7 @@ def _body(entity: Entity) -> Iterator[Avro]:
 def _compound(entity: Entity, name: str, defined: set[str]) -> Avro:
     kind = "Address" if name.endswith("Address") else "PersonName"
     parts = [
-        {"name": short, "type": ["null", _type(entity.fields[part])]}
+        {"name": short, "type": ["null", _type(entity.fields[part])], **_doc(entity.fields[part])}
         for part, (compound, short) in entity.parts.items()
         if compound == name
     ]
@@ -126,8 +128,14 @@ def _compound(entity: Entity, name: str, defined: set[str]) -> Avro:
 
 def _field(field: Field, *, optional: bool = False) -> Avro:
     if field.required and not optional:
-        return {"name": field.name, "type": _type(field)}
-    return {"name": field.name, "type": ["null", _type(field)], "default": None}
+        return {"name": field.name, "type": _type(field), **_doc(field)}
+    return {"name": field.name, "type": ["null", _type(field)], **_doc(field), "default": None}
+
+
+def _doc(field: Field) -> Avro:
+    """Return the part of a field's schema that tells a time from a number."""
+    doc = _DOCS.get(field.type)
+    return {"doc": doc} if doc else {}
 
 
 def _type(field: Field) -> str:
