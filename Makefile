@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test demo bench fire fuzz mutants dist requirements sbom reference format clean
+.PHONY: help check lint test demo bench fire fuzz mutants dist requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -44,6 +44,10 @@ sbom: $(READY) ## write what the image installs as a CycloneDX bill of materials
 	@mkdir -p $(DIST)
 	$(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
 		--output-file $(DIST)/sbom.cdx.json
+
+stubs: $(READY) ## write the Python modules of the Pub/Sub API's messages from streamer/eventbus/pubsub_api.proto
+	$(BIN)/uv run --quiet --no-project --python $(BIN)/python --with 'grpcio-tools==1.74.0' \
+		python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. streamer/eventbus/pubsub_api.proto
 
 reference: $(READY) ## write docs/configuration.md and the JSON Schema, from the settings' models
 	$(BIN)/python -m tools.configuration_reference

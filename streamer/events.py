@@ -14,7 +14,8 @@ OrgId = NewType("OrgId", str)
 ReplayId = NewType("ReplayId", bytes)
 """Salesforce's position in a channel: opaque bytes, never computed with.
 
-The integers of CometD are kept as their decimal digits in ASCII.
+The integers of CometD are kept as their decimal digits in ASCII. Any other
+bytes are a position of the Pub/Sub API.
 """
 
 EventId = NewType("EventId", str)
@@ -113,7 +114,9 @@ class Batch:
 
     `messages` are the transport's own payloads, in Salesforce's order; a
     normaliser turns each into events. `read_at` is in epoch seconds. A large
-    answer comes in several batches; in all but the last, `more` is true.
+    answer comes in several batches; in all but the last, `more` is true. The
+    `position` of an empty batch is where Salesforce says that reading has come
+    to; without one, it is where the last message was.
     """
 
     channel: Channel
@@ -121,6 +124,7 @@ class Batch:
     messages: Sequence[Any] = ()
     unreadable: Sequence[Unreadable] = ()
     more: bool = False
+    position: ReplayId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """JSON bytes of any parsed value, for dead letters."""
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +9,12 @@ import orjson
 
 
 def raw_json(value: Any) -> bytes:
-    """Return `value`, which `orjson.loads` has returned, as JSON of any depth.
+    """Return `value`, of which every part is JSON or bytes, as JSON of any depth; bytes become base64.
 
     orjson reads 1,024 levels and writes 254.
     """
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, default=_base64)
     except TypeError:
         return "".join(_pieces(value)).encode()
 
@@ -36,8 +37,14 @@ def _pieces(value: Any) -> list[str]:
             waiting += _in_turn([((False, inner),) for inner in item])
             pieces.append("[")
         else:
-            pieces.append(json.dumps(item))
+            pieces.append(json.dumps(item, default=_base64))
     return pieces
+
+
+def _base64(value: Any) -> str:
+    if type(value) is bytes:
+        return base64.b64encode(value).decode("ascii")
+    raise TypeError
 
 
 def _in_turn(members: Sequence[Sequence[tuple[bool, Any]]]) -> list[tuple[bool, Any]]:

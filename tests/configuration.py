@@ -32,6 +32,12 @@ def sandbox_configuration(url: str, *, log: dict[str, Any], **more: Any) -> dict
     }
 
 
+def over_pubsub(configuration: dict[str, Any], address: str) -> dict[str, Any]:
+    """Return `configuration` with all channels read over the Pub/Sub API at `address`, without TLS."""
+    pubsub = {"transport": "pubsub", "pubsub": {"endpoint": f"http://{address}"}}
+    return {**configuration, "org": {**configuration["org"], **pubsub}}
+
+
 def written(directory: Path, configuration: dict[str, Any]) -> Path:
     """Write `configuration` to a file in `directory` and return its path."""
     path = directory / "streamer.yaml"

@@ -9,22 +9,38 @@ from typing import Any
 
 import aiohttp
 from pydantic import SecretStr
+from yarl import URL
 
-from streamer.clock import TurnedClock
+from streamer.clock import Clock, TurnedClock
 from streamer.errors import StreamerError
-from streamer.events import Batch, Channel, Checkpoint, DeadLetter, Event, EventId, OrgId, ReplayId, Start
+from streamer.events import (
+    Batch,
+    Channel,
+    Checkpoint,
+    DeadLetter,
+    Event,
+    EventId,
+    JsonObject,
+    OrgId,
+    Start,
+)
 from streamer.ingest.position import advanced, confirmed, without_appended
+from streamer.normalise.malformed import replay_id_of
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.cometd.observer import NullObserver
 from streamer.salesforce.cometd.source import CometdSource
+from streamer.salesforce.observer import NullObserver
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.pubsub.source import PubSubSource
 from streamer.sandbox.cometd import CometdLimits
 from streamer.sandbox.org.org import OrgSettings as SandboxOrgSettings
+from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
-from streamer.settings import Auth, ClientCredentialsAuth, OrgSettings
+from streamer.settings import Auth, ClientCredentialsAuth, OrgSettings, Transport
 
 CHANGES = "/data/ChangeEvents"
 ORDERS = "/event/Order_Placed__e"
 _LIMITS = CometdLimits()
+_PUBSUB_LIMITS = PubSubLimits()
 APP = ClientCredentialsAuth(
     flow="client_credentials", client_id="sandbox", client_secret=SecretStr("sandbox-secret")
 )
@@ -42,10 +58,20 @@ class Losses(NullObserver):
         """Start with none."""
         self.reasons: list[str] = []
         self.handshakes = 0
+        self.overdue_count = 0
+        self.events = 0
 
     def handshaken(self) -> None:
         """Count a session."""
         self.handshakes += 1
+
+    def answered(self, events: int, size: int) -> None:  # noqa: ARG002 - the observer's shape
+        """Count the events of an answer."""
+        self.events += events
+
+    def overdue(self) -> None:
+        """Count an answer that did not come."""
+        self.overdue_count += 1
 
     def lost(self, reason: str) -> None:
         """Keep the reason."""
@@ -70,7 +96,7 @@ class Reader:
     _checkpoint: Checkpoint | None = None
     _pending: Checkpoint | None = None
 
-    async def read(self, source: CometdSource, org: OrgId, after: Checkpoint | Start) -> None:
+    async def read(self, source: CometdSource | PubSubSource, org: OrgId, after: Checkpoint | Start) -> None:
         """Read until the source raises; wait at the gate with each batch."""
         channel = Channel(org=org, path=self.path)
         self._checkpoint = self._pending = after if isinstance(after, Checkpoint) else None
@@ -104,16 +130,26 @@ class Reader:
 def _event(message: Any, path: str) -> Event:
     data = message["data"]
     return Event(
-        id=EventId(str(data["payload"]["n"])),
+        id=EventId(str(int(data["payload"]["n"]))),
         source="",
         type="",
         subject=None,
         time=data["payload"].get("CreatedDate", "2025-01-01T00:00:00.000Z"),
         key="",
         channel=path,
-        replay_id=ReplayId(b"%d" % data["event"]["replayId"]),
+        replay_id=replay_id_of(data["event"]),
         data={},
     )
+
+
+def message(sandbox: Sandbox, clock: Clock, **fields: Any) -> JsonObject:
+    """Return the data of a message with `fields`, of a schema that both transports know."""
+    schemas = sandbox.org.event_schemas
+    created = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
+    return {
+        "schema": schemas.id_of(schemas.open_event("Numbered__e", fields)),
+        "payload": {"CreatedDate": created.replace("+00:00", "Z"), "CreatedById": "005", **fields},
+    }
 
 
 @dataclass(kw_only=True)
@@ -122,7 +158,8 @@ class World:
 
     clock: TurnedClock
     sandbox: Sandbox
-    source: CometdSource
+    tokens: Tokens
+    source: CometdSource | PubSubSource
     losses: Losses
     published: dict[str, int] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -137,9 +174,7 @@ class World:
         for _ in range(count):
             number = self.published.get(path, 0)
             self.published[path] = number + 1
-            created = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
-            payload = {"n": number, "CreatedDate": created}
-            self.sandbox.bus.publish([path], {"schema": "s", "payload": payload}, **more)
+            self.sandbox.bus.publish([path], message(self.sandbox, self.clock, n=number), **more)
 
     def read(self, path: str = CHANGES, *, after: Checkpoint | Start = Start.EARLIEST) -> Reader:
         """Start a reader of `path`."""
@@ -165,17 +200,35 @@ class World:
             assert reader.error is None
 
 
+def source_over(
+    transport: Transport, sandbox: Sandbox, tokens: Tokens, clock: Clock, losses: Losses
+) -> CometdSource | PubSubSource:
+    """Return a source that reads `sandbox` over `transport`."""
+    if transport is Transport.COMETD:
+        return CometdSource(tokens, clock, observer=losses, random=lambda: 0.5)
+    options = PubSubOptions(endpoint=URL(f"http://{sandbox.pubsub_address}"))
+    return PubSubSource(tokens, clock, options=options, observer=losses, random=lambda: 0.5)
+
+
 @asynccontextmanager
-async def streaming(auth: Auth = APP, cometd: CometdLimits = _LIMITS) -> AsyncIterator[World]:
-    """Serve a fresh org and a source that logs in to it by `auth`."""
+async def streaming(
+    auth: Auth = APP,
+    cometd: CometdLimits = _LIMITS,
+    pubsub: PubSubLimits = _PUBSUB_LIMITS,
+    transport: Transport = Transport.COMETD,
+) -> AsyncIterator[World]:
+    """Serve a fresh org and a source that logs in to it by `auth`, and reads it over `transport`."""
     clock, losses = TurnedClock(), Losses()
     settings = SandboxSettings(
-        org=SandboxOrgSettings(objects=("Order_Placed__e",), closed=True), cometd=cometd
+        org=SandboxOrgSettings(objects=("Order_Placed__e",), closed=True), cometd=cometd, pubsub=pubsub
     )
-    async with Sandbox(clock, settings=settings) as sandbox, aiohttp.ClientSession() as http:
+    async with (
+        Sandbox(clock, pubsub_port=0, settings=settings) as sandbox,
+        aiohttp.ClientSession() as http,
+    ):
         tokens = Tokens(http, org_at(sandbox.url, auth), clock)
-        async with CometdSource(tokens, clock, observer=losses, random=lambda: 0.5) as source:
-            world = World(clock=clock, sandbox=sandbox, source=source, losses=losses)
+        async with source_over(transport, sandbox, tokens, clock, losses) as source:
+            world = World(clock=clock, sandbox=sandbox, tokens=tokens, source=source, losses=losses)
             yield world
             for task in world.tasks:
                 task.cancel()

@@ -36,7 +36,7 @@ def needs() -> list[Need]:
         for name, why, program, package in (
             ("curl", "reads the sandbox over TLS", "curl", "curl"),
             ("Node.js", "reads the sandbox over TLS", "node", "nodejs"),
-            ("npm", "fetches jsforce, a client of the sandbox", "npm", "npm"),
+            ("npm", "fetches clients of the sandbox", "npm", "npm"),
         )
     ]
     if os.environ.get("STREAMER_KAFKA"):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.attempt.route import event_document
 from streamer.events import DeadLetter, Event, JsonObject, SubscriberName
-from streamer.log.records import replay_id_to_text
 from streamer.observe.subscriber_status import ParkedKey
+from streamer.replay_ids import replay_id_to_text
 
 _ERROR_LIMIT = 300
 _MOST_NAMED = 20

@@ -17,8 +17,7 @@ from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
-from streamer.salesforce.cometd.session import BayeuxOptions
-from streamer.salesforce.cometd.source import CometdSource
+from streamer.salesforce.transports import opened
 from streamer.settings import Settings
 from streamer.supervision.status import Status
 
@@ -47,10 +46,7 @@ class Ingesting:
             tokens = Tokens(http, settings.org, self.clock)
             org = await self._authenticated(tokens)
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
-            options = BayeuxOptions(api_version=settings.org.api_version)
-            async with CometdSource(
-                tokens, self.clock, options=options, observer=self.metrics.session
-            ) as source:
+            async with opened(settings, tokens, self.clock, self.metrics.session) as source:
 
                 def ingest(channel: Channel) -> Ingest:
                     return Ingest(

@@ -1,13 +1,13 @@
 """Refusals of a start that are known without any connection."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from streamer.clock import Clock
 from streamer.configuration import Document, Draft, Keys
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
 from streamer.salesforce.auth.addresses import safe_address
 from streamer.salesforce.auth.flows import token_form
-from streamer.settings import JwtAuth, KafkaLogSettings, OrgSettings
+from streamer.settings import JwtAuth, KafkaLogSettings, OrgSettings, Transport
 
 
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
@@ -15,6 +15,8 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
     org = draft.settings.org
     if draft.is_sound("org", "login_url") and draft.is_sound("org", "allow_http"):
         yield from _refused_address(org, document)
+    if all(draft.is_sound("org", key) for key in ("pubsub", "allow_http", "proxy")) and _uses_pubsub(draft):
+        yield from _refused_pubsub(org, document)
     if draft.is_sound("org", "auth"):
         yield from _refused_key(org, document, clock)
     kafka = draft.settings.log.kafka
@@ -52,6 +54,22 @@ def _refused_address(org: OrgSettings, document: Document) -> Iterator[str]:
         yield _line(document, ("org", "login_url"), error)
 
 
+def _uses_pubsub(draft: Draft) -> bool:
+    settings = draft.settings
+    return any(settings.transport_of(each) is Transport.PUBSUB for each in settings.channels)
+
+
+def _refused_pubsub(org: OrgSettings, document: Document) -> Iterator[str]:
+    # The import of gRPC costs a tenth of a second, and CometD does not need it.
+    from streamer.salesforce.pubsub.options import PubSubOptions  # noqa: PLC0415 - as said
+
+    try:
+        PubSubOptions.of(org)
+    except ConfigurationError as error:
+        named = str(error).partition(" ")[0].rstrip(":").split(".")
+        yield _line(document, named if named[0] == "org" else ("org", "proxy"), error)
+
+
 def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator[str]:
     if not isinstance(org.auth, JwtAuth):
         return
@@ -61,6 +79,6 @@ def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator
         yield _line(document, ("org", "auth", "key"), error)
 
 
-def _line(document: Document, keys: Keys, error: StreamerError) -> str:
+def _line(document: Document, keys: Sequence[int | str], error: StreamerError) -> str:
     """Return the sentence of `error`, which begins with the key, with the place of the key."""
     return document.mistake(keys, str(error).removeprefix(".".join(map(str, keys))).lstrip(": "))

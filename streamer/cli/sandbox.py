@@ -19,16 +19,45 @@ from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, read_schema
 from streamer.sandbox.access.users_file import read_users
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.certificates import JAVA_PASSWORD, Certificates, certificates
+from streamer.sandbox.server import AddressRefused
 from streamer.web.listener import refused_address
+
+_PORT, _PUBSUB_PORT = 8808, 7443
 
 _Content = TypeVar("_Content")
 
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST",
+        help="Host name by which clients reach the sandbox, besides localhost; can be repeated.",
+        show_default="none",
+    ),
+]
+Callbacks = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Address to which a login in a browser can lead back; can be repeated.",
+        show_default="any on this machine",
+    ),
+]
 UsersFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
         help="YAML file of further users, with their permissions on objects, fields and channels.",
         show_default="one user, who may do everything",
+    ),
+]
+PubSubPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65_535,
+        metavar="PORT",
+        help="Port of the Pub/Sub API (gRPC); 0 takes a free port.",
+        show_default=f"{_PUBSUB_PORT}, and a free port beside another --port",
     ),
 ]
 SchemaFile = Annotated[
@@ -44,32 +73,19 @@ SchemaFile = Annotated[
 def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
     port: Annotated[
         int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 takes a free port.")
-    ] = 8808,
+    ] = _PORT,
     host: Annotated[
         str,
         typer.Option(
             metavar="HOST", help="Address to listen on; anyone who can reach it controls the sandbox."
         ),
     ] = "localhost",
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HOST",
-            help="Host name by which clients reach the sandbox, besides localhost; can be repeated.",
-            show_default="none",
-        ),
-    ] = None,
+    name: Names = None,
     users: UsersFile = None,
     schema: SchemaFile = None,
-    callback: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="Address to which a login in a browser can lead back; can be repeated.",
-            show_default="any on this machine",
-        ),
-    ] = None,
+    callback: Callbacks = None,
     *,
+    pubsub_port: PubSubPort = None,
     tls: Annotated[
         bool, typer.Option("--tls", help="Serve https, with a certificate authority of the sandbox's own.")
     ] = False,
@@ -77,7 +93,7 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
         Path, typer.Option(metavar="FOLDER", help="Folder that keeps the authority and the certificate.")
     ] = Path(".streamer-sandbox"),
 ) -> None:
-    """Run a local Salesforce org: OAuth, REST and CometD, with faults to inject under /sandbox/."""
+    """Run a local Salesforce org: OAuth, REST, CometD and Pub/Sub, with faults to inject under /sandbox/."""
     names = tuple(name or ())
     with failures_reported():
         files = _certificates(tls_folder, (host, *names)) if tls else None
@@ -86,25 +102,31 @@ def sandbox(  # noqa: PLR0913 - each parameter is an option of the command
             names=names,
             app=ConnectedApp(callbacks=tuple(map(_address, callback or ()))),
             users=_read("--users", read_users, users) if users else (),
-            tls=files.context() if files else None,
+            tls=files,
         )
-        asyncio.run(until_signalled(lambda stopping: _serve(host, port, settings, files, stopping)))
+        if pubsub_port is None:
+            pubsub_port = _PUBSUB_PORT if port == _PORT else 0
+        local = Sandbox(SystemClock(), host=host, port=port, pubsub_port=pubsub_port, settings=settings)
+        asyncio.run(until_signalled(lambda stopping: _serve(local, files, stopping)))
 
 
-async def _serve(
-    host: str, port: int, settings: SandboxSettings, files: Certificates | None, stopping: asyncio.Event
-) -> None:
+async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
-        local = Sandbox(SystemClock(), host=host, port=port, settings=settings)
         try:
             org = await stack.enter_async_context(local)
-        except OSError as error:
-            reason = refused_address(error, host=host, port=port)
+        except AddressRefused as error:
+            reason = refused_address(error, host=error.host, port=error.port)
+            option = "--pubsub-port" if error.is_pubsub else "--port"
             raise ConfigurationError(
-                f"{reason}; choose another --port (0 takes a free one) or --host."
+                f"{reason}; choose another {option} (0 takes a free one) or --host."
             ) from error
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"The sandbox listens at {org.url}; Ctrl-C stops it.")
+        console.print(
+            f"The Pub/Sub API listens at {org.pubsub_address}"
+            f"{', with TLS' if files else ', without TLS'}: it is the endpoint of clients, "
+            "in the place of api.pubsub.salesforce.com:7443."
+        )
         console.print(
             "Log in with client credentials: client_id [bold]sandbox[/], "
             "client_secret [bold]sandbox-secret[/]."
@@ -162,6 +184,7 @@ def _recipes(files: Certificates) -> str:
         f"  Node.js, sf CLI    NODE_EXTRA_CA_CERTS={authority}\n"
         f"  curl               CURL_CA_BUNDLE={authority}\n"
         f"  Go                 SSL_CERT_FILE={authority}\n"
+        f"  gRPC               GRPC_DEFAULT_SSL_ROOTS_FILE_PATH={authority}\n"
         f"  Java               JAVA_TOOL_OPTIONS='-Djavax.net.ssl.trustStore={files.java_trust_store} "
         f"-Djavax.net.ssl.trustStorePassword={JAVA_PASSWORD}'"
     )

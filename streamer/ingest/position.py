@@ -45,9 +45,12 @@ def confirmed(checkpoint: Checkpoint | None, batch: Batch) -> Checkpoint:
     """Return the checkpoint that follows `checkpoint` after an answer without messages.
 
     It completes the last replay id: split events are stored together, so none
-    of them can still come. No event is known to be missing up to now.
+    of them can still come. No event is known to be missing up to now. A
+    position that came with the answer lies at or beyond the last event.
     """
-    replay_id = None if checkpoint is None else checkpoint.open_replay_id or checkpoint.replay_id
+    replay_id = batch.position
+    if replay_id is None and checkpoint is not None:
+        replay_id = checkpoint.open_replay_id or checkpoint.replay_id
     return Checkpoint(channel=batch.channel, replay_id=replay_id, verified_at=batch.read_at)
 
 

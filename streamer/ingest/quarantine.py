@@ -9,6 +9,7 @@ from streamer.clock import Clock
 from streamer.errors import EventsRefused, MostlyUnreadable
 from streamer.events import Batch, DeadLetter, Event, Stage, Unreadable
 from streamer.raw_json import raw_json
+from streamer.replay_ids import replay_id_to_text
 
 _log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ class Quarantine:
     def unreadable(self, piece: Unreadable, batch: Batch) -> DeadLetter:
         """Return the dead letter of a piece that is no JSON, or of a message that is no event."""
         digest = hashlib.sha256(piece.raw).hexdigest()[:16]
-        position = piece.replay_id.decode("ascii", "replace") if piece.replay_id else "unknown"
+        position = replay_id_to_text(piece.replay_id) if piece.replay_id else "unknown"
         _log.warning(
             "event.set_aside",
             channel=str(batch.channel),
@@ -70,7 +71,7 @@ class Quarantine:
         return [self._refused(event, refused) for event in refused.events]
 
     def _refused(self, event: Event, refused: EventsRefused) -> DeadLetter:
-        position = event.replay_id.decode("ascii", "replace")
+        position = replay_id_to_text(event.replay_id)
         _log.warning(
             "event.set_aside",
             channel=event.channel,

@@ -24,6 +24,7 @@ from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.quarantine import Quarantine
 from streamer.normalise import Normaliser
 from streamer.ports import Append, Appended, EventLog, Source
+from streamer.replay_ids import replay_id_to_text
 
 OnRefused = Literal["earliest", "latest", "fail"]
 
@@ -110,8 +111,8 @@ class Ingest:
             reason = "the checkpoint holds no complete replay id"
             _log.info("channel.positioned", channel=channel, at=Start.EARLIEST, age_s=age_s, reason=reason)
             return
-        replay_id = checkpoint.replay_id.decode("ascii", "replace")
-        _log.info("channel.positioned", channel=channel, after=replay_id, age_s=age_s)
+        after = replay_id_to_text(checkpoint.replay_id)
+        _log.info("channel.positioned", channel=channel, after=after, age_s=age_s)
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
         async with aclosing(self.source.batches(self.channel, after=after)) as batches:

@@ -1,4 +1,4 @@
-"""Conversion of Change Data Capture messages from CometD to events.
+"""Conversion of Change Data Capture messages, in the shape of CometD, to events.
 
 The shapes follow the Change Data Capture Developer Guide: the
 ChangeEventHeader; a body that holds only the changed fields on an update; a key

@@ -18,15 +18,17 @@ def unreadable(message: Any, expected: str, error: Exception) -> Unreadable:
 
 
 def replay_id_of(about: Any) -> ReplayId:
-    """Return the position of a message by its `event` member.
+    """Return the position of a message by its `event` member: a number of CometD, or opaque bytes.
 
     A number below zero is refused: to Salesforce it is an order to begin
     elsewhere.
     """
-    number = about["replayId"]
-    if type(number) is not int or number < 0:
-        raise ValueError("replayId is no position")
-    return ReplayId(b"%d" % number)
+    position = about["replayId"]
+    if type(position) is int and position >= 0:
+        return ReplayId(b"%d" % position)
+    if type(position) is bytes and position:
+        return ReplayId(position)
+    raise ValueError("replayId is no position")
 
 
 def _replay_id(message: Any) -> ReplayId | None:

@@ -1,4 +1,4 @@
-"""Conversion of platform event messages from CometD to events."""
+"""Conversion of platform event messages, in the shape of CometD, to events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
 from streamer.normalise.malformed import replay_id_of, unreadable
 from streamer.normalise.times import from_text
+from streamer.replay_ids import replay_id_to_text
 
 
 class PlatformEventNormaliser:
@@ -41,7 +42,7 @@ class PlatformEventNormaliser:
         name = about.get("EventApiName") or self._name
         if not name.isidentifier():
             raise ValueError("EventApiName is not the API name of an event")
-        uuid = about.get("EventUuid") or f"{self._channel}:{replay_id.decode()}"
+        uuid = about.get("EventUuid") or f"{self._channel}:{replay_id_to_text(replay_id)}"
         if type(uuid) is not str:
             raise ValueError("EventUuid is of another type")
         event_id = EventId(uuid)

@@ -41,6 +41,8 @@ def configure(format: Format = "auto", level: Level = "info", stream: TextIO | N
         cache_logger_on_first_use=False,
     )
     _route_standard_library(shared, render, threshold, stream)
+    # gRPC writes lines of its own to the standard error; what they say is in its errors as well.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 class _Lines:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from streamer.events import Batch, Channel, Checkpoint, ReplayId, Start
-from streamer.salesforce.cometd.message import replay_id_of
+from streamer.salesforce.message import replay_id_of
 
 
 class MemorySource:

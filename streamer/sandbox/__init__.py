@@ -5,6 +5,7 @@ from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.org.channels import ChannelSettings
 from streamer.sandbox.org.definitions import DeclaredSchema, parse_schema, read_schema
 from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ConnectedApp",
     "DeclaredSchema",
     "OrgSettings",
+    "PubSubLimits",
     "Sandbox",
     "SandboxSettings",
     "User",

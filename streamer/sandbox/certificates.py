@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 JAVA_PASSWORD = "changeit"  # noqa: S105 - Java's own default; the file holds nothing secret
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _VALID = dt.timedelta(days=90)
 _RENEWED_BEFORE = dt.timedelta(days=7)
 
@@ -58,6 +59,16 @@ class Certificates:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.server)
         return context
+
+    def private_key(self) -> bytes:
+        """Return the key of the server, as PEM."""
+        key, _, _ = self.server.read_bytes().partition(_CERTIFICATE)
+        return key
+
+    def chain(self) -> bytes:
+        """Return the certificate of the server and that of the authority, as PEM."""
+        _, certificate, chain = self.server.read_bytes().partition(_CERTIFICATE)
+        return certificate + chain
 
     def are_good_for(self, hosts: frozenset[str]) -> bool:
         """Return whether the files are there, name exactly `hosts`, and stay valid for a week."""

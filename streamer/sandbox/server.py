@@ -5,7 +5,7 @@ import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
@@ -22,12 +22,17 @@ from streamer.sandbox.auth.soap import Soap
 from streamer.sandbox.auth.token_state import TokenState
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.background import BackgroundTasks
+from streamer.sandbox.certificates import Certificates
 from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
-from streamer.sandbox.control import ControlApi
+from streamer.sandbox.control import ControlApi, Controlled
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
+from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.rest.server import rest_routes
+
+if TYPE_CHECKING:
+    from streamer.sandbox.pubsub.server import PubSubServer
 
 _MAX_BODY_BYTES = 50_000_000
 # Salesforce takes requests of up to 16,384 bytes of address and headers.
@@ -37,30 +42,43 @@ _SHUTDOWN_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """The org, its login, and the limits of its CometD server.
+    """The org, its login, and the limits of its CometD and Pub/Sub servers.
 
     `users` are those beside the org's own, who may do everything; one with the
     own user's name takes that one's place. Events are kept for `retention_s`
-    seconds. With `tls` everything is served over https. `names` are further host
-    names by which clients reach the sandbox; its control API answers to no
-    others.
+    seconds. With `tls` everything is served over TLS; the Pub/Sub API needs the
+    certificates, and takes no context. `names` are further host names by which
+    clients reach the sandbox; its control API answers to no others.
     """
 
     org: OrgSettings = field(default_factory=OrgSettings)
     app: ConnectedApp = field(default_factory=ConnectedApp)
     users: tuple[User, ...] = ()
     cometd: CometdLimits = field(default_factory=CometdLimits)
+    pubsub: PubSubLimits = field(default_factory=PubSubLimits)
     retention_s: float = 72 * 3600.0
-    tls: ssl.SSLContext | None = None
+    tls: Certificates | ssl.SSLContext | None = None
     names: tuple[str, ...] = ()
 
 
-class Sandbox:
-    """A Salesforce org on this machine: OAuth, REST, CometD, and `/sandbox/*` to control it.
+class AddressRefused(OSError):
+    """The sandbox can't listen on its address, or on that of its Pub/Sub API."""
 
-    An async context manager. It listens on loopback unless `host` names another
-    address, because every client that reaches it can control it, and on a free
-    port where `port` is 0. All its timers run on `clock`.
+    def __init__(self, error: OSError, *, host: str, port: int, is_pubsub: bool) -> None:
+        super().__init__(error.errno, error.strerror or str(error))
+        self.host = host
+        self.port = port
+        self.is_pubsub = is_pubsub
+
+
+class Sandbox:
+    """A Salesforce org on this machine: OAuth, REST, CometD, Pub/Sub, and `/sandbox/*` to control it.
+
+    An async context manager, which raises `AddressRefused` where it can't listen.
+    It listens on loopback unless `host` names another address, because every
+    client that reaches it can control it, and on a free port where `port` is 0.
+    It serves the Pub/Sub API only with a `pubsub_port`, on a free port where that
+    is 0. All its timers run on `clock`.
     """
 
     def __init__(
@@ -69,9 +87,12 @@ class Sandbox:
         *,
         host: str = "localhost",
         port: int = 0,
+        pubsub_port: int | None = None,
         settings: SandboxSettings | None = None,
     ) -> None:
         self._settings = settings or SandboxSettings()
+        if pubsub_port is not None and isinstance(self._settings.tls, ssl.SSLContext):
+            raise TypeError("The Pub/Sub API can't use an SSLContext: set `tls` to Certificates.")
         self.bus = EventBus(clock, retention_s=self._settings.retention_s)
         self.faults = Faults(self.bus)
         self.org = Org(clock, self.bus, self._settings.org)
@@ -91,6 +112,8 @@ class Sandbox:
         self._clock = clock
         self._host = host
         self._port = port
+        self._pubsub_port = pubsub_port
+        self.pubsub: PubSubServer | None = None
         self._background = BackgroundTasks()
         self._running = AsyncExitStack()
 
@@ -98,6 +121,13 @@ class Sandbox:
     def url(self) -> str:
         """Base URL of the sandbox: login URL and instance URL in one."""
         return f"{'https' if self._settings.tls else 'http'}://{self._host}:{self._port}"
+
+    @property
+    def pubsub_address(self) -> str:
+        """Host and port of the Pub/Sub API; raises `RuntimeError` where it is not served."""
+        if self.pubsub is None:
+            raise RuntimeError("The Pub/Sub API is not served: give the sandbox a `pubsub_port`.")
+        return f"{self._host}:{self._pubsub_port}"
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as starting:
@@ -108,9 +138,11 @@ class Sandbox:
             starting.push_async_callback(runner.cleanup)
             await runner.setup()
             starting.push_async_callback(self.cometd.close)
-            for listener in _listeners(self._host, self._port):
-                await web.SockSite(runner, listener, ssl_context=self._settings.tls).start()
+            for listener in self._listeners():
+                await web.SockSite(runner, listener, ssl_context=self._tls_context()).start()
                 self._port = listener.getsockname()[1]
+            if self._pubsub_port is not None:
+                await self._start_pubsub(starting, self._pubsub_port)
             self._running = starting.pop_all()
         return self
 
@@ -118,6 +150,44 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._running.aclose()
+
+    async def _start_pubsub(self, starting: AsyncExitStack, port: int) -> None:
+        from streamer.sandbox.pubsub.context import PubSubContext  # noqa: PLC0415 - as below
+        from streamer.sandbox.pubsub.server import PubSubServer  # noqa: PLC0415 - gRPC costs a tenth of a second
+
+        context = PubSubContext(
+            org=self.org,
+            bus=self.bus,
+            users=self.users,
+            faults=self.faults,
+            clock=self._clock,
+            limits=self._settings.pubsub,
+            user_of=self._user_of,
+        )
+        server = PubSubServer(context)
+        self.tokens.listen(server.wake)
+        starting.push_async_callback(server.close)
+        tls = self._settings.tls
+        certificates = tls if isinstance(tls, Certificates) else None
+        try:
+            self._pubsub_port = await server.start(self._host, port, certificates)
+        except OSError as error:
+            raise AddressRefused(error, host=self._host, port=port, is_pubsub=True) from error
+        self.pubsub = server
+
+    def _listeners(self) -> list[socket.socket]:
+        try:
+            return _listeners(self._host, self._port)
+        except OSError as error:
+            raise AddressRefused(error, host=self._host, port=self._port, is_pubsub=False) from error
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        tls = self._settings.tls
+        return tls.context() if isinstance(tls, Certificates) else tls
+
+    def _user_of(self, token: str) -> str | None:
+        session = self.tokens.session(token)
+        return None if session is None else session.user_id
 
     def _channel_refusal(self, path: str, authorisation: str | None) -> str | None:
         refused = self.org.channels.refusal(path)
@@ -138,7 +208,16 @@ class Sandbox:
 
     def _web(self) -> web.Application:
         directory = Directory(self.users, self._settings.app, self.org.settings.org_id)
-        control = ControlApi(self.org, self.users, self.tokens, self.faults, self.cometd, self._clock)
+        controlled = Controlled(
+            org=self.org,
+            users=self.users,
+            tokens=self.tokens,
+            faults=self.faults,
+            cometd=self.cometd,
+            clock=self._clock,
+            pubsub_streams=lambda: self.pubsub.streams if self.pubsub else 0,
+        )
+        control = ControlApi(controlled)
         admission = Admission((self._host, *self._settings.names))
         routes = [
             *OAuth(self._clock, self.tokens, directory).routes(admission.check),

@@ -8,7 +8,16 @@ from streamer.settings.channels import ChannelSettings
 from streamer.settings.daemon import Settings
 from streamer.settings.log import KafkaLogSettings, KafkaSecurity, LogSettings, SqliteLogSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
-from streamer.settings.org import Auth, ClientCredentialsAuth, JwtAuth, OrgSettings, PasswordAuth, RefreshAuth
+from streamer.settings.org import (
+    Auth,
+    ClientCredentialsAuth,
+    JwtAuth,
+    OrgSettings,
+    PasswordAuth,
+    PubSubSettings,
+    RefreshAuth,
+    Transport,
+)
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -32,6 +41,7 @@ __all__ = [
     "ObserveSettings",
     "OrgSettings",
     "PasswordAuth",
+    "PubSubSettings",
     "RateSettings",
     "RefreshAuth",
     "RetrySettings",
@@ -39,4 +49,5 @@ __all__ = [
     "Settings",
     "SqliteLogSettings",
     "SubscriberSettings",
+    "Transport",
 ]

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from streamer.events import Start
+from streamer.settings.org import Transport
 from streamer.settings.section import Section
 
 
@@ -16,6 +17,9 @@ class ChannelSettings(Section):
         description="/data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e and their like"
     )
     start: Start = Field(default=Start.LATEST, description="where to begin when the log has no checkpoint")
+    transport: Transport | None = Field(
+        default=None, description="cometd (Streaming API) or pubsub (Pub/Sub API); default: org.transport"
+    )
     on_refused_replay_id: Literal["earliest", "latest", "fail"] = Field(
         default="earliest",
         description="where to go on when Salesforce no longer knows the checkpoint; always recorded",

@@ -8,7 +8,7 @@ from streamer.events import SubscriberName
 from streamer.settings.channels import ChannelSettings
 from streamer.settings.log import LogSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
-from streamer.settings.org import OrgSettings
+from streamer.settings.org import OrgSettings, Transport
 from streamer.settings.section import Section
 from streamer.settings.subscribers import SubscriberSettings
 
@@ -36,6 +36,10 @@ class Settings(Section):
     grace_period_s: float = Field(
         default=25.0, gt=0, description="time for which a stop drains before it cancels deliveries"
     )
+
+    def transport_of(self, channel: ChannelSettings) -> Transport:
+        """Return the transport over which `channel` is read."""
+        return channel.transport or self.org.transport
 
     @field_validator("channels")
     @classmethod

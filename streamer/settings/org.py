@@ -1,6 +1,8 @@
 """Org: its address, the credentials for it and the way to it."""
 
 import re
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -58,6 +60,40 @@ Auth = Annotated[
 ]
 
 
+class Transport(StrEnum):
+    """Way in which a channel is read."""
+
+    COMETD = "cometd"
+    """The Streaming API."""
+    PUBSUB = "pubsub"
+    """The Pub/Sub API, over gRPC."""
+
+
+class PubSubSettings(Section):
+    """Address of the Pub/Sub API."""
+
+    endpoint: str = Field(
+        default="api.pubsub.salesforce.com:7443",
+        description="host and port, with TLS; http://host:port is without TLS, for loopback or a trusted "
+        "network (org.allow_http)",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM; default: the system's certificate authorities"
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_endpoint(cls, endpoint: str) -> str:
+        if not re.fullmatch(r"(https?://)?(\[[\da-fA-F:.]+\]|[\w.-]+):\d{1,5}", endpoint, re.ASCII):
+            raise ValueError("must be a host and a port, such as api.pubsub.salesforce.com:7443")
+        return endpoint
+
+    @property
+    def url(self) -> str:
+        """Endpoint as a URL: `http://…` is without TLS."""
+        return self.endpoint if "://" in self.endpoint else f"https://{self.endpoint}"
+
+
 class OrgSettings(Section):
     """Address of the org, and the credentials for it."""
 
@@ -65,6 +101,10 @@ class OrgSettings(Section):
         description="My Domain URL, login.salesforce.com, test.salesforce.com or any server"
     )
     auth: Auth = Field(description="the credentials for the org")
+    transport: Transport = Field(
+        default=Transport.COMETD, description="how the channels are read that do not say so themselves"
+    )
+    pubsub: PubSubSettings = Field(default=PubSubSettings(), description="address of the Pub/Sub API")
     api_version: str = Field(
         default="64.0",
         pattern=r"^\d{2,3}\.0$",

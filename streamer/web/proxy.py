@@ -101,7 +101,7 @@ async def send(
             method, url, allow_redirects=False, **_proxied(options, proxy, URL(url).scheme)
         )
     except aiohttp.ClientHttpProxyError as exc:
-        raise _refused(proxy, exc.status, URL(url).host) from exc
+        raise refused_by(proxy, exc.status, URL(url).host) from exc
     except (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError) as exc:
         # Behind a proxy, only the proxy's own name is resolved here.
         raise ProxyFailed(
@@ -110,7 +110,7 @@ async def send(
         ) from exc
     if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         response.close()
-        raise _refused(proxy, response.status, URL(url).host)
+        raise refused_by(proxy, response.status, URL(url).host)
     return response
 
 
@@ -125,7 +125,8 @@ def _proxied(options: dict[str, Any], proxy: Proxy, scheme: str) -> dict[str, An
     return {**options, "headers": {**options.get("headers", {}), **authorization}}
 
 
-def _refused(proxy: Proxy, status: int, host: str | None) -> ProxyFailed:
+def refused_by(proxy: Proxy, status: int, host: str | None) -> ProxyFailed:
+    """Return the error for a proxy that answered `status` when it was to connect us to `host`."""
     if status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return ProxyFailed(
             f"the proxy {proxy.address} did not connect us to {host} (HTTP {status}): "

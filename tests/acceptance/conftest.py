@@ -16,7 +16,7 @@ from tests.acceptance.kept import Kept, KeptInKafka, KeptInSqlite
 async def sandbox() -> AsyncIterator[Sandbox]:
     """An org whose answers are small, so that a stream consists of many of them."""
     settings = SandboxSettings(cometd=CometdLimits(response_events=300))
-    async with Sandbox(SystemClock(), settings=settings) as running:
+    async with Sandbox(SystemClock(), pubsub_port=0, settings=settings) as running:
         yield running
 
 

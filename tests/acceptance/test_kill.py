@@ -6,11 +6,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from streamer.sandbox import Sandbox
+from streamer.settings import Transport
 from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.kept import Kept
 from tests.acceptance.sent import by_key, sent_by
-from tests.configuration import sandbox_configuration, written
+from tests.configuration import over_pubsub, sandbox_configuration, written
 from tests.daemon import Daemon, until
 
 _MESSAGES = 20_000
@@ -18,14 +21,18 @@ _KILLS = 4
 _PER_SECOND = 5_000.0
 
 
+@pytest.mark.parametrize("transport", Transport)
 async def test_killed_run_holds_every_event_once_and_in_order(
-    sandbox: Sandbox, kept: Kept, tmp_path: Path
+    sandbox: Sandbox, kept: Kept, tmp_path: Path, transport: Transport
 ) -> None:
     """Twenty thousand messages through five kills at random moments: each event once, in order per key."""
     seed = time.time_ns() % 1_000_000
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
     dice, events = random.Random(seed), random.Random(seed)  # noqa: S311 - chance, no secret
-    config = written(tmp_path, sandbox_configuration(sandbox.url, log=kept.configuration))
+    configuration = sandbox_configuration(sandbox.url, log=kept.configuration)
+    if transport is Transport.PUBSUB:
+        configuration = over_pubsub(configuration, sandbox.pubsub_address)
+    config = written(tmp_path, configuration)
     org = BusyOrg(sandbox=sandbox, dice=events)
     sending = asyncio.create_task(org.send(_MESSAGES, per_second=_PER_SECOND), name="busy org")
 
@@ -45,11 +52,11 @@ async def test_killed_run_holds_every_event_once_and_in_order(
 
 
 async def _run_and_kill(config: Path, sandbox: Sandbox, dice: random.Random) -> None:
-    enough = sandbox.cometd.delivered + dice.randrange(1, 2_000)
+    enough = sandbox.faults.armed.delivered + dice.randrange(1, 2_000)
     async with Daemon.running(config) as daemon:
 
         async def has_delivered() -> bool:
-            return sandbox.cometd.delivered >= enough
+            return sandbox.faults.armed.delivered >= enough
 
         await until(has_delivered)
         await asyncio.sleep(dice.random() * 0.05)

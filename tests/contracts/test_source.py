@@ -1,4 +1,4 @@
-"""Contract of `Source`, for the twin and the Streaming API."""
+"""Contract of `Source`, for the twin, the Streaming API and the Pub/Sub API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,9 +9,10 @@ import pytest
 
 from streamer.events import Batch, Channel, Checkpoint, OrgId, ReplayId, Start
 from streamer.ports import Source
-from streamer.salesforce.cometd.message import replay_id_of
 from streamer.salesforce.memory import MemorySource
-from tests.streaming import CHANGES, ORDERS, World, streaming
+from streamer.salesforce.message import replay_id_of
+from streamer.settings import Transport
+from tests.streaming import CHANGES, ORDERS, World, message, streaming
 
 ORG = OrgId("00DSb0000000001MAA")
 
@@ -55,11 +56,12 @@ class Twin:
 
 
 class Sandboxed:
-    """The sandbox's org, read over CometD."""
+    """The sandbox's org, read over CometD or the Pub/Sub API."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, transport: Transport) -> None:
         """Publish on the world's bus."""
         self._world = world
+        self._transport = transport
         self._last: int | None = None
 
     @property
@@ -70,7 +72,10 @@ class Sandboxed:
     def publish(self, path: str, name: str, *, split: bool = False) -> ReplayId:
         """Publish a message on the bus."""
         given = self._last if split else None
-        self._last = self._world.sandbox.bus.publish([path], {"payload": {"name": name}}, replay_id=given)
+        data = message(self._world.sandbox, self._world.clock, name=name)
+        self._last = self._world.sandbox.bus.publish([path], data, replay_id=given)
+        if self._transport is Transport.PUBSUB:
+            return ReplayId(self._last.to_bytes(8, "big"))
         return ReplayId(b"%d" % self._last)
 
 
@@ -79,11 +84,11 @@ async def _publisher(kind: str) -> AsyncIterator[Publisher]:
     if kind == "twin":
         yield Twin()
         return
-    async with streaming() as world:
-        yield Sandboxed(world)
+    async with streaming(transport=Transport(kind)) as world:
+        yield Sandboxed(world, Transport(kind))
 
 
-@pytest.fixture(params=["twin", "cometd"])
+@pytest.fixture(params=["twin", "cometd", "pubsub"])
 async def org(request: pytest.FixtureRequest) -> AsyncIterator[Publisher]:
     """Each org in turn."""
     async with _publisher(request.param) as publisher:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Literal
 
 import pytest
 
@@ -13,23 +14,61 @@ from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.sandbox.faults.catalogue import Faults
+from streamer.settings import Transport
 from tests.streaming import CHANGES, ORDERS, World, streaming
 
 _EACH = 40
 
-FAULTS: dict[str, Callable[[Faults], None]] = {
-    "lapsed cookie": lambda faults: faults.lapse_cookie(after_events=15),
-    "forgotten client": lambda faults: faults.forget_client(after_events=15),
-    "expired session": lambda faults: faults.expire_session(after_events=15),
-    "busy": lambda faults: faults.busy(times=3, after_events=15),
-    "half-open": lambda faults: faults.half_open(after_events=15),
-    "lost response": lambda faults: faults.lose_response(after_events=15),
-    "truncated response": lambda faults: faults.broken_response("truncated", after_events=15),
-    "reset": lambda faults: faults.broken_response("reset", after_events=15),
-    "disconnected": lambda faults: faults.disconnect(after_events=15),
-    "disconnected beside a reply": lambda faults: faults.disconnect(form="with_reply", after_events=15),
+COMETD_FAULTS: dict[str, Callable[[World], object]] = {
+    "lapsed cookie": lambda world: world.sandbox.faults.lapse_cookie(after_events=15),
+    "forgotten client": lambda world: world.sandbox.faults.forget_client(after_events=15),
+    "expired session": lambda world: world.sandbox.faults.expire_session(after_events=15),
+    "busy": lambda world: world.sandbox.faults.busy(times=3, after_events=15),
+    "half-open": lambda world: world.sandbox.faults.half_open(after_events=15),
+    "lost response": lambda world: world.sandbox.faults.lose_response(after_events=15),
+    "truncated response": lambda world: world.sandbox.faults.broken_response("truncated", after_events=15),
+    "reset": lambda world: world.sandbox.faults.broken_response("reset", after_events=15),
+    "disconnected": lambda world: world.sandbox.faults.disconnect(after_events=15),
+    "disconnected beside a reply": lambda world: world.sandbox.faults.disconnect(
+        form="with_reply", after_events=15
+    ),
 }
+
+PUBSUB_FAULTS: dict[str, Callable[[World], object]] = {
+    "expired session": lambda world: world.sandbox.faults.expire_session(after_events=15),
+    "expired again on reconnect": lambda world: _armed(
+        world,
+        ("expire_session", {"after_events": 15}),
+        ("expire_session", {"on": ["subscribe"], "times": 2}),
+    ),
+    "unavailable": lambda world: world.sandbox.faults.unavailable(after_events=15),
+    "unavailable five times": lambda world: world.sandbox.faults.unavailable(times=5, after_events=15),
+    "lost connection": lambda world: world.sandbox.faults.unavailable(coded=False, after_events=15),
+    "closed": lambda world: world.sandbox.faults.end_stream(after_events=15),
+    "reset": lambda world: world.sandbox.faults.end_stream(status="INTERNAL", after_events=15),
+    "ended with a code": lambda world: world.sandbox.faults.end_stream(
+        status="ABORTED", error_code="subscription.internal.error", after_events=15
+    ),
+    "half-open": lambda world: world.sandbox.faults.half_open(after_events=15),
+    "cut for its age": lambda world: world.sandbox.faults.age_limit(seconds=10),
+    "too many clients": lambda world: _armed(
+        world, ("end_stream", {"after_events": 15}), ("client_limit", {"times": 3})
+    ),
+    "daily limit": lambda world: world.sandbox.faults.daily_limit(times=2, after_events=15),
+    "no keep-alives": lambda world: world.sandbox.faults.stop_keepalives(),
+    "slow schema": lambda world: world.sandbox.faults.slow(seconds=40, on=["schema"]),
+}
+
+
+def _armed(world: World, *faults: tuple[str, dict[str, Any]]) -> None:
+    for name, parameters in faults:
+        world.sandbox.faults.arm(name, parameters)
+
+
+_RUNS = [
+    *((Transport.COMETD, fault) for fault in [*COMETD_FAULTS, "revoked token"]),
+    *((Transport.PUBSUB, fault) for fault in [*PUBSUB_FAULTS, "revoked token"]),
+]
 
 
 @contextmanager
@@ -61,37 +100,81 @@ def kept(world: World, log: MemoryLog) -> Iterator[None]:
 
 def change(world: World, number: int) -> None:
     """Publish one change and one order."""
+    org = world.sandbox.org
     header = {
         "entityName": "Account",
         "recordIds": [f"001{number % 5}"],
         "changeType": "UPDATE",
+        "changeOrigin": "",
         "transactionKey": f"t{number}",
         "sequenceNumber": 1,
         "commitTimestamp": int(world.clock.now() * 1000),
+        "commitNumber": number,
+        "commitUser": org.settings.user_id,
+        "changedFields": ["Name"],
     }
-    world.sandbox.bus.publish([CHANGES], {"schema": "s", "payload": {"ChangeEventHeader": header}})
+    data = {
+        "schema": org.event_schemas.id_of(org.schema.entity("Account")),
+        "payload": {"ChangeEventHeader": header, "Name": str(number)},
+    }
+    world.sandbox.bus.publish([CHANGES], data)
     world.publish(1, ORDERS)
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, "revoked token"])
-async def test_no_event_is_lost_or_twice_in_the_log(fault: str) -> None:
+@pytest.mark.parametrize(("transport", "fault"), _RUNS)
+async def test_no_event_is_lost_or_twice_in_the_log(transport: Transport, fault: str) -> None:
     """The session recovers without a restart, and both channels are whole and in order."""
     log = MemoryLog()
-    async with streaming() as world:
+    faults = COMETD_FAULTS if transport is Transport.COMETD else PUBSUB_FAULTS
+    async with streaming(transport=transport) as world:
         with kept(world, log):
-            if fault in FAULTS:
-                FAULTS[fault](world.sandbox.faults)
+            if fault in faults:
+                faults[fault](world)
             for number in range(_EACH):
                 change(world, number)
                 if number == _EACH // 2:
                     await world.until(lambda: log.events)
-                    if fault not in FAULTS:
+                    if fault not in faults:
                         world.sandbox.tokens.revoke_all()
             await world.until(lambda: len(log.events) >= 2 * _EACH, turning=2)
-            await world.clock.turn(120)
+            await world.clock.turn(400)
 
         changes = [event for event in log.events if event.channel == CHANGES]
         orders = [event for event in log.events if event.channel == ORDERS]
         assert [event.id for event in changes] == [f"t{number}:1:001{number % 5}" for number in range(_EACH)]
         assert [event.data["fields"]["n"] for event in orders] == list(range(_EACH))
-        assert world.losses.reasons
+        assert log.letters == []
+        assert world.losses.reasons or fault == "slow schema"
+
+
+@pytest.mark.parametrize("kind", ["utf8", "nonsense", "json"])
+async def test_poison_among_the_events_of_the_pubsub_api_is_set_aside(
+    kind: Literal["utf8", "nonsense", "json"],
+) -> None:
+    """Garbage, and an event of a schema that does not exist, cost only themselves."""
+    log = MemoryLog()
+    async with streaming(transport=Transport.PUBSUB) as world:
+        with kept(world, log):
+            for number in range(_EACH):
+                change(world, number)
+                if number in {3, _EACH // 2}:
+                    world.sandbox.faults.unreadable(CHANGES, kind=kind)
+            await world.until(lambda: len(log.events) >= 2 * _EACH, turning=2)
+
+        changes = [event.id for event in log.events if event.channel == CHANGES]
+        assert changes == [f"t{number}:1:001{number % 5}" for number in range(_EACH)]
+        assert len(log.letters) == 2
+        assert all(letter.replay_id and letter.raw for letter in log.letters)
+
+
+async def test_schema_that_is_unknown_for_good_sets_its_events_aside() -> None:
+    """They keep their bytes, so that they can be redriven."""
+    log = MemoryLog()
+    async with streaming(transport=Transport.PUBSUB) as world:
+        world.sandbox.faults.unknown_schema(times=None)
+        for number in range(15):
+            change(world, number)
+        with kept(world, log):
+            await world.until(lambda: len(log.letters) == 30)
+
+        assert log.events == []

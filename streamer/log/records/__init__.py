@@ -26,7 +26,6 @@ from streamer.log.records.dead_letters import decode_dead_letter, encode_dead_le
 from streamer.log.records.events import decode_event, encode_event, event_from_json
 from streamer.log.records.receipts import decode_receipt, encode_receipt
 from streamer.log.records.record import VERSION
-from streamer.log.records.replay_ids import replay_id_from_text, replay_id_to_text
 from streamer.log.records.setbacks import decode_setback, encode_setback
 
 __all__ = [
@@ -52,6 +51,4 @@ __all__ = [
     "encode_redrive",
     "encode_setback",
     "event_from_json",
-    "replay_id_from_text",
-    "replay_id_to_text",
 ]

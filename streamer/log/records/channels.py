@@ -10,7 +10,7 @@ from streamer.events import (
     OrgId,
 )
 from streamer.log.records.record import decode, encode
-from streamer.log.records.replay_ids import optional_replay_id, optional_text
+from streamer.replay_ids import optional_replay_id, optional_text
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from streamer.events import DeadLetter, JsonObject, Partition, Stage, SubscriberName
 from streamer.log.records.events import event_fields, event_from_json
 from streamer.log.records.record import decode, encode, printable
-from streamer.log.records.replay_ids import optional_replay_id, optional_text
+from streamer.replay_ids import optional_replay_id, optional_text
 
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:

@@ -7,7 +7,7 @@ import orjson
 
 from streamer.events import Event, JsonObject
 from streamer.log.records.record import VERSION, decode
-from streamer.log.records.replay_ids import replay_id_from_text, replay_id_to_text
+from streamer.replay_ids import replay_id_from_text, replay_id_to_text
 
 
 def encode_event(event: Event) -> bytes:

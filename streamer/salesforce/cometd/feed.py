@@ -7,9 +7,9 @@ from enum import Enum, auto
 
 from streamer.errors import StreamerError
 from streamer.events import Batch, Channel, Checkpoint, Unreadable
-from streamer.salesforce.cometd.message import committed_at
 from streamer.salesforce.cometd.protocol import JsonObject
-from streamer.salesforce.cometd.replay_position import ALL_RETAINED, NEW_EVENTS, ReplayPosition
+from streamer.salesforce.cometd.replay_position import NEW_EVENTS, ReplayPosition
+from streamer.salesforce.retained import LastEventMissing, RetainedMessages
 
 
 class FeedState(Enum):
@@ -47,7 +47,7 @@ class ChannelFeed:
     read_at: float = 0.0
     begins: bool = False
     is_open: bool = field(default=False, init=False)
-    _replays_all: bool = field(default=False, init=False)
+    _retained: RetainedMessages | None = field(default=None, init=False)
     _offered: list[Batch] = field(default_factory=list, init=False)
     _is_held: bool = field(default=False, init=False)
     _error: StreamerError | None = field(default=None, init=False)
@@ -68,7 +68,7 @@ class ChannelFeed:
         """Return the replay number for a subscription; from now on events belong to this feed."""
         self.state = FeedState.ASKED
         replay = self.position.replay()
-        self._replays_all = replay == ALL_RETAINED
+        self._retained = self.position.retained.afresh() if self.position.retained else None
         self.begins = replay == NEW_EVENTS
         return replay
 
@@ -85,8 +85,17 @@ class ChannelFeed:
     def offer(
         self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable], now: float, *, more: bool
     ) -> None:
-        """Offer a batch to the consumer; `now` is in epoch seconds; `more` says that the answer continues."""
-        new = self._new(messages)
+        """Offer a batch to the consumer; `now` is in epoch seconds; `more` says that the answer continues.
+
+        The state is `WANTED` afterwards if the messages must be read again, in another session.
+        """
+        try:
+            new = self._new(messages, unreadable)
+        except LastEventMissing:
+            self.position.decide_by_time()
+            self.state = FeedState.WANTED
+            self._settled.set()
+            return
         if messages and not (new or unreadable or self.is_open):
             # The messages are skipped history; an empty batch would say that no more of it comes.
             self._settled.set()
@@ -117,7 +126,7 @@ class ChannelFeed:
 
     def settle(self, checkpoint: Checkpoint) -> None:
         """Resume after `checkpoint`, which is in the log."""
-        self.position = ReplayPosition.after(checkpoint, path=self.path)
+        self.position = ReplayPosition.after(checkpoint)
 
     def fail(self, error: StreamerError) -> None:
         """End the consumer's iteration with `error`."""
@@ -129,12 +138,9 @@ class ChannelFeed:
         self.state = FeedState.FAILED
         self._settled.set()
 
-    def _new(self, messages: Sequence[JsonObject]) -> Sequence[JsonObject]:
-        since = self.position.since
-        if since is None or not self._replays_all or self.position.known:
+    def _new(self, messages: Sequence[JsonObject], unreadable: Sequence[Unreadable]) -> Sequence[JsonObject]:
+        if self._retained is None:
             return messages
-        return [
-            message
-            for message in messages
-            if (committed := committed_at(message)) is None or committed >= since
-        ]
+        if not (messages or unreadable or self.is_open):
+            self._retained.read_to_end()
+        return self._retained.new(messages)

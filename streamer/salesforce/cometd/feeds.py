@@ -48,7 +48,7 @@ class Feeds:
         """Add a feed; each channel has one consumer at a time."""
         if channel.path in self._feeds:
             raise RuntimeError(f"{channel} is being read already")
-        feed = ChannelFeed(channel=channel, position=ReplayPosition.after(after, path=channel.path))
+        feed = ChannelFeed(channel=channel, position=ReplayPosition.after(after))
         self._feeds[channel.path] = feed
         self.changed.set()
         return feed
@@ -109,6 +109,8 @@ class Feeds:
             if messages or broken or (not more and (due or feed.is_open)):
                 feed.offer(messages, broken, now, more=more)
                 offered.append(feed)
+        if any(feed.state is FeedState.WANTED for feed in offered):
+            self.changed.set()
         for feed in offered:
             await feed.settled()
 

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
+
+from streamer.salesforce.recovery import Reaction
 
 HANDSHAKE = "/meta/handshake"
 CONNECT = "/meta/connect"
@@ -17,29 +18,6 @@ JsonObject = dict[str, Any]
 
 _LONGEST_WAIT_MS = 3_600_000
 _ERROR = re.compile(r"(\d{3}):([^:]*):(.*)", re.DOTALL)
-
-
-class Reaction(Enum):
-    """Required reaction to a refusal."""
-
-    TRY_AGAIN = auto()
-    """The cause is unknown: follow the advice, with back-off."""
-    HANDSHAKE = auto()
-    """The server does not know our session: begin a new one, with the same token."""
-    RENEW_TOKEN = auto()
-    """The token has expired: get another one, then begin a new session."""
-    LEAVE_ALONE = auto()
-    """The server is too busy or has too many clients: return after minutes."""
-    WAIT_FOR_ALLOWANCE = auto()
-    """The daily event allowance of the org is used up: wait for its rolling 24 hours to pass."""
-    REFUSE_REPLAY_ID = auto()
-    """The position of one channel is no longer known: its owner decides."""
-    REFUSE_CHANNEL = auto()
-    """One channel cannot be read until an operator acts."""
-    DOUBT_CHANNEL = auto()
-    """One channel is refused in a way that a lost session causes too: believe it when it lasts."""
-    GIVE_UP = auto()
-    """The server will never accept a session with this configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.errors import ReplayIdRefused
 from streamer.events import Checkpoint, ReplayId, Start
+from streamer.salesforce.retained import RetainedMessages, is_of_cometd
 
 NEW_EVENTS = -1
 ALL_RETAINED = -2
@@ -16,38 +16,31 @@ class ReplayPosition:
 
     Reading resumes after `complete`, the checkpoint's last complete replay id;
     the consumer drops the events of the open id that it already holds. While no
-    id is complete there is no id to resume from: Salesforce sends all events
-    that it retains, and the consumer does not get messages that were committed
-    before `since` (epoch seconds).
+    id is complete, or while an id is another transport's, there is no number
+    that marks the place: the consumer does not get the messages that `retained`
+    drops.
     """
 
     start: Start
     complete: ReplayId | None = None
-    since: float | None = None
+    retained: RetainedMessages | None = None
 
     @classmethod
-    def after(cls, after: Checkpoint | Start, *, path: str) -> "ReplayPosition":
-        """Return the position that `after` describes.
-
-        Raises `ReplayIdRefused` for an id that was not read over CometD.
-        """
+    def after(cls, after: Checkpoint | Start) -> "ReplayPosition":
+        """Return the position that `after` describes."""
         if isinstance(after, Start):
             return cls(start=after)
-        for replay_id in (after.replay_id, after.open_replay_id):
-            if replay_id is not None and not replay_id.isdigit():
-                raise ReplayIdRefused(
-                    f"The replay id of {path} was read over another transport, and CometD can't resume "
-                    "from it: choose earliest or latest",
-                    path=path,
-                )
-        # An open id's event was committed at `verified_at` by Salesforce's own clock.
-        since = after.verified_at - (0 if after.open_replay_id else CLOCKS_DIFFER_S)
-        return cls(start=Start.EARLIEST, complete=after.replay_id, since=since)
-
-    @property
-    def known(self) -> bool:
-        """True if there is a replay id to resume from."""
-        return self.complete is not None
+        complete = after.replay_id if is_of_cometd(after.replay_id) else None
+        if any(each and not is_of_cometd(each) for each in (after.replay_id, after.open_replay_id)):
+            # Nothing that follows a complete id is in the log but the last event.
+            retained = RetainedMessages.after(after, since=0.0 if complete else None)
+        elif complete is None:
+            # An open id's event was committed at `verified_at` by Salesforce's own clock.
+            since = after.verified_at - (0 if after.open_replay_id else CLOCKS_DIFFER_S)
+            retained = RetainedMessages(since=since)
+        else:
+            retained = None
+        return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     def replay(self) -> int:
         """Return this channel's number in the replay map of a subscription."""
@@ -55,8 +48,13 @@ class ReplayPosition:
             return int(self.complete)
         return NEW_EVENTS if self.start is Start.LATEST else ALL_RETAINED
 
+    def decide_by_time(self) -> None:
+        """Note that Salesforce no longer retains the last event in the log."""
+        if self.retained is not None:
+            self.retained = self.retained.by_time()
+
     def subscribed(self, now: float) -> None:
         """Note that from `now` on (epoch seconds) no message of the channel may be missed."""
         if self.start is Start.LATEST:
             # An extra message does no harm before the first read.
-            self.start, self.since = Start.EARLIEST, now - CLOCKS_DIFFER_S
+            self.start, self.retained = Start.EARLIEST, RetainedMessages(since=now - CLOCKS_DIFFER_S)

@@ -19,7 +19,8 @@ from streamer.salesforce.body import BodyTooLarge, read_body
 from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.frames import TornBody
-from streamer.salesforce.cometd.protocol import Advice, JsonObject, Reaction
+from streamer.salesforce.cometd.protocol import Advice, JsonObject
+from streamer.salesforce.recovery import Reaction
 from streamer.web.proxy import ProxyFailed, send, through
 
 

@@ -8,7 +8,6 @@ from typing import Self
 
 import structlog
 
-from streamer.backoff import Backoff, Delays, full_jitter
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError, RetryLater, Stop
 from streamer.events import Batch, Channel, Checkpoint, Start
@@ -16,15 +15,12 @@ from streamer.salesforce.auth.tokens import Token, Tokens
 from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.feeds import Feeds
-from streamer.salesforce.cometd.observer import NullObserver, SessionObserver
-from streamer.salesforce.cometd.protocol import Reaction
 from streamer.salesforce.cometd.session import BayeuxOptions, BayeuxSession, SessionLost
 from streamer.salesforce.cometd.subscribing import Subscribing
+from streamer.salesforce.observer import NullObserver, SessionObserver
+from streamer.salesforce.recovery import STEADY_S, Reaction, RecoveryDelays
 
 _log = structlog.get_logger()
-
-# A session that lasted so long was not ended by what had ended the one before.
-_STEADY_S = 10.0
 
 _DEFAULTS = BayeuxOptions()
 
@@ -67,11 +63,7 @@ class CometdSource:
             random=random,
             spawn=lambda waiting: self._tasks.create_task(waiting, name="cometd doubt"),
         )
-        jitter = full_jitter(random)
-        self._usual = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
-        self._login = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
-        self._busy = Delays(Backoff(first_s=1.0, limit_s=300.0, jitter=jitter))
-        self._allowance = Delays(Backoff(first_s=900.0, limit_s=3600.0, jitter=jitter))
+        self._delays = RecoveryDelays(random)
         self.last_answer_at: float | None = None
         """Time at which Salesforce last confirmed the session, in epoch seconds."""
 
@@ -120,7 +112,7 @@ class CometdSource:
             try:
                 await self._live()
             except RetryLater as error:
-                delay = max(error.after_s or 0.0, self._login.next_s())
+                delay = max(error.after_s or 0.0, self._delays.login.next_s())
                 _log.warning("session.delayed", reason=str(error), tried_again_in_s=delay)
                 await self._clock.sleep(delay)
             except Stop as error:
@@ -139,8 +131,8 @@ class CometdSource:
                     await self._poll(session)
         except SessionLost as lost:
             self._feeds.release()
-            if self._clock.monotonic() - began >= _STEADY_S:
-                self._usual.reset()
+            if self._clock.monotonic() - began >= STEADY_S:
+                self._delays.usual.reset()
             await self._recover(lost, token)
         finally:
             self._feeds.release()
@@ -205,17 +197,15 @@ class CometdSource:
         if not reply.get("successful"):
             if not again or protocol.reaction(reply) is not Reaction.TRY_AGAIN:
                 raise SessionLost.by(reply)
-            await self._clock.sleep(self._usual.next_s())
+            await self._clock.sleep(self._delays.usual.next_s())
         elif not again:
             detail = f"the server advises {session.advice.reconnect}"
             raise SessionLost("advised", detail, reaction=Reaction.HANDSHAKE)
         else:
-            self._login.reset()
-            self._busy.reset()
-            self._allowance.reset()
+            self._delays.admitted()
             if session.connects > 1:
                 # The server answers the first connect at once, so it does not prove a connection that lasts.
-                self._usual.reset()
+                self._delays.usual.reset()
         if session.advice.interval_s:
             await self._clock.sleep(session.advice.interval_s)
 
@@ -228,19 +218,10 @@ class CometdSource:
         if lost.reaction is Reaction.RENEW_TOKEN:
             await self._tokens.refreshed(token)
         # A session that this process ended itself needs no delay.
-        delay = 0.0 if lost.polite else self._backoff(lost.reaction).next_s()
+        delay = 0.0 if lost.polite else self._delays.after(lost.reaction).next_s()
         log = _log.info if lost.reaction is Reaction.HANDSHAKE else _log.warning
         log("session.lost", reason=lost.reason, detail=str(lost), tried_again_in_s=delay)
         await self._clock.sleep(delay)
-
-    def _backoff(self, reaction: Reaction) -> Delays:
-        match reaction:
-            case Reaction.LEAVE_ALONE:
-                return self._busy
-            case Reaction.WAIT_FOR_ALLOWANCE:
-                return self._allowance
-            case _:
-                return self._usual
 
 
 async def _outcome(session: BayeuxSession) -> Answer | SessionLost:

@@ -13,9 +13,10 @@ from streamer.salesforce.cometd import protocol
 from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.feed import ChannelFeed, FeedState, RepeatedRefusal
 from streamer.salesforce.cometd.feeds import Feeds
-from streamer.salesforce.cometd.observer import SessionObserver
-from streamer.salesforce.cometd.protocol import JsonObject, Reaction
+from streamer.salesforce.cometd.protocol import JsonObject
 from streamer.salesforce.cometd.session import BayeuxSession, SessionLost
+from streamer.salesforce.observer import SessionObserver
+from streamer.salesforce.recovery import Reaction
 
 _log = structlog.get_logger()
 

@@ -12,12 +12,11 @@ import orjson
 from streamer.sandbox.access.user import Right, User
 from streamer.sandbox.org.channels import ALL_CHANGES
 from streamer.sandbox.org.refusals import Refused
-from streamer.sandbox.org.schema import Entity, Schema
+from streamer.sandbox.org.schema import Entity, Schema, changed_type
 
 _NO_CHANGES = "403::User not allowed to subscribe CDC without View All Data permissions"
 _NO_ENTITY = "403::Subscriber does not have access to the entity in this topic"
 _NO_CHANNEL = "403::Restricted channel"
-_SUFFIX = "ChangeEvent"
 
 
 def channel_refusal(user: User, path: str) -> str | None:
@@ -30,9 +29,7 @@ def channel_refusal(user: User, path: str) -> str | None:
     kind, _, name = path.removeprefix("/").partition("/")
     if name.endswith("__chn") or path == ALL_CHANGES:
         return None
-    if kind == "data" and name.endswith(_SUFFIX):
-        stem = name.removesuffix(_SUFFIX)
-        entity = f"{stem}c" if stem.endswith("__") else stem
+    if kind == "data" and (entity := changed_type(name)) is not None:
         return None if user.may(entity, Right.VIEW_ALL) else _NO_CHANGES
     if kind == "event":
         return None if user.may(name, Right.READ) else _NO_ENTITY

@@ -1,5 +1,5 @@
 """The sandbox's control API."""
 
-from streamer.sandbox.control.api import ControlApi
+from streamer.sandbox.control.api import ControlApi, Controlled
 
-__all__ = ["ControlApi"]
+__all__ = ["ControlApi", "Controlled"]

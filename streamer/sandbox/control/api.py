@@ -1,6 +1,7 @@
 """HTTP API that controls the sandbox: actions that no client of a real org has."""
 
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -79,18 +80,33 @@ class _Conversion(_Body):
     opportunity: str | None = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controlled:
+    """The parts of a sandbox that its control API reads and changes.
+
+    `pubsub_streams` returns the number of open streams of the Pub/Sub API.
+    """
+
+    org: Org
+    users: Users
+    tokens: Tokens
+    faults: Faults
+    cometd: CometdServer
+    clock: Clock
+    pubsub_streams: Callable[[], int]
+
+
 class ControlApi:
     """Serves `/sandbox/*`: the clock, faults, changes, conversions, gaps, users, the schema, the state."""
 
-    def __init__(
-        self, org: Org, users: Users, tokens: Tokens, faults: Faults, cometd: CometdServer, clock: Clock
-    ) -> None:
-        self._org = org
-        self._users = users
-        self._tokens = tokens
-        self._faults = faults
-        self._cometd = cometd
-        self._clock = clock
+    def __init__(self, controlled: Controlled) -> None:
+        self._org = controlled.org
+        self._users = controlled.users
+        self._tokens = controlled.tokens
+        self._faults = controlled.faults
+        self._cometd = controlled.cometd
+        self._clock = controlled.clock
+        self._pubsub_streams = controlled.pubsub_streams
 
     def routes(self, spawn: Spawn, admission: Admission) -> list[web.RouteDef]:
         """Return the routes behind `admission`; changes that are spread in time run through `spawn`."""
@@ -127,6 +143,7 @@ class ControlApi:
             "records": {name: count for name, count in counts.items() if count},
             "cometd_clients": self._cometd.clients,
             "held_connects": self._cometd.held,
+            "pubsub_streams": self._pubsub_streams(),
             "delivered_events": self._cometd.delivered,
             "faults_struck": dict(self._faults.struck),
             "events_lost_by_faults": self._faults.lost,

@@ -9,11 +9,19 @@ from typing import Any, Final
 HANDSHAKE: Final = "handshake"
 CONNECT: Final = "connect"
 SUBSCRIBE: Final = "subscribe"
+STREAM: Final = "stream"
+TOPIC: Final = "topic"
+SCHEMA: Final = "schema"
+PUBLISH: Final = "publish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InjectionPoint:
     """A point at which a fault can strike: the answer to a request of kind `on`.
+
+    Over CometD that is a handshake, a connect or a subscribe. Over the Pub/Sub
+    API it is the start of a subscription (`subscribe`), an open one (`stream`),
+    GetTopic, GetSchema, or a publish call.
 
     `path` is the channel of a subscription, `version` that of the endpoint, and
     `events` the number of events in the answer.

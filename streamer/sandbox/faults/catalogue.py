@@ -1,6 +1,5 @@
 """Catalogue of the faults of event delivery, by name."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -17,33 +16,37 @@ from streamer.sandbox.bayeux import (
     Failure,
     handshake_denied,
 )
-from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, SUBSCRIBE, ArmedFaults, Fault
+from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, STREAM, SUBSCRIBE
+from streamer.sandbox.faults.arming import Count, Times
+from streamer.sandbox.faults.streams import CALLS, CallKind, StreamFaults
 from streamer.sandbox.org.bus import EventBus
 
 Kind = Literal["handshake", "connect", "subscribe"]
 ANY: Final[tuple[Kind, ...]] = (HANDSHAKE, CONNECT, SUBSCRIBE)
+# The start of a subscription is in both, under one name.
+EVERYWHERE: Final[tuple[Kind | CallKind, ...]] = (HANDSHAKE, CONNECT, *CALLS)
 
-Count = Annotated[int, Field(ge=0)]
-Times = Annotated[int, Field(ge=1)] | None
 
-
-class Faults:
-    """Arms faults for the CometD server; each strikes at the next matching request.
+class Faults(StreamFaults):
+    """Arms faults for the CometD and Pub/Sub servers; each strikes at the next matching request.
 
     Everywhere, `times` is the number of requests that are struck (`None`: all,
-    until healed), and `after_events` lets the server deliver exactly that many
-    more events first. A fault that is due answers a held connect at once.
-    `struck` counts the strikes by the method's name.
+    until healed), and `after_events` lets the servers deliver exactly that many
+    more events first. A fault that is due answers a held connect, and strikes an
+    open stream, at once. `struck` counts the strikes by the method's name.
     """
 
     NAMES: Final = frozenset(
         {
             "advise",
+            "age_limit",
             "broken_response",
             "busy",
+            "client_limit",
             "daily_limit",
             "deny_subscription",
             "disconnect",
+            "end_stream",
             "events_before_reply",
             "events_beside_failure",
             "expire_session",
@@ -53,29 +56,23 @@ class Faults:
             "http_error",
             "lapse_cookie",
             "lose_response",
+            "refuse_publish",
             "refuse_replay_id",
             "repeat_last",
             "reset_stream",
             "slow",
+            "stop_keepalives",
+            "unavailable",
+            "unknown_schema",
             "unreadable",
         }
     )
 
     def __init__(self, bus: EventBus) -> None:
         """Build the catalogue with no fault armed; `unreadable` and `repeat_last` publish on `bus`."""
-        self.armed = ArmedFaults()
+        super().__init__()
         self._bus = bus
         self._expired: set[str | None] = set()
-
-    @property
-    def struck(self) -> Counter[str]:
-        """Number of strikes of each fault, by name."""
-        return self.armed.struck
-
-    @property
-    def lost(self) -> int:
-        """Number of events that count as delivered although a fault kept them from the client."""
-        return self.armed.lost
 
     def arm(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Call the fault `name` with JSON parameters; raises `ValueError` for wrong ones."""
@@ -84,13 +81,11 @@ class Faults:
         fault: Callable[..., None] = getattr(self, name)
         validate_call(fault)(**parameters)
 
-    def heal(self, name: str | None = None) -> None:
-        """Disarm the faults of that name, or all, and release half-open connections."""
-        self.armed.heal(name)
-
-    def expire_session(self, *, times: Times = 1, after_events: Count = 0) -> None:
-        """Refuse the next access token from then on, with the 401 forms."""
-        self._ending("expire_session", ANY, times, after_events)
+    def expire_session(
+        self, *, on: Sequence[Kind | CallKind] = EVERYWHERE, times: Times = 1, after_events: Count = 0
+    ) -> None:
+        """Refuse the next access token from then on: with the 401 forms, or service.auth.error."""
+        self._ending("expire_session", on, times, after_events)
 
     def forget_client(self, *, times: Times = 1, after_events: Count = 0) -> None:
         """Drop the session of the next request: 403::Unknown client."""
@@ -112,9 +107,9 @@ class Faults:
         self._fail("busy", on, Failure(error=error, reason=SERVER_BUSY, advice=STOP), times, after_events)
 
     def daily_limit(self, *, times: Times = None, after_events: Count = 0) -> None:
-        """Refuse connects and subscriptions as if the daily limit of events were reached."""
+        """Refuse connects, subscriptions and streams as if the daily limit of events were reached."""
         failure = Failure(error=DAILY_LIMIT, advice=STOP)
-        self._fail("daily_limit", (CONNECT, SUBSCRIBE), failure, times, after_events)
+        self._fail("daily_limit", (CONNECT, SUBSCRIBE, STREAM), failure, times, after_events)
 
     def handshake_denied(self, *, reason: str = TOO_MANY_CONNECTIONS, times: Times = 1) -> None:
         """Deny handshakes with that failure reason."""
@@ -127,7 +122,7 @@ class Faults:
         error: str = "403:denied_by_security_policy:create_denied",
         times: Times = 1,
     ) -> None:
-        """Refuse subscriptions to `path`, or any, with `error`."""
+        """Refuse subscriptions to `path`, or any, over CometD with `error`."""
         settings = {"failure": Failure(error=error)}
         self._arm("deny_subscription", (SUBSCRIBE,), times=times, path=path, settings=settings)
 
@@ -182,11 +177,19 @@ class Faults:
         self._arm("advise", (CONNECT,), times=times, after_events=after_events, settings=settings)
 
     def half_open(self, *, times: Times = 1, after_events: Count = 0) -> None:
-        """Hold a connect without answering or closing it, until healed; its events count as delivered."""
-        self._arm("half_open", (CONNECT,), times=times, after_events=after_events)
+        """Hold a connect or a stream without answering or closing it, until healed.
+
+        The events of the connect count as delivered.
+        """
+        self._arm("half_open", (CONNECT, STREAM), times=times, after_events=after_events)
 
     def slow(
-        self, seconds: float, *, on: Sequence[Kind] = ANY, times: Times = 1, after_events: Count = 0
+        self,
+        seconds: float,
+        *,
+        on: Sequence[Kind | CallKind] = EVERYWHERE,
+        times: Times = 1,
+        after_events: Count = 0,
     ) -> None:
         """Wait `seconds` on the sandbox's clock before answering."""
         settings = {"seconds": seconds}
@@ -230,7 +233,11 @@ class Faults:
         self._arm("http_error", on, times=times, after_events=after_events, settings=settings)
 
     def unreadable(self, path: str, *, kind: Literal["utf8", "nonsense", "json"] = "utf8") -> None:
-        """Publish a message on `path` that is not UTF-8, has no valid payload, or breaks its JSON."""
+        """Publish a message on `path` that is not UTF-8, has no valid payload, or breaks its JSON.
+
+        Over the Pub/Sub API its payload can't be decoded, and that of `nonsense`
+        names a schema that does not exist.
+        """
         bodies: dict[str, bytes] = {
             "utf8": b'{"schema":"unreadable","payload":{"Name":"\xff\xfe"},"event":{"replayId":%d}}',
             "nonsense": b'{"schema":"unreadable","payload":"nonsense","event":{"replayId":%d}}',
@@ -269,6 +276,3 @@ class Faults:
     ) -> None:
         settings = {"failure": failure}
         self._arm(name, on, times=times, after_events=after_events, ends_hold=True, settings=settings)
-
-    def _arm(self, name: str, on: Sequence[str], *, after_events: int = 0, **more: Any) -> None:
-        self.armed.arm(Fault(name=name, on=frozenset(on), **more), after_events=after_events)

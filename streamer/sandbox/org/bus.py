@@ -66,6 +66,7 @@ class EventBus:
         self._listeners: list[Listener] = []
         self._last_id = 1000
         self._last_sequence = 0
+        self._recorded = 0
 
     @property
     def sequence(self) -> int:
@@ -91,6 +92,16 @@ class EventBus:
         """Store the bytes that `encode` makes of the replay id, readable or not; otherwise like `publish`."""
         issued = self._issue(replay_id)
         self._store(paths, issued, encode(issued))
+        return issued
+
+    def advance(self) -> int:
+        """Issue a replay id that no message of this org has, and return it.
+
+        Orgs share Salesforce's bus, so its position passes the last message of a
+        quiet channel (Pub/Sub API guide, flow control).
+        """
+        issued = self._issue(None)
+        self._record(issued)
         return issued
 
     def after(self, path: str, replay_id: int, limit: int | None = None) -> Sequence[Message]:
@@ -149,23 +160,30 @@ class EventBus:
         return wanted
 
     def _store(self, paths: Sequence[str], replay_id: int, data: bytes) -> None:
-        self._last_id = replay_id
+        published_at = self._record(replay_id)
         self._last_sequence += 1
         message = Message(
             sequence=self._last_sequence,
             replay_id=replay_id,
-            published_at=self._now(),
+            published_at=published_at,
             # orjson's result keeps its buffer of kilobytes alive; a copy has the exact size.
             data=bytes(memoryview(data)),
         )
-        self._ids.append(replay_id)
-        self._times.append(message.published_at)
         for path in paths:
             self._streams.setdefault(path, []).append(message)
-        if self._last_sequence % _PURGE_EVERY == 0:
-            self._purge()
         for listener in self._listeners:
             listener(paths)
+
+    def _record(self, replay_id: int) -> float:
+        """Note that `replay_id` is issued now, and return the time in epoch seconds."""
+        now = self._now()
+        self._last_id = replay_id
+        self._ids.append(replay_id)
+        self._times.append(now)
+        self._recorded += 1
+        if self._recorded % _PURGE_EVERY == 0:
+            self._purge()
+        return now
 
     def _now(self) -> float:
         # A search by time needs times that rise, which a machine's clock does not promise.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from streamer.sandbox.org.schema import Entity, Schema
+from streamer.sandbox.org.schema import Entity, Schema, changed_type
 
 ALL_CHANGES = "/data/ChangeEvents"
 _STANDARD_EVENTS = frozenset(
@@ -95,8 +95,5 @@ class Channels:
         _, kind, name = (*path.split("/", 2), "", "")[:3]
         if kind == "event":
             return name in _STANDARD_EVENTS or self._schema.is_platform_event(name)
-        if kind != "data" or not name.endswith("ChangeEvent"):
-            return False
-        stem = name.removesuffix("ChangeEvent")
-        entity = f"{stem}c" if stem.endswith("__") else stem
-        return self._schema.knows(entity) and self._has_own(entity)
+        entity = changed_type(name) if kind == "data" else None
+        return entity is not None and self._schema.knows(entity) and self._has_own(entity)

@@ -21,7 +21,7 @@ from streamer.sandbox.org.channels import Channels, ChannelSettings
 from streamer.sandbox.org.definitions.applied import apply, channel_settings, check_uniqueness, selection
 from streamer.sandbox.org.definitions.declaration import DeclaredSchema
 from streamer.sandbox.org.definitions.event_bodies import declared_body, open_body
-from streamer.sandbox.org.definitions.event_schemas import EventSchemas, open_schema_id
+from streamer.sandbox.org.definitions.event_schemas import EventSchemas
 from streamer.sandbox.org.field_values import epoch_ms, timestamp
 from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
 from streamer.sandbox.org.records import Record, Records, read_field
@@ -156,22 +156,30 @@ class Org:
             raise Refused("ENTITY_IS_DELETED", "entity is deleted", status=404)
         return record
 
-    def publish_platform_event(self, name: str, fields: Mapping[str, Any], *, user: str | None = None) -> str:
-        """Publish a platform event and return its EventUuid."""
+    def publish_platform_event(
+        self,
+        name: str,
+        fields: Mapping[str, Any],
+        *,
+        user: str | None = None,
+        event_uuid: str | None = None,
+        stamps: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Publish a platform event and return its EventUuid.
+
+        A publisher over the Pub/Sub API can give the EventUuid and the `stamps`,
+        `CreatedDate` and `CreatedById`, itself.
+        """
         if not self.schema.is_platform_event(name):
             raise not_found()
-        event_uuid = str(uuid.uuid4())
-        stamps = {"CreatedDate": timestamp(self._clock.now()), "CreatedById": user or self.settings.user_id}
+        event_uuid = event_uuid or str(uuid.uuid4())
+        own = {"CreatedDate": timestamp(self._clock.now()), "CreatedById": user or self.settings.user_id}
         declared = self.schema.event(name)
-        if declared is None:
-            body = open_body(fields)
-            schema_id = open_schema_id(name, body)
-        else:
-            body = declared_body(declared, fields)
-            schema_id = self.event_schemas.id_of(declared)
+        body = open_body(fields) if declared is None else declared_body(declared, fields)
+        definition = declared or self.event_schemas.open_event(name, body)
         data = {
-            "schema": schema_id,
-            "payload": {**stamps, **body},
+            "schema": self.event_schemas.id_of(definition),
+            "payload": {**own, **(stamps or {}), **body},
             "event": {"EventUuid": event_uuid, "EventApiName": name},
         }
         self._bus.publish(self.channels.carrying_platform_event(name), data)

@@ -10,6 +10,7 @@ from streamer.sandbox.org.refusals import Refused, no_such_column, not_found
 
 _DIGITS = string.digits + string.ascii_uppercase
 _CUSTOM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}__[ce]")
+_CHANGE_EVENT = "ChangeEvent"
 _ADDRESS = ("Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude", "GeocodeAccuracy")
 _SYSTEM = (
     "Id:id",
@@ -84,7 +85,7 @@ class Entity:
     @property
     def change_event(self) -> str:
         """Name of its change event: `AccountChangeEvent`, `Invoice__ChangeEvent`."""
-        return self.name.removesuffix("c") + "ChangeEvent" if self.is_custom else f"{self.name}ChangeEvent"
+        return (self.name.removesuffix("c") if self.is_custom else self.name) + _CHANGE_EVENT
 
     @property
     def is_custom(self) -> bool:
@@ -260,7 +261,7 @@ class Schema:
         if known is not None and known not in READ_ONLY:
             return entity.fields[known]
         if known is None and self._can_get_field(entity, name):
-            field = Field(name=name, type=_type_of(value))
+            field = Field(name=name, type=type_of(value))
             self._add_field(entity, field)
             return field
         if known is not None:
@@ -303,6 +304,14 @@ def new_type(name: str, prefix: str) -> Entity:
     return _entity(name, prefix, _fields("Name OwnerId:reference" if name.endswith("__c") else ""), {})
 
 
+def changed_type(change_event: str) -> str | None:
+    """Return the type whose change event has this name, `Invoice__c` for `Invoice__ChangeEvent`."""
+    stem = change_event.removesuffix(_CHANGE_EVENT)
+    if stem == change_event:
+        return None
+    return f"{stem}c" if stem.endswith("__") else stem
+
+
 def label(name: str) -> str:
     """Return the label of a type or a field that has none of its own."""
     return name.removesuffix("__c").removesuffix("__e").replace("_", " ")
@@ -321,7 +330,8 @@ def _freed(entity: Entity) -> Entity:
     return replace(entity, declared=False, label=None).with_fields(*free.values())
 
 
-def _type_of(value: Any) -> str:
+def type_of(value: Any) -> str:
+    """Return the type of a field that is created for `value`."""
     if isinstance(value, bool):
         return "boolean"
     return "double" if isinstance(value, int | float) else "string"

@@ -84,6 +84,7 @@ async def test_idle_channels_are_confirmed_by_each_empty_connect(world: World) -
     before = [reader.empty for reader in readers]
     await world.clock.turn(110)
     await world.until(lambda: all(reader.empty > was for reader, was in zip(readers, before, strict=True)))
+    assert isinstance(world.source, CometdSource)
     assert world.source.last_answer_at == readers[0].batches[-1].read_at
 
 
@@ -143,11 +144,12 @@ async def test_session_is_ended_when_nobody_reads(world: World) -> None:
 
 async def test_leaving_the_source_ends_the_session(world: World) -> None:
     """A stop does not leave a session behind for 40 s, and an error of the body stays as it is."""
+    tokens = world.tokens
 
     async def read_and_fail() -> None:
         channel = Channel(org=world.org, path=CHANGES)
         async with (
-            CometdSource(world.source._tokens, world.clock) as source,
+            CometdSource(tokens, world.clock) as source,
             aclosing(source.batches(channel, after=Start.LATEST)) as batches,
         ):
             await anext(batches)

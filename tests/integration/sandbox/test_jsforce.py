@@ -14,7 +14,9 @@ from streamer.clock import TurnedClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.certificates import Certificates, certificates
 from streamer.sandbox.server import SandboxSettings
-from tools.jsforce import jsforce
+from tools.npm import installed
+
+PACKAGE = "jsforce@3.10.16"
 
 START = """
 const jsforce = require('jsforce');
@@ -60,7 +62,7 @@ async def sandbox(clock: TurnedClock, authority: Certificates) -> AsyncIterator[
 
 async def run(script: str, sandbox: Sandbox, authority: Certificates, *, token: str = "") -> Any:
     """Run a script with jsforce, which trusts `authority`, and return the JSON that it prints."""
-    modules = await asyncio.to_thread(jsforce)
+    modules = await asyncio.to_thread(installed, PACKAGE)
     found = {
         **os.environ,
         "NODE_PATH": str(modules),

@@ -1,53 +1,22 @@
 """`streamer sandbox --tls`, trusted as it says by clients that are not ours."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A sandbox in a process of its own, and the environment that it recommends."""
-
-    url: str
-    recipes: Mapping[str, str]
+from tests.integration.sandbox.command import Running, running_with_tls
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A sandbox over https, with what it printed at its start."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = [
-        sys.executable,
-        "-m",
-        "streamer",
-        "sandbox",
-        "--port",
-        "0",
-        "--tls",
-        "--tls-folder",
-        str(folder),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        printed = ""
-        while "JAVA_TOOL_OPTIONS" not in printed:
-            line = process.stdout.readline()
-            assert line, printed
-            printed += line
-        yield Running(
-            url=re.findall(r"https://localhost:\d+", printed)[0],
-            recipes=dict(re.findall(r"([A-Z_]+)=(\S+)", printed)),
-        )
-        process.terminate()
-        assert process.wait(30) == 0
+    with running_with_tls(tmp_path_factory.mktemp("tls")) as process:
+        yield process
 
 
 def run(sandbox: Running, *command: str, trusting: str | None) -> subprocess.CompletedProcess[str]:

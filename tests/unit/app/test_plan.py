@@ -79,6 +79,32 @@ def test_caret_stands_in_the_line_of_a_long_expression(tmp_path: Path) -> None:
     assert (expression, caret) == ("    .fields..x", "            ^")
 
 
+@pytest.mark.parametrize("place", ["org", "channel"])
+@pytest.mark.parametrize(
+    ("pubsub", "said"),
+    [
+        (
+            "{endpoint: http://pubsub.acme.com:7443}",
+            "4: org.pubsub.endpoint: is http://pubsub.acme.com, where anyone on the way could read the token",
+        ),
+        ("{ca_file: /nowhere/ca.pem}", "4: org.pubsub.ca_file: /nowhere/ca.pem can't be used: No such file"),
+    ],
+)
+def test_address_of_the_pubsub_api_is_checked_where_it_is_used(
+    tmp_path: Path, place: str, pubsub: str, said: str
+) -> None:
+    """Before anything connects."""
+    text = GOOD.replace("  auth:", f"  allow_http: false\n  pubsub: {pubsub}\n  auth:")
+    assert lines_of(tmp_path, text) == []
+
+    if place == "org":
+        text = text.replace("allow_http: false", "transport: pubsub")
+    else:
+        text = text.replace("[/data/ChangeEvents]", "[{path: /data/ChangeEvents, transport: pubsub}]")
+    [line] = lines_of(tmp_path, text)
+    assert line.startswith(f"streamer.yaml:{said}")
+
+
 def test_expression_that_looks_like_a_secret_is_not_shown(tmp_path: Path) -> None:
     """Whoever puts a password in the place of an expression finds it in no log."""
     said = lines_of(tmp_path, subscriber("when: password=hunter2"))

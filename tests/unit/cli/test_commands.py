@@ -218,13 +218,14 @@ def test_no_colour_where_none_is_wanted(config: Path) -> None:
     assert b"\x1b[3" not in answer.stdout + answer.stderr
 
 
-def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke) -> None:
+@pytest.mark.parametrize("option", ["--port", "--pubsub-port"])
+def test_second_sandbox_is_refused_in_a_sentence(invoke: Invoke, option: str) -> None:
     """Instead of a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        answer = invoke("sandbox", "--port", port)
+        answer = invoke("sandbox", "--port", 0, option, port)
 
-    sentence = f"localhost:{port} is in use already; choose another --port (0 takes a free one) or --host."
+    sentence = f"localhost:{port} is in use already; choose another {option} (0 takes a free one) or --host."
     assert (answer.exit_code, answer.stderr) == (2, f"streamer: {sentence}\n")
 
 

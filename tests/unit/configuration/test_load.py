@@ -65,6 +65,16 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
             "  proxy: https://ann:sesame@proxy.acme.com\n  auth:",
             "3: org.proxy: found a value that is not shown; must look like http://proxy.acme.com:3128",
         ),
+        (
+            "  auth:",
+            "  transport: grpc\n  auth:",
+            "3: org.transport: found 'grpc'; must be 'cometd' or 'pubsub'",
+        ),
+        (
+            "  auth:",
+            "  pubsub: {endpoint: api.pubsub.salesforce.com}\n  auth:",
+            "3: org.pubsub.endpoint: found 'api.pubsub.salesforce.com'; must be a host and a port",
+        ),
         ("flow: client_credentials", "flow: magic", "3: org.auth.flow: found 'magic'; allowed: 'jwt', "),
         ("flow: client_credentials, ", "", "3: org.auth.flow: is missing"),
         (AUTH, "text", "3: org.auth: found a value that is not shown; must be a section"),

@@ -1,6 +1,7 @@
 """The checkpoint moves with what was read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,13 @@ def moved(former: Checkpoint | None, *messages: dict[str, object], at: float = 1
     """Return the checkpoint after a batch of `messages`."""
     read = events_of(READ, *messages)
     return advanced(former, read, batch(*messages, at=at))
+
+
+def resumed_since(checkpoint: Checkpoint) -> float:
+    """Return the time before which messages are left out when reading resumes by time."""
+    retained = ReplayPosition.after(checkpoint).retained
+    assert retained is not None
+    return retained.since
 
 
 def test_last_replay_id_stays_open_and_the_one_before_is_complete() -> None:
@@ -50,6 +58,15 @@ def test_quiet_answer_completes_the_last_replay_id() -> None:
     assert (quiet.replay_id, quiet.open_replay_id, quiet.appended) == (b"6", None, ())
 
 
+def test_position_of_a_quiet_answer_is_where_reading_resumes() -> None:
+    """Salesforce's position moves on without events of ours, or it would expire."""
+    first = moved(None, change(5, "001A"), change(6, "001A"))
+    position = ReplayId(b"\x00\x00\x01")
+    quiet = confirmed(first, replace(batch(), position=position))
+
+    assert (quiet.replay_id, quiet.open_replay_id, quiet.appended) == (position, None, ())
+
+
 def test_backlog_verifies_no_later_than_its_last_event() -> None:
     """What is read late proves nothing about what came after it."""
     assert moved(None, change(5), at=1_735_999_999.0).verified_at == 1_735_689_600.005
@@ -63,7 +80,7 @@ def test_first_event_is_resumed_from_by_salesforces_clock(ahead_s: float) -> Non
     first = moved(quiet, change(5, "001A"), at=committed + ahead_s)
 
     assert (first.replay_id, first.open_replay_id) == (None, b"5")
-    assert ReplayPosition.after(first, path=CHANGES.path).since == committed
+    assert resumed_since(first) == committed
 
 
 def test_first_message_without_a_time_is_resumed_from_well_before_it() -> None:
@@ -74,9 +91,7 @@ def test_first_message_without_a_time_is_resumed_from_well_before_it() -> None:
     )
     first = advanced(confirmed(None, batch(at=at)), [letter], batch(at=at))
 
-    since = ReplayPosition.after(first, path=CHANGES.path).since
-    assert since is not None
-    assert since <= at - 60
+    assert resumed_since(first) <= at - 60
 
 
 def test_only_the_open_position_is_read_again() -> None:
@@ -118,7 +133,7 @@ def test_reading_resumes_before_the_last_replay_id(answers: list[list[int | str]
         read = [item for each in answer for item in items(each)]
         checkpoint = advanced(checkpoint, read, batch()) if read else confirmed(checkpoint, batch())
     assert checkpoint is not None
-    assert ReplayPosition.after(checkpoint, path=CHANGES.path).replay() == number
+    assert ReplayPosition.after(checkpoint).replay() == number
 
 
 def items(replay_id: int | str) -> Sequence[Event | DeadLetter]:

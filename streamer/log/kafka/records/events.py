@@ -16,7 +16,7 @@ from streamer.errors import UnreadableEvent
 from streamer.events import Event, EventId
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, WrittenHeaders
-from streamer.log.records import replay_id_from_text, replay_id_to_text
+from streamer.replay_ids import replay_id_from_text, replay_id_to_text
 
 _TYPES_REMEMBERED = 4096
 _STRUCTURED = b"application/cloudevents+json"

@@ -28,6 +28,8 @@ _PRIMITIVES = {
     "date": "long",
     "datetime": "long",
 }
+# Fields without an entry have other documentation in an org, which no client needs.
+_DOCS = {"date": "Data:DateOnly", "datetime": "Data:DateTime"}
 _CANONICAL = ("name", "namespace", "type", "fields", "symbols", "items")
 _NEVER_IN_BODY = frozenset({"Id", "IsDeleted", "SystemModstamp"})
 _STAMPS = ("CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById")
@@ -68,12 +70,7 @@ def change_event_schema(entity: Entity) -> Avro:
 
 def schema_id(schema: Avro) -> str:
     """Return the id of a schema: 22 characters that change with its names and types."""
-    return fingerprint(_normalised(schema))
-
-
-def fingerprint(value: Any) -> str:
-    """Return the fingerprint of a value that JSON can hold, as schema ids are written."""
-    digest = hashlib.md5(orjson.dumps(value), usedforsecurity=False).digest()
+    digest = hashlib.md5(orjson.dumps(_normalised(schema)), usedforsecurity=False).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
@@ -119,7 +116,7 @@ def _body(entity: Entity) -> Iterator[Avro]:
 def _compound(entity: Entity, name: str, defined: set[str]) -> Avro:
     kind = "Address" if name.endswith("Address") else "PersonName"
     parts = [
-        {"name": short, "type": ["null", _type(entity.fields[part])]}
+        {"name": short, "type": ["null", _type(entity.fields[part])], **_doc(entity.fields[part])}
         for part, (compound, short) in entity.parts.items()
         if compound == name
     ]
@@ -131,8 +128,14 @@ def _compound(entity: Entity, name: str, defined: set[str]) -> Avro:
 
 def _field(field: Field, *, optional: bool = False) -> Avro:
     if field.required and not optional:
-        return {"name": field.name, "type": _type(field)}
-    return {"name": field.name, "type": ["null", _type(field)], "default": None}
+        return {"name": field.name, "type": _type(field), **_doc(field)}
+    return {"name": field.name, "type": ["null", _type(field)], **_doc(field), "default": None}
+
+
+def _doc(field: Field) -> Avro:
+    """Return the part of a field's schema that tells a time from a number."""
+    doc = _DOCS.get(field.type)
+    return {"doc": doc} if doc else {}
 
 
 def _type(field: Field) -> str:

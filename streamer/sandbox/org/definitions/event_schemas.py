@@ -1,18 +1,14 @@
 """Event schemas of the org, by the names of events and by their ids."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
-from streamer.sandbox.org.definitions.avro import (
-    Avro,
-    change_event_schema,
-    event_schema,
-    fingerprint,
-    schema_id,
-)
-from streamer.sandbox.org.schema import Entity, PlatformEvent, Schema
+from streamer.sandbox.org.definitions.avro import Avro, change_event_schema, event_schema, schema_id
+from streamer.sandbox.org.schema import Entity, Field, PlatformEvent, Schema, type_of
 
 _MOST_KEPT = 10_000
+_MOST_FIELDS = 800
 
 
 class EventSchemas:
@@ -26,6 +22,7 @@ class EventSchemas:
         self._schema = schema
         self._ids: dict[str, tuple[Entity | PlatformEvent, str]] = {}
         self._schemas: OrderedDict[str, Avro] = OrderedDict()
+        self._open: OrderedDict[str, PlatformEvent] = OrderedDict()
 
     def id_of(self, definition: Entity | PlatformEvent) -> str:
         """Return the id of the schema of a platform event, or of a type's change event."""
@@ -47,10 +44,30 @@ class EventSchemas:
                 self.id_of(definition)
         return self._schemas.get(identifier)
 
+    def open_event(self, name: str, body: Mapping[str, Any] | None = None) -> PlatformEvent:
+        """Return the definition of an event that nothing declares, after a message with the fields of `body`.
 
-def open_schema_id(name: str, fields: Iterable[str]) -> str:
-    """Return the schema id of a message of an event that nothing declares; there is no schema behind it."""
-    return fingerprint([name, *sorted(fields)])
+        It has every field that was published so far, with the type of its latest
+        value. One that has become too long starts again with the message's fields.
+        """
+        known = self._open.get(name) or PlatformEvent(name=name, fields={})
+        new = {
+            field: Field(name=field, type=type_of(value))
+            for field, value in (body or {}).items()
+            if not _takes(known.fields.get(field), value)
+        }
+        if new:
+            fields = {**known.fields, **new}
+            if len(fields) > _MOST_FIELDS:
+                fields = {field: fields[field] for field in body or ()}
+            known = self._open[name] = PlatformEvent(name=name, fields=fields)
+            if len(self._open) > _MOST_KEPT:
+                self._open.popitem(last=False)
+        return known
+
+
+def _takes(field: Field | None, value: Any) -> bool:
+    return field is not None and (value is None or field.type == type_of(value))
 
 
 def _avro(definition: Entity | PlatformEvent) -> Avro:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from streamer.salesforce.cometd.protocol import Advice, BayeuxError, Reaction, causes, reaction
+from streamer.salesforce.cometd.protocol import Advice, BayeuxError, causes, reaction
+from streamer.salesforce.recovery import Reaction
 
 HANDSHAKE, CONNECT, SUBSCRIBE = "/meta/handshake", "/meta/connect", "/meta/subscribe"
 BUSY = "503::Server is too busy.  Please try your request again later."

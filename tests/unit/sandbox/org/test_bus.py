@@ -38,6 +38,27 @@ def test_replay_ids_rise_with_holes(bus: EventBus) -> None:
     assert len(steps) > 1
 
 
+def test_position_passes_the_last_message(bus: EventBus, clock: TurnedClock) -> None:
+    """Other orgs' messages move it on; it is valid for as long as a message's, and is no message."""
+    before = publish(bus, 1)[0]
+    position = bus.advance()
+    after = publish(bus, 1)[0]
+    assert before < position < after
+    assert [message.replay_id for message in bus.after(CHANGES, position)] == [after]
+    assert bus.after(CHANGES, before) == bus.after(CHANGES, position)
+    assert (bus.sequence, bus.is_valid(CHANGES, position)) == (2, True)
+    clock.jump(72 * HOUR_S + 1)
+    assert not bus.is_valid(CHANGES, position)
+
+
+def test_positions_are_forgotten_in_time(bus: EventBus, clock: TurnedClock) -> None:
+    """A bus on which nothing happens does not grow."""
+    for _ in range(5_000):
+        bus.advance()
+        clock.jump(270)
+    assert len(bus._ids) < 3_000
+
+
 def test_message_carries_its_replay_id_beside_what_was_published(bus: EventBus) -> None:
     """The stored message is the published one plus `event.replayId`; the publisher's object is untouched."""
     data = {"payload": {"A": 1}, "event": {"EventUuid": "u"}}

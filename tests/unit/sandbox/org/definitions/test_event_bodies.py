@@ -65,3 +65,12 @@ def test_an_event_that_is_not_declared_has_what_it_is_given(world: OrgWorld) -> 
     world.org.publish_platform_event("Paid__e", {"Any__c": 1})
     (payload,) = world.payloads("/event/Paid__e")
     assert list(payload) == ["CreatedDate", "CreatedById", "Any__c"]
+
+
+@pytest.mark.parametrize("name", ["CreatedDate", "CreatedById", "With space", "1", "", "Ü__c", "x" * 81])
+def test_a_name_that_no_field_can_have_is_refused(
+    world: OrgWorld, refusal: Callable[..., Refused], name: str
+) -> None:
+    """Where nothing is declared, too: Avro has no such names."""
+    assert refusal(world.org.publish_platform_event, "Paid__e", {name: 1}).code == "INVALID_FIELD"
+    assert world.org.published == 0

@@ -1,30 +1,32 @@
-"""jsforce, a Salesforce client for Node.js, fetched by npm into a cache outside the working tree."""
+"""Clients for Node.js, fetched by npm into a cache outside the working tree."""
 
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-VERSION = "3.10.16"
 
+def installed(*packages: str) -> Path:
+    """Return the folder in which Node.js finds `packages`, each named with its version: `jsforce@3.10.16`.
 
-def jsforce() -> Path:
-    """Return the folder in which Node.js finds jsforce; several processes can ask for it at once."""
+    Several processes can ask for it at once.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "streamer" / f"jsforce-{VERSION}"
+    folder = cache / "streamer" / "+".join(packages).replace("@", "-")
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(folder)
+        _fetch(folder, packages)
     return folder / "node_modules"
 
 
-def _fetch(folder: Path) -> None:
-    fresh = Path(tempfile.mkdtemp(prefix="jsforce-", dir=folder.parent))
+def _fetch(folder: Path, packages: Iterable[str]) -> None:
+    fresh = Path(tempfile.mkdtemp(prefix="npm-", dir=folder.parent))
     quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error")
     try:
         subprocess.run(
-            ["npm", "install", *quiet, "--prefix", str(fresh), f"jsforce@{VERSION}"],
+            ["npm", "install", *quiet, "--prefix", str(fresh), *packages],
             check=True,
             capture_output=True,
             timeout=240,

@@ -1,4 +1,4 @@
-"""Replay ids as text: printable ASCII as it is, any other as `base64:…`."""
+"""Replay ids as text, for records, logs and ids: printable ASCII as it is, any other as `base64:…`."""
 
 import base64
 

@@ -1,6 +1,8 @@
-"""Format of one message of a channel in the Streaming API.
+"""Format of one message of a channel, as both transports hand it on.
 
 `{"channel": …, "data": {"schema": …, "payload": …, "event": {"replayId": …}}}`
+
+The replay id is a number over CometD, and opaque bytes over the Pub/Sub API.
 """
 
 from datetime import UTC, datetime
@@ -12,6 +14,8 @@ from streamer.events import ReplayId
 def replay_id_of(message: Any) -> ReplayId | None:
     """Return the position of `message` in its channel, or `None` if it carries none."""
     value = _at(message, "data", "event", "replayId")
+    if type(value) is bytes:
+        return ReplayId(value)
     return None if value is None else ReplayId(str(value).encode())
 
 

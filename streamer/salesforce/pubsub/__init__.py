@@ -1,0 +1,1 @@
+"""Pub/Sub API of Salesforce: event schemas, and events in binary Avro."""

@@ -1,0 +1,65 @@
+"""Bound of a datum's size, so that its values never take much memory.
+
+A byte of a list can stand for a whole object, so the schema decides how many
+bytes are too many.
+"""
+
+from streamer.salesforce.pubsub.avro.definitions import Array, AvroType, Map, Record, branches_of
+
+# Salesforce refuses to publish an event of more than 1 MB, and sends a gap event for such a change.
+_LARGEST = 2 * 1024 * 1024
+_MOST_MEMORY = 200_000_000
+
+# Rough sizes of Python's objects, in bytes.
+_SCALAR = 40
+_LIST = 100
+_OBJECT = 250
+_MEMBER = 100
+
+
+def largest_datum(schema: Record) -> int:
+    """Return the most bytes that a datum of `schema` can have: 2 MB, or less where lists hold objects."""
+    return min(_LARGEST, _MOST_MEMORY // _Memory().of_repeated(schema))
+
+
+class _Memory:
+    """Memory that the types of one schema take, in bytes for each byte of a datum."""
+
+    def __init__(self) -> None:
+        self._repeated: dict[AvroType, int] = {}
+        self._records: dict[Record, int] = {}
+
+    def of_repeated(self, kind: AvroType) -> int:
+        """Return what the items of the most expensive list or map within a type take."""
+        known = self._repeated.get(kind)
+        if known is None:
+            if isinstance(kind, Array):
+                known = self.of(kind.items)
+            elif isinstance(kind, Map):
+                known = _MEMBER + self.of(kind.values)
+            elif isinstance(kind, Record):
+                known = max(self.of_repeated(field.type) for field in kind.fields)
+            else:
+                parts = [branch for branch in branches_of(kind) if branch is not kind]
+                known = max((self.of_repeated(branch) for branch in parts), default=1)
+            self._repeated[kind] = known
+        return known
+
+    def of(self, kind: AvroType) -> int:
+        """Return what the values of a type take."""
+        if isinstance(kind, Array):
+            return _LIST + self.of(kind.items)
+        if isinstance(kind, Map):
+            return _OBJECT + _MEMBER + self.of(kind.values)
+        if isinstance(kind, Record):
+            return self._of_record(kind)
+        parts = [branch for branch in branches_of(kind) if branch is not kind]
+        return max((self.of(branch) for branch in parts), default=_SCALAR)
+
+    def _of_record(self, record: Record) -> int:
+        known = self._records.get(record)
+        if known is None:
+            inner = max(self.of(field.type) for field in record.fields)
+            known = _OBJECT // len(record.fields) + _MEMBER + inner
+            self._records[record] = known
+        return known

@@ -1,0 +1,132 @@
+"""Readers of Avro's primitive types.
+
+A reader takes the bytes of a datum and the index at which a value begins, and
+returns the value and the index behind it. It raises `ValueError` for bytes that
+are no such value, and `IndexError` where they end too early.
+"""
+
+import struct
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
+
+Reader = Callable[[bytes, int], tuple[Any, int]]
+
+_DOUBLE = struct.Struct("<d")
+_FLOAT = struct.Struct("<f")
+_LARGEST_DOUBLE = 1.7976931348623157e308
+# The highest bit of a byte says that another one belongs to the number.
+_CONTINUED = 0x80
+_LONG_BITS = 64
+_LAST_SHIFT = 63
+
+
+def read_null(_: bytes, at: int) -> tuple[None, int]:
+    """Return `None`, which takes no bytes."""
+    return None, at
+
+
+def read_boolean(data: bytes, at: int) -> tuple[bool, int]:
+    """Read a byte that is 0 or 1."""
+    byte = data[at]
+    if byte > 1:
+        raise ValueError("a checkbox that is neither true nor false")
+    return byte == 1, at + 1
+
+
+def read_long(data: bytes, at: int) -> tuple[int, int]:
+    """Read an int or a long: 7 bits a byte, the lowest first, the sign in the lowest bit."""
+    byte = data[at]
+    at += 1
+    if byte < _CONTINUED:
+        return (byte >> 1) ^ -(byte & 1), at
+    value = byte & 0x7F
+    shift = 7
+    while True:
+        byte = data[at]
+        at += 1
+        if byte < _CONTINUED:
+            break
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if shift > _LAST_SHIFT:
+            raise ValueError("a number of more than 64 bits")
+    value |= byte << shift
+    if value >> _LONG_BITS:
+        raise ValueError("a number of more than 64 bits")
+    return (value >> 1) ^ -(value & 1), at
+
+
+def read_text(data: bytes, at: int) -> tuple[str, int]:
+    """Read a text: its length in bytes, and UTF-8."""
+    length = data[at]
+    # Nearly all lengths take one byte or two, and are not negative.
+    if not length & 0x81:
+        length >>= 1
+        at += 1
+    elif not length & 1 and data[at + 1] < _CONTINUED:
+        length = ((length & 0x7F) | data[at + 1] << 7) >> 1
+        at += 2
+    else:
+        length, at = read_length(data, at)
+    end = at + length
+    text = data[at:end]
+    if len(text) < length:
+        raise IndexError
+    return text.decode(), end
+
+
+def read_bytes(data: bytes, at: int) -> tuple[str, int]:
+    """Read bytes, as base64: JSON has no bytes."""
+    length, at = read_length(data, at)
+    return fixed_reader(length)(data, at)
+
+
+def read_double(data: bytes, at: int) -> tuple[float, int]:
+    """Read a number of 8 bytes."""
+    (value,) = _DOUBLE.unpack_from(data, at)
+    if not -_LARGEST_DOUBLE <= value <= _LARGEST_DOUBLE:
+        raise ValueError("a number that is not finite")
+    return value, at + 8
+
+
+def read_float(data: bytes, at: int) -> tuple[float, int]:
+    """Read a number of 4 bytes."""
+    (value,) = _FLOAT.unpack_from(data, at)
+    if not -_LARGEST_DOUBLE <= value <= _LARGEST_DOUBLE:
+        raise ValueError("a number that is not finite")
+    return value, at + 4
+
+
+def fixed_reader(size: int) -> Reader:
+    """Return the reader of `size` bytes, as base64."""
+
+    def read(data: bytes, at: int) -> tuple[str, int]:
+        end = at + size
+        if end > len(data):
+            raise IndexError
+        return b64encode(data[at:end]).decode(), end
+
+    return read
+
+
+def read_length(data: bytes, at: int) -> tuple[int, int]:
+    """Read a number of bytes that must still follow."""
+    length, at = read_long(data, at)
+    if length < 0:
+        raise ValueError("a negative length")
+    if length > len(data) - at:
+        raise IndexError
+    return length, at
+
+
+PRIMITIVE_READERS: dict[str, Reader] = {
+    "null": read_null,
+    "boolean": read_boolean,
+    "int": read_long,
+    "long": read_long,
+    "float": read_float,
+    "double": read_double,
+    "bytes": read_bytes,
+    "string": read_text,
+}

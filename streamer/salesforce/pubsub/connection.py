@@ -1,0 +1,208 @@
+"""Connection to the Pub/Sub API: one HTTP/2 connection for all streams of an org."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import ChannelConnectivity
+from yarl import URL
+
+from streamer.backoff import Backoff, Delays, full_jitter
+from streamer.clock import Clock
+from streamer.eventbus import FetchRequest, SchemaRequest
+from streamer.eventbus.calls import GET_SCHEMA, SUBSCRIBE
+from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.observer import SessionObserver
+from streamer.salesforce.pubsub.errors import CallEnded
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.pubsub.subscription import Subscription
+from streamer.salesforce.recovery import Reaction
+from streamer.web.proxy import refused_by, through
+
+# What gRPC says of a proxy that does not connect us.
+_PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d+)")
+
+# gRPC's least; our own back-off comes on top.
+_RECONNECT_MS = 100
+
+
+@dataclass(slots=True, kw_only=True)
+class _Link:
+    """gRPC's channel, which is closed when the last of its calls has ended after it was retired."""
+
+    channel: grpc.aio.Channel
+    calls: int = 0
+    is_retired: bool = False
+
+
+class Connection:
+    """Makes the calls of one org, over one HTTP/2 connection.
+
+    A connection that breaks is made again by the next call. When none can be
+    made, all calls wait for the same delay and share the next try. A connection
+    that is alive but answers nothing is replaced; its other streams stay on it.
+    """
+
+    def __init__(self, options: PubSubOptions, clock: Clock, random: Callable[[], float]) -> None:
+        """Connect to the endpoint of `options`."""
+        self._options = options
+        self._clock = clock
+        self._proxy = options.proxy
+        self._arguments = _arguments(options)
+        self._link: _Link | None = None
+        self._delays = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=full_jitter(random)))
+        self._resumes_at = 0.0
+
+    @asynccontextmanager
+    async def subscribed(
+        self, request: FetchRequest, token: Token, observer: SessionObserver
+    ) -> AsyncIterator[Subscription]:
+        """Run a Subscribe stream that begins with `request`; everything within can raise `CallEnded`."""
+        async with self._linked() as link:
+            subscribe = link.channel.stream_stream(
+                SUBSCRIBE.path,
+                request_serializer=SUBSCRIBE.request.SerializeToString,
+                response_deserializer=_as_bytes,
+            )
+            call = subscribe(None, metadata=_metadata(token))
+            subscription = Subscription(
+                call, request, self._options, self._clock, observer, secret=token.access_token
+            )
+            receiving = asyncio.create_task(subscription.receive(), name=f"pubsub {request.topic_name}")
+            try:
+                yield subscription
+            finally:
+                call.cancel()
+                receiving.cancel()
+                await asyncio.wait([receiving])
+
+    async def schema(self, schema_id: str, token: Token) -> str:
+        """Return the JSON of a schema; raises `CallEnded`."""
+        async with self._linked() as link:
+            ask = link.channel.unary_unary(
+                GET_SCHEMA.path,
+                request_serializer=GET_SCHEMA.request.SerializeToString,
+                response_deserializer=_as_bytes,
+            )
+            try:
+                async with self._clock.timeout(self._options.request_timeout_s):
+                    raw = await ask(SchemaRequest(schema_id=schema_id), metadata=_metadata(token))
+                return GET_SCHEMA.response.FromString(raw).schema_json
+            except TimeoutError as exc:
+                detail = f"no answer in {self._options.request_timeout_s:g} s"
+                raise CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN) from exc
+            except grpc.aio.AioRpcError as exc:
+                raise CallEnded.by(exc, secret=token.access_token) from exc
+            except DecodeError as exc:
+                raise CallEnded("answer_broken", "no SchemaInfo", reaction=Reaction.TRY_AGAIN) from exc
+
+    def proved(self) -> None:
+        """Note that the connection has brought an answer."""
+        self._delays.reset()
+
+    async def close(self) -> None:
+        """Close the connection, on which no call runs any more."""
+        if self._link is not None:
+            link, self._link = self._link, None
+            await link.channel.close(None)
+
+    @asynccontextmanager
+    async def _linked(self) -> AsyncIterator[_Link]:
+        while (left := self._resumes_at - self._clock.monotonic()) > 0:
+            await self._clock.sleep(left)
+        link = self._link = self._link or _Link(channel=self._channel())
+        link.calls += 1
+        try:
+            yield link
+        except CallEnded as ended:
+            self._judge(link, ended)
+            raise
+        finally:
+            link.calls -= 1
+            if link.is_retired and not link.calls:
+                await link.channel.close(None)
+
+    def _judge(self, link: _Link, ended: CallEnded) -> None:
+        if ended.reason == "overdue":
+            self._retire(link)
+        elif ended.is_unanswered:
+            self._name_proxy(ended)
+            if link.channel.get_state() is ChannelConnectivity.TRANSIENT_FAILURE:
+                # Only the first call that notices counts. gRPC would try again by itself.
+                if self._retire(link):
+                    self._resumes_at = self._clock.monotonic() + self._delays.next_s()
+                ended.after_s = max(0.0, self._resumes_at - self._clock.monotonic())
+
+    def _name_proxy(self, ended: CallEnded) -> None:
+        """Say in `ended` that there is a proxy on the way, and whether it refused to connect us."""
+        if self._proxy is None:
+            return
+        ended.detail += through(self._proxy)
+        if refused := _PROXY_ANSWER.search(ended.detail):
+            ended.reason = "proxy_failed"
+            ended.detail = str(refused_by(self._proxy, int(refused[1]), self._options.endpoint.host))
+
+    def _channel(self) -> grpc.aio.Channel:
+        endpoint = self._options.endpoint
+        target = self._proxy.address if self._proxy else _address(endpoint)
+        if endpoint.scheme == "http":
+            return grpc.aio.insecure_channel(target, self._arguments)
+        credentials = grpc.ssl_channel_credentials(self._options.authorities)
+        return grpc.aio.secure_channel(target, credentials, self._arguments)
+
+    def _retire(self, link: _Link) -> bool:
+        link.is_retired = True
+        if self._link is not link:
+            return False
+        self._link = None
+        return True
+
+
+def _as_bytes(raw: bytes) -> bytes:
+    # gRPC would log an answer that is no message, and hand on nothing.
+    return raw
+
+
+def _metadata(token: Token) -> tuple[tuple[str, str], ...]:
+    return (
+        ("accesstoken", token.access_token),
+        # A host in letters that ASCII lacks is sent in its encoded form.
+        ("instanceurl", str(URL(token.instance_url)).rstrip("/")),
+        ("tenantid", token.org),
+    )
+
+
+def _address(url: URL) -> str:
+    return f"{url.host_subcomponent}:{url.port}"
+
+
+def _arguments(options: PubSubOptions) -> list[tuple[str, str | int]]:
+    """Return gRPC's arguments for a channel."""
+    arguments: list[tuple[str, str | int]] = [
+        ("grpc.primary_user_agent", "streamer"),
+        ("grpc.max_receive_message_length", options.answer_bytes),
+        ("grpc.keepalive_time_ms", round(options.ping_every_s * 1000)),
+        ("grpc.keepalive_timeout_ms", round(options.ping_timeout_s * 1000)),
+        # That of pings by which gRPC measures the bandwidth; while one is on its way, it sends no other.
+        ("grpc.http2.ping_timeout_ms", round(options.ping_timeout_s * 1000)),
+        # A quiet stream must be pinged as long as it lasts.
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
+        # Otherwise a new channel would share the broken connection of the old one.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+        ("grpc.service_config_disable_resolution", 1),
+        # gRPC's own rules for proxies differ from those of our other clients.
+        ("grpc.enable_http_proxy", 0),
+    ]
+    proxy, address = options.proxy, _address(options.endpoint)
+    if proxy is None:
+        return arguments
+    arguments += [("grpc.default_authority", address), ("grpc.http_connect_server", address)]
+    if proxy.authorization:
+        arguments.append(("grpc.http_connect_headers", f"Proxy-Authorization:{proxy.authorization}"))
+    return arguments

@@ -1,0 +1,110 @@
+"""Ends of calls to the Pub/Sub API: their causes, and the required reactions."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import grpc
+from grpc import StatusCode
+
+from streamer.errors import ConfigurationError
+from streamer.salesforce.recovery import Reaction
+
+_TRAILER = "error-code"
+_PREFIX = "sfdc.platform.eventbus.grpc."
+_LONGEST = 500
+_LONGEST_REASON = 60
+
+# Codes without their prefix (Pub/Sub API guide, handling errors); the first match counts.
+_TABLE: tuple[tuple[str, Reaction], ...] = (
+    (r"service\.auth\.headers\.", Reaction.GIVE_UP),
+    (r"service\.auth\.", Reaction.RENEW_TOKEN),
+    (r"service\.tenant\.license", Reaction.GIVE_UP),
+    (r"service\.protection\.", Reaction.LEAVE_ALONE),
+    (r"service\.", Reaction.TRY_AGAIN),
+    (r"concurrent\.client\.limit\.", Reaction.LEAVE_ALONE),
+    (r"subscription\.limit\.", Reaction.WAIT_FOR_ALLOWANCE),
+    (r"subscription\.fetch\.replayid\.", Reaction.REFUSE_REPLAY_ID),
+    (r"subscription\.topic\.", Reaction.REFUSE_CHANNEL),
+    # Mistakes in the course of a stream, such as credit beyond the limit: another stream makes none.
+    (r"subscription\.", Reaction.TRY_AGAIN),
+    (r"topic\.", Reaction.REFUSE_CHANNEL),
+    (r"schema\.", Reaction.REFUSE_CHANNEL),
+)
+
+# Most of the statuses that come with the codes are not documented, so they count only without a known code.
+_BY_STATUS: Mapping[StatusCode, Reaction] = {
+    StatusCode.OK: Reaction.HANDSHAKE,
+    StatusCode.UNAUTHENTICATED: Reaction.RENEW_TOKEN,
+    StatusCode.PERMISSION_DENIED: Reaction.REFUSE_CHANNEL,
+    StatusCode.NOT_FOUND: Reaction.REFUSE_CHANNEL,
+    StatusCode.INVALID_ARGUMENT: Reaction.REFUSE_CHANNEL,
+    StatusCode.RESOURCE_EXHAUSTED: Reaction.LEAVE_ALONE,
+    StatusCode.UNIMPLEMENTED: Reaction.GIVE_UP,
+}
+
+
+class CallEnded(Exception):
+    """A call has ended, though more was expected of it.
+
+    `reason` is one of a few stable words. `after_s` is a pause that replaces the
+    usual back-off: the connection's own, while no connection is made.
+    """
+
+    def __init__(
+        self, reason: str, detail: str, *, reaction: Reaction, status: StatusCode | None = None
+    ) -> None:
+        """Take the reason as a word and as a sentence, and the required reaction."""
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+        self.reaction = reaction
+        self.status = status
+        self.after_s: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+    @classmethod
+    def by(cls, error: grpc.aio.AioRpcError, *, secret: str) -> "CallEnded":
+        """Return the end that `error` means; its words are shortened, and never hold the `secret`."""
+        code, status = _code(error).replace(secret, "***"), error.code()
+        said = f"{code} {error.details() or 'no details'}".replace(secret, "***")
+        return cls(
+            re.sub(r"\W+", "_", code or status.name).lower()[:_LONGEST_REASON],
+            f"{status.name} {' '.join(said.split())[:_LONGEST]}",
+            reaction=reaction(code, status),
+            status=status,
+        )
+
+    @property
+    def is_unanswered(self) -> bool:
+        """True if it was not Salesforce that ended the call, but the network on the way."""
+        return self.status is StatusCode.UNAVAILABLE and self.reason == "unavailable"
+
+
+def unserved(ended: CallEnded) -> ConfigurationError:
+    """Return the error for a client that the Pub/Sub API will not serve."""
+    return ConfigurationError(
+        f"The Pub/Sub API does not serve this client ({ended}): check org.pubsub.endpoint, and that the org "
+        "and the user may use the API"
+    )
+
+
+def reaction(code: str, status: StatusCode) -> Reaction:
+    """Return the required reaction to an error `code`, without its prefix, that came with `status`."""
+    for pattern, result in _TABLE:
+        if re.match(pattern, code):
+            return result
+    return _BY_STATUS.get(status, Reaction.TRY_AGAIN)
+
+
+def _code(error: grpc.aio.AioRpcError) -> str:
+    """Return the error code in the trailers without its prefix, or an empty text."""
+    # The published types know only the synchronous API's pairs.
+    trailers: Iterable[tuple[str, str | bytes]] = cast("Any", error.trailing_metadata()) or ()
+    for key, value in trailers:
+        if key.lower() == _TRAILER:
+            text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+            return text.strip().removeprefix(_PREFIX)[:_LONGEST]
+    return ""

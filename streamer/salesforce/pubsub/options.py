@@ -1,0 +1,52 @@
+"""Options of the connection to the Pub/Sub API, and of its streams."""
+
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from streamer.errors import ConfigurationError
+from streamer.salesforce.auth.addresses import safe_address
+from streamer.salesforce.pubsub.certificates import authorities
+from streamer.settings import OrgSettings
+from streamer.web.proxy import Proxy, proxy_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PubSubOptions:
+    """Options; times in seconds, sizes in bytes.
+
+    Salesforce caps the credit of a stream at 100 events, sends an event or a
+    keep-alive within 270 s, and answers with 3 MB at most (Pub/Sub API guide,
+    flow control). `authorities` (PEM) can vouch for the endpoint; `None` leaves
+    that to gRPC. A ping that is not answered ends the connection, so that a
+    half-open one is noticed.
+    """
+
+    endpoint: URL
+    authorities: bytes | None = field(default=None, repr=False)
+    proxy: Proxy | None = None
+    most_credit: int = 100
+    deadline_s: float = 300.0
+    request_timeout_s: float = 30.0
+    ping_every_s: float = 60.0
+    ping_timeout_s: float = 20.0
+    answer_bytes: int = 64 * 1024 * 1024
+    held_bytes: int = 16 * 1024 * 1024
+
+    @classmethod
+    def of(cls, org: OrgSettings) -> "PubSubOptions":
+        """Return the options for `org`.
+
+        Raises `ConfigurationError` for an address, a file or a proxy that can't be used.
+        """
+        address = safe_address(org.pubsub.url, named="org.pubsub.endpoint", allow_http=org.allow_http)
+        setting = org.proxy.get_secret_value() if org.proxy else None
+        endpoint = URL(address)
+        proxy = proxy_for(endpoint, setting=setting, key="org.proxy")
+        if proxy is not None and proxy.url.scheme != "http":
+            raise ConfigurationError(
+                f"{proxy.named_by}: the Pub/Sub API can't be reached through an https proxy: "
+                "name one with http://"
+            )
+        trusted = authorities(org.pubsub.ca_file) if endpoint.scheme == "https" else None
+        return cls(endpoint=endpoint, authorities=trusted, proxy=proxy)

@@ -1,0 +1,109 @@
+"""Position from which one channel is subscribed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.eventbus import FetchRequest, ReplayPreset
+from streamer.events import Checkpoint, ReplayId, Start, Unreadable
+from streamer.salesforce.message import replay_id_of
+from streamer.salesforce.retained import RetainedMessages, is_of_cometd
+
+
+@dataclass(slots=True, kw_only=True)
+class Position:
+    """Position of one channel: a replay id, or the start of what is wanted.
+
+    Reading resumes after `complete`, the checkpoint's last complete replay id.
+    While no id is complete, or while an id was read over CometD, there is no id
+    that marks the place: `retained` drops what is in the log already, and
+    `passed` is the last replay id that it has dropped. The present stream drops
+    what its `selection` drops, whatever has been settled since it began.
+    """
+
+    start: Start
+    complete: ReplayId | None = None
+    retained: RetainedMessages | None = None
+    passed: ReplayId | None = None
+    selection: RetainedMessages | None = None
+
+    @classmethod
+    def after(cls, after: Checkpoint | Start) -> "Position":
+        """Return the position that `after` describes."""
+        if isinstance(after, Start):
+            return cls(start=after)
+        last = after.open_replay_id
+        complete = None if is_of_cometd(after.replay_id) else after.replay_id
+        if complete is not None and not is_of_cometd(last):
+            return cls(start=Start.EARLIEST, complete=complete)
+        retained = RetainedMessages.after(
+            after,
+            last=None if is_of_cometd(last) else last,
+            # Nothing that follows a complete id is in the log but the last event.
+            since=None if complete is None else 0.0,
+        )
+        return cls(start=Start.EARLIEST, complete=complete, retained=retained)
+
+    @property
+    def replay_id(self) -> ReplayId | None:
+        """Replay id after which to read, or `None` for the start."""
+        return self.passed or self.complete
+
+    @property
+    def is_open_to_new(self) -> bool:
+        """True if no message is missed before the next stream is accepted."""
+        return self.start is Start.LATEST and self.replay_id is None
+
+    def settled(self, checkpoint: Checkpoint) -> "Position":
+        """Return the position after `checkpoint`, which is in the log; the present stream goes on."""
+        settled = Position.after(checkpoint)
+        settled.selection = self.selection
+        if settled.complete is None:
+            settled.passed = self.passed
+        return settled
+
+    def request(self, topic: str, credit: int) -> FetchRequest:
+        """Return the first request of a stream that reads on from here."""
+        self.selection = self.retained
+        replay_id = self.replay_id
+        if replay_id is not None:
+            preset = ReplayPreset.CUSTOM
+        else:
+            preset = ReplayPreset.LATEST if self.start is Start.LATEST else ReplayPreset.EARLIEST
+        return FetchRequest(
+            topic_name=topic, replay_preset=preset, replay_id=replay_id or b"", num_requested=credit
+        )
+
+    def new(self, messages: Sequence[Any]) -> Sequence[Any]:
+        """Return those of `messages` that the log does not hold; raises `LastEventMissing`."""
+        if self.selection is None:
+            return messages
+        new = self.selection.new(messages)
+        if messages and not new:
+            self.passed = _position(messages[-1]) or self.passed
+        return new
+
+    def read_to_end(self) -> None:
+        """Note that Salesforce has nothing more at the moment; raises `LastEventMissing`."""
+        if self.selection is not None:
+            self.selection.read_to_end()
+
+    def begin_again(self, *, by_time: bool) -> None:
+        """Read all retained messages again, because the dropped ones, or their replay ids, prove nothing."""
+        self.passed = None
+        if self.retained is not None:
+            self.retained = self.retained.by_time() if by_time else self.retained.afresh()
+
+    def subscribed(self, now: float) -> None:
+        """Note that from `now` on (epoch seconds) no message of the channel may be missed.
+
+        It matters to the next stream: the present one has new messages alone.
+        """
+        if self.start is Start.LATEST:
+            # An extra message does no harm before the first read.
+            self.start, self.retained = Start.EARLIEST, RetainedMessages(since=now - CLOCKS_DIFFER_S)
+
+
+def _position(message: Any) -> ReplayId | None:
+    return message.replay_id if isinstance(message, Unreadable) else replay_id_of(message)

@@ -1,0 +1,253 @@
+"""Reader of one channel: one Subscribe stream after the other."""
+
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.errors import ReplayIdRefused, RetryLater, Stop, SubscriptionRefused
+from streamer.eventbus import ConsumerEvent
+from streamer.events import Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
+from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.observer import SessionObserver
+from streamer.salesforce.pubsub.connection import Connection
+from streamer.salesforce.pubsub.errors import CallEnded, unserved
+from streamer.salesforce.pubsub.login import Login
+from streamer.salesforce.pubsub.messages import Messages
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.pubsub.position import Position
+from streamer.salesforce.pubsub.subscription import Answer, Subscription
+from streamer.salesforce.recovery import STEADY_S, Reaction, RecoveryDelays
+from streamer.salesforce.retained import LastEventMissing
+
+_log = structlog.get_logger()
+
+# A backlog's answers follow each other faster. A pause ends the consumer's append, so that it is committed
+# while the next answer is on its way.
+_PAUSE_S = 0.02
+_LONGEST_APPEND_S = 0.25
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelReader:
+    """Reads one channel in its consumer's own task.
+
+    What arrives while the consumer is busy comes as one batch. While a backlog
+    lasts, batches say that there is `more`, so that the consumer appends many
+    of them in one transaction. Credit is granted when the consumer asks for
+    more, so never beyond what the log can take.
+
+    A stream that ends is followed by another, from the position in the log.
+    Before that the consumer gets, and commits, all that was received.
+    """
+
+    channel: Channel
+    position: Position
+    connection: Connection
+    login: Login
+    messages: Messages
+    delays: RecoveryDelays
+    options: PubSubOptions
+    clock: Clock
+    observer: SessionObserver
+    is_subscribed: bool = field(default=False, init=False)
+    _stale: Token | None = field(default=None, init=False)
+    _token: Token | None = field(default=None, init=False)
+    _began: float = field(default=0.0, init=False)
+    _append_began: float | None = field(default=None, init=False)
+
+    @property
+    def path(self) -> str:
+        """Path of the channel."""
+        return self.channel.path
+
+    def settle(self, checkpoint: Checkpoint) -> None:
+        """Resume after `checkpoint`, which is in the log, when the stream ends."""
+        self.position = self.position.settled(checkpoint)
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield the batches of the channel: see `streamer.ports.Source`."""
+        while True:
+            ended: CallEnded | None = None
+            try:
+                async with aclosing(self._stream()) as batches:
+                    async for batch in batches:
+                        yield batch
+            except CallEnded as error:
+                ended = error
+            except LastEventMissing:
+                self.position.begin_again(by_time=True)
+            finally:
+                self.is_subscribed = False
+            if self._append_began is not None:
+                yield self._batch()
+            if ended is not None:
+                await self._recover(ended)
+
+    async def _stream(self) -> AsyncGenerator[Batch, None]:
+        self._token, self._stale = await self.login.token(stale=self._stale), None
+        self._began = self.clock.monotonic()
+        begins = self.position.is_open_to_new
+        request = self.position.request(self.path, self.options.most_credit)
+        async with self.connection.subscribed(request, self._token, self.observer) as subscription:
+            await subscription.begin()
+            self._accept()
+            if begins and not subscription.has_arrived:
+                # The position begins here, and the log must know it.
+                yield self._batch()
+            while True:
+                try:
+                    answers = await subscription.take(within_s=self._limit_s())
+                except TimeoutError:
+                    if self._append_began is None:
+                        raise self._overdue() from None
+                    yield self._batch()
+                    continue
+                self._admit()
+                async with aclosing(self._read(answers, subscription)) as batches:
+                    async for batch in batches:
+                        yield batch
+                await subscription.top_up()
+
+    async def _read(
+        self, answers: Sequence[Answer], subscription: Subscription
+    ) -> AsyncGenerator[Batch, None]:
+        """Yield the messages of `answers`, and then the keep-alive that ends them, if one does."""
+        events = [event for answer in answers for event in answer.events]
+        schema_ids = {event.event.schema_id for event in events}
+        if self._append_began is not None and not self.messages.can_decode(schema_ids):
+            # What was read must not wait for a schema.
+            yield self._batch()
+        runs = list(_runs(self.position.new(await self._decoded(events, schema_ids))))
+        keep_alive = None if answers[-1].events else answers[-1]
+        more = keep_alive is None and subscription.is_exhausted and self._can_grow()
+        for number, (messages, unreadable) in enumerate(runs, start=1):
+            yield self._batch(messages, unreadable, more=more or number < len(runs))
+        if keep_alive is not None:
+            if self._append_began is not None:
+                yield self._batch()
+            self.position.read_to_end()
+            yield self._batch(position=keep_alive.latest)
+
+    async def _decoded(
+        self, events: Sequence[ConsumerEvent], schema_ids: Collection[str]
+    ) -> Sequence[JsonObject | Unreadable]:
+        """Decode `events`; wait, without losing the position, while Salesforce can't give a schema."""
+        while True:
+            try:
+                messages = await self.messages.of(events, schema_ids)
+            except RetryLater as error:
+                delay = max(error.after_s or 0.0, self.delays.usual.next_s())
+                _log.warning(
+                    "schema.delayed", channel=str(self.channel), reason=str(error), tried_again_in_s=delay
+                )
+                await self.clock.sleep(delay)
+            else:
+                self.delays.usual.reset()
+                return messages
+
+    def _accept(self) -> None:
+        self.is_subscribed = True
+        self.position.subscribed(self.clock.now())
+        self.observer.handshaken()
+        self.observer.subscribed(self.path)
+        _log.info("channel.subscribed", channel=str(self.channel))
+
+    def _admit(self) -> None:
+        """Begin all back-offs anew, because Salesforce has answered."""
+        self.delays.usual.reset()
+        self.delays.admitted()
+        self.connection.proved()
+
+    def _batch(
+        self,
+        messages: Sequence[JsonObject] = (),
+        unreadable: Sequence[Unreadable] = (),
+        *,
+        more: bool = False,
+        position: bytes = b"",
+    ) -> Batch:
+        if not more:
+            self._append_began = None
+        elif self._append_began is None:
+            self._append_began = self.clock.monotonic()
+        return Batch(
+            channel=self.channel,
+            read_at=self.clock.now(),
+            messages=messages,
+            unreadable=unreadable,
+            more=more,
+            position=ReplayId(position) if position else None,
+        )
+
+    def _can_grow(self) -> bool:
+        began = self._append_began
+        return began is None or self.clock.monotonic() - began < _LONGEST_APPEND_S
+
+    def _limit_s(self) -> float:
+        return self.options.deadline_s if self._append_began is None else _PAUSE_S
+
+    def _overdue(self) -> CallEnded:
+        detail = f"no event and no keep-alive for {self.options.deadline_s:g} s"
+        return CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN)
+
+    async def _recover(self, ended: CallEnded) -> None:
+        if ended.reaction is Reaction.REFUSE_REPLAY_ID and self.position.passed is not None:
+            # It is not the checkpoint's: the messages before it can be read again.
+            self.position.begin_again(by_time=False)
+        elif error := self._refusal(ended):
+            self.observer.refused(self.path, ended.detail)
+            _log.error("channel.refused", channel=str(self.channel), answer=ended.detail)
+            raise error
+        self.observer.lost(ended.reason)
+        if ended.reason == "overdue":
+            self.observer.overdue()
+        if ended.reaction is Reaction.RENEW_TOKEN:
+            self._stale = self._token
+        if self.clock.monotonic() - self._began >= STEADY_S:
+            self.delays.usual.reset()
+        delay = ended.after_s if ended.after_s is not None else self.delays.after(ended.reaction).next_s()
+        log = _log.info if ended.reaction is Reaction.HANDSHAKE else _log.warning
+        log(
+            "session.lost",
+            channel=str(self.channel),
+            reason=ended.reason,
+            detail=ended.detail,
+            tried_again_in_s=delay,
+        )
+        await self.clock.sleep(delay)
+
+    def _refusal(self, ended: CallEnded) -> Stop | None:
+        """Return the error for an end after which an operator, or the channel's policy, must decide."""
+        match ended.reaction:
+            case Reaction.REFUSE_REPLAY_ID if self.position.complete is not None:
+                return ReplayIdRefused(f"{self.path}: {ended.detail}", path=self.path)
+            case Reaction.REFUSE_REPLAY_ID | Reaction.REFUSE_CHANNEL:
+                return SubscriptionRefused(
+                    f"Salesforce refused {self.path} ({ended.detail}): check its name and the user's "
+                    "permissions",
+                    path=self.path,
+                )
+            case Reaction.GIVE_UP:
+                return unserved(ended)
+            case _:
+                return None
+
+
+def _runs(
+    messages: Sequence[JsonObject | Unreadable],
+) -> Iterator[tuple[Sequence[JsonObject], Sequence[Unreadable]]]:
+    """Yield messages that can be read and those that can't in turn, so that both keep their places."""
+    run: list[JsonObject] = []
+    for message in messages:
+        if not isinstance(message, Unreadable):
+            run.append(message)
+            continue
+        if run:
+            yield run, ()
+        yield (), (message,)
+        run = []
+    if run:
+        yield run, ()

@@ -1,0 +1,124 @@
+"""Cache of event schemas by their ids."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from streamer.clock import Clock, SystemClock
+from streamer.errors import SalesforceUnavailable
+from streamer.salesforce.pubsub.avro import EventSchema, UnusableSchema
+
+Fetch = Callable[[str], Awaitable[str]]
+"""Returns the JSON of the schema with an id, from Salesforce; raises `UnusableSchema` if it has none."""
+
+_LIMIT = 500
+# A channel with an unusable schema repeats its id in each event.
+_UNUSABLE_FOR_S = 60.0
+
+
+@dataclass(slots=True)
+class _Fetching:
+    """Fetch that is under way, and the number of its callers."""
+
+    task: asyncio.Task[EventSchema]
+    callers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    """Refusal of a schema, and the time until which it stands."""
+
+    message: str
+    until: float
+
+
+class Schemas:
+    """Fetches each schema once, and keeps the `limit` most recently used ones.
+
+    An id names one text for ever, its fingerprint (REST API guide, platform
+    event schema), so nothing expires. An unusable schema is remembered as such
+    for a minute.
+    """
+
+    def __init__(self, fetch: Fetch, *, clock: Clock | None = None, limit: int = _LIMIT) -> None:
+        self._fetch = fetch
+        self._clock = SystemClock() if clock is None else clock
+        self._limit = limit
+        self._known: OrderedDict[str, EventSchema | _Unusable] = OrderedDict()
+        self._fetching: dict[str, _Fetching] = {}
+
+    def known(self, schema_id: str) -> EventSchema | None:
+        """Return a schema that needs no fetch, or `None`."""
+        schema = self._known.get(schema_id)
+        if not isinstance(schema, EventSchema):
+            return None
+        self._known.move_to_end(schema_id)
+        return schema
+
+    async def get(self, schema_id: str) -> EventSchema:
+        """Return the schema with an id.
+
+        Callers at the same time share one fetch and its failure, which is then
+        forgotten. A caller that is cancelled leaves the fetch to the others;
+        the last one ends it.
+
+        Raises `UnusableSchema`, what `fetch` raises, and
+        `SalesforceUnavailable` when the fetch was cancelled from elsewhere.
+        """
+        schema = self.known(schema_id)
+        if schema is not None:
+            return schema
+        self._refuse_unusable(schema_id)
+        fetching = self._fetching.get(schema_id) or self._begin(schema_id)
+        fetching.callers += 1
+        try:
+            await asyncio.wait([fetching.task])
+        finally:
+            fetching.callers -= 1
+            if not fetching.callers and not fetching.task.done():
+                # A caller that comes now must not join a fetch that is being cancelled.
+                self._forget(schema_id, fetching)
+                fetching.task.cancel()
+        if fetching.task.cancelled():
+            raise SalesforceUnavailable(f"The fetch of the event schema {schema_id[:40]!r} was cancelled")
+        return fetching.task.result()
+
+    def _begin(self, schema_id: str) -> _Fetching:
+        task = asyncio.create_task(self._fetched(schema_id), name=f"schema {schema_id[:40]}")
+        fetching = self._fetching[schema_id] = _Fetching(task)
+
+        def ended(task: asyncio.Task[EventSchema]) -> None:
+            self._forget(schema_id, fetching)
+            if not task.cancelled():
+                # asyncio reports a failure that no caller has stayed for, unless it is looked at.
+                task.exception()
+
+        task.add_done_callback(ended)
+        return fetching
+
+    async def _fetched(self, schema_id: str) -> EventSchema:
+        try:
+            schema = EventSchema.parse(schema_id, await self._fetch(schema_id))
+        except UnusableSchema as error:
+            self._keep(schema_id, _Unusable(str(error), self._clock.monotonic() + _UNUSABLE_FOR_S))
+            raise
+        self._keep(schema_id, schema)
+        return schema
+
+    def _keep(self, schema_id: str, schema: EventSchema | _Unusable) -> None:
+        self._known[schema_id] = schema
+        self._known.move_to_end(schema_id)
+        while len(self._known) > self._limit:
+            self._known.popitem(last=False)
+
+    def _refuse_unusable(self, schema_id: str) -> None:
+        refusal = self._known.get(schema_id)
+        if isinstance(refusal, _Unusable):
+            if self._clock.monotonic() < refusal.until:
+                raise UnusableSchema(refusal.message)
+            del self._known[schema_id]
+
+    def _forget(self, schema_id: str, fetching: _Fetching) -> None:
+        if self._fetching.get(schema_id) is fetching:
+            del self._fetching[schema_id]

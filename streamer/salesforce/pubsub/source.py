@@ -1,0 +1,123 @@
+"""Source of events over the Pub/Sub API: one stream for each channel, on one connection."""
+
+import random as system_random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+from grpc import StatusCode
+
+from streamer.clock import Clock
+from streamer.errors import CredentialsRefused, SalesforceUnavailable, StreamerError
+from streamer.events import Batch, Channel, Checkpoint, Start
+from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.observer import NullObserver, SessionObserver
+from streamer.salesforce.pubsub.avro import UnusableSchema
+from streamer.salesforce.pubsub.connection import Connection
+from streamer.salesforce.pubsub.errors import CallEnded, unserved
+from streamer.salesforce.pubsub.login import Login
+from streamer.salesforce.pubsub.messages import Messages
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.pubsub.position import Position
+from streamer.salesforce.pubsub.reader import ChannelReader
+from streamer.salesforce.pubsub.schemas import Schemas
+from streamer.salesforce.recovery import Reaction, RecoveryDelays
+
+
+class PubSubSource:
+    """Reads channels over the Pub/Sub API; enter it before reading, and leave it afterwards.
+
+    Every channel has a stream and a recovery of its own, so that one channel's
+    trouble does not disturb the others. They share the connection, the login
+    and the schemas.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        clock: Clock,
+        *,
+        options: PubSubOptions,
+        observer: SessionObserver | None = None,
+        random: Callable[[], float] = system_random.random,
+    ) -> None:
+        """Read the org of `tokens`; `random` gives numbers in [0, 1) for the jitter."""
+        self._clock = clock
+        self._options = options
+        self._observer = observer or NullObserver()
+        self._random = random
+        self._connection = Connection(options, clock, random)
+        self._login = Login(tokens, clock, RecoveryDelays(random))
+        self._schemas = Schemas(self._schema, clock=clock)
+        self._readers: dict[str, ChannelReader] = {}
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Paths that Salesforce has accepted in their present streams."""
+        return frozenset(path for path, reader in self._readers.items() if reader.is_subscribed)
+
+    async def __aenter__(self) -> Self:
+        """Return the source; the connection is made when the first channel is read."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    async def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
+        """Yield the batches of `channel` after `after`, old and then new: see `streamer.ports.Source`."""
+        if channel.path in self._readers:
+            raise RuntimeError(f"{channel} is being read already")
+        reader = self._readers[channel.path] = ChannelReader(
+            channel=channel,
+            position=Position.after(after),
+            connection=self._connection,
+            login=self._login,
+            messages=Messages(channel.path, self._schemas),
+            delays=RecoveryDelays(self._random),
+            options=self._options,
+            clock=self._clock,
+            observer=self._observer,
+        )
+        try:
+            async with aclosing(reader.batches()) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            del self._readers[channel.path]
+
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Resume after `checkpoint`, which is in the log, when the stream of its channel ends."""
+        reader = self._readers.get(checkpoint.channel.path)
+        if reader is not None:
+            reader.settle(checkpoint)
+
+    async def _schema(self, schema_id: str) -> str:
+        """Return the JSON of a schema; a token that is refused is renewed once."""
+        token = await self._login.token()
+        try:
+            return await self._connection.schema(schema_id, token)
+        except CallEnded as ended:
+            if ended.reaction is not Reaction.RENEW_TOKEN:
+                raise _failure(schema_id, ended) from ended
+        token = await self._login.token(stale=token)
+        try:
+            return await self._connection.schema(schema_id, token)
+        except CallEnded as ended:
+            raise _failure(schema_id, ended) from ended
+
+
+def _failure(schema_id: str, ended: CallEnded) -> StreamerError:
+    said = f"The event schema {schema_id!r} can't be read ({ended.detail})"
+    match ended.reaction:
+        case Reaction.REFUSE_CHANNEL if ended.status is StatusCode.PERMISSION_DENIED:
+            return CredentialsRefused(f"{said}: check the user's permissions")
+        case Reaction.REFUSE_CHANNEL:
+            return UnusableSchema(said)
+        case Reaction.GIVE_UP:
+            return unserved(ended)
+        case _:
+            return SalesforceUnavailable(said, after_s=ended.after_s)

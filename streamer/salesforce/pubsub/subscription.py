@@ -1,0 +1,164 @@
+"""One Subscribe stream: its credit, what it has received, and its end."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from streamer.clock import Clock
+from streamer.eventbus import ConsumerEvent, FetchRequest
+from streamer.eventbus.calls import SUBSCRIBE
+from streamer.salesforce.observer import SessionObserver
+from streamer.salesforce.pubsub.errors import CallEnded
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.recovery import Reaction
+
+# An idle topic can leave a subscription without any answer for minutes, while a refusal comes at once.
+_ACCEPTED_AFTER_S = 2.0
+_REFUSED_WITHIN_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One response: its events, or the position of a keep-alive."""
+
+    events: Sequence[ConsumerEvent]
+    latest: bytes
+    size: int
+
+
+class Subscription:
+    """Client of one Subscribe stream.
+
+    What arrives is received at once, within the credit and a bound on its
+    bytes, so that it waits here while the log is busy. Credit is granted only
+    by `top_up`.
+    """
+
+    def __init__(
+        self,
+        call: "grpc.aio.StreamStreamCall[FetchRequest, bytes]",
+        request: FetchRequest,
+        options: PubSubOptions,
+        clock: Clock,
+        observer: SessionObserver,
+        *,
+        secret: str,
+    ) -> None:
+        """Take a call that was just made; `secret` is its access token, which no error repeats."""
+        self._call = call
+        self._request = request
+        self._options = options
+        self._clock = clock
+        self._observer = observer
+        self._secret = secret
+        self._outstanding = 0
+        self._waiting: list[Answer] = []
+        self._waiting_events = self._waiting_bytes = 0
+        self._end: CallEnded | None = None
+        self._answered = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    @property
+    def is_exhausted(self) -> bool:
+        """True while more events are likely: some have arrived, or the credit is used up."""
+        return bool(self._waiting) or not self._outstanding
+
+    @property
+    def has_arrived(self) -> bool:
+        """True while something that has arrived was not taken."""
+        return bool(self._waiting)
+
+    async def begin(self) -> None:
+        """Send the first request, and return when Salesforce has accepted it, as far as that shows.
+
+        A stream without any answer counts as accepted when it has not ended for
+        two seconds. Raises `CallEnded` when the stream ended and nothing arrived.
+        """
+        await self._send(self._request)
+        with suppress(TimeoutError):
+            async with self._clock.timeout(_ACCEPTED_AFTER_S):
+                await self._answered.wait()
+            # A refusal can follow the headers.
+            async with self._clock.timeout(_REFUSED_WITHIN_S):
+                await self._arrived.wait()
+        if self._end is not None and not self._waiting:
+            raise self._end
+
+    async def top_up(self) -> None:
+        """Grant new credit when half of it is used up; what was received and not taken counts as used."""
+        open_events = self._outstanding + self._waiting_events
+        if 2 * open_events <= self._options.most_credit and self._end is None:
+            credit = self._options.most_credit - open_events
+            topic = self._request.topic_name
+            await self._send(FetchRequest(topic_name=topic, num_requested=credit))
+
+    async def take(self, *, within_s: float) -> Sequence[Answer]:
+        """Return all that has arrived, at least one answer.
+
+        Raises `TimeoutError` when nothing arrives for `within_s`, and
+        `CallEnded` when nothing can arrive any more.
+        """
+        if not self._arrived.is_set():
+            async with self._clock.timeout(within_s):
+                await self._arrived.wait()
+        if self._end is not None and not self._waiting:
+            raise self._end
+        taken, self._waiting = self._waiting, []
+        self._waiting_events = self._waiting_bytes = 0
+        self._taken.set()
+        if self._end is None:
+            self._arrived.clear()
+        return taken
+
+    async def receive(self) -> None:
+        """Receive until the stream ends."""
+        try:
+            await self._call.initial_metadata()
+            self._answered.set()
+            async for raw in self._call:
+                self._keep(raw)
+                while self._waiting_bytes > self._options.held_bytes:
+                    self._taken.clear()
+                    await self._taken.wait()
+        except grpc.aio.AioRpcError as error:
+            self._end = CallEnded.by(error, secret=self._secret)
+        except DecodeError:
+            self._end = CallEnded("answer_broken", "no FetchResponse", reaction=Reaction.TRY_AGAIN)
+        else:
+            self._end = CallEnded("closed", "Salesforce closed the stream", reaction=Reaction.HANDSHAKE)
+        finally:
+            if self._end is None:
+                self._end = CallEnded("cancelled", "the stream was cancelled", reaction=Reaction.TRY_AGAIN)
+            self._answered.set()
+            self._arrived.set()
+
+    def _keep(self, raw: bytes) -> None:
+        response = SUBSCRIBE.response.FromString(raw)
+        answer = Answer(events=response.events, latest=response.latest_replay_id, size=len(raw))
+        count = len(answer.events)
+        self._observer.answered(count, answer.size)
+        self._outstanding = max(0, self._outstanding - count)
+        if self._waiting and not (count or self._waiting[-1].events):
+            # Of keep-alives in a row, the last one tells all.
+            self._waiting.pop()
+        self._waiting.append(answer)
+        self._waiting_events += count
+        self._waiting_bytes += answer.size
+        self._arrived.set()
+
+    async def _send(self, request: FetchRequest) -> None:
+        self._outstanding += request.num_requested
+        try:
+            async with self._clock.timeout(self._options.request_timeout_s):
+                await self._call.write(request)
+        except TimeoutError as exc:
+            detail = f"a request could not be sent in {self._options.request_timeout_s:g} s"
+            raise CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN) from exc
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # The stream has ended. What arrived before counts, and `receive` knows the reason.
+            await self._arrived.wait()

@@ -1,0 +1,144 @@
+"""Selection of the messages after a checkpoint, where no replay id marks the place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Any
+
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.events import Checkpoint, Event, EventId, ReplayId, Unreadable
+from streamer.normalise import Normaliser, normaliser_for
+from streamer.salesforce.message import committed_at, replay_id_of
+
+
+class LastEventMissing(Exception):
+    """The last event in the log is not among the retained messages: read them again from the beginning."""
+
+
+class _State(Enum):
+    SEEKING = auto()
+    AT_LAST = auto()
+    BY_TIME = auto()
+    PASSED = auto()
+
+
+def is_of_cometd(replay_id: ReplayId | None) -> bool:
+    """Return true for a position that was read over CometD: decimal digits."""
+    return replay_id is not None and replay_id.isdigit()
+
+
+@dataclass(slots=True, kw_only=True)
+class RetainedMessages:
+    """Drops the messages that a checkpoint covers while Salesforce sends all that it retains.
+
+    Both transports have the same order and the same event ids, so the last
+    `appended` event marks the place: the messages up to it are dropped, and
+    none after it. It is known by its id, or by its replay id `last` where that
+    is of the same transport.
+
+    Without such an event, time decides: messages that were committed before
+    `since` (epoch seconds) are dropped until one is not. An event that is
+    committed after `until` shows that the last event is no longer retained.
+
+    A selection is for one way through the messages: `afresh` returns another
+    for the next.
+    """
+
+    since: float
+    until: float = 0.0
+    appended: frozenset[EventId] = frozenset()
+    last: ReplayId | None = None
+    normalise: Normaliser | None = None
+    _state: _State = field(default=_State.BY_TIME, init=False)
+    _uncertain: int = field(default=0, init=False)
+    _found_at: ReplayId | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.appended:
+            self._state = _State.SEEKING
+
+    @classmethod
+    def after(
+        cls, checkpoint: Checkpoint, *, last: ReplayId | None = None, since: float | None = None
+    ) -> "RetainedMessages":
+        """Return the selection of what follows `checkpoint`.
+
+        `last` is its open replay id if that is of the transport that is read.
+        `since` is by default so long before `verified_at` that clocks which
+        differ lose nothing.
+        """
+        return cls(
+            since=checkpoint.verified_at - CLOCKS_DIFFER_S if since is None else since,
+            until=checkpoint.verified_at + CLOCKS_DIFFER_S,
+            appended=frozenset(checkpoint.appended),
+            last=last,
+            normalise=normaliser_for(checkpoint.channel),
+        )
+
+    def afresh(self) -> "RetainedMessages":
+        """Return the same selection, for messages that are read from the beginning again."""
+        return replace(self)
+
+    def by_time(self) -> "RetainedMessages":
+        """Return the selection by time alone, for messages that are read from the beginning again."""
+        return replace(self, appended=frozenset(), last=None)
+
+    def new(self, messages: Sequence[Any]) -> Sequence[Any]:
+        """Return those of `messages`, in Salesforce's order, that follow the checkpoint.
+
+        Raises `LastEventMissing` when messages were dropped on the way to an
+        event that does not come: read them again, and let time decide.
+        """
+        if self._state is _State.PASSED:
+            return messages
+        return [message for message in messages if self._is_new(message)]
+
+    def read_to_end(self) -> None:
+        """Note that Salesforce retains no more messages; raises `LastEventMissing` as `new` does."""
+        if self._state is _State.SEEKING:
+            self._give_up()
+        self._state = _State.PASSED
+
+    def _is_new(self, message: Any) -> bool:
+        if self._state is _State.SEEKING:
+            return self._is_beyond_last(message)
+        if self._state is _State.AT_LAST:
+            # The events of a split message share a replay id.
+            if _position(message) == self._found_at and self._is_appended(message):
+                return False
+            self._state = _State.PASSED
+        if self._state is _State.BY_TIME:
+            committed = committed_at(message)
+            if committed is None:
+                return True
+            if committed < self.since:
+                return False
+            self._state = _State.PASSED
+        return True
+
+    def _is_beyond_last(self, message: Any) -> bool:
+        position = _position(message)
+        if (position is not None and position == self.last) or self._is_appended(message):
+            self._found_at, self._state = position, _State.AT_LAST
+            return not self._is_appended(message) and not isinstance(message, Unreadable)
+        committed = committed_at(message)
+        if committed is not None and committed > self.until:
+            self._give_up()
+            return True
+        self._uncertain += committed is None or committed >= self.since
+        return False
+
+    def _give_up(self) -> None:
+        """Go on without the last event, if time would have dropped the same messages; raises otherwise."""
+        if self._uncertain:
+            raise LastEventMissing
+        self._state = _State.PASSED
+
+    def _is_appended(self, message: Any) -> bool:
+        if self.normalise is None or isinstance(message, Unreadable):
+            return False
+        return any(type(event) is Event and event.id in self.appended for event in self.normalise([message]))
+
+
+def _position(message: Any) -> ReplayId | None:
+    return message.replay_id if isinstance(message, Unreadable) else replay_id_of(message)

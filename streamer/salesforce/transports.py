@@ -1,0 +1,73 @@
+"""Transports over which the channels of an org are read."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamer.clock import Clock
+from streamer.events import Batch, Channel, Checkpoint, Start
+from streamer.ports import Source
+from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.observer import SessionObserver
+from streamer.settings import Settings, Transport
+
+
+class SubscribedSource(Source, Protocol):
+    """Source that tells which of its channels Salesforce has accepted."""
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Paths that Salesforce has accepted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transports:
+    """Source that reads each channel over its own transport."""
+
+    sources: Mapping[Transport, SubscribedSource]
+    transports: Mapping[str, Transport]
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Paths that Salesforce has accepted, over any transport."""
+        return frozenset(path for source in self.sources.values() for path in source.subscribed)
+
+    def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
+        """Yield the batches of `channel`: see `streamer.ports.Source`."""
+        return self._source(channel).batches(channel, after=after)
+
+    def settle(self, checkpoint: Checkpoint, /) -> None:
+        """Let the checkpoint's channel resume after it."""
+        self._source(checkpoint.channel).settle(checkpoint)
+
+    def _source(self, channel: Channel) -> SubscribedSource:
+        return self.sources[self.transports[channel.path]]
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, tokens: Tokens, clock: Clock, observer: SessionObserver
+) -> AsyncIterator[Transports]:
+    """Open the source of each transport that a channel of `settings` uses; no other one is imported.
+
+    Raises `ConfigurationError` when the Pub/Sub API's address can't be used.
+    """
+    transports = {each.path: settings.transport_of(each) for each in settings.channels}
+    sources: dict[Transport, SubscribedSource] = {}
+    async with AsyncExitStack() as stack:
+        if Transport.COMETD in transports.values():
+            from streamer.salesforce.cometd.session import BayeuxOptions  # noqa: PLC0415 - as said
+            from streamer.salesforce.cometd.source import CometdSource  # noqa: PLC0415 - as said
+
+            bayeux = BayeuxOptions(api_version=settings.org.api_version)
+            cometd = CometdSource(tokens, clock, options=bayeux, observer=observer)
+            sources[Transport.COMETD] = await stack.enter_async_context(cometd)
+        if Transport.PUBSUB in transports.values():
+            from streamer.salesforce.pubsub.options import PubSubOptions  # noqa: PLC0415 - as said
+            from streamer.salesforce.pubsub.source import PubSubSource  # noqa: PLC0415 - gRPC costs 0.1 s
+
+            pubsub = PubSubSource(tokens, clock, options=PubSubOptions.of(settings.org), observer=observer)
+            sources[Transport.PUBSUB] = await stack.enter_async_context(pubsub)
+        yield Transports(sources=sources, transports=transports)

@@ -1,0 +1,71 @@
+"""Faults that only the Pub/Sub API has."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from streamer.sandbox.faults.armed import PUBLISH, SCHEMA, STREAM, SUBSCRIBE, TOPIC
+from streamer.sandbox.faults.arming import Count, FaultCatalogue, Times
+
+CallKind = Literal["subscribe", "stream", "topic", "schema", "publish"]
+CALLS: Final[tuple[CallKind, ...]] = (SUBSCRIBE, STREAM, TOPIC, SCHEMA, PUBLISH)
+
+Status = Literal[
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "DEADLINE_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "ABORTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+]
+
+
+class StreamFaults(FaultCatalogue):
+    """Catalogue of these faults; `times` and `after_events` are as everywhere."""
+
+    def unavailable(
+        self,
+        *,
+        on: Sequence[CallKind] = CALLS,
+        coded: bool = True,
+        times: Times = 1,
+        after_events: Count = 0,
+    ) -> None:
+        """End calls with UNAVAILABLE: service.unavailable, or like a lost connection without `coded`."""
+        settings = {"coded": coded}
+        self._arm("unavailable", on, times=times, after_events=after_events, settings=settings)
+
+    def end_stream(
+        self,
+        *,
+        status: Status = "OK",
+        error_code: str | None = None,
+        times: Times = 1,
+        after_events: Count = 0,
+    ) -> None:
+        """End a subscription's stream with a status, and with an error code if one is given."""
+        settings = {"status": status, "error_code": error_code}
+        self._arm("end_stream", (STREAM,), times=times, after_events=after_events, settings=settings)
+
+    def age_limit(self, seconds: Annotated[float, Field(gt=0)], *, times: Times = None) -> None:
+        """Cut the streams that begin from now on when they are `seconds` old, like a lost connection."""
+        self._arm("age_limit", (STREAM,), times=times, settings={"seconds": seconds})
+
+    def client_limit(self, *, times: Times = 1) -> None:
+        """Refuse subscriptions as if the org had too many concurrent clients."""
+        self._arm("client_limit", (SUBSCRIBE,), times=times)
+
+    def stop_keepalives(self, *, times: Times = 1) -> None:
+        """Send a stream no keep-alive any more, from its next one on; its events still come."""
+        self._arm("stop_keepalives", (STREAM,), times=times)
+
+    def unknown_schema(self, *, times: Times = 1) -> None:
+        """Answer requests for a schema as if there were none of that id."""
+        self._arm("unknown_schema", (SCHEMA,), times=times)
+
+    def refuse_publish(self, *, times: Times = 1) -> None:
+        """Give the next published events an error as their result, and publish them not."""
+        self._arm("refuse_publish", (PUBLISH,), times=times)

@@ -1,0 +1,1 @@
+"""Avro payloads: of events that are sent, and of those that clients publish."""

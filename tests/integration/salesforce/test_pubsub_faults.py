@@ -1,0 +1,346 @@
+"""Whatever ends a stream of the Pub/Sub API, each event enters the log once and in order."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from grpc import StatusCode
+from structlog.testing import capture_logs
+
+from streamer.errors import ConfigurationError, ReplayIdRefused, SubscriptionRefused
+from streamer.eventbus import ReplayPreset
+from streamer.events import HoleCause
+from tests.pubsub import ORDERS, REFUNDS, End, World, pubsub_world, replay_id
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A scripted server, and a source that reads it."""
+    async with pubsub_world() as each:
+        yield each
+
+
+async def begun(world: World, *paths: str) -> None:
+    """Read `paths`, until three events of each are in the log."""
+    for path in paths:
+        world.publish(3, path)
+        world.read(path)
+    await world.all_read(*paths)
+
+
+PASSING = {
+    "closed": End(),
+    "unavailable": End(status=StatusCode.UNAVAILABLE, code="service.unavailable"),
+    "unavailable_without_code": End(status=StatusCode.UNAVAILABLE, details="RST_STREAM closed stream"),
+    "reset": End(status=StatusCode.INTERNAL, details="Received RST_STREAM with code 0"),
+    "internal": End(status=StatusCode.INTERNAL, code="subscription.internal.error"),
+    "overflow": End(status=StatusCode.INVALID_ARGUMENT, code="subscription.fetch.overflow"),
+    "unknown_code": End(status=StatusCode.ABORTED, code="something.new"),
+    "unknown": End(status=StatusCode.UNKNOWN),
+    "cancelled": End(status=StatusCode.CANCELLED),
+    "expired_token": End(status=StatusCode.UNAUTHENTICATED, code="service.auth.error"),
+    "unauthenticated": End(status=StatusCode.UNAUTHENTICATED),
+    "busy": End(status=StatusCode.RESOURCE_EXHAUSTED, code="concurrent.client.limit.exceeded"),
+    "protection": End(status=StatusCode.UNAVAILABLE, code="service.protection.overload"),
+    "corrupted_elsewhere": End(status=StatusCode.DEADLINE_EXCEEDED),
+}
+
+
+@pytest.mark.parametrize("end", PASSING.values(), ids=PASSING)
+async def test_stream_that_ended_is_followed_by_another(world: World, end: End) -> None:
+    """Within three seconds when the cause is gone at once, from the position in the log."""
+    await begun(world, ORDERS)
+    began = world.clock.monotonic()
+    world.server.end(end)
+    world.publish(3)
+    await world.all_read()
+
+    assert world.clock.monotonic() - began < 3
+    assert len(world.losses.reasons) == 1
+    again = world.server.streams[-1].first
+    assert (again.replay_preset, again.replay_id) == (ReplayPreset.CUSTOM, replay_id(1))
+
+
+@pytest.mark.parametrize("end", [PASSING["closed"], PASSING["unavailable"], PASSING["expired_token"]])
+async def test_five_ends_in_a_row_are_over_within_a_minute(world: World, end: End) -> None:
+    """The pauses double, and the first events after them begin the series anew."""
+    await begun(world, ORDERS)
+    world.server.refusals.extend([end] * 5)
+    began = world.clock.monotonic()
+    world.server.end(end)
+    world.publish(3)
+    await world.all_read()
+
+    assert 5 < world.clock.monotonic() - began < 60
+    began = world.clock.monotonic()
+    world.server.end(end)
+    world.publish(3)
+    await world.all_read()
+    assert world.clock.monotonic() - began < 3
+
+
+async def test_end_in_the_middle_of_a_backlog_repeats_nothing(world: World) -> None:
+    """All that was received before it is committed first."""
+    world.server.most_events = 10
+    world.publish(2_000)
+    world.read()
+    for _ in range(4):
+        await world.until(lambda: world.server.live() and world.server.live()[0].sent > 100, turning=0.01)
+        world.server.end(PASSING["unavailable"])
+        await world.until(lambda: not world.server.live(), turning=0)
+    await world.all_read()
+
+    assert len(world.server.streams) >= 5
+
+
+async def test_expired_token_is_renewed_once_for_all_channels(world: World) -> None:
+    """Salesforce revokes the oldest of a few grants, so each login counts."""
+    await begun(world, ORDERS, REFUNDS)
+    [token] = {stream.metadata["accesstoken"] for stream in world.server.streams}
+    world.server.refused_tokens.add(token)
+    for path in (ORDERS, REFUNDS):
+        world.server.end(PASSING["expired_token"], path)
+        world.publish(2, path)
+    await world.all_read(ORDERS, REFUNDS)
+
+    renewed = {stream.metadata["accesstoken"] for stream in world.server.streams[2:]}
+    assert len(renewed) == 1
+    assert token not in renewed
+
+
+@pytest.mark.parametrize(
+    ("end", "least_s", "most_s"),
+    [
+        (End(status=StatusCode.RESOURCE_EXHAUSTED, code="concurrent.client.limit.exceeded"), 40, 1500),
+        (End(status=StatusCode.RESOURCE_EXHAUSTED), 40, 1500),
+        (End(status=StatusCode.PERMISSION_DENIED, code="subscription.limit.exceeded"), 4000, 16_000),
+    ],
+)
+async def test_full_server_is_left_alone(world: World, end: End, least_s: float, most_s: float) -> None:
+    """For minutes when it is busy, and for longer when the day's allowance is used up."""
+    await begun(world, ORDERS)
+    world.server.refusals.extend([end] * 6)
+    began = world.clock.monotonic()
+    world.server.end(end)
+    world.publish(1)
+    await world.all_read(turning=5)
+
+    assert least_s < world.clock.monotonic() - began < most_s
+
+
+@pytest.mark.parametrize("code", ["corrupted", "validation.failed", "expired"])
+async def test_refused_replay_id_is_for_the_channels_policy(world: World, code: str) -> None:
+    """It is recorded, and reading goes on where the policy says."""
+    await begun(world, ORDERS)
+    await world.stop()
+    # Whatever the status is: another client's mock sends this one.
+    world.server.refusals.append(
+        End(status=StatusCode.UNAUTHENTICATED, code=f"subscription.fetch.replayid.{code}")
+    )
+    world.publish(1)
+    world.read(on_refused="latest")
+    await world.until(lambda: world.log.continuity)
+    world.publish(1)
+    await world.until(lambda: world.numbers() == [0, 1, 2, 4])
+
+    assert world.log.continuity[0].cause is HoleCause.REPLAY_ID_REFUSED
+    assert world.server.streams[-1].first.replay_preset == ReplayPreset.LATEST
+
+
+async def test_replay_id_refused_in_mid_stream_stops_a_channel_that_must_not_go_on(world: World) -> None:
+    """Its error names the channel."""
+    await begun(world, ORDERS)
+    world.server.refusals.append(
+        End(status=StatusCode.INVALID_ARGUMENT, code="subscription.fetch.replayid.corrupted")
+    )
+    world.server.end(PASSING["closed"])
+
+    error = await world.refused()
+    assert isinstance(error, ReplayIdRefused)
+    assert error.path == ORDERS
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        End(status=StatusCode.NOT_FOUND, code="topic.not.found"),
+        End(status=StatusCode.PERMISSION_DENIED, code="topic.not.found"),
+        End(status=StatusCode.INVALID_ARGUMENT, code="subscription.topic.cannot.subscribe"),
+        End(status=StatusCode.PERMISSION_DENIED),
+        # No replay id was sent, so there is none to give up.
+        End(status=StatusCode.INVALID_ARGUMENT, code="subscription.fetch.replayid.corrupted"),
+    ],
+)
+async def test_refused_channel_needs_an_operator(world: World, end: End) -> None:
+    """The others go on."""
+    await begun(world, REFUNDS)
+    world.server.refusals.append(end)
+    world.read(ORDERS)
+
+    error = await world.refused(ORDERS)
+    assert isinstance(error, SubscriptionRefused)
+    assert error.path == ORDERS
+    world.publish(2, REFUNDS)
+    await world.all_read(REFUNDS)
+    assert world.source.subscribed == {REFUNDS}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        End(status=StatusCode.PERMISSION_DENIED, code="service.tenant.license"),
+        End(status=StatusCode.UNAUTHENTICATED, code="service.auth.headers.invalid"),
+        End(status=StatusCode.UNIMPLEMENTED),
+    ],
+)
+async def test_client_that_is_not_served_needs_an_operator(world: World, end: End) -> None:
+    """No new token helps."""
+    world.server.refusals.append(end)
+    world.read()
+
+    assert isinstance(await world.refused(), ConfigurationError)
+
+
+async def test_silent_stream_is_replaced_after_300_s(world: World) -> None:
+    """On another connection, because the silent one can be dead; it is counted and logged."""
+    await begun(world, ORDERS)
+    world.server.is_silent = True
+    world.publish(2)
+    began = world.clock.monotonic()
+    with capture_logs() as lines:
+        await world.until(lambda: world.losses.reasons, turning=5)
+    elapsed = world.clock.monotonic() - began
+    world.server.is_silent = False
+    await world.all_read()
+
+    assert 295 < elapsed < 320
+    assert world.losses.reasons == ["overdue"]
+    assert world.losses.overdue_count == 1
+    assert "session.lost" in {line["event"] for line in lines}
+    assert len({stream.peer for stream in world.server.streams}) == 2
+
+
+async def test_keep_alives_keep_a_quiet_stream(world: World) -> None:
+    """It is quiet, and not dead."""
+    await begun(world, ORDERS)
+    for number in range(5):
+        await world.clock.turn(200)
+        world.server.keep_alive(replay_id(100 + number))
+        latest = replay_id(100 + number)
+        await world.until(lambda: world.log.checkpoints[world.channel()].replay_id == latest)  # noqa: B023 - awaited at once
+
+    assert world.losses.reasons == []
+
+
+async def test_silence_while_the_log_is_busy_is_not_salesforces(world: World) -> None:
+    """Nothing can come without credit."""
+    world.publish(100)
+    world.log.gate.clear()
+    world.read()
+    await world.until(lambda: world.gated.batches_seen)
+    await world.clock.turn(1000)
+    world.log.gate.set()
+    await world.all_read()
+
+    assert world.losses.reasons == []
+
+
+async def test_trouble_of_one_channel_does_not_disturb_another(world: World) -> None:
+    """Neither its stream nor its back-off."""
+    await begun(world, ORDERS, REFUNDS)
+    world.server.refusals.extend([PASSING["unavailable_without_code"]] * 6)
+    world.server.end(PASSING["unavailable_without_code"], ORDERS)
+    await world.until(lambda: len(world.server.refusals) < 2)
+    world.server.refusals.clear()
+    world.publish(2, REFUNDS)
+    began = world.clock.monotonic()
+    world.server.end(PASSING["closed"], REFUNDS)
+    world.publish(2, REFUNDS)
+    await world.all_read(REFUNDS)
+
+    assert world.clock.monotonic() - began < 3
+
+
+async def test_server_that_is_away_is_tried_again_for_all_channels_together(world: World) -> None:
+    """One attempt serves all, and its pauses grow."""
+    await begun(world, ORDERS, REFUNDS)
+    port = world.server.port
+    await world.server.stop()
+    with capture_logs() as lines:
+        await world.until(lambda: len(world.losses.reasons) >= 10, turning=0.2)
+    delays = {line["tried_again_in_s"] for line in lines if line["event"] == "session.lost"}
+    world.publish(2, ORDERS)
+    world.publish(2, REFUNDS)
+    await world.server.start(port)
+    await world.all_read(ORDERS, REFUNDS, turning=0.5)
+
+    assert set(world.losses.reasons) == {"unavailable"}
+    assert max(delays) >= 4
+    assert len({stream.peer for stream in world.server.streams[2:]}) == 1
+
+
+async def test_schema_that_cannot_be_fetched_now_is_waited_for(world: World) -> None:
+    """The position holds, and the events before it are in the log."""
+    world.server.schema_ends.extend([PASSING["unavailable"], PASSING["busy"], PASSING["expired_token"]])
+    world.publish(3)
+    world.read()
+    await world.all_read()
+
+    assert world.log.letters == []
+    assert len(world.server.schema_requests) == 4
+
+
+async def test_answer_that_is_no_message_ends_the_stream(world: World) -> None:
+    """The position holds."""
+    await begun(world, ORDERS)
+    world.server.torn = True
+    world.publish(1)
+    await world.until(lambda: world.losses.reasons)
+    await world.all_read()
+
+    assert world.losses.reasons == ["answer_broken"]
+
+
+async def test_words_of_a_server_do_not_repeat_the_token(world: World) -> None:
+    """Logs are read by many."""
+    await begun(world, ORDERS)
+    token = world.server.streams[0].metadata["accesstoken"]
+    with capture_logs() as lines:
+        world.server.end(End(status=StatusCode.UNKNOWN, details=f"bad {token}"))
+        await world.until(lambda: world.losses.reasons)
+
+    assert token not in str(lines)
+    assert "bad ***" in str(lines)
+
+
+async def test_stream_that_ends_while_the_log_is_busy_loses_nothing(world: World) -> None:
+    """Salesforce ends one without credit after a minute; what it sent before counts."""
+    world.log.gate.clear()
+    world.publish(150)
+    world.read()
+    await world.until(lambda: world.losses.events == 100)
+    world.server.end(PASSING["closed"])
+    await world.until(lambda: not world.server.live())
+    world.publish(50)
+    world.log.gate.set()
+    await world.all_read()
+
+    assert world.losses.reasons == ["closed"]
+
+
+async def test_login_that_is_away_is_waited_for_by_all_channels_together(world: World) -> None:
+    """One attempt for all, after pauses that grow."""
+    await begun(world, ORDERS, REFUNDS)
+    [token] = {stream.metadata["accesstoken"] for stream in world.server.streams}
+    world.server.refused_tokens.add(token)
+    login, world.source._login._tokens._url = world.source._login._tokens._url, "http://127.0.0.1:9"
+    for path in (ORDERS, REFUNDS):
+        world.server.end(PASSING["expired_token"], path)
+        world.publish(2, path)
+    with capture_logs() as lines:
+        await world.clock.turn(3)
+        await world.until(lambda: [line for line in lines if line["event"] == "session.delayed"][3:])
+    world.source._login._tokens._url = login
+    await world.all_read(ORDERS, REFUNDS, turning=0.5)
+
+    delays = [line["tried_again_in_s"] for line in lines if line["event"] == "session.delayed"]
+    assert delays[:4] == [0.5, 1.0, 2.0, 4.0]

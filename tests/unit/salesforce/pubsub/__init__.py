@@ -1,0 +1,1 @@
+"""Tests of the Pub/Sub API's client."""

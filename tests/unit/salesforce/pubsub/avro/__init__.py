@@ -1,0 +1,1 @@
+"""Tests of the decoding of events from Avro."""

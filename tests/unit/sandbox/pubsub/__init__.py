@@ -1,0 +1,1 @@
+"""Tests of parts of the Pub/Sub API."""
