@@ -291,9 +291,9 @@ async def test_server_that_is_away_is_tried_again_for_all_channels_together(worl
     await world.all_read(ORDERS, REFUNDS)
 
     assert set(world.losses.reasons) == {"unavailable"}
-    # The first pause is each channel's own. The others are shared, and counted once.
-    assert pauses(lines)[2:].count(1.0) in {1, 2}
-    assert sorted(set(pauses(lines))) == [0.5, 1.0, 2.0, 4.0]
+    # The first pause is each channel's own. The others are shared; who notices later waits for the rest.
+    assert {0.5, 1.0, 2.0, 4.0} <= set(pauses(lines))
+    assert len(pauses(lines)) <= 2 + 2 * 4
     assert len({stream.peer for stream in world.server.streams[2:]}) == 1
 
 
