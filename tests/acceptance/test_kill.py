@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,10 @@ async def test_killed_run_holds_every_event_once_and_in_order(
     org = BusyOrg(sandbox=sandbox, dice=events)
     sending = asyncio.create_task(org.send(_MESSAGES, per_second=_PER_SECOND), name="busy org")
 
-    for _ in range(_KILLS):
+    for _ in range(_KILLS - 1):
         await _run_and_kill(config, sandbox, dice)
+    # The others can all come before the first commit.
+    await _run_and_kill(config, sandbox, dice, after=lambda: _holds(kept, 1))
     before_last = len(await kept.events())
     await sending
     sent = sent_by(sandbox)
@@ -51,7 +54,9 @@ async def test_killed_run_holds_every_event_once_and_in_order(
     assert by_key(found) == by_key(sent)
 
 
-async def _run_and_kill(config: Path, sandbox: Sandbox, dice: random.Random) -> None:
+async def _run_and_kill(
+    config: Path, sandbox: Sandbox, dice: random.Random, *, after: Callable[[], Awaitable[bool]] | None = None
+) -> None:
     enough = sandbox.faults.armed.delivered + dice.randrange(1, 2_000)
     async with Daemon.running(config) as daemon:
 
@@ -59,6 +64,8 @@ async def _run_and_kill(config: Path, sandbox: Sandbox, dice: random.Random) -> 
             return sandbox.faults.armed.delivered >= enough
 
         await until(has_delivered)
+        if after is not None:
+            await until(after)
         await asyncio.sleep(dice.random() * 0.05)
         await daemon.kill()
 

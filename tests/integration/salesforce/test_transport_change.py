@@ -132,4 +132,4 @@ async def test_way_back_without_the_last_event_makes_time_decide(*, ends_by_even
         await world.until(lambda: len(reader.seen) >= 2 + ends_by_event, turning=1)
 
     assert reader.seen == [1, 2, 3][: 2 + ends_by_event]
-    assert world.losses.reasons == ["subscribed_again"]
+    assert "subscribed_again" in world.losses.reasons
