@@ -1,5 +1,6 @@
 """Whatever ends a stream of the Pub/Sub API, each event enters the log once and in order."""
 
+import asyncio
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from typing import Any
 
@@ -295,6 +296,21 @@ async def test_server_that_is_away_is_tried_again_for_all_channels_together(worl
     assert {0.5, 1.0, 2.0, 4.0} <= set(pauses(lines))
     assert len(pauses(lines)) <= 2 + 2 * 4
     assert len({stream.peer for stream in world.server.streams[2:]}) == 1
+
+
+async def test_channel_that_begins_while_no_connection_is_made_waits_too(world: World) -> None:
+    """Another try for each channel would be a storm."""
+    await begun(world, ORDERS)
+    await world.server.stop()
+    with capture_logs() as lines:
+        await world.until(lambda: 2.0 in pauses(lines), turning=0.02)
+        known = len(world.losses.reasons)
+        world.read(REFUNDS)
+        await world.clock.turn(1)
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+
+    assert len(world.losses.reasons) == known
 
 
 async def test_schema_that_cannot_be_fetched_now_is_waited_for(world: World) -> None:

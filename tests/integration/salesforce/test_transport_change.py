@@ -68,6 +68,21 @@ async def test_restart_after_the_first_event_repeats_nothing(world: World) -> No
     assert world.numbers() == [6, 7, 8]
 
 
+async def test_stream_that_ends_after_the_first_event_does_not_begin_anew(world: World) -> None:
+    """The way to the last event is behind it."""
+    world.publish(7)
+    read_over_cometd(world, 5)
+    world.read()
+    await world.until(lambda: world.numbers() == [6])
+    world.server.end(End())
+    world.publish(1)
+    await world.until(lambda: len(world.log.events) == 2)
+
+    assert world.numbers() == [6, 7]
+    again = world.server.streams[1].first
+    assert (again.replay_preset, again.replay_id) == (ReplayPreset.CUSTOM, replay_id(5))
+
+
 async def test_last_event_that_is_not_retained_makes_time_decide(world: World) -> None:
     """Events within a minute of the checkpoint can be repeated, and none is lost."""
     world.server.publish(order(0, at=world.clock.now() - 3600))
