@@ -9,7 +9,7 @@ from grpc import StatusCode
 from structlog.testing import capture_logs
 
 from streamer.errors import ConfigurationError, ReplayIdRefused, SubscriptionRefused
-from streamer.eventbus import ReplayPreset
+from streamer.eventbus import ConsumerEvent, ProducerEvent, ReplayPreset
 from streamer.events import HoleCause
 from tests.pubsub import ORDERS, REFUNDS, End, World, pubsub_world, replay_id
 
@@ -256,7 +256,7 @@ async def test_silence_while_the_log_is_busy_is_not_salesforces(world: World) ->
     world.publish(100)
     world.log.gate.clear()
     world.read()
-    await world.until(lambda: world.gated.batches_seen)
+    await world.until(lambda: world.gated.batches_seen and not world.gated.batches_seen[-1].more)
     await world.clock.turn(1000)
     world.log.gate.set()
     await world.all_read()
@@ -322,6 +322,18 @@ async def test_schema_that_cannot_be_fetched_now_is_waited_for(world: World) -> 
 
     assert world.log.letters == []
     assert len(world.server.schema_requests) == 4
+
+
+async def test_what_was_read_before_does_not_wait_for_a_schema(world: World) -> None:
+    """It is committed, although the answers before it go on."""
+    world.publish(100)
+    event = ProducerEvent(id="x", schema_id="later", payload=b"")
+    world.server.publish(ConsumerEvent(event=event, replay_id=replay_id(100)))
+    world.server.schemas_away.add("later")
+    world.read()
+    await world.all_read()
+
+    assert world.log.letters == []
 
 
 async def test_answer_that_is_no_message_ends_the_stream(world: World) -> None:
