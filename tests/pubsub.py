@@ -117,8 +117,8 @@ class PubSubServer:
     """Serves the events of its topics from any position, within the credit, and ends calls as told.
 
     `refusals` end the next Subscribe calls at once, `schema_ends` the next
-    GetSchema calls. While `is_silent`, streams get nothing. The next answer
-    after `torn` is set is no message.
+    GetSchema calls; those in `schemas_away` can't be had. While `is_silent`,
+    streams get nothing. The next answer after `torn` is set is no message.
     """
 
     def __init__(self) -> None:
@@ -129,6 +129,7 @@ class PubSubServer:
         self.streams: list[Stream] = []
         self.refusals: deque[End] = deque()
         self.schema_ends: deque[End] = deque()
+        self.schemas_away: set[str] = set()
         self.refused_tokens: set[str] = set()
         self.most_events = 100
         self.is_silent = False
@@ -248,6 +249,8 @@ class PubSubServer:
 
     async def _get_schema(self, request: SchemaRequest, context: Any) -> SchemaInfo:
         self.schema_requests.append(request.schema_id)
+        if request.schema_id in self.schemas_away:
+            await _end(End(status=StatusCode.UNAVAILABLE), context)
         if self.schema_ends:
             await _end(self.schema_ends.popleft(), context)
         if request.schema_id not in self.schemas:

@@ -80,8 +80,11 @@ class Position:
         if self.selection is None:
             return messages
         new = self.selection.new(messages)
-        if messages and not new:
-            self.passed = _position(messages[-1]) or self.passed
+        dropped = messages
+        if new:
+            dropped = messages[: next(index for index, each in enumerate(messages) if each is new[0])]
+        if dropped:
+            self.passed = _position(dropped[-1]) or self.passed
         return new
 
     def read_to_end(self) -> None:

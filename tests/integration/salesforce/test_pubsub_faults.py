@@ -1,5 +1,6 @@
 """Whatever ends a stream of the Pub/Sub API, each event enters the log once and in order."""
 
+import asyncio
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from grpc import StatusCode
 from structlog.testing import capture_logs
 
 from streamer.errors import ConfigurationError, ReplayIdRefused, SubscriptionRefused
-from streamer.eventbus import ReplayPreset
+from streamer.eventbus import ConsumerEvent, ProducerEvent, ReplayPreset
 from streamer.events import HoleCause
 from tests.pubsub import ORDERS, REFUNDS, End, World, pubsub_world, replay_id
 
@@ -255,7 +256,7 @@ async def test_silence_while_the_log_is_busy_is_not_salesforces(world: World) ->
     world.publish(100)
     world.log.gate.clear()
     world.read()
-    await world.until(lambda: world.gated.batches_seen)
+    await world.until(lambda: world.gated.batches_seen and not world.gated.batches_seen[-1].more)
     await world.clock.turn(1000)
     world.log.gate.set()
     await world.all_read()
@@ -297,6 +298,21 @@ async def test_server_that_is_away_is_tried_again_for_all_channels_together(worl
     assert len({stream.peer for stream in world.server.streams[2:]}) == 1
 
 
+async def test_channel_that_begins_while_no_connection_is_made_waits_too(world: World) -> None:
+    """Another try for each channel would be a storm."""
+    await begun(world, ORDERS)
+    await world.server.stop()
+    with capture_logs() as lines:
+        await world.until(lambda: 2.0 in pauses(lines), turning=0.02)
+        known = len(world.losses.reasons)
+        world.read(REFUNDS)
+        await world.clock.turn(1)
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+
+    assert len(world.losses.reasons) == known
+
+
 async def test_schema_that_cannot_be_fetched_now_is_waited_for(world: World) -> None:
     """The position holds, and the events before it are in the log."""
     world.server.schema_ends.extend([PASSING["unavailable"], PASSING["busy"], PASSING["expired_token"]])
@@ -306,6 +322,18 @@ async def test_schema_that_cannot_be_fetched_now_is_waited_for(world: World) -> 
 
     assert world.log.letters == []
     assert len(world.server.schema_requests) == 4
+
+
+async def test_what_was_read_before_does_not_wait_for_a_schema(world: World) -> None:
+    """It is committed, although the answers before it go on."""
+    world.publish(100)
+    event = ProducerEvent(id="x", schema_id="later", payload=b"")
+    world.server.publish(ConsumerEvent(event=event, replay_id=replay_id(100)))
+    world.server.schemas_away.add("later")
+    world.read()
+    await world.all_read()
+
+    assert world.log.letters == []
 
 
 async def test_answer_that_is_no_message_ends_the_stream(world: World) -> None:

@@ -18,6 +18,12 @@ async def world() -> AsyncIterator[World]:
         yield each
 
 
+def has_passed_some(world: World) -> bool:
+    """Tell whether some events before the last one have been left out."""
+    reader = world.source._readers.get(ORDERS)
+    return reader is not None and reader.position.passed is not None
+
+
 def read_over_cometd(world: World, *numbers: int) -> None:
     """Let the log hold a checkpoint that CometD left behind, with the open event of `numbers`."""
     world.log.checkpoints[world.channel()] = Checkpoint(
@@ -46,7 +52,7 @@ async def test_stream_that_ends_on_the_way_to_it_goes_on(world: World) -> None:
     world.publish(300)
     read_over_cometd(world, 250)
     world.read()
-    await world.until(lambda: world.server.live() and world.server.live()[0].sent >= 100, turning=0)
+    await world.until(lambda: has_passed_some(world), turning=0)
     world.server.end(End())
     await world.until(lambda: len(world.log.events) == 49)
 
@@ -66,6 +72,21 @@ async def test_restart_after_the_first_event_repeats_nothing(world: World) -> No
     await world.until(lambda: len(world.log.events) == 3)
 
     assert world.numbers() == [6, 7, 8]
+
+
+async def test_stream_that_ends_after_the_first_event_does_not_begin_anew(world: World) -> None:
+    """The way to the last event is behind it."""
+    world.publish(7)
+    read_over_cometd(world, 5)
+    world.read()
+    await world.until(lambda: world.numbers() == [6])
+    world.server.end(End())
+    world.publish(1)
+    await world.until(lambda: len(world.log.events) == 2)
+
+    assert world.numbers() == [6, 7]
+    again = world.server.streams[1].first
+    assert (again.replay_preset, again.replay_id) == (ReplayPreset.CUSTOM, replay_id(5))
 
 
 async def test_last_event_that_is_not_retained_makes_time_decide(world: World) -> None:
@@ -100,7 +121,7 @@ async def test_refused_position_of_the_way_is_not_the_checkpoints(world: World) 
     read_over_cometd(world, 250)
     world.server.most_events = 10
     world.read()
-    await world.until(lambda: world.server.live() and world.server.live()[0].sent >= 100, turning=0)
+    await world.until(lambda: has_passed_some(world), turning=0)
     world.server.refusals.append(
         End(status=StatusCode.INVALID_ARGUMENT, code="subscription.fetch.replayid.corrupted")
     )
