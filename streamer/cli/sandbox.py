@@ -122,10 +122,11 @@ async def _serve(local: Sandbox, files: Certificates | None, stopping: asyncio.E
             ) from error
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"The sandbox listens at {org.url}; Ctrl-C stops it.")
+        address = org.pubsub_address
         console.print(
-            f"The Pub/Sub API listens at {org.pubsub_address}"
-            f"{', with TLS' if files else ', without TLS'}: it is the endpoint of clients, "
-            "in the place of api.pubsub.salesforce.com:7443."
+            f"The Pub/Sub API listens at {address}, {'with' if files else 'without'} TLS: clients take it in "
+            "the place of api.pubsub.salesforce.com:7443, Streamer by "
+            f"org.pubsub.endpoint: {address if files else f'http://{address}'}"
         )
         console.print(
             "Log in with client credentials: client_id [bold]sandbox[/], "
