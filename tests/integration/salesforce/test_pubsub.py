@@ -8,7 +8,8 @@ import pytest
 from streamer.errors import MostlyUnreadable
 from streamer.eventbus import ConsumerEvent, ProducerEvent, ReplayPreset
 from streamer.events import Start
-from tests.pubsub import ORDERS, REFUNDS, SCHEMA, World, order, pubsub_world, replay_id, uuid
+from tests.pubsub import World, pubsub_world
+from tests.pubsub_server import ORDERS, REFUNDS, SCHEMA, order, replay_id, uuid
 
 
 @pytest.fixture

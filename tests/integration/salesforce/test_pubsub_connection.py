@@ -17,7 +17,8 @@ from streamer.sandbox.certificates import Certificates, certificates
 from streamer.settings import OrgSettings, PubSubSettings
 from streamer.web.proxy import _proxy_of
 from tests.forward_proxy import ForwardProxy
-from tests.pubsub import World, pubsub_world, serving
+from tests.pubsub import World, pubsub_world
+from tests.pubsub_server import serving
 from tests.streaming import org_at
 from tools.ports import free_ports
 

@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 from streamer.errors import ConfigurationError, ReplayIdRefused, SubscriptionRefused
 from streamer.eventbus import ConsumerEvent, ProducerEvent, ReplayPreset
 from streamer.events import HoleCause
-from tests.pubsub import ORDERS, REFUNDS, End, World, pubsub_world, replay_id
+from tests.pubsub import World, pubsub_world
+from tests.pubsub_server import ORDERS, REFUNDS, End, replay_id
 
 
 @pytest.fixture

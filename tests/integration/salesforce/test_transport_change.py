@@ -8,7 +8,8 @@ from grpc import StatusCode
 from streamer.eventbus import ReplayPreset
 from streamer.events import Channel, Checkpoint, EventId, ReplayId
 from tests import streaming
-from tests.pubsub import ORDERS, End, World, order, pubsub_world, replay_id, uuid
+from tests.pubsub import World, pubsub_world
+from tests.pubsub_server import ORDERS, End, order, replay_id, uuid
 
 
 @pytest.fixture
