@@ -4,6 +4,9 @@ import base64
 
 from streamer.events import ReplayId
 
+LONGEST_BYTES = 256
+"""Most bytes of a replay id that is taken from Salesforce, whose own have ten."""
+
 _BASE64 = "base64:"
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from streamer.events import ReplayId, Unreadable
 from streamer.raw_json import raw_json
+from streamer.replay_ids import LONGEST_BYTES
 
 _LONGEST_ERROR = 300
 
@@ -26,7 +27,7 @@ def replay_id_of(about: Any) -> ReplayId:
     position = about["replayId"]
     if type(position) is int and position >= 0:
         return ReplayId(b"%d" % position)
-    if type(position) is bytes and position:
+    if type(position) is bytes and 0 < len(position) <= LONGEST_BYTES:
         return ReplayId(position)
     raise ValueError("replayId is no position")
 

@@ -8,6 +8,7 @@ from functools import partial
 from streamer.errors import UnreadableEvent
 from streamer.eventbus import ConsumerEvent, ProducerEvent
 from streamer.events import JsonObject, ReplayId, Unreadable
+from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.pubsub.avro import UnusableSchema
 from streamer.salesforce.pubsub.schemas import Schemas
 
@@ -105,4 +106,5 @@ def _about_event(name: str, event: ProducerEvent, position: bytes) -> JsonObject
 
 
 def _unreadable(payload: bytes, position: bytes, error: UnreadableEvent) -> Unreadable:
-    return Unreadable(raw=payload, error=str(error), replay_id=ReplayId(position) if position else None)
+    known = 0 < len(position) <= LONGEST_BYTES
+    return Unreadable(raw=payload, error=str(error), replay_id=ReplayId(position) if known else None)

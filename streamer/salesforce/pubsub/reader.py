@@ -10,6 +10,7 @@ from streamer.clock import Clock
 from streamer.errors import ReplayIdRefused, RetryLater, Stop, SubscriptionRefused
 from streamer.eventbus import ConsumerEvent
 from streamer.events import Batch, Channel, Checkpoint, JsonObject, ReplayId, Unreadable
+from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.observer import SessionObserver
 from streamer.salesforce.pubsub.connection import Connection
@@ -179,7 +180,7 @@ class ChannelReader:
             messages=messages,
             unreadable=unreadable,
             more=more,
-            position=ReplayId(position) if position else None,
+            position=ReplayId(position) if 0 < len(position) <= LONGEST_BYTES else None,
         )
 
     def _can_grow(self) -> bool:

@@ -236,6 +236,22 @@ async def test_channel_of_events_that_cannot_be_decoded_stops(world: World) -> N
     assert isinstance(await world.refused(), MostlyUnreadable)
 
 
+async def test_replay_id_of_no_sensible_length_is_no_position(world: World) -> None:
+    """The log would have to keep it in every checkpoint."""
+    world.publish(20)
+    endless = b"\xff" * 100_000
+    whole = order(0, at=0).event
+    garbage = ProducerEvent(id="x", schema_id=SCHEMA, payload=b"\xff")
+    world.server.publish(*(ConsumerEvent(event=each, replay_id=endless) for each in (whole, garbage)))
+    world.read()
+    await world.until(lambda: len(world.log.letters) == 2)
+    world.server.keep_alive(endless)
+    await world.until(lambda: world.log.checkpoints[world.channel()].open_replay_id is None)
+
+    assert [letter.replay_id for letter in world.log.letters] == [None, None]
+    assert world.log.checkpoints[world.channel()].replay_id == replay_id(19)
+
+
 async def test_answer_of_megabytes_is_read(world: World) -> None:
     """Events can have a megabyte each, and gRPC's own limit is four."""
     text = "x" * 900_000
