@@ -22,7 +22,7 @@ from streamer.sandbox.pubsub.service import PubSubService
 _STREAMS_OF_A_CONNECTION = 1_000
 
 _Answer = Callable[[Any, Call], Any]
-_Serve = Callable[[Any, Call], Awaitable[None]]
+_Stream = Callable[[Any, str], Awaitable[None]]
 
 
 class PubSubServer:
@@ -87,13 +87,11 @@ class PubSubServer:
         service = self._service
         unary, streamed = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
         methods = {
-            SUBSCRIBE.name: _method(streamed, SUBSCRIBE, self._streaming(service.subscribe, kinds.SUBSCRIBE)),
+            SUBSCRIBE.name: _method(streamed, SUBSCRIBE, _streaming(self._subscribe)),
             GET_SCHEMA.name: _method(unary, GET_SCHEMA, self._answering(service.schema, kinds.SCHEMA)),
             GET_TOPIC.name: _method(unary, GET_TOPIC, self._answering(service.topic, kinds.TOPIC)),
             PUBLISH.name: _method(unary, PUBLISH, self._answering(service.publishing.publish, kinds.PUBLISH)),
-            PUBLISH_STREAM.name: _method(
-                streamed, PUBLISH_STREAM, self._streaming(service.publishing.publish_stream, kinds.PUBLISH)
-            ),
+            PUBLISH_STREAM.name: _method(streamed, PUBLISH_STREAM, _streaming(self._publish)),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
@@ -108,17 +106,30 @@ class PubSubServer:
 
         return handle
 
-    def _streaming(self, serve: _Serve, on: str) -> Any:
-        async def handle(_requests: Any, context: Any) -> None:
-            call_id = str(uuid.uuid4())
-            try:
-                call = await self._service.admission.admit(call_id, context.invocation_metadata(), on=on)
-                with self._service.streams.opened():
-                    await serve(context, call)
-            except CallAborted as error:
-                await error.abort(context, call_id)
+    async def _subscribe(self, stream: Any, call_id: str) -> None:
+        service = self._service
+        with service.streams.opened():
+            # gRPC's asyncio client takes a refusal for INTERNAL that crosses the first request on its way.
+            request = await service.first_request(stream)
+            call = await service.admission.admit(call_id, stream.invocation_metadata(), on=kinds.SUBSCRIBE)
+            if request is not None:
+                await service.subscribe(stream, call, request)
 
-        return handle
+    async def _publish(self, stream: Any, call_id: str) -> None:
+        call = await self._service.admission.admit(call_id, stream.invocation_metadata(), on=kinds.PUBLISH)
+        with self._service.streams.opened():
+            await self._service.publishing.publish_stream(stream, call)
+
+
+def _streaming(serve: _Stream) -> Any:
+    async def handle(_requests: Any, context: Any) -> None:
+        call_id = str(uuid.uuid4())
+        try:
+            await serve(context, call_id)
+        except CallAborted as error:
+            await error.abort(context, call_id)
+
+    return handle
 
 
 def _method(make: Callable[..., Any], method: Method[Any, Any], handler: Any) -> Any:

@@ -66,11 +66,8 @@ class PubSubService:
             schema_json=orjson.dumps(schema).decode(), schema_id=request.schema_id, rpc_id=call.id
         )
 
-    async def subscribe(self, stream: Any, call: Call) -> None:
-        """Send a stream its events; the first request fixes the topic and the position."""
-        request = await self._first_request(stream)
-        if request is None:
-            return
+    async def subscribe(self, stream: Any, call: Call, request: FetchRequest) -> None:
+        """Send a stream its events; `request`, its first, fixes the topic and the position."""
         topic = self._topics.find(request.topic_name)
         is_denied = self._armed.strike("deny_subscription", InjectionPoint(on=SUBSCRIBE, path=topic.path))
         if is_denied or not self._topics.can_subscribe(call.user, topic):
@@ -86,8 +83,8 @@ class PubSubService:
         with self.streams.subscribed(subscription):
             await subscription.run()
 
-    async def _first_request(self, stream: Any) -> FetchRequest | None:
-        """Return the first request, `None` if the client sends none for as long as it can be idle."""
+    async def first_request(self, stream: Any) -> FetchRequest | None:
+        """Return a subscription's first request, `None` if none comes for as long as a client can be idle."""
         try:
             async with self._context.clock.timeout(self._context.limits.idle_credit_s):
                 first: FetchRequest | None = await next_request(stream)
