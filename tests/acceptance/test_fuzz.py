@@ -37,19 +37,36 @@ from tests.configuration import CHANGES, ORDERS, sandbox_configuration
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(0)]
 
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
+# Hypothesis remembers all cases of a round (100 kB each), and a process that grows stands still for its
+# garbage collection.
+MOST_OF_A_ROUND = 1_000
 
 
-def share(percent: int) -> settings:
-    """Return settings that draw so much of all cases; `make test` draws the same ones each time."""
-    return settings(
-        max_examples=max(1, CASES * percent // 100),
-        deadline=None,
-        database=None,
-        derandomize="FUZZ_CASES" not in os.environ,
-        suppress_health_check=list(HealthCheck),
-        # A daemon that a case has disturbed is no place to look for a smaller one.
-        phases=[Phase.explicit, Phase.generate],
-    )
+def share(percent: int) -> Callable[[Callable[..., None]], Any]:
+    """Return a decorator that draws so much of all cases; `make test` draws the same ones each time."""
+    cases = max(1, CASES * percent // 100)
+    rounds = -(-cases // MOST_OF_A_ROUND)
+
+    def drawing(test: Callable[..., None]) -> Any:
+        drawn = settings(
+            max_examples=-(-cases // rounds),
+            deadline=None,
+            database=None,
+            derandomize="FUZZ_CASES" not in os.environ,
+            suppress_health_check=list(HealthCheck),
+            # A daemon that a case has disturbed is no place to look for a smaller one.
+            phases=[Phase.explicit, Phase.generate],
+        )(test)
+        repeated = pytest.mark.parametrize("round_", range(rounds), indirect=True, ids=str)(drawn)
+        return pytest.mark.usefixtures("round_")(repeated)
+
+    return drawing
+
+
+@pytest.fixture
+def round_(request: pytest.FixtureRequest) -> int:
+    """Number of the round, which draws cases of its own."""
+    return int(request.param)
 
 
 @pytest.fixture(scope="module")
