@@ -70,11 +70,10 @@ def allocation(setup: ChannelSetup) -> str:
 
 
 def _line(change: Change) -> JsonObject:
-    match change.subject:
-        case CustomChannel() as channel:
-            line = {"CHANNEL": channel.name, "ENTITY": "", "FILTER": "", "ENRICHED": ""}
-        case Member() as member:
-            line = member_line(member)
+    if isinstance(change.subject, CustomChannel):
+        line: JsonObject = {"CHANNEL": change.subject.name, "ENTITY": None, "FILTER": None, "ENRICHED": None}
+    else:
+        line = member_line(change.subject)
     return {"CHANGE": str(change.action), **line}
 
 

@@ -38,25 +38,26 @@ class Change:
 
     def __str__(self) -> str:
         """Return it in words."""
-        match self.subject:
-            case CustomChannel(name=name):
-                return f"{self.action} the channel {name}"
-            case Member(channel=channel, selected=selected):
-                entity = entity_of(selected)
-                verb = {Action.CREATE: "select", Action.CHANGE: "change", Action.DELETE: "deselect"}
-                preposition = "for" if self.action is Action.CREATE else "on"
-                return f"{verb[self.action]} {entity} {preposition} {channel}"
+        if isinstance(self.subject, CustomChannel):
+            return f"{self.action} the channel {self.subject.name}"
+        entity, channel = self.subject.entity, self.subject.channel
+        match self.action:
+            case Action.CREATE:
+                return f"select {entity} for {channel}"
+            case Action.CHANGE:
+                return f"change {entity} on {channel}"
+            case Action.DELETE:
+                return f"deselect {entity} on {channel}"
 
     def is_made(self, setup: ChannelSetup) -> bool:
         """Return whether `setup` is as it is after this change."""
-        match self.subject:
-            case CustomChannel(name=name):
-                return (setup.channel(name) is None) == (self.action is Action.DELETE)
-            case Member(channel=channel, selected=selected):
-                found = setup.member(channel, selected)
-        if self.action is Action.DELETE or found is None:
-            return (found is None) == (self.action is Action.DELETE)
-        return (found.filter, found.enriched) == (self.subject.filter, self.subject.enriched)
+        subject, is_deletion = self.subject, self.action is Action.DELETE
+        if isinstance(subject, CustomChannel):
+            return (setup.channel(subject.name) is None) == is_deletion
+        found = setup.member(subject.channel, subject.selected)
+        if found is None or is_deletion:
+            return (found is None) == is_deletion
+        return (found.filter, found.enriched) == (subject.filter, subject.enriched)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ def _adding(setup: ChannelSetup, channel: str, selected: str, options: MemberOpt
     if options.filter is not None:
         wanted = replace(wanted, filter=options.filter or None)
     if options.enriched is not None:
-        wanted = replace(wanted, enriched=options.enriched)
+        wanted = replace(wanted, enriched=tuple(sorted(options.enriched)))
     if wanted == found:
         sentence = f"{wanted.entity} is selected for {channel} already{_described(found)}."
         return ChangePlan(before=setup, already=(sentence,))
@@ -201,17 +202,14 @@ def _joined(setup: ChannelSetup, plans: Iterable[ChangePlan]) -> ChangePlan:
 
 
 def _changed(setup: ChannelSetup, change: Change) -> ChannelSetup:
-    match change.subject:
-        case CustomChannel(name=name) as channel:
-            channels = tuple(each for each in setup.channels if each.name != name)
-            if change.action is not Action.DELETE:
-                return replace(setup, channels=(*channels, channel))
-            # Salesforce deletes the members with their channel.
-            members = tuple(each for each in setup.members if each.channel != name)
-            return ChannelSetup(channels=channels, members=members)
-        case Member(channel=name, selected=selected) as member:
-            others = tuple(
-                each for each in setup.members if (each.channel, each.selected) != (name, selected)
-            )
-            kept = others if change.action is Action.DELETE else (*others, member)
-            return replace(setup, members=kept)
+    subject = change.subject
+    if isinstance(subject, CustomChannel):
+        channels = tuple(each for each in setup.channels if each.name != subject.name)
+        if change.action is not Action.DELETE:
+            return replace(setup, channels=(*channels, subject))
+        # Salesforce deletes the members with their channel.
+        members = tuple(each for each in setup.members if each.channel != subject.name)
+        return ChannelSetup(channels=channels, members=members)
+    place = (subject.channel, subject.selected)
+    others = tuple(each for each in setup.members if (each.channel, each.selected) != place)
+    return replace(setup, members=others if change.action is Action.DELETE else (*others, subject))

@@ -6,8 +6,10 @@ EnrichedField; CDC guide, event enrichment fields with Tooling API.
 
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
@@ -55,11 +57,10 @@ class Tooling:
         """
         self.check(change)
         try:
-            match change.subject:
-                case CustomChannel() as channel:
-                    await self._make_channel(change.action, channel)
-                case Member() as member:
-                    await self._make_member(change.action, member)
+            if isinstance(change.subject, CustomChannel):
+                await self._make_channel(change.action, change.subject)
+            else:
+                await self._make_member(change.action, change.subject)
         except RequestRefused as error:
             refused = refused_change(str(change), error)
             if not (refused.missing and change.action is Action.DELETE):
@@ -77,54 +78,55 @@ class Tooling:
     async def _setup(self) -> ChannelSetup:
         channels = [_channel(row) async for row in self._rows(_CHANNEL_COLUMNS, _CHANNEL)]
         names = {each.id[:_SHORT_ID]: each.name for each in channels}
-        columns = (*_MEMBER_COLUMNS, *(["FilterExpression"] if self._version >= _FILTERS_SINCE else ()))
+        columns = (*_MEMBER_COLUMNS, *(("FilterExpression",) if self._version >= _FILTERS_SINCE else ()))
         members = [_member(row, names) async for row in self._rows(columns, _MEMBER)]
-        enriched = await self._enriched()
-        members = [replace(each, enriched=tuple(enriched.get(each.id, ()))) for each in members]
-        return ChannelSetup(channels=tuple(channels), members=tuple([await self._named(m) for m in members]))
+        fields = await self._enriched()
+        members = [replace(each, enriched=_sorted(fields.get(each.id[:_SHORT_ID], ()))) for each in members]
+        named = [await self._named(each) for each in members]
+        return ChannelSetup(channels=tuple(channels), members=tuple(named))
 
     async def _enriched(self) -> Mapping[str, list[str]]:
         """Return the enriched fields by the id of their member."""
         fields: dict[str, list[str]] = {}
         if self._version >= _ENRICHMENT_SINCE:
             async for row in self._rows(("ChannelMemberId", "Field"), "EnrichedField"):
-                fields.setdefault(_text(row, "ChannelMemberId"), []).append(_text(row, "Field"))
+                member = _text(row, "ChannelMemberId")[:_SHORT_ID]
+                fields.setdefault(member, []).append(_text(row, "Field"))
         return fields
 
     async def _named(self, member: Member) -> Member:
         """Return a member with names in the place of ids, which its metadata have."""
         if not any(map(_ID.fullmatch, (member.selected, *member.enriched))):
             return member
-        record = await self._rest.get(f"tooling/sobjects/{_MEMBER}/{member.id}")
+        record = await self._rest.get(_path(_MEMBER, member.id))
         metadata = record.get("Metadata") if isinstance(record, dict) else None
         if not isinstance(metadata, dict):
             return member
         fields = metadata.get("enrichedFields")
-        names = [_text(each, "name") for each in fields or () if isinstance(each, dict)]
-        return replace(
-            member,
-            selected=_text(metadata, "selectedEntity") or member.selected,
-            enriched=tuple(names) or member.enriched,
-        )
+        listed = fields if isinstance(fields, list) else ()
+        names = _sorted(_text(each, "name") for each in listed if isinstance(each, dict))
+        selected = _text(metadata, "selectedEntity") or member.selected
+        return replace(member, selected=selected, enriched=names or member.enriched)
 
     async def _rows(self, columns: Sequence[str], source: str) -> AsyncIterator[JsonObject]:
         soql = f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608 - of constants
         count = 0
-        async for row in self._rest.query(soql, resource="tooling/query"):
-            count += 1
-            if count > _MOST_ROWS:
-                raise SetupRefused(f"The org answers a query with more than {_MOST_ROWS:,} rows: {soql}")
-            yield row
+        async with aclosing(self._rest.query(soql, resource="tooling/query")) as rows:
+            async for row in rows:
+                count += 1
+                if count > _MOST_ROWS:
+                    raise SetupRefused(f"The org answers a query with more than {_MOST_ROWS:,} rows: {soql}")
+                yield row
 
     async def _make_channel(self, action: Action, channel: CustomChannel) -> None:
         if action is Action.DELETE:
-            await self._rest.delete(f"tooling/sobjects/{_CHANNEL}/{channel.id}")
-            return
-        metadata = {"channelType": channel.kind, "label": channel.label}
-        await self._create(_CHANNEL, channel.name, metadata)
+            await self._rest.delete(_path(_CHANNEL, channel.id))
+        else:
+            metadata = {"channelType": channel.kind, "label": channel.label}
+            await self._create(_CHANNEL, channel.name, metadata)
 
     async def _make_member(self, action: Action, member: Member) -> None:
-        path = f"tooling/sobjects/{_MEMBER}/{member.id}"
+        path = _path(_MEMBER, member.id)
         match action:
             case Action.CREATE:
                 await self._create(_MEMBER, member.full_name, _metadata(member))
@@ -161,6 +163,15 @@ def _member(row: JsonObject, channels: Mapping[str, str]) -> Member:
         selected=_text(row, "SelectedEntity"),
         filter=_text(row, "FilterExpression") or None,
     )
+
+
+def _path(kind: str, record_id: str) -> str:
+    return f"tooling/sobjects/{kind}/{quote(record_id, safe='')}"
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names in one order, because that of enriched fields means nothing."""
+    return tuple(sorted(names))
 
 
 def _full_name(row: JsonObject) -> str:

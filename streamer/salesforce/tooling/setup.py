@@ -29,8 +29,9 @@ class Member:
     """An entity or a platform event on a channel.
 
     `full_name` is its own name, and `selected` that of its events, such as
-    `AccountChangeEvent`. The values of the `enriched` fields come with each
-    update and deletion. Events that do not match the `filter` are not sent.
+    `AccountChangeEvent`. The values of the `enriched` fields, which are in the
+    order of their names, come with each update and deletion. Events that do not
+    match the `filter` are not sent.
     """
 
     id: str
