@@ -42,9 +42,9 @@ class Reading:
     paths: tuple[str, ...] = ()
     patterns: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
-    def subscribers_of(self, entity: str) -> list[str]:
-        """Return the subscribers that take changes of an entity, or a platform event."""
-        carried = Carried(kind="event" if entity.endswith("__e") else "cdc", name=entity)
+    def subscribers_of(self, path: str, name: str) -> list[str]:
+        """Return the subscribers that take the events of that name on the channel at `path`."""
+        carried = Carried(kind="event" if path.startswith("/event/") else "cdc", name=name)
         return [name for name, patterns in self.patterns if any(map(carried.can_match, patterns))]
 
 

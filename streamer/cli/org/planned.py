@@ -109,7 +109,7 @@ def _warnings(plan: ChangePlan, reading: Reading) -> Iterator[str]:
     for loss in losses(plan, reading.paths):
         yield f"Warning: {_loss(loss)}"
         for name in loss.names:
-            if subscribers := reading.subscribers_of(name):
+            if subscribers := reading.subscribers_of(loss.path, name):
                 take = "takes" if len(subscribers) == 1 else "take"
                 yield f"  {', '.join(subscribers)} {take} events of {name}."
 
