@@ -93,7 +93,7 @@ async def test_loss_is_told_before_an_entity_is_disabled(desk: Desk) -> None:
     """With the channel that reads it, and the subscribers that take it."""
     shown = (await desk("cdc", "disable", "Opportunity", "Account", "--dry-run")).stdout
     assert "Warning: the configuration reads /data/ChangeEvents" in shown
-    assert "no more changes of Account, Opportunity" in shown
+    assert "no more events of Account, Opportunity" in shown
     assert "sales takes events of Opportunity" in shown
     assert "Account stays selected for Erp__chn" in shown
 
