@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from streamer.cli.org.connection import OrgConnection, Reading
-from streamer.cli.output import console, counted, plain, print_table, working
+from streamer.cli.output import console, counted, plain, print_table
 from streamer.errors import ConfigurationError
 from streamer.events import JsonObject
 from streamer.salesforce.tooling.changes import Change, ChangePlan
@@ -57,8 +57,12 @@ async def carry_out(org: OrgConnection, plan: ChangePlan, options: PlanOptions) 
         console().print(plain(sentence), soft_wrap=True)
     if not options.given(f"Make {counted(len(plan.changes), 'change')}?"):
         return
-    with working("Changing the org"):
-        outcomes = await execute(org.tooling, plan)
+    outcomes = []
+    async for outcome in execute(org.tooling, plan):
+        outcomes.append(outcome)
+        # At once, so that an operator who interrupts the command knows what was made.
+        if outcome.result is Result.MADE:
+            console().print(plain(f"{outcome.result}: {outcome.change}"), soft_wrap=True)
     _report(outcomes)
 
 
@@ -136,8 +140,6 @@ def _loss(loss: Loss) -> str:
 
 def _report(outcomes: Sequence[Outcome]) -> None:
     made = [each for each in outcomes if each.result is Result.MADE]
-    for each in made:
-        console().print(plain(f"{each.result}: {each.change}"), soft_wrap=True)
     if len(made) == len(outcomes):
         if any(isinstance(each.change.subject, Member) for each in made):
             console().print("It applies to what changes from now on.")

@@ -1,5 +1,6 @@
 """Execution of a plan, one change after the other, with the outcome of each."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,26 +30,25 @@ class Outcome:
     reason: str = ""
 
 
-async def execute(tooling: Tooling, plan: ChangePlan) -> tuple[Outcome, ...]:
-    """Make the changes of a plan in their order, and return an outcome for each.
+async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[Outcome]:
+    """Make the changes of a plan in their order, and yield the outcome of each as soon as it is known.
 
     A refusal of one change does not keep the others from being tried, unless
     Salesforce would refuse them as well. Where the answer to a change was lost,
     the setup is read again to see whether the change was made.
     """
-    outcomes: list[Outcome] = []
-    for number, change in enumerate(plan.changes):
+    is_over = False
+    for change in plan.changes:
+        if is_over:
+            yield Outcome(change=change, result=Result.NOT_TRIED)
+            continue
         try:
             await tooling.make(change)
         except StreamerError as error:
-            outcomes.append(await _failed(tooling, change, error))
-            if not isinstance(error, SetupRefused) or error.is_final:
-                rest = plan.changes[number + 1 :]
-                outcomes += (Outcome(change=each, result=Result.NOT_TRIED) for each in rest)
-                break
+            is_over = not isinstance(error, SetupRefused) or error.is_final
+            yield await _failed(tooling, change, error)
         else:
-            outcomes.append(Outcome(change=change, result=Result.MADE))
-    return tuple(outcomes)
+            yield Outcome(change=change, result=Result.MADE)
 
 
 async def _failed(tooling: Tooling, change: Change, error: StreamerError) -> Outcome:

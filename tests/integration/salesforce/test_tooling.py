@@ -14,9 +14,17 @@ from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.rest import Rest
-from streamer.salesforce.tooling.changes import MemberOptions, adding, creating, deleting, disabling, enabling
+from streamer.salesforce.tooling.changes import (
+    ChangePlan,
+    MemberOptions,
+    adding,
+    creating,
+    deleting,
+    disabling,
+    enabling,
+)
 from streamer.salesforce.tooling.client import Tooling
-from streamer.salesforce.tooling.execution import Result, execute
+from streamer.salesforce.tooling.execution import Outcome, Result, execute
 from streamer.salesforce.tooling.refusals import SetupRefused
 from streamer.salesforce.tooling.setup import ChannelSetup
 from streamer.sandbox import Sandbox, User
@@ -43,6 +51,11 @@ async def desk() -> AsyncIterator[Desk]:
         yield Desk(sandbox=sandbox, tooling=Tooling(rest, api_version="64.0"))
 
 
+async def executed(tooling: Tooling, plan: ChangePlan) -> list[Outcome]:
+    """Carry a plan out and return its outcomes."""
+    return [outcome async for outcome in execute(tooling, plan)]
+
+
 async def test_plans_are_carried_out(desk: Desk) -> None:
     """A channel with a member, which is changed, and deleted with its channel."""
     tooling = desk.tooling
@@ -53,7 +66,7 @@ async def test_plans_are_carried_out(desk: Desk) -> None:
         lambda setup: adding(setup, "Erp__chn", "Account", MemberOptions(enriched=("Rating",))),
         lambda setup: enabling(setup, ["Account", "Invoice__c"]),
     ):
-        outcomes = await execute(tooling, plan(await tooling.setup()))
+        outcomes = await executed(tooling, plan(await tooling.setup()))
         assert {each.result for each in outcomes} == {Result.MADE}
     setup = await tooling.setup()
     (found,) = setup.of("Erp__chn")
@@ -61,14 +74,14 @@ async def test_plans_are_carried_out(desk: Desk) -> None:
     assert [each.entity for each in setup.of("ChangeEvents")] == ["Account", "Invoice__c"]
     assert [(each.name, each.kind, each.label) for each in setup.channels] == [("Erp__chn", "data", "ERP")]
     for undone in (deleting(setup, "Erp__chn"), disabling(setup, ["Account", "Invoice__c"])):
-        await execute(tooling, undone)
+        await executed(tooling, undone)
     assert (await tooling.setup()).members == ()
 
 
 async def test_refusal_of_one_leaves_the_others(desk: Desk) -> None:
     """Each has its own outcome."""
     plan = enabling(await desk.tooling.setup(), ["Account", "Nope", "Contact"])
-    outcomes = await execute(desk.tooling, plan)
+    outcomes = await executed(desk.tooling, plan)
     assert [each.result for each in outcomes] == [Result.MADE, Result.NOT_MADE, Result.MADE]
     assert "check the names" in outcomes[1].reason
     assert (await desk.tooling.setup()).entities == {"Account", "Contact"}
@@ -78,7 +91,7 @@ async def test_missing_permission_is_asked_about_once(desk: Desk) -> None:
     """Every other change would be refused as well."""
     username = desk.sandbox.org.settings.username
     desk.sandbox.users.put(User.model_validate({"username": username, "setup": "view"}))
-    outcomes = await execute(desk.tooling, enabling(await desk.tooling.setup(), ["Account", "Contact"]))
+    outcomes = await executed(desk.tooling, enabling(await desk.tooling.setup(), ["Account", "Contact"]))
     assert [each.result for each in outcomes] == [Result.NOT_MADE, Result.NOT_TRIED]
     assert "Customize Application" in outcomes[0].reason
     desk.sandbox.users.put(User.model_validate({"username": username, "setup": "none"}))
@@ -89,11 +102,11 @@ async def test_missing_permission_is_asked_about_once(desk: Desk) -> None:
 async def test_what_another_operator_did_meanwhile_is_done(desk: Desk) -> None:
     """A selection that exists, and a deletion of what is gone."""
     stale = await desk.tooling.setup()
-    await execute(desk.tooling, enabling(stale, ["Account"]))
-    (again,) = await execute(desk.tooling, enabling(stale, ["Account"]))
+    await executed(desk.tooling, enabling(stale, ["Account"]))
+    (again,) = await executed(desk.tooling, enabling(stale, ["Account"]))
     selected = await desk.tooling.setup()
-    await execute(desk.tooling, disabling(selected, ["Account"]))
-    (gone,) = await execute(desk.tooling, disabling(selected, ["Account"]))
+    await executed(desk.tooling, disabling(selected, ["Account"]))
+    (gone,) = await executed(desk.tooling, disabling(selected, ["Account"]))
     assert (again.result, gone.result) == (Result.MADE, Result.MADE)
 
 
@@ -186,7 +199,7 @@ async def test_lost_answer_is_looked_up(result: Result, *, is_there: bool) -> No
 
     async with answering(answer) as tooling:
         plan = enabling(ChannelSetup(), ["Account", "Contact"])
-        first, second = await execute(tooling, plan)
+        first, second = await executed(tooling, plan)
     assert (first.result, second.result) == (result, Result.NOT_TRIED)
 
 
@@ -200,7 +213,7 @@ async def test_lost_answer_of_an_org_that_is_away_stays_uncertain() -> None:
         return None if is_away else {"done": True, "records": []}
 
     async with answering(answer) as tooling:
-        (outcome,) = await execute(tooling, enabling(await tooling.setup(), ["Account"]))
+        (outcome,) = await executed(tooling, enabling(await tooling.setup(), ["Account"]))
     assert outcome.result is Result.UNCERTAIN
 
 
@@ -223,7 +236,7 @@ async def test_failure_inside_a_success_is_a_refusal() -> None:
         return failed if request.method == "POST" else {"done": True, "records": []}
 
     async with answering(answer) as tooling:
-        (outcome,) = await execute(tooling, enabling(await tooling.setup(), ["Account"]))
+        (outcome,) = await executed(tooling, enabling(await tooling.setup(), ["Account"]))
     assert (outcome.result, "5 entities" in outcome.reason) == (Result.NOT_MADE, True)
 
 
