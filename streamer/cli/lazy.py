@@ -20,6 +20,7 @@ COMMANDS = {
     "deadletters": "streamer.cli.operating.deadletters:deadletters",
     "parked": "streamer.cli.operating.parked:parked",
     "audit": "streamer.cli.operating.audit:audit",
+    "org": "streamer.cli.org.commands:org",
 }
 """Module and attribute of each command."""
 

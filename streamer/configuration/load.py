@@ -3,13 +3,20 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from streamer.configuration.consistency import inconsistencies
 from streamer.configuration.document import Document
 from streamer.configuration.draft import Draft, draft
+from streamer.configuration.problems import problems
 from streamer.configuration.reading import read_document
 from streamer.errors import ConfigurationError
 from streamer.settings import Settings
+from streamer.settings.section import Section
+
+_Section = TypeVar("_Section", bound=Section)
 
 
 def load_document(paths: Sequence[Path], environ: Mapping[str, str] = os.environ) -> Document:
@@ -47,3 +54,21 @@ def load(document: Document) -> Settings:
     Raises `ConfigurationError` with one line for each mistake.
     """
     return load_draft(document).finished()
+
+
+def load_section(document: Document, key: str, model: type[_Section]) -> _Section:
+    """Return the section at `key` of `document`, whatever the others hold.
+
+    A command that needs one section needs no secret of another. Raises
+    `ConfigurationError` with one line for each mistake in it.
+    """
+    if unread := document.unread((key,)):
+        raise ConfigurationError("\n".join(unread))
+    section = document.at((key,))
+    if section is None:
+        raise ConfigurationError(document.mistake((key,), "is missing"))
+    try:
+        return model.model_validate(section)
+    except ValidationError as error:
+        found = problems(error, document, model, at=(key,))
+        raise ConfigurationError("\n".join(each.line for each in found)) from None

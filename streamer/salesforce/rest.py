@@ -82,19 +82,24 @@ class Rest:
         """Delete the resource at `path`."""
         await self._json("DELETE", path)
 
-    async def query(self, soql: str) -> AsyncGenerator[JsonObject, None]:
-        """Yield every record that `soql` finds, page by page; a caller that leaves early closes it."""
-        page = await self.get("query", q=soql)
+    async def query(self, soql: str, *, resource: str = "query") -> AsyncGenerator[JsonObject, None]:
+        """Yield every record that `soql` finds, page by page; a caller that leaves early closes it.
+
+        `resource` is `query`, or another that is asked likewise, such as
+        `tooling/query`.
+        """
+        page = await self.get(resource, q=soql)
         while True:
-            for record in page.get("records", ()):
+            for record in _records(page, soql):
                 yield record
             if page.get("done", True):
                 return
-            if "nextRecordsUrl" not in page:
+            following = page.get("nextRecordsUrl")
+            if not isinstance(following, str):
                 raise SalesforceUnavailable(
                     f"a page of the query is not the last, but names no next one: {soql}"
                 )
-            page = await self.get(page["nextRecordsUrl"])
+            page = await self.get(following)
 
     async def retrieve(self, sobject: str, record_id: str, fields: Sequence[str] = ()) -> JsonObject:
         """Return one record, with all its fields or only `fields`."""
@@ -138,6 +143,13 @@ class Rest:
         except (aiohttp.ClientError, OSError, BodyTooLarge, ProxyFailed) as exc:
             raise SalesforceUnavailable(f"{method} {path} failed: {exc}") from exc
         return _Answer(status=response.status, body=body, retry_after=response.headers.get("Retry-After"))
+
+
+def _records(page: Any, soql: str) -> list[JsonObject]:
+    records = page.get("records", []) if isinstance(page, dict) else None
+    if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
+        raise SalesforceUnavailable(f"the query was answered, but not with records: {soql}")
+    return records
 
 
 def _refusal(request: str, answer: _Answer) -> StreamerError:

@@ -5,7 +5,7 @@ import getpass
 import inspect
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -150,7 +150,10 @@ def _system_user() -> str:
 def _options(group: type[Any]) -> list[inspect.Parameter]:
     return [
         inspect.Parameter(
-            each.name, inspect.Parameter.KEYWORD_ONLY, annotation=each.type, default=each.default
+            each.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=each.type,
+            default=inspect.Parameter.empty if each.default is MISSING else each.default,
         )
         for each in fields(group)
     ]

@@ -23,12 +23,23 @@ class Right(StrEnum):
     VIEW_ALL = "view_all"
 
 
+class SetupRight(StrEnum):
+    """A user's permissions on the org's setup, as the Tooling API serves it."""
+
+    CUSTOMIZE = "customize"
+    """View Setup and Configuration, and Customize Application."""
+    VIEW = "view"
+    """View Setup and Configuration."""
+    NONE = "none"
+
+
 class User(BaseModel):
     """One user.
 
     `objects` are the rights on types and platform events, `*` stands for all
     others; `None` gives every right. Fields are written as `Account.Phone`.
-    `channels` are patterns of the channels that can be subscribed to. With a
+    `channels` are patterns of the channels that can be subscribed to, and
+    `setup` is what can be seen and done over the Tooling API. With a
     `client_id` and a `client_secret` the user also logs in with client
     credentials. Without a `password` the user has the sandbox's.
     """
@@ -44,6 +55,7 @@ class User(BaseModel):
     hidden_fields: frozenset[str] = frozenset()
     read_only_fields: frozenset[str] = frozenset()
     channels: tuple[str, ...] = ("*",)
+    setup: SetupRight = SetupRight.CUSTOMIZE
 
     @field_validator("hidden_fields", "read_only_fields")
     @classmethod

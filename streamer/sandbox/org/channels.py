@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from streamer.sandbox.org.schema import Entity, Schema, changed_type
 
@@ -20,20 +21,50 @@ _STANDARD_EVENTS = frozenset(
 )
 
 
+class EventFilter(Protocol):
+    """The filter expression of a channel's member."""
+
+    @property
+    def text(self) -> str:
+        """The expression as it was written."""
+        ...
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields of an event that it reads, without the header's."""
+        ...
+
+    def matches(self, payload: Mapping[str, Any]) -> bool:
+        """Return whether the channel carries an event with this payload."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
     """A channel that an administrator created or adjusted, such as `/data/Erp__chn`.
 
     `members` are record types, or platform events on an `/event/` channel;
-    empty stands for all selected ones. `enriched_fields` are sent with each
-    type's updates and deletes although they did not change. A channel with
-    enriched fields splits a merged event into one per record, under one replay
-    id (CDC guide, event enrichment).
+    `None` stands for all selected ones. `enriched_fields` are sent with each
+    type's updates and deletes although they did not change; so are the fields
+    of its filter. A channel with enriched fields splits a merged event into one
+    per record, under one replay id (CDC guide, event enrichment).
     """
 
     path: str
-    members: frozenset[str] = frozenset()
+    label: str | None = None
+    members: frozenset[str] | None = None
     enriched_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    filters: Mapping[str, EventFilter] = field(default_factory=dict)
+
+    def extra_fields(self, member: str) -> tuple[str, ...]:
+        """Return the fields that a member's updates and deletes carry in any case."""
+        known = self.filters.get(member)
+        return tuple(dict.fromkeys((*self.enriched_fields.get(member, ()), *(known.fields if known else ()))))
+
+    def passes(self, member: str, payload: Mapping[str, Any]) -> bool:
+        """Return whether the filter of a member lets an event pass."""
+        known = self.filters.get(member)
+        return known is None or known.matches(payload)
 
 
 class Channels:
@@ -54,18 +85,29 @@ class Channels:
         self._selected = None if selected is None else frozenset(selected)
         self._settings = {each.path: each for each in settings}
 
+    @property
+    def settings(self) -> tuple[ChannelSettings, ...]:
+        """The channels that an administrator created or adjusted."""
+        return tuple(self._settings.values())
+
+    @property
+    def selected(self) -> frozenset[str] | None:
+        """The types whose changes are announced on `/data/ChangeEvents`, `None` for all."""
+        return self._selected
+
     def carrying(self, entity: Entity) -> list[ChannelSettings]:
         """Return the channels that carry the changes of a type."""
         custom = self._custom("/data/", entity.name)
         if not self._is_selected(entity.name):
-            custom = [each for each in custom if each.members]
+            custom = [each for each in custom if each.members is not None]
         own = [ChannelSettings(path=f"/data/{entity.change_event}")] if self._has_own(entity.name) else []
         everything = self._settings.get(ALL_CHANGES) or ChannelSettings(path=ALL_CHANGES)
         return [*own, *([everything] if self._is_selected(entity.name) else []), *custom]
 
-    def carrying_platform_event(self, name: str) -> list[str]:
+    def carrying_platform_event(self, name: str, payload: Mapping[str, Any]) -> list[str]:
         """Return the paths that carry a platform event."""
-        return [f"/event/{name}", *(each.path for each in self._custom("/event/", name))]
+        custom = (each.path for each in self._custom("/event/", name) if each.passes(name, payload))
+        return [f"/event/{name}", *custom]
 
     def refusal(self, path: str) -> str | None:
         """Return the reason why `path` can't be subscribed to, or `None` if it can."""
@@ -82,13 +124,17 @@ class Channels:
 
     def _has_own(self, name: str) -> bool:
         """Return whether a type has a channel of its own: where any channel announces it."""
-        return self._is_selected(name) or any(name in each.members for each in self._settings.values())
+        return self._is_selected(name) or any(
+            name in (each.members or ()) for each in self._settings.values()
+        )
 
     def _custom(self, kind: str, member: str) -> list[ChannelSettings]:
         return [
             each
             for path, each in self._settings.items()
-            if path != ALL_CHANGES and path.startswith(kind) and (not each.members or member in each.members)
+            if path != ALL_CHANGES
+            and path.startswith(kind)
+            and (each.members is None or member in each.members)
         ]
 
     def _exists(self, path: str) -> bool:

@@ -177,12 +177,13 @@ class Org:
         declared = self.schema.event(name)
         body = open_body(fields) if declared is None else declared_body(declared, fields)
         definition = declared or self.event_schemas.open_event(name, body)
+        payload = {**own, **(stamps or {}), **body}
         data = {
             "schema": self.event_schemas.id_of(definition),
-            "payload": {**own, **(stamps or {}), **body},
+            "payload": payload,
             "event": {"EventUuid": event_uuid, "EventApiName": name},
         }
-        self._bus.publish(self.channels.carrying_platform_event(name), data)
+        self._bus.publish(self.channels.carrying_platform_event(name, payload), data)
         self.published_platform_events += 1
         return event_uuid
 
@@ -211,14 +212,18 @@ class Org:
 
     def _publish(self, change: Change, header: dict[str, Any]) -> None:
         carrying = self.channels.carrying(change.entity)
+        if not carrying:
+            return
         split = [each for each in carrying if _enriches(each, change)]
-        whole = [each.path for each in carrying if each not in split]
-        replay_id = self._bus.publish(whole, self._data(change, header, {})) if whole else None
+        data = self._data(change, header, {})
+        whole = [each.path for each in carrying if each not in split and _passes(each, change, data)]
+        replay_id = self._bus.publish(whole, data) if whole else None
         for channel in split:
             for record_id in change.record_ids:
                 extra = self._enrichment(channel, change, record_id)
                 data = self._data(change, {**header, "recordIds": [record_id]}, extra)
-                replay_id = self._bus.publish([channel.path], data, replay_id=replay_id)
+                if _passes(channel, change, data):
+                    replay_id = self._bus.publish([channel.path], data, replay_id=replay_id)
 
     def _data(self, change: Change, header: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         payload = {"ChangeEventHeader": header, **extra, **change.body}
@@ -226,7 +231,7 @@ class Org:
 
     def _enrichment(self, channel: ChannelSettings, change: Change, record_id: str) -> dict[str, Any]:
         record = self.records.get(change.entity, record_id) or {}
-        names = channel.enriched_fields[change.entity.name]
+        names = channel.extra_fields(change.entity.name)
         values = {name: read_field(change.entity, record, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -252,5 +257,10 @@ class Org:
 
 
 def _enriches(channel: ChannelSettings, change: Change) -> bool:
-    enriched = change.entity.name in channel.enriched_fields
+    enriched = bool(channel.extra_fields(change.entity.name))
     return enriched and change.type in {ChangeType.UPDATE, ChangeType.DELETE}
+
+
+def _passes(channel: ChannelSettings, change: Change, data: Mapping[str, Any]) -> bool:
+    # Gap and overflow events have no fields to filter by, and must not be missed.
+    return change.type in _GAPS or channel.passes(change.entity.name, data["payload"])

@@ -62,5 +62,5 @@ class RestMetadata:
 
 
 def _resources(call: Call) -> Answer:
-    names = ("sobjects", "query", "queryAll", "limits", "composite")
+    names = ("sobjects", "query", "queryAll", "limits", "composite", "tooling")
     return Answer(body={name: f"{call.base}/{name}" for name in names})

@@ -1,6 +1,7 @@
 """REST resources of SOQL queries, in pages."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,31 +29,54 @@ class _Cursor:
     opened_at: float
 
 
-class RestQueries:
-    """Serves `query` and `queryAll`; a cursor for further pages lives two days."""
+def _all_records(call: Call) -> Scope:
+    return Scope(schema=call.schema, records=call.org.records)
 
-    def __init__(self, clock: Clock) -> None:
+
+class RestQueries:
+    """Serves `query` and `queryAll`; a cursor for further pages lives two days.
+
+    `root` is what their paths begin with, and `scope` what they can see. The
+    columns in `single` are returned of one row alone.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        root: str = "",
+        scope: Callable[[Call], Scope] = _all_records,
+        single: frozenset[str] = frozenset(),
+    ) -> None:
         self._clock = clock
+        self._root = root
+        self._scope = scope
+        self._single = single
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._ids = IdSequence()
 
     def add_to(self, resources: Resources) -> None:
         """Serve both resources."""
         for kind in ("query", "queryAll"):
-            resources.add(f"/{kind}", get=self._query)
-            resources.add(f"/{kind}/{{locator}}", get=self._more)
+            resources.add(f"{self._root}/{kind}", get=self._query)
+            resources.add(f"{self._root}/{kind}/{{locator}}", get=self._more)
 
     def _query(self, call: Call) -> Answer:
         query = parse(call.query.get("q", ""))
-        deleted_too = call.path.startswith("/queryAll")
-        scope = Scope(schema=call.schema, records=call.org.records)
-        setting = Setting(scope=scope, now=self._clock.now(), include_deleted=deleted_too, url=call.base)
+        deleted_too = call.path.startswith(f"{self._root}/queryAll")
+        setting = Setting(
+            scope=self._scope(call),
+            now=self._clock.now(),
+            include_deleted=deleted_too,
+            url=call.base + self._root,
+        )
         run = QueryRun(setting, query)
         if call.query.get("columns") == "true":
             return Answer(body=columns(run))
         if query.counts:
             return Answer(body={"totalSize": run.count(), "done": True, "records": []})
         rows = run.rows()
+        self._check_single(run, rows)
         cursor = _Cursor(
             user_id=call.session.user_id,
             rows=rows,
@@ -64,31 +88,38 @@ class RestQueries:
             self._cursors[locator] = cursor
             if len(self._cursors) > _MAX_CURSORS:
                 self._cursors.popitem(last=False)
-        return Answer(body=_page(call, cursor, locator, 0))
+        return Answer(body=self._page(call, cursor, locator, 0))
 
     def _more(self, call: Call) -> Answer:
         locator, _, start = call["locator"].partition("-")
         cursor = self._cursors.get(locator)
         if cursor is None or not self._is_open(cursor, call) or not start.isdigit():
             raise Refused("INVALID_QUERY_LOCATOR", "invalid query locator")
-        return Answer(body=_page(call, cursor, locator, int(start)))
+        return Answer(body=self._page(call, cursor, locator, int(start)))
 
     def _is_open(self, cursor: _Cursor, call: Call) -> bool:
         is_fresh = self._clock.monotonic() - cursor.opened_at <= _CURSOR_S
         return is_fresh and cursor.user_id == call.session.user_id
 
+    def _check_single(self, run: QueryRun, rows: list[dict[str, Any]]) -> None:
+        if len(rows) > 1 and any(each.name in self._single for each in run.columns):
+            message = (
+                f"When retrieving results with {' or '.join(sorted(self._single))} fields, the query "
+                "qualifications must specify no more than one row for retrieval."
+            )
+            raise Refused("MALFORMED_QUERY", message)
 
-def _page(call: Call, cursor: _Cursor, locator: str, start: int) -> dict[str, Any]:
-    end = start + cursor.page
-    body: dict[str, Any] = {
-        "totalSize": len(cursor.rows),
-        "done": end >= len(cursor.rows),
-        "records": cursor.rows[start:end],
-    }
-    if not body["done"]:
-        # Further pages are under /query/ even when it began under /queryAll/.
-        body["nextRecordsUrl"] = f"{call.base}/query/{locator}-{end}"
-    return body
+    def _page(self, call: Call, cursor: _Cursor, locator: str, start: int) -> dict[str, Any]:
+        end = start + cursor.page
+        body: dict[str, Any] = {
+            "totalSize": len(cursor.rows),
+            "done": end >= len(cursor.rows),
+            "records": cursor.rows[start:end],
+        }
+        if not body["done"]:
+            # Further pages are under /query/ even when it began under /queryAll/.
+            body["nextRecordsUrl"] = f"{call.base}{self._root}/query/{locator}-{end}"
+        return body
 
 
 def _page_size(call: Call) -> int:

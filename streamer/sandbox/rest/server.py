@@ -17,6 +17,7 @@ from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import add_records
 from streamer.sandbox.rest.replication import add_replication
 from streamer.sandbox.rest.resources import Resources
+from streamer.sandbox.rest.tooling import RestTooling
 
 
 def rest_routes(
@@ -33,4 +34,5 @@ def rest_routes(
     add_collections(resources)
     add_records(resources)
     RestQueries(clock).add_to(resources)
+    RestTooling(org, clock).add_to(resources)
     return [*metadata.routes(), *RestServer(org, users, tokens, resources, usage).routes()]

@@ -129,3 +129,38 @@ async def test_it_logs_in_with_a_code(sandbox: Sandbox, authority: Certificates)
         "user": sandbox.org.settings.user_id,
         "totalSize": 1,
     }
+
+
+TOOLING = """
+(async () => {
+  const channels = connection.tooling.sobject('PlatformEventChannel');
+  const members = connection.tooling.sobject('PlatformEventChannelMember');
+  await channels.create({FullName: 'Erp__chn', Metadata: {channelType: 'data', label: 'ERP'}});
+  const metadata = {eventChannel: 'Erp__chn', selectedEntity: 'AccountChangeEvent'};
+  const {id} = await members.create({FullName: 'Erp_chn_AccountChangeEvent', Metadata: metadata});
+  const enriched = {...metadata, enrichedFields: [{name: 'Name'}]};
+  const changed = await members.update(
+    {Id: id, FullName: 'Erp_chn_AccountChangeEvent', Metadata: enriched});
+  const {Metadata} = await members.retrieve(id);
+  const [channel] = await channels.find({DeveloperName: 'Erp'}, 'Id, DeveloperName').execute();
+  const fields = await connection.tooling.query('SELECT ChannelMemberId, Field FROM EnrichedField');
+  await channels.destroy(channel.Id);
+  const left = await connection.tooling.query('SELECT COUNT() FROM PlatformEventChannelMember');
+  console.log(JSON.stringify({
+    changed: changed.success, enriched: Metadata.enrichedFields, name: channel.DeveloperName,
+    fields: fields.records.map(each => [each.ChannelMemberId === id, each.Field]), left: left.totalSize,
+  }));
+})();
+"""
+
+
+async def test_it_manages_channels_by_the_tooling_api(sandbox: Sandbox, authority: Certificates) -> None:
+    """A channel with a member, which its enriched field and its deletion reach."""
+    token = sandbox.tokens.issue(user_id=sandbox.org.settings.user_id, client_id="sandbox")
+    assert await run(TOOLING, sandbox, authority, token=token) == {
+        "changed": True,
+        "enriched": [{"name": "Name"}],
+        "name": "Erp",
+        "fields": [[True, "Name"]],
+        "left": 0,
+    }

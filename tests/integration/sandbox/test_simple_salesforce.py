@@ -199,3 +199,30 @@ async def test_it_raises_what_a_declared_schema_refuses(salesforce: Any, sandbox
     for code, call in calls:
         with pytest.raises(SalesforceMalformedRequest, match=code):
             await asyncio.to_thread(call)
+
+
+async def test_it_manages_channels_by_the_tooling_api(salesforce: Any) -> None:
+    """Its `toolingexecute` selects an entity, finds and deselects it, and raises a refusal."""
+    members = "sobjects/PlatformEventChannelMember"
+    body = {
+        "FullName": "ChangeEvents_AccountChangeEvent",
+        "Metadata": {"eventChannel": "ChangeEvents", "selectedEntity": "AccountChangeEvent"},
+    }
+    query = {"q": "SELECT Id, SelectedEntity FROM PlatformEventChannelMember"}
+
+    def work() -> list[Any]:
+        created = salesforce.toolingexecute(members, "POST", body)
+        found = salesforce.toolingexecute("query", params=query)["records"]
+        with pytest.raises(SalesforceMalformedRequest, match="DUPLICATE_DEVELOPER_NAME"):
+            salesforce.toolingexecute(members, "POST", body)
+        metadata = salesforce.toolingexecute(f"{members}/{created['id']}")["Metadata"]
+        salesforce.toolingexecute(f"{members}/{created['id']}", "DELETE")
+        left = salesforce.toolingexecute("query", params=query)["totalSize"]
+        return [
+            created["success"],
+            [row["SelectedEntity"] for row in found],
+            metadata["selectedEntity"],
+            left,
+        ]
+
+    assert await asyncio.to_thread(work) == [True, ["AccountChangeEvent"], "AccountChangeEvent", 0]

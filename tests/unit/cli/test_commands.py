@@ -53,9 +53,12 @@ COMMANDS = [(), ("run",), ("check",), ("schema",), ("sandbox",), ("demo",), ("au
 PARKED = [("parked", "list")]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
+CDC = [("org", "cdc", name) for name in ("list", "enable", "disable")]
+CHANNELS = [("org", "channels", name) for name in ("list", "create", "add", "remove", "delete")]
+EVERY_COMMAND = [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED, *CDC, *CHANNELS]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED])
+@pytest.mark.parametrize("command", EVERY_COMMAND)
 def test_every_command_explains_itself(invoke: Invoke, command: tuple[str, ...]) -> None:
     """With --help, and exit status 0."""
     answer = invoke(*command, "--help")
@@ -64,7 +67,7 @@ def test_every_command_explains_itself(invoke: Invoke, command: tuple[str, ...])
     assert "Usage:" in answer.output
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED])
+@pytest.mark.parametrize("command", EVERY_COMMAND)
 def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[str, ...]) -> None:
     """By -h too; a type of Python's says nothing, and each option with a value has a default."""
     answer = invoke(*command, "-h")

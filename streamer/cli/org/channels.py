@@ -1,0 +1,184 @@
+"""The commands `streamer org channels …`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from streamer.cli.help import HelpfulCommand, HelpfulGroup
+from streamer.cli.operating.api_command import AsJson, api_command
+from streamer.cli.org.completion import all_channels, custom_channels, members_of_channel
+from streamer.cli.org.connection import OrgOptions, connected
+from streamer.cli.org.planned import PlanOptions, carry_out
+from streamer.cli.output import print_json, print_table
+from streamer.events import JsonObject
+from streamer.salesforce.tooling.changes import MemberOptions, adding, creating, deleting, removing
+from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel
+
+channels = typer.Typer(
+    cls=HelpfulGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""List, create, fill and delete the org's custom channels.
+
+    A custom channel carries chosen entities (type data) or chosen platform
+    events (type event), with filters and enriched fields of its own. Streamer
+    reads it as /data/NAME__chn or /event/NAME__chn.
+
+    Exits 0 when it is done, also when there was nothing to do; 1 when the org
+    refuses or can't be reached; 2 for a mistake in the arguments or in the
+    configuration.
+    """,
+)
+
+
+class ChannelType(StrEnum):
+    """What a custom channel carries."""
+
+    DATA = "data"
+    EVENT = "event"
+
+
+Channel = Annotated[
+    str,
+    typer.Argument(metavar="CHANNEL", help="A custom channel, or ChangeEvents.", autocompletion=all_channels),
+]
+
+
+@channels.command("list", cls=HelpfulCommand)
+@api_command
+async def list_(where: OrgOptions, *, as_json: AsJson = False) -> None:
+    """Show the custom channels with their members; `streamer org cdc list` shows ChangeEvents."""
+    async with connected(where.config) as org:
+        setup = await org.tooling.setup()
+    ordered = sorted(setup.channels, key=lambda each: each.name)
+    if as_json:
+        print_json({"channels": [_json(setup, each) for each in ordered]})
+        return
+    print_table((_line(setup, each) for each in ordered), empty="The org has no custom channels.")
+
+
+@channels.command(cls=HelpfulCommand)
+@api_command
+async def create(
+    name: Annotated[str, typer.Argument(metavar="NAME__chn", help="The channel's name, such as Erp__chn.")],
+    where: OrgOptions,
+    options: PlanOptions,
+    *,
+    kind: Annotated[
+        ChannelType,
+        typer.Option("--type", metavar="data|event", help="data carries changes, event platform events."),
+    ] = ChannelType.DATA,
+    label: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Label in Setup.  [default: the name]")
+    ] = None,
+) -> None:
+    """Create a custom channel without members.
+
+    Shows the plan, and asks. `add` puts entities or platform events on it.
+    """
+    async with connected(where.config) as org:
+        await carry_out(org, creating(await org.tooling.setup(), name, kind.value, label), options)
+
+
+@channels.command(cls=HelpfulCommand)
+@api_command
+async def add(
+    channel: Channel,
+    entity: Annotated[
+        str, typer.Argument(metavar="ENTITY", help="An entity, or a platform event such as Order_Placed__e.")
+    ],
+    where: OrgOptions,
+    options: PlanOptions,
+    *,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="EXPRESSION",
+            help="Events to send, such as \"Industry = 'Energy'\"; an empty text removes the filter.  "
+            "[default: all, or what it has]",
+        ),
+    ] = None,
+    enrich: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Field that each update and deletion carries; can be given several times; an empty text "
+            "removes all.  [default: none, or what it has]",
+        ),
+    ] = None,
+) -> None:
+    """Put an entity or a platform event on a channel, or change its filter and its enriched fields there.
+
+    Shows the plan, and asks. A filter narrows what every subscriber of the
+    channel gets.
+    """
+    enriched = None if not enrich else tuple(dict.fromkeys(field for field in enrich if field))
+    wanted = MemberOptions(filter=None if filter_ is None else filter_.strip(), enriched=enriched)
+    async with connected(where.config) as org:
+        await carry_out(org, adding(await org.tooling.setup(), channel, entity, wanted), options)
+
+
+@channels.command(cls=HelpfulCommand)
+@api_command
+async def remove(
+    channel: Channel,
+    entity: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENTITY", help="One of the channel's members.", autocompletion=members_of_channel
+        ),
+    ],
+    where: OrgOptions,
+    options: PlanOptions,
+) -> None:
+    """Take an entity or a platform event from a channel.
+
+    Shows the plan with what is lost by it, and asks.
+    """
+    async with connected(where.config) as org:
+        await carry_out(org, removing(await org.tooling.setup(), channel, entity), options)
+
+
+@channels.command(cls=HelpfulCommand)
+@api_command
+async def delete(
+    channel: Annotated[
+        str,
+        typer.Argument(metavar="CHANNEL", help="A custom channel.", autocompletion=custom_channels),
+    ],
+    where: OrgOptions,
+    options: PlanOptions,
+) -> None:
+    """Delete a custom channel with its members.
+
+    Shows the plan with what is lost by it, and asks.
+    """
+    async with connected(where.config) as org:
+        await carry_out(org, deleting(await org.tooling.setup(), channel), options)
+
+
+def _line(setup: ChannelSetup, channel: CustomChannel) -> JsonObject:
+    return {
+        "CHANNEL": channel.name,
+        "TYPE": channel.kind,
+        "LABEL": channel.label,
+        "PATH": channel.path,
+        "MEMBERS": ", ".join(sorted(each.entity for each in setup.of(channel.name))),
+    }
+
+
+def _json(setup: ChannelSetup, channel: CustomChannel) -> JsonObject:
+    members = sorted(setup.of(channel.name), key=lambda each: each.entity)
+    return {
+        "name": channel.name,
+        "type": channel.kind,
+        "label": channel.label,
+        "path": channel.path,
+        "id": channel.id,
+        "members": [
+            {"entity": each.entity, "filter": each.filter, "enriched": list(each.enriched)}
+            for each in members
+        ],
+    }

@@ -1,0 +1,83 @@
+"""Connection of a command to the org that a configuration names."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import aiohttp
+import typer
+
+from streamer.clock import SystemClock
+from streamer.configuration import Document, load_document, load_draft, load_section
+from streamer.configuration.event_types import Carried
+from streamer.errors import ConfigurationError
+from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.rest import Rest
+from streamer.salesforce.tooling.client import Tooling
+from streamer.settings import OrgSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgOptions:
+    """Option that names the org."""
+
+    config: Annotated[
+        list[Path],
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="The daemon's configuration, which holds the org and its channels; of several files, later "
+            "ones override earlier ones.",
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a configuration reads: the paths of its channels, and the patterns of each subscriber."""
+
+    paths: tuple[str, ...] = ()
+    patterns: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def subscribers_of(self, path: str, name: str) -> list[str]:
+        """Return the subscribers that take the events of that name on the channel at `path`."""
+        carried = Carried(kind="event" if path.startswith("/event/") else "cdc", name=name)
+        return [name for name, patterns in self.patterns if any(map(carried.can_match, patterns))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgConnection:
+    """Tooling API of an org, and what the configuration reads of it."""
+
+    tooling: Tooling
+    reading: Reading
+
+
+@asynccontextmanager
+async def connected(files: Sequence[Path]) -> AsyncIterator[OrgConnection]:
+    """Return the connection to the org in the configuration `files`; raises `ConfigurationError`.
+
+    Only the section `org` has to be sound, so that the secrets of targets are not needed.
+    """
+    document = load_document(files)
+    org, clock = load_section(document, "org", OrgSettings), SystemClock()
+    async with aiohttp.ClientSession() as http:
+        rest = Rest(http, Tokens(http, org, clock), clock, api_version=org.api_version)
+        tooling = Tooling(rest, api_version=org.api_version)
+        yield OrgConnection(tooling=tooling, reading=_reading(document))
+
+
+def _reading(document: Document) -> Reading:
+    try:
+        draft = load_draft(document)
+    except ConfigurationError:
+        # What is wrong in other sections is no concern of this command.
+        return Reading()
+    # A channel stands in for those of a configuration that has none.
+    channels = draft.settings.channels if draft.channels else ()
+    subscribers = draft.settings.subscribers.items()
+    sound = ((str(name), each.on) for name, each in subscribers if draft.is_sound("subscribers", name, "on"))
+    return Reading(paths=tuple(each.path for each in channels), patterns=tuple(sound))

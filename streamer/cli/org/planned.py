@@ -1,0 +1,173 @@
+"""Planned changes: shown, confirmed, made and reported."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from streamer.cli.org.connection import OrgConnection, Reading
+from streamer.cli.output import console, counted, plain, print_table
+from streamer.errors import ConfigurationError
+from streamer.events import JsonObject
+from streamer.salesforce.tooling.changes import Change, ChangePlan
+from streamer.salesforce.tooling.execution import Outcome, Result, execute
+from streamer.salesforce.tooling.losses import Loss, losses
+from streamer.salesforce.tooling.setup import ENTITIES_WITHOUT_ADD_ON, ChannelSetup, CustomChannel, Member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """Options of a command that shows its plan first, and asks."""
+
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+
+    def given(self, question: str) -> bool:
+        """Return true when the changes shall be made.
+
+        Raises `typer.Abort` when the operator says no, and `ConfigurationError`
+        when nobody can be asked.
+        """
+        if self.dry_run or self.yes:
+            return not self.dry_run
+        if not sys.stdin.isatty():
+            raise ConfigurationError(
+                "Nothing was changed, because no terminal is there to confirm the plan: add --yes to make "
+                "the changes, or --dry-run to see the plan alone."
+            )
+        return typer.confirm(question, abort=True)
+
+
+async def carry_out(org: OrgConnection, plan: ChangePlan, options: PlanOptions) -> None:
+    """Show a plan and make its changes, if the operator agrees.
+
+    Raises `typer.Exit` with status 1 when a change was not made.
+    """
+    for change in plan.changes:
+        org.tooling.check(change)
+    for sentence in plan.already:
+        console().print(plain(sentence), soft_wrap=True)
+    if not plan.changes:
+        return
+    print_table(map(_line, plan.changes), empty="")
+    for sentence in (*_consequences(plan), *_warnings(plan, org.reading)):
+        console().print(plain(sentence), soft_wrap=True)
+    if not options.given(f"Make {counted(len(plan.changes), 'change')}?"):
+        return
+    outcomes = []
+    async for outcome in execute(org.tooling, plan):
+        outcomes.append(outcome)
+        # At once, so that an operator who interrupts the command knows what was made.
+        if outcome.result is Result.MADE:
+            console().print(plain(f"{outcome.result}: {outcome.change}"), soft_wrap=True)
+    _report(outcomes)
+
+
+def allocation(setup: ChannelSetup) -> str:
+    """Return the number of selected entities beside the number that an org can select."""
+    count = len(setup.entities)
+    selected = "1 entity is" if count == 1 else f"{count:,} entities are"
+    return f"{selected} selected on all channels together, of {ENTITIES_WITHOUT_ADD_ON} without an add-on."
+
+
+def _line(change: Change) -> JsonObject:
+    if isinstance(change.subject, CustomChannel):
+        line: JsonObject = {"CHANNEL": change.subject.name, "ENTITY": None, "FILTER": None, "ENRICHED": None}
+    else:
+        line = member_line(change.subject)
+    return {"CHANGE": str(change.action), **line}
+
+
+def member_line(member: Member) -> JsonObject:
+    """Return the line of a table for a member."""
+    return {
+        "CHANNEL": member.channel,
+        "ENTITY": member.entity,
+        "FILTER": member.filter,
+        "ENRICHED": ", ".join(member.enriched),
+    }
+
+
+def _consequences(plan: ChangePlan) -> Iterator[str]:
+    before, after = plan.before, plan.after
+    for change in plan.changes:
+        if isinstance(change.subject, CustomChannel) and (gone := before.of(change.subject.name)):
+            names = ", ".join(each.entity for each in gone)
+            yield f"Its members go with the channel {change.subject.name}: {names}."
+    still = before.entities & after.entities
+    for member in (each.subject for each in plan.changes if each.subject not in after.members):
+        if isinstance(member, Member) and member.entity in still:
+            others = sorted({each.channel for each in after.members if each.entity == member.entity})
+            where = ", ".join(others)
+            yield f"{member.entity} stays selected for {where}, and counts towards the allocation."
+    if before.entities != after.entities:
+        yield f"Afterwards {allocation(after)}"
+    if len(after.entities) > max(ENTITIES_WITHOUT_ADD_ON, len(before.entities)):
+        yield f"Without an add-on Salesforce refuses what is beyond the {ENTITIES_WITHOUT_ADD_ON}."
+
+
+def _warnings(plan: ChangePlan, reading: Reading) -> Iterator[str]:
+    for loss in losses(plan, reading.paths):
+        yield f"Warning: {_loss(loss)}"
+        for name in loss.names:
+            if subscribers := reading.subscribers_of(loss.path, name):
+                take = "takes" if len(subscribers) == 1 else "take"
+                yield f"  {', '.join(subscribers)} {take} events of {name}."
+
+
+def _loss(loss: Loss) -> str:
+    names = ", ".join(loss.names)
+    if loss.is_gone:
+        of = f", and with it the events of {names}" if names else ""
+        return (
+            f"the configuration reads {loss.path}, which is deleted{of}. Salesforce then refuses it, and "
+            "Streamer reports the channel as down. Events that were not read are lost. Take the channel "
+            "out of the configuration first."
+        )
+    if loss.filter:
+        return (
+            f"the configuration reads {loss.path}. Events of {names} that do not match {loss.filter} "
+            "no longer arrive there, and can't be read later."
+        )
+    return (
+        f"the configuration reads {loss.path}, which gets no more events of {names}. What happens from now "
+        "on is not announced there, and selecting it again does not bring it back."
+    )
+
+
+def _report(outcomes: Sequence[Outcome]) -> None:
+    made = [each for each in outcomes if each.result is Result.MADE]
+    if len(made) == len(outcomes):
+        if any(isinstance(each.change.subject, Member) for each in made):
+            console().print("It applies to what changes from now on.")
+        return
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors.print(f"streamer: {len(made)} of {counted(len(outcomes), 'change')} {_was(len(made))} made:")
+    for each in outcomes:
+        if each.result is not Result.MADE:
+            errors.print(plain(f"  {each.result}: {_why(each)}"))
+    raise typer.Exit(1)
+
+
+def _why(outcome: Outcome) -> str:
+    match outcome.result:
+        case Result.NOT_TRIED:
+            return f"{outcome.change}, because of the failure before it"
+        case Result.UNCERTAIN:
+            return (
+                f"{outcome.change}: {outcome.reason}. The change can have been made: look with "
+                "`streamer org channels list` and `streamer org cdc list` before you repeat it"
+            )
+        case _:
+            return (
+                outcome.reason
+                if str(outcome.change) in outcome.reason
+                else f"{outcome.change}: {outcome.reason}"
+            )
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"

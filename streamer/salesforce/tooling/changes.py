@@ -1,0 +1,215 @@
+"""Changes to the setup of channels: planned before anything is changed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from streamer.errors import ConfigurationError
+from streamer.salesforce.tooling.names import (
+    DEFAULT_CHANNEL,
+    change_event,
+    channel_name,
+    custom_channel_name,
+    entity_of,
+    event_name,
+    member_name,
+)
+from streamer.salesforce.tooling.refusals import SetupRefused
+from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel, Member
+
+
+class Action(StrEnum):
+    """Kind of a change."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One request to Salesforce: to create, change or delete a channel or a member.
+
+    The id of `subject` is empty while it does not exist.
+    """
+
+    action: Action
+    subject: CustomChannel | Member
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        if isinstance(self.subject, CustomChannel):
+            return f"{self.action} the channel {self.subject.name}"
+        entity, channel = self.subject.entity, self.subject.channel
+        match self.action:
+            case Action.CREATE:
+                return f"select {entity} for {channel}"
+            case Action.CHANGE:
+                return f"change {entity} on {channel}"
+            case Action.DELETE:
+                return f"deselect {entity} on {channel}"
+
+    def is_made(self, setup: ChannelSetup) -> bool:
+        """Return whether `setup` is as it is after this change."""
+        subject, is_deletion = self.subject, self.action is Action.DELETE
+        if isinstance(subject, CustomChannel):
+            return (setup.channel(subject.name) is None) == is_deletion
+        found = setup.member(subject.channel, subject.selected)
+        if found is None or is_deletion:
+            return (found is None) == is_deletion
+        return (found.filter, found.enriched) == (subject.filter, subject.enriched)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePlan:
+    """Changes to make, and what is as wanted already, in sentences."""
+
+    before: ChannelSetup
+    changes: tuple[Change, ...] = ()
+    already: tuple[str, ...] = ()
+
+    @property
+    def after(self) -> ChannelSetup:
+        """The setup when all changes are made."""
+        setup = self.before
+        for change in self.changes:
+            setup = _changed(setup, change)
+        return setup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberOptions:
+    """Filter and enriched fields that a member is to have; `None` leaves those that it has."""
+
+    filter: str | None = None
+    enriched: tuple[str, ...] | None = None
+
+
+def enabling(setup: ChannelSetup, entities: Sequence[str]) -> ChangePlan:
+    """Return the plan to select entities for the default channel; raises `ConfigurationError`."""
+    plans = (_adding(setup, DEFAULT_CHANNEL, each, MemberOptions()) for each in _events(entities))
+    return _joined(setup, plans)
+
+
+def disabling(setup: ChannelSetup, entities: Sequence[str]) -> ChangePlan:
+    """Return the plan to deselect entities of the default channel; raises `ConfigurationError`."""
+    return _joined(setup, (_removing(setup, DEFAULT_CHANNEL, each) for each in _events(entities)))
+
+
+def creating(setup: ChannelSetup, name: str, kind: str, label: str | None) -> ChangePlan:
+    """Return the plan to create a custom channel.
+
+    Raises `ConfigurationError`, and `SetupRefused` where it exists with another kind.
+    """
+    name = custom_channel_name(name)
+    found = setup.channel(name)
+    if found is not None and found.kind != kind:
+        raise SetupRefused(
+            f"{found.name} exists with the type {found.kind}, which can't be changed: choose another name, "
+            "or delete it first"
+        )
+    if found is not None:
+        return ChangePlan(before=setup, already=(f"The channel {found.name} exists already.",))
+    channel = CustomChannel(id="", name=name, kind=kind, label=label or name.removesuffix("__chn"))
+    return ChangePlan(before=setup, changes=(Change(action=Action.CREATE, subject=channel),))
+
+
+def adding(setup: ChannelSetup, channel: str, entity: str, options: MemberOptions) -> ChangePlan:
+    """Return the plan to put an entity or a platform event on a channel, or to change it there.
+
+    Raises `ConfigurationError`, and `SetupRefused` for a channel that does not exist.
+    """
+    name, kind = _known(setup, channel)
+    if kind == "event" and options.enriched:
+        raise ConfigurationError("--enrich is for changes: platform events can't be enriched")
+    return _adding(setup, name, event_name(entity) if kind == "event" else change_event(entity), options)
+
+
+def removing(setup: ChannelSetup, channel: str, entity: str) -> ChangePlan:
+    """Return the plan to take an entity or a platform event from a channel; raises as `adding` does."""
+    name, kind = _known(setup, channel)
+    return _removing(setup, name, event_name(entity) if kind == "event" else change_event(entity))
+
+
+def deleting(setup: ChannelSetup, name: str) -> ChangePlan:
+    """Return the plan to delete a custom channel with its members; raises `ConfigurationError`."""
+    name = custom_channel_name(name)
+    found = setup.channel(name)
+    if found is None:
+        return ChangePlan(before=setup, already=(f"There is no channel {name}.",))
+    return ChangePlan(before=setup, changes=(Change(action=Action.DELETE, subject=found),))
+
+
+def _events(entities: Iterable[str]) -> list[str]:
+    events: dict[str, str] = {}
+    for event in map(change_event, entities):
+        events.setdefault(event.lower(), event)
+    return [*events.values()]
+
+
+def _known(setup: ChannelSetup, channel: str) -> tuple[str, str]:
+    """Return the name of a channel as the org spells it, and its kind."""
+    name = channel_name(channel)
+    found = setup.channel(name)
+    kind = setup.kind(name)
+    if kind is None:
+        raise SetupRefused(
+            f"There is no channel {name}: `streamer org channels list` shows those that exist, and "
+            f"`streamer org channels create {name}` creates it"
+        )
+    return (found.name if found else name), kind
+
+
+def _adding(setup: ChannelSetup, channel: str, selected: str, options: MemberOptions) -> ChangePlan:
+    found = setup.member(channel, selected)
+    if found is None:
+        full_name = member_name(channel, selected)
+        wanted = Member(id="", full_name=full_name, channel=channel, selected=selected)
+        action = Action.CREATE
+    else:
+        wanted, action = found, Action.CHANGE
+    if options.filter is not None:
+        wanted = replace(wanted, filter=options.filter or None)
+    if options.enriched is not None:
+        wanted = replace(wanted, enriched=tuple(sorted(options.enriched)))
+    if wanted == found:
+        sentence = f"{wanted.entity} is selected for {channel} already{_described(found)}."
+        return ChangePlan(before=setup, already=(sentence,))
+    return ChangePlan(before=setup, changes=(Change(action=action, subject=wanted),))
+
+
+def _described(member: Member) -> str:
+    parts = [f"the filter {member.filter}"] if member.filter else []
+    parts += [f"enriched with {', '.join(member.enriched)}"] if member.enriched else []
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _removing(setup: ChannelSetup, channel: str, selected: str) -> ChangePlan:
+    found = setup.member(channel, selected)
+    if found is None:
+        sentence = f"{entity_of(selected)} is not selected for {channel}."
+        return ChangePlan(before=setup, already=(sentence,))
+    return ChangePlan(before=setup, changes=(Change(action=Action.DELETE, subject=found),))
+
+
+def _joined(setup: ChannelSetup, plans: Iterable[ChangePlan]) -> ChangePlan:
+    every = list(plans)
+    return ChangePlan(
+        before=setup,
+        changes=tuple(change for each in every for change in each.changes),
+        already=tuple(sentence for each in every for sentence in each.already),
+    )
+
+
+def _changed(setup: ChannelSetup, change: Change) -> ChannelSetup:
+    subject = change.subject
+    if isinstance(subject, CustomChannel):
+        channels = tuple(each for each in setup.channels if each.name != subject.name)
+        if change.action is not Action.DELETE:
+            return replace(setup, channels=(*channels, subject))
+        # Salesforce deletes the members with their channel.
+        members = tuple(each for each in setup.members if each.channel != subject.name)
+        return ChannelSetup(channels=channels, members=members)
+    place = (subject.channel, subject.selected)
+    others = tuple(each for each in setup.members if (each.channel, each.selected) != place)
+    return replace(setup, members=others if change.action is Action.DELETE else (*others, subject))

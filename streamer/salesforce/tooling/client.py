@@ -1,0 +1,204 @@
+"""Client of the Tooling API's objects for channels.
+
+Tooling API guide, PlatformEventChannel, PlatformEventChannelMember and
+EnrichedField; CDC guide, event enrichment fields with Tooling API.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from streamer.errors import ConfigurationError
+from streamer.events import JsonObject
+from streamer.salesforce.rest import RequestRefused, Rest
+from streamer.salesforce.tooling.changes import Action, Change
+from streamer.salesforce.tooling.refusals import SetupRefused, refused_change, refused_reading
+from streamer.salesforce.tooling.setup import ChannelSetup, CustomChannel, Member
+
+_CHANNEL, _MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
+_CHANNEL_COLUMNS = ("Id", "DeveloperName", "NamespacePrefix", "ChannelType", "MasterLabel")
+_MEMBER_COLUMNS = ("Id", "DeveloperName", "NamespacePrefix", "EventChannel", "SelectedEntity")
+_SINCE, _ENRICHMENT_SINCE, _FILTERS_SINCE = 47.0, 51.0, 56.0
+_MOST_ROWS = 20_000
+_SHORT_ID = 15
+# An entity or a field that an administrator made can be named by its id. No name begins with a digit.
+_ID = re.compile(r"\d[A-Za-z0-9]{14}(?:[A-Za-z0-9]{3})?", re.ASCII)
+
+
+class Tooling:
+    """Reads and changes the channels of one org.
+
+    Every call raises `SetupRefused` when Salesforce refuses it, and otherwise as
+    `Rest` does. The constructor raises `ConfigurationError` for an API version
+    that has no such objects.
+    """
+
+    def __init__(self, rest: Rest, *, api_version: str) -> None:
+        self._rest = rest
+        self._version = float(api_version)
+        if self._version < _SINCE:
+            raise ConfigurationError(_too_old("channels are managed", self._version, _SINCE))
+
+    async def setup(self) -> ChannelSetup:
+        """Return the custom channels, and the members of all channels."""
+        try:
+            return await self._setup()
+        except RequestRefused as error:
+            raise refused_reading(error) from error
+
+    async def make(self, change: Change) -> None:
+        """Make one change.
+
+        A change that was made before, by anyone, is no error. Raises
+        `ConfigurationError` for what the API version does not have.
+        """
+        self.check(change)
+        try:
+            if isinstance(change.subject, CustomChannel):
+                await self._make_channel(change.action, change.subject)
+            else:
+                await self._make_member(change.action, change.subject)
+        except RequestRefused as error:
+            refused = refused_change(str(change), error)
+            if not (refused.missing and change.action is Action.DELETE):
+                raise refused from error
+
+    def check(self, change: Change) -> None:
+        """Raise `ConfigurationError` for a filter or enriched fields that the API version does not have."""
+        if not isinstance(change.subject, Member) or change.action is Action.DELETE:
+            return
+        if change.subject.filter and self._version < _FILTERS_SINCE:
+            raise ConfigurationError(_too_old("filters exist", self._version, _FILTERS_SINCE))
+        if change.subject.enriched and self._version < _ENRICHMENT_SINCE:
+            raise ConfigurationError(_too_old("enriched fields exist", self._version, _ENRICHMENT_SINCE))
+
+    async def _setup(self) -> ChannelSetup:
+        channels = [_channel(row) async for row in self._rows(_CHANNEL_COLUMNS, _CHANNEL)]
+        names = {each.id[:_SHORT_ID]: each.name for each in channels}
+        columns = (*_MEMBER_COLUMNS, *(("FilterExpression",) if self._version >= _FILTERS_SINCE else ()))
+        members = [_member(row, names) async for row in self._rows(columns, _MEMBER)]
+        fields = await self._enriched()
+        members = [replace(each, enriched=_sorted(fields.get(each.id[:_SHORT_ID], ()))) for each in members]
+        named = [await self._named(each) for each in members]
+        return ChannelSetup(channels=tuple(channels), members=tuple(named))
+
+    async def _enriched(self) -> Mapping[str, list[str]]:
+        """Return the enriched fields by the id of their member."""
+        fields: dict[str, list[str]] = {}
+        if self._version >= _ENRICHMENT_SINCE:
+            async for row in self._rows(("ChannelMemberId", "Field"), "EnrichedField"):
+                member = _text(row, "ChannelMemberId")[:_SHORT_ID]
+                fields.setdefault(member, []).append(_text(row, "Field"))
+        return fields
+
+    async def _named(self, member: Member) -> Member:
+        """Return a member with names in the place of ids, which its metadata have."""
+        if not any(map(_ID.fullmatch, (member.selected, *member.enriched))):
+            return member
+        record = await self._rest.get(_path(_MEMBER, member.id))
+        metadata = record.get("Metadata") if isinstance(record, dict) else None
+        if not isinstance(metadata, dict):
+            return member
+        fields = metadata.get("enrichedFields")
+        listed = fields if isinstance(fields, list) else ()
+        names = _sorted(_text(each, "name") for each in listed if isinstance(each, dict))
+        selected = _text(metadata, "selectedEntity") or member.selected
+        return replace(member, selected=selected, enriched=names or member.enriched)
+
+    async def _rows(self, columns: Sequence[str], source: str) -> AsyncIterator[JsonObject]:
+        soql = f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608 - of constants
+        count = 0
+        async with aclosing(self._rest.query(soql, resource="tooling/query")) as rows:
+            async for row in rows:
+                count += 1
+                if count > _MOST_ROWS:
+                    raise SetupRefused(f"The org answers a query with more than {_MOST_ROWS:,} rows: {soql}")
+                yield row
+
+    async def _make_channel(self, action: Action, channel: CustomChannel) -> None:
+        if action is Action.DELETE:
+            await self._rest.delete(_path(_CHANNEL, channel.id))
+        else:
+            metadata = {"channelType": channel.kind, "label": channel.label}
+            await self._create(_CHANNEL, channel.name, metadata)
+
+    async def _make_member(self, action: Action, member: Member) -> None:
+        path = _path(_MEMBER, member.id)
+        match action:
+            case Action.CREATE:
+                await self._create(_MEMBER, member.full_name, _metadata(member))
+            case Action.CHANGE:
+                # A change needs the whole definition, although the filter and the fields alone can change.
+                await self._rest.patch(path, {"FullName": member.full_name, "Metadata": _metadata(member)})
+            case Action.DELETE:
+                await self._rest.delete(path)
+
+    async def _create(self, kind: str, full_name: str, metadata: JsonObject) -> None:
+        path = f"tooling/sobjects/{kind}"
+        answer = await self._rest.post(path, {"FullName": full_name, "Metadata": metadata})
+        if isinstance(answer, dict) and answer.get("success") is False:
+            code, message = _first_error(answer.get("errors"))
+            raise RequestRefused(f"POST {path} failed: {code} {message}", status=400, code=code)
+
+
+def _channel(row: JsonObject) -> CustomChannel:
+    return CustomChannel(
+        id=_text(row, "Id"),
+        name=f"{_full_name(row).removesuffix('__chn')}__chn",
+        kind=_text(row, "ChannelType").lower(),
+        label=_text(row, "MasterLabel"),
+    )
+
+
+def _member(row: JsonObject, channels: Mapping[str, str]) -> Member:
+    channel = _text(row, "EventChannel")
+    return Member(
+        id=_text(row, "Id"),
+        full_name=_full_name(row),
+        # A custom channel is named by its id, the default one by its name.
+        channel=channels.get(channel[:_SHORT_ID], channel),
+        selected=_text(row, "SelectedEntity"),
+        filter=_text(row, "FilterExpression") or None,
+    )
+
+
+def _path(kind: str, record_id: str) -> str:
+    return f"tooling/sobjects/{kind}/{quote(record_id, safe='')}"
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names in one order, because that of enriched fields means nothing."""
+    return tuple(sorted(names))
+
+
+def _full_name(row: JsonObject) -> str:
+    prefix, name = _text(row, "NamespacePrefix"), _text(row, "DeveloperName")
+    return f"{prefix}__{name}" if prefix else name
+
+
+def _metadata(member: Member) -> JsonObject:
+    metadata: dict[str, Any] = {"eventChannel": member.channel, "selectedEntity": member.selected}
+    if member.enriched:
+        metadata["enrichedFields"] = [{"name": name} for name in member.enriched]
+    if member.filter:
+        metadata["filterExpression"] = member.filter
+    return metadata
+
+
+def _first_error(errors: Any) -> tuple[str, str]:
+    first = next(iter(errors), None) if isinstance(errors, Iterable) else None
+    if not isinstance(first, dict):
+        return "", str(first or "without a reason")[:500]
+    return _text(first, "statusCode"), _text(first, "message")[:500]
+
+
+def _text(row: JsonObject, key: str) -> str:
+    value = row.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _too_old(what: str, version: float, since: float) -> str:
+    return f"org.api_version is {version}, but {what} since version {since}: set a later one"

@@ -1,0 +1,71 @@
+"""Execution of a plan, one change after the other, with the outcome of each."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamer.errors import SalesforceUnavailable, StreamerError
+from streamer.salesforce.tooling.changes import Change, ChangePlan
+from streamer.salesforce.tooling.client import Tooling
+from streamer.salesforce.tooling.refusals import SetupRefused
+
+
+class Result(StrEnum):
+    """What came of a change."""
+
+    MADE = "made"
+    NOT_MADE = "not made"
+    UNCERTAIN = "uncertain"
+    """The answer was lost, and the setup can't be read."""
+    NOT_TRIED = "not tried"
+    """An earlier change failed in a way in which this one would fail too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A change, what came of it, and the reason where it was not made."""
+
+    change: Change
+    result: Result
+    reason: str = ""
+
+
+async def execute(tooling: Tooling, plan: ChangePlan) -> AsyncIterator[Outcome]:
+    """Make the changes of a plan in their order, and yield the outcome of each as soon as it is known.
+
+    A refusal of one change does not keep the others from being tried, unless
+    Salesforce would refuse them as well. Where the answer to a change was lost,
+    the setup is read again to see whether the change was made.
+    """
+    is_over = False
+    for change in plan.changes:
+        if is_over:
+            yield Outcome(change=change, result=Result.NOT_TRIED)
+            continue
+        try:
+            await tooling.make(change)
+        except StreamerError as error:
+            is_over = not isinstance(error, SetupRefused) or error.is_final
+            yield await _failed(tooling, change, error)
+        else:
+            yield Outcome(change=change, result=Result.MADE)
+
+
+async def _failed(tooling: Tooling, change: Change, error: StreamerError) -> Outcome:
+    reason = str(error)
+    is_in_doubt = isinstance(error, SalesforceUnavailable) or (
+        # Another operator may have been faster.
+        isinstance(error, SetupRefused) and error.found
+    )
+    if not is_in_doubt:
+        return Outcome(change=change, result=Result.NOT_MADE, reason=reason)
+    try:
+        made = change.is_made(await tooling.setup())
+    except StreamerError:
+        uncertain = isinstance(error, SalesforceUnavailable)
+        return Outcome(
+            change=change, result=Result.UNCERTAIN if uncertain else Result.NOT_MADE, reason=reason
+        )
+    return Outcome(
+        change=change, result=Result.MADE if made else Result.NOT_MADE, reason="" if made else reason
+    )

@@ -1,0 +1,115 @@
+"""REST resources of the Tooling API: custom channels, their members and enriched fields.
+
+Tooling API guide, PlatformEventChannel and PlatformEventChannelMember.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from streamer.clock import Clock
+from streamer.sandbox.access.user import SetupRight
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.records import Record
+from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call, Handler
+from streamer.sandbox.rest.queries import RestQueries
+from streamer.sandbox.rest.representations import saved
+from streamer.sandbox.rest.resources import Resources
+from streamer.sandbox.soql.columns import Scope
+from streamer.sandbox.tooling.changes import ChannelChanges
+from streamer.sandbox.tooling.objects import (
+    CHANNEL,
+    ENRICHED_FIELD,
+    MEMBER,
+    SINGLE,
+    channel_record,
+    member_record,
+    tooling_scope,
+)
+from streamer.sandbox.tooling.setup import ChannelSetup
+
+_ROOT = "/tooling"
+_SINCE = 47.0
+
+
+class RestTooling:
+    """Serves `tooling/query` and `tooling/sobjects` to users who can view or customize the setup."""
+
+    def __init__(self, org: Org, clock: Clock) -> None:
+        self._setup = ChannelSetup(org)
+        self._queries = RestQueries(clock, root=_ROOT, scope=self._scope, single=SINGLE)
+
+    def add_to(self, resources: Resources) -> None:
+        """Serve all of them."""
+        self._queries.add_to(resources)
+        resources.add(f"{_ROOT}/sobjects", get=self._list)
+        resources.add(
+            f"{_ROOT}/sobjects/{CHANNEL}",
+            post=self._created(ChannelChanges.create_channel),
+        )
+        resources.add(
+            f"{_ROOT}/sobjects/{CHANNEL}/{{id}}",
+            get=self._read(lambda changes, record_id: channel_record(changes.channel(record_id))),
+            patch=self._changed(ChannelChanges.change_channel),
+            delete=self._deleted(ChannelChanges.delete_channel),
+        )
+        resources.add(f"{_ROOT}/sobjects/{MEMBER}", post=self._created(ChannelChanges.create_member))
+        resources.add(
+            f"{_ROOT}/sobjects/{MEMBER}/{{id}}",
+            get=self._read(lambda changes, record_id: member_record(changes.member(record_id))),
+            patch=self._changed(ChannelChanges.change_member),
+            delete=self._deleted(ChannelChanges.delete_member),
+        )
+
+    def _scope(self, call: Call) -> Scope:
+        _check(call, SetupRight.VIEW)
+        return tooling_scope(self._setup)
+
+    def _list(self, call: Call) -> Answer:
+        _check(call, SetupRight.VIEW)
+        names = (CHANNEL, MEMBER, ENRICHED_FIELD)
+        types = [{"name": name, "urls": {"sobject": f"{call.base}{_ROOT}/sobjects/{name}"}} for name in names]
+        return Answer(body={"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": types})
+
+    def _created(self, create: Callable[[ChannelChanges, dict[str, Any]], str]) -> Handler:
+        def handle(call: Call) -> Answer:
+            record_id = create(self._changes(call, SetupRight.CUSTOMIZE), call.json_object())
+            return Answer(body={**saved(record_id), "warnings": [], "infos": []}, status=201)
+
+        return handle
+
+    def _read(self, read: Callable[[ChannelChanges, str], Record]) -> Handler:
+        def handle(call: Call) -> Answer:
+            record = read(self._changes(call, SetupRight.VIEW), call["id"])
+            url = call.base + call.path
+            return Answer(body={"attributes": {"type": call.path.split("/")[3], "url": url}, **record})
+
+        return handle
+
+    def _changed(self, change: Callable[[ChannelChanges, str, dict[str, Any]], None]) -> Handler:
+        def handle(call: Call) -> Answer:
+            change(self._changes(call, SetupRight.CUSTOMIZE), call["id"], call.json_object())
+            return NO_CONTENT
+
+        return handle
+
+    def _deleted(self, delete: Callable[[ChannelChanges, str], None]) -> Handler:
+        def handle(call: Call) -> Answer:
+            delete(self._changes(call, SetupRight.CUSTOMIZE), call["id"])
+            return NO_CONTENT
+
+        return handle
+
+    def _changes(self, call: Call, right: SetupRight) -> ChannelChanges:
+        _check(call, right)
+        return ChannelChanges(self._setup, call.org, call.schema, call.version)
+
+
+def _check(call: Call, right: SetupRight) -> None:
+    """Raise `Refused` unless the user has the right, in a version that has these objects."""
+    if float(call.version) < _SINCE:
+        raise not_found()
+    if call.schema.user.setup not in {right, SetupRight.CUSTOMIZE}:
+        needed = "Customize Application" if right is SetupRight.CUSTOMIZE else "View Setup and Configuration"
+        message = f"You do not have the level of access necessary to perform the operation: {needed}"
+        raise Refused("INSUFFICIENT_ACCESS", message, status=403)

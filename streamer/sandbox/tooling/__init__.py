@@ -1,0 +1,1 @@
+"""Tooling objects of the sandbox: custom channels, their members and enriched fields."""

@@ -1,0 +1,103 @@
+"""Filter expressions of channel members, evaluated over the payloads of events.
+
+Filter expression format (CDC guide): the conditions of a WHERE, without IN,
+INCLUDES and semi-joins, over up to ten fields. A part of a compound field is
+named by it, as in `BillingAddress.City`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.sandbox.org.refusals import Refused
+from streamer.sandbox.org.schema import Field
+from streamer.sandbox.soql.conditions import Conditions, Predicate, Reader
+from streamer.sandbox.soql.parser import parse
+from streamer.sandbox.soql.syntax import Comparison, Condition, Junction, Negation, Operand, Path, Query
+
+_HEADER = "ChangeEventHeader"
+_LISTS = frozenset({"recordIds", "changedFields", "diffFields", "nulledFields"})
+_SIGNS = frozenset({"=", "!=", "<", "<=", ">", ">=", "like"})
+_MOST_CHARACTERS = 131_072
+_MOST_FIELDS = 10
+
+KnownField = Callable[[str], Field | None]
+"""Returns the definition of a field, by its name with dots; raises `Refused` if the events have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadFilter:
+    """A filter expression that was checked."""
+
+    text: str
+    fields: tuple[str, ...]
+    predicate: Predicate
+
+    def matches(self, payload: Mapping[str, Any]) -> bool:
+        """Return whether the expression holds for an event."""
+        return self.predicate(payload)
+
+
+def payload_filter(text: str, known: KnownField) -> PayloadFilter:
+    """Return the filter of an expression; raises `Refused` where it is none."""
+    if len(text) > _MOST_CHARACTERS:
+        raise _refused(f"must have at most {_MOST_CHARACTERS:,} characters")
+    query = parse(f"SELECT Id FROM Event WHERE {text}")  # noqa: S608 - parsed, and nothing but conditions
+    if query.where is None or _has_more_than_conditions(query):
+        raise _refused("must be conditions alone")
+    names = dict.fromkeys(_names(query.where))
+    if len(names) > _MOST_FIELDS:
+        raise _refused(f"must name at most {_MOST_FIELDS} fields")
+
+    def reader(operand: Operand) -> Reader:
+        if not isinstance(operand, Path):
+            raise _refused("must have no functions")
+        return _reader(operand.text, known)
+
+    conditions = Conditions(query=query, reader=reader, ids=_no_semi_join, now=0.0)
+    predicate = conditions.predicate(query.where)
+    tops = dict.fromkeys(name.partition(".")[0] for name in names)
+    return PayloadFilter(text, tuple(name for name in tops if name != _HEADER), predicate)
+
+
+def _reader(name: str, known: KnownField) -> Reader:
+    top, _, part = name.partition(".")
+    if top == _HEADER:
+        if not part or part in _LISTS:
+            raise _refused(f"can't compare {name}")
+        return Reader(name=name, known=None, read=lambda payload: _within(payload, name))
+    return Reader(name=name, known=known(name), read=lambda payload: _within(payload, name))
+
+
+def _within(payload: Any, name: str) -> Any:
+    for key in name.split("."):
+        if not isinstance(payload, Mapping):
+            return None
+        # A record's own addresses spell their parts with a small letter.
+        payload = payload.get(key, payload.get(key[:1].lower() + key[1:]))
+    return payload
+
+
+def _names(condition: Condition) -> Iterator[str]:
+    match condition:
+        case Negation(condition=inner):
+            yield from _names(inner)
+        case Junction(conditions=several):
+            for each in several:
+                yield from _names(each)
+        case Comparison(operand=operand, sign=sign) if sign not in _SIGNS or not isinstance(operand, Path):
+            raise _refused("must compare fields with =, !=, <, <=, >, >= or LIKE")
+        case Comparison(operand=Path(text=text)):
+            yield text
+
+
+def _has_more_than_conditions(query: Query) -> bool:
+    return bool(query.group or query.having or query.order or query.limit is not None or query.offset)
+
+
+def _no_semi_join(_query: Query) -> frozenset[str]:
+    raise _refused("must have no subqueries")
+
+
+def _refused(what: str) -> Refused:
+    return Refused("FIELD_INTEGRITY_EXCEPTION", f"The filter expression {what}", fields=["filterExpression"])

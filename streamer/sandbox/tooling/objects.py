@@ -1,0 +1,128 @@
+"""Tooling objects as records: what a query reads, and a retrieval returns.
+
+Tooling API guide, PlatformEventChannel, PlatformEventChannelMember and
+EnrichedField.
+"""
+
+from typing import Any
+
+from streamer.sandbox.org.records import Record, Records
+from streamer.sandbox.org.refusals import not_found
+from streamer.sandbox.org.schema import Entity, Field
+from streamer.sandbox.soql.columns import Scope
+from streamer.sandbox.tooling.setup import (
+    CHANNEL_PREFIX,
+    DEFAULT_CHANNEL,
+    MEMBER_PREFIX,
+    ChannelSetup,
+    CustomChannel,
+    Member,
+)
+
+CHANNEL, MEMBER, ENRICHED_FIELD = "PlatformEventChannel", "PlatformEventChannelMember", "EnrichedField"
+
+SINGLE = frozenset({"FullName", "Metadata"})
+"""Fields that a query returns of one record alone."""
+
+_COMMON = "Id:id DeveloperName FullName Language:picklist ManageableState:picklist MasterLabel "
+_COMMON += "Metadata:complexvalue NamespacePrefix "
+
+
+def _type(name: str, prefix: str, line: str) -> Entity:
+    words = (word.partition(":") for word in line.split())
+    fields = {field: Field(name=field, type=kind or "string") for field, _, kind in words}
+    lower = {field.lower(): field for field in fields}
+    return Entity(name=name, prefix=prefix, fields=fields, parts={}, by_lower_name=lower)
+
+
+_TYPES = (
+    _type(CHANNEL, CHANNEL_PREFIX, f"{_COMMON} ChannelType:picklist EventType:picklist"),
+    _type(MEMBER, MEMBER_PREFIX, f"{_COMMON} EventChannel FilterExpression:textarea SelectedEntity"),
+    _type(ENRICHED_FIELD, "0vE", "Id:id ChannelMemberId:reference Field"),
+)
+
+
+class ToolingSchema:
+    """The Tooling objects, as queries read them."""
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """All of them."""
+        return _TYPES
+
+    def entity(self, name: str) -> Entity:
+        """Return the object of that name; raises `Refused` if there is none."""
+        found = next((each for each in _TYPES if each.name.lower() == name.lower()), None)
+        if found is None:
+            raise not_found()
+        return found
+
+    def entity_of_id(self, record_id: str) -> Entity | None:
+        """Return the object whose prefix this id has, or `None`."""
+        return next((each for each in _TYPES if each.prefix == record_id[:3]), None)
+
+    def readable(self, entity: Entity, name: str) -> str | None:
+        """Return the canonical name of a field, or `None`."""
+        return entity.field_name(name)
+
+
+def tooling_scope(setup: ChannelSetup) -> Scope:
+    """Return what a query sees: the records of the channels, the members and their enriched fields."""
+    schema, records = ToolingSchema(), Records()
+    channels = setup.channels()
+    for channel in channels:
+        records.put(schema.entity(CHANNEL), {**channel_record(channel), "IsDeleted": False})
+    ids = {channel.name: channel.id for channel in channels}
+    for member in setup.members():
+        # A custom channel is named by its id, the default one by its name.
+        record = {**member_record(member), "EventChannel": ids.get(member.channel, DEFAULT_CHANNEL)}
+        records.put(schema.entity(MEMBER), {**record, "IsDeleted": False})
+        for number, field in enumerate(member.enriched):
+            row = {"Id": f"{member.id}-{number}", "ChannelMemberId": member.id, "Field": field}
+            records.put(schema.entity(ENRICHED_FIELD), {**row, "IsDeleted": False})
+    return Scope(schema=schema, records=records)
+
+
+def channel_record(channel: CustomChannel) -> Record:
+    """Return a custom channel with all its fields."""
+    event_type = "data" if channel.kind == "data" else "custom"
+    return {
+        **_common(channel.id, channel.name, channel.name.removesuffix("__chn"), channel.label),
+        "ChannelType": channel.kind,
+        "EventType": event_type,
+        "Metadata": {
+            "channelType": channel.kind,
+            "eventType": event_type,
+            "label": channel.label,
+            "urls": None,
+        },
+    }
+
+
+def member_record(member: Member) -> Record:
+    """Return a member with all its fields; its `EventChannel` is the channel's name."""
+    return {
+        **_common(member.id, member.full_name, member.full_name, member.full_name),
+        "EventChannel": member.channel,
+        "FilterExpression": member.filter,
+        "SelectedEntity": member.selected,
+        "Metadata": {
+            "enrichedFields": [{"name": name} for name in member.enriched],
+            "eventChannel": member.channel,
+            "filterExpression": member.filter,
+            "selectedEntity": member.selected,
+            "urls": None,
+        },
+    }
+
+
+def _common(record_id: str, full_name: str, developer_name: str, label: str) -> dict[str, Any]:
+    return {
+        "Id": record_id,
+        "DeveloperName": developer_name,
+        "FullName": full_name,
+        "Language": "en_US",
+        "ManageableState": "unmanaged",
+        "MasterLabel": label,
+        "NamespacePrefix": None,
+    }
