@@ -17,10 +17,16 @@ from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import add_records
 from streamer.sandbox.rest.replication import add_replication
 from streamer.sandbox.rest.resources import Resources
+from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
 
 
 def rest_routes(
-    org: Org, users: Users, tokens: Tokens, cometd: CometdServer, clock: Clock
+    org: Org,
+    users: Users,
+    tokens: Tokens,
+    cometd: CometdServer,
+    clock: Clock,
+    streaming: RestStreamingChannels,
 ) -> list[web.RouteDef]:
     """Return the routes of the whole REST API."""
     usage, resources = ApiUsage(), Resources()
@@ -31,6 +37,7 @@ def rest_routes(
     RestComposite(resources, usage).add()
     add_tree(resources)
     add_collections(resources)
+    streaming.add_to(resources)
     add_records(resources)
     RestQueries(clock).add_to(resources)
     return [*metadata.routes(), *RestServer(org, users, tokens, resources, usage).routes()]
