@@ -4,21 +4,26 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from streamer.clock import TurnedClock
-from streamer.errors import StreamerError
-from streamer.events import Channel, Event, OrgId, Start
+from streamer.events import Channel, Checkpoint, Event, OrgId, Start
+from streamer.ingest import relay
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.cometd.source import CometdSource
+from streamer.salesforce.pubsub.options import PubSubOptions
+from streamer.salesforce.pubsub.source import PubSubSource
 from streamer.sandbox.cometd import CometdLimits
 from streamer.sandbox.org.channels import ChannelSettings
 from streamer.sandbox.org.org import OrgSettings
@@ -45,6 +50,19 @@ SETTINGS = SandboxSettings(
 )
 
 
+@dataclass(slots=True, kw_only=True)
+class WatchedLog(MemoryLog):
+    """Log in memory that calls `at_commit` once an append with events is in it."""
+
+    at_commit: Callable[[Checkpoint], None] = field(default=lambda _: None)
+
+    def keep(self, events: Sequence[Event], checkpoint: Checkpoint, *rest: Any) -> None:
+        """Keep, and tell."""
+        MemoryLog.keep(self, events, checkpoint, *rest)
+        if events:
+            self.at_commit(checkpoint)
+
+
 @dataclass(kw_only=True)
 class World:
     """An org, and a log that is filled from it."""
@@ -52,21 +70,36 @@ class World:
     clock: TurnedClock
     sandbox: Sandbox
     tokens: Tokens
-    log: MemoryLog = field(default_factory=MemoryLog)
+    log: WatchedLog = field(default_factory=WatchedLog)
     losses: Losses = field(default_factory=Losses)
 
     @asynccontextmanager
-    async def ingesting(self, *paths: str, over: Transport = Transport.COMETD) -> AsyncIterator[None]:
-        """Carry the channels into the log; leaving it is as sudden as a kill."""
+    async def ingesting(
+        self, *paths: str, over: Transport = Transport.COMETD
+    ) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+        """Carry the channels into the log by tasks; leaving it is as sudden as a kill."""
         org = OrgId(self.sandbox.org.settings.org_id)
         async with AsyncExitStack() as stack:
-            source = source_over(over, self.sandbox, self.tokens, self.clock, self.losses)
-            await stack.enter_async_context(source)
+            source = await stack.enter_async_context(self._source(over))
             tasks = [
                 asyncio.create_task(self._ingest(Channel(org=org, path=path), source).run()) for path in paths
             ]
             stack.push_async_callback(_cancelled, tasks)
-            yield
+            yield tasks
+
+    async def carry(self, path: str, *, over: Transport, until: Callable[[int], bool]) -> None:
+        """Carry a channel into the log, with a kill after each commit, until its count of events is right."""
+        while not until(len(self.log.events)):
+            async with self.ingesting(path, over=over) as tasks:
+                self.log.at_commit = partial(_kill, tasks)
+                await self.until(lambda: all(task.done() for task in tasks))
+        self.log.at_commit = lambda _: None
+
+    def _source(self, over: Transport) -> CometdSource | PubSubSource:
+        if over is Transport.COMETD:
+            return source_over(over, self.sandbox, self.tokens, self.clock, self.losses)
+        options = PubSubOptions(endpoint=URL(f"http://{self.sandbox.pubsub_address}"), most_credit=2)
+        return PubSubSource(self.tokens, self.clock, options=options, observer=self.losses)
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Turn the clock a little at a time until `condition` holds."""
@@ -116,7 +149,12 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        assert not isinstance(outcome, StreamerError), outcome
+        assert isinstance(outcome, asyncio.CancelledError | None), outcome
+
+
+def _kill(tasks: Sequence[asyncio.Task[None]], _checkpoint: Checkpoint) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 @pytest.fixture
@@ -212,23 +250,32 @@ async def test_channel_of_several_events_is_told_apart_by_their_names(world: Wor
     }
 
 
+@pytest.fixture
+def small_appends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is committed for itself, also while more of it comes."""
+    monkeypatch.setattr(relay, "_MOST_BYTES", 1)
+
+
+@pytest.mark.usefixtures("small_appends")
 @pytest.mark.parametrize("transport", Transport)
-async def test_split_events_survive_a_kill_at_each_of_them(world: World, transport: Transport) -> None:
+async def test_split_events_survive_a_kill_after_each_commit(world: World, transport: Transport) -> None:
     """Those of one replay id come in several answers; none is lost, and none repeated."""
     accounts = [world.save("Account", Name=f"No {number}") for number in range(5)]
     for number in range(4):
         world.change_together(accounts, Phone=str(number))
     expected = len(accounts) * 5
-    kills = 0
-    while len(world.log.events) < expected and kills < expected:
-        before = len(world.log.events)
-        async with world.ingesting(ERP, over=transport):
-            await world.until(lambda: len(world.log.events) > before)  # noqa: B023 - awaited at once
-        kills += 1
+    cuts = 0
+
+    def in_the_midst(count: int) -> bool:
+        nonlocal cuts
+        cuts += count > len(accounts) and count % len(accounts) > 0
+        return count >= expected
+
+    await world.carry(ERP, over=transport, until=in_the_midst)
     async with world.ingesting(ERP, over=transport):
         events = await world.holds(expected)
 
-    assert kills > len(accounts)
+    assert cuts >= 4
     assert len({event.id for event in events}) == expected
     assert [event.subject for event in events] == accounts * 5
     updates = events[len(accounts) :]
@@ -236,10 +283,10 @@ async def test_split_events_survive_a_kill_at_each_of_them(world: World, transpo
         str(n) for n in range(4) for _ in accounts
     ]
     assert {event.data["fields"]["Name"] for event in updates} == {f"No {number}" for number in range(5)}
-    by_position = Counter(event.replay_id for event in updates)
-    assert set(by_position.values()) == {len(accounts)}
+    assert set(Counter(event.replay_id for event in updates).values()) == {len(accounts)}
 
 
+@pytest.mark.usefixtures("small_appends")
 @pytest.mark.parametrize(
     ("first", "second"),
     [(Transport.COMETD, Transport.PUBSUB), (Transport.PUBSUB, Transport.COMETD)],
@@ -247,24 +294,14 @@ async def test_split_events_survive_a_kill_at_each_of_them(world: World, transpo
 async def test_split_events_survive_a_change_of_the_transport_in_their_midst(
     world: World, first: Transport, second: Transport
 ) -> None:
-    """And a kill at each of them after it."""
+    """And a kill after each commit on the other one."""
     accounts = [world.save("Account", Name=f"No {number}") for number in range(5)]
     world.change_together(accounts, Phone="1")
-    async with world.ingesting(ERP, over=first):
-        await world.until(lambda: len(world.log.events) >= 7)
-    # The kill came wherever it came; what matters is that the rest follows.
-    cut = replace(world.log.checkpoints[_erp(world)])
-    assert cut.appended
-    for _ in range(4):
-        before = len(world.log.events)
-        async with world.ingesting(ERP, over=second):
-            await world.until(lambda: len(world.log.events) > before or before == 10)  # noqa: B023 - awaited at once
+
+    await world.carry(ERP, over=first, until=range(6, 10).__contains__)
+    await world.carry(ERP, over=second, until=lambda count: count >= 10)
     async with world.ingesting(ERP, over=second):
         events = await world.holds(10)
 
     assert len({event.id for event in events}) == 10
     assert [event.subject for event in events] == accounts * 2
-
-
-def _erp(world: World) -> Channel:
-    return Channel(org=OrgId(world.sandbox.org.settings.org_id), path=ERP)

@@ -66,14 +66,14 @@ def test_name_of_an_object_is_refused_with_its_channel(write: Write, channel: st
         "/topic/",
         "/topic/a/b",
         "/topic/1st",
-        "/topic/X?",
-        "/topic/X?Status__c",
-        "/topic/X?Status__c=",
+        "'/topic/X?'",
+        "'/topic/X?Status__c'",
+        "'/topic/X?Status__c='",
         "\"/topic/X?A='1'&\"",
         "/u/",
         "/u//a",
         "/u/_a",
-        "/data/ChangeEvents?A=1",
+        "'/data/ChangeEvents?A=1'",
         "/meta/connect",
     ],
 )
@@ -86,6 +86,13 @@ def test_path_of_no_channel_is_refused(write: Write, channel: str) -> None:
         "must look like /data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e, "
         "/topic/OpenInvoices or /u/notifications/Orders"
     )
+
+
+def test_filter_in_a_list_between_brackets_needs_quotes(write: Write) -> None:
+    """PyYAML reads its question mark as a sign of its own there."""
+    message = mistakes(write, "/topic/OpenInvoices?Region__c='North'")
+
+    assert message.endswith("between [ and ] or { and } a text with a ? needs quotes")
 
 
 @pytest.mark.parametrize("path", ["/topic/OpenInvoices", "/u/Demo"])
