@@ -158,7 +158,7 @@ class Schema:
         self._closed = self._always_closed = closed
         self._now = now
         self.changed_at = now()
-        self.rules: dict[str, Callable[[Mapping[str, Any]], None]] = {}
+        self.rules: dict[str, Callable[[dict[str, Any]], None]] = {}
         self._entities = {**STANDARD, **{entity.name: entity for entity in standard}}
         self._lower = {name.lower(): name for name in self._entities}
         self._custom_types = 0

@@ -61,7 +61,8 @@ def _payload(event: Any) -> str:
 
 def _user_ids(event: dict[str, Any]) -> list[str]:
     given = event.get("userIds") or []
-    found = [normal_id(each) if isinstance(each, str) else None for each in given]
-    if not isinstance(given, list) or None in found:
+    listed = given if isinstance(given, list) else [given]
+    found = [user_id for each in listed if isinstance(each, str) and (user_id := normal_id(each))]
+    if not isinstance(given, list) or len(found) < len(given):
         raise Refused("MALFORMED_ID", "userIds is a list of the ids of users", fields=["userIds"])
-    return [each for each in found if each is not None]
+    return found
