@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType, TypeVar, dataclass_transform
 
+from streamer.channel_paths import ChannelKind
+
 OrgId = NewType("OrgId", str)
 """The 18-character id of a Salesforce org."""
 
@@ -35,6 +37,7 @@ class WrittenText(str):
 
 # A platform event can be named `gap`.
 _CHANGES = "salesforce.cdc."
+_RECORDS = (_CHANGES, "salesforce.topic.")
 
 _Class = TypeVar("_Class")
 
@@ -62,6 +65,11 @@ class Channel:
 
     org: OrgId
     path: str
+
+    @property
+    def retention_s(self) -> float:
+        """Time for which Salesforce retains the events of this channel, in seconds."""
+        return ChannelKind.of(self.path).retention_s
 
     def __str__(self) -> str:
         """Return `org/path`, the key of this channel in the log."""
@@ -95,8 +103,8 @@ class Event:
 
     @property
     def is_deletion(self) -> bool:
-        """True for the change event of a deleted record."""
-        return self.type.startswith(_CHANGES) and self.type.endswith(".deleted")
+        """True for the change event, or the PushTopic notification, of a deleted record."""
+        return self.type.startswith(_RECORDS) and self.type.endswith(".deleted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from streamer.channel_paths import ChannelKind, without_filter
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
 from streamer.configuration.event_types import ANYTHING, Carried, channel_for, nearest
@@ -16,6 +17,7 @@ _EXAMPLES = "event types look like salesforce.cdc.Account.updated and salesforce
 def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
     """Yield a message for each mistake between the sound parts of `draft`."""
     yield from _contained_channels(draft, document)
+    yield from _topics_read_twice(draft, document)
     yield from _port_taken_twice(draft, document)
     yield from _plaintext(draft, document)
     for name, subscriber in draft.settings.subscribers.items():
@@ -35,6 +37,21 @@ def _contained_channels(draft: Draft, document: Document) -> Iterator[str]:
                 ("channels", position),
                 f"{around} carries the events of {path} as well, so they would be in the log twice: "
                 "remove one of the two",
+            )
+
+
+def _topics_read_twice(draft: Draft, document: Document) -> Iterator[str]:
+    """Yield a message for each further filter of a PushTopic that is read already."""
+    paths = [channel.path for channel in draft.settings.channels] if draft.channels else []
+    first: dict[str, str] = {}
+    for position, path in zip(draft.channels, paths, strict=True):
+        topic = without_filter(path)
+        reader = first.setdefault(topic, path)
+        if ChannelKind.of(path) is ChannelKind.PUSH_TOPIC and reader != path:
+            yield document.mistake(
+                ("channels", position),
+                f"{reader} reads {topic} already, and notifications do not tell which filter they passed: "
+                "join the filters with &, which means or, or leave them out",
             )
 
 

@@ -5,20 +5,29 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from streamer.channel_paths import ChannelKind, change_channel, changed_entity, name_in_type
+
 KINDS = ("created", "updated", "deleted", "undeleted", "gap", "snapshot")
 """Last parts of the types of change events."""
 
+_NOTIFIED = KINDS[:4]
 _ANY_RUN = "*"
 # Occurs in no pattern and in no type.
 _ANY_NAME = "\0"
 _WORD = re.compile(r"\w")
 _NAME = re.compile(r"[^\W\d]\w*")
-_OF_A_TYPE = frozenset({"salesforce", "cdc", "event", *KINDS})
+_PARTS: dict[str, tuple[str, ...]] = {"cdc": KINDS, "topic": _NOTIFIED}
+_OF_A_TYPE = frozenset({"salesforce", "cdc", "event", "topic", "generic", *KINDS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """Events of one channel: `kind` is cdc or event, `name` the only entity or event, `None` if any."""
+    """Events of one channel.
+
+    `kind` is the second part of their types: cdc, event, topic or generic.
+    `name` is the only entity, event, PushTopic or generic channel, `None` if
+    any.
+    """
 
     kind: str
     name: str | None
@@ -26,25 +35,29 @@ class Carried:
     @classmethod
     def by(cls, path: str) -> "Carried":
         """Return what the channel at `path` carries."""
-        _, root, name = path.split("/")
-        if root == "event":
-            return cls(kind="event", name=None if name.endswith("__chn") else name)
-        if name == "ChangeEvents" or not name.endswith("ChangeEvent"):
-            return cls(kind="cdc", name=None)
-        entity = name.removesuffix("ChangeEvent")
-        return cls(kind="cdc", name=f"{entity}c" if entity.endswith("__") else entity)
+        match ChannelKind.of(path):
+            case ChannelKind.CHANGES:
+                return cls(kind="cdc", name=changed_entity(path))
+            case ChannelKind.PUSH_TOPIC:
+                return cls(kind="topic", name=name_in_type(path))
+            case ChannelKind.GENERIC:
+                return cls(kind="generic", name=name_in_type(path))
+            case ChannelKind.EVENTS:
+                name = path.rpartition("/")[2]
+                return cls(kind="event", name=None if name.endswith("__chn") else name)
 
     def types(self, name: str) -> Iterator[str]:
         """Yield the types of these events; `name` stands for one that is not fixed."""
         head = f"salesforce.{self.kind}.{self.name or name}"
-        return iter([head]) if self.kind == "event" else (f"{head}.{kind}" for kind in KINDS)
+        parts = _PARTS.get(self.kind)
+        return iter([head]) if parts is None else (f"{head}.{part}" for part in parts)
 
     def can_match(self, pattern: str) -> bool:
         """Return true when `pattern` matches a type of these events."""
         return any(_can_match(pattern, each) for each in self.types(_ANY_NAME))
 
 
-ANYTHING = (Carried(kind="cdc", name=None), Carried(kind="event", name=None))
+ANYTHING = tuple(Carried(kind=kind, name=None) for kind in ("cdc", "event", "topic", "generic"))
 """Events of all channels that there can be."""
 
 
@@ -56,20 +69,26 @@ def nearest(pattern: str, carried: Iterable[Carried]) -> str:
 
 def channel_for(pattern: str) -> str:
     """Return the path of a channel that carries types that `pattern` matches; empty when it names none."""
-    found = re.match(rf"salesforce\.(cdc|event)\.({_NAME.pattern})(?:\.|$)", pattern)
-    if found is None:
-        return ""
-    kind, name = found.groups()
-    if kind == "event":
-        return f"/event/{name}" if name.endswith("__e") else ""
-    return f"/data/{name.removesuffix('__c') + '__' if name.endswith('__c') else name}ChangeEvent"
+    found = re.match(rf"salesforce\.(cdc|event|topic|generic)\.({_NAME.pattern})(?:\.|$)", pattern)
+    match found.groups() if found else ():
+        case "cdc", name:
+            return change_channel(name)
+        case "event", name if name.endswith("__e") or "_" not in name:
+            # The names of standard events are one word.
+            return f"/event/{name}"
+        case "topic", name:
+            return f"/topic/{name}"
+        case "generic", name if "_" not in name:
+            # Otherwise a sign in its path could be any that is no letter.
+            return f"/u/{name}"
+    return ""
 
 
 def _candidates(pattern: str, carrier: Carried) -> Iterator[str]:
     for name in [carrier.name] if carrier.name else _names(pattern, carrier.kind):
         yield from carrier.types(name)
-        if carrier.kind == "cdc":
-            yield f"salesforce.cdc.{name}.*"
+        if carrier.kind in _PARTS:
+            yield f"salesforce.{carrier.kind}.{name}.*"
 
 
 def _names(pattern: str, kind: str) -> Iterator[str]:

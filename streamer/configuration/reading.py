@@ -77,6 +77,8 @@ def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
     # Between braces, YAML takes the brace of a variable for a mapping.
     if "${" in "".join(text.split("\n")[line : line + 1]):
         problem += '; between { and } a variable needs quotes: "${NAME}"'
+    if problem.endswith("but got '?'"):
+        problem += "; between [ and ] or { and } a text with a ? needs quotes"
     return f"{line + 1}: is not YAML: {problem}"
 
 

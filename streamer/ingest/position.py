@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from streamer.clock import CLOCKS_DIFFER_S
-from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId
+from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId, ReplayId
 
 
 def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
@@ -31,6 +31,9 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
     ids.reverse()
     if last == former.open_replay_id:
         before, ids = former.replay_id, [*former.appended, *ids]
+    elif before is None and _is_of_other_transport(last, former.open_replay_id):
+        # It can be the open position under another name: its events stay known by their ids.
+        ids = [*former.appended, *ids]
     replay_id = before or former.open_replay_id or former.replay_id
     return Checkpoint(
         channel=batch.channel,
@@ -61,6 +64,11 @@ def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint)
     seen = frozenset(checkpoint.appended)
     position = checkpoint.open_replay_id
     return [item for item in read if item.replay_id != position or item.id not in seen]
+
+
+def _is_of_other_transport(replay_id: ReplayId | None, other: ReplayId | None) -> bool:
+    # Only CometD's ids are digits.
+    return replay_id is not None and other is not None and replay_id.isdigit() != other.isdigit()
 
 
 def _verified_at(former: float, committed: float, *, by_time: bool) -> float:

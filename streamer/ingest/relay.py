@@ -112,7 +112,8 @@ class Ingest:
             _log.info("channel.positioned", channel=channel, at=Start.EARLIEST, age_s=age_s, reason=reason)
             return
         after = replay_id_to_text(checkpoint.replay_id)
-        _log.info("channel.positioned", channel=channel, after=after, age_s=age_s)
+        retained_s = self.channel.retention_s
+        _log.info("channel.positioned", channel=channel, after=after, age_s=age_s, retained_s=retained_s)
 
     async def _relay(self, checkpoint: Checkpoint | None, after: Checkpoint | Start) -> None:
         async with aclosing(self.source.batches(self.channel, after=after)) as batches:

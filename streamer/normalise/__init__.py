@@ -7,9 +7,12 @@ another shape than the channel promises as `Unreadable`.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from streamer.channel_paths import ChannelKind
 from streamer.events import Channel, Event, Unreadable
 from streamer.normalise.changes import ChangeNormaliser
+from streamer.normalise.generic import GenericNormaliser
 from streamer.normalise.platform_events import PlatformEventNormaliser
+from streamer.normalise.push_topics import PushTopicNormaliser
 
 Normaliser = Callable[[Sequence[Any]], list[Event | Unreadable]]
 """Turns messages into their events, in order."""
@@ -18,12 +21,19 @@ Normaliser = Callable[[Sequence[Any]], list[Event | Unreadable]]
 def normaliser_for(channel: Channel, *, key: str | None = None) -> Normaliser:
     """Return the normaliser for the messages of `channel`.
 
-    `key` names the field by which platform events are ordered; change events
-    are ordered by their record.
+    `key` names the field by which platform events and generic events are
+    ordered; change events and PushTopic notifications are ordered by their
+    record.
     """
-    if channel.path.startswith("/data/"):
-        return ChangeNormaliser(channel)
-    return PlatformEventNormaliser(channel, key=key)
+    match ChannelKind.of(channel.path):
+        case ChannelKind.CHANGES:
+            return ChangeNormaliser(channel)
+        case ChannelKind.PUSH_TOPIC:
+            return PushTopicNormaliser(channel)
+        case ChannelKind.GENERIC:
+            return GenericNormaliser(channel, key=key)
+        case ChannelKind.EVENTS:
+            return PlatformEventNormaliser(channel, key=key)
 
 
 __all__ = ["Normaliser", "normaliser_for"]

@@ -14,8 +14,9 @@ class PlatformEventNormaliser:
 
     The id is the `EventUuid` (sent by endpoints from 52.0 on), which a
     publisher's duplicate repeats under another replay id. Without one, the id
-    is made of the position. `EventApiName` names the event on channels that
-    carry several kinds.
+    is made of the position. `EventApiName` names the event on a custom channel,
+    which can carry several kinds; any other channel carries the one that its
+    path names.
     """
 
     def __init__(self, channel: Channel, *, key: str | None = None) -> None:
@@ -23,6 +24,7 @@ class PlatformEventNormaliser:
         self._channel = channel
         self._key = key
         self._name = channel.path.rpartition("/")[2]
+        self._is_shared = self._name.endswith("__chn")
         self._source = f"/salesforce/{channel.org}"
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
@@ -39,7 +41,7 @@ class PlatformEventNormaliser:
         payload: JsonObject = data["payload"]
         about: JsonObject = data["event"]
         replay_id = replay_id_of(about)
-        name = about.get("EventApiName") or self._name
+        name = (about.get("EventApiName") if self._is_shared else None) or self._name
         if not name.isidentifier():
             raise ValueError("EventApiName is not the API name of an event")
         uuid = about.get("EventUuid") or f"{self._channel}:{replay_id_to_text(replay_id)}"

@@ -22,18 +22,24 @@ def replay_id_of(message: Any) -> ReplayId | None:
 def committed_at(message: Any) -> float | None:
     """Return the commit time of `message` in epoch seconds, or `None` if it carries none.
 
-    Change events carry it in their header, platform events in `CreatedDate`,
-    PushTopic and generic events beside their replay id.
+    PushTopic and generic events carry it beside their replay id, change events
+    in their header, platform events in `CreatedDate`.
     """
+    created = _at(message, "data", "event", "createdDate")
+    if created is not None:
+        return _epoch_s(created)
     epoch_ms = _at(message, "data", "payload", "ChangeEventHeader", "commitTimestamp")
     if isinstance(epoch_ms, int | float):
         return epoch_ms / 1000
-    created = _at(message, "data", "payload", "CreatedDate") or _at(message, "data", "event", "createdDate")
+    return _epoch_s(_at(message, "data", "payload", "CreatedDate"))
+
+
+def _epoch_s(text: Any) -> float | None:
     try:
-        moment = datetime.fromisoformat(created)
-    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
 def _at(value: Any, *keys: str) -> Any:

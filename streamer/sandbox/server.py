@@ -23,13 +23,15 @@ from streamer.sandbox.auth.token_state import TokenState
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.background import BackgroundTasks
 from streamer.sandbox.certificates import Certificates
-from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
+from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer, MessageView
 from streamer.sandbox.control import ControlApi, Controlled
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.rest.server import rest_routes
+from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
+from streamer.sandbox.streaming.channels import StreamingChannels
 
 if TYPE_CHECKING:
     from streamer.sandbox.pubsub.server import PubSubServer
@@ -98,12 +100,17 @@ class Sandbox:
         self.org = Org(clock, self.bus, self._settings.org)
         self.users = Users(self.org, self._settings.users)
         self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
+        self.streaming = StreamingChannels(self.org, self.bus, clock)
         self.cometd = CometdServer(
             self.bus,
             clock,
             self.faults,
             authorised=self.tokens.valid,
-            access=ChannelAccess(refusal=self._channel_refusal, view=self._view),
+            access=ChannelAccess(
+                refusal=self._channel_refusal,
+                filter_refusal=self.streaming.filter_refusal,
+                view=self._view,
+            ),
             limits=self._settings.cometd,
         )
         self._issue_refresh_token()
@@ -190,14 +197,26 @@ class Sandbox:
         return None if session is None else session.user_id
 
     def _channel_refusal(self, path: str, authorisation: str | None) -> str | None:
-        refused = self.org.channels.refusal(path)
-        session = self.tokens.session(authorisation)
-        return channel_refusal(self.users[session.user_id], path) if session and not refused else refused
-
-    def _view(self, authorisation: str | None) -> EventView | None:
         session = self.tokens.session(authorisation)
         user = self.users[session.user_id] if session else None
-        return EventView(self.org.schema, user) if user and user.is_restricted else None
+        denied = channel_refusal(user, path) if user else None
+        if self.streaming.has(path):
+            # Whoever is denied a channel does not create it.
+            return denied or self.streaming.refusal(path, user)
+        return self.org.channels.refusal(path) or denied
+
+    def _view(self, path: str, authorisation: str | None) -> MessageView | None:
+        session = self.tokens.session(authorisation)
+        if session is None:
+            return None
+        user = self.users[session.user_id]
+        if self.streaming.has(path):
+            return self.streaming.view(path, session.user_id, user)
+        return EventView(self.org.schema, user) if user.is_restricted else None
+
+    def _online(self, path: str) -> frozenset[str]:
+        sessions = map(self.tokens.session, self.cometd.subscribers(path))
+        return frozenset(session.user_id for session in sessions if session is not None)
 
     def _issue_refresh_token(self) -> None:
         app, user_id = self._settings.app, self.org.settings.user_id
@@ -225,7 +244,14 @@ class Sandbox:
             *discovery_routes(),
             *Soap(self._clock, self.tokens, directory).routes(),
             *self.cometd.routes(),
-            *rest_routes(self.org, self.users, self.tokens, self.cometd, self._clock),
+            *rest_routes(
+                self.org,
+                self.users,
+                self.tokens,
+                self.cometd,
+                self._clock,
+                RestStreamingChannels(self.streaming.generic, self._online),
+            ),
             *control.routes(self._background.spawn, admission),
         ]
         application = web.Application(client_max_size=_MAX_BODY_BYTES)

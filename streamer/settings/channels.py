@@ -3,22 +3,41 @@
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from streamer.channel_paths import ChannelKind, change_channel, changed_entity
 from streamer.events import Start
 from streamer.settings.org import Transport
 from streamer.settings.section import Section
+
+# A type's name begins with a letter, so that its topic in Kafka is not the broker's own. The values of a
+# PushTopic's filter can be any text without the sign that joins them.
+_PATHS = re.compile(
+    r"/(?:(?:data|event)/[A-Za-z]\w*"
+    r"|topic/[A-Za-z][\w.-]*(?:\?[A-Za-z][\w.]*=[^&\x00-\x1f]+(?:&[A-Za-z][\w.]*=[^&\x00-\x1f]+)*)?"
+    r"|u/[A-Za-z][\w.-]*(?:/[\w.-]+)*)",
+    re.ASCII,
+)
+_OBJECT = re.compile(r"(?:/?data/)?([A-Za-z]\w*?)(__c)?(?:_*ChangeEvents?)?", re.ASCII)
+_EXAMPLES = (
+    "must look like /data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e, "
+    "/topic/OpenInvoices or /u/notifications/Orders"
+)
 
 
 class ChannelSettings(Section):
     """One subscription path, and the rules for beginning and recovering on it."""
 
     path: str = Field(
-        description="/data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e and their like"
+        description="/data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e, "
+        "/topic/OpenInvoices, /u/notifications/Orders and their like; a PushTopic can have a filter, "
+        "/topic/OpenInvoices?Region__c='North'&Region__c='West', in which & means or"
     )
     start: Start = Field(default=Start.LATEST, description="where to begin when the log has no checkpoint")
     transport: Transport | None = Field(
-        default=None, description="cometd (Streaming API) or pubsub (Pub/Sub API); default: org.transport"
+        default=None,
+        description="cometd (Streaming API) or pubsub (Pub/Sub API); default: org.transport, and cometd for "
+        "/topic and /u channels, which have no other",
     )
     on_refused_replay_id: Literal["earliest", "latest", "fail"] = Field(
         default="earliest",
@@ -28,14 +47,43 @@ class ChannelSettings(Section):
         default=None,
         pattern=r"^[A-Za-z]\w*$",
         examples=["Order_No__c"],
-        description="the field by which platform events stay in order; default: no order between them",
+        description="the field by which platform events stay in order, or generic events that hold a JSON "
+        "object; default: no order between them",
     )
 
     @field_validator("path")
     @classmethod
     def _is_a_channel(cls, path: str) -> str:
-        if not re.match(r"^/(data|event)/[A-Za-z]\w*$", path):
+        if _PATHS.fullmatch(path) and not _is_of_no_changes(path):
+            return path
+        meant = _channel_meant(path)
+        raise ValueError(f"must be {meant}" if meant else _EXAMPLES)
+
+    @field_validator("transport")
+    @classmethod
+    def _serves_the_channel(cls, transport: Transport | None, info: ValidationInfo) -> Transport | None:
+        if transport is Transport.PUBSUB and not ChannelKind.of(info.data.get("path", "")).is_on_pubsub:
             raise ValueError(
-                "must look like /data/ChangeEvents, /data/AccountChangeEvent or /event/Order_Placed__e"
+                "must be cometd, or left out: the Pub/Sub API does not serve PushTopic and generic channels"
             )
-        return path
+        return transport
+
+
+def _is_of_no_changes(path: str) -> bool:
+    """Return true for a path that only resembles a channel of changes, such as `/data/Invoice__c`."""
+    if ChannelKind.of(path) is not ChannelKind.CHANGES:
+        return False
+    entity = changed_entity(path)
+    if entity is None:
+        return path != "/data/ChangeEvents" and not path.endswith("__chn")
+    return entity.endswith("__c__c") or (entity.endswith("__c") and path != change_channel(entity))
+
+
+def _channel_meant(path: str) -> str:
+    """Return the channel of the object or the platform event that `path` names, or an empty text."""
+    if re.fullmatch(r"(?:/?(?:event|data)/)?[A-Za-z]\w*__e", path, re.ASCII):
+        return f"/event/{path.rpartition('/')[2]}"
+    if path.rpartition("/")[2].lower() in {"changeevent", "changeevents"}:
+        return "/data/ChangeEvents"
+    found = _OBJECT.fullmatch(path)
+    return change_channel(found[1] + (found[2] or "")) if found else ""

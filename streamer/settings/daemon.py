@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from streamer.channel_paths import ChannelKind
 from streamer.events import SubscriberName
 from streamer.settings.channels import ChannelSettings
 from streamer.settings.log import LogSettings
@@ -38,7 +39,9 @@ class Settings(Section):
     )
 
     def transport_of(self, channel: ChannelSettings) -> Transport:
-        """Return the transport over which `channel` is read."""
+        """Return the transport over which `channel` is read; PushTopic and generic channels have only one."""
+        if not ChannelKind.of(channel.path).is_on_pubsub:
+            return Transport.COMETD
         return channel.transport or self.org.transport
 
     @field_validator("channels")

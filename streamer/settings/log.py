@@ -53,7 +53,8 @@ class KafkaLogSettings(Section):
     )
     topic: str = Field(
         default="salesforce.{kind}.{name}",
-        description="name of an event topic; {kind} is cdc or event, {name} the entity or platform event",
+        description="name of an event topic; {kind} is cdc, event, topic or generic, {name} the entity, "
+        "platform event, PushTopic or generic channel",
     )
     content_mode: Literal["binary", "structured"] = Field(
         default="binary", description="CloudEvents attributes in headers, or one JSON document"

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from streamer.channel_paths import without_filter
 from streamer.events import Unreadable
 from streamer.raw_json import raw_json
 from streamer.salesforce.cometd.frames import SEAM, Frame, Oversized, TornBody, channels_named_in, parse
@@ -99,6 +100,18 @@ class Answer:
         """Number of events, including the unreadable ones."""
         return sum(map(len, self.events.values())) + len(self.unreadable)
 
+    def events_of(self, path: str) -> Sequence[JsonObject]:
+        """Return the events of the channel at `path`.
+
+        Those of a PushTopic that is read with a filter can name their channel
+        with it or without it: no guide says which.
+        """
+        topic = without_filter(path)
+        if topic == path:
+            return self.events.get(path, ())
+        named = [events for name, events in self.events.items() if without_filter(name) == topic]
+        return [event for events in named for event in events]
+
     def unreadable_of(self, paths: Sequence[str]) -> dict[str, list[Unreadable]]:
         """Return the unreadable pieces by the channel that they name.
 
@@ -106,8 +119,10 @@ class Answer:
         is always reported.
         """
         found: dict[str, list[Unreadable]] = defaultdict(list)
+        by_name = {without_filter(path): path for path in paths}
         for piece in self.unreadable if paths else ():
-            named = next((name for name in channels_named_in(piece.raw) if name in paths), None)
+            names = map(without_filter, channels_named_in(piece.raw))
+            named = next((by_name[name] for name in names if name in by_name), None)
             if named is not None:
                 found[named].append(piece)
             else:

@@ -99,11 +99,12 @@ class Feeds:
         """
         live = {path: feed for path, feed in self._feeds.items() if feed.live}
         unreadable = answer.unreadable_of(sorted(live))
-        idle = not (unreadable or live.keys() & answer.events.keys() or any(map(_is_open, live.values())))
+        events = {path: found for path in live if (found := answer.events_of(path))}
+        idle = not (unreadable or events or any(map(_is_open, live.values())))
         now = self._clock.now()
         offered = []
         for path, feed in live.items():
-            messages, broken = answer.events.get(path, ()), unreadable.get(path, ())
+            messages, broken = events.get(path, ()), unreadable.get(path, ())
             due = confirmed and (idle or now >= feed.read_at + _VERIFY_EVERY_S)
             due = feed.state is FeedState.SUBSCRIBED and (due or feed.begins)
             if messages or broken or (not more and (due or feed.is_open)):

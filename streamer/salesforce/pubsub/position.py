@@ -17,15 +17,18 @@ class Position:
 
     Reading resumes after `complete`, the checkpoint's last complete replay id.
     While no id is complete, or while an id was read over CometD, there is no id
-    that marks the place: `retained` drops what is in the log already, and
-    `passed` is the last replay id that it has dropped. The present stream drops
-    what its `selection` drops, whatever has been settled since it began.
+    that marks the place: `retained` drops what is in the log already. `dropped`
+    is the last replay id of which it has dropped a message, and `passed` the
+    last one before it: the events of a split message share a replay id, and
+    some can be still to come. The present stream drops what its
+    `selection` drops, whatever has been settled since it began.
     """
 
     start: Start
     complete: ReplayId | None = None
     retained: RetainedMessages | None = None
     passed: ReplayId | None = None
+    dropped: ReplayId | None = None
     selection: RetainedMessages | None = None
 
     @classmethod
@@ -60,7 +63,7 @@ class Position:
         settled = Position.after(checkpoint)
         settled.selection = self.selection
         if settled.complete is None:
-            settled.passed = self.passed
+            settled.passed, settled.dropped = self.passed, self.dropped
         return settled
 
     def request(self, topic: str, credit: int) -> FetchRequest:
@@ -80,11 +83,16 @@ class Position:
         if self.selection is None:
             return messages
         new = self.selection.new(messages)
-        dropped = messages
-        if new:
-            dropped = messages[: next(index for index, each in enumerate(messages) if each is new[0])]
-        if dropped:
-            self.passed = _position(dropped[-1]) or self.passed
+        first = new[0] if new else None
+        for message in messages:
+            position = _position(message)
+            if message is first:
+                # A new message of the dropped ones' replay id is to be read again with them.
+                self.passed = self.passed if position in {None, self.dropped} else self.dropped or self.passed
+                self.dropped = None
+                break
+            if position is not None and position != self.dropped:
+                self.passed, self.dropped = self.dropped or self.passed, position
         return new
 
     def read_to_end(self) -> None:
@@ -94,7 +102,7 @@ class Position:
 
     def begin_again(self, *, by_time: bool) -> None:
         """Read all retained messages again, because the dropped ones, or their replay ids, prove nothing."""
-        self.passed = None
+        self.passed = self.dropped = None
         if self.retained is not None:
             self.retained = self.retained.by_time() if by_time else self.retained.afresh()
 

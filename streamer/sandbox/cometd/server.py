@@ -64,6 +64,11 @@ class CometdServer:
         """Paths of all channels that have a subscription."""
         return frozenset(each.path for session in self._sessions for each in session.subscriptions.values())
 
+    def subscribers(self, path: str) -> frozenset[str | None]:
+        """Return the `Authorization` headers of the clients that are subscribed to a channel."""
+        subscriptions = (each for session in self._sessions for each in session.subscriptions.values())
+        return frozenset(each.authorisation for each in subscriptions if each.path == path)
+
     @property
     def held(self) -> int:
         """Number of held connects."""

@@ -24,13 +24,15 @@ class Subscription:
     `name` is the channel that the client subscribed to, with the filter of a
     PushTopic; `path` is the channel on the bus. Every message up to the bus's
     sequence `position` is delivered. A replay id would not do, since split
-    events share one. `view` shows what the client's user can see.
+    events share one. `view` shows what the client's user can see, and
+    `authorisation` is the header of the request that subscribed.
     """
 
     name: str
     path: str
     position: int
     view: MessageView | None = None
+    authorisation: str | None = None
 
     def peek(self, bus: EventBus, limit: int) -> Sequence[Message]:
         """Return the next messages without moving on, but for those that are not for this client."""

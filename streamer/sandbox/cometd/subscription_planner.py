@@ -14,13 +14,15 @@ class ChannelAccess:
     """Admission of clients to channels, by the value of their `Authorization` header.
 
     `refusal` takes a channel too, without the filter of a PushTopic, and returns
-    the reason why the client can't subscribe to it, or `None` if it can. `view`
-    returns what shows the client's user the messages, or `None` where the user
-    can see everything.
+    the reason why the client can't subscribe to it, or `None` if it can.
+    `filter_refusal` takes the channel with its filter. `view` returns what shows
+    the client's user the messages of a channel, or `None` where the user can see
+    everything.
     """
 
     refusal: Callable[[str, str | None], str | None]
-    view: Callable[[str | None], MessageView | None] = lambda _authorisation: None
+    filter_refusal: Callable[[str], str | None] = lambda _name: None
+    view: Callable[[str, str | None], MessageView | None] = lambda _path, _authorisation: None
 
 
 class SubscriptionPlanner:
@@ -53,14 +55,14 @@ class SubscriptionPlanner:
         if fault := self._armed.strike("deny_subscription", point):
             denial: Failure = fault.settings["failure"]
             return denial
-        refusal = self._access.refusal(path, authorisation)
+        refusal = self._access.refusal(path, authorisation) or self._access.filter_refusal(name)
         if refusal is not None:
             return Failure(error=refusal)
         start = self._start(path, ext, point)
         if isinstance(start, Failure):
             return start
-        view = self._access.view(authorisation)
-        return Subscription(name=name, path=path, position=start, view=view)
+        view = self._access.view(path, authorisation)
+        return Subscription(name=name, path=path, position=start, view=view, authorisation=authorisation)
 
     def _start(self, path: str, ext: object, point: InjectionPoint) -> int | Failure:
         replay_id = _replay_id(path, ext)

@@ -73,6 +73,11 @@ class _Overflow(_Body):
     type: str
 
 
+class _Event(_Body):
+    name: str
+    fields: dict[str, Any] = {}
+
+
 class _Conversion(_Body):
     status: str = CONVERTED
     account_id: str | None = None
@@ -129,6 +134,7 @@ class ControlApi:
             ("POST", "/sandbox/leads/{id}/convert", self._convert),
             ("POST", "/sandbox/gaps", self._gap),
             ("POST", "/sandbox/overflows", self._overflow),
+            ("POST", "/sandbox/events", self._event),
         ]
         return [web.route(method, path, _guarded(handle, admission)) for method, path, handle in handlers]
 
@@ -216,6 +222,10 @@ class ControlApi:
     async def _overflow(self, request: web.Request) -> web.Response:
         self._org.publish_overflow(_Overflow.model_validate(await _json(request)).type)
         return web.Response(status=204)
+
+    async def _event(self, request: web.Request) -> web.Response:
+        event = _Event.model_validate(await _json(request))
+        return _answer({"event_uuid": self._org.publish_platform_event(event.name, event.fields)})
 
 
 def _answer(value: object, *, status: int = 200) -> web.Response:

@@ -1,5 +1,6 @@
 """Fields whose values the org computes itself."""
 
+from streamer.sandbox.org.definitions.streaming_objects import DEFAULTS
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.schema import Entity
 
@@ -28,6 +29,8 @@ _NUMBERS = {
 
 def fill_defaults(entity: Entity, record: Record, *, number: int) -> None:
     """Set the default values of a new record: its owner, its number, false for checkboxes."""
+    for name, value in DEFAULTS.get(entity.name, {}).items():
+        record.setdefault(name, value)
     for field in entity.fields.values():
         if field.type == "boolean":
             record.setdefault(field.name, False)

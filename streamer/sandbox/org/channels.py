@@ -7,9 +7,10 @@ from typing import Any, Protocol
 from streamer.sandbox.org.schema import Entity, Schema, changed_type
 
 ALL_CHANGES = "/data/ChangeEvents"
-_STANDARD_EVENTS = frozenset(
+STANDARD_EVENTS = frozenset(
     {
         "ApiEventStream",
+        "AssetTokenEvent",
         "BatchApexErrorEvent",
         "BulkApi2JobEvent",
         "FlowExecutionErrorEvent",
@@ -19,6 +20,7 @@ _STANDARD_EVENTS = frozenset(
         "ReportEventStream",
     }
 )
+"""Platform events that no administrator defines, those of Real-Time Event Monitoring included."""
 
 
 class EventFilter(Protocol):
@@ -97,12 +99,18 @@ class Channels:
 
     def carrying(self, entity: Entity) -> list[ChannelSettings]:
         """Return the channels that carry the changes of a type."""
+        if not entity.announced:
+            return []
         custom = self._custom("/data/", entity.name)
         if not self._is_selected(entity.name):
             custom = [each for each in custom if each.members is not None]
         own = [ChannelSettings(path=f"/data/{entity.change_event}")] if self._has_own(entity.name) else []
         everything = self._settings.get(ALL_CHANGES) or ChannelSettings(path=ALL_CHANGES)
         return [*own, *([everything] if self._is_selected(entity.name) else []), *custom]
+
+    def is_event(self, name: str) -> bool:
+        """Return whether there is a platform event of this name, or can be."""
+        return name in STANDARD_EVENTS or self._schema.is_platform_event(name)
 
     def carrying_platform_event(self, name: str, payload: Mapping[str, Any]) -> list[str]:
         """Return the paths that carry a platform event."""
@@ -140,6 +148,9 @@ class Channels:
     def _exists(self, path: str) -> bool:
         _, kind, name = (*path.split("/", 2), "", "")[:3]
         if kind == "event":
-            return name in _STANDARD_EVENTS or self._schema.is_platform_event(name)
+            return self.is_event(name)
         entity = changed_type(name) if kind == "data" else None
-        return entity is not None and self._schema.knows(entity) and self._has_own(entity)
+        if entity is None or not self._schema.knows(entity):
+            return False
+        existing = self._schema.existing(entity)
+        return self._has_own(entity) and (existing is None or existing.announced)

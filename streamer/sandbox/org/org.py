@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +22,13 @@ from streamer.sandbox.org.definitions.applied import apply, channel_settings, ch
 from streamer.sandbox.org.definitions.declaration import DeclaredSchema
 from streamer.sandbox.org.definitions.event_bodies import declared_body, open_body
 from streamer.sandbox.org.definitions.event_schemas import EventSchemas
+from streamer.sandbox.org.definitions.streaming_objects import STREAMING_OBJECTS
 from streamer.sandbox.org.field_values import epoch_ms, timestamp
 from streamer.sandbox.org.record_ids import IdSequence, normal_id, with_checksum
 from streamer.sandbox.org.records import Record, Records, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Schema
-from streamer.sandbox.org.transaction import Guard, Stamp, Transaction
+from streamer.sandbox.org.transaction import Guard, Operation, Stamp, Transaction
 
 DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
 _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
@@ -88,12 +89,18 @@ class Org:
 
     def __init__(self, clock: Clock, bus: EventBus, settings: OrgSettings | None = None) -> None:
         self.settings = settings or OrgSettings()
-        self.schema = Schema(custom=self.settings.objects, closed=self.settings.closed, now=clock.now)
+        self.schema = Schema(
+            custom=self.settings.objects,
+            standard=STREAMING_OBJECTS,
+            closed=self.settings.closed,
+            now=clock.now,
+        )
         self.channels = Channels(self.schema)
         self.event_schemas = EventSchemas(self.schema)
         self.declared = self.settings.schema
         self.records = Records()
         self.published_platform_events = 0
+        self._listeners: list[Callable[[Sequence[Operation]], None]] = []
         self._clock = clock
         self._bus = bus
         self._ids = IdSequence()
@@ -140,6 +147,13 @@ class Org:
             raise
         changes = limited(merged(transaction.changes()), self.settings.transaction_limit)
         self._announce(changes, user=by, origin=origin)
+        operations = transaction.operations() if self._listeners else ()
+        for listener in self._listeners:
+            listener(operations)
+
+    def listen(self, listener: Callable[[Sequence[Operation]], None]) -> None:
+        """Call `listener` with the operations of each transaction, after its changes are announced."""
+        self._listeners.append(listener)
 
     def add_user(self, username: str, name: str) -> str:
         """Create a user without announcing it, and return the id."""
@@ -165,12 +179,12 @@ class Org:
         event_uuid: str | None = None,
         stamps: Mapping[str, Any] | None = None,
     ) -> str:
-        """Publish a platform event and return its EventUuid.
+        """Publish a platform event, a standard one too, and return its EventUuid.
 
         A publisher over the Pub/Sub API can give the EventUuid and the `stamps`,
         `CreatedDate` and `CreatedById`, itself.
         """
-        if not self.schema.is_platform_event(name):
+        if not self.channels.is_event(name):
             raise not_found()
         event_uuid = event_uuid or str(uuid.uuid4())
         own = {"CreatedDate": timestamp(self._clock.now()), "CreatedById": user or self.settings.user_id}

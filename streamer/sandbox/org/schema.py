@@ -71,7 +71,8 @@ class Entity:
 
     `parts` maps the field that holds a component to its compound field and the
     component's short name: `BillingCity` to `BillingAddress` and `City`. A
-    `declared` type has the fields that are declared, and gets no others.
+    `declared` type has the fields that are declared, and gets no others. Changes
+    of a type that is not `announced` cause no change events.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Entity:
     parts: Mapping[str, tuple[str, str]]
     by_lower_name: Mapping[str, str]
     declared: bool = False
+    announced: bool = True
     label: str | None = None
 
     @property
@@ -135,30 +137,40 @@ class Schema:
 
     Custom types, and custom fields of any type, are created when they are first
     used, unless the schema is `closed` or the type is declared. `changed_at` is
-    the time of the latest change to it, in epoch seconds.
+    the time of the latest change to it, in epoch seconds. `rules` check a
+    record of a type before it is saved, and raise `Refused`.
     """
 
     def __init__(
         self,
         *,
         custom: Iterable[str] = (),
+        standard: Iterable[Entity] = (),
         closed: bool = False,
         now: Callable[[], float] = float,
     ) -> None:
         """Start with the standard types and those named in `custom`, ending in `__c` or `__e`.
+
+        `standard` are further types that every org has.
 
         `now` returns the time in epoch seconds.
         """
         self._closed = self._always_closed = closed
         self._now = now
         self.changed_at = now()
-        self._entities = dict(STANDARD)
+        self.rules: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self._entities = {**STANDARD, **{entity.name: entity for entity in standard}}
         self._lower = {name.lower(): name for name in self._entities}
         self._custom_types = 0
         self._platform_events: set[str] = set()
         self._events: dict[str, PlatformEvent] = {}
         for name in custom:
             self._create(name)
+
+    @property
+    def is_closed(self) -> bool:
+        """True where nothing is created by its first use."""
+        return self._closed
 
     @property
     def entities(self) -> tuple[Entity, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from streamer.sandbox.org import automatic_fields
 from streamer.sandbox.org.changes import Change, change_between
@@ -37,10 +37,33 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation on one record, with the record before it and after it.
+
+    It `is_cascaded` where the deletion of another record caused it.
+    """
+
+    entity: Entity
+    before: Record | None
+    after: Record
+    is_cascaded: bool = False
+
+    @property
+    def kind(self) -> Literal["Create", "Update", "Delete", "Undelete"]:
+        """Name of the operation."""
+        if self.before is None:
+            return "Create"
+        if self.before["IsDeleted"] != self.after["IsDeleted"]:
+            return "Delete" if self.after["IsDeleted"] else "Undelete"
+        return "Update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Save:
     entity: Entity
     record_id: str
     before: Record | None
+    is_cascaded: bool = False
 
 
 class Transaction:
@@ -112,10 +135,10 @@ class Transaction:
         self._check(type_name, "delete")
         self._delete(type_name, record_id)
 
-    def _delete(self, type_name: str, record_id: str) -> None:
+    def _delete(self, type_name: str, record_id: str, *, is_cascaded: bool = False) -> None:
         before = self._live(type_name, record_id)
         entity = self._schema.entity(type_name)
-        self._save(entity, before, {**before, "IsDeleted": True}, {})
+        self._save(entity, before, {**before, "IsDeleted": True}, {}, is_cascaded=is_cascaded)
         taken = [
             (child.entity.name, str(record["Id"]))
             for child in children(self._schema.entities, entity)
@@ -125,7 +148,7 @@ class Transaction:
         self._records.deleted_with[before["Id"]] = taken
         for child_type, child_id in taken:
             # Whoever deletes a parent needs no right to delete its children.
-            self._delete(child_type, child_id)
+            self._delete(child_type, child_id, is_cascaded=True)
 
     def undelete(self, type_name: str, record_id: str) -> None:
         """Restore a record, and those that were deleted with it, from the Recycle Bin."""
@@ -151,6 +174,22 @@ class Transaction:
             if after is not None:
                 found.append(change_between(entity, save.before, after))
         return [change for change in found if change is not None]
+
+    def operations(self) -> list[Operation]:
+        """Return the transaction's operations on each record, in their order."""
+        found: list[Operation] = []
+        later: dict[str, Record] = {}
+        for save in reversed(self._saves):
+            entity = self._schema.entity(save.entity.name)
+            after = later.get(save.record_id) or self._records.get(entity, save.record_id)
+            if after is not None:
+                found.append(
+                    Operation(entity=entity, before=save.before, after=after, is_cascaded=save.is_cascaded)
+                )
+            if save.before is not None:
+                later[save.record_id] = save.before
+        found.reverse()
+        return found
 
     def roll_back(self) -> None:
         """Restore every record to its state before the transaction."""
@@ -199,8 +238,19 @@ class Transaction:
             check_value(field, written[field.name])
         return written
 
-    def _save(self, entity: Entity, before: Record | None, after: Record, written: Record) -> None:
+    def _save(
+        self,
+        entity: Entity,
+        before: Record | None,
+        after: Record,
+        written: Record,
+        *,
+        is_cascaded: bool = False,
+    ) -> None:
         automatic_fields.derive(entity, after, written)
         after |= {"LastModifiedDate": self._at, "LastModifiedById": self._user, "SystemModstamp": self._at}
+        if rule := self._schema.rules.get(entity.name):
+            rule(after)
         self._records.put(entity, after)
-        self._saves.append(_Save(entity=entity, record_id=after["Id"], before=before))
+        save = _Save(entity=entity, record_id=after["Id"], before=before, is_cascaded=is_cascaded)
+        self._saves.append(save)

@@ -30,7 +30,7 @@ def describe_all(call: Call) -> Answer:
     """Return a summary of every type, of its change event, and of every declared platform event."""
     schema = call.schema
     types = [_summary(call, entity.name, entity) for entity in schema.entities]
-    events = [_summary(call, entity.change_event) for entity in schema.entities]
+    events = [_summary(call, entity.change_event) for entity in schema.entities if entity.announced]
     events += [_summary(call, name) for name in schema.platform_events]
     return _unless_known(call, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": [*types, *events]})
 
@@ -48,7 +48,7 @@ def add_describe(resources: Resources) -> None:
 
 def _describe(call: Call) -> Answer:
     schema, name = call.schema, call["type"]
-    changing = next((each for each in schema.entities if each.change_event == name), None)
+    changing = next((each for each in schema.entities if each.announced and each.change_event == name), None)
     if schema.is_platform_event(name):
         return _unless_known(call, _event(call, name, _fields_of_event(schema.event(name))))
     if changing is not None:

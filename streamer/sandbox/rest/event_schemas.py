@@ -38,7 +38,7 @@ def _by_id(call: Call) -> Answer:
 def _definition(call: Call, name: str) -> Entity | PlatformEvent | None:
     """Return the definition of an event that the user can read, or `None`."""
     if name.endswith(_CHANGE_EVENT):
-        seen = any(entity.change_event == name for entity in call.schema.entities)
+        seen = any(entity.announced and entity.change_event == name for entity in call.schema.entities)
         entities = call.org.schema.entities if seen else ()
         # Hidden fields are missing in events, but not in their schemas.
         return next((entity for entity in entities if entity.change_event == name), None)

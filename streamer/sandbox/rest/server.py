@@ -17,11 +17,17 @@ from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import add_records
 from streamer.sandbox.rest.replication import add_replication
 from streamer.sandbox.rest.resources import Resources
+from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
 from streamer.sandbox.rest.tooling import RestTooling
 
 
 def rest_routes(
-    org: Org, users: Users, tokens: Tokens, cometd: CometdServer, clock: Clock
+    org: Org,
+    users: Users,
+    tokens: Tokens,
+    cometd: CometdServer,
+    clock: Clock,
+    streaming: RestStreamingChannels,
 ) -> list[web.RouteDef]:
     """Return the routes of the whole REST API."""
     usage, resources = ApiUsage(), Resources()
@@ -32,6 +38,7 @@ def rest_routes(
     RestComposite(resources, usage).add()
     add_tree(resources)
     add_collections(resources)
+    streaming.add_to(resources)
     add_records(resources)
     RestQueries(clock).add_to(resources)
     RestTooling(org, clock).add_to(resources)

@@ -70,6 +70,11 @@ class QueryRun:
         """Return the answer's rows as the REST API shows them."""
         return self._answer.rows(self._limited(self._found()))
 
+    def row(self, record: Record) -> Row | None:
+        """Return the row of one record, deleted or not, or `None` if it does not meet the conditions."""
+        meets = self._where is None or self._where(record)
+        return self._answer.rows([record])[0] if meets else None
+
     def rows_by_parent(self, field: str) -> dict[str, list[Row]]:
         """Return the rows by the id in `field`, limited for each parent alone."""
         by_parent: dict[str, list[Record]] = {}

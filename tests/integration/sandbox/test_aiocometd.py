@@ -13,6 +13,7 @@ from aiocometd_ng.extensions import AuthExtension
 from aiohttp import web
 
 from streamer.clock import SystemClock
+from streamer.sandbox import Sandbox as WholeSandbox
 from streamer.sandbox.cometd import ChannelAccess, CometdLimits, CometdServer
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
@@ -24,18 +25,18 @@ ORDERS = "/event/Order_Placed__e"
 class Replay(AuthExtension):
     """Adds the token, and the replay id of each subscription, as Salesforce demands."""
 
-    def __init__(self, positions: dict[str, int]) -> None:
+    def __init__(self, positions: dict[str, int], token: str = "good") -> None:  # noqa: S107 - the token of the server below
         """Subscribe from `positions`, and keep them up to date with received events."""
         self.positions = positions
+        self.token = token
 
     async def outgoing(self, payload: list[dict[str, Any]], headers: dict[str, str]) -> None:
         """Add token and replay ids to an outgoing message."""
-        headers["Authorization"] = "Bearer good"
+        headers["Authorization"] = f"Bearer {self.token}"
         for message in payload:
             if message["channel"] == "/meta/subscribe":
-                message["ext"] = {
-                    "replay": {message["subscription"]: self.positions[message["subscription"]]}
-                }
+                path = message["subscription"].partition("?")[0]
+                message["ext"] = {"replay": {path: self.positions[path]}}
 
     async def incoming(self, payload: list[dict[str, Any]], _: dict[str, str] | None = None) -> None:
         """Remember the newest position of each channel."""
@@ -137,3 +138,25 @@ async def test_client_comes_back_after_it_was_forgotten(sandbox: Sandbox) -> Non
         ids = sandbox.publish(3)
         assert await received(client, 3) == ids
         assert sandbox.faults.struck["forget_client"] == 1
+
+
+async def test_push_topic_and_generic_channel_reach_the_client() -> None:
+    """In the whole sandbox, where a filter leaves out what does not match."""
+    filtered, demo = "/topic/Accounts?Industry='Energy'", "/u/Demo"
+    async with WholeSandbox(SystemClock()) as whole:
+        with whole.org.transaction() as transaction:
+            query = "SELECT Id, Name, Industry FROM Account"
+            transaction.create("PushTopic", {"Name": "Accounts", "Query": query})
+        token = whole.tokens.issue(user_id=whole.org.settings.user_id, client_id="sandbox")
+        auth = Replay({"/topic/Accounts": -1, demo: -1}, token)
+        async with Client(f"{whole.url}/cometd/64.0", ConnectionType.LONG_POLLING, auth=auth) as client:
+            await client.subscribe(filtered)
+            await client.subscribe(demo)
+            with whole.org.transaction() as transaction:
+                transaction.create("Account", {"Name": "Bolt", "Industry": "Retail"})
+                transaction.create("Account", {"Name": "Acme", "Industry": "Energy"})
+            whole.streaming.generic.push(demo, "any string")
+            async with asyncio.timeout(10):
+                topic, generic = [(await client.receive())["data"] for _ in range(2)]
+    assert topic["sobject"]["Name"] == "Acme"
+    assert generic["payload"] == "any string"

@@ -164,3 +164,36 @@ async def test_it_manages_channels_by_the_tooling_api(sandbox: Sandbox, authorit
         "fields": [[True, "Name"]],
         "left": 0,
     }
+
+
+STREAMING = """
+const {StreamingExtension} = require('jsforce/api/streaming');
+(async () => {
+  await connection.sobject('PushTopic').create({Name: 'Accounts', ApiVersion: 66.0,
+    Query: 'SELECT Id, Name FROM Account', NotifyForFields: 'Referenced', NotifyForOperationCreate: true});
+  await connection.sobject('StreamingChannel').create({Name: '/u/Demo'});
+  const heard = [];
+  const client = connection.streaming.createClient([new StreamingExtension.Replay('/u/Demo', -2)]);
+  const both = new Promise(resolve => {
+    const hear = kind => message => heard.push([kind, message]) === 2 && resolve();
+    client.subscribe('/topic/Accounts', hear('topic')).then(() =>
+      client.subscribe('/u/Demo', hear('generic'))).then(async () => {
+        await connection.sobject('Account').create({Name: 'Acme'});
+        await connection.streaming.channel('/u/Demo').push({payload: 'any string', userIds: []});
+      });
+  });
+  await both;
+  client.disconnect();
+  console.log(JSON.stringify(Object.fromEntries(heard)));
+  process.exit();
+})();
+"""
+
+
+async def test_it_hears_a_push_topic_and_a_generic_channel(sandbox: Sandbox, authority: Certificates) -> None:
+    """Which it creates, and pushes to, itself."""
+    token = sandbox.tokens.issue(user_id=sandbox.org.settings.user_id, client_id="sandbox")
+    heard = await run(STREAMING, sandbox, authority, token=token)
+    assert heard["topic"]["sobject"]["Name"] == "Acme"
+    assert heard["topic"]["event"]["type"] == "created"
+    assert heard["generic"]["payload"] == "any string"

@@ -10,6 +10,8 @@ from tests.unit.configuration.conftest import GOOD, Write
 
 CHANGES = "/data/ChangeEvents"
 ORDERS = "/event/Order_Placed__e"
+TOPIC, GENERIC = "/topic/OpenInvoices", "/u/notifications/Demo"
+FILTERED = f"\"{TOPIC}?Status__c='Open'&Region__c='North'\""
 
 
 def told(write: Write, channels: str, on: str) -> str:
@@ -33,6 +35,9 @@ def told(write: Write, channels: str, on: str) -> str:
         (CHANGES, "'salesforce.cdc.*.crated'", "salesforce.cdc.*.created"),
         (ORDERS, "Order_Placed__e", "salesforce.event.Order_Placed__e"),
         (f"{CHANGES}, {ORDERS}", "salesforce.Order_Placed__e", "salesforce.event.Order_Placed__e"),
+        (TOPIC, "salesforce.topic.OpenInvoices", "salesforce.topic.OpenInvoices.*"),
+        (TOPIC, "salesforce.topic.OpenInvoices.update", "salesforce.topic.OpenInvoices.updated"),
+        (GENERIC, "notifications_Demo", "salesforce.generic.notifications_Demo"),
     ],
 )
 def test_pattern_that_no_type_has_is_refused(write: Write, channels: str, on: str, nearest: str) -> None:
@@ -54,6 +59,11 @@ def test_pattern_that_no_type_has_is_refused(write: Write, channels: str, on: st
             "add the channel /data/ContactChangeEvent, or write salesforce.cdc.Account.updated",
         ),
         (ORDERS, "salesforce.cdc.Bill__c.updated", "add the channel /data/Bill__ChangeEvent"),
+        (ORDERS, "salesforce.event.LoginEventStream", "add the channel /event/LoginEventStream"),
+        (CHANGES, "salesforce.topic.OpenInvoices.created", "add the channel /topic/OpenInvoices"),
+        (CHANGES, "salesforce.generic.Demo", "add the channel /u/Demo"),
+        (TOPIC, "salesforce.topic.OpenInvoice.created", "write salesforce.topic.OpenInvoices.created"),
+        (GENERIC, "salesforce.generic.Demo", "write salesforce.generic.notifications_Demo"),
     ],
 )
 def test_type_that_no_channel_carries_is_refused(write: Write, channels: str, on: str, advice: str) -> None:
@@ -76,6 +86,12 @@ def test_type_that_no_channel_carries_is_refused(write: Write, channels: str, on
         ("/event/Any__chn", "salesforce.event.Order_Placed__e"),
         ("/data/Some__chn", "salesforce.cdc.Contact.updated"),
         ("/data/Bill__ChangeEvent", "salesforce.cdc.Bill__c.created"),
+        ("/event/Security__chn", "salesforce.event.LoginEventStream"),
+        ("/event/LoginEventStream", "salesforce.event.LoginEventStream"),
+        (TOPIC, "salesforce.topic.OpenInvoices.undeleted"),
+        (FILTERED, "'salesforce.topic.*.created'"),
+        (GENERIC, "'salesforce.generic.notifications_*'"),
+        (GENERIC, "'salesforce.*'"),
     ],
 )
 def test_pattern_that_can_match_is_good(write: Write, channels: str, on: str) -> None:
@@ -98,6 +114,14 @@ def test_channel_within_another_is_refused(write: Write) -> None:
         "4: channels.0: /data/ChangeEvents carries the events of /data/AccountChangeEvent as well, so they "
         "would be in the log twice: remove one of the two"
     )
+
+
+def test_push_topic_is_read_once(write: Write) -> None:
+    """Two filters can let the same notification through."""
+    message = told(write, f"{FILTERED}, {TOPIC}", "'*'")
+
+    assert message.startswith("4: channels.1: /topic/OpenInvoices?Status__c='Open'&Region__c='North' reads ")
+    assert "join the filters with &" in message
 
 
 def test_mistaken_channel_is_no_reason_to_doubt_the_patterns(write: Write) -> None:

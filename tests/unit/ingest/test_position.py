@@ -111,6 +111,17 @@ def test_only_the_open_position_is_read_again() -> None:
     ]
 
 
+def test_open_position_is_known_by_its_events_on_the_other_transport() -> None:
+    """Its replay id is another there, and its split events must not come twice."""
+    first = moved(None, change(5, "001A"), change(6, "001A", transaction="split"))
+    sibling = change(6, "001B", transaction="split")
+    sibling["data"]["event"]["replayId"] = b"\0\6"
+    second = moved(first, sibling)
+
+    assert (second.replay_id, second.open_replay_id) == (b"6", b"\0\6")
+    assert second.appended == ("split-6:1:001A", "split-6:1:001B")
+
+
 @pytest.mark.parametrize(
     ("answers", "number"),
     [

@@ -107,7 +107,7 @@ async def test_start_tells_the_position_and_its_age() -> None:
     with capture_logs() as lines:
         await one.run()
 
-    assert positions(lines) == [{"after": "1", "age_s": 90.5}]
+    assert positions(lines) == [{"after": "1", "age_s": 90.5, "retained_s": 72 * 3600.0}]
 
 
 async def test_start_tells_that_no_replay_id_is_complete() -> None:

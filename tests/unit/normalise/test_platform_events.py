@@ -45,6 +45,15 @@ def test_custom_channel_tells_its_events_apart() -> None:
     assert events_of(both, order(1))[0].type == "salesforce.event.Order_Placed__e"
 
 
+def test_channel_of_one_event_names_it() -> None:
+    """Its type is the one for which a configuration is checked, whatever a message says."""
+    message = order(1)
+    message["data"]["event"]["EventApiName"] = "LoginEvent"
+    logins = normaliser_for(Channel(org=ORG, path="/event/LoginEventStream"))
+
+    assert events_of(logins, message)[0].type == "salesforce.event.LoginEventStream"
+
+
 def test_old_date_form_is_understood() -> None:
     """Before version 37 the zone was written +0000."""
     assert from_text("2025-01-01T01:00:00.5+0100") == "2025-01-01T00:00:00.500Z"

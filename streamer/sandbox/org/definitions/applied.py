@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from streamer.sandbox.org.channels import ChannelSettings
-from streamer.sandbox.org.definitions.consistency import CHANGES
+from streamer.sandbox.org.definitions.consistency import CHANGES, is_event_name
 from streamer.sandbox.org.definitions.declaration import (
     DeclaredEvent,
     DeclaredEventField,
@@ -59,7 +59,7 @@ def selection(declared: DeclaredSchema) -> frozenset[str] | None:
 
 def _channels(declared: DeclaredSchema) -> Iterator[ChannelSettings]:
     for name, members in declared.channels.items():
-        kind = "event" if any(member.endswith("__e") for member in members) else "data"
+        kind = "event" if any(is_event_name(member) for member in members) else "data"
         yield ChannelSettings(
             path=f"/{kind}/{name}",
             members=frozenset(members),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from streamer.sandbox.org.channels import STANDARD_EVENTS
 from streamer.sandbox.org.definitions.declaration import (
     DeclaredField,
     DeclaredObject,
@@ -46,7 +47,8 @@ class Names:
     def is_event(self, name: str) -> bool:
         """Return whether there is such a platform event, or can be."""
         is_open = not self._schema.closed and _EVENT.fullmatch(name) is not None
-        return name in self._schema.events or is_open or self._is_spoiled("events", name)
+        known = name in self._schema.events or name in STANDARD_EVENTS
+        return known or is_open or self._is_spoiled("events", name)
 
     def is_field(self, type_name: str, name: str) -> bool:
         """Return whether an object has such a field, or can have it."""
@@ -165,7 +167,7 @@ def _channel(names: Names, channel: str, members: Mapping[str, tuple[str, ...]])
             yield Mistake(keys, "needs a member, such as `Account: []`")
     for member, enriched in members.items():
         here = (*keys, member)
-        if member.endswith("__e"):
+        if is_event_name(member):
             yield from _event_member(names, here, enriched)
         elif not names.is_object(member):
             yield Mistake(here, "is no object and no platform event; declare it under objects or events")
@@ -173,9 +175,14 @@ def _channel(names: Names, channel: str, members: Mapping[str, tuple[str, ...]])
             for field in enriched:
                 if not names.is_field(member, field):
                     yield Mistake(here, f"has no field {field}; declare it under objects.{member}.fields")
-    kinds = {member.endswith("__e") for member in members}
+    kinds = {is_event_name(member) for member in members}
     if channel != CHANGES and len(kinds) > 1:
         yield Mistake(keys, "has objects and platform events; make a channel for each kind")
+
+
+def is_event_name(member: str) -> bool:
+    """Return whether a member of a channel is a platform event, and no object."""
+    return member.endswith("__e") or member in STANDARD_EVENTS
 
 
 def _event_member(names: Names, keys: Keys, enriched: Iterable[str]) -> Iterator[Mistake]:

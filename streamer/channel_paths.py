@@ -1,0 +1,72 @@
+"""Paths of channels: their kinds, the names in them, and for how long Salesforce retains their events."""
+
+import re
+from enum import StrEnum
+
+_HOUR_S = 3600.0
+_CHANGE_EVENT = "ChangeEvent"
+_CUSTOM_OBJECT = "__c"
+_NO_WORD = re.compile(r"\W", re.ASCII)
+
+
+class ChannelKind(StrEnum):
+    """Kind of a channel: the first part of its path."""
+
+    CHANGES = "data"
+    """Change Data Capture."""
+    EVENTS = "event"
+    """Platform events, standard ones and those of Real-Time Event Monitoring included."""
+    PUSH_TOPIC = "topic"
+    GENERIC = "u"
+
+    @classmethod
+    def of(cls, path: str) -> "ChannelKind":
+        """Return the kind of the channel at `path`; a path of no kind is taken for that of an event."""
+        return _BY_ROOT.get(path[1:].partition("/")[0], cls.EVENTS)
+
+    @property
+    def retention_s(self) -> float:
+        """Time for which Salesforce retains events, in seconds (Streaming API guide, message durability)."""
+        return (24 if self in _OF_STREAMING_API else 72) * _HOUR_S
+
+    @property
+    def is_on_pubsub(self) -> bool:
+        """True for a channel that the Pub/Sub API serves too (its guide names `/data` and `/event`)."""
+        return self not in _OF_STREAMING_API
+
+
+_OF_STREAMING_API = frozenset({ChannelKind.PUSH_TOPIC, ChannelKind.GENERIC})
+_BY_ROOT = {str(kind): kind for kind in ChannelKind}
+
+
+def without_filter(path: str) -> str:
+    """Return `path` without the filter of a PushTopic: `/topic/X` of `/topic/X?Status__c='Open'`."""
+    return path.partition("?")[0]
+
+
+def name_in_type(path: str) -> str:
+    """Return the name that stands for a PushTopic or a generic channel in the types of its events.
+
+    It is one word, as the names of entities are: `notifications_Demo` of
+    `/u/notifications/Demo`.
+    """
+    return _NO_WORD.sub("_", without_filter(path).split("/", 2)[2])
+
+
+def change_channel(entity: str) -> str:
+    """Return the path of the channel that carries the changes of one object.
+
+    `/data/AccountChangeEvent` of `Account`, and `/data/Invoice__ChangeEvent` of
+    `Invoice__c` (CDC guide, subscription channels).
+    """
+    custom = entity.endswith(_CUSTOM_OBJECT)
+    return f"/data/{entity[:-1] if custom else entity}{_CHANGE_EVENT}"
+
+
+def changed_entity(path: str) -> str | None:
+    """Return the object whose changes alone the channel at `path` carries, or `None` if it can be any."""
+    name = path.rpartition("/")[2]
+    stem = name.removesuffix(_CHANGE_EVENT)
+    if ChannelKind.of(path) is not ChannelKind.CHANGES or not stem or stem == name:
+        return None
+    return f"{stem}c" if stem.endswith("__") else stem

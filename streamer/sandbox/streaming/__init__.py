@@ -1,0 +1,1 @@
+"""Channels of the Streaming API that are records: PushTopics and generic channels."""

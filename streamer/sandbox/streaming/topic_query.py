@@ -1,0 +1,92 @@
+"""Query of a PushTopic: whether a record meets it, and the fields of its notifications."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from streamer.sandbox.org.records import Record, Records
+from streamer.sandbox.org.schema import Entity, Schema
+from streamer.sandbox.soql.answers import Setting
+from streamer.sandbox.soql.columns import Scope
+from streamer.sandbox.soql.evaluator import QueryRun
+from streamer.sandbox.soql.parser import parse
+from streamer.sandbox.soql.syntax import Comparison, Condition, Junction, Negation, Operand, Path, Query
+from streamer.sandbox.soql.tokens import malformed
+
+_QUERIES_REMEMBERED = 256
+_parsed = lru_cache(_QUERIES_REMEMBERED)(parse)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicQuery:
+    """Query over one object, of plain fields and conditions.
+
+    `selected` and `filtered` are the fields that it selects, and those of its
+    conditions; the fields of a compound one are among them.
+    """
+
+    run: QueryRun
+    selected: frozenset[str]
+    filtered: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str, schema: Schema, records: Records, now: float) -> "TopicQuery":
+        """Return the query in `text`, at the time `now`; raises `Refused` for one that a topic can't have."""
+        query = _parsed(text)
+        _check(query)
+        run = QueryRun(Setting(scope=Scope(schema=schema, records=records), now=now), query)
+        entity = run.entity
+        selected = (column.name for column in run.columns)
+        filtered = (
+            schema.readable(entity, path.text.rpartition(".")[2]) or path.text for path in _paths(query.where)
+        )
+        return cls(run=run, selected=_fields(entity, selected), filtered=_fields(entity, filtered))
+
+    @property
+    def entity(self) -> Entity:
+        """The type whose records it is about."""
+        return self.run.entity
+
+    def sobject(self, record: Record) -> dict[str, Any] | None:
+        """Return the selected fields of a record, or `None` if it does not meet the conditions."""
+        row = self.run.row(record)
+        return None if row is None else {name: value for name, value in row.items() if name != "attributes"}
+
+
+def _check(query: Query) -> None:
+    plain = query.every is None and bool(query.selected)
+    for each in query.selected:
+        plain = plain and isinstance(each.item, Path) and each.alias is None and "." not in each.item.text
+    if query.group or query.order or query.limit is not None or query.offset or not plain:
+        message = "a PushTopic selects fields of one object, by conditions alone"
+        raise malformed(query.text, query.source.offset, message)
+    if any(isinstance(each, Query) for each in _operands(query.where)):
+        message = "a PushTopic has no subquery"
+        raise malformed(query.text, query.source.offset, message)
+
+
+def _fields(entity: Entity, names: Iterator[str]) -> frozenset[str]:
+    found = set(names)
+    return frozenset(found | {field for field, (compound, _) in entity.parts.items() if compound in found})
+
+
+def _paths(where: Condition | None) -> Iterator[Path]:
+    for operand in _operands(where):
+        if isinstance(operand, Path):
+            yield operand
+        elif not isinstance(operand, Query):
+            yield operand.argument
+
+
+def _operands(where: Condition | None) -> Iterator[Operand | Query]:
+    match where:
+        case Comparison(operand=operand, subquery=subquery):
+            yield operand
+            if subquery is not None:
+                yield subquery
+        case Junction(conditions=conditions):
+            for each in conditions:
+                yield from _operands(each)
+        case Negation(condition=condition):
+            yield from _operands(condition)

@@ -1,0 +1,1 @@
+"""PushTopics and generic channels of the org."""
