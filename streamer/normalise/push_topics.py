@@ -9,6 +9,8 @@ from streamer.normalise.malformed import each_read, replay_id_of
 from streamer.normalise.times import from_text
 from streamer.replay_ids import replay_id_to_text
 
+_LONGEST = 255
+
 
 class PushTopicNormaliser:
     """Turns each notification of one PushTopic into its event.
@@ -33,13 +35,14 @@ class PushTopicNormaliser:
     def _event(self, data: JsonObject) -> Event:
         about: JsonObject = data["event"]
         change, fields = about["type"], data["sobject"]
-        if type(change) is not str or not change.isidentifier():
+        if type(change) is not str or not change.isidentifier() or len(change) > _LONGEST:
             raise ValueError("type is not the name of a change")
         if type(fields) is not dict:
             raise ValueError("sobject is of another type")
         replay_id = replay_id_of(about)
         record_id = fields.get("Id")
-        if type(record_id) is not str or not record_id:
+        # It goes into ids, and so into checkpoints, which have to stay small.
+        if type(record_id) is not str or not 0 < len(record_id) <= _LONGEST:
             record_id = None
         # Whatever shares a replay id is told apart by its record and its change.
         position = f"{self._topic}:{replay_id_to_text(replay_id)}"
