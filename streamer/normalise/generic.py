@@ -7,7 +7,7 @@ import orjson
 
 from streamer.channel_paths import name_in_type
 from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
-from streamer.normalise.malformed import replay_id_of, unreadable
+from streamer.normalise.malformed import each_read, replay_id_of
 from streamer.normalise.times import from_text
 from streamer.replay_ids import replay_id_to_text
 
@@ -29,13 +29,7 @@ class GenericNormaliser:
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
         """Return the events of `messages` in order; a message that is no generic event is `Unreadable`."""
-        return [self._read(message) for message in messages]
-
-    def _read(self, message: Any) -> Event | Unreadable:
-        try:
-            return self._event(message["data"])
-        except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
-            return unreadable(message, "a generic event", error)
+        return each_read(messages, "a generic event", self._event)
 
     def _event(self, data: JsonObject) -> Event:
         about: JsonObject = data["event"]

@@ -1,12 +1,26 @@
-"""Handling of messages without the shape that their channel promises."""
+"""Reading of messages one by one, and handling of those without the shape that their channel promises."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from streamer.events import ReplayId, Unreadable
+from streamer.events import Event, JsonObject, ReplayId, Unreadable
 from streamer.raw_json import raw_json
 from streamer.replay_ids import LONGEST_BYTES
 
 _LONGEST_ERROR = 300
+
+
+def each_read(
+    messages: Sequence[Any], expected: str, event: Callable[[JsonObject], Event]
+) -> list[Event | Unreadable]:
+    """Return the `event` of each message's data in order; one for which it raises is `Unreadable`."""
+    read: list[Event | Unreadable] = []
+    for message in messages:
+        try:
+            read.append(event(message["data"]))
+        except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
+            read.append(unreadable(message, expected, error))
+    return read
 
 
 def unreadable(message: Any, expected: str, error: Exception) -> Unreadable:

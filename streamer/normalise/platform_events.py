@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
-from streamer.normalise.malformed import replay_id_of, unreadable
+from streamer.normalise.malformed import each_read, replay_id_of
 from streamer.normalise.times import from_text
 from streamer.replay_ids import replay_id_to_text
 
@@ -29,13 +29,7 @@ class PlatformEventNormaliser:
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
         """Return the events of `messages` in order; a message that is no platform event is `Unreadable`."""
-        return [self._read(message) for message in messages]
-
-    def _read(self, message: Any) -> Event | Unreadable:
-        try:
-            return self._event(message["data"])
-        except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
-            return unreadable(message, "a platform event", error)
+        return each_read(messages, "a platform event", self._event)
 
     def _event(self, data: JsonObject) -> Event:
         payload: JsonObject = data["payload"]

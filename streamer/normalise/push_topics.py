@@ -5,9 +5,11 @@ from typing import Any
 
 from streamer.channel_paths import name_in_type, without_filter
 from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
-from streamer.normalise.malformed import replay_id_of, unreadable
+from streamer.normalise.malformed import each_read, replay_id_of
 from streamer.normalise.times import from_text
 from streamer.replay_ids import replay_id_to_text
+
+_LONGEST = 255
 
 
 class PushTopicNormaliser:
@@ -28,24 +30,19 @@ class PushTopicNormaliser:
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
         """Return the events of `messages` in order; a message that is no notification is `Unreadable`."""
-        return [self._read(message) for message in messages]
-
-    def _read(self, message: Any) -> Event | Unreadable:
-        try:
-            return self._event(message["data"])
-        except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
-            return unreadable(message, "a PushTopic notification", error)
+        return each_read(messages, "a PushTopic notification", self._event)
 
     def _event(self, data: JsonObject) -> Event:
         about: JsonObject = data["event"]
         change, fields = about["type"], data["sobject"]
-        if type(change) is not str or not change.isidentifier():
+        if type(change) is not str or not change.isidentifier() or len(change) > _LONGEST:
             raise ValueError("type is not the name of a change")
         if type(fields) is not dict:
             raise ValueError("sobject is of another type")
         replay_id = replay_id_of(about)
         record_id = fields.get("Id")
-        if type(record_id) is not str or not record_id:
+        # It goes into ids, and so into checkpoints, which have to stay small.
+        if type(record_id) is not str or not 0 < len(record_id) <= _LONGEST:
             record_id = None
         # Whatever shares a replay id is told apart by its record and its change.
         position = f"{self._topic}:{replay_id_to_text(replay_id)}"

@@ -59,7 +59,11 @@ class Subscription:
 
 def _matches_any(message: Message, wanted: Iterable[tuple[str, str]]) -> bool:
     # `&` in a filtered PushTopic means "or" (Streaming API guide, filtered subscriptions).
-    sobject = orjson.loads(message.data).get("sobject", {})
+    try:
+        sobject = orjson.loads(message.data)["sobject"]
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        # A poison message has no fields by which it could be left out.
+        return True
     return any(str(sobject.get(name)) == value.strip("'") for name, value in wanted)
 
 

@@ -222,12 +222,13 @@ async def test_filter_lets_notifications_through_that_match_any_part(world: Worl
     assert {event.type for event in events} == {"salesforce.topic.Accounts.created"}
 
 
-async def test_unreadable_notification_costs_only_itself(world: World) -> None:
+@pytest.mark.parametrize("kind", ["nonsense", "utf8"])
+async def test_unreadable_notification_costs_only_itself(world: World, kind: str) -> None:
     """It is a dead letter of its channel, whose other events go on."""
     async with world.ingesting(f"{TOPIC}?Industry=''&Name='Bolt'", DEMO):
         world.sandbox.streaming.generic.push(DEMO, "before")
         await world.holds(1)
-        world.sandbox.faults.arm("unreadable", {"path": TOPIC, "kind": "nonsense"})
+        world.sandbox.faults.arm("unreadable", {"path": TOPIC, "kind": kind})
         await world.until(lambda: world.log.letters)
         world.save("Account", Name="Bolt")
         await world.holds(2)

@@ -167,24 +167,23 @@ async def test_it_manages_channels_by_the_tooling_api(sandbox: Sandbox, authorit
 
 
 STREAMING = """
-const {StreamingExtension} = require('jsforce/api/streaming');
+require('jsforce/api/streaming');
 (async () => {
   await connection.sobject('PushTopic').create({Name: 'Accounts', ApiVersion: 66.0,
     Query: 'SELECT Id, Name FROM Account', NotifyForFields: 'Referenced', NotifyForOperationCreate: true});
   await connection.sobject('StreamingChannel').create({Name: '/u/Demo'});
-  const heard = [];
-  const client = connection.streaming.createClient([new StreamingExtension.Replay('/u/Demo', -2)]);
+  const heard = {};
   const both = new Promise(resolve => {
-    const hear = kind => message => heard.push([kind, message]) === 2 && resolve();
-    client.subscribe('/topic/Accounts', hear('topic')).then(() =>
-      client.subscribe('/u/Demo', hear('generic'))).then(async () => {
-        await connection.sobject('Account').create({Name: 'Acme'});
-        await connection.streaming.channel('/u/Demo').push({payload: 'any string', userIds: []});
-      });
+    const hear = kind => message => { heard[kind] = message; heard.topic && heard.generic && resolve(); };
+    const subscribed = [connection.streaming.topic('/topic/Accounts').subscribe(hear('topic')),
+      connection.streaming.channel('/u/Demo').subscribe(hear('generic'))];
+    Promise.all(subscribed).then(async () => {
+      await connection.sobject('Account').create({Name: 'Acme'});
+      await connection.streaming.channel('/u/Demo').push({payload: 'any string', userIds: []});
+    });
   });
   await both;
-  client.disconnect();
-  console.log(JSON.stringify(Object.fromEntries(heard)));
+  console.log(JSON.stringify(heard));
   process.exit();
 })();
 """

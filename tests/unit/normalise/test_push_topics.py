@@ -69,7 +69,7 @@ def test_deletion_is_known_as_one() -> None:
     assert not events_of(deleted, notification())[0].is_deletion
 
 
-@pytest.mark.parametrize("record_id", [None, "", 17, ["a00"], {"a": 1}])
+@pytest.mark.parametrize("record_id", [None, "", 17, ["a00"], {"a": 1}, "a" * 256])
 def test_notification_without_a_record_id_is_an_event_without_a_key(record_id: Any) -> None:
     """The query of a topic can leave it out."""
     (event,) = events_of(READ, notification(Id=record_id))
@@ -97,7 +97,7 @@ def test_notification_without_fields_is_unreadable(sobject: Any) -> None:
     assert piece.replay_id == b"13"
 
 
-@pytest.mark.parametrize("change", [None, "", "cre.ated", "x y", 17, ["created"]])
+@pytest.mark.parametrize("change", [None, "", "cre.ated", "x y", 17, ["created"], "c" * 256])
 def test_notification_of_no_known_change_is_unreadable(change: Any) -> None:
     """It would have a type that no pattern can match."""
     [piece] = READ([notification(change=change)])

@@ -16,6 +16,8 @@ _NAMES = Names(prefix="acme", template="salesforce.{kind}.{name}")
         ("salesforce.cdc.Account.updated", "salesforce.cdc.Account"),
         ("salesforce.cdc.Account.gap", "salesforce.cdc.Account"),
         ("salesforce.event.Order_Placed__e", "salesforce.event.Order_Placed__e"),
+        ("salesforce.topic.OpenInvoices.created", "salesforce.topic.OpenInvoices"),
+        ("salesforce.generic.notifications_Demo", "salesforce.generic.notifications_Demo"),
     ],
 )
 def test_changes_of_an_entity_share_a_topic(event_type: str, topic: str) -> None:

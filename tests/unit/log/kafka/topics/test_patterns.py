@@ -57,7 +57,7 @@ def test_patterns_that_lead_to_one_topic_give_it_once() -> None:
 
 
 PARTS = st.tuples(
-    st.sampled_from(["cdc", "event"]),
+    st.sampled_from(["cdc", "event", "topic", "generic"]),
     st.from_regex(r"[A-Za-z]\w{0,8}", fullmatch=True).filter(str.isascii),
     st.sampled_from(["", ".created", ".updated", ".gap"]),
 )
