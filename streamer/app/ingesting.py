@@ -12,13 +12,19 @@ from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable
 from streamer.events import Channel, OrgId
 from streamer.ingest.keeper import Keeper
+from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
+from streamer.ingest.rereading import Rereading
+from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
+from streamer.ports import RecordReader
 from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.records import RestRecords
+from streamer.salesforce.rest import Rest
 from streamer.salesforce.transports import opened
-from streamer.settings import Settings
+from streamer.settings import ChannelSettings, LargeText, Settings
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -26,6 +32,7 @@ _log = structlog.get_logger()
 
 _BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 _FOLLOWED_WITHIN_S = 10.0
+_RECORDS_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,9 @@ class Ingesting:
             tokens = Tokens(http, settings.org, self.clock)
             org = await self._authenticated(tokens)
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
+            version = settings.org.api_version
+            rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
+            records = RestRecords(rest)
             async with opened(settings, tokens, self.clock, self.metrics.session) as source:
 
                 def ingest(channel: Channel) -> Ingest:
@@ -59,6 +69,7 @@ class Ingesting:
                         observer=self._observer(channel),
                         start=channels[channel].start,
                         on_refused=channels[channel].on_refused_replay_id,
+                        large_texts=self._large_texts(channel, channels[channel], records),
                     )
 
                 keeper = Keeper(ownership=log, channels=list(channels), ingest=ingest, clock=self.clock)
@@ -78,6 +89,19 @@ class Ingesting:
             else:
                 self.status.logged_in()
                 return org
+
+    def _large_texts(
+        self, channel: Channel, settings: ChannelSettings, records: RecordReader
+    ) -> LargeTexts | None:
+        if settings.large_text is LargeText.MARK or not channel.path.startswith("/data/"):
+            return None
+        reads = settings.large_text is LargeText.REREAD
+        return LargeTexts(
+            cache=TextCache(settings.large_text_cache_bytes),
+            clock=self.clock,
+            observer=self.metrics.channel(channel),
+            rereading=Rereading(channel=channel, records=records, clock=self.clock) if reads else None,
+        )
 
     def _observer(self, channel: Channel) -> IngestObserver:
         metrics = self.metrics.channel(channel)

@@ -20,6 +20,7 @@ from streamer.events import (
     Start,
     Unreadable,
 )
+from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.quarantine import Quarantine
 from streamer.normalise import Normaliser
@@ -66,7 +67,7 @@ class Ingest:
     An answer's events are committed together with its replay id, so a crash
     repeats nothing and skips nothing. It can be cancelled at any moment. While
     it waits for the log, `busy_since` holds the start of the wait, in monotonic
-    seconds.
+    seconds. Without `large_texts`, large texts that came as diffs stay diffs.
     """
 
     channel: Channel
@@ -78,6 +79,7 @@ class Ingest:
     observer: IngestObserver
     start: Start = Start.LATEST
     on_refused: OnRefused = "earliest"
+    large_texts: LargeTexts | None = None
     busy_since: float | None = field(default=None, init=False)
     _hole: ContinuityRecord | None = field(default=None, init=False)
 
@@ -119,7 +121,7 @@ class Ingest:
         async with aclosing(self.source.batches(self.channel, after=after)) as batches:
             pending = self._begin(checkpoint)
             async for batch in batches:
-                self._take_in(batch, pending, checkpoint)
+                await self._take_in(batch, pending, checkpoint)
                 if batch.more and pending.append.size < _MOST_BYTES:
                     continue
                 # Asking for the next batch tells the source that this one is
@@ -139,13 +141,15 @@ class Ingest:
     def _begin(self, checkpoint: Checkpoint | None) -> _Pending:
         return _Pending(append=self.log.begin(self.channel), position=checkpoint)
 
-    def _take_in(self, batch: Batch, pending: _Pending, checkpoint: Checkpoint | None) -> None:
+    async def _take_in(self, batch: Batch, pending: _Pending, checkpoint: Checkpoint | None) -> None:
         if not (batch.messages or batch.unreadable):
             return
         pending.is_quiet = False
         read = self._read(batch)
         if checkpoint is not None and checkpoint.appended:
             read = without_appended(read, checkpoint)
+        if self.large_texts is not None:
+            read = await self.large_texts.completed(read)
         pending.position = advanced(pending.position, read, batch)
         events = [item for item in read if type(item) is Event]
         if len(events) < len(read):

@@ -11,6 +11,7 @@ from typing import Any
 
 from streamer.events import Channel, Event, EventId, JsonObject, Unreadable
 from streamer.normalise.malformed import replay_id_of, unreadable
+from streamer.normalise.text_diffs import is_diff
 from streamer.normalise.times import from_epoch_ms
 
 _HEADER = "ChangeEventHeader"
@@ -33,7 +34,8 @@ class ChangeNormaliser:
     """Turns each change message of one channel into one event per record, in the header's order.
 
     An update of "all records of a type" (record id `001*`, sent when a field's
-    type is converted) changes more than the event can tell, so it is a gap.
+    type is converted) changes more than the event can tell, so it is a gap. An
+    event with large texts that came as diffs names them in `diff_fields`.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -59,7 +61,7 @@ class ChangeNormaliser:
                 # Copying all fields and deleting the header is faster than copying field by field.
                 fields = payload.copy()
                 del fields[_HEADER]
-                nulled = _nulled(fields)
+                nulled, diffs = _nulled_and_diffs(fields)
                 changed = header.get("changedFields") or []
                 transaction = _transaction(key, sequence, header)
             except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
@@ -75,6 +77,8 @@ class ChangeNormaliser:
                     "nulled_fields": nulled,
                     "transaction": transaction,
                 }
+                if diffs:
+                    body["diff_fields"] = diffs
                 read.append(
                     Event(
                         id=EventId(f"{key}:{sequence}:{record_id}"),
@@ -126,16 +130,25 @@ def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FB
     return f"salesforce.cdc.{entity}.{'gap' if entity_wide else _KIND[change]}"
 
 
-def _nulled(fields: JsonObject) -> list[str]:
+def _nulled_and_diffs(fields: JsonObject) -> tuple[list[str], list[str]]:
+    """Return the names of the cleared fields, and of those of which the event carries a diff."""
+    nulled: list[str] = []
+    diffs: list[str] = []
     for value in fields.values():
         if value is None or type(value) is dict:
             break
     else:
-        return []
-    nulled = []
+        return nulled, diffs
     for name, value in fields.items():
         if value is None:
             nulled.append(name)
         elif type(value) is dict:
-            nulled += [f"{name}.{part}" for part, inner in value.items() if inner is None]
-    return nulled
+            if is_diff(value):
+                diffs.append(name)
+                continue
+            for part, inner in value.items():
+                if inner is None:
+                    nulled.append(f"{name}.{part}")
+                elif type(inner) is dict and is_diff(inner):
+                    diffs.append(f"{name}.{part}")
+    return nulled, diffs

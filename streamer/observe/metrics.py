@@ -26,7 +26,13 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe.process import ProcessMetrics
-from streamer.observe.series import ChannelMetrics, LabelValues, SessionMetrics, SubscriberMetrics
+from streamer.observe.series import (
+    TEXT_RESULTS,
+    ChannelMetrics,
+    LabelValues,
+    SessionMetrics,
+    SubscriberMetrics,
+)
 
 _OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -50,6 +56,7 @@ class Metrics:
         self._subscribers: dict[SubscriberName, SubscriberMetrics] = {}
         self._declare_session()
         self._declare_ingest()
+        self._declare_large_texts()
         self._declare_set_aside()
         self._declare_attempts()
         self._declare_subscriber()
@@ -113,6 +120,14 @@ class Metrics:
             "channel_owned", "1 while this process owns the channel, 0 while another does.", "channel"
         )
 
+    def _declare_large_texts(self) -> None:
+        self._large_texts = self._counter(
+            "large_text_diffs",
+            "Large texts that came as a diff: applied, reread, or marked, where large_text is not mark.",
+            "channel",
+            "result",
+        )
+
     def _declare_session(self) -> None:
         self._bytes = self._counter("ingest_bytes", "Size of the answers that were read from Salesforce.")
         self._handshakes = self._counter("session_handshakes", "Sessions opened with Salesforce.")
@@ -144,6 +159,7 @@ class Metrics:
             self._owned,
             self._subscriptions,
             self._continuity,
+            self._large_texts,
         )
 
     def _declare_attempts(self) -> None:
@@ -237,6 +253,7 @@ class Metrics:
             ups=self._up,
             owned=self._owned.labels(path),
             holes={cause: self._continuity.labels(path, cause.value) for cause in HoleCause},
+            texts={result: self._large_texts.labels(path, result) for result in TEXT_RESULTS},
             dead_letters=self._dead_letters,
             label_values=self._label_values,
         )

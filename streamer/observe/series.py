@@ -22,6 +22,8 @@ from streamer.events import (
 from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import Appended
 
+TEXT_RESULTS = ("applied", "reread", "marked")
+
 
 @dataclass(slots=True)
 class LabelValues:
@@ -94,6 +96,7 @@ class ChannelMetrics:
     ups: Gauge
     owned: Gauge
     holes: dict[HoleCause, Counter]
+    texts: dict[str, Counter]
     dead_letters: Counter
     label_values: LabelValues
 
@@ -115,6 +118,11 @@ class ChannelMetrics:
             self.dead_letters.labels(Stage.INGEST.value, "", reason).inc()
         for record in appended.continuity:
             self.holes[record.cause].inc()
+
+    def large_texts(self, **counts: int) -> None:
+        """Count large texts that came as diffs, by what became of them, of `TEXT_RESULTS`."""
+        for result, count in counts.items():
+            self.texts[result].inc(count)
 
     def set_owned(self, owned: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether this process owns the channel."""

@@ -17,7 +17,7 @@ from streamer.ports.dispatch import (
     Subscription,
     Wants,
 )
-from streamer.ports.ingest import Append, Appended, EventLog, Ownership, Source
+from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
 from streamer.ports.plugins import BlockingSubscriber, Plugin, PluginContext, Subscriber
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Page",
     "Plugin",
     "PluginContext",
+    "RecordReader",
     "Recorded",
     "Revoked",
     "Settlement",

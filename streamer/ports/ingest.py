@@ -1,6 +1,6 @@
-"""Contracts of ingest: the source of a channel, and the log that its events enter."""
+"""Contracts of ingest: the source of a channel, the records behind it, and the log that its events enter."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from streamer.events import (
     ContinuityRecord,
     DeadLetter,
     Event,
+    JsonObject,
     Start,
 )
 
@@ -43,6 +44,27 @@ class Source(Protocol):
         """Resume the checkpoint's channel after `checkpoint`, which is in the log.
 
         Does nothing for a channel that is not being read.
+        """
+        ...
+
+
+class RecordReader(Protocol):
+    """Reader of one org's records as they are now."""
+
+    @property
+    def requests_left(self) -> float | None:
+        """Share of the org's daily requests that is left, from 0 to 1; `None` while it is unknown."""
+        ...
+
+    async def read(
+        self, entity: str, ids: Sequence[str], fields: Sequence[str], /
+    ) -> Mapping[str, JsonObject]:
+        """Return `fields` of the records of `entity`, by id, at the price of one request.
+
+        Records that are deleted, or that the user can't see, are left out, and
+        so can fields be. Raises `RetryLater` when there is no answer, a `Stop`
+        when an operator must act, and any other `StreamerError` when Salesforce
+        refuses the request.
         """
         ...
 

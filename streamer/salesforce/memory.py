@@ -1,10 +1,11 @@
-"""Source that plays a script: the in-memory twin of `CometdSource`."""
+"""In-memory twins: a source that plays a script, and a reader of scripted records."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from streamer.events import Batch, Channel, Checkpoint, ReplayId, Start
+from streamer.errors import StreamerError
+from streamer.events import Batch, Channel, Checkpoint, JsonObject, ReplayId, Start
 from streamer.salesforce.message import replay_id_of
 
 
@@ -31,6 +32,32 @@ class MemorySource:
     def settle(self, checkpoint: Checkpoint, /) -> None:
         """Keep what was settled last of each path; a script loses no session."""
         self.settled[checkpoint.channel.path] = checkpoint
+
+
+class MemoryRecords:
+    """Reader of the records in `records`, by entity and id.
+
+    While `error` is set, it is raised. `requests` lists the entity, the ids and
+    the fields of each request.
+    """
+
+    def __init__(self, records: Mapping[str, Mapping[str, JsonObject]] | None = None) -> None:
+        self.records = {entity: dict(of_entity) for entity, of_entity in (records or {}).items()}
+        self.requests_left: float | None = None
+        self.error: StreamerError | None = None
+        self.requests: list[tuple[str, list[str], list[str]]] = []
+
+    async def read(self, entity: str, ids: Sequence[str], fields: Sequence[str], /) -> dict[str, JsonObject]:
+        """Return what `records` holds."""
+        self.requests.append((entity, list(ids), list(fields)))
+        if self.error is not None:
+            raise self.error
+        held = self.records.get(entity, {})
+        return {
+            each: {name: value for name, value in held[each].items() if name in fields}
+            for each in ids
+            if each in held
+        }
 
 
 def _position(after: Checkpoint | Start) -> ReplayId | None:

@@ -1,5 +1,6 @@
 """Client of Salesforce's REST API."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from streamer.web.proxy import ProxyFailed, send, through
 _TIMEOUT_S = 120.0
 _TEXT_LIMIT = 500
 _LONGEST_WAIT_S = 3600.0
+_USAGE = re.compile(r"api-usage=(\d{1,12})/(\d{1,12})", re.ASCII)
 
 
 class RequestRefused(StreamerError):
@@ -65,6 +67,12 @@ class Rest:
         self._clock = clock
         self._base = f"/services/data/v{api_version}"
         self._answer_bytes = answer_bytes
+        self._requests_left: float | None = None
+
+    @property
+    def requests_left(self) -> float | None:
+        """Share of the org's daily requests that the last answer said is left; `None` before it did."""
+        return self._requests_left
 
     async def get(self, path: str, **parameters: str) -> Any:
         """Return the JSON at `path`, which begins with `/services/` or is relative to the API version."""
@@ -142,7 +150,13 @@ class Rest:
             ) from exc
         except (aiohttp.ClientError, OSError, BodyTooLarge, ProxyFailed) as exc:
             raise SalesforceUnavailable(f"{method} {path} failed: {exc}") from exc
+        self._note_usage(response.headers.get("Sforce-Limit-Info", ""))
         return _Answer(status=response.status, body=body, retry_after=response.headers.get("Retry-After"))
+
+    def _note_usage(self, info: str) -> None:
+        usage = _USAGE.search(info)
+        if usage is not None and int(usage[2]):
+            self._requests_left = max(0.0, 1.0 - int(usage[1]) / int(usage[2]))
 
 
 def _records(page: Any, soql: str) -> list[JsonObject]:

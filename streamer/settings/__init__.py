@@ -4,7 +4,7 @@ The models are frozen and refuse unknown keys. `streamer.configuration` reads
 them from files and resolves `${ENV}` and `{file: …}`.
 """
 
-from streamer.settings.channels import ChannelSettings
+from streamer.settings.channels import ChannelSettings, LargeText
 from streamer.settings.daemon import Settings
 from streamer.settings.log import KafkaLogSettings, KafkaSecurity, LogSettings, SqliteLogSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
@@ -37,6 +37,7 @@ __all__ = [
     "JwtAuth",
     "KafkaLogSettings",
     "KafkaSecurity",
+    "LargeText",
     "LogSettings",
     "ObserveSettings",
     "OrgSettings",

@@ -1,6 +1,7 @@
 """Channels: what is read from the org."""
 
 import re
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -23,6 +24,17 @@ _EXAMPLES = (
     "must look like /data/ChangeEvents, /data/AccountChangeEvent, /event/Order_Placed__e, "
     "/topic/OpenInvoices or /u/notifications/Orders"
 )
+
+
+class LargeText(StrEnum):
+    """Treatment of large texts whose change Salesforce sends as a diff."""
+
+    MARK = "mark"
+    """The event holds the diff, and names the field in `diff_fields`."""
+    APPLY = "apply"
+    """The diff is applied where the former value is known."""
+    REREAD = "reread"
+    """As `apply`; where the former value is unknown, the record is read."""
 
 
 class ChannelSettings(Section):
@@ -49,6 +61,19 @@ class ChannelSettings(Section):
         examples=["Order_No__c"],
         description="the field by which platform events stay in order, or generic events that hold a JSON "
         "object; default: no order between them",
+    )
+
+    large_text: LargeText = Field(
+        default=LargeText.MARK,
+        description="what becomes of a large text of which Salesforce sends only a diff: mark (the event "
+        "holds the diff), apply (to the former text, where it is known) or reread (apply, or else "
+        "read the record)",
+    )
+    large_text_cache_bytes: int = Field(
+        default=32 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024 * 1024 * 1024,
+        description="memory for the former large texts, unless large_text is mark",
     )
 
     @field_validator("path")

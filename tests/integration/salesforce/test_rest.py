@@ -88,6 +88,25 @@ async def test_expired_session_is_renewed_once(desk: Desk) -> None:
     assert len(desk.sandbox.tokens) == 1
 
 
+async def test_answer_tells_which_share_of_the_days_requests_is_left(desk: Desk) -> None:
+    """Refused requests count too, and a header of another form tells nothing."""
+    assert desk.rest.requests_left is None
+    await desk.rest.limits()
+    with pytest.raises(RequestRefused):
+        await desk.rest.get("nothing")
+    assert desk.rest.requests_left == pytest.approx(0.99998)
+
+
+@pytest.mark.parametrize(
+    ("info", "left"), [("api-usage=90/100;per-app", 0.1), ("api-usage=101/100", 0.0), ("api-usage=1/0", None)]
+)
+async def test_share_that_is_left_is_never_negative(info: str, left: float | None) -> None:
+    """An org can be allowed more than its limit for a while."""
+    async with answering(200, {}, {"Sforce-Limit-Info": info}) as rest:
+        await rest.limits()
+    assert rest.requests_left == (None if left is None else pytest.approx(left))
+
+
 async def test_refused_query_tells_salesforces_code(desk: Desk) -> None:
     """What is wrong with a request is its caller's to know."""
     with pytest.raises(RequestRefused) as raised:

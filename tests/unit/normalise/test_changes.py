@@ -64,6 +64,25 @@ def test_cleared_fields_and_parts_are_named() -> None:
     assert event.data["fields"]["BillingAddress"] == {"City": "Oslo", "State": None}
 
 
+def test_diffs_are_named() -> None:
+    """A text of which only the difference came is told from a compound field, and from its own value."""
+    (event,) = events_of(
+        READ, change(1, Description={"diff": "@@"}, BillingAddress={"Street": {"diff": "@@"}, "City": None})
+    )
+
+    assert event.data["diff_fields"] == ["Description", "BillingAddress.Street"]
+    assert event.data["nulled_fields"] == ["BillingAddress.City"]
+    assert event.data["fields"]["Description"] == {"diff": "@@"}
+
+
+@pytest.mark.parametrize("value", ["@@", {"diff": 1}, {"diff": None}, {"diff": "@@", "City": "Oslo"}, {}])
+def test_event_without_a_diff_names_none(value: Any) -> None:
+    """The key is absent then, since hardly any event has one."""
+    (event,) = events_of(READ, change(1, Description=value, BillingAddress={"City": "Oslo"}))
+
+    assert "diff_fields" not in event.data
+
+
 @pytest.mark.parametrize(
     ("kind", "record_id", "word"),
     [

@@ -1,0 +1,171 @@
+"""Large texts whose change came as a diff: completed with the former value, or read again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from streamer.clock import Clock
+from streamer.events import DeadLetter, Event, JsonObject
+from streamer.ingest.rereading import Rereading
+from streamer.ingest.text_cache import TextCache
+from streamer.normalise.text_diffs import LONGEST, TextDiff, is_diff
+from streamer.normalise.times import from_text
+
+_MODIFIED = "LastModifiedDate"
+
+# A diff is sent for a new value of 1,000 characters whose length has changed by less than half.
+_SHORTEST = 500
+
+# Patching and hashing so much takes some hundredths of a second.
+_CHARACTERS_AT_ONCE = 1_000_000
+
+Diffs = Mapping[str, TextDiff | None]
+"""Diffs of one event by field; `None` stands for one that can't be read."""
+
+
+class LargeTextObserver(Protocol):
+    """Counts large texts that came as diffs; must not block or raise."""
+
+    def large_texts(self, *, applied: int = 0, reread: int = 0, marked: int = 0) -> None:
+        """Count texts that the former value completed, that were read again, and that stay diffs."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class LargeTexts:
+    """Makes the large texts of one channel's change events whole, as far as possible.
+
+    The former values are those of the events that passed before, in `cache`. A
+    completed value has the hash that its diff names, so a former value that is
+    out of date does no harm. With `rereading`, the others are read from the
+    org. What is left stays in the event as a diff, named in `diff_fields`.
+    """
+
+    cache: TextCache
+    clock: Clock
+    observer: LargeTextObserver
+    rereading: Rereading | None = None
+    _worked: int = field(default=0, init=False)
+
+    async def completed(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter]:
+        """Return `read`, in its order, with the texts that could be made whole; raises nothing."""
+        items = list(read)
+        unknown: dict[int, Diffs] = {}
+        for place, event in _events(items):
+            self._remember(event.data)
+            if "diff_fields" in event.data:
+                items[place], diffs = await self._applied(event)
+                if diffs:
+                    unknown[place] = diffs
+        if unknown and self.rereading is not None:
+            await self._reread(items, unknown, self.rereading)
+        marked = sum(len(event.data.get("diff_fields", ())) for _, event in _events(items))
+        if marked:
+            self.observer.large_texts(marked=marked)
+        return items
+
+    def _remember(self, data: JsonObject) -> None:
+        for name, value in data["fields"].items():
+            if type(value) is str and len(value) >= _SHORTEST:
+                self._keep(data["record_id"], name, value)
+
+    def _keep(self, record_id: str, name: str, text: str) -> None:
+        if len(text) <= LONGEST:
+            self.cache.put(record_id, name, text)
+        else:
+            self.cache.forget(record_id, name)
+
+    async def _applied(self, event: Event) -> tuple[Event, Diffs]:
+        """Return `event` with the texts that the former values complete, and its other diffs."""
+        record_id, fields = event.data["record_id"], event.data["fields"]
+        texts: dict[str, str] = {}
+        unknown: dict[str, TextDiff | None] = {}
+        for name in event.data["diff_fields"]:
+            value = fields.get(name)
+            # A part of a compound field, such as `BillingAddress.Street`, stays a diff.
+            if type(value) is not dict or not is_diff(value):
+                continue
+            given, former = value["diff"], self.cache.get(record_id, name)
+            diff = TextDiff.parse(given)
+            text = diff.applied_to(former) if diff is not None and former is not None else None
+            await self._yield_after(len(given) + len(former or ""))
+            if text is None:
+                self.cache.forget(record_id, name)
+                unknown[name] = diff
+            else:
+                self._keep(record_id, name, text)
+                texts[name] = text
+        if texts:
+            self.observer.large_texts(applied=len(texts))
+        return _completed(event, texts), unknown
+
+    async def _reread(
+        self, items: list[Event | DeadLetter], unknown: Mapping[int, Diffs], rereading: Rereading
+    ) -> None:
+        """Put the values that the org has now into the events of `items` whose diffs are `unknown`."""
+        wanted: dict[str, dict[str, set[str]]] = {}
+        events = [(place, event) for place, event in _events(items) if place in unknown]
+        for place, event in events:
+            of_entity = wanted.setdefault(event.data["entity"], {})
+            of_entity.setdefault(event.data["record_id"], {_MODIFIED}).update(unknown[place])
+        records = await rereading.read(wanted)
+        for place, event in events:
+            record = records.get(event.data["record_id"])
+            if record is not None:
+                items[place] = await self._with_present_values(event, unknown[place], record)
+
+    async def _with_present_values(self, event: Event, diffs: Diffs, record: JsonObject) -> Event:
+        """Return `event` with the values of `record`; one without the diff's hash counts as a later one."""
+        modified = _second(record.get(_MODIFIED))
+        changed = _second(event.data["fields"].get(_MODIFIED))
+        is_later = modified is not None and (changed is None or modified >= changed)
+        texts: dict[str, str] = {}
+        later: list[str] = []
+        for name, diff in diffs.items():
+            text = record.get(name)
+            if type(text) is not str or not text:
+                continue
+            verified = diff is not None and diff.leads_to(text)
+            await self._yield_after(len(text))
+            if verified or is_later:
+                self._keep(event.data["record_id"], name, text)
+                texts[name] = text
+                later += [] if verified else [name]
+        if texts:
+            self.observer.large_texts(reread=len(texts))
+        return _completed(event, texts, {"fields": later, "last_modified": modified} if later else None)
+
+    async def _yield_after(self, characters: int) -> None:
+        """Let other tasks run now and then while there is much to do."""
+        self._worked += characters
+        if self._worked > _CHARACTERS_AT_ONCE:
+            self._worked = 0
+            await self.clock.sleep(0)
+
+
+def _events(items: Sequence[Event | DeadLetter]) -> Iterator[tuple[int, Event]]:
+    for place, item in enumerate(items):
+        if type(item) is Event:
+            yield place, item
+
+
+def _completed(event: Event, texts: Mapping[str, str], reread: JsonObject | None = None) -> Event:
+    if not texts:
+        return event
+    # The events of one message share their fields.
+    data = {**event.data, "fields": {**event.data["fields"], **texts}}
+    data["diff_fields"] = [name for name in data["diff_fields"] if name not in texts]
+    if not data["diff_fields"]:
+        del data["diff_fields"]
+    if reread is not None:
+        data["reread"] = reread
+    return replace(event, data=data)
+
+
+def _second(modified: Any) -> str | None:
+    """Return a date of a record or an event as RFC 3339 in UTC, without milliseconds, or `None`."""
+    # Salesforce writes whole seconds in one place and milliseconds in the other.
+    try:
+        return f"{from_text(modified)[:19]}Z"
+    except (OverflowError, TypeError, ValueError):
+        return None
