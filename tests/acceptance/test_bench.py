@@ -18,6 +18,8 @@ _SHOWN = (
     "plain script ÷ Streamer",
     "CPU a transaction",
     "Streamer ÷ plain script",
+    "Streamer ÷ probe that writes nothing",
+    "Pub/Sub ÷ CometD: p50",
     "local HTTP target, 1,000 keys",
     "1,000 keys: worst",
     "1,000 keys: stalls",
@@ -51,10 +53,23 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
     [latency] = found["latency"]["streams"]
     assert 0 < latency["p50_ms"] <= latency["p99_ms"]
     assert 0 < latency["cpu_us_per_event"] <= latency["cpu_us_per_transaction"]
+    _check_pubsub(found)
     _check_deliveries(found)
     assert found["machine"]["cpu"]
     for words in _SHOWN:
         assert words in output.decode()
+
+
+def _check_pubsub(found: dict[str, Any]) -> None:
+    probes = ("receiving_probe", "writing_probe")
+    [ours], [receiving], [writing] = (found["pubsub"][who] for who in ("streamer", *probes))
+    assert ours["committed"] == writing["committed"] == ours["events"] == receiving["events"]
+    assert 0 < receiving["cpu_us_per_event"] < writing["cpu_us_per_event"]
+    ratio = found["pubsub"]["ratios"][0]
+    assert ratio["median"] == ours["cpu_us_per_event"] / receiving["cpu_us_per_event"]
+    for transport in ("cometd", "pubsub"):
+        [latency] = found["pubsub-latency"]["streams"][transport]
+        assert 0 < latency["p50_ms"] <= latency["p99_ms"]
 
 
 def _check_deliveries(found: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import confluent_kafka
 from streamer import DISTRIBUTION
 from tools.kafka.jars import VERSION
 
-_LIBRARIES = ("aiohttp", "orjson", "confluent-kafka", "aiokafka", "aiocometd-ng")
+_LIBRARIES = ("aiohttp", "orjson", "grpcio", "fastavro", "confluent-kafka", "aiokafka", "aiocometd-ng")
 
 
 def described() -> dict[str, str]:

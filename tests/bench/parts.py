@@ -8,14 +8,16 @@ from rich.progress import Progress
 
 from tests.bench.deliveries.measuring import DeliveryBench
 from tests.bench.deliveries.measuring import Stream as Trickle
-from tests.bench.ingest.measuring import IngestBench, Stream
+from tests.bench.ingest.measuring import IngestBench
 from tests.bench.ingest.org import sandbox_process
+from tests.bench.ingest.pubsub_measuring import PubSubBench
+from tests.bench.ingest.steady_stream import Stream
 from tests.bench.ownership.rolling import rolling_of
 from tests.bench.ownership.takeovers import Rounds, takeovers_of
 from tests.bench.results import Part
 
 PARTS = (
-    *("drain", "latency", "takeovers", "rolling"),
+    *("drain", "latency", "pubsub", "pubsub-latency", "takeovers", "rolling"),
     *("deliveries", "trickle", "failing-key", "busy-target", "memory"),
 )
 """Their names: of ingest, of processes that go away, and of deliveries."""
@@ -28,14 +30,18 @@ _DELIVERIES = frozenset({"deliveries", "trickle", "failing-key", "busy-target", 
 class Size:
     """The amounts to measure, and how many rounds of each.
 
+    Daemons drain a `backlog` over CometD and a `pubsub_backlog` over the
+    Pub/Sub API, and at least `warm_up` events before a stream over either.
     `deliveries` are events by the number of their keys. With `behind` events
     of `behind_keys` waiting, memory is watched for `looked_s`.
     """
 
     rounds: int
     backlog: int
+    pubsub_backlog: int
     plain: int
     stream: Stream
+    warm_up: int
     session_s: float
     processes: int
     deliveries: Mapping[int, int]
@@ -50,8 +56,10 @@ class Size:
 FULL = Size(
     rounds=3,
     backlog=100_000,
+    pubsub_backlog=200_000,
     plain=10_000,
     stream=Stream(events=10_000, per_second=500),
+    warm_up=20_000,
     session_s=6.0,
     processes=3,
     deliveries={1: 10_000, 10: 20_000, 1_000: 30_000, 100_000: 100_000},
@@ -65,8 +73,10 @@ FULL = Size(
 QUICK = Size(
     rounds=1,
     backlog=4_000,
+    pubsub_backlog=4_000,
     plain=300,
     stream=Stream(events=400, per_second=400),
+    warm_up=400,
     session_s=3.0,
     processes=2,
     deliveries={1: 100, 1_000: 2_000},
@@ -84,6 +94,10 @@ async def parts_of(only: Collection[str], size: Size, kafka: str, progress: Prog
     parts: dict[str, Part] = {}
     if _INGEST & set(only):
         parts |= await _ingest(only, size, kafka, progress)
+    if "pubsub" in only:
+        parts["pubsub"] = await _pubsub(size, kafka, progress)
+    if "pubsub-latency" in only:
+        parts["pubsub-latency"] = await _pubsub_latency(size, kafka, progress)
     if "takeovers" in only:
         task = progress.add_task("takeovers", total=size.rounds * 3)
         rounds = Rounds(times=size.rounds, session_s=size.session_s)
@@ -119,6 +133,28 @@ async def _ingest(only: Collection[str], size: Size, kafka: str, progress: Progr
                 size.stream, rounds=size.rounds, progress=partial(progress.advance, task)
             )
     return parts
+
+
+async def _pubsub(size: Size, kafka: str, progress: Progress) -> Part:
+    events = size.pubsub_backlog
+    async with sandbox_process() as org:
+        task = progress.add_task("making the Pub/Sub backlog", total=events)
+        await org.change(events, records=events // 10)
+        progress.update(task, completed=events)
+        task = progress.add_task("draining it", total=3 * size.rounds * events)
+        return await PubSubBench(org=org, kafka=kafka).drains(
+            backlog=events, rounds=size.rounds, progress=partial(progress.advance, task)
+        )
+
+
+async def _pubsub_latency(size: Size, kafka: str, progress: Progress) -> Part:
+    async with sandbox_process() as org:
+        task = progress.add_task("latency over both transports", total=2 * size.rounds * size.stream.events)
+        # A daemon that has just started is slower.
+        await org.change(size.warm_up, records=size.warm_up // 10)
+        return await PubSubBench(org=org, kafka=kafka).latencies(
+            size.stream, rounds=size.rounds, progress=partial(progress.advance, task)
+        )
 
 
 async def _deliveries(only: Collection[str], size: Size, kafka: str, progress: Progress) -> dict[str, Part]:

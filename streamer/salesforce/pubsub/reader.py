@@ -121,9 +121,12 @@ class ChannelReader:
         if self._append_began is not None and not self.messages.can_decode(schema_ids):
             # What was read must not wait for a schema.
             yield self._batch()
-        runs = list(_runs(self.position.new(await self._decoded(events, schema_ids))))
         keep_alive = None if answers[-1].events else answers[-1]
         more = keep_alive is None and subscription.is_exhausted and self._can_grow()
+        if more:
+            # The consumer asks for more before it commits, so the next answer can be on its way.
+            await subscription.top_up()
+        runs = list(_runs(self.position.new(await self._decoded(events, schema_ids))))
         for number, (messages, unreadable) in enumerate(runs, start=1):
             yield self._batch(messages, unreadable, more=more or number < len(runs))
         if keep_alive is not None:

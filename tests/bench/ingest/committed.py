@@ -1,5 +1,6 @@
 """An independent reader of committed records, and their comparison."""
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -12,6 +13,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from tests.bench.results import Unequal
 
 _DEADLINE_S = 120.0
+_QUIET_S = 1.0
+_LOOK_S = 0.02
 # Enough to see every kind of change in every partition.
 _EVERY = 499
 _SHOWN = 300
@@ -65,10 +68,31 @@ async def committed(
 async def transactions(kafka: str, checkpoints: str) -> int:
     """Return how many transactions moved the checkpoint of a single channel."""
     async with AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed") as consumer:
-        partitions = [TopicPartition(checkpoints, number) for number in range(8)]
-        ends = await consumer.end_offsets(partitions)
-    # The checkpoint, and the marker that ends the transaction.
-    return sum(ends.values()) // 2
+        # The checkpoint, and the marker that ends the transaction.
+        return await _end(consumer, checkpoints) // 2
+
+
+async def last_commit(kafka: str, checkpoints: str) -> float:
+    """Return the moment (monotonic) of the last transaction, once none has followed it for a second.
+
+    An append grows for a quarter of a second at most.
+    """
+    last, at = 0, time.monotonic()
+    async with (
+        asyncio.timeout(_DEADLINE_S),
+        AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed") as consumer,
+    ):
+        while not last or time.monotonic() - at < _QUIET_S:
+            end = await _end(consumer, checkpoints)
+            if end != last:
+                last, at = end, time.monotonic()
+            await asyncio.sleep(_LOOK_S)
+    return at
+
+
+async def _end(consumer: "AIOKafkaConsumer[bytes, bytes]", checkpoints: str) -> int:
+    ends = await consumer.end_offsets([TopicPartition(checkpoints, number) for number in range(8)])
+    return sum(ends.values())
 
 
 def check_equal(streamer: Committed, probe: Committed) -> None:

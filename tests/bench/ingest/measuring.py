@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tests.bench.ingest.committed import Committed, check_equal, committed, transactions
+from tests.bench.ingest.committed import Committed, check_equal, committed
 from tests.bench.ingest.org import Org
 from tests.bench.ingest.relays import Relay, bare_probe, checkpoint_topic, event_topic, streamer
-from tests.bench.ingest.results import Drain, Drains, Latencies, Latency, Plain
+from tests.bench.ingest.results import Drain, Drains, Latencies, Plain
+from tests.bench.ingest.steady_stream import Relayed, Stream, latency
 from tests.bench.processes import output_of, python
 from tests.bench.usage import cpu_s, resident_mb
 from tests.daemon import until
@@ -23,14 +24,6 @@ _QUIET_S = 1.0
 
 Progress = Callable[[int], object]
 """Is told how many events have passed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
-    """So many events at a steady rate."""
-
-    events: int
-    per_second: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,13 +58,13 @@ class IngestBench:
         delivered_before = await self._delivered()
         prefix = self._prefix()
         found = []
-        async with streamer(self.org.url, self.kafka, prefix) as pid:
+        async with streamer(self.org, self.kafka, prefix) as pid:
             await self._drained(delivered_before, progress)
             used_before = cpu_s(pid)
             await asyncio.sleep(_QUIET_S)
             quiet = (cpu_s(pid) - used_before) / _QUIET_S
             for _ in range(rounds):
-                found.append(await self._latency(stream, pid, prefix))
+                found.append(await latency(self.org, self.kafka, stream, Relayed(pid=pid, prefix=prefix)))
                 progress(stream.events)
         return Latencies(quiet_cpu_ms_per_s=quiet * 1e3, streams=found)
 
@@ -81,7 +74,7 @@ class IngestBench:
         # The first answer waits, and its client with it: what was used by
         # now is the start, and what is used from now on the events.
         held_back = await self.org.hold_back_the_first_answer(_HELD_BACK_S)
-        async with relay(self.org.url, self.kafka, prefix) as pid:
+        async with relay(self.org, self.kafka, prefix) as pid:
             began = await held_back() + _HELD_BACK_S
             await asyncio.sleep(_IDLE_S)
             used_at_start = cpu_s(pid)
@@ -105,27 +98,6 @@ class IngestBench:
         )
         found = orjson.loads(await output_of(script))
         return Plain(events=events, **found)
-
-    async def _latency(self, stream: Stream, pid: int, prefix: str) -> Latency:
-        reader = await python(
-            "tests.bench.ingest.committed_reader", self.kafka, event_topic(prefix), str(stream.events)
-        )
-        assert reader.stdout is not None
-        assert await asyncio.wait_for(reader.stdout.readline(), _DEADLINE_S) == b"ready\n"
-        committed_before = await transactions(self.kafka, checkpoint_topic(prefix))
-        used_before = cpu_s(pid)
-        await self.org.change(
-            stream.events, records=max(1, stream.events // 10), per_second=stream.per_second
-        )
-        latencies_ms = list(orjson.loads(await output_of(reader)))
-        used = cpu_s(pid) - used_before
-        return Latency.of(
-            latencies_ms,
-            per_second=stream.per_second,
-            transactions=await transactions(self.kafka, checkpoint_topic(prefix)) - committed_before,
-            cpu_s=used,
-            resident_mb=resident_mb(pid),
-        )
 
     async def _drained(self, delivered_before: int, progress: Progress) -> float:
         """Return the moment (monotonic) when the backlog was committed.

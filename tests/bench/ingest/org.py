@@ -19,9 +19,10 @@ _SENT_S = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Org:
-    """Speaks with `/sandbox/*` of one sandbox."""
+    """Speaks with `/sandbox/*` of one sandbox; its Pub/Sub API listens at `pubsub`, a host and a port."""
 
     url: str
+    pubsub: str
     http: aiohttp.ClientSession
 
     async def change(
@@ -38,13 +39,15 @@ class Org:
         async with self.http.post("/sandbox/changes", json=body) as response:
             response.raise_for_status()
 
-    async def hold_back_the_first_answer(self, seconds: float) -> Callable[[], Awaitable[float]]:
-        """Let the next connect wait, so that its client can be looked at before the stream begins.
+    async def hold_back_the_first_answer(
+        self, seconds: float, *, on: str = "connect"
+    ) -> Callable[[], Awaitable[float]]:
+        """Let the next request of a kind wait, so that its client can be looked at before the stream begins.
 
         The function returned waits until that is so, and returns when (monotonic) it was.
         """
         before = await self._held_back()
-        body = {"seconds": seconds, "on": ["connect"], "times": 1}
+        body = {"seconds": seconds, "on": [on], "times": 1}
         async with self.http.post("/sandbox/faults/slow", json=body) as response:
             response.raise_for_status()
 
@@ -82,17 +85,18 @@ async def sandbox_process() -> AsyncIterator[Org]:
     )
     try:
         async with asyncio.timeout(_START_S):
-            url = await _url(process)
+            url = await _told(process, rb"listens at (http://[^;\s]+)")
+            pubsub = await _told(process, rb"Pub/Sub API listens at ([^,\s]+)")
         async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=300)) as http:
-            yield Org(url=url, http=http)
+            yield Org(url=url, pubsub=pubsub, http=http)
     finally:
         process.terminate()
         await process.wait()
 
 
-async def _url(process: asyncio.subprocess.Process) -> str:
+async def _told(process: asyncio.subprocess.Process, pattern: bytes) -> str:
     assert process.stdout is not None
     while line := await process.stdout.readline():
-        if found := re.search(rb"listens at (http://[^;\s]+)", line):
+        if found := re.search(pattern, line):
             return found[1].decode()
     raise RuntimeError("the sandbox did not start")

@@ -1,15 +1,17 @@
-"""The two programs that carry an org's changes into Kafka, each as a process with topics of its own."""
+"""The programs that carry an org's changes into Kafka, each as a process with topics of its own."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from streamer.settings import Transport
+from tests.bench.ingest.org import Org
 from tests.bench.processes import running
-from tests.configuration import CHANGES, sandbox_configuration, written
+from tests.configuration import CHANGES, over_pubsub, sandbox_configuration, written
 from tests.daemon import Daemon
 
-Relay = Callable[[str, str, str], AbstractAsyncContextManager[int]]
+Relay = Callable[[Org, str, str], AbstractAsyncContextManager[int]]
 """Runs one inside the context, on the org, the broker and the prefix given, and gives its process id."""
 
 
@@ -24,11 +26,15 @@ def checkpoint_topic(prefix: str) -> str:
 
 
 @asynccontextmanager
-async def streamer(org: str, kafka: str, prefix: str) -> AsyncIterator[int]:
+async def streamer(
+    org: Org, kafka: str, prefix: str, *, transport: Transport = Transport.COMETD
+) -> AsyncIterator[int]:
     """Run Streamer, which reads from the beginning of what the org retains."""
     log = {"bootstrap_servers": kafka, "prefix": prefix, "topic": f"{prefix}.{{kind}}.{{name}}"}
-    configuration = sandbox_configuration(org, log={"kafka": log})
+    configuration = sandbox_configuration(org.url, log={"kafka": log})
     configuration["channels"] = [{"path": CHANGES, "start": "earliest"}]
+    if transport is Transport.PUBSUB:
+        configuration = over_pubsub(configuration, org.pubsub)
     with TemporaryDirectory(prefix="streamer-bench-") as directory:
         path = written(Path(directory), configuration)
         async with Daemon.running(path, "--role", "ingest") as daemon:
@@ -36,6 +42,17 @@ async def streamer(org: str, kafka: str, prefix: str) -> AsyncIterator[int]:
             assert await daemon.stop() == 0, daemon.output
 
 
-def bare_probe(org: str, kafka: str, prefix: str) -> AbstractAsyncContextManager[int]:
-    """Run the bare probe, which does the same and writes the very same records."""
-    return running("tests.bench.ingest.bare_probe", org, kafka, prefix)
+def bare_probe(org: Org, kafka: str, prefix: str) -> AbstractAsyncContextManager[int]:
+    """Run the bare probe of CometD, which does the same and writes the very same records."""
+    return running("tests.bench.ingest.bare_probe", org.url, kafka, prefix)
+
+
+def receiving_probe(org: Org) -> AbstractAsyncContextManager[int]:
+    """Run the probe of the Pub/Sub API that receives and decodes, and writes nothing."""
+    return running("tests.bench.ingest.pubsub_probe", org.url, org.pubsub)
+
+
+def writing_probe(org: Org, kafka: str, prefix: str, *, events: int) -> AbstractAsyncContextManager[int]:
+    """Run the probe of the Pub/Sub API that writes the very same records of so many events."""
+    module = "tests.bench.ingest.pubsub_probe"
+    return running(module, org.url, org.pubsub, str(events), kafka, prefix)

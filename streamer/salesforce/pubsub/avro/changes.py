@@ -6,12 +6,13 @@ change event body fields). The header's bitmaps tell the two apart.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from streamer.events import JsonObject
 from streamer.salesforce.pubsub.avro.bitmaps import FieldBitmaps
 from streamer.salesforce.pubsub.avro.compiler import ReaderCompiler
-from streamer.salesforce.pubsub.avro.composites import FieldReader
+from streamer.salesforce.pubsub.avro.composites import FieldReader, record_reader
 from streamer.salesforce.pubsub.avro.definitions import (
     Array,
     AvroType,
@@ -21,10 +22,14 @@ from streamer.salesforce.pubsub.avro.definitions import (
     branches_of,
 )
 from streamer.salesforce.pubsub.avro.primitives import Reader
+from streamer.salesforce.pubsub.avro.repetition import repeating_reader
 
 HEADER = "ChangeEventHeader"
 
 _BITMAPS = ("changedFields", "nulledFields", "diffFields")
+
+# Programs change the same fields of one type after the other, many within a millisecond.
+_DIFFERS_IN_EACH = frozenset({"recordIds", "transactionKey", "sequenceNumber", "commitNumber"})
 
 
 def is_change_event(event: Record) -> bool:
@@ -51,31 +56,68 @@ def change_reader(event: Record) -> Reader:
     for name in _BITMAPS:
         if name in declared and not _lists_texts(declared[name]):
             raise UnusableSchema(f"{HEADER}.{name} is no list of texts")
-    read_header = ReaderCompiler(keep_nulls=True, plain_times=True).record(header.type)
+    bitmaps = FieldBitmaps(event)
     compiler = ReaderCompiler(keep_nulls=False)
     fields = [compiler.field(field, of_event=True) for field in event.fields[1:]]
-    read = compiler.event([FieldReader(name=HEADER, read=read_header), *fields])
-    bitmaps = FieldBitmaps(event)
+    read = compiler.event([FieldReader(name=HEADER, read=_header_reader(header.type, bitmaps)), *fields])
     tells_nulled = "nulledFields" in declared
 
     def read_change(data: bytes, at: int) -> tuple[JsonObject, int]:
         payload, at = read(data, at)
         about = payload[HEADER]
-        changed = about.get("changedFields")
         nulled = about.pop("nulledFields", None)
         differing = about.pop("diffFields", None)
-        if changed:
-            about["changedFields"] = changed = bitmaps.names(changed)
         if differing:
-            _mark_differences(payload, bitmaps.names(differing))
+            _mark_differences(payload, differing)
         if about.get("changeType") == "UPDATE":
             if nulled:
                 _add_nulls(payload, bitmaps.names(nulled))
-            elif changed and not tells_nulled:
-                _add_nulls(payload, changed)
+            elif not tells_nulled:
+                _add_nulls(payload, about.get("changedFields") or ())
         return payload, at
 
     return read_change
+
+
+def _header_reader(header: Record, bitmaps: FieldBitmaps) -> Reader:
+    """Return the reader of a header, which has the names of the changed and the differing fields.
+
+    Its fields that are mostly those of the event before are compared in runs.
+    """
+    compiler = ReaderCompiler(keep_nulls=True, plain_times=True)
+    steps: list[tuple[str | None, Reader]] = []
+    for differs, fields in groupby(header.fields, key=lambda field: field.name in _DIFFERS_IN_EACH):
+        readers = [compiler.field(field) for field in fields]
+        if differs:
+            steps += [(reader.name, reader.read) for reader in readers]
+        elif len(readers) == 1 and readers[0].name not in _BITMAPS:
+            steps.append((readers[0].name, repeating_reader(readers[0].read)))
+        else:
+            read_run = _with_names(record_reader(readers, keep_nulls=True), bitmaps)
+            steps.append((None, repeating_reader(read_run)))
+
+    def read(data: bytes, at: int) -> tuple[JsonObject, int]:
+        about: JsonObject = {}
+        for name, read_step in steps:
+            value, at = read_step(data, at)
+            if name is None:
+                about.update(value)
+            else:
+                about[name] = value
+        return about, at
+
+    return read
+
+
+def _with_names(read: Reader, bitmaps: FieldBitmaps) -> Reader:
+    def read_named(data: bytes, at: int) -> tuple[JsonObject, int]:
+        values, at = read(data, at)
+        for name in ("changedFields", "diffFields"):
+            if values.get(name):
+                values[name] = bitmaps.names(values[name])
+        return values, at
+
+    return read_named
 
 
 def _add_nulls(payload: JsonObject, names: Sequence[str]) -> None:

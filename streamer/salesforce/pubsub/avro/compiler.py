@@ -21,6 +21,7 @@ from streamer.salesforce.pubsub.avro.definitions import (
     is_null,
 )
 from streamer.salesforce.pubsub.avro.primitives import PRIMITIVE_READERS, Reader, fixed_reader
+from streamer.salesforce.pubsub.avro.repetition import repeating_reader
 from streamer.salesforce.pubsub.avro.times import TimeText, stated_time, time_text
 
 
@@ -84,7 +85,8 @@ class ReaderCompiler:
     def _primitive(self, kind: Primitive, time: TimeText | None) -> Reader:
         read = PRIMITIVE_READERS[kind.kind]
         text = None if self._plain_times else time_text(kind, time)
-        return read if text is None else _time_reader(read, text)
+        # Changes come in bursts of the same second.
+        return read if text is None else repeating_reader(_time_reader(read, text))
 
 
 def _time_reader(read: Reader, text: TimeText) -> Reader:

@@ -7,6 +7,7 @@ from streamer.events import JsonObject
 from streamer.salesforce.pubsub.avro.primitives import Reader, read_length, read_long, read_text
 
 _SECOND_BRANCH = 2
+_ONE_ITEM = 2
 # So many bytes are copied to look for the next field that is not null.
 _LONGEST_RUN = 128
 
@@ -42,6 +43,10 @@ def array_reader(item: Reader) -> Reader:
 
     def read(data: bytes, at: int) -> tuple[list[object], int]:
         values: list[object] = []
+        if data[at] == _ONE_ITEM:
+            # So most lists begin, and end.
+            value, at = item(data, at + 1)
+            values.append(value)
         while data[at]:
             count, at = _read_count(data, at)
             if not count:

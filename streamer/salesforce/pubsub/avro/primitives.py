@@ -18,7 +18,7 @@ _LARGEST_DOUBLE = 1.7976931348623157e308
 # The highest bit of a byte says that another one belongs to the number.
 _CONTINUED = 0x80
 _LONG_BITS = 64
-_LAST_SHIFT = 63
+_LONGEST_LONG = 10
 
 
 def read_null(_: bytes, at: int) -> tuple[None, int]:
@@ -37,24 +37,23 @@ def read_boolean(data: bytes, at: int) -> tuple[bool, int]:
 def read_long(data: bytes, at: int) -> tuple[int, int]:
     """Read an int or a long: 7 bits a byte, the lowest first, the sign in the lowest bit."""
     byte = data[at]
-    at += 1
     if byte < _CONTINUED:
-        return (byte >> 1) ^ -(byte & 1), at
+        return (byte >> 1) ^ -(byte & 1), at + 1
     value = byte & 0x7F
-    shift = 7
-    while True:
-        byte = data[at]
-        at += 1
+    shift = 0
+    rest = data[at + 1 : at + _LONGEST_LONG]
+    for byte in rest:
+        shift += 7
+        value |= (byte & 0x7F) << shift
         if byte < _CONTINUED:
             break
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if shift > _LAST_SHIFT:
-            raise ValueError("a number of more than 64 bits")
-    value |= byte << shift
+    else:
+        if len(rest) + 1 < _LONGEST_LONG:
+            raise IndexError
+        raise ValueError("a number of more than 64 bits")
     if value >> _LONG_BITS:
         raise ValueError("a number of more than 64 bits")
-    return (value >> 1) ^ -(value & 1), at
+    return (value >> 1) ^ -(value & 1), at + 1 + shift // 7
 
 
 def read_text(data: bytes, at: int) -> tuple[str, int]:
