@@ -13,12 +13,12 @@ _ANY_RUN = "*"
 _ANY_NAME = "\0"
 _WORD = re.compile(r"\w")
 _NAME = re.compile(r"[^\W\d]\w*")
-_OF_A_TYPE = frozenset({"salesforce", "cdc", "event", *KINDS})
+_OF_A_TYPE = frozenset({"salesforce", "cdc", "event", "outbound", *KINDS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """Events of one channel: `kind` is cdc or event, `name` the only entity or event, `None` if any."""
+    """Events of one channel: `kind` is cdc, event or outbound, `name` the only entity or event, or `None`."""
 
     kind: str
     name: str | None
@@ -27,6 +27,8 @@ class Carried:
     def by(cls, path: str) -> "Carried":
         """Return what the channel at `path` carries."""
         _, root, name = path.split("/")
+        if root == "outbound":
+            return cls(kind="outbound", name=None)
         if root == "event":
             return cls(kind="event", name=None if name.endswith("__chn") else name)
         if name == "ChangeEvents" or not name.endswith("ChangeEvent"):
@@ -37,14 +39,14 @@ class Carried:
     def types(self, name: str) -> Iterator[str]:
         """Yield the types of these events; `name` stands for one that is not fixed."""
         head = f"salesforce.{self.kind}.{self.name or name}"
-        return iter([head]) if self.kind == "event" else (f"{head}.{kind}" for kind in KINDS)
+        return (f"{head}.{kind}" for kind in KINDS) if self.kind == "cdc" else iter([head])
 
     def can_match(self, pattern: str) -> bool:
         """Return true when `pattern` matches a type of these events."""
         return any(_can_match(pattern, each) for each in self.types(_ANY_NAME))
 
 
-ANYTHING = (Carried(kind="cdc", name=None), Carried(kind="event", name=None))
+ANYTHING = tuple(Carried(kind=kind, name=None) for kind in ("cdc", "event", "outbound"))
 """Events of all channels that there can be."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from streamer.events import Channel, Event, Unreadable
 from streamer.normalise.changes import ChangeNormaliser
+from streamer.normalise.outbound import OutboundNormaliser
 from streamer.normalise.platform_events import PlatformEventNormaliser
 
 Normaliser = Callable[[Sequence[Any]], list[Event | Unreadable]]
@@ -23,6 +24,8 @@ def normaliser_for(channel: Channel, *, key: str | None = None) -> Normaliser:
     """
     if channel.path.startswith("/data/"):
         return ChangeNormaliser(channel)
+    if channel.path.startswith("/outbound/"):
+        return OutboundNormaliser(channel)
     return PlatformEventNormaliser(channel, key=key)
 
 

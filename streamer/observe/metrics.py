@@ -26,7 +26,13 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.observe.process import ProcessMetrics
-from streamer.observe.series import ChannelMetrics, LabelValues, SessionMetrics, SubscriberMetrics
+from streamer.observe.series import (
+    ChannelMetrics,
+    LabelValues,
+    OutboundMetrics,
+    SessionMetrics,
+    SubscriberMetrics,
+)
 
 _OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -50,6 +56,7 @@ class Metrics:
         self._subscribers: dict[SubscriberName, SubscriberMetrics] = {}
         self._declare_session()
         self._declare_ingest()
+        self.outbound = self._declared_outbound()
         self._declare_set_aside()
         self._declare_attempts()
         self._declare_subscriber()
@@ -122,6 +129,20 @@ class Metrics:
             "session_subscriptions", "Subscriptions, by Salesforce's answer.", "channel", "outcome"
         )
 
+    def _declared_outbound(self) -> OutboundMetrics:
+        return OutboundMetrics(
+            requests=self._counter(
+                "outbound_requests",
+                "Requests of Salesforce with outbound messages, by outcome; channel is empty for an unknown "
+                "address.",
+                "channel",
+                "outcome",
+            ),
+            repeats=self._counter(
+                "outbound_repeats", "Notifications that Salesforce repeated, and the log held.", "channel"
+            ),
+        )
+
     def _declare_set_aside(self) -> None:
         self._dead_letters = self._counter(
             "dead_letters",
@@ -144,6 +165,8 @@ class Metrics:
             self._owned,
             self._subscriptions,
             self._continuity,
+            self.outbound.requests,
+            self.outbound.repeats,
         )
 
     def _declare_attempts(self) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,9 @@ from streamer.sandbox.org.records import Record, Records, read_field
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Schema
 from streamer.sandbox.org.transaction import Guard, Stamp, Transaction
+
+ChangeListener = Callable[[Sequence[Change]], None]
+"""Called with the changes of a transaction, after they are announced."""
 
 DEFAULT_ORIGIN = "com/salesforce/api/rest/66.0"
 _GAPS = frozenset(kind for kind in ChangeType if kind.startswith("GAP_"))
@@ -97,6 +100,7 @@ class Org:
         self._clock = clock
         self._bus = bus
         self._ids = IdSequence()
+        self._listeners: list[ChangeListener] = []
         self._commit_numbers = itertools.count(10_500_000_000)
         self.declare(self.settings.schema)
         self._seed()
@@ -105,6 +109,14 @@ class Org:
     def published(self) -> int:
         """Number of messages ever published, change events included."""
         return self._bus.sequence
+
+    def listen(self, listener: ChangeListener) -> None:
+        """Call `listener` with the changes of each transaction from now on."""
+        self._listeners.append(listener)
+
+    def new_id(self, prefix: str) -> str:
+        """Return a new id for something that is no record."""
+        return self._ids.issue(prefix)
 
     def declare(self, schema: DeclaredSchema) -> None:
         """Put a declared schema in the place of the one before; records stay as they are.
@@ -138,8 +150,10 @@ class Org:
         except BaseException:
             transaction.roll_back()
             raise
-        changes = limited(merged(transaction.changes()), self.settings.transaction_limit)
-        self._announce(changes, user=by, origin=origin)
+        changes = merged(transaction.changes())
+        self._announce(limited(changes, self.settings.transaction_limit), user=by, origin=origin)
+        for listener in self._listeners:
+            listener(changes)
 
     def add_user(self, username: str, name: str) -> str:
         """Create a user without announcing it, and return the id."""
