@@ -12,7 +12,7 @@ from aiohttp import http_exceptions, web
 
 from streamer.errors import ConfigurationError
 from streamer.web.guard import MOST_CONNECTIONS, Guard
-from streamer.web.tls import HANDSHAKE_S, TlsFiles, renewed
+from streamer.web.tls import HANDSHAKE_S, TlsFiles, server_context
 
 _CLOSING_S = 1.0
 _KEEPALIVE_S = 15.0
@@ -40,7 +40,6 @@ async def listening(
     most. Raises `ConfigurationError`, which names the `section` of the
     configuration, when the address or a file of `tls` can't be used.
     """
-    context = tls.context() if tls else None
     guard = Guard(section)
     app.middlewares.append(guard.watched)
     runner = web.AppRunner(
@@ -52,29 +51,27 @@ async def listening(
     )
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - the setup has made it
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
+        context = await stack.enter_async_context(server_context(tls))
+        handshake_s = HANDSHAKE_S if context else None
         try:
             server = await asyncio.get_running_loop().create_server(
-                guard.protect(runner.server, handshake_s=HANDSHAKE_S if context else None),
+                guard.protect(runner.server, handshake_s=handshake_s),
                 host,
                 port,
                 backlog=MOST_CONNECTIONS,
                 ssl=context,
-                ssl_handshake_timeout=HANDSHAKE_S if context else None,
+                ssl_handshake_timeout=handshake_s,
             )
         except OSError as error:
             raise ConfigurationError(
                 f"{section}: {refused_address(error, host=host, port=port)}; "
                 f"choose another {section}.port or {section}.host; port 0 takes a free one."
             ) from error
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(server)
-            await stack.enter_async_context(guard.watching(runner.server))
-            if tls is not None and context is not None:
-                await stack.enter_async_context(renewed(tls, context))
-            yield server.sockets[0].getsockname()[1]
-    finally:
-        await runner.cleanup()
+        await stack.enter_async_context(server)
+        await stack.enter_async_context(guard.watching(runner.server))
+        yield server.sockets[0].getsockname()[1]
 
 
 class _ServerLog(logging.LoggerAdapter[logging.Logger]):

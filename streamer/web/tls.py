@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -19,7 +18,7 @@ HANDSHAKE_S = 5.0
 
 _LOOK_S = 5.0
 
-_Fingerprint = tuple[tuple[int, int, int], ...]
+_Seen = tuple[tuple[int, int, int], ...] | int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +59,6 @@ class TlsFiles:
             reason = "not a certificate in PEM with its unencrypted key"
             raise self._refused("certificate_file", self.certificate_file, reason) from exc
 
-    def fingerprint(self) -> _Fingerprint:
-        """Return a value that changes with the certificate or its key; raises `OSError`."""
-        found = (file.stat() for file in (self.certificate_file, self.key_file))
-        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
-
     def _text(self, key: str, file: Path) -> str:
         try:
             return file.read_text("ascii")
@@ -78,21 +72,26 @@ class TlsFiles:
 
 
 @asynccontextmanager
-async def renewed(files: TlsFiles, context: ssl.SSLContext) -> AsyncIterator[None]:
-    """Give `context` the certificate anew when its files change, inside the context.
+async def server_context(files: TlsFiles | None) -> AsyncIterator[ssl.SSLContext | None]:
+    """Yield a context with the certificate of `files`, which is given it anew when they change.
 
-    While the files can't be used, the former certificate stays.
+    While the files can't be used, the former certificate stays. Raises
+    `ConfigurationError` when they can't be used at first.
     """
-    renewing = asyncio.create_task(_renew(files, context), name=f"certificate {files.section}")
+    if files is None:
+        yield None
+        return
+    seen = _seen(files)
+    context = files.context()
+    renewing = asyncio.create_task(_renew(files, context, seen), name=f"certificate {files.section}")
     try:
-        yield
+        yield context
     finally:
         renewing.cancel()
         await asyncio.wait([renewing])
 
 
-async def _renew(files: TlsFiles, context: ssl.SSLContext) -> None:
-    seen = _seen(files)
+async def _renew(files: TlsFiles, context: ssl.SSLContext, seen: _Seen) -> None:
     while True:
         await asyncio.sleep(_LOOK_S)
         found = _seen(files)
@@ -109,8 +108,10 @@ async def _renew(files: TlsFiles, context: ssl.SSLContext) -> None:
             _log.info("certificate.renewed", section=files.section)
 
 
-def _seen(files: TlsFiles) -> Any:
+def _seen(files: TlsFiles) -> _Seen:
+    """Return a value that changes with the certificate or its key."""
     try:
-        return files.fingerprint()
+        found = [file.stat() for file in (files.certificate_file, files.key_file)]
     except OSError as error:
         return error.errno
+    return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)

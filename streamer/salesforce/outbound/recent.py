@@ -20,7 +20,12 @@ KEPT_S = 24 * 3600.0 + 2 * CLOCKS_DIFFER_S
 """Seconds for which an id is kept at least, unless there are too many of them."""
 
 SLOT_IDS = 1_000
+"""Ids from which on a slot is full."""
+
 MOST_SLOTS = 200
+"""Most slots of a channel."""
+
+_STEP_S = 0.001
 
 
 @dataclass(slots=True)
@@ -65,7 +70,8 @@ class RecentNotifications:
         return Checkpoint(
             channel=slot_channel(channel, number),
             replay_id=ReplayId(appended[-1].encode()) if appended else None,
-            verified_at=max(now, current.verified_at if current else 0.0),
+            # The latest time tells which slot is being filled, so no two have the same.
+            verified_at=max(now, current.verified_at + _STEP_S) if current else now,
             appended=appended,
         )
 

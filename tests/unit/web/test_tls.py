@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 from streamer.errors import ConfigurationError
 from streamer.sandbox.certificates import certificates
 from streamer.web import guard, tls
-from streamer.web.guard import MOST_CONNECTIONS
 from streamer.web.listener import listening
 from streamer.web.tls import TlsFiles
 from tests.daemon import until
@@ -97,12 +96,19 @@ async def test_renewed_certificate_is_used_without_a_restart(
 
 async def test_handshakes_that_never_end_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They get no descriptors that others need, and the port works again without them."""
-    monkeypatch.setattr("streamer.web.listener.HANDSHAKE_S", 0.3)
+    monkeypatch.setattr("streamer.web.listener.HANDSHAKE_S", 1.0)
+    monkeypatch.setattr(guard, "MOST_CONNECTIONS", 3)
     with capture_logs() as lines:
         async with port(files(tmp_path)) as found:
-            crowd = [await asyncio.open_connection("localhost", found) for _ in range(2 * MOST_CONNECTIONS)]
-            await asyncio.sleep(0.6)
-            assert await answer(found, trusting(tmp_path)) == 200
+            crowd = [await asyncio.open_connection("localhost", found) for _ in range(6)]
+
+            async def is_served() -> bool:
+                with suppress(aiohttp.ClientError, ConnectionError):
+                    return await answer(found, trusting(tmp_path)) == 200
+                return False
+
+            assert not await is_served()
+            await until(is_served, within_s=20, every_s=0.2)
             for _, writer in crowd:
                 writer.close()
 
