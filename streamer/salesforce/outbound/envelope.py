@@ -100,10 +100,11 @@ class _Builder:
 
 
 def _parsed(body: bytes) -> _Element:
-    parser = DefusedXMLParser(target=_Builder(), forbid_dtd=True)
+    builder = _Builder()
+    parser = DefusedXMLParser(target=builder, forbid_dtd=True)
     try:
         parser.feed(body)
-        root: _Element = parser.close()
+        parser.close()
     except ParseError as exc:
         line, column = exc.position
         raise MalformedEnvelope(f"not well-formed XML at line {line}, column {column}") from None
@@ -112,7 +113,7 @@ def _parsed(body: bytes) -> _Element:
     except (LookupError, ValueError):
         # An encoding that Python does not know, or that expat can't read.
         raise MalformedEnvelope("not XML in an encoding that can be read") from None
-    return root
+    return builder.close()
 
 
 def _message(notification: _Element, **shared: str | None) -> JsonObject:
