@@ -37,6 +37,8 @@ class Outcome(StrEnum):
     """The client's certificate has another subject."""
     NOT_OWNED = "not_owned"
     """Another process reads the channel, or none does at the moment."""
+    BROKEN_OFF = "broken_off"
+    """The body did not come whole."""
     TOO_LARGE = "too_large"
     UNREADABLE = "unreadable"
     WRONG_ORGANIZATION = "wrong_organization"

@@ -123,6 +123,8 @@ class Endpoint:
         except web.HTTPRequestEntityTooLarge:
             reason = f"larger than {self.settings.max_body_bytes} bytes: raise outbound.max_body_bytes"
             raise _Refusal(Outcome.TOO_LARGE, 413, "The envelope is too large.", reason=reason) from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise _Refusal(Outcome.BROKEN_OFF, 400, "The body does not match its headers.") from None
 
     async def _arrival(self, body: bytes, org: str, *, is_known: bool) -> Arrival:
         try:

@@ -38,7 +38,7 @@ def told(write: Write, section: str, text: str = GOOD) -> str:
         ("{host: localhost, messages: {Leads: {}}}", "outbound.messages"),
         ("{host: localhost, port: 9464, messages: {leads: {}}}", "found 9464, which is observe.port as well"),
         (
-            "{host: localhost, tls: {certificate_file: a, key_file: b, client_subject: c}, messages: {a: {}}}",
+            "{host: localhost, messages: {a: {}}, tls: {certificate_file: a, key_file: b, client_subject: c}}",
             "client_subject needs client_ca_file",
         ),
     ],
@@ -70,7 +70,7 @@ def test_endpoint_that_keeps_others_out_is_taken(write: Write, section: str) -> 
 def test_channels_can_be_none_only_beside_it(write: Write) -> None:
     """Nothing would be read."""
     path = write(ALONE.replace("salesforce.outbound.Lead", "salesforce.cdc.Lead.created"))
-    with pytest.raises(ConfigurationError, match="channels: .*name at least one channel"):
+    with pytest.raises(ConfigurationError, match=r"channels: .*name at least one channel"):
         load(load_document([path], {}))
 
 

@@ -18,6 +18,7 @@ from tests.outbound import (
     LEADS,
     MESSAGES,
     ORG,
+    PATH,
     SECRET,
     envelope,
     notification,
@@ -200,6 +201,26 @@ async def test_envelope_above_the_bound_is_refused_with_the_remedy() -> None:
 
     assert status == 413
     assert ["raise outbound.max_body_bytes" in line.get("reason", "") for line in lines if "reason" in line]
+
+
+async def test_body_that_breaks_off_is_no_mistake_of_ours() -> None:
+    """Nothing is logged for each connection that is lost, and nothing is kept."""
+    log = MemoryLog()
+    with capture_logs() as lines:
+        async with receiving(log) as receiver:
+            _, writer = await asyncio.open_connection("localhost", receiver.port)
+            head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n"
+            writer.write(head.encode() + envelope(notification(1))[:200])
+            await writer.drain()
+            writer.close()
+
+            async def is_counted() -> bool:
+                return receiver.count("broken_off") == 1
+
+            await until(is_counted, within_s=10)
+
+    assert (log.events, log.letters) == ([], [])
+    assert "outbound.failed" not in [line["event"] for line in lines]
 
 
 async def test_process_that_does_not_own_the_channel_takes_nothing() -> None:
