@@ -18,6 +18,8 @@ class ChannelKind(StrEnum):
     """Platform events, standard ones and those of Real-Time Event Monitoring included."""
     PUSH_TOPIC = "topic"
     GENERIC = "u"
+    OUTBOUND = "outbound"
+    """Outbound messages, which Salesforce sends to Streamer."""
 
     @classmethod
     def of(cls, path: str) -> "ChannelKind":
@@ -26,16 +28,20 @@ class ChannelKind(StrEnum):
 
     @property
     def retention_s(self) -> float:
-        """Time for which Salesforce retains events, in seconds (Streaming API guide, message durability)."""
-        return (24 if self in _OF_STREAMING_API else 72) * _HOUR_S
+        """Time for which Salesforce retains events, in seconds (Streaming API guide, message durability).
+
+        That of an outbound message is the time for which it is repeated (SOAP API
+        guide, understanding notifications).
+        """
+        return (24 if self in _KEPT_FOR_A_DAY else 72) * _HOUR_S
 
     @property
     def is_on_pubsub(self) -> bool:
         """True for a channel that the Pub/Sub API serves too (its guide names `/data` and `/event`)."""
-        return self not in _OF_STREAMING_API
+        return self in {ChannelKind.CHANGES, ChannelKind.EVENTS}
 
 
-_OF_STREAMING_API = frozenset({ChannelKind.PUSH_TOPIC, ChannelKind.GENERIC})
+_KEPT_FOR_A_DAY = frozenset({ChannelKind.PUSH_TOPIC, ChannelKind.GENERIC, ChannelKind.OUTBOUND})
 _BY_ROOT = {str(kind): kind for kind in ChannelKind}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from streamer.events import JsonObject, SubscriberName
 from streamer.settings import Settings
 
-_SOURCE = ("org", "channels")
+_SOURCE = ("org", "channels", "outbound")
 _RELOADABLE = ("subscribers", "grace_period_s", *_SOURCE)
 
 

@@ -194,16 +194,16 @@ class App:
                 former = None
             else:
                 former = current
-            for path in {each.path for each in current.channels} - {
-                each.path for each in self.plan.settings.channels
-            }:
+            for path in set(current.paths) - set(self.plan.settings.paths):
                 self.metrics.forget_channel(path)
 
     def _return_to(self, former: Settings, reason: str) -> None:
         """Take the org and the channels of `former`, because the new ones were refused."""
         _log.error("configuration.refused", reason=reason, in_effect="the former org and channels")
         self.metrics.process.configuration_refused()
-        settings = self.plan.settings.model_copy(update={"org": former.org, "channels": former.channels})
+        settings = self.plan.settings.model_copy(
+            update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
+        )
         self.plan = replace(self.plan, settings=settings)
 
     async def _apply(self, wanted: Plan) -> None:

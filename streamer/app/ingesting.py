@@ -1,5 +1,7 @@
 """Ingest side of a daemon: reads Salesforce."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,12 +21,15 @@ from streamer.ingest.rereading import Rereading
 from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
-from streamer.ports import RecordReader
+from streamer.ports import EventLog, RecordReader, Source
 from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
+from streamer.salesforce.outbound.recent import NotificationLog
+from streamer.salesforce.outbound.source import OutboundSource
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.transports import opened
-from streamer.settings import ChannelSettings, LargeText, Settings
+from streamer.settings import OUTBOUND_ROOT, ChannelSettings, LargeText, Settings
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -33,6 +38,8 @@ _log = structlog.get_logger()
 _BACKOFF = Backoff(first_s=1.0, limit_s=30.0)
 _FOLLOWED_WITHIN_S = 10.0
 _RECORDS_BYTES = 16 * 1024 * 1024
+# Nothing of them but the path can be set.
+_OF_OUTBOUND = ChannelSettings.model_construct(path=OUTBOUND_ROOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,32 +56,65 @@ class Ingesting:
         """Log in, and read until cancelled. Raises a `Stop` when an operator must act."""
         settings = self.settings
         await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
-        async with aiohttp.ClientSession() as http:
+        outbound = OutboundSource(self.clock, self.metrics.outbound)
+        # Before the login, so that an address that can't be used is told at once.
+        async with aiohttp.ClientSession() as http, self._receiving(outbound):
             tokens = Tokens(http, settings.org, self.clock)
             org = await self._authenticated(tokens)
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
             records = RestRecords(rest)
-            async with opened(settings, tokens, self.clock, self.metrics.session) as source:
+            async with opened(
+                settings, tokens, self.clock, self.metrics.session, outbound=outbound
+            ) as source:
 
                 def ingest(channel: Channel) -> Ingest:
-                    return Ingest(
-                        channel=channel,
-                        source=source,
-                        log=log,
-                        normalise=normaliser_for(channel, key=channels[channel].key),
-                        quarantine=Quarantine(clock=self.clock),
-                        clock=self.clock,
-                        observer=self._observer(channel),
-                        start=channels[channel].start,
-                        on_refused=channels[channel].on_refused_replay_id,
-                        large_texts=self._large_texts(channel, channels[channel], records),
-                    )
+                    if channel in channels:
+                        large_texts = self._large_texts(channel, channels[channel], records)
+                        return self._ingest(channel, source, log, channels[channel], large_texts)
+                    recent = outbound.recent(channel)
+                    kept = NotificationLog(log=log, recent=recent, clock=self.clock)
+                    return self._ingest(channel, source, kept, _OF_OUTBOUND)
 
-                keeper = Keeper(ownership=log, channels=list(channels), ingest=ingest, clock=self.clock)
+                paths = [Channel(org=org, path=path) for path in settings.paths]
+                keeper = Keeper(ownership=log, channels=paths, ingest=ingest, clock=self.clock)
                 self.status.channels_opened(keeper, source)
                 await keeper.run()
+
+    def _ingest(
+        self,
+        channel: Channel,
+        source: Source,
+        log: EventLog,
+        rules: ChannelSettings,
+        large_texts: LargeTexts | None = None,
+    ) -> Ingest:
+        return Ingest(
+            channel=channel,
+            source=source,
+            log=log,
+            normalise=normaliser_for(channel, key=rules.key),
+            quarantine=Quarantine(clock=self.clock),
+            clock=self.clock,
+            observer=self._observer(channel),
+            start=rules.start,
+            on_refused=rules.on_refused_replay_id,
+            large_texts=large_texts,
+        )
+
+    @asynccontextmanager
+    async def _receiving(self, source: OutboundSource) -> AsyncIterator[None]:
+        """Serve the endpoint for outbound messages inside the context, if one is configured."""
+        settings = self.settings.outbound
+        if settings is None:
+            yield
+            return
+        endpoint = Endpoint(
+            settings=settings, source=source, clock=self.clock, observer=self.metrics.outbound
+        )
+        async with serving_outbound(endpoint):
+            yield
 
     async def _authenticated(self, tokens: Tokens) -> OrgId:
         delays = Delays(_BACKOFF)

@@ -7,7 +7,8 @@ from streamer.configuration import Document, Draft, Keys
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
 from streamer.salesforce.auth.addresses import safe_address
 from streamer.salesforce.auth.flows import token_form
-from streamer.settings import JwtAuth, KafkaLogSettings, OrgSettings, Transport
+from streamer.salesforce.outbound.endpoint import tls_files
+from streamer.settings import JwtAuth, KafkaLogSettings, OrgSettings, OutboundSettings, Transport
 
 
 def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
@@ -19,6 +20,8 @@ def refusals(draft: Draft, document: Document, clock: Clock) -> Iterator[str]:
         yield from _refused_pubsub(org, document)
     if draft.is_sound("org", "auth"):
         yield from _refused_key(org, document, clock)
+    if draft.settings.outbound is not None and draft.is_sound("outbound"):
+        yield from _refused_certificate(draft.settings.outbound, document)
     kafka = draft.settings.log.kafka
     if kafka is not None and draft.is_sound("log"):
         yield from _refused_kafka(kafka, document)
@@ -68,6 +71,16 @@ def _refused_pubsub(org: OrgSettings, document: Document) -> Iterator[str]:
     except ConfigurationError as error:
         named = str(error).partition(" ")[0].rstrip(":").split(".")
         yield _line(document, named if named[0] == "org" else ("org", "proxy"), error)
+
+
+def _refused_certificate(outbound: OutboundSettings, document: Document) -> Iterator[str]:
+    files = tls_files(outbound)
+    if files is None:
+        return
+    try:
+        files.context()
+    except ConfigurationError as error:
+        yield _line(document, str(error).partition(":")[0].split("."), error)
 
 
 def _refused_key(org: OrgSettings, document: Document, clock: Clock) -> Iterator[str]:

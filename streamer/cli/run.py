@@ -76,7 +76,7 @@ def check(
         settings = checked.settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
         sentence = (
-            f"The configuration is good: {counted(len(settings.channels), 'channel')}, the log in {kind}, "
+            f"The configuration is good: {counted(len(settings.paths), 'channel')}, the log in {kind}, "
             f"{counted(len(settings.subscribers), 'subscriber')}."
         )
         if not print_:

@@ -1,6 +1,7 @@
 """Mistakes between keys: channels that contain each other, patterns that match nothing, one port for two."""
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from streamer.channel_paths import ChannelKind, without_filter
 from streamer.configuration.document import Document, Keys
@@ -61,13 +62,20 @@ def _contains(path: str, other: str) -> bool:
 
 
 def _port_taken_twice(draft: Draft, document: Document) -> Iterator[str]:
-    observe, admin = draft.settings.observe, draft.settings.admin
-    if admin is None or not admin.port or not (draft.is_sound("observe") and draft.is_sound("admin")):
-        return
-    if admin.port == observe.port and _meet(admin.host, observe.host):
-        keys = ("admin", "port") if document.at(("admin", "port")) is not None else ("observe", "port")
-        other = "observe.port" if keys[0] == "admin" else "admin.port"
-        yield document.mistake(keys, f"found {admin.port}, which is {other} as well: choose another one")
+    settings = draft.settings
+    sections = {"observe": settings.observe, "admin": settings.admin, "outbound": settings.outbound}
+    listeners = [
+        (name, each)
+        for name, each in sections.items()
+        if each is not None and each.port and draft.is_sound(name)
+    ]
+    for (first, one), (second, other) in combinations(listeners, 2):
+        if one.port == other.port and _meet(other.host, one.host):
+            is_given = document.at((second, "port")) is not None
+            named, beside = (second, first) if is_given else (first, second)
+            yield document.mistake(
+                (named, "port"), f"found {one.port}, which is {beside}.port as well: choose another one"
+            )
 
 
 def _meet(host: str, other: str) -> bool:
@@ -104,15 +112,16 @@ def _unmatched(
     name: SubscriberName, subscriber: SubscriberSettings, draft: Draft, document: Document
 ) -> Iterator[str]:
     keys: Keys = ("subscribers", name, "on")
-    carried = [Carried.by(channel.path) for channel in draft.settings.channels]
+    carried = [Carried.by(path) for path in draft.settings.paths]
+    knows_channels = draft.is_sound("channels") and draft.is_sound("outbound")
     for index, pattern in enumerate(subscriber.on):
         place = (*keys, index) if isinstance(document.at(keys), list) else keys
         found = document.shown(place)
         if not any(each.can_match(pattern) for each in ANYTHING):
-            hint = nearest(pattern, carried if draft.is_sound("channels") else ANYTHING)
+            hint = nearest(pattern, carried if knows_channels else ANYTHING)
             meant = f"did you mean {hint}? " if hint else ""
             yield document.mistake(place, f"found {found}, which matches no event type; {meant}{_EXAMPLES}")
-        elif draft.is_sound("channels") and not any(each.can_match(pattern) for each in carried):
+        elif knows_channels and not any(each.can_match(pattern) for each in carried):
             channel, hint = channel_for(pattern), nearest(pattern, carried)
             advice = [f"add the channel {channel}"] * bool(channel) + [f"write {hint}"] * bool(hint)
             whole = "; ".join(

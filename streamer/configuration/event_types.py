@@ -17,16 +17,16 @@ _ANY_NAME = "\0"
 _WORD = re.compile(r"\w")
 _NAME = re.compile(r"[^\W\d]\w*")
 _PARTS: dict[str, tuple[str, ...]] = {"cdc": KINDS, "topic": _NOTIFIED}
-_OF_A_TYPE = frozenset({"salesforce", "cdc", "event", "topic", "generic", *KINDS})
+_OF_A_TYPE = frozenset({"salesforce", "cdc", "event", "topic", "generic", "outbound", *KINDS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
     """Events of one channel.
 
-    `kind` is the second part of their types: cdc, event, topic or generic.
-    `name` is the only entity, event, PushTopic or generic channel, `None` if
-    any.
+    `kind` is the second part of their types: cdc, event, topic, generic or
+    outbound. `name` is the only entity, event, PushTopic or generic channel,
+    `None` if any.
     """
 
     kind: str
@@ -42,6 +42,8 @@ class Carried:
                 return cls(kind="topic", name=name_in_type(path))
             case ChannelKind.GENERIC:
                 return cls(kind="generic", name=name_in_type(path))
+            case ChannelKind.OUTBOUND:
+                return cls(kind="outbound", name=None)
             case ChannelKind.EVENTS:
                 name = path.rpartition("/")[2]
                 return cls(kind="event", name=None if name.endswith("__chn") else name)
@@ -57,7 +59,7 @@ class Carried:
         return any(_can_match(pattern, each) for each in self.types(_ANY_NAME))
 
 
-ANYTHING = tuple(Carried(kind=kind, name=None) for kind in ("cdc", "event", "topic", "generic"))
+ANYTHING = tuple(Carried(kind=kind, name=None) for kind in ("cdc", "event", "topic", "generic", "outbound"))
 """Events of all channels that there can be."""
 
 

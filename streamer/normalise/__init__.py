@@ -11,6 +11,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.events import Channel, Event, Unreadable
 from streamer.normalise.changes import ChangeNormaliser
 from streamer.normalise.generic import GenericNormaliser
+from streamer.normalise.outbound import OutboundNormaliser
 from streamer.normalise.platform_events import PlatformEventNormaliser
 from streamer.normalise.push_topics import PushTopicNormaliser
 
@@ -32,6 +33,8 @@ def normaliser_for(channel: Channel, *, key: str | None = None) -> Normaliser:
             return PushTopicNormaliser(channel)
         case ChannelKind.GENERIC:
             return GenericNormaliser(channel, key=key)
+        case ChannelKind.OUTBOUND:
+            return OutboundNormaliser(channel)
         case ChannelKind.EVENTS:
             return PlatformEventNormaliser(channel, key=key)
 

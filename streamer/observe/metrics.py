@@ -30,6 +30,7 @@ from streamer.observe.series import (
     TEXT_RESULTS,
     ChannelMetrics,
     LabelValues,
+    OutboundMetrics,
     SessionMetrics,
     SubscriberMetrics,
 )
@@ -57,6 +58,7 @@ class Metrics:
         self._declare_session()
         self._declare_ingest()
         self._declare_large_texts()
+        self.outbound = self._declared_outbound()
         self._declare_set_aside()
         self._declare_attempts()
         self._declare_subscriber()
@@ -137,6 +139,20 @@ class Metrics:
             "session_subscriptions", "Subscriptions, by Salesforce's answer.", "channel", "outcome"
         )
 
+    def _declared_outbound(self) -> OutboundMetrics:
+        return OutboundMetrics(
+            requests=self._counter(
+                "outbound_requests",
+                "Requests of Salesforce with outbound messages, by outcome; channel is empty for an unknown "
+                "address.",
+                "channel",
+                "outcome",
+            ),
+            repeats=self._counter(
+                "outbound_repeats", "Notifications that Salesforce repeated, and the log held.", "channel"
+            ),
+        )
+
     def _declare_set_aside(self) -> None:
         self._dead_letters = self._counter(
             "dead_letters",
@@ -160,6 +176,8 @@ class Metrics:
             self._subscriptions,
             self._continuity,
             self._large_texts,
+            self.outbound.requests,
+            self.outbound.repeats,
         )
 
     def _declare_attempts(self) -> None:

@@ -137,6 +137,22 @@ class ChannelMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundMetrics:
+    """Series of the endpoint for outbound messages."""
+
+    requests: Counter
+    repeats: Counter
+
+    def answered(self, path: str, outcome: str) -> None:
+        """Count a request; `path` is empty for an address that is not configured."""
+        self.requests.labels(path, outcome).inc()
+
+    def repeated(self, path: str, notifications: int) -> None:
+        """Count notifications that the log held already."""
+        self.repeats.labels(path).inc(notifications)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberMetrics:
     """Series of one subscriber."""
 

@@ -10,7 +10,7 @@ from streamer.events import Batch, Channel, Checkpoint, Start
 from streamer.ports import Source
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.observer import SessionObserver
-from streamer.settings import Settings, Transport
+from streamer.settings import OUTBOUND_ROOT, Settings, Transport
 
 
 class SubscribedSource(Source, Protocol):
@@ -24,15 +24,17 @@ class SubscribedSource(Source, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transports:
-    """Source that reads each channel over its own transport."""
+    """Source that reads each channel over its own transport, or from the endpoint for outbound messages."""
 
     sources: Mapping[Transport, SubscribedSource]
     transports: Mapping[str, Transport]
+    outbound: SubscribedSource | None = None
 
     @property
     def subscribed(self) -> frozenset[str]:
         """Paths that Salesforce has accepted, over any transport."""
-        return frozenset(path for source in self.sources.values() for path in source.subscribed)
+        sources = [*self.sources.values(), *([self.outbound] if self.outbound else [])]
+        return frozenset(path for source in sources for path in source.subscribed)
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield the batches of `channel`: see `streamer.ports.Source`."""
@@ -43,16 +45,24 @@ class Transports:
         self._source(checkpoint.channel).settle(checkpoint)
 
     def _source(self, channel: Channel) -> SubscribedSource:
+        if self.outbound is not None and channel.path.startswith(OUTBOUND_ROOT):
+            return self.outbound
         return self.sources[self.transports[channel.path]]
 
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, tokens: Tokens, clock: Clock, observer: SessionObserver
+    settings: Settings,
+    tokens: Tokens,
+    clock: Clock,
+    observer: SessionObserver,
+    *,
+    outbound: SubscribedSource | None = None,
 ) -> AsyncIterator[Transports]:
     """Open the source of each transport that a channel of `settings` uses; no other one is imported.
 
-    Raises `ConfigurationError` when the Pub/Sub API's address can't be used.
+    Channels of outbound messages are read from `outbound`. Raises
+    `ConfigurationError` when the Pub/Sub API's address can't be used.
     """
     transports = {each.path: settings.transport_of(each) for each in settings.channels}
     sources: dict[Transport, SubscribedSource] = {}
@@ -70,4 +80,4 @@ async def opened(
 
             pubsub = PubSubSource(tokens, clock, options=PubSubOptions.of(settings.org), observer=observer)
             sources[Transport.PUBSUB] = await stack.enter_async_context(pubsub)
-        yield Transports(sources=sources, transports=transports)
+        yield Transports(sources=sources, transports=transports, outbound=outbound)

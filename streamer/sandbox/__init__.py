@@ -5,6 +5,7 @@ from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.org.channels import ChannelSettings
 from streamer.sandbox.org.definitions import DeclaredSchema, parse_schema, read_schema
 from streamer.sandbox.org.org import OrgSettings
+from streamer.sandbox.outbound import OutboundLimits, OutboundMessage
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
 
@@ -13,6 +14,8 @@ __all__ = [
     "ConnectedApp",
     "DeclaredSchema",
     "OrgSettings",
+    "OutboundLimits",
+    "OutboundMessage",
     "PubSubLimits",
     "Sandbox",
     "SandboxSettings",

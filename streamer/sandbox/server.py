@@ -28,6 +28,8 @@ from streamer.sandbox.control import ControlApi, Controlled
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.bus import EventBus
 from streamer.sandbox.org.org import Org, OrgSettings
+from streamer.sandbox.outbound import OutboundLimits
+from streamer.sandbox.outbound.sender import Instance, OutboundSender
 from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.rest.server import rest_routes
 from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
@@ -44,7 +46,7 @@ _SHUTDOWN_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """The org, its login, and the limits of its CometD and Pub/Sub servers.
+    """The org, its login, and the limits of its CometD and Pub/Sub servers and its outbound messages.
 
     `users` are those beside the org's own, who may do everything; one with the
     own user's name takes that one's place. Events are kept for `retention_s`
@@ -58,6 +60,7 @@ class SandboxSettings:
     users: tuple[User, ...] = ()
     cometd: CometdLimits = field(default_factory=CometdLimits)
     pubsub: PubSubLimits = field(default_factory=PubSubLimits)
+    outbound: OutboundLimits = field(default_factory=OutboundLimits)
     retention_s: float = 72 * 3600.0
     tls: Certificates | ssl.SSLContext | None = None
     names: tuple[str, ...] = ()
@@ -113,6 +116,13 @@ class Sandbox:
             ),
             limits=self._settings.cometd,
         )
+        self.outbound = OutboundSender(
+            self.org,
+            self.faults,
+            clock,
+            limits=self._settings.outbound,
+            instance=Instance(url=lambda: self.url, new_token=self._new_token),
+        )
         self._issue_refresh_token()
         # A held connect must end at once when its token is revoked.
         self.tokens.listen(self.cometd.wake)
@@ -139,6 +149,7 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as starting:
             starting.push_async_callback(self._background.close)
+            starting.push_async_callback(self.outbound.close)
             runner = web.AppRunner(
                 self._web(), access_log=None, shutdown_timeout=_SHUTDOWN_S, max_line_size=_MAX_LINE_BYTES
             )
@@ -192,6 +203,10 @@ class Sandbox:
         tls = self._settings.tls
         return tls.context() if isinstance(tls, Certificates) else tls
 
+    def _new_token(self) -> str:
+        settings = self._settings
+        return self.tokens.issue(user_id=self.org.settings.user_id, client_id=settings.app.client_id)
+
     def _user_of(self, token: str) -> str | None:
         session = self.tokens.session(token)
         return None if session is None else session.user_id
@@ -233,6 +248,7 @@ class Sandbox:
             tokens=self.tokens,
             faults=self.faults,
             cometd=self.cometd,
+            outbound=self.outbound,
             clock=self._clock,
             pubsub_streams=lambda: self.pubsub.streams if self.pubsub else 0,
         )

@@ -18,6 +18,12 @@ from streamer.settings.org import (
     RefreshAuth,
     Transport,
 )
+from streamer.settings.outbound import (
+    OUTBOUND_ROOT,
+    OutboundMessageSettings,
+    OutboundSettings,
+    OutboundTlsSettings,
+)
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -28,6 +34,7 @@ from streamer.settings.subscribers import (
 )
 
 __all__ = [
+    "OUTBOUND_ROOT",
     "AdminSettings",
     "Auth",
     "BreakerSettings",
@@ -41,6 +48,9 @@ __all__ = [
     "LogSettings",
     "ObserveSettings",
     "OrgSettings",
+    "OutboundMessageSettings",
+    "OutboundSettings",
+    "OutboundTlsSettings",
     "PasswordAuth",
     "PubSubSettings",
     "RateSettings",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from streamer.channel_paths import ChannelKind
 from streamer.events import SubscriberName
@@ -10,6 +10,7 @@ from streamer.settings.channels import ChannelSettings
 from streamer.settings.log import LogSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import OrgSettings, Transport
+from streamer.settings.outbound import OutboundSettings
 from streamer.settings.section import Section
 from streamer.settings.subscribers import SubscriberSettings
 
@@ -22,10 +23,14 @@ class Settings(Section):
     """Configuration of one daemon."""
 
     org: OrgSettings = Field(description="address of the org, and the credentials for it")
+    # Before the channels, which can be none where it is there.
+    outbound: OutboundSettings | None = Field(
+        default=None, description="endpoint for the outbound messages that Salesforce sends; default: none"
+    )
     channels: tuple[
         Annotated[ChannelSettings, BeforeValidator(_from_path, json_schema_input_type=str | ChannelSettings)],
         ...,
-    ] = Field(description="what to read: paths, or sections with a path; at least one")
+    ] = Field(description="what to read: paths, or sections with a path; [] for outbound messages alone")
     log: LogSettings = Field(default=LogSettings(), description="where events are kept")
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
@@ -44,11 +49,19 @@ class Settings(Section):
             return Transport.COMETD
         return channel.transport or self.org.transport
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of all channels, those of outbound messages included."""
+        return tuple(each.path for each in self.channels) + (self.outbound.paths if self.outbound else ())
+
     @field_validator("channels")
     @classmethod
-    def _are_unique(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
+    def _are_unique(
+        cls, channels: tuple[ChannelSettings, ...], info: ValidationInfo
+    ) -> tuple[ChannelSettings, ...]:
         # Not min_length: pydantic counts only the valid ones, and adds that mistake to each invalid one.
-        if not channels:
+        # A mistaken section is not among the data.
+        if not channels and info.data.get("outbound", ...) is None:
             raise ValueError("name at least one channel, such as /data/ChangeEvents")
         paths = [channel.path for channel in channels]
         repeated = sorted({path for path in paths if paths.count(path) > 1})

@@ -31,14 +31,28 @@ class Guard:
         self._section = section
         self._requests: dict[web.RequestHandler, web.Request] = {}
         self._silent_since: dict[web.RequestHandler, float] = {}
+        self._handshakes: dict[_Handshake, float] = {}
         self._logged_at = -_LOG_EVERY_S
 
-    def protect(self, server: web.Server) -> Callable[[], asyncio.BaseProtocol]:
-        """Return a protocol factory that admits a bounded number of connections to `server`."""
+    def protect(
+        self, server: web.Server, *, handshake_s: float | None = None
+    ) -> Callable[[], asyncio.BaseProtocol]:
+        """Return a protocol factory that admits a bounded number of connections to `server`.
+
+        With TLS, a connection counts from the begin of its handshake, which
+        takes at most `handshake_s`.
+        """
 
         def accept() -> asyncio.BaseProtocol:
-            if len(server.connections) < MOST_CONNECTIONS:
-                return server()
+            now = asyncio.get_running_loop().time()
+            for each in [each for each, end in self._handshakes.items() if end <= now]:
+                del self._handshakes[each]
+            if len(server.connections) + len(self._handshakes) < MOST_CONNECTIONS:
+                if handshake_s is None:
+                    return server()
+                handshake = _Handshake(server(), self._handshakes.pop)
+                self._handshakes[handshake] = now + handshake_s
+                return handshake
             self._tell_of_flood()
             return _Refused()
 
@@ -85,6 +99,42 @@ class Guard:
         if now - self._logged_at >= _LOG_EVERY_S:
             self._logged_at = now
             _log.warning("connections.refused", listener=self._section, most=MOST_CONNECTIONS)
+
+
+class _Handshake(asyncio.Protocol):
+    """Handler of a connection over TLS, which tells `done` when its handshake is over.
+
+    asyncio does not tell a protocol of a handshake that fails.
+    """
+
+    def __init__(self, handler: asyncio.Protocol, done: "Callable[[_Handshake, None], object]") -> None:
+        self._handler = handler
+        self._done = done
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand the connection to the handler."""
+        self._done(self, None)
+        self._handler.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        self._handler.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return self._handler.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass it on."""
+        self._handler.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        self._handler.resume_writing()
 
 
 class _Refused(asyncio.Protocol):

@@ -5,13 +5,14 @@ import errno
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aiohttp import http_exceptions, web
 
 from streamer.errors import ConfigurationError
 from streamer.web.guard import MOST_CONNECTIONS, Guard
+from streamer.web.tls import HANDSHAKE_S, TlsFiles, server_context
 
 _CLOSING_S = 1.0
 _KEEPALIVE_S = 15.0
@@ -29,12 +30,15 @@ def refused_address(error: OSError, *, host: str, port: int) -> str:
 
 
 @asynccontextmanager
-async def listening(app: web.Application, *, host: str, port: int, section: str) -> AsyncIterator[int]:
+async def listening(
+    app: web.Application, *, host: str, port: int, section: str, tls: TlsFiles | None = None
+) -> AsyncIterator[int]:
     """Serve `app` at `host` inside the context; yields the port. Port 0 takes a free port.
 
     At most 64 clients are connected at a time, and those that send nothing, or
-    half a request, for 15 s are cut off. Raises `ConfigurationError`, which
-    names the `section` of the configuration, when the address is not available.
+    half a request, for 15 s are cut off. With `tls`, a handshake takes 5 s at
+    most. Raises `ConfigurationError`, which names the `section` of the
+    configuration, when the address or a file of `tls` can't be used.
     """
     guard = Guard(section)
     app.middlewares.append(guard.watched)
@@ -47,20 +51,27 @@ async def listening(app: web.Application, *, host: str, port: int, section: str)
     )
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - the setup has made it
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
+        context = await stack.enter_async_context(server_context(tls))
+        handshake_s = HANDSHAKE_S if context else None
         try:
             server = await asyncio.get_running_loop().create_server(
-                guard.protect(runner.server), host, port, backlog=MOST_CONNECTIONS
+                guard.protect(runner.server, handshake_s=handshake_s),
+                host,
+                port,
+                backlog=MOST_CONNECTIONS,
+                ssl=context,
+                ssl_handshake_timeout=handshake_s,
             )
         except OSError as error:
             raise ConfigurationError(
                 f"{section}: {refused_address(error, host=host, port=port)}; "
                 f"choose another {section}.port or {section}.host; port 0 takes a free one."
             ) from error
-        async with server, guard.watching(runner.server):
-            yield server.sockets[0].getsockname()[1]
-    finally:
-        await runner.cleanup()
+        await stack.enter_async_context(server)
+        await stack.enter_async_context(guard.watching(runner.server))
+        yield server.sockets[0].getsockname()[1]
 
 
 class _ServerLog(logging.LoggerAdapter[logging.Logger]):

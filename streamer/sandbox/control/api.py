@@ -1,6 +1,6 @@
 """HTTP API that controls the sandbox: actions that no client of a real org has."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,8 @@ from streamer.sandbox.admission import Admission
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.backlog import Backlog, produce
 from streamer.sandbox.cometd import CometdServer
+from streamer.sandbox.control.bodies import answer, json_object
+from streamer.sandbox.control.outbound_messages import Handler, OutboundMessageResource
 from streamer.sandbox.faults.catalogue import Faults
 from streamer.sandbox.org.changes import ChangeType
 from streamer.sandbox.org.definitions import parse_schema
@@ -23,6 +25,7 @@ from streamer.sandbox.org.lead_conversion import CONVERTED, Conversion, convert
 from streamer.sandbox.org.org import DEFAULT_ORIGIN, Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.transaction import Transaction
+from streamer.sandbox.outbound.sender import OutboundSender
 from streamer.validation import mistakes
 
 _MAX_CHANGES = 2_000_000
@@ -30,8 +33,6 @@ REVOKE_TOKENS = "revoke_tokens"
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
 """Runs a coroutine in the background under a name."""
-
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class _Body(BaseModel):
@@ -97,6 +98,7 @@ class Controlled:
     tokens: Tokens
     faults: Faults
     cometd: CometdServer
+    outbound: OutboundSender
     clock: Clock
     pubsub_streams: Callable[[], int]
 
@@ -112,6 +114,7 @@ class ControlApi:
         self._cometd = controlled.cometd
         self._clock = controlled.clock
         self._pubsub_streams = controlled.pubsub_streams
+        self._outbound = OutboundMessageResource(controlled.outbound)
 
     def routes(self, spawn: Spawn, admission: Admission) -> list[web.RouteDef]:
         """Return the routes behind `admission`; changes that are spread in time run through `spawn`."""
@@ -119,7 +122,7 @@ class ControlApi:
         async def changes(request: web.Request) -> web.Response:
             return await self._changes(request, spawn)
 
-        handlers: list[tuple[str, str, _Handler]] = [
+        handlers: list[tuple[str, str, Handler]] = [
             ("GET", "/sandbox/state", self._state),
             ("POST", "/sandbox/clock", self._turn),
             ("POST", "/sandbox/faults/{name}", self._arm),
@@ -135,6 +138,7 @@ class ControlApi:
             ("POST", "/sandbox/gaps", self._gap),
             ("POST", "/sandbox/overflows", self._overflow),
             ("POST", "/sandbox/events", self._event),
+            *self._outbound.handlers(),
         ]
         return [web.route(method, path, _guarded(handle, admission)) for method, path, handle in handlers]
 
@@ -154,41 +158,41 @@ class ControlApi:
             "faults_struck": dict(self._faults.struck),
             "events_lost_by_faults": self._faults.lost,
         }
-        return _answer(state)
+        return answer(state)
 
     async def _turn(self, request: web.Request) -> web.Response:
-        turn = _Turn.model_validate(await _json(request))
+        turn = _Turn.model_validate(await json_object(request))
         if not isinstance(self._clock, TurnedClock):
             message = "This sandbox runs on the machine's clock: start it with a clock that can be turned."
-            return _answer({"error": message}, status=409)
+            return answer({"error": message}, status=409)
         await self._clock.turn(turn.turn_s)
-        return _answer({"now": self._clock.now()})
+        return answer({"now": self._clock.now()})
 
     async def _arm(self, request: web.Request) -> web.Response:
-        name, parameters = request.match_info["name"], await _json(request)
+        name, parameters = request.match_info["name"], await json_object(request)
         if name == REVOKE_TOKENS:
-            return _answer({"revoked": self._tokens.revoke_all()})
+            return answer({"revoked": self._tokens.revoke_all()})
         self._faults.arm(name, parameters)
-        return _answer({"armed": name})
+        return answer({"armed": name})
 
     async def _heal(self, request: web.Request) -> web.Response:
         self._faults.heal(request.match_info.get("name"))
         return web.Response(status=204)
 
     async def _changes(self, request: web.Request, spawn: Spawn) -> web.Response:
-        asked = _Changes.model_validate(await _json(request))
+        asked = _Changes.model_validate(await json_object(request))
         work = produce(self._org, self._clock, Backlog(**asked.model_dump()))
         if asked.per_second is not None:
             spawn(work, "sandbox.changes")
-            return _answer({"started": asked.count}, status=202)
+            return answer({"started": asked.count}, status=202)
         created = await work
-        return _answer({"published": asked.count, "records": len(created)})
+        return answer({"published": asked.count, "records": len(created)})
 
     async def _transaction(self, request: web.Request) -> web.Response:
-        asked = _Transaction.model_validate(await _json(request))
+        asked = _Transaction.model_validate(await json_object(request))
         with self._org.transaction(user=asked.user, origin=asked.origin) as transaction:
             ids = [_perform(transaction, operation) for operation in asked.operations]
-        return _answer({"ids": ids})
+        return answer({"ids": ids})
 
     async def _undelete(self, request: web.Request) -> web.Response:
         with self._org.transaction() as transaction:
@@ -196,40 +200,36 @@ class ControlApi:
         return web.Response(status=204)
 
     async def _convert(self, request: web.Request) -> web.Response:
-        asked = _Conversion.model_validate(await _json(request))
+        asked = _Conversion.model_validate(await json_object(request))
         lead = self._org.retrieve("Lead", request.match_info["id"])
         today = timestamp(self._clock.now())[:10]
         with self._org.transaction() as transaction:
             ids = convert(transaction, lead, Conversion(**asked.model_dump()), today=today)
-        return _answer(ids)
+        return answer(ids)
 
     async def _put_user(self, request: web.Request) -> web.Response:
-        entry = {**await _json(request), "username": request.match_info["username"]}
-        return _answer({"id": self._users.put(User.model_validate(entry))})
+        entry = {**await json_object(request), "username": request.match_info["username"]}
+        return answer({"id": self._users.put(User.model_validate(entry))})
 
     async def _schema(self, _request: web.Request) -> web.Response:
-        return _answer(self._org.declared.model_dump(mode="json", exclude_unset=True))
+        return answer(self._org.declared.model_dump(mode="json", exclude_unset=True))
 
     async def _put_schema(self, request: web.Request) -> web.Response:
-        self._org.declare(parse_schema(await _json(request)))
+        self._org.declare(parse_schema(await json_object(request)))
         return await self._schema(request)
 
     async def _gap(self, request: web.Request) -> web.Response:
-        gap = _Gap.model_validate(await _json(request))
+        gap = _Gap.model_validate(await json_object(request))
         self._org.publish_gap(gap.type, gap.record_ids, ChangeType(gap.kind))
         return web.Response(status=204)
 
     async def _overflow(self, request: web.Request) -> web.Response:
-        self._org.publish_overflow(_Overflow.model_validate(await _json(request)).type)
+        self._org.publish_overflow(_Overflow.model_validate(await json_object(request)).type)
         return web.Response(status=204)
 
     async def _event(self, request: web.Request) -> web.Response:
-        event = _Event.model_validate(await _json(request))
-        return _answer({"event_uuid": self._org.publish_platform_event(event.name, event.fields)})
-
-
-def _answer(value: object, *, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+        event = _Event.model_validate(await json_object(request))
+        return answer({"event_uuid": self._org.publish_platform_event(event.name, event.fields)})
 
 
 def _perform(transaction: Transaction, operation: _Operation) -> str:
@@ -245,26 +245,18 @@ def _perform(transaction: Transaction, operation: _Operation) -> str:
     return operation.id
 
 
-async def _json(request: web.Request) -> dict[str, Any]:
-    text = await request.read()
-    body = orjson.loads(text) if text else {}
-    if not isinstance(body, dict):
-        raise ValueError("The body must be a JSON object.")  # noqa: TRY004 - all of these are answered alike
-    return body
-
-
-def _guarded(handler: _Handler, admission: Admission) -> _Handler:
+def _guarded(handler: Handler, admission: Admission) -> Handler:
     async def guarded(request: web.Request) -> web.Response:
         try:
             admission.check(request)
             return await handler(request)
         except Refused as refused:
-            return _answer({"error": refused.message, "code": refused.code}, status=refused.status)
+            return answer({"error": refused.message, "code": refused.code}, status=refused.status)
         except ValidationError as error:
-            return _answer({"error": "; ".join(mistakes(error))}, status=400)
+            return answer({"error": "; ".join(mistakes(error))}, status=400)
         except orjson.JSONDecodeError as error:
-            return _answer({"error": f"The body is not JSON: {error}."}, status=400)
+            return answer({"error": f"The body is not JSON: {error}."}, status=400)
         except ValueError as error:
-            return _answer({"error": str(error)}, status=400)
+            return answer({"error": str(error)}, status=400)
 
     return guarded

@@ -13,6 +13,7 @@ STREAM: Final = "stream"
 TOPIC: Final = "topic"
 SCHEMA: Final = "schema"
 PUBLISH: Final = "publish"
+OUTBOUND: Final = "outbound"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +22,12 @@ class InjectionPoint:
 
     Over CometD that is a handshake, a connect or a subscribe. Over the Pub/Sub
     API it is the start of a subscription (`subscribe`), an open one (`stream`),
-    GetTopic, GetSchema, or a publish call.
+    GetTopic, GetSchema, or a publish call. The org's own request with an
+    outbound message is one too.
 
-    `path` is the channel of a subscription, `version` that of the endpoint, and
-    `events` the number of events in the answer.
+    `path` is the channel of a subscription or the name of an outbound message,
+    `version` that of the endpoint, and `events` the number of events in the
+    answer.
     """
 
     on: str

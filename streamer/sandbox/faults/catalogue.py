@@ -18,6 +18,7 @@ from streamer.sandbox.bayeux import (
 )
 from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, STREAM, SUBSCRIBE
 from streamer.sandbox.faults.arming import Count, Times
+from streamer.sandbox.faults.outbound import OutboundFaults
 from streamer.sandbox.faults.streams import CALLS, CallKind, StreamFaults
 from streamer.sandbox.org.bus import EventBus
 
@@ -27,7 +28,7 @@ ANY: Final[tuple[Kind, ...]] = (HANDSHAKE, CONNECT, SUBSCRIBE)
 EVERYWHERE: Final[tuple[Kind | CallKind, ...]] = (HANDSHAKE, CONNECT, *CALLS)
 
 
-class Faults(StreamFaults):
+class Faults(StreamFaults, OutboundFaults):
     """Arms faults for the CometD and Pub/Sub servers; each strikes at the next matching request.
 
     Everywhere, `times` is the number of requests that are struck (`None`: all,
@@ -51,20 +52,24 @@ class Faults(StreamFaults):
             "events_beside_failure",
             "expire_session",
             "forget_client",
+            "garble_outbound",
             "half_open",
             "handshake_denied",
             "http_error",
             "lapse_cookie",
+            "lose_outbound_answer",
             "lose_response",
             "refuse_publish",
             "refuse_replay_id",
             "repeat_last",
+            "repeat_outbound",
             "reset_stream",
             "slow",
             "stop_keepalives",
             "unavailable",
             "unknown_schema",
             "unreadable",
+            "wrong_outbound_org",
         }
     )
 

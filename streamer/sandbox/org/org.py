@@ -113,6 +113,10 @@ class Org:
         """Number of messages ever published, change events included."""
         return self._bus.sequence
 
+    def new_id(self, prefix: str) -> str:
+        """Return a new id for something that is no record."""
+        return self._ids.issue(prefix)
+
     def declare(self, schema: DeclaredSchema) -> None:
         """Put a declared schema in the place of the one before; records stay as they are.
 

@@ -11,6 +11,7 @@ from kubernetes_validate.utils import validate
 from streamer.app import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
+from streamer.settings import OutboundSettings
 from tests.keys import private_key_pem
 from tools.kubectl import kubectl
 
@@ -19,6 +20,13 @@ KUBERNETES = "1.31"
 FOLDERS = ("base", "overlays/embedded")
 
 Manifests = dict[str, Any]
+
+
+def render(folder: Path) -> list[Any]:
+    """Return every manifest of `folder`."""
+    command = [str(kubectl()), "kustomize", str(folder)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return [*yaml.safe_load_all(output)]
 
 
 @pytest.fixture(scope="module", params=FOLDERS)
@@ -30,9 +38,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def rendered(folder: Path) -> Manifests:
     """Every manifest of `folder`, by its kind."""
-    command = [str(kubectl()), "kustomize", str(folder)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(output)}
+    return {manifest["kind"]: manifest for manifest in render(folder)}
 
 
 @pytest.fixture
@@ -46,6 +52,25 @@ def container(pod: Any) -> Any:
     """The only container."""
     (container,) = pod["containers"]
     return container
+
+
+def test_outbound_messages_reach_the_pods_through_an_ingress() -> None:
+    """Valid manifests, one port from the ingress to the daemon, and the next pod is tried on 503."""
+    manifests = render(K8S / "overlays/outbound")
+    for manifest in manifests:
+        validate(manifest, KUBERNETES, strict=True)
+    found = {(each["kind"], each["metadata"]["name"]): each for each in manifests}
+    (container,) = found["Deployment", "streamer"]["spec"]["template"]["spec"]["containers"]
+    (service,) = found["Service", "streamer-outbound"]["spec"]["ports"]
+    ingress = found["Ingress", "streamer-outbound"]
+    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+    tried = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-next-upstream"]
+
+    assert {"name": "outbound", "containerPort": service["port"]} in container["ports"]
+    assert service["port"] == OutboundSettings.model_fields["port"].default
+    assert path["backend"]["service"]["name"] == "streamer-outbound"
+    assert "http_503" in tried.split()
+    assert any("outbound" in str(rule) for rule in found["NetworkPolicy", "streamer"]["spec"]["ingress"])
 
 
 def test_every_manifest_is_what_kubernetes_expects(rendered: Manifests) -> None:

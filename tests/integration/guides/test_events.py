@@ -17,10 +17,12 @@ from streamer.log.kafka.records.events import EventEncoder
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.salesforce.memory import MemoryRecords
+from streamer.salesforce.outbound.envelope import parse_envelope
 from streamer.settings import KafkaLogSettings
 from tests.contracts.values import Append, append_to
 from tests.integration.guides.pages import block, page
 from tests.messages import CHANGES, change, events_of
+from tests.outbound import LEADS, envelope, notification
 
 GUIDE = page("docs/events.md")
 
@@ -63,7 +65,7 @@ async def test_headers_and_data_are_those_of_the_guide() -> None:
     settings = KafkaLogSettings(bootstrap_servers="nowhere:9092")
     record = EventEncoder(Names.of(settings), "binary").encode(event, 2**42)
     headers, data = GUIDE.split("## The headers")[1].split("## The data of a change event")
-    data = data.partition("## Large texts")[0]
+    data = data.partition("## The data of other events")[0]
 
     assert _first_column(headers) == set(record.headers)
     assert _first_column(data) == set(event.data)
@@ -81,6 +83,15 @@ async def _event_with_every_key() -> Event:
     )
     read = await texts.completed(events_of(normaliser_for(CHANGES), change(1, "001A", A=diff, B=diff)))
     return next(item for item in read if isinstance(item, Event))
+
+
+def test_data_of_an_outbound_message_are_those_of_the_guide() -> None:
+    """Every key, and no other."""
+    message = parse_envelope(envelope(notification(1))).messages[0]
+    event = events_of(normaliser_for(LEADS), {**message, "received_ms": 0})[0]
+    data = GUIDE.partition("## The data of an outbound message")[2].partition("## ")[0]
+
+    assert _first_column(data) == set(event.data)
 
 
 def _first_column(table: str) -> set[str]:

@@ -30,8 +30,11 @@ class Checkpoints:
         self._partitions = clients.settings.checkpoint_partitions
 
     def partition_of(self, channel: Channel) -> int:
-        """Return the partition of `channel`, which is the same in every process and version."""
-        return partition_of(str(channel).encode(), self._partitions)
+        """Return the partition of `channel`, which is the same in every process and version.
+
+        What follows a `#` does not count: it names a part of the channel.
+        """
+        return partition_of(str(channel).partition("#")[0].encode(), self._partitions)
 
     def record(self, checkpoint: Checkpoint) -> Record:
         """Return the record that replaces the channel's former checkpoint."""

@@ -1,0 +1,222 @@
+"""HTTPS endpoint to which Salesforce sends outbound messages (SOAP API guide, outbound messaging).
+
+An envelope is acknowledged when the log holds all its notifications. Whatever
+else happens, Salesforce sends it again, for 24 hours.
+"""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+
+from streamer.clock import Clock
+from streamer.events import Unreadable
+from streamer.salesforce.outbound.answers import Outcome, acknowledgement, fault
+from streamer.salesforce.outbound.envelope import Envelope, MalformedEnvelope, parse_envelope
+from streamer.salesforce.outbound.inbox import Arrival, NotTaken
+from streamer.salesforce.outbound.masking import masked_envelope
+from streamer.salesforce.outbound.source import OutboundSource
+from streamer.settings import OUTBOUND_ROOT, OutboundMessageSettings, OutboundSettings
+from streamer.web.listener import listening
+from streamer.web.tls import TlsFiles
+
+_log = structlog.get_logger()
+
+_SECTION = "outbound"
+_LOG_EVERY_S = 60.0
+_PARSED_IN_THREAD_FROM = 64 * 1024
+_BODIES_AT_ONCE = 4
+_SHORT_ID = 15
+_TRY_AGAIN = "Not taken: send it again."
+
+
+class EndpointObserver(Protocol):
+    """Counts answers; must not block or raise."""
+
+    def answered(self, path: str, outcome: str) -> None:
+        """Answer a request for the channel `path`; `outcome` is one of a few stable words."""
+        ...
+
+
+class _Refusal(Exception):
+    """Answer that is no acknowledgement; `reason` is for the log, and `sentence` for Salesforce."""
+
+    def __init__(self, outcome: Outcome, status: int, sentence: str, *, reason: str = "") -> None:
+        super().__init__(sentence)
+        self.outcome = outcome
+        self.status = status
+        self.sentence = sentence
+        self.reason = reason
+
+
+@dataclass(slots=True, kw_only=True)
+class Endpoint:
+    """Hands what Salesforce sends to `source`, and answers with what came of it.
+
+    No secret, session id or record reaches a log line or an answer.
+    """
+
+    settings: OutboundSettings
+    source: OutboundSource
+    clock: Clock
+    observer: EndpointObserver
+    _bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_BODIES_AT_ONCE), init=False)
+    _logged_at: dict[tuple[str, Outcome], float] = field(default_factory=dict, init=False)
+
+    def application(self) -> web.Application:
+        """Return the HTTP application."""
+        app = web.Application(client_max_size=self.settings.max_body_bytes)
+        app.add_routes(
+            [
+                web.post(OUTBOUND_ROOT + "{name}", self._receive),
+                web.post(OUTBOUND_ROOT + "{name}/{secret}", self._receive),
+                web.get(OUTBOUND_ROOT + "{name}", self._tell_owned),
+            ]
+        )
+        return app
+
+    async def _tell_owned(self, request: web.Request) -> web.Response:
+        """Answer 204 in the process that reads the channel, so that a load balancer finds it."""
+        is_owned = OUTBOUND_ROOT + request.match_info["name"] in self.source.subscribed
+        return web.Response(status=204 if is_owned else 503, headers={"Cache-Control": "no-store"})
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        # A name that is not configured is no label and in no log line.
+        name = request.match_info["name"]
+        message = self.settings.messages.get(name)
+        path = OUTBOUND_ROOT + name if message is not None else ""
+        try:
+            self._check_sender(request, message)
+            outcome = await self._taken(request, path, is_known=self._is_known(message))
+        except _Refusal as refusal:
+            self._tell(path, refusal)
+            self.observer.answered(path, refusal.outcome)
+            return fault(refusal.status, refusal.sentence)
+        except Exception as error:  # noqa: BLE001 - whatever failed, Salesforce sends it again
+            _log.exception("outbound.failed", channel=path, error=type(error).__name__)
+            self.observer.answered(path, Outcome.FAILED)
+            return fault(500, _TRY_AGAIN)
+        self.observer.answered(path, outcome)
+        return acknowledgement()
+
+    async def _taken(self, request: web.Request, path: str, *, is_known: bool) -> Outcome:
+        """Return when the log holds the request's notifications."""
+        org = self.source.organization(path)
+        if org is None:
+            raise _Refusal(Outcome.NOT_OWNED, 503, _TRY_AGAIN)
+        async with self._bodies:
+            arrival = await self._arrival(await self._body(request), org, is_known=is_known)
+        try:
+            await self.source.deliver(path, arrival)
+        except NotTaken as error:
+            raise _Refusal(Outcome.UNAVAILABLE, 503, _TRY_AGAIN, reason=str(error)) from None
+        return Outcome.ACKNOWLEDGED if arrival.messages else Outcome.SET_ASIDE
+
+    async def _body(self, request: web.Request) -> bytes:
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            reason = f"larger than {self.settings.max_body_bytes} bytes: raise outbound.max_body_bytes"
+            raise _Refusal(Outcome.TOO_LARGE, 413, "The envelope is too large.", reason=reason) from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise _Refusal(Outcome.BROKEN_OFF, 400, "The body does not match its headers.") from None
+
+    async def _arrival(self, body: bytes, org: str, *, is_known: bool) -> Arrival:
+        try:
+            if len(body) < _PARSED_IN_THREAD_FROM:
+                envelope = parse_envelope(body)
+            else:
+                envelope = await asyncio.to_thread(parse_envelope, body)
+        except MalformedEnvelope as error:
+            if not is_known:
+                sentence = "The envelope can't be read."
+                raise _Refusal(Outcome.UNREADABLE, 400, sentence, reason=str(error)) from None
+            piece = Unreadable(raw=masked_envelope(body), error=f"Not an outbound message: {error}")
+            return Arrival(unreadable=[piece], size=len(body))
+        _check_organization(envelope, org)
+        received = {"received_ms": round(self.clock.now() * 1000)}
+        return Arrival(messages=[{**each, **received} for each in envelope.messages], size=len(body))
+
+    def _check_sender(self, request: web.Request, message: OutboundMessageSettings | None) -> None:
+        secret = message.secret.get_secret_value() if message and message.secret else ""
+        given = request.match_info.get("secret", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, secret.encode()) or message is None:
+            # An unknown name and a wrong secret look alike.
+            raise _Refusal(Outcome.UNKNOWN_ADDRESS, 404, "There is nothing at this address.")
+        tls = self.settings.tls
+        if tls is not None and tls.client_subject is not None and tls.client_subject not in _names(request):
+            raise _Refusal(
+                Outcome.REFUSED_CLIENT,
+                403,
+                "The certificate is of another client.",
+                reason="the client's certificate does not have the name outbound.tls.client_subject",
+            )
+
+    def _is_known(self, message: OutboundMessageSettings | None) -> bool:
+        """Return true where a secret or a certificate shows that the sender is Salesforce."""
+        tls = self.settings.tls
+        return bool((message and message.secret) or (tls and tls.client_ca_file))
+
+    def _tell(self, path: str, refusal: _Refusal) -> None:
+        """Log a refusal that an operator can end, at most once a minute."""
+        now = self.clock.monotonic()
+        key = (path, refusal.outcome)
+        if refusal.reason and now - self._logged_at.get(key, -_LOG_EVERY_S) >= _LOG_EVERY_S:
+            self._logged_at[key] = now
+            tell = _log.warning if refusal.outcome is Outcome.UNAVAILABLE else _log.error
+            tell("outbound.refused", channel=path, outcome=refusal.outcome, reason=refusal.reason)
+
+
+def tls_files(settings: OutboundSettings) -> TlsFiles | None:
+    """Return the files of the endpoint's certificate, `None` without TLS."""
+    if settings.tls is None:
+        return None
+    return TlsFiles(
+        section=f"{_SECTION}.tls",
+        certificate_file=settings.tls.certificate_file,
+        key_file=settings.tls.key_file,
+        client_ca_file=settings.tls.client_ca_file,
+    )
+
+
+@asynccontextmanager
+async def serving_outbound(endpoint: Endpoint) -> AsyncIterator[int]:
+    """Serve `endpoint` inside the context; yields the port.
+
+    Raises `ConfigurationError` when the address or a certificate can't be used.
+    """
+    settings = endpoint.settings
+    listener = listening(
+        endpoint.application(),
+        host=settings.host,
+        port=settings.port,
+        section=_SECTION,
+        tls=tls_files(settings),
+    )
+    async with listener as port:
+        _log.info("outbound.listening", host=settings.host, port=port, tls=settings.tls is not None)
+        yield port
+
+
+def _check_organization(envelope: Envelope, org: str) -> None:
+    # An id of 15 characters is the same without its checksum.
+    if envelope.organization_id[:_SHORT_ID] != org[:_SHORT_ID]:
+        raise _Refusal(
+            Outcome.WRONG_ORGANIZATION,
+            403,
+            "The envelope is of another organisation.",
+            reason="of another organisation than the one that org.auth logs in to",
+        )
+
+
+def _names(request: web.Request) -> frozenset[str]:
+    """Return the common names and DNS names of the client's certificate."""
+    certificate = request.get_extra_info("peercert") or {}
+    common = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
+    alternative = [value for key, value in certificate.get("subjectAltName", ()) if key == "DNS"]
+    return frozenset([*common, *alternative])

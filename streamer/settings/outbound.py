@@ -1,0 +1,104 @@
+"""Outbound messages: the endpoint to which Salesforce sends them."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from streamer.settings.section import Section
+from streamer.web.loopback import is_loopback
+
+OUTBOUND_ROOT = "/outbound/"
+"""Beginning of the paths of channels that carry outbound messages."""
+
+
+class OutboundTlsSettings(Section):
+    """Certificate of the endpoint, and the client certificates that it admits."""
+
+    certificate_file: Path = Field(description="certificate with its chain, PEM; read again when it changes")
+    key_file: Path = Field(description="its private key, PEM, without a password; read again when it changes")
+    client_ca_file: Path | None = Field(
+        default=None,
+        description="PEM; a client must present a certificate of these authorities; default: none is needed",
+    )
+    client_subject: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["proxy.salesforce.com"],
+        description="the common name, or a DNS name, that a client's certificate must have",
+    )
+
+    @model_validator(mode="after")
+    def _subject_needs_authorities(self) -> Self:
+        if self.client_subject is not None and self.client_ca_file is None:
+            raise ValueError("client_subject needs client_ca_file: without it, no certificate is asked for")
+        return self
+
+
+class OutboundMessageSettings(Section):
+    """One outbound message, or several that share an address."""
+
+    secret: SecretStr | None = Field(
+        default=None,
+        description="last part of the address, /outbound/NAME/SECRET: 16 letters or more, digits, - and _",
+    )
+
+    @field_validator("secret")
+    @classmethod
+    def _stands_in_an_address(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not re.fullmatch(r"[\w-]{16,200}", secret.get_secret_value(), re.ASCII):
+            raise ValueError("must be 16 to 200 letters, digits, '-' and '_'")
+        return secret
+
+
+class OutboundSettings(Section):
+    """Endpoint for Salesforce's SOAP outbound messages; each is a channel, /outbound/NAME."""
+
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - Salesforce comes from other hosts
+        description="address at which the endpoint listens",
+    )
+    port: int = Field(default=9466, ge=0, le=65535, description="0 takes a free port, which is logged")
+    tls: OutboundTlsSettings | None = Field(
+        default=None, description="TLS; without it, only loopback or a trusted network (allow_plaintext)"
+    )
+    allow_plaintext: bool = Field(
+        default=False, description="listen on other hosts than loopback without TLS, behind an ingress"
+    )
+    max_body_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=64 * 1024, le=32 * 1024 * 1024, description="largest envelope"
+    )
+    messages: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], OutboundMessageSettings] = Field(
+        description="the messages, by the last part of their channel's path; at least one"
+    )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of the channels."""
+        return tuple(OUTBOUND_ROOT + name for name in self.messages)
+
+    @field_validator("messages")
+    @classmethod
+    def _are_some(cls, messages: dict[str, OutboundMessageSettings]) -> dict[str, OutboundMessageSettings]:
+        if not messages:
+            raise ValueError("name at least one message, such as leads: {secret: ${LEADS_SECRET}}")
+        return messages
+
+    @model_validator(mode="after")
+    def _other_machines_are_kept_out(self) -> Self:
+        if is_loopback(self.host):
+            return self
+        if self.tls is None and not self.allow_plaintext:
+            raise ValueError(
+                "other machines can reach this host, and anyone on the way could read the messages: set tls, "
+                "or allow_plaintext if an ingress terminates TLS and the network behind it is trusted"
+            )
+        is_known = self.tls is not None and self.tls.client_ca_file is not None
+        open_to_all = [name for name, each in self.messages.items() if each.secret is None and not is_known]
+        if open_to_all:
+            raise ValueError(
+                f"anyone who knows the organisation's id could send {open_to_all[0]}: give it a secret, or "
+                "set tls.client_ca_file"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Outbound messages, part by part."""
