@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import aiohttp
 import structlog
 
 from streamer.app.log import Log
@@ -16,6 +15,7 @@ from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
+from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.transports import opened
 from streamer.settings import Settings
@@ -33,6 +33,7 @@ class Ingesting:
     """Carries the channels that this process owns into the log."""
 
     settings: Settings
+    logins: Logins
     clock: Clock
     metrics: Metrics
     status: Status
@@ -42,8 +43,7 @@ class Ingesting:
         """Log in, and read until cancelled. Raises a `Stop` when an operator must act."""
         settings = self.settings
         await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
-        async with aiohttp.ClientSession() as http:
-            tokens = Tokens(http, settings.org, self.clock)
+        async with self.logins.opened(settings.org) as (tokens, _):
             org = await self._authenticated(tokens)
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             async with opened(settings, tokens, self.clock, self.metrics.session) as source:

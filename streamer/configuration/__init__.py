@@ -3,7 +3,7 @@
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
 from streamer.configuration.fingerprint import Fingerprints, fingerprints
-from streamer.configuration.load import load, load_document, load_draft
+from streamer.configuration.load import load, load_document, load_draft, load_section
 from streamer.configuration.problems import problems
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "load",
     "load_document",
     "load_draft",
+    "load_section",
     "problems",
 ]

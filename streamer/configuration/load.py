@@ -3,13 +3,19 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from streamer.configuration.consistency import inconsistencies
 from streamer.configuration.document import Document
 from streamer.configuration.draft import Draft, draft
+from streamer.configuration.problems import problems
 from streamer.configuration.reading import read_document
 from streamer.errors import ConfigurationError
-from streamer.settings import Settings
+from streamer.settings import Section, Settings
+
+_Section = TypeVar("_Section", bound=Section)
 
 
 def load_document(paths: Sequence[Path], environ: Mapping[str, str] = os.environ) -> Document:
@@ -47,3 +53,17 @@ def load(document: Document) -> Settings:
     Raises `ConfigurationError` with one line for each mistake.
     """
     return load_draft(document).finished()
+
+
+def load_section(document: Document, name: str, model: type[_Section]) -> _Section:
+    """Return the section `name` alone; mistakes and missing variables elsewhere don't count.
+
+    Raises `ConfigurationError` with one line for each mistake.
+    """
+    if unread := document.unread((name,)):
+        raise ConfigurationError("\n".join(unread))
+    try:
+        return model.model_validate(document.at([name]) or {})
+    except ValidationError as error:
+        found = problems(error, document, model, at=(name,))
+        raise ConfigurationError("\n".join(each.line for each in found if not each.follows)) from None

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 from yarl import URL
 
-from streamer.configuration import load_document, problems
+from streamer.configuration import load_document, load_section
 from streamer.errors import ConfigurationError, Stop
 from streamer.events import JsonObject
 from streamer.settings import AdminSettings
@@ -106,17 +106,10 @@ def api_of(files: Sequence[Path], url: str | None, token: str | None) -> Api:
 
 def _configured(files: Sequence[Path]) -> AdminSettings:
     document = load_document(files)
-    # The operator's environment need not hold the daemon's other secrets.
-    if unread := document.unread(("admin",)):
-        raise ConfigurationError("\n".join(unread))
-    section = document.data.get("admin", {})
-    if section is None:
+    if document.data.get("admin", {}) is None:
         raise ConfigurationError(document.mistake(("admin",), "is null, so the daemon has no admin API"))
-    try:
-        return AdminSettings.model_validate(section)
-    except ValidationError as error:
-        found = problems(error, document, AdminSettings, at=("admin",))
-        raise ConfigurationError("\n".join(each.line for each in found)) from None
+    # The operator's environment need not hold the daemon's other secrets.
+    return load_section(document, "admin", AdminSettings)
 
 
 def _reason(error: Exception) -> str:
