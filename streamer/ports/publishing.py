@@ -97,8 +97,9 @@ class Org(Protocol):
     ) -> AbstractAsyncContextManager[EventPublisher]:
         """Return a context that gives a publisher with a connection of its own.
 
-        `timeout_s` is the time for one request with its answer. The access token is that of everything else in this process that uses
-        the org. Entering raises `ConfigurationError` for an address, a file or a
-        proxy that can't be used.
+        `timeout_s` is the time for one request with its answer. The access token
+        is that of everything else in this process that uses the org. Entering
+        raises `ConfigurationError` for an address, a file or a proxy that can't
+        be used.
         """
         ...

@@ -102,7 +102,6 @@ def publish(  # noqa: PLR0913 - each parameter is an option of the command
     configuration has a mistake, 130 after Ctrl-C.
     """
     with failures_reported():
-        logs.configure("auto", "error")
         name, clock = _checked(event), SystemClock()
         settings = load_section(load_document(config), "org", OrgSettings)
         org = OrgAccess(settings=settings, clock=clock, logins=Logins(clock))
@@ -117,6 +116,7 @@ def publish(  # noqa: PLR0913 - each parameter is an option of the command
                 skip=skip,
                 retry_for_s=retry_for,
             )
+            logs.configure("auto", "error")
             try:
                 with report:
                     asyncio.run(until_signalled(partial(_sent, sending, org, transport, source)))

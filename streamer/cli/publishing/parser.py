@@ -167,7 +167,7 @@ class _Values:
 def _form_of(begin: bytes, *, is_whole: bool) -> _Lines | _Values | None:
     """Return the form of an input that begins with these bytes; `None` when they don't tell."""
     text = begin.removeprefix(codecs.BOM_UTF8).lstrip()
-    if not text:
+    if not text or (codecs.BOM_UTF8.startswith(text) and not is_whole):
         return None
     if text[:1] == b"[":
         return _Values(is_list=True)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from streamer.errors import ConfigurationError
 
@@ -33,7 +34,8 @@ class Input:
         try:
             while not stopping.is_set():
                 reading = self._begin()
-                await asyncio.wait({reading, stop}, return_when=asyncio.FIRST_COMPLETED)
+                waiting: set[asyncio.Future[Any]] = {reading, stop}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if not reading.done() or stopping.is_set():
                     return
                 try:

@@ -78,12 +78,12 @@ class PubSubPublisher:
                 results[number] = Unpublished(code="too_large", reason=reason, sent=False)
                 continue
             encoded.append((size, (number, made)))
-        error: StreamerError | None = None
+        failure: StreamerError | None = None
         for request in in_requests(encoded, most=MOST_EVENTS):
-            if error is None:
-                error = await self._asked(topic, request, results)
-            if error is not None:
-                results |= {number: Unanswered(error=error) for number, _ in request}
+            if failure is None:
+                failure = await self._asked(topic, request, results)
+            if failure is not None:
+                results |= {number: Unanswered(error=failure) for number, _ in request}
 
     async def _asked(
         self, topic: Topic, request: Sequence[_Numbered], results: Results

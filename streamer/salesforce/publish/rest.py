@@ -18,6 +18,8 @@ from streamer.salesforce.rest import RequestRefused, Rest
 
 # Subrequests of a composite call (REST API guide, composite).
 _MOST_EVENTS = 25
+# A larger body would hold the event loop up while it is sent.
+_MOST_BYTES = 900_000
 # Salesforce replaces such a reference within a composite call by a part of an earlier answer.
 _REFERENCE = b"@{"
 _OF_THE_TOPIC = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
@@ -55,13 +57,13 @@ class RestPublisher:
                 results[number] = Unpublished(code="too_large", reason=reason, sent=False)
                 continue
             bodies.append((len(body), (number, body)))
-        error: StreamerError | None = None
-        for request in in_requests(bodies, most=_MOST_EVENTS):
+        failure: StreamerError | None = None
+        for request in in_requests(bodies, most=_MOST_EVENTS, most_bytes=_MOST_BYTES):
             for part in _without_references(request):
-                if error is None:
-                    error = await self._asked(topic, part, results)
-                if error is not None:
-                    results |= {number: Unanswered(error=error) for number, _ in part}
+                if failure is None:
+                    failure = await self._asked(topic, part, results)
+                if failure is not None:
+                    results |= {number: Unanswered(error=failure) for number, _ in part}
         return [results[number] for number in range(len(events))]
 
     async def _asked(

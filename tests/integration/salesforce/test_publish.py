@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from streamer.clock import SystemClock
-from streamer.errors import CredentialsRefused, PublishingRefused, RetryLater, SalesforceUnavailable
+from streamer.errors import CredentialsRefused, PublishingRefused, SalesforceUnavailable
 from streamer.ports import (
     EventPublisher,
     OutgoingEvent,
@@ -28,7 +28,7 @@ from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.settings import OrgSettings, PubSubSettings
 from tests.streaming import APP
 
-ORDERS = "Order_Placed__e"
+ORDERS, LARGE = "Order_Placed__e", "Large__e"
 FIELDS = {
     "Order_No__c": {"type": "string", "required": True, "length": 6},
     "Amount__c": "double",
@@ -81,7 +81,7 @@ def order(number: object, **fields: Any) -> OutgoingEvent:
 @asynccontextmanager
 async def serving(**settings: Any) -> AsyncIterator[World]:
     """Serve an org with a declared event."""
-    org = SandboxOrg(schema=schema())
+    org = SandboxOrg(schema=schema(), objects=(LARGE,), closed=True)
     async with Sandbox(
         SystemClock(), pubsub_port=0, settings=SandboxSettings(org=org, **settings)
     ) as sandbox:
@@ -166,15 +166,19 @@ async def test_field_that_does_not_fit_is_named_before_anything_is_sent(publish:
     assert not any(getattr(each, "sent", True) for each in results)
 
 
-async def test_event_that_is_too_large_is_refused_here(world: World, publish: Publish) -> None:
+@BOTH
+async def test_event_that_is_too_large_is_refused_here(world: World, transport: PublishTransport) -> None:
     """Whereas many large ones are spread over requests."""
-    world.sandbox.org.declare(schema(Note__c="textarea"))
-    large = [order(number, Note__c="x" * 900_000) for number in range(5)]
-    for transport in PublishTransport:
-        [refused] = await publish(transport, order(9, Note__c="x" * 1_100_000))
-        assert isinstance(refused, Unpublished)
-        assert (refused.code, refused.sent) == ("too_large", False)
-        assert all(isinstance(each, Published) for each in await publish(transport, *large))
+    world.sandbox.org.publish_platform_event(LARGE, {"Note__c": "x"})
+    sizes = [900_000, 1_100_000, 900_000, 900_000, 900_000]
+    events = [OutgoingEvent(id=order(size).id, fields={"Note__c": "x" * size}) for size in sizes]
+    async with world.publisher(transport) as publisher:
+        _, refused, *published = await publisher.publish(LARGE, events)
+
+    assert isinstance(refused, Unpublished)
+    assert (refused.code, refused.sent) == ("too_large", False)
+    assert all(isinstance(each, Published) for each in published)
+    assert len(world.sandbox.bus.after(f"/event/{LARGE}", 0)) == 5
 
 
 @BOTH
@@ -205,15 +209,6 @@ async def test_service_that_is_away_once_can_be_tried_again(
     )
     assert all(isinstance(each, Published) for each in await publish(PUBSUB, *events))
     assert world.numbers == [str(number) for number in range(201)]
-
-
-async def test_limit_asks_for_a_pause_and_not_for_an_operator(world: World, publish: Publish) -> None:
-    """It is no outage either."""
-    world.sandbox.faults.arm("client_limit", {"times": 3})
-    [result] = await publish(PUBSUB, order(1))
-
-    assert isinstance(result, Unanswered)
-    assert type(result.error) is RetryLater
 
 
 async def test_answer_that_does_not_come_is_uncertain(world: World) -> None:
