@@ -50,11 +50,15 @@ def _refused(result: Unpublished, event: str, *, may_retry: bool) -> Outcome:
 
 def _unanswered(error: StreamerError) -> Outcome:
     match error:
-        case SalesforceUnavailable():
-            return Retry(reason=str(error), after_s=error.after_s or None, failure=_class_of(error))
+        case SalesforceUnavailable() if not error.after_s:
+            return Retry(reason=str(error), failure=_class_of(error))
         case RetryLater():
-            after_s = min(error.after_s or _BUSY_S, _LONGEST_HOLD_S)
-            return Hold(reason=str(error), after_s=after_s, failure=FailureClass.RATE_LIMITED)
+            is_limit = not isinstance(error, SalesforceUnavailable)
+            return Hold(
+                reason=str(error),
+                after_s=min(error.after_s or _BUSY_S, _LONGEST_HOLD_S),
+                failure=FailureClass.RATE_LIMITED if is_limit else FailureClass.HTTP_5XX,
+            )
         case CredentialsRefused():
             failure = FailureClass.REFUSED_CREDENTIALS
         case _:

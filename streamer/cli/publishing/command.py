@@ -3,21 +3,22 @@
 import asyncio
 import shlex
 import uuid
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from streamer.cli.failure import REFUSED, failures_reported
-from streamer.cli.operating.api_command import AsJson
+from streamer.cli.failure import REFUSED
+from streamer.cli.operating.api_command import AsJson, api_command
 from streamer.cli.options import Config
 from streamer.cli.output import counted
 from streamer.cli.publishing.report import Report
 from streamer.cli.publishing.sending import Sending
 from streamer.cli.publishing.source import STDIN, Input, opened
 from streamer.cli.signals import until_signalled
-from streamer.clock import SystemClock
+from streamer.clock import Clock, SystemClock
 from streamer.configuration import load_document, load_section
 from streamer.errors import ConfigurationError, StreamerError
 from streamer.observe import logs
@@ -43,33 +44,34 @@ def event_names(context: typer.Context, incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete) and name.endswith("__e"))
 
 
-def publish(  # noqa: PLR0913 - each parameter is an option of the command
-    event: Annotated[
-        str,
-        typer.Argument(
-            metavar="EVENT",
-            help="The platform event's API name, such as Order_Placed__e.",
-            autocompletion=event_names,
-        ),
-    ],
-    config: Config,
-    file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="The events in JSON; - is the standard input.")
-    ] = STDIN,
-    *,
+Event = Annotated[
+    str,
+    typer.Argument(
+        metavar="EVENT",
+        help="The platform event's API name, such as Order_Placed__e.",
+        autocompletion=event_names,
+    ),
+]
+File = Annotated[Path, typer.Argument(metavar="[FILE]", help="The events in JSON; - is the standard input.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOptions:
+    """Options that say how events are sent, and which."""
+
     transport: Annotated[
         PublishTransport,
         typer.Option(
             metavar="|".join(PublishTransport),
             help="The Pub/Sub API, or REST, where events get no ids of ours.",
         ),
-    ] = PublishTransport.PUBSUB,
+    ] = PublishTransport.PUBSUB
     id_field: Annotated[
         str | None,
         typer.Option(
             metavar="FIELD", help="A text field of the event that gets its id as well.", show_default="none"
         ),
-    ] = None,
+    ] = None
     run_id: Annotated[
         str | None,
         typer.Option(
@@ -77,15 +79,31 @@ def publish(  # noqa: PLR0913 - each parameter is an option of the command
             help="Events of the same number in runs of the same id have the same ids.",
             show_default="a new one",
         ),
-    ] = None,
+    ] = None
     skip: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="Leave out so many events at the beginning.")
-    ] = 0,
+    ] = 0
     retry_for: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Retry for so long while Salesforce can't take events."),
-    ] = 120.0,
-    as_json: AsJson = False,
+    ] = 120.0
+
+    def sending(self, topic: str, report: Report, clock: Clock) -> Sending:
+        """Return what sends the events to `topic`."""
+        return Sending(
+            topic=topic,
+            report=report,
+            clock=clock,
+            run_id=self.run_id or str(uuid.uuid4()),
+            id_field=self.id_field,
+            skip=self.skip,
+            retry_for_s=self.retry_for,
+        )
+
+
+@api_command
+async def publish(
+    event: Event, options: PublishOptions, *, config: Config, file: File = STDIN, as_json: AsJson = False
 ) -> None:
     """Publish platform events to the org of the configuration, in the order of the input.
 
@@ -101,31 +119,22 @@ def publish(  # noqa: PLR0913 - each parameter is an option of the command
     Exits 0 when every event was published, 1 when one was not, 2 when the
     configuration has a mistake, 130 after Ctrl-C.
     """
-    with failures_reported():
-        name, clock = _checked(event), SystemClock()
-        settings = load_section(load_document(config), "org", OrgSettings)
-        org = OrgAccess(settings=settings, clock=clock, logins=Logins(clock))
-        with opened(file) as source:
-            report = Report(size=source.size, as_json=as_json)
-            sending = Sending(
-                topic=name,
-                report=report,
-                clock=clock,
-                run_id=run_id or str(uuid.uuid4()),
-                id_field=id_field,
-                skip=skip,
-                retry_for_s=retry_for,
-            )
-            logs.configure("auto", "error")
-            try:
-                with report:
-                    asyncio.run(until_signalled(partial(_sent, sending, org, transport, source)))
-            finally:
-                _conclude(sending, report)
-        if not sending.is_complete:
-            raise typer.Exit(_INTERRUPTED)
-        if report.refused:
-            raise typer.Exit(REFUSED)
+    name, clock = _checked(event), SystemClock()
+    settings = load_section(load_document(config), "org", OrgSettings)
+    org = OrgAccess(settings=settings, clock=clock, logins=Logins(clock))
+    with opened(file) as source:
+        report = Report(size=source.size, as_json=as_json)
+        sending = options.sending(name, report, clock)
+        logs.configure("auto", "error")
+        try:
+            with report:
+                await until_signalled(partial(_sent, sending, org, options.transport, source))
+        finally:
+            _conclude(sending, report)
+    if not sending.is_complete:
+        raise typer.Exit(_INTERRUPTED)
+    if report.refused:
+        raise typer.Exit(REFUSED)
 
 
 async def _sent(

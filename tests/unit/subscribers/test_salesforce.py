@@ -131,6 +131,7 @@ LOST.__cause__ = OSError()
         (Unanswered(error=LATE), Retry, FailureClass.TIMEOUT),
         (Unanswered(error=LOST), Retry, FailureClass.CONNECTION),
         (Unanswered(error=SalesforceUnavailable("HTTP 503")), Retry, FailureClass.HTTP_5XX),
+        (Unanswered(error=SalesforceUnavailable("HTTP 503", after_s=7)), Hold, FailureClass.HTTP_5XX),
         (Unanswered(error=RetryLater("limit", after_s=7)), Hold, FailureClass.RATE_LIMITED),
         (Unanswered(error=CredentialsRefused("no")), Hold, FailureClass.REFUSED_CREDENTIALS),
         (Unanswered(error=PublishingRefused("no")), Hold, FailureClass.REJECTED),
