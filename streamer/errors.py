@@ -13,6 +13,7 @@
         ├── CredentialsRefused
         ├── SubscriptionRefused
         ├── ReplayIdRefused
+        ├── PublishingRefused
         ├── MostlyUnreadable
         ├── LogMisconfigured
         └── Fenced
@@ -108,6 +109,10 @@ class ReplayIdRefused(Stop):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class PublishingRefused(Stop):
+    """Salesforce takes no event of this kind from us: check its name and the user's permissions."""
 
 
 class MostlyUnreadable(Stop):

@@ -27,6 +27,7 @@ from streamer.events import JsonObject, SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.ports import Controls
+from streamer.salesforce.auth.logins import Logins
 from streamer.settings import Settings
 from streamer.supervision.endpoint import serving
 from streamer.supervision.health import Health, Heartbeat
@@ -70,6 +71,7 @@ class App:
     metrics: Metrics = field(init=False)
     port: int = field(default=0, init=False)
     admin_port: int = field(default=0, init=False)
+    _logins: Logins = field(init=False)
     _status: Status = field(default_factory=Status, init=False)
     _pulses: Pulses = field(init=False)
     _dispatching: Dispatching = field(init=False)
@@ -81,6 +83,7 @@ class App:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(clock=self.clock)
+        self._logins = self.plan.logins or Logins(self.clock)
         self._pulses = Pulses(self.clock)
         self._dispatching = Dispatching(
             plan=self.plan,
@@ -97,6 +100,7 @@ class App:
                 document=self.plan.document,
                 read=self.reread,
                 apply=self._apply,
+                logins=self._logins,
                 clock=self.clock,
                 metrics=self.metrics,
             )
@@ -232,6 +236,7 @@ class App:
         self._status.ingest_started()
         return Ingesting(
             settings=self.plan.settings,
+            logins=self._logins,
             clock=self.clock,
             metrics=self.metrics,
             status=self._status,

@@ -20,7 +20,6 @@ from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, R
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.ports import ControlledLog, Controls
-from streamer.settings import SubscriberSettings
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -31,9 +30,9 @@ _REOPEN_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """Subscriber that delivers by `settings` until `stop` is set."""
+    """Subscriber that delivers until `stop` is set; it was made of the settings `made_of`."""
 
-    settings: SubscriberSettings
+    made_of: object
     task: asyncio.Task[None]
     stop: asyncio.Event
 
@@ -101,7 +100,11 @@ class Dispatching:
             assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
             self._start(group, assembly, control_follower)
             await self._stop(
-                [name for name, running in self._running.items() if wanted.get(name) != running.settings]
+                [
+                    name
+                    for name, running in self._running.items()
+                    if assembly.plan.made_of(name) != running.made_of
+                ]
             )
             self._start(group, assembly, control_follower)
             await self._expect(log, wanted)
@@ -113,7 +116,7 @@ class Dispatching:
             stop = asyncio.Event()
             work = self._deliver(name, assembly, control_follower, stop)
             task = group.create_task(work, name=f"dispatch {name}")
-            self._running[name] = _Running(settings=wanted[name], task=task, stop=stop)
+            self._running[name] = _Running(made_of=assembly.plan.made_of(name), task=task, stop=stop)
 
     async def _expect(self, log: ControlledLog, subscribers: Collection[SubscriberName]) -> None:
         try:

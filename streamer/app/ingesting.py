@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import aiohttp
 import structlog
 
 from streamer.app.log import Log
@@ -22,6 +21,7 @@ from streamer.ingest.text_cache import TextCache
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
 from streamer.ports import EventLog, RecordReader, Source
+from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.outbound.endpoint import Endpoint, serving_outbound
 from streamer.salesforce.outbound.recent import NotificationLog
@@ -47,6 +47,7 @@ class Ingesting:
     """Carries the channels that this process owns into the log."""
 
     settings: Settings
+    logins: Logins
     clock: Clock
     metrics: Metrics
     status: Status
@@ -58,8 +59,7 @@ class Ingesting:
         await self.status.followed(self.clock, within_s=_FOLLOWED_WITHIN_S)
         outbound = OutboundSource(self.clock, self.metrics.outbound)
         # Before the login, so that an address that can't be used is told at once.
-        async with aiohttp.ClientSession() as http, self._receiving(outbound):
-            tokens = Tokens(http, settings.org, self.clock)
+        async with self._receiving(outbound), self.logins.opened(settings.org) as (tokens, http):
             org = await self._authenticated(tokens)
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             version = settings.org.api_version

@@ -1,43 +1,66 @@
 """Plan: a configuration that was checked to the last expression."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from streamer.app.plugins import checked_settings, make_subscriber
+from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft
 from streamer.configuration.effective import effective_configuration
+from streamer.configuration.event_types import Carried
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
+from streamer.log.patterns import wants
 from streamer.ports import PluginContext, Subscriber
-from streamer.settings import Settings
+from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.publish.access import OrgAccess
+from streamer.settings import ChannelSettings, OrgSettings, Settings, SubscriberSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Checked configuration, with what makes its subscribers and their compiled routes."""
+    """Checked configuration, with what makes its subscribers and their compiled routes.
+
+    The plugins of `org_users` use the daemon's org, with the tokens of `logins`.
+    """
 
     document: Document
     settings: Settings
     subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
     routes: Mapping[SubscriberName, Route]
+    org_users: frozenset[SubscriberName] = frozenset()
+    logins: Logins | None = None
+
+    def made_of(self, name: SubscriberName) -> tuple[SubscriberSettings | None, OrgSettings | None]:
+        """Return the settings of which the subscriber is made; other settings need another subscriber."""
+        org = self.settings.org if name in self.org_users else None
+        return self.settings.subscribers.get(name), org
 
 
-def plan(document: Document, clock: Clock) -> Plan:
+def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:
     """Check all of `document`, including the plugins' settings and the expressions, without any connection.
 
-    Raises `ConfigurationError` with all mistakes, one after the other.
+    `logins` are those of the process, if it has some already. Raises
+    `ConfigurationError` with all mistakes, one after the other.
     """
     draft = load_draft(document)
+    logins = logins or Logins(clock)
+    org = OrgAccess(settings=draft.settings.org, clock=clock, logins=logins)
+    org_users = frozenset(name for name, each in draft.settings.subscribers.items() if uses_org(each.uses))
     makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
     routes: dict[SubscriberName, SubscriberRoute] = {}
     mistakes = list(refusals(draft, document, clock))
     for name, each in draft.settings.subscribers.items():
-        context = PluginContext(name=name, clock=clock)
+        context = PluginContext(
+            name=name,
+            clock=clock,
+            org=org if name in org_users else None,
+            receives=_receives(draft.settings.channels, each.on),
+        )
         makers[name] = partial(make_subscriber, each, context, document)
         if draft.is_sound("subscribers", name, "uses"):
             mistakes += _refused(makers[name])
@@ -48,6 +71,8 @@ def plan(document: Document, clock: Clock) -> Plan:
         settings=draft.with_mistakes(mistakes).finished(),
         subscribers=makers,
         routes={name: route.compiled() for name, route in routes.items()},
+        org_users=org_users,
+        logins=logins,
     )
 
 
@@ -58,6 +83,12 @@ def effective(checked: Plan) -> str:
         for name, each in checked.settings.subscribers.items()
     }
     return effective_configuration(checked.settings, own, checked.document)
+
+
+def _receives(channels: Iterable[ChannelSettings], on: tuple[str, ...]) -> Callable[[str], bool]:
+    carried = [Carried.by(channel.path) for channel in channels]
+    is_selected = wants(on)
+    return lambda event_type: is_selected(event_type) and any(each.can_match(event_type) for each in carried)
 
 
 def _refused(make: Callable[[], Subscriber]) -> list[str]:

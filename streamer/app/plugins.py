@@ -53,6 +53,15 @@ def checked_settings(settings: SubscriberSettings, name: SubscriberName, documen
     return _checked(plugin, settings, document, (*at, "settings"))
 
 
+def uses_org(uses: str) -> bool:
+    """Return true when the plugin asks for the daemon's org; false for one that can't be loaded."""
+    point = installed().get(uses)
+    try:
+        return point is not None and bool(getattr(point.load(), "uses_org", False))
+    except Exception:  # noqa: BLE001 - making the subscriber reports it
+        return False
+
+
 def make_subscriber(settings: SubscriberSettings, context: PluginContext, document: Document) -> Subscriber:
     """Return the subscriber `context.name`, its plugin's settings validated; no I/O happens.
 
@@ -66,7 +75,11 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
     if unread := document.unread(keys):
         raise ConfigurationError("\n".join(unread))
     with _refusing("the plugin can't be made", document, keys):
-        return on_threads(plugin(own, context), name=context.name, threads=settings.max_in_flight)
+        try:
+            made = plugin(own, context)
+        except ConfigurationError as error:
+            raise ConfigurationError(document.mistake(keys, str(error))) from error
+        return on_threads(made, name=context.name, threads=settings.max_in_flight)
 
 
 @contextmanager

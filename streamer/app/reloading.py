@@ -12,6 +12,7 @@ from streamer.clock import Clock
 from streamer.configuration import Document, Fingerprints, fingerprints
 from streamer.errors import ConfigurationError
 from streamer.observe.metrics import Metrics
+from streamer.salesforce.auth.logins import Logins
 
 _log = structlog.get_logger()
 
@@ -31,6 +32,7 @@ class Reloading:
     apply: Callable[[Plan], Awaitable[None]]
     clock: Clock
     metrics: Metrics
+    logins: Logins | None = None
     _asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _seen: Fingerprints = field(default_factory=dict, init=False)
     _is_unread: bool = field(default=False, init=False)
@@ -87,4 +89,4 @@ class Reloading:
         document = self.read()
         self._is_unread = False
         self.document = document
-        return plan(document, self.clock)
+        return plan(document, self.clock, self.logins)

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from streamer.app import App, Role, effective, plan
 from streamer.cli.failure import failures_reported
+from streamer.cli.options import Config
 from streamer.cli.output import counted
 from streamer.cli.signals import until_signalled
 from streamer.clock import SystemClock
@@ -19,13 +19,6 @@ from streamer.configuration import load_document
 from streamer.observe import logs
 from streamer.observe.redaction import MASK
 from streamer.supervision.watchdog import Watchdog
-
-Config = Annotated[
-    list[Path],
-    typer.Option(
-        "--config", "-c", metavar="FILE", help="A YAML file; of several, later ones override earlier ones."
-    ),
-]
 
 _GENERATION_0 = 50_000
 _MASKS = f"{MASK} stands for secrets, and for what the environment or a file gave."

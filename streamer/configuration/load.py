@@ -13,8 +13,7 @@ from streamer.configuration.draft import Draft, draft
 from streamer.configuration.problems import problems
 from streamer.configuration.reading import read_document
 from streamer.errors import ConfigurationError
-from streamer.settings import Settings
-from streamer.settings.section import Section
+from streamer.settings import Section, Settings
 
 _Section = TypeVar("_Section", bound=Section)
 
@@ -71,4 +70,4 @@ def load_section(document: Document, key: str, model: type[_Section]) -> _Sectio
         return model.model_validate(section)
     except ValidationError as error:
         found = problems(error, document, model, at=(key,))
-        raise ConfigurationError("\n".join(each.line for each in found)) from None
+        raise ConfigurationError("\n".join(each.line for each in found if not each.follows)) from None

@@ -19,6 +19,16 @@ from streamer.ports.dispatch import (
 )
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
 from streamer.ports.plugins import BlockingSubscriber, Plugin, PluginContext, Subscriber
+from streamer.ports.publishing import (
+    EventPublisher,
+    Org,
+    OutgoingEvent,
+    Published,
+    PublishResult,
+    PublishTransport,
+    Unanswered,
+    Unpublished,
+)
 
 __all__ = [
     "Append",
@@ -28,13 +38,19 @@ __all__ = [
     "ControlledLog",
     "Controls",
     "EventLog",
+    "EventPublisher",
     "Feed",
     "LaneChange",
     "LogReader",
+    "Org",
+    "OutgoingEvent",
     "Ownership",
     "Page",
     "Plugin",
     "PluginContext",
+    "PublishResult",
+    "PublishTransport",
+    "Published",
     "RecordReader",
     "Recorded",
     "Revoked",
@@ -42,5 +58,7 @@ __all__ = [
     "Source",
     "Subscriber",
     "Subscription",
+    "Unanswered",
+    "Unpublished",
     "Wants",
 ]

@@ -1,5 +1,6 @@
 """Contracts of the plugins, which deliver to targets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -12,6 +13,7 @@ from streamer.events import (
     Outcome,
     SubscriberName,
 )
+from streamer.ports.publishing import Org
 
 
 class Subscriber(Protocol):
@@ -62,18 +64,31 @@ class BlockingSubscriber(Protocol):
         ...
 
 
+def _nothing(_event_type: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginContext:
-    """Context of a plugin, beside its settings."""
+    """Context of a plugin, beside its settings.
+
+    `receives` is true for an event type that a channel of the daemon carries
+    and the subscriber's `on` selects. A plugin whose class sets `uses_org` gets
+    the `org` that the daemon reads.
+    """
 
     name: SubscriberName
     clock: Clock
+    org: Org | None = None
+    receives: Callable[[str], bool] = _nothing
 
 
 class Plugin(Protocol):
     """Class behind an entry point of the group `streamer.subscribers`.
 
-    `Settings` validates the `settings` of a subscriber that `uses` it.
+    `Settings` validates the `settings` of a subscriber that `uses` it. A class
+    with `uses_org = True` gets the daemon's org in its context, and its
+    subscribers are made again when the org's settings change.
     """
 
     # A property, so that a class whose settings are of a narrower type fits.

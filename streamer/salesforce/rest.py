@@ -78,7 +78,7 @@ class Rest:
         """Return the JSON at `path`, which begins with `/services/` or is relative to the API version."""
         return await self._json("GET", path, params=parameters)
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+    async def post(self, path: str, body: Mapping[str, Any] | orjson.Fragment) -> Any:
         """Send `body` to `path` and return the JSON of the answer."""
         return await self._json("POST", path, data=orjson.dumps(body))
 

@@ -62,7 +62,9 @@ class GuardSettings(Section):
 class SubscriberSettings(Section):
     """Consumer of the log that delivers to one target."""
 
-    uses: str = Field(description="the plugin: slack, erp, fulfillment, or another that is installed")
+    uses: str = Field(
+        description="the plugin: slack, erp, fulfillment, salesforce, or another that is installed"
+    )
     on: Annotated[
         tuple[str, ...],
         BeforeValidator(

@@ -32,17 +32,19 @@ _TIMEOUT_S = 30.0
 # Visible ASCII, because it goes into a header.
 _TOKEN = re.compile(r"[!-~]{1,16000}")
 _ORG_ID = re.compile(r"[A-Za-z0-9]{18}")
-_ORG_IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/")
+_USER_ID = re.compile(r"[A-Za-z0-9]{15,18}")
+_IN_IDENTITY = re.compile(r"/id/([A-Za-z0-9]{18})/([A-Za-z0-9]{15,18})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """Access token, the org that it opens, and the proxy to that org."""
+    """Access token, the org that it opens, the proxy to that org, and the user, if the login named one."""
 
     access_token: str = field(repr=False)
     instance_url: str
     org: OrgId
     proxy: Proxy | None
+    user: str = ""
 
 
 class Tokens:
@@ -125,29 +127,34 @@ class Tokens:
             raise CredentialsRefused(
                 f"{self._url} answered the login with an access_token that is none: check org.login_url"
             )
-        org = await self._org(answer, access_token, instance_url)
-        return Token(
-            access_token=access_token, instance_url=instance_url, org=org, proxy=self._proxy(instance_url)
-        )
+        org, user = await self._identity(answer, access_token, instance_url)
+        proxy = self._proxy(instance_url)
+        return Token(access_token=access_token, instance_url=instance_url, org=org, proxy=proxy, user=user)
 
-    async def _org(self, answer: dict[str, Any], access_token: str, instance_url: str) -> OrgId:
-        found = _ORG_IN_IDENTITY.search(_text(answer, "id"))
-        org = OrgId(found[1]) if found else await self._org_of_user(access_token, instance_url)
+    async def _identity(
+        self, answer: dict[str, Any], access_token: str, instance_url: str
+    ) -> tuple[OrgId, str]:
+        """Return the ids of the org and of the user, which is empty where Salesforce does not tell it."""
+        found = _IN_IDENTITY.search(_text(answer, "id"))
+        if found:
+            org, user = OrgId(found[1]), found[2] or ""
+        else:
+            org, user = await self._identity_of_user(access_token, instance_url)
         if self._token is not None and self._token.org != org:
             raise ConfigurationError(
                 f"{self._url} now logs in to org {org} instead of {self._token.org}: "
                 "positions of one org mean nothing in another, so restart with a log of its own"
             )
-        return org
+        return org, user
 
-    async def _org_of_user(self, access_token: str, instance_url: str) -> OrgId:
+    async def _identity_of_user(self, access_token: str, instance_url: str) -> tuple[OrgId, str]:
         headers = {"Authorization": f"Bearer {access_token}"}
         url = f"{instance_url}/services/oauth2/userinfo"
-        status, user = await self._ask("GET", url, headers=headers)
-        org = _text(user, "organization_id")
+        status, about = await self._ask("GET", url, headers=headers)
+        org, user = _text(about, "organization_id"), _text(about, "user_id")
         if status != HTTPStatus.OK or not _ORG_ID.fullmatch(org):
             raise CredentialsRefused(f"{url} did not name the org: give the app the scope 'openid' or 'id'")
-        return OrgId(org)
+        return OrgId(org), user if _USER_ID.fullmatch(user) else ""
 
     def _proxy(self, url: str) -> Proxy | None:
         return proxy_for(URL(url), setting=self._proxy_setting, key="org.proxy")

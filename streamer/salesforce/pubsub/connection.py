@@ -5,16 +5,17 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from grpc import ChannelConnectivity
 from yarl import URL
 
 from streamer.backoff import Backoff, Delays, full_jitter
 from streamer.clock import Clock
 from streamer.eventbus import FetchRequest, SchemaRequest
-from streamer.eventbus.calls import GET_SCHEMA, SUBSCRIBE
+from streamer.eventbus.calls import GET_SCHEMA, SUBSCRIBE, Call
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.observer import SessionObserver
 from streamer.salesforce.pubsub.errors import CallEnded
@@ -28,6 +29,9 @@ _PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d+)")
 
 # gRPC's least; our own back-off comes on top.
 _RECONNECT_MS = 100
+
+_Request = TypeVar("_Request", bound=Message)
+_Response = TypeVar("_Response", bound=Message)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +58,9 @@ class Connection:
         self._proxy = options.proxy
         self._arguments = _arguments(options)
         self._link: _Link | None = None
-        self._delays = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=full_jitter(random)))
+        self._delays = Delays(
+            Backoff(first_s=1.0, limit_s=options.reconnect_limit_s, jitter=full_jitter(random))
+        )
         self._resumes_at = 0.0
 
     @asynccontextmanager
@@ -82,23 +88,28 @@ class Connection:
 
     async def schema(self, schema_id: str, token: Token) -> str:
         """Return the JSON of a schema; raises `CallEnded`."""
+        return (await self.ask(GET_SCHEMA, SchemaRequest(schema_id=schema_id), token)).schema_json
+
+    async def ask(self, call: Call[_Request, _Response], request: _Request, token: Token) -> _Response:
+        """Return the answer to a call that takes one request; raises `CallEnded`."""
         async with self._linked() as link:
             ask = link.channel.unary_unary(
-                GET_SCHEMA.path,
-                request_serializer=GET_SCHEMA.request.SerializeToString,
+                call.path,
+                request_serializer=call.request.SerializeToString,
                 response_deserializer=_as_bytes,
             )
             try:
                 async with self._clock.timeout(self._options.request_timeout_s):
-                    raw = await ask(SchemaRequest(schema_id=schema_id), metadata=_metadata(token))
-                return GET_SCHEMA.response.FromString(raw).schema_json
+                    raw = await ask(request, metadata=_metadata(token))
+                return call.response.FromString(raw)
             except TimeoutError as exc:
                 detail = f"no answer in {self._options.request_timeout_s:g} s"
                 raise CallEnded("overdue", detail, reaction=Reaction.TRY_AGAIN) from exc
             except grpc.aio.AioRpcError as exc:
                 raise CallEnded.by(exc, secret=token.access_token) from exc
             except DecodeError as exc:
-                raise CallEnded("answer_broken", "no SchemaInfo", reaction=Reaction.TRY_AGAIN) from exc
+                detail = f"no {call.response.DESCRIPTOR.name}"
+                raise CallEnded("answer_broken", detail, reaction=Reaction.TRY_AGAIN) from exc
 
     def proved(self) -> None:
         """Note that the connection has brought an answer."""

@@ -32,6 +32,7 @@ class PubSubOptions:
     ping_timeout_s: float = 20.0
     answer_bytes: int = 64 * 1024 * 1024
     held_bytes: int = 16 * 1024 * 1024
+    reconnect_limit_s: float = 60.0
 
     @classmethod
     def of(cls, org: OrgSettings) -> "PubSubOptions":

@@ -22,4 +22,4 @@ def test_example_is_valid_to_the_last_expression() -> None:
     """A copy of the example, with its variables set, is a configuration that starts."""
     checked = plan(load_document([EXAMPLE], ENVIRONMENT), SystemClock())
 
-    assert set(checked.subscribers) == {"opportunity", "shipment", "sales-channel"}
+    assert set(checked.subscribers) == {"opportunity", "shipment", "won", "sales-channel"}

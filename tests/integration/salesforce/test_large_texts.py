@@ -20,6 +20,7 @@ from streamer.ingest.text_cache import TextCache
 from streamer.log.memory import MemoryLog
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
+from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
@@ -163,6 +164,7 @@ async def test_channel_does_as_configured(
         clock=world.clock,
         metrics=Metrics(clock=world.clock),
         status=Status(),
+        logins=Logins(world.clock),
         watcher=None,
     )
     await world.until_read(ingesting.run(cast("Any", log)), log, 4)

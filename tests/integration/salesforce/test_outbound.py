@@ -19,6 +19,7 @@ from streamer.clock import SystemClock, TurnedClock
 from streamer.errors import ConfigurationError
 from streamer.log.memory import MemoryLog
 from streamer.observe.metrics import Metrics
+from streamer.salesforce.auth.logins import Logins
 from streamer.sandbox import OrgSettings, OutboundLimits, OutboundMessage, Sandbox, SandboxSettings
 from streamer.sandbox.certificates import certificates
 from streamer.settings import (
@@ -185,7 +186,12 @@ async def test_daemon_reads_them_beside_its_channels() -> None:
         )
         status = Status()
         ingesting = Ingesting(
-            settings=settings, clock=clock, metrics=Metrics(clock=clock), status=status, watcher=None
+            settings=settings,
+            clock=clock,
+            metrics=Metrics(clock=clock),
+            status=status,
+            logins=Logins(clock),
+            watcher=None,
         )
         reading = asyncio.create_task(ingesting.run(log))  # type: ignore[arg-type] # it needs no condition here
         try:
@@ -218,7 +224,12 @@ async def test_address_in_use_is_told_before_the_login() -> None:
             channels=(),
         )
         ingesting = Ingesting(
-            settings=settings, clock=clock, metrics=Metrics(clock=clock), status=Status(), watcher=None
+            settings=settings,
+            clock=clock,
+            metrics=Metrics(clock=clock),
+            status=Status(),
+            logins=Logins(clock),
+            watcher=None,
         )
         with pytest.raises(
             ConfigurationError, match=r"outbound: .* is in use already; choose another outbound\.port"

@@ -49,7 +49,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-COMMANDS = [(), ("run",), ("check",), ("schema",), ("sandbox",), ("demo",), ("audit",)]
+COMMANDS = [(), ("run",), ("check",), ("schema",), ("publish",), ("sandbox",), ("demo",), ("audit",)]
 PARKED = [("parked", "list")]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
@@ -151,7 +151,7 @@ def test_schema_is_printed_as_json(invoke: Invoke) -> None:
         (
             "uses: slack",
             "uses: slak",
-            "7: subscribers.sales.uses: found 'slak'; installed: erp, fulfillment, slack",
+            "7: subscribers.sales.uses: found 'slak'; installed: erp, fulfillment, salesforce, slack",
         ),
         ("{{ subject }}", "{{ subject", "9: subscribers.sales.text: is not a Jinja2 template"),
         ("webhook_url", "webhok_url", "10: subscribers.sales.settings.webhok_url: no such key"),

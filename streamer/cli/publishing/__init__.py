@@ -1,0 +1,1 @@
+"""The command `streamer publish`: from lines of JSON to platform events."""

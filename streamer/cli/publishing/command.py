@@ -1,0 +1,164 @@
+"""The command `streamer publish`."""
+
+import asyncio
+import shlex
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamer.cli.failure import REFUSED
+from streamer.cli.operating.api_command import AsJson, api_command
+from streamer.cli.options import Config
+from streamer.cli.output import counted
+from streamer.cli.publishing.report import Report
+from streamer.cli.publishing.sending import Sending
+from streamer.cli.publishing.source import STDIN, Input, opened
+from streamer.cli.signals import until_signalled
+from streamer.clock import Clock, SystemClock
+from streamer.configuration import load_document, load_section
+from streamer.errors import ConfigurationError, StreamerError
+from streamer.observe import logs
+from streamer.ports import PublishTransport
+from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.publish.access import OrgAccess, event_name
+from streamer.settings import OrgSettings
+
+_INTERRUPTED = 130
+_REQUEST_S = 30.0
+
+
+def event_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the events in the configuration that begin with `incomplete`, for the shell."""
+    try:
+        data: Any = load_document(context.params.get("config") or []).data
+        paths = [each.get("path") if isinstance(each, dict) else each for each in data.get("channels") or ()]
+        subscribers = (data.get("subscribers") or {}).values()
+        paths += [each["settings"]["event"] for each in subscribers if each.get("uses") == "salesforce"]
+    except (StreamerError, AttributeError, KeyError, TypeError):
+        return []
+    names = {str(path).removeprefix("/event/") for path in paths}
+    return sorted(name for name in names if name.startswith(incomplete) and name.endswith("__e"))
+
+
+Event = Annotated[
+    str,
+    typer.Argument(
+        metavar="EVENT",
+        help="The platform event's API name, such as Order_Placed__e.",
+        autocompletion=event_names,
+    ),
+]
+File = Annotated[Path, typer.Argument(metavar="[FILE]", help="The events in JSON; - is the standard input.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOptions:
+    """Options that say how events are sent, and which."""
+
+    transport: Annotated[
+        PublishTransport,
+        typer.Option(
+            metavar="|".join(PublishTransport),
+            help="The Pub/Sub API, or REST, where events get no ids of ours.",
+        ),
+    ] = PublishTransport.PUBSUB
+    id_field: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD", help="A text field of the event that gets its id as well.", show_default="none"
+        ),
+    ] = None
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Events of the same number in runs of the same id have the same ids.",
+            show_default="a new one",
+        ),
+    ] = None
+    skip: Annotated[
+        int, typer.Option(min=0, metavar="NUMBER", help="Leave out so many events at the beginning.")
+    ] = 0
+    retry_for: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Retry for so long while Salesforce can't take events."),
+    ] = 120.0
+
+    def sending(self, topic: str, report: Report, clock: Clock) -> Sending:
+        """Return what sends the events to `topic`."""
+        return Sending(
+            topic=topic,
+            report=report,
+            clock=clock,
+            run_id=self.run_id or str(uuid.uuid4()),
+            id_field=self.id_field,
+            skip=self.skip,
+            retry_for_s=self.retry_for,
+        )
+
+
+@api_command
+async def publish(
+    event: Event, options: PublishOptions, *, config: Config, file: File = STDIN, as_json: AsJson = False
+) -> None:
+    """Publish platform events to the org of the configuration, in the order of the input.
+
+    The input has an object of fields in each line, or a list of objects, or one
+    object. Dates are `2025-01-31`, date-times `2025-01-31T12:00:00Z`; a field that
+    is missing is null. Each event that is refused is named with its line on
+    standard error, and the others go on.
+
+    Events are published at least once: where an answer is lost, they are sent
+    again with the same id, which is their EventUuid over the Pub/Sub API. Ctrl-C
+    finishes the request under way, and says how to go on.
+
+    Exits 0 when every event was published, 1 when one was not, 2 when the
+    configuration has a mistake, 130 after Ctrl-C.
+    """
+    name, clock = _checked(event), SystemClock()
+    settings = load_section(load_document(config), "org", OrgSettings)
+    org = OrgAccess(settings=settings, clock=clock, logins=Logins(clock))
+    with opened(file) as source:
+        report = Report(size=source.size, as_json=as_json)
+        sending = options.sending(name, report, clock)
+        logs.configure("auto", "error")
+        try:
+            with report:
+                await until_signalled(partial(_sent, sending, org, options.transport, source))
+        finally:
+            _conclude(sending, report)
+    if not sending.is_complete:
+        raise typer.Exit(_INTERRUPTED)
+    if report.refused:
+        raise typer.Exit(REFUSED)
+
+
+async def _sent(
+    sending: Sending, org: OrgAccess, transport: PublishTransport, source: Input, stopping: asyncio.Event
+) -> None:
+    if source.is_terminal:
+        sending.report.note("Reading events from the terminal; Ctrl-D ends them.")
+    async with org.publisher(transport, timeout_s=_REQUEST_S) as publisher:
+        await sending.run(publisher, source, stopping)
+
+
+def _conclude(sending: Sending, report: Report) -> None:
+    """Show the counts, and how to go on where the input was not read to its end."""
+    report.total(sending.topic)
+    if not sending.is_complete:
+        report.note(
+            f"Stopped after {counted(sending.done, 'event')} of the input. To go on, repeat the command with "
+            f"--run-id {shlex.quote(sending.run_id)} --skip {sending.done}: an event that is published again "
+            "then has the same id."
+        )
+
+
+def _checked(event: str) -> str:
+    try:
+        return event_name(event)
+    except ValueError as error:
+        raise ConfigurationError(f"EVENT: found {event!r}; {error}") from None

@@ -1,0 +1,229 @@
+"""Parser of events in JSON, as their bytes arrive: lines, a list, or objects one after the other."""
+
+import codecs
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from streamer.errors import Stop
+from streamer.events import JsonObject
+
+# Salesforce takes an event of 1 MB, which escapes can make longer.
+_LONGEST = 8 * 1024 * 1024
+_SPACE = " \t\r\n"
+
+
+class InputRefused(Stop):
+    """The input can't be read on: the message names the line, and what is wrong there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Event that begins in `line` of the input: its fields, or else the `mistake` that it holds."""
+
+    line: int
+    fields: JsonObject | None = None
+    mistake: str = ""
+
+
+class EventParser:
+    """Turns the bytes of an input into its events; at most one event is held in part.
+
+    An input whose first line is a whole object has an object in each line, and
+    a line with a mistake costs only itself. In any other input a mistake ends
+    the parsing. Numbers are exact.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._form: _Lines | _Values | None = None
+
+    def fed(self, chunk: bytes) -> Iterator[Read]:
+        """Yield the events that `chunk` completes; raises `InputRefused` after those before the mistake."""
+        if self._form is None:
+            self._held += chunk
+            self._form = _form_of(self._held, is_whole=False)
+            if self._form is None:
+                _check_length(self._held, 1)
+                return
+            chunk, self._held = self._held, b""
+        yield from self._form.fed(chunk)
+
+    def ended(self) -> Iterator[Read]:
+        """Yield the last event if nothing completed it but the end; raises `InputRefused`."""
+        form = self._form or _form_of(self._held, is_whole=True)
+        if form is not None:
+            yield from form.fed(self._held)
+            yield from form.ended()
+
+
+class _Lines:
+    """Input with an object in each line."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._line = 0
+
+    def fed(self, chunk: bytes) -> Iterator[Read]:
+        *lines, self._held = (self._held + chunk).split(b"\n")
+        for line in lines:
+            yield from self._read(line)
+        _check_length(self._held, self._line + 1)
+
+    def ended(self) -> Iterator[Read]:
+        yield from self._read(self._held)
+
+    def _read(self, line: bytes) -> Iterator[Read]:
+        self._line += 1
+        if not line.strip():
+            return
+        try:
+            yield _event(self._line, _DECODER.decode(line.decode("utf-8-sig")))
+        except (ValueError, RecursionError) as error:
+            yield Read(line=self._line, mistake=_mistake(error))
+
+
+class _Values:
+    """Input of objects that are spread over lines, within a list or without one."""
+
+    def __init__(self, *, is_list: bool) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")()
+        self._held = ""
+        self._line = 1
+        self._is_list = is_list
+        # Between two members of a list.
+        self._expects = "[" if is_list else ""
+        self._is_over = False
+
+    def fed(self, chunk: bytes) -> Iterator[Read]:
+        self._held += self._text(chunk)
+        yield from self._complete()
+        _check_length(self._held, self._line)
+
+    def ended(self) -> Iterator[Read]:
+        self._held += self._text(b"", final=True)
+        yield from self._complete()
+        self._skip()
+        if self._held:
+            try:
+                _DECODER.raw_decode(self._held)
+            except (ValueError, RecursionError) as error:
+                self._refuse(_mistake(error))
+        if self._is_list and not self._is_over:
+            self._refuse("the list is not closed: ] is missing at the end")
+
+    def _complete(self) -> Iterator[Read]:
+        """Yield each event that is there as a whole."""
+        while self._advance():
+            try:
+                value, end = _DECODER.raw_decode(self._held)
+            except json.JSONDecodeError:
+                # Perhaps the rest is still to come; otherwise the end of the input tells.
+                return
+            except (ValueError, RecursionError) as error:
+                self._refuse(_mistake(error))
+            yield _event(self._line, value)
+            self._drop(end)
+            self._expects = "," if self._is_list else ""
+
+    def _advance(self) -> bool:
+        """Drop what stands before the next event; return false when it is not there yet."""
+        while True:
+            self._skip()
+            if not self._held:
+                return False
+            if self._is_over:
+                self._refuse("something follows the end of the list")
+            if self._is_list and self._held[0] == "]" and self._expects != "[":
+                self._is_over = True
+                self._drop(1)
+            elif self._expects:
+                if self._held[0] != self._expects:
+                    self._refuse(f"{self._expects} is missing")
+                self._drop(1)
+                self._expects = ""
+            else:
+                return True
+
+    def _skip(self) -> None:
+        self._drop(len(self._held) - len(self._held.lstrip(_SPACE)))
+
+    def _drop(self, characters: int) -> None:
+        self._line += self._held.count("\n", 0, characters)
+        self._held = self._held[characters:]
+
+    def _text(self, chunk: bytes, *, final: bool = False) -> str:
+        try:
+            return self._decode.decode(chunk, final)
+        except UnicodeDecodeError as error:
+            self._refuse(_mistake(error))
+
+    def _refuse(self, mistake: str) -> NoReturn:
+        raise InputRefused(f"line {self._line}: {mistake}; nothing from here on was published")
+
+
+def _form_of(begin: bytes, *, is_whole: bool) -> _Lines | _Values | None:
+    """Return the form of an input that begins with these bytes; `None` when they don't tell."""
+    text = begin.removeprefix(codecs.BOM_UTF8).lstrip()
+    if not text or (codecs.BOM_UTF8.startswith(text) and not is_whole):
+        return None
+    if text[:1] == b"[":
+        return _Values(is_list=True)
+    if text[:1] != b"{":
+        line = 1 + begin[: len(begin) - len(text)].count(b"\n")
+        raise InputRefused(
+            f"line {line}: must begin with {{ or [: an object in each line, or a list of objects"
+        )
+    first, newline, _ = text.partition(b"\n")
+    if not (newline or is_whole):
+        return None
+    try:
+        _DECODER.decode(first.decode())
+    except json.JSONDecodeError:
+        return _Values(is_list=False)
+    except (ValueError, RecursionError):
+        pass
+    return _Lines()
+
+
+def _event(line: int, value: Any) -> Read:
+    if not isinstance(value, dict):
+        return Read(line=line, mistake="is no object with the fields of an event")
+    return Read(line=line, fields=value)
+
+
+def _mistake(error: Exception) -> str:
+    match error:
+        case json.JSONDecodeError():
+            return f"is no JSON: {error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
+        case UnicodeDecodeError():
+            return "is not UTF-8 text"
+        case RecursionError():
+            return "is nested too deeply"
+        case _:
+            return str(error)[:200]
+
+
+def _check_length(held: Sequence[Any], line: int) -> None:
+    if len(held) > _LONGEST:
+        raise InputRefused(f"line {line}: is no event: it does not end within {_LONGEST:,} characters")
+
+
+def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"names {twice[:80]} twice")
+    return fields
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"has {name}, which is no JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_without_repetition, parse_float=Decimal, parse_constant=_no_constant
+)

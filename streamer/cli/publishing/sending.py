@@ -1,0 +1,174 @@
+"""Sending of the events of an input, in order, in batches that are retried."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+
+from streamer.backoff import Backoff, Delays
+from streamer.cli.publishing.parser import EventParser, InputRefused, Read
+from streamer.cli.publishing.report import Report
+from streamer.cli.publishing.source import Input
+from streamer.clock import Clock
+from streamer.errors import RetryLater, Stop
+from streamer.ports import EventPublisher, OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
+
+_BATCH = 200
+_BACKOFF = Backoff(first_s=0.5, limit_s=10.0)
+_NAMESPACE = uuid.UUID("b5d7c1de-2f5c-5c0e-8c5b-2d6c3f0a7e11")
+
+
+class SendingStopped(Stop):
+    """Salesforce did not take events in time: the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """Event of the input: its number (from 1), its line, and what is sent or the `mistake` in it."""
+
+    number: int
+    line: int
+    event: OutgoingEvent
+    mistake: str = ""
+
+
+_Open = tuple[_Item, PublishResult]
+
+
+@dataclass(slots=True, kw_only=True)
+class Sending:
+    """Publishes the events of one input to `topic`.
+
+    The id of an event is made of `run_id` and of its number, so that another
+    run with the same ones repeats it. The first `skip` events are left out.
+    `done` is the number of events, from the first, whose results are known, and
+    `is_complete` is true when these are all.
+    """
+
+    topic: str
+    report: Report
+    clock: Clock
+    run_id: str
+    id_field: str | None = None
+    skip: int = 0
+    retry_for_s: float = 120.0
+    done: int = field(default=0, init=False)
+    is_complete: bool = field(default=False, init=False)
+    _read: int = field(default=0, init=False)
+
+    async def run(self, publisher: EventPublisher, source: Input, stopping: asyncio.Event) -> None:
+        """Publish until the end of the input or `stopping`; the request under way is finished then.
+
+        Raises `InputRefused`, `SendingStopped` or another `Stop`.
+        """
+        parser = EventParser()
+        async with aclosing(source.chunks(stopping)) as chunks:
+            async for chunk in chunks:
+                await self._send_all(publisher, parser.fed(chunk), stopping)
+                self.report.advance(len(chunk))
+        if not stopping.is_set():
+            await self._send_all(publisher, parser.ended(), stopping)
+            self.is_complete = self.done == self._read
+
+    async def _send_all(
+        self, publisher: EventPublisher, reads: Iterator[Read], stopping: asyncio.Event
+    ) -> None:
+        batch: list[_Item] = []
+        try:
+            for read in reads:
+                batch.append(self._item(read))
+                if len(batch) == _BATCH:
+                    await self._send(publisher, batch, stopping)
+                    batch = []
+                if stopping.is_set():
+                    return
+        except InputRefused:
+            # What stands before the mistake is sound.
+            await self._send(publisher, batch, stopping)
+            raise
+        await self._send(publisher, batch, stopping)
+
+    def _item(self, read: Read) -> _Item:
+        self._read += 1
+        event_id = str(uuid.uuid5(_NAMESPACE, f"{self.run_id}:{self._read}"))
+        fields = {**(read.fields or {}), **({self.id_field: event_id} if self.id_field else {})}
+        event = OutgoingEvent(id=event_id, fields=fields)
+        return _Item(number=self._read, line=read.line, event=event, mistake=read.mistake)
+
+    async def _send(self, publisher: EventPublisher, batch: Sequence[_Item], stopping: asyncio.Event) -> None:
+        """Publish a batch, and again what can be tried again."""
+        wanted = [item for item in batch if item.number > self.skip]
+        for item in wanted:
+            if item.mistake:
+                self.report.denied(
+                    item.line, "", Unpublished(code="unreadable", reason=item.mistake, sent=False)
+                )
+        pending = [item for item in wanted if not item.mistake]
+        delays = Delays(_BACKOFF)
+        ends_at = self.clock.monotonic() + self.retry_for_s
+        while pending:
+            events = [item.event for item in pending]
+            results = await publisher.publish(self.topic, events)
+            left = self._settle(list(zip(pending, results, strict=True)))
+            pending = [item for item, _ in left]
+            if pending and not await self._paused(delays, left, ends_at, stopping):
+                self._leave(left)
+                if stopping.is_set():
+                    return
+                raise SendingStopped(f"{_reason(left[0][1])}; given up after {self.retry_for_s:g} s")
+        if batch:
+            self.done = batch[-1].number
+
+    def _settle(self, results: Sequence[_Open]) -> list[_Open]:
+        """Report the results that are final, and return the others; raises the first `Stop` among these."""
+        left: list[_Open] = []
+        for item, result in results:
+            match result:
+                case Published():
+                    self.report.accepted(item.line, item.event.id, result)
+                case Unpublished() if not result.is_transient:
+                    self.report.denied(item.line, item.event.id, result)
+                case _:
+                    left.append((item, result))
+        for _, result in left:
+            if isinstance(result, Unanswered) and not isinstance(result.error, RetryLater):
+                self._leave(left)
+                raise result.error
+        return left
+
+    async def _paused(
+        self, delays: Delays, left: Sequence[_Open], ends_at: float, stopping: asyncio.Event
+    ) -> bool:
+        """Wait before the next try; return false when there is to be none."""
+        pause_s = max(delays.next_s(), *(_asked_s(result) for _, result in left))
+        if stopping.is_set() or self.clock.monotonic() + pause_s > ends_at:
+            return False
+        self.report.note(f"{_reason(left[0][1])}; trying again in {pause_s:g} s")
+        with suppress(TimeoutError):
+            async with self.clock.timeout(pause_s):
+                await stopping.wait()
+        return not stopping.is_set()
+
+    def _leave(self, left: Sequence[_Open]) -> None:
+        """Report events whose results stay unknown."""
+        self.done = min(item.number for item, _ in left) - 1
+        for item, result in left:
+            self.report.unanswered(item.line, item.event.id, _reason(result))
+
+
+def _reason(result: PublishResult) -> str:
+    match result:
+        case Unanswered():
+            return str(result.error)
+        case Unpublished():
+            return result.reason
+        case _:
+            return ""
+
+
+def _asked_s(result: PublishResult) -> float:
+    """Return the pause that Salesforce asked for, or 0."""
+    if isinstance(result, Unanswered) and isinstance(result.error, RetryLater):
+        return result.error.after_s or 0.0
+    return 0.0

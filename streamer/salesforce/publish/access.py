@@ -1,0 +1,68 @@
+"""Access to an org for publishers, with a login that is shared in the process."""
+
+import random as system_random
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from streamer.clock import Clock
+from streamer.ports import EventPublisher, PublishTransport
+from streamer.salesforce.auth.logins import Logins
+from streamer.salesforce.rest import Rest
+from streamer.settings import OrgSettings
+
+# The caller has delays of its own; a longer one would hold up its next try after an outage.
+_RECONNECT_LIMIT_S = 5.0
+
+
+def event_name(topic: str) -> str:
+    """Return the API name in `Order_Placed__e` or `/event/Order_Placed__e`; raises `ValueError`."""
+    name = topic.removeprefix("/event/")
+    if not re.fullmatch(r"[A-Za-z]\w{0,79}__e", name, re.ASCII):
+        raise ValueError("must be the API name of a custom platform event, such as Order_Placed__e")
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgAccess:
+    """Org with these settings: see `streamer.ports.Org`."""
+
+    settings: OrgSettings
+    clock: Clock
+    logins: Logins
+    random: Callable[[], float] = system_random.random
+
+    @property
+    def login_url(self) -> str:
+        """Address of the org's login."""
+        return self.settings.login_url
+
+    @asynccontextmanager
+    async def publisher(
+        self, transport: PublishTransport, *, timeout_s: float
+    ) -> AsyncIterator[EventPublisher]:
+        """Give a publisher: see `streamer.ports.Org`. The other transport is not imported."""
+        async with self.logins.opened(self.settings) as (tokens, http):
+            if transport is PublishTransport.REST:
+                from streamer.salesforce.publish.rest import RestPublisher  # noqa: PLC0415 - as said
+
+                version = self.settings.api_version
+                rest = Rest(http, tokens, self.clock, api_version=version)
+                yield RestPublisher(rest, self.clock, api_version=version, timeout_s=timeout_s)
+                return
+            from streamer.salesforce.publish.calls import Calls  # noqa: PLC0415 - gRPC costs 0.1 s
+            from streamer.salesforce.publish.pubsub import PubSubPublisher  # noqa: PLC0415 - as said
+            from streamer.salesforce.pubsub.connection import Connection  # noqa: PLC0415 - as said
+            from streamer.salesforce.pubsub.options import PubSubOptions  # noqa: PLC0415 - as said
+
+            options = replace(
+                PubSubOptions.of(self.settings),
+                request_timeout_s=timeout_s,
+                reconnect_limit_s=_RECONNECT_LIMIT_S,
+            )
+            connection = Connection(options, self.clock, self.random)
+            try:
+                yield PubSubPublisher(Calls(connection=connection, tokens=tokens), self.clock)
+            finally:
+                await connection.close()

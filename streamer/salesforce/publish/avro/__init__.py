@@ -1,0 +1,5 @@
+"""Encoding of JSON values to binary Avro, by the type of each field and exactly, or not at all."""
+
+from streamer.salesforce.publish.avro.encoder import EventEncoder, FieldRefused
+
+__all__ = ["EventEncoder", "FieldRefused"]

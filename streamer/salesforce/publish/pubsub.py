@@ -1,0 +1,137 @@
+"""Publisher over the Pub/Sub API."""
+
+from collections.abc import Mapping, Sequence
+
+from streamer.clock import Clock
+from streamer.errors import PublishingRefused, SalesforceUnavailable, StreamerError
+from streamer.eventbus import ErrorCode, ProducerEvent, PublishRequest
+from streamer.eventbus import PublishResult as Answer
+from streamer.eventbus.calls import PUBLISH
+from streamer.events import ReplayId
+from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
+from streamer.replay_ids import LONGEST_BYTES
+from streamer.salesforce.publish.avro import FieldRefused
+from streamer.salesforce.publish.calls import Calls
+from streamer.salesforce.publish.failures import refused_event
+from streamer.salesforce.publish.requests import LARGEST_EVENT, MOST_EVENTS, in_requests
+from streamer.salesforce.publish.topics import Topic, Topics
+
+# Tag and length of an event in its request.
+_FRAME_BYTES = 8
+
+Results = dict[int, PublishResult]
+_Numbered = tuple[int, ProducerEvent]
+
+
+class PubSubPublisher:
+    """Encodes events with the present schema of their topic, and publishes them in requests of many.
+
+    An event that the schema or Salesforce refuses is tried once more if the
+    topic has another schema by then.
+    """
+
+    def __init__(self, calls: Calls, clock: Clock) -> None:
+        self._calls = calls
+        self._clock = clock
+        self._topics = Topics(calls, clock)
+
+    async def publish(self, topic: str, events: Sequence[OutgoingEvent], /) -> Sequence[PublishResult]:
+        """Publish `events`: see `streamer.ports.EventPublisher`."""
+        results: Results = {}
+        try:
+            present = await self._topics.get(topic)
+            await self._send(present, dict(enumerate(events)), results)
+            await self._send_with_newer(present, events, results)
+        except StreamerError as error:
+            unanswered = Unanswered(error=error)
+            return [results.get(number, unanswered) for number in range(len(events))]
+        return [results[number] for number in range(len(events))]
+
+    async def _send_with_newer(
+        self, former: Topic, events: Sequence[OutgoingEvent], results: Results
+    ) -> None:
+        """Send the refused events again, if the topic has another schema than `former`."""
+        refused = {number: result for number, result in results.items() if _can_be_outdated(result)}
+        if not refused:
+            return
+        for number in refused:
+            del results[number]
+        at_once = any(isinstance(result, Unanswered) or _was_sent(result) for result in refused.values())
+        present = await self._topics.newer(former, at_once=at_once)
+        if present.schema_id == former.schema_id:
+            results |= refused
+        else:
+            await self._send(present, {number: events[number] for number in refused}, results)
+
+    async def _send(self, topic: Topic, events: Mapping[int, OutgoingEvent], results: Results) -> None:
+        """Publish `events`, and note the result of each; raises nothing of Streamer's but for the login."""
+        user = await self._calls.user()
+        encoded: list[tuple[int, _Numbered]] = []
+        for number, event in events.items():
+            try:
+                made = self._encoded(topic, event, user)
+            except FieldRefused as refused:
+                results[number] = Unpublished(code="field_refused", reason=str(refused), sent=False)
+                continue
+            size = made.ByteSize() + _FRAME_BYTES
+            if size > LARGEST_EVENT:
+                reason = f"it has {size:,} bytes; Salesforce takes 1 MB at most: send less in it"
+                results[number] = Unpublished(code="too_large", reason=reason, sent=False)
+                continue
+            encoded.append((size, (number, made)))
+        failure: StreamerError | None = None
+        for request in in_requests(encoded, most=MOST_EVENTS):
+            if failure is None:
+                failure = await self._asked(topic, request, results)
+            if failure is not None:
+                results |= {number: Unanswered(error=failure) for number, _ in request}
+
+    async def _asked(
+        self, topic: Topic, request: Sequence[_Numbered], results: Results
+    ) -> StreamerError | None:
+        """Make one request, and note the results; return the error of a request without them."""
+        message = PublishRequest(topic_name=topic.path, events=[event for _, event in request])
+        try:
+            response = await self._calls.ask(PUBLISH, message, topic=topic.path)
+        except StreamerError as failure:
+            return failure
+        if len(response.results) != len(request):
+            return SalesforceUnavailable(
+                f"Salesforce answered {len(request)} events of {topic.path} "
+                f"with {len(response.results)} results"
+            )
+        for (number, event), answer in zip(request, response.results, strict=True):
+            results[number] = _result(event, answer)
+        if response.schema_id not in {"", topic.schema_id}:
+            self._topics.forget(topic)
+        return None
+
+    def _encoded(self, topic: Topic, event: OutgoingEvent, user: str) -> ProducerEvent:
+        # The publisher sets both (Pub/Sub API samples).
+        stamps = {"CreatedDate": round(self._clock.now() * 1000), "CreatedById": user}
+        payload = topic.encoder.encode({**stamps, **event.fields})
+        return ProducerEvent(id=event.id, schema_id=topic.schema_id, payload=payload)
+
+
+def _result(event: ProducerEvent, answer: Answer) -> PublishResult:
+    if answer.HasField("error"):
+        code, error = answer.error.code, answer.error.msg
+        word = ErrorCode.Name(code) if code in ErrorCode.values() else f"error {code}"
+        return refused_event(word, error)
+    is_known = 0 < len(answer.replay_id) <= LONGEST_BYTES
+    return Published(event_uuid=event.id, replay_id=ReplayId(answer.replay_id) if is_known else None)
+
+
+def _was_sent(result: PublishResult) -> bool:
+    return isinstance(result, Unpublished) and result.sent
+
+
+def _can_be_outdated(result: PublishResult) -> bool:
+    """Return whether a schema that has changed can be the reason for `result`."""
+    match result:
+        case Unpublished():
+            return result.code != "too_large"
+        case Unanswered():
+            return isinstance(result.error, PublishingRefused)
+        case _:
+            return False

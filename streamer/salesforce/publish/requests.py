@@ -1,0 +1,31 @@
+"""Bounds of publish requests, in events and bytes."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+LARGEST_EVENT = 1024 * 1024
+"""Most bytes of an event; Salesforce refuses those of more than 1 MB (Pub/Sub API guide, allocations)."""
+
+MOST_BYTES = 2_800_000
+"""Most bytes of a request: Salesforce advises 3 MB, and ends the call of one of more than 4 MB."""
+
+MOST_EVENTS = 200
+"""Most events of a request, as Salesforce advises."""
+
+_Item = TypeVar("_Item")
+
+
+def in_requests(
+    items: Iterable[tuple[int, _Item]], *, most: int, most_bytes: int = MOST_BYTES
+) -> Iterator[list[_Item]]:
+    """Yield the items, each given with its size in bytes, in lists that fit into a request."""
+    request: list[_Item] = []
+    filled = 0
+    for size, item in items:
+        if request and (len(request) == most or filled + size > most_bytes):
+            yield request
+            request, filled = [], 0
+        request.append(item)
+        filled += size
+    if request:
+        yield request

@@ -1,0 +1,163 @@
+"""Publisher over the REST API."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from streamer.clock import Clock
+from streamer.errors import SalesforceUnavailable, StreamerError
+from streamer.events import JsonObject
+from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
+from streamer.salesforce.publish.failures import refused_event, refused_topic
+from streamer.salesforce.publish.requests import LARGEST_EVENT, in_requests
+from streamer.salesforce.rest import RequestRefused, Rest
+
+# Subrequests of a composite call (REST API guide, composite).
+_MOST_EVENTS = 25
+# A larger body would hold the event loop up while it is sent.
+_MOST_BYTES = 900_000
+# Salesforce replaces such a reference within a composite call by a part of an earlier answer.
+_REFERENCE = b"@{"
+_OF_THE_TOPIC = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+_OF_THE_TYPE = "INVALID_TYPE"
+
+_Body = tuple[int, bytes]
+
+
+class RestPublisher:
+    """Publishes events by `POST …/sobjects/TOPIC`, several in one composite call.
+
+    REST takes no ids, so a repeated event can't be told from a new one, unless
+    one of its fields tells.
+    """
+
+    def __init__(self, rest: Rest, clock: Clock, *, api_version: str, timeout_s: float) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._base = f"/services/data/v{api_version}"
+        self._timeout_s = timeout_s
+
+    async def publish(self, topic: str, events: Sequence[OutgoingEvent], /) -> Sequence[PublishResult]:
+        """Publish `events`: see `streamer.ports.EventPublisher`."""
+        results: dict[int, PublishResult] = {}
+        bodies: list[tuple[int, _Body]] = []
+        for number, event in enumerate(events):
+            try:
+                body = orjson.dumps(dict(event.fields), default=_exact)
+            except (TypeError, ValueError) as error:
+                reason = f"it is no JSON that can be sent: {error}"
+                results[number] = Unpublished(code="field_refused", reason=reason, sent=False)
+                continue
+            if len(body) > LARGEST_EVENT:
+                reason = f"it has {len(body):,} bytes; Salesforce takes 1 MB at most: send less in it"
+                results[number] = Unpublished(code="too_large", reason=reason, sent=False)
+                continue
+            bodies.append((len(body), (number, body)))
+        failure: StreamerError | None = None
+        for request in in_requests(bodies, most=_MOST_EVENTS, most_bytes=_MOST_BYTES):
+            for part in _without_references(request):
+                if failure is None:
+                    failure = await self._asked(topic, part, results)
+                if failure is not None:
+                    results |= {number: Unanswered(error=failure) for number, _ in part}
+        return [results[number] for number in range(len(events))]
+
+    async def _asked(
+        self, topic: str, part: Sequence[_Body], results: dict[int, PublishResult]
+    ) -> StreamerError | None:
+        """Make one request, and note the results; return the error of a request without them."""
+        try:
+            async with self._clock.timeout(self._timeout_s):
+                found = await self._results(topic, part)
+        except TimeoutError as error:
+            late = SalesforceUnavailable(f"{topic}: Salesforce did not answer in {self._timeout_s:g} s")
+            late.__cause__ = error
+            return late
+        except StreamerError as error:
+            return error
+        results.update(zip((number for number, _ in part), found, strict=True))
+        failed = [result.error for result in found if isinstance(result, Unanswered)]
+        return failed[0] if len(failed) == len(found) else None
+
+    async def _results(self, topic: str, part: Sequence[_Body]) -> Sequence[PublishResult]:
+        path = f"sobjects/{quote(topic, safe='')}"
+        if len(part) == 1:
+            try:
+                answer = await self._rest.post(path, orjson.Fragment(part[0][1]))
+            except RequestRefused as refused:
+                return [_refusal(topic, refused.status, refused.code, str(refused))]
+            return [_result(topic, HTTPStatus.CREATED, answer)]
+        requests = [
+            {
+                "method": "POST",
+                "url": f"{self._base}/{path}",
+                "referenceId": f"event{number}",
+                "body": orjson.Fragment(body),
+            }
+            for number, body in part
+        ]
+        try:
+            answer = await self._rest.post("composite", {"allOrNone": False, "compositeRequest": requests})
+        except RequestRefused as refused:
+            return [_refusal(topic, refused.status, refused.code, str(refused))] * len(part)
+        answers = answer.get("compositeResponse") if isinstance(answer, dict) else None
+        if not isinstance(answers, list) or len(answers) != len(part):
+            raise SalesforceUnavailable(
+                f"{topic}: the composite call was answered without a result for each event"
+            )
+        return [_subresult(topic, each) for each in answers]
+
+
+def _without_references(request: Sequence[_Body]) -> Sequence[Sequence[_Body]]:
+    """Return the parts of a request, in order; an event with a reference in it is one of its own."""
+    if not any(_REFERENCE in body for _, body in request):
+        return [request]
+    return [[each] for each in request]
+
+
+def _subresult(topic: str, answer: Any) -> PublishResult:
+    if not isinstance(answer, dict) or not isinstance(status := answer.get("httpStatusCode"), int):
+        return Unanswered(error=SalesforceUnavailable(f"{topic}: a part of the composite call has no status"))
+    return _result(topic, status, answer.get("body"))
+
+
+def _result(topic: str, status: int, body: Any) -> PublishResult:
+    if isinstance(body, dict) and body.get("success") is True:
+        return Published(event_uuid=_event_uuid(body))
+    errors = body.get("errors") if isinstance(body, dict) else body
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, dict):
+        return Unanswered(error=SalesforceUnavailable(f"{topic}: an answer with HTTP {status} has no result"))
+    code = first.get("statusCode") or first.get("errorCode") or ""
+    return _refusal(topic, status, str(code), f"{code}: {first.get('message')}")
+
+
+def _refusal(topic: str, status: int, code: str, message: str) -> PublishResult:
+    result = refused_event(code, message)
+    if result.is_transient:
+        return result
+    if status in _OF_THE_TOPIC or code == _OF_THE_TYPE:
+        return Unanswered(error=refused_topic(topic, message))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Unanswered(error=SalesforceUnavailable(f"{topic}: {message[:500]}"))
+    return result
+
+
+def _event_uuid(body: JsonObject) -> str:
+    """Return the `EventUuid`, which is the message of the "error" that says that the event is enqueued."""
+    errors = body.get("errors")
+    for each in errors if isinstance(errors, list) else ():
+        if isinstance(each, dict) and each.get("statusCode") == "OPERATION_ENQUEUED":
+            return str(each.get("message", ""))[:100]
+    return ""
+
+
+def _exact(value: Any) -> Any:
+    # orjson knows no decimals.
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(str(value))
+    raise TypeError(f"a {type(value).__name__} is no JSON")

@@ -1,0 +1,100 @@
+"""Topics to which events are published, with their present schemas."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from streamer.clock import Clock
+from streamer.errors import StreamerError
+from streamer.eventbus import SchemaRequest, TopicRequest
+from streamer.eventbus.calls import GET_SCHEMA, GET_TOPIC
+from streamer.salesforce.publish.avro import EventEncoder
+from streamer.salesforce.publish.calls import Calls
+from streamer.salesforce.publish.failures import refused_topic
+from streamer.salesforce.pubsub.avro import UnusableSchema
+
+_LIMIT = 500
+# An event that the schema does not take can be meant for a newer one; many such events ask once.
+_FRESH_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """Topic as it was `at` a time of the clock, with the encoder of its schema."""
+
+    name: str
+    encoder: EventEncoder
+    at: float
+
+    @property
+    def path(self) -> str:
+        """Name by which the Pub/Sub API knows the topic."""
+        return f"/event/{self.name}"
+
+    @property
+    def schema_id(self) -> str:
+        """Id of the schema."""
+        return self.encoder.schema_id
+
+
+class Topics:
+    """Cache of topics; many callers at once share one fetch."""
+
+    def __init__(self, calls: Calls, clock: Clock) -> None:
+        self._calls = calls
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._known: OrderedDict[str, Topic] = OrderedDict()
+
+    async def get(self, name: str) -> Topic:
+        """Return a topic. Raises a `RetryLater`, or a `Stop` such as `PublishingRefused`."""
+        return self._known.get(name) or await self._fetched(name, other_than=None)
+
+    async def newer(self, topic: Topic, *, at_once: bool) -> Topic:
+        """Return the topic as it is now; raises as `get` does.
+
+        Unless `at_once`, a topic that was fetched within the last ten seconds
+        counts as present.
+        """
+        if not at_once and self._clock.monotonic() - topic.at < _FRESH_S:
+            return topic
+        return await self._fetched(topic.name, other_than=topic)
+
+    def forget(self, topic: Topic) -> None:
+        """Fetch the topic again when it is next needed."""
+        if self._known.get(topic.name) is topic:
+            del self._known[topic.name]
+
+    async def _fetched(self, name: str, *, other_than: Topic | None) -> Topic:
+        async with self._lock:
+            known = self._known.get(name)
+            if known is not None and known is not other_than:
+                return known
+            self._known[name] = topic = await self._fetch(name, other_than)
+            while len(self._known) > _LIMIT:
+                self._known.popitem(last=False)
+            return topic
+
+    async def _fetch(self, name: str, former: Topic | None) -> Topic:
+        path = f"/event/{name}"
+        info = await self._calls.ask(GET_TOPIC, TopicRequest(topic_name=path), topic=path)
+        if not info.can_publish:
+            raise refused_topic(path, "the user can't publish it")
+        if former is not None and former.schema_id == info.schema_id:
+            encoder = former.encoder
+        else:
+            encoder = await self._encoder(path, info.schema_id)
+        return Topic(name=name, encoder=encoder, at=self._clock.monotonic())
+
+    async def _encoder(self, path: str, schema_id: str) -> EventEncoder:
+        if not schema_id:
+            raise refused_topic(path, "it has no schema of its own: name a platform event, not a channel")
+        info = await self._calls.ask(GET_SCHEMA, SchemaRequest(schema_id=schema_id), topic=path)
+        try:
+            return EventEncoder(schema_id, info.schema_json)
+        except UnusableSchema as error:
+            raise _unusable(path, error) from error
+
+
+def _unusable(path: str, error: UnusableSchema) -> StreamerError:
+    return refused_topic(path, f"its schema can't be used: {error}")

@@ -1,0 +1,5 @@
+"""Salesforce plugin: publishes a platform event for each event."""
+
+from subscribers.salesforce.plugin import Salesforce
+
+__all__ = ["Salesforce"]

@@ -1,0 +1,1 @@
+"""Publishing of platform events."""
