@@ -104,7 +104,7 @@ def test_installed_command_checks_the_packaged_example(programs: Path, sources: 
     """With every plugin that the example uses."""
     example = sources / "config" / "streamer.yaml"
 
-    assert "3 subscribers" in said([programs / "streamer", "check", "-c", example], tmp_path)
+    assert "4 subscribers" in said([programs / "streamer", "check", "-c", example], tmp_path)
 
 
 def test_every_installed_module_can_be_imported(programs: Path, tmp_path: Path) -> None:
@@ -122,4 +122,5 @@ def test_every_installed_module_can_be_imported(programs: Path, tmp_path: Path) 
     """
     printed = said([programs / "python", "-c", "if True:" + script], tmp_path)
 
-    assert printed.splitlines() == ["erp Erp", "fulfillment Fulfillment", "slack Slack"]
+    plugins = ["erp Erp", "fulfillment Fulfillment", "salesforce Salesforce", "slack Slack"]
+    assert printed.splitlines() == plugins
