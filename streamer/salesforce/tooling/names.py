@@ -5,12 +5,12 @@ CDC guide, subscription channels; Tooling API guide, PlatformEventChannelMember.
 
 import re
 
+from streamer.channel_paths import change_channel, changed_entity
 from streamer.errors import ConfigurationError
 
 DEFAULT_CHANNEL = "ChangeEvents"
 """Channel of all selected entities, `/data/ChangeEvents`; it can't be created or deleted."""
 
-_CHANGE_EVENT = "ChangeEvent"
 _NAME = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)
 _CHANNEL = re.compile(r"(?:[A-Za-z][A-Za-z0-9]{0,14}__)?[A-Za-z](?:_?[A-Za-z0-9]){0,79}__chn", re.ASCII)
 _PATH = re.compile(r"/(?:data|event)/")
@@ -29,17 +29,14 @@ def change_event(entity: str) -> str:
         )
     if _NAME.fullmatch(entity) is None or entity.endswith("__chn"):
         raise ConfigurationError(f"{entity!r} is not the name of an entity, such as Account or Invoice__c")
-    if entity.endswith(_CHANGE_EVENT) and entity != _CHANGE_EVENT:
+    if is_change_event(entity):
         return entity
-    return f"{entity.removesuffix('c') if entity.endswith('__c') else entity}{_CHANGE_EVENT}"
+    return change_channel(entity).rpartition("/")[2]
 
 
 def entity_of(selected: str) -> str:
     """Return the entity of a name of change events; a platform event stands for itself."""
-    stem = selected.removesuffix(_CHANGE_EVENT)
-    if stem == selected or not stem:
-        return selected
-    return f"{stem}c" if stem.endswith("__") else stem
+    return changed_entity(f"/data/{selected}") or selected
 
 
 def is_change_event(selected: str) -> bool:

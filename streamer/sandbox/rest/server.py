@@ -18,7 +18,7 @@ from streamer.sandbox.rest.records import add_records
 from streamer.sandbox.rest.replication import add_replication
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
-from streamer.sandbox.rest.tooling import RestTooling
+from streamer.sandbox.rest.tooling.resources import RestTooling
 
 
 def rest_routes(

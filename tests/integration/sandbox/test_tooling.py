@@ -191,6 +191,7 @@ async def test_deleted_channel_takes_its_members_along(client: Client, sandbox: 
         (MEMBERS, {**member("AccountChangeEvent"), "FullName": "Other"}, "DUPLICATE_DEVELOPER_NAME"),
         (MEMBERS, member("NopeChangeEvent"), "FIELD_INTEGRITY_EXCEPTION"),
         (MEMBERS, member("Account"), "FIELD_INTEGRITY_EXCEPTION"),
+        (MEMBERS, member("PushTopicChangeEvent"), "FIELD_INTEGRITY_EXCEPTION"),
         (MEMBERS, member("Order_Placed__e"), "FIELD_INTEGRITY_EXCEPTION"),
         (MEMBERS, member("LeadChangeEvent", "Nope__chn"), "FIELD_INTEGRITY_EXCEPTION"),
         (MEMBERS, member("LeadChangeEvent", "Orders__chn"), "FIELD_INTEGRITY_EXCEPTION"),

@@ -11,9 +11,15 @@ from streamer.sandbox.access.schema_view import SchemaView
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.refusals import Refused, no_such_column, not_found
 from streamer.sandbox.org.schema import Field
-from streamer.sandbox.tooling.bodies import ChannelBody, MemberBody, MemberMetadata, parsed
-from streamer.sandbox.tooling.filters import PayloadFilter, payload_filter
-from streamer.sandbox.tooling.setup import DEFAULT_CHANNEL, ChannelSetup, CustomChannel, Member, entity_of
+from streamer.sandbox.rest.tooling.bodies import ChannelBody, MemberBody, MemberMetadata, parsed
+from streamer.sandbox.rest.tooling.filters import PayloadFilter, payload_filter
+from streamer.sandbox.rest.tooling.setup import (
+    DEFAULT_CHANNEL,
+    ChannelSetup,
+    CustomChannel,
+    Member,
+    entity_of,
+)
 
 MOST_ENTITIES = 5
 """Entities that can be selected on all channels together without an add-on (CDC guide, allocations)."""
@@ -165,10 +171,11 @@ class ChannelChanges:
     def _check_entity(self, kind: str, selected: str) -> None:
         entity = entity_of(selected)
         if kind == "event":
-            exists = entity == selected and self._org.channels.refusal(f"/event/{selected}") is None
-            exists = exists and not selected.endswith("__chn")
+            exists = self._org.channels.is_event(selected)
         else:
-            exists = entity != selected and self._org.schema.knows(entity)
+            known = self._org.schema.existing(entity)
+            is_announced = known is None or known.announced
+            exists = entity != selected and self._org.schema.knows(entity) and is_announced
         if not exists:
             raise _invalid(f"{selected} is nothing that a channel of this type can carry", "selectedEntity")
 

@@ -15,9 +15,8 @@ from streamer.sandbox.rest.call import NO_CONTENT, Answer, Call, Handler
 from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.representations import saved
 from streamer.sandbox.rest.resources import Resources
-from streamer.sandbox.soql.columns import Scope
-from streamer.sandbox.tooling.changes import ChannelChanges
-from streamer.sandbox.tooling.objects import (
+from streamer.sandbox.rest.tooling.changes import ChannelChanges
+from streamer.sandbox.rest.tooling.objects import (
     CHANNEL,
     ENRICHED_FIELD,
     MEMBER,
@@ -26,7 +25,8 @@ from streamer.sandbox.tooling.objects import (
     member_record,
     tooling_scope,
 )
-from streamer.sandbox.tooling.setup import ChannelSetup
+from streamer.sandbox.rest.tooling.setup import ChannelSetup
+from streamer.sandbox.soql.columns import Scope
 
 _ROOT = "/tooling"
 _SINCE = 47.0

@@ -9,8 +9,7 @@ from typing import Any
 from streamer.sandbox.org.records import Record, Records
 from streamer.sandbox.org.refusals import not_found
 from streamer.sandbox.org.schema import Entity, Field
-from streamer.sandbox.soql.columns import Scope
-from streamer.sandbox.tooling.setup import (
+from streamer.sandbox.rest.tooling.setup import (
     CHANNEL_PREFIX,
     DEFAULT_CHANNEL,
     MEMBER_PREFIX,
@@ -18,6 +17,7 @@ from streamer.sandbox.tooling.setup import (
     CustomChannel,
     Member,
 )
+from streamer.sandbox.soql.columns import Scope
 
 CHANNEL, MEMBER, ENRICHED_FIELD = "PlatformEventChannel", "PlatformEventChannelMember", "EnrichedField"
 

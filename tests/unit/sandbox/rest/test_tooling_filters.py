@@ -6,7 +6,7 @@ import pytest
 
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import STANDARD, Field
-from streamer.sandbox.tooling.filters import payload_filter
+from streamer.sandbox.rest.tooling.filters import payload_filter
 
 ACCOUNT = STANDARD["Account"]
 HEADER = {"changeType": "UPDATE", "recordIds": ["001"], "changeOrigin": "com/salesforce/api/rest/66.0"}
