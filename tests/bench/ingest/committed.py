@@ -90,7 +90,7 @@ async def last_commit(kafka: str, checkpoints: str) -> float:
     return at
 
 
-async def _end(consumer: "AIOKafkaConsumer[bytes, bytes]", checkpoints: str) -> int:
+async def _end(consumer: AIOKafkaConsumer, checkpoints: str) -> int:
     ends = await consumer.end_offsets([TopicPartition(checkpoints, number) for number in range(8)])
     return sum(ends.values())
 
