@@ -123,7 +123,7 @@ class Connection:
 
     async def answers(self) -> AsyncIterator[Any]:
         """Yield the events of each answer from the channel's beginning; ask for all the credit each time."""
-        call = self._subscribe(metadata=self._metadata)
+        call = self._subscribe(None, metadata=self._metadata)
         more = FetchRequest(topic_name=CHANNEL, num_requested=_CREDIT)
         first = FetchRequest(topic_name=CHANNEL, num_requested=_CREDIT, replay_preset=ReplayPreset.EARLIEST)
         await call.write(first)
@@ -155,7 +155,8 @@ async def drain(url: str, endpoint: str, *written: str) -> None:
                 schema = schemas.get(sent.schema_id)
                 if schema is None:
                     schema = schemas[sent.schema_id] = await connection.schema(sent.schema_id)
-                use.take(fastavro.schemaless_reader(BytesIO(sent.payload), schema, None), event)
+                datum: Any = fastavro.schemaless_reader(BytesIO(sent.payload), schema, None)
+                use.take(datum, event)
             use.end_answer()
 
 
