@@ -155,8 +155,8 @@ async def drain(url: str, endpoint: str, *written: str) -> None:
                 schema = schemas.get(sent.schema_id)
                 if schema is None:
                     schema = schemas[sent.schema_id] = await connection.schema(sent.schema_id)
-                decoded: Any = fastavro.schemaless_reader(BytesIO(sent.payload), schema, None)
-                use.take(decoded, event)
+                datum: Any = fastavro.schemaless_reader(BytesIO(sent.payload), schema, None)
+                use.take(datum, event)
             use.end_answer()
 
 

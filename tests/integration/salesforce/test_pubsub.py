@@ -175,6 +175,19 @@ async def test_backlog_drains_in_large_transactions(world: World) -> None:
     assert max(world.log.commits) >= 1_000
 
 
+async def test_next_answer_is_asked_for_before_the_last_one_is_decoded(world: World) -> None:
+    """Salesforce makes it ready meanwhile, and more than that is not asked for."""
+    world.server.schemas_away.add(SCHEMA)
+    world.publish(500)
+    world.read()
+    await world.until(lambda: world.losses.events == 200)
+    await world.clock.turn(5)
+
+    assert (world.losses.events, world.log.events) == (200, [])
+    world.server.schemas_away.clear()
+    await world.all_read()
+
+
 async def test_event_that_cannot_be_decoded_is_set_aside(world: World) -> None:
     """With its bytes, its schema and its position, and between its neighbours."""
     world.publish(1)
