@@ -129,7 +129,7 @@ async def test_org_without_an_answer_holds_nothing_up() -> None:
     await world.clock.turn(10.0)
     assert await reading == {}
     await world.clock.turn(3600.0)
-    assert await world.rereading.read(ACCOUNT) == {}
+    assert await asyncio.wait_for(world.rereading.read(ACCOUNT), 10) == {}
 
     records.answers.set()
     await world.clock.turn(1.0)
