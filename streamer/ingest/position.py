@@ -29,9 +29,10 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
             before = item.replay_id
             break
     ids.reverse()
-    if last == former.open_replay_id:
-        before, ids = former.replay_id, [*former.appended, *ids]
     replay_id = before or former.open_replay_id or former.replay_id
+    if last == former.open_replay_id:
+        # It stays open, also where no id before it is known.
+        replay_id, ids = former.replay_id, [*former.appended, *ids]
     return Checkpoint(
         channel=batch.channel,
         replay_id=replay_id,
