@@ -29,12 +29,13 @@ def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], 
             before = item.replay_id
             break
     ids.reverse()
+    replay_id = before or former.open_replay_id or former.replay_id
     if last == former.open_replay_id:
-        before, ids = former.replay_id, [*former.appended, *ids]
+        # It stays open, also where no id before it is known.
+        replay_id, ids = former.replay_id, [*former.appended, *ids]
     elif before is None and _is_of_other_transport(last, former.open_replay_id):
         # It can be the open position under another name: its events stay known by their ids.
         ids = [*former.appended, *ids]
-    replay_id = before or former.open_replay_id or former.replay_id
     return Checkpoint(
         channel=batch.channel,
         replay_id=replay_id,

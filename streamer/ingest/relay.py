@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import structlog
@@ -221,7 +221,7 @@ class Ingest:
             if event.is_gap
         ]
 
-    def _resume(self, refused: ReplayIdRefused, checkpoint: Checkpoint | None) -> Start:
+    def _resume(self, refused: ReplayIdRefused, checkpoint: Checkpoint | None) -> Checkpoint | Start:
         if self.on_refused == "fail":
             raise refused
         # Written with the first batch that follows, so that the record and the
@@ -241,4 +241,7 @@ class Ingest:
             verified_at=checkpoint.verified_at if checkpoint else None,
             answer=str(refused),
         )
+        if checkpoint is not None and self.on_refused == "earliest":
+            # Without the id, the source leaves out what the log holds by the last event.
+            return replace(checkpoint, replay_id=None)
         return Start(self.on_refused)

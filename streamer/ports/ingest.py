@@ -28,10 +28,10 @@ class Source(Protocol):
         more. A source that loses its session resumes by itself, after the
         checkpoint of the last `settle`, or else after `after`. It can then
         repeat messages of the checkpoint's open replay id, but never skips
-        any. After a checkpoint of another transport it yields what follows the
-        checkpoint's last event, or else what was committed since shortly
-        before its `verified_at`. It yields an empty batch when Salesforce has
-        confirmed that nothing new came.
+        any. After a checkpoint of another transport, or one without a complete
+        replay id, it yields what follows the checkpoint's last event, or else
+        what was committed since shortly before its `verified_at`. It yields an
+        empty batch when Salesforce has confirmed that nothing new came.
 
         Raises `SubscriptionRefused` or `CredentialsRefused` when an operator
         must act, and `ReplayIdRefused` when Salesforce no longer knows the

@@ -35,7 +35,8 @@ class Reaction(Enum):
 class RecoveryDelays:
     """Delays before the next try, one series for each kind of cause.
 
-    Most causes are gone at once, so each series begins with a second.
+    Most causes are gone at once, so each series begins with a second. While the
+    allowance is used up, the second try comes after minutes.
     """
 
     def __init__(self, random: Callable[[], float]) -> None:
@@ -44,7 +45,7 @@ class RecoveryDelays:
         self.usual = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
         self.login = Delays(Backoff(first_s=1.0, limit_s=60.0, jitter=jitter))
         self._busy = Delays(Backoff(first_s=1.0, limit_s=300.0, jitter=jitter))
-        self._allowance = Delays(Backoff(first_s=900.0, limit_s=3600.0, jitter=jitter))
+        self._allowance = Delays(Backoff(first_s=1.0, factor=900.0, limit_s=3600.0, jitter=jitter))
 
     def after(self, reaction: Reaction) -> Delays:
         """Return the series of delays for `reaction`."""

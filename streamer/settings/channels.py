@@ -53,7 +53,8 @@ class ChannelSettings(Section):
     )
     on_refused_replay_id: Literal["earliest", "latest", "fail"] = Field(
         default="earliest",
-        description="where to go on when Salesforce no longer knows the checkpoint; always recorded",
+        description="where to go on when Salesforce no longer knows the checkpoint; always recorded; "
+        "earliest leaves out what the log holds",
     )
     key: str | None = Field(
         default=None,

@@ -8,14 +8,20 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.cometd import CometdLimits
+from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import SandboxSettings
 from tests.acceptance.kept import Kept, KeptInKafka, KeptInSqlite
 
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """An org whose answers are small, so that a stream consists of many of them."""
-    settings = SandboxSettings(cometd=CometdLimits(response_events=300))
+    """An org whose answers are small, so that a stream consists of many of them.
+
+    A client of the Pub/Sub API that asks for too much is refused.
+    """
+    settings = SandboxSettings(
+        cometd=CometdLimits(response_events=300), pubsub=PubSubLimits(refuse_excess=True)
+    )
     async with Sandbox(SystemClock(), pubsub_port=0, settings=settings) as running:
         yield running
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.sandbox import Sandbox
 from tests.acceptance.kept import KeptInKafka, KeptInSqlite
-from tests.configuration import ORDER_KEY, sandbox_configuration, written
+from tests.configuration import ORDER_KEY, over_pubsub, sandbox_configuration, written
 from tests.daemon import Daemon, until
 from tools.kafka.broker import Broker
 
@@ -70,7 +70,7 @@ async def test_frozen_broker_makes_unready_and_never_fails_liveness(
     log["kafka"] |= {"append_deadline_s": 3, "checkpoint_partitions": 1}
     configuration = _configuration(sandbox, log, "never-returns", on="salesforce.cdc.Account.*")
     configuration["observe"]["stuck_after_s"] = 12
-    config = written(tmp_path, configuration)
+    config = written(tmp_path, over_pubsub(configuration, sandbox.pubsub_address))
     async with Daemon.running(config, environ=_plugins(tmp_path)) as daemon:
         await daemon.ready()
         broker.freeze()

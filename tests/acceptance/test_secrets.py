@@ -39,6 +39,8 @@ class World:
         log = KeptInSqlite(self.directory).configuration
         configuration = sandbox_configuration(self.sandbox.url, log=log, subscribers=self._subscribers())
         configuration["org"]["auth"]["client_secret"] = "${ORG_SECRET}"
+        configuration["org"]["pubsub"] = {"endpoint": f"http://{self.sandbox.pubsub_address}"}
+        configuration["channels"][1]["transport"] = "pubsub"
         configuration["observe"]["log_level"] = "debug"
         configuration["grace_period_s"] = 1
         return written(self.directory, configuration)
@@ -90,7 +92,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         erp = await stack.enter_async_context(ErpReceiver(clock).require_oauth("erp", _ERP))
         fulfillment = await stack.enter_async_context(FulfillmentReceiver(clock))
         fulfillment.require_api_key(_API_KEY)
-        sandbox = await stack.enter_async_context(Sandbox(clock, settings=app))
+        sandbox = await stack.enter_async_context(Sandbox(clock, pubsub_port=0, settings=app))
         yield World(sandbox=sandbox, erp=erp, fulfillment=fulfillment, directory=tmp_path)
 
 

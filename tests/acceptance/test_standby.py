@@ -7,7 +7,7 @@ import pytest
 
 from streamer.sandbox import Sandbox
 from tests.acceptance.kept import KeptInKafka
-from tests.configuration import CHANGES, ORDER_KEY, ORDERS, sandbox_configuration, written
+from tests.configuration import CHANGES, ORDER_KEY, ORDERS, over_pubsub, sandbox_configuration, written
 from tests.daemon import Daemon, until
 
 
@@ -23,7 +23,8 @@ async def kept(kafka: str) -> AsyncIterator[KeptInKafka]:
 @pytest.fixture
 def config(sandbox: Sandbox, kept: KeptInKafka, tmp_path: Path) -> Path:
     """What both processes are started with."""
-    return written(tmp_path, sandbox_configuration(sandbox.url, log=kept.configuration))
+    configuration = sandbox_configuration(sandbox.url, log=kept.configuration)
+    return written(tmp_path, over_pubsub(configuration, sandbox.pubsub_address))
 
 
 async def test_standby_is_ready_says_so_and_takes_over(

@@ -12,7 +12,7 @@ from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import FulfillmentReceiver
 from tests.acceptance.kept import KeptInSqlite
 from tests.acceptance.sent import by_key, sent_by
-from tests.configuration import ORDER_KEY, sandbox_configuration, written
+from tests.configuration import ORDER_KEY, over_pubsub, sandbox_configuration, written
 from tests.daemon import Daemon
 
 _ORDERS = 120
@@ -38,7 +38,8 @@ def config(sandbox: Sandbox, slow_target: FulfillmentReceiver, tmp_path: Path) -
         "settings": {"url": slow_target.url, "order": f"data.fields.{ORDER_KEY}"},
     }
     log = KeptInSqlite(tmp_path).configuration
-    return written(tmp_path, sandbox_configuration(sandbox.url, log=log, subscribers={"shipment": shipment}))
+    configuration = sandbox_configuration(sandbox.url, log=log, subscribers={"shipment": shipment})
+    return written(tmp_path, over_pubsub(configuration, sandbox.pubsub_address))
 
 
 async def test_sigterm_drains_and_next_run_repeats_no_delivery(

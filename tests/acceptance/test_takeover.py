@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from streamer.sandbox import Sandbox
+from streamer.settings import Transport
 from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.sent import Seen, by_key, sent_by
 from tests.arrivals import Arrivals
-from tests.configuration import ORDER_KEY, ORDERS, sandbox_configuration, written
+from tests.configuration import ORDER_KEY, ORDERS, over_pubsub, sandbox_configuration, written
 from tests.daemon import until
 from tests.ingest_group import IngestGroup
 from tests.takeover import Takeover
@@ -63,12 +64,22 @@ def session_s() -> float:
 
 
 @pytest.fixture
-async def world(sandbox: Sandbox, kafka: str, tmp_path: Path, session_s: float) -> AsyncIterator[World]:
+def transport() -> Transport:
+    """The way in which the processes read the org, unless a test says otherwise."""
+    return Transport.PUBSUB
+
+
+@pytest.fixture
+async def world(
+    sandbox: Sandbox, kafka: str, tmp_path: Path, session_s: float, transport: Transport
+) -> AsyncIterator[World]:
     """Events stream; the processes start when the first of them is to be taken away."""
     unique = f"t{uuid.uuid4().hex[:8]}"
     log = {"bootstrap_servers": kafka, "prefix": f"streamer-{unique}", "topic": unique + ".{kind}.{name}"}
     kafka_log = {**log, "partitions": 3, "session_timeout_s": session_s}
     configuration = sandbox_configuration(sandbox.url, log={"kafka": kafka_log})
+    if transport is Transport.PUBSUB:
+        configuration = over_pubsub(configuration, sandbox.pubsub_address)
     config = written(tmp_path, {**configuration, "channels": _CHANNELS})
     async with Arrivals.reading(kafka, prefix=unique) as arrivals, sending(sandbox) as task:
         takeover = Takeover(
@@ -100,7 +111,7 @@ async def test_killed_owner_is_replaced_once_its_session_is_over(world: World) -
     await world.check_promises()
 
 
-@pytest.mark.parametrize("session_s", [20.0])
+@pytest.mark.parametrize(("session_s", "transport"), [(20.0, Transport.COMETD)])
 async def test_stopped_owner_is_replaced_at_once(world: World) -> None:
     """A rolling restart is no pause to speak of: nobody waits for a session to end."""
     assert await world.takeover.by_stop() < 12

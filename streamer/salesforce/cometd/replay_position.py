@@ -30,16 +30,16 @@ class ReplayPosition:
         """Return the position that `after` describes."""
         if isinstance(after, Start):
             return cls(start=after)
+        last = after.open_replay_id
         complete = after.replay_id if is_of_cometd(after.replay_id) else None
-        if any(each and not is_of_cometd(each) for each in (after.replay_id, after.open_replay_id)):
+        if complete is not None and (last is None or is_of_cometd(last)):
+            return cls(start=Start.EARLIEST, complete=complete)
+        retained = RetainedMessages.after(
+            after,
+            last=last if is_of_cometd(last) else None,
             # Nothing that follows a complete id is in the log but the last event.
-            retained = RetainedMessages.after(after, since=0.0 if complete else None)
-        elif complete is None:
-            # An open id's event was committed at `verified_at` by Salesforce's own clock.
-            since = after.verified_at - (0 if after.open_replay_id else CLOCKS_DIFFER_S)
-            retained = RetainedMessages(since=since)
-        else:
-            retained = None
+            since=None if complete is None else 0.0,
+        )
         return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     def replay(self) -> int:

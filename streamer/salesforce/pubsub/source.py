@@ -24,6 +24,9 @@ from streamer.salesforce.pubsub.reader import ChannelReader
 from streamer.salesforce.pubsub.schemas import Schemas
 from streamer.salesforce.recovery import Reaction, RecoveryDelays
 
+_REFUSED_SCHEMA_S = 1.0
+_SCHEMAS_REFUSED_S = 30.0
+
 
 class PubSubSource:
     """Reads channels over the Pub/Sub API; enter it before reading, and leave it afterwards.
@@ -51,6 +54,7 @@ class PubSubSource:
         self._login = Login(tokens, clock, RecoveryDelays(random))
         self._schemas = Schemas(self._schema, clock=clock)
         self._readers: dict[str, ChannelReader] = {}
+        self._schemas_refused_at = -_SCHEMAS_REFUSED_S
 
     @property
     def subscribed(self) -> frozenset[str]:
@@ -96,18 +100,35 @@ class PubSubSource:
             reader.settle(checkpoint)
 
     async def _schema(self, schema_id: str) -> str:
-        """Return the JSON of a schema; a token that is refused is renewed once."""
+        """Return the JSON of a schema; a token that is refused is renewed once.
+
+        A schema that is refused is asked for once more, because Salesforce has
+        just sent an event of it.
+        """
         token = await self._login.token()
-        try:
-            return await self._connection.schema(schema_id, token)
-        except CallEnded as ended:
-            if ended.reaction is not Reaction.RENEW_TOKEN:
-                raise _failure(schema_id, ended) from ended
-        token = await self._login.token(stale=token)
-        try:
-            return await self._connection.schema(schema_id, token)
-        except CallEnded as ended:
-            raise _failure(schema_id, ended) from ended
+        tried: set[Reaction] = set()
+        while True:
+            try:
+                return await self._connection.schema(schema_id, token)
+            except CallEnded as ended:
+                reaction = ended.reaction
+                if reaction in tried or not self._can_try_again(reaction):
+                    raise _failure(schema_id, ended) from ended
+            tried.add(reaction)
+            if reaction is Reaction.RENEW_TOKEN:
+                token = await self._login.token(stale=token)
+            else:
+                await self._clock.sleep(_REFUSED_SCHEMA_S)
+
+    def _can_try_again(self, reaction: Reaction) -> bool:
+        if reaction is not Reaction.REFUSE_CHANNEL:
+            return reaction is Reaction.RENEW_TOKEN
+        # Many unknown schemas in a row must not hold the channels up.
+        now = self._clock.monotonic()
+        if now < self._schemas_refused_at + _SCHEMAS_REFUSED_S:
+            return False
+        self._schemas_refused_at = now
+        return True
 
 
 def _failure(schema_id: str, ended: CallEnded) -> StreamerError:

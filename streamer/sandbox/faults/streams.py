@@ -15,6 +15,7 @@ Status = Literal[
     "OK",
     "CANCELLED",
     "UNKNOWN",
+    "INVALID_ARGUMENT",
     "DEADLINE_EXCEEDED",
     "RESOURCE_EXHAUSTED",
     "ABORTED",

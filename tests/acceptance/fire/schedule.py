@@ -2,8 +2,11 @@
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from streamer.settings import Transport
+from tests.acceptance.stream_faults import ENDS
 
 SESSION_S = 1.0
 """How long a process may be silent before others take over what it has."""
@@ -30,6 +33,7 @@ class Kind(StrEnum):
     ORG_RESTART = "restart Salesforce"
     TOKENS_REVOKED = "revoke all tokens"
     ANSWER_LOST = "lose an answer of Salesforce"
+    STREAM_TROUBLED = "trouble a stream of Salesforce"
     TARGET_DOWN = "a target hangs up on everyone"
     DELIVERY_UNANSWERED = "a target acts without answering"
 
@@ -42,6 +46,7 @@ class Part(StrEnum):
     KAFKA_CABLE = "cable to Kafka"
     ORG_CABLE = "cable to Salesforce"
     ORG = "Salesforce"
+    STREAM = "stream of Salesforce"
     TARGET = "target"
 
 
@@ -64,14 +69,23 @@ _PARTS = {
     Kind.ORG_RESTART: Part.ORG,
     Kind.TOKENS_REVOKED: Part.ORG,
     Kind.ANSWER_LOST: Part.ORG,
+    Kind.STREAM_TROUBLED: Part.STREAM,
     Kind.TARGET_DOWN: Part.TARGET,
     Kind.DELIVERY_UNANSWERED: Part.TARGET,
 }
 
+HALF_OPEN = "half-open"
+NEW_SCHEMA = "schema changed"
+STREAM_TROUBLES = (*ENDS, HALF_OPEN, NEW_SCHEMA)
+"""What can happen to a stream of the Pub/Sub API, by the number that is drawn for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that happens: `at_s` after the beginning, for `lasts_s`, to number `who` of its sort."""
+    """One thing that happens: `at_s` after the beginning, for `lasts_s`, to number `who` of its sort.
+
+    Of the troubles of a stream, `who` is the number of the trouble.
+    """
 
     at_s: float
     kind: Kind
@@ -85,14 +99,16 @@ class Fault:
 
     def __str__(self) -> str:
         """Tell it in a line."""
-        return f"{self.at_s:5.1f} s: {self.kind} (number {self.who}, {self.lasts_s:.1f} s)"
+        which = STREAM_TROUBLES[self.who] if self.part is Part.STREAM else f"number {self.who}"
+        return f"{self.at_s:5.1f} s: {self.kind} ({which}, {self.lasts_s:.1f} s)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """How long a trial is, what there is in it, and how often each thing happens to that.
 
-    Whatever goes through a daemon's cable to Kafka takes `delay_s` each way.
+    Whatever goes through a daemon's cable to Kafka takes `delay_s` each way. The
+    daemons read Salesforce over `transport`.
     """
 
     name: str
@@ -102,6 +118,7 @@ class Profile:
     delay_s: float = 0.0
     seconds: float = 14.0
     daemons: int = 3
+    transport: Transport = Transport.COMETD
 
 
 _MIXED = {
@@ -123,6 +140,9 @@ _MIXED = {
     Kind.TARGET_DOWN: 1,
     Kind.DELIVERY_UNANSWERED: 2,
 }
+
+# Over the Pub/Sub API, which has many troubles of its own.
+_STREAM_WEIGHT = 24
 
 MIXED = Profile(name="everything", faults=7, weights=_MIXED)
 
@@ -147,7 +167,16 @@ TAKEOVERS = Profile(
 
 def profile_of(seed: int) -> Profile:
     """Return what a seed is tried on."""
-    return (CLUSTER, MIXED, TAKEOVERS, MIXED)[seed % 4]
+    profile = (CLUSTER, MIXED, TAKEOVERS, MIXED)[seed % 4]
+    return _over_pubsub(profile) if seed // 4 % 2 else profile
+
+
+def _over_pubsub(profile: Profile) -> Profile:
+    weights = dict(profile.weights)
+    if weights.pop(Kind.ANSWER_LOST, 0):
+        weights[Kind.STREAM_TROUBLED] = _STREAM_WEIGHT
+    name = f"{profile.name}, over the Pub/Sub API"
+    return replace(profile, name=name, weights=weights, transport=Transport.PUBSUB)
 
 
 def schedule(seed: int) -> list[Fault]:
@@ -174,6 +203,8 @@ def _number_of(part: Part, profile: Profile) -> int:
             return profile.daemons
         case Part.BROKER:
             return profile.brokers
+        case Part.STREAM:
+            return len(STREAM_TROUBLES)
         case Part.ORG | Part.TARGET:
             return 1
 

@@ -6,25 +6,47 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.cometd import CometdLimits
+from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import SandboxSettings
 from streamer.sandbox.targets import FulfillmentReceiver
+from streamer.settings import Transport
 from tests.acceptance.fire.cabling import Kafka
 from tests.acceptance.fire.fleet import Fleet, Member
-from tests.acceptance.fire.schedule import SESSION_S, Fault, Kind, Part, Profile
+from tests.acceptance.fire.schedule import (
+    HALF_OPEN,
+    NEW_SCHEMA,
+    SESSION_S,
+    STREAM_TROUBLES,
+    Fault,
+    Kind,
+    Part,
+    Profile,
+)
 from tests.acceptance.fire.struck import Strikes
 from tests.acceptance.kept import KeptInKafka
-from tests.configuration import sandbox_configuration, written
+from tests.acceptance.stream_faults import ENDS, change_schema, strike
+from tests.configuration import over_pubsub, sandbox_configuration, written
 from tests.daemon import until
 from tools.proxy import TcpProxy
 
 SLOW_TARGET_S = 0.01
 _MOST_SESSIONS = 4
 _LOST_WITHIN_S = 30.0
+_STRUCK_WITHIN_S = 10.0
 _LOOK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgCable:
+    """One daemon's way to the org: to its HTTP server, and to its Pub/Sub API."""
+
+    http: TcpProxy
+    pubsub: TcpProxy
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,7 +54,7 @@ class World:
     """One org, two targets, some brokers, and daemons that each have cables of their own."""
 
     sandbox: Sandbox
-    org_cables: Sequence[TcpProxy]
+    org_cables: Sequence[OrgCable]
     kafka: Kafka
     kept: KeptInKafka
     targets: dict[str, FulfillmentReceiver]
@@ -48,6 +70,7 @@ class World:
             Part.KAFKA_CABLE: self._cut_kafka,
             Part.ORG_CABLE: self._cut_org,
             Part.ORG: self._trouble_org,
+            Part.STREAM: self._trouble_stream,
             Part.TARGET: self._trouble_target,
         }[fault.part]
         # Two things at once are what we want, but not to the same daemon, and
@@ -102,9 +125,11 @@ class World:
 
     async def _cut_org(self, fault: Fault) -> None:
         cable = self.org_cables[fault.who]
-        _cut(cable, fault.kind)
+        for strand in (cable.http, cable.pubsub):
+            _cut(strand, fault.kind)
         await asyncio.sleep(fault.lasts_s)
-        cable.mend()
+        for strand in (cable.http, cable.pubsub):
+            strand.mend()
 
     async def _trouble_org(self, fault: Fault) -> None:
         match fault.kind:
@@ -116,6 +141,20 @@ class World:
                 await self.sandbox.__aexit__(None, None, None)
                 await asyncio.sleep(fault.lasts_s)
                 await self.sandbox.__aenter__()
+
+    async def _trouble_stream(self, fault: Fault) -> None:
+        trouble = STREAM_TROUBLES[fault.who]
+        if trouble == NEW_SCHEMA:
+            change_schema(self.sandbox, round(1000 * fault.at_s))
+            return
+        armed = [("half_open", {})] if trouble == HALF_OPEN else ENDS[trouble]
+        # All daemons can be away.
+        with suppress(AssertionError):
+            await strike(self.sandbox, armed, within_s=_STRUCK_WITHIN_S)
+        if trouble == HALF_OPEN:
+            await asyncio.sleep(fault.lasts_s)
+        for name, _ in armed:
+            self.sandbox.faults.heal(name)
 
     async def _trouble_target(self, fault: Fault) -> None:
         target = self.targets["shipment"]
@@ -142,25 +181,25 @@ class World:
 async def world(kafka: Kafka, profile: Profile, directory: Path) -> AsyncIterator[World]:
     """Run everything but the brokers inside the context, once all daemons are ready."""
     clock = SystemClock()
-    settings = SandboxSettings(cometd=CometdLimits(response_events=300))
+    settings = SandboxSettings(
+        cometd=CometdLimits(response_events=300), pubsub=PubSubLimits(refuse_excess=True)
+    )
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(Sandbox(clock, settings=settings))
-        org_cables = [
-            await stack.enter_async_context(TcpProxy(_port(sandbox.url))) for _ in range(profile.daemons)
-        ]
+        sandbox = await stack.enter_async_context(Sandbox(clock, pubsub_port=0, settings=settings))
+        org_cables = [await _org_cable(stack, sandbox) for _ in range(profile.daemons)]
         targets = {
             name: await stack.enter_async_context(FulfillmentReceiver(clock))
             for name in ("shipment", "returns")
         }
         targets["shipment"].faults.slow_s = SLOW_TARGET_S
         kept = KeptInKafka(kafka.bootstrap)
-        ways = [
-            (cable.bootstrap, f"http://localhost:{org_cable.port}")
+        configs = [
+            _config(cable.bootstrap, _org(org_cable, profile.transport), kept, targets)
             for cable, org_cable in zip(kafka.cables, org_cables, strict=True)
         ]
         members = [
-            Member(number=number, config=_config(directory / str(number), way, kept, targets))
-            for number, way in enumerate(ways)
+            Member(number=number, config=_written(directory / str(number), config))
+            for number, config in enumerate(configs)
         ]
         kafka.delay(profile.delay_s)
         strikes = Strikes(clock=clock, answer_s=2 * profile.delay_s)
@@ -190,10 +229,15 @@ def _cut(cable: TcpProxy, kind: Kind) -> None:
             cable.black_hole(answers_only=True)
 
 
+async def _org_cable(stack: AsyncExitStack, sandbox: Sandbox) -> OrgCable:
+    ports = (_port(sandbox.url), _port(sandbox.pubsub_address))
+    http, pubsub = [await stack.enter_async_context(TcpProxy(port)) for port in ports]
+    return OrgCable(http=http, pubsub=pubsub)
+
+
 def _config(
-    directory: Path, way: tuple[str, str], kept: KeptInKafka, targets: Mapping[str, FulfillmentReceiver]
-) -> Path:
-    bootstrap, url = way
+    bootstrap: str, org: dict[str, Any], kept: KeptInKafka, targets: Mapping[str, FulfillmentReceiver]
+) -> dict[str, Any]:
     kafka = kept.configuration["kafka"] | {
         "bootstrap_servers": bootstrap,
         "session_timeout_s": SESSION_S,
@@ -214,12 +258,21 @@ def _config(
         }
         for name, target in targets.items()
     }
+    return org | {"log": {"kafka": kafka}, "subscribers": subscribers, "grace_period_s": 10}
+
+
+def _org(cable: OrgCable, transport: Transport) -> dict[str, Any]:
+    """Return the configuration, without log and subscribers, of a daemon that reads through `cable`."""
+    configuration = sandbox_configuration(f"http://localhost:{cable.http.port}", log={})
+    if transport is Transport.PUBSUB:
+        return over_pubsub(configuration, cable.pubsub.address)
+    return configuration
+
+
+def _written(directory: Path, configuration: dict[str, Any]) -> Path:
     directory.mkdir()
-    configuration = sandbox_configuration(
-        url, log={"kafka": kafka}, subscribers=subscribers, grace_period_s=10
-    )
     return written(directory, configuration)
 
 
-def _port(url: str) -> int:
-    return int(url.rsplit(":", 1)[1])
+def _port(address: str) -> int:
+    return int(address.rsplit(":", 1)[1])

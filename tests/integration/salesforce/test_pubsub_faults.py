@@ -8,7 +8,7 @@ import pytest
 from grpc import StatusCode
 from structlog.testing import capture_logs
 
-from streamer.errors import ConfigurationError, ReplayIdRefused, SubscriptionRefused
+from streamer.errors import ConfigurationError, ReplayIdRefused, Stop, SubscriptionRefused
 from streamer.eventbus import ConsumerEvent, ProducerEvent, ReplayPreset
 from streamer.events import HoleCause
 from tests.pubsub import World, pubsub_world
@@ -127,17 +127,17 @@ async def test_expired_token_is_renewed_once_for_all_channels(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    ("end", "first_s", "longest_s"),
+    ("end", "factor", "longest_s"),
     [
-        (End(status=StatusCode.RESOURCE_EXHAUSTED, code="concurrent.client.limit.exceeded"), 0.5, 150.0),
-        (End(status=StatusCode.RESOURCE_EXHAUSTED), 0.5, 150.0),
-        (End(status=StatusCode.PERMISSION_DENIED, code="subscription.limit.exceeded"), 450.0, 1800.0),
+        (End(status=StatusCode.RESOURCE_EXHAUSTED, code="concurrent.client.limit.exceeded"), 2, 150.0),
+        (End(status=StatusCode.RESOURCE_EXHAUSTED), 2, 150.0),
+        (End(status=StatusCode.PERMISSION_DENIED, code="subscription.limit.exceeded"), 900, 1800.0),
     ],
 )
-async def test_full_server_is_left_alone(world: World, end: End, first_s: float, longest_s: float) -> None:
+async def test_full_server_is_left_alone(world: World, end: End, factor: int, longest_s: float) -> None:
     """For minutes when it is busy, and for longer when the day's allowance is used up."""
     await begun(world, ORDERS)
-    series = [min(longest_s, first_s * 2**times) for times in range(10)]
+    series = [min(longest_s, 0.5 * factor**times) for times in range(10)]
     world.server.refusals.extend([end] * 9)
     with capture_logs() as lines:
         world.server.end(end)
@@ -165,6 +165,24 @@ async def test_refused_replay_id_is_for_the_channels_policy(world: World, code: 
 
     assert world.log.continuity[0].cause is HoleCause.REPLAY_ID_REFUSED
     assert world.server.streams[-1].first.replay_preset == ReplayPreset.LATEST
+
+
+async def test_refused_replay_id_repeats_nothing_that_the_log_holds(world: World) -> None:
+    """All that is retained is read again, also when that stream ends on the way."""
+    world.server.most_events = 10
+    world.publish(300)
+    world.read()
+    await world.all_read()
+    await world.stop()
+    corrupted = End(status=StatusCode.INVALID_ARGUMENT, code="subscription.fetch.replayid.corrupted")
+    world.server.refusals.extend([corrupted, PASSING["closed"]])
+    world.publish(20)
+    world.read(on_refused="earliest")
+    await world.all_read()
+
+    presets = [stream.first.replay_preset for stream in world.server.streams[1:]]
+    assert presets == [ReplayPreset.CUSTOM, ReplayPreset.EARLIEST, ReplayPreset.EARLIEST]
+    assert [record.cause for record in world.log.continuity] == [HoleCause.REPLAY_ID_REFUSED]
 
 
 async def test_replay_id_refused_in_mid_stream_stops_a_channel_that_must_not_go_on(world: World) -> None:
@@ -219,6 +237,76 @@ async def test_client_that_is_not_served_needs_an_operator(world: World, end: En
     world.read()
 
     assert isinstance(await world.refused(), ConfigurationError)
+
+
+# gRPC's asyncio client reports an end so, now and then, that crosses a request of its own.
+REASON_LOST = End(status=StatusCode.INTERNAL, details="Internal error from Core")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("subscription.fetch.replayid.corrupted", ReplayIdRefused),
+        ("topic.not.found", SubscriptionRefused),
+        ("service.tenant.license", ConfigurationError),
+    ],
+)
+async def test_reason_that_was_lost_is_told_by_the_next_stream(
+    world: World, code: str, expected: type[Stop]
+) -> None:
+    """What lasts is refused again, and then with its code."""
+    await begun(world, ORDERS)
+    world.server.refusals.append(End(status=StatusCode.FAILED_PRECONDITION, code=code))
+    world.server.end(REASON_LOST)
+
+    assert isinstance(await world.refused(), expected)
+    assert world.losses.reasons == ["internal"]
+
+
+@pytest.mark.parametrize("end", PASSING.values(), ids=PASSING)
+async def test_reason_that_was_lost_costs_one_more_stream(world: World, end: End) -> None:
+    """Before or after an end whose reason is known, each event enters the log once."""
+    await begun(world, ORDERS)
+    world.server.refusals.extend([end, REASON_LOST])
+    with capture_logs() as lines:
+        world.server.end(REASON_LOST)
+        world.publish(3)
+        await world.all_read()
+
+    assert len(world.server.streams) == 4
+    assert sum(pauses(lines)) <= 3.5
+
+
+async def test_reason_that_was_lost_does_not_keep_an_expired_token(world: World) -> None:
+    """The next stream is refused for it, and the one after that has another."""
+    await begun(world, ORDERS)
+    [token] = {stream.metadata["accesstoken"] for stream in world.server.streams}
+    world.server.refused_tokens.add(token)
+    world.server.end(REASON_LOST)
+    world.publish(3)
+    await world.all_read()
+
+    assert [stream.metadata["accesstoken"] == token for stream in world.server.streams] == [True, True, False]
+
+
+async def test_schema_whose_refusal_lost_its_reason_is_asked_for_again(world: World) -> None:
+    """No event is set aside for it."""
+    world.server.schema_ends.append(REASON_LOST)
+    world.publish(3)
+    world.read()
+    await world.all_read()
+
+    assert world.log.letters == []
+
+
+async def test_schema_that_is_refused_once_is_asked_for_again(world: World) -> None:
+    """Salesforce has just sent an event of it."""
+    world.server.schema_ends.append(End(status=StatusCode.NOT_FOUND, code="schema.not.found"))
+    world.publish(3)
+    world.read()
+    await world.all_read()
+
+    assert world.log.letters == []
 
 
 async def test_silent_stream_is_replaced_after_300_s(world: World) -> None:

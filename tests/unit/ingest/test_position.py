@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.clock import TurnedClock
+from streamer.clock import CLOCKS_DIFFER_S, TurnedClock
 from streamer.events import Checkpoint, DeadLetter, Event, ReplayId, Unreadable
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.quarantine import Quarantine
@@ -49,6 +49,14 @@ def test_split_events_over_two_batches_gather_under_one_replay_id() -> None:
     assert (third.replay_id, third.open_replay_id) == (b"6", b"9")
 
 
+def test_first_replay_id_stays_open_over_two_batches() -> None:
+    """Its other events would be left out after a restart."""
+    second = moved(moved(None, change(5, "001A")), change(5, "001B"))
+
+    assert (second.replay_id, second.open_replay_id) == (None, b"5")
+    assert second.appended == ("t1-5:1:001A", "t1-5:1:001B")
+
+
 def test_quiet_answer_completes_the_last_replay_id() -> None:
     """Nothing is missing at that moment, and no sibling of the last event is still to come."""
     first = moved(None, change(5, "001A"), change(6, "001A"))
@@ -74,13 +82,16 @@ def test_backlog_verifies_no_later_than_its_last_event() -> None:
 
 @pytest.mark.parametrize("ahead_s", [0.0000001, 30.0])
 def test_first_event_is_resumed_from_by_salesforces_clock(ahead_s: float) -> None:
-    """With no complete replay id its time decides, and a quiet answer before it was timed by ours."""
+    """With no complete replay id the event itself decides, or else a time well before it."""
     committed = 1_735_689_600.005
     quiet = confirmed(None, batch(at=committed + ahead_s))
     first = moved(quiet, change(5, "001A"), at=committed + ahead_s)
 
     assert (first.replay_id, first.open_replay_id) == (None, b"5")
-    assert resumed_since(first) == committed
+    assert resumed_since(first) == committed - CLOCKS_DIFFER_S
+    retained = ReplayPosition.after(first).retained
+    assert retained is not None
+    assert retained.new([change(4), change(5, "001A"), change(6)]) == [change(6)]
 
 
 def test_first_message_without_a_time_is_resumed_from_well_before_it() -> None:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable, MostlyUnreadable, ReplayIdRefused
-from streamer.events import Batch, Checkpoint, Event, HoleCause, ReplayId, Start, Unreadable
+from streamer.events import Batch, Checkpoint, Event, EventId, HoleCause, ReplayId, Start, Unreadable
 from streamer.ingest import relay
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, OnRefused
@@ -24,11 +24,11 @@ from tests.messages import CHANGES, batch, change
 
 
 class RefusingSource(MemorySource):
-    """Refuses the first position that is a checkpoint."""
+    """Refuses every replay id."""
 
     async def batches(self, channel: Any, *, after: Checkpoint | Start) -> Any:
         """Refuse, or read."""
-        if isinstance(after, Checkpoint):
+        if isinstance(after, Checkpoint) and after.replay_id is not None:
             self.opened.append((channel.path, after))
             raise ReplayIdRefused("400::The replayId {5} you provided was invalid.", path=channel.path)
         async for each in super().batches(channel, after=after):
@@ -304,14 +304,37 @@ async def test_refused_replay_id_is_recorded_and_reading_goes_on(policy: OnRefus
     """The record enters the log with the first batch after the hole."""
     one = world(batch(change(9, "001Z")), source=RefusingSource)
     one.on_refused = policy
-    one.log.checkpoints[CHANGES] = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"5"), verified_at=77.0)
+    known = Checkpoint(channel=CHANGES, replay_id=ReplayId(b"5"), verified_at=77.0)
+    one.log.checkpoints[CHANGES] = known
     await one.run()
 
-    assert one.source.opened[-1] == (CHANGES.path, Start(policy))
+    resumed = Start.LATEST if policy == "latest" else replace(known, replay_id=None)
+    assert one.source.opened[-1] == (CHANGES.path, resumed)
     assert one.records == ["001Z"]
     (record,) = one.log.continuity
     assert (record.cause, record.after, record.verified_at) == (HoleCause.REPLAY_ID_REFUSED, b"5", 77.0)
     assert record.repaired is False
+
+
+async def test_refused_replay_id_repeats_nothing_that_the_log_holds() -> None:
+    """What is retained is read from the beginning, and goes on after the last event in the log."""
+    one = world(
+        batch(change(1, "001A"), change(2, "001B")),
+        batch(change(2, "001C"), change(3, "001D")),
+        source=RefusingSource,
+    )
+    one.log.checkpoints[CHANGES] = Checkpoint(
+        channel=CHANGES,
+        replay_id=ReplayId(b"1"),
+        verified_at=1_735_689_600.0,
+        appended=(EventId("t1-2:1:001B"),),
+        open_replay_id=ReplayId(b"2"),
+    )
+    await one.run()
+
+    assert one.records == ["001C", "001D"]
+    checkpoint = one.log.checkpoints[CHANGES]
+    assert (checkpoint.replay_id, checkpoint.open_replay_id) == (b"2", b"3")
 
 
 async def test_refused_replay_id_stops_the_channel_where_that_is_wanted() -> None:
