@@ -50,10 +50,14 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
         ("[/data/ChangeEvents]", "[/dta/X]", "4: channels.0: found '/dta/X'; must look like /data/"),
         (
             "[/data/ChangeEvents]",
-            "[{path: /data/X, start: 5}]",
+            "[{path: /data/XChangeEvent, start: 5}]",
             "4: channels.0.start: found 5; must be 'latest' or 'earliest'",
         ),
-        ("[/data/ChangeEvents]", "[/data/X, /data/X]", "4: channels: named more than once: /data/X"),
+        (
+            "[/data/ChangeEvents]",
+            "[/data/XChangeEvent, /data/XChangeEvent]",
+            "4: channels: named more than once: /data/XChangeEvent",
+        ),
         ("https://acme.my.salesforce.com", "acme", "2: org.login_url: found 'acme'; must be a URL"),
         (
             "  auth:",
@@ -109,7 +113,7 @@ def test_every_mistake_is_named_at_once(write: Write) -> None:
 
 def test_org_without_a_place_of_its_own_points_at_the_file(write: Write) -> None:
     """What is missing at the top has the first line."""
-    assert errors_of(write, "channels: [/data/X]") == ["streamer.yaml:1: org: is missing"]
+    assert errors_of(write, "channels: [/data/XChangeEvent]") == ["streamer.yaml:1: org: is missing"]
 
 
 class Talkative(BaseModel):
@@ -251,7 +255,9 @@ def test_missing_variables_are_named_with_every_other_mistake(write: Write) -> N
 
 def test_mistakes_behind_others_are_named_too(write: Write) -> None:
     """A channel that is named twice is found beside a channel that is no path."""
-    lines = errors_of(write, GOOD.replace("[/data/ChangeEvents]", "[/data/X, /data/X, /x]"))
+    lines = errors_of(
+        write, GOOD.replace("[/data/ChangeEvents]", "[/data/XChangeEvent, /data/XChangeEvent, /x]")
+    )
 
     assert [line.split(": ")[1] for line in lines] == ["channels.2", "channels"]
 
