@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from streamer.configuration import load, load_document
+from streamer.errors import ConfigurationError
+
 Write = Callable[[str], Path]
 
 GOOD = """\
@@ -17,6 +20,15 @@ subscribers:
     uses: slack
     on: salesforce.cdc.Opportunity.updated
 """
+
+
+def told_of(path: Path) -> str:
+    """Return the mistakes of a file without their place, and nothing for a good one."""
+    try:
+        load(load_document([path], {}))
+    except ConfigurationError as error:
+        return str(error).replace(f"{path}:", "")
+    return ""
 
 
 @pytest.fixture

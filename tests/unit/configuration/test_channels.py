@@ -3,20 +3,14 @@
 import pytest
 
 from streamer.configuration import load, load_document
-from streamer.errors import ConfigurationError
 from streamer.settings import Transport
-from tests.unit.configuration.conftest import GOOD, Write
+from tests.unit.configuration.conftest import GOOD, Write, told_of
 
 
-def mistakes(write: Write, channel: str, org: str = "") -> str:
+def mistakes(write: Write, channel: str) -> str:
     """Return the mistakes of a configuration with one channel."""
     text = GOOD.replace("channels: [/data/ChangeEvents]", f"channels: [{channel}]")
-    path = write(text.replace("org:\n", f"org:\n{org}").replace("salesforce.cdc.Opportunity.updated", "'*'"))
-    try:
-        load(load_document([path], {}))
-    except ConfigurationError as error:
-        return str(error).replace(f"{path}:", "")
-    return ""
+    return told_of(write(text.replace("salesforce.cdc.Opportunity.updated", "'*'")))
 
 
 @pytest.mark.parametrize(

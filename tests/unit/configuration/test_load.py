@@ -55,8 +55,8 @@ def test_good_configuration_has_defaults_for_all_else(write: Write) -> None:
         ),
         (
             "[/data/ChangeEvents]",
-            "[/data/XChangeEvent, /data/XChangeEvent]",
-            "4: channels: named more than once: /data/XChangeEvent",
+            "[/event/X, /event/X]",
+            "4: channels: named more than once: /event/X",
         ),
         ("https://acme.my.salesforce.com", "acme", "2: org.login_url: found 'acme'; must be a URL"),
         (
@@ -255,9 +255,7 @@ def test_missing_variables_are_named_with_every_other_mistake(write: Write) -> N
 
 def test_mistakes_behind_others_are_named_too(write: Write) -> None:
     """A channel that is named twice is found beside a channel that is no path."""
-    lines = errors_of(
-        write, GOOD.replace("[/data/ChangeEvents]", "[/data/XChangeEvent, /data/XChangeEvent, /x]")
-    )
+    lines = errors_of(write, GOOD.replace("[/data/ChangeEvents]", "[/event/X, /event/X, /x]"))
 
     assert [line.split(": ")[1] for line in lines] == ["channels.2", "channels"]
 
