@@ -33,7 +33,12 @@ EXAMPLES = {
     "README.md": block(page("README.md"), "yaml"),
     **{
         name: page(name)
-        for name in ("config/streamer.yaml", "k8s/base/streamer.yaml", "k8s/overlays/embedded/streamer.yaml")
+        for name in (
+            "config/streamer.yaml",
+            "k8s/base/streamer.yaml",
+            "k8s/overlays/embedded/streamer.yaml",
+            "k8s/overlays/outbound/streamer.yaml",
+        )
     },
 }
 GUIDE_BODIES = re.findall(r"^```yaml\n(body:[^`]*)^```", page("docs/delivery.md"), flags=re.MULTILINE)
@@ -70,6 +75,7 @@ class Targets:
         (self.folder / "secrets").mkdir()
         for secret in ("salesforce-client-id", "salesforce.pem", "kafka-password"):
             (self.folder / "secrets" / secret).write_text(private_key_pem())
+        (self.folder / "secrets" / "outbound-leads").write_text("invented-invented-invented")
         environment = ENVIRONMENT | {"SLACK_WEBHOOK_URL": webhook, "SF_PRIVATE_KEY": private_key_pem()}
         return plan(load_document([path], environment), TurnedClock())
 
