@@ -30,7 +30,8 @@ class ProbeRecords:
     def __init__(self, kafka: str, prefix: str, org: str) -> None:
         """Make the topics, and a producer."""
         topics = [NewTopic(f"{prefix}.cdc.Account", 6, config=_TOPIC), NewTopic(f"{prefix}.checkpoints", 8)]
-        for made in AdminClient({"bootstrap.servers": kafka}).create_topics(topics).values():
+        admin = AdminClient({"bootstrap.servers": kafka})
+        for made in admin.create_topics(topics).values():
             made.result()
         self._producer = Producer({"bootstrap.servers": kafka, "transactional.id": prefix, **_PRODUCER})
         self._producer.init_transactions()
