@@ -130,15 +130,15 @@ def _event_type(entity: str, change: str, entity_wide: bool) -> str:  # noqa: FB
     return f"salesforce.cdc.{entity}.{'gap' if entity_wide else _KIND[change]}"
 
 
-def _nulled_and_diffs(fields: JsonObject) -> tuple[list[str], list[str]]:
+def _nulled_and_diffs(fields: JsonObject) -> tuple[list[str], Sequence[str]]:
     """Return the names of the cleared fields, and of those of which the event carries a diff."""
-    nulled: list[str] = []
-    diffs: list[str] = []
     for value in fields.values():
         if value is None or type(value) is dict:
             break
     else:
-        return nulled, diffs
+        return [], ()
+    nulled: list[str] = []
+    diffs: list[str] = []
     for name, value in fields.items():
         if value is None:
             nulled.append(name)

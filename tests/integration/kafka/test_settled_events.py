@@ -125,8 +125,8 @@ async def test_reader_that_takes_its_time_is_not_told_that_nothing_moves(
         with BoundedReader(clients, errors, topic, {0: (0, 3)}) as sweeping:
             while not sweeping.read(1, 0.1):
                 pass
-            monkeypatch.setattr(bounded_reader, "_IDLE_LIMIT_S", 2)
-            await asyncio.sleep(2.5)
+            monkeypatch.setattr(bounded_reader, "_IDLE_LIMIT_S", 1)
+            await asyncio.sleep(1.3)
             assert not sweeping.read(1, 0.1)
             with pytest.raises(LogUnavailable, match="a transaction is open"):
                 offsets(sweeping)
