@@ -44,7 +44,6 @@ class ChangeNormaliser:
 
     def __call__(self, messages: Sequence[Any]) -> list[Event | Unreadable]:
         """Return the events of `messages` in order; a message that is no change event is `Unreadable`."""
-        source, path = self._source, self._path
         read: list[Event | Unreadable] = []
         # One loop without a call per message, because every event of a backlog passes it.
         for message in messages:
@@ -62,8 +61,7 @@ class ChangeNormaliser:
                 fields = payload.copy()
                 del fields[_HEADER]
                 nulled, diffs = _nulled_and_diffs(fields)
-                changed = header.get("changedFields") or []
-                transaction = _transaction(key, sequence, header)
+                changed, transaction = header.get("changedFields") or [], _transaction(key, sequence, header)
             except Exception as error:  # noqa: BLE001 - whatever a message does, it costs only itself
                 read.append(unreadable(message, "a change event", error))
                 continue
@@ -82,12 +80,12 @@ class ChangeNormaliser:
                 read.append(
                     Event(
                         id=EventId(f"{key}:{sequence}:{record_id}"),
-                        source=source,
+                        source=self._source,
                         type=event_type,
                         subject=record_id,
                         time=time,
                         key=record_id,
-                        channel=path,
+                        channel=self._path,
                         replay_id=replay_id,
                         data=body,
                     )
