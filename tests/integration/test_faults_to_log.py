@@ -20,7 +20,7 @@ from streamer.settings import Transport
 from tests.streaming import CHANGES, ORDERS, World, message, streaming
 
 _EACH = 40
-_MORE_THAN_THE_CREDIT = 1_500
+_MORE_THAN_THE_CREDIT = 150
 
 COMETD_FAULTS: dict[str, Callable[[World], object]] = {
     "lapsed cookie": lambda world: world.sandbox.faults.lapse_cookie(after_events=15),
@@ -222,24 +222,26 @@ async def test_schema_that_changes_in_mid_stream_costs_nothing(transport: Transp
 
 @dataclass(slots=True, kw_only=True)
 class BusyLog(MemoryLog):
-    """Log that commits only while its gate is open."""
+    """Log that commits only while its gate is open; `waiting` are the channels of the commits before it."""
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: list[Channel] = field(default_factory=list)
 
     def begin(self, channel: Channel) -> MemoryAppend:  # noqa: ARG002 - the port's shape
         """Return an append whose commit waits at the gate."""
-        return BusyAppend(log=self, gate=self.gate)
+        return BusyAppend(log=self, busy=self)
 
 
 @dataclass(slots=True, kw_only=True)
 class BusyAppend(MemoryAppend):
     """Append whose commit waits at a gate."""
 
-    gate: asyncio.Event
+    busy: BusyLog
 
     async def commit(self, checkpoint: Checkpoint, /, **more: Any) -> None:
         """Wait, and commit."""
-        await self.gate.wait()
+        self.busy.waiting.append(checkpoint.channel)
+        await self.busy.gate.wait()
         await MemoryAppend.commit(self, checkpoint, **more)
 
 
@@ -251,8 +253,9 @@ async def test_stream_that_is_cut_for_idle_credit_costs_nothing() -> None:
         assert server is not None
         with kept(world, log):
             for number in range(_MORE_THAN_THE_CREDIT):
+                if number == 1:
+                    await world.until(lambda: len(log.waiting) == 2)
                 change(world, number)
-            await world.until(lambda: world.losses.events)
             await world.until(lambda: not server.streams, turning=0.5)
             log.gate.set()
             await world.until(lambda: len(log.events) >= 2 * _MORE_THAN_THE_CREDIT)
