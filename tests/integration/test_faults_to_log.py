@@ -249,13 +249,14 @@ async def test_stream_that_is_cut_for_idle_credit_costs_nothing() -> None:
     """Salesforce ends it when the log has been busy for a minute; what has arrived is then appended."""
     log = BusyLog()
     async with streaming(transport=Transport.PUBSUB) as world:
-        assert world.sandbox.pubsub is not None
+        pubsub = world.sandbox.pubsub
+        assert pubsub is not None
         with kept(world, log):
             for number in range(_MORE_THAN_THE_CREDIT):
                 if number == 1:
                     await world.until(lambda: len(log.waiting) == 2)
                 change(world, number)
-            await world.until(lambda: not world.sandbox.pubsub.streams, turning=5)
+            await world.until(lambda: not pubsub.streams, turning=5)
             log.gate.set()
             await world.until(lambda: len(log.events) >= 2 * _MORE_THAN_THE_CREDIT)
             assert world.losses.reasons == ["closed"] * 2
