@@ -52,6 +52,12 @@ class KeptInSqlite:
         """Return what was committed."""
         return [Seen(body["key"], body["id"]) for body in self.rows("events")]
 
+    def events_after(self, count: int) -> list[Seen]:
+        """Return what was committed after the first `count` events."""
+        query = "SELECT body FROM events ORDER BY seq LIMIT -1 OFFSET ?"
+        found = [orjson.loads(body) for (body,) in self._found(query, count)]
+        return [Seen(body["key"], body["id"]) for body in found]
+
     async def receipts(self) -> list[JsonObject]:
         """Return what was committed."""
         return self.rows("receipts")
@@ -67,7 +73,7 @@ class KeptInSqlite:
         query = f"SELECT body FROM {table} ORDER BY {order}"  # noqa: S608 - names of ours
         return [orjson.loads(body) for (body,) in self._found(query)]
 
-    def _found(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+    def _found(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
         if not self.path.exists():
             return []
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
