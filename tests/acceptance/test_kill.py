@@ -50,6 +50,7 @@ async def test_killed_run_holds_every_event_once_and_in_order(
     await sending
     sent = sent_by(sandbox)
     async with Daemon.running(config) as daemon:
+        await daemon.started()
         await until(lambda: _holds(kept, len(sent)), within_s=120, every_s=0.5)
         assert await daemon.stop() == 0
 
