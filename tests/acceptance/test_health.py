@@ -69,13 +69,13 @@ async def test_frozen_broker_makes_unready_and_never_fails_liveness(
     log = KeptInKafka(broker.bootstrap).configuration
     log["kafka"] |= {"append_deadline_s": 3, "checkpoint_partitions": 1}
     configuration = _configuration(sandbox, log, "never-returns", on="salesforce.cdc.Account.*")
-    configuration["observe"]["stuck_after_s"] = 8
+    configuration["observe"]["stuck_after_s"] = 12
     config = written(tmp_path, over_pubsub(configuration, sandbox.pubsub_address))
     async with Daemon.running(config, environ=_plugins(tmp_path)) as daemon:
         await daemon.ready()
         broker.freeze()
         sandbox.org.publish_platform_event("Order_Placed__e", {ORDER_KEY: "1"})
-        alive = asyncio.create_task(_stays_alive(daemon, for_s=12))
+        alive = asyncio.create_task(_stays_alive(daemon, for_s=20))
 
         async def is_unready() -> str:
             _, body = await daemon.probe("readyz")
