@@ -71,10 +71,11 @@ class Answer:
         """Members of the JSON object that fit into `EXCERPT_BYTES`, in their order.
 
         Large members are left out, so that a document's number survives
-        beside ten thousand lines. Empty when the body is no JSON object.
+        beside ten thousand lines, and so are those nested too deeply to be
+        written again. Empty when the body is no JSON object.
         """
         found = self.json or {}
-        if len(self.body) <= EXCERPT_BYTES:
+        if len(self.body) <= EXCERPT_BYTES and _size(found) is not None:
             return found
         return _fitting(found)
 
@@ -96,11 +97,19 @@ def _fitting(found: JsonObject) -> JsonObject:
     kept: JsonObject = {}
     room = EXCERPT_BYTES
     for name, value in found.items():
-        size = len(orjson.dumps({name: value}))
-        if size <= room:
+        size = _size({name: value})
+        if size is not None and size <= room:
             kept[name] = value
             room -= size
     return kept
+
+
+def _size(found: JsonObject) -> int | None:
+    """Return the bytes of `found` as JSON, `None` if it is nested more deeply than orjson writes."""
+    try:
+        return len(orjson.dumps(found))
+    except TypeError:
+        return None
 
 
 def _word(value: Any) -> str:

@@ -38,3 +38,13 @@ def test_error_of_an_odd_shape_has_no_code(error: object) -> None:
 def test_status_without_a_name_is_its_number() -> None:
     """A status that no standard knows can be shown."""
     assert Answer(status=599).status_line == "599"
+
+
+@pytest.mark.parametrize("padding", [0, EXCERPT_BYTES])
+def test_receipt_leaves_out_what_is_nested_too_deeply_to_be_written(padding: int) -> None:
+    """An answer of 300 levels can be read, and raises nothing."""
+    deep = b"[" * 300 + b"]" * 300
+    body = b'{"deep":%s,"number":"INV-1","long":"%s"}' % (deep, b"x" * padding)
+
+    assert Answer(status=200, body=body).receipt["number"] == "INV-1"
+    assert "deep" not in Answer(status=200, body=body).receipt
