@@ -28,6 +28,11 @@ def replay_id_from_text(text: str) -> ReplayId:
     return ReplayId(text.encode("ascii"))
 
 
+def is_of_cometd(replay_id: ReplayId) -> bool:
+    """Return true for a position that was read over CometD; only its own are decimal digits."""
+    return replay_id.isdigit()
+
+
 def optional_text(replay_id: ReplayId | None) -> str | None:
     """Return `replay_id`, if there is one, as text."""
     return None if replay_id is None else replay_id_to_text(replay_id)

@@ -9,6 +9,7 @@ import structlog
 from streamer.app.log import Log
 from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
+from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable
 from streamer.events import Channel, OrgId
@@ -133,7 +134,7 @@ class Ingesting:
     def _large_texts(
         self, channel: Channel, settings: ChannelSettings, records: RecordReader
     ) -> LargeTexts | None:
-        if settings.large_text is LargeText.MARK or not channel.path.startswith("/data/"):
+        if settings.large_text is LargeText.MARK or ChannelKind.of(channel.path) is not ChannelKind.CHANGES:
             return None
         reads = settings.large_text is LargeText.REREAD
         return LargeTexts(

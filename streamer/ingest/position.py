@@ -5,6 +5,7 @@ from datetime import datetime
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Batch, Checkpoint, DeadLetter, Event, EventId, ReplayId
+from streamer.replay_ids import is_of_cometd
 
 
 def advanced(checkpoint: Checkpoint | None, read: Sequence[Event | DeadLetter], batch: Batch) -> Checkpoint:
@@ -68,8 +69,7 @@ def without_appended(read: Sequence[Event | DeadLetter], checkpoint: Checkpoint)
 
 
 def _is_of_other_transport(replay_id: ReplayId | None, other: ReplayId | None) -> bool:
-    # Only CometD's ids are digits.
-    return replay_id is not None and other is not None and replay_id.isdigit() != other.isdigit()
+    return replay_id is not None and other is not None and is_of_cometd(replay_id) != is_of_cometd(other)
 
 
 def _verified_at(former: float, committed: float, *, by_time: bool) -> float:

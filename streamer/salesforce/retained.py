@@ -8,6 +8,7 @@ from typing import Any
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Checkpoint, Event, EventId, ReplayId, Unreadable
 from streamer.normalise import Normaliser, normaliser_for
+from streamer.replay_ids import is_of_cometd
 from streamer.salesforce.message import committed_at, replay_id_of
 
 
@@ -20,11 +21,6 @@ class _State(Enum):
     AT_LAST = auto()
     BY_TIME = auto()
     PASSED = auto()
-
-
-def is_of_cometd(replay_id: ReplayId | None) -> bool:
-    """Return true for a position that was read over CometD: decimal digits."""
-    return replay_id is not None and replay_id.isdigit()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,7 +100,7 @@ class RetainedMessages:
             return self._is_beyond_last(message)
         if self._state is _State.AT_LAST:
             # The events of a split message share a replay id.
-            if _position(message) == self._found_at and self._is_appended(message):
+            if position_of(message) == self._found_at and self._is_appended(message):
                 return False
             self._state = _State.PASSED
         if self._state is _State.BY_TIME:
@@ -117,7 +113,7 @@ class RetainedMessages:
         return True
 
     def _is_beyond_last(self, message: Any) -> bool:
-        position = _position(message)
+        position = position_of(message)
         if (position is not None and position == self.last) or self._is_appended(message):
             self._found_at, self._state = position, _State.AT_LAST
             return not self._is_appended(message) and not isinstance(message, Unreadable)
@@ -140,5 +136,25 @@ class RetainedMessages:
         return any(type(event) is Event and event.id in self.appended for event in self.normalise([message]))
 
 
-def _position(message: Any) -> ReplayId | None:
+def place_after(
+    checkpoint: Checkpoint, *, over_cometd: bool
+) -> tuple[ReplayId | None, RetainedMessages | None]:
+    """Return the last complete replay id of the transport that is read, and what to drop of what follows it.
+
+    Nothing is to be dropped where the checkpoint's ids are all of that
+    transport.
+    """
+    complete, last = (
+        each if each is not None and is_of_cometd(each) is over_cometd else None
+        for each in (checkpoint.replay_id, checkpoint.open_replay_id)
+    )
+    if complete is not None and last == checkpoint.open_replay_id:
+        return complete, None
+    # Nothing that follows a complete id is in the log but the last event.
+    since = None if complete is None else 0.0
+    return complete, RetainedMessages.after(checkpoint, last=last, since=since)
+
+
+def position_of(message: Any) -> ReplayId | None:
+    """Return the replay id of a message, or of one that can't be read; `None` if it carries none."""
     return message.replay_id if isinstance(message, Unreadable) else replay_id_of(message)

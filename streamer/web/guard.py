@@ -102,7 +102,7 @@ class Guard:
 
 
 class _Handshake(asyncio.Protocol):
-    """Handler of a connection over TLS, which tells `done` when its handshake is over.
+    """Protocol of a connection over TLS until its handshake is over, of which it tells `done`.
 
     asyncio does not tell a protocol of a handshake that fails.
     """
@@ -112,29 +112,10 @@ class _Handshake(asyncio.Protocol):
         self._done = done
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand the connection to the handler."""
+        """Leave the connection to the handler."""
         self._done(self, None)
+        transport.set_protocol(self._handler)
         self._handler.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass it on."""
-        self._handler.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        """Pass it on."""
-        return self._handler.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Pass it on."""
-        self._handler.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Pass it on."""
-        self._handler.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass it on."""
-        self._handler.resume_writing()
 
 
 class _Refused(asyncio.Protocol):

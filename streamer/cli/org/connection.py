@@ -2,18 +2,17 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import aiohttp
 import typer
 
 from streamer.clock import SystemClock
 from streamer.configuration import Document, load_document, load_draft, load_section
 from streamer.configuration.event_types import Carried
 from streamer.errors import ConfigurationError
-from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.rest import Rest
 from streamer.salesforce.tooling.client import Tooling
 from streamer.settings import OrgSettings
@@ -44,8 +43,8 @@ class Reading:
 
     def subscribers_of(self, path: str, name: str) -> list[str]:
         """Return the subscribers that take the events of that name on the channel at `path`."""
-        carried = Carried(kind="event" if path.startswith("/event/") else "cdc", name=name)
-        return [name for name, patterns in self.patterns if any(map(carried.can_match, patterns))]
+        carried = replace(Carried.by(path), name=name)
+        return [each for each, patterns in self.patterns if any(map(carried.can_match, patterns))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +63,8 @@ async def connected(files: Sequence[Path]) -> AsyncIterator[OrgConnection]:
     """
     document = load_document(files)
     org, clock = load_section(document, "org", OrgSettings), SystemClock()
-    async with aiohttp.ClientSession() as http:
-        rest = Rest(http, Tokens(http, org, clock), clock, api_version=org.api_version)
+    async with Logins(clock).opened(org) as (tokens, http):
+        rest = Rest(http, tokens, clock, api_version=org.api_version)
         tooling = Tooling(rest, api_version=org.api_version)
         yield OrgConnection(tooling=tooling, reading=_reading(document))
 

@@ -64,7 +64,7 @@ class Report:
         """Count an event that is not published, and show the reason."""
         self.refused += 1
         self._tell(line, event_id, {"outcome": "refused", "code": result.code, "reason": result.reason})
-        self._show(f"line {line}: {result.reason}")
+        self.note(f"line {line}: {result.reason}")
 
     def unanswered(self, line: int, event_id: str, reason: str) -> None:
         """Show an event that was perhaps published."""
@@ -72,20 +72,17 @@ class Report:
 
     def note(self, sentence: str) -> None:
         """Show `sentence` on standard error."""
-        self._show(sentence)
+        self._progress.console.print(plain(sentence))
 
     def total(self, topic: str) -> None:
         """Show the counts."""
         refused = f", {self.refused:,} refused" if self.refused else ""
         sentence = f"{counted(self.published, 'event')} published to {topic}{refused}."
         if self._as_json:
-            self._show(sentence)
+            self.note(sentence)
         else:
             typer.echo(sentence)
 
     def _tell(self, line: int, event_id: str, about: JsonObject) -> None:
         if self._as_json:
             typer.echo(orjson.dumps({"line": line, "id": event_id, **about}).decode())
-
-    def _show(self, sentence: str) -> None:
-        self._progress.console.print(plain(sentence))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.events import Checkpoint, ReplayId, Start
-from streamer.salesforce.retained import RetainedMessages, is_of_cometd
+from streamer.salesforce.retained import RetainedMessages, place_after
 
 NEW_EVENTS = -1
 ALL_RETAINED = -2
@@ -30,16 +30,7 @@ class ReplayPosition:
         """Return the position that `after` describes."""
         if isinstance(after, Start):
             return cls(start=after)
-        last = after.open_replay_id
-        complete = after.replay_id if is_of_cometd(after.replay_id) else None
-        if complete is not None and (last is None or is_of_cometd(last)):
-            return cls(start=Start.EARLIEST, complete=complete)
-        retained = RetainedMessages.after(
-            after,
-            last=last if is_of_cometd(last) else None,
-            # Nothing that follows a complete id is in the log but the last event.
-            since=None if complete is None else 0.0,
-        )
+        complete, retained = place_after(after, over_cometd=True)
         return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     def replay(self) -> int:

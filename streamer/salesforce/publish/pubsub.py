@@ -13,7 +13,7 @@ from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.publish.avro import FieldRefused
 from streamer.salesforce.publish.calls import Calls
 from streamer.salesforce.publish.failures import refused_event
-from streamer.salesforce.publish.requests import LARGEST_EVENT, MOST_EVENTS, in_requests
+from streamer.salesforce.publish.requests import MOST_EVENTS, in_requests, too_large
 from streamer.salesforce.publish.topics import Topic, Topics
 
 # Tag and length of an event in its request.
@@ -74,11 +74,10 @@ class PubSubPublisher:
                 results[number] = Unpublished(code="field_refused", reason=str(refused), sent=False)
                 continue
             size = made.ByteSize() + _FRAME_BYTES
-            if size > LARGEST_EVENT:
-                reason = f"it has {size:,} bytes; Salesforce takes 1 MB at most: send less in it"
-                results[number] = Unpublished(code="too_large", reason=reason, sent=False)
-                continue
-            encoded.append((size, (number, made)))
+            if refusal := too_large(size):
+                results[number] = refusal
+            else:
+                encoded.append((size, (number, made)))
         failure: StreamerError | None = None
         for request in in_requests(encoded, most=MOST_EVENTS):
             if failure is None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from streamer.ports import Unpublished
+
 LARGEST_EVENT = 1024 * 1024
 """Most bytes of an event; Salesforce refuses those of more than 1 MB (Pub/Sub API guide, allocations)."""
 
@@ -13,6 +15,14 @@ MOST_EVENTS = 200
 """Most events of a request, as Salesforce advises."""
 
 _Item = TypeVar("_Item")
+
+
+def too_large(size: int) -> Unpublished | None:
+    """Return the result of an event of `size` bytes, or `None` if Salesforce takes it."""
+    if size <= LARGEST_EVENT:
+        return None
+    reason = f"it has {size:,} bytes; Salesforce takes 1 MB at most: send less in it"
+    return Unpublished(code="too_large", reason=reason, sent=False)
 
 
 def in_requests(

@@ -13,7 +13,7 @@ from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
 from streamer.salesforce.publish.failures import refused_event, refused_topic
-from streamer.salesforce.publish.requests import LARGEST_EVENT, in_requests
+from streamer.salesforce.publish.requests import in_requests, too_large
 from streamer.salesforce.rest import RequestRefused, Rest
 
 # Subrequests of a composite call (REST API guide, composite).
@@ -52,11 +52,10 @@ class RestPublisher:
                 reason = f"it is no JSON that can be sent: {error}"
                 results[number] = Unpublished(code="field_refused", reason=reason, sent=False)
                 continue
-            if len(body) > LARGEST_EVENT:
-                reason = f"it has {len(body):,} bytes; Salesforce takes 1 MB at most: send less in it"
-                results[number] = Unpublished(code="too_large", reason=reason, sent=False)
-                continue
-            bodies.append((len(body), (number, body)))
+            if refusal := too_large(len(body)):
+                results[number] = refusal
+            else:
+                bodies.append((len(body), (number, body)))
         failure: StreamerError | None = None
         for request in in_requests(bodies, most=_MOST_EVENTS, most_bytes=_MOST_BYTES):
             for part in _without_references(request):

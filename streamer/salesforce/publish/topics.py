@@ -1,11 +1,9 @@
 """Topics to which events are published, with their present schemas."""
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from streamer.clock import Clock
-from streamer.errors import StreamerError
 from streamer.eventbus import SchemaRequest, TopicRequest
 from streamer.eventbus.calls import GET_SCHEMA, GET_TOPIC
 from streamer.salesforce.publish.avro import EventEncoder
@@ -13,7 +11,6 @@ from streamer.salesforce.publish.calls import Calls
 from streamer.salesforce.publish.failures import refused_topic
 from streamer.salesforce.pubsub.avro import UnusableSchema
 
-_LIMIT = 500
 # An event that the schema does not take can be meant for a newer one; many such events ask once.
 _FRESH_S = 10.0
 
@@ -44,7 +41,7 @@ class Topics:
         self._calls = calls
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._known: OrderedDict[str, Topic] = OrderedDict()
+        self._known: dict[str, Topic] = {}
 
     async def get(self, name: str) -> Topic:
         """Return a topic. Raises a `RetryLater`, or a `Stop` such as `PublishingRefused`."""
@@ -71,8 +68,6 @@ class Topics:
             if known is not None and known is not other_than:
                 return known
             self._known[name] = topic = await self._fetch(name, other_than)
-            while len(self._known) > _LIMIT:
-                self._known.popitem(last=False)
             return topic
 
     async def _fetch(self, name: str, former: Topic | None) -> Topic:
@@ -93,8 +88,4 @@ class Topics:
         try:
             return EventEncoder(schema_id, info.schema_json)
         except UnusableSchema as error:
-            raise _unusable(path, error) from error
-
-
-def _unusable(path: str, error: UnusableSchema) -> StreamerError:
-    return refused_topic(path, f"its schema can't be used: {error}")
+            raise refused_topic(path, f"its schema can't be used: {error}") from error

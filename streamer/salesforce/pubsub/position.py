@@ -6,9 +6,8 @@ from typing import Any
 
 from streamer.clock import CLOCKS_DIFFER_S
 from streamer.eventbus import FetchRequest, ReplayPreset
-from streamer.events import Checkpoint, ReplayId, Start, Unreadable
-from streamer.salesforce.message import replay_id_of
-from streamer.salesforce.retained import RetainedMessages, is_of_cometd
+from streamer.events import Checkpoint, ReplayId, Start
+from streamer.salesforce.retained import RetainedMessages, place_after, position_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,16 +35,7 @@ class Position:
         """Return the position that `after` describes."""
         if isinstance(after, Start):
             return cls(start=after)
-        last = after.open_replay_id
-        complete = None if is_of_cometd(after.replay_id) else after.replay_id
-        if complete is not None and not is_of_cometd(last):
-            return cls(start=Start.EARLIEST, complete=complete)
-        retained = RetainedMessages.after(
-            after,
-            last=None if is_of_cometd(last) else last,
-            # Nothing that follows a complete id is in the log but the last event.
-            since=None if complete is None else 0.0,
-        )
+        complete, retained = place_after(after, over_cometd=False)
         return cls(start=Start.EARLIEST, complete=complete, retained=retained)
 
     @property
@@ -85,7 +75,7 @@ class Position:
         new = self.selection.new(messages)
         first = new[0] if new else None
         for message in messages:
-            position = _position(message)
+            position = position_of(message)
             if message is first:
                 # A new message of the dropped ones' replay id is to be read again with them.
                 self.passed = self.passed if position in {None, self.dropped} else self.dropped or self.passed
@@ -114,7 +104,3 @@ class Position:
         if self.start is Start.LATEST:
             # An extra message does no harm before the first read.
             self.start, self.retained = Start.EARLIEST, RetainedMessages(since=now - CLOCKS_DIFFER_S)
-
-
-def _position(message: Any) -> ReplayId | None:
-    return message.replay_id if isinstance(message, Unreadable) else replay_id_of(message)

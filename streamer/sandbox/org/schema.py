@@ -87,7 +87,7 @@ class Entity:
     @property
     def change_event(self) -> str:
         """Name of its change event: `AccountChangeEvent`, `Invoice__ChangeEvent`."""
-        return (self.name.removesuffix("c") if self.is_custom else self.name) + _CHANGE_EVENT
+        return change_event_of(self.name)
 
     @property
     def is_custom(self) -> bool:
@@ -314,6 +314,11 @@ class Schema:
 def new_type(name: str, prefix: str) -> Entity:
     """Return a type with the fields that every type has, and with a name and an owner where it is custom."""
     return _entity(name, prefix, _fields("Name OwnerId:reference" if name.endswith("__c") else ""), {})
+
+
+def change_event_of(type_name: str) -> str:
+    """Return the name of a type's change event: `AccountChangeEvent`, `Invoice__ChangeEvent`."""
+    return (type_name.removesuffix("c") if type_name.endswith("__c") else type_name) + _CHANGE_EVENT
 
 
 def changed_type(change_event: str) -> str | None:

@@ -1,5 +1,6 @@
 """Syntax tree of a SOQL query."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -89,6 +90,18 @@ class Negation:
 Condition = Comparison | Junction | Negation
 
 
+def comparisons(condition: Condition | None) -> Iterator[Comparison]:
+    """Iterate over the comparisons of a condition, without those of its subqueries."""
+    match condition:
+        case Comparison():
+            yield condition
+        case Junction(conditions=several):
+            for each in several:
+                yield from comparisons(each)
+        case Negation(condition=inner):
+            yield from comparisons(inner)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
     """One item of a SELECT: a field, a function, or a subquery of the children."""
@@ -126,6 +139,11 @@ class Query:
     order: tuple[Order, ...] = ()
     limit: int | None = None
     offset: int = 0
+
+    @property
+    def has_more_than_conditions(self) -> bool:
+        """True where it groups, sorts or limits its rows."""
+        return bool(self.group or self.having or self.order or self.limit is not None or self.offset)
 
     @property
     def counts(self) -> bool:

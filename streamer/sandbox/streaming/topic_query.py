@@ -11,7 +11,7 @@ from streamer.sandbox.soql.answers import Setting
 from streamer.sandbox.soql.columns import Scope
 from streamer.sandbox.soql.evaluator import QueryRun
 from streamer.sandbox.soql.parser import parse
-from streamer.sandbox.soql.syntax import Comparison, Condition, Junction, Negation, Operand, Path, Query
+from streamer.sandbox.soql.syntax import Condition, Path, Query, comparisons
 from streamer.sandbox.soql.tokens import malformed
 
 _QUERIES_REMEMBERED = 256
@@ -58,10 +58,10 @@ def _check(query: Query) -> None:
     plain = query.every is None and bool(query.selected)
     for each in query.selected:
         plain = plain and isinstance(each.item, Path) and each.alias is None and "." not in each.item.text
-    if query.group or query.order or query.limit is not None or query.offset or not plain:
+    if query.has_more_than_conditions or not plain:
         message = "a PushTopic selects fields of one object, by conditions alone"
         raise malformed(query.text, query.source.offset, message)
-    if any(isinstance(each, Query) for each in _operands(query.where)):
+    if any(each.subquery is not None for each in comparisons(query.where)):
         message = "a PushTopic has no subquery"
         raise malformed(query.text, query.source.offset, message)
 
@@ -72,21 +72,5 @@ def _fields(entity: Entity, names: Iterator[str]) -> frozenset[str]:
 
 
 def _paths(where: Condition | None) -> Iterator[Path]:
-    for operand in _operands(where):
-        if isinstance(operand, Path):
-            yield operand
-        elif not isinstance(operand, Query):
-            yield operand.argument
-
-
-def _operands(where: Condition | None) -> Iterator[Operand | Query]:
-    match where:
-        case Comparison(operand=operand, subquery=subquery):
-            yield operand
-            if subquery is not None:
-                yield subquery
-        case Junction(conditions=conditions):
-            for each in conditions:
-                yield from _operands(each)
-        case Negation(condition=condition):
-            yield from _operands(condition)
+    for each in comparisons(where):
+        yield each.operand if isinstance(each.operand, Path) else each.operand.argument

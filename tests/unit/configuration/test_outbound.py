@@ -9,7 +9,7 @@ from streamer.clock import SystemClock
 from streamer.configuration import load, load_document
 from streamer.errors import ConfigurationError
 from streamer.sandbox.certificates import certificates
-from tests.unit.configuration.conftest import GOOD, Write
+from tests.unit.configuration.conftest import GOOD, Write, told_of
 
 SECRET = "a-secret-of-enough-letters"
 ALONE = GOOD.replace("[/data/ChangeEvents]", "[]").replace(
@@ -19,12 +19,7 @@ ALONE = GOOD.replace("[/data/ChangeEvents]", "[]").replace(
 
 def told(write: Write, section: str, text: str = GOOD) -> str:
     """Return the mistakes with the section `outbound` at the end, and nothing for a good one."""
-    path = write(f"{text}outbound: {section}\n")
-    try:
-        load(load_document([path], {}))
-    except ConfigurationError as error:
-        return str(error).replace(f"{path}:", "")
-    return ""
+    return told_of(write(f"{text}outbound: {section}\n"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
 from streamer.sandbox.soql.conditions import Conditions, Predicate, Reader
 from streamer.sandbox.soql.parser import parse
-from streamer.sandbox.soql.syntax import Comparison, Condition, Junction, Negation, Operand, Path, Query
+from streamer.sandbox.soql.syntax import Condition, Operand, Path, Query, comparisons
 
 _HEADER = "ChangeEventHeader"
 _LISTS = frozenset({"recordIds", "changedFields", "diffFields", "nulledFields"})
@@ -43,7 +43,7 @@ def payload_filter(text: str, known: KnownField) -> PayloadFilter:
     if len(text) > _MOST_CHARACTERS:
         raise _refused(f"must have at most {_MOST_CHARACTERS:,} characters")
     query = parse(f"SELECT Id FROM Event WHERE {text}")  # noqa: S608 - parsed, and nothing but conditions
-    if query.where is None or _has_more_than_conditions(query):
+    if query.where is None or query.has_more_than_conditions:
         raise _refused("must be conditions alone")
     names = dict.fromkeys(_names(query.where))
     if len(names) > _MOST_FIELDS:
@@ -79,20 +79,10 @@ def _within(payload: Any, name: str) -> Any:
 
 
 def _names(condition: Condition) -> Iterator[str]:
-    match condition:
-        case Negation(condition=inner):
-            yield from _names(inner)
-        case Junction(conditions=several):
-            for each in several:
-                yield from _names(each)
-        case Comparison(operand=operand, sign=sign) if sign not in _SIGNS or not isinstance(operand, Path):
+    for each in comparisons(condition):
+        if each.sign not in _SIGNS or not isinstance(each.operand, Path):
             raise _refused("must compare fields with =, !=, <, <=, >, >= or LIKE")
-        case Comparison(operand=Path(text=text)):
-            yield text
-
-
-def _has_more_than_conditions(query: Query) -> bool:
-    return bool(query.group or query.having or query.order or query.limit is not None or query.offset)
+        yield each.operand.text
 
 
 def _no_semi_join(_query: Query) -> frozenset[str]:

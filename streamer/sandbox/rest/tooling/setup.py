@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from streamer.sandbox.org.channels import ALL_CHANGES, ChannelSettings, EventFilter
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.record_ids import IdSequence
-from streamer.sandbox.org.schema import changed_type
+from streamer.sandbox.org.schema import change_event_of, changed_type
 
 DEFAULT_CHANNEL = "ChangeEvents"
 """Name of the channel of all selected entities; it is no custom channel, and can't be created."""
@@ -122,7 +122,7 @@ class ChannelSetup:
 
     def _member(self, settings: ChannelSettings, entity: str) -> Member:
         kind, channel = _parts(settings.path)
-        selected = entity if kind == "event" else changes_of(entity)
+        selected = entity if kind == "event" else change_event_of(entity)
         usual = f"{channel}_{selected}".replace("__", "_")
         identity = self._identity(settings.path, entity, MEMBER_PREFIX, usual)
         known = settings.filters.get(entity)
@@ -175,11 +175,6 @@ class ChannelSetup:
         for settings in (self._default(), *self._custom()):
             present |= {(settings.path, entity) for entity in settings.members or ()}
         self._known = {key: known for key, known in self._known.items() if key in present}
-
-
-def changes_of(entity: str) -> str:
-    """Return the name of the change events of a type, as `Entity.change_event` has it."""
-    return f"{entity.removesuffix('c') if entity.endswith('__c') else entity}ChangeEvent"
 
 
 def entity_of(selected: str) -> str:
