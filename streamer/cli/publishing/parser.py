@@ -224,6 +224,13 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"has {name}, which is no JSON")
 
 
+def _exact(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError as error:
+        raise ValueError("has a number that is too large") from error
+
+
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_without_repetition, parse_float=Decimal, parse_constant=_no_constant
+    object_pairs_hook=_without_repetition, parse_float=_exact, parse_constant=_no_constant
 )

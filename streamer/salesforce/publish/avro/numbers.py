@@ -10,6 +10,8 @@ from streamer.salesforce.publish.avro.unfit import Unfit, found
 _NUMBER = re.compile(r"[+-]?\d{1,100}(\.\d{1,100})?([eE][+-]?\d{1,3})?", re.ASCII)
 # Beyond every whole number of 64 bits, and long before a conversion takes time.
 _MOST_DIGITS = 20
+# Avro writes all places of a decimal number.
+_MOST_PLACES = 1_000
 
 
 def as_whole(value: Any, *, bits: int) -> int:
@@ -43,7 +45,10 @@ def as_double(value: Any) -> float:
 
 def as_decimal(value: Any) -> Decimal:
     """Return `value` as a decimal number; raises `Unfit`."""
-    return Decimal(_number(value, "a number such as 12.50"))
+    number = Decimal(_number(value, "a number such as 12.50"))
+    if abs(number.adjusted()) >= _MOST_PLACES:
+        raise Unfit("found a number that is too large or too small")
+    return number
 
 
 def _number(value: Any, wanted: str) -> int | Decimal:

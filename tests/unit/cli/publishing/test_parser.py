@@ -68,6 +68,7 @@ def test_numbers_are_exact() -> None:
         (b"[1]", "is no object with the fields of an event"),
         (b'{"a": "\xff"}', "is not UTF-8 text"),
         (b'{"a": NaN}', "has NaN, which is no JSON"),
+        (b'{"a": 1e9999999999999999999}', "has a number that is too large"),
         (b'{"a": 1, "a": 2}', "names a twice"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is nested too deeply"),
     ],

@@ -115,6 +115,7 @@ def test_missing_field_is_null() -> None:
         ({"Number__c": Decimal("0.12345678901234567890")}, "Number__c: found a number with more digits"),
         ({"Number__c": Decimal("1e999")}, "Number__c: found a number that is too large"),
         ({"Number__c": 10**400}, "Number__c: found a number that is too large"),
+        ({"Price__c": Decimal("1e999999999")}, "Price__c: found a number that is too large"),
         ({"Number__c": float("nan")}, "Number__c: found a number; must be a number"),
         ({"Count__c": 1.5}, "Count__c: found a number with decimals"),
         ({"Count__c": 2**31}, "Count__c: found a number that does not fit into 32 bits"),
