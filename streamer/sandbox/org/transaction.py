@@ -249,7 +249,8 @@ class Transaction:
     ) -> None:
         automatic_fields.derive(entity, after, written)
         after |= {"LastModifiedDate": self._at, "LastModifiedById": self._user, "SystemModstamp": self._at}
-        if rule := self._schema.rules.get(entity.name):
+        rule = self._schema.rules.get(entity.name)
+        if rule is not None and not after["IsDeleted"]:
             rule(after)
         self._records.put(entity, after)
         save = _Save(entity=entity, record_id=after["Id"], before=before, is_cascaded=is_cascaded)

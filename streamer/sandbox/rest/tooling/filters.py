@@ -13,7 +13,7 @@ from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.org.schema import Field
 from streamer.sandbox.soql.conditions import Conditions, Predicate, Reader
 from streamer.sandbox.soql.parser import parse
-from streamer.sandbox.soql.syntax import Condition, Operand, Path, Query, comparisons
+from streamer.sandbox.soql.syntax import Condition, Kind, Operand, Path, Query, comparisons
 
 _HEADER = "ChangeEventHeader"
 _LISTS = frozenset({"recordIds", "changedFields", "diffFields", "nulledFields"})
@@ -82,6 +82,8 @@ def _names(condition: Condition) -> Iterator[str]:
     for each in comparisons(condition):
         if each.sign not in _SIGNS or not isinstance(each.operand, Path):
             raise _refused("must compare fields with =, !=, <, <=, >, >= or LIKE")
+        if any(literal.kind is Kind.SPAN for literal in each.literals):
+            raise _refused("must compare dates with dates, and not with a date literal")
         yield each.operand.text
 
 

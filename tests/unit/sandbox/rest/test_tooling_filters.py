@@ -61,6 +61,8 @@ def test_filter_names_the_fields_that_it_needs() -> None:
         "Industry IN ('Energy')",
         "CALENDAR_YEAR(LastModifiedDate) = 2025",
         "Id IN (SELECT AccountId FROM Contact)",
+        "LastModifiedDate > TODAY",
+        "LastModifiedDate = LAST_N_DAYS:3",
         "ChangeEventHeader.recordIds = '001'",
         "NumberOfEmployees = 'many'",
         " AND ".join(f"Field{number}__c = 1" for number in range(11)),

@@ -218,10 +218,12 @@ def test_name_of_a_topic_is_its_own(world: StreamingWorld) -> None:
 
 
 def test_topic_whose_object_has_lost_a_field_tells_nothing(world: StreamingWorld) -> None:
-    """And disturbs no transaction."""
+    """And disturbs no transaction, and can be deleted."""
     world.create("Invoice__c", Status__c="Open")
-    world.topic("SELECT Id, Status__c FROM Invoice__c")
+    topic = world.topic("SELECT Id, Status__c FROM Invoice__c")
     world.org.declare(parse_schema({"objects": {"Invoice__c": {"fields": {"Number__c": "string"}}}}))
     world.create("Invoice__c", Number__c="1")
+    with world.org.transaction() as transaction:
+        transaction.delete("PushTopic", topic)
 
     assert world.notifications() == []
