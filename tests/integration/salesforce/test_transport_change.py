@@ -50,11 +50,12 @@ async def test_reading_goes_on_after_the_last_event_in_the_log(world: World) -> 
 async def test_stream_that_ends_on_the_way_to_it_goes_on(world: World) -> None:
     """From the last position that was passed, so that a long way is gone once."""
     world.server.most_events = 10
-    world.publish(300)
+    world.publish(100)
     read_over_cometd(world, 250)
     world.read()
     await world.until(lambda: has_passed_some(world), turning=0)
     world.server.end(End())
+    world.publish(200)
     await world.until(lambda: len(world.log.events) == 49)
 
     assert world.numbers() == list(range(251, 300))
@@ -118,15 +119,16 @@ async def test_quiet_channel_goes_on_by_time(world: World) -> None:
 
 async def test_refused_position_of_the_way_is_not_the_checkpoints(world: World) -> None:
     """The way begins anew."""
-    world.publish(300)
-    read_over_cometd(world, 250)
     world.server.most_events = 10
+    world.publish(100)
+    read_over_cometd(world, 250)
     world.read()
     await world.until(lambda: has_passed_some(world), turning=0)
     world.server.refusals.append(
         End(status=StatusCode.INVALID_ARGUMENT, code="subscription.fetch.replayid.corrupted")
     )
     world.server.end(End())
+    world.publish(200)
     await world.until(lambda: len(world.log.events) == 49)
 
     assert world.numbers() == list(range(251, 300))
