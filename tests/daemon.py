@@ -1,9 +1,7 @@
 """The daemon as operators run it: a process of its own, started from a YAML file."""
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,6 +10,9 @@ from typing import Any
 import aiohttp
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests import commands
+from tests.commands import CommandProcess
 
 _LOOK_S = 0.01
 _STOP_S = 60.0
@@ -39,7 +40,7 @@ async def until(
 class Daemon:
     """One `streamer run`: its logs, its probes, its metrics, and how it ends."""
 
-    def __init__(self, process: asyncio.subprocess.Process, output: Path) -> None:
+    def __init__(self, process: CommandProcess, output: Path) -> None:
         """Use `running`, which also ends it."""
         self._process = process
         self._output = output
@@ -54,11 +55,9 @@ class Daemon:
         number = len(list(config.parent.glob("*.output")))
         output = config.parent / f"{number}.output"
         with output.open("wb") as file:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "streamer", "run", "-c", str(config), *arguments,
-                stdin=asyncio.subprocess.DEVNULL, stdout=file, stderr=file,
-                env={**os.environ, **(environ or {})},
-            )  # fmt: skip
+            process = await commands.start(
+                "run", "-c", str(config), *arguments, stdout=file, stderr=file, environ=environ
+            )
         daemon = cls(process, output)
         try:
             yield daemon

@@ -1,9 +1,6 @@
 """An operator at a terminal: `streamer …` as a process, against a daemon that runs."""
 
 import asyncio
-import os
-import signal
-import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from tests import commands
+from tests.commands import CommandProcess
 from tests.daemon import Daemon, until
 
 _LIMIT_S = 60.0
@@ -55,15 +54,15 @@ class Operator:
             output, error = await process.communicate(typed.encode() or None)
         return Said(status=process.returncode or 0, output=output.decode(), error=error.decode())
 
-    async def begin(self, *arguments: str, answers: bool = False) -> asyncio.subprocess.Process:
+    async def begin(self, *arguments: str, answers: bool = False) -> CommandProcess:
         """Call a command, which goes on."""
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "streamer", *arguments,
-            stdin=PIPE if answers else DEVNULL, stdout=PIPE, stderr=PIPE,
-            env={**os.environ, "NO_COLOR": "1", **self.environ},
-            # What runs behind a shell's & ignores Ctrl-C, and hands that down.
-            preexec_fn=_heed_ctrl_c,
-        )  # fmt: skip
+        return await commands.start(
+            *arguments,
+            stdin=PIPE if answers else DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            environ={"NO_COLOR": "1", **self.environ},
+        )
 
     async def dead_letters(self, count: int) -> list[dict[str, Any]]:
         """Wait until there are `count` dead letters and return them."""
@@ -80,7 +79,3 @@ class Operator:
         """Return the parked keys if there are `count` of them."""
         said = await self.call("parked", "list", "--json")
         return said.json["parked"] if said.status == 0 and said.json["total"] == count else None
-
-
-def _heed_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,10 +3,9 @@
 import asyncio
 import getpass
 import json
-import os
 import re
 import signal
-import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets import FulfillmentReceiver
+from tests import commands
 from tests.configuration import ORDER_KEY, sandbox_configuration, written
 from tests.daemon import Daemon, until
 from tests.operating import Operator
@@ -200,7 +200,7 @@ async def test_ctrl_c_ends_the_watching_and_not_the_redrive(world: World) -> Non
         world.place_orders(*map(str, range(20)))
         await operator.dead_letters(20)
         world.mend()
-        process = await operator.begin("deadletters", "redrive", "--yes", "--per-second", "2")
+        process = await operator.begin("deadletters", "redrive", "--yes", "--per-second", "5")
         await until(lambda: _holds(world, "2"), within_s=60)
         process.send_signal(signal.SIGINT)
         output, error = await asyncio.wait_for(process.communicate(), 60)
@@ -299,11 +299,6 @@ async def _completed(operator: Operator, line: str) -> tuple[list[str], str]:
         "COMP_WORDS": line,
         "COMP_CWORD": str(len(line.split()) - 1),
     }
-    process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("streamer"),
-        env={**os.environ, **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await commands.start(stdout=PIPE, stderr=PIPE, environ=environ)
     output, error = await process.communicate()
     return output.decode().split(), error.decode()

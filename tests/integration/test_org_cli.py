@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import pty
-import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from streamer.cli import app
 from streamer.clock import TurnedClock
 from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, User, parse_schema
+from tests import commands
 from tests.configuration import sandbox_configuration, written
 
 SCHEMA = {
@@ -202,10 +203,9 @@ async def test_terminal_is_asked(desk: Desk) -> None:
     for typed, has_lead in ((b"n\n", False), (b"y\n", True)):
         controller, terminal = pty.openpty()
         os.write(controller, typed)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "streamer", "org", "cdc", "enable", "Lead", "-c", str(desk.config),
-            stdin=terminal, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "NO_COLOR": "1"},
+        process = await commands.start(
+            *("org", "cdc", "enable", "Lead", "-c", str(desk.config)),
+            stdin=terminal, stdout=PIPE, stderr=PIPE, environ={"NO_COLOR": "1"},
         )  # fmt: skip
         async with asyncio.timeout(60):
             output, _ = await process.communicate()

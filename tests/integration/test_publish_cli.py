@@ -1,9 +1,8 @@
 """`streamer publish` against the sandbox, as an operator types it."""
 
 import asyncio
-import os
 import signal
-import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ import pytest
 
 from streamer.clock import SystemClock
 from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
+from tests import commands
+from tests.commands import CommandProcess
 from tests.configuration import over_pubsub, sandbox_configuration, written
 
 EVENT = "Order_Placed__e"
@@ -48,13 +49,15 @@ class World:
         messages = self.sandbox.bus.after(f"/event/{EVENT}", 0)
         return [orjson.loads(each.data)["event"]["EventUuid"] for each in messages]
 
-    async def begin(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def begin(self, *arguments: str) -> CommandProcess:
         """Start the command."""
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "streamer", "publish", EVENT, "-c", str(self.config), *arguments,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "NO_COLOR": "1"},
-        )  # fmt: skip
+        return await commands.start(
+            *("publish", EVENT, "-c", str(self.config), *arguments),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            environ={"NO_COLOR": "1"},
+        )
 
     async def publish(self, *arguments: str, given: str = "") -> Answer:
         """Run the command with `given` as its input."""
