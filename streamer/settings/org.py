@@ -102,7 +102,7 @@ class OrgSettings(Section):
     )
     auth: Auth = Field(description="the credentials for the org")
     transport: Transport = Field(
-        default=Transport.COMETD, description="how the channels are read that do not say so themselves"
+        default=Transport.PUBSUB, description="how the channels are read that do not say so themselves"
     )
     pubsub: PubSubSettings = Field(default=PubSubSettings(), description="address of the Pub/Sub API")
     api_version: str = Field(
