@@ -27,7 +27,6 @@ from streamer.events import JsonObject, SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.ports import Controls
-from streamer.salesforce.auth.logins import Logins
 from streamer.settings import Settings
 from streamer.supervision.endpoint import serving
 from streamer.supervision.health import Health, Heartbeat
@@ -71,7 +70,6 @@ class App:
     metrics: Metrics = field(init=False)
     port: int = field(default=0, init=False)
     admin_port: int = field(default=0, init=False)
-    _logins: Logins = field(init=False)
     _status: Status = field(default_factory=Status, init=False)
     _pulses: Pulses = field(init=False)
     _dispatching: Dispatching = field(init=False)
@@ -83,7 +81,6 @@ class App:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(clock=self.clock)
-        self._logins = self.plan.logins or Logins(self.clock)
         self._pulses = Pulses(self.clock)
         self._dispatching = Dispatching(
             plan=self.plan,
@@ -100,7 +97,7 @@ class App:
                 document=self.plan.document,
                 read=self.reread,
                 apply=self._apply,
-                logins=self._logins,
+                logins=self.plan.logins,
                 clock=self.clock,
                 metrics=self.metrics,
             )
@@ -205,10 +202,9 @@ class App:
         """Take the org and the channels of `former`, because the new ones were refused."""
         _log.error("configuration.refused", reason=reason, in_effect="the former org and channels")
         self.metrics.process.configuration_refused()
-        settings = self.plan.settings.model_copy(
-            update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
-        )
-        self.plan = replace(self.plan, settings=settings)
+        self.plan = self.plan.with_source(former)
+        # The subscribers that use the org use the one that lets them in.
+        self._dispatching.apply(self.plan)
 
     async def _apply(self, wanted: Plan) -> None:
         """Apply the part of a new configuration that a running process can follow."""
@@ -236,7 +232,7 @@ class App:
         self._status.ingest_started()
         return Ingesting(
             settings=self.plan.settings,
-            logins=self._logins,
+            logins=self.plan.logins,
             clock=self.clock,
             metrics=self.metrics,
             status=self._status,

@@ -1,7 +1,7 @@
 """Plan: a configuration that was checked to the last expression."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
@@ -32,8 +32,17 @@ class Plan:
     settings: Settings
     subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
     routes: Mapping[SubscriberName, Route]
+    logins: Logins
     org_users: frozenset[SubscriberName] = frozenset()
-    logins: Logins | None = None
+
+    def with_source(self, former: Settings) -> "Plan":
+        """Return this plan with the org and the channels of `former`, from which its subscribers are made."""
+        settings = self.settings.model_copy(
+            update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
+        )
+        return replace(
+            self, settings=settings, subscribers=_makers(settings, self.document, self.logins, self.org_users)
+        )
 
     def made_of(self, name: SubscriberName) -> tuple[SubscriberSettings | None, OrgSettings | None]:
         """Return the settings of which the subscriber is made; other settings need another subscriber."""
@@ -49,19 +58,11 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
     """
     draft = load_draft(document)
     logins = logins or Logins(clock)
-    org = OrgAccess(settings=draft.settings.org, clock=clock, logins=logins)
     org_users = frozenset(name for name, each in draft.settings.subscribers.items() if uses_org(each.uses))
-    makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
+    makers = _makers(draft.settings, document, logins, org_users)
     routes: dict[SubscriberName, SubscriberRoute] = {}
     mistakes = list(refusals(draft, document, clock))
     for name, each in draft.settings.subscribers.items():
-        context = PluginContext(
-            name=name,
-            clock=clock,
-            org=org if name in org_users else None,
-            receives=_receives(draft.settings.channels, each.on),
-        )
-        makers[name] = partial(make_subscriber, each, context, document)
         if draft.is_sound("subscribers", name, "uses"):
             mistakes += _refused(makers[name])
         routes[name] = SubscriberRoute(name=name, settings=each, draft=draft, document=document)
@@ -83,6 +84,22 @@ def effective(checked: Plan) -> str:
         for name, each in checked.settings.subscribers.items()
     }
     return effective_configuration(checked.settings, own, checked.document)
+
+
+def _makers(
+    settings: Settings, document: Document, logins: Logins, org_users: Collection[SubscriberName]
+) -> Mapping[SubscriberName, Callable[[], Subscriber]]:
+    org = OrgAccess(settings=settings.org, clock=logins.clock, logins=logins)
+    makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
+    for name, each in settings.subscribers.items():
+        context = PluginContext(
+            name=name,
+            clock=logins.clock,
+            org=org if name in org_users else None,
+            receives=_receives(settings.channels, each.on),
+        )
+        makers[name] = partial(make_subscriber, each, context, document)
+    return makers
 
 
 def _receives(channels: Iterable[ChannelSettings], on: tuple[str, ...]) -> Callable[[str], bool]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from streamer.app import App, plan, plugins
 from streamer.clock import SystemClock
@@ -48,7 +49,11 @@ def configuration(sandbox: Sandbox, tmp_path: Path, **subscriber: Any) -> Path:
 @asynccontextmanager
 async def running(path: Path) -> AsyncIterator[App]:
     """Run the daemon of a configuration in this process."""
-    app = App(plan=plan(load_document([path]), SystemClock()), clock=SystemClock())
+    app = App(
+        plan=plan(load_document([path]), SystemClock()),
+        clock=SystemClock(),
+        reread=lambda: load_document([path]),
+    )
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(app.run(stopping))
@@ -107,6 +112,22 @@ async def test_daemon_and_subscriber_share_one_login(tmp_path: Path) -> None:
                 transaction.create("Account", {"Name": "Acme"})
             await until(lambda: len(payments(sandbox)) == 2)
             assert len(sandbox.tokens) == 1
+
+
+async def test_refused_login_of_a_new_configuration_leaves_the_former_one(tmp_path: Path) -> None:
+    """To the subscriber too, which was made of the new one for a moment."""
+    async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
+        sandbox.org.publish_platform_event(PAID, {"Account__c": "first"})
+        path = configuration(sandbox, tmp_path)
+        async with running(path) as app:
+            await until(lambda: app.ready)
+            path.write_text(path.read_text().replace("sandbox-secret", "mistyped"), encoding="utf-8")
+            with capture_logs() as logs:
+                app.reload()
+                await until(lambda: any(line["event"] == "configuration.refused" for line in logs))
+            with sandbox.org.transaction() as transaction:
+                transaction.create("Account", {"Name": "Acme"})
+            await until(lambda: len(payments(sandbox)) == 2)
 
 
 async def test_loop_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
