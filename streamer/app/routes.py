@@ -12,13 +12,12 @@ import jinja2.nodes
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
 from streamer.configuration import Document, Draft, Keys
-from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
+from streamer.dispatch.attempt.route import EVENT_NAMES, Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.observe.redaction import masked
 from streamer.settings import SubscriberSettings
 
-_NAMES = ("data", "id", "source", "subject", "time", "type")
 _GLOBALS = frozenset(jinja2.Environment(autoescape=True).globals)
 _END = "EOF"
 
@@ -32,6 +31,15 @@ class SubscriberRoute:
     draft: Draft
     document: Document
 
+    @property
+    def more(self) -> tuple[str, ...]:
+        """Names beside those of every event that the subscriber's expressions see."""
+        return ()
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(sorted({*EVENT_NAMES, *self.more}))
+
     def compiled(self) -> Route:
         """Return the compiled route. Raises `ConfigurationError` for the first mistake."""
         settings = self.settings
@@ -41,6 +49,7 @@ class SubscriberRoute:
             text=settings.text,
             keep_null=settings.keep_null,
             strict=settings.strict,
+            more=self.more,
         )
         return compile_route(self.name, source, mistake=partial(mistake_of, self.document, self.name))
 
@@ -79,10 +88,10 @@ class SubscriberRoute:
         environment.filters |= dict.fromkeys(
             (each.name for each in parsed.find_all(jinja2.nodes.Filter)), str
         )
-        for name in sorted(jinja2.meta.find_undeclared_variables(parsed) - {*_NAMES, *_GLOBALS}):
-            close = difflib.get_close_matches(name, _NAMES, n=1)
+        for name in sorted(jinja2.meta.find_undeclared_variables(parsed) - {*self._names, *_GLOBALS}):
+            close = difflib.get_close_matches(name, self._names, n=1)
             hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
-            detail = f"{name}; {hint}known: {', '.join(_NAMES)}"
+            detail = f"{name}; {hint}known: {', '.join(self._names)}"
             yield str(mistake_of(self.document, self.name, ("text",), "an event has no such name", detail))
 
 

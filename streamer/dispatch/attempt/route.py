@@ -18,6 +18,11 @@ from streamer.events import Delivery, Event, JsonObject, SubscriberName, Written
 _TEXT_LIMIT = 100_000
 _FUNCTIONS = frozenset(jmespath.functions.Functions.FUNCTION_TABLE)
 
+EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
+"""Names at the top of the document of every event."""
+
+_NOTHING: JsonObject = {}
+
 Keys = tuple[int | str, ...]
 
 Mistake = Callable[[Keys, str, str], ConfigurationError]
@@ -28,8 +33,9 @@ Mistake = Callable[[Keys, str, str], ConfigurationError]
 class Route:
     """Compiled predicate, projection and text template of one subscriber.
 
-    Expressions see the event as a document with `id`, `source`, `type`,
-    `subject`, `time` and `data`.
+    Expressions see the event as a document with the names `EVENT_NAMES`, and
+    beside them the members of `more`, under the names that
+    `RouteSource.more` announced.
     """
 
     name: SubscriberName
@@ -37,15 +43,15 @@ class Route:
     body: Project | None = None
     text: Callable[[JsonObject], str] | None = None
 
-    def admits(self, event: Event) -> bool:
+    def admits(self, event: Event, more: JsonObject = _NOTHING) -> bool:
         """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
         if self.when is None:
             return True
-        return bool(_evaluate("when", self.when, event_document(event)))
+        return bool(_evaluate("when", self.when, event_document(event, more)))
 
-    def delivery(self, event: Event, *, attempt: int) -> Delivery:
+    def delivery(self, event: Event, *, attempt: int, more: JsonObject = _NOTHING) -> Delivery:
         """Return `event` in the target's shape. Raises `BrokenRoute`."""
-        shaped = event_document(event) if self.body or self.text else {}
+        shaped = event_document(event, more) if self.body or self.text else {}
         body = _evaluate("body", self.body, shaped) if self.body else None
         return Delivery(
             event=event,
@@ -68,6 +74,13 @@ class RouteSource:
     """Let `body` send null for a field that the event does not carry."""
     strict: bool = False
     """Let `text` fail on a field that the event does not carry."""
+    more: tuple[str, ...] = ()
+    """Names beside those of every event, such as `receipts`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names at the top of the document that the expressions see."""
+        return tuple(sorted({*EVENT_NAMES, *self.more}))
 
 
 def compile_route(name: SubscriberName, source: RouteSource, *, mistake: Mistake) -> Route:
@@ -84,9 +97,10 @@ def compile_route(name: SubscriberName, source: RouteSource, *, mistake: Mistake
     )
 
 
-def event_document(event: Event) -> JsonObject:
-    """Return the document of `event` that expressions and templates see."""
+def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
+    """Return the document of `event` that expressions and templates see, with the members of `more`."""
     return {
+        **more,
         "id": event.id,
         "source": event.source,
         "type": event.type,
