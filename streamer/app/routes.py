@@ -12,6 +12,7 @@ import jinja2.nodes
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
 from streamer.configuration import Document, Draft, Keys
+from streamer.dispatch.attempt.checks import ExpressionMistake
 from streamer.dispatch.attempt.route import EVENT_NAMES, Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
@@ -57,10 +58,12 @@ class SubscriberRoute:
         """Yield a message for each mistake; below one in an expression, a caret points at its column."""
         for keys, part in [(("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
-                yield from self._refused(keys, RouteSource(when=part))
+                yield from self._refused(keys, RouteSource(when=part, more=self.more))
         text = self.settings.text
         if text is not None and self._is_sound(("text",)):
-            yield from self._refused(("text",), RouteSource(text=text)) or self._unknown_names(text)
+            yield from self._refused(
+                ("text",), RouteSource(text=text, more=self.more)
+            ) or self._unknown_names(text)
 
     def _is_sound(self, keys: Keys) -> bool:
         return self.draft.is_sound("subscribers", self.name, *keys)
@@ -74,10 +77,13 @@ class SubscriberRoute:
         try:
             compile_route(self.name, part, mistake=mistake)
         except ConfigurationError as error:
-            cause = error.__cause__
-            if not isinstance(cause, ParseError):
-                return [str(error)]
-            return [str(mistake(keys, "is not a JMESPath expression", pointed(cause)))]
+            match error.__cause__:
+                case ParseError() as cause:
+                    return [str(mistake(keys, "is not a JMESPath expression", pointed(cause)))]
+                case ExpressionMistake() as cause:
+                    detail = pointed_at(cause.expression, cause.position, cause.detail)
+                    return [str(mistake(keys, cause.sentence, detail))]
+            return [str(error)]
         return []
 
     def _unknown_names(self, text: str) -> Iterator[str]:
@@ -115,8 +121,12 @@ def pointed(error: ParseError) -> str:
         reason = "it ends too soon"
     else:
         reason = f"{error.token_value} is not expected here"
-    expression = error.expression or ""
-    before, after = expression[: error.lex_position], expression[error.lex_position :]
+    return pointed_at(error.expression or "", error.lex_position, reason)
+
+
+def pointed_at(expression: str, position: int, reason: str) -> str:
+    """Return `reason`, and below it the line of `expression` with a caret at `position`."""
+    before, after = expression[:position], expression[position:]
     line_begin = before.rpartition("\n")[2]
     line = line_begin + after.partition("\n")[0]
     if masked(expression) != expression:

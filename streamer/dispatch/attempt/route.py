@@ -1,22 +1,23 @@
 """Route of a subscriber: selects events and shapes them for the target."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 import jmespath
 import jmespath.exceptions
-import jmespath.functions
 from jmespath.parser import ParsedResult
 
+from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
+from streamer.dispatch.attempt.evaluation import evaluation
+from streamer.dispatch.attempt.functions import FunctionFailed, Functions
 from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projected
 from streamer.dispatch.attempt.template import compile_template
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Delivery, Event, JsonObject, SubscriberName, WrittenText
 
 _TEXT_LIMIT = 100_000
-_FUNCTIONS = frozenset(jmespath.functions.Functions.FUNCTION_TABLE)
 
 EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
 """Names at the top of the document of every event."""
@@ -83,12 +84,14 @@ class RouteSource:
         return tuple(sorted({*EVENT_NAMES, *self.more}))
 
 
-def compile_route(name: SubscriberName, source: RouteSource, *, mistake: Mistake) -> Route:
-    """Compile the expressions of subscriber `name`.
+def compile_route(
+    name: SubscriberName, source: RouteSource, *, mistake: Mistake, functions: Functions | None = None
+) -> Route:
+    """Compile the expressions of subscriber `name`, which can call `functions`.
 
     Raises what `mistake` makes of the first that is wrong.
     """
-    compiling = _Compiling(source, mistake)
+    compiling = _Compiling(source, mistake, functions or Functions())
     return Route(
         name=name,
         when=compiling.predicate("when") if source.when is not None else None,
@@ -113,6 +116,8 @@ def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
 def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
     try:
         return function(shaped)
+    except FunctionFailed as error:
+        raise BrokenRoute(f"{key} fails on this event: {error}") from error
     except Exception as error:
         # Expressions and templates are an operator's code and can raise anything.
         raise BrokenRoute(f"{key} fails on this event: {type(error).__name__}: {error}") from error
@@ -121,21 +126,23 @@ def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
 class _Compiling:
     """Compiles the expressions below `keys`."""
 
-    def __init__(self, source: RouteSource, mistake: Mistake, keys: Keys = ()) -> None:
+    def __init__(self, source: RouteSource, mistake: Mistake, functions: Functions, keys: Keys = ()) -> None:
         self._source = source
         self._make_mistake = mistake
+        self._functions = functions
         self._keys = keys
 
     def predicate(self, key: str) -> Project:
-        return self._parsed(self._source.when or "", key).search
+        return evaluation(self._parsed(self._source.when or "", key), self._functions)
 
     def projection(self, shape: Any, key: int | str) -> Project:
         if isinstance(shape, str):
             expression = self._parsed(shape, key)
             if (written := _written(expression)) is not None:
                 return lambda _: written
-            return expression.search if self._source.keep_null else projected(expression)
-        inner = _Compiling(self._source, self._make_mistake, (*self._keys, key))
+            evaluate = evaluation if self._source.keep_null else projected
+            return evaluate(expression, self._functions)
+        inner = _Compiling(self._source, self._make_mistake, self._functions, (*self._keys, key))
         # An empty object or list stands for itself, as every literal does.
         if isinstance(shape, dict) and shape:
             return object_of({name: inner.projection(part, name) for name, part in shape.items()})
@@ -156,9 +163,10 @@ class _Compiling:
         except jmespath.exceptions.JMESPathError as error:
             # The further lines point at the position by spaces, which a log does not keep.
             raise self._mistake(key, "is not a JMESPath expression", str(error).splitlines()[0]) from error
-        for function in _functions(compiled.parsed):
-            if function not in _FUNCTIONS:
-                raise self._mistake(key, "JMESPath has no such function", function)
+        try:
+            check_expression(compiled, self._functions, self._source.names)
+        except ExpressionMistake as error:
+            raise self._mistake(key, error.sentence, error.detail) from error
         return compiled
 
     def _mistake(self, key: int | str, sentence: str, detail: str) -> ConfigurationError:
@@ -170,11 +178,3 @@ def _written(expression: ParsedResult) -> WrittenText | None:
     node = expression.parsed
     is_text = node["type"] == "literal" and isinstance(node["value"], str)
     return WrittenText(node["value"]) if is_text else None
-
-
-def _functions(node: Any) -> Iterator[str]:
-    if node["type"] == "function_expression":
-        yield node["value"]
-    for child in node["children"]:
-        if isinstance(child, dict):
-            yield from _functions(child)
