@@ -1,5 +1,6 @@
-"""HTTP target: sends JSON and judges the answers."""
+"""HTTP target: sends JSON, text or XML, and judges the answers."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -9,7 +10,8 @@ from urllib.parse import quote
 import orjson
 from yarl import URL
 
-from streamer.events import Delivered, Hold, Outcome, Reject, Retry
+from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
+from streamer.exact_json import exact_json
 from streamer.ports import PluginContext
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
@@ -36,18 +38,30 @@ _LIKE_A_SECRET = 16
 class Request:
     """Request of one attempt; `key` is the delivery's idempotency key.
 
-    A `DELETE` has no content, and so no `body`.
+    Its content is `ready`, or else `body` as JSON. A `DELETE` has none.
     """
 
     method: str
     url: URL
     key: str
     body: Any = None
+    ready: Content | None = None
 
     @property
     def content(self) -> bytes:
         """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
-        return b"" if self.method == "DELETE" else orjson.dumps(self.body)
+        if self.method == "DELETE":
+            return b""
+        return exact_json(self.body) if self.ready is None else self.ready.data
+
+    @property
+    def content_headers(self) -> Mapping[str, str]:
+        """Headers that describe the content, and the answers that suit it."""
+        if self.method == "DELETE":
+            return {}
+        if self.ready is None:
+            return {"Content-Type": "application/json"}
+        return {"Content-Type": self.ready.type, "Accept": "*/*"}
 
 
 class HttpTarget:
@@ -155,22 +169,25 @@ class HttpTarget:
         return answer if renewed is None else await self._exchange(request, content, renewed)
 
     async def _exchange(self, request: Request, content: bytes, proof: Proof) -> Answer:
-        key = _quoted(request.key)
         return await self._connection.exchange(
             Exchange(
                 method=request.method,
                 url=request.url,
-                headers={
-                    **({"Content-Type": "application/json"} if content else {}),
-                    "Idempotency-Key": key,
-                    "webhook-id": key,
-                    **self._signer.headers(key, content, now=self._clock.now()),
-                    **proof.headers,
-                },
+                headers=self._headers(request, content, proof),
                 content=content,
                 redaction=self._redaction_with(proof),
             )
         )
+
+    def _headers(self, request: Request, content: bytes, proof: Proof) -> Mapping[str, str]:
+        key = _quoted(request.key)
+        return {
+            **request.content_headers,
+            "Idempotency-Key": key,
+            "webhook-id": key,
+            **self._signer.headers(key, content, now=self._clock.now()),
+            **proof.headers,
+        }
 
     def _redaction_with(self, proof: Proof) -> Redaction:
         if self._proven_redaction is None or self._proven_redaction[0] is not proof:

@@ -55,7 +55,7 @@ class ExpressionMistake(Exception):
         self._word = word
 
     @property
-    def position(self) -> int:
+    def lex_position(self) -> int:
         """Number of characters before the word in the expression."""
         for token in Lexer().tokenize(self.expression):
             if token["type"].endswith("identifier") and token["value"] == self._word:

@@ -1,6 +1,7 @@
 """Route of a subscriber: selects events and shapes them for the target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,9 @@ from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
 from streamer.dispatch.attempt.evaluation import evaluation
 from streamer.dispatch.attempt.functions import FunctionFailed, Functions
 from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projected
-from streamer.dispatch.attempt.template import compile_template
+from streamer.dispatch.attempt.template import compile_content, compile_template
 from streamer.errors import BrokenRoute, ConfigurationError
-from streamer.events import Delivery, Event, JsonObject, SubscriberName, WrittenText
-
-_TEXT_LIMIT = 100_000
+from streamer.events import Content, Delivery, Event, JsonObject, SubscriberName, WrittenText
 
 EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
 """Names at the top of the document of every event."""
@@ -32,7 +31,7 @@ Mistake = Callable[[Keys, str, str], ConfigurationError]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Compiled predicate, projection and text template of one subscriber.
+    """Compiled predicate, projection and templates of one subscriber.
 
     Expressions see the event as a document with the names `EVENT_NAMES`, and
     beside them the members of `more`, under the names that
@@ -43,6 +42,7 @@ class Route:
     when: Project | None = None
     body: Project | None = None
     text: Callable[[JsonObject], str] | None = None
+    content: Callable[[JsonObject], Content] | None = None
 
     def admits(self, event: Event, more: JsonObject = _NOTHING) -> bool:
         """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
@@ -52,7 +52,8 @@ class Route:
 
     def delivery(self, event: Event, *, attempt: int, more: JsonObject = _NOTHING) -> Delivery:
         """Return `event` in the target's shape. Raises `BrokenRoute`."""
-        shaped = event_document(event, more) if self.body or self.text else {}
+        is_shaped = self.body or self.text or self.content
+        shaped = event_document(event, more) if is_shaped else {}
         body = _evaluate("body", self.body, shaped) if self.body else None
         return Delivery(
             event=event,
@@ -60,7 +61,8 @@ class Route:
             attempt=attempt,
             # Not None, with which a plugin sends the event itself.
             body={} if body is ABSENT else body,
-            text=_evaluate("text", self.text, shaped)[:_TEXT_LIMIT] if self.text else None,
+            text=_evaluate("text", self.text, shaped) if self.text else None,
+            content=_evaluate("content", self.content, shaped) if self.content else None,
         )
 
 
@@ -71,10 +73,13 @@ class RouteSource:
     when: str | None = None
     body: Any = None
     text: str | None = None
+    content: str | None = None
+    """Template of text or XML, of the media type `content_type`."""
+    content_type: str = "text/plain"
     keep_null: bool = False
     """Let `body` send null for a field that the event does not carry."""
     strict: bool = False
-    """Let `text` fail on a field that the event does not carry."""
+    """Let `text` and `content` fail on a field that the event does not carry."""
     more: tuple[str, ...] = ()
     """Names beside those of every event, such as `receipts`."""
 
@@ -96,7 +101,8 @@ def compile_route(
         name=name,
         when=compiling.predicate("when") if source.when is not None else None,
         body=compiling.projection(source.body, "body") if source.body is not None else None,
-        text=compiling.template("text") if source.text is not None else None,
+        text=compiling.text("text") if source.text is not None else None,
+        content=compiling.content("content") if source.content is not None else None,
     )
 
 
@@ -150,12 +156,30 @@ class _Compiling:
             return list_of([inner.projection(item, index) for index, item in enumerate(shape)])
         return lambda _: shape
 
-    def template(self, key: str) -> Callable[[JsonObject], str]:
+    def text(self, key: str) -> Callable[[JsonObject], str]:
+        with self._template_mistakes(key):
+            return compile_template(
+                self._source.text or "", strict=self._source.strict, functions=self._functions
+            )
+
+    def content(self, key: str) -> Callable[[JsonObject], Content]:
+        media_type = self._source.content_type
+        with self._template_mistakes(key, "template"):
+            render = compile_content(
+                self._source.content or "",
+                media_type,
+                strict=self._source.strict,
+                functions=self._functions,
+            )
+        return lambda document: Content(data=render(document).encode(), type=media_type)
+
+    @contextmanager
+    def _template_mistakes(self, *keys: str) -> Iterator[None]:
         try:
-            return compile_template(self._source.text or "", strict=self._source.strict)
+            yield
         except jinja2.TemplateSyntaxError as error:
             detail = f"line {error.lineno}: {error.message}"
-            raise self._mistake(key, "is not a Jinja2 template", detail) from error
+            raise self._make_mistake(keys, "is not a Jinja2 template", detail) from error
 
     def _parsed(self, expression: str, key: int | str) -> ParsedResult:
         try:
