@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from streamer.events import Start
 from streamer.settings.section import Section
@@ -130,3 +130,10 @@ class SubscriberSettings(Section):
     deliver_timeout_s: float = Field(
         default=30.0, gt=0, description="time after which an attempt is cancelled, and retried later"
     )
+
+    @field_validator("content")
+    @classmethod
+    def _replaces_body(cls, content: ContentSettings | None, info: ValidationInfo) -> ContentSettings | None:
+        if content is not None and info.data.get("body") is not None:
+            raise ValueError("stands in place of body: set one of the two")
+        return content

@@ -12,13 +12,13 @@ from yarl import URL
 
 from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
 from streamer.exact_json import exact_json
-from streamer.ports import PluginContext
+from streamer.ports import PluginContext, Preview
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
-from subscribers.http.connection import Connection, Exchange, Unreached
-from subscribers.http.credentials import NoToken, Proof, credentials
+from subscribers.http.connection import HEADERS, Connection, Exchange, Unreached
+from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
 from subscribers.http.outcome_table import OutcomeTable
-from subscribers.http.redaction import Redaction
+from subscribers.http.redaction import MASK, Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import verdict
@@ -87,6 +87,7 @@ class HttpTarget:
         self._settings = settings
         self._clock = context.clock
         self._connection = Connection(settings, context.clock)
+        self._auth = auth
         self._credentials = credentials(auth, self._connection, context.clock)
         self._signer = Signer.of(signing)
         self._outcome_table = OutcomeTable(settings.outcomes)
@@ -124,20 +125,36 @@ class HttpTarget:
         After a 401 or 403, credentials that can be renewed are renewed once,
         and the request is sent once more.
         """
-        try:
-            content = request.content
-        except orjson.JSONEncodeError as exc:
-            return Reject(
-                reason=f"the body can't be written as JSON: {exc}",
-                hint="change the body's mapping",
-                sent=False,
-            )
+        content = _content(request)
+        if not isinstance(content, bytes):
+            return content
         try:
             return await self._send_with_credentials(request, content)
         except Unreached as exc:
             return Retry(reason=str(exc), failure=exc.failure)
         except NoToken as exc:
             return self._hold(exc)
+
+    def preview(self, request: Request) -> Preview | Outcome:
+        """Return `request` as `send` sends it, with secrets masked, or the outcome if it can't be sent."""
+        content = _content(request)
+        if not isinstance(content, bytes):
+            return content
+        proof = masked_proof(self._auth)
+        redacted = proof.redaction | self._redaction
+        headers = {
+            "Host": _host(request.url),
+            **HEADERS,
+            **self._headers(request, content, proof),
+            **({"Content-Length": str(len(content))} if content or request.method != "DELETE" else {}),
+        }
+        if "webhook-signature" in headers:
+            headers["webhook-signature"] = " ".join(f"v1,{MASK}" for _ in self._signer.keys)
+        return Preview(
+            request=redacted(f"{request.method} {request.url}".encode()).decode(),
+            headers={name: redacted(value.encode()).decode() for name, value in headers.items()},
+            content=redacted(content),
+        )
 
     def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
         """Return the outcome of `answer` by the rules for every target and the settings' `outcomes`.
@@ -208,6 +225,19 @@ class HttpTarget:
             alert=answer.status in _NO_CLIENT,
             failure=refusal.failure,
         )
+
+
+def _content(request: Request) -> bytes | Outcome:
+    try:
+        return request.content
+    except orjson.JSONEncodeError as exc:
+        return Reject(
+            reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
+        )
+
+
+def _host(url: URL) -> str:
+    return url.raw_authority.rpartition("@")[2]
 
 
 def _codes(url: str) -> tuple[str, ...]:

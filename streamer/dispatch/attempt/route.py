@@ -43,6 +43,7 @@ class Route:
     body: Project | None = None
     text: Callable[[JsonObject], str] | None = None
     content: Callable[[JsonObject], Content] | None = None
+    more: tuple[str, ...] = ()
 
     def admits(self, event: Event, more: JsonObject = _NOTHING) -> bool:
         """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
@@ -103,6 +104,7 @@ def compile_route(
         body=compiling.projection(source.body, "body") if source.body is not None else None,
         text=compiling.text("text") if source.text is not None else None,
         content=compiling.content("content") if source.content is not None else None,
+        more=source.more,
     )
 
 
