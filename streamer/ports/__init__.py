@@ -18,7 +18,16 @@ from streamer.ports.dispatch import (
     Wants,
 )
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
-from streamer.ports.plugins import BlockingSubscriber, Plugin, PluginContext, Subscriber
+from streamer.ports.plugins import (
+    BATCH_WAIT_S,
+    BatchSubscriber,
+    Batching,
+    BlockingBatchSubscriber,
+    BlockingSubscriber,
+    Plugin,
+    PluginContext,
+    Subscriber,
+)
 from streamer.ports.publishing import (
     EventPublisher,
     Org,
@@ -31,9 +40,13 @@ from streamer.ports.publishing import (
 )
 
 __all__ = [
+    "BATCH_WAIT_S",
     "Append",
     "Appended",
     "Assigned",
+    "BatchSubscriber",
+    "Batching",
+    "BlockingBatchSubscriber",
     "BlockingSubscriber",
     "ControlledLog",
     "Controls",
