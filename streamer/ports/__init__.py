@@ -20,8 +20,8 @@ from streamer.ports.dispatch import (
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
 from streamer.ports.plugins import (
     BATCH_WAIT_S,
-    BatchSubscriber,
     Batching,
+    BatchSubscriber,
     BlockingBatchSubscriber,
     BlockingSubscriber,
     Plugin,
