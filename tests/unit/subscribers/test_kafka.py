@@ -193,7 +193,7 @@ FIXED: list[tuple[Report, type[Outcome], FailureClass]] = [  # type: ignore[vali
 def test_error_of_kafka_has_the_outcome_of_its_kind(
     report: Report, kind: type, failure: FailureClass
 ) -> None:
-    """A record that can't succeed is a dead letter, and what an operator must grant first holds the target."""
+    """What can't succeed is a dead letter, and what an operator must grant first holds the target."""
     found = outcome_of(report, record(delivery()), has_fixed_topic=True)
 
     assert type(found) is kind
