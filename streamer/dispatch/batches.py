@@ -58,9 +58,9 @@ class Batches:
 
     async def try_once(self, lane: Lane) -> Tried | None:
         """Deliver the head of `lane` together with others; `None` if the lane was lost before the call."""
-        entry, shaped = lane.head, self.attempts.shaped(lane)
-        if not isinstance(shaped, Delivery):
-            return self.attempts.noted(Tried(entry=entry, outcome=shaped, seconds=0.0))
+        shaped = await self.attempts.shaped(lane)
+        if isinstance(shaped, Tried):
+            return self.attempts.noted(shaped)
         if self._filling is None or lane.full_name in self._filling.names:
             # The same lane twice: its partition was lost and assigned again meanwhile.
             self._send()
