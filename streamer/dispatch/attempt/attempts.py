@@ -46,6 +46,10 @@ class DispatchObserver(Protocol):
         """One attempt took `seconds`."""
         ...
 
+    def called(self, events: int) -> None:
+        """The plugin was called with a batch of `events`."""
+        ...
+
     def set_aside(self, letter: DeadLetter) -> None:
         """An event became a dead letter."""
         ...
@@ -127,6 +131,7 @@ class Attempts:
     async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Make one call of a `BatchSubscriber`, and return an outcome for each of `deliveries`."""
         subscriber = cast("BatchSubscriber", self.subscriber)
+        self.observer.called(len(deliveries))
         call = self._returned(partial(subscriber.deliver_many, deliveries), deliveries[0].event)
         return outcomes_of(await call, len(deliveries))
 

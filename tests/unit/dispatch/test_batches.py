@@ -8,6 +8,7 @@ import pytest
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.events import Delivered, Delivery, Hold, Outcome, Progress, Reject, Retry, Skip
+from streamer.observe.series import SubscriberMetrics
 from streamer.ports import Batching
 from tests.unit.dispatch.test_dispatcher import cancelling_itself, exiting
 from tests.unit.dispatch.world import TARGET, ScriptedTarget, World
@@ -268,3 +269,18 @@ async def test_batches_reach_their_size_whatever_the_target_takes(world: World) 
             concurrency.overloaded(each)
         await asyncio.sleep(0)
     assert concurrency.limit == 4
+
+
+async def test_metrics_tell_how_full_batches_are(world: World) -> None:
+    """And each event of a batch is an attempt of its own."""
+    await world.append(*range(6))
+    async with world.running() as dispatcher:
+        await world.turn(WAIT_S)
+        observer = dispatcher.attempts.observer
+    assert isinstance(observer, SubscriberMetrics)
+    [family] = observer.batch_events.collect()
+    values = {sample.name: sample.value for sample in family.samples if "bucket" not in sample.name}
+
+    assert values["streamer_delivery_batch_events_count"] == 2
+    assert values["streamer_delivery_batch_events_sum"] == 6
+    assert observer.outcomes[Delivered]._value.get() == 6
