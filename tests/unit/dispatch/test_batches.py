@@ -7,6 +7,7 @@ import pytest
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
+from streamer.dispatch.dispatcher import ATTEMPT_TASK
 from streamer.events import Delivered, Delivery, Hold, Outcome, Progress, Reject, Retry, Skip
 from streamer.observe.series import SubscriberMetrics
 from streamer.ports import Batching
@@ -30,6 +31,18 @@ class Whole(ScriptedTarget):
         self.batches.append([each.event.id for each in deliveries])
         outcome = await self.deliver(deliveries[0])
         return outcome if isinstance(outcome, list) else [outcome] * len(deliveries)
+
+
+class CancelsOthers(ScriptedTarget):
+    """Cancels the attempts that wait for its call."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Cancel, and deliver."""
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if task.get_name().startswith(ATTEMPT_TASK):
+                task.cancel()
+        await asyncio.sleep(0)
+        return await super().deliver_many(deliveries)
 
 
 async def test_full_batches_go_out_at_once_and_never_hold_two_events_of_a_lane(world: World) -> None:
@@ -284,3 +297,29 @@ async def test_metrics_tell_how_full_batches_are(world: World) -> None:
     assert values["streamer_delivery_batch_events_count"] == 2
     assert values["streamer_delivery_batch_events_sum"] == 6
     assert observer.outcomes[Delivered]._value.get() == 6
+
+
+async def test_batch_is_not_sent_while_its_partitions_can_be_lost(world: World) -> None:
+    """The process can stand still while others are awaited: then the log must confirm the partitions."""
+    world.session_s = 6.0
+    async with world.running():
+        await world.append("a")
+        await world.quiet()
+        world.log.down = True
+        world.clock.jump(10)
+        await world.turn(1)
+        assert not world.target.batches
+        world.log.down = False
+        await world.turn(3)
+        assert world.target.batches == [["a"]]
+
+
+async def test_attempt_that_waits_for_a_call_does_not_end_before_it(world: World) -> None:
+    """A plugin that cancels what it finds must not let an event be tried again while it is under way."""
+    world.target = CancelsOthers()
+    await world.append("a", "b", "c", "d")
+    async with world.running():
+        await world.turn(5)
+
+    assert world.target.attempts == [1] * 4
+    assert world.progress == Progress(next_offset=4)
