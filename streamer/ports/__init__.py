@@ -19,6 +19,10 @@ from streamer.ports.dispatch import (
 )
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
 from streamer.ports.plugins import (
+    BATCH_WAIT_S,
+    Batching,
+    BatchSubscriber,
+    BlockingBatchSubscriber,
     BlockingSubscriber,
     Plugin,
     PluginContext,
@@ -38,9 +42,13 @@ from streamer.ports.publishing import (
 )
 
 __all__ = [
+    "BATCH_WAIT_S",
     "Append",
     "Appended",
     "Assigned",
+    "BatchSubscriber",
+    "Batching",
+    "BlockingBatchSubscriber",
     "BlockingSubscriber",
     "ControlledLog",
     "Controls",
