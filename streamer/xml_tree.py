@@ -38,7 +38,7 @@ class Element:
         return ("".join(child.texts).strip() or None) if child else None
 
     def values(self) -> dict[str, Any]:
-        """Return the children by name: texts, objects of the same kind, lists of repeated ones, nil as `None`."""
+        """Return the children by name: texts, such objects, lists of repeated ones, and `None` for nil."""
         values: dict[str, Any] = {}
         for name, value in self._values():
             if name not in values:

@@ -18,10 +18,10 @@ from streamer.ports.dispatch import (
     Wants,
 )
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
+from streamer.ports.org import Org
 from streamer.ports.plugins import BlockingSubscriber, Plugin, PluginContext, Subscriber
 from streamer.ports.publishing import (
     EventPublisher,
-    Org,
     OutgoingEvent,
     Published,
     PublishResult,
@@ -29,12 +29,28 @@ from streamer.ports.publishing import (
     Unanswered,
     Unpublished,
 )
+from streamer.ports.writing import (
+    Answered,
+    ApexRestCall,
+    ApexSoapCall,
+    CallResult,
+    OrgWriter,
+    WriteKind,
+    WriteOperation,
+    WriteRefused,
+    WriteResult,
+    Written,
+)
 
 __all__ = [
+    "Answered",
+    "ApexRestCall",
+    "ApexSoapCall",
     "Append",
     "Appended",
     "Assigned",
     "BlockingSubscriber",
+    "CallResult",
     "ControlledLog",
     "Controls",
     "EventLog",
@@ -43,6 +59,7 @@ __all__ = [
     "LaneChange",
     "LogReader",
     "Org",
+    "OrgWriter",
     "OutgoingEvent",
     "Ownership",
     "Page",
@@ -61,4 +78,9 @@ __all__ = [
     "Unanswered",
     "Unpublished",
     "Wants",
+    "WriteKind",
+    "WriteOperation",
+    "WriteRefused",
+    "WriteResult",
+    "Written",
 ]

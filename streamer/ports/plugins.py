@@ -13,7 +13,7 @@ from streamer.events import (
     Outcome,
     SubscriberName,
 )
-from streamer.ports.publishing import Org
+from streamer.ports.org import Org
 
 
 class Subscriber(Protocol):

@@ -1,0 +1,112 @@
+"""Operations that write records: update, upsert, create and delete."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from streamer.events import Delivery, JsonObject, Outcome, Reject, Skip
+from streamer.ports import OrgWriter, WriteKind, WriteOperation
+from subscribers.salesforce.operation import delivered_together, fields_of
+from subscribers.salesforce.outcomes import outcome_of_writing
+from subscribers.salesforce.settings import SalesforceSettings
+
+_RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
+_HINT = "map body to the fields of the record"
+
+
+def operation_of(settings: SalesforceSettings) -> WriteOperation:
+    """Return the operation that the settings choose; a create with an `id_field` is an upsert by it."""
+    if settings.upsert is not None:
+        upsert = settings.upsert
+        return WriteOperation(kind=WriteKind.UPSERT, sobject=upsert.sobject, external_id=upsert.external_id)
+    if settings.create is not None and settings.id_field is not None:
+        return WriteOperation(kind=WriteKind.UPSERT, sobject=settings.create, external_id=settings.id_field)
+    kind = WriteKind(settings.operation)
+    return WriteOperation(kind=kind, sobject=str(getattr(settings, kind)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordWriting:
+    """Writes one record for each delivery, many in one call; its fields are the subscriber's `body`."""
+
+    writer: OrgWriter
+    operation: WriteOperation
+    id_field: str | None
+    refusal_tries: int
+
+    async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Write once, and return the outcomes."""
+        return await delivered_together(deliveries, self._record, self._written)
+
+    async def _written(
+        self, deliveries: Sequence[Delivery], records: Sequence[JsonObject]
+    ) -> Sequence[Outcome]:
+        results = await self.writer.write(self.operation, records)
+        return [
+            outcome_of_writing(
+                result,
+                self.operation,
+                record_id=str(record.get("Id", "")),
+                may_retry=delivery.attempt < self.refusal_tries,
+            )
+            for delivery, record, result in zip(deliveries, records, results, strict=True)
+        ]
+
+    def _record(self, delivery: Delivery) -> JsonObject | Outcome:
+        match self.operation.kind:
+            case WriteKind.DELETE:
+                body = {} if delivery.body is None else delivery.body
+                return self._named(delivery, dict(body) if isinstance(body, dict) else {}, with_fields=False)
+            case WriteKind.UPDATE:
+                fields = fields_of(delivery.body, hint=_HINT)
+                return fields if not isinstance(fields, dict) else self._named(delivery, fields)
+        fields = fields_of(delivery.body, hint=_HINT)
+        if not isinstance(fields, dict):
+            return fields
+        if _taken_id(fields) is not None:
+            return Reject(
+                reason=f"the body has an Id, which {self.operation.kind} takes from no one",
+                hint="leave Id out of body, or use update",
+                sent=False,
+            )
+        return self._keyed(delivery, fields)
+
+    def _named(
+        self, delivery: Delivery, fields: JsonObject, *, with_fields: bool = True
+    ) -> JsonObject | Outcome:
+        """Return the record with the id that `body` or the event gives."""
+        record_id = _taken_id(fields)
+        if record_id is None and delivery.event.data.get("entity") == self.operation.sobject:
+            record_id = delivery.event.subject
+        if not isinstance(record_id, str) or _RECORD_ID.fullmatch(record_id) is None:
+            return Reject(
+                reason=f"neither body nor the event names a record of {self.operation.sobject}",
+                hint="map Id in body to the record's id, of 15 or 18 characters",
+                sent=False,
+            )
+        if not with_fields:
+            return {"Id": record_id}
+        if not fields:
+            return Skip(reason="the event carries no field that body sends", sent=False)
+        return {**self._keyed(delivery, fields), "Id": record_id}
+
+    def _keyed(self, delivery: Delivery, fields: JsonObject) -> Any:
+        if self.id_field is not None:
+            fields[self.id_field] = delivery.key
+        if self.operation.kind is WriteKind.UPSERT:
+            value = fields.get(self.operation.external_id)
+            if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal) or value == "":
+                return Reject(
+                    reason=f"the body has no {self.operation.external_id}, which names the record",
+                    hint=f"map {self.operation.external_id} in body to the external id",
+                    sent=False,
+                )
+        return fields
+
+
+def _taken_id(fields: JsonObject) -> Any:
+    """Take the record's id out of `fields`, and return it."""
+    name = next((name for name in fields if name.lower() == "id"), None)
+    return None if name is None else fields.pop(name)
