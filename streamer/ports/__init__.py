@@ -19,7 +19,16 @@ from streamer.ports.dispatch import (
 )
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
 from streamer.ports.org import Org
-from streamer.ports.plugins import BlockingSubscriber, Plugin, PluginContext, Subscriber
+from streamer.ports.plugins import (
+    BATCH_WAIT_S,
+    Batching,
+    BatchSubscriber,
+    BlockingBatchSubscriber,
+    BlockingSubscriber,
+    Plugin,
+    PluginContext,
+    Subscriber,
+)
 from streamer.ports.publishing import (
     EventPublisher,
     OutgoingEvent,
@@ -43,12 +52,16 @@ from streamer.ports.writing import (
 )
 
 __all__ = [
+    "BATCH_WAIT_S",
     "Answered",
     "ApexRestCall",
     "ApexSoapCall",
     "Append",
     "Appended",
     "Assigned",
+    "BatchSubscriber",
+    "Batching",
+    "BlockingBatchSubscriber",
     "BlockingSubscriber",
     "CallResult",
     "ControlledLog",
