@@ -13,6 +13,7 @@ from subscribers.salesforce.outcomes import outcome_of_writing
 from subscribers.salesforce.settings import SalesforceSettings
 
 _RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
+_NAMED_BY_ID = frozenset({WriteKind.UPDATE, WriteKind.DELETE})
 _HINT = "map body to the fields of the record"
 
 
@@ -55,16 +56,11 @@ class RecordWriting:
         ]
 
     def _record(self, delivery: Delivery) -> JsonObject | Outcome:
-        match self.operation.kind:
-            case WriteKind.DELETE:
-                body = {} if delivery.body is None else delivery.body
-                return self._named(delivery, dict(body) if isinstance(body, dict) else {}, with_fields=False)
-            case WriteKind.UPDATE:
-                fields = fields_of(delivery.body, hint=_HINT)
-                return fields if not isinstance(fields, dict) else self._named(delivery, fields)
         fields = fields_of(delivery.body, hint=_HINT)
         if not isinstance(fields, dict):
             return fields
+        if self.operation.kind in _NAMED_BY_ID:
+            return self._named(delivery, fields)
         if _taken_id(fields) is not None:
             return Reject(
                 reason=f"the body has an Id, which {self.operation.kind} takes from no one",
@@ -73,21 +69,19 @@ class RecordWriting:
             )
         return self._keyed(delivery, fields)
 
-    def _named(
-        self, delivery: Delivery, fields: JsonObject, *, with_fields: bool = True
-    ) -> JsonObject | Outcome:
-        """Return the record with the id that `body` or the event gives."""
+    def _named(self, delivery: Delivery, fields: JsonObject) -> JsonObject | Outcome:
+        # Never the event's own record: Id can be mapped to a field that the event does not carry.
         record_id = _taken_id(fields)
-        if record_id is None and delivery.event.data.get("entity") == self.operation.sobject:
-            record_id = delivery.event.subject
         if not isinstance(record_id, str) or _RECORD_ID.fullmatch(record_id) is None:
             return Reject(
-                reason=f"neither body nor the event names a record of {self.operation.sobject}",
-                hint="map Id in body to the record's id, of 15 or 18 characters",
+                reason=f"the body names no record of {self.operation.sobject}",
+                hint="map Id in body to the record's id, of 15 or 18 characters, such as subject",
                 sent=False,
             )
-        if not with_fields:
+        if self.operation.kind is WriteKind.DELETE:
             return {"Id": record_id}
+        if delivery.event.is_deletion and record_id == delivery.event.subject:
+            return Skip(reason="the record is deleted", sent=False)
         if not fields:
             return Skip(reason="the event carries no field that body sends", sent=False)
         return {**self._keyed(delivery, fields), "Id": record_id}

@@ -117,8 +117,7 @@ class SalesforceSettings(_Section):
         default=None,
         pattern=_SOBJECT,
         examples=["Opportunity"],
-        description="API name of the object whose records are updated; body has their Id, or the event is "
-        "about the record",
+        description="API name of the object whose records are updated; body has their Id",
     )
     upsert: UpsertSettings | None = Field(
         default=None, description="records that are updated by an external id, or created"
@@ -162,7 +161,7 @@ class SalesforceSettings(_Section):
         default=200, ge=1, le=200, description="most events in one call; those of an Apex method go alone"
     )
     batch_wait_s: float = Field(
-        default=0.05, ge=0, le=5, description="longest time that an event waits for others of its call"
+        default=0.05, ge=0, le=1, description="longest time that an event waits for others of its call"
     )
     own_changes: OwnChanges | None = Field(
         default=None,

@@ -99,7 +99,7 @@ def _refused(request: str, answer: Answer) -> CallResult:
         code=error.code or f"HTTP_{answer.status}",
         message=str(error),
         answer=_excerpt(answer.body),
-        is_general=answer.status in _OF_THE_METHOD,
+        is_general=bool(error.code) and answer.status in _OF_THE_METHOD,
     )
 
 

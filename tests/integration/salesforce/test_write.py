@@ -282,12 +282,14 @@ async def test_refusal_of_a_method_has_its_words(world: World) -> None:
     apex = world.sandbox.apex
     apex.rest("POST", "/thrown", thrown)
     apex.rest("POST", "/closed", lambda _: ApexAnswer(status=409, body={"reason": "closed"}))
+    apex.rest("POST", "/missing", lambda _: ApexAnswer(status=404, body={"reason": "no such invoice"}))
     apex.soap("Invoices", "thrown", thrown)
     results = [
         await world.writer.call(call)
         for call in (
             ApexRestCall(method="POST", path="thrown", body={}),
             ApexRestCall(method="POST", path="closed", body={}),
+            ApexRestCall(method="POST", path="missing", body={}),
             ApexRestCall(method="POST", path="nowhere", body={}),
             ApexSoapCall(apex_class="Invoices", method="thrown", arguments={}),
         )
@@ -297,12 +299,13 @@ async def test_refusal_of_a_method_has_its_words(world: World) -> None:
     assert [(each.code, each.is_general) for each in found] == [
         ("APEX_ERROR", False),
         ("HTTP_409", False),
+        ("HTTP_404", False),
         ("NOT_FOUND", True),
         ("Client", False),
     ]
     assert "the period is closed" in found[0].message
     assert found[1].answer == '{"reason":"closed"}'
-    assert "the period is closed" in found[3].message
+    assert "the period is closed" in found[4].message
 
 
 async def test_ended_session_is_renewed_for_a_method(world: World) -> None:

@@ -36,7 +36,7 @@ def configuration(
     numbered = {
         "uses": "salesforce",
         "on": "salesforce.cdc.Account.*",
-        "body": {"AccountNumber": "data.transaction.key"},
+        "body": {"Id": "subject", "AccountNumber": "data.transaction.key"},
         "settings": {"update": "Account"},
         "retry": {"first_delay_s": 0.05, "max_delay_s": 0.1},
         **subscriber,
@@ -115,7 +115,7 @@ async def test_each_record_is_written_through_faults(tmp_path: Path) -> None:
 
 async def test_refused_record_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
     """With Salesforce's words."""
-    body = {"AccountNumber": "data.fields.Name", "NumberOfEmployees": "data.fields.Name"}
+    body = {"Id": "subject", "AccountNumber": "data.fields.Name", "NumberOfEmployees": "data.fields.Name"}
     on = "salesforce.cdc.Account.created"
     with capture_logs() as lines:
         async with (

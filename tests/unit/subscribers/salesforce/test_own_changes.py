@@ -23,7 +23,9 @@ OTHERS = [
 async def skipped(org: ScriptedOrg, *events: Event, **settings: Any) -> list[bool]:
     """Return which events are skipped."""
     chosen = {"update": "Opportunity", **settings}
-    outcomes = await outcomes_of(org, *(delivery(each, body={"Phone": "1"}) for each in events), **chosen)
+    outcomes = await outcomes_of(
+        org, *(delivery(each, body={"Id": USER, "Phone": "1"}) for each in events), **chosen
+    )
     assert all(isinstance(each, Skip | Delivered) for each in outcomes)
     return [isinstance(each, Skip) for each in outcomes]
 
@@ -48,7 +50,9 @@ async def test_user_stands_for_the_deployment_where_the_origin_does_not() -> Non
 async def test_user_that_is_not_known_holds_the_target() -> None:
     """Nothing would end a loop."""
     org = ScriptedOrg(user_id="")
-    [outcome] = await outcomes_of(org, delivery(change()), delete="Opportunity", own_changes="user")
+    [outcome] = await outcomes_of(
+        org, delivery(change(), body={"Id": USER}), delete="Opportunity", own_changes="user"
+    )
 
     assert isinstance(outcome, Hold)
     assert outcome.alert

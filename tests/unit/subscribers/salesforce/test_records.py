@@ -17,27 +17,37 @@ OTHER = "006000000000002AAA"
 UPSERT = {"sobject": "Invoice__c", "external_id": "Number__c"}
 
 
-async def test_update_writes_the_record_that_body_names() -> None:
-    """Or the one that the event is about, if it is of the type."""
+async def test_update_writes_the_records_that_body_names() -> None:
+    """In one call, however Id is written."""
     org = ScriptedOrg()
-    named = delivery(change(), body={"Id": OTHER, "Invoice__c": "7"})
-    outcomes = await outcomes_of(
-        org, named, delivery(change(), body={"Invoice__c": "8"}), update="Opportunity"
-    )
+    bodies = [{"Id": OTHER, "Invoice__c": "7"}, {"id": OPPORTUNITY[:15], "Invoice__c": "8"}]
+    sent = [delivery(change(), body=body) for body in bodies]
+    outcomes = await outcomes_of(org, *sent, update="Opportunity")
 
     operation = WriteOperation(kind=WriteKind.UPDATE, sobject="Opportunity")
+    ids = [OTHER, OPPORTUNITY[:15]]
     assert org.written == [
-        (operation, [{"Id": OTHER, "Invoice__c": "7"}, {"Id": OPPORTUNITY, "Invoice__c": "8"}])
+        (operation, [{"Id": each, "Invoice__c": number} for each, number in zip(ids, "78", strict=True)])
     ]
-    assert outcomes == [
-        Delivered(answer={"sobject": "Opportunity", "id": each}) for each in (OTHER, OPPORTUNITY)
-    ]
+    assert outcomes == [Delivered(answer={"sobject": "Opportunity", "id": each}) for each in ids]
+
+
+async def test_deleted_record_is_not_updated() -> None:
+    """Its deletion is what the event tells."""
+    deleted = replace(change(), type="salesforce.cdc.Opportunity.deleted")
+    own, other = ({"Id": each, "Invoice__c": "7"} for each in (OPPORTUNITY, OTHER))
+    outcomes = await outcomes_of(
+        ScriptedOrg(), delivery(deleted, body=own), delivery(deleted, body=other), update="Opportunity"
+    )
+
+    assert [type(each) for each in outcomes] == [Skip, Delivered]
 
 
 @pytest.mark.parametrize(
     ("settings", "body", "kind"),
     [
-        ({"update": "Account"}, {"Phone": "1"}, Reject),
+        ({"update": "Opportunity"}, {"Phone": "1"}, Reject),
+        ({"update": "Opportunity"}, {"Id": None, "Phone": "1"}, Reject),
         ({"update": "Opportunity"}, {"Id": "../../x", "Phone": "1"}, Reject),
         ({"update": "Opportunity"}, {"Id": OTHER}, Skip),
         ({"update": "Opportunity"}, {}, Skip),
@@ -48,7 +58,7 @@ async def test_update_writes_the_record_that_body_names() -> None:
         ({"upsert": UPSERT}, {"Number__c": True}, Reject),
         ({"upsert": UPSERT}, {"Number__c": "7", "id": OTHER}, Reject),
         ({"create": "Task"}, {"Id": OTHER, "Subject": "Call"}, Reject),
-        ({"delete": "Account"}, None, Reject),
+        ({"delete": "Opportunity"}, None, Reject),
     ],
 )
 async def test_record_that_can_not_be_written_is_not_sent(
@@ -93,7 +103,7 @@ async def test_create_with_an_id_field_happens_once() -> None:
 async def test_record_that_is_deleted_already_is_delivered() -> None:
     """As after an answer that was lost."""
     org = ScriptedOrg(result=WriteRefused(code="ENTITY_IS_DELETED", message="entity is deleted"))
-    outcome = await outcome_of(org, delivery(change()), delete="Opportunity")
+    outcome = await outcome_of(org, delivery(change(), body={"Id": OPPORTUNITY}), delete="Opportunity")
 
     assert outcome == Delivered(answer={"sobject": "Opportunity", "id": OPPORTUNITY, "was_deleted": True})
 
@@ -128,7 +138,7 @@ def refused(code: str, message: str = "m", **more: Any) -> WriteRefused:
 async def test_result_becomes_its_outcome(result: WriteResult, kind: type, failure: FailureClass) -> None:
     """What passes is tried again, what is about the target holds it, the rest is a dead letter."""
     outcome = await outcome_of(
-        ScriptedOrg(result=result), delivery(change(), body={"Phone": "1"}), update="Opportunity"
+        ScriptedOrg(result=result), delivery(change(), body={"Id": OTHER, "Phone": "1"}), update="Opportunity"
     )
 
     assert type(outcome) is kind
@@ -139,12 +149,13 @@ async def test_result_becomes_its_outcome(result: WriteResult, kind: type, failu
 
 async def test_doubtful_refusal_is_final_after_some_tries() -> None:
     """As is an upsert whose external id someone else keeps creating."""
-    for code, settings in (
-        ("UNKNOWN_EXCEPTION", {"update": "Opportunity"}),
-        ("DUPLICATE_VALUE", {"upsert": UPSERT}),
+    update: dict[str, Any] = {"update": "Opportunity"}
+    for code, settings, body in (
+        ("UNKNOWN_EXCEPTION", update, {"Id": OTHER, "Phone": "1"}),
+        ("DUPLICATE_VALUE", {"upsert": UPSERT}, {"Number__c": "7"}),
     ):
         org = ScriptedOrg(result=refused(code))
-        sent = delivery(change(), body={"Number__c": "7"})
+        sent = delivery(change(), body=body)
         tries = [
             await outcome_of(org, replace(sent, attempt=number), refusal_tries=2, **settings)
             for number in (1, 2)
