@@ -9,6 +9,7 @@ from streamer.events import Start
 from streamer.settings.section import Section
 
 _HOUR_S = 3600.0
+_MAX_IN_FLIGHT = 32
 
 
 class RetrySettings(Section):
@@ -100,8 +101,12 @@ class SubscriberSettings(Section):
         default=GuardSettings(), description="how many dead letters pause the subscriber"
     )
     receipts: bool = Field(default=False, description="true: the log keeps the answer to each delivery")
-    max_in_flight: int = Field(
-        default=32, ge=1, le=10_000, description="most keys delivered at once; adapts to the target"
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="most keys delivered at once; adapts to the target; default: 32, or two batches of a "
+        "plugin that takes more in one call",
     )
     max_waiting: int = Field(default=2_000, ge=1, description="events held in memory; reading pauses above")
     max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="size of these in memory")
@@ -111,3 +116,7 @@ class SubscriberSettings(Section):
     deliver_timeout_s: float = Field(
         default=30.0, gt=0, description="time after which an attempt is cancelled, and retried later"
     )
+
+    def in_flight_limit(self, batch_size: int) -> int:
+        """Return the most keys delivered at once by a plugin that takes `batch_size` events in one call."""
+        return self.max_in_flight or max(_MAX_IN_FLIGHT, 2 * batch_size)
