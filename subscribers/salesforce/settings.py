@@ -161,7 +161,7 @@ class SalesforceSettings(_Section):
         default=200, ge=1, le=200, description="most events in one call; those of an Apex method go alone"
     )
     batch_wait_s: float = Field(
-        default=0.05, ge=0, le=1, description="longest time that an event waits for others of its call"
+        default=0.02, ge=0, le=1, description="longest time that an event waits for others of its call"
     )
     own_changes: OwnChanges | None = Field(
         default=None,
