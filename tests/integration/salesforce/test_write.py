@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from streamer.clock import SystemClock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
@@ -334,3 +336,64 @@ async def test_refused_login_is_told_as_it_is() -> None:
                 await writer.call(ApexRestCall(method="GET", path="ping")),
             ]
     assert [type(each.error) for each in results if isinstance(each, Unanswered)] == [CredentialsRefused] * 2
+
+
+@asynccontextmanager
+async def answering(body: bytes, status: int = 200) -> AsyncIterator[OrgWriter]:
+    """Give a writer into an org that gives every request but the login the same answer."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path != "/services/oauth2/token":
+            return web.Response(body=body, status=status)
+        url = f"http://localhost:{request.url.port}"
+        identity = f"{url}/id/00D000000000001EAA/005000000000001AAA"
+        return web.json_response({"access_token": "T", "instance_url": url, "id": identity})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    clock = SystemClock()
+    async with TestServer(app) as server:
+        settings = Settings(login_url=f"http://localhost:{server.port}", auth=APP)
+        access = OrgAccess(settings=settings, clock=clock, logins=Logins(clock))
+        async with access.writer(timeout_s=5) as writer:
+            yield writer
+
+
+NOTHING = b'{"success": true}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>busy</html>",
+        b"{}",
+        b"[]",
+        b"[1, 2]",
+        b"[" + NOTHING + b"]",
+        b"[" + NOTHING + b"," + NOTHING + b"," + NOTHING + b"]",
+        b'[{"success": false}, {"success": false, "errors": [1]}]',
+        b'[{"success": "true"}, {"success": null, "errors": {}}]',
+        b"[" * 2_000,
+        b"x" * 5_000_000,
+    ],
+)
+async def test_answer_that_is_none_leaves_it_open(body: bytes) -> None:
+    """Whatever bytes come, each record has a result, and none counts as written."""
+    async with answering(body) as writer:
+        results = await writer.write(UPDATE, [{"Id": "001"}, {"Id": "002"}])
+        called = await writer.call(ApexSoapCall(apex_class="A", method="m", arguments={}))
+
+    assert [type(each) for each in results] == [Unanswered] * 2
+    assert isinstance(called, Unanswered)
+
+
+async def test_result_with_odd_members_is_read_as_far_as_it_goes() -> None:
+    """A record that is written is not written again."""
+    body = (
+        b'[{"success": true, "id": 7, "created": "no"}, {"success": false, "errors": [{"message": ["m"]}]}]'
+    )
+    async with answering(body) as writer:
+        results = await writer.write(UPDATE, [{"Id": "001"}, {"Id": "002"}])
+
+    assert results == [Written(record_id="001"), WriteRefused(code="", message="['m']")]

@@ -131,6 +131,15 @@ async def test_refused_record_is_set_aside_and_the_others_go_on(tmp_path: Path) 
     assert "JSON_PARSER_ERROR" in letter["error"]
 
 
+async def test_many_changes_take_few_calls(tmp_path: Path) -> None:
+    """A backlog of hundreds of records goes back in a few collections."""
+    async with Sandbox(SystemClock()) as sandbox:
+        ids = create(sandbox, *(f"No {number}" for number in range(400)))
+        async with running(configuration(sandbox, tmp_path, start="earliest")):
+            await until(lambda: all(numbers(sandbox, ids)))
+        assert sandbox.api_usage.calls < 40
+
+
 async def test_method_of_the_org_is_called(tmp_path: Path) -> None:
     """Its refusal is a retry, and its answer the end of the delivery."""
     settings = {"call": {"rest": "/numbers/{Id}", "method": "PUT"}}
