@@ -14,7 +14,7 @@ from streamer.events import (
     Outcome,
     SubscriberName,
 )
-from streamer.ports.publishing import Org
+from streamer.ports.org import Org
 
 LARGEST_BATCH = 10_000
 """Largest `batch_size` of a plugin."""

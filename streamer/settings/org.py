@@ -111,6 +111,12 @@ class OrgSettings(Section):
         examples=['"64.0"'],
         description="version of Salesforce's API, in quotes",
     )
+    client_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$",
+        examples=["acme-erp-bus"],
+        description="name by which Salesforce marks the changes of this deployment, and of no other one",
+    )
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     instance_hosts: frozenset[str] = Field(
         default=frozenset(),
