@@ -1,6 +1,5 @@
 """Connection to one server: verified by TLS, bounded in size and time."""
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -9,12 +8,13 @@ import aiohttp
 from yarl import URL
 
 from streamer.clock import Clock
-from streamer.errors import ConfigurationError, RetryLater
+from streamer.errors import RetryLater
 from streamer.events import FailureClass
 from streamer.web.proxy import ProxyFailed, proxy_for, send
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
-from subscribers.http.settings import ClientCertificate, HttpSettings
+from subscribers.http.settings import HttpSettings
+from subscribers.tls import client_context
 
 
 class Unreached(RetryLater):
@@ -54,7 +54,8 @@ class Connection:
         """
         # Dispatch bounds the deliveries in flight; a second bound here would
         # only let some of them time out in a queue.
-        connector = aiohttp.TCPConnector(ssl=_tls(self._settings), limit=0)
+        tls = client_context(self._settings.ca_file, self._settings.client_certificate)
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -127,26 +128,3 @@ async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answe
         body=redaction(body)[:READ_BYTES],
         retry_after=response.headers.get("Retry-After"),
     )
-
-
-def _tls(settings: HttpSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as exc:
-        raise ConfigurationError(f"ca_file {settings.ca_file} can't be read as PEM: {exc.strerror}") from exc
-    if settings.client_certificate:
-        _present(settings.client_certificate, context)
-    return context
-
-
-def _present(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
-    secret = certificate.key_password
-    # Without a password, OpenSSL would ask for one on the terminal.
-    password = secret.get_secret_value() if secret else ""
-    try:
-        context.load_cert_chain(certificate.certificate_file, certificate.key_file, password)
-    except (OSError, ValueError) as exc:
-        raise ConfigurationError(
-            f"client_certificate {certificate.certificate_file} can't be used with its key: "
-            f"check both files and key_password ({type(exc).__name__})"
-        ) from exc

@@ -1,7 +1,8 @@
 """HTTP target: sends JSON and judges the answers."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import verdict
 
 _REFUSALS = frozenset({401, 403})
+_WITHOUT_CONTENT = frozenset({"DELETE", "GET"})
 # Statuses of a token endpoint that refuses the client.
 _NO_CLIENT = frozenset({400, *_REFUSALS})
 
@@ -36,18 +38,25 @@ _LIKE_A_SECRET = 16
 class Request:
     """Request of one attempt; `key` is the delivery's idempotency key.
 
-    A `DELETE` has no content, and so no `body`.
+    Its content is `written` as it is or, without it, `body` as JSON. A `DELETE`
+    and a `GET` have none. `headers` are further ones; they change none of those
+    that authenticate, sign or name the key.
     """
 
     method: str
     url: URL
     key: str
     body: Any = None
+    written: bytes | None = None
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def content(self) -> bytes:
         """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
-        return b"" if self.method == "DELETE" else orjson.dumps(self.body)
+        if self.method in _WITHOUT_CONTENT:
+            return b""
+        return orjson.dumps(self.body) if self.written is None else self.written
 
 
 class HttpTarget:
@@ -81,9 +90,13 @@ class HttpTarget:
         self._open = AsyncExitStack()
 
     @classmethod
-    def of(cls, settings: TargetSettings, context: PluginContext) -> Self:
-        """Return the target that `settings` describe, with its credentials and signatures."""
-        return cls(settings, settings.auth, context, secrets=_codes(settings.url), signing=settings.signing)
+    def of(cls, settings: TargetSettings, context: PluginContext, *, secrets: tuple[str, ...] = ()) -> Self:
+        """Return the target that `settings` describe, with its credentials and signatures.
+
+        `secrets` are further ones that an answer must not repeat.
+        """
+        secrets = (*secrets, *_codes(settings.url))
+        return cls(settings, settings.auth, context, secrets=secrets, signing=settings.signing)
 
     async def __aenter__(self) -> Self:
         await self._connection.open()
@@ -161,7 +174,8 @@ class HttpTarget:
                 method=request.method,
                 url=request.url,
                 headers={
-                    **({"Content-Type": "application/json"} if content else {}),
+                    **request.headers,
+                    **({"Content-Type": request.content_type} if content else {}),
                     "Idempotency-Key": key,
                     "webhook-id": key,
                     **self._signer.headers(key, content, now=self._clock.now()),
