@@ -1,0 +1,136 @@
+"""The MQTT plugin."""
+
+import random
+import re
+import secrets
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from streamer.events import Delivery, Outcome, Reject, Retry, Skip
+from streamer.ports import PluginContext
+from subscribers.cloudevents import Message, attributes, message
+from subscribers.mqtt.answers import acknowledged, refused
+from subscribers.mqtt.connection import Broker, Refused, TooLarge, Unreached
+from subscribers.mqtt.packets import Answer, Connect, Publish
+from subscribers.mqtt.session import Session
+from subscribers.mqtt.settings import MqttSettings
+from subscribers.placeholders import Template, Unfilled
+from subscribers.tls import client_context
+
+# Levels, wildcards, the broker's own topics, the quote itself, and what the standard advises against.
+_FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+_LONGEST_NAME = 40
+
+
+class Mqtt:
+    """Publishes each event as one message, and counts it as delivered when the broker has acknowledged it.
+
+    The payload is the subscriber's `body` or, without one, the event's data.
+    With MQTT 5, user properties hold the attributes of the CloudEvent. They are
+    the same on each attempt, so that a consumer knows a repetition by `id`.
+    """
+
+    Settings = MqttSettings
+
+    def __init__(self, settings: MqttSettings, context: PluginContext) -> None:
+        self._settings = settings
+        self._context = context
+        self._topic = Template(settings.topic)
+        self._session: Session | None = None
+
+    async def __aenter__(self) -> Self:
+        """Make ready to connect; raises `ConfigurationError` for unusable certificates."""
+        self._session = Session(_broker(self._settings, self._context), self._context.clock, random.random)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the connection."""
+        if self._session is not None:
+            await self._session.close()
+        self._session = None
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Publish the event once, and return the outcome."""
+        publish = self._message(delivery)
+        if not isinstance(publish, Publish):
+            return publish
+        if self._session is None:
+            raise RuntimeError("the plugin is not open")
+        try:
+            connection = await self._session.connection()
+            answer = await connection.publish(publish)
+        except Unreached as exc:
+            return Retry(reason=str(exc), failure=exc.failure)
+        except Refused as exc:
+            return refused(str(exc), self._shown(exc.answer), is_about_message=exc.is_about_message)
+        except (TooLarge, ValueError) as exc:
+            return Reject(reason=str(exc), hint="send a smaller body, or another topic", sent=False)
+        if not answer.is_refusal:
+            self._session.worked()
+        return acknowledged(self._shown(answer), publish)
+
+    def _message(self, delivery: Delivery) -> Publish | Reject | Skip:
+        settings = self._settings
+        try:
+            topic = self._topic.filled(delivery, _level)
+        except Unfilled as missing:
+            return Reject(
+                reason=f"topic: {missing}",
+                hint="let topic name what every event that arrives here has",
+                sent=False,
+            )
+        if delivery.event.is_deletion and settings.deletions == "clear":
+            content: Message | Reject | Skip = Message(content=b"", content_type=settings.content_type)
+        else:
+            content = message(delivery, settings.mode, text_type=settings.content_type)
+        if not isinstance(content, Message):
+            return content
+        return Publish(
+            topic=topic,
+            payload=content.content,
+            qos=settings.qos,
+            retain=settings.retain,
+            content_type=content.content_type,
+            expiry_s=settings.expiry_s,
+            user_properties=attributes(delivery.event),
+        )
+
+    def _shown(self, answer: Answer) -> Answer:
+        """Return `answer` without the password, should the broker repeat it."""
+        secret = self._settings.password
+        known = secret.get_secret_value() if secret else ""
+        return replace(answer, reason=answer.reason.replace(known, "***")) if known else answer
+
+
+def _level(value: str) -> str:
+    """Return `value` as one level of a topic."""
+    return _FORBIDDEN.sub(lambda found: quote(found[0], safe="", errors="replace"), value)
+
+
+def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
+    scheme, host, port = settings.broker
+    password = settings.password
+    return Broker(
+        host=host,
+        port=port,
+        tls=client_context(settings.ca_file, settings.client_certificate) if scheme == "mqtts" else None,
+        version=settings.version,
+        connect=Connect(
+            client_id=settings.client_id or f"streamer-{context.name[:_LONGEST_NAME]}-{secrets.token_hex(4)}",
+            keep_alive_s=settings.keep_alive_s,
+            clean_start=not settings.keeps_session,
+            session_expiry_s=settings.session_expiry_s if settings.keeps_session else 0,
+            username=settings.username,
+            password=password.get_secret_value() if password else None,
+        ),
+        timeout_s=settings.timeout_s,
+        max_packet_bytes=settings.max_packet_bytes,
+    )
