@@ -154,7 +154,11 @@ class HttpTarget:
             "Host": _host(request.url),
             **HEADERS,
             **self._headers(request, content, proof),
-            **({"Content-Length": str(len(content))} if content or request.method not in _WITHOUT_CONTENT else {}),
+            **(
+                {"Content-Length": str(len(content))}
+                if content or request.method not in _WITHOUT_CONTENT
+                else {}
+            ),
         }
         if "webhook-signature" in headers:
             headers["webhook-signature"] = " ".join(f"v1,{MASK}" for _ in self._signer.keys)
