@@ -1,32 +1,26 @@
 """CloudEvents 1.0: a delivery as a message, in the modes that the HTTP and MQTT bindings have."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import orjson
-
-from streamer.events import Delivery, Event, JsonObject, Reject, Skip
+from streamer.events import Content, Delivery, Event, JsonObject, Reject, Skip
+from streamer.exact_json import exact_json
 from streamer.replay_ids import replay_id_to_text
 
-Format = Literal["binary", "structured", "text"]
-"""Mode of a message: data with the attributes beside it, one document with both, or the subscriber's text."""
+ContentMode = Literal["binary", "structured", "plain"]
+"""Place of the attributes: beside the data, in one document with them, or nowhere."""
 
 _JSON = "application/json"
 _STRUCTURED = "application/cloudevents+json"
-TEXT = "text/plain; charset=utf-8"
-"""Media type of a text, unless the settings say otherwise."""
-
-MEDIA_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *; *[A-Za-z0-9-]+=[A-Za-z0-9\"_.:+-]+)*$"
-"""Pattern of a media type with parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """Content with its media type; in binary mode, `attributes` are those of the CloudEvent."""
 
-    content: bytes
-    content_type: str
+    content: Content
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,50 +44,54 @@ def data_of(delivery: Delivery) -> Any:
 
 
 def document(delivery: Delivery) -> JsonObject:
-    """Return the CloudEvent as one JSON object, with `data_of(delivery)` as its data."""
-    return {**attributes(delivery.event), "datacontenttype": _JSON, "data": data_of(delivery)}
+    """Return the CloudEvent as one JSON object, with the subscriber's `content` or `body` as its data."""
+    content = delivery.content
+    if content is None:
+        return {**attributes(delivery.event), "datacontenttype": _JSON, "data": data_of(delivery)}
+    return {**attributes(delivery.event), "datacontenttype": content.type, **_of_bytes(content.data)}
 
 
-def message(delivery: Delivery, mode: Format, *, text_type: str = TEXT) -> Message | Reject | Skip:
-    """Return `delivery` as a message of that `mode`; `text_type` is the media type of a text.
+def message(delivery: Delivery, mode: ContentMode) -> Message | Reject | Skip:
+    """Return `delivery` as a message of that `mode`.
 
-    An event that carries nothing of the body is skipped. One that JSON or UTF-8
-    can't hold, or that has no text where `mode` asks for one, is rejected.
+    An event that carries nothing of the body is skipped, and one that JSON
+    can't hold is rejected.
     """
-    if mode == "text":
-        return _text(delivery, text_type)
-    if delivery.body == {}:
-        return Skip(reason="the event carries no field that body sends", sent=False)
-    is_binary = mode == "binary"
-    content = written(data_of(delivery) if is_binary else document(delivery))
+    if delivery.body == {} and delivery.content is None:
+        return nothing_to_send()
+    if mode == "structured":
+        text = written(document(delivery))
+        return text if isinstance(text, Reject) else Message(content=Content(data=text, type=_STRUCTURED))
+    content = _content(delivery)
     if isinstance(content, Reject):
         return content
-    if is_binary:
-        return Message(content=content, content_type=_JSON, attributes=attributes(delivery.event))
-    return Message(content=content, content_type=_STRUCTURED)
+    return Message(content=content, attributes=attributes(delivery.event) if mode == "binary" else {})
+
+
+def nothing_to_send() -> Skip:
+    """Return the outcome of an event that carries nothing of the body."""
+    return Skip(reason="the event carries no field that body sends", sent=False)
 
 
 def written(value: Any, *, indented: bool = False) -> bytes | Reject:
     """Return `value` as JSON in one line, or `indented`; a rejection if JSON can't hold it."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indented else None)
-    except orjson.JSONEncodeError as exc:
+        return exact_json(value, indented=indented)
+    except TypeError as exc:
         return Reject(
             reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
         )
 
 
-def _text(delivery: Delivery, text_type: str) -> Message | Reject | Skip:
-    if delivery.text is None:
-        return Reject(
-            reason="format is text, and the subscriber has no text",
-            hint="set text, or another format in settings",
-            sent=False,
-        )
-    if not delivery.text.strip():
-        return Skip(reason="the text is empty", sent=False)
+def _content(delivery: Delivery) -> Content | Reject:
+    if delivery.content is not None:
+        return delivery.content
+    text = written(data_of(delivery))
+    return text if isinstance(text, Reject) else Content(data=text, type=_JSON)
+
+
+def _of_bytes(data: bytes) -> JsonObject:
     try:
-        content = delivery.text.encode()
-    except UnicodeEncodeError:
-        return Reject(reason="the text can't be written as UTF-8", hint="change text", sent=False)
-    return Message(content=content, content_type=text_type)
+        return {"data": data.decode()}
+    except UnicodeDecodeError:
+        return {"data_base64": base64.b64encode(data).decode()}

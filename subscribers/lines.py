@@ -6,7 +6,7 @@ import select
 from typing import Literal
 
 from streamer.events import Delivery, FailureClass, Hold, Outcome, Reject, Retry, Skip
-from subscribers.cloudevents import data_of, document, written
+from subscribers.cloudevents import data_of, document, nothing_to_send, written
 
 Content = Literal["structured", "body"]
 """Content of a line: the CloudEvent with `body` as its data, or `body` alone."""
@@ -39,7 +39,7 @@ _ADVICE = {
 def line(delivery: Delivery, content: Content) -> bytes | Reject | Skip:
     """Return `delivery` as JSON in one line, with its line feed; a skip if it carries nothing of the body."""
     if delivery.body == {}:
-        return Skip(reason="the event carries no field that body sends", sent=False)
+        return nothing_to_send()
     text = written(document(delivery) if content == "structured" else data_of(delivery))
     return text + b"\n" if isinstance(text, bytes) else text
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamer.events import Delivered, Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
-from subscribers.cloudevents import Message, data_of, message, written
+from subscribers.cloudevents import data_of, nothing_to_send, written
 from subscribers.lines import failure, line, write_whole
 
 _STDOUT = 1
@@ -62,15 +62,24 @@ class Stdout:
             case "pretty":
                 return _pretty(delivery)
             case "text":
-                text = message(delivery, "text")
-                return _shown(text.content.decode()) if isinstance(text, Message) else text
+                return _text(delivery)
             case content:
                 return line(delivery, content)
 
 
+def _text(delivery: Delivery) -> bytes | Reject | Skip:
+    if delivery.text is None:
+        return Reject(
+            reason="format is text, and the subscriber has no text",
+            hint="set text, or another format in settings",
+            sent=False,
+        )
+    return _shown(delivery.text) if delivery.text.strip() else Skip(reason="the text is empty", sent=False)
+
+
 def _pretty(delivery: Delivery) -> bytes | Reject | Skip:
     if delivery.body == {}:
-        return Skip(reason="the event carries no field that body sends", sent=False)
+        return nothing_to_send()
     data = written(data_of(delivery), indented=True)
     if isinstance(data, Reject):
         return data

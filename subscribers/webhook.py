@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from string import ascii_letters, digits, punctuation
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -11,8 +11,8 @@ from yarl import URL
 
 from streamer.events import Delivery, Outcome, Reject
 from streamer.ports import PluginContext
-from subscribers.cloudevents import MEDIA_TYPE, TEXT, Format, Message, message
-from subscribers.http import HttpSubscriber, HttpTarget, Request, TargetSettings, checked_secret
+from subscribers.cloudevents import ContentMode, Message, message
+from subscribers.http import HttpTarget, Request, RequestSubscriber, TargetSettings, checked_secret
 from subscribers.placeholders import PlaceholderText, Template, Unfilled
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -33,7 +33,7 @@ def _header(name: str) -> str:
     if not _TOKEN.fullmatch(name):
         raise ValueError("is not the name of a header")
     if lower in _OURS or lower.startswith("ce-"):
-        raise ValueError(f"{name} is set by Streamer: use auth, signing, format or content_type")
+        raise ValueError(f"{name} is set by Streamer: use auth, signing, content_mode or content_type")
     return name
 
 
@@ -47,13 +47,10 @@ class WebhookSettings(TargetSettings):
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = Field(
         default="POST", description="method of the requests; those of DELETE and GET have no content"
     )
-    format: Format = Field(
+    content_mode: ContentMode = Field(
         default="binary",
-        description="binary: content is body, and ce-… headers tell of the event; structured: content is "
-        "the CloudEvent, with body as its data; text: content is text",
-    )
-    content_type: str = Field(
-        default=TEXT, pattern=MEDIA_TYPE, examples=["application/xml"], description="media type of a text"
+        description="binary: the content is body, and ce-… headers tell of the event; structured: it is the "
+        "CloudEvent, with body as its data; plain: it is body, and nothing tells of the event",
     )
     headers: Mapping[Annotated[str, AfterValidator(_header)], SecretStr] = Field(
         default_factory=dict, description="further headers, such as {X-Tenant: acme}; their values are masked"
@@ -70,14 +67,15 @@ class WebhookSettings(TargetSettings):
         return self
 
 
-class Webhook(HttpSubscriber):
+class Webhook(RequestSubscriber):
     """Sends each event in one request, as a CloudEvent or in the shape of `body`.
 
-    The content is the subscriber's `body` or, without one, the event's data.
-    Any 2xx counts as delivered; `outcomes` changes that.
+    The content is the subscriber's `content` or `body` or, without them, the
+    event's data. Any 2xx counts as delivered; `outcomes` changes that.
     """
 
     Settings = WebhookSettings
+    takes_content: Final = True
 
     def __init__(self, settings: WebhookSettings, context: PluginContext) -> None:
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
@@ -87,7 +85,12 @@ class Webhook(HttpSubscriber):
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Send the event once, and return the outcome."""
-        sent = message(delivery, self._settings.format, text_type=self._settings.content_type)
+        request = self.request(delivery)
+        return await self._http.deliver(request) if isinstance(request, Request) else request
+
+    def request(self, delivery: Delivery, /) -> Request | Outcome:
+        """Return the request for the event, or the outcome without one."""
+        sent = message(delivery, self._settings.content_mode)
         if not isinstance(sent, Message):
             return sent
         try:
@@ -98,15 +101,12 @@ class Webhook(HttpSubscriber):
                 hint="let url name what every event that arrives here has",
                 sent=False,
             )
-        return await self._http.deliver(
-            Request(
-                method=self._settings.method,
-                url=url,
-                key=delivery.key,
-                written=sent.content,
-                content_type=sent.content_type,
-                headers={**self._headers, **_attribute_headers(sent)},
-            )
+        return Request(
+            method=self._settings.method,
+            url=url,
+            key=delivery.key,
+            ready=sent.content,
+            headers={**self._headers, **_attribute_headers(sent)},
         )
 
 

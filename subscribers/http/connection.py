@@ -1,5 +1,6 @@
 """Connection to one server: verified by TLS, bounded in size and time."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -8,13 +9,12 @@ import aiohttp
 from yarl import URL
 
 from streamer.clock import Clock
-from streamer.errors import RetryLater
+from streamer.errors import ConfigurationError, RetryLater
 from streamer.events import FailureClass
 from streamer.web.proxy import ProxyFailed, proxy_for, send
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
-from subscribers.http.settings import HttpSettings
-from subscribers.tls import client_context
+from subscribers.http.settings import ClientCertificate, HttpSettings
 
 HEADERS: Mapping[str, str] = {
     "User-Agent": "streamer",
@@ -61,8 +61,7 @@ class Connection:
         """
         # Dispatch bounds the deliveries in flight; a second bound here would
         # only let some of them time out in a queue.
-        tls = client_context(self._settings.ca_file, self._settings.client_certificate)
-        connector = aiohttp.TCPConnector(ssl=tls, limit=0)
+        connector = aiohttp.TCPConnector(ssl=_tls(self._settings), limit=0)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -135,3 +134,26 @@ async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answe
         body=redaction(body)[:READ_BYTES],
         retry_after=response.headers.get("Retry-After"),
     )
+
+
+def _tls(settings: HttpSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as exc:
+        raise ConfigurationError(f"ca_file {settings.ca_file} can't be read as PEM: {exc.strerror}") from exc
+    if settings.client_certificate:
+        _present(settings.client_certificate, context)
+    return context
+
+
+def _present(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
+    secret = certificate.key_password
+    # Without a password, OpenSSL would ask for one on the terminal.
+    password = secret.get_secret_value() if secret else ""
+    try:
+        context.load_cert_chain(certificate.certificate_file, certificate.key_file, password)
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(
+            f"client_certificate {certificate.certificate_file} can't be used with its key: "
+            f"check both files and key_password ({type(exc).__name__})"
+        ) from exc

@@ -6,12 +6,23 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
 from subscribers.http.outcome_table import OutcomeChanges
 from subscribers.http.signing import Signing
-from subscribers.tls import ClientCertificate
+
+
+class ClientCertificate(BaseModel):
+    """Client certificate for mutual TLS; without `key_file`, the certificate's file holds the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    certificate_file: Path = Field(description="client certificate, PEM")
+    key_file: Path | None = Field(
+        default=None, description="its private key, PEM; default: in certificate_file"
+    )
+    key_password: SecretStr | None = Field(default=None, description="password of the private key")
 
 
 class HttpSettings(BaseModel):

@@ -12,6 +12,7 @@ from typing import Self
 from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass
+from subscribers.http.tls import TargetTls
 from subscribers.mqtt.packets import (
     DISCONNECT,
     LARGEST_ANSWER,
@@ -65,7 +66,7 @@ class Broker:
 
     host: str
     port: int
-    tls: ssl.SSLContext | None
+    tls: TargetTls | None
     version: Version
     connect: Connect = field(repr=False)
     timeout_s: float
@@ -93,6 +94,7 @@ class Connection:
         self._ids = chain.from_iterable(iter(lambda: _PACKET_IDS, None))
         self._heard = 0
         self._ended_by: RetryLater | None = None
+        self._is_told = False
         self._tasks: Sequence[asyncio.Task[None]] = ()
 
     @classmethod
@@ -101,8 +103,9 @@ class Connection:
         writer = None
         try:
             async with clock.timeout(broker.timeout_s):
+                tls = broker.tls.context if broker.tls else None
                 reader, writer = await asyncio.open_connection(
-                    broker.host, broker.port, ssl=broker.tls, limit=LARGEST_ANSWER
+                    broker.host, broker.port, ssl=tls, limit=LARGEST_ANSWER
                 )
                 connection = cls(broker, clock, (reader, writer))
                 await connection._introduce()
@@ -118,6 +121,13 @@ class Connection:
     def is_open(self) -> bool:
         """True until it has ended."""
         return self._ended_by is None
+
+    def take_refusal(self) -> Refused | None:
+        """Return, once, the broker's reason to end the connection, if no message was told of it."""
+        if self._is_told or not isinstance(self._ended_by, Refused):
+            return None
+        self._is_told = True
+        return self._ended_by
 
     async def publish(self, message: Publish) -> Answer:
         """Send `message`, and return the broker's answer to it; without QoS, a good one.
@@ -279,6 +289,7 @@ class Connection:
         if self._ended_by is not None:
             return
         self._ended_by = error
+        self._is_told = bool(self._waiting)
         for packet_id in list(self._waiting):
             self._settle(packet_id, error)
         self._writer.transport.abort()

@@ -1,45 +1,54 @@
 """The MQTT plugin."""
 
+import asyncio
 import random
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from urllib.parse import quote
 
-from streamer.events import Delivery, Outcome, Reject, Retry, Skip
-from streamer.ports import PluginContext
-from subscribers.cloudevents import Message, attributes, message
+from streamer.events import Content, Delivery, Outcome, Reject, Retry, Skip
+from streamer.ports import PluginContext, Preview
+from subscribers.cloudevents import Message, message
+from subscribers.http.settings import HttpSettings
+from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
 from subscribers.mqtt.connection import Broker, Refused, TooLarge, Unreached
-from subscribers.mqtt.packets import Answer, Connect, Publish
+from subscribers.mqtt.packets import Answer, Connect, Publish, Version
 from subscribers.mqtt.session import Session
 from subscribers.mqtt.settings import MqttSettings
 from subscribers.placeholders import Template, Unfilled
-from subscribers.tls import client_context
 
 # Levels, wildcards, the broker's own topics, the quote itself, and what the standard advises against.
 _FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 _LONGEST_NAME = 40
 
+_NOTHING = Content(data=b"", type="text/plain")
+
 
 class Mqtt:
     """Publishes each event as one message, and counts it as delivered when the broker has acknowledged it.
 
-    The payload is the subscriber's `body` or, without one, the event's data.
-    With MQTT 5, user properties hold the attributes of the CloudEvent. They are
-    the same on each attempt, so that a consumer knows a repetition by `id`.
+    The payload is the subscriber's `content` or `body` or, without them, the
+    event's data. With MQTT 5, user properties hold the attributes of the
+    CloudEvent. They are the same on each attempt, so that a consumer knows a
+    repetition by `id`.
     """
 
     Settings = MqttSettings
+    takes_content: Final = True
 
     def __init__(self, settings: MqttSettings, context: PluginContext) -> None:
         self._settings = settings
         self._context = context
         self._topic = Template(settings.topic)
         self._session: Session | None = None
+        self.batch_size = settings.batch_size
+        self.batch_wait_s = settings.batch_wait_s
 
     async def __aenter__(self) -> Self:
         """Make ready to connect; raises `ConfigurationError` for unusable certificates."""
@@ -77,6 +86,23 @@ class Mqtt:
             self._session.worked()
         return acknowledged(self._shown(answer), publish)
 
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Publish each event once, all of them at once, and return the outcomes in their order."""
+        return await asyncio.gather(*map(self.deliver, deliveries))
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return the message as it would be sent, or the outcome without one."""
+        publish = self._message(delivery)
+        if not isinstance(publish, Publish):
+            return publish
+        retain = ", retained" if publish.retain else ""
+        shown = {"content-type": publish.content_type, **publish.user_properties}
+        return Preview(
+            request=f"PUBLISH {publish.topic} (QoS {publish.qos}{retain})",
+            headers=shown if self._settings.version is Version.V5 else {},
+            content=publish.payload,
+        )
+
     def _message(self, delivery: Delivery) -> Publish | Reject | Skip:
         settings = self._settings
         try:
@@ -87,20 +113,18 @@ class Mqtt:
                 hint="let topic name what every event that arrives here has",
                 sent=False,
             )
-        if delivery.event.is_deletion and settings.deletions == "clear":
-            content: Message | Reject | Skip = Message(content=b"", content_type=settings.content_type)
-        else:
-            content = message(delivery, settings.mode, text_type=settings.content_type)
-        if not isinstance(content, Message):
-            return content
+        clears = delivery.event.is_deletion and settings.deletions == "clear"
+        sent = message(replace(delivery, content=_NOTHING) if clears else delivery, settings.mode)
+        if not isinstance(sent, Message):
+            return sent
         return Publish(
             topic=topic,
-            payload=content.content,
+            payload=b"" if clears else sent.content.data,
             qos=settings.qos,
             retain=settings.retain,
-            content_type=content.content_type,
+            content_type=sent.content.type,
             expiry_s=settings.expiry_s,
-            user_properties=attributes(delivery.event),
+            user_properties=sent.attributes,
         )
 
     def _shown(self, answer: Answer) -> Answer:
@@ -121,7 +145,7 @@ def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
     return Broker(
         host=host,
         port=port,
-        tls=client_context(settings.ca_file, settings.client_certificate) if scheme == "mqtts" else None,
+        tls=_tls(settings, context) if scheme == "mqtts" else None,
         version=settings.version,
         connect=Connect(
             client_id=settings.client_id or f"streamer-{context.name[:_LONGEST_NAME]}-{secrets.token_hex(4)}",
@@ -134,3 +158,8 @@ def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
         timeout_s=settings.timeout_s,
         max_packet_bytes=settings.max_packet_bytes,
     )
+
+
+def _tls(settings: MqttSettings, context: PluginContext) -> TargetTls:
+    files = HttpSettings(ca_file=settings.ca_file, client_certificate=settings.client_certificate)
+    return TargetTls(files, context.clock)

@@ -28,9 +28,16 @@ class Session:
         self._connecting: asyncio.Task[Connection] | None = None
 
     async def connection(self) -> Connection:
-        """Return the open connection, or make one. Raises `Unreached` or `Refused`."""
+        """Return the open connection, or make one.
+
+        Raises `Unreached` or `Refused`, also for the reason with which the
+        broker ended the former connection.
+        """
         if self._connection is not None and self._connection.is_open:
             return self._connection
+        if self._connection is not None and (refusal := self._connection.take_refusal()) is not None:
+            # Such as that of another client with the same id, which an idle subscriber would not notice.
+            raise refusal
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name=f"mqtt {self._broker}: connect")
             self._connecting.add_done_callback(self._forget)

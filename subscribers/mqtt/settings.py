@@ -16,10 +16,10 @@ from pydantic import (
 )
 
 from streamer.web.loopback import is_loopback
-from subscribers.cloudevents import MEDIA_TYPE, TEXT, Format
+from subscribers.cloudevents import ContentMode
+from subscribers.http.settings import ClientCertificate
 from subscribers.mqtt.packets import Version
 from subscribers.placeholders import PlaceholderText
-from subscribers.tls import ClientCertificate
 
 _PORTS = {"mqtts": 8883, "mqtt": 1883}
 _LONGEST_TEXT = 65_535
@@ -79,14 +79,11 @@ class MqttSettings(BaseModel):
         description="message for a deleted record: one as for other events, or (clear) an empty one, which "
         "removes the topic's retained message",
     )
-    format: Format | None = Field(
+    content_mode: ContentMode | None = Field(
         default=None,
-        description="binary: payload is body, and user properties tell of the event; structured: payload is "
-        "the CloudEvent, with body as its data; text: payload is text; default: binary, and structured "
-        "with 3.1.1",
-    )
-    content_type: str = Field(
-        default=TEXT, pattern=MEDIA_TYPE, examples=["application/xml"], description="media type of a text"
+        description="binary: the payload is body, and user properties tell of the event; structured: it is "
+        "the CloudEvent, with body as its data; plain: it is body, and nothing tells of the event; default: "
+        "binary, and structured with 3.1.1",
     )
     expiry_s: int | None = Field(
         default=None,
@@ -98,6 +95,10 @@ class MqttSettings(BaseModel):
         default=None,
         ge=128,
         description="largest message with its topic and properties; default: as large as the broker says",
+    )
+    batch_size: int = Field(default=100, ge=1, le=10_000, description="most events published together")
+    batch_wait_s: float = Field(
+        default=0.01, ge=0, le=1, description="longest time that the first of these waits for others"
     )
     keep_alive_s: int = Field(
         default=30, ge=2, le=_LONGEST_TEXT, description="time within which a silent connection is found dead"
@@ -138,8 +139,8 @@ class MqttSettings(BaseModel):
         for name, value in (("username", self.username), ("password", secret), ("client_id", self.client_id)):
             if value and ("\0" in value or len(value.encode(errors="replace")) > _LONGEST_TEXT):
                 raise ValueError(f"{name} is longer than 65,535 bytes, or holds a NUL character")
-        if self.version is Version.V311 and self.format == "binary":
-            raise ValueError("format: binary needs version 5: use structured or text")
+        if self.version is Version.V311 and self.content_mode == "binary":
+            raise ValueError("content_mode: binary needs version 5: use structured or plain")
         if self.version is Version.V311 and self.expiry_s is not None:
             raise ValueError("expiry_s needs version 5")
         if self.deletions == "clear" and not self.retain:
@@ -173,6 +174,6 @@ class MqttSettings(BaseModel):
         return self.client_id is not None and self.session_expiry_s > 0 and self.qos < 2  # noqa: PLR2004
 
     @property
-    def mode(self) -> Format:
+    def mode(self) -> ContentMode:
         """Form of a message."""
-        return self.format or ("binary" if self.version is Version.V5 else "structured")
+        return self.content_mode or ("binary" if self.version is Version.V5 else "structured")

@@ -9,6 +9,7 @@ import pytest
 
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry, Skip
+from streamer.ports import Preview
 from subscribers.mqtt import Mqtt
 from tests.deliveries import ORDER, context, delivery, event
 from tests.unit.subscribers.mqtt.scripted_broker import (
@@ -433,6 +434,41 @@ async def test_nothing_listens() -> None:
     assert isinstance(outcome, Retry)
     assert outcome.failure is FailureClass.CONNECTION
     assert "can't connect to localhost" in outcome.reason
+
+
+async def test_end_of_an_idle_connection_is_told_once() -> None:
+    """Two processes with one client id would otherwise take it from each other for ever."""
+    clock = TurnedClock()
+    async with ScriptedBroker.running() as broker, opened(broker, clock, client_id="a") as plugin:
+        await plugin.deliver(delivery())
+        broker.say(bytes.fromhex("e0028e00"))
+        await asyncio.sleep(0.05)
+        told = await plugin.deliver(delivery())
+        again = await plugin.deliver(delivery())
+
+    assert isinstance(told, Hold)
+    assert told.alert
+    assert "give each process its own" in told.reason
+    assert isinstance(again, Delivered)
+
+
+async def test_events_are_published_together() -> None:
+    """Each has its own outcome, in the order of the events."""
+    async with ScriptedBroker.running() as broker, opened(broker) as plugin:
+        outcomes = await plugin.deliver_many([delivery(), delivery(body={}), delivery()])
+
+    assert [type(each) for each in outcomes] == [Delivered, Skip, Delivered]
+
+
+def test_message_can_be_shown_before_it_is_sent() -> None:
+    """With its properties."""
+    read = Mqtt.Settings.model_validate({"url": "mqtts://e.com", "topic": TOPIC, "retain": True})
+    shown = Mqtt(read, context(TurnedClock())).preview(delivery())
+
+    assert isinstance(shown, Preview)
+    assert shown.request == f"PUBLISH salesforce/Order/{ORDER} (QoS 1, retained)"
+    assert shown.headers["content-type"] == "application/json"
+    assert shown.headers["id"] == f"tx:1:{ORDER}"
 
 
 def test_connack_is_the_usual_one() -> None:

@@ -29,7 +29,7 @@ URL = "mqtts://broker.example.com"
         ({"topic": "{city}"}, "{city} is no placeholder"),
         ({"password": "hunter22"}, "username is missing"),
         ({"username": "a\0"}, "username is longer than 65,535 bytes, or holds a NUL"),
-        ({"version": "3.1.1", "format": "binary"}, "format: binary needs version 5"),
+        ({"version": "3.1.1", "content_mode": "binary"}, "content_mode: binary needs version 5"),
         ({"version": "3.1.1", "expiry_s": 5}, "expiry_s needs version 5"),
         ({"version": "4"}, "'5' or '3.1.1'"),
         ({"deletions": "clear"}, "deletions: clear needs retain: true"),
