@@ -76,7 +76,8 @@ class SubscriberSettings(Section):
     """Consumer of the log that delivers to one target."""
 
     uses: str = Field(
-        description="the plugin: slack, erp, fulfillment, salesforce, or another that is installed"
+        description="the plugin: slack, erp, fulfillment, salesforce, webhook, mqtt, file, stdout, "
+        "or another that is installed"
     )
     on: Annotated[
         tuple[str, ...],

@@ -21,9 +21,9 @@ from subscribers.mqtt.packets import (
     Answer,
     Connack,
     Connect,
+    MqttVersion,
     PacketType,
     Publish,
-    Version,
     disconnection,
     release,
 )
@@ -67,7 +67,7 @@ class Broker:
     host: str
     port: int
     tls: TargetTls | None
-    version: Version
+    version: MqttVersion
     connect: Connect = field(repr=False)
     timeout_s: float
     max_packet_bytes: int | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from subscribers.mqtt.properties import Property, Reader, binary, encoded, text, variable
 
 
-class Version(StrEnum):
+class MqttVersion(StrEnum):
     """Version of the protocol, in the words of the configuration."""
 
     V5 = "5"
@@ -33,7 +33,7 @@ class PacketType(IntEnum):
 PINGREQ = bytes([PacketType.PINGREQ << 4, 0])
 DISCONNECT = bytes([PacketType.DISCONNECT << 4, 0])
 
-_LEVELS = {Version.V5: 5, Version.V311: 4}
+_LEVELS = {MqttVersion.V5: 5, MqttVersion.V311: 4}
 _CLEAN_START, _HAS_PASSWORD, _HAS_USERNAME = 0x02, 0x40, 0x80
 _RETAIN, _DUPLICATE = 0x01, 0x08
 _UTF8 = 1
@@ -57,7 +57,7 @@ class Connect:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
-    def encoded(self, version: Version) -> bytes:
+    def encoded(self, version: MqttVersion) -> bytes:
         """Return the packet. Raises `ValueError` for a text that is too long, or holds a NUL."""
         flags = (
             _CLEAN_START * self.clean_start
@@ -70,7 +70,7 @@ class Connect:
                 Property.RECEIVE_MAXIMUM: 1,
                 Property.MAXIMUM_PACKET_BYTES: LARGEST_ANSWER,
             },
-            are_there=version is Version.V5,
+            are_there=version is MqttVersion.V5,
         )
         content = text("MQTT") + bytes([_LEVELS[version], flags]) + self.keep_alive_s.to_bytes(2) + properties
         content += text(self.client_id)
@@ -93,7 +93,7 @@ class Publish:
     expiry_s: int | None = None
     user_properties: Mapping[str, str] = field(default_factory=dict)
 
-    def encoded(self, version: Version, packet_id: int) -> bytes:
+    def encoded(self, version: MqttVersion, packet_id: int) -> bytes:
         """Return the packet. Raises `ValueError` for a text that is too long, or holds a NUL."""
         single: dict[Property, int | str] = {}
         if self.content_type is not None:
@@ -101,7 +101,7 @@ class Publish:
         if self.expiry_s is not None:
             single[Property.MESSAGE_EXPIRY_S] = self.expiry_s
         head = text(self.topic) + (packet_id.to_bytes(2) if self.qos else b"")
-        head += encoded(single, self.user_properties.items(), are_there=version is Version.V5)
+        head += encoded(single, self.user_properties.items(), are_there=version is MqttVersion.V5)
         return _packet(PacketType.PUBLISH, self.qos << 1 | _RETAIN * self.retain, head + self.payload)
 
 
@@ -140,12 +140,12 @@ class Connack:
     keep_alive_s: int | None = None
 
     @classmethod
-    def decoded(cls, version: Version, content: bytes) -> "Connack":
+    def decoded(cls, version: MqttVersion, content: bytes) -> "Connack":
         """Return the packet with that content. Raises `MalformedPacketError`."""
         reader = Reader(content)
         reader.number(1)
         code = reader.number(1)
-        if version is Version.V311:
+        if version is MqttVersion.V311:
             return cls(answer=Answer(code=_CODES_OF_V311.get(code, _UNSPECIFIED) if code else 0))
         found = reader.properties()
         return cls(

@@ -17,7 +17,7 @@ from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
 from subscribers.mqtt.connection import Broker, Refused, TooLarge, Unreached
-from subscribers.mqtt.packets import Answer, Connect, Publish, Version
+from subscribers.mqtt.packets import Answer, Connect, MqttVersion, Publish
 from subscribers.mqtt.session import Session
 from subscribers.mqtt.settings import MqttSettings
 from subscribers.placeholders import Template, Unfilled
@@ -99,7 +99,7 @@ class Mqtt:
         shown = {"content-type": publish.content_type, **publish.user_properties}
         return Preview(
             request=f"PUBLISH {publish.topic} (QoS {publish.qos}{retain})",
-            headers=shown if self._settings.version is Version.V5 else {},
+            headers=shown if self._settings.version is MqttVersion.V5 else {},
             content=publish.payload,
         )
 

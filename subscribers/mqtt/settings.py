@@ -18,7 +18,7 @@ from pydantic import (
 from streamer.web.loopback import is_loopback
 from subscribers.cloudevents import ContentMode
 from subscribers.http.settings import ClientCertificate
-from subscribers.mqtt.packets import Version
+from subscribers.mqtt.packets import MqttVersion
 from subscribers.placeholders import PlaceholderText
 
 _PORTS = {"mqtts": 8883, "mqtt": 1883}
@@ -43,9 +43,9 @@ class MqttSettings(BaseModel):
     username: str | None = Field(default=None, description="the user, where the broker asks for one")
     password: SecretStr | None = Field(default=None, description="the user's password")
     version: Annotated[
-        Version, BeforeValidator(_version, json_schema_input_type=Literal["5", "3.1.1", 5])
+        MqttVersion, BeforeValidator(_version, json_schema_input_type=Literal["5", "3.1.1", 5])
     ] = Field(
-        default=Version.V5,
+        default=MqttVersion.V5,
         description="5 or 3.1.1, in which a broker can't say that it refuses a message",
     )
     client_id: str | None = Field(
@@ -139,9 +139,9 @@ class MqttSettings(BaseModel):
         for name, value in (("username", self.username), ("password", secret), ("client_id", self.client_id)):
             if value and ("\0" in value or len(value.encode(errors="replace")) > _LONGEST_TEXT):
                 raise ValueError(f"{name} is longer than 65,535 bytes, or holds a NUL character")
-        if self.version is Version.V311 and self.content_mode == "binary":
+        if self.version is MqttVersion.V311 and self.content_mode == "binary":
             raise ValueError("content_mode: binary needs version 5: use structured or plain")
-        if self.version is Version.V311 and self.expiry_s is not None:
+        if self.version is MqttVersion.V311 and self.expiry_s is not None:
             raise ValueError("expiry_s needs version 5")
         if self.deletions == "clear" and not self.retain:
             raise ValueError("deletions: clear needs retain: true, without which there is nothing to clear")
@@ -176,4 +176,4 @@ class MqttSettings(BaseModel):
     @property
     def mode(self) -> ContentMode:
         """Form of a message."""
-        return self.content_mode or ("binary" if self.version is Version.V5 else "structured")
+        return self.content_mode or ("binary" if self.version is MqttVersion.V5 else "structured")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from subscribers.mqtt import Mqtt
-from subscribers.mqtt.packets import Version
+from subscribers.mqtt.packets import MqttVersion
 
 URL = "mqtts://broker.example.com"
 
@@ -58,4 +58,4 @@ def test_version_needs_no_quotes(version: object) -> None:
     """In YAML a 5 is a number."""
     read = Mqtt.Settings.model_validate({"url": URL, "topic": "t", "version": version})
 
-    assert read.version is Version.V5
+    assert read.version is MqttVersion.V5
