@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamer.events import Delivered, Delivery, Outcome, Reject, Skip
-from streamer.ports import PluginContext
+from streamer.ports import PluginContext, Preview
 from subscribers.cloudevents import data_of, nothing_to_send, written
 from subscribers.lines import failure, line, write_whole
 
@@ -56,6 +56,11 @@ class Stdout:
                 return failure(error, "the standard output")
             self._is_torn = False
         return Delivered(answer={"bytes": len(content)})
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return what would be written, or the outcome without it."""
+        content = self._content(delivery)
+        return Preview(request="WRITE", content=content) if isinstance(content, bytes) else content
 
     def _content(self, delivery: Delivery) -> bytes | Reject | Skip:
         match self._settings.format:

@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import quote
 
 from streamer.events import Delivered, Delivery, Outcome, Reject
-from streamer.ports import PluginContext
+from streamer.ports import PluginContext, Preview
 from subscribers.file.line_file import FilePolicy, LineFile
 from subscribers.file.settings import DIRECTIVE, FileSettings
 from subscribers.lines import failure, line
@@ -68,23 +68,37 @@ class File:
 
     def deliver(self, delivery: Delivery, /) -> Outcome:
         """Append the event, and return the outcome."""
-        content = line(delivery, self._settings.format)
-        if not isinstance(content, bytes):
-            return content
-        try:
-            path = self._path(delivery)
-        except Unfilled as missing:
-            return Reject(
-                reason=f"path: {missing}",
-                hint="let path name what every event that arrives here has",
-                sent=False,
-            )
+        planned = self._planned(delivery)
+        if not isinstance(planned, tuple):
+            return planned
+        path, content = planned
         try:
             with self._borrowed(path) as file:
                 file.append(content)
         except OSError as error:
             return failure(error, str(path))
         return Delivered(answer={"path": str(path), "bytes": len(content)})
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return the line and its file, or the outcome without one."""
+        planned = self._planned(delivery)
+        if not isinstance(planned, tuple):
+            return planned
+        path, content = planned
+        return Preview(request=f"APPEND {path}", content=content)
+
+    def _planned(self, delivery: Delivery) -> tuple[Path, bytes] | Outcome:
+        content = line(delivery, self._settings.format)
+        if not isinstance(content, bytes):
+            return content
+        try:
+            return self._path(delivery), content
+        except Unfilled as missing:
+            return Reject(
+                reason=f"path: {missing}",
+                hint="let path name what every event that arrives here has",
+                sent=False,
+            )
 
     def _path(self, delivery: Delivery) -> Path:
         now = datetime.fromtimestamp(self._clock.now(), UTC)

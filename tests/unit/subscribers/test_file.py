@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Delivery, Hold, Reject, Retry, Skip
+from streamer.ports import Preview
 from subscribers.file import File
 from subscribers.file import line_file as line_files
 from subscribers.lines import failure, write_whole
@@ -278,6 +279,15 @@ def test_path_that_can_not_be_written_to(tmp_path: Path, path: str, kind: type, 
 
     assert type(outcome) is kind
     assert sentence in repr(outcome)
+
+
+def test_line_can_be_shown_before_it_is_written(tmp_path: Path) -> None:
+    """With its file, which is not made."""
+    read = File.Settings.model_validate({"path": f"{tmp_path}/{{entity}}", "format": "body"})
+    shown = File(read, context(TurnedClock())).preview(order(1))
+
+    assert shown == Preview(request=f"APPEND {tmp_path}/Order", content=b'{"number":1}\n')
+    assert not list(tmp_path.iterdir())
 
 
 def test_event_that_carries_nothing_of_the_body_is_skipped(tmp_path: Path) -> None:
