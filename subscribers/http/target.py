@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import verdict
 
 _REFUSALS = frozenset({401, 403})
+_WITHOUT_CONTENT = frozenset({"DELETE", "GET"})
 # Statuses of a token endpoint that refuses the client.
 _NO_CLIENT = frozenset({400, *_REFUSALS})
 
@@ -38,7 +39,9 @@ _LIKE_A_SECRET = 16
 class Request:
     """Request of one attempt; `key` is the delivery's idempotency key.
 
-    Its content is `ready`, or else `body` as JSON. A `DELETE` has none.
+    Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have
+    none. `headers` are further ones; they change none of those that
+    authenticate, sign or name the key.
     """
 
     method: str
@@ -46,18 +49,19 @@ class Request:
     key: str
     body: Any = None
     ready: Content | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def content(self) -> bytes:
         """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
-        if self.method == "DELETE":
+        if self.method in _WITHOUT_CONTENT:
             return b""
         return exact_json(self.body) if self.ready is None else self.ready.data
 
     @property
     def content_headers(self) -> Mapping[str, str]:
         """Headers that describe the content, and the answers that suit it."""
-        if self.method == "DELETE":
+        if self.method in _WITHOUT_CONTENT:
             return {}
         if self.ready is None:
             return {"Content-Type": "application/json"}
@@ -96,9 +100,13 @@ class HttpTarget:
         self._open = AsyncExitStack()
 
     @classmethod
-    def of(cls, settings: TargetSettings, context: PluginContext) -> Self:
-        """Return the target that `settings` describe, with its credentials and signatures."""
-        return cls(settings, settings.auth, context, secrets=_codes(settings.url), signing=settings.signing)
+    def of(cls, settings: TargetSettings, context: PluginContext, *, secrets: tuple[str, ...] = ()) -> Self:
+        """Return the target that `settings` describe, with its credentials and signatures.
+
+        `secrets` are further ones that an answer must not repeat.
+        """
+        secrets = (*secrets, *_codes(settings.url))
+        return cls(settings, settings.auth, context, secrets=secrets, signing=settings.signing)
 
     async def __aenter__(self) -> Self:
         await self._connection.open()
@@ -146,7 +154,11 @@ class HttpTarget:
             "Host": _host(request.url),
             **HEADERS,
             **self._headers(request, content, proof),
-            **({"Content-Length": str(len(content))} if content or request.method != "DELETE" else {}),
+            **(
+                {"Content-Length": str(len(content))}
+                if content or request.method not in _WITHOUT_CONTENT
+                else {}
+            ),
         }
         if "webhook-signature" in headers:
             headers["webhook-signature"] = " ".join(f"v1,{MASK}" for _ in self._signer.keys)
@@ -200,6 +212,7 @@ class HttpTarget:
         key = _quoted(request.key)
         return {
             **request.content_headers,
+            **request.headers,
             "Idempotency-Key": key,
             "webhook-id": key,
             **self._signer.headers(key, content, now=self._clock.now()),
