@@ -6,14 +6,16 @@ from streamer.events import JsonObject, SubscriberName
 from streamer.settings import Settings
 
 _SOURCE = ("org", "channels", "outbound")
-_RELOADABLE = ("subscribers", "grace_period_s", *_SOURCE)
+_PROTECTION = ("protect", "protection")
+_RELOADABLE = ("subscribers", "grace_period_s", *_PROTECTION, *_SOURCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationChanges:
     """Differences between the configuration in effect and a new one.
 
-    `changes_source` is true when Salesforce is to be read in another way.
+    `changes_source` is true when Salesforce is to be read in another way, and
+    `changes_protection` when other fields are to be protected, or otherwise.
     `waiting` are the changed sections that take effect at the next start.
     """
 
@@ -21,6 +23,7 @@ class ConfigurationChanges:
     removed: tuple[SubscriberName, ...]
     changed: tuple[SubscriberName, ...]
     changes_source: bool
+    changes_protection: bool
     waiting: tuple[str, ...]
 
     @classmethod
@@ -35,6 +38,7 @@ class ConfigurationChanges:
                 sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
             ),
             changes_source=any(name in _SOURCE for name in differing),
+            changes_protection=any(name in _PROTECTION for name in differing),
             waiting=tuple(name for name in differing if name not in _RELOADABLE),
         )
 
@@ -45,6 +49,7 @@ class ConfigurationChanges:
             "removed": list(self.removed),
             "changed": list(self.changed),
             "salesforce_read_anew": self.changes_source,
+            "protection_changed": self.changes_protection,
             "waiting_for_restart": list(self.waiting),
         }
 

@@ -29,9 +29,17 @@ class Quarantine:
     _read: int = field(default=0, init=False)
     _unreadable: int = field(default=0, init=False)
 
-    def unreadable(self, piece: Unreadable, batch: Batch) -> DeadLetter:
-        """Return the dead letter of a piece that is no JSON, or of a message that is no event."""
-        digest = hashlib.sha256(piece.raw).hexdigest()[:16]
+    def unreadable(self, piece: Unreadable, batch: Batch, withheld_as: str | None = None) -> DeadLetter:
+        """Return the dead letter of a piece that is no JSON, or of a message that is no event.
+
+        With `withheld_as`, a digest that tells nothing of the piece, neither the
+        letter nor the log holds any of its bytes.
+        """
+        hint = "Look at the raw bytes; if the shape is a new one, update Streamer and redrive."
+        digest = withheld_as or hashlib.sha256(piece.raw).hexdigest()
+        if withheld_as is not None:
+            piece, hint = _without_bytes(piece), _hint_of_withheld(batch)
+        digest = digest[:16]
         position = replay_id_to_text(piece.replay_id) if piece.replay_id else "unknown"
         _log.warning(
             "event.set_aside",
@@ -47,7 +55,7 @@ class Quarantine:
             channel=str(batch.channel),
             reason="unreadable",
             error=piece.error,
-            hint="Look at the raw bytes; if the shape is a new one, update Streamer and redrive.",
+            hint=hint,
             failed_at=now,
             first_failed_at=now,
             replay_id=piece.replay_id,
@@ -94,3 +102,20 @@ class Quarantine:
             raw=raw_json(event.data),
             event=replace(event, data={}),
         )
+
+
+def _without_bytes(piece: Unreadable) -> Unreadable:
+    summary = piece.summary or "It can't be decoded"
+    size = len(piece.raw)
+    return replace(
+        piece, raw=b"", error=f"{summary}; its {size} bytes can hold protected fields and are withheld"
+    )
+
+
+def _hint_of_withheld(batch: Batch) -> str:
+    hours = batch.channel.retention_s / 3600
+    return (
+        "Nothing of the message is in the log, because of protect. Salesforce retains it for "
+        f"{hours:.0f} hours. Set protection.unreadable: keep where such bytes can be stored, and then the "
+        "next one is kept."
+    )

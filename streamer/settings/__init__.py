@@ -24,6 +24,7 @@ from streamer.settings.outbound import (
     OutboundSettings,
     OutboundTlsSettings,
 )
+from streamer.settings.protection import MASK_TEXT, How, ProtectionSettings, ProtectRule, UnreadableBytes
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -34,6 +35,7 @@ from streamer.settings.subscribers import (
 )
 
 __all__ = [
+    "MASK_TEXT",
     "OUTBOUND_ROOT",
     "AdminSettings",
     "Auth",
@@ -41,6 +43,7 @@ __all__ = [
     "ChannelSettings",
     "ClientCredentialsAuth",
     "GuardSettings",
+    "How",
     "JwtAuth",
     "KafkaLogSettings",
     "KafkaSecurity",
@@ -52,6 +55,8 @@ __all__ = [
     "OutboundSettings",
     "OutboundTlsSettings",
     "PasswordAuth",
+    "ProtectRule",
+    "ProtectionSettings",
     "PubSubSettings",
     "RateSettings",
     "RefreshAuth",
@@ -61,4 +66,5 @@ __all__ = [
     "SqliteLogSettings",
     "SubscriberSettings",
     "Transport",
+    "UnreadableBytes",
 ]

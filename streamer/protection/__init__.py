@@ -1,0 +1,12 @@
+"""Protection of fields: rules that drop, mask or hash what must not be stored, compiled for each type of event.
+
+Pure functions over events. A value that a rule names is replaced before the
+event is encoded, so nothing behind ingest ever holds it.
+"""
+
+from streamer.protection.events import ProtectedEvents
+from streamer.protection.rules import Rules, is_about_entity, names_field
+from streamer.protection.treatments import Fixed
+from streamer.protection.values import NotProtected
+
+__all__ = ["Fixed", "NotProtected", "ProtectedEvents", "Rules", "is_about_entity", "names_field"]

@@ -1,0 +1,98 @@
+"""Treatments of a value: dropped, masked, hashed or kept."""
+
+import hmac
+from collections.abc import Callable
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from streamer.settings import MASK_TEXT, How, ProtectionSettings, ProtectRule
+
+_KEY_ID_BYTES = 4
+_HIDDEN = "*"
+
+
+class Fixed(Enum):
+    """Treatments that look at no value."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+Treatment = Callable[[Any], Any] | Fixed
+"""Replaces a single value, one that is no mapping, no list and not null; or keeps or drops whatever is there."""
+
+
+def treatment_of(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
+    """Return the treatment of `rule`; raises `ValueError` for hashes without a key."""
+    match rule.how:
+        case How.KEEP:
+            return Fixed.KEEP
+        case How.DROP:
+            return Fixed.DROP
+        case How.MASK:
+            return _mask(rule)
+        case How.HASH:
+            return _hash(rule, settings)
+
+
+def canonical_text(value: Any) -> str:
+    """Return a single value of JSON as text, the same for numbers that are equal.
+
+    A number is in decimal digits without an exponent, and without a point where
+    it is whole: `12` of `12.0`, which is how one transport writes the `12` of
+    the other.
+    """
+    if type(value) is str:
+        return value
+    if type(value) is float and value.is_integer():
+        return str(int(value))
+    if type(value) is float:
+        return format(Decimal(repr(value)), "f")
+    return orjson.dumps(value, default=str).decode() if type(value) is not int else str(value)
+
+
+def key_id_of(settings: ProtectionSettings) -> str:
+    """Return the id that begins each hash; empty without a key."""
+    if settings.key is None:
+        return ""
+    return settings.key_id or hmac.digest(_key(settings), b"key id", "sha256")[:_KEY_ID_BYTES].hex()
+
+
+def keyed_digest(settings: ProtectionSettings, content: bytes) -> str | None:
+    """Return a digest of `content` that tells nothing without the key, or `None` without one."""
+    return hmac.digest(_key(settings), content, "sha256").hex() if settings.key is not None else None
+
+
+def _mask(rule: ProtectRule) -> Treatment:
+    last, text = rule.keep_last, rule.text or MASK_TEXT
+
+    def masked(value: Any) -> str:
+        whole = canonical_text(value)
+        # Of a short value, the end would be most of it.
+        shown = whole[-last:] if last and len(whole) >= 2 * last else ""
+        return (_HIDDEN * (len(whole) - len(shown)) if rule.keep_length else text) + shown
+
+    return masked
+
+
+def _hash(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
+    if settings.key is None:
+        raise ValueError("a hash needs protection.key")
+    key, prefix = _key(settings), f"{key_id_of(settings)}:"
+    trims, lowers = "trim" in rule.normalise, "lower" in rule.normalise
+
+    def hashed(value: Any) -> str:
+        text = canonical_text(value)
+        text = text.strip() if trims else text
+        text = text.lower() if lowers else text
+        # JSON can hold a lone surrogate, which has no other UTF-8 than this.
+        return prefix + hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+    return hashed
+
+
+def _key(settings: ProtectionSettings) -> bytes:
+    return settings.key.get_secret_value().encode() if settings.key is not None else b""
