@@ -1,4 +1,4 @@
-"""Protection of fields: rules that drop, mask or hash what must not be stored, compiled for each type of event.
+"""Protection of fields: rules that drop, mask or hash what must not be stored.
 
 Pure functions over events. A value that a rule names is replaced before the
 event is encoded, so nothing behind ingest ever holds it.

@@ -9,7 +9,7 @@ import orjson
 
 from streamer.events import Event, JsonObject
 from streamer.protection.rules import FieldRules, Rules
-from streamer.protection.treatments import Fixed
+from streamer.protection.treatments import DROP, KEEP
 from streamer.protection.values import DROPPED, NotProtected, treated_fields, treated_list, treated_whole
 
 _CHANGES = "salesforce.cdc."
@@ -17,6 +17,7 @@ _MODIFIED = "LastModifiedDate"
 
 _BRACKETS = ("{", "[")
 _BEFORE_JSON = "\ufeff \t\r\n"
+_TEXTS = {str}
 _MEMBER = re.compile(r'\{\s*"')
 
 
@@ -33,7 +34,7 @@ class _Parts:
 
 
 class ProtectedEvents:
-    """Protects the events of one channel, of which `key` names the field by which they are ordered, if any."""
+    """Protects the events of one channel; `key` names the field by which they are ordered, if any."""
 
     def __init__(self, rules: Rules, *, key: str | None = None) -> None:
         self._rules = rules
@@ -112,23 +113,23 @@ def _parts(event: Event, rules: FieldRules) -> _Parts:
 
 def _treat_names(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
     """Leave out the names of dropped fields, as for a user who can't see them, and of diffs that are gone."""
-    for member in ("changed_fields", "nulled_fields", "diff_fields"):
-        names = data.get(member, ())
-        if names == ():
+    known, of = rules.known, rules.of
+    for member in ("changed_fields", "nulled_fields"):
+        names = data[member]
+        if names == []:
             continue
-        is_kept = _is_open if member == "diff_fields" else _is_named
         # Those of Salesforce's header are not checked before: anything else than names could be there.
-        kept = [each for each in names if is_kept(each, rules)] if type(names) is list else []
-        if kept != names:
-            parts.differing[member] = kept if kept or member != "diff_fields" else DROPPED
+        texts = names if type(names) is list and set(map(type, names)) == _TEXTS else _texts_of(names)
+        kept = [name for name in texts if (known.get(name) or of(name)) is not DROP]
+        if texts is not names or len(kept) < len(texts):
+            parts.differing[member] = kept
+    if "diff_fields" in data:
+        kept = [name for name in data["diff_fields"] if of(name) is KEEP]
+        parts.differing["diff_fields"] = kept or DROPPED
 
 
-def _is_named(name: Any, rules: FieldRules) -> bool:
-    return type(name) is str and rules.of(name) is not Fixed.DROP
-
-
-def _is_open(name: Any, rules: FieldRules) -> bool:
-    return type(name) is str and rules.of(name) is Fixed.KEEP
+def _texts_of(names: Any) -> list[str]:
+    return [name for name in names if type(name) is str] if type(names) is list else []
 
 
 def _treat_others(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
@@ -153,9 +154,9 @@ def _treat_reread(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
 
 def _treat_payload(payload: Any, rules: FieldRules, parts: _Parts) -> None:
     """Treat the payload of a generic event: as a whole, or the members of the JSON that it is or holds."""
-    whole = rules.data.get("payload", Fixed.KEEP)
+    whole = rules.data.get("payload", KEEP)
     held = _held(payload)
-    if whole is not Fixed.KEEP:
+    if whole is not KEEP:
         parts.differing["payload"] = treated_whole(payload, whole)
         held = treated_whole(held, whole)
     elif rules.names_fields and "payload" not in rules.data and held is not None:

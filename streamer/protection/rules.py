@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamer.protection.names import matcher, names_of
-from streamer.protection.treatments import Fixed, Treatment, keyed_digest, treatment_of
+from streamer.protection.treatments import KEEP, Treatment, keyed_digest, treatment_of
 from streamer.settings import ProtectionSettings, ProtectRule
 
 _RECORD_ID = "id"
@@ -50,11 +50,11 @@ class FieldRules:
     def _decided(self, path: str) -> Treatment:
         names = tuple(names_of(path))
         if self.keeps_id and names[0] == _RECORD_ID:
-            return Fixed.KEEP
+            return KEEP
         for matches, treatment in self._matchers:
             if any(map(matches, names)):
                 return treatment
-        return Fixed.KEEP
+        return KEEP
 
 
 class Rules:

@@ -1,10 +1,11 @@
 """Treatments of a value: dropped, masked, hashed or kept."""
 
+import hashlib
 import hmac
 from collections.abc import Callable
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -21,8 +22,12 @@ class Fixed(Enum):
     DROP = "drop"
 
 
+# Python 3.11 takes long to look a member of an enum up, and some are compared for each field.
+KEEP: Final = Fixed.KEEP
+DROP: Final = Fixed.DROP
+
 Treatment = Callable[[Any], Any] | Fixed
-"""Replaces a single value, one that is no mapping, no list and not null; or keeps or drops whatever is there."""
+"""Replaces a single value, which is no mapping, no list and not null; or keeps or drops any."""
 
 
 def treatment_of(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
@@ -81,7 +86,8 @@ def _mask(rule: ProtectRule) -> Treatment:
 def _hash(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
     if settings.key is None:
         raise ValueError("a hash needs protection.key")
-    key, prefix = _key(settings), f"{key_id_of(settings)}:"
+    prefix = f"{key_id_of(settings)}:"
+    inner, outer = _hmac_states(_key(settings))
     trims, lowers = "trim" in rule.normalise, "lower" in rule.normalise
 
     def hashed(value: Any) -> str:
@@ -89,9 +95,23 @@ def _hash(rule: ProtectRule, settings: ProtectionSettings) -> Treatment:
         text = text.strip() if trims else text
         text = text.lower() if lowers else text
         # JSON can hold a lone surrogate, which has no other UTF-8 than this.
-        return prefix + hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+        within, around = inner.copy(), outer.copy()
+        within.update(text.encode("utf-8", "surrogatepass"))
+        around.update(within.digest())
+        return prefix + around.hexdigest()
 
     return hashed
+
+
+def _hmac_states(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """Return the states of HMAC-SHA-256 after the key, inside and outside (RFC 2104).
+
+    A copy of them takes a third of the time of `hmac.digest`.
+    """
+    block = hashlib.sha256().block_size
+    padded = (hashlib.sha256(key).digest() if len(key) > block else key).ljust(block, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
+    return inner, hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
 
 
 def _key(settings: ProtectionSettings) -> bytes:

@@ -4,7 +4,7 @@ from typing import Any
 
 from streamer.events import JsonObject
 from streamer.protection.rules import FieldRules
-from streamer.protection.treatments import Fixed, Treatment
+from streamer.protection.treatments import DROP, KEEP, Fixed, Treatment
 
 DROPPED = object()
 """Stands for a value that is no longer there."""
@@ -31,13 +31,13 @@ def treated_fields(fields: JsonObject, rules: FieldRules, *, has_diffs: bool) ->
 
 def treated_list(values: list[Any], rules: FieldRules) -> list[Any]:
     """Return a list that is a whole payload, with the members of its objects treated as fields."""
-    found = _Fields(rules, has_diffs=False).of_list(values, "", Fixed.KEEP, 0)
+    found = _Fields(rules, has_diffs=False).of_list(values, "", KEEP, 0)
     return found if isinstance(found, list) else []
 
 
 def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
     """Return `value` with each single value in it treated, or `DROPPED`; raises `NotProtected` as above."""
-    if treatment is Fixed.DROP:
+    if treatment is DROP:
         return DROPPED
     if value is None or isinstance(treatment, Fixed):
         return value
@@ -75,7 +75,7 @@ class _Fields:
             kind = type(value)
             if kind is dict or kind is list:
                 new = self._within(value, path, treatment, depth)
-            elif treatment is Fixed.KEEP:
+            elif treatment is KEEP:
                 continue
             else:
                 new = _single(value, treatment)
@@ -93,7 +93,7 @@ class _Fields:
         """Return the values of a list, `DROPPED` when all of them are dropped."""
         new = [self._of_element(each, path, treatment, depth) for each in values]
         kept = [each for each in new if each is not DROPPED]
-        return kept if kept or (not values and treatment is not Fixed.DROP) else DROPPED
+        return kept if kept or (not values and treatment is not DROP) else DROPPED
 
     def _of_element(self, value: Any, path: str, treatment: Treatment, depth: int) -> Any:
         if type(value) is dict or type(value) is list:
@@ -108,13 +108,13 @@ class _Fields:
         if type(value) is list:
             return self.of_list(value, path, treatment, depth)
         if self._has_diffs and is_diff(value):
-            return value if treatment is Fixed.KEEP else DROPPED
+            return value if treatment is KEEP else DROPPED
         if not value:
-            return DROPPED if treatment is Fixed.DROP else value
+            return DROPPED if treatment is DROP else value
         return self.of(value, f"{path}." if path else "", depth + 1) or DROPPED
 
 
 def _single(value: Any, treatment: Treatment) -> Any:
     if isinstance(treatment, Fixed):
-        return value if treatment is Fixed.KEEP else DROPPED
+        return value if treatment is KEEP else DROPPED
     return value if value is None else treatment(value)

@@ -81,8 +81,9 @@ class ProtectRule(Section):
         "an outbound message); one, or a list",
     )
     how: How = Field(
-        description="drop (the event has neither the value nor the name), mask (a fixed text), hash (HMAC-SHA-256 "
-        "with protection.key, the same for equal values) or keep (as it is, whatever later rules say)"
+        description="drop (the event has neither the value nor the name), mask (a fixed text), hash "
+        "(HMAC-SHA-256 with protection.key, the same for equal values) or keep (as it is, whatever later "
+        "rules say)"
     )
     text: str | None = Field(
         default=None,
@@ -135,7 +136,7 @@ class ProtectRule(Section):
         for name in fields:
             if not _FIELD.fullmatch(name):
                 raise ValueError(
-                    "must be names such as Email, MailingAddress.City or *Phone*, without white space at an end"
+                    "must be names such as Email, MailingAddress.City or *Phone*, without white space around"
                 )
             if name.startswith("data.fields."):
                 raise ValueError(f"names begin below data.fields: write {name.removeprefix('data.fields.')}")
@@ -179,6 +180,6 @@ class ProtectionSettings(Section):
     )
     unreadable: UnreadableBytes = Field(
         default=UnreadableBytes.WITHHOLD,
-        description="bytes of a message that can't be read, which can hold protected fields: withhold (its dead "
-        "letter has none of them) or keep; messages of channels without a rule keep theirs",
+        description="bytes of a message that can't be read, which can hold protected fields: withhold (its "
+        "dead letter has none of them) or keep; messages of channels without a rule keep theirs",
     )
