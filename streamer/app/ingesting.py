@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -53,7 +53,7 @@ class Ingesting:
     clock: Clock
     metrics: Metrics
     status: Status
-    protection: Protection
+    protection: Protection = field(default_factory=Protection)
     watcher: Watcher | None
 
     async def run(self, log: Log) -> None:

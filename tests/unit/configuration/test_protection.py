@@ -30,22 +30,43 @@ def test_rule_takes_one_name_or_a_list(write: Write) -> None:
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        ("{entity: Contact, fields: Email, how: hash}", "9: protect.0.how: found 'hash', which needs a key: set "),
-        ("{entity: Contact, fields: Email, how: hide}", "9: protect.0.how: found 'hide'; must be 'drop', 'mask', "),
+        (
+            "{entity: Contact, fields: Email, how: hash}",
+            "9: protect.0.how: found 'hash', which needs a key: set ",
+        ),
+        (
+            "{entity: Contact, fields: Email, how: hide}",
+            "9: protect.0.how: found 'hide'; must be 'drop', 'mask', ",
+        ),
         ("{entity: Contact, fields: Email}", "9: protect.0.how: is missing"),
         ("{entity: Contact, how: drop}", "9: protect.0: names no field: write fields: [Email, Phone], or "),
-        ("{fields: Email, how: drop}", "9: protect.0: needs entity or on, and not both: entity: Contact, or "),
-        ("{entity: [], fields: Email, how: drop}", "9: protect.0: names no entity: write entity: '*' for all"),
+        (
+            "{fields: Email, how: drop}",
+            "9: protect.0: needs entity or on, and not both: entity: Contact, or ",
+        ),
+        (
+            "{entity: [], fields: Email, how: drop}",
+            "9: protect.0: names no entity: write entity: '*' for all",
+        ),
         ("{entity: A, on: B, fields: Email, how: drop}", "9: protect.0: needs entity or on, and not both"),
-        ("{entity: /event/X__e, fields: A, how: drop}", "must be names such as Contact, Invoice__c, Order_Placed__e"),
+        (
+            "{entity: /event/X__e, fields: A, how: drop}",
+            "must be names such as Contact, Invoice__c, Order_Placed__e",
+        ),
         ("{on: [a b], fields: A, how: drop}", "must be event types such as salesforce.cdc.Contact.*"),
         ("{entity: A, fields: data.fields.Email, how: drop}", "names begin below data.fields: write Email"),
         ("{entity: A, fields: ['Email '], how: drop}", "without white space around"),
         ("{entity: A, data: transaction.key, how: drop}", "must be 'payload', 'transaction.user', "),
         ("{entity: A, fields: B, how: drop, keep_last: 4}", "keep_last is for how: mask, and how is drop"),
-        ("{entity: A, fields: B, how: mask, normalise: lower}", "normalise is for how: hash, and how is mask"),
+        (
+            "{entity: A, fields: B, how: mask, normalise: lower}",
+            "normalise is for how: hash, and how is mask",
+        ),
         ("{entity: A, fields: B, how: mask, text: x, keep_length: true}", "leave text out"),
-        ("{entity: A, fields: B, how: mask, keep: 4}", "protect.0.keep: no such key; did you mean keep_last? "),
+        (
+            "{entity: A, fields: B, how: mask, keep: 4}",
+            "protect.0.keep: no such key; did you mean keep_last? ",
+        ),
     ],
 )
 def test_mistake_names_its_place_and_the_remedy(write: Write, rule: str, expected: str) -> None:
@@ -98,11 +119,23 @@ def test_first_rule_decides_about_the_key(write: Write) -> None:
     [
         ("[/data/ContactChangeEvent]", "Contact", ""),
         ("[/data/ContactChangeEvent]", "contact", ""),
-        ("[/data/ContactChangeEvent]", "Contct", "no channel carries, so it protects nothing; did you mean Contact?"),
-        ("[/data/ContactChangeEvent]", "Lead", "found 'Lead', which no channel carries, so it protects nothing"),
+        (
+            "[/data/ContactChangeEvent]",
+            "Contct",
+            "no channel carries, so it protects nothing; did you mean Contact?",
+        ),
+        (
+            "[/data/ContactChangeEvent]",
+            "Lead",
+            "found 'Lead', which no channel carries, so it protects nothing",
+        ),
         ("[/data/ChangeEvents]", "Lead", ""),
         ("[/data/ChangeEvents]", "Contract", ""),
-        ("[/data/ChangeEvents]", "Contat", "found 'Contat', which is no common object; did you mean Contact?"),
+        (
+            "[/data/ChangeEvents]",
+            "Contat",
+            "found 'Contat', which is no common object; did you mean Contact?",
+        ),
         ("[/data/ChangeEvents]", "Invoice__c", ""),
         ("[/data/ChangeEvents]", "Invoice__ChangeEvent", "did you mean Invoice__c?"),
         ("[/data/ChangeEvents]", "Order__e", "found 'Order__e', which no channel carries"),
@@ -115,7 +148,9 @@ def test_first_rule_decides_about_the_key(write: Write) -> None:
 )
 def test_rule_that_protects_nothing_is_told(write: Write, channels: str, entity: str, told: str) -> None:
     """With the name that is likely to be meant."""
-    warnings = warnings_of(write, f"protect: [{{entity: {entity}, fields: A, how: drop}}]\n", channels=channels)
+    warnings = warnings_of(
+        write, f"protect: [{{entity: {entity}, fields: A, how: drop}}]\n", channels=channels
+    )
 
     assert all(told in line and line.startswith("9: protect.0.entity: ") for line in warnings)
     assert len(warnings) == bool(told)
