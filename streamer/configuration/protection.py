@@ -9,12 +9,13 @@ from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
 from streamer.configuration.event_types import Carried
 from streamer.protection import is_about_entity, names_field
-from streamer.settings import ChannelSettings, How, ProtectRule
+from streamer.settings import ChannelSettings, How, ProtectRule, UnreadableBytes
 
 _ANY_RUN = "*"
 _KEYED = frozenset({ChannelKind.EVENTS, ChannelKind.GENERIC})
 _LOSING = {How.DROP: "drops", How.MASK: "masks"}
 _PLATFORM_EVENT = "__e"
+_A_KEY = "protection.key, such as {file: /run/secrets/streamer/protection-key}"
 _CHANGE_EVENT = "ChangeEvent"
 
 # An object that any channel of changes can carry, and that is meant by a name much like it.
@@ -54,12 +55,15 @@ def protection_mistakes(draft: Draft, document: Document) -> Iterator[str]:
     if not (draft.is_sound("protect") and draft.is_sound("protection")):
         return
     if settings.protection.key is None:
+        if settings.protection.unreadable is UnreadableBytes.ENCRYPT:
+            yield document.mistake(
+                ("protection", "unreadable"), f"found 'encrypt', which needs a key: set {_A_KEY}"
+            )
         for position, rule in enumerate(settings.protect):
             if rule.how is How.HASH:
                 yield document.mistake(
                     ("protect", position, "how"),
-                    "found 'hash', which needs a key: set protection.key, such as "
-                    "{file: /run/secrets/streamer/protection-key}",
+                    f"found 'hash', which needs a key: set {_A_KEY}",
                 )
     for position, channel in zip(draft.channels, settings.channels, strict=True):
         if lost := _lost_order(channel, settings.protect):

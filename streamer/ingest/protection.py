@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from streamer.channel_paths import ChannelKind
 from streamer.configuration.protection import can_concern
 from streamer.events import Channel, DeadLetter, Event, Unreadable
-from streamer.protection import Fixed, NotProtected, ProtectedEvents, Rules
+from streamer.ingest.quarantine import SecretBytes
+from streamer.protection import (
+    Fixed,
+    NotProtected,
+    ProtectedEvents,
+    Rules,
+    key_id_of,
+    keyed_digest,
+    sealed,
+)
 from streamer.raw_json import raw_json
 from streamer.settings import ProtectionSettings, ProtectRule, UnreadableBytes
 
@@ -29,11 +38,6 @@ class Protection:
         """Protect the next batch of each channel by `rules`; without any, nothing is looked at."""
         self.rules, self.settings = rules, settings
         self.compiled = Rules(rules, settings) if rules else None
-
-    @property
-    def keeps_unreadable(self) -> bool:
-        """True when the bytes of unreadable messages are kept in any case."""
-        return not self.rules or self.settings.unreadable is UnreadableBytes.KEEP
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,24 +80,24 @@ class ChannelProtection:
         of_type = rules.of(event_type) if rules is not None else None
         return of_type is not None and of_type.of(name) is not Fixed.KEEP
 
-    def withholds(self, *, torn: bool) -> bool:
-        """Return whether the bytes of an unreadable message must not be kept.
+    def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
+        """Return what is to be kept of `piece`, or `None` where it is kept as it is.
 
-        A `torn` piece of an answer can belong to another channel than it seems.
+        A `torn` piece of an answer can belong to another channel than it seems,
+        so the rules of all channels count.
         """
-        if self.protection.keeps_unreadable:
-            return False
-        return torn or any(can_concern(rule, self.channel.path) for rule in self.protection.rules)
-
-    def digest(self, piece: Unreadable) -> str:
-        """Return a digest by which a piece whose bytes are withheld is known again.
-
-        Without a key it tells only the kind of the piece and its size: other
-        digests would tell a value to whoever tries all that it can be.
-        """
-        rules = self.protection.compiled
-        keyed = rules.digest(piece.raw) if rules is not None else None
-        return keyed or f"{len(piece.raw)}-bytes"
+        rules, settings = self.protection.rules, self.protection.settings
+        if settings.unreadable is UnreadableBytes.KEEP:
+            return None
+        if not (rules if torn else any(can_concern(rule, self.channel.path) for rule in rules)):
+            return None
+        key = settings.key.get_secret_value() if settings.key is not None else None
+        if key is None:
+            # Other digests would tell a value to whoever tries all that it can be.
+            return SecretBytes(digest=f"{len(piece.raw)}-bytes")
+        is_encrypted = settings.unreadable is UnreadableBytes.ENCRYPT
+        kept = sealed(piece.raw, key, key_id_of(settings)) if is_encrypted else b""
+        return SecretBytes(digest=keyed_digest(piece.raw, key), kept=kept)
 
 
 def _unreadable(event: Event, error: NotProtected) -> Unreadable:

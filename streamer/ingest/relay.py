@@ -197,10 +197,8 @@ class Ingest:
         ]
 
     def _quarantined(self, piece: Unreadable, batch: Batch, *, torn: bool = False) -> DeadLetter:
-        protection = self.protection
-        is_withheld = protection is not None and protection.withholds(torn=torn)
-        withheld_as = protection.digest(piece) if protection is not None and is_withheld else None
-        return self.quarantine.unreadable(piece, batch, withheld_as)
+        secret = self.protection.secret(piece, torn=torn) if self.protection is not None else None
+        return self.quarantine.unreadable(piece, batch, secret)
 
     async def _commit(self, batch: Batch, pending: _Pending) -> Checkpoint:
         checkpoint = pending.position

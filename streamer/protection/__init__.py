@@ -6,7 +6,19 @@ event is encoded, so nothing behind ingest ever holds it.
 
 from streamer.protection.events import ProtectedEvents
 from streamer.protection.rules import Rules, is_about_entity, names_field
-from streamer.protection.treatments import Fixed
+from streamer.protection.sealing import keyed_digest, sealed, unsealed
+from streamer.protection.treatments import Fixed, key_id_of
 from streamer.protection.values import NotProtected
 
-__all__ = ["Fixed", "NotProtected", "ProtectedEvents", "Rules", "is_about_entity", "names_field"]
+__all__ = [
+    "Fixed",
+    "NotProtected",
+    "ProtectedEvents",
+    "Rules",
+    "is_about_entity",
+    "key_id_of",
+    "keyed_digest",
+    "names_field",
+    "sealed",
+    "unsealed",
+]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamer.protection.names import matcher, names_of
-from streamer.protection.treatments import KEEP, Treatment, keyed_digest, treatment_of
+from streamer.protection.treatments import KEEP, Treatment, treatment_of
 from streamer.settings import ProtectionSettings, ProtectRule
 
 _RECORD_ID = "id"
@@ -64,7 +64,6 @@ class Rules:
     """
 
     def __init__(self, rules: Iterable[ProtectRule], settings: ProtectionSettings) -> None:
-        self._settings = settings
         self._rules = [(rule, treatment_of(rule, settings)) for rule in rules]
         self._by_type: dict[str, FieldRules | None] = {}
 
@@ -80,10 +79,6 @@ class Rules:
                 self._by_type.clear()
             found = self._by_type[event_type] = self._compiled(event_type)
             return found
-
-    def digest(self, content: bytes) -> str | None:
-        """Return a digest that tells nothing about `content` without the key, or `None` without a key."""
-        return keyed_digest(self._settings, content)
 
     def _compiled(self, event_type: str) -> FieldRules | None:
         rules = [(rule, treatment) for rule, treatment in self._rules if is_about(rule, event_type)]

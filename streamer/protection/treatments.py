@@ -66,11 +66,6 @@ def key_id_of(settings: ProtectionSettings) -> str:
     return settings.key_id or hmac.digest(_key(settings), b"key id", "sha256")[:_KEY_ID_BYTES].hex()
 
 
-def keyed_digest(settings: ProtectionSettings, content: bytes) -> str | None:
-    """Return a digest of `content` that tells nothing without the key, or `None` without one."""
-    return hmac.digest(_key(settings), content, "sha256").hex() if settings.key is not None else None
-
-
 def _mask(rule: ProtectRule) -> Treatment:
     last, text = rule.keep_last, rule.text or MASK_TEXT
 

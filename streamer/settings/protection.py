@@ -44,6 +44,8 @@ class UnreadableBytes(StrEnum):
 
     WITHHOLD = "withhold"
     """The dead letter has none of them."""
+    ENCRYPT = "encrypt"
+    """The dead letter has them encrypted."""
     KEEP = "keep"
     """The dead letter has all of them, protected fields included."""
 
@@ -181,5 +183,6 @@ class ProtectionSettings(Section):
     unreadable: UnreadableBytes = Field(
         default=UnreadableBytes.WITHHOLD,
         description="bytes of a message that can't be read, which can hold protected fields: withhold (its "
-        "dead letter has none of them) or keep; messages of channels without a rule keep theirs",
+        "dead letter has none of them), encrypt (it has them encrypted, with a key that follows from key) or "
+        "keep; messages of channels without a rule keep theirs",
     )

@@ -79,7 +79,14 @@ def test_mistake_names_its_place_and_the_remedy(write: Write, rule: str, expecte
     [
         ("{key: short}", "protection.key: found a value that is not shown; must have at least 32 characters"),
         ("{key_id: 'a b'}", "protection.key_id: found "),
-        ("{unreadable: drop}", "protection.unreadable: found 'drop'; must be 'withhold' or 'keep'"),
+        (
+            "{unreadable: drop}",
+            "protection.unreadable: found 'drop'; must be 'withhold', 'encrypt' or 'keep'",
+        ),
+        (
+            "{unreadable: encrypt}",
+            "protection.unreadable: found 'encrypt', which needs a key: set protection.key",
+        ),
     ],
 )
 def test_mistake_in_protection_shows_no_key(write: Write, protection: str, expected: str) -> None:

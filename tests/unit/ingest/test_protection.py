@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from cryptography.fernet import InvalidToken
 from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
@@ -20,6 +21,7 @@ from streamer.log.memory import MemoryLog
 from streamer.log.records import encode_dead_letter, encode_event
 from streamer.normalise import normaliser_for
 from streamer.observe.metrics import Metrics
+from streamer.protection import unsealed
 from streamer.salesforce.memory import MemoryRecords, MemorySource
 from streamer.sandbox.org.text_diff import text_diff
 from streamer.settings import ProtectionSettings, ProtectRule
@@ -132,7 +134,7 @@ async def test_unreadable_message_leaves_none_of_its_bytes(settings: ProtectionS
     assert MAIL.encode() not in world.stored
     assert letter.error.startswith("Not a change event: ValueError; its ")
     assert letter.error.endswith(" bytes can hold protected fields and are withheld")
-    assert "protection.unreadable: keep" in letter.hint
+    assert "protection.unreadable: encrypt" in letter.hint
 
 
 async def test_unreadable_message_keeps_its_id_on_every_reading() -> None:
@@ -176,6 +178,21 @@ async def test_unreadable_message_is_kept_where_the_operator_says_so() -> None:
     (letter,) = world.log.letters
     assert MAIL.encode() in letter.raw
     assert "unknown changeType" in letter.error
+
+
+async def test_unreadable_message_can_be_kept_and_stay_secret() -> None:
+    """Whoever has the key can read it, and no one else; its id is the same on every reading."""
+    settings = ProtectionSettings.model_validate({"key": KEY, "key_id": "k1", "unreadable": "encrypt"})
+    world = World(rules=[rule("drop", "Email")], settings=settings)
+    await world.run(batch(malformed(Email=MAIL)))
+
+    (letter,) = world.log.letters
+    assert MAIL.encode() not in world.stored
+    assert letter.raw.startswith(b"encrypted:k1:")
+    assert letter.error.endswith(" bytes can hold protected fields and are encrypted")
+    assert MAIL.encode() in unsealed(letter.raw, KEY)
+    with pytest.raises(InvalidToken):
+        unsealed(letter.raw, KEY[::-1])
 
 
 async def test_event_that_cannot_be_protected_is_set_aside() -> None:
