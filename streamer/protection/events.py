@@ -98,12 +98,11 @@ def _parts(event: Event, rules: FieldRules) -> _Parts:
         _treat_payload(data["payload"], rules, parts)
     elif rules.names_fields:
         fields = data["fields"]
-        is_change = event.type.startswith(_CHANGES)
-        treated = treated_fields(fields, rules, has_diffs=is_change)
+        treated = treated_fields(fields, rules, data.get("diff_fields", ()))
         parts.keyed = treated
         if treated is not fields:
             parts.differing["fields"] = treated
-        if is_change:
+        if event.type.startswith(_CHANGES):
             _treat_names(data, rules, parts)
             _treat_reread(data, rules, parts)
     if rules.data:
@@ -187,7 +186,7 @@ def _held(payload: Any) -> Any:
 
 def _members(value: Any, rules: FieldRules) -> Any:
     if type(value) is dict:
-        return treated_fields(value, rules, has_diffs=False)
+        return treated_fields(value, rules)
     return treated_list(value, rules) if type(value) is list else value
 
 

@@ -1,5 +1,6 @@
 """Treatment of the fields of an event and of the parts in them, down to the last value."""
 
+from collections.abc import Collection
 from typing import Any
 
 from streamer.events import JsonObject
@@ -18,20 +19,20 @@ class NotProtected(Exception):
     """An event in which protected fields can't be told from others; its text quotes nothing of the event."""
 
 
-def treated_fields(fields: JsonObject, rules: FieldRules, *, has_diffs: bool) -> JsonObject:
+def treated_fields(fields: JsonObject, rules: FieldRules, diffs: Collection[str] = ()) -> JsonObject:
     """Return `fields` as `rules` treat them, or `fields` themselves where these name none of them.
 
-    Null stays null unless it is dropped. A diff, where `has_diffs` says that an
-    object can stand for one, is dropped whatever the treatment: it holds parts
-    of the text, and its hash is that of no text that a consumer has. Raises
-    `NotProtected` for what is nested too deeply.
+    Null stays null unless it is dropped. The diff of a text, of which `diffs`
+    has the path, is dropped whatever the treatment: it holds parts of the text,
+    and its hash is that of no text that a consumer has. Raises `NotProtected`
+    for what is nested too deeply.
     """
-    return _Fields(rules, has_diffs=has_diffs).of(fields, "", 0)
+    return _Fields(rules, diffs).of(fields, "", 0)
 
 
 def treated_list(values: list[Any], rules: FieldRules) -> list[Any]:
     """Return a list that is a whole payload, with the members of its objects treated as fields."""
-    found = _Fields(rules, has_diffs=False).of_list(values, "", KEEP, 0)
+    found = _Fields(rules, ()).of_list(values, "", KEEP, 0)
     return found if isinstance(found, list) else []
 
 
@@ -50,19 +51,14 @@ def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
     return treatment(value)
 
 
-def is_diff(value: JsonObject) -> bool:
-    """Return whether an object among the fields of a change event stands for the diff of a text."""
-    return len(value) == 1 and type(value.get("diff")) is str
-
-
 class _Fields:
     """Walks through the fields of one event."""
 
-    __slots__ = ("_has_diffs", "_rules")
+    __slots__ = ("_diffs", "_rules")
 
-    def __init__(self, rules: FieldRules, *, has_diffs: bool) -> None:
+    def __init__(self, rules: FieldRules, diffs: Collection[str]) -> None:
         self._rules = rules
-        self._has_diffs = has_diffs
+        self._diffs = diffs
 
     def of(self, fields: JsonObject, prefix: str, depth: int) -> JsonObject:
         """Return the fields whose paths begin with `prefix`, or `fields` itself where nothing changes."""
@@ -107,7 +103,7 @@ class _Fields:
             )
         if type(value) is list:
             return self.of_list(value, path, treatment, depth)
-        if self._has_diffs and is_diff(value):
+        if path in self._diffs:
             return value if treatment is KEEP else DROPPED
         if not value:
             return DROPPED if treatment is DROP else value
