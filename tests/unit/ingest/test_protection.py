@@ -104,6 +104,18 @@ async def test_protected_fields_are_not_in_the_log() -> None:
     assert MAIL.encode() not in world.stored
 
 
+async def test_parts_of_an_answer_are_protected_as_they_are_added() -> None:
+    """Each is encoded before the next is parsed, and all are committed at once."""
+    world = World(rules=[rule("drop", "Email")])
+    await world.run(
+        replace(batch(contact(1, Email=MAIL)), more=True),
+        replace(batch(contact(2, Email=MAIL)), more=True),
+        batch(contact(3, Email=MAIL, Phone="1")),
+    )
+
+    assert [event.data["fields"] for event in world.log.events] == [{}, {}, {"Phone": "1"}]
+
+
 async def test_changed_rule_holds_from_the_next_batch_on() -> None:
     """The session goes on."""
 

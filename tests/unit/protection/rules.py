@@ -18,17 +18,21 @@ def rule(how: str, *fields: str, entity: str | None = "*", **more: Any) -> Prote
     return ProtectRule.model_validate({"entity": entity, "fields": fields, "how": how, **more})
 
 
-def protected(event: Event, *rules: ProtectRule, key: str | None = None) -> Event:
+def protected(
+    event: Event, *rules: ProtectRule, key: str | None = None, settings: ProtectionSettings = SETTINGS
+) -> Event:
     """Return `event` as it is stored."""
-    (found,) = ProtectedEvents(Rules(rules, SETTINGS), key=key).of([event])
+    (found,) = ProtectedEvents(Rules(rules, settings), key=key).of([event])
     assert not isinstance(found, NotProtected), found
     return found
 
 
-def fields_of(*rules: ProtectRule, entity: str = "Contact", **fields: Any) -> dict[str, Any]:
+def fields_of(
+    *rules: ProtectRule, entity: str = "Contact", settings: ProtectionSettings = SETTINGS, **fields: Any
+) -> dict[str, Any]:
     """Return the stored fields of a change that has `fields`."""
     (event,) = events_of(READ, change(1, "003A", entity=entity, **fields))
-    stored: dict[str, Any] = protected(event, *rules).data["fields"]
+    stored: dict[str, Any] = protected(event, *rules, settings=settings).data["fields"]
     return stored
 
 

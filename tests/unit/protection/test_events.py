@@ -5,9 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.events import Event
+from streamer.events import Channel, Event
+from streamer.normalise import normaliser_for
 from streamer.protection import NotProtected, ProtectedEvents, Rules
-from tests.messages import change, events_of, order
+from tests.messages import ORG, change, events_of, order
 from tests.unit.protection.rules import READ, SETTINGS, event_on, fields_of, generic, protected, rule
 
 NAME = {"FirstName": "Ida", "LastName": "Berg"}
@@ -166,6 +167,24 @@ def test_key_of_a_platform_event_is_protected_with_its_field(how: str, key: str)
 
     assert stored.key.startswith(key)
     assert stored.data["entity"] == "Order_Placed__e"
+
+
+def test_outbound_message_has_the_parts_of_compound_fields_by_their_other_names() -> None:
+    """A rule for the compound field means them."""
+    fields = {"Id": "00QAB00000TEST1YAA", "FirstName": "Ida", "City": "Oslo", "Status": "Open"}
+    message = {
+        "notification_id": "04lAB00000TEST1YAA",
+        "entity": "Lead",
+        "fields": fields,
+        "received_ms": 1_735_689_600_000,
+        "organization_id": ORG,
+        "action_id": "04kAB00000TEST1YAA",
+    }
+    (event,) = events_of(normaliser_for(Channel(org=ORG, path="/outbound/leads")), message)
+    data = protected(event, rule("drop", "Name", "Address"), rule("hash", data="action_id")).data
+
+    assert data["fields"] == {"Status": "Open"}
+    assert data["action_id"].startswith("k1:")
 
 
 def test_notification_keeps_the_id_that_is_its_key() -> None:
