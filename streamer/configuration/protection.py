@@ -84,14 +84,15 @@ def protection_warnings(draft: Draft, document: Document) -> Iterator[str]:
         for index, pattern in enumerate((rule.entity if rule.on is None else rule.on) or ()):
             place: Keys = ("protect", position, key)
             place = (*place, index) if isinstance(document.at(place), list) else place
+            found = document.shown(place)
             alone = rule.model_copy(update={key: (pattern,)})
             hint = _meant(pattern, carried) if key == "entity" else ""
             meant = f"; did you mean {hint}?" if hint else ""
             if not any(_is_carried(alone, each) for each in carried):
-                sentence = f"found {pattern!r}, which no channel carries, so it protects nothing{meant}"
+                sentence = f"found {found}, which no channel carries, so it protects nothing{meant}"
                 yield document.mistake(place, sentence)
             elif hint:
-                yield document.mistake(place, f"found {pattern!r}, which is no common object{meant}")
+                yield document.mistake(place, f"found {found}, which is no common object{meant}")
 
 
 def _is_carried(rule: ProtectRule, carried: Carried) -> bool:
