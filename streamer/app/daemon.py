@@ -24,6 +24,7 @@ from streamer.controls import AuditRecord
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import LogUnavailable, Stop, leaves
 from streamer.events import JsonObject, SubscriberName
+from streamer.ingest.protection import Protection
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.ports import Controls
@@ -77,10 +78,12 @@ class App:
     _monitor: Monitor = field(init=False)
     _reloading: Reloading | None = field(default=None, init=False)
     _controls: Controls | None = field(default=None, init=False)
+    _protection: Protection = field(default_factory=Protection, init=False)
     _source_changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(clock=self.clock)
+        self._protect()
         self._pulses = Pulses(self.clock)
         self._dispatching = Dispatching(
             plan=self.plan,
@@ -210,6 +213,8 @@ class App:
         """Apply the part of a new configuration that a running process can follow."""
         changes = ConfigurationChanges.between(self.plan.settings, wanted.settings)
         self.plan = replace(wanted, settings=reloadable(self.plan.settings, wanted.settings))
+        # First: no event that is read from now on may be stored by the former rules.
+        self._protect()
         self._monitor.limits = StuckLimits.of(self.plan.settings)
         self._dispatching.apply(self.plan)
         if changes.changes_source:
@@ -217,6 +222,12 @@ class App:
         self.metrics.process.set_restart_needed(bool(changes.waiting))
         _log.info("configuration.applied", **changes.as_json())
         await self._audit("configuration.applied", changes.as_json())
+
+    def _protect(self) -> None:
+        """Protect what is read from now on by the plan's rules."""
+        self._protection.apply(self.plan.settings.protect, self.plan.settings.protection)
+        for warning in self.plan.warnings:
+            _log.warning("configuration.doubtful", reason=warning)
 
     async def _audit(self, what: str, detail: JsonObject) -> None:
         if self._controls is None:
@@ -236,6 +247,7 @@ class App:
             clock=self.clock,
             metrics=self.metrics,
             status=self._status,
+            protection=self._protection,
             watcher=self.watcher,
         )
 

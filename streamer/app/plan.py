@@ -8,7 +8,7 @@ from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
 from streamer.clock import Clock
-from streamer.configuration import Document, load_draft
+from streamer.configuration import Document, load_draft, protection_warnings
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
 from streamer.dispatch.attempt.route import Route
@@ -26,6 +26,7 @@ class Plan:
     """Checked configuration, with what makes its subscribers and their compiled routes.
 
     The plugins of `org_users` use the daemon's org, with the tokens of `logins`.
+    `warnings` are lines about what is allowed, and is likely to be a mistake.
     """
 
     document: Document
@@ -34,6 +35,7 @@ class Plan:
     routes: Mapping[SubscriberName, Route]
     logins: Logins
     org_users: frozenset[SubscriberName] = frozenset()
+    warnings: tuple[str, ...] = ()
 
     def with_source(self, former: Settings) -> "Plan":
         """Return this plan with the org and the channels of `former`, from which its subscribers are made."""
@@ -78,6 +80,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
         routes={name: route.compiled() for name, route in routes.items()},
         org_users=org_users,
         logins=logins,
+        warnings=tuple(protection_warnings(draft, document)),
     )
 
 

@@ -7,6 +7,7 @@ from streamer.channel_paths import ChannelKind, without_filter
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
 from streamer.configuration.event_types import ANYTHING, Carried, channel_for, nearest
+from streamer.configuration.protection import protection_mistakes
 from streamer.events import SubscriberName
 from streamer.librdkafka import plaintext_host
 from streamer.settings import SubscriberSettings
@@ -22,6 +23,7 @@ def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
     yield from _topics_read_twice(draft, document)
     yield from _port_taken_twice(draft, document)
     yield from _plaintext(draft, document)
+    yield from protection_mistakes(draft, document)
     for name, subscriber in draft.settings.subscribers.items():
         if draft.is_sound("subscribers", name, "on"):
             yield from _unmatched(name, subscriber, draft, document)

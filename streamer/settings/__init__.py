@@ -30,6 +30,7 @@ from streamer.settings.outbound import (
     OutboundSettings,
     OutboundTlsSettings,
 )
+from streamer.settings.protection import MASK_TEXT, How, ProtectionSettings, ProtectRule, UnreadableBytes
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -41,6 +42,7 @@ from streamer.settings.subscribers import (
 )
 
 __all__ = [
+    "MASK_TEXT",
     "OUTBOUND_ROOT",
     "AdminSettings",
     "Auth",
@@ -50,6 +52,7 @@ __all__ = [
     "ClientCredentialsAuth",
     "ContentSettings",
     "GuardSettings",
+    "How",
     "JwtAuth",
     "KafkaLogSettings",
     "KafkaSecurity",
@@ -61,6 +64,8 @@ __all__ = [
     "OutboundSettings",
     "OutboundTlsSettings",
     "PasswordAuth",
+    "ProtectRule",
+    "ProtectionSettings",
     "PubSubSettings",
     "RateSettings",
     "RefreshAuth",
@@ -70,4 +75,5 @@ __all__ = [
     "SqliteLogSettings",
     "SubscriberSettings",
     "Transport",
+    "UnreadableBytes",
 ]
