@@ -31,7 +31,8 @@ from streamer.sandbox.org.org import Org, OrgSettings
 from streamer.sandbox.outbound import OutboundLimits
 from streamer.sandbox.outbound.sender import Instance, OutboundSender
 from streamer.sandbox.pubsub import PubSubLimits
-from streamer.sandbox.rest.server import rest_routes
+from streamer.sandbox.rest.http_server import ApiUsage
+from streamer.sandbox.rest.server import RestParts, rest_routes
 from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
 from streamer.sandbox.streaming.channels import StreamingChannels
 
@@ -103,6 +104,7 @@ class Sandbox:
         self.org = Org(clock, self.bus, self._settings.org)
         self.users = Users(self.org, self._settings.users)
         self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
+        self.api_usage = ApiUsage()
         self.streaming = StreamingChannels(self.org, self.bus, clock)
         self.cometd = CometdServer(
             self.bus,
@@ -261,12 +263,16 @@ class Sandbox:
             *Soap(self._clock, self.tokens, directory).routes(),
             *self.cometd.routes(),
             *rest_routes(
-                self.org,
-                self.users,
-                self.tokens,
-                self.cometd,
-                self._clock,
-                RestStreamingChannels(self.streaming.generic, self._online),
+                RestParts(
+                    org=self.org,
+                    users=self.users,
+                    tokens=self.tokens,
+                    cometd=self.cometd,
+                    clock=self._clock,
+                    streaming=RestStreamingChannels(self.streaming.generic, self._online),
+                    faults=self.faults.armed,
+                    usage=self.api_usage,
+                )
             ),
             *control.routes(self._background.spawn, admission),
         ]

@@ -7,14 +7,17 @@ from aiohttp import web
 
 from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.tokens import Session, Tokens
+from streamer.sandbox.faults.armed import READ, WRITE, ArmedFaults, InjectionPoint
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.resources import Resources, refusal
 
 DAILY_CALLS = 100_000
+_READING = frozenset({"GET", "HEAD"})
 _JSON = "application/json;charset=UTF-8"
 _CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
+_USED_UP = Refused("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
 _EXPIRED = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
 
 
@@ -28,8 +31,17 @@ class ApiUsage:
 class RestServer:
     """Serves `/services/data/vXX.X/*` to valid sessions."""
 
-    def __init__(self, org: Org, users: Users, tokens: Tokens, resources: Resources, usage: ApiUsage) -> None:
+    def __init__(
+        self,
+        org: Org,
+        users: Users,
+        tokens: Tokens,
+        resources: Resources,
+        usage: ApiUsage,
+        faults: ArmedFaults,
+    ) -> None:
         self._org = org
+        self._faults = faults
         self._users = users
         self._tokens = tokens
         self._resources = resources
@@ -44,9 +56,24 @@ class RestServer:
         if session is None:
             return _response(request, refusal(_EXPIRED))
         self._usage.calls += 1
-        response = _response(request, self._resources.answer(await self._call(request, session)))
-        response.headers["Sforce-Limit-Info"] = f"api-usage={self._usage.calls}/{DAILY_CALLS}"
+        call = await self._call(request, session)
+        point = InjectionPoint(on=READ if call.method in _READING else WRITE)
+        if fault := self._faults.strike("refuse_call", point):
+            told = fault.settings
+            refused = Refused(told["code"], told["message"], status=told["status"])
+            return _response(request, refusal(refused))
+        used = self._used(point)
+        answer = refusal(_USED_UP) if used >= DAILY_CALLS else self._resources.answer(call)
+        response = _response(request, answer)
+        if self._faults.strike("lose_answer", point) and request.transport is not None:
+            request.transport.abort()
+        response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{DAILY_CALLS}"
         return response
+
+    def _used(self, point: InjectionPoint) -> int:
+        """Return the number of calls that count as made today."""
+        fault = self._faults.strike("use_up_requests", point)
+        return max(self._usage.calls, round(fault.settings["share"] * DAILY_CALLS) if fault else 0)
 
     async def _call(self, request: web.Request, session: Session) -> Call:
         method = request.method
@@ -63,6 +90,7 @@ class RestServer:
             session=session,
             org=self._org,
             schema=self._users.schema(session.user_id),
+            faults=self._faults,
         )
 
 
