@@ -1,7 +1,7 @@
 """Plan: a configuration that was checked to the last expression."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
@@ -11,6 +11,7 @@ from streamer.clock import Clock
 from streamer.configuration import Document, load_draft
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
+from streamer.dispatch.attempt.enrichment import EnrichmentSource
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
@@ -23,9 +24,10 @@ from streamer.settings import ChannelSettings, OrgSettings, Settings, Subscriber
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Checked configuration, with what makes its subscribers and their compiled routes.
+    """Checked configuration, with what makes its subscribers, and their compiled routes and look-ups.
 
-    The plugins of `org_users` use the daemon's org, with the tokens of `logins`.
+    The plugins of `org_users`, or their look-ups, use the daemon's org, with
+    the tokens of `logins`.
     """
 
     document: Document
@@ -33,6 +35,7 @@ class Plan:
     subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
     routes: Mapping[SubscriberName, Route]
     org_users: frozenset[SubscriberName] = frozenset()
+    enrichments: Mapping[SubscriberName, EnrichmentSource] = field(default_factory=dict)
     logins: Logins | None = None
 
     def made_of(self, name: SubscriberName) -> tuple[SubscriberSettings | None, OrgSettings | None]:
@@ -50,15 +53,16 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
     draft = load_draft(document)
     logins = logins or Logins(clock)
     org = OrgAccess(settings=draft.settings.org, clock=clock, logins=logins)
-    org_users = frozenset(name for name, each in draft.settings.subscribers.items() if uses_org(each.uses))
+    subscribers = draft.settings.subscribers
+    with_org = frozenset(name for name, each in subscribers.items() if uses_org(each.uses))
     makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
     routes: dict[SubscriberName, SubscriberRoute] = {}
     mistakes = list(refusals(draft, document, clock))
-    for name, each in draft.settings.subscribers.items():
+    for name, each in subscribers.items():
         context = PluginContext(
             name=name,
             clock=clock,
-            org=org if name in org_users else None,
+            org=org if name in with_org else None,
             receives=_receives(draft.settings.channels, each.on),
         )
         makers[name] = partial(make_subscriber, each, context, document)
@@ -71,7 +75,8 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
         settings=draft.with_mistakes(mistakes).finished(),
         subscribers=makers,
         routes={name: route.compiled() for name, route in routes.items()},
-        org_users=org_users,
+        org_users=with_org.union(name for name, each in subscribers.items() if each.enrich),
+        enrichments={name: source for name, route in routes.items() if (source := route.enrichment())},
         logins=logins,
     )
 

@@ -11,8 +11,11 @@ import jinja2.meta
 import jinja2.nodes
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
+from streamer.app.enriching import compiled_lookups, lookup_mistakes
 from streamer.configuration import Document, Draft, Keys
-from streamer.dispatch.attempt.route import EVENT_NAMES, Route, RouteSource, compile_route
+from streamer.dispatch.attempt.enrichment import LOOKUPS, EnrichmentSource
+from streamer.dispatch.attempt.names import reads_any
+from streamer.dispatch.attempt.route import EVENT_NAMES, Mistake, Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.observe.redaction import masked
@@ -34,7 +37,8 @@ class SubscriberRoute:
     @property
     def more(self) -> tuple[str, ...]:
         """Names beside those of every event that the subscriber's expressions see."""
-        return ()
+        enrich = self.settings.enrich
+        return (*enrich, LOOKUPS) if enrich else ()
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -51,16 +55,31 @@ class SubscriberRoute:
             strict=settings.strict,
             more=self.more,
         )
-        return compile_route(self.name, source, mistake=partial(mistake_of, self.document, self.name))
+        return compile_route(self.name, source, mistake=self._mistake)
+
+    def enrichment(self) -> EnrichmentSource | None:
+        """Return the compiled look-ups, or `None`; raises `ConfigurationError` for the first mistake."""
+        if not self.settings.enrich:
+            return None
+        return EnrichmentSource(
+            lookups=tuple(compiled_lookups(self.settings.enrich, self._mistake)),
+            for_when=reads_any(self.settings.when, self.more),
+        )
+
+    @property
+    def _mistake(self) -> Mistake:
+        return partial(mistake_of, self.document, self.name)
 
     def mistakes(self) -> Iterator[str]:
         """Yield a message for each mistake; below one in an expression, a caret points at its column."""
-        for keys, part in [(("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
+        ids = [(("enrich", name, "id"), each.id) for name, each in self.settings.enrich.items()]
+        for keys, part in [*ids, (("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
                 yield from self._refused(keys, RouteSource(when=part))
         text = self.settings.text
         if text is not None and self._is_sound(("text",)):
             yield from self._refused(("text",), RouteSource(text=text)) or self._unknown_names(text)
+        yield from lookup_mistakes(self.settings, self._is_sound, self._mistake)
 
     def _is_sound(self, keys: Keys) -> bool:
         return self.draft.is_sound("subscribers", self.name, *keys)

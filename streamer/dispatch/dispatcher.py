@@ -317,7 +317,7 @@ class Dispatcher:
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
         try:
             if await self._is_loaded(lane, ticket, feed):
-                self._outcomes.tried(lane, ticket, await self.attempts.try_once(lane))
+                self._outcomes.tried(lane, ticket, await self.attempts.try_once(lane, self._lanes.upcoming))
         finally:
             self._in_flight.end(lane)
         self._redelivery.attempt_ended(lane)

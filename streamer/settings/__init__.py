@@ -7,6 +7,7 @@ them from files and resolves `${ENV}` and `{file: …}`.
 from streamer.settings.channels import ChannelSettings, LargeText
 from streamer.settings.daemon import Settings
 from streamer.settings.log import KafkaLogSettings, KafkaSecurity, LogSettings, SqliteLogSettings
+from streamer.settings.lookups import LookupsSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import (
     Auth,
@@ -28,6 +29,7 @@ from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
     GuardSettings,
+    LookupSettings,
     RateSettings,
     RetrySettings,
     SubscriberSettings,
@@ -46,6 +48,8 @@ __all__ = [
     "KafkaSecurity",
     "LargeText",
     "LogSettings",
+    "LookupSettings",
+    "LookupsSettings",
     "ObserveSettings",
     "OrgSettings",
     "OutboundMessageSettings",

@@ -8,6 +8,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.events import SubscriberName
 from streamer.settings.channels import ChannelSettings
 from streamer.settings.log import LogSettings
+from streamer.settings.lookups import LookupsSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import OrgSettings, Transport
 from streamer.settings.outbound import OutboundSettings
@@ -35,6 +36,9 @@ class Settings(Section):
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
     ] = Field(default_factory=dict, description="who gets the events, by name")
+    lookups: LookupsSettings = Field(
+        default=LookupsSettings(), description="limits of the look-ups of subscribers with enrich"
+    )
     observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
     admin: AdminSettings | None = Field(
         default=AdminSettings(), description="API for operators; null switches it off"

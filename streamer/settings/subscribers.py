@@ -59,6 +59,27 @@ class GuardSettings(Section):
     minimum: int = Field(default=100, ge=1, description="events in the window, below which it never pauses")
 
 
+class LookupSettings(Section):
+    """Look-up of one record in the org, whose fields `when`, `body` and `text` see under its name."""
+
+    sobject: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z]\w{0,79}$",
+        examples=["Account"],
+        description="API name of the record's object; only the look-up `record`, which reads the event's own "
+        "record, goes without",
+    )
+    id: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["data.fields.AccountId"],
+        description="a JMESPath expression for the record's id, which also sees the look-ups above this one",
+    )
+    fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,79}$")], ...] = Field(
+        min_length=1, max_length=100, description="API names of the fields to read"
+    )
+
+
 class SubscriberSettings(Section):
     """Consumer of the log that delivers to one target."""
 
@@ -72,6 +93,11 @@ class SubscriberSettings(Section):
         ),
     ] = Field(min_length=1, description="event types, with * for any run of characters; one, or a list")
     when: str | None = Field(default=None, description="a JMESPath predicate over the event")
+    enrich: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,39}$")], LookupSettings] = Field(
+        default_factory=dict,
+        max_length=10,
+        description="records of the org to look up for each event, by the names that when, body and text see",
+    )
     body: Any = Field(default=None, description="a JMESPath projection: an expression, or a mapping of them")
     keep_null: bool = Field(
         default=False, description="true: body sends null for a field that the event does not carry"

@@ -1,18 +1,19 @@
 """One delivery attempt, isolated from the errors of the plugin."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import structlog
 
 from streamer.clock import Clock
+from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.lanes.lane import Lane
-from streamer.errors import BrokenRoute, RetryLater, StreamerError
+from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
 from streamer.events import (
     DeadLetter,
     Delivered,
@@ -20,6 +21,8 @@ from streamer.events import (
     Entry,
     Event,
     FailureClass,
+    Hold,
+    JsonObject,
     Outcome,
     Receipt,
     Reject,
@@ -35,6 +38,8 @@ _log = structlog.get_logger()
 # A plugin is foreign code: whatever it raises is an outcome of its attempt.
 _OF_PLUGINS = (Exception, SystemExit, KeyboardInterrupt, BaseExceptionGroup)
 
+_STOPPED_S = 60.0
+_NOTHING: JsonObject = {}
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
@@ -50,19 +55,31 @@ class DispatchObserver(Protocol):
         ...
 
 
+def _ignore(_event: Event) -> None:
+    """Do nothing."""
+
+
 class Tried(NamedTuple):
-    """Outcome of one attempt at `entry`, and its duration."""
+    """Outcome of one attempt at `entry`, and its duration without look-ups.
+
+    `looked_up_at` (monotonic seconds) is the end of its look-ups, `None`
+    without any. With `awaits_lookup` the target was not asked, because a record
+    could not be read.
+    """
 
     entry: Entry
     outcome: Outcome
     seconds: float
+    looked_up_at: float | None = None
+    awaits_lookup: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
     """Tries deliveries at one target; errors of the target or the plugin become outcomes.
 
-    With `receipts`, each delivery leaves a receipt.
+    With `receipts`, each delivery leaves a receipt. `on_read` takes note of each
+    event that the subscriber reads.
     """
 
     name: SubscriberName
@@ -72,12 +89,14 @@ class Attempts:
     clock: Clock
     observer: DispatchObserver
     receipts: bool = False
+    enrichment: Enrichment | None = None
+    on_read: Callable[[Event], None] = _ignore
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Keep the plugin open inside the context.
+        """Keep the plugin and the look-ups open inside the context.
 
         Raises errors that Streamer raises on purpose, such as
         `ConfigurationError`, as they are, and `RetryLater` for any other error
@@ -90,15 +109,24 @@ class Attempts:
             raise
         except _OF_PLUGINS as error:
             raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            if self.enrichment is not None:
+                await stack.enter_async_context(self.enrichment.opened())
             yield
-        finally:
-            await self._close()
+
+    def admits(self, event: Event) -> bool:
+        """Return whether `when` holds for `event`, or can hold with its look-ups. Raises `BrokenRoute`."""
+        return self._needs_lookups or self.route.admits(event)
+
+    @property
+    def _needs_lookups(self) -> bool:
+        return self.enrichment is not None and self.enrichment.source.for_when
 
     def skips(self, event: Event) -> bool:
         """Return true, and log it, when `when` excludes `event` from this target."""
         try:
-            if self.route.admits(event):
+            if self.admits(event):
                 return False
         except BrokenRoute:
             # The event stays queued, and its attempt sets it aside.
@@ -106,16 +134,27 @@ class Attempts:
         self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
         return True
 
-    async def try_once(self, lane: Lane) -> Tried:
-        """Deliver the head of `lane` and return the outcome."""
+    async def try_once(self, lane: Lane, ahead: Callable[[], Iterable[Event]]) -> Tried:
+        """Deliver the head of `lane` and return the outcome.
+
+        `ahead` returns the events that come next, whose records can be read by
+        the same call as those of the head.
+        """
         entry = lane.head
         if lane.first_tried_at is None:
             lane.first_tried_at = self.clock.now()
+        try:
+            shaped = await self._shaped(entry.event, lane.attempts + 1, ahead)
+        except (RetryLater, Stop) as error:
+            outcome: Outcome = _waiting(error)
+            self.observer.attempted(entry.event, outcome, 0.0)
+            return Tried(entry=entry, outcome=outcome, seconds=0.0, awaits_lookup=True)
         began = self.clock.monotonic()
-        outcome = await self._outcome(entry.event, lane.attempts + 1)
+        outcome = await self._delivered(shaped) if isinstance(shaped, Delivery) else shaped
         seconds = self.clock.monotonic() - began
         self.observer.attempted(entry.event, outcome, seconds)
-        return Tried(entry=entry, outcome=outcome, seconds=seconds)
+        looked_up_at = began if self.enrichment is not None else None
+        return Tried(entry=entry, outcome=outcome, seconds=seconds, looked_up_at=looked_up_at)
 
     def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
         """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
@@ -169,11 +208,21 @@ class Attempts:
         except _OF_PLUGINS:  # its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
-    async def _outcome(self, event: Event, attempt: int) -> Outcome:
+    async def _shaped(
+        self, event: Event, attempt: int, ahead: Callable[[], Iterable[Event]]
+    ) -> Delivery | Skip | Reject:
+        """Return what is to be delivered, or the outcome of an event that is not.
+
+        Raises what keeps the records of its look-ups from being read now.
+        """
         try:
-            if not self.route.admits(event):
+            # An event that is not for the target costs no look-up.
+            if not self.admits(event):
                 return Skip(reason="when does not hold", sent=False)
-            delivery = self.route.delivery(event, attempt=attempt)
+            more = await self.enrichment.names(event, ahead) if self.enrichment is not None else _NOTHING
+            if self._needs_lookups and not self.route.admits(event, more):
+                return Skip(reason="when does not hold", sent=False)
+            return self.route.delivery(event, attempt=attempt, more=more)
         except BrokenRoute as error:
             return Reject(
                 reason=masked(str(error)),
@@ -181,7 +230,14 @@ class Attempts:
                 sent=False,
                 failure=FailureClass.BROKEN_ROUTE,
             )
-        return await self._delivered(delivery)
+        except RecordsRefused as error:
+            what = f"the field {error.field}" if error.field else "the record"
+            return Reject(
+                reason=masked(f"{what} can't be looked up: {error}"),
+                hint="Correct the subscriber's enrich, or let the org's user see it, then redrive.",
+                sent=False,
+                failure=FailureClass.LOOKUP,
+            )
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
         cancellations = _cancellations()
@@ -200,6 +256,14 @@ class Attempts:
             _log.warning("plugin.raised", subscriber=self.name, event_id=delivery.event.id, exc_info=True)
             return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
         return outcome_of(returned)
+
+
+def _waiting(error: RetryLater | Stop) -> Retry | Hold:
+    """Return the outcome of an attempt whose look-up failed with `error`."""
+    reason = masked(f"a look-up failed: {error}")
+    if isinstance(error, Stop):
+        return Hold(reason=reason, after_s=_STOPPED_S, alert=True, failure=FailureClass.LOOKUP)
+    return Retry(reason=reason, after_s=error.after_s, failure=FailureClass.LOOKUP)
 
 
 def _cancellations() -> int:

@@ -97,6 +97,14 @@ def compile_route(name: SubscriberName, source: RouteSource, *, mistake: Mistake
     )
 
 
+def compile_projection(expression: str, keys: Keys, *, mistake: Mistake) -> Project:
+    """Compile one expression at `keys` below a subscriber, as those of a body are.
+
+    Raises what `mistake` makes of it when it is wrong.
+    """
+    return _Compiling(RouteSource(), mistake, keys[:-1]).projection(expression, keys[-1])
+
+
 def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
     """Return the document of `event` that expressions and templates see, with the members of `more`."""
     return {
