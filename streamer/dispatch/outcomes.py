@@ -67,9 +67,9 @@ class OutcomeHandler:
 
     def tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         """Handle the outcome of an attempt at the head of `lane`."""
-        if tried.looked_up_at is not None:
+        if self.attempts.enrichment is not None:
             # The latency of look-ups is not the target's.
-            ticket = ticket._replace(began=tried.looked_up_at)
+            ticket = ticket._replace(began=self.clock.monotonic() - tried.seconds)
         if lane.state is LaneState.OPEN:
             self._conclude(lane, ticket, tried)
             return

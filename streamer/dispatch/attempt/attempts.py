@@ -1,7 +1,7 @@
 """One delivery attempt, isolated from the errors of the plugin."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.enrichment import Enrichment
+from streamer.dispatch.attempt.enrichment import Ahead, Enrichment
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.lanes.lane import Lane
@@ -62,15 +62,13 @@ def _ignore(_event: Event) -> None:
 class Tried(NamedTuple):
     """Outcome of one attempt at `entry`, and its duration without look-ups.
 
-    `looked_up_at` (monotonic seconds) is the end of its look-ups, `None`
-    without any. With `awaits_lookup` the target was not asked, because a record
-    could not be read.
+    With `awaits_lookup` the target was not asked, because a record could not be
+    read.
     """
 
     entry: Entry
     outcome: Outcome
     seconds: float
-    looked_up_at: float | None = None
     awaits_lookup: bool = False
 
 
@@ -134,27 +132,34 @@ class Attempts:
         self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
         return True
 
-    async def try_once(self, lane: Lane, ahead: Callable[[], Iterable[Event]]) -> Tried:
-        """Deliver the head of `lane` and return the outcome.
+    async def try_once(self, lane: Lane, ahead: Ahead) -> Tried:
+        """Deliver the head of `lane` and return the outcome."""
+        entry, shaped = lane.head, await self.shaped(lane, ahead)
+        if isinstance(shaped, Tried):
+            return self.noted(shaped)
+        began = self.clock.monotonic()
+        outcome = await self._delivered(shaped)
+        return self.noted(Tried(entry=entry, outcome=outcome, seconds=self.clock.monotonic() - began))
 
-        `ahead` returns the events that come next, whose records can be read by
-        the same call as those of the head.
+    async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | Tried:
+        """Return the delivery of the head of `lane`, or what becomes of it without one.
+
+        `ahead` returns the events that come next, whose records can be looked
+        up together with those of the head.
         """
-        entry = lane.head
         if lane.first_tried_at is None:
             lane.first_tried_at = self.clock.now()
+        entry = lane.head
         try:
             shaped = await self._shaped(entry.event, lane.attempts + 1, ahead)
         except (RetryLater, Stop) as error:
-            outcome: Outcome = _waiting(error)
-            self.observer.attempted(entry.event, outcome, 0.0)
-            return Tried(entry=entry, outcome=outcome, seconds=0.0, awaits_lookup=True)
-        began = self.clock.monotonic()
-        outcome = await self._delivered(shaped) if isinstance(shaped, Delivery) else shaped
-        seconds = self.clock.monotonic() - began
-        self.observer.attempted(entry.event, outcome, seconds)
-        looked_up_at = began if self.enrichment is not None else None
-        return Tried(entry=entry, outcome=outcome, seconds=seconds, looked_up_at=looked_up_at)
+            return Tried(entry=entry, outcome=_waiting(error), seconds=0.0, awaits_lookup=True)
+        return shaped if isinstance(shaped, Delivery) else Tried(entry=entry, outcome=shaped, seconds=0.0)
+
+    def noted(self, tried: Tried) -> Tried:
+        """Return `tried`, after the observer has heard of it."""
+        self.observer.attempted(tried.entry.event, tried.outcome, tried.seconds)
+        return tried
 
     def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
         """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
@@ -208,9 +213,7 @@ class Attempts:
         except _OF_PLUGINS:  # its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
-    async def _shaped(
-        self, event: Event, attempt: int, ahead: Callable[[], Iterable[Event]]
-    ) -> Delivery | Skip | Reject:
+    async def _shaped(self, event: Event, attempt: int, ahead: Ahead) -> Delivery | Skip | Reject:
         """Return what is to be delivered, or the outcome of an event that is not.
 
         Raises what keeps the records of its look-ups from being read now.

@@ -18,6 +18,9 @@ from streamer.events import Event, JsonObject
 LOOKUPS = "lookups"
 """Name under which expressions see what became of each look-up."""
 
+Ahead = Callable[[], Iterable[Event]]
+"""Returns the events that come next."""
+
 _LONGEST_SHOWN = 40
 
 
@@ -81,11 +84,11 @@ class Enrichment:
         async with self.open() as self._records:
             yield
 
-    async def names(self, event: Event, ahead: Callable[[], Iterable[Event]]) -> JsonObject:
+    async def names(self, event: Event, ahead: Ahead) -> JsonObject:
         """Return the records for `event`, by name.
 
-        A call that reads one of them also reads those of the events that come
-        next: `ahead` returns them. Raises `BrokenRoute` when the id of a record
+        A call that reads one of them also reads those of the events that `ahead`
+        returns. Raises `BrokenRoute` when the id of a record
         is none, and what `RecordLookups.find` raises.
         """
         records = self._opened()
