@@ -1,7 +1,6 @@
 """Assembly of a subscriber's dispatcher from its settings."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from streamer.app.enriching import OrgLookups
 from streamer.app.plan import Plan
@@ -13,7 +12,6 @@ from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
 from streamer.dispatch.admission.pause import PauseState
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts, DispatchObserver
-from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.intake import Limits
@@ -51,7 +49,7 @@ class Assembly:
                 clock=self.clock,
                 observer=observer,
                 receipts=settings.receipts,
-                enrichment=self._enrichment(name),
+                enrichment=self.lookups.enrichment(self.plan.enrichments.get(name), self.plan.settings.org),
                 on_read=self.lookups.changed,
             ),
             schedule=RetrySchedule(**settings.retry.model_dump()),
@@ -66,17 +64,6 @@ class Assembly:
             order=Order(settings.order),
             clock=self.clock,
             session_s=self._session_s(),
-        )
-
-    def _enrichment(self, name: SubscriberName) -> Enrichment | None:
-        source, settings = self.plan.enrichments.get(name), self.plan.settings
-        if source is None:
-            return None
-        return Enrichment(
-            source=source,
-            open=partial(self.lookups.opened, settings.org),
-            clock=self.clock,
-            timeout_s=settings.lookups.timeout_s,
         )
 
     def _admission(self, name: SubscriberName, on_pause: OnPause, on_breaker: OnBreaker) -> Admission:

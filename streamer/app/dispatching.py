@@ -16,6 +16,7 @@ from streamer.app.redriving import Redrives
 from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.attempt.attempts import DispatchObserver
+from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import SubscriberName
@@ -84,6 +85,10 @@ class Dispatching:
         self.plan = plan
         self._is_reconfigured = True
         self._applied.set()
+
+    def enrichment(self, name: SubscriberName) -> Enrichment | None:
+        """Return what looks records up for a subscriber, with the calls and the cache of all others."""
+        return self._lookups.enrichment(self.plan.enrichments.get(name), self.plan.settings.org)
 
     def report_configured(self) -> None:
         """Report which subscribers are to follow the log."""

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from streamer.clock import Clock
 from streamer.configuration import Keys
 from streamer.configuration.event_types import Carried
-from streamer.dispatch.attempt.enrichment import LOOKUPS, Lookup
+from streamer.dispatch.attempt.enrichment import LOOKUPS, Enrichment, EnrichmentSource, Lookup
 from streamer.dispatch.attempt.names import WHOLE, names_read
 from streamer.dispatch.attempt.route import EVENT_NAMES, Mistake, compile_projection
 from streamer.dispatch.lookups.reading import LookupObserver
@@ -106,6 +107,17 @@ class OrgLookups:
         """Read the record of `event` again before its next look-up."""
         for shared in self._shared.values():
             shared.lookups.changed(event)
+
+    def enrichment(self, source: EnrichmentSource | None, org: OrgSettings) -> Enrichment | None:
+        """Return what makes the look-ups of `source` in `org`; `None` without any."""
+        if source is None:
+            return None
+        return Enrichment(
+            source=source,
+            open=partial(self.opened, org),
+            clock=self._clock,
+            timeout_s=self._limits.timeout_s,
+        )
 
     @asynccontextmanager
     async def opened(self, org: OrgSettings) -> AsyncIterator[RecordLookups]:

@@ -5,19 +5,16 @@ from typing import Any
 
 import pytest
 
-from streamer.app.enriching import compiled_lookups
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
-from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.lookups.records import LookupLimits
 from streamer.errors import CredentialsRefused, RecordsRefused, RetryLater, SalesforceUnavailable
 from streamer.events import Delivered, Event, FailureClass
-from streamer.settings import LookupSettings
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.lookups.world import World as Org
-from tests.unit.dispatch.lookups.world import account_id
-from tests.unit.dispatch.world import World, mistaken, route
+from tests.unit.dispatch.lookups.world import account_id, an_enrichment
+from tests.unit.dispatch.world import World, route
 
 ACCOUNT = {"account": {"sobject": "Account", "id": "data.fields.AccountId", "fields": ["Name"]}}
 RECORD = {"record": {"fields": ["Name"]}}
@@ -53,16 +50,9 @@ class Desk:
 
     def enrich(self, enrich: dict[str, Any], **written: Any) -> "Desk":
         """Look these records up; the rest is the route."""
-        settings = {name: LookupSettings.model_validate(each) for name, each in enrich.items()}
+        for_when = "account" in str(written.get("when"))
         self.world.route = route(**written)
-        self.world.enrichment = Enrichment(
-            source=EnrichmentSource(
-                lookups=tuple(compiled_lookups(settings, mistaken)),
-                for_when="account" in str(written.get("when")),
-            ),
-            open=self.org.lookups.running,
-            clock=self.world.clock,
-        )
+        self.world.enrichment = an_enrichment(self.org.lookups, enrich, self.world.clock, for_when=for_when)
         self.world.on_read = self.org.lookups.changed
         return self
 

@@ -2,14 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from streamer.clock import TurnedClock
+from streamer.app.enriching import compiled_lookups
+from streamer.clock import Clock, TurnedClock
+from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event, JsonObject
 from streamer.salesforce.memory import MemoryRecords
+from streamer.settings import LookupSettings
 from tests.contracts.values import an_event
+from tests.unit.dispatch.world import mistaken
 
 
 def account_id(number: int) -> str:
@@ -21,6 +26,17 @@ def a_change(number: int, record_id: str = account_id(1), entity: str = "Account
     """Return the event `number` of a record."""
     data = {"record_id": record_id, "entity": entity, "fields": {}}
     return an_event(f"change {number}", key=record_id, data=data)
+
+
+def an_enrichment(
+    lookups: RecordLookups, enrich: Mapping[str, Any], clock: Clock, *, for_when: bool = False
+) -> Enrichment:
+    """Return the enrichment that a subscriber's `enrich` asks for."""
+    settings = {name: LookupSettings.model_validate(each) for name, each in enrich.items()}
+    compiled = tuple(compiled_lookups(settings, mistaken))
+    return Enrichment(
+        source=EnrichmentSource(lookups=compiled, for_when=for_when), open=lookups.running, clock=clock
+    )
 
 
 class HeldRecords(MemoryRecords):
