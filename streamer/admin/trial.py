@@ -9,7 +9,7 @@ import orjson
 
 from streamer.admin.ports import DaemonState
 from streamer.clock import Clock
-from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.attempt.attempts import Attempts, Tried
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import StreamerError
 from streamer.events import Entry, Event, EventId, JsonObject, Outcome, Partition, ReplayId, SubscriberName
@@ -64,7 +64,8 @@ async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event,
             await stack.enter_async_context(attempts.opened())
         except StreamerError as error:
             return {"outcome": "unopened", "reason": str(error)}
-        attempt = await attempts.try_once(lane, tuple)
+        shaped = await attempts.shaped(lane, tuple)
+        attempt = shaped if isinstance(shaped, Tried) else await attempts.delivered(lane, shaped)
     return {**_as_json(attempt.outcome), "seconds": round(attempt.seconds, 3)}
 
 

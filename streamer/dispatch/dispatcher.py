@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -10,7 +11,7 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, Ticket
-from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.attempt.attempts import Attempts, Tried
 from streamer.dispatch.attempt.failures import Failures
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.intake import Intake, Limits
@@ -317,21 +318,32 @@ class Dispatcher:
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
         try:
             if await self._is_loaded(lane, ticket, feed):
-                self._outcomes.tried(lane, ticket, await self.attempts.try_once(lane, self._lanes.upcoming))
+                tried = await self._tried(lane)
+                if tried is None:
+                    self.admission.forgone(ticket)
+                else:
+                    self._outcomes.tried(lane, ticket, tried)
         finally:
             self._in_flight.end(lane)
         self._redelivery.attempt_ended(lane)
         self._moved_at = self.clock.monotonic()
+
+    async def _tried(self, lane: Lane) -> Tried | None:
+        return await self.attempts.try_once(lane, self._lanes.upcoming, partial(self._is_ours, lane))
+
+    async def _is_ours(self, lane: Lane) -> bool:
+        """Return whether an attempt at `lane` can begin now, but not later."""
+        # The process can have stood still since the attempt was admitted.
+        if not self._standstill.is_over():
+            await self._standstill.over()
+        return lane.state is LaneState.OPEN
 
     async def _is_loaded(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
         """Load the head into memory; return whether it can be tried now, but not later."""
         found: list[Entry] | None = []
         if not lane.entries:
             found = await self._recalled(lane, feed)
-        # The process can have stood still since the attempt was admitted.
-        if not self._standstill.is_over():
-            await self._standstill.over()
-        if lane.state is not LaneState.OPEN:
+        if not await self._is_ours(lane):
             self.admission.forgone(ticket)
             return False
         return bool(lane.entries) or self._outcomes.recalled(lane, ticket, found)

@@ -1,7 +1,7 @@
 """One delivery attempt, isolated from the errors of the plugin."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -132,13 +132,22 @@ class Attempts:
         self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
         return True
 
-    async def try_once(self, lane: Lane, ahead: Ahead) -> Tried:
-        """Deliver the head of `lane` and return the outcome."""
-        entry, shaped = lane.head, await self.shaped(lane, ahead)
+    async def try_once(
+        self, lane: Lane, ahead: Ahead, is_ours: Callable[[], Awaitable[bool]]
+    ) -> Tried | None:
+        """Deliver the head of `lane` and return the outcome; `None` without a try when `is_ours` says no."""
+        shaped = await self.shaped(lane, ahead)
         if isinstance(shaped, Tried):
             return self.noted(shaped)
-        began = self.clock.monotonic()
-        outcome = await self._delivered(shaped)
+        # The lane can have been lost while records were read.
+        if self.enrichment is not None and not await is_ours():
+            return None
+        return await self.delivered(lane, shaped)
+
+    async def delivered(self, lane: Lane, delivery: Delivery) -> Tried:
+        """Deliver the head of `lane` in its shape, and return the outcome."""
+        entry, began = lane.head, self.clock.monotonic()
+        outcome = await self._delivered(delivery)
         return self.noted(Tried(entry=entry, outcome=outcome, seconds=self.clock.monotonic() - began))
 
     async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | Tried:

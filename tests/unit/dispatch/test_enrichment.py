@@ -14,7 +14,7 @@ from streamer.events import Delivered, Event, FailureClass
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.lookups.world import World as Org
 from tests.unit.dispatch.lookups.world import account_id, an_enrichment
-from tests.unit.dispatch.world import World, route
+from tests.unit.dispatch.world import TARGET, World, route
 
 ACCOUNT = {"account": {"sobject": "Account", "id": "data.fields.AccountId", "fields": ["Name"]}}
 RECORD = {"record": {"fields": ["Name"]}}
@@ -279,6 +279,37 @@ async def test_latency_of_lookups_does_not_lower_the_limit(desk: Desk) -> None:
             await desk.world.turn(0.01)
             limits.add(dispatcher.admission.limit)
     assert limits == {8}
+
+
+async def test_event_that_went_to_another_process_meanwhile_is_not_delivered(desk: Desk) -> None:
+    """A look-up can take longer than a rebalance; its next owner delivers it, perhaps later events too."""
+    desk.org.records.open.clear()
+    async with desk.world.running():
+        await desk.append(a_deal(1))
+        log, held = desk.world.log, desk.world.feed.holds
+        log.reassign(TARGET, held, to=None)
+        await desk.world.turn(3)
+        desk.org.records.open.set()
+        await desk.world.turn(5)
+        assert desk.bodies == {}
+        log.reassign(TARGET, held, to=desk.world.feed)
+        await desk.world.turn(5)
+    assert desk.world.target.delivered == ["1"]
+
+
+async def test_event_waits_for_its_partition_after_a_standstill(desk: Desk) -> None:
+    """The process can have been stopped while the record was read."""
+    desk.world.session_s = 6.0
+    desk.org.records.open.clear()
+    async with desk.world.running():
+        await desk.append(a_deal(1))
+        desk.world.log.down = True
+        desk.world.clock.jump(10)
+        desk.org.records.open.set()
+        await desk.world.turn(20)
+        assert desk.bodies == {}
+        desk.world.log.down = False
+        await desk.world.turn_until(lambda: len(desk.bodies) == 1)
 
 
 def test_later_event_supersedes_where_when_needs_a_lookup(desk: Desk) -> None:
