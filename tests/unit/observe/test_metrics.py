@@ -149,6 +149,24 @@ def test_answers_of_salesforce_are_counted(metrics: Metrics) -> None:
     assert value(metrics, "session_subscriptions_total", refused) == 1
 
 
+def test_look_ups_and_their_calls_are_counted(metrics: Metrics) -> None:
+    """How many of them a call saves, and whether they wait, can be read from it."""
+    lookups = metrics.lookups
+    for result in ("read", "cached", "cached"):
+        lookups.looked_up(result)
+    lookups.asked(150, 0.2, "answered")
+    lookups.held(entries=150, size=9_000, waits=True)
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"streamer_{name}", labels)
+
+    assert (value("lookups_total", result="cached"), value("lookups_total", result="failed")) == (2, 0)
+    assert value("lookup_calls_total", result="answered") == 1
+    assert (value("lookup_records_sum"), value("lookup_seconds_sum")) == (150, 0.2)
+    assert (value("lookup_cache_records"), value("lookup_cache_bytes")) == (150, 9_000)
+    assert value("lookups_waiting") == 1
+
+
 def test_words_beyond_the_limit_are_other() -> None:
     """Reasons can't grow the number of series without bound."""
     words = LabelValues(limit=2)
