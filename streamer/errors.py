@@ -7,7 +7,8 @@
     ├── SetAside              this event can't go on, the channel can
     │   ├── UnreadableEvent
     │   ├── EventsRefused
-    │   └── BrokenRoute
+    │   ├── BrokenRoute
+    │   └── RecordsRefused
     └── Stop                  an operator must act first
         ├── ConfigurationError
         ├── CredentialsRefused
@@ -81,6 +82,19 @@ class EventsRefused(SetAside):
 
 class BrokenRoute(SetAside):
     """A subscriber's when, body or text can't be evaluated for an event: correct it, then redrive."""
+
+
+class RecordsRefused(SetAside):
+    """Salesforce does not let us read records: check the names, and what the user can see.
+
+    `field` is the name of the field that it refuses, and empty when it refuses
+    more than a field. `code` is Salesforce's error code.
+    """
+
+    def __init__(self, message: str, *, code: str, field: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
 
 
 class Stop(StreamerError):

@@ -350,6 +350,8 @@ class FailureClass(StrEnum):
     """The event can never succeed, and no status says so."""
     BROKEN_ROUTE = "broken_route"
     """The subscriber's `when`, `body` or `text` fails on the event."""
+    LOOKUP = "lookup"
+    """A record that the subscriber's `enrich` names could not be read."""
     PLUGIN_ERROR = "plugin_error"
     """The plugin raised something, or returned no outcome."""
     OTHER = "other"

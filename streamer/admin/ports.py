@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.route import Route
 from streamer.events import SubscriberName
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
@@ -52,6 +53,10 @@ class DaemonState(Protocol):
     @property
     def plan(self) -> CurrentPlan:
         """Configuration in effect."""
+        ...
+
+    def enrichment(self, name: SubscriberName) -> Enrichment | None:
+        """Return what looks records up for a subscriber, `None` where it needs none."""
         ...
 
     @property

@@ -88,7 +88,7 @@ class SubscriberResource:
                 detail={"event": event.id},
             )
         )
-        result = await deliver_trial(context.daemon.plan, name, event, context.clock)
+        result = await deliver_trial(context.daemon, name, event, context.clock)
         _log.info("subscriber.tested", subscriber=name, by=asked.by, outcome=result["outcome"])
         return json_response({"subscriber": name, "event": event.id, **result})
 

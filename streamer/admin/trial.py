@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 
 import orjson
 
-from streamer.admin.ports import CurrentPlan
+from streamer.admin.ports import DaemonState
 from streamer.clock import Clock
-from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.attempt.attempts import Attempts, Tried
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import StreamerError
 from streamer.events import Entry, Event, EventId, JsonObject, Outcome, Partition, ReplayId, SubscriberName
@@ -39,13 +39,14 @@ def trial_event(now: float, data: JsonObject | None) -> Event:
     )
 
 
-async def deliver_trial(plan: CurrentPlan, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
+async def deliver_trial(daemon: DaemonState, name: SubscriberName, event: Event, clock: Clock) -> JsonObject:
     """Deliver `event` once, whatever `when` says, and return the outcome as JSON.
 
     It opens a plugin of its own, so that the login is tried too, and so that a
     target can be tried while its subscriber is paused or runs in another
     process.
     """
+    plan = daemon.plan
     attempts = Attempts(
         name=name,
         subscriber=plan.subscribers[name](),
@@ -54,6 +55,7 @@ async def deliver_trial(plan: CurrentPlan, name: SubscriberName, event: Event, c
         clock=clock,
         # Metrics of its own, so that a test is not counted.
         observer=Metrics(clock=clock).subscriber(name),
+        enrichment=daemon.enrichment(name),
     )
     entry = Entry(partition=Partition(topic=TEST_TYPE, number=0), offset=0, event=event)
     lane = Lane(partition=entry.partition, name=event.key, entries=deque([entry]))
@@ -62,7 +64,8 @@ async def deliver_trial(plan: CurrentPlan, name: SubscriberName, event: Event, c
             await stack.enter_async_context(attempts.opened())
         except StreamerError as error:
             return {"outcome": "unopened", "reason": str(error)}
-        attempt = await attempts.try_once(lane)
+        shaped = await attempts.shaped(lane, tuple)
+        attempt = shaped if isinstance(shaped, Tried) else await attempts.delivered(lane, shaped)
     return {**_as_json(attempt.outcome), "seconds": round(attempt.seconds, 3)}
 
 

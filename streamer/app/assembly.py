@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from streamer.app.enriching import OrgLookups
 from streamer.app.plan import Plan
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, OnBreaker, OnPause
@@ -28,6 +29,7 @@ class Assembly:
     plan: Plan
     clock: Clock
     log: LogReader
+    lookups: OrgLookups
 
     def dispatcher(
         self, name: SubscriberName, observer: DispatchObserver, on_pause: OnPause, on_breaker: OnBreaker
@@ -50,6 +52,8 @@ class Assembly:
                 clock=self.clock,
                 observer=observer,
                 receipts=settings.receipts,
+                enrichment=self.lookups.enrichment(self.plan.enrichments.get(name), self.plan.settings.org),
+                on_read=self.lookups.changed,
             ),
             schedule=RetrySchedule(**settings.retry.model_dump()),
             admission=self._admission(name, on_pause, on_breaker, batch),

@@ -10,16 +10,19 @@ import structlog
 
 from streamer.app.assembly import Assembly
 from streamer.app.control_follower import ControlFollower
+from streamer.app.enriching import OrgLookups
 from streamer.app.plan import Plan
 from streamer.app.redriving import Redrives
 from streamer.app.watcher import WatchedDispatch, Watcher
 from streamer.clock import Clock
 from streamer.dispatch.attempt.attempts import DispatchObserver
+from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import ConfigurationError, ForeignRecord, LogUnavailable, RetryLater, leaves
 from streamer.events import SubscriberName
 from streamer.observe.metrics import Metrics
 from streamer.ports import ControlledLog, Controls
+from streamer.salesforce.auth.logins import Logins
 from streamer.supervision.status import Status
 
 _log = structlog.get_logger()
@@ -50,10 +53,19 @@ class Dispatching:
     metrics: Metrics
     status: Status
     watcher: Watcher | None
+    _lookups: OrgLookups = field(init=False)
     dispatchers: dict[SubscriberName, Dispatcher] = field(default_factory=dict, init=False)
     _running: dict[SubscriberName, _Running] = field(default_factory=dict, init=False)
     _applied: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _is_reconfigured: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._lookups = OrgLookups(
+            self.plan.logins or Logins(self.clock),
+            self.clock,
+            self.plan.settings.lookups,
+            self.metrics.lookups,
+        )
 
     async def run(self, log: ControlledLog, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish and record the deliveries in flight."""
@@ -73,6 +85,10 @@ class Dispatching:
         self.plan = plan
         self._is_reconfigured = True
         self._applied.set()
+
+    def enrichment(self, name: SubscriberName) -> Enrichment | None:
+        """Return what looks records up for a subscriber, with the calls and the cache of all others."""
+        return self._lookups.enrichment(self.plan.enrichments.get(name), self.plan.settings.org)
 
     def report_configured(self) -> None:
         """Report which subscribers are to follow the log."""
@@ -97,7 +113,7 @@ class Dispatching:
             self._applied.clear()
             self.report_configured()
             wanted = self.plan.settings.subscribers
-            assembly = Assembly(plan=self.plan, clock=self.clock, log=log)
+            assembly = Assembly(plan=self.plan, clock=self.clock, log=log, lookups=self._lookups)
             self._start(group, assembly, control_follower)
             await self._stop(
                 [

@@ -1,7 +1,7 @@
 """Plan: a configuration that was checked to the last expression."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
@@ -11,6 +11,7 @@ from streamer.clock import Clock
 from streamer.configuration import Document, load_draft, protection_warnings
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
+from streamer.dispatch.attempt.enrichment import EnrichmentSource
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
@@ -23,10 +24,11 @@ from streamer.settings import ChannelSettings, Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Checked configuration, with what makes its subscribers and their compiled routes.
+    """Checked configuration, with what makes its subscribers, and their compiled routes and look-ups.
 
-    The plugins of `org_users` use the daemon's org, with the tokens of `logins`.
-    `warnings` are lines about what is allowed, and is likely to be a mistake.
+    The plugins of `org_users`, or their look-ups, use the daemon's org, with
+    the tokens of `logins`. `warnings` are lines about what is allowed, and is
+    likely to be a mistake.
     """
 
     document: Document
@@ -35,6 +37,7 @@ class Plan:
     routes: Mapping[SubscriberName, Route]
     logins: Logins
     org_users: frozenset[SubscriberName] = frozenset()
+    enrichments: Mapping[SubscriberName, EnrichmentSource] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def with_source(self, former: Settings) -> "Plan":
@@ -61,12 +64,13 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
     """
     draft = load_draft(document)
     logins = logins or Logins(clock)
-    org_users = frozenset(name for name, each in draft.settings.subscribers.items() if uses_org(each.uses))
-    makers = _makers(draft.settings, document, logins, org_users)
+    subscribers = draft.settings.subscribers
+    with_org = frozenset(name for name, each in subscribers.items() if uses_org(each.uses))
+    makers = _makers(draft.settings, document, logins, with_org)
     routes: dict[SubscriberName, SubscriberRoute] = {}
     functions = functions_of(draft.settings)
     mistakes = list(refusals(draft, document, clock))
-    for name, each in draft.settings.subscribers.items():
+    for name, each in subscribers.items():
         if draft.is_sound("subscribers", name, "uses"):
             mistakes += _refused(makers[name])
         routes[name] = SubscriberRoute(
@@ -78,7 +82,8 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
         settings=draft.with_mistakes(mistakes).finished(),
         subscribers=makers,
         routes={name: route.compiled() for name, route in routes.items()},
-        org_users=org_users,
+        org_users=with_org.union(name for name, each in subscribers.items() if each.enrich),
+        enrichments={name: source for name, route in routes.items() if (source := route.enrichment())},
         logins=logins,
         warnings=tuple(protection_warnings(draft, document)),
     )

@@ -8,9 +8,12 @@ from typing import Any
 import jinja2
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
+from streamer.app.enriching import compiled_lookups, lookup_mistakes
 from streamer.configuration import Document, Draft, Keys
 from streamer.dispatch.attempt.checks import ExpressionMistake
+from streamer.dispatch.attempt.enrichment import LOOKUPS, EnrichmentSource
 from streamer.dispatch.attempt.functions import Functions
+from streamer.dispatch.attempt.names import reads_any
 from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
 from streamer.dispatch.attempt.template import mistaken_calls, unknown_names
 from streamer.errors import ConfigurationError
@@ -35,7 +38,8 @@ class SubscriberRoute:
     @property
     def more(self) -> tuple[str, ...]:
         """Names beside those of every event that the subscriber's expressions see."""
-        return ()
+        enrich = self.settings.enrich
+        return (*enrich, LOOKUPS) if enrich else ()
 
     def compiled(self) -> Route:
         """Return the compiled route. Raises `ConfigurationError` for the first mistake."""
@@ -49,9 +53,19 @@ class SubscriberRoute:
         )
         return compile_route(self.name, source, mistake=self._mistake, functions=self.functions)
 
+    def enrichment(self) -> EnrichmentSource | None:
+        """Return the compiled look-ups, or `None`; raises `ConfigurationError` for the first mistake."""
+        if not self.settings.enrich:
+            return None
+        return EnrichmentSource(
+            lookups=tuple(compiled_lookups(self.settings.enrich, self._mistake, self.functions)),
+            for_when=reads_any(self.settings.when, self.more),
+        )
+
     def mistakes(self) -> Iterator[str]:
         """Yield a message for each mistake; below one in an expression, a caret points at its column."""
-        for keys, part in [(("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
+        ids = [(("enrich", name, "id"), each.id) for name, each in self.settings.enrich.items()]
+        for keys, part in [*ids, (("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
                 yield from self._refused(keys, replace(self._source, when=part))
         text, content = self.settings.text, self.settings.content
@@ -60,6 +74,7 @@ class SubscriberRoute:
         if content is not None and self._is_sound(("content",)):
             source = replace(self._source, content=content.template)
             yield from self._mistakes_of_template(_CONTENT, content.template, source)
+        yield from lookup_mistakes(self.settings, self._is_sound, self._mistake)
 
     @property
     def _source(self) -> RouteSource:

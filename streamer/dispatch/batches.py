@@ -58,9 +58,12 @@ class Batches:
 
     async def try_once(self, lane: Lane) -> Tried | None:
         """Deliver the head of `lane` together with others; `None` if the lane was lost before the call."""
-        shaped = await self.attempts.shaped(lane)
+        shaped = await self.attempts.shaped(lane, self.lanes.upcoming)
         if isinstance(shaped, Tried):
             return self.attempts.noted(shaped)
+        if lane.state is not LaneState.OPEN:
+            # Lost while records were read.
+            return None
         if self._filling is None or lane.full_name in self._filling.names:
             # The same lane twice: its partition was lost and assigned again meanwhile.
             self._send()

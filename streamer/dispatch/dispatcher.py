@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -355,17 +356,21 @@ class Dispatcher:
     async def _tried(self, lane: Lane) -> Tried | None:
         if self._batches is not None:
             return await self._batches.try_once(lane)
-        return await self.attempts.try_once(lane)
+        return await self.attempts.try_once(lane, self._lanes.upcoming, partial(self._is_ours, lane))
+
+    async def _is_ours(self, lane: Lane) -> bool:
+        """Return whether an attempt at `lane` can begin now, but not later."""
+        # The process can have stood still since the attempt was admitted.
+        if not self._standstill.is_over():
+            await self._standstill.over()
+        return lane.state is LaneState.OPEN
 
     async def _is_loaded(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
         """Load the head into memory; return whether it can be tried now, but not later."""
         found: list[Entry] | None = []
         if not lane.entries:
             found = await self._recalled(lane, feed)
-        # The process can have stood still since the attempt was admitted.
-        if not self._standstill.is_over():
-            await self._standstill.over()
-        if lane.state is not LaneState.OPEN:
+        if not await self._is_ours(lane):
             self.admission.forgone(ticket)
             return False
         return bool(lane.entries) or self._outcomes.recalled(lane, ticket, found)

@@ -59,6 +59,7 @@ class OutcomeHandler:
     def arrived(self, entry: Entry) -> None:
         """Queue an event that was read; behind a parked event of its lane it is parked too."""
         self.ledger.opened(entry)
+        self.attempts.on_read(entry.event)
         if self.attempts.skips(entry.event):
             self.ledger.skip(entry)
         elif parked := self.lanes.put(entry):
@@ -68,6 +69,9 @@ class OutcomeHandler:
         """Handle the outcome of an attempt at the head of `lane`."""
         if tried.share < 1:
             ticket = ticket._replace(share=tried.share)
+        if self.attempts.enrichment is not None:
+            # The latency of look-ups is not the target's.
+            ticket = ticket._replace(began=self.clock.monotonic() - tried.seconds)
         if lane.state is LaneState.OPEN:
             self._conclude(lane, ticket, tried)
             return
@@ -163,6 +167,12 @@ class OutcomeHandler:
             case Skip(sent=sent):
                 self._judged(ticket, sent=sent)
                 self._finish(lane, None)
+            case Retry() as failure if tried.awaits_lookup:
+                # It says nothing about the target.
+                self.admission.forgone(ticket)
+                self.failures.failed(tried.entry.event.id, failure)
+                lane.waits(failure.reason)
+                self._delay(lane, failure)
             case Retry() as failure:
                 lane.failed(failure.reason, self.clock.now())
                 self.failures.failed(tried.entry.event.id, failure)
@@ -192,7 +202,10 @@ class OutcomeHandler:
     def _retry(self, lane: Lane, failure: Retry) -> None:
         if lane.attempts >= self.schedule.attempts:
             self._set_aside(lane, failure, reason="retries_exhausted")
-            return
+        else:
+            self._delay(lane, failure)
+
+    def _delay(self, lane: Lane, failure: Retry) -> None:
         attempts = max(1, lane.attempts)
         delay_s = self.schedule.delay_s(attempts, asked_s=failure.after_s)
         if lane.is_parked or not self.schedule.is_fast(attempts, delay_s):

@@ -27,9 +27,12 @@ from streamer.events import (
 )
 from streamer.observe.process import ProcessMetrics
 from streamer.observe.series import (
+    CALL_RESULTS,
+    LOOKUP_RESULTS,
     TEXT_RESULTS,
     ChannelMetrics,
     LabelValues,
+    LookupMetrics,
     OutboundMetrics,
     SessionMetrics,
     SubscriberMetrics,
@@ -39,6 +42,7 @@ _OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _AGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600, 86_400, 259_200)
 _BATCH_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+_LOOKUP_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
 _DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -60,6 +64,7 @@ class Metrics:
         self._declare_ingest()
         self._declare_large_texts()
         self.outbound = self._declared_outbound()
+        self.lookups = self._declared_lookups()
         self._declare_set_aside()
         self._declare_attempts()
         self._declare_subscriber()
@@ -151,6 +156,22 @@ class Metrics:
             ),
             repeats=self._counter(
                 "outbound_repeats", "Notifications that Salesforce repeated, and the log held.", "channel"
+            ),
+        )
+
+    def _declared_lookups(self) -> LookupMetrics:
+        lookups = self._counter("lookups", "Look-ups of records for events, by result.", "result")
+        calls = self._counter("lookup_calls", "Calls of Salesforce for look-ups, by result.", "result")
+        return LookupMetrics(
+            lookups={result: lookups.labels(result) for result in LOOKUP_RESULTS},
+            calls={result: calls.labels(result) for result in CALL_RESULTS},
+            records=self._histogram("lookup_records", "Records that one call reads.", _LOOKUP_BUCKETS),
+            seconds=self._histogram("lookup_seconds", "Duration of one call.", _DELIVERY_BUCKETS_S),
+            entries=self._gauge("lookup_cache_records", "Records in the cache of look-ups."),
+            size=self._gauge("lookup_cache_bytes", "Size of the records in the cache of look-ups."),
+            waits=self._gauge(
+                "lookups_waiting",
+                "1 while look-ups wait for Salesforce, or for the org's daily requests, 0 otherwise.",
             ),
         )
 

@@ -1,7 +1,7 @@
 """Handles for the series of one channel, one subscriber or the session."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,6 +23,8 @@ from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.ports import Appended
 
 TEXT_RESULTS = ("applied", "reread", "marked")
+LOOKUP_RESULTS = ("cached", "read", "refused", "failed")
+CALL_RESULTS = ("answered", "refused", "failed")
 
 
 @dataclass(slots=True)
@@ -134,6 +136,35 @@ class ChannelMetrics:
     def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether the channel, which this process owns, is subscribed and read."""
         self.ups.labels(self.path).set(up)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupMetrics:
+    """Series of the look-ups of records for events; results are those of `LOOKUP_RESULTS`."""
+
+    lookups: Mapping[str, Counter]
+    calls: Mapping[str, Counter]
+    records: Histogram
+    seconds: Histogram
+    entries: Gauge
+    size: Gauge
+    waits: Gauge
+
+    def looked_up(self, result: str) -> None:
+        """Count a look-up that has ended."""
+        self.lookups[result].inc()
+
+    def asked(self, records: int, seconds: float, result: str) -> None:
+        """Count a call for `records`, and its time."""
+        self.calls[result].inc()
+        self.records.observe(records)
+        self.seconds.observe(seconds)
+
+    def held(self, *, entries: int, size: int, waits: bool) -> None:
+        """Record the size of the cache, and whether look-ups wait."""
+        self.entries.set(entries)
+        self.size.set(size)
+        self.waits.set(waits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from streamer.errors import StreamerError
+from streamer.errors import RecordsRefused, StreamerError
 from streamer.events import Batch, Channel, Checkpoint, JsonObject, Start
 from streamer.salesforce.message import replay_id_of
 from streamer.salesforce.retained import LastEventMissing, RetainedMessages
@@ -39,7 +39,8 @@ class MemorySource:
 class MemoryRecords:
     """Reader of the records in `records`, by entity and id.
 
-    While `error` is set, it is raised. `requests` lists the entity, the ids and
+    While `error` is set, it is raised, and a request for a field of `hidden` is
+    refused. `requests` lists the entity, the ids and
     the fields of each request.
     """
 
@@ -47,6 +48,7 @@ class MemoryRecords:
         self.records = {entity: dict(of_entity) for entity, of_entity in (records or {}).items()}
         self.requests_left: float | None = None
         self.error: StreamerError | None = None
+        self.hidden: frozenset[str] = frozenset()
         self.requests: list[tuple[str, list[str], list[str]]] = []
 
     async def read(self, entity: str, ids: Sequence[str], fields: Sequence[str], /) -> dict[str, JsonObject]:
@@ -54,6 +56,9 @@ class MemoryRecords:
         self.requests.append((entity, list(ids), list(fields)))
         if self.error is not None:
             raise self.error
+        if refused := [each for each in fields if each in self.hidden]:
+            message = f"No such column '{refused[0]}' on sobject of type {entity}"
+            raise RecordsRefused(message, code="INVALID_FIELD", field=refused[0])
         held = self.records.get(entity, {})
         return {
             each: {name: value for name, value in held[each].items() if name in fields}

@@ -1,11 +1,14 @@
 """Reader of records over the REST API."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from streamer.errors import SalesforceUnavailable
+from streamer.errors import RecordsRefused, SalesforceUnavailable
 from streamer.events import JsonObject
-from streamer.salesforce.rest import Rest
+from streamer.salesforce.rest import RequestRefused, Rest
+
+_QUOTED = re.compile(r"['\"](\w{1,80})['\"]", re.ASCII)
 
 
 class RestRecords:
@@ -24,13 +27,26 @@ class RestRecords:
         return self._rest.requests_left
 
     async def read(self, entity: str, ids: Sequence[str], fields: Sequence[str], /) -> dict[str, JsonObject]:
-        """Return `fields` of records, by id: see `streamer.ports.RecordReader`."""
+        """Return `fields` of records, by id: see `streamer.ports.RecordReader`.
+
+        A field comes under the name by which it was asked for, in any case.
+        """
         path = f"composite/sobjects/{quote(entity, safe='')}"
-        answer = await self._rest.post(path, {"ids": list(ids), "fields": list(fields)})
+        asked = {each.lower(): each for each in fields}
+        try:
+            answer = await self._rest.post(path, {"ids": list(ids), "fields": list(fields)})
+        except RequestRefused as error:
+            raise RecordsRefused(str(error), code=error.code, field=_field(str(error), asked)) from error
         if not isinstance(answer, list) or len(answer) != len(ids):
             raise SalesforceUnavailable(f"POST {path} was answered, but not with one record for each id")
         return {
-            each: {name: value for name, value in record.items() if name in fields}
+            each: {asked[name.lower()]: value for name, value in record.items() if name.lower() in asked}
             for each, record in zip(ids, answer, strict=True)
             if isinstance(record, dict)
         }
+
+
+def _field(message: str, asked: Mapping[str, str]) -> str:
+    """Return the first of the `asked` fields that the refusal `message` quotes, or an empty text."""
+    quoted = (each.lower() for each in _QUOTED.findall(message))
+    return next((asked[each] for each in quoted if each in asked), "")

@@ -13,6 +13,7 @@ from streamer.settings.log import (
     LogSettings,
     SqliteLogSettings,
 )
+from streamer.settings.lookups import LookupsSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import (
     Auth,
@@ -36,6 +37,7 @@ from streamer.settings.subscribers import (
     BreakerSettings,
     ContentSettings,
     GuardSettings,
+    LookupSettings,
     RateSettings,
     RetrySettings,
     SubscriberSettings,
@@ -58,6 +60,8 @@ __all__ = [
     "KafkaSecurity",
     "LargeText",
     "LogSettings",
+    "LookupSettings",
+    "LookupsSettings",
     "ObserveSettings",
     "OrgSettings",
     "OutboundMessageSettings",

@@ -8,6 +8,7 @@ from streamer.channel_paths import ChannelKind
 from streamer.events import SubscriberName
 from streamer.settings.channels import ChannelSettings
 from streamer.settings.log import LogSettings
+from streamer.settings.lookups import LookupsSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import OrgSettings, Transport
 from streamer.settings.outbound import OutboundSettings
@@ -60,6 +61,9 @@ class Settings(Section):
     ] = Field(
         default_factory=dict,
         description="secret keys for hmac_sha256() in expressions, by name; at least 16 characters",
+    )
+    lookups: LookupsSettings = Field(
+        default=LookupsSettings(), description="limits of the look-ups of subscribers with enrich"
     )
     observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
     admin: AdminSettings | None = Field(

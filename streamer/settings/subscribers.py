@@ -73,6 +73,27 @@ class ContentSettings(Section):
     )
 
 
+class LookupSettings(Section):
+    """Look-up of one record in the org, whose fields `when`, `body` and `text` see under its name."""
+
+    sobject: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z]\w{0,79}$",
+        examples=["Account"],
+        description="API name of the record's object; only the look-up `record`, which reads the event's own "
+        "record, goes without",
+    )
+    id: str | None = Field(
+        default=None,
+        min_length=1,
+        examples=["data.fields.AccountId"],
+        description="a JMESPath expression for the record's id, which also sees the look-ups above this one",
+    )
+    fields: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,79}$")], ...] = Field(
+        min_length=1, max_length=100, description="API names of the fields to read"
+    )
+
+
 class SubscriberSettings(Section):
     """Consumer of the log that delivers to one target."""
 
@@ -90,6 +111,11 @@ class SubscriberSettings(Section):
     body: Any = Field(
         default=None,
         description="a JMESPath projection: an expression, a mapping of them, or {file: mapping.yaml}",
+    )
+    enrich: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,39}$")], LookupSettings] = Field(
+        default_factory=dict,
+        max_length=10,
+        description="records of the org to look up for each event, by the names that when, body and text see",
     )
     keep_null: bool = Field(
         default=False, description="true: body sends null for a field that the event does not carry"

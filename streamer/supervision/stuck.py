@@ -74,7 +74,11 @@ class StuckLimits:
         return cls(
             log_s=max(asked_s, _APPENDS * append_s),
             subscribers_s={
-                name: max(asked_s, _ATTEMPTS * each.deliver_timeout_s)
+                name: max(
+                    asked_s,
+                    _ATTEMPTS
+                    * (each.deliver_timeout_s + (settings.lookups.timeout_s if each.enrich else 0.0)),
+                )
                 for name, each in settings.subscribers.items()
             },
         )

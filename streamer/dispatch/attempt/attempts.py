@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol, cast
@@ -10,10 +10,11 @@ from typing import NamedTuple, Protocol, cast
 import structlog
 
 from streamer.clock import Clock
+from streamer.dispatch.attempt.enrichment import Ahead, Enrichment
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of, outcomes_of
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.lanes.lane import Lane
-from streamer.errors import BrokenRoute, RetryLater, StreamerError
+from streamer.errors import BrokenRoute, RecordsRefused, RetryLater, Stop, StreamerError
 from streamer.events import (
     DeadLetter,
     Delivered,
@@ -21,6 +22,8 @@ from streamer.events import (
     Entry,
     Event,
     FailureClass,
+    Hold,
+    JsonObject,
     Outcome,
     Receipt,
     Reject,
@@ -36,6 +39,8 @@ _log = structlog.get_logger()
 # A plugin is foreign code: whatever it raises is an outcome of its attempt.
 _OF_PLUGINS = (Exception, SystemExit, KeyboardInterrupt, BaseExceptionGroup)
 
+_STOPPED_S = 60.0
+_NOTHING: JsonObject = {}
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
@@ -55,20 +60,30 @@ class DispatchObserver(Protocol):
         ...
 
 
+def _ignore(_event: Event) -> None:
+    """Do nothing."""
+
+
 class Tried(NamedTuple):
-    """Outcome of one attempt at `entry`, its duration, and its share of the plugin's call."""
+    """Outcome of one attempt at `entry`, its duration without look-ups, and its share of the plugin's call.
+
+    With `awaits_lookup` the target was not asked, because a record could not be
+    read.
+    """
 
     entry: Entry
     outcome: Outcome
     seconds: float
     share: float = 1.0
+    awaits_lookup: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
     """Tries deliveries at one target; errors of the target or the plugin become outcomes.
 
-    With `receipts`, each delivery leaves a receipt.
+    With `receipts`, each delivery leaves a receipt. `on_read` takes note of each
+    event that the subscriber reads.
     """
 
     name: SubscriberName
@@ -78,12 +93,14 @@ class Attempts:
     clock: Clock
     observer: DispatchObserver
     receipts: bool = False
+    enrichment: Enrichment | None = None
+    on_read: Callable[[Event], None] = _ignore
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Keep the plugin open inside the context.
+        """Keep the plugin and the look-ups open inside the context.
 
         Raises errors that Streamer raises on purpose, such as
         `ConfigurationError`, as they are, and `RetryLater` for any other error
@@ -96,15 +113,24 @@ class Attempts:
             raise
         except _OF_PLUGINS as error:
             raise RetryLater(f"subscriber {self.name} can't be opened: {named(error)}") from error
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            if self.enrichment is not None:
+                await stack.enter_async_context(self.enrichment.opened())
             yield
-        finally:
-            await self._close()
+
+    def admits(self, event: Event) -> bool:
+        """Return whether `when` holds for `event`, or can hold with its look-ups. Raises `BrokenRoute`."""
+        return self._needs_lookups or self.route.admits(event)
+
+    @property
+    def _needs_lookups(self) -> bool:
+        return self.enrichment is not None and self.enrichment.source.for_when
 
     def skips(self, event: Event) -> bool:
         """Return true, and log it, when `when` excludes `event` from this target."""
         try:
-            if self.route.admits(event):
+            if self.admits(event):
                 return False
         except BrokenRoute:
             # The event stays queued, and its attempt sets it aside.
@@ -112,21 +138,38 @@ class Attempts:
         self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
         return True
 
-    async def try_once(self, lane: Lane) -> Tried:
-        """Deliver the head of `lane` and return the outcome."""
-        entry, shaped = lane.head, await self.shaped(lane)
+    async def try_once(
+        self, lane: Lane, ahead: Ahead, is_ours: Callable[[], Awaitable[bool]]
+    ) -> Tried | None:
+        """Deliver the head of `lane` and return the outcome; `None` without a try when `is_ours` says no."""
+        shaped = await self.shaped(lane, ahead)
         if isinstance(shaped, Tried):
             return self.noted(shaped)
-        began = self.clock.monotonic()
-        outcome = await self._delivered(shaped)
+        # The lane can have been lost while records were read.
+        if self.enrichment is not None and not await is_ours():
+            return None
+        return await self.delivered(lane, shaped)
+
+    async def delivered(self, lane: Lane, delivery: Delivery) -> Tried:
+        """Deliver the head of `lane` in its shape, and return the outcome."""
+        entry, began = lane.head, self.clock.monotonic()
+        outcome = await self._delivered(delivery)
         return self.noted(Tried(entry=entry, outcome=outcome, seconds=self.clock.monotonic() - began))
 
-    async def shaped(self, lane: Lane) -> Delivery | Tried:
-        """Return the delivery of the head of `lane`, or what becomes of it without one."""
+    async def shaped(self, lane: Lane, ahead: Ahead) -> Delivery | Tried:
+        """Return the delivery of the head of `lane`, or what becomes of it without one.
+
+        `ahead` returns the events that come next, whose records can be looked
+        up together with those of the head.
+        """
         if lane.first_tried_at is None:
             lane.first_tried_at = self.clock.now()
-        shaped = self._shaped(lane.head.event, lane.attempts + 1)
-        return shaped if isinstance(shaped, Delivery) else Tried(entry=lane.head, outcome=shaped, seconds=0.0)
+        entry = lane.head
+        try:
+            shaped = await self._shaped(entry.event, lane.attempts + 1, ahead)
+        except (RetryLater, Stop) as error:
+            return Tried(entry=entry, outcome=_waiting(error), seconds=0.0, awaits_lookup=True)
+        return shaped if isinstance(shaped, Delivery) else Tried(entry=entry, outcome=shaped, seconds=0.0)
 
     async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Make one call of a `BatchSubscriber`, and return an outcome for each of `deliveries`."""
@@ -192,17 +235,33 @@ class Attempts:
         except _OF_PLUGINS:  # its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
-    def _shaped(self, event: Event, attempt: int) -> Delivery | Skip | Reject:
+    async def _shaped(self, event: Event, attempt: int, ahead: Ahead) -> Delivery | Skip | Reject:
+        """Return what is to be delivered, or the outcome of an event that is not.
+
+        Raises what keeps the records of its look-ups from being read now.
+        """
         try:
-            if not self.route.admits(event):
+            # An event that is not for the target costs no look-up.
+            if not self.admits(event):
                 return Skip(reason="when does not hold", sent=False)
-            return self.route.delivery(event, attempt=attempt)
+            more = await self.enrichment.names(event, ahead) if self.enrichment is not None else _NOTHING
+            if self._needs_lookups and not self.route.admits(event, more):
+                return Skip(reason="when does not hold", sent=False)
+            return self.route.delivery(event, attempt=attempt, more=more)
         except BrokenRoute as error:
             return Reject(
                 reason=masked(str(error)),
                 hint="Mend the subscriber's when, body or text, then redrive.",
                 sent=False,
                 failure=FailureClass.BROKEN_ROUTE,
+            )
+        except RecordsRefused as error:
+            what = f"the field {error.field}" if error.field else "the record"
+            return Reject(
+                reason=masked(f"{what} can't be looked up: {error}"),
+                hint="Correct the subscriber's enrich, or let the org's user see it, then redrive.",
+                sent=False,
+                failure=FailureClass.LOOKUP,
             )
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
@@ -225,6 +284,14 @@ class Attempts:
         except _OF_PLUGINS as error:  # its events are retried, then set aside
             _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
             return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
+
+
+def _waiting(error: RetryLater | Stop) -> Retry | Hold:
+    """Return the outcome of an attempt whose look-up failed with `error`."""
+    reason = masked(f"a look-up failed: {error}")
+    if isinstance(error, Stop):
+        return Hold(reason=reason, after_s=_STOPPED_S, alert=True, failure=FailureClass.LOOKUP)
+    return Retry(reason=reason, after_s=error.after_s, failure=FailureClass.LOOKUP)
 
 
 def cancellations() -> int:

@@ -108,6 +108,17 @@ def compile_route(
     )
 
 
+def compile_projection(
+    expression: str, keys: Keys, *, mistake: Mistake, more: tuple[str, ...], functions: Functions
+) -> Project:
+    """Compile one expression at `keys` below a subscriber, as those of a body are.
+
+    It sees `more` names beside those of every event, and can call `functions`.
+    Raises what `mistake` makes of it when it is wrong.
+    """
+    return _Compiling(RouteSource(more=more), mistake, functions, keys[:-1]).projection(expression, keys[-1])
+
+
 def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
     """Return the document of `event` that expressions and templates see, with the members of `more`."""
     return {

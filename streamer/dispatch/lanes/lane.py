@@ -86,6 +86,10 @@ class Lane:
         if self.first_failed_at is None:
             self.first_failed_at, self.first_error = now, error
 
+    def waits(self, reason: str) -> None:
+        """Note why the head can't be tried yet; it costs no attempt."""
+        self.last_error = reason
+
     def give_back(self, attempts: int) -> None:
         """Subtract attempts that failed for no fault of the head."""
         self.attempts = max(0, self.attempts - attempts)

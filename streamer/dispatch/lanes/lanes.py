@@ -3,9 +3,10 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator
+from itertools import islice
 
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
-from streamer.events import Entry, ParkedLane, Partition
+from streamer.events import Entry, Event, ParkedLane, Partition
 
 
 class Lanes:
@@ -55,6 +56,13 @@ class Lanes:
             for lane in self._lanes.values()
             if lane.attempts and not lane.is_parked and lane.partition in partitions
         ]
+
+    def upcoming(self) -> Iterator[Event]:
+        """Yield the events in memory about in the order of their turns: first the heads of all lanes."""
+        for lane in self._lanes.values():
+            yield from (entry.event for entry in islice(lane.entries, 1))
+        for lane in self._lanes.values():
+            yield from (entry.event for entry in islice(lane.entries, 1, None))
 
     def put(self, entry: Entry) -> Lane | None:
         """Queue `entry` behind the others of its lane, or return the lane if it is parked.

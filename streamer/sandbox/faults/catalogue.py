@@ -73,6 +73,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults):
             "unavailable",
             "unknown_schema",
             "unreadable",
+            "use_up_requests",
             "wrong_outbound_org",
         }
     )

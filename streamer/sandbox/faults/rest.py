@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from streamer.sandbox.faults.armed import RECORD, WRITE
+from streamer.sandbox.faults.armed import READ, RECORD, WRITE
 from streamer.sandbox.faults.arming import FaultCatalogue, Times
 
 RestKind = Literal["read", "write"]
@@ -39,6 +39,12 @@ class RestFaults(FaultCatalogue):
         """Refuse the next records of collections, of a type or of any; the others of a call are written."""
         settings = {"code": code, "message": message}
         self._arm("refuse_record", (RECORD,), times=times, path=type, settings=settings)
+
+    def use_up_requests(
+        self, *, share: Annotated[float, Field(ge=0, le=1)] = 1.0, times: Times = None
+    ) -> None:
+        """Count that share of the day's requests as used; where it is all, calls are refused."""
+        self._arm("use_up_requests", (READ, WRITE), times=times, settings={"share": share})
 
     def lose_answer(self, *, on: Sequence[RestKind] = _WRITES, times: Times = 1) -> None:
         """Do what the next calls of the REST API ask for, and close the connection without an answer."""

@@ -17,6 +17,7 @@ DAILY_CALLS = 100_000
 _READING = frozenset({"GET", "HEAD"})
 _JSON = "application/json;charset=UTF-8"
 _CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
+_USED_UP = Refused("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
 _EXPIRED = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
 
 
@@ -61,11 +62,18 @@ class RestServer:
             told = fault.settings
             refused = Refused(told["code"], told["message"], status=told["status"])
             return _response(request, refusal(refused))
-        response = _response(request, self._resources.answer(call))
+        used = self._used(point)
+        answer = refusal(_USED_UP) if used >= DAILY_CALLS else self._resources.answer(call)
+        response = _response(request, answer)
         if self._faults.strike("lose_answer", point) and request.transport is not None:
             request.transport.abort()
-        response.headers["Sforce-Limit-Info"] = f"api-usage={self._usage.calls}/{DAILY_CALLS}"
+        response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{DAILY_CALLS}"
         return response
+
+    def _used(self, point: InjectionPoint) -> int:
+        """Return the number of calls that count as made today."""
+        fault = self._faults.strike("use_up_requests", point)
+        return max(self._usage.calls, round(fault.settings["share"] * DAILY_CALLS) if fault else 0)
 
     async def _call(self, request: web.Request, session: Session) -> Call:
         method = request.method

@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
+from streamer.clock import SystemClock
 from streamer.controls import Switch
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
+from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Delivered, FailureClass, Hold, Reject, Retry, SubscriberName
 from tests.unit.admin.world import Asking, World
+from tests.unit.dispatch.lookups.world import Counted, HeldRecords, account_id, an_enrichment
 from tests.unit.dispatch.world import TARGET, route
 
 
@@ -192,6 +195,18 @@ async def test_test_event_carries_the_data_that_it_is_given(world: World, ask: A
     assert broken[1]["outcome"] == "reject"
     assert "text fails on this event" in broken[1]["reason"]
     assert (given[1]["outcome"], world.tried.deliveries[0].text) == ("delivered", "7 True")
+
+
+async def test_test_event_is_enriched_as_others_are(world: World, ask: Asking) -> None:
+    """By the records that its data name."""
+    records = RecordLookups(HeldRecords(), SystemClock(), LookupLimits(), Counted())
+    enrich = {"account": {"sobject": "Account", "id": "data.fields.AccountId", "fields": ["Name"]}}
+    world.daemon.enriches = lambda: an_enrichment(records, enrich, world.clock)
+    world.daemon.plan.routes = {TARGET: route(text="{{ account.Name }}")}
+    data = {"fields": {"AccountId": account_id(1)}}
+
+    assert (await ask.post(f"/subscribers/{TARGET}/test", data=data))[1]["outcome"] == "delivered"
+    assert world.tried.deliveries[0].text == "No 1"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
+from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.route import Route
 from streamer.events import DeadLetter, Reject, SubscriberName
 from streamer.log.memory import MemoryLog
@@ -53,6 +54,11 @@ class DaemonState:
 
     plan: Plan
     dispatchers: dict[SubscriberName, RunningSubscriber] = field(default_factory=dict)
+    enriches: Callable[[], Enrichment] | None = None
+
+    def enrichment(self, _name: SubscriberName) -> Enrichment | None:
+        """Return what a test gives."""
+        return self.enriches() if self.enriches else None
 
 
 @dataclass

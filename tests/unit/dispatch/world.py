@@ -16,6 +16,7 @@ from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
 from streamer.dispatch.admission.pause import PauseState
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.attempt.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.dispatcher import Dispatcher
@@ -57,6 +58,7 @@ class ScriptedTarget:
     began: list[str] = field(default_factory=list)
     delivered: list[str] = field(default_factory=list)
     attempts: list[int] = field(default_factory=list)
+    bodies: dict[str, Any] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)
     overlapping: list[str] = field(default_factory=list)
     closed: bool = False
@@ -88,6 +90,7 @@ class ScriptedTarget:
         self.open.add(delivery.event.key)
         self.began.append(delivery.event.id)
         self.attempts.append(delivery.attempt)
+        self.bodies[delivery.event.id] = delivery.body
         try:
             await asyncio.sleep(0)
             while self.closed:
@@ -151,6 +154,8 @@ class World:
     batching: Batching | None = None
     rate: tuple[float, int] | None = None
     route: Route = field(default_factory=lambda: Route(name=TARGET))
+    enrichment: Enrichment | None = None
+    on_read: Callable[[Event], None] = lambda _: None
     schedule: RetrySchedule = field(
         default_factory=lambda: RetrySchedule(
             first_delay_s=2.0, max_delay_s=8.0, give_up_after_s=60.0, jitter=middle
@@ -170,6 +175,8 @@ class World:
                 clock=self.clock,
                 observer=Metrics(clock=self.clock).subscriber(TARGET),
                 receipts=self.receipts,
+                enrichment=self.enrichment,
+                on_read=self.on_read,
             ),
             schedule=self.schedule,
             admission=self.admission(),

@@ -149,6 +149,23 @@ def test_answers_of_salesforce_are_counted(metrics: Metrics) -> None:
     assert value(metrics, "session_subscriptions_total", refused) == 1
 
 
+def test_look_ups_and_their_calls_are_counted(metrics: Metrics) -> None:
+    """How many of them a call saves, and whether they wait, can be read from it."""
+    lookups = metrics.lookups
+    for result in ("read", "cached", "cached"):
+        lookups.looked_up(result)
+    lookups.asked(150, 0.2, "answered")
+    lookups.held(entries=150, size=9_000, waits=True)
+
+    assert value(metrics, "lookups_total", {"result": "cached"}) == 2
+    assert value(metrics, "lookups_total", {"result": "failed"}) == 0
+    assert value(metrics, "lookup_calls_total", {"result": "answered"}) == 1
+    assert (value(metrics, "lookup_records_sum"), value(metrics, "lookup_seconds_sum")) == (150, 0.2)
+    assert value(metrics, "lookup_cache_records") == 150
+    assert value(metrics, "lookup_cache_bytes") == 9_000
+    assert value(metrics, "lookups_waiting") == 1
+
+
 def test_words_beyond_the_limit_are_other() -> None:
     """Reasons can't grow the number of series without bound."""
     words = LabelValues(limit=2)
@@ -171,7 +188,7 @@ def test_every_metric_has_a_help_sentence_and_its_unit_in_its_name(metrics: Metr
     assert len(ours) > 15
     assert [family.name for family in ours if not family.documentation.endswith(".")] == []
     timed = [family.name for family in ours if family.type == "histogram"]
-    assert [name for name in timed if not name.endswith(("_seconds", "_batch_events"))] == []
+    assert [name for name in timed if not name.endswith(("_seconds", "_batch_events", "_records"))] == []
 
 
 def test_failed_attempts_are_counted_by_the_class_of_their_error(metrics: Metrics) -> None:

@@ -1,0 +1,48 @@
+"""Names at the top of the document that a JMESPath expression reads."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jmespath
+
+WHOLE = "@"
+"""Stands for the whole document, and so for every name."""
+
+# Their first child alone sees the document; the others see what it returns.
+_CHAINS = frozenset(
+    {
+        *("subexpression", "index_expression", "pipe", "projection", "value_projection"),
+        *("filter_projection", "flatten"),
+    }
+)
+
+
+def names_read(expression: str) -> frozenset[str]:
+    """Return the names that `expression` reads, with `WHOLE` if it reads the document as such.
+
+    `expression` must compile.
+    """
+    return frozenset(_names(jmespath.compile(expression).parsed))
+
+
+def reads_any(expression: str | None, names: Iterable[str]) -> bool:
+    """Return true when `expression`, which must compile, reads one of `names`; they can be none."""
+    wanted = {*names}
+    return expression is not None and bool(wanted) and bool(names_read(expression) & {*wanted, WHOLE})
+
+
+def _names(node: Any) -> Iterator[str]:
+    kind, children = node["type"], node["children"]
+    if kind == "field":
+        yield node["value"]
+    elif kind in {"current", "identity"}:
+        yield WHOLE
+    elif kind == "expref":
+        # It is applied to the items of a list.
+        return
+    elif kind in _CHAINS:
+        yield from _names(children[0])
+    else:
+        for child in children:
+            if isinstance(child, dict):
+                yield from _names(child)

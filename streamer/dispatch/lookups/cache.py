@@ -1,0 +1,86 @@
+"""Cache of records, bounded in entries, bytes and time."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streamer.clock import Clock
+
+_OVERHEAD_BYTES = 500
+
+Values = Mapping[str, Any]
+"""Values of a record's fields, by their names in lower case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedRecord:
+    """Record as it was read at `read_at` (monotonic seconds), with these `fields`.
+
+    `values` are `None` for a record that is missing.
+    """
+
+    sobject: str
+    values: Values | None
+    fields: AbstractSet[str]
+    read_at: float
+    size: int = field(default=0, compare=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordCache:
+    """Records by their ids, for at most `lifetime_s` seconds; the least recently used make room."""
+
+    clock: Clock
+    lifetime_s: float
+    most_entries: int
+    most_bytes: int
+    size: int = field(default=0, init=False)
+    _records: OrderedDict[str, CachedRecord] = field(default_factory=OrderedDict, init=False)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def get(self, sobject: str, record_id: str, fields: AbstractSet[str]) -> CachedRecord | None:
+        """Return the record, if it is young enough and was read with all of `fields`."""
+        found = self._records.get(record_id)
+        if found is None or found.sobject != sobject:
+            return None
+        if self.clock.monotonic() - found.read_at >= self.lifetime_s:
+            self.drop(record_id)
+            return None
+        if not fields <= found.fields:
+            return None
+        self._records.move_to_end(record_id)
+        return found
+
+    def put(self, record_id: str, record: CachedRecord) -> None:
+        """Keep `record` in place of the former one."""
+        self.drop(record_id)
+        size = _OVERHEAD_BYTES + (len(orjson.dumps(record.values)) if record.values else 0)
+        if size > self.most_bytes or not self.lifetime_s:
+            return
+        self._records[record_id] = CachedRecord(
+            sobject=record.sobject,
+            values=record.values,
+            fields=record.fields,
+            read_at=record.read_at,
+            size=size,
+        )
+        self.size += size
+        while len(self._records) > self.most_entries or self.size > self.most_bytes:
+            self.drop(next(iter(self._records)))
+
+    def drop(self, record_id: str) -> None:
+        """Forget the record."""
+        dropped = self._records.pop(record_id, None)
+        if dropped is not None:
+            self.size -= dropped.size
+
+    def drop_object(self, sobject: str) -> None:
+        """Forget all records of an object."""
+        for record_id in [each for each, record in self._records.items() if record.sobject == sobject]:
+            self.drop(record_id)

@@ -1,0 +1,86 @@
+"""Reading of records by calls that find out which fields Salesforce refuses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from streamer.clock import Clock
+from streamer.dispatch.lookups.fields import ObjectFields
+from streamer.errors import RecordsRefused
+from streamer.events import JsonObject
+from streamer.ports import RecordReader
+
+_OF_A_FIELD = "INVALID_FIELD"
+
+
+class LookupObserver(Protocol):
+    """Receives what look-ups do, for metrics; must not block or raise."""
+
+    def looked_up(self, result: str) -> None:
+        """One look-up ended: it was `cached`, `read`, `refused` or `failed`."""
+        ...
+
+    def asked(self, records: int, seconds: float, result: str) -> None:
+        """One call for `records` took `seconds` and was `answered`, `refused` or `failed`."""
+        ...
+
+    def held(self, *, entries: int, size: int, waits: bool) -> None:
+        """The cache has so many entries and bytes now, and look-ups wait or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Reads records without the fields that Salesforce refuses, so that one mistake costs no other field."""
+
+    reader: RecordReader
+    clock: Clock
+    observer: LookupObserver
+
+    async def read(
+        self, of: ObjectFields, ids: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Return the fields `names` of records, by id and by name in lower case.
+
+        Tells `of` which fields are refused. Raises what `RecordReader.read`
+        raises, and `RecordsRefused` only for the whole object.
+        """
+        if not names:
+            return {}
+        try:
+            records = await self._call(of.sobject, ids, names)
+        except RecordsRefused as error:
+            return await self._without_refused(error, of, ids, names)
+        return {
+            each: {name.lower(): value for name, value in record.items()} for each, record in records.items()
+        }
+
+    async def _without_refused(
+        self, error: RecordsRefused, of: ObjectFields, ids: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        rest = [each for each in names if each.lower() != error.field.lower()]
+        if len(rest) < len(names):
+            of.refuse(error)
+            return await self.read(of, ids, rest)
+        if error.code != _OF_A_FIELD:
+            raise error
+        if len(names) == 1:
+            of.refuse(RecordsRefused(str(error), code=error.code, field=names[0]))
+            return {}
+        # Salesforce does not say which field it is.
+        half = len(names) // 2
+        first = await self.read(of, ids, names[:half])
+        second = await self.read(of, ids, names[half:])
+        return {each: first.get(each, {}) | second.get(each, {}) for each in first.keys() | second.keys()}
+
+    async def _call(self, sobject: str, ids: Sequence[str], names: Sequence[str]) -> dict[str, JsonObject]:
+        began, result = self.clock.monotonic(), "failed"
+        try:
+            records = dict(await self.reader.read(sobject, ids, names))
+            result = "answered"
+        except RecordsRefused:
+            result = "refused"
+            raise
+        finally:
+            self.observer.asked(len(ids), self.clock.monotonic() - began, result)
+        return records

@@ -1,0 +1,275 @@
+"""Look-ups of records of one org, shared by all subscribers of a process."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from streamer.clock import Clock
+from streamer.dispatch.lookups.allowance import Allowance
+from streamer.dispatch.lookups.batch import Batch
+from streamer.dispatch.lookups.cache import CachedRecord, RecordCache
+from streamer.dispatch.lookups.fields import ObjectFields
+from streamer.dispatch.lookups.reading import LookupObserver, Reading
+from streamer.dispatch.lookups.record_ids import record_id_of
+from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable, Stop, StreamerError
+from streamer.events import Event, EventId, JsonObject
+from streamer.ports import RecordReader
+
+_log = structlog.get_logger()
+
+_OBJECTS = 256
+_SEEN = 20_000
+_CALLS = 4
+_END_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupLimits:
+    """Limits of the look-ups of one org; see `streamer.settings.LookupsSettings`."""
+
+    cache_s: float = 60.0
+    cache_entries: int = 10_000
+    cache_bytes: int = 32 * 1024 * 1024
+    batch: int = 200
+    collect_s: float = 0.005
+    timeout_s: float = 30.0
+    reserve: float = 0.2
+
+
+class RecordLookups:
+    """Reads records for events: many in one call, each once, and again only when it can have changed.
+
+    Look-ups of one object wait for each other for `collect_s` seconds, or until
+    a call is full, and share one call, whichever subscriber and lane they
+    belong to. A record is read with the fields that any subscriber wants, and
+    then serves all look-ups for `cache_s` seconds. `changed` ends that: a
+    look-up after it never gets a record that was read before it.
+    """
+
+    def __init__(
+        self, reader: RecordReader, clock: Clock, limits: LookupLimits, observer: LookupObserver
+    ) -> None:
+        self._reader = reader
+        self._reading = Reading(reader=reader, clock=clock, observer=observer)
+        self._clock = clock
+        self._limits = limits
+        self._observer = observer
+        self._most = limits.batch
+        self._cache = RecordCache(
+            clock=clock,
+            lifetime_s=limits.cache_s,
+            most_entries=limits.cache_entries,
+            most_bytes=limits.cache_bytes,
+        )
+        self._allowance = Allowance(clock=clock, reserve=limits.reserve)
+        self._objects: dict[str, ObjectFields] = {}
+        self._collecting: dict[str, Batch] = {}
+        self._batches: dict[str, Batch] = {}
+        self._seen: OrderedDict[EventId, None] = OrderedDict()
+        self._calls = asyncio.Semaphore(_CALLS)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["RecordLookups"]:
+        """Look records up inside the context; a call in flight gets two seconds to end."""
+        try:
+            yield self
+        finally:
+            if self._tasks:
+                # A call can renew the token, and a renewal that is broken off can lose it.
+                with suppress(TimeoutError):
+                    async with self._clock.timeout(_END_S):
+                        await asyncio.wait(self._tasks)
+            for task in self._tasks:
+                task.cancel()
+
+    def changed(self, event: Event) -> None:
+        """Read the record of `event` again before the next look-up, unless this event is known already.
+
+        Salesforce has committed the change of an event that this process has.
+        So a record that is read after the first sight of the event has the
+        change, whichever subscriber sees the event next.
+        """
+        if not isinstance(event.data, dict) or "record_id" not in event.data or not self._is_new(event.id):
+            return
+        record_id = record_id_of(event.data["record_id"])
+        if record_id is not None:
+            self._cache.drop(record_id)
+            outdated = [self._batches[record_id]] if record_id in self._batches else []
+        else:
+            # It stands for many records of one object.
+            sobject = str(event.data.get("entity"))
+            self._cache.drop_object(sobject)
+            outdated = [each for each in self._batches.values() if each.sobject == sobject]
+        for batch in outdated:
+            if batch.sent_at is not None:
+                batch.outdated.update(batch.ids if record_id is None else (record_id,))
+
+    @property
+    def batch(self) -> int:
+        """Most records that one call reads."""
+        return self._limits.batch
+
+    def known(self, sobject: str, record_id: str, fields: Sequence[str]) -> tuple[JsonObject | None] | None:
+        """Return what `find` would return without a call, in a tuple, or `None` if it needs one."""
+        cached = self._cached(sobject, record_id, fields)
+        return None if cached is None else (_named(cached, fields),)
+
+    def expect(self, sobject: str, record_id: str, fields: Sequence[str]) -> bool:
+        """Begin to read a record that will be looked up, if it can be read now.
+
+        Returns true if it was not being read before.
+        """
+        if self._cached(sobject, record_id, fields) is not None:
+            return False
+        before = self._batches.get(record_id)
+        try:
+            return self._joined(sobject, record_id, fields) is not before
+        except StreamerError:
+            # It shows when the record is looked up.
+            return False
+
+    async def find(self, sobject: str, record_id: str, fields: Sequence[str]) -> JsonObject | None:
+        """Return `fields` of a record, or `None` when there is none that the org's user can see.
+
+        A field that Salesforce leaves out of its answer is left out. Raises
+        `RecordsRefused`, with the name of the field where it is one;
+        `RetryLater` when Salesforce gives no answer, or must not be asked now;
+        and a `Stop` when an operator must act first.
+        """
+        try:
+            record, result = await self._found(sobject, record_id, fields)
+        except RecordsRefused:
+            self._observer.looked_up("refused")
+            raise
+        except StreamerError:
+            self._observer.looked_up("failed")
+            raise
+        self._observer.looked_up(result)
+        return _named(record, fields)
+
+    async def _found(self, sobject: str, record_id: str, fields: Sequence[str]) -> tuple[CachedRecord, str]:
+        if (cached := self._cached(sobject, record_id, fields)) is not None:
+            return cached, "cached"
+        while True:
+            batch = self._joined(sobject, record_id, fields)
+            await batch.done()
+            if batch.error is not None:
+                raise batch.error.with_traceback(None)
+            if (refusal := self._object(sobject).refusal(fields)) is not None:
+                raise refusal.with_traceback(None)
+            if batch.serves(record_id, _keys(fields)):
+                return _record(batch, record_id), "read"
+
+    def _cached(self, sobject: str, record_id: str, fields: Sequence[str]) -> CachedRecord | None:
+        self._object(sobject).want(fields)
+        return self._cache.get(sobject, record_id, _keys(fields))
+
+    def _joined(self, sobject: str, record_id: str, fields: Sequence[str]) -> Batch:
+        """Return the batch that reads the record; raises what keeps it from being read."""
+        hindrance = self._object(sobject).refusal(fields) or self._allowance.hindrance
+        if hindrance is not None:
+            raise hindrance.with_traceback(None)
+        batch = self._batches.get(record_id)
+        if batch is not None and batch.sobject == sobject and batch.serves(record_id, _keys(fields)):
+            return batch
+        batch = self._collecting.get(sobject)
+        if batch is None or not batch.is_open:
+            batch = self._collecting[sobject] = Batch(sobject=sobject, most=self._most)
+            task = asyncio.create_task(self._read(batch), name=f"look up {sobject}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        batch.add(record_id)
+        self._batches[record_id] = batch
+        return batch
+
+    async def _read(self, batch: Batch) -> None:
+        try:
+            await batch.collected(self._clock, self._limits.collect_s)
+            # Ids join while other calls are in flight.
+            async with self._calls:
+                await self._send(batch)
+        except (RetryLater, Stop) as error:
+            self._failed(batch, error)
+        except RecordsRefused as error:
+            self._object(batch.sobject).refuse(error)
+            batch.error = error
+        except Exception as error:  # noqa: BLE001 - whatever an answer does, it costs only its look-ups a retry
+            _log.exception("lookups.failed", sobject=batch.sobject)
+            self._failed(batch, RetryLater(f"the answer could not be used: {type(error).__name__}"))
+        finally:
+            self._leave(batch)
+            self._observer.held(entries=len(self._cache), size=self._cache.size, waits=self._allowance.waits)
+
+    def _failed(self, batch: Batch, error: RetryLater | Stop) -> None:
+        batch.error = error
+        if self._allowance.hindrance is None:
+            self._allowance.failed(error)
+        if isinstance(error, SalesforceUnavailable):
+            # The answer can have been too large, or too slow.
+            self._most = max(1, self._most // 2)
+
+    def _leave(self, batch: Batch) -> None:
+        for record_id in batch.ids:
+            if self._batches.get(record_id) is batch:
+                del self._batches[record_id]
+        if self._collecting.get(batch.sobject) is batch:
+            del self._collecting[batch.sobject]
+        batch.finish()
+
+    async def _send(self, batch: Batch) -> None:
+        if (hindrance := self._allowance.hindrance) is not None:
+            raise hindrance
+        of = self._object(batch.sobject)
+        names = of.names()
+        batch.sent_at, batch.fields = self._clock.monotonic(), _keys(names)
+        batch.records = await self._reading.read(of, list(batch.ids), names)
+        batch.fields = _keys(each for each in names if of.refusal((each,)) is None)
+        batch.error = None
+        if not batch.fields:
+            # Each of those that wait wants a field that is refused.
+            return
+        self._allowance.answered(self._reader.requests_left)
+        self._most = min(self._limits.batch, self._most * 2)
+        for record_id in batch.ids.keys() - batch.outdated:
+            self._cache.put(record_id, _record(batch, record_id))
+
+    def _object(self, sobject: str) -> ObjectFields:
+        found = self._objects.get(sobject)
+        if found is None:
+            if len(self._objects) >= _OBJECTS:
+                self._objects.clear()
+            found = self._objects[sobject] = ObjectFields(sobject=sobject, clock=self._clock)
+        return found
+
+    def _is_new(self, event_id: EventId) -> bool:
+        if event_id in self._seen:
+            return False
+        self._seen[event_id] = None
+        if len(self._seen) > _SEEN:
+            self._seen.popitem(last=False)
+        return True
+
+
+def _record(batch: Batch, record_id: str) -> CachedRecord:
+    return CachedRecord(
+        sobject=batch.sobject,
+        values=batch.records.get(record_id),
+        fields=batch.fields,
+        read_at=batch.sent_at or 0.0,
+    )
+
+
+def _named(record: CachedRecord, fields: Sequence[str]) -> JsonObject | None:
+    """Return `fields` of the record by the names by which they were asked for; `None` if it is missing."""
+    if record.values is None:
+        return None
+    return {each: record.values[each.lower()] for each in fields if each.lower() in record.values}
+
+
+def _keys(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(each.lower() for each in names)

@@ -1,0 +1,116 @@
+"""Look-ups with mistakes are refused when the configuration loads, by file, line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from streamer.app import plan
+from streamer.clock import TurnedClock
+from streamer.configuration import load_document
+from tests.unit.app.test_plan import GOOD, lines_of, subscriber
+
+SOUND = "{sobject: Account, id: data.fields.AccountId, fields: [Name]}"
+
+
+RECORD = "record: {fields: [AccountId]}"
+OF_RECORD = "account: {sobject: Account, id: record.AccountId, fields: [Name]}"
+TAKEN = "expressions see something else under this name"
+MISSING = "only record goes without sobject and id"
+LATE = "this look-up has not been made yet"
+
+
+def said(tmp_path: Path, enrich: str, more: str = "") -> list[str]:
+    """Return the lines that these look-ups are refused with."""
+    lines = lines_of(tmp_path, subscriber(f"enrich: {enrich}{more}"))
+    return [line.removeprefix("streamer.yaml:8: subscribers.sales.") for line in lines]
+
+
+def test_sound_lookups_are_compiled_with_what_they_need(tmp_path: Path) -> None:
+    """In the order in which they can be made."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(subscriber(f"enrich: {{{RECORD}, {OF_RECORD}}}\n    when: account.Name"))
+    checked = plan(load_document([path]), TurnedClock())
+
+    source = checked.enrichments[next(iter(checked.routes))]
+    assert [(each.name, each.sobject, each.needs) for each in source.lookups] == [
+        ("record", None, frozenset()),
+        ("account", "Account", {"record"}),
+    ]
+    assert source.for_when
+    assert checked.org_users == {"sales"}
+
+
+def test_subscriber_without_lookups_has_none(tmp_path: Path) -> None:
+    """Nor does a change of the org concern it."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(GOOD)
+    checked = plan(load_document([path]), TurnedClock())
+    assert (checked.enrichments, checked.org_users) == ({}, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("enrich", "expected"),
+    [
+        ("{data: " + SOUND + "}", f"data: {TAKEN}: data; choose another one"),
+        ("{receipts: " + SOUND + "}", f"receipts: {TAKEN}: receipts; choose another one"),
+        (
+            "{account: {id: data.fields.AccountId, fields: [Name]}}",
+            f"account.sobject: is missing: for example Account; {MISSING}",
+        ),
+        (
+            "{account: {sobject: Account, fields: [Name]}}",
+            f"account.id: is missing: for example data.fields.AccountId; {MISSING}",
+        ),
+        (
+            f"{{{OF_RECORD}, {RECORD}}}",
+            f"account.id: {LATE}: record; put the look-up that reads it below that one",
+        ),
+        (
+            "{account: {sobject: Account, id: account.Id, fields: [Name]}}",
+            f"account.id: {LATE}: account; put the look-up that reads it below that one",
+        ),
+    ],
+)
+def test_mistake_between_the_keys_is_named(tmp_path: Path, enrich: str, expected: str) -> None:
+    """With the remedy."""
+    assert said(tmp_path, enrich) == [f"enrich.{expected}"]
+
+
+def test_expression_of_an_id_is_checked_as_all_are(tmp_path: Path) -> None:
+    """With a caret below its column."""
+    first, expression, _ = said(tmp_path, "{account: {sobject: Account, id: 'data..x', fields: [Name]}}")
+    assert first == ("enrich.account.id: is not a JMESPath expression: . is not expected here (column 6)")
+    assert expression.strip() == "data..x"
+
+
+@pytest.mark.parametrize(
+    ("enrich", "key"),
+    [
+        ("{account: {sobject: Account, id: subject, fields: []}}", "enrich.account.fields"),
+        ("{account: {sobject: Account, id: subject, fields: [Owner.Name]}}", "enrich.account.fields.0"),
+        ("{account: {sobject: ../Account, id: subject, fields: [Name]}}", "enrich.account.sobject"),
+        ("{account: {sobject: Account, id: subject, fields: [Name], cached: no}}", "enrich.account.cached"),
+        ("{my-account: " + SOUND + "}", "enrich.my-account"),
+    ],
+)
+def test_key_of_another_form_is_refused(tmp_path: Path, enrich: str, key: str) -> None:
+    """Before Salesforce is asked with it."""
+    [line] = said(tmp_path, enrich)
+    assert line.startswith(f"{key}: ")
+
+
+def test_record_needs_events_of_records(tmp_path: Path) -> None:
+    """A platform event has none of its own."""
+    text = subscriber("enrich: {record: {fields: [Name]}}").replace(
+        "on: salesforce.cdc.Opportunity.updated", "on: salesforce.event.Order_Placed__e"
+    )
+    text = text.replace("[/data/ChangeEvents]", "[/data/ChangeEvents, /event/Order_Placed__e]")
+    [line] = lines_of(tmp_path, text)
+    assert line.endswith("enrich.record: the events of on name no record: set sobject and id")
+
+
+def test_template_knows_the_names_of_lookups(tmp_path: Path) -> None:
+    """And of no other."""
+    text = '\n    text: "{{ account.Name }} {{ lookups.account }} {{ acount.Name }}"'
+    [line] = said(tmp_path, "{account: " + SOUND + "}", text)
+    assert "acount; did you mean account?" in line
