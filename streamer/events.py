@@ -83,7 +83,8 @@ class Event:
     `time` is the commit time, RFC 3339 in UTC with milliseconds. Events with
     the same `key` stay in order. `channel` (a path) and `replay_id` are the
     event's position; the same change of the org read elsewhere differs in
-    these alone.
+    these alone. An event that was forwarded has in `receipts` what became of
+    it at each upstream subscriber, by the subscriber's name.
     """
 
     id: EventId
@@ -95,6 +96,7 @@ class Event:
     channel: str
     replay_id: ReplayId
     data: JsonObject
+    receipts: JsonObject | None = None
 
     @property
     def is_gap(self) -> bool:
@@ -298,6 +300,19 @@ class Receipt:
     delivered_at: float
     seconds: float
     answer: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarded:
+    """Event that a subscriber has settled, forwarded to the subscriber `to`, which comes after it.
+
+    The `receipts` of the event name the subscriber, and those before it. `at`
+    is in epoch seconds.
+    """
+
+    to: SubscriberName
+    event: Event
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from streamer.app.chains import forwarding_of, upstream_of
 from streamer.app.plan import Plan
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, OnBreaker, OnPause
@@ -16,7 +17,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.events import SubscriberName
-from streamer.ports import LogReader, Subscription
+from streamer.ports import LogReader
 
 _LEAST_FINISHED = 256
 
@@ -34,10 +35,9 @@ class Assembly:
     ) -> Dispatcher:
         """Return a new dispatcher; no I/O happens yet."""
         settings = self.plan.settings.subscribers[name]
+        subscription = self.plan.subscription(name)
         return Dispatcher(
-            subscription=Subscription(
-                subscriber=name, patterns=settings.on, start=settings.start, receipts=settings.receipts
-            ),
+            subscription=subscription,
             reader=self.log,
             attempts=Attempts(
                 name=name,
@@ -46,7 +46,9 @@ class Assembly:
                 timeout_s=settings.deliver_timeout_s,
                 clock=self.clock,
                 observer=observer,
-                receipts=settings.receipts,
+                receipts=subscription.receipts,
+                upstream=upstream_of(name, self.plan.settings.subscribers),
+                forwarding=forwarding_of(name, self.plan.settings.subscribers),
             ),
             schedule=RetrySchedule(**settings.retry.model_dump()),
             admission=self._admission(name, on_pause, on_breaker),

@@ -4,21 +4,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from streamer.app.chains import selects, subscription
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft
+from streamer.configuration.chains import downstream, upstream
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
-from streamer.log.patterns import wants
-from streamer.ports import PluginContext, Subscriber
+from streamer.ports import PluginContext, Subscriber, Subscription
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
-from streamer.settings import ChannelSettings, OrgSettings, Settings, SubscriberSettings
+from streamer.settings import ChannelSettings, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +36,16 @@ class Plan:
     org_users: frozenset[SubscriberName] = frozenset()
     logins: Logins | None = None
 
-    def made_of(self, name: SubscriberName) -> tuple[SubscriberSettings | None, OrgSettings | None]:
+    def made_of(self, name: SubscriberName) -> object:
         """Return the settings of which the subscriber is made; other settings need another subscriber."""
         org = self.settings.org if name in self.org_users else None
-        return self.settings.subscribers.get(name), org
+        subscribers = self.settings.subscribers
+        later = [(each, subscribers[each].on_rejected) for each in downstream(name, subscribers)]
+        return subscribers.get(name), org, later
+
+    def subscription(self, name: SubscriberName) -> Subscription:
+        """Return what the subscriber selects of the log."""
+        return subscription(name, self.settings.subscribers)
 
 
 def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:
@@ -59,12 +66,18 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
             name=name,
             clock=clock,
             org=org if name in org_users else None,
-            receives=_receives(draft.settings.channels, each.on),
+            receives=_receives(draft.settings.channels, selects(name, draft.settings.subscribers)),
         )
         makers[name] = partial(make_subscriber, each, context, document)
         if draft.is_sound("subscribers", name, "uses"):
             mistakes += _refused(makers[name])
-        routes[name] = SubscriberRoute(name=name, settings=each, draft=draft, document=document)
+        routes[name] = SubscriberRoute(
+            name=name,
+            settings=each,
+            draft=draft,
+            document=document,
+            upstream=upstream(name, draft.settings.subscribers),
+        )
         mistakes += routes[name].mistakes()
     return Plan(
         document=document,
@@ -85,9 +98,10 @@ def effective(checked: Plan) -> str:
     return effective_configuration(checked.settings, own, checked.document)
 
 
-def _receives(channels: Iterable[ChannelSettings], on: tuple[str, ...]) -> Callable[[str], bool]:
+def _receives(
+    channels: Iterable[ChannelSettings], is_selected: Callable[[str], bool]
+) -> Callable[[str], bool]:
     carried = [Carried.by(channel.path) for channel in channels]
-    is_selected = wants(on)
     return lambda event_type: is_selected(event_type) and any(each.can_match(event_type) for each in carried)
 
 

@@ -11,6 +11,7 @@ import jinja2.meta
 import jinja2.nodes
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
+from streamer.app.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
 from streamer.configuration import Document, Draft, Keys
 from streamer.dispatch.attempt.route import EVENT_NAMES, Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError
@@ -30,11 +31,12 @@ class SubscriberRoute:
     settings: SubscriberSettings
     draft: Draft
     document: Document
+    upstream: frozenset[SubscriberName] = frozenset()
 
     @property
     def more(self) -> tuple[str, ...]:
         """Names beside those of every event that the subscriber's expressions see."""
-        return ()
+        return (RECEIPTS,) if self.upstream else ()
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -57,10 +59,14 @@ class SubscriberRoute:
         """Yield a message for each mistake; below one in an expression, a caret points at its column."""
         for keys, part in [(("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
-                yield from self._refused(keys, RouteSource(when=part))
+                yield from self._refused(keys, RouteSource(when=part)) or self._unknown_receipts(
+                    keys, receipts_in_expression(part)
+                )
         text = self.settings.text
         if text is not None and self._is_sound(("text",)):
             yield from self._refused(("text",), RouteSource(text=text)) or self._unknown_names(text)
+            if self.upstream:
+                yield from self._unknown_receipts(("text",), receipts_in_template(text))
 
     def _is_sound(self, keys: Keys) -> bool:
         return self.draft.is_sound("subscribers", self.name, *keys)
@@ -93,6 +99,19 @@ class SubscriberRoute:
             hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
             detail = f"{name}; {hint}known: {', '.join(self._names)}"
             yield str(mistake_of(self.document, self.name, ("text",), "an event has no such name", detail))
+
+
+    def _unknown_receipts(self, keys: Keys, used: Iterator[str]) -> Iterator[str]:
+        """Yield a message for each receipt of a subscriber that is not upstream of this one."""
+        for name in sorted(set(used) - self.upstream):
+            close = difflib.get_close_matches(name, self.upstream, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            known = f"upstream: {', '.join(sorted(self.upstream))}" if self.upstream else "it comes after none"
+            yield str(
+                mistake_of(
+                    self.document, self.name, keys, "no such subscriber is upstream", f"{name}; {hint}{known}"
+                )
+            )
 
 
 def mistake_of(

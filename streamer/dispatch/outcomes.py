@@ -15,6 +15,7 @@ from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger
+from streamer.dispatch.progress.pending import Proof
 from streamer.dispatch.redrive.redelivery import Redelivery
 from streamer.events import (
     DeadLetter,
@@ -60,7 +61,7 @@ class OutcomeHandler:
         """Queue an event that was read; behind a parked event of its lane it is parked too."""
         self.ledger.opened(entry)
         if self.attempts.skips(entry.event):
-            self.ledger.skip(entry)
+            self.ledger.skip(entry, *self.attempts.forwarded(entry.event, None))
         elif parked := self.lanes.put(entry):
             self.ledger.park(parked.change(joined=[entry]))
 
@@ -212,10 +213,13 @@ class OutcomeHandler:
             self.lanes.advance(lane)
         else:
             lane.advance()
+        proofs: list[Proof] = [] if proof is None else [proof]
+        if entry is not None:
+            proofs += self.attempts.forwarded(entry.event, proof)
         if was_parked:
-            self.ledger.alter(lane.change(left=[offset]), proof)
+            self.ledger.alter(lane.change(left=[offset]), *proofs)
         elif entry is not None:
-            self.ledger.finish(entry, proof)
+            self.ledger.finish(entry, *proofs)
 
 
 def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:

@@ -1,14 +1,15 @@
 """One delivery attempt, isolated from the errors of the plugin."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import structlog
 
 from streamer.clock import Clock
+from streamer.dispatch.attempt.forwarding import Forwarding, Upstream, receipts_of
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.lanes.lane import Lane
@@ -20,6 +21,7 @@ from streamer.events import (
     Entry,
     Event,
     FailureClass,
+    Forwarded,
     Outcome,
     Receipt,
     Reject,
@@ -62,7 +64,9 @@ class Tried(NamedTuple):
 class Attempts:
     """Tries deliveries at one target; errors of the target or the plugin become outcomes.
 
-    With `receipts`, each delivery leaves a receipt.
+    With `receipts`, each delivery leaves a receipt. `upstream` are the
+    subscribers after which this one comes, and `forwarding` serves those
+    downstream, which needs receipts.
     """
 
     name: SubscriberName
@@ -72,6 +76,8 @@ class Attempts:
     clock: Clock
     observer: DispatchObserver
     receipts: bool = False
+    upstream: Upstream = Upstream()
+    forwarding: Forwarding | None = None
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""
 
@@ -95,16 +101,24 @@ class Attempts:
         finally:
             await self._close()
 
+    def admits(self, event: Event) -> bool:
+        """Return whether `event`, with its receipts, is for this target. Raises `BrokenRoute`."""
+        return self._skip(event) is None
+
     def skips(self, event: Event) -> bool:
-        """Return true, and log it, when `when` excludes `event` from this target."""
+        """Return true, and log it, when `event` is not for this target."""
         try:
-            if self.route.admits(event):
-                return False
+            skip = self._skip(event)
         except BrokenRoute:
             # The event stays queued, and its attempt sets it aside.
             return False
-        self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
-        return True
+        if skip is not None:
+            self.observer.attempted(event, skip, 0.0)
+        return skip is not None
+
+    def forwarded(self, event: Event, proof: Receipt | DeadLetter | None) -> Sequence[Forwarded]:
+        """Return the settled `event` for those downstream; without a `proof` it was skipped."""
+        return self.forwarding.settled(event, proof, self.clock.now()) if self.forwarding else ()
 
     async def try_once(self, lane: Lane) -> Tried:
         """Deliver the head of `lane` and return the outcome."""
@@ -169,11 +183,19 @@ class Attempts:
         except _OF_PLUGINS:  # its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
+    def _skip(self, event: Event) -> Skip | None:
+        """Return why `event` is not for this target, `None` if it is. Raises `BrokenRoute`."""
+        if self.upstream.names and (exclusion := self.upstream.exclusion(event)):
+            return Skip(reason=exclusion, sent=False)
+        if not self.route.admits(event, receipts_of(event)):
+            return Skip(reason="when does not hold", sent=False)
+        return None
+
     async def _outcome(self, event: Event, attempt: int) -> Outcome:
         try:
-            if not self.route.admits(event):
-                return Skip(reason="when does not hold", sent=False)
-            delivery = self.route.delivery(event, attempt=attempt)
+            if (skip := self._skip(event)) is not None:
+                return skip
+            delivery = self._delivery(event, attempt)
         except BrokenRoute as error:
             return Reject(
                 reason=masked(str(error)),
@@ -182,6 +204,13 @@ class Attempts:
                 failure=FailureClass.BROKEN_ROUTE,
             )
         return await self._delivered(delivery)
+
+    def _delivery(self, event: Event, attempt: int) -> Delivery:
+        delivery = self.route.delivery(event, attempt=attempt, more=receipts_of(event))
+        if self.upstream.names and self.upstream.is_rejected(event):
+            # Upstream can deliver it later, by a redrive, and a target would take that for a repetition.
+            return replace(delivery, key=f"{delivery.key}:rejected")
+        return delivery
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
         cancellations = _cancellations()

@@ -57,7 +57,7 @@ class Redelivery:
         `aside` are the other letters of the same keys. Raises `LogUnavailable`.
         """
         self._latest.watch(letters)
-        admits = self.attempts.route.admits
+        admits = self.attempts.admits
         try:
             # The log does not show what is not recorded yet.
             await self.ledger.caught_up()

@@ -12,12 +12,13 @@ from pydantic import SecretStr
 from streamer.admin import AdminContext
 from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
+from streamer.app.chains import subscription
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
 from streamer.dispatch.attempt.route import Route
 from streamer.events import DeadLetter, Reject, SubscriberName
 from streamer.log.memory import MemoryLog
-from streamer.ports import Subscriber
+from streamer.ports import Subscriber, Subscription
 from streamer.settings import Settings
 from tests.unit.admin.trial_target import TrialTarget
 from tests.unit.dispatch.world import TARGET
@@ -45,6 +46,10 @@ class Plan:
     settings: Settings = SETTINGS
     subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
     routes: Mapping[SubscriberName, Route]
+
+    def subscription(self, name: SubscriberName) -> Subscription:
+        """Return what a subscriber selects."""
+        return subscription(name, self.settings.subscribers)
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,64 @@
+"""Subscribers that come after each other, as the log and dispatch see them."""
+
+from collections.abc import Callable
+
+from streamer.configuration.chains import Subscribers, downstream
+from streamer.dispatch.attempt.forwarding import Downstream, Forwarding, Upstream
+from streamer.events import Start, SubscriberName
+from streamer.log.patterns import wants
+from streamer.ports import Subscription
+
+_EVERYTHING = ("*",)
+
+
+def subscription(name: SubscriberName, subscribers: Subscribers) -> Subscription:
+    """Return what the subscriber `name` selects of the log, and to whom it forwards."""
+    settings = subscribers[name]
+    later = downstream(name, subscribers)
+    return Subscription(
+        subscriber=name,
+        patterns=settings.on or _EVERYTHING,
+        start=Start.EARLIEST if settings.after else settings.start,
+        # A delivery that is forwarded twice would start those downstream twice.
+        receipts=settings.receipts or bool(later),
+        after=settings.after,
+        downstream=later,
+    )
+
+
+def upstream_of(name: SubscriberName, subscribers: Subscribers) -> Upstream:
+    """Return the subscribers after which `name` comes."""
+    settings = subscribers[name]
+    return Upstream(names=settings.after, runs_rejected=settings.on_rejected == "run")
+
+
+def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding | None:
+    """Return what serves those after `name`, `None` if there are none."""
+    later = {each: subscribers[each] for each in downstream(name, subscribers)}
+    if not later:
+        return None
+    return Forwarding(
+        name=name,
+        downstream=tuple(
+            Downstream(name=each, hears_rejections=settings.on_rejected == "run")
+            for each, settings in later.items()
+        ),
+    )
+
+
+def selects(
+    name: SubscriberName, subscribers: Subscribers, *, within: frozenset[SubscriberName] = frozenset()
+) -> Callable[[str], bool]:
+    """Return a test whether an event of a type can come to `name`, through all that it comes after.
+
+    `within` are the subscribers downstream that ask: a cycle is a mistake of
+    its own.
+    """
+    settings = subscribers[name]
+    tests = [wants(settings.on or _EVERYTHING)]
+    tests += [
+        selects(each, subscribers, within=within | {name})
+        for each in settings.after
+        if each in subscribers and each not in within | {name}
+    ]
+    return lambda event_type: all(test(event_type) for test in tests)
