@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from streamer.configuration.chains import Subscribers, downstream
+from streamer.configuration.chains import Subscribers, downstream, upstream
 from streamer.dispatch.attempt.forwarding import Downstream, Forwarding, Upstream
 from streamer.events import Start, SubscriberName
 from streamer.log.patterns import wants
@@ -46,19 +46,8 @@ def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding 
     )
 
 
-def selects(
-    name: SubscriberName, subscribers: Subscribers, *, within: frozenset[SubscriberName] = frozenset()
-) -> Callable[[str], bool]:
-    """Return a test whether an event of a type can come to `name`, through all that it comes after.
-
-    `within` are the subscribers downstream that ask: a cycle is a mistake of
-    its own.
-    """
-    settings = subscribers[name]
-    tests = [wants(settings.on or _EVERYTHING)]
-    tests += [
-        selects(each, subscribers, within=within | {name})
-        for each in settings.after
-        if each in subscribers and each not in within | {name}
-    ]
+def selects(name: SubscriberName, subscribers: Subscribers) -> Callable[[str], bool]:
+    """Return a test whether an event of a type can come to `name`, through all that it comes after."""
+    passed = {name, *upstream(name, subscribers)} & subscribers.keys()
+    tests = [wants(subscribers[each].on or _EVERYTHING) for each in passed]
     return lambda event_type: all(test(event_type) for test in tests)

@@ -100,13 +100,14 @@ class SubscriberRoute:
             detail = f"{name}; {hint}known: {', '.join(self._names)}"
             yield str(mistake_of(self.document, self.name, ("text",), "an event has no such name", detail))
 
-
     def _unknown_receipts(self, keys: Keys, used: Iterator[str]) -> Iterator[str]:
         """Yield a message for each receipt of a subscriber that is not upstream of this one."""
         for name in sorted(set(used) - self.upstream):
             close = difflib.get_close_matches(name, self.upstream, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
-            known = f"upstream: {', '.join(sorted(self.upstream))}" if self.upstream else "it comes after none"
+            known = (
+                f"upstream: {', '.join(sorted(self.upstream))}" if self.upstream else "it comes after none"
+            )
             yield str(
                 mistake_of(
                     self.document, self.name, keys, "no such subscriber is upstream", f"{name}; {hint}{known}"

@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "streamer.cli.run:run",
     "check": "streamer.cli.run:check",
     "schema": "streamer.cli.schema:schema",
+    "flow": "streamer.cli.flow.command:flow",
     "publish": "streamer.cli.publishing.command:publish",
     "sandbox": "streamer.cli.sandbox:sandbox",
     "demo": "streamer.cli.demo:demo",

@@ -48,7 +48,8 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
                 yield document.mistake(place, f"{before} is named twice: remove one of the two")
             elif nearer := _nearer(name, before, subscribers):
                 yield document.mistake(
-                    place, f"{nearer} comes after {before} already: remove {before}, whose receipt is there too"
+                    place,
+                    f"{nearer} comes after {before} already: remove {before}, whose receipt is there too",
                 )
     yield from _cycles(subscribers, document)
 
@@ -75,9 +76,7 @@ def _named(
         yield ((*keys, index) if is_list else keys), before
 
 
-def _nearer(
-    name: SubscriberName, before: SubscriberName, subscribers: Subscribers
-) -> SubscriberName | None:
+def _nearer(name: SubscriberName, before: SubscriberName, subscribers: Subscribers) -> SubscriberName | None:
     """Return another one after which `name` comes, and which comes after `before` itself; none in a cycle."""
     if name in upstream(name, subscribers):
         return None

@@ -93,11 +93,10 @@ async def test_restart_repeats_only_what_was_not_settled_downstream(world: World
         async with coming_after(log) as shipment:
             await shipment.read_until("3")
             await shipment.settle(but=["2"])
-    async with world.open() as log:
-        async with coming_after(log) as shipment:
-            await settle_and_forward(log, "4")
+    async with world.open() as log, coming_after(log) as shipment:
+        await settle_and_forward(log, "4")
 
-            assert await shipment.read_until("2", "4") == ["2", "4"]
+        assert await shipment.read_until("2", "4") == ["2", "4"]
 
 
 async def test_types_that_are_not_wanted_are_passed(world: World) -> None:

@@ -206,9 +206,7 @@ class MemoryLog:
 
     def _appear(self, partition: Partition) -> None:
         self._partitions[partition] = []
-        for subscriber in {
-            feed.subscriber for feed in self._feeds if can_read(feed.subscription, partition)
-        }:
+        for subscriber in {feed.subscriber for feed in self._feeds if can_read(feed.subscription, partition)}:
             self.reassign(subscriber, [partition], to=next(self._feeds_of(subscriber)))
 
     def _feeds_of(self, subscriber: SubscriberName) -> Iterator[MemoryFeed]:

@@ -99,7 +99,9 @@ class World:
                 stopping.set()
                 await self.quiet()
 
-    async def append(self, *names: str, key: str = "one", what: str = "salesforce.cdc.Account.updated") -> None:
+    async def append(
+        self, *names: str, key: str = "one", what: str = "salesforce.cdc.Account.updated"
+    ) -> None:
         """Let events enter the log, and whatever follows happen."""
         await append_to(self.log, an_append(*(an_event(name, key=key, what=what) for name in names)))
         await self.quiet()
@@ -186,7 +188,11 @@ async def test_what_upstream_skips_or_rejects_is_not_for_those_after(world: Worl
         await world.append("1", "skipped", "2")
         assert world.passed("1") == world.passed("skipped") == []
         redrive = Redrive(
-            id="r", letters=LetterFilter(subscriber=INVOICE), per_second=100.0, by="me", at=0.0,
+            id="r",
+            letters=LetterFilter(subscriber=INVOICE),
+            per_second=100.0,
+            by="me",
+            at=0.0,
             include_superseded=True,
         )
         redriving = Redriving(

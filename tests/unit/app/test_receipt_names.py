@@ -51,8 +51,10 @@ def test_receipts_of_those_upstream_can_be_used(tmp_path: Path, written: str) ->
 def test_receipts_of_others_are_refused(tmp_path: Path, written: str, keys: str) -> None:
     """With the name that can be meant."""
     assert refusals(tmp_path, written) == [
-        f"subscribers.invoice.{keys}: no such subscriber is upstream: creditcheck; "
-        "did you mean credit-check? upstream: credit-check"
+        (
+            f"subscribers.invoice.{keys}: no such subscriber is upstream: creditcheck; "
+            "did you mean credit-check? upstream: credit-check"
+        )
     ]
 
 
