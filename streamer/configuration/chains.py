@@ -47,10 +47,8 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
             elif each.after.count(before) > 1:
                 yield document.mistake(place, f"{before} is named twice: remove one of the two")
             elif nearer := _nearer(name, before, subscribers):
-                yield document.mistake(
-                    place,
-                    f"{nearer} comes after {before} already: remove {before}, whose receipt is there too",
-                )
+                told = f"{nearer} comes after {before} already: remove {before}, whose receipt is there too"
+                yield document.mistake(place, told)
     yield from _cycles(subscribers, document)
 
 

@@ -76,7 +76,7 @@ class Attempts:
     clock: Clock
     observer: DispatchObserver
     receipts: bool = False
-    upstream: Upstream = Upstream()
+    upstream: Upstream = field(default_factory=Upstream)
     forwarding: Forwarding | None = None
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set before the attempts in flight are cancelled: any other cancellation is the plugin's own."""

@@ -69,8 +69,8 @@ def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> No
         (
             {"b": "after: a, start: earliest"},
             (
-                "subscribers.b.start: has no effect beside after: it begins with the first event that a forwards "
-                "to it; remove it"
+                "subscribers.b.start: has no effect beside after: it begins with the first event "
+                "that a forwards to it; remove it"
             ),
         ),
     ],
