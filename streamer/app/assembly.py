@@ -62,6 +62,7 @@ class Assembly:
             order=Order(settings.order),
             clock=self.clock,
             session_s=self._session_s(),
+            join_within_s=settings.join_within_s,
         )
 
     def _admission(self, name: SubscriberName, on_pause: OnPause, on_breaker: OnBreaker) -> Admission:

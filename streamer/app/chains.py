@@ -29,7 +29,11 @@ def subscription(name: SubscriberName, subscribers: Subscribers) -> Subscription
 def upstream_of(name: SubscriberName, subscribers: Subscribers) -> Upstream:
     """Return the subscribers after which `name` comes."""
     settings = subscribers[name]
-    return Upstream(names=settings.after, runs_rejected=settings.on_rejected == "run")
+    return Upstream(
+        names=settings.after,
+        runs_rejected=settings.on_rejected == "run",
+        takes=selects(name, subscribers),
+    )
 
 
 def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding | None:
@@ -37,10 +41,17 @@ def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding 
     later = {each: subscribers[each] for each in downstream(name, subscribers)}
     if not later:
         return None
+    # An event that can't come must not be waited for, however far downstream.
+    joining = {each for each, settings in subscribers.items() if len(settings.after) > 1}
+    asking = joining.union(*(upstream(each, subscribers) for each in joining))
     return Forwarding(
         name=name,
         downstream=tuple(
-            Downstream(name=each, hears_rejections=settings.on_rejected == "run")
+            Downstream(
+                name=each,
+                hears_rejections=settings.on_rejected == "run" or each in asking,
+                hears_skips=each in asking,
+            )
             for each, settings in later.items()
         ),
     )

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from streamer.app.chains import selects, subscription
+from streamer.app.chains import forwarding_of, selects, subscription
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft
-from streamer.configuration.chains import downstream, upstream
+from streamer.configuration.chains import upstream
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
 from streamer.dispatch.attempt.route import Route
@@ -40,8 +40,8 @@ class Plan:
         """Return the settings of which the subscriber is made; other settings need another subscriber."""
         org = self.settings.org if name in self.org_users else None
         subscribers = self.settings.subscribers
-        later = [(each, subscribers[each].on_rejected) for each in downstream(name, subscribers)]
-        return subscribers.get(name), org, later
+        types = [subscribers[each].on for each in sorted(upstream(name, subscribers)) if each in subscribers]
+        return subscribers.get(name), org, types, forwarding_of(name, subscribers)
 
     def subscription(self, name: SubscriberName) -> Subscription:
         """Return what the subscriber selects of the log."""

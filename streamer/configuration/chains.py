@@ -47,7 +47,7 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
             elif each.after.count(before) > 1:
                 yield document.mistake(place, f"{before} is named twice: remove one of the two")
             elif nearer := _nearer(name, before, subscribers):
-                told = f"{nearer} comes after {before} already: remove {before}, whose receipt is there too"
+                told = f"{nearer} comes after {before} already: remove {before}; its receipt is there too"
                 yield document.mistake(place, told)
     yield from _cycles(subscribers, document)
 
@@ -57,6 +57,11 @@ def _useless(name: SubscriberName, settings: SubscriberSettings, document: Docum
     keys: Keys = ("subscribers", name)
     if not settings.after and document.at((*keys, "on_rejected")) is not None:
         yield document.mistake((*keys, "on_rejected"), "has no effect without after: remove it")
+    if len(settings.after) > 1 and settings.order == "none":
+        yield document.mistake(
+            (*keys, "order"),
+            "is none, and then what several subscribers forward can't be joined: use key, or name one after",
+        )
     if settings.after and document.at((*keys, "start")) is not None:
         yield document.mistake(
             (*keys, "start"),

@@ -88,6 +88,12 @@ class SubscriberSettings(Section):
         description="with after, for an event that became a dead letter there: skip it, or deliver it to "
         "undo what was done before",
     )
+    join_within_s: float = Field(
+        default=7 * 24 * _HOUR_S,
+        gt=0,
+        description="with several after: how long an event waits for all of them, before it becomes a dead "
+        "letter",
+    )
     on: Annotated[
         tuple[str, ...],
         BeforeValidator(

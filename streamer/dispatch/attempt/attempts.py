@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.forwarding import Forwarding, Upstream, receipts_of
+from streamer.dispatch.attempt.forwarding import Forwarding, Upstream, receipts_of, redriven
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.lanes.lane import Lane
@@ -116,6 +116,10 @@ class Attempts:
             self.observer.attempted(event, skip, 0.0)
         return skip is not None
 
+    def redriven(self, event: Event) -> Event:
+        """Return `event`, which was a dead letter, as those downstream are to get it."""
+        return redriven(event, self.name) if self.forwarding else event
+
     def forwarded(self, event: Event, proof: Receipt | DeadLetter | None) -> Sequence[Forwarded]:
         """Return the settled `event` for those downstream; without a `proof` it was skipped."""
         return self.forwarding.settled(event, proof, self.clock.now()) if self.forwarding else ()
@@ -187,6 +191,9 @@ class Attempts:
         """Return why `event` is not for this target, `None` if it is. Raises `BrokenRoute`."""
         if self.upstream.names and (exclusion := self.upstream.exclusion(event)):
             return Skip(reason=exclusion, sent=False)
+        if self.upstream.joins and self.upstream.missing(event):
+            # Its receipts are not there yet.
+            return None
         if not self.route.admits(event, receipts_of(event)):
             return Skip(reason="when does not hold", sent=False)
         return None

@@ -156,10 +156,13 @@ class Ledger:
         if self._settle(entry, proofs):
             self._count()
 
-    def park(self, change: LaneChange) -> None:
-        """Note that the log is to keep the events that join a lane; their offsets are settled."""
+    def park(self, change: LaneChange, absorbed: Sequence[Entry] = ()) -> None:
+        """Note that the log is to keep the events that join a lane; their offsets are settled.
+
+        So are those of the halves that these events have `absorbed`.
+        """
         if partition_progress := self._held.get(change.partition):
-            for entry in change.joined:
+            for entry in (*change.joined, *absorbed):
                 partition_progress.tracker.settled(entry.offset)
             self._alter(partition_progress, change, ())
             self._unrecorded += max(0, len(change.joined) - 1)

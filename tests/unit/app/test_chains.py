@@ -17,6 +17,7 @@ from streamer.controls import LetterFilter, Redrive
 from streamer.dispatch.attempt.route import Route
 from streamer.events import Delivered, Delivery, Outcome, Reject, Retry, SubscriberName
 from streamer.log.memory import MemoryLog
+from streamer.log.memory.feed import forwarded_to
 from streamer.observe.metrics import Metrics
 from streamer.supervision.status import Status
 from tests.contracts.values import an_append, an_event, append_to
@@ -122,6 +123,27 @@ class World:
         return [target for target, name in self.journal if name == event]
 
 
+async def redrive(world: World, dispatching: Dispatching, name: SubscriberName) -> None:
+    """Deliver all dead letters of a subscriber again."""
+    order = Redrive(
+        id="r",
+        letters=LetterFilter(subscriber=name),
+        per_second=100.0,
+        by="me",
+        at=0.0,
+        include_superseded=True,
+    )
+    redriving = Redriving(
+        order=order,
+        controls=world.log.controls,
+        dispatchers=dispatching.dispatchers,
+        clock=world.clock,
+    )
+    running = asyncio.create_task(redriving.run())
+    await world.turn(5)
+    await running
+
+
 @pytest.fixture
 def world() -> World:
     """A chain of three, which nothing has passed yet."""
@@ -187,20 +209,7 @@ async def test_what_upstream_skips_or_rejects_is_not_for_those_after(world: Worl
         world.targets[INVOICE].answers["1"].append(Reject(reason="422"))
         await world.append("1", "skipped", "2")
         assert world.passed("1") == world.passed("skipped") == []
-        redrive = Redrive(
-            id="r",
-            letters=LetterFilter(subscriber=INVOICE),
-            per_second=100.0,
-            by="me",
-            at=0.0,
-            include_superseded=True,
-        )
-        redriving = Redriving(
-            order=redrive, controls=world.log.controls, dispatchers=dispatching.dispatchers, clock=world.clock
-        )
-        running = asyncio.create_task(redriving.run())
-        await world.turn(5)
-        await running
+        await redrive(world, dispatching, INVOICE)
 
     assert world.passed("1") == world.passed("2") == [INVOICE, SHIPMENT, NOTICE]
     assert world.passed("skipped") == []
@@ -250,3 +259,144 @@ async def test_subscriber_that_is_added_begins_with_what_is_delivered_from_then_
 
     assert world.passed("1") == [INVOICE]
     assert world.passed("2") == [INVOICE, SHIPMENT]
+
+
+CREDIT = SubscriberName("credit")
+JOIN: dict[str, dict[str, Any]] = {
+    INVOICE: {"on": "*", "start": "earliest"},
+    CREDIT: {"on": "*", "start": "earliest"},
+    SHIPMENT: {"after": [INVOICE, CREDIT]},
+}
+_DAY_S = 86_400
+
+
+@pytest.fixture
+def join() -> World:
+    """One subscriber after two others."""
+    return World(subscribers={name: dict(each) for name, each in JOIN.items()})
+
+
+@pytest.mark.parametrize("first", [INVOICE, CREDIT])
+async def test_several_before_mean_all_of_them(join: World, first: SubscriberName) -> None:
+    """Whichever comes first, and once."""
+    last = CREDIT if first == INVOICE else INVOICE
+    shape = {"invoice": "receipts.invoice.number", "credit": "receipts.credit.number"}
+    join.routes[SHIPMENT] = route(body=shape)
+    async with join.running():
+        join.targets[last].hang()
+        await join.append("1", "2")
+        assert join.passed("1") == [first]
+        join.targets[last].release()
+        await join.quiet()
+
+    assert join.passed("1") == [first, last, SHIPMENT]
+    assert join.passed("2") == [first, last, SHIPMENT]
+    assert join.targets[SHIPMENT].deliveries[0].body == {"invoice": "invoice-1", "credit": "credit-1"}
+
+
+async def test_half_waits_parked_for_a_day_and_over_a_restart(join: World) -> None:
+    """Later events of its key wait behind it, and others go on."""
+    async with join.running():
+        join.targets[CREDIT].answers["1"] += [Retry(reason="503", after_s=3600.0)] * 2
+        await join.append("1", "2")
+        await join.append("other", key="other")
+        assert join.passed("other")[-1] == SHIPMENT
+        await join.turn(30)
+        [lane] = join.log.parked(SHIPMENT, forwarded_to(SHIPMENT))
+        assert len(lane.offsets) == 2
+    async with join.running():
+        for _ in range(3):
+            await join.clock.turn(3600)
+            await join.quiet()
+
+    assert join.passed("1")[-1] == join.passed("2")[-1] == SHIPMENT
+    assert [name for target, name in join.journal if target == SHIPMENT] == ["other", "1", "2"]
+    assert not join.log.parked(SHIPMENT, forwarded_to(SHIPMENT))
+    assert join.log.settled[SHIPMENT][forwarded_to(SHIPMENT)].next_offset == 6
+
+
+@pytest.mark.parametrize("what", ["skipped", "rejected"])
+async def test_join_is_not_waited_for_that_can_not_come(join: World, what: str) -> None:
+    """What one of them skips or rejects holds up nothing."""
+    join.routes[CREDIT] = route(when="id != 'skipped'")
+    async with join.running():
+        join.targets[CREDIT].answers["rejected"].append(Reject(reason="422"))
+        await join.append(what, "2")
+
+    assert join.passed(what) == [INVOICE]
+    assert join.passed("2")[-1] == SHIPMENT
+
+
+async def test_type_that_one_of_them_never_takes_is_not_waited_for(join: World) -> None:
+    """It is known from the configuration."""
+    join.subscribers[CREDIT]["on"] = "*.created"
+    async with join.running():
+        await join.append("1")
+        await join.append("2", what="salesforce.cdc.Account.created")
+
+    assert join.passed("1") == [INVOICE]
+    assert join.passed("2")[-1] == SHIPMENT
+
+
+async def test_skip_far_upstream_reaches_the_join(join: World) -> None:
+    """Otherwise the half of the other way would wait for it."""
+    first = SubscriberName("first")
+    join.subscribers[first] = {"on": "*", "start": "earliest"}
+    join.subscribers[CREDIT] = {"after": first}
+    async with join.running():
+        join.targets[first].answers["1"].append(Reject(reason="422"))
+        await join.append("1", "2")
+
+    assert join.passed("1") == [INVOICE]
+    assert join.passed("2")[-1] == SHIPMENT
+
+
+async def test_half_that_never_comes_becomes_a_dead_letter(join: World) -> None:
+    """After a week, by default; the events behind it go on then."""
+    join.subscribers[SHIPMENT]["join_within_s"] = 3 * _DAY_S
+    async with join.running() as dispatching:
+        dispatching.dispatchers[CREDIT].admission.pause("for longer than that")
+        await join.append("1")
+        await join.turn(20)
+        await join.append("2")
+        for _ in range(2):
+            await join.clock.turn(_DAY_S)
+            await join.quiet()
+        assert not join.log.letters
+        await join.clock.turn(_DAY_S)
+        await join.quiet()
+        [first, second] = join.log.letters
+
+    assert (first.reason, first.error) == ("incomplete", "credit has not forwarded it within 259200 s")
+    assert second.event is not None
+    assert second.event.id == "2"
+    assert not join.log.parked(SHIPMENT, forwarded_to(SHIPMENT))
+
+
+async def test_late_half_of_what_was_settled_without_it_holds_up_nothing(join: World) -> None:
+    """A redrive upstream delivers what was rejected; the other half is no longer there."""
+    async with join.running() as dispatching:
+        join.targets[CREDIT].answers["1"].append(Reject(reason="422"))
+        await join.append("1", "2")
+        await redrive(join, dispatching, CREDIT)
+        await join.append("3")
+
+    assert join.passed("1") == [INVOICE, CREDIT]
+    assert join.passed("3")[-1] == SHIPMENT
+    [letter] = join.log.letters
+    assert letter.subscriber == SHIPMENT
+    assert letter.error == "it came by a redrive, and what invoice had forwarded was settled without it"
+
+
+async def test_redrive_is_in_time_for_a_join_that_still_waits(join: World) -> None:
+    """What was delivered at last counts."""
+    async with join.running() as dispatching:
+        join.targets[INVOICE].hang()
+        join.targets[CREDIT].answers["1"].append(Reject(reason="422"))
+        await join.append("1")
+        await redrive(join, dispatching, CREDIT)
+        join.targets[INVOICE].release()
+        await join.quiet()
+
+    assert join.passed("1") == [CREDIT, INVOICE, SHIPMENT]
+    assert join.log.settled[SHIPMENT][forwarded_to(SHIPMENT)].next_offset == 3
