@@ -322,7 +322,8 @@ class Delivery:
     `key` is the idempotency key: the same on every attempt, after restarts and
     redrives. `attempt` counts from 1. `body` is the event in the target's own
     shape, and `{}` where the event carries nothing of it; `text` is a sentence
-    for people. Each is `None` where not configured.
+    for people. Each is `None` where not configured. `receipts` are those of the
+    subscribers after which this one comes, by name.
     """
 
     event: Event
@@ -330,6 +331,7 @@ class Delivery:
     attempt: int
     body: Any = None
     text: str | None = None
+    receipts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FailureClass(StrEnum):

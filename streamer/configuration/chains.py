@@ -60,7 +60,7 @@ def _useless(name: SubscriberName, settings: SubscriberSettings, document: Docum
     if len(settings.after) > 1 and settings.order == "none":
         yield document.mistake(
             (*keys, "order"),
-            "is none, and then what several subscribers forward can't be joined: use key, or name one after",
+            "is none, so what several subscribers forward can't be joined: use key, or name one after",
         )
     if settings.after and document.at((*keys, "start")) is not None:
         yield document.mistake(

@@ -71,6 +71,8 @@ class Joining:
         """
         is_first = lane.awaited is None and not lane.is_parked
         lane.awaited = lane.head.event.id
+        # For the list of parked keys.
+        lane.last_error = f"waits for {' and '.join(self.upstream.missing(lane.head.event))}"
         return min(_IN_MEMORY_S, self._left_s(lane)) if is_first else None
 
     def is_awaited(self, lane: Lane, entry: Entry) -> bool:

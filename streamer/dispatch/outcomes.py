@@ -77,9 +77,7 @@ class OutcomeHandler:
         """Let `lane` wait for halves of its head that are missing, or set the head aside without them."""
         self.admission.forgone(ticket)
         if halves is Halves.OVERDUE:
-            failure = self.joining.failure(lane)
-            lane.failed(failure.reason, self.clock.now())
-            self._set_aside(lane, failure, reason="incomplete")
+            self._set_aside(lane, self.joining.failure(lane), reason="incomplete")
         elif (wait_s := self.joining.begin_wait(lane)) is None:
             self.park(lane, self.joining.left_s(lane))
         else:

@@ -213,11 +213,14 @@ class Attempts:
         return await self._delivered(delivery)
 
     def _delivery(self, event: Event, attempt: int) -> Delivery:
-        delivery = self.route.delivery(event, attempt=attempt, more=receipts_of(event))
-        if self.upstream.names and self.upstream.is_rejected(event):
-            # Upstream can deliver it later, by a redrive, and a target would take that for a repetition.
-            return replace(delivery, key=f"{delivery.key}:rejected")
-        return delivery
+        more = receipts_of(event)
+        delivery = self.route.delivery(event, attempt=attempt, more=more)
+        if not self.upstream.names:
+            return delivery
+        # Upstream can deliver what it has rejected later, by a redrive, and a target would take that for a
+        # repetition.
+        key = f"{delivery.key}:rejected" if self.upstream.is_rejected(event) else delivery.key
+        return replace(delivery, key=key, receipts=more["receipts"])
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
         cancellations = _cancellations()

@@ -175,6 +175,7 @@ async def test_answers_are_in_the_receipts_of_those_after(world: World) -> None:
 
     assert world.targets[SHIPMENT].deliveries[0].body == {"number": "invoice-1", "tries": 2}
     assert world.targets[NOTICE].deliveries[0].text == "invoice-1, shipment-1"
+    assert world.targets[NOTICE].deliveries[0].receipts["shipment"]["number"] == "shipment-1"
 
 
 async def test_order_of_a_key_holds_along_the_chain(world: World) -> None:
@@ -304,6 +305,7 @@ async def test_half_waits_parked_for_a_day_and_over_a_restart(join: World) -> No
         await join.turn(30)
         [lane] = join.log.parked(SHIPMENT, forwarded_to(SHIPMENT))
         assert len(lane.offsets) == 2
+        assert lane.setback.last_error == "waits for credit"
     async with join.running():
         for _ in range(3):
             await join.clock.turn(3600)
