@@ -33,7 +33,7 @@ def _mistake(error: JMESPathError) -> str:
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]
-"""JMESPath expression over `id`, `source`, `type`, `subject`, `time`, `key`, `data`, `body` and `receipts`."""
+"""JMESPath expression over a delivery: id, source, type, subject, time, key, data, body and receipts."""
 
 
 class Query:

@@ -65,8 +65,8 @@ def _useless(name: SubscriberName, settings: SubscriberSettings, document: Docum
     if settings.after and document.at((*keys, "start")) is not None:
         yield document.mistake(
             (*keys, "start"),
-            f"has no effect beside after: it begins with the first event that {settings.after[0]} forwards to "
-            "it; remove it",
+            f"has no effect beside after: it begins with the first event that {settings.after[0]} forwards "
+            "to it; remove it",
         )
 
 

@@ -94,15 +94,12 @@ def _name(reference: Mapping[str, Any]) -> str:
 def _join(subscriber: JsonObject, plugins: Mapping[str, JsonObject], definitions: JsonObject) -> None:
     """Let `uses` decide about the `settings` of a subscriber, which comes `on` events or `after` others."""
     subscriber["properties"]["uses"]["enum"] = sorted(plugins)
-    sources: JsonObject = {"anyOf": [{"required": ["on"]}, {"required": ["after"]}]}
+    subscriber["anyOf"] = [{"required": ["on"]}, {"required": ["after"]}]
     subscriber["allOf"] = [
-        sources,
-        *(
-            {"if": {"properties": {"uses": {"enum": [name]}}, "required": ["uses"]}, "then": settings}
-            for name, settings in (
-                (name, _settings(reference, definitions)) for name, reference in sorted(plugins.items())
-            )
-        ),
+        {"if": {"properties": {"uses": {"enum": [name]}}, "required": ["uses"]}, "then": settings}
+        for name, settings in (
+            (name, _settings(reference, definitions)) for name, reference in sorted(plugins.items())
+        )
     ]
 
 

@@ -12,7 +12,7 @@ from streamer.dispatch.progress.ledger import Ledger
 from streamer.events import Entry, EventId, Reject, SubscriberName
 from streamer.ports import Feed
 
-_AT_ONCE = 100
+_AT_ONCE = 20
 # The halves of an event come close together as a rule, and parking costs a record for each.
 _IN_MEMORY_S = 10.0
 _LATE_HINT = "Look at the receipts in the event, and send it to the target by hand."
