@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streamer.app.chains import forwarding_of, upstream_of
+from streamer.app.chains.subscriptions import forwarding_of, upstream_of
 from streamer.app.plan import Plan
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, OnBreaker, OnPause

@@ -11,7 +11,7 @@ import jinja2.meta
 import jinja2.nodes
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
-from streamer.app.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
+from streamer.app.chains.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
 from streamer.configuration import Document, Draft, Keys
 from streamer.dispatch.attempt.route import EVENT_NAMES, Route, RouteSource, compile_route
 from streamer.errors import ConfigurationError

@@ -80,8 +80,7 @@ class Dispatcher:
     _moved_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        upstream = self.attempts.upstream
-        self._lanes = Lanes(self.order, joins=upstream.joins)
+        self._lanes = Lanes(self.order, joins=self.attempts.upstream.joins)
         self._ledger = Ledger(self.clock, most_finished=self.limits.finished)
         self._delay_queue = DelayQueue(self.clock)
         self._failures = Failures(name=self.subscription.subscriber, clock=self.clock)
@@ -95,14 +94,7 @@ class Dispatcher:
             in_flight=self._in_flight,
             clock=self.clock,
         )
-        self._joining = Joining(
-            name=self.subscription.subscriber,
-            upstream=upstream,
-            lanes=self._lanes,
-            ledger=self._ledger,
-            clock=self.clock,
-            limit_s=self.join_within_s,
-        )
+        self._joining = self._new_joining()
         self._outcomes = OutcomeHandler(
             attempts=self.attempts,
             schedule=self.schedule,
@@ -130,6 +122,15 @@ class Dispatcher:
             ledger=self._ledger,
             clock=self.clock,
             session_s=self.session_s,
+        )
+
+    def _new_joining(self) -> Joining:
+        return Joining(
+            upstream=self.attempts.upstream,
+            lanes=self._lanes,
+            ledger=self._ledger,
+            clock=self.clock,
+            limit_s=self.join_within_s,
         )
 
     @property

@@ -9,7 +9,7 @@ from streamer.dispatch.attempt.forwarding import Upstream, joined
 from streamer.dispatch.lanes.lane import Lane
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger
-from streamer.events import Entry, EventId, Reject, SubscriberName
+from streamer.events import Entry, EventId, Reject
 from streamer.ports import Feed
 
 _AT_ONCE = 20
@@ -39,7 +39,6 @@ class Joining:
     some are missing for `limit_s` seconds becomes a dead letter.
     """
 
-    name: SubscriberName
     upstream: Upstream
     lanes: Lanes
     ledger: Ledger

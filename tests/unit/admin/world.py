@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from streamer.admin import AdminContext
 from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
-from streamer.app.chains import subscription
+from streamer.app.chains.subscriptions import subscription
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
 from streamer.dispatch.attempt.route import Route
