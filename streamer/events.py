@@ -83,7 +83,8 @@ class Event:
     `time` is the commit time, RFC 3339 in UTC with milliseconds. Events with
     the same `key` stay in order. `channel` (a path) and `replay_id` are the
     event's position; the same change of the org read elsewhere differs in
-    these alone.
+    these alone. An event that was forwarded has in `receipts` what became of
+    it at each upstream subscriber, by the subscriber's name.
     """
 
     id: EventId
@@ -95,6 +96,7 @@ class Event:
     channel: str
     replay_id: ReplayId
     data: JsonObject
+    receipts: JsonObject | None = None
 
     @property
     def is_gap(self) -> bool:
@@ -314,6 +316,19 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarded:
+    """Event that a subscriber has settled, forwarded to the subscriber `to`, which comes after it.
+
+    The `receipts` of the event name the subscriber, and those before it. `at`
+    is in epoch seconds.
+    """
+
+    to: SubscriberName
+    event: Event
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One event on its way to one target.
 
@@ -321,7 +336,8 @@ class Delivery:
     redrives. `attempt` counts from 1. `body` is the event in the target's own
     shape, and `{}` where the event carries nothing of it; its numbers can be
     `Decimal`. `content` is sent in place of it, by a plugin that takes it.
-    `text` is a sentence for people. Each is `None` where not configured.
+    `text` is a sentence for people. Each is `None` where not configured. `receipts` are those
+    of the subscribers after which this one comes, by name.
     """
 
     event: Event
@@ -330,6 +346,7 @@ class Delivery:
     body: Any = None
     text: str | None = None
     content: Content | None = None
+    receipts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FailureClass(StrEnum):

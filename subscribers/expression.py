@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 from streamer.events import Delivery, JsonObject
 
 _OF_EVENT = ("id", "source", "type", "subject", "time", "key", "data")
+_OF_DELIVERY = ("body", "receipts")
 
 
 def _compiles(expression: str) -> str:
@@ -32,7 +33,7 @@ def _mistake(error: JMESPathError) -> str:
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]
-"""JMESPath expression over `id`, `source`, `type`, `subject`, `time`, `key`, `data` and `body`."""
+"""JMESPath expression over a delivery: id, source, type, subject, time, key, data, body and receipts."""
 
 
 class Query:
@@ -75,8 +76,8 @@ def _path(node: Any) -> tuple[str, ...]:
 def _at(path: tuple[str, ...], delivery: Delivery) -> Any:
     # What most expressions are costs a tenth of an interpreter for all of them.
     first, *names = path
-    if first == "body":
-        found: Any = delivery.body
+    if first in _OF_DELIVERY:
+        found: Any = getattr(delivery, first)
     elif first in _OF_EVENT:
         found = getattr(delivery.event, first)
     else:
@@ -88,4 +89,6 @@ def _at(path: tuple[str, ...], delivery: Delivery) -> Any:
 
 def _view(delivery: Delivery) -> JsonObject:
     event = delivery.event
-    return {name: getattr(event, name) for name in _OF_EVENT} | {"body": delivery.body}
+    return {name: getattr(event, name) for name in _OF_EVENT} | {
+        name: getattr(delivery, name) for name in _OF_DELIVERY
+    }

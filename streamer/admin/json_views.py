@@ -137,6 +137,7 @@ def audit_json(record: AuditRecord) -> JsonObject:
 def _event(event: Event) -> JsonObject:
     return {
         **event_document(event),
+        **({} if event.receipts is None else {"receipts": event.receipts}),
         "key": event.key,
         "channel": event.channel,
         "replay_id": replay_id_to_text(event.replay_id),

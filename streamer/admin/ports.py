@@ -7,7 +7,7 @@ from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.route import Route
 from streamer.events import SubscriberName
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
-from streamer.ports import Subscriber
+from streamer.ports import Subscriber, Subscription
 from streamer.settings import Settings
 
 
@@ -44,6 +44,10 @@ class CurrentPlan(Protocol):
     @property
     def routes(self) -> Mapping[SubscriberName, Route]:
         """Predicate, projection and text of each subscriber."""
+        ...
+
+    def subscription(self, name: SubscriberName) -> Subscription:
+        """Return what a subscriber selects of the log."""
         ...
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
 from streamer.controls import MAX_SKIPPED_CHARACTERS, LetterFilter, can_be_redriven
+from streamer.dispatch.attempt.forwarding import admits_forwarded
 from streamer.dispatch.redrive.compared_letters import ComparedLetters, TooManyLetters
 from streamer.dispatch.redrive.superseded import superseded
 from streamer.events import DeadLetter, JsonObject, SubscriberName
-from streamer.ports import Subscription
 
 _REMEDY = "narrow the filter, such as by time, or include the superseded ones."
 _FEWER = "choose fewer, by subscriber, key, time or id, or include the superseded ones."
@@ -98,9 +98,8 @@ async def _collect(
 async def _superseded(
     context: AdminContext, name: SubscriberName, compared: ComparedLetters
 ) -> frozenset[str]:
-    settings = context.subscriber_settings(name)
-    subscription = Subscription(subscriber=name, patterns=settings.on, start=settings.start)
-    admits = context.daemon.plan.routes[name].admits
+    plan = context.daemon.plan
+    subscription, admits = plan.subscription(name), admits_forwarded(plan.routes[name])
     # An event that is itself a dead letter never reached the target and supersedes nothing.
     return await superseded(
         compared.deliverable[name], context.log, subscription, admits, aside=compared.others[name]

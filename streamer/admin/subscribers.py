@@ -138,6 +138,7 @@ class SubscriberResource:
             "name": name,
             "uses": settings.uses,
             "on": settings.on,
+            "after": settings.after,
             **_control_json(board.controls.get(name)),
             "here": self._here(name),
         }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from streamer.app.chains.subscriptions import forwarding_of, upstream_of
 from streamer.app.enriching import OrgLookups
 from streamer.app.plan import Plan
 from streamer.clock import Clock
@@ -17,7 +18,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.events import SubscriberName
-from streamer.ports import Batching, LogReader, Subscription
+from streamer.ports import Batching, LogReader
 
 _LEAST_FINISHED = 256
 
@@ -39,10 +40,9 @@ class Assembly:
         subscriber = self.plan.subscribers[name]()
         batching = Batching.of(subscriber)
         batch = batching.size if batching else 1
+        subscription = self.plan.subscription(name)
         return Dispatcher(
-            subscription=Subscription(
-                subscriber=name, patterns=settings.on, start=settings.start, receipts=settings.receipts
-            ),
+            subscription=subscription,
             reader=self.log,
             attempts=Attempts(
                 name=name,
@@ -51,7 +51,9 @@ class Assembly:
                 timeout_s=settings.deliver_timeout_s,
                 clock=self.clock,
                 observer=observer,
-                receipts=settings.receipts,
+                receipts=subscription.receipts,
+                upstream=upstream_of(name, self.plan.settings.subscribers),
+                forwarding=forwarding_of(name, self.plan.settings.subscribers),
                 enrichment=self.lookups.enrichment(self.plan.enrichments.get(name), self.plan.settings.org),
                 on_read=self.lookups.changed,
             ),
@@ -68,6 +70,7 @@ class Assembly:
             clock=self.clock,
             session_s=self._session_s(),
             batching=batching,
+            join_within_s=settings.join_within_s,
         )
 
     def _admission(

@@ -4,19 +4,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from streamer.app.chains.subscriptions import forwarding_of, selects, subscription
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft, protection_warnings
+from streamer.configuration.chains import upstream
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
 from streamer.dispatch.attempt.enrichment import EnrichmentSource
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
-from streamer.log.patterns import wants
-from streamer.ports import PluginContext, Subscriber
+from streamer.ports import PluginContext, Subscriber, Subscription
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.settings import ChannelSettings, Settings
@@ -52,8 +53,15 @@ class Plan:
     def made_of(self, name: SubscriberName) -> tuple[object, ...]:
         """Return the settings of which the subscriber is made; other settings need another subscriber."""
         org = self.settings.org if name in self.org_users else None
-        own = self.settings.subscribers.get(name)
-        return own, org, own and named_by(own, self.settings)
+        subscribers = self.settings.subscribers
+        own = subscribers.get(name)
+        types = [subscribers[each].on for each in sorted(upstream(name, subscribers)) if each in subscribers]
+        named = own and named_by(own, self.settings)
+        return own, org, named, types, forwarding_of(name, subscribers)
+
+    def subscription(self, name: SubscriberName) -> Subscription:
+        """Return what the subscriber selects of the log."""
+        return subscription(name, self.settings.subscribers)
 
 
 def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:
@@ -74,7 +82,12 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
         if draft.is_sound("subscribers", name, "uses"):
             mistakes += _refused(makers[name])
         routes[name] = SubscriberRoute(
-            name=name, settings=each, draft=draft, document=document, functions=functions
+            name=name,
+            settings=each,
+            draft=draft,
+            document=document,
+            functions=functions,
+            upstream=upstream(name, subscribers),
         )
         mistakes += routes[name].mistakes()
     return Plan(
@@ -108,15 +121,16 @@ def _makers(
             name=name,
             clock=logins.clock,
             org=org if name in org_users else None,
-            receives=_receives(settings.channels, each.on),
+            receives=_receives(settings.channels, selects(name, settings.subscribers)),
         )
         makers[name] = partial(make_subscriber, each, context, document)
     return makers
 
 
-def _receives(channels: Iterable[ChannelSettings], on: tuple[str, ...]) -> Callable[[str], bool]:
+def _receives(
+    channels: Iterable[ChannelSettings], is_selected: Callable[[str], bool]
+) -> Callable[[str], bool]:
     carried = [Carried.by(channel.path) for channel in channels]
-    is_selected = wants(on)
     return lambda event_type: is_selected(event_type) and any(each.can_match(event_type) for each in carried)
 
 

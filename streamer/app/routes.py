@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
+from streamer.app.chains.receipt_names import RECEIPTS, receipts_in_expression, receipts_in_template
 from streamer.app.enriching import compiled_lookups, lookup_mistakes
 from streamer.configuration import Document, Draft, Keys
 from streamer.dispatch.attempt.checks import ExpressionMistake
@@ -34,10 +35,16 @@ class SubscriberRoute:
     draft: Draft
     document: Document
     functions: Functions = field(default_factory=Functions)
+    upstream: frozenset[SubscriberName] = frozenset()
 
     @property
     def more(self) -> tuple[str, ...]:
         """Names beside those of every event that the subscriber's expressions see."""
+        receipts = (RECEIPTS,) if self.upstream else ()
+        return (*receipts, *self._lookups)
+
+    @property
+    def _lookups(self) -> tuple[str, ...]:
         enrich = self.settings.enrich
         return (*enrich, LOOKUPS) if enrich else ()
 
@@ -59,7 +66,7 @@ class SubscriberRoute:
             return None
         return EnrichmentSource(
             lookups=tuple(compiled_lookups(self.settings.enrich, self._mistake, self.functions)),
-            for_when=reads_any(self.settings.when, self.more),
+            for_when=reads_any(self.settings.when, self._lookups),
         )
 
     def mistakes(self) -> Iterator[str]:
@@ -67,7 +74,9 @@ class SubscriberRoute:
         ids = [(("enrich", name, "id"), each.id) for name, each in self.settings.enrich.items()]
         for keys, part in [*ids, (("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
-                yield from self._refused(keys, replace(self._source, when=part))
+                yield from self._refused(keys, replace(self._source, when=part)) or self._unknown_receipts(
+                    keys, receipts_in_expression(part)
+                )
         text, content = self.settings.text, self.settings.content
         if text is not None and self._is_sound(("text",)):
             yield from self._mistakes_of_template(("text",), text, replace(self._source, text=text))
@@ -128,6 +137,18 @@ class SubscriberRoute:
             yield str(self._mistake(keys, "an event has no such name", detail, at=(line,)))
         for sentence, line in mistaken_calls(text, self.functions):
             yield str(self._mistake(keys, "a function is called wrongly", sentence, at=(line,)))
+        if self.upstream:
+            yield from self._unknown_receipts(keys, receipts_in_template(text))
+
+    def _unknown_receipts(self, keys: Keys, used: Iterator[str]) -> Iterator[str]:
+        """Yield a message for each receipt of a subscriber that is not upstream of this one."""
+        for name in sorted(set(used) - self.upstream):
+            close = difflib.get_close_matches(name, self.upstream, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            known = (
+                f"upstream: {', '.join(sorted(self.upstream))}" if self.upstream else "it comes after none"
+            )
+            yield str(self._mistake(keys, "no such subscriber is upstream", f"{name}; {hint}{known}"))
 
     def _mistake(
         self, keys: Keys, sentence: str, detail: str, *, at: tuple[int, ...] = (1,)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from streamer.channel_paths import ChannelKind, without_filter
+from streamer.configuration.chains import chain_mistakes
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
 from streamer.configuration.event_types import ANYTHING, Carried, channel_for, nearest
@@ -24,6 +25,7 @@ def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
     yield from _port_taken_twice(draft, document)
     yield from _plaintext(draft, document)
     yield from protection_mistakes(draft, document)
+    yield from chain_mistakes(draft, document)
     for name, subscriber in draft.settings.subscribers.items():
         if draft.is_sound("subscribers", name, "on"):
             yield from _unmatched(name, subscriber, draft, document)

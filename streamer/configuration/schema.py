@@ -92,8 +92,9 @@ def _name(reference: Mapping[str, Any]) -> str:
 
 
 def _join(subscriber: JsonObject, plugins: Mapping[str, JsonObject], definitions: JsonObject) -> None:
-    """Let `uses` decide about the `settings` of a subscriber."""
+    """Let `uses` decide about the `settings` of a subscriber, which comes `on` events or `after` others."""
     subscriber["properties"]["uses"]["enum"] = sorted(plugins)
+    subscriber["anyOf"] = [{"required": ["on"]}, {"required": ["after"]}]
     subscriber["allOf"] = [
         {"if": {"properties": {"uses": {"enum": [name]}}, "required": ["uses"]}, "then": settings}
         for name, settings in (

@@ -16,6 +16,7 @@ from streamer.dispatch.attempt.failures import Failures
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.batches import Batches
 from streamer.dispatch.intake import Intake, Limits
+from streamer.dispatch.joining import Halves, Joining
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
@@ -36,6 +37,8 @@ ATTEMPT_TASK = "attempt "
 """Beginning of the names of tasks that make attempts; the subscriber's name follows."""
 
 _RECALLED = 20
+_ASK_AGAIN_S = 1.0
+_DAY_S = 86_400.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,12 +67,14 @@ class Dispatcher:
     order: Order = Order.KEY
     session_s: float | None = None
     batching: Batching | None = None
+    join_within_s: float = _DAY_S
     following: bool = field(default=False, init=False)
     _lanes: Lanes = field(init=False)
     _ledger: Ledger = field(init=False)
     _delay_queue: DelayQueue = field(init=False)
     _failures: Failures = field(init=False)
     _redelivery: Redelivery = field(init=False)
+    _joining: Joining = field(init=False)
     _outcomes: OutcomeHandler = field(init=False)
     _intake: Intake = field(init=False)
     _standstill: Standstill = field(init=False)
@@ -81,7 +86,7 @@ class Dispatcher:
     _moved_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self._lanes = Lanes(self.order)
+        self._lanes = Lanes(self.order, joins=self.attempts.upstream.joins)
         self._ledger = Ledger(self.clock, most_finished=self.limits.finished)
         self._delay_queue = DelayQueue(self.clock)
         self._failures = Failures(name=self.subscription.subscriber, clock=self.clock)
@@ -95,6 +100,7 @@ class Dispatcher:
             in_flight=self._in_flight,
             clock=self.clock,
         )
+        self._joining = self._new_joining()
         self._outcomes = OutcomeHandler(
             attempts=self.attempts,
             schedule=self.schedule,
@@ -104,6 +110,7 @@ class Dispatcher:
             admission=self.admission,
             failures=self._failures,
             redelivery=self._redelivery,
+            joining=self._joining,
             clock=self.clock,
         )
         self._intake = Intake(
@@ -137,6 +144,15 @@ class Dispatcher:
             in_flight=self._in_flight,
             standstill=self._standstill,
             clock=self.clock,
+        )
+
+    def _new_joining(self) -> Joining:
+        return Joining(
+            upstream=self.attempts.upstream,
+            lanes=self._lanes,
+            ledger=self._ledger,
+            clock=self.clock,
+            limit_s=self.join_within_s,
         )
 
     @property
@@ -342,7 +358,7 @@ class Dispatcher:
 
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
         try:
-            if await self._is_loaded(lane, ticket, feed):
+            if await self._is_loaded(lane, ticket, feed) and await self._is_joined(lane, ticket, feed):
                 tried = await self._tried(lane)
                 if tried is None:
                     self.admission.forgone(ticket)
@@ -374,6 +390,26 @@ class Dispatcher:
             self.admission.forgone(ticket)
             return False
         return bool(lane.entries) or self._outcomes.recalled(lane, ticket, found)
+
+    async def _is_joined(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
+        """Join the head with its other halves, if it comes in halves; return whether it can be tried now."""
+        if not self.attempts.upstream.joins:
+            return True
+        try:
+            halves: Halves | None = await self._joining.join(lane, feed)
+        except LogUnavailable as error:
+            _log.warning("log.unavailable", subscriber=self.subscription.subscriber, reason=str(error))
+            halves = None
+        if not self._standstill.is_over():
+            await self._standstill.over()
+        if lane.state is not LaneState.OPEN:
+            self.admission.forgone(ticket)
+        elif halves is None:
+            self.admission.forgone(ticket)
+            self._delay_queue.put(lane, _ASK_AGAIN_S)
+        elif halves is not Halves.THERE:
+            self._outcomes.unjoined(lane, ticket, halves)
+        return lane.state is LaneState.OPEN and halves is Halves.THERE
 
     async def _recalled(self, lane: Lane, feed: Feed) -> list[Entry] | None:
         # Events recalled beside the head stay in memory until their turn comes.

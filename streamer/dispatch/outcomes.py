@@ -11,10 +11,12 @@ from streamer.dispatch.admission.admission import Admission, LaneName, Ticket
 from streamer.dispatch.attempt.attempts import Attempts, Tried
 from streamer.dispatch.attempt.failures import Failures
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
+from streamer.dispatch.joining import Halves, Joining
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.lane import Lane, LaneState
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger
+from streamer.dispatch.progress.pending import Proof
 from streamer.dispatch.redrive.redelivery import Redelivery
 from streamer.events import (
     DeadLetter,
@@ -54,6 +56,7 @@ class OutcomeHandler:
     admission: Admission
     failures: Failures
     redelivery: Redelivery
+    joining: Joining
     clock: Clock
 
     def arrived(self, entry: Entry) -> None:
@@ -61,9 +64,25 @@ class OutcomeHandler:
         self.ledger.opened(entry)
         self.attempts.on_read(entry.event)
         if self.attempts.skips(entry.event):
-            self.ledger.skip(entry)
-        elif parked := self.lanes.put(entry):
+            self.ledger.skip(entry, *self.attempts.forwarded(entry.event, None))
+            return
+        parked = self.lanes.put(entry)
+        lane = self.lanes.lane_of(entry) if self.joining.upstream.joins else None
+        if lane is not None and lane in self.delay_queue and self.joining.is_awaited(lane, entry):
+            lane.due_at = self.clock.now()
+            self.delay_queue.put(lane, 0.0)
+        if parked:
             self.ledger.park(parked.change(joined=[entry]))
+
+    def unjoined(self, lane: Lane, ticket: Ticket, halves: Halves) -> None:
+        """Let `lane` wait for halves of its head that are missing, or set the head aside without them."""
+        self.admission.forgone(ticket)
+        if halves is Halves.OVERDUE:
+            self._set_aside(lane, self.joining.failure(lane), reason="incomplete")
+        elif (wait_s := self.joining.begin_wait(lane)) is None:
+            self.park(lane, self.joining.left_s(lane))
+        else:
+            self.delay_queue.put(lane, wait_s)
 
     def tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         """Handle the outcome of an attempt at the head of `lane`."""
@@ -127,7 +146,8 @@ class OutcomeHandler:
     def park(self, lane: Lane, delay_s: float) -> None:
         """Leave the events of `lane` to the log until it is tried again after `delay_s` seconds."""
         lane.due_at = self.clock.now() + delay_s
-        self.ledger.park(lane.change(joined=self.lanes.park(lane)))
+        absorbed = () if lane.is_parked else self.lanes.absorb(lane)
+        self.ledger.park(lane.change(joined=self.lanes.park(lane)), absorbed)
         self.delay_queue.put(lane, delay_s)
 
     def park_waiting(self, partitions: frozenset[Partition]) -> None:
@@ -223,14 +243,24 @@ class OutcomeHandler:
         offset, entry = lane.head_offset, lane.head if lane.entries else None
         was_parked = lane.is_parked
         lane.due_at = self.clock.now()
+        if entry is not None and lane.places is not None:
+            lane.places.pop(entry.event.id, None)
         if lane.state is LaneState.OPEN:
+            halves = self.lanes.absorb(lane)
             self.lanes.advance(lane)
         else:
+            halves = lane.absorb()
             lane.advance()
+        proofs: list[Proof] = [] if proof is None else [proof]
+        if entry is not None:
+            proofs += self.attempts.forwarded(entry.event, proof)
         if was_parked:
-            self.ledger.alter(lane.change(left=[offset]), proof)
+            left = [offset, *(half.offset for half in halves)]
+            self.ledger.alter(lane.change(left=left), *proofs)
         elif entry is not None:
-            self.ledger.finish(entry, proof)
+            self.ledger.finish(entry, *proofs)
+            for half in halves:
+                self.ledger.skip(half)
 
 
 def _without_gap(lane: Lane, entries: list[Entry]) -> list[Entry]:

@@ -9,6 +9,7 @@ from typing import Protocol
 from streamer.events import (
     DeadLetter,
     Entry,
+    Forwarded,
     ParkedLane,
     Partition,
     Progress,
@@ -28,12 +29,19 @@ class Subscription:
     recorded progress counts. With `receipts`, the subscriber settles with
     receipts, and the log never moves its progress back, which would write them
     twice.
+
+    A subscriber that comes `after` others reads the events that these forward
+    to it, and no others; it begins with the first. `downstream` are the
+    subscribers to which it forwards: what it forwards from now on is kept for
+    them, whether they have begun or not.
     """
 
     subscriber: SubscriberName
     patterns: tuple[str, ...]
     start: Start | datetime = Start.LATEST
     receipts: bool = False
+    after: tuple[SubscriberName, ...] = ()
+    downstream: tuple[SubscriberName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +106,8 @@ class Settlement:
 
     All of it belongs to partitions that `progress` names. `redriven` are the
     ids of dead letters to remove, because `lanes` parks their events; a letter
-    that is also in `set_aside` failed again, and stays.
+    that is also in `set_aside` failed again, and stays. Events of one key are
+    `forwarded` in the order in which they were settled.
     """
 
     assignment: int
@@ -107,11 +116,12 @@ class Settlement:
     lanes: Sequence[LaneChange] = ()
     receipts: Sequence[Receipt] = ()
     redriven: Sequence[str] = ()
+    forwarded: Sequence[Forwarded] = ()
 
     @property
     def is_plain(self) -> bool:
         """True when the settlement holds progress and nothing else."""
-        return not (self.set_aside or self.lanes or self.receipts or self.redriven)
+        return not (self.set_aside or self.lanes or self.receipts or self.redriven or self.forwarded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +164,8 @@ class Feed(Protocol):
         revoked since are left out silently when the settlement holds only
         progress for them. Raises `Fenced` when another process owns them.
         Raises `LogUnavailable` when the result is uncertain; the caller can
-        settle again. A receipt must not be written twice: with receipts,
-        `LogUnavailable` means that nothing is in the log.
+        settle again. A receipt and a forwarded event must not be written
+        twice: with receipts, `LogUnavailable` means that nothing is in the log.
         """
         ...
 

@@ -3,9 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from streamer.events import Start
+from streamer.events import Start, SubscriberName
 from streamer.settings.section import Section
 
 _HOUR_S = 3600.0
@@ -101,12 +108,39 @@ class SubscriberSettings(Section):
         description="the plugin: slack, erp, fulfillment, salesforce, webhook, kafka, mqtt, file, stdout, "
         "or another that is installed"
     )
+    # Before `on`, which can be left out where it is there.
+    after: Annotated[
+        tuple[SubscriberName, ...],
+        BeforeValidator(
+            lambda v: (v,) if isinstance(v, str) else v, json_schema_input_type=str | tuple[str, ...]
+        ),
+    ] = Field(
+        default=(),
+        description="subscribers that must have delivered the event before; one, or a list; their answers "
+        "are in receipts",
+    )
+    on_rejected: Literal["skip", "run"] = Field(
+        default="skip",
+        description="with after, for an event that became a dead letter there: skip it, or deliver it to "
+        "undo what was done before",
+    )
+    join_within_s: float = Field(
+        default=7 * 24 * _HOUR_S,
+        gt=0,
+        description="with several after: how long an event waits for all of them, before it becomes a dead "
+        "letter",
+    )
     on: Annotated[
         tuple[str, ...],
         BeforeValidator(
             lambda v: (v,) if isinstance(v, str) else v, json_schema_input_type=str | tuple[str, ...]
         ),
-    ] = Field(min_length=1, description="event types, with * for any run of characters; one, or a list")
+    ] = Field(
+        default=(),
+        validate_default=True,
+        description="event types, with * for any run of characters; one, or a list; default with after: "
+        "all that come from there",
+    )
     when: str | None = Field(default=None, description="a JMESPath predicate over the event")
     body: Any = Field(
         default=None,
@@ -146,7 +180,11 @@ class SubscriberSettings(Section):
     guard: GuardSettings = Field(
         default=GuardSettings(), description="how many dead letters pause the subscriber"
     )
-    receipts: bool = Field(default=False, description="true: the log keeps the answer to each delivery")
+    receipts: bool = Field(
+        default=False,
+        description="true: the log keeps the answer to each delivery, as it does where another subscriber "
+        "comes after",
+    )
     max_in_flight: int | None = Field(
         default=None,
         ge=1,
@@ -162,6 +200,18 @@ class SubscriberSettings(Section):
     deliver_timeout_s: float = Field(
         default=30.0, gt=0, description="time after which an attempt is cancelled, and retried later"
     )
+
+    @field_validator("on", mode="wrap")
+    @classmethod
+    def _comes_from_somewhere(
+        cls, on: Any, validated: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        # A mistaken `after` is not among the data. Of what is read, nothing is a tuple.
+        if not on and not info.data.get("after", ...):
+            if isinstance(on, tuple):
+                raise PydanticCustomError("missing", "is missing")
+            raise PydanticCustomError("too_short", "is empty", {"min_length": 1})
+        return validated(on)
 
     @field_validator("content")
     @classmethod

@@ -9,6 +9,7 @@ from streamer.events import (
     DeadLetter,
     Entry,
     Event,
+    Forwarded,
     ParkedLane,
     Partition,
     Progress,
@@ -93,6 +94,7 @@ class Follower:
         lanes: Collection[LaneChange] = (),
         receipts: Collection[Receipt] = (),
         redriven: Collection[str] = (),
+        forwarded: Collection[Forwarded] = (),
     ) -> Recorded:
         """Settle everything that was read, except the events `but`; return what the log recorded."""
         partitions: set[Partition] = set()
@@ -111,6 +113,7 @@ class Follower:
                     lanes=[change for change in lanes if change.partition in progress],
                     receipts=tuple(receipts),
                     redriven=tuple(redriven),
+                    forwarded=tuple(forwarded),
                 )
             )
             partitions |= recorded.partitions
@@ -133,6 +136,37 @@ class Follower:
         prefix = min(open_, default=self.through[partition])
         above = frozenset(e.offset for e in mine if e.offset > prefix and e.event.id not in but)
         return Progress(next_offset=prefix, settled_above=above)
+
+
+@asynccontextmanager
+async def forwarding(log: LogReader, *downstream: str) -> AsyncIterator[Follower]:
+    """Follow `log` as subscriber `invoice`, which forwards to those `downstream`."""
+    subscription = Subscription(
+        subscriber=SubscriberName("invoice"),
+        patterns=("salesforce.*",),
+        start=Start.EARLIEST,
+        receipts=True,
+        downstream=tuple(map(SubscriberName, downstream)),
+    )
+    async with log.follow(subscription) as feed:
+        yield Follower(feed)
+
+
+@asynccontextmanager
+async def coming_after(log: LogReader, *patterns: str, name: str = "shipment") -> AsyncIterator[Follower]:
+    """Follow what subscriber `invoice` forwards in `log` to the subscriber `name`."""
+    async with log.follow(coming_from_invoice(*patterns, name=name)) as feed:
+        yield Follower(feed)
+
+
+def coming_from_invoice(*patterns: str, name: str = "shipment") -> Subscription:
+    """Return what a subscriber selects that comes after `invoice`."""
+    return Subscription(
+        subscriber=SubscriberName(name),
+        patterns=patterns or ("*",),
+        start=Start.EARLIEST,
+        after=(SubscriberName("invoice"),),
+    )
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple, Protocol, cast
 
@@ -11,6 +11,7 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.attempt.enrichment import Ahead, Enrichment
+from streamer.dispatch.attempt.forwarding import Forwarding, Upstream, receipts_of, redriven
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of, outcomes_of
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.lanes.lane import Lane
@@ -22,6 +23,7 @@ from streamer.events import (
     Entry,
     Event,
     FailureClass,
+    Forwarded,
     Hold,
     JsonObject,
     Outcome,
@@ -40,7 +42,7 @@ _log = structlog.get_logger()
 _OF_PLUGINS = (Exception, SystemExit, KeyboardInterrupt, BaseExceptionGroup)
 
 _STOPPED_S = 60.0
-_NOTHING: JsonObject = {}
+_EXCLUDED = "when does not hold"
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
@@ -82,8 +84,10 @@ class Tried(NamedTuple):
 class Attempts:
     """Tries deliveries at one target; errors of the target or the plugin become outcomes.
 
-    With `receipts`, each delivery leaves a receipt. `on_read` takes note of each
-    event that the subscriber reads.
+    With `receipts`, each delivery leaves a receipt. `upstream` are the
+    subscribers after which this one comes, and `forwarding` serves those
+    downstream, which needs receipts. `on_read` takes note of each event that the
+    subscriber reads.
     """
 
     name: SubscriberName
@@ -93,6 +97,8 @@ class Attempts:
     clock: Clock
     observer: DispatchObserver
     receipts: bool = False
+    upstream: Upstream = field(default_factory=Upstream)
+    forwarding: Forwarding | None = None
     enrichment: Enrichment | None = None
     on_read: Callable[[Event], None] = _ignore
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -120,23 +126,34 @@ class Attempts:
             yield
 
     def admits(self, event: Event) -> bool:
-        """Return whether `when` holds for `event`, or can hold with its look-ups. Raises `BrokenRoute`."""
-        return self._needs_lookups or self.route.admits(event)
+        """Return whether `event`, with its receipts, is for this target, or can be with its look-ups.
+
+        Raises `BrokenRoute`.
+        """
+        return self._skip(event) is None
 
     @property
     def _needs_lookups(self) -> bool:
         return self.enrichment is not None and self.enrichment.source.for_when
 
     def skips(self, event: Event) -> bool:
-        """Return true, and log it, when `when` excludes `event` from this target."""
+        """Return true, and log it, when `event` is not for this target."""
         try:
-            if self.admits(event):
-                return False
+            skip = self._skip(event)
         except BrokenRoute:
             # The event stays queued, and its attempt sets it aside.
             return False
-        self.observer.attempted(event, Skip(reason="when does not hold", sent=False), 0.0)
-        return True
+        if skip is not None:
+            self.observer.attempted(event, skip, 0.0)
+        return skip is not None
+
+    def redriven(self, event: Event) -> Event:
+        """Return `event`, which was a dead letter, as those downstream are to get it."""
+        return redriven(event, self.name) if self.forwarding else event
+
+    def forwarded(self, event: Event, proof: Receipt | DeadLetter | None) -> Sequence[Forwarded]:
+        """Return the settled `event` for those downstream; without a `proof` it was skipped."""
+        return self.forwarding.settled(event, proof, self.clock.now()) if self.forwarding else ()
 
     async def try_once(
         self, lane: Lane, ahead: Ahead, is_ours: Callable[[], Awaitable[bool]]
@@ -235,6 +252,17 @@ class Attempts:
         except _OF_PLUGINS:  # its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
+    def _skip(self, event: Event) -> Skip | None:
+        """Return why `event` is not for this target, `None` if it is or can be. Raises `BrokenRoute`."""
+        if self.upstream.names and (exclusion := self.upstream.exclusion(event)):
+            return Skip(reason=exclusion, sent=False)
+        if self._needs_lookups or (self.upstream.joins and self.upstream.missing(event)):
+            # What `when` reads is not there yet.
+            return None
+        if not self.route.admits(event, receipts_of(event)):
+            return Skip(reason=_EXCLUDED, sent=False)
+        return None
+
     async def _shaped(self, event: Event, attempt: int, ahead: Ahead) -> Delivery | Skip | Reject:
         """Return what is to be delivered, or the outcome of an event that is not.
 
@@ -242,12 +270,14 @@ class Attempts:
         """
         try:
             # An event that is not for the target costs no look-up.
-            if not self.admits(event):
-                return Skip(reason="when does not hold", sent=False)
-            more = await self.enrichment.names(event, ahead) if self.enrichment is not None else _NOTHING
+            if (skip := self._skip(event)) is not None:
+                return skip
+            more = receipts_of(event)
+            if self.enrichment is not None:
+                more = {**more, **await self.enrichment.names(event, ahead)}
             if self._needs_lookups and not self.route.admits(event, more):
-                return Skip(reason="when does not hold", sent=False)
-            return self.route.delivery(event, attempt=attempt, more=more)
+                return Skip(reason=_EXCLUDED, sent=False)
+            return self._delivery(event, attempt, more)
         except BrokenRoute as error:
             return Reject(
                 reason=masked(str(error)),
@@ -263,6 +293,15 @@ class Attempts:
                 sent=False,
                 failure=FailureClass.LOOKUP,
             )
+
+    def _delivery(self, event: Event, attempt: int, more: JsonObject) -> Delivery:
+        delivery = self.route.delivery(event, attempt=attempt, more=more)
+        if not self.upstream.names:
+            return delivery
+        # Upstream can deliver what it has rejected later, by a redrive, and a target would take that for a
+        # repetition.
+        key = f"{delivery.key}:rejected" if self.upstream.is_rejected(event) else delivery.key
+        return replace(delivery, key=key, receipts=more["receipts"])
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
         return outcome_of(await self._returned(partial(self.subscriber.deliver, delivery), delivery.event))

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from streamer.clock import Clock
+from streamer.dispatch.attempt.forwarding import receipts_of
 from streamer.dispatch.attempt.projection import ABSENT, Project
 from streamer.dispatch.attempt.route import event_document
 from streamer.dispatch.lookups.record_ids import record_id_of
@@ -175,7 +176,7 @@ def _record_of(lookup: Lookup, event: Event, found: Mapping[str, Any]) -> tuple[
         sobject, own = event.data.get("entity"), record_id_of(event.data.get("record_id"))
         return (sobject, own) if isinstance(sobject, str) and own is not None else ("", ABSENT)
     try:
-        value = lookup.record_id(event_document(event, dict(found)))
+        value = lookup.record_id(event_document(event, {**receipts_of(event), **found}))
     except Exception as error:
         # Expressions are an operator's code and can raise anything.
         what = f"enrich.{lookup.name}.id fails on this event: {type(error).__name__}: {error}"

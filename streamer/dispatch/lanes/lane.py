@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 
-from streamer.events import Entry, Partition, Setback
+from streamer.events import Entry, EventId, Partition, Setback
 from streamer.ports import LaneChange
 
 
@@ -45,6 +45,12 @@ class Lane:
     `entries` are in memory. All events of a parked lane are in the log, at the
     offsets `parked`, and `entries` are the first of them that were recalled.
     The attempts and errors are those of the head; times are epoch seconds.
+
+    A subscriber that comes after several others gets an event from each of
+    them. `halves` are those in the lane beside the head that belong to the
+    same event, once they are joined; `awaited` is the event while some are
+    missing. `places` are the offsets of all entries by event, if they are
+    known and needed.
     """
 
     partition: Partition
@@ -58,6 +64,9 @@ class Lane:
     last_error: str = ""
     due_at: float = 0.0
     state: LaneState = LaneState.OPEN
+    halves: tuple[Entry, ...] = ()
+    awaited: EventId | None = None
+    places: dict[EventId, list[int]] | None = None
 
     @property
     def full_name(self) -> tuple[Partition, str]:
@@ -117,6 +126,14 @@ class Lane:
             left=left,
         )
 
+    def absorb(self) -> tuple[Entry, ...]:
+        """Drop the halves that the head has joined, and return them."""
+        halves, self.halves = self.halves, ()
+        if offsets := {half.offset for half in halves}:
+            self.entries = deque(entry for entry in self.entries if entry.offset not in offsets)
+            self.parked = deque(offset for offset in self.parked if offset not in offsets)
+        return halves
+
     def advance(self) -> None:
         """Drop the head; the next event has no attempts yet."""
         if self.parked:
@@ -126,3 +143,4 @@ class Lane:
         self.attempts = 0
         self.first_tried_at = self.first_failed_at = None
         self.first_error = self.last_error = ""
+        self.awaited = None

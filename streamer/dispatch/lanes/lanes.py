@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
-from streamer.events import Entry, Event, ParkedLane, Partition
+from streamer.events import Entry, Event, EventId, ParkedLane, Partition
 
 
 class Lanes:
@@ -17,8 +17,10 @@ class Lanes:
     and within a partition it keeps the order in which lanes became ready.
     """
 
-    def __init__(self, order: Order = Order.KEY) -> None:
+    def __init__(self, order: Order = Order.KEY, *, joins: bool = False) -> None:
+        """Begin empty; with `joins` the lanes know the places of their events."""
         self._order = order
+        self._joins = joins
         self._lanes: dict[tuple[Partition, str], Lane] = {}
         self._ready: dict[Partition, deque[Lane]] = {}
         self._is_ready = asyncio.Event()
@@ -72,9 +74,12 @@ class Lanes:
         name = entry.partition, self._order.lane_of(entry)
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = Lane(partition=entry.partition, name=name[1])
+            places: dict[EventId, list[int]] | None = {} if self._joins else None
+            lane = self._lanes[name] = Lane(partition=entry.partition, name=name[1], places=places)
             self.make_ready(lane)
-        elif lane.is_parked:
+        if lane.places is not None:
+            lane.places.setdefault(entry.event.id, []).append(entry.offset)
+        if lane.is_parked:
             lane.parked.append(entry.offset)
             self._parked[entry.partition] += 1
             return lane
@@ -113,7 +118,8 @@ class Lanes:
         lane.parked = deque(sorted({*lane.parked, entry.offset}))
         self._parked[entry.partition] += 1
         lane.give_back(lane.attempts)
-        lane.first_tried_at = None
+        lane.first_tried_at = lane.awaited = lane.places = None
+        lane.halves = ()
         return lane
 
     def lane_of(self, entry: Entry) -> Lane | None:
@@ -148,6 +154,7 @@ class Lanes:
         """Move the events of `lane` to the log; return those that the log does not have yet."""
         entries = list(lane.entries)
         self.forget_recalled(lane)
+        lane.halves = ()
         if lane.is_parked:
             return []
         lane.parked.extend(entry.offset for entry in entries)
@@ -159,6 +166,21 @@ class Lanes:
         lane.entries.extend(entries)
         for entry in entries:
             self._count(entry, 1)
+
+    def replace_head(self, lane: Lane, head: Entry, halves: tuple[Entry, ...]) -> None:
+        """Let `head`, which joins `halves` of the lane, stand for the head; they leave the lane with it."""
+        lane.entries[0] = head
+        lane.halves = halves
+
+    def absorb(self, lane: Lane) -> tuple[Entry, ...]:
+        """Remove the halves that the head has joined from the lane, and return them."""
+        held, parked = {entry.offset for entry in lane.entries}, len(lane.parked)
+        halves = lane.absorb()
+        for half in halves:
+            if half.offset in held:
+                self._count(half, -1)
+        self._parked[lane.partition] -= parked - len(lane.parked)
+        return halves
 
     def forget_recalled(self, lane: Lane) -> None:
         """Remove the events of `lane` from memory."""

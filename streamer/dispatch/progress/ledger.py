@@ -10,9 +10,9 @@ from streamer.clock import Clock
 from streamer.dispatch.progress.offset_tracker import OffsetTracker
 from streamer.dispatch.progress.ownership_check import OwnershipCheck
 from streamer.dispatch.progress.partition_progress import PartitionProgress, settlements
-from streamer.dispatch.progress.pending import Pending
+from streamer.dispatch.progress.pending import Pending, Proof
 from streamer.errors import Fenced, LogUnavailable
-from streamer.events import DeadLetter, Entry, Partition, Receipt
+from streamer.events import DeadLetter, Entry, Partition
 from streamer.ports import Assigned, Feed, LaneChange, Recorded, Settlement
 
 _log = structlog.get_logger()
@@ -147,27 +147,30 @@ class Ledger:
                 partition_progress.tracker.passed(offset)
         self._change()
 
-    def skip(self, entry: Entry) -> None:
+    def skip(self, entry: Entry, *proofs: Proof) -> None:
         """Note that `entry` needs no delivery."""
-        self._settle(entry, None)
+        self._settle(entry, proofs)
 
-    def finish(self, entry: Entry, proof: DeadLetter | Receipt | None = None) -> None:
+    def finish(self, entry: Entry, *proofs: Proof) -> None:
         """Note that `entry` needs no more deliveries, with its dead letter or receipt."""
-        if self._settle(entry, proof):
+        if self._settle(entry, proofs):
             self._count()
 
-    def park(self, change: LaneChange) -> None:
-        """Note that the log is to keep the events that join a lane; their offsets are settled."""
+    def park(self, change: LaneChange, absorbed: Sequence[Entry] = ()) -> None:
+        """Note that the log is to keep the events that join a lane; their offsets are settled.
+
+        So are those of the halves that these events have `absorbed`.
+        """
         if partition_progress := self._held.get(change.partition):
-            for entry in change.joined:
+            for entry in (*change.joined, *absorbed):
                 partition_progress.tracker.settled(entry.offset)
-            self._alter(partition_progress, change, None)
+            self._alter(partition_progress, change, ())
             self._unrecorded += max(0, len(change.joined) - 1)
 
-    def alter(self, change: LaneChange, proof: DeadLetter | Receipt | None = None) -> None:
+    def alter(self, change: LaneChange, *proofs: Proof) -> None:
         """Note a change of a parked lane, with the dead letter or receipt of an event that leaves it."""
         if partition_progress := self._held.get(change.partition):
-            self._alter(partition_progress, change, proof)
+            self._alter(partition_progress, change, proofs)
             if change.left:
                 self._count()
 
@@ -175,7 +178,7 @@ class Ledger:
         """Note that the event of a dead letter joins a parked lane, which removes the letter."""
         if partition_progress := self._held.get(change.partition):
             partition_progress.pending.redrive([letter.id])
-            self._alter(partition_progress, change, None)
+            self._alter(partition_progress, change, ())
 
     def is_redriven(self, letter: DeadLetter) -> bool:
         """Return true for a dead letter whose redrive the log has not recorded yet."""
@@ -225,27 +228,24 @@ class Ledger:
         self._changed.set()
         self._complete.clear()
 
-    def _settle(self, entry: Entry, proof: DeadLetter | Receipt | None) -> bool:
+    def _settle(self, entry: Entry, proofs: Iterable[Proof]) -> bool:
         """Return whether the partition of `entry` is ours."""
         partition_progress = self._held.get(entry.partition)
         if partition_progress is None:
             return False
         partition_progress.tracker.settled(entry.offset)
-        self._keep(partition_progress, proof)
+        self._keep(partition_progress, proofs)
         return True
 
     def _alter(
-        self, partition_progress: PartitionProgress, change: LaneChange, proof: DeadLetter | Receipt | None
+        self, partition_progress: PartitionProgress, change: LaneChange, proofs: Iterable[Proof]
     ) -> None:
         partition_progress.pending.change(change)
-        self._keep(partition_progress, proof)
+        self._keep(partition_progress, proofs)
 
-    def _keep(self, partition_progress: PartitionProgress, proof: DeadLetter | Receipt | None) -> None:
-        match proof:
-            case DeadLetter():
-                partition_progress.pending.letters.append(proof)
-            case Receipt():
-                partition_progress.pending.receipts.append(proof)
+    def _keep(self, partition_progress: PartitionProgress, proofs: Iterable[Proof]) -> None:
+        for proof in proofs:
+            partition_progress.pending.keep(proof)
         self._unrecorded += 1
         self._change()
 

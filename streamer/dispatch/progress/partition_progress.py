@@ -62,4 +62,5 @@ def _settlement(assignment: int, held: list[PartitionProgress]) -> Settlement:
         lanes=tuple(lane for each in in_flight for lane in each.lanes.values()),
         receipts=tuple(receipt for each in in_flight for receipt in each.receipts),
         redriven=tuple(letter for each in in_flight for letter in each.redriven),
+        forwarded=tuple(event for each in in_flight for event in each.forwarded),
     )

@@ -3,21 +3,38 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from streamer.events import DeadLetter, Entry, Receipt
+from streamer.events import DeadLetter, Entry, Forwarded, Receipt
 from streamer.ports import LaneChange
+
+Proof = DeadLetter | Receipt | Forwarded
+"""Record of what became of an event."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Pending:
-    """Dead letters, receipts and changes to parked lanes; the changes of a lane are merged into one."""
+    """Dead letters, receipts, forwarded events and changes to parked lanes.
+
+    The changes of a lane are merged into one.
+    """
 
     letters: list[DeadLetter] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    forwarded: list[Forwarded] = field(default_factory=list)
     redriven: list[str] = field(default_factory=list)
     lanes: dict[str, LaneChange] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.letters or self.receipts or self.redriven or self.lanes)
+        return bool(self.letters or self.receipts or self.forwarded or self.redriven or self.lanes)
+
+    def keep(self, proof: Proof) -> None:
+        """Add the record of what became of an event."""
+        match proof:
+            case DeadLetter():
+                self.letters.append(proof)
+            case Receipt():
+                self.receipts.append(proof)
+            case Forwarded():
+                self.forwarded.append(proof)
 
     def change(self, change: LaneChange) -> None:
         """Add a change of one lane."""
@@ -35,6 +52,7 @@ class Pending:
         self.redrive(newer.redriven)
         self.letters += newer.letters
         self.receipts += newer.receipts
+        self.forwarded += newer.forwarded
         for change in newer.lanes.values():
             self.change(change)
 

@@ -99,7 +99,8 @@ class Redelivery:
             return Redriven.TAKEN
         if not include_superseded and self._latest.supersede(letter):
             return Redriven.SUPERSEDED
-        entry = Entry(partition=letter.partition, offset=letter.offset, event=letter.event)
+        event = self.attempts.redriven(letter.event)
+        entry = Entry(partition=letter.partition, offset=letter.offset, event=event)
         lane = self.lanes.lane_of(entry)
         if lane is not None and entry.offset in lane.parked:
             # The letter was listed before the log recorded its redrive.
@@ -122,7 +123,8 @@ class Redelivery:
         has_turn = lane is not None and lane not in self.delay_queue
         if lane is not None and not lane.is_parked:
             lane.due_at = now
-            self.ledger.park(lane.change(joined=self.lanes.park(lane)))
+            absorbed = self.lanes.absorb(lane)
+            self.ledger.park(lane.change(joined=self.lanes.park(lane)), absorbed)
         lane = self.lanes.join(entry)
         lane.due_at = now
         self.ledger.redrive(lane.change(joined=[entry]), letter)

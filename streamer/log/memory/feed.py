@@ -14,6 +14,7 @@ from streamer.normalise.times import as_event_time
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
 PAGE_EVENTS = 500
+_FORWARDED = "forwarded."
 
 
 class LogState(Protocol):
@@ -52,6 +53,7 @@ class MemoryFeed:
 
     def __init__(self, log: LogState, subscription: Subscription) -> None:
         self.subscriber = subscription.subscriber
+        self.subscription = subscription
         self._log = log
         self._wanted = wants(subscription.patterns)
         self._changes: deque[Revoked | frozenset[Partition]] = deque()
@@ -209,6 +211,18 @@ async def settled_events(
 def partition_of(event_type: str) -> Partition:
     """Return the partition of an event type: one for each entity, whatever the kind of change."""
     return Partition(topic=".".join(event_type.split(".", 3)[:3]), number=0)
+
+
+def forwarded_to(subscriber: SubscriberName) -> Partition:
+    """Return the partition of the events that are forwarded to a subscriber."""
+    return Partition(topic=f"{_FORWARDED}{subscriber}", number=0)
+
+
+def can_read(subscription: Subscription, partition: Partition) -> bool:
+    """Return whether `partition` holds events for a subscriber, as far as its topic tells."""
+    if subscription.after:
+        return partition == forwarded_to(subscription.subscriber)
+    return not partition.topic.startswith(_FORWARDED)
 
 
 def first_offset(entries: Sequence[Entry], start: Start | datetime) -> int:

@@ -21,7 +21,14 @@ from streamer.events import (
     SubscriberName,
 )
 from streamer.log.memory.controls import MemoryControls
-from streamer.log.memory.feed import MemoryFeed, first_offset, partition_of, settled_events
+from streamer.log.memory.feed import (
+    MemoryFeed,
+    can_read,
+    first_offset,
+    forwarded_to,
+    partition_of,
+    settled_events,
+)
 from streamer.log.memory.parked import ParkedEvents
 from streamer.log.records import encode_event
 from streamer.ports import Recorded, Settlement, Subscription
@@ -106,10 +113,11 @@ class MemoryLog:
             self.settled[subscription.subscriber] = {
                 partition: Progress(next_offset=first_offset(entries, subscription.start))
                 for partition, entries in self._partitions.items()
+                if can_read(subscription, partition) and not subscription.after
             }
         feed = MemoryFeed(self, subscription)
         self._feeds.append(feed)
-        self.reassign(subscription.subscriber, self._unowned(subscription.subscriber), to=feed)
+        self.reassign(subscription.subscriber, self._unowned(subscription), to=feed)
         try:
             yield feed
         finally:
@@ -149,7 +157,10 @@ class MemoryLog:
         self._set_aside(settlement.set_aside)
         self._parked[subscriber].change(settlement.lanes)
         self.receipts.extend(settlement.receipts)
-        if settlement.receipts:
+        for forwarded in settlement.forwarded:
+            self._store(forwarded.event, forwarded_to(forwarded.to))
+        self._wake_feeds()
+        if settlement.receipts or settlement.forwarded:
             # A repeated settlement is detected, even if its answer was lost.
             self.fail_after_commit = False
         self._check_answered()
@@ -183,25 +194,28 @@ class MemoryLog:
             raise LogUnavailable("the log is down: the test says so")
 
     def _keep(self, event: Event) -> None:
-        partition = partition_of(event.type)
+        self.entries.append(self._store(event, partition_of(event.type)))
+
+    def _store(self, event: Event, partition: Partition) -> Entry:
         if partition not in self._partitions:
             self._appear(partition)
         kept = self._partitions[partition]
         entry = Entry(partition=partition, offset=len(kept), event=event, size=len(encode_event(event)))
         kept.append(entry)
-        self.entries.append(entry)
+        return entry
 
     def _appear(self, partition: Partition) -> None:
         self._partitions[partition] = []
-        for subscriber in {feed.subscriber for feed in self._feeds}:
+        for subscriber in {feed.subscriber for feed in self._feeds if can_read(feed.subscription, partition)}:
             self.reassign(subscriber, [partition], to=next(self._feeds_of(subscriber)))
 
     def _feeds_of(self, subscriber: SubscriberName) -> Iterator[MemoryFeed]:
         return (feed for feed in self._feeds if feed.subscriber == subscriber)
 
-    def _unowned(self, subscriber: SubscriberName) -> frozenset[Partition]:
-        held = (feed.holds for feed in self._feeds_of(subscriber))
-        return frozenset(self._partitions).difference(*held)
+    def _unowned(self, subscription: Subscription) -> frozenset[Partition]:
+        held = (feed.holds for feed in self._feeds_of(subscription.subscriber))
+        readable = (partition for partition in self._partitions if can_read(subscription, partition))
+        return frozenset(readable).difference(*held)
 
     def _is_crowded(self, progress: Progress) -> bool:
         return self.room is not None and len(progress.settled_above) > self.room

@@ -33,6 +33,7 @@ def event_fields(event: Event) -> JsonObject:
         "channel": event.channel,
         "replay_id": replay_id_to_text(event.replay_id),
         "data": event.data,
+        **({} if event.receipts is None else {"receipts": event.receipts}),
     }
 
 
@@ -48,4 +49,5 @@ def event_from_json(fields: Mapping[str, Any]) -> Event:
         channel=fields["channel"],
         replay_id=replay_id_from_text(fields["replay_id"]),
         data=fields["data"],
+        receipts=fields.get("receipts"),
     )

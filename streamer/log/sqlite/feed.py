@@ -7,7 +7,7 @@ from typing import Protocol
 from streamer.errors import Fenced
 from streamer.events import Entry, ParkedLane, Partition, SubscriberName
 from streamer.log.sqlite.rows.pages import PARTITION, Window
-from streamer.log.sqlite.rows.subscribers import Place
+from streamer.log.sqlite.rows.subscribers import Place, window_of
 from streamer.log.sqlite.settler import Settler
 from streamer.ports import Assigned, Page, Recorded, Revoked, Settlement, Subscription
 
@@ -102,7 +102,7 @@ class SqliteFeed:
         self._settler.close()
 
     async def _next_page(self) -> Page:
-        window = Window(begin=self._cursor, end=self._log.end(), patterns=self.subscription.patterns)
+        window = window_of(self.subscription, begin=self._cursor, end=self._log.end())
         entries, through = await self._log.read(window)
         # Only now: a read that failed or was cancelled must be repeated.
         self._cursor = through

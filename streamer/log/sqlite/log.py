@@ -204,7 +204,9 @@ class SqliteLog:
             for feed in self._feeds.values():
                 feed.wake()
 
-    def _settled(self, _: None) -> None:
+    def _settled(self, written: Written | None) -> None:
+        if written is not None:
+            self._appended(written)
         self._room.changed()
 
     def _check_open(self) -> None:

@@ -9,7 +9,7 @@ from streamer.events import Entry, Partition
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.rows.pages import PARTITION, Window, read_page
 from streamer.log.sqlite.rows.parked import parked_among
-from streamer.log.sqlite.rows.subscribers import Place, known_place
+from streamer.log.sqlite.rows.subscribers import Place, known_place, window_of
 from streamer.ports import Subscription
 
 
@@ -20,7 +20,7 @@ async def settled_events(
     place = await reader.submit(partial(known_place, name=subscription.subscriber))
     if place is None or PARTITION not in begin:
         return
-    window = Window(begin=begin[PARTITION], end=place.progress.end, patterns=subscription.patterns)
+    window = window_of(subscription, begin=begin[PARTITION], end=place.progress.end)
     while window.begin < window.end:
         entries, through = await reader.submit(partial(_read, window=window, place=place))
         for entry in entries:

@@ -9,6 +9,7 @@ import structlog
 from streamer.clock import Clock
 from streamer.errors import LogUnavailable
 from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.rows.appends import Written
 from streamer.log.sqlite.rows.settlements import EncodedSettlement, encode_settlement, write_settlement
 from streamer.log.sqlite.rows.subscribers import Place
 from streamer.ports import Settlement
@@ -26,8 +27,13 @@ class Settler:
     return always means that the settlement and its receipts are recorded.
     """
 
-    def __init__(self, writer: Worker, clock: Clock, place: Place, *, then: Callable[[None], None]) -> None:
-        """Continue the count of `place`; call `then` on the loop after each settlement."""
+    def __init__(
+        self, writer: Worker, clock: Clock, place: Place, *, then: Callable[[Written | None], None]
+    ) -> None:
+        """Continue the count of `place`; call `then` on the loop after each settlement.
+
+        It gets the end and the size of the log after events were forwarded.
+        """
         self._writer = writer
         self._clock = clock
         self._subscriber = place.subscriber

@@ -12,13 +12,14 @@ from pydantic import SecretStr
 from streamer.admin import AdminContext
 from streamer.admin.ports import RunningSubscriber
 from streamer.admin.server import application
+from streamer.app.chains.subscriptions import subscription
 from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
 from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.route import Route
 from streamer.events import DeadLetter, Reject, SubscriberName
 from streamer.log.memory import MemoryLog
-from streamer.ports import Subscriber
+from streamer.ports import Subscriber, Subscription
 from streamer.settings import Settings
 from tests.unit.admin.trial_target import TrialTarget
 from tests.unit.dispatch.world import TARGET
@@ -46,6 +47,10 @@ class Plan:
     settings: Settings = SETTINGS
     subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
     routes: Mapping[SubscriberName, Route]
+
+    def subscription(self, name: SubscriberName) -> Subscription:
+        """Return what a subscriber selects."""
+        return subscription(name, self.settings.subscribers)
 
 
 @dataclass(kw_only=True)

@@ -17,6 +17,7 @@ from streamer.dispatch.admission.pause import PauseState
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.attempt.enrichment import Enrichment
+from streamer.dispatch.attempt.forwarding import Upstream
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.attempt.route import Keys, Route, RouteSource, compile_route
 from streamer.dispatch.dispatcher import Dispatcher
@@ -147,6 +148,7 @@ class World:
     in_flight: int = 8
     order: Order = Order.KEY
     receipts: bool = False
+    upstream: Upstream = field(default_factory=Upstream)
     breaker: BreakerLimits = field(default_factory=lambda: BreakerLimits(minimum=10_000))
     guard: GuardLimits = field(default_factory=lambda: GuardLimits(consecutive=10_000, minimum=10_000))
     pauses: list[tuple[str, str]] = field(default_factory=list)
@@ -165,7 +167,9 @@ class World:
     def dispatcher(self) -> Dispatcher:
         """Return a new process's dispatcher."""
         return Dispatcher(
-            subscription=Subscription(subscriber=TARGET, patterns=("*",), start=Start.EARLIEST),
+            subscription=Subscription(
+                subscriber=TARGET, patterns=("*",), start=Start.EARLIEST, after=self.upstream.names
+            ),
             reader=self.log,
             attempts=Attempts(
                 name=TARGET,
@@ -177,6 +181,7 @@ class World:
                 receipts=self.receipts,
                 enrichment=self.enrichment,
                 on_read=self.on_read,
+                upstream=self.upstream,
             ),
             schedule=self.schedule,
             admission=self.admission(),

@@ -50,6 +50,7 @@ events = st.builds(
     channel=texts,
     replay_id=replay_ids,
     data=st.dictionaries(texts, json_values),
+    receipts=st.none() | st.dictionaries(texts, json_values),
 )
 checkpoints = st.builds(
     Checkpoint,

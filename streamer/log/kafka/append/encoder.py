@@ -10,7 +10,7 @@ from streamer.errors import EventsRefused
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.transactions import Content, content
-from streamer.log.kafka.cluster.clients import MAX_MESSAGE_BYTES
+from streamer.log.kafka.cluster.clients import largest_record
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Record
 from streamer.log.kafka.records.dead_letters import dead_letter_records
@@ -56,8 +56,7 @@ class AppendEncoder:
         self._names = Names.of(settings)
         self._checkpoints = checkpoints
         self.event = EventEncoder(self._names, settings.content_mode).encode
-        limit = int(settings.options.get("message.max.bytes", MAX_MESSAGE_BYTES))
-        self.largest = limit - _OVERHEAD_BYTES
+        self.largest = largest_record(settings) - _OVERHEAD_BYTES
 
     def complete(
         self,

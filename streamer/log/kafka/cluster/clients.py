@@ -33,6 +33,11 @@ _PRODUCER_DEFAULTS: Mapping[str, Any] = {
 }
 
 
+def largest_record(settings: KafkaLogSettings) -> int:
+    """Return the size of the largest record that our producers send, in bytes."""
+    return int(settings.options.get("message.max.bytes", MAX_MESSAGE_BYTES))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
     """Makes clients; librdkafka options that the operator sets override our defaults.

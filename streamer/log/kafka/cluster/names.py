@@ -8,6 +8,7 @@ from streamer.settings import KafkaLogSettings
 
 _TYPE_PARTS = 3
 _PARKED = "parked"
+_FORWARDED = "forwarded"
 _MAX_TOPIC_LENGTH = 249
 _NOT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
 _PLACE = re.compile(r"\\{(kind|name)\\}")
@@ -58,6 +59,10 @@ class Names:
     def parked(self, subscriber: SubscriberName) -> str:
         """Return the topic of a subscriber's parked lanes."""
         return f"{self.prefix}.{_PARKED}.{subscriber}"
+
+    def forwarded(self, subscriber: SubscriberName) -> str:
+        """Return the topic of the events that are forwarded to a subscriber."""
+        return f"{self.prefix}.{_FORWARDED}.{subscriber}"
 
     @property
     def ingest_group(self) -> str:
@@ -116,15 +121,35 @@ class Names:
 
     def is_internal(self, topic: str) -> bool:
         """Return whether `topic` is Streamer's own and so holds no events, whatever the template."""
-        return topic in self.internal or topic.startswith(f"{self.prefix}.{_PARKED}.")
+        return topic in self.internal or topic.startswith(self._families)
+
+    def is_parked(self, topic: str) -> bool:
+        """Return whether `topic` is that of a subscriber's parked lanes."""
+        return topic.startswith(self._families[0])
+
+    def is_forwarded(self, topic: str) -> bool:
+        """Return whether `topic` is that of the events which are forwarded to a subscriber."""
+        return topic.startswith(self._families[1])
 
     @property
     def internal_expressions(self) -> str:
         """Regular expressions of all topics of Streamer's own, in librdkafka's list format."""
-        # Of the characters allowed in a prefix, only the dot is special.
-        escaped = [name.replace(".", r"\.") for name in sorted(self.internal)]
-        parked = f"{self.prefix}.{_PARKED}.".replace(".", r"\.")
-        return ",".join([*(f"^{name}$" for name in escaped), f"^{parked}"])
+        alone = [f"^{_escaped(name)}$" for name in sorted(self.internal)]
+        return ",".join([*alone, *(f"^{_escaped(name)}" for name in self._families)])
+
+    @property
+    def parked_expression(self) -> str:
+        """Regular expression of the topics of parked lanes."""
+        return f"^{_escaped(self._families[0])}"
+
+    def forwarded_expression(self, subscriber: SubscriberName) -> str:
+        """Return the regular expression of the topic of the events that are forwarded to a subscriber."""
+        return f"^{_escaped(self.forwarded(subscriber))}$"
+
+    @property
+    def _families(self) -> tuple[str, ...]:
+        """Beginnings of the topics of which each subscriber has its own."""
+        return f"{self.prefix}.{_PARKED}.", f"{self.prefix}.{_FORWARDED}."
 
     def _topic_expression(self) -> str:
         seen: set[str] = set()
@@ -137,3 +162,8 @@ class Names:
             return f"(?P<{name}>[^.]+)"
 
         return _PLACE.sub(place, re.escape(self.template))
+
+
+def _escaped(name: str) -> str:
+    # Of the characters allowed in a prefix, only the dot is special.
+    return name.replace(".", r"\.")

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import Consumer, TopicPartition
 
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Entry, Partition
+from streamer.events import Entry, Partition, Start
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
@@ -76,6 +76,8 @@ class ConsumerThread:
         self._clock = log_context.clock
         self._new_decoder = partial(RecordDecoder, subscription, log_context.clock)
         self._first = _first_place(log_context, subscription)
+        names = Names.of(clients.settings)
+        self._excluded = names.parked_expression if subscription.after else names.internal_expressions
         name = f"follow {subscription.subscriber}"
         self._pulses = log_context.pulses
         self._pulse = log_context.pulses.begin(name)
@@ -200,7 +202,7 @@ class ConsumerThread:
             "session.timeout.ms": session_ms,
             "heartbeat.interval.ms": session_ms // _HEARTBEATS_A_SESSION,
             # Streamer's own topics are excluded, even if they match the template of event topics.
-            "topic.blacklist": ",".join(filter(None, [names.internal_expressions, others])),
+            "topic.blacklist": ",".join(filter(None, [self._excluded, others])),
         }
 
     def _reading_configuration(self) -> dict[str, Any]:
@@ -214,16 +216,28 @@ class ConsumerThread:
 
 def _first_place(log_context: LogContext, subscription: Subscription) -> InitialOffsets:
     names = Names.of(log_context.clients.settings)
-    expressions = topic_expressions(subscription.patterns, names.template)
+    name, topics = subscription.subscriber, log_context.topics
+    if subscription.after:
+        expressions: tuple[str, ...] = (names.forwarded_expression(name),)
+        forwarded = [name, *subscription.downstream]
+    else:
+        expressions = topic_expressions(subscription.patterns, names.template)
+        forwarded = [*subscription.downstream]
     if not expressions:
         raise LogMisconfigured(
-            f"subscriber {subscription.subscriber} asks for {', '.join(subscription.patterns)}, and no event "
+            f"subscriber {name} asks for {', '.join(subscription.patterns)}, and no event "
             "is of such a type: types look like salesforce.cdc.Account.updated"
         )
+
+    def ensure(*, has_begun: bool) -> None:
+        topics.ensure_forwarded(forwarded)
+        topics.ensure_parked(name, has_begun=has_begun)
+
     return InitialOffsets(
-        start=subscription.start,
+        # What was forwarded before it began is its own, too.
+        start=Start.EARLIEST if subscription.after else subscription.start,
         topics=expressions,
-        is_internal=names.is_internal,
+        is_internal=(lambda _: False) if subscription.after else names.is_internal,
         marker=TopicPartition(names.dead_letters, 0, 0),
-        ensure_parked=partial(log_context.topics.ensure_parked, subscription.subscriber),
+        ensure_topics=ensure,
     )

@@ -12,8 +12,9 @@ from streamer.events import DeadLetter, Entry, Event, Partition, Stage, Subscrib
 from streamer.log.kafka.cluster.record import Headers
 from streamer.log.kafka.feed.partition_buffer import ReadRange
 from streamer.log.kafka.records.events import decode, event_type
+from streamer.log.kafka.records.forwarded import decode_forwarded
 from streamer.log.patterns import wants
-from streamer.ports import Subscription, Wants
+from streamer.ports import Subscription
 
 _CHANNEL_HEADER = "ce_sfchannel"
 
@@ -32,7 +33,7 @@ class RecordDecoder:
 
     def __init__(self, subscription: Subscription, clock: Clock) -> None:
         self.subscriber = subscription.subscriber
-        self._wanted = wants(subscription.patterns)
+        self._read = EventReader(subscription)
         self._clock = clock
         self._by_name: dict[tuple[str | None, int | None], ReadPartition] = {}
         self._fresh: dict[Partition, ReadRange] = {}
@@ -73,7 +74,7 @@ class RecordDecoder:
             return
         partition = read_partition.partition
         try:
-            event = event_of(message, value, self._wanted)
+            event = self._read.event(message, value)
         except UnreadableEvent as exc:
             read_range.unreadable[offset] = dead_letter(
                 message, partition, exc, by=self.subscriber, now=self._clock.now()
@@ -103,14 +104,21 @@ class RecordDecoder:
         return read_range
 
 
-def event_of(message: Message, value: bytes, wanted: Wants) -> Event | None:
-    """Return the event of a record with `value`, or `None` if not wanted; raises `UnreadableEvent`."""
-    # A header's value is always bytes in a consumed message.
-    headers = cast("Headers | None", message.headers())
-    type_ = event_type(headers)
-    if type_ and not wanted(type_):
-        return None
-    return decode(message.key(), value, headers)
+class EventReader:
+    """Reads the events that a subscriber wants from the records of its topics."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._wanted = wants(subscription.patterns)
+        self._decode = decode_forwarded if subscription.after else decode
+
+    def event(self, message: Message, value: bytes) -> Event | None:
+        """Return the event of a record with `value`, or `None` if not wanted; raises `UnreadableEvent`."""
+        # A header's value is always bytes in a consumed message.
+        headers = cast("Headers | None", message.headers())
+        type_ = event_type(headers)
+        if type_ and not self._wanted(type_):
+            return None
+        return self._decode(message.key(), value, headers)
 
 
 def dead_letter(

@@ -22,11 +22,11 @@ _GROUP_IS_BUSY = frozenset(
 )
 
 
-class EnsureParked(Protocol):
-    """Ensures that the topic of a subscriber's parked events exists."""
+class EnsureTopics(Protocol):
+    """Ensures that the topics exist which are a subscriber's own."""
 
     def __call__(self, *, has_begun: bool) -> None:
-        """Check the topic, or create it for a subscriber that has not begun."""
+        """Check the topics, or create them; that of parked events only if it has not begun."""
         ...
 
 
@@ -37,7 +37,7 @@ class InitialOffsets:
     A partition without an offset afterwards is a new one, and is read from its
     beginning. `marker`, a partition that always exists and is never read, gets
     an offset too. It proves that the subscriber has begun, even if no partition
-    existed then. `ensure_parked` gets `has_begun`: whether the subscriber's
+    existed then. `ensure_topics` gets `has_begun`: whether the subscriber's
     parked topic must exist already.
     """
 
@@ -45,7 +45,7 @@ class InitialOffsets:
     topics: Sequence[str]
     is_internal: Callable[[str], bool]
     marker: TopicPartition
-    ensure_parked: EnsureParked
+    ensure_topics: EnsureTopics
 
     def settle(self, consumer: Consumer, commits: Commits, retry: RetryPolicy) -> None:
         """Commit the first offsets unless the group has any; `consumer` has not joined it yet.
@@ -65,8 +65,8 @@ class InitialOffsets:
     def _settle(self, consumer: Consumer, commits: Commits, retry: RetryPolicy) -> None:
         partitions = retry.call(self._partitions, consumer)
         has_begun = retry.call(_is_known, consumer, [self.marker, *partitions])
-        # The topic comes before the first offsets, so that these always imply the topic.
-        self.ensure_parked(has_begun=has_begun)
+        # The topics come before the first offsets, so that these always imply them.
+        self.ensure_topics(has_begun=has_begun)
         if not has_begun:
             offsets = retry.call(self._offsets, consumer, partitions)
             retry.call(commits.wait_for, consumer, [self.marker, *offsets])

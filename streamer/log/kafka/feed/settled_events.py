@@ -17,12 +17,11 @@ from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import as_topic_partitions
 from streamer.log.kafka.cluster.retry import RETRY_LIMIT_S, RetryPolicy
 from streamer.log.kafka.cluster.threads import iterate_in_thread
-from streamer.log.kafka.feed.decoder import event_of
+from streamer.log.kafka.feed.decoder import EventReader
 from streamer.log.kafka.parked.restoration import Restorations
 from streamer.log.kafka.progress.committed_offsets import CommittedOffsets
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.topics.admin import KafkaAdmin
-from streamer.log.patterns import wants
 from streamer.ports import Subscription
 
 _AT_ONCE = 100
@@ -76,7 +75,7 @@ class SettledEventReader:
         self._clients = clients
         self._admin = admin
         self._subscriber = subscription.subscriber
-        self._wanted = wants(subscription.patterns)
+        self._reader = EventReader(subscription)
         self._errors = KafkaErrors(clients.settings)
         self._stopped = threading.Event()
         self._retry = RetryPolicy(limit_s=retry_limit_s, wait=self._pause, is_over=self._stopped.is_set)
@@ -149,7 +148,7 @@ class SettledEventReader:
         if value is None or not partitions[number].covers(offset):
             return None
         try:
-            event = event_of(message, value, self._wanted)
+            event = self._reader.event(message, value)
         except UnreadableEvent:
             # The record was set aside.
             return None

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import DeadLetter, Partition, Progress, SubscriberName
-from streamer.log.kafka.cluster.clients import Clients
+from streamer.log.kafka.cluster.clients import Clients, largest_record
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record, Tombstone, as_partition
@@ -23,6 +23,7 @@ from streamer.log.kafka.progress.transactions import (
     is_of_member,
 )
 from streamer.log.kafka.records.dead_letters import dead_letter_records, redriven_tombstones
+from streamer.log.kafka.records.forwarded import forwarded_records
 from streamer.log.kafka.records.parked import ParkedTopic
 from streamer.log.kafka.records.receipts import receipt_record
 from streamer.ports import Recorded, Settlement
@@ -76,9 +77,9 @@ class _Transaction:
 class Settler:
     """Records settlements of one member of one group, in the thread that owns its consumer.
 
-    Progress alone is a plain commit. A settlement with receipts, dead letters
-    or parked events goes into the log in one transaction with the offsets that
-    cover it. The broker refuses both from a former member of the group. The
+    Progress alone is a plain commit. A settlement with receipts, forwarded
+    events, dead letters or parked events goes into the log in one transaction
+    with the offsets that cover it. The broker refuses both from a former member of the group. The
     mark of a transaction whose answer was lost shows whether it took effect.
 
     With `receipts` mere progress is a transaction too. The broker can accept a
@@ -92,6 +93,7 @@ class Settler:
         self.receipts = receipts
         self._names = Names.of(clients.settings)
         self._parked = ParkedTopic.of(clients.settings, subscriber)
+        self._largest_record = largest_record(clients.settings)
         self._subscriber = subscriber
         self._errors = KafkaErrors(clients.settings)
         self._transactions = GroupTransactions(clients, subscriber, self._errors)
@@ -249,6 +251,8 @@ class Settler:
                 yield from dead_letter_records(letter, self._names.dead_letters)
         for receipt in settlement.receipts:
             yield receipt_record(receipt, self._names.receipts)
+        for forwarded in settlement.forwarded:
+            yield from forwarded_records(forwarded, self._names, limit=self._largest_record)
 
     def _explained(self, error: KafkaError) -> StreamerError:
         # A past generation becomes LogUnavailable, not Fenced: the next try

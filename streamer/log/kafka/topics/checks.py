@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from streamer.log.kafka.cluster.clients import largest_record
 from streamer.log.kafka.cluster.errors import principal
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.topics.admin import TopicState
@@ -42,6 +43,7 @@ class TopicChecks:
         self._names = Names.of(settings)
         self._checkpoint_partitions = settings.checkpoint_partitions
         self._parked_partitions = settings.parked_partitions
+        self._largest_record = largest_record(settings)
         self._principal = principal(settings)
 
     def refusals(self, states: Collection[TopicState]) -> Iterator[str]:
@@ -59,7 +61,8 @@ class TopicChecks:
         if brokers >= MANY_BROKERS:
             yield from self._replicas(states, brokers)
         events = [state for state in states if not self._names.is_internal(state.name)]
-        yield from _retention(events)
+        forwarded = [state for state in states if self._names.is_forwarded(state.name)]
+        yield from _retention([*events, *forwarded])
         yield from self._event_permissions(events)
 
     def _permissions(self, states: Collection[TopicState]) -> Iterator[str]:
@@ -71,10 +74,10 @@ class TopicChecks:
 
     def _policy(self, state: TopicState) -> Iterator[str]:
         policy = state.settings.get("cleanup.policy", "")
-        if state.name == self._names.receipts:
+        if state.name == self._names.receipts or self._names.is_forwarded(state.name):
             if "compact" in policy:
                 yield (
-                    f"topic {state.name} has cleanup.policy={policy}, so a receipt would replace an "
+                    f"topic {state.name} has cleanup.policy={policy}, so a record would replace an "
                     "earlier one of its key: set it to delete"
                 )
         elif state.name not in {self._names.continuity, self._names.audit}:
@@ -91,7 +94,14 @@ class TopicChecks:
 
     def _size(self, state: TopicState) -> Iterator[str]:
         limit = int(state.settings.get("max.message.bytes", _DEFAULT_MAX_MESSAGE_BYTES))
-        if limit < _DEFAULT_MAX_MESSAGE_BYTES:
+        if self._names.is_forwarded(state.name):
+            if limit < self._largest_record:
+                yield (
+                    f"topic {state.name} accepts at most {limit} bytes in a batch, and an event with its "
+                    f"receipts takes up to {self._largest_record}: set its max.message.bytes to that, or "
+                    "log.kafka.options.message.max.bytes to less"
+                )
+        elif limit < _DEFAULT_MAX_MESSAGE_BYTES:
             yield (
                 f"topic {state.name} accepts at most {limit} bytes in a batch, and Streamer writes up to a "
                 f"megabyte: set its max.message.bytes to {_DEFAULT_MAX_MESSAGE_BYTES} or more"
@@ -100,7 +110,7 @@ class TopicChecks:
     def _placement(self, state: TopicState) -> Iterator[str]:
         if state.name == self._names.checkpoints:
             setting, wanted, what = "checkpoint_partitions", self._checkpoint_partitions, "channels"
-        elif state.name not in self._names.internal:
+        elif self._names.is_parked(state.name):
             setting, wanted, what = "parked_partitions", self._parked_partitions, "parked events"
         else:
             return

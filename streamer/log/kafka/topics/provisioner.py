@@ -117,6 +117,21 @@ class TopicProvisioner:
         if errors := list(self._checks.refusals(list(states.values()))):
             raise LogMisconfigured("; ".join(errors))
 
+    def ensure_forwarded(self, subscribers: Collection[SubscriberName]) -> None:
+        """Create the topics of what is forwarded to `subscribers` where they are missing, or check them.
+
+        Raises `LogMisconfigured` and `LogUnavailable`.
+        """
+        wanted = {topic.topic: topic for topic in map(self._specs.forwarded, subscribers)}
+        if not wanted:
+            return
+        states = self._admin.states(wanted)
+        if missing := {name: topic for name, topic in wanted.items() if name not in states}:
+            self._create(missing)
+            states |= self._await_known(missing, self._clock.monotonic() + _PREPARE_S)
+        if errors := list(self._checks.refusals(list(states.values()))):
+            raise LogMisconfigured("; ".join(errors))
+
     def forget(self, topics: Collection[str]) -> None:
         """Check these topics again before the next write, because they can have been removed. Never waits."""
         # One step of the interpreter, so it needs no lock.

@@ -54,6 +54,11 @@ class TopicSpecs:
         """Return the topic of a subscriber's parked lanes."""
         return self._topic(self._names.parked(subscriber), self.settings.parked_partitions, _QUICKLY_READ)
 
+    def forwarded(self, subscriber: SubscriberName) -> NewTopic:
+        """Return the topic of the events that are forwarded to a subscriber."""
+        name = self._names.forwarded(subscriber)
+        return self._topic(name, self.settings.partitions, _BY_AGE | self._retention())
+
     def events(self, name: str) -> NewTopic:
         """Return the event topic `name`."""
         return self._topic(name, self.settings.partitions, self._retention())

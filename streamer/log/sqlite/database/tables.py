@@ -68,7 +68,16 @@ PRAGMA user_version = 2;
 COMMIT;
 """
 
-UPGRADES = (_EVENTS, _DELIVERY)
+# Forwarded events lie between the others, so that they share offsets, pages and
+# retention. The column is the last one: it costs nothing where it is empty.
+_FORWARDED = """
+BEGIN IMMEDIATE;
+ALTER TABLE events ADD COLUMN forwarded_to TEXT;
+PRAGMA user_version = 3;
+COMMIT;
+"""
+
+UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED)
 """Scripts that upgrade a file from version n to n + 1, each in a transaction of its own."""
 
 VERSION = len(UPGRADES)

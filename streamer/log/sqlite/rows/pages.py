@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import orjson
 
 from streamer.errors import LogMisconfigured
-from streamer.events import Entry, Partition
+from streamer.events import Entry, Partition, SubscriberName
 from streamer.log.patterns import glob
 from streamer.log.records import event_from_json
 
@@ -24,11 +24,16 @@ _OFFSETS_SCANNED = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The events to read: from `begin` to `end` (exclusive), of the types that match `patterns`."""
+    """The events to read: from `begin` to `end` (exclusive), of the types that match `patterns`.
+
+    They are those that were forwarded to a subscriber, or else those that were
+    forwarded to none.
+    """
 
     begin: int
     end: int
     patterns: Sequence[str]
+    forwarded_to: SubscriberName | None = None
 
 
 def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entry], int]:
@@ -41,7 +46,8 @@ def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entr
     either = " OR ".join(["type GLOB ?"] * len(window.patterns)) or "FALSE"
     query = f"""
         WITH found AS (
-          SELECT seq, size FROM events WHERE seq >= ? AND seq < ? AND ({either}) ORDER BY seq LIMIT ?
+          SELECT seq, size FROM events
+          WHERE seq >= ? AND seq < ? AND forwarded_to IS ? AND ({either}) ORDER BY seq LIMIT ?
         ), summed AS (
           SELECT seq, size, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS through FROM found
         )
@@ -53,7 +59,8 @@ def read_page(connection: sqlite3.Connection, window: Window) -> tuple[list[Entr
         )
         """  # noqa: S608 - nothing but placeholders for the patterns
     found, page = connection.execute(
-        query, (window.begin, stop, *map(glob, window.patterns), PAGE_EVENTS, _PAGE_BYTES)
+        query,
+        (window.begin, stop, window.forwarded_to, *map(glob, window.patterns), PAGE_EVENTS, _PAGE_BYTES),
     ).fetchone()
     if page is None:
         return [], stop

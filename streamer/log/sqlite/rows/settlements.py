@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from streamer.events import Progress, SubscriberName
 from streamer.log.records import encode_receipt
 from streamer.log.sqlite.database.bulk import insert_rows
+from streamer.log.sqlite.database.schema import used_bytes
+from streamer.log.sqlite.rows.appends import Written, end, event_row
 from streamer.log.sqlite.rows.dead_letters import (
     LetterRow,
     letter_key,
@@ -20,6 +22,7 @@ from streamer.log.sqlite.rows.subscribers import write_progress
 from streamer.ports import Settlement
 
 _ReceiptRow = tuple[int, bytes]
+_ForwardedRow = tuple[int, str, int, bytes, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +36,14 @@ class EncodedSettlement:
     parked: ParkedRows
     receipts: Sequence[_ReceiptRow]
     redriven: Sequence[str]
+    forwarded: Sequence[_ForwardedRow]
 
     @property
     def weight(self) -> int:
         """Approximate number of its rows."""
-        rows = (self.dead_letters, self.parked.joined, self.parked.setbacks, self.receipts, self.redriven)
-        return 1 + sum(map(len, rows))
+        parked = self.parked
+        rows = (parked.joined, parked.setbacks, self.receipts, self.redriven, self.forwarded)
+        return 1 + len(self.dead_letters) + sum(map(len, rows))
 
 
 def encode_settlement(
@@ -53,18 +58,33 @@ def encode_settlement(
         parked=ParkedRows.of(subscriber, settlement.lanes),
         receipts=[(int(now), encode_receipt(receipt)) for receipt in settlement.receipts],
         redriven=[letter_key(id_) for id_ in settlement.redriven],
+        forwarded=[(*event_row(each.event, int(now)), each.to) for each in settlement.forwarded],
     )
 
 
-def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:
-    """Record all of `settlement`, unless it is recorded already."""
+def write_settlement(connection: sqlite3.Connection, settlement: EncodedSettlement) -> Written | None:
+    """Record all of `settlement`, unless it is recorded already.
+
+    Returns the end and the size of the log if it can have grown.
+    """
     is_new = write_progress(
         connection, settlement.subscriber, settlement.progress, settlement=settlement.number
     )
-    if not is_new:
-        return
+    if is_new:
+        _write(connection, settlement)
+    if not settlement.forwarded:
+        return None
+    return Written(end=end(connection), used_bytes=used_bytes(connection))
+
+
+def _write(connection: sqlite3.Connection, settlement: EncodedSettlement) -> None:
     # Remove first: a redriven event can have been set aside again in this settlement.
     remove_letters(connection, settlement.redriven)
     write_letters(connection, settlement.dead_letters)
     settlement.parked.write(connection)
     insert_rows(connection, "INSERT INTO receipts (recorded_at, body)", settlement.receipts)
+    insert_rows(
+        connection,
+        "INSERT INTO events (appended_at, type, size, body, forwarded_to)",
+        settlement.forwarded,
+    )

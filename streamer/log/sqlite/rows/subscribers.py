@@ -9,6 +9,7 @@ import orjson
 
 from streamer.events import Progress, Start, SubscriberName
 from streamer.log.sqlite.rows.appends import end
+from streamer.log.sqlite.rows.pages import Window
 from streamer.normalise.times import as_event_time
 from streamer.ports import Subscription
 
@@ -30,17 +31,32 @@ class Place:
     settlements: int
 
 
+def window_of(subscription: Subscription, *, begin: int, end: int) -> Window:
+    """Return the subscriber's window from `begin` to `end` (exclusive)."""
+    return Window(
+        begin=begin,
+        end=end,
+        patterns=subscription.patterns,
+        forwarded_to=subscription.subscriber if subscription.after else None,
+    )
+
+
 def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Place:
-    """Return the subscriber's position; a new one begins at its `start`, which is stored."""
+    """Return the subscriber's position; a new one begins at its `start`, which is stored.
+
+    Those downstream get a position too, so that retention keeps what is
+    forwarded to them. Nothing was forwarded to a new one yet.
+    """
+    for downstream in subscription.downstream:
+        if known_place(connection, downstream) is None:
+            _begin(connection, downstream, end(connection), "")
     name, start = subscription.subscriber, subscription.start
     place = known_place(connection, name)
     if place is None:
-        begin = end(connection) if start is Start.LATEST else _first(connection)
+        is_latest = start is Start.LATEST or subscription.after
+        begin = end(connection) if is_latest else _first(connection)
         moment = as_event_time(start) if isinstance(start, datetime) else ""
-        connection.execute(
-            "INSERT INTO subscribers (name, not_before, next_offset, settled_above) VALUES (?, ?, ?, '[]')",
-            (name, moment, begin),
-        )
+        _begin(connection, name, begin, moment)
         place = Place(
             subscriber=name,
             progress=Progress(next_offset=begin),
@@ -50,6 +66,13 @@ def find_place(connection: sqlite3.Connection, subscription: Subscription) -> Pl
         )
     connection.execute("UPDATE subscribers SET absent_since = NULL WHERE name = ?", (name,))
     return place
+
+
+def _begin(connection: sqlite3.Connection, name: SubscriberName, begin: int, not_before: str) -> None:
+    connection.execute(
+        "INSERT INTO subscribers (name, not_before, next_offset, settled_above) VALUES (?, ?, ?, '[]')",
+        (name, not_before, begin),
+    )
 
 
 def known_place(connection: sqlite3.Connection, name: SubscriberName) -> Place | None:

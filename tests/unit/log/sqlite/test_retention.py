@@ -6,9 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.errors import LogUnavailable
-from streamer.events import Start, SubscriberName
+from streamer.events import Forwarded, Start, SubscriberName
 from streamer.log.sqlite import SqliteLog
-from tests.contracts.follower import following
+from tests.contracts.follower import coming_after, following, forwarding
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.log.sqlite.conftest import LogFile
 from tests.unit.log.sqlite.room import HOUR_S, QUARTER_MB, append_that_waits, let_pass, turned_until
@@ -57,6 +57,20 @@ async def test_retention_never_passes_an_unsettled_event(log_file: LogFile) -> N
         await let_pass(log, log_file)
 
         assert log_file.ids() == ["2", "3", "4"]
+
+
+async def test_forwarded_event_is_kept_for_a_subscriber_that_never_ran(log_file: LogFile) -> None:
+    """Its target can be away since the start."""
+    async with log_file.open() as log:
+        async with forwarding(log, "shipment") as invoice:
+            await append_to(log, an_append(an_event("1")))
+            await invoice.read_until("1")
+            event = Forwarded(to=SubscriberName("shipment"), event=an_event("1"), at=0.0)
+            await invoice.settle(forwarded=[event])
+        await log_file.clock.turn(100 * HOUR_S)
+        await let_pass(log, log_file)
+        async with coming_after(log) as shipment:
+            assert await shipment.read_until("1") == ["1"]
 
 
 async def test_subscriber_that_is_not_running_yet_holds_events_too(log_file: LogFile) -> None:

@@ -44,6 +44,8 @@ def warnings(*topics: TopicState, brokers: int = 3) -> list[str]:
         a_topic("streamer.continuity", cleanup_policy="delete", retention_ms="-1", retention_bytes="1000000"),
         a_topic("streamer.audit", cleanup_policy="delete", retention_ms="604800000", retention_bytes="-1"),
         a_topic("streamer.receipts", cleanup_policy="compact,delete"),
+        a_topic("streamer.forwarded.erp", cleanup_policy="compact", max_message_bytes="4194304"),
+        a_topic("streamer.forwarded.erp", cleanup_policy="delete", max_message_bytes="2000000"),
         a_topic("streamer.parked.erp", cleanup_policy="delete"),
         a_topic("streamer.parked.erp", cleanup_policy="compact", partitions=7),
         a_topic("streamer.parked.erp", cleanup_policy="compact", max_message_bytes="600000"),

@@ -1,0 +1,64 @@
+"""Subscribers that come after each other, as the log and dispatch see them."""
+
+from collections.abc import Callable
+
+from streamer.configuration.chains import Subscribers, downstream, upstream
+from streamer.dispatch.attempt.forwarding import Downstream, Forwarding, Upstream
+from streamer.events import Start, SubscriberName
+from streamer.log.patterns import wants
+from streamer.ports import Subscription
+
+_EVERYTHING = ("*",)
+
+
+def subscription(name: SubscriberName, subscribers: Subscribers) -> Subscription:
+    """Return what the subscriber `name` selects of the log, and to whom it forwards."""
+    settings = subscribers[name]
+    later = downstream(name, subscribers)
+    return Subscription(
+        subscriber=name,
+        patterns=settings.on or _EVERYTHING,
+        start=Start.EARLIEST if settings.after else settings.start,
+        # A delivery that is forwarded twice would start those downstream twice.
+        receipts=settings.receipts or bool(later),
+        after=settings.after,
+        downstream=later,
+    )
+
+
+def upstream_of(name: SubscriberName, subscribers: Subscribers) -> Upstream:
+    """Return the subscribers after which `name` comes."""
+    settings = subscribers[name]
+    return Upstream(
+        names=settings.after,
+        runs_rejected=settings.on_rejected == "run",
+        takes=selects(name, subscribers),
+    )
+
+
+def forwarding_of(name: SubscriberName, subscribers: Subscribers) -> Forwarding | None:
+    """Return what serves those after `name`, `None` if there are none."""
+    later = {each: subscribers[each] for each in downstream(name, subscribers)}
+    if not later:
+        return None
+    # An event that can't come must not be waited for, however far downstream.
+    joining = {each for each, settings in subscribers.items() if len(settings.after) > 1}
+    asking = joining.union(*(upstream(each, subscribers) for each in joining))
+    return Forwarding(
+        name=name,
+        downstream=tuple(
+            Downstream(
+                name=each,
+                hears_rejections=settings.on_rejected == "run" or each in asking,
+                hears_skips=each in asking,
+            )
+            for each, settings in later.items()
+        ),
+    )
+
+
+def selects(name: SubscriberName, subscribers: Subscribers) -> Callable[[str], bool]:
+    """Return a test whether an event of a type can come to `name`, through all that it comes after."""
+    passed = {name, *upstream(name, subscribers)} & subscribers.keys()
+    tests = [wants(subscribers[each].on or _EVERYTHING) for each in passed]
+    return lambda event_type: all(test(event_type) for test in tests)

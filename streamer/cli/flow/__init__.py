@@ -1,0 +1,1 @@
+"""The command that draws which subscriber gets which events, and after which other."""

@@ -1,0 +1,125 @@
+"""Graph of a configuration: channels, event types and subscribers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamer.configuration import Document, Draft
+from streamer.configuration.chains import chain_mistakes
+from streamer.configuration.event_types import Carried
+from streamer.errors import ConfigurationError
+from streamer.events import JsonObject
+from streamer.settings import SubscriberSettings
+
+_DRAWN = ("uses", "on", "after", "on_rejected")
+
+
+class Kind(StrEnum):
+    """Kind of a node."""
+
+    CHANNEL = "channel"
+    TYPE = "type"
+    SUBSCRIBER = "subscriber"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """Channel, pattern of event types or subscriber, with a few words about it."""
+
+    kind: Kind
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """Nodes, and the arrows between them as pairs, both in the order of the configuration.
+
+    No way along the arrows leads back. `subscribers` describes the subscribers
+    as JSON.
+    """
+
+    arrows: Sequence[tuple[Node, Node]]
+    nodes: Sequence[Node]
+    subscribers: Sequence[JsonObject]
+
+    def after(self, node: Node) -> list[Node]:
+        """Return the nodes to which arrows go from `node`."""
+        return [head for tail, head in self.arrows if tail == node]
+
+    def before(self, node: Node) -> list[Node]:
+        """Return the nodes from which arrows come to `node`."""
+        return [tail for tail, head in self.arrows if head == node]
+
+    def depths(self) -> Mapping[Node, int]:
+        """Return the number of arrows on the longest way to each node."""
+        found: dict[Node, int] = {}
+
+        def depth(node: Node) -> int:
+            if node not in found:
+                found[node] = max((1 + depth(tail) for tail in self.before(node)), default=0)
+            return found[node]
+
+        return {node: depth(node) for node in self.nodes}
+
+
+def graph(draft: Draft, document: Document) -> Graph:
+    """Return the graph of a configuration, whose secrets need not be there.
+
+    Raises `ConfigurationError` when what is drawn is mistaken.
+    """
+    names = draft.settings.subscribers
+    are_sound = draft.is_sound("channels") and all(
+        draft.is_sound("subscribers", name, key) for name in names for key in _DRAWN
+    )
+    if not are_sound:
+        raise ConfigurationError("\n".join(draft.lines))
+    if mistakes := list(chain_mistakes(draft, document)):
+        raise ConfigurationError("\n".join(mistakes))
+    return _graph(draft)
+
+
+def _graph(draft: Draft) -> Graph:
+    settings = draft.settings
+    subscribers = {
+        name: Node(kind=Kind.SUBSCRIBER, name=name, note=_note(each))
+        for name, each in settings.subscribers.items()
+    }
+    arrows: list[tuple[Node, Node]] = []
+    types: dict[str, Node] = {}
+    channels = [Node(kind=Kind.CHANNEL, name=path) for path in settings.paths]
+    for name, each in settings.subscribers.items():
+        for pattern in () if each.after else each.on:
+            if pattern not in types:
+                types[pattern] = Node(kind=Kind.TYPE, name=pattern)
+                carriers = [each for each in channels if Carried.by(each.name).can_match(pattern)]
+                arrows += [(channel, types[pattern]) for channel in carriers]
+            arrows.append((types[pattern], subscribers[name]))
+        arrows += [(subscribers[before], subscribers[name]) for before in each.after]
+    return Graph(
+        arrows=arrows,
+        nodes=[*channels, *types.values(), *subscribers.values()],
+        subscribers=[_as_json(name, each) for name, each in settings.subscribers.items()],
+    )
+
+
+def _note(settings: SubscriberSettings) -> str:
+    told = [settings.uses]
+    if settings.after and settings.on:
+        told.append(f"only {', '.join(settings.on)}")
+    if len(settings.after) > 1:
+        told.append(f"after {', '.join(settings.after[:-1])} and {settings.after[-1]}")
+    if settings.on_rejected == "run":
+        told.append("also what was rejected")
+    return ", ".join(told)
+
+
+def _as_json(name: str, settings: SubscriberSettings) -> JsonObject:
+    return {
+        "name": name,
+        "uses": settings.uses,
+        "on": list(settings.on),
+        "when": settings.when,
+        "after": list(settings.after),
+        "on_rejected": settings.on_rejected,
+    }

@@ -1,0 +1,129 @@
+"""Joining of the halves of an event that several subscribers upstream forward."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from streamer.clock import Clock
+from streamer.dispatch.attempt.forwarding import Upstream, joined
+from streamer.dispatch.lanes.lane import Lane
+from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.progress.ledger import Ledger
+from streamer.events import Entry, EventId, Reject
+from streamer.ports import Feed
+
+_AT_ONCE = 20
+# The halves of an event come close together as a rule, and parking costs a record for each.
+_IN_MEMORY_S = 10.0
+_LATE_HINT = "Look at the receipts in the event, and send it to the target by hand."
+_LOST_HINT = "Find out what became of the event there, then redrive."
+
+
+class Halves(Enum):
+    """State of the halves of a head."""
+
+    THERE = auto()
+    """The head has them all."""
+    AWAITED = auto()
+    """Some are missing."""
+    OVERDUE = auto()
+    """Some are missing, and will not come any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joining:
+    """Joins events that come in halves, each in its lane.
+
+    The halves stay in the lane, as they came, until the event is settled: a
+    crash or another owner of the partition joins them anew. An event of which
+    some are missing for `limit_s` seconds becomes a dead letter.
+    """
+
+    upstream: Upstream
+    lanes: Lanes
+    ledger: Ledger
+    clock: Clock
+    limit_s: float
+
+    async def join(self, lane: Lane, feed: Feed) -> Halves:
+        """Join the head with its other halves in `lane`. Raises `LogUnavailable`."""
+        head = lane.head
+        if not self.upstream.joins or not self.upstream.missing(head.event):
+            return Halves.THERE
+        others = await self._others(lane, head, feed)
+        # The head goes first, since it is the earliest.
+        event = joined([head.event, *(other.event for other in others)])
+        if not self.upstream.missing(event):
+            if lane.entries and lane.entries[0] is head:
+                whole = Entry(partition=head.partition, offset=head.offset, event=event, size=head.size)
+                self.lanes.replace_head(lane, whole, tuple(others))
+            lane.awaited = None
+            return Halves.THERE
+        is_overdue = self.upstream.is_late(head.event) or self._left_s(lane) <= 0
+        return Halves.OVERDUE if is_overdue else Halves.AWAITED
+
+    def begin_wait(self, lane: Lane) -> float | None:
+        """Note that `lane` waits for halves of its head.
+
+        Returns the seconds for which it waits in memory at first, and `None`
+        when it is to be parked.
+        """
+        is_first = lane.awaited is None and not lane.is_parked
+        lane.awaited = lane.head.event.id
+        # For the list of parked keys.
+        lane.last_error = f"waits for {' and '.join(self.upstream.missing(lane.head.event))}"
+        return min(_IN_MEMORY_S, self._left_s(lane)) if is_first else None
+
+    def is_awaited(self, lane: Lane, entry: Entry) -> bool:
+        """Return true if `entry`, which joined `lane` just now, can be a half of its head."""
+        if not self.upstream.joins or lane.attempts:
+            return False
+        # What a lane waits for that was restored is unknown.
+        return lane.awaited == entry.event.id or (lane.awaited is None and lane.is_parked)
+
+    def left_s(self, lane: Lane) -> float:
+        """Return the seconds for which the head of `lane` can still wait for its halves."""
+        return max(0.0, self._left_s(lane))
+
+    def failure(self, lane: Lane) -> Reject:
+        """Return why the head of `lane` is set aside, whose halves will not come."""
+        event = lane.head.event
+        missing = " and ".join(self.upstream.missing(event))
+        if self.upstream.is_late(event):
+            reason = f"it came by a redrive, and what {missing} had forwarded was settled without it"
+            return Reject(reason=reason, hint=_LATE_HINT, sent=False)
+        reason = f"{missing} has not forwarded it within {self.limit_s:g} s"
+        return Reject(reason=reason, hint=_LOST_HINT, sent=False)
+
+    def _left_s(self, lane: Lane) -> float:
+        return self.upstream.heard_at(lane.head.event) + self.limit_s - self.clock.now()
+
+    async def _others(self, lane: Lane, head: Entry, feed: Feed) -> list[Entry]:
+        if lane.places is None:
+            lane.places = await self._found_places(lane, feed)
+        held = {entry.offset: entry for entry in lane.entries if entry.event.id == head.event.id}
+        looked_for: set[int] = set()
+        while True:
+            # One can have come while others were recalled.
+            offsets = sorted(at for at in lane.places.get(head.event.id, ()) if at > head.offset)
+            absent = [at for at in offsets if at not in held and at not in looked_for]
+            if not absent:
+                return [held[at] for at in offsets if at in held]
+            looked_for.update(absent)
+            recalled = await self.ledger.recall(feed, lane.partition, absent)
+            held |= {entry.offset: entry for entry in recalled}
+
+    async def _found_places(self, lane: Lane, feed: Feed) -> dict[EventId, list[int]]:
+        """Return the offsets of all entries of `lane` by event; it was restored without them."""
+        places: dict[EventId, list[int]] = {}
+        parked, begin = list(lane.parked), 0
+        while begin < len(parked):
+            batch = parked[begin : begin + _AT_ONCE]
+            for entry in await self.ledger.recall(feed, lane.partition, batch):
+                places.setdefault(entry.event.id, []).append(entry.offset)
+            begin += len(batch)
+            if begin == len(parked):
+                # Others can have joined the lane meanwhile.
+                parked = list(lane.parked)
+                begin = bisect_right(parked, batch[-1])
+        return places

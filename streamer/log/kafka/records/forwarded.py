@@ -1,0 +1,53 @@
+"""Records of the events that subscribers forward to those downstream."""
+
+from dataclasses import replace
+
+from streamer.errors import LogMisconfigured, UnreadableEvent
+from streamer.events import DeadLetter, Event, Forwarded, Stage
+from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record
+from streamer.log.kafka.records.dead_letters import dead_letter_records
+from streamer.log.records import decode_event, encode_event
+
+# Key, headers and framing of a record.
+_OVERHEAD_BYTES = 2_048
+
+
+def forwarded_records(forwarded: Forwarded, names: Names, *, limit: int) -> list[Record]:
+    """Return the record of a forwarded event, with the event's own key.
+
+    An event that brokers would refuse, because it takes more than `limit` bytes
+    with its receipts, must not hold up its upstream subscriber: it becomes a
+    dead letter of the subscriber downstream.
+    """
+    event = forwarded.event
+    value, key = encode_event(event), event.key.encode()
+    if len(value) + len(key) + _OVERHEAD_BYTES > limit:
+        return dead_letter_records(_too_large(forwarded, limit), names.dead_letters)
+    headers: dict[str, str | bytes | None] = {"type": event.type, "content-type": b"application/json"}
+    return [Record(names.forwarded(forwarded.to), value, key, ANY_PARTITION, headers)]
+
+
+def decode_forwarded(key: bytes | None, value: bytes | None, headers: Headers | None) -> Event:  # noqa: ARG001 - as for other events
+    """Return the event of a record; raises `UnreadableEvent`."""
+    try:
+        return decode_event(value or b"")
+    except LogMisconfigured as exc:
+        raise UnreadableEvent("a record of a topic of forwarded events is none that Streamer wrote") from exc
+
+
+def _too_large(forwarded: Forwarded, limit: int) -> DeadLetter:
+    event = forwarded.event
+    return DeadLetter(
+        id=f"{event.id}:{forwarded.to}",
+        stage=Stage.DISPATCH,
+        channel=event.channel,
+        reason="too_large",
+        error=f"The event and the receipts of its upstream subscribers take more than {limit} bytes.",
+        hint="It can't be forwarded: send it to the target by hand, then discard this letter.",
+        failed_at=forwarded.at,
+        first_failed_at=forwarded.at,
+        replay_id=event.replay_id,
+        event=replace(event, receipts=None),
+        subscriber=forwarded.to,
+    )

@@ -1,0 +1,83 @@
+"""What comes after what is checked when the configuration is read."""
+
+from pathlib import Path
+
+import pytest
+
+from streamer.configuration import load, load_document
+from streamer.errors import ConfigurationError
+from tests.unit.configuration.conftest import GOOD
+
+HEAD = GOOD.partition("subscribers:")[0]
+
+
+def written(tmp_path: Path, **subscribers: str) -> Path:
+    """Write a configuration of subscribers with these keys beside `uses`, one a line from line 6 on."""
+    path = tmp_path / "streamer.yaml"
+    lines = [f"  {name}: {{uses: erp, {keys}}}" for name, keys in subscribers.items()]
+    path.write_text("\n".join([f"{HEAD}subscribers:", *lines, ""]))
+    return path
+
+
+def refusals(tmp_path: Path, **subscribers: str) -> list[str]:
+    """Return the lines with which such a configuration is refused, without file and line."""
+    try:
+        load(load_document([written(tmp_path, **subscribers)], {}))
+    except ConfigurationError as error:
+        return [line.partition(": ")[2] for line in str(error).splitlines()]
+    return []
+
+
+def test_subscriber_comes_after_one_or_several(tmp_path: Path) -> None:
+    """By their names; it needs no event types of its own then."""
+    loaded = load(
+        load_document(
+            [written(tmp_path, a='on: "*"', b="after: a", c='after: [a], on: "*", on_rejected: run')], {}
+        )
+    )
+
+    assert [each.after for each in loaded.subscribers.values()] == [(), ("a",), ("a",)]
+
+
+def test_subscriber_needs_event_types_or_another_before_it(tmp_path: Path) -> None:
+    """Otherwise nothing would ever come to it."""
+    assert refusals(tmp_path, a="when: id") == ["subscribers.a.on: is missing"]
+
+
+@pytest.mark.parametrize(
+    ("subscribers", "refusal"),
+    [
+        ({"b": "after: c"}, "subscribers.b.after: found 'c', and there is no such subscriber"),
+        (
+            {"b": "after: [invoise]", "invoice": 'on: "*"'},
+            "subscribers.b.after.0: found 'invoise', and there is no such subscriber; did you mean invoice?",
+        ),
+        ({"b": "after: b"}, "subscribers.b.after: it can't come after itself: remove it"),
+        (
+            {"b": "after: d", "c": "after: b", "d": "after: [c, a]"},
+            "subscribers.b.after: it comes after itself: b after d after c after b; remove one of these",
+        ),
+        ({"b": "after: [a, a]"}, "subscribers.b.after.0: a is named twice: remove one of the two"),
+        (
+            {"b": "after: a", "c": "after: [a, b]"},
+            "subscribers.c.after.0: b comes after a already: remove a; its receipt is there too",
+        ),
+        (
+            {"b": 'on: "*", on_rejected: run'},
+            "subscribers.b.on_rejected: has no effect without after: remove it",
+        ),
+        (
+            {"b": "after: a, start: earliest"},
+            (
+                "subscribers.b.start: has no effect beside after: it begins with the first event "
+                "that a forwards to it; remove it"
+            ),
+        ),
+    ],
+)
+def test_mistakes_name_the_subscribers(tmp_path: Path, subscribers: dict[str, str], refusal: str) -> None:
+    """A cycle is spelled out, once."""
+    found = refusals(tmp_path, a='on: "*"', **subscribers)
+
+    assert found[:1] == [refusal]
+    assert len(found) == 1 + ("[a, a]" in str(subscribers))

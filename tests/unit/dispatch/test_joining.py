@@ -1,0 +1,120 @@
+"""Events that come in halves are delivered once, whatever happens to the process and its partitions."""
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from streamer.dispatch.attempt.forwarding import Upstream
+from streamer.events import Forwarded, Retry, SubscriberName
+from streamer.log.memory.feed import forwarded_to
+from streamer.ports import Settlement
+from tests.contracts.values import an_event
+from tests.unit.dispatch.world import TARGET, World
+
+INVOICE, CREDIT = SubscriberName("invoice"), SubscriberName("credit")
+HALVES = forwarded_to(TARGET)
+
+
+@pytest.fixture
+def world() -> World:
+    """A subscriber after two others, with receipts."""
+    return World(upstream=Upstream(names=(INVOICE, CREDIT)), receipts=True)
+
+
+async def forward(world: World, name: SubscriberName, *events: str, key: str = "one") -> None:
+    """Let `name` forward its halves of `events`."""
+    receipts = {name: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}}
+    forwarded = [
+        Forwarded(to=TARGET, event=replace(an_event(event, key=key), receipts=receipts), at=0.0)
+        for event in events
+    ]
+    world.log.settled.setdefault(name, {})
+    world.log.settle(name, Settlement(assignment=1, progress={}, forwarded=forwarded))
+    await world.quiet()
+
+
+def assert_done(world: World, events: int) -> None:
+    """Check that each event has one receipt, and that nothing is left behind."""
+    assert Counter(receipt.event_id for receipt in world.log.receipts) == Counter(
+        str(number) for number in range(events)
+    )
+    assert world.log.settled[TARGET][HALVES].next_offset == 2 * events
+    assert not world.log.parked(TARGET, HALVES)
+    assert not world.log.letters
+
+
+@pytest.mark.parametrize("seed", range(15))
+async def test_crashes_leave_one_receipt_of_each_joined_event(world: World, seed: int) -> None:
+    """Halves in any order, retries between them, a crash at any moment: in order, and once."""
+    dice = random.Random(seed)  # noqa: S311 - chance, no secret
+    left = {INVOICE: list(map(str, range(8))), CREDIT: list(map(str, range(8)))}
+    while any(left.values()):
+        name = dice.choice([each for each in left if left[each]])
+        await forward(
+            world, name, *(left[name].pop(0) for _ in range(min(len(left[name]), dice.randint(1, 3))))
+        )
+        if dice.random() < 0.3:
+            world.target.answers[str(dice.randrange(8))].append(Retry(reason="503"))
+        if dice.random() < 0.5:
+            async with world.running():
+                await world.turn(dice.choice([0, 1, 15]))
+        else:
+            await world.run_and_crash(dice.randrange(60))
+            # What was in flight in the process that has crashed is over.
+            world.target.open.clear()
+    async with world.running():
+        await world.turn_until(lambda: len(world.log.receipts) == 8)
+
+    assert_done(world, 8)
+    first = list(dict.fromkeys(world.target.delivered))
+    assert first == [str(number) for number in range(8)]
+
+
+async def test_halves_meet_where_their_partition_goes(world: World) -> None:
+    """Lost before the second half came, and back after it."""
+    async with world.running():
+        await forward(world, INVOICE, "0", "1")
+        feed = world.feed
+        world.log.reassign(TARGET, [HALVES], to=None)
+        await forward(world, CREDIT, "0")
+        world.log.reassign(TARGET, [HALVES], to=feed)
+        await world.turn(20)
+        assert world.target.delivered == ["0"]
+        await forward(world, CREDIT, "1")
+        await world.turn(1)
+
+    assert_done(world, 2)
+
+
+async def test_partition_moves_while_a_joined_event_is_delivered(world: World) -> None:
+    """The delivery counts, with both halves."""
+    async with world.running():
+        world.target.hang()
+        await forward(world, INVOICE, "0")
+        await forward(world, CREDIT, "0")
+        feed = world.feed
+        moving = asyncio.create_task(world.log.hand_over(TARGET, [HALVES], to=feed))
+        await world.quiet()
+        world.target.release()
+        await world.turn(1)
+        await moving
+
+    assert world.target.delivered == ["0"]
+    assert_done(world, 1)
+
+
+async def test_many_that_wait_are_joined_in_order(world: World) -> None:
+    """However many events of a record one of them is ahead."""
+    names = [str(number) for number in range(60)]
+    async with world.running():
+        await forward(world, INVOICE, *names)
+        await world.turn(20)
+    async with world.running():
+        await forward(world, CREDIT, *names)
+        await world.turn(60)
+
+    assert world.target.delivered == names
+    assert_done(world, 60)
