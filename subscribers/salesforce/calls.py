@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import partial
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -51,7 +50,10 @@ class ApexCalling:
 
     async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Call once, and return the outcomes."""
-        return await delivered_together(deliveries, partial(call_of, self._settings), self._called)
+        return await delivered_together(deliveries, self._prepared, self._called)
+
+    def _prepared(self, delivery: Delivery) -> _Call | Outcome:
+        return call_of(self._settings, delivery)
 
     async def _called(self, deliveries: Sequence[Delivery], calls: Sequence[_Call]) -> Sequence[Outcome]:
         each = self._answered if self._call.wait else self._sent

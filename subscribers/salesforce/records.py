@@ -53,7 +53,8 @@ class RecordShape:
                 hint="leave Id out of body, or use update",
                 sent=False,
             )
-        return self._keyed(delivery, fields)
+        keyed: JsonObject | Outcome = self._keyed(delivery, fields)
+        return keyed
 
     def _named(self, delivery: Delivery, fields: JsonObject) -> JsonObject | Outcome:
         # Never the event's own record: Id can be mapped to a field that the event does not carry.

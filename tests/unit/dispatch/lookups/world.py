@@ -9,6 +9,7 @@ from typing import Any
 from streamer.app.enriching import compiled_lookups
 from streamer.clock import Clock, TurnedClock
 from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
+from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event, JsonObject
 from streamer.salesforce.memory import MemoryRecords
@@ -33,7 +34,7 @@ def an_enrichment(
 ) -> Enrichment:
     """Return the enrichment that a subscriber's `enrich` asks for."""
     settings = {name: LookupSettings.model_validate(each) for name, each in enrich.items()}
-    compiled = tuple(compiled_lookups(settings, mistaken))
+    compiled = tuple(compiled_lookups(settings, mistaken, Functions()))
     return Enrichment(
         source=EnrichmentSource(lookups=compiled, for_when=for_when), open=lookups.running, clock=clock
     )
