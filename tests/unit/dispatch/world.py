@@ -67,6 +67,7 @@ class ScriptedTarget:
     any_order: bool = False
     entered: int = 0
     batches: list[list[str]] = field(default_factory=list)
+    batch_size: int = 1
     _opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
@@ -277,8 +278,9 @@ class World:
 
 
 def route(**written: Any) -> Route:
-    """Return the compiled route of `TARGET`."""
-    return compile_route(TARGET, RouteSource(**written), mistake=mistaken)
+    """Return the compiled route of `TARGET`, whose expressions see receipts and some look-ups."""
+    more = ("receipts", "lookups", "record", "account", "owner")
+    return compile_route(TARGET, RouteSource(more=more, **written), mistake=mistaken)
 
 
 def mistaken(keys: Keys, sentence: str, detail: str) -> ConfigurationError:
