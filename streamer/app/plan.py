@@ -54,7 +54,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
     org_users = frozenset(name for name, each in draft.settings.subscribers.items() if uses_org(each.uses))
     makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
     routes: dict[SubscriberName, SubscriberRoute] = {}
-    functions = functions_of(draft.settings)
+    functions = functions_of(draft.settings, document)
     mistakes = list(refusals(draft, document, clock))
     for name, each in draft.settings.subscribers.items():
         context = PluginContext(
