@@ -366,7 +366,7 @@ class FailureClass(StrEnum):
     REJECTED = "rejected"
     """The event can never succeed, and no status says so."""
     BROKEN_ROUTE = "broken_route"
-    """The subscriber's `when`, `body` or `text` fails on the event."""
+    """The subscriber's `when`, `body`, `content` or `text` fails on the event."""
     LOOKUP = "lookup"
     """A record that the subscriber's `enrich` names could not be read."""
     PLUGIN_ERROR = "plugin_error"

@@ -76,7 +76,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
     with_org = frozenset(name for name, each in subscribers.items() if uses_org(each.uses))
     makers = _makers(draft.settings, document, logins, with_org)
     routes: dict[SubscriberName, SubscriberRoute] = {}
-    functions = functions_of(draft.settings)
+    functions = functions_of(draft.settings, document)
     mistakes = list(refusals(draft, document, clock))
     for name, each in subscribers.items():
         if draft.is_sound("subscribers", name, "uses"):

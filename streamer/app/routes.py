@@ -156,10 +156,21 @@ class SubscriberRoute:
         return mistake_of(self.document, (self.name, *keys), sentence, detail, at=at)
 
 
-def functions_of(settings: Settings) -> Functions:
-    """Return the functions that the expressions of `settings` can call."""
+def functions_of(settings: Settings, document: Document) -> Functions:
+    """Return the functions that the expressions of `settings` can call.
+
+    A table or a key with a mistake is known by its name.
+    """
     keys = {name: key.get_secret_value().encode() for name, key in settings.hash_keys.items()}
-    return Functions(settings.tables, keys)
+    return Functions(
+        {**{name: {} for name in _names_in(document, "tables")}, **settings.tables},
+        {**dict.fromkeys(_names_in(document, "hash_keys"), b""), **keys},
+    )
+
+
+def _names_in(document: Document, section: str) -> list[str]:
+    found = document.at((section,))
+    return [str(name) for name in found] if isinstance(found, dict) else []
 
 
 def named_by(subscriber: SubscriberSettings, settings: Settings) -> tuple[object, object]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, BinaryIO
 import orjson
 import typer
 
-from streamer.cli.publishing.parser import EventParser, Read
+from streamer.cli.publishing.parser import EventParser, InputRefused, Read
 from streamer.cli.publishing.source import STDIN
 from streamer.errors import ConfigurationError
 from streamer.events import Event, EventId, JsonObject, ReplayId
@@ -53,19 +53,25 @@ class GivenEvent:
 
 
 def events_of(path: Path, event_type: str | None) -> Iterator[GivenEvent]:
-    """Yield the events in the file `path`; raises `ConfigurationError` or `InputRefused`.
+    """Yield the events in the file `path`. Raises `ConfigurationError`.
 
     An event is a CloudEvent, what the admin API or a dead letter shows of one,
     or only the data of one, as the value of a record in Kafka. Of data alone
     the type is `event_type` or, without one, what the data tell.
     """
-    parser = EventParser()
-    with _opened(path) as file:
-        while chunk := _read(path, file):
-            for each in parser.fed(chunk):
+    try:
+        with _opened(path) as file:
+            for each in _parsed(path, file):
                 yield _given(path, each, event_type)
-        for each in parser.ended():
-            yield _given(path, each, event_type)
+    except InputRefused as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _parsed(path: Path, file: BinaryIO) -> Iterator[Read]:
+    parser = EventParser()
+    while chunk := _read(path, file):
+        yield from parser.fed(chunk)
+    yield from parser.ended()
 
 
 @contextmanager

@@ -33,34 +33,54 @@ _OF_EVENTS: Mapping[str, str] = {
     **dict.fromkeys(("id", "source", "subject", "time", "type"), "string"),
     "data": "object",
 }
-_BOOLEAN_NODES = frozenset({"comparator", "not_expression"})
-_LISTS = frozenset(
-    {"multi_select_list", "projection", "filter_projection", "value_projection", "flatten", "slice"}
-)
+_TYPE_OF_NODES: Mapping[str, str] = {
+    **dict.fromkeys(("comparator", "not_expression"), "boolean"),
+    **dict.fromkeys(("projection", "filter_projection", "value_projection", "flatten", "slice"), "array"),
+    "multi_select_list": "array",
+    "multi_select_dict": "object",
+    "expref": "expref",
+}
 # Their first child is evaluated where they stand, and the others within its value.
 _SCOPES = frozenset(
     {"index_expression", "pipe", "projection", "filter_projection", "subexpression", "value_projection"}
 )
+_CHAINS = frozenset({"subexpression", "pipe", "index_expression"})
+_NO_TOKEN = {"type": ""}
 _CURRENT = frozenset({"current", "identity"})
 
 
 class ExpressionMistake(Exception):
-    """Mistake in an `expression`: a `sentence` with its `detail`, about the word at `position`."""
+    """Mistake in an `expression`: a `sentence` with its `detail`.
 
-    def __init__(self, sentence: str, detail: str, word: str, expression: str) -> None:
+    It is about a `word`, which is the name of a function if it `is_call`.
+    """
+
+    def __init__(
+        self, sentence: str, detail: str, *, word: str, expression: str, is_call: bool = False
+    ) -> None:
         super().__init__(f"{sentence}: {detail}")
         self.sentence = sentence
         self.detail = detail
         self.expression = expression
         self._word = word
+        self._is_call = is_call
 
     @property
     def lex_position(self) -> int:
         """Number of characters before the word in the expression."""
-        for token in Lexer().tokenize(self.expression):
-            if token["type"].endswith("identifier") and token["value"] == self._word:
-                return int(token["start"])
-        return 0
+        tokens = list(Lexer().tokenize(self.expression))
+        found = [
+            (self._is_meant(before["type"], after["type"]), -int(token["start"]))
+            for before, token, after in zip(
+                [_NO_TOKEN, *tokens], tokens, [*tokens[1:], _NO_TOKEN], strict=False
+            )
+            if token["type"].endswith("identifier") and token["value"] == self._word
+        ]
+        return -max(found, default=(False, 0))[1]
+
+    def _is_meant(self, before: str, after: str) -> bool:
+        """Return true for the place of a function's name at a call, and of another at the begin of a path."""
+        return after == "lparen" if self._is_call else before != "dot" and after != "lparen"
 
 
 def check_expression(expression: ParsedResult, functions: Functions, names: Collection[str]) -> None:
@@ -92,14 +112,14 @@ class _Checking:
         close = difflib.get_close_matches(name, self._names, n=1)
         hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
         detail = f"{name}; {hint}known: {', '.join(sorted(self._names))}"
-        raise ExpressionMistake("an event has no such name", detail, name, self._expression)
+        raise ExpressionMistake("an event has no such name", detail, word=name, expression=self._expression)
 
     def _check_call(self, node: Node, *, is_at_top: bool) -> None:
         name, arguments = node["value"], node["children"]
         if name not in self._functions.names:
             close = difflib.get_close_matches(name, self._functions.names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise ExpressionMistake("JMESPath has no such function", f"{name}{hint}", name, self._expression)
+            raise self._refused_call("JMESPath has no such function", f"{name}{hint}", name)
         types = [self._type(each, is_at_top=is_at_top) for each in arguments]
         own = self._functions.own.get(name)
         try:
@@ -111,7 +131,10 @@ class _Checking:
             sentence, _, detail = str(error).partition(": ")
             if not detail:
                 sentence, detail = "a function is called wrongly", str(error)
-            raise ExpressionMistake(sentence, detail, name, self._expression) from error
+            raise self._refused_call(sentence, detail, name) from error
+
+    def _refused_call(self, sentence: str, detail: str, name: str) -> ExpressionMistake:
+        return ExpressionMistake(sentence, detail, word=name, expression=self._expression, is_call=True)
 
     def _type(self, node: Node, *, is_at_top: bool) -> str:
         """Return the JMESPath type of the value of `node`, if it is not null; empty when it is not known."""
@@ -123,11 +146,9 @@ class _Checking:
             return own.returns if own is not None else _RETURNED.get(node["value"], "")
         if kind == "field" and is_at_top:
             return _OF_EVENTS.get(node["value"], "")
-        if kind in _BOOLEAN_NODES:
-            return "boolean"
-        if kind in _LISTS:
-            return "array"
-        return {"multi_select_dict": "object", "expref": "expref"}.get(kind, "")
+        if kind in _CHAINS:
+            return self._type(node["children"][-1], is_at_top=False)
+        return _TYPE_OF_NODES.get(kind, "")
 
 
 def _inner(node: Node) -> Iterator[tuple[Node, bool]]:
@@ -137,7 +158,7 @@ def _inner(node: Node) -> Iterator[tuple[Node, bool]]:
         yield from ((each, True) for each in children)
     elif node["type"] in _SCOPES and children:
         first, *others = children
-        is_same = node["type"] in {"subexpression", "pipe", "index_expression"} and first["type"] in _CURRENT
+        is_same = node["type"] in _CHAINS and first["type"] in _CURRENT
         yield first, False
         yield from ((each, not is_same) for each in others)
     else:

@@ -64,7 +64,8 @@ def _template(value: Any) -> list[str]:
 
 def _format(pieces: list[str], *values: str) -> str:
     if len(values) != len(pieces) - 1:
-        raise Unfit(f"the template has {len(pieces) - 1} times {{}}, and there are {len(values)} values")
+        found = f"the template has {len(pieces) - 1} times {{}}"
+        raise Unfit(f"{found}, and the number of values is {len(values)}")
     parts = [part for pair in zip(pieces, [*values, ""], strict=True) for part in pair]
     return bounded("".join(parts))
 
@@ -140,7 +141,7 @@ FUNCTIONS = (
         name="format",
         parameters=(
             _words(name="template", read=_template),
-            Parameter(name="values", read=a_single_value, kinds=_SINGLE),
+            Parameter(name="value", read=a_single_value, kinds=_SINGLE),
         ),
         call=_format,
         is_variadic=True,
