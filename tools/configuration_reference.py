@@ -116,7 +116,8 @@ class Reference:
             heading = self._headings[id(whole)]
             return f"[{heading.rpartition(', ')[2]}](#{_anchor(heading)})"
         if "enum" in whole or "const" in whole:
-            return ", ".join(f"`{value}`" for value in whole.get("enum", [whole.get("const")]))
+            # A number can stand there with and without quotes.
+            return ", ".join(dict.fromkeys(f"`{value}`" for value in whole.get("enum", [whole.get("const")])))
         if "items" in whole:
             return f"list: {self._type(whole['items'])}"
         values = [*whole.get("patternProperties", {}).values()]

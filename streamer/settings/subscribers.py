@@ -165,7 +165,8 @@ class SubscriberSettings(Section):
     )
     text: str | None = Field(default=None, description="a Jinja2 template for people")
     content: ContentSettings | None = Field(
-        default=None, description="what is sent as it is, in place of body, by plugins that take it: erp"
+        default=None,
+        description="what is sent as it is, in place of body, by plugins that take it, such as erp",
     )
     strict: bool = Field(
         default=False, description="true: text and content fail on a field that the event does not carry"

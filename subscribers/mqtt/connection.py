@@ -135,9 +135,6 @@ class Connection:
         Raises `Unreached`, `Refused`, `TooLarge`, or `ValueError` for a topic or
         a property that MQTT has no form for.
         """
-        size = len(message.encoded(self._broker.version, 1))
-        if self._largest is not None and size > self._largest:
-            raise TooLarge(f"the message has {size:,} bytes, and the broker takes {self._largest:,}")
         try:
             async with self._clock.timeout(self._broker.timeout_s):
                 return await self._published(message)
@@ -186,27 +183,36 @@ class Connection:
         )
 
     async def _published(self, message: Publish) -> Answer:
-        self._check()
         self._check_limits(message)
         if not message.qos:
-            self._writer.write(message.encoded(self._broker.version, 0))
+            self._check()
+            self._writer.write(self._packet(message, 0))
             await self._writer.drain()
             self._check()
             return Answer()
         await self._window.acquire()
-        if self._ended_by is not None:
+        try:
+            self._check()
+            packet_id = next(number for number in self._ids if number not in self._waiting)
+            packet = self._packet(message, packet_id)
+        except BaseException:
             self._window.release()
-            raise self._ended_by
-        packet_id = next(number for number in self._ids if number not in self._waiting)
+            raise
         acknowledged = asyncio.get_running_loop().create_future()
         # A delivery that is cancelled keeps its id until the broker has answered.
         self._waiting[packet_id] = acknowledged
-        self._writer.write(message.encoded(self._broker.version, packet_id))
+        self._writer.write(packet)
         await self._writer.drain()
         answer = await acknowledged
         if isinstance(answer, RetryLater):
             raise answer
         return answer
+
+    def _packet(self, message: Publish, packet_id: int) -> bytes:
+        packet = message.encoded(self._broker.version, packet_id)
+        if self._largest is not None and len(packet) > self._largest:
+            raise TooLarge(f"the message has {len(packet):,} bytes, and the broker takes {self._largest:,}")
+        return packet
 
     def _check(self) -> None:
         if self._ended_by is not None:

@@ -122,5 +122,15 @@ def test_every_installed_module_can_be_imported(programs: Path, tmp_path: Path) 
     """
     printed = said([programs / "python", "-c", "if True:" + script], tmp_path)
 
-    plugins = ["erp Erp", "fulfillment Fulfillment", "kafka Kafka", "salesforce Salesforce", "slack Slack"]
+    plugins = [
+        "erp Erp",
+        "file File",
+        "fulfillment Fulfillment",
+        "kafka Kafka",
+        "mqtt Mqtt",
+        "salesforce Salesforce",
+        "slack Slack",
+        "stdout Stdout",
+        "webhook Webhook",
+    ]
     assert printed.splitlines() == plugins
