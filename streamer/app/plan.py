@@ -7,7 +7,7 @@ from functools import partial
 from streamer.app.chains.subscriptions import forwarding_of, selects, subscription
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
-from streamer.app.routes import SubscriberRoute
+from streamer.app.routes import SubscriberRoute, functions_of, named_by
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft
 from streamer.configuration.chains import upstream
@@ -36,12 +36,14 @@ class Plan:
     org_users: frozenset[SubscriberName] = frozenset()
     logins: Logins | None = None
 
-    def made_of(self, name: SubscriberName) -> object:
+    def made_of(self, name: SubscriberName) -> tuple[object, ...]:
         """Return the settings of which the subscriber is made; other settings need another subscriber."""
         org = self.settings.org if name in self.org_users else None
         subscribers = self.settings.subscribers
+        own = subscribers.get(name)
         types = [subscribers[each].on for each in sorted(upstream(name, subscribers)) if each in subscribers]
-        return subscribers.get(name), org, types, forwarding_of(name, subscribers)
+        beside = own and named_by(own, self.settings)
+        return own, org, beside, types, forwarding_of(name, subscribers)
 
     def subscription(self, name: SubscriberName) -> Subscription:
         """Return what the subscriber selects of the log."""
@@ -60,6 +62,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
     org_users = frozenset(name for name, each in draft.settings.subscribers.items() if uses_org(each.uses))
     makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
     routes: dict[SubscriberName, SubscriberRoute] = {}
+    functions = functions_of(draft.settings, document)
     mistakes = list(refusals(draft, document, clock))
     for name, each in draft.settings.subscribers.items():
         context = PluginContext(
@@ -76,6 +79,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
             settings=each,
             draft=draft,
             document=document,
+            functions=functions,
             upstream=upstream(name, draft.settings.subscribers),
         )
         mistakes += routes[name].mistakes()

@@ -16,6 +16,13 @@ from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import ClientCertificate, HttpSettings
 
+HEADERS: Mapping[str, str] = {
+    "User-Agent": "streamer",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+}
+"""Headers of every request, which those of a request override."""
+
 
 class Unreached(RetryLater):
     """The server gave no answer, or only a part of one: it is uncertain whether it has acted.
@@ -58,7 +65,7 @@ class Connection:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "streamer", "Accept": "application/json", "Accept-Encoding": "identity"},
+            headers=HEADERS,
             timeout=aiohttp.ClientTimeout(total=None),
         )
         return self

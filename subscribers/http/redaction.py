@@ -7,7 +7,10 @@ from html import escape
 from typing import Self
 from urllib.parse import quote, quote_plus
 
-_MASK = b"***"
+MASK = "***"
+"""Stands for a secret."""
+
+_MASK = MASK.encode()
 
 # Blanking out a very short "secret" would garble answers and protect nothing.
 _SHORTEST = 4

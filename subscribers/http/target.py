@@ -1,5 +1,6 @@
-"""HTTP target: sends JSON and judges the answers."""
+"""HTTP target: sends JSON, text or XML, and judges the answers."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -9,14 +10,15 @@ from urllib.parse import quote
 import orjson
 from yarl import URL
 
-from streamer.events import Delivered, Hold, Outcome, Reject, Retry
-from streamer.ports import PluginContext
+from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
+from streamer.exact_json import exact_json
+from streamer.ports import PluginContext, Preview
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
-from subscribers.http.connection import Connection, Exchange, Unreached
-from subscribers.http.credentials import NoToken, Proof, credentials
+from subscribers.http.connection import HEADERS, Connection, Exchange, Unreached
+from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
 from subscribers.http.outcome_table import OutcomeTable
-from subscribers.http.redaction import Redaction
+from subscribers.http.redaction import MASK, Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import verdict
@@ -36,18 +38,30 @@ _LIKE_A_SECRET = 16
 class Request:
     """Request of one attempt; `key` is the delivery's idempotency key.
 
-    A `DELETE` has no content, and so no `body`.
+    Its content is `ready`, or else `body` as JSON. A `DELETE` has none.
     """
 
     method: str
     url: URL
     key: str
     body: Any = None
+    ready: Content | None = None
 
     @property
     def content(self) -> bytes:
         """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
-        return b"" if self.method == "DELETE" else orjson.dumps(self.body)
+        if self.method == "DELETE":
+            return b""
+        return exact_json(self.body) if self.ready is None else self.ready.data
+
+    @property
+    def content_headers(self) -> Mapping[str, str]:
+        """Headers that describe the content, and the answers that suit it."""
+        if self.method == "DELETE":
+            return {}
+        if self.ready is None:
+            return {"Content-Type": "application/json"}
+        return {"Content-Type": self.ready.type, "Accept": "*/*"}
 
 
 class HttpTarget:
@@ -73,6 +87,7 @@ class HttpTarget:
         self._settings = settings
         self._clock = context.clock
         self._connection = Connection(settings, context.clock)
+        self._auth = auth
         self._credentials = credentials(auth, self._connection, context.clock)
         self._signer = Signer.of(signing)
         self._outcome_table = OutcomeTable(settings.outcomes)
@@ -110,20 +125,36 @@ class HttpTarget:
         After a 401 or 403, credentials that can be renewed are renewed once,
         and the request is sent once more.
         """
-        try:
-            content = request.content
-        except orjson.JSONEncodeError as exc:
-            return Reject(
-                reason=f"the body can't be written as JSON: {exc}",
-                hint="change the body's mapping",
-                sent=False,
-            )
+        content = _content(request)
+        if not isinstance(content, bytes):
+            return content
         try:
             return await self._send_with_credentials(request, content)
         except Unreached as exc:
             return Retry(reason=str(exc), failure=exc.failure)
         except NoToken as exc:
             return self._hold(exc)
+
+    def preview(self, request: Request) -> Preview | Outcome:
+        """Return `request` as `send` sends it, with secrets masked, or the outcome if it can't be sent."""
+        content = _content(request)
+        if not isinstance(content, bytes):
+            return content
+        proof = masked_proof(self._auth)
+        redacted = proof.redaction | self._redaction
+        headers = {
+            "Host": _host(request.url),
+            **HEADERS,
+            **self._headers(request, content, proof),
+            **({"Content-Length": str(len(content))} if content or request.method != "DELETE" else {}),
+        }
+        if "webhook-signature" in headers:
+            headers["webhook-signature"] = " ".join(f"v1,{MASK}" for _ in self._signer.keys)
+        return Preview(
+            request=redacted(f"{request.method} {request.url}".encode()).decode(),
+            headers={name: redacted(value.encode()).decode() for name, value in headers.items()},
+            content=redacted(content),
+        )
 
     def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
         """Return the outcome of `answer` by the rules for every target and the settings' `outcomes`.
@@ -155,22 +186,25 @@ class HttpTarget:
         return answer if renewed is None else await self._exchange(request, content, renewed)
 
     async def _exchange(self, request: Request, content: bytes, proof: Proof) -> Answer:
-        key = _quoted(request.key)
         return await self._connection.exchange(
             Exchange(
                 method=request.method,
                 url=request.url,
-                headers={
-                    **({"Content-Type": "application/json"} if content else {}),
-                    "Idempotency-Key": key,
-                    "webhook-id": key,
-                    **self._signer.headers(key, content, now=self._clock.now()),
-                    **proof.headers,
-                },
+                headers=self._headers(request, content, proof),
                 content=content,
                 redaction=self._redaction_with(proof),
             )
         )
+
+    def _headers(self, request: Request, content: bytes, proof: Proof) -> Mapping[str, str]:
+        key = _quoted(request.key)
+        return {
+            **request.content_headers,
+            "Idempotency-Key": key,
+            "webhook-id": key,
+            **self._signer.headers(key, content, now=self._clock.now()),
+            **proof.headers,
+        }
 
     def _redaction_with(self, proof: Proof) -> Redaction:
         if self._proven_redaction is None or self._proven_redaction[0] is not proof:
@@ -191,6 +225,19 @@ class HttpTarget:
             alert=answer.status in _NO_CLIENT,
             failure=refusal.failure,
         )
+
+
+def _content(request: Request) -> bytes | Outcome:
+    try:
+        return request.content
+    except orjson.JSONEncodeError as exc:
+        return Reject(
+            reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
+        )
+
+
+def _host(url: URL) -> str:
+    return url.raw_authority.rpartition("@")[2]
 
 
 def _codes(url: str) -> tuple[str, ...]:

@@ -49,13 +49,14 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-COMMANDS = [(), ("run",), ("check",), ("schema",), ("publish",), ("sandbox",), ("demo",), ("audit",)]
+COMMANDS = [(), *((name,) for name in ("run", "check", "explain", "render", "schema", "publish"))]
+SERVERS = [("sandbox",), ("demo",), ("audit",)]
 PARKED = [("parked", "list")]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 CDC = [("org", "cdc", name) for name in ("list", "enable", "disable")]
 CHANNELS = [("org", "channels", name) for name in ("list", "create", "add", "remove", "delete")]
-EVERY_COMMAND = [*COMMANDS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED, *CDC, *CHANNELS]
+EVERY_COMMAND = [*COMMANDS, *SERVERS, *SUBSCRIBERS, *DEAD_LETTERS, *PARKED, *CDC, *CHANNELS]
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)

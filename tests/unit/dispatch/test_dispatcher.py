@@ -283,6 +283,18 @@ async def test_broken_route_sets_its_event_aside_at_once(world: World) -> None:
     assert world.target.began == []
 
 
+async def test_event_on_which_when_fails_is_set_aside(world: World) -> None:
+    """It may be for this target, so it must not be skipped in silence."""
+    world.route = route(when="id == '1' || abs(data.nothing) > `0`")
+    await world.append(1, 2)
+    async with world.running():
+        (letter,) = world.letters
+
+    assert (letter.event and letter.event.id, letter.reason) == ("2", "rejected")
+    assert "when fails on this event" in letter.error
+    assert world.target.began == ["1"]
+
+
 async def test_skipped_events_are_settled(world: World) -> None:
     """By the predicate, or by the plugin."""
     world.route = route(when="id != '1'")

@@ -10,7 +10,7 @@ from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.events import Delivered, Hold, Outcome, Progress, Reject, Retry
 from streamer.log.memory import MemoryLog
-from tests.unit.dispatch.world import ACCOUNTS, TARGET, Answer, World
+from tests.unit.dispatch.world import ACCOUNTS, TARGET, Answer, World, route
 
 FAILED = Retry(reason="500")
 
@@ -58,6 +58,25 @@ async def test_healed_key_is_delivered_in_order(world: World) -> None:
         await world.append("fresh", key="k")
         await world.quiet()
         assert world.target.delivered[-1] == "fresh"
+
+
+async def test_parked_event_on_which_when_fails_is_set_aside(world: World) -> None:
+    """In its turn, after a restart too; what waits behind it goes on."""
+    world.route = route(when="id != 'odd' || abs(data.nothing) > `0`")
+    fails(world, "bad", times=6)
+    await world.append("bad", "odd", "behind", key="k")
+    async with world.running():
+        await world.turn(12)
+        assert world.letters == []
+    async with world.running():
+        await world.turn(60)
+
+        (letter,) = world.letters
+        assert letter.event is not None
+        assert letter.event.id == "odd"
+        assert "when fails on this event" in letter.error
+        assert world.target.delivered == ["bad", "behind"]
+        assert not world.log.parked(TARGET, ACCOUNTS)
 
 
 async def test_restart_resets_neither_attempts_nor_the_time_of_the_next(world: World) -> None:

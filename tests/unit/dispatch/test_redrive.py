@@ -10,7 +10,7 @@ from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.redrive.redelivery import Redriven
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Hold, Partition, Reject, Retry
-from tests.unit.dispatch.world import ACCOUNTS, TARGET, World
+from tests.unit.dispatch.world import ACCOUNTS, TARGET, World, route
 
 
 def taken(dispatcher: Dispatcher, letter: DeadLetter) -> bool:
@@ -37,6 +37,26 @@ async def test_redriven_event_is_delivered_and_its_letter_is_gone(world: World) 
         assert world.target.delivered == ["bad"]
         assert world.target.attempts == [1, 1]
         assert (world.letters, world.log.parked(TARGET, ACCOUNTS)) == ([], [])
+
+
+async def test_redriven_event_on_which_when_fails_is_a_letter_again(world: World) -> None:
+    """Until the predicate is mended; then it is delivered, or skipped as the predicate says."""
+    world.route = route(when="abs(data.nothing) > `0`")
+    async with world.running() as dispatcher:
+        await world.append("odd", key="k")
+        await world.quiet()
+        [letter] = world.letters
+        assert taken(dispatcher, letter)
+        await world.turn(1)
+        [letter] = world.letters
+        assert "when fails on this event" in letter.error
+        assert world.target.began == []
+    world.route = route(when="id == 'odd'")
+    async with world.running() as dispatcher:
+        assert taken(dispatcher, letter)
+        await world.turn(1)
+
+        assert (world.target.delivered, world.letters) == (["odd"], [])
 
 
 async def test_letter_that_is_listed_again_before_it_is_recorded_is_delivered_once(world: World) -> None:

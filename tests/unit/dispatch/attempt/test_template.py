@@ -2,8 +2,11 @@
 
 import jinja2
 import pytest
+from defusedxml.ElementTree import fromstring
+from jinja2.exceptions import SecurityError
 
-from streamer.dispatch.attempt.template import compile_template
+from streamer.dispatch.attempt.functions import FunctionFailed
+from streamer.dispatch.attempt.template import compile_content, compile_template
 
 DOCUMENT = {"subject": "006", "data": {"fields": {"Stage": "Won", "Amount": 1250, "Note": None}}}
 
@@ -77,3 +80,69 @@ def test_strict_text_may_name_a_default() -> None:
     source = "{{ data.fields.Missing | default('unchanged') }}{{ data.fields.Note }}"
 
     assert rendered(source, strict=True) == "unchanged"
+
+
+def content(source: str, media_type: str = "application/xml", *, strict: bool = False) -> str:
+    """Return the content that `source` makes of a document that is full of surprises."""
+    fields = {"Name": 'A & <B> "c"\x00\x0b', "Rate": 1e-07, "Won": True, "Big": 2**60, "Lines": [{"a": 1}]}
+    return compile_content(source, media_type, strict=strict)({"subject": "006", "data": {"fields": fields}})
+
+
+@pytest.mark.parametrize("media_type", ["application/xml", "text/xml; charset=utf-8", "application/soap+xml"])
+def test_values_are_escaped_in_xml(media_type: str) -> None:
+    """And what no XML document can hold is replaced: the target can read it, whatever a record holds."""
+    made = content('<a b="{{ data.fields.Name }}">{{ data.fields.Name }}</a>', media_type)
+
+    parsed = fromstring(made)
+    assert (parsed.get("b"), parsed.text) == ('A & <B> "c"\ufffd\ufffd',) * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        (
+            "{{ data.fields.Rate }} {{ data.fields.Won }} {{ data.fields.Big }}",
+            "0.0000001 true 1152921504606846976",
+        ),
+        ("{{ upper('a&b') }}", "A&B"),
+        ("{{ multiply(data.fields.Big, '1.1') }}", "1268213655067531673.6"),
+        ("[{{ upper(data.fields.Missing) }}]", "[]"),
+        ("[{{ data.fields.Missing }}]", "[]"),
+        ("{% if data.fields.Missing is defined %}x{% endif %}", ""),
+        ("{{ data.fields.Lines | tojson }}", '[{"a": 1}]'),
+    ],
+)
+def test_content_is_written_for_programs(source: str, made: str) -> None:
+    """Booleans and numbers as programs read them, and the functions of expressions."""
+    assert content(source, "text/plain") == made
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("{{ data.fields.Lines }}", "an object or a list is no text"),
+        ("{{ upper(data.fields.Won) }}", "upper\\(\\): argument 1"),
+        ("{% for a in range(9000) %}{{ pad_left('x', 9000) }}{% endfor %}", "more than 1,000,000 characters"),
+        ("{{ 'x' * 10000000000 }}", "a repetition has at most"),
+        ("{{ 10000000000 * 'x' }}", "a repetition has at most"),
+        ("{{ 9 ** 999999 }}", "an exponent is at most"),
+    ],
+)
+def test_content_is_bounded(source: str, error: str) -> None:
+    """In memory, too."""
+    with pytest.raises((ValueError, TypeError, SecurityError, FunctionFailed), match=error):
+        content(source)
+
+
+@pytest.mark.parametrize("source", ["{{ data.fields.Missing }}", "{{ upper(data.fields.Missing) }}"])
+def test_strict_content_names_the_absent_field(source: str) -> None:
+    """For a document that must not go out with a gap."""
+    with pytest.raises(jinja2.UndefinedError, match="Missing"):
+        content(source, strict=True)
+
+
+def test_long_text_is_cut_before_it_takes_memory() -> None:
+    """A person reads no more than 100,000 characters."""
+    source = "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxx{% endfor %}{% endfor %}"
+
+    assert len(rendered(source)) == 100_000
