@@ -308,14 +308,6 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """Bytes that a target gets as they are, of a media type such as `application/xml`."""
-
-    data: bytes
-    type: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarded:
     """Event that a subscriber has settled, forwarded to the subscriber `to`, which comes after it.
 
@@ -329,6 +321,14 @@ class Forwarded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Bytes that a target gets as they are, of a media type such as `application/xml`."""
+
+    data: bytes
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One event on its way to one target.
 
@@ -336,8 +336,8 @@ class Delivery:
     redrives. `attempt` counts from 1. `body` is the event in the target's own
     shape, and `{}` where the event carries nothing of it; its numbers can be
     `Decimal`. `content` is sent in place of it, by a plugin that takes it.
-    `text` is a sentence for people. Each is `None` where not configured. `receipts` are those
-    of the subscribers after which this one comes, by name.
+    `text` is a sentence for people. Each is `None` where not configured.
+    `receipts` are those of the subscribers after which this one comes, by name.
     """
 
     event: Event

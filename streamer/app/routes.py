@@ -145,10 +145,9 @@ class SubscriberRoute:
         for name in sorted(set(used) - self.upstream):
             close = difflib.get_close_matches(name, self.upstream, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
-            known = (
-                f"upstream: {', '.join(sorted(self.upstream))}" if self.upstream else "it comes after none"
-            )
-            yield str(self._mistake(keys, "no such subscriber is upstream", f"{name}; {hint}{known}"))
+            known = ", ".join(sorted(self.upstream))
+            told = f"{name}; {hint}" + (f"upstream: {known}" if known else "it comes after none")
+            yield str(self._mistake(keys, "no such subscriber is upstream", told))
 
     def _mistake(
         self, keys: Keys, sentence: str, detail: str, *, at: tuple[int, ...] = (1,)

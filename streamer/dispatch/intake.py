@@ -97,10 +97,14 @@ class Intake:
         if self._full:
             # Events that only wait for another try make room for events that can be delivered.
             self.outcomes.park_waiting(self.ledger.partitions)
+        elif self.outcomes.joining.upstream.joins:
+            # The halves that they wait for can stand behind what the log can hardly keep.
+            self.outcomes.park_waiting(self.ledger.crowded)
         paused = self.ledger.partitions if self._full or self._closed else self._crowded()
         if paused != self._paused:
             feed.pause(paused - self._paused)
             feed.resume(self._paused - paused)
+            self._report_full(paused - self._paused)
             self._paused = paused
 
     async def _give_up(self, partitions: frozenset[Partition], feed: Feed) -> None:
@@ -120,6 +124,21 @@ class Intake:
         await self.ledger.give_up(feed, partitions)
         for lane in leaving:
             lane.state = LaneState.GONE
+
+    def _report_full(self, paused: frozenset[Partition]) -> None:
+        """Log the partitions in which so many events wait for halves that these can't be read any more."""
+        if not self.outcomes.joining.upstream.joins:
+            return
+        for partition in paused:
+            if self.lanes.parked_in(partition) >= self.limits.parked:
+                _log.error(
+                    "join.full",
+                    subscriber=self.name,
+                    topic=partition.topic,
+                    partition=partition.number,
+                    parked=self.lanes.parked_in(partition),
+                    hint="raise max_parked of this subscriber: what its events wait for is behind them",
+                )
 
     def _is_above(self, share: float) -> bool:
         # Settled but unrecorded events count: a crash would repeat them.

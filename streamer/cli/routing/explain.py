@@ -67,7 +67,7 @@ class Verdict:
 
 def _verdicts(checked: Plan, given: GivenEvent) -> Iterator[Verdict]:
     for name, settings in checked.settings.subscribers.items():
-        if wants(settings.on)(given.event.type):
+        if wants(checked.subscription(name).patterns)(given.event.type):
             yield _of_expressions(checked, name, settings, given)
         else:
             patterns = ", ".join(settings.on)

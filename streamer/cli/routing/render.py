@@ -80,7 +80,7 @@ class _Rendering:
     def __init__(self, checked: Plan, name: SubscriberName) -> None:
         self._name = name
         self._route = checked.routes[name]
-        self._wants = wants(checked.settings.subscribers[name].on)
+        self._wants = wants(checked.subscription(name).patterns)
         self._subscriber = checked.subscribers[name]()
         self._stderr = Console(stderr=True, highlight=False, soft_wrap=True)
         self.has_failed = False

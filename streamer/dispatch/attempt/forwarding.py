@@ -73,7 +73,7 @@ class Upstream:
 
     def is_late(self, event: Event) -> bool:
         """Return true for a half that came by a redrive, after its event was settled with a rejected one."""
-        return any(_receipt_of(event, name).get("again") for name in self.names)
+        return any(_receipt_of(event, name).get("again") for name in event.receipts or {})
 
     def heard_at(self, event: Event) -> float:
         """Return the time at which upstream settled `event`, in epoch seconds; 0 if it can't be read."""
@@ -172,7 +172,7 @@ def _json(value: object) -> object:
         return {"text": text} if isinstance(value, dict) else text
 
 
-def _receipt_of(event: Event, name: SubscriberName) -> JsonObject:
+def _receipt_of(event: Event, name: str) -> JsonObject:
     receipt = (event.receipts or {}).get(name)
     return receipt if isinstance(receipt, dict) else {}
 

@@ -174,6 +174,8 @@ class Lanes:
 
     def absorb(self, lane: Lane) -> tuple[Entry, ...]:
         """Remove the halves that the head has joined from the lane, and return them."""
+        if not lane.halves:
+            return ()
         held, parked = {entry.offset for entry in lane.entries}, len(lane.parked)
         halves = lane.absorb()
         for half in halves:
