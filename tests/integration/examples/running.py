@@ -34,7 +34,7 @@ class Example:
 
     def document(self, environ: Mapping[str, str], **more: object) -> Document:
         """Return the example as it is, with other values for some keys."""
-        document = load_document([FOLDER / self.name], CREDENTIALS | environ)
+        document = load_document([FOLDER / self.name], CREDENTIALS | dict(environ))
         return replace(document, data=document.data | more)
 
     def schema_mistakes(self) -> list[str]:

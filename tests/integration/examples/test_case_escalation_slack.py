@@ -36,7 +36,7 @@ async def test_people_read_of_each_escalation_once(tmp_path: Path) -> None:
     async with Sandbox(clock) as sandbox, SlackReceiver(clock) as slack:
         async with EXAMPLE.running(sandbox, tmp_path, SLACK_WEBHOOK_URL=slack.webhook_url):
             first, _, other = change_cases(sandbox)
-            number = sandbox.org.retrieve("Case", first).get("CaseNumber")
+            number = str(sandbox.org.retrieve("Case", first).get("CaseNumber"))
 
             async def came() -> bool:
                 return len(slack.messages) >= 3

@@ -159,7 +159,7 @@ async def test_message_that_is_torn_or_wrong_leaves_no_protected_value(
 def spoilt_versions(sent: Any) -> st.SearchStrategy[Any]:
     """Return versions of a message in which one part is missing, or stands in for another."""
     places = list(_places(sent, ()))
-    others = [None, 0, [], {}, "text"]
+    others: list[Any] = [None, 0, [], {}, "text"]
     return st.builds(_spoilt, st.just(sent), st.sampled_from(places), st.sampled_from([_GONE, *others]))
 
 
