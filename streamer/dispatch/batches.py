@@ -21,7 +21,6 @@ class _Batch:
     """Deliveries of one call, and what became of them."""
 
     members: dict[Lane, tuple[Entry, Delivery]] = field(default_factory=dict)
-    names: set[tuple[object, str]] = field(default_factory=set)
     filled: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     tried: dict[Lane, Tried] = field(default_factory=dict)
@@ -32,7 +31,6 @@ class _Batch:
     def add(self, lane: Lane, delivery: Delivery) -> None:
         """Add the head of `lane`."""
         self.members[lane] = lane.head, delivery
-        self.names.add(lane.full_name)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,9 +59,7 @@ class Batches:
         shaped = await self.attempts.shaped(lane)
         if isinstance(shaped, Tried):
             return self.attempts.noted(shaped)
-        if self._filling is None or lane.full_name in self._filling.names:
-            # The same lane twice: its partition was lost and assigned again meanwhile.
-            self._send()
+        if self._filling is None:
             self._filling = batch = _Batch()
             batch.add(lane, shaped)
             self.reconsider()
