@@ -51,7 +51,7 @@ class Batches:
     standstill: Standstill
     clock: Clock
     _filling: _Batch | None = field(default=None, init=False)
-    _calling: int = field(default=0, init=False)
+    _under_way: int = field(default=0, init=False)
     _closed: bool = field(default=False, init=False)
 
     async def try_once(self, lane: Lane) -> Tried | None:
@@ -84,12 +84,13 @@ class Batches:
 
     def _send(self) -> None:
         if self._filling is not None:
+            self._under_way += len(self._filling)
             self._filling.filled.set()
             self._filling = None
 
     def _more_can_come(self, batch: _Batch) -> bool:
-        # An attempt outside of calls recalls its event, or has just ended and looks for the next.
-        if len(self.in_flight) > self._calling + len(batch):
+        # An attempt outside of batches recalls its event, or has just ended and looks for the next.
+        if len(self.in_flight) > self._under_way + len(batch):
             return True
         if self._closed or self.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):
             return False
@@ -103,6 +104,8 @@ class Batches:
                 await self.standstill.over()
             await self._call(batch)
         finally:
+            if batch.filled.is_set():
+                self._under_way -= len(batch)
             batch.ended.set()
 
     async def _fill(self, batch: _Batch) -> None:
@@ -121,13 +124,9 @@ class Batches:
         members = {lane: member for lane, member in batch.members.items() if lane.state is LaneState.OPEN}
         if not members:
             return
-        self._calling += len(members)
         began = self.clock.monotonic()
-        try:
-            deliveries = tuple(delivery for _, delivery in members.values())
-            outcomes = await self.attempts.delivered_together(deliveries)
-        finally:
-            self._calling -= len(members)
+        deliveries = tuple(delivery for _, delivery in members.values())
+        outcomes = await self.attempts.delivered_together(deliveries)
         seconds, share = self.clock.monotonic() - began, 1 / len(members)
         for (lane, (entry, _)), outcome in zip(members.items(), outcomes, strict=True):
             batch.tried[lane] = self.attempts.noted(Tried(entry, outcome, seconds, share))
