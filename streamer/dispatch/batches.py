@@ -8,7 +8,7 @@ from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.attempt.attempts import Attempts, Tried, cancellations, undo_cancellations
 from streamer.dispatch.intake import Intake
 from streamer.dispatch.lanes.in_flight import InFlight
-from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
@@ -50,6 +50,7 @@ class Batches:
     in_flight: InFlight
     standstill: Standstill
     clock: Clock
+    order: Order
     _filling: _Batch | None = field(default=None, init=False)
     _under_way: int = field(default=0, init=False)
     _closed: bool = field(default=False, init=False)
@@ -93,6 +94,8 @@ class Batches:
         if len(self.in_flight) > self._under_way + len(batch):
             return True
         if self._closed or self.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):
+            return False
+        if self.order is Order.PARTITION and len(self.in_flight) >= len(self.ledger.partitions):
             return False
         return self.lanes.ready or not self.intake.is_full
 

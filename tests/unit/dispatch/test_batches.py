@@ -9,6 +9,7 @@ from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.dispatcher import ATTEMPT_TASK
 from streamer.dispatch.intake import Limits
+from streamer.dispatch.lanes.lane import Order
 from streamer.events import Delivered, Delivery, Hold, Outcome, Progress, Reject, Retry, Skip
 from streamer.observe.series import SubscriberMetrics
 from streamer.ports import Batching
@@ -107,6 +108,14 @@ async def test_batch_does_not_wait_while_reading_is_paused(world: World) -> None
         await world.turn(1)
 
     assert len(world.target.delivered) == 16
+
+
+async def test_batch_does_not_wait_for_more_lanes_than_there_are(world: World) -> None:
+    """In order per partition, there is one for each partition."""
+    world.order = Order.PARTITION
+    await world.append(*range(3))
+    async with world.running():
+        assert world.target.batches == [["0"], ["1"], ["2"]]
 
 
 async def test_stop_sends_what_is_being_filled(world: World) -> None:
