@@ -161,8 +161,8 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
             outcomes: Sequence[Outcome] = await call.result()
         except asyncio.CancelledError:
             if call.abandon():
-                for index, delivery in enumerate(deliveries):
-                    self._late_members[delivery.event.key] = _LateMember(call, delivery, index)
+                for place, delivery in enumerate(deliveries):
+                    self._late_members[delivery.event.key] = _LateMember(call, delivery, place)
                 first = deliveries[0].event.id
                 _log.warning("plugin.overdue", subscriber=self._name, event_id=first, at=call.where())
             raise
@@ -185,11 +185,11 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
 
 
 class _LateMember(NamedTuple):
-    """A delivery, the one number `index` of a `call` that exceeded its time-out."""
+    """A delivery at the `place` among those of a `call` that exceeded its time-out."""
 
     call: "_Call"
     delivery: Delivery
-    index: int
+    place: int
 
     @property
     def outcome(self) -> Outcome:
@@ -199,7 +199,7 @@ class _LateMember(NamedTuple):
             reason = f"the plugin raised {type(error).__name__}"
             return Retry(reason=reason, failure=FailureClass.PLUGIN_ERROR)
         try:
-            return _outcome(self.call.ended.result()[self.index])
+            return _outcome(self.call.ended.result()[self.place])
         except (LookupError, TypeError):
             reason = "the plugin returned too few outcomes"
             return Retry(reason=reason, failure=FailureClass.PLUGIN_ERROR)

@@ -144,6 +144,7 @@ class Dispatcher:
             in_flight=self._in_flight,
             standstill=self._standstill,
             clock=self.clock,
+            order=self.order,
         )
 
     def _new_joining(self) -> Joining:

@@ -3,16 +3,13 @@
 from confluent_kafka import KafkaError
 
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
-from subscribers.kafka.producer import Report
+from subscribers.kafka.producer import NO_TOPIC, Report
 from subscribers.kafka.records import Record
 
 _RECHECK_S = 60.0
 
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 _UNFIT = frozenset({KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG, KafkaError.INVALID_TIMESTAMP})
-_NO_TOPIC = frozenset(
-    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
-)
 _CREDENTIALS = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
 # An error of the connections says more than these do.
 _EXPLAINED = frozenset(
@@ -67,7 +64,7 @@ def _rejection(error: KafkaError, topic: str, *, sent: bool) -> Reject | None:
 
 
 def _missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool) -> Outcome | None:
-    if error.code() in _NO_TOPIC:
+    if error.code() in NO_TOPIC:
         reason, failure = f"the cluster has no topic {topic}: create it", FailureClass.OTHER
     elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         reason = f"Kafka does not allow this client to write to topic {topic}: grant Write on it"

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from subscribers.kafka.records import Record
 _SLICE_S = 0.1
 # librdkafka reports a record as timed out a little later than it says.
 _GRACE_S = 3.0
+_MOST_MISSING = 1_000
 
 
 _JOINT = frozenset(
@@ -26,6 +28,12 @@ _JOINT = frozenset(
         KafkaError._INVALID_DIFFERENT_RECORD,
     }
 )
+
+
+NO_TOPIC = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+)
+"""Codes of errors that tell of a missing topic."""
 
 
 class Report(NamedTuple):
@@ -80,6 +88,7 @@ class ReportingProducer:
         self._lock = threading.Lock()
         self._producer: Producer | None = None
         self._background: KafkaError | None = None
+        self._missing: set[str] = set()
 
     def produce(self, records: Sequence[Record]) -> list[Report]:
         """Write `records` and wait until each was acknowledged or given up; blocks."""
@@ -96,6 +105,8 @@ class ReportingProducer:
         call = _Call(len(records))
         give_up_at = time.monotonic() + self._timeout_s + _GRACE_S
         producer = self._live()
+        for topic in self._missing.intersection(record.topic for record in records):
+            self._look_for(producer, topic)
         for index, record in enumerate(records):
             self._enqueue(producer, record, call, index, give_up_at)
         while not call.complete.is_set() and time.monotonic() < give_up_at:
@@ -104,6 +115,13 @@ class ReportingProducer:
                 # Another call serves our reports at this moment.
                 call.complete.wait(_SLICE_S)
         reports = [self._judged(report) for report in call.reports]
+        if len(self._missing) > _MOST_MISSING:
+            self._missing.clear()
+        self._missing.update(
+            record.topic
+            for record, report in zip(records, reports, strict=True)
+            if report.error is not None and report.error.code() in NO_TOPIC
+        )
         if any(report.error is not None and _is_final(report.error) for report in reports):
             self._discard(producer)
         return reports
@@ -122,6 +140,12 @@ class ReportingProducer:
                 errors = {"error_cb": self._note}
                 self._producer = Producer(self._configuration | errors, logger=LibraryLogger())
             return self._producer
+
+    def _look_for(self, producer: Producer, topic: str) -> None:
+        # librdkafka itself asks again for a missing topic only after minutes.
+        with suppress(KafkaException):
+            producer.list_topics(topic, timeout=self._timeout_s)
+        self._missing.discard(topic)
 
     def _enqueue(
         self, producer: Producer, record: Record, call: _Call, index: int, give_up_at: float

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from streamer.events import Delivered, Delivery, Outcome, Retry, Skip
-from streamer.ports import PluginContext
+from streamer.ports import Plugin, PluginContext
 from streamer.testing import ContractBrokenError, SubscriberContract
 
 
@@ -61,7 +61,7 @@ class Spool:
 class TestSpool(SubscriberContract):
     """A folder is the target."""
 
-    plugin = Spool
+    plugin: Plugin = Spool
     nowhere = "/nowhere/at/all"
 
     def settings(self, address: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import pytest
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.dispatcher import ATTEMPT_TASK
+from streamer.dispatch.intake import Limits
+from streamer.dispatch.lanes.lane import Order
 from streamer.events import Delivered, Delivery, Hold, Outcome, Progress, Reject, Retry, Skip
 from streamer.observe.series import SubscriberMetrics
 from streamer.ports import Batching
@@ -83,6 +85,37 @@ async def test_batch_goes_out_when_nothing_more_can_come(world: World) -> None:
         await world.turn(WAIT_S)
 
     assert world.target.batches == [["0", "1", "2"], ["3", "4"]]
+
+
+async def test_batch_waits_for_no_room_that_other_calls_take(world: World) -> None:
+    """Attempts in another call come back only when that has ended."""
+    world.in_flight = 6
+    world.target.hang()
+    await world.append(*range(8))
+    async with world.running():
+        assert [len(batch) for batch in world.target.batches] == [4, 2]
+        world.target.release()
+        await world.turn(WAIT_S)
+
+
+async def test_batch_does_not_wait_while_reading_is_paused(world: World) -> None:
+    """With the memory full of events of two keys, no third one can come."""
+    world.limits = Limits(waiting=8)
+    for key in "ab":
+        await world.append(*(f"{key}{n}" for n in range(8)), key=key)
+    async with world.running():
+        assert world.target.batches[0] == ["a0", "b0"]
+        await world.turn(1)
+
+    assert len(world.target.delivered) == 16
+
+
+async def test_batch_does_not_wait_for_more_lanes_than_there_are(world: World) -> None:
+    """In order per partition, there is one for each partition."""
+    world.order = Order.PARTITION
+    await world.append(*range(3))
+    async with world.running():
+        assert world.target.batches == [["0"], ["1"], ["2"]]
 
 
 async def test_stop_sends_what_is_being_filled(world: World) -> None:

@@ -155,7 +155,7 @@ def test_option_that_librdkafka_does_not_know_is_a_mistake_of_the_configuration(
         Kafka(settings(options={"linger.sm": 5}), context(TurnedClock()))
 
 
-FIXED: list[tuple[Report, type[Outcome], FailureClass]] = [  # type: ignore[valid-type] # one of the kinds
+FIXED: list[tuple[Report, type[Outcome], FailureClass]] = [
     (Report(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)), Reject, FailureClass.REJECTED),
     (Report(KafkaError(KafkaError.INVALID_RECORD)), Reject, FailureClass.REJECTED),
     (Report(KafkaError(KafkaError.TOPIC_EXCEPTION)), Reject, FailureClass.REJECTED),
