@@ -21,9 +21,9 @@ def offer_plugins(monkeypatch: pytest.MonkeyPatch, **classes: str) -> None:
 
 
 @asynccontextmanager
-async def running(path: Path, environment: Mapping[str, str] = os.environ) -> AsyncIterator[App]:
-    """Run the daemon of a configuration, and wait until it is ready."""
-    document = load_document([path], environment)
+async def running(*paths: Path, environment: Mapping[str, str] = os.environ) -> AsyncIterator[App]:
+    """Run the daemon of a configuration in these files, and wait until it is ready."""
+    document = load_document(paths, environment)
     app = App(plan=plan(document, SystemClock()), clock=SystemClock())
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as group:

@@ -67,7 +67,7 @@ class RecordWriting:
                 hint="leave Id out of body, or use update",
                 sent=False,
             )
-        return self._keyed(delivery, fields)
+        return self._identified(delivery, fields)
 
     def _named(self, delivery: Delivery, fields: JsonObject) -> JsonObject | Outcome:
         # Never the event's own record: Id can be mapped to a field that the event does not carry.
@@ -84,11 +84,11 @@ class RecordWriting:
             return Skip(reason="the record is deleted", sent=False)
         if not fields:
             return Skip(reason="the event carries no field that body sends", sent=False)
-        return {**self._keyed(delivery, fields), "Id": record_id}
+        self._add_key(delivery, fields)
+        return {**fields, "Id": record_id}
 
-    def _keyed(self, delivery: Delivery, fields: JsonObject) -> Any:
-        if self.id_field is not None:
-            fields[self.id_field] = delivery.key
+    def _identified(self, delivery: Delivery, fields: JsonObject) -> JsonObject | Outcome:
+        self._add_key(delivery, fields)
         if self.operation.kind is WriteKind.UPSERT:
             value = fields.get(self.operation.external_id)
             if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal) or value == "":
@@ -98,6 +98,10 @@ class RecordWriting:
                     sent=False,
                 )
         return fields
+
+    def _add_key(self, delivery: Delivery, fields: JsonObject) -> None:
+        if self.id_field is not None:
+            fields[self.id_field] = delivery.key
 
 
 def _taken_id(fields: JsonObject) -> Any:
