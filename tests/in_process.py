@@ -21,13 +21,13 @@ def offer_plugins(monkeypatch: pytest.MonkeyPatch, **classes: str) -> None:
 
 
 @asynccontextmanager
-async def running(path: Path, environment: Mapping[str, str] = os.environ) -> AsyncIterator[App]:
-    """Run the daemon of a configuration, and wait until it is ready."""
-    document = load_document([path], environment)
+async def running(*paths: Path, environment: Mapping[str, str] = os.environ) -> AsyncIterator[App]:
+    """Run the daemon of a configuration in these files, and wait until it is ready."""
+    document = load_document(paths, environment)
     app = App(
         plan=plan(document, SystemClock()),
         clock=SystemClock(),
-        reread=lambda: load_document([path], environment),
+        reread=lambda: load_document(paths, environment),
     )
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as group:

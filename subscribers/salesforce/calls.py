@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 import structlog
@@ -21,7 +21,9 @@ _WITHOUT_BODY = frozenset({"GET", "DELETE"})
 # More calls whose answers nobody waits for would be no sign of a healthy org.
 _MOST_UNWAITED = 100
 
-_Call = ApexRestCall | ApexSoapCall
+
+class _Prepared(NamedTuple):
+    call: ApexRestCall | ApexSoapCall
 
 
 class ApexCalling:
@@ -52,15 +54,16 @@ class ApexCalling:
         """Call once, and return the outcomes."""
         return await delivered_together(deliveries, self._prepared, self._called)
 
-    def _prepared(self, delivery: Delivery) -> _Call | Outcome:
-        return call_of(self._settings, delivery)
+    def _prepared(self, delivery: Delivery) -> _Prepared | Outcome:
+        made = call_of(self._settings, delivery)
+        return _Prepared(made) if isinstance(made, ApexRestCall | ApexSoapCall) else made
 
-    async def _called(self, deliveries: Sequence[Delivery], calls: Sequence[_Call]) -> Sequence[Outcome]:
+    async def _called(self, deliveries: Sequence[Delivery], calls: Sequence[_Prepared]) -> Sequence[Outcome]:
         each = self._answered if self._call.wait else self._sent
         return [await each(delivery, call) for delivery, call in zip(deliveries, calls, strict=True)]
 
-    async def _answered(self, delivery: Delivery, call: _Call) -> Outcome:
-        return self._outcome(delivery, await self._writer.call(call))
+    async def _answered(self, delivery: Delivery, prepared: _Prepared) -> Outcome:
+        return self._outcome(delivery, await self._writer.call(prepared.call))
 
     def _outcome(self, delivery: Delivery, result: CallResult) -> Outcome:
         may_retry = delivery.attempt < self._settings.refusal_tries
@@ -71,12 +74,12 @@ class ApexCalling:
         call = self._call
         return f"{call.soap}.{call.method}" if call.soap is not None else f"{call.method} {call.rest}"
 
-    async def _sent(self, delivery: Delivery, call: _Call) -> Outcome:
+    async def _sent(self, delivery: Delivery, prepared: _Prepared) -> Outcome:
         """Return when the call has been sent, or has failed before."""
         sent = asyncio.Event()
         await self._slots.acquire()
         task = asyncio.create_task(
-            self._writer.call(call, on_sent=sent.set), name=f"call {self._method} for {self._name}"
+            self._writer.call(prepared.call, on_sent=sent.set), name=f"call {self._method} for {self._name}"
         )
         task.add_done_callback(lambda _: self._slots.release())
         task.add_done_callback(lambda _: sent.set())

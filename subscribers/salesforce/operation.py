@@ -1,12 +1,11 @@
 """Contract of the plugin's operations."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar, get_args
+from typing import Protocol, TypeVar
 
-from streamer.events import Delivery, JsonObject, Outcome, Reject, Skip
+from streamer.events import Delivered, Delivery, Disable, Hold, JsonObject, Outcome, Reject, Retry, Skip
 
 _Prepared = TypeVar("_Prepared")
-_OUTCOMES = get_args(Outcome)
 
 
 class Operation(Protocol):
@@ -31,7 +30,7 @@ async def delivered_together(
     prepared: list[_Prepared] = []
     for number, delivery in enumerate(deliveries):
         made = prepare(delivery)
-        if isinstance(made, _OUTCOMES):
+        if isinstance(made, Delivered | Retry | Hold | Reject | Skip | Disable):
             outcomes[number] = made
         else:
             numbers.append(number)

@@ -35,13 +35,16 @@ _AWAY = frozenset({"SERVER_UNAVAILABLE", "API_CURRENTLY_DISABLED"})
 _OF_THE_ORG = frozenset(
     {"API_DISABLED_FOR_ORG", "FUNCTIONALITY_NOT_ENABLED", "INVALID_TYPE", "STORAGE_LIMIT_EXCEEDED"}
 )
-# Another try can succeed: code of the org failed, or Salesforce tells no reason.
+# Another try can succeed: code of the org failed, or Salesforce tells no reason. Client and Server are the
+# codes of any SOAP fault.
 _DOUBTFUL = frozenset(
     {
         "",
         "APEX_ERROR",
         "CANNOT_EXECUTE_FLOW_TRIGGER",
         "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+        "Client",
+        "Server",
         "UNKNOWN_EXCEPTION",
     }
 )

@@ -53,8 +53,7 @@ class RecordShape:
                 hint="leave Id out of body, or use update",
                 sent=False,
             )
-        keyed: JsonObject | Outcome = self._keyed(delivery, fields)
-        return keyed
+        return self._identified(delivery, fields)
 
     def _named(self, delivery: Delivery, fields: JsonObject) -> JsonObject | Outcome:
         # Never the event's own record: Id can be mapped to a field that the event does not carry.
@@ -71,11 +70,11 @@ class RecordShape:
             return Skip(reason="the record is deleted", sent=False)
         if not fields:
             return Skip(reason="the event carries no field that body sends", sent=False)
-        return {**self._keyed(delivery, fields), "Id": record_id}
+        self._add_key(delivery, fields)
+        return {**fields, "Id": record_id}
 
-    def _keyed(self, delivery: Delivery, fields: JsonObject) -> Any:
-        if self.id_field is not None:
-            fields[self.id_field] = delivery.key
+    def _identified(self, delivery: Delivery, fields: JsonObject) -> JsonObject | Outcome:
+        self._add_key(delivery, fields)
         if self.operation.kind is WriteKind.UPSERT:
             value = fields.get(self.operation.external_id)
             if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal) or value == "":
@@ -85,6 +84,10 @@ class RecordShape:
                     sent=False,
                 )
         return fields
+
+    def _add_key(self, delivery: Delivery, fields: JsonObject) -> None:
+        if self.id_field is not None:
+            fields[self.id_field] = delivery.key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import re
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,7 +12,8 @@ from streamer.settings import OrgSettings
 
 _FIELD = r"^[A-Za-z]\w*$"
 _SOBJECT = r"^[A-Za-z]\w{0,79}$"
-_OPERATIONS = ("event", "update", "upsert", "create", "delete", "call")
+OperationName = Literal["event", "update", "upsert", "create", "delete", "call"]
+_OPERATIONS: tuple[OperationName, ...] = get_args(OperationName)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _PLACEHOLDER = re.compile(r"\{([A-Za-z]\w*)\}", re.ASCII)
 # The rest of a path of an Apex class's urlMapping, with placeholders.
@@ -188,6 +189,6 @@ class SalesforceSettings(_Section):
         return self
 
     @property
-    def operation(self) -> Literal["event", "update", "upsert", "create", "delete", "call"]:
+    def operation(self) -> OperationName:
         """Name of the operation."""
-        return next(name for name in _OPERATIONS if getattr(self, name) is not None)  # type: ignore[return-value] - names of the literal
+        return next(name for name in _OPERATIONS if getattr(self, name) is not None)

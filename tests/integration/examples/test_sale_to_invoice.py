@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from streamer.clock import SystemClock
 from streamer.sandbox import ApexCall, OrgSettings, Sandbox, SandboxSettings, parse_schema
@@ -31,13 +30,10 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     offer_plugins(monkeypatch, erp="subscribers.erp:Erp", salesforce="subscribers.salesforce:Salesforce")
 
 
-def example(tmp_path: Path) -> Path:
-    """Return a copy of the example whose ports are free ones."""
-    whole = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-    whole["observe"]["port"] = 0
-    whole["admin"] = {"port": 0}
-    path = tmp_path / "sale-to-invoice.yaml"
-    path.write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
+def free_ports(tmp_path: Path) -> Path:
+    """Return a file that puts free ports in the place of the example's."""
+    path = tmp_path / "ports.yaml"
+    path.write_text("{observe: {port: 0}, admin: {port: 0}}", encoding="utf-8")
     return path
 
 
@@ -81,7 +77,7 @@ async def test_rules_hold_from_both_sides(tmp_path: Path) -> None:
             "ERP_API_KEY": "invented",
             "STREAMER_LOG": str(tmp_path / "log.db"),
         }
-        async with running(example(tmp_path), environment):
+        async with running(EXAMPLE, free_ports(tmp_path), environment=environment):
             sold, refused = win(sandbox, "Sold"), win(sandbox, "Refused")
             await until(lambda: len(erp.documents) == 2)
             number = erp.documents["invoices", sold]["number"]

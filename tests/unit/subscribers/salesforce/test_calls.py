@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -93,6 +93,20 @@ async def test_refusal_keeps_the_words_of_the_method() -> None:
 
     assert isinstance(outcome, Reject)
     assert outcome.answer == '{"a":1}'
+
+
+@pytest.mark.parametrize("code", ["APEX_ERROR", "Client"])
+async def test_exception_is_tried_again_at_first(code: str) -> None:
+    """What a method throws can pass, and can be about the event."""
+    org = ScriptedOrg(answer=WriteRefused(code=code, message="System.DmlException: no"))
+    tries = [
+        await outcome_of(
+            org, replace(delivery(change()), attempt=number), call={"rest": "/x"}, refusal_tries=2
+        )
+        for number in (1, 2)
+    ]
+
+    assert [type(each) for each in tries] == [Retry, Reject]
 
 
 @dataclass

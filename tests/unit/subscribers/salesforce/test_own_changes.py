@@ -68,7 +68,7 @@ async def test_own_change_is_delivered_where_it_shall_be() -> None:
 
 async def test_events_without_an_origin_go_on() -> None:
     """Such as platform events, and what is malformed."""
-    malformed = ({}, {"transaction": 1}, {"transaction": {"origin": 1}})
+    malformed: tuple[dict[str, Any], ...] = ({}, {"transaction": 1}, {"transaction": {"origin": 1}})
     events = [event("salesforce.event.Paid__e", data={"entity": "Opportunity", **data}) for data in malformed]
 
     assert await skipped(ScriptedOrg(), *events) == [False] * 3
