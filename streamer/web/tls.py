@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ HANDSHAKE_S = 5.0
 
 _LOOK_S = 5.0
 
-_Seen = tuple[tuple[int, int, int], ...] | int | None
+Seen = tuple[tuple[int, int, int], ...] | int | None
+"""State of files on disk, which differs when one of them has changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,11 @@ class TlsFiles:
                 raise self._refused("client_ca_file", self.client_ca_file, "no certificates in PEM") from exc
             context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+    @property
+    def pair(self) -> tuple[Path, Path]:
+        """The files of the certificate and of its key."""
+        return self.certificate_file, self.key_file
 
     def load_certificate(self, context: ssl.SSLContext) -> None:
         """Give `context` the certificate and its key as they are now; raises `ConfigurationError`."""
@@ -81,9 +87,9 @@ async def server_context(files: TlsFiles | None) -> AsyncIterator[ssl.SSLContext
     if files is None:
         yield None
         return
-    seen = _seen(files)
+    before = seen(files.pair)
     context = files.context()
-    renewing = asyncio.create_task(_renew(files, context, seen), name=f"certificate {files.section}")
+    renewing = asyncio.create_task(_renew(files, context, before), name=f"certificate {files.section}")
     try:
         yield context
     finally:
@@ -91,13 +97,13 @@ async def server_context(files: TlsFiles | None) -> AsyncIterator[ssl.SSLContext
         await asyncio.wait([renewing])
 
 
-async def _renew(files: TlsFiles, context: ssl.SSLContext, seen: _Seen) -> None:
+async def _renew(files: TlsFiles, context: ssl.SSLContext, before: Seen) -> None:
     while True:
         await asyncio.sleep(_LOOK_S)
-        found = _seen(files)
-        if found == seen:
+        found = seen(files.pair)
+        if found == before:
             continue
-        seen = found
+        before = found
         try:
             # A pair that does not fit would leave half of it in the context in use.
             files.context()
@@ -108,10 +114,10 @@ async def _renew(files: TlsFiles, context: ssl.SSLContext, seen: _Seen) -> None:
             _log.info("certificate.renewed", section=files.section)
 
 
-def _seen(files: TlsFiles) -> _Seen:
-    """Return a value that changes with the certificate or its key."""
+def seen(files: Iterable[Path]) -> Seen:
+    """Return a value that changes with the content of `files`; it is read from the directory alone."""
     try:
-        found = [file.stat() for file in (files.certificate_file, files.key_file)]
+        found = [file.stat() for file in files]
     except OSError as error:
         return error.errno
     return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)

@@ -1,7 +1,8 @@
-"""HTTP target: sends JSON and judges the answers."""
+"""HTTP target: sends requests and judges the answers."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -9,17 +10,17 @@ from urllib.parse import quote
 import orjson
 from yarl import URL
 
-from streamer.events import Delivered, Hold, Outcome, Reject, Retry
+from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
 from streamer.ports import PluginContext
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
-from subscribers.http.connection import Connection, Exchange, Unreached
+from subscribers.http.connection import Connection, Exchange, ForbiddenAddress, Unreached
 from subscribers.http.credentials import NoToken, Proof, credentials
 from subscribers.http.outcome_table import OutcomeTable
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
-from subscribers.http.verdict import verdict
+from subscribers.http.verdict import RECHECK_S, verdict
 
 _REFUSALS = frozenset({401, 403})
 # Statuses of a token endpoint that refuses the client.
@@ -36,18 +37,25 @@ _LIKE_A_SECRET = 16
 class Request:
     """Request of one attempt; `key` is the delivery's idempotency key.
 
-    A `DELETE` has no content, and so no `body`.
+    A `body` of bytes is sent as it is, and any other as JSON. A `DELETE` has no
+    content, and so no `body`. `headers` come on top of the usual ones, and name
+    the type of bytes. `secrets` are those that the request alone holds: they
+    are removed from its answer.
     """
 
     method: str
     url: URL
     key: str
-    body: Any = None
+    body: Any = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def content(self) -> bytes:
         """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
-        return b"" if self.method == "DELETE" else orjson.dumps(self.body)
+        if self.method == "DELETE":
+            return b""
+        return self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
 
 
 class HttpTarget:
@@ -124,6 +132,9 @@ class HttpTarget:
             return Retry(reason=str(exc), failure=exc.failure)
         except NoToken as exc:
             return self._hold(exc)
+        except ForbiddenAddress as exc:
+            # Nothing was sent, and no event of this target can get through.
+            return Hold(reason=str(exc), after_s=RECHECK_S, alert=True, failure=FailureClass.CONNECTION)
 
     def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
         """Return the outcome of `answer` by the rules for every target and the settings' `outcomes`.
@@ -156,19 +167,21 @@ class HttpTarget:
 
     async def _exchange(self, request: Request, content: bytes, proof: Proof) -> Answer:
         key = _quoted(request.key)
+        redaction = self._redaction_with(proof)
         return await self._connection.exchange(
             Exchange(
                 method=request.method,
-                url=request.url,
+                url=request.url.update_query(proof.query) if proof.query else request.url,
                 headers={
                     **({"Content-Type": "application/json"} if content else {}),
+                    **request.headers,
                     "Idempotency-Key": key,
                     "webhook-id": key,
                     **self._signer.headers(key, content, now=self._clock.now()),
                     **proof.headers,
                 },
                 content=content,
-                redaction=self._redaction_with(proof),
+                redaction=redaction | Redaction.of(request.secrets) if request.secrets else redaction,
             )
         )
 

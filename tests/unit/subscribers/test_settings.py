@@ -25,6 +25,32 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
         (Erp.Settings, {"url": f"https://{'e' * 64}.com"}, "url is not a URL"),
         (Erp.Settings, {"url": "http://erp.example.com"}, "url is plain http: use https"),
         (Erp.Settings, {"url": "http://127.0.0.1.example.com"}, "url is plain http: use https"),
+        (Erp.Settings, {"url": "https://2852039166/"}, "url is not a URL"),
+        (Erp.Settings, {"url": "https://0x7f.1/"}, "url is not a URL"),
+        (Erp.Settings, {"url": "https://10.1.2.3/"}, "url names a private address: set allow_private"),
+        (Erp.Settings, {"url": "https://[fd00::1]/"}, "url names a private address: set allow_private"),
+        (
+            Erp.Settings,
+            {"url": "https://10.1.2.3/", "allow_private": ["10.2.0.0/16"]},
+            "url names a private address",
+        ),
+        (
+            Erp.Settings,
+            {"url": "https://169.254.169.254/", "allow_private": True},
+            "url names the address of a cloud's metadata service, to which nothing is ever sent",
+        ),
+        (
+            Erp.Settings,
+            {"url": "https://e.com", "allow_private": ["10.1.2.3/8"]},
+            "10.1.2.3/8: its host bits are not zero; write networks such as 10.20.0.0/16",
+        ),
+        (Erp.Settings, {"url": "https://e.com", "allow_private": ["erp"]}, "erp: it is no network"),
+        (Erp.Settings, {"url": "https://e.com", "allow_private": "yes"}, "must be true, false, or a list of"),
+        (
+            Erp.Settings,
+            {"url": "https://e.com", "auth": {"kind": "api_key", "key": "k", "header": "A", "query": "b"}},
+            "set either header or query",
+        ),
         (Erp.Settings, {"url": "https://a:b@erp.example.com"}, "must not contain a user or password"),
         (Erp.Settings, {"url": "https://e.com", "method": "GET"}, "'PUT', 'PATCH' or 'POST'"),
         (
@@ -85,6 +111,20 @@ def test_token_url_is_held_to_the_same_rules() -> None:
 def test_plain_http_to_loopback_needs_no_permission(host: str) -> None:
     """What never leaves the machine may be plain."""
     assert Erp.Settings.model_validate({"url": f"http://{host}/api"}).url == f"http://{host}/api"
+
+
+@pytest.mark.parametrize("allow_private", [True, ["10.0.0.0/8", "fd00::/8"]])
+def test_private_address_can_be_allowed(allow_private: object) -> None:
+    """An ERP in one's own network, by its address."""
+    Erp.Settings.model_validate({"url": "https://10.1.2.3/api", "allow_private": allow_private})
+
+
+def test_url_with_loopback_allows_loopback_alone() -> None:
+    """The settings name it themselves, so no name can lead there unseen."""
+    rule = Erp.Settings.model_validate({"url": "http://localhost:8080/api"}).address_rule
+
+    assert rule.refusal("127.0.0.1") is None
+    assert rule.refusal("10.1.2.3") is not None
 
 
 def test_plain_http_elsewhere_can_be_allowed() -> None:
