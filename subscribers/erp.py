@@ -1,4 +1,4 @@
-"""ERP plugin: creates or updates a document over REST and JSON."""
+"""ERP plugin: creates or updates a document over REST and JSON, or calls an operation over SOAP."""
 
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -10,8 +10,10 @@ from streamer.events import Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
 from subscribers.expression import Expression, Query
 from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
+from subscribers.soap import SoapService, SoapSettings
 
 _GONE = frozenset({404, 410})
+_OF_REST = ("method", "external_id")
 
 
 class ErpSettings(TargetSettings):
@@ -22,25 +24,40 @@ class ErpSettings(TargetSettings):
     )
     deletions: Literal["skip", "delete", "write"] = Field(
         default="skip",
-        description="what becomes of a deleted record's document; delete: DELETE {url}/{external_id}, "
-        "write: body is sent by method",
+        description="what becomes of a deleted record's document; delete: DELETE {url}/{external_id}, or "
+        "soap.delete_operation; write: body is sent as for other events",
     )
     external_id: Expression = Field(
         default="subject", description="JMESPath over the event; finds the document's external id"
     )
     answer: Literal["json", "any"] = Field(
-        default="json", description="any: a 2xx counts as delivered even without a JSON object"
+        default="json",
+        description="any: a 2xx counts as delivered even without a JSON object or a SOAP envelope",
+    )
+    soap: SoapSettings | None = Field(
+        default=None, description="call an operation over SOAP, instead of writing a document over REST"
     )
 
     @model_validator(mode="after")
+    def _keys_have_an_effect(self) -> Self:
+        if self.soap is not None and (unused := self.model_fields_set.intersection(_OF_REST)):
+            raise ValueError(f"{min(unused)} has no effect with soap, whose requests are POST to url")
+        return self
+
+    @model_validator(mode="after")
     def _deletion_has_an_address(self) -> Self:
-        if self.method == "POST" and self.deletions == "delete":
+        if self.soap is not None:
+            if self.deletions == "delete" and self.soap.delete_operation is None:
+                raise ValueError("deletions: delete needs soap.delete_operation")
+        elif self.method == "POST" and self.deletions == "delete":
             raise ValueError("deletions: delete needs method PUT or PATCH, whose documents have addresses")
         return self
 
 
 class Erp(HttpSubscriber):
-    """Upserts one document for each event, and keeps the ERP's JSON answer, such as an invoice's number.
+    """Upserts one document for each event, and keeps the ERP's answer, such as an invoice's number.
+
+    With `soap`, it calls an operation for each event instead.
 
     The body is the subscriber's `body` or, without one, the event's data. A gap
     event is skipped, because it holds no fields. A deletion is what
@@ -56,12 +73,24 @@ class Erp(HttpSubscriber):
         self._settings = settings
         self._url = URL(settings.url)
         self._external_id = Query(settings.external_id)
+        self._service = settings.soap and SoapService(
+            self._http,
+            settings.soap,
+            url=settings.url,
+            clock=context.clock,
+            takes_any_answer=settings.answer == "any",
+        )
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Write or delete the document once, and return the outcome."""
         deletes = delivery.event.is_deletion and self._settings.deletions == "delete"
         if (reason := self._skipped_because(delivery, deletes=deletes)) is not None:
             return Skip(reason=reason, sent=False)
+        if self._service is not None:
+            return await self._service.call(delivery, deletes=deletes)
+        return await self._written(delivery, deletes=deletes)
+
+    async def _written(self, delivery: Delivery, *, deletes: bool) -> Outcome:
         url = self._document(delivery)
         if url is None:
             return Reject(

@@ -20,7 +20,7 @@ from subscribers.http.outcome_table import OutcomeTable
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
-from subscribers.http.verdict import RECHECK_S, verdict
+from subscribers.http.verdict import RECHECK_S, asked_pause, verdict
 
 _REFUSALS = frozenset({401, 403})
 # Statuses of a token endpoint that refuses the client.
@@ -156,6 +156,10 @@ class HttpTarget:
             answer=answer.excerpt,
             failure=answer.failure,
         )
+
+    def asked_pause(self, answer: Answer) -> float | None:
+        """Return the seconds that `Retry-After` asks for, within the settings' bound."""
+        return asked_pause(answer, self._clock, max_hold_s=self._settings.max_hold_s)
 
     async def _send_with_credentials(self, request: Request, content: bytes) -> Answer:
         proof = await self._credentials.proof()

@@ -1,7 +1,8 @@
-"""Sandboxed Jinja2 templates of texts for people, in which an absent field is empty."""
+"""Sandboxed Jinja2 templates of texts for people and of XML, in which an absent field is empty."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -60,16 +61,19 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return jinja2.StrictUndefined(forbidden, exc=SecurityError)
 
 
-def compile_template(source: str, *, strict: bool) -> Callable[[JsonObject], str]:
+def compile_template(
+    source: str, *, strict: bool, xml: bool = False, filters: Mapping[str, Filter] = MappingProxyType({})
+) -> Callable[[JsonObject], str]:
     """Return a function that renders `source`. Raises `jinja2.TemplateSyntaxError`.
 
     A field that the event does not carry renders as empty, through filters and
     operators too, and a cleared field does so through filters. With `strict`,
     an absent field is an error, and a filter gets the null of a cleared one.
+    With `xml`, values are escaped. `filters` stand beside the usual ones.
     """
     undefined = jinja2.StrictUndefined if strict else AbsentField
-    environment = _Environment(undefined=undefined, autoescape=False, finalize=_shown)
-    environment.filters["money"] = _money
+    environment = _Environment(undefined=undefined, autoescape=xml, finalize=_shown)
+    environment.filters |= {"money": _money, **filters}
     if not strict:
         environment.filters.update(
             (name, _lenient(filter_))
