@@ -13,6 +13,11 @@ from subscribers.slack import Slack
 WEBHOOK = "https://hooks.slack.com/services/T/B/x"
 
 
+def soap(**settings: Any) -> dict[str, Any]:
+    """Return the settings of an ERP over SOAP."""
+    return {"url": "https://e.com", "soap": settings}
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "sentence"),
     [
@@ -83,6 +88,33 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
         (Erp.Settings, {"url": "https://e.com", "outcomes": {404: "drop"}}, "'delivered', 'retry', 'hold'"),
         (Erp.Settings, {"url": "https://e.com", "signing": {}}, "Field required"),
         (Erp.Settings, {"url": "https://e.com", "signing": {"secrets": []}}, "must be a list of one to 10"),
+        (Erp.Settings, soap(), "set operation, or an envelope of your own"),
+        (Erp.Settings, soap(operation="a b"), "String should match pattern"),
+        (Erp.Settings, soap(operation="A", version="2"), "'1.1' or '1.2'"),
+        (Erp.Settings, soap(operation="A", action='a"b'), "String should match pattern"),
+        (Erp.Settings, soap(operation="A", result={"a": "//b"}), "String should match pattern"),
+        (Erp.Settings, soap(operation="A", faults=[{"then": "skip"}]), "set code, text or detail"),
+        (
+            Erp.Settings,
+            soap(operation="A", faults=[{"text": "(", "then": "skip"}]),
+            "is not a regular expression: missing )",
+        ),
+        (Erp.Settings, soap(envelope="<a>\n{{ b"), "is not a Jinja2 template: line 2: unexpected end"),
+        (Erp.Settings, soap(envelope="{{ a | b }}"), "is not a Jinja2 template: line 1: No filter named 'b'"),
+        (Erp.Settings, soap(envelope="{{ fields.Name }}"), "uses fields, which no event has; known: body,"),
+        (Erp.Settings, soap(envelope="<a/>", key_element="A"), "key_element has no effect with an envelope"),
+        (
+            Erp.Settings,
+            soap(envelope="<a/>", security={"username": "u", "password": "p"}),
+            "the envelope must contain {{ security }}",
+        ),
+        (
+            Erp.Settings,
+            soap(operation="A", security={"username": "u", "password": "p\n"}),
+            "password contains a line feed",
+        ),
+        (Erp.Settings, {**soap(operation="A"), "method": "PUT"}, "method has no effect with soap"),
+        (Erp.Settings, {**soap(operation="A"), "deletions": "delete"}, "needs soap.delete_operation"),
         (Fulfillment.Settings, {"url": "https://e.com", "cancel_when": "=="}, "JMESPath"),
         (Slack.Settings, {}, "set either webhook_url, or token and channel"),
         (Slack.Settings, {"token": "xoxb-1"}, "channel is missing"),
@@ -111,6 +143,15 @@ def test_token_url_is_held_to_the_same_rules() -> None:
 def test_plain_http_to_loopback_needs_no_permission(host: str) -> None:
     """What never leaves the machine may be plain."""
     assert Erp.Settings.model_validate({"url": f"http://{host}/api"}).url == f"http://{host}/api"
+
+
+@pytest.mark.parametrize("version", ["1.2", 1.2])
+def test_version_of_soap_can_lack_its_quotes(version: object) -> None:
+    """YAML reads it as a number then."""
+    read = Erp.Settings.model_validate(soap(operation="A", version=version))
+
+    assert read.soap is not None
+    assert read.soap.version == "1.2"
 
 
 @pytest.mark.parametrize("allow_private", [True, ["10.0.0.0/8", "fd00::/8"]])

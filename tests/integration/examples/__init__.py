@@ -1,0 +1,1 @@
+"""The examples in `config/examples`, against the sandbox and receivers."""
