@@ -16,7 +16,7 @@ from typing import Any, Self
 import structlog
 
 from streamer.events import Delivery, Outcome, SubscriberName
-from streamer.ports import BlockingSubscriber, Subscriber
+from streamer.ports import BlockingSubscriber, Preview, Previewing, Subscriber
 
 _log = structlog.get_logger()
 
@@ -102,6 +102,11 @@ class ThreadedSubscriber:
                     "plugin.overdue", subscriber=self._name, event_id=delivery.event.id, at=call.where()
                 )
             raise
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome | None:
+        """Return the plugin's own preview, `None` if it has none."""
+        own = self._subscriber
+        return own.preview(delivery) if isinstance(own, Previewing) else None
 
 
 def _outcome(returned: Any) -> Outcome:

@@ -301,13 +301,22 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Bytes that a target gets as they are, of a media type such as `application/xml`."""
+
+    data: bytes
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One event on its way to one target.
 
     `key` is the idempotency key: the same on every attempt, after restarts and
     redrives. `attempt` counts from 1. `body` is the event in the target's own
-    shape, and `{}` where the event carries nothing of it; `text` is a sentence
-    for people. Each is `None` where not configured.
+    shape, and `{}` where the event carries nothing of it; its numbers can be
+    `Decimal`. `content` is sent in place of it, by a plugin that takes it.
+    `text` is a sentence for people. Each is `None` where not configured.
     """
 
     event: Event
@@ -315,6 +324,7 @@ class Delivery:
     attempt: int
     body: Any = None
     text: str | None = None
+    content: Content | None = None
 
 
 class FailureClass(StrEnum):

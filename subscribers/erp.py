@@ -1,6 +1,6 @@
 """ERP plugin: creates or updates a document over REST and JSON, or calls an operation over SOAP."""
 
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
 from pydantic import Field, model_validator
@@ -9,7 +9,7 @@ from yarl import URL
 from streamer.events import Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
 from subscribers.expression import Expression, Query
-from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
+from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber, TargetSettings
 from subscribers.soap import SoapService, SoapSettings
 
 _GONE = frozenset({404, 410})
@@ -54,19 +54,19 @@ class ErpSettings(TargetSettings):
         return self
 
 
-class Erp(HttpSubscriber):
+class Erp(RequestSubscriber):
     """Upserts one document for each event, and keeps the ERP's answer, such as an invoice's number.
 
-    With `soap`, it calls an operation for each event instead.
-
-    The body is the subscriber's `body` or, without one, the event's data. A gap
-    event is skipped, because it holds no fields. A deletion is what
-    `deletions` says; a document that the ERP does not know needs none. An event
-    that carries nothing of the body is skipped: an empty document would replace
-    the one that there is.
+    With `soap`, it calls an operation for each event instead. The body is the
+    subscriber's `content` (not with `soap`) or `body` or, without one, the
+    event's data. A gap event is skipped, because it holds no fields. A deletion
+    is what `deletions` says; a document that the ERP does not know needs none.
+    An event that carries nothing of the body is skipped: an empty document would
+    replace the one that there is.
     """
 
     Settings = ErpSettings
+    takes_content: Final = True
 
     def __init__(self, settings: ErpSettings, context: PluginContext) -> None:
         super().__init__(HttpTarget.of(settings, context))
@@ -83,14 +83,29 @@ class Erp(HttpSubscriber):
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Write or delete the document once, and return the outcome."""
+        request = self.request(delivery)
+        if not isinstance(request, Request):
+            return request
+        answer = await self._http.send(request)
+        if not isinstance(answer, Answer):
+            return answer
+        if self._service is not None:
+            return self._service.outcome(answer)
+        # A 404 without JSON does not come from the ERP, but for example from a proxy at a wrong url.
+        if request.method == "DELETE" and answer.status in _GONE and self._is_valid(answer):
+            return Skip(reason="nothing to delete: the ERP knows no such document")
+        return self._outcome(answer)
+
+    def request(self, delivery: Delivery, /) -> Request | Outcome:
+        """Return the request for the document or to the service, or the outcome without one."""
         deletes = delivery.event.is_deletion and self._settings.deletions == "delete"
         if (reason := self._skipped_because(delivery, deletes=deletes)) is not None:
             return Skip(reason=reason, sent=False)
         if self._service is not None:
-            return await self._service.call(delivery, deletes=deletes)
-        return await self._written(delivery, deletes=deletes)
+            return self._service.request(delivery, deletes=deletes)
+        return self._of_document(delivery, deletes=deletes)
 
-    async def _written(self, delivery: Delivery, *, deletes: bool) -> Outcome:
+    def _of_document(self, delivery: Delivery, *, deletes: bool) -> Request | Outcome:
         url = self._document(delivery)
         if url is None:
             return Reject(
@@ -98,17 +113,15 @@ class Erp(HttpSubscriber):
                 hint="let external_id find a text or a whole number in every event that arrives here",
                 sent=False,
             )
-        answer = await self._http.send(
-            Request(method="DELETE", url=url, key=delivery.key)
-            if deletes
-            else Request(method=self._settings.method, url=url, key=delivery.key, body=_body(delivery))
+        if deletes:
+            return Request(method="DELETE", url=url, key=delivery.key)
+        return Request(
+            method=self._settings.method,
+            url=url,
+            key=delivery.key,
+            body=_body(delivery),
+            ready=delivery.content,
         )
-        if not isinstance(answer, Answer):
-            return answer
-        # A 404 without JSON does not come from the ERP, but for example from a proxy at a wrong url.
-        if deletes and answer.status in _GONE and self._is_valid(answer):
-            return Skip(reason="nothing to delete: the ERP knows no such document")
-        return self._outcome(answer)
 
     def _skipped_because(self, delivery: Delivery, *, deletes: bool) -> str | None:
         if delivery.event.is_gap:

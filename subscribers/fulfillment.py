@@ -1,6 +1,7 @@
 """Fulfilment plugin: asks a service to ship orders, and to cancel shipments."""
 
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Final
 from urllib.parse import quote
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from yarl import URL
 from streamer.events import Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
 from subscribers.expression import Expression, Query
-from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request, TargetSettings
+from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber, TargetSettings
 
 
 class FulfillmentSettings(TargetSettings):
@@ -26,7 +27,7 @@ class FulfillmentSettings(TargetSettings):
     )
 
 
-class Fulfillment(HttpSubscriber):
+class Fulfillment(RequestSubscriber):
     """Ships an order with `POST {url}/shipments`; cancels with `POST {url}/shipments/{order}/cancel`.
 
     It sends the order's id as `order`, with the members of the subscriber's
@@ -35,6 +36,7 @@ class Fulfillment(HttpSubscriber):
     """
 
     Settings = FulfillmentSettings
+    takes_content: Final = True
 
     def __init__(self, settings: FulfillmentSettings, context: PluginContext) -> None:
         super().__init__(HttpTarget.of(settings, context))
@@ -46,6 +48,22 @@ class Fulfillment(HttpSubscriber):
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Ask once for the shipment or its cancellation, and return the outcome."""
+        request = self.request(delivery)
+        if not isinstance(request, Request):
+            return request
+        answer = await self._http.send(request)
+        if not isinstance(answer, Answer):
+            return answer
+        # A 404 without JSON does not come from the service, but for example
+        # from a proxy at a wrong url.
+        is_unknown = answer.status == HTTPStatus.NOT_FOUND and answer.json is not None
+        if is_unknown and self._is_cancellation(delivery):
+            order = self._order.name_of(delivery)
+            return Skip(reason=f"nothing to cancel: the service knows no shipment of order {order}")
+        return self._outcome(answer)
+
+    def request(self, delivery: Delivery, /) -> Request | Outcome:
+        """Return the request for the shipment or its cancellation, or the outcome without one."""
         if delivery.event.is_gap:
             return Skip(reason="a gap event holds no order to ship", sent=False)
         order = self._order.name_of(delivery)
@@ -55,35 +73,19 @@ class Fulfillment(HttpSubscriber):
                 hint="let order find a text or a whole number in every event that arrives here",
                 sent=False,
             )
+        url, body, ready = self._shipments, _body(delivery, order), delivery.content
         if self._is_cancellation(delivery):
-            return await self._cancel(delivery, order)
-        return await self._ship(delivery, order)
+            url, body = self._below(f"shipments/{quote(order, safe='')}/cancel"), {"order": order}
+            ready = None
+        return Request(method="POST", url=url, key=delivery.key, body=body, ready=ready)
 
     def _is_cancellation(self, delivery: Delivery) -> bool:
         if delivery.event.is_deletion:
             return True
         return self._cancels is not None and self._cancels.of(delivery) is True
 
-    async def _ship(self, delivery: Delivery, order: str) -> Outcome:
-        answer = await self._post(delivery, self._shipments, _body(delivery, order))
-        return self._outcome(answer) if isinstance(answer, Answer) else answer
-
-    async def _cancel(self, delivery: Delivery, order: str) -> Outcome:
-        url = self._below(f"shipments/{quote(order, safe='')}/cancel")
-        answer = await self._post(delivery, url, {"order": order})
-        if not isinstance(answer, Answer):
-            return answer
-        # A 404 without JSON does not come from the service, but for example
-        # from a proxy at a wrong url.
-        if answer.status == 404 and answer.json is not None:  # noqa: PLR2004 - Not Found
-            return Skip(reason=f"nothing to cancel: the service knows no shipment of order {order}")
-        return self._outcome(answer)
-
     def _below(self, path: str) -> URL:
         return self._url.joinpath(path, encoded=True).with_query(self._url.query)
-
-    async def _post(self, delivery: Delivery, url: URL, body: Any) -> Answer | Outcome:
-        return await self._http.send(Request(method="POST", url=url, key=delivery.key, body=body))
 
     def _outcome(self, answer: Answer) -> Outcome:
         if not answer.body or answer.json is not None:

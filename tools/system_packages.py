@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tools.kubectl import KubectlMissing, kubectl
+from tools.mosquitto import mosquitto
 
 _OLDEST_JAVA = 17
 _APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300")
@@ -39,6 +40,14 @@ def needs() -> list[Need]:
             ("npm", "fetches clients of the sandbox", "npm", "npm"),
         )
     ]
+    clients.append(
+        Need(
+            name="Mosquitto",
+            why="takes the messages of the plugin mqtt",
+            package="mosquitto",
+            is_there=lambda: mosquitto() is not None,
+        )
+    )
     if os.environ.get("STREAMER_KAFKA"):
         # With a running broker we start none of our own.
         return clients

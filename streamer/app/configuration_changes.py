@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from streamer.app.routes import named_by
 from streamer.events import JsonObject, SubscriberName
 from streamer.settings import Settings
 
 _SOURCE = ("org", "channels", "outbound")
-_RELOADABLE = ("subscribers", "grace_period_s", *_SOURCE)
+_RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_SOURCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,12 @@ class ConfigurationChanges:
             added=tuple(sorted(after.keys() - before.keys())),
             removed=tuple(sorted(before.keys() - after.keys())),
             changed=tuple(
-                sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
+                sorted(
+                    name
+                    for name in before.keys() & after.keys()
+                    if before[name] != after[name]
+                    or named_by(before[name], old) != named_by(after[name], new)
+                )
             ),
             changes_source=any(name in _SOURCE for name in differing),
             waiting=tuple(name for name in differing if name not in _RELOADABLE),

@@ -6,7 +6,7 @@ from functools import partial
 
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
-from streamer.app.routes import SubscriberRoute
+from streamer.app.routes import SubscriberRoute, functions_of, named_by
 from streamer.clock import Clock
 from streamer.configuration import Document, load_draft
 from streamer.configuration.effective import effective_configuration
@@ -18,7 +18,7 @@ from streamer.log.patterns import wants
 from streamer.ports import PluginContext, Subscriber
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
-from streamer.settings import ChannelSettings, OrgSettings, Settings, SubscriberSettings
+from streamer.settings import ChannelSettings, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,11 @@ class Plan:
     org_users: frozenset[SubscriberName] = frozenset()
     logins: Logins | None = None
 
-    def made_of(self, name: SubscriberName) -> tuple[SubscriberSettings | None, OrgSettings | None]:
+    def made_of(self, name: SubscriberName) -> tuple[object, ...]:
         """Return the settings of which the subscriber is made; other settings need another subscriber."""
         org = self.settings.org if name in self.org_users else None
-        return self.settings.subscribers.get(name), org
+        own = self.settings.subscribers.get(name)
+        return own, org, own and named_by(own, self.settings)
 
 
 def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:
@@ -53,6 +54,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
     org_users = frozenset(name for name, each in draft.settings.subscribers.items() if uses_org(each.uses))
     makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
     routes: dict[SubscriberName, SubscriberRoute] = {}
+    functions = functions_of(draft.settings)
     mistakes = list(refusals(draft, document, clock))
     for name, each in draft.settings.subscribers.items():
         context = PluginContext(
@@ -64,7 +66,9 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
         makers[name] = partial(make_subscriber, each, context, document)
         if draft.is_sound("subscribers", name, "uses"):
             mistakes += _refused(makers[name])
-        routes[name] = SubscriberRoute(name=name, settings=each, draft=draft, document=document)
+        routes[name] = SubscriberRoute(
+            name=name, settings=each, draft=draft, document=document, functions=functions
+        )
         mistakes += routes[name].mistakes()
     return Plan(
         document=document,

@@ -74,6 +74,9 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
         own = _checked(plugin, settings, document, keys)
     if unread := document.unread(keys):
         raise ConfigurationError("\n".join(unread))
+    if settings.content is not None and not getattr(plugin, "takes_content", False):
+        refused = document.mistake((*at, "content"), f"{settings.uses} sends no content of its own: use body")
+        raise ConfigurationError(refused)
     with _refusing("the plugin can't be made", document, keys):
         try:
             made = plugin(own, context)

@@ -2,56 +2,75 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jinja2
-import jinja2.meta
-import jinja2.nodes
 from jmespath.exceptions import IncompleteExpressionError, LexerError, ParseError
 
 from streamer.configuration import Document, Draft, Keys
+from streamer.dispatch.attempt.checks import ExpressionMistake
+from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
+from streamer.dispatch.attempt.template import mistaken_calls, unknown_names
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.observe.redaction import masked
-from streamer.settings import SubscriberSettings
+from streamer.settings import Settings, SubscriberSettings
 
-_NAMES = ("data", "id", "source", "subject", "time", "type")
-_GLOBALS = frozenset(jinja2.Environment(autoescape=True).globals)
 _END = "EOF"
+_CONTENT: Keys = ("content", "template")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberRoute:
-    """Expressions and template of one subscriber, as its sound settings have them."""
+    """Expressions and templates of one subscriber, as its sound settings have them."""
 
     name: SubscriberName
     settings: SubscriberSettings
     draft: Draft
     document: Document
+    functions: Functions = field(default_factory=Functions)
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        """Names beside those of every event that the subscriber's expressions see."""
+        return ()
 
     def compiled(self) -> Route:
         """Return the compiled route. Raises `ConfigurationError` for the first mistake."""
-        settings = self.settings
-        source = RouteSource(
-            when=settings.when,
-            body=settings.body,
-            text=settings.text,
-            keep_null=settings.keep_null,
-            strict=settings.strict,
+        content = self.settings.content
+        source = replace(
+            self._source,
+            when=self.settings.when,
+            body=self.settings.body,
+            text=self.settings.text,
+            content=content.template if content else None,
         )
-        return compile_route(self.name, source, mistake=partial(mistake_of, self.document, self.name))
+        return compile_route(self.name, source, mistake=self._mistake, functions=self.functions)
 
     def mistakes(self) -> Iterator[str]:
         """Yield a message for each mistake; below one in an expression, a caret points at its column."""
         for keys, part in [(("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
-                yield from self._refused(keys, RouteSource(when=part))
-        text = self.settings.text
+                yield from self._refused(keys, replace(self._source, when=part))
+        text, content = self.settings.text, self.settings.content
         if text is not None and self._is_sound(("text",)):
-            yield from self._refused(("text",), RouteSource(text=text)) or self._unknown_names(text)
+            yield from self._mistakes_of_template(("text",), text, replace(self._source, text=text))
+        if content is not None and self._is_sound(("content",)):
+            source = replace(self._source, content=content.template)
+            yield from self._mistakes_of_template(_CONTENT, content.template, source)
+
+    @property
+    def _source(self) -> RouteSource:
+        """Source without expressions and templates."""
+        settings = self.settings
+        return RouteSource(
+            content_type=settings.content.type if settings.content else "",
+            keep_null=settings.keep_null,
+            strict=settings.strict,
+            more=self.more,
+        )
 
     def _is_sound(self, keys: Keys) -> bool:
         return self.draft.is_sound("subscribers", self.name, *keys)
@@ -60,59 +79,99 @@ class SubscriberRoute:
         """Return the message about the part at `keys`, if it is mistaken."""
 
         def mistake(_keys: Keys, sentence: str, detail: str) -> ConfigurationError:
-            return mistake_of(self.document, self.name, keys, sentence, detail)
+            return self._mistake(keys, sentence, detail)
 
         try:
-            compile_route(self.name, part, mistake=mistake)
+            compile_route(self.name, part, mistake=mistake, functions=self.functions)
         except ConfigurationError as error:
-            cause = error.__cause__
-            if not isinstance(cause, ParseError):
-                return [str(error)]
-            return [str(mistake(keys, "is not a JMESPath expression", pointed(cause)))]
+            match error.__cause__:
+                case ParseError() as cause:
+                    return [self._pointed(keys, "is not a JMESPath expression", _reason(cause), cause)]
+                case ExpressionMistake() as cause:
+                    return [self._pointed(keys, cause.sentence, cause.detail, cause)]
+                case jinja2.TemplateSyntaxError() as cause:
+                    detail = f"line {cause.lineno}: {cause.message}"
+                    return [str(self._mistake(keys, "is not a Jinja2 template", detail, at=(cause.lineno,)))]
+            return [str(error)]
         return []
 
-    def _unknown_names(self, text: str) -> Iterator[str]:
-        """Yield a message for each name in the template that no event has."""
-        environment = jinja2.Environment(autoescape=True)
-        parsed = environment.parse(text)
-        # Only names of events are looked for; the template was compiled with its filters before.
-        environment.filters |= dict.fromkeys(
-            (each.name for each in parsed.find_all(jinja2.nodes.Filter)), str
-        )
-        for name in sorted(jinja2.meta.find_undeclared_variables(parsed) - {*_NAMES, *_GLOBALS}):
-            close = difflib.get_close_matches(name, _NAMES, n=1)
+    def _pointed(self, keys: Keys, sentence: str, reason: str, error: ParseError | ExpressionMistake) -> str:
+        expression, position = error.expression or "", error.lex_position
+        at = (expression.count("\n", 0, position) + 1, _column(expression, position))
+        return str(self._mistake(keys, sentence, pointed_at(expression, position, reason), at=at))
+
+    def _mistakes_of_template(self, keys: Keys, text: str, source: RouteSource) -> Iterator[str]:
+        """Yield what is wrong with a template, or else with the names and the calls in it."""
+        if refused := self._refused(keys, source):
+            yield from refused
+            return
+        names = source.names
+        for name, line in unknown_names(text, frozenset(names), self.functions):
+            close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
-            detail = f"{name}; {hint}known: {', '.join(_NAMES)}"
-            yield str(mistake_of(self.document, self.name, ("text",), "an event has no such name", detail))
+            detail = f"{name}; {hint}known: {', '.join(names)}"
+            yield str(self._mistake(keys, "an event has no such name", detail, at=(line,)))
+        for sentence, line in mistaken_calls(text, self.functions):
+            yield str(self._mistake(keys, "a function is called wrongly", sentence, at=(line,)))
+
+    def _mistake(
+        self, keys: Keys, sentence: str, detail: str, *, at: tuple[int, ...] = (1,)
+    ) -> ConfigurationError:
+        return mistake_of(self.document, (self.name, *keys), sentence, detail, at=at)
+
+
+def functions_of(settings: Settings) -> Functions:
+    """Return the functions that the expressions of `settings` can call."""
+    keys = {name: key.get_secret_value().encode() for name, key in settings.hash_keys.items()}
+    return Functions(settings.tables, keys)
+
+
+def named_by(subscriber: SubscriberSettings, settings: Settings) -> tuple[object, object]:
+    """Return the tables and the keys of `settings`, each if the subscriber's expressions use some."""
+    written = repr((subscriber.when, subscriber.body, subscriber.text, subscriber.content))
+    return (
+        settings.tables if "lookup" in written else None,
+        settings.hash_keys if "hmac_sha256" in written else None,
+    )
 
 
 def mistake_of(
-    document: Document, name: SubscriberName, keys: Keys, sentence: str, detail: str
+    document: Document, keys: Keys, sentence: str, detail: str, *, at: tuple[int, ...] = (1,)
 ) -> ConfigurationError:
-    """Return an error that names the file, the line and the key of a subscriber; a secret is not shown."""
-    place = ("subscribers", name, *keys)
+    """Return an error that names the file, the line and the key of a subscriber; a secret is not shown.
+
+    `keys` begin with the subscriber's name. `at` is the line, and perhaps the
+    column, within the text at `keys`.
+    """
+    place = ("subscribers", *keys)
     whole = sentence if document.is_secret(place) else f"{sentence}: {detail}"
-    return ConfigurationError(document.mistake(place, whole))
+    return ConfigurationError(document.mistake(place, whole, at=at))
 
 
-def pointed(error: ParseError) -> str:
-    """Return the reason for `error`, and below it the line of the expression with a caret.
+def _reason(error: ParseError) -> str:
+    """Return the reason for `error`."""
+    if isinstance(error, LexerError):
+        return str(error.message[:1].lower() + error.message[1:])
+    if isinstance(error, IncompleteExpressionError) or error.token_type == _END:
+        return "it ends too soon"
+    return f"{error.token_value} is not expected here"
+
+
+def pointed_at(expression: str, position: int, reason: str) -> str:
+    """Return `reason`, and below it the line of `expression` with a caret at `position`.
 
     Of an expression that looks like a secret, only the column is told.
     """
-    if isinstance(error, LexerError):
-        reason = error.message[:1].lower() + error.message[1:]
-    elif isinstance(error, IncompleteExpressionError) or error.token_type == _END:
-        reason = "it ends too soon"
-    else:
-        reason = f"{error.token_value} is not expected here"
-    expression = error.expression or ""
-    before, after = expression[: error.lex_position], expression[error.lex_position :]
-    line_begin = before.rpartition("\n")[2]
-    line = line_begin + after.partition("\n")[0]
+    column = _column(expression, position)
+    begin = position - column + 1
+    line = expression[begin:].partition("\n")[0]
     if masked(expression) != expression:
-        return f"there is a mistake at its column {len(line_begin) + 1}"
-    return f"{reason} (column {len(line_begin) + 1})\n    {line}\n    {' ' * len(line_begin)}^"
+        return f"there is a mistake at its column {column}"
+    return f"{reason} (column {column})\n    {line}\n    {' ' * (column - 1)}^"
+
+
+def _column(expression: str, position: int) -> int:
+    return position - (expression.rfind("\n", 0, position) + 1) + 1
 
 
 def _leaves(keys: Keys, shape: Any) -> Iterator[tuple[Keys, Any]]:

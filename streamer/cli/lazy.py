@@ -13,6 +13,8 @@ from streamer.cli.help import HelpfulCommand, HelpfulGroup
 COMMANDS = {
     "run": "streamer.cli.run:run",
     "check": "streamer.cli.run:check",
+    "explain": "streamer.cli.routing.explain:explain",
+    "render": "streamer.cli.routing.render:render",
     "schema": "streamer.cli.schema:schema",
     "publish": "streamer.cli.publishing.command:publish",
     "sandbox": "streamer.cli.sandbox:sandbox",

@@ -27,13 +27,16 @@ class Document:
     """Data of the configuration's files, the place of each part, and the files' fingerprints when read.
 
     `indirect` are the keys whose values came from the environment or from
-    another file. `mistakes` are the messages about values that could not be
-    read; at their keys the data are an empty text.
+    another file, as secrets do. `files` are those that hold an expression, a
+    template or a table, by the keys at which they are named. `mistakes` are the
+    messages about values that could not be read; at their keys the data are an
+    empty text.
     """
 
     data: Any
     places: Mapping[Keys, str] = field(default_factory=dict)
     indirect: frozenset[Keys] = frozenset()
+    files: Mapping[Keys, Path] = field(default_factory=dict)
     mistakes: Mapping[Keys, str] = field(default_factory=dict)
     fingerprints: Fingerprints = field(default_factory=dict)
 
@@ -56,6 +59,8 @@ class Document:
     def is_secret(self, keys: Sequence[int | str]) -> bool:
         """Return true when the value at `keys` came from elsewhere, or the key has the name of a secret."""
         names = [key for key in keys if isinstance(key, str)]
+        if names[:1] == ["hash_keys"]:
+            return True
         return tuple(keys) in self.indirect or any(_SECRET_KEY.search(name) for name in names[-1:])
 
     def unread(self, keys: Keys) -> list[str]:
@@ -77,9 +82,17 @@ class Document:
             return ""
         return repr(value)
 
-    def mistake(self, keys: Sequence[int | str], sentence: str) -> str:
-        """Return the line of a message: the file, the line, the key and `sentence`."""
-        return ": ".join(part for part in (self.place(keys), dotted(keys), sentence) if part)
+    def mistake(self, keys: Sequence[int | str], sentence: str, *, at: tuple[int, ...] = (1,)) -> str:
+        """Return the line of a message: the file, the line, the key and `sentence`.
+
+        `at` is the line, and perhaps the column, within the text at `keys`. It
+        tells the place where a file holds that text; elsewhere YAML has its own
+        lines.
+        """
+        place = self.place(keys)
+        if (path := self.files.get(tuple(keys))) is not None:
+            place = ":".join(map(str, (path, *at)))
+        return ": ".join(part for part in (place, dotted(keys), sentence) if part)
 
     @staticmethod
     def merged(documents: Sequence["Document"]) -> "Document":
@@ -87,18 +100,22 @@ class Document:
         data: Any = {}
         places: dict[Keys, str] = {}
         indirect: set[Keys] = set()
+        files: dict[Keys, Path] = {}
         mistakes: dict[Keys, str] = {}
         fingerprints: dict[Path, str] = {}
         for document in documents:
             data = _merge(data, document.data)
             places |= document.places
             indirect |= document.indirect
+            kept = {keys: path for keys, path in files.items() if document.at(keys) is None}
+            files = kept | dict(document.files)
             mistakes |= document.mistakes
             fingerprints |= document.fingerprints
         return Document(
             data=data,
             places=places,
             indirect=frozenset(indirect),
+            files=files,
             mistakes=mistakes,
             fingerprints=fingerprints,
         )

@@ -64,11 +64,15 @@ class _View:
 
     def __init__(self, document: Document) -> None:
         self._indirect = document.indirect
+        self._tables = {keys: path for keys, path in document.files.items() if keys[0] == "tables"}
         values = (document.at(keys) for keys in document.indirect)
         self._secrets = [value for value in values if isinstance(value, str) and len(value) >= _SHORTEST]
 
     def of(self, value: Any, keys: Keys, *, is_secret: bool = False) -> Any:
         """Return the data of `value` at `keys`; with `is_secret`, no single value in it is shown."""
+        if keys in self._tables:
+            # It can have thousands of lines.
+            return {"file": str(self._tables[keys])}
         is_secret = is_secret or keys in self._indirect
         within = partial(self.of, is_secret=is_secret)
         match value:

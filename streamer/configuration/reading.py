@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,16 @@ import yaml
 
 from streamer.configuration.document import Document, Keys, dotted
 from streamer.configuration.fingerprint import fingerprint
+from streamer.configuration.tables import TableRefused, table_of_csv
 from streamer.errors import ConfigurationError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _MAX_FILE_CHARACTERS = 1024 * 1024
+_MAX_TABLE_CHARACTERS = 16 * 1024 * 1024
+_CSV = ".csv"
+_STRUCTURED = frozenset({".yaml", ".yml", ".json"})
+# Keys of a subscriber at which a file holds no secret.
+_EXPRESSIONS = frozenset({"when", "body", "text", "content"})
 
 _BOOLEAN = "tag:yaml.org,2002:bool"
 _TEXT = "tag:yaml.org,2002:str"
@@ -57,7 +64,7 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: is not UTF-8 text") from error
     try:
-        reading = _Reading(path, environ, {path: seen})
+        reading = _Reading(path, environ, _Found(fingerprints={path: seen}))
         return reading.document(yaml.compose(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         # Not chained: the original error repeats the text around the mistake.
@@ -82,17 +89,31 @@ def _mistake(error: yaml.MarkedYAMLError, text: str) -> str:
     return f"{line + 1}: is not YAML: {problem}"
 
 
-class _Reading:
-    """Turns the nodes of one file into data, and keeps their lines."""
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """Parts of a document that are found while its files are read."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str], fingerprints: dict[Path, str]) -> None:
+    fingerprints: dict[Path, str]
+    places: dict[Keys, str] = field(default_factory=dict)
+    indirect: set[Keys] = field(default_factory=set)
+    files: dict[Keys, Path] = field(default_factory=dict)
+    mistakes: dict[Keys, str] = field(default_factory=dict)
+
+
+class _Reading:
+    """Turns the nodes of one file into data, and keeps their lines.
+
+    `within` are the files that name this one, the outermost first.
+    """
+
+    def __init__(
+        self, path: Path, environ: Mapping[str, str], found: _Found, within: tuple[Path, ...] = ()
+    ) -> None:
         self._path = path
-        self._fingerprints = fingerprints
         self._environ = environ
+        self._found = found
+        self._within = within
         self._loader = _Loader("")
-        self.places: dict[Keys, str] = {}
-        self.indirect: set[Keys] = set()
-        self.mistakes: dict[Keys, str] = {}
 
     def document(self, root: yaml.Node | None) -> Document:
         if root is None:
@@ -103,14 +124,15 @@ class _Reading:
             )
         return Document(
             data=self.value(root, ()),
-            places=self.places,
-            indirect=frozenset(self.indirect),
-            mistakes=self.mistakes,
-            fingerprints=self._fingerprints,
+            places=self._found.places,
+            indirect=frozenset(self._found.indirect),
+            files=self._found.files,
+            mistakes=self._found.mistakes,
+            fingerprints=self._found.fingerprints,
         )
 
     def value(self, node: yaml.Node, keys: Keys) -> Any:
-        self.places.setdefault(keys, self._place(node))
+        self._found.places.setdefault(keys, self._place(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, keys)
         if isinstance(node, yaml.SequenceNode):
@@ -121,7 +143,7 @@ class _Reading:
     def _mapping(self, node: yaml.MappingNode, keys: Keys) -> Any:
         data: dict[str, Any] = {}
         for key, (key_node, value_node) in self._pairs(node, keys).items():
-            self.places[(*keys, key)] = self._place(key_node)
+            self._found.places[(*keys, key)] = self._place(key_node)
             data[key] = self.value(value_node, (*keys, key))
         if data.keys() == {"file"} and isinstance(data["file"], str):
             return self._content(data["file"], keys)
@@ -155,27 +177,84 @@ class _Reading:
     def _place(self, node: yaml.Node) -> str:
         return f"{self._path}:{node.start_mark.line + 1}"
 
-    def _content(self, name: str, keys: Keys) -> str:
-        self.indirect.add(keys)
+    def _content(self, name: str, keys: Keys) -> Any:
+        """Return what the file `name` holds: an expression, a template or a table, and elsewhere a secret."""
         path = self._path.parent / name
-        self._fingerprints[path] = fingerprint(path)
+        self._found.fingerprints[path] = fingerprint(path)
+        match keys:
+            case ("tables", _):
+                return self._table(path, keys)
+            case ("subscribers", _, "body", *_) if path.suffix in _STRUCTURED:
+                return self._structured(path, keys)
+            case ("subscribers", _, str() as key, *_) if key in _EXPRESSIONS:
+                self._found.files[keys] = path
+            case _:
+                self._found.indirect.add(keys)
+        content = self._text(path, keys)
+        return "" if content is None else content.removesuffix("\n")
+
+    def _text(self, path: Path, keys: Keys, *, most: int = _MAX_FILE_CHARACTERS) -> str | None:
+        """Return the text of a file, or `None` after a mistake."""
         try:
-            with path.open(encoding="utf-8") as file:
-                content = file.read(_MAX_FILE_CHARACTERS + 1)
+            # A quoted value of CSV can hold line ends.
+            with path.open(encoding="utf-8-sig", newline="" if path.suffix == _CSV else None) as file:
+                content = file.read(most + 1)
         except OSError as error:
-            return self._unread(keys, f"{path}: {error.strerror}")
+            self._unread(keys, f"{path}: {error.strerror}")
+            return None
         except ValueError:
-            return self._unread(keys, f"{path}: is not UTF-8 text")
-        if len(content) > _MAX_FILE_CHARACTERS:
-            return self._unread(keys, f"{path}: is larger than a secret can be")
-        return content.removesuffix("\n")
+            self._unread(keys, f"{path}: is not UTF-8 text")
+            return None
+        if len(content) > most:
+            what = "a secret can be" if keys in self._found.indirect else f"{most:,} characters"
+            self._unread(keys, f"{path}: is larger than {what}")
+            return None
+        return content
+
+    def _table(self, path: Path, keys: Keys) -> Any:
+        """Return the values by key that a CSV or YAML file holds."""
+        self._found.files[keys] = path
+        if path.suffix in _STRUCTURED:
+            # An expression can name a table that could not be read.
+            return self._structured(path, keys) or {}
+        if path.suffix != _CSV:
+            self._unread(keys, f"{path}: must be a .csv or .yaml file")
+            return {}
+        content = self._text(path, keys, most=_MAX_TABLE_CHARACTERS)
+        try:
+            return {} if content is None else table_of_csv(content)
+        except TableRefused as error:
+            self._note(keys, f"{path}:{error.line}: {dotted(keys)}: {error}")
+            return {}
+
+    def _structured(self, path: Path, keys: Keys) -> Any:
+        """Return the data of a YAML file that stands at `keys`, with the places of its parts."""
+        within = (*self._within, self._path)
+        if path.resolve() in {each.resolve() for each in within}:
+            return self._unread(keys, f"{path}: names itself, or a file that names it")
+        content = self._text(path, keys)
+        if content is None:
+            return ""
+        try:
+            root = yaml.compose(content, Loader=_Loader)
+            if root is None:
+                return self._unread(keys, f"{path}: is empty")
+            self._found.places[keys] = f"{path}:{root.start_mark.line + 1}"
+            return _Reading(path, self._environ, self._found, within).value(root, keys)
+        except yaml.MarkedYAMLError as error:
+            self._note(keys, f"{path}:{_mistake(error, content)}")
+        except yaml.YAMLError:
+            self._note(keys, f"{path}: is not YAML: it contains a control character")
+        except RecursionError:
+            self._note(keys, f"{path}: is nested too deeply, or an anchor contains itself")
+        return ""
 
     def _with_variables(self, text: str, keys: Keys) -> str:
         missing: list[str] = []
 
         def resolved(match: re.Match[str]) -> str:
             name, default = match.groups()
-            self.indirect.add(keys)
+            self._found.indirect.add(keys)
             value = self._environ.get(name, default)
             if value is None:
                 missing.append(name)
@@ -190,9 +269,9 @@ class _Reading:
         return self._unread(keys, f"the environment has no {' and no '.join(names)}; {what}")
 
     def _unread(self, keys: Keys, sentence: str) -> str:
-        self._note(keys, f"{self.places[keys]}: {dotted(keys)}: {sentence}")
+        self._note(keys, f"{self._found.places[keys]}: {dotted(keys)}: {sentence}")
         return ""
 
     def _note(self, keys: Keys, line: str) -> None:
-        noted = self.mistakes.get(keys)
-        self.mistakes[keys] = line if noted in {None, line} else f"{noted}\n{line}"
+        noted = self._found.mistakes.get(keys)
+        self._found.mistakes[keys] = line if noted in {None, line} else f"{noted}\n{line}"

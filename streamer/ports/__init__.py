@@ -18,7 +18,14 @@ from streamer.ports.dispatch import (
     Wants,
 )
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
-from streamer.ports.plugins import BlockingSubscriber, Plugin, PluginContext, Subscriber
+from streamer.ports.plugins import (
+    BlockingSubscriber,
+    Plugin,
+    PluginContext,
+    Preview,
+    Previewing,
+    Subscriber,
+)
 from streamer.ports.publishing import (
     EventPublisher,
     Org,
@@ -48,6 +55,8 @@ __all__ = [
     "Page",
     "Plugin",
     "PluginContext",
+    "Preview",
+    "Previewing",
     "PublishResult",
     "PublishTransport",
     "Published",

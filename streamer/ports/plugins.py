@@ -1,9 +1,9 @@
 """Contracts of the plugins, which deliver to targets."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -43,6 +43,31 @@ class Subscriber(Protocol):
         Called for many keys at once, never twice at once for one key. An
         exception counts as `Retry`; dispatch retries, not the plugin. A call
         that exceeds the subscriber's `deliver_timeout_s` is cancelled.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a plugin would send for a delivery, with secrets masked.
+
+    `request` is its first line, such as `POST https://erp.acme.com/invoices`.
+    `headers` are what goes beside the `content`, whatever the protocol calls it.
+    """
+
+    request: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+
+
+@runtime_checkable
+class Previewing(Protocol):
+    """Subscriber that shows what it would send; a plugin need not."""
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return what `deliver` would send first, or its outcome when it would send nothing.
+
+        Called without opening the subscriber. Makes no connection.
         """
         ...
 
@@ -87,8 +112,9 @@ class Plugin(Protocol):
     """Class behind an entry point of the group `streamer.subscribers`.
 
     `Settings` validates the `settings` of a subscriber that `uses` it. A class
-    with `uses_org = True` gets the daemon's org in its context, and its
-    subscribers are made again when the org's settings change.
+    with `takes_content = True` sends the `content` of a delivery. A class with
+    `uses_org = True` gets the daemon's org in its context, and its subscribers
+    are made again when the org's settings change.
     """
 
     # A property, so that a class whose settings are of a narrower type fits.

@@ -27,6 +27,7 @@ from streamer.settings.outbound import (
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
+    ContentSettings,
     GuardSettings,
     RateSettings,
     RetrySettings,
@@ -40,6 +41,7 @@ __all__ = [
     "BreakerSettings",
     "ChannelSettings",
     "ClientCredentialsAuth",
+    "ContentSettings",
     "GuardSettings",
     "JwtAuth",
     "KafkaLogSettings",

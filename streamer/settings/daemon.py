@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from streamer.channel_paths import ChannelKind
 from streamer.events import SubscriberName
@@ -13,6 +13,15 @@ from streamer.settings.org import OrgSettings, Transport
 from streamer.settings.outbound import OutboundSettings
 from streamer.settings.section import Section
 from streamer.settings.subscribers import SubscriberSettings
+
+_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+_SHORTEST_KEY = 16
+
+
+def _long_enough(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < _SHORTEST_KEY:
+        raise ValueError(f"must have at least {_SHORTEST_KEY} characters: others could be guessed")
+    return key
 
 
 def _from_path(value: Any) -> Any:
@@ -35,6 +44,16 @@ class Settings(Section):
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
     ] = Field(default_factory=dict, description="who gets the events, by name")
+    tables: dict[Annotated[str, Field(pattern=_NAME)], dict[str, Any]] = Field(
+        default_factory=dict,
+        description="tables for lookup() in expressions, by name: values by key, or {file: table.csv}",
+    )
+    hash_keys: dict[
+        Annotated[str, Field(pattern=_NAME)], Annotated[SecretStr, AfterValidator(_long_enough)]
+    ] = Field(
+        default_factory=dict,
+        description="secret keys for hmac_sha256() in expressions, by name; at least 16 characters",
+    )
     observe: ObserveSettings = Field(default=ObserveSettings(), description="metrics, probes and logs")
     admin: AdminSettings | None = Field(
         default=AdminSettings(), description="API for operators; null switches it off"

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from streamer.events import Start
 from streamer.settings.section import Section
@@ -59,11 +59,25 @@ class GuardSettings(Section):
     minimum: int = Field(default=100, ge=1, description="events in the window, below which it never pauses")
 
 
+class ContentSettings(Section):
+    """Text or XML that is sent in place of JSON."""
+
+    template: str = Field(
+        description="a Jinja2 template over the event; with an XML or HTML type, values are escaped"
+    )
+    type: str = Field(
+        pattern=r"^[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*( *; *[\w-]+=[^;\s]+)*$",
+        description="its media type, such as application/xml; the text is sent in UTF-8",
+        examples=["application/xml", "text/xml; charset=utf-8", "text/plain"],
+    )
+
+
 class SubscriberSettings(Section):
     """Consumer of the log that delivers to one target."""
 
     uses: str = Field(
-        description="the plugin: slack, erp, fulfillment, salesforce, or another that is installed"
+        description="the plugin: slack, erp, fulfillment, salesforce, webhook, mqtt, file, stdout, "
+        "or another that is installed"
     )
     on: Annotated[
         tuple[str, ...],
@@ -72,13 +86,19 @@ class SubscriberSettings(Section):
         ),
     ] = Field(min_length=1, description="event types, with * for any run of characters; one, or a list")
     when: str | None = Field(default=None, description="a JMESPath predicate over the event")
-    body: Any = Field(default=None, description="a JMESPath projection: an expression, or a mapping of them")
+    body: Any = Field(
+        default=None,
+        description="a JMESPath projection: an expression, a mapping of them, or {file: mapping.yaml}",
+    )
     keep_null: bool = Field(
         default=False, description="true: body sends null for a field that the event does not carry"
     )
     text: str | None = Field(default=None, description="a Jinja2 template for people")
+    content: ContentSettings | None = Field(
+        default=None, description="what is sent as it is, in place of body, by plugins that take it: erp"
+    )
     strict: bool = Field(
-        default=False, description="true: text fails on a field that the event does not carry"
+        default=False, description="true: text and content fail on a field that the event does not carry"
     )
     start: Start | datetime = Field(
         default=Start.LATEST,
@@ -111,3 +131,10 @@ class SubscriberSettings(Section):
     deliver_timeout_s: float = Field(
         default=30.0, gt=0, description="time after which an attempt is cancelled, and retried later"
     )
+
+    @field_validator("content")
+    @classmethod
+    def _replaces_body(cls, content: ContentSettings | None, info: ValidationInfo) -> ContentSettings | None:
+        if content is not None and info.data.get("body") is not None:
+            raise ValueError("stands in place of body: set one of the two")
+        return content

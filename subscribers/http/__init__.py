@@ -5,7 +5,7 @@ from subscribers.http.auth import Auth, BearerAuth, NoAuth, checked_secret
 from subscribers.http.outcome_table import OutcomeKind
 from subscribers.http.settings import HttpSettings, TargetSettings, checked_url
 from subscribers.http.signing import Signing
-from subscribers.http.subscriber import HttpSubscriber
+from subscribers.http.subscriber import HttpSubscriber, RequestSubscriber
 from subscribers.http.target import HttpTarget, Request
 from subscribers.http.verdict import RECHECK_S
 
@@ -20,6 +20,7 @@ __all__ = [
     "NoAuth",
     "OutcomeKind",
     "Request",
+    "RequestSubscriber",
     "Signing",
     "TargetSettings",
     "checked_secret",

@@ -21,6 +21,13 @@ from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
 
+HEADERS: Mapping[str, str] = {
+    "User-Agent": "streamer",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+}
+"""Headers of every request, which those of a request override."""
+
 
 class Unreached(RetryLater):
     """The server gave no answer, or only a part of one: it is uncertain whether it has acted.
@@ -123,11 +130,7 @@ class Connection:
             aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={
-                    "User-Agent": "streamer",
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                },
+                headers=HEADERS,
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         )

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Protocol, TypeGuard
 from urllib.parse import quote_plus, urlencode
 
+from pydantic import SecretStr
 from yarl import URL
 
 from streamer.clock import Clock
@@ -15,7 +16,7 @@ from streamer.events import FailureClass
 from subscribers.http.answer import Answer
 from subscribers.http.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, NoAuth, OAuth2Auth, basic
 from subscribers.http.connection import Connection, Exchange, Unreached
-from subscribers.http.redaction import Redaction
+from subscribers.http.redaction import MASK, Redaction
 
 # A token is renewed this long before its end, or a tenth of its life if that is less.
 _MARGIN_S = 60.0
@@ -176,6 +177,23 @@ def credentials(auth: Auth, connection: Connection, clock: Clock) -> Credentials
             return _fixed_authorization(f"Bearer {token}", token)
         case OAuth2Auth():
             return ClientCredentials(auth, connection, clock)
+
+
+def masked_proof(auth: Auth) -> Proof:
+    """Return a proof as `auth` gives it, with `***` in the place of each secret."""
+    secrets = tuple(value.get_secret_value() for _, value in auth if isinstance(value, SecretStr))
+    match auth:
+        case NoAuth():
+            headers = {}
+        case ApiKeyAuth() if auth.query is not None:
+            return Proof(query={auth.query: MASK}, secrets=secrets)
+        case ApiKeyAuth():
+            headers = {auth.header: MASK}
+        case BasicAuth():
+            headers = {"Authorization": f"Basic {MASK}"}
+        case _:
+            headers = {"Authorization": f"Bearer {MASK}"}
+    return Proof(headers=headers, secrets=secrets)
 
 
 def _fixed_authorization(value: str, *secrets: str) -> FixedCredentials:

@@ -8,7 +8,10 @@ from typing import Self
 from urllib.parse import quote, quote_plus
 from xml.sax import saxutils
 
-_MASK = b"***"
+MASK = "***"
+"""Stands for a secret."""
+
+_MASK = MASK.encode()
 
 # Blanking out a very short "secret" would garble answers and protect nothing.
 _SHORTEST = 4

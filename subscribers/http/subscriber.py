@@ -1,9 +1,12 @@
 """Base of subscribers with one HTTP target."""
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
-from subscribers.http.target import HttpTarget
+from streamer.events import Delivery, Outcome
+from streamer.ports import Preview
+from subscribers.http.target import HttpTarget, Request
 
 
 class HttpSubscriber:
@@ -26,3 +29,16 @@ class HttpSubscriber:
         traceback: TracebackType | None,
     ) -> None:
         await self._http.__aexit__(exc_type, exc, traceback)
+
+
+class RequestSubscriber(HttpSubscriber, ABC):
+    """Subscriber that sends one request for each delivery, and can show it; a plugin adds `request` too."""
+
+    @abstractmethod
+    def request(self, delivery: Delivery, /) -> Request | Outcome:
+        """Return what is to be sent, or the outcome when nothing is."""
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return the request as it would be sent, with secrets masked, or the outcome without one."""
+        request = self.request(delivery)
+        return self._http.preview(request) if isinstance(request, Request) else request

@@ -1,4 +1,4 @@
-"""HTTP target: sends requests and judges the answers."""
+"""HTTP target: sends JSON, text or XML, and judges the answers."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -10,19 +10,21 @@ from urllib.parse import quote
 import orjson
 from yarl import URL
 
-from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
-from streamer.ports import PluginContext
+from streamer.events import Content, Delivered, FailureClass, Hold, Outcome, Reject, Retry
+from streamer.exact_json import exact_json
+from streamer.ports import PluginContext, Preview
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
-from subscribers.http.connection import Connection, Exchange, ForbiddenAddress, Unreached
-from subscribers.http.credentials import NoToken, Proof, credentials
+from subscribers.http.connection import HEADERS, Connection, Exchange, ForbiddenAddress, Unreached
+from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
 from subscribers.http.outcome_table import OutcomeTable
-from subscribers.http.redaction import Redaction
+from subscribers.http.redaction import MASK, Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
 from subscribers.http.verdict import RECHECK_S, asked_pause, verdict
 
 _REFUSALS = frozenset({401, 403})
+_WITHOUT_CONTENT = frozenset({"DELETE", "GET"})
 # Statuses of a token endpoint that refuses the client.
 _NO_CLIENT = frozenset({400, *_REFUSALS})
 
@@ -37,25 +39,35 @@ _LIKE_A_SECRET = 16
 class Request:
     """Request of one attempt; `key` is the delivery's idempotency key.
 
-    A `body` of bytes is sent as it is, and any other as JSON. A `DELETE` has no
-    content, and so no `body`. `headers` come on top of the usual ones, and name
-    the type of bytes. `secrets` are those that the request alone holds: they
-    are removed from its answer.
+    Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have
+    none. `headers` are further ones; they change none of those that
+    authenticate, sign or name the key. `secrets` are those that the content
+    holds: they are removed from the answer.
     """
 
     method: str
     url: URL
     key: str
-    body: Any = field(default=None, repr=False)
+    body: Any = None
+    ready: Content | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def content(self) -> bytes:
         """Bytes that are sent. Raises `orjson.JSONEncodeError`."""
-        if self.method == "DELETE":
+        if self.method in _WITHOUT_CONTENT:
             return b""
-        return self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
+        return exact_json(self.body) if self.ready is None else self.ready.data
+
+    @property
+    def content_headers(self) -> Mapping[str, str]:
+        """Headers that describe the content, and the answers that suit it."""
+        if self.method in _WITHOUT_CONTENT:
+            return {}
+        if self.ready is None:
+            return {"Content-Type": "application/json"}
+        return {"Content-Type": self.ready.type, "Accept": "*/*"}
 
 
 class HttpTarget:
@@ -81,6 +93,7 @@ class HttpTarget:
         self._settings = settings
         self._clock = context.clock
         self._connection = Connection(settings, context.clock)
+        self._auth = auth
         self._credentials = credentials(auth, self._connection, context.clock)
         self._signer = Signer.of(signing)
         self._outcome_table = OutcomeTable(settings.outcomes)
@@ -89,9 +102,13 @@ class HttpTarget:
         self._open = AsyncExitStack()
 
     @classmethod
-    def of(cls, settings: TargetSettings, context: PluginContext) -> Self:
-        """Return the target that `settings` describe, with its credentials and signatures."""
-        return cls(settings, settings.auth, context, secrets=_codes(settings.url), signing=settings.signing)
+    def of(cls, settings: TargetSettings, context: PluginContext, *, secrets: tuple[str, ...] = ()) -> Self:
+        """Return the target that `settings` describe, with its credentials and signatures.
+
+        `secrets` are further ones that an answer must not repeat.
+        """
+        secrets = (*secrets, *_codes(settings.url))
+        return cls(settings, settings.auth, context, secrets=secrets, signing=settings.signing)
 
     async def __aenter__(self) -> Self:
         await self._connection.open()
@@ -118,14 +135,9 @@ class HttpTarget:
         After a 401 or 403, credentials that can be renewed are renewed once,
         and the request is sent once more.
         """
-        try:
-            content = request.content
-        except orjson.JSONEncodeError as exc:
-            return Reject(
-                reason=f"the body can't be written as JSON: {exc}",
-                hint="change the body's mapping",
-                sent=False,
-            )
+        content = _content(request)
+        if not isinstance(content, bytes):
+            return content
         try:
             return await self._send_with_credentials(request, content)
         except Unreached as exc:
@@ -135,6 +147,31 @@ class HttpTarget:
         except ForbiddenAddress as exc:
             # Nothing was sent, and no event of this target can get through.
             return Hold(reason=str(exc), after_s=RECHECK_S, alert=True, failure=FailureClass.CONNECTION)
+
+    def preview(self, request: Request) -> Preview | Outcome:
+        """Return `request` as `send` sends it, with secrets masked, or the outcome if it can't be sent."""
+        content = _content(request)
+        if not isinstance(content, bytes):
+            return content
+        proof = masked_proof(self._auth)
+        redacted = proof.redaction | self._redaction | Redaction.of(request.secrets)
+        headers = {
+            "Host": _host(request.url),
+            **HEADERS,
+            **self._headers(request, content, proof),
+            **(
+                {"Content-Length": str(len(content))}
+                if content or request.method not in _WITHOUT_CONTENT
+                else {}
+            ),
+        }
+        if "webhook-signature" in headers:
+            headers["webhook-signature"] = " ".join(f"v1,{MASK}" for _ in self._signer.keys)
+        return Preview(
+            request=redacted(f"{request.method} {_url(request, proof)}".encode()).decode(),
+            headers={name: redacted(value.encode()).decode() for name, value in headers.items()},
+            content=redacted(content),
+        )
 
     def verdict(self, answer: Answer, *, invalid_because: str | None = None) -> Outcome:
         """Return the outcome of `answer` by the rules for every target and the settings' `outcomes`.
@@ -170,24 +207,27 @@ class HttpTarget:
         return answer if renewed is None else await self._exchange(request, content, renewed)
 
     async def _exchange(self, request: Request, content: bytes, proof: Proof) -> Answer:
-        key = _quoted(request.key)
         redaction = self._redaction_with(proof)
         return await self._connection.exchange(
             Exchange(
                 method=request.method,
-                url=request.url.update_query(proof.query) if proof.query else request.url,
-                headers={
-                    **({"Content-Type": "application/json"} if content else {}),
-                    **request.headers,
-                    "Idempotency-Key": key,
-                    "webhook-id": key,
-                    **self._signer.headers(key, content, now=self._clock.now()),
-                    **proof.headers,
-                },
+                url=_url(request, proof),
+                headers=self._headers(request, content, proof),
                 content=content,
                 redaction=redaction | Redaction.of(request.secrets) if request.secrets else redaction,
             )
         )
+
+    def _headers(self, request: Request, content: bytes, proof: Proof) -> Mapping[str, str]:
+        key = _quoted(request.key)
+        return {
+            **request.content_headers,
+            **request.headers,
+            "Idempotency-Key": key,
+            "webhook-id": key,
+            **self._signer.headers(key, content, now=self._clock.now()),
+            **proof.headers,
+        }
 
     def _redaction_with(self, proof: Proof) -> Redaction:
         if self._proven_redaction is None or self._proven_redaction[0] is not proof:
@@ -208,6 +248,23 @@ class HttpTarget:
             alert=answer.status in _NO_CLIENT,
             failure=refusal.failure,
         )
+
+
+def _content(request: Request) -> bytes | Outcome:
+    try:
+        return request.content
+    except orjson.JSONEncodeError as exc:
+        return Reject(
+            reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
+        )
+
+
+def _url(request: Request, proof: Proof) -> URL:
+    return request.url.update_query(proof.query) if proof.query else request.url
+
+
+def _host(url: URL) -> str:
+    return url.raw_authority.rpartition("@")[2]
 
 
 def _codes(url: str) -> tuple[str, ...]:

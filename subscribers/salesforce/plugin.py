@@ -7,7 +7,8 @@ from typing import Any, Final, Self
 
 from streamer.errors import ConfigurationError
 from streamer.events import Delivery, Outcome, Reject, Skip
-from streamer.ports import EventPublisher, Org, OutgoingEvent, PluginContext
+from streamer.exact_json import exact_json
+from streamer.ports import EventPublisher, Org, OutgoingEvent, PluginContext, Preview, PublishTransport
 from streamer.salesforce.auth.addresses import safe_address
 from streamer.salesforce.auth.flows import token_form
 from streamer.salesforce.auth.logins import Logins
@@ -61,6 +62,32 @@ class Salesforce:
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Publish once, and return the outcome."""
+        event = self._outgoing(delivery)
+        if not isinstance(event, OutgoingEvent):
+            return event
+        if self._publisher is None:
+            raise RuntimeError("the plugin is not open")
+        [result] = await self._publisher.publish(self._settings.event, [event])
+        may_retry = delivery.attempt < self._settings.refusal_tries
+        return outcome_of(result, self._settings.event, may_retry=may_retry)
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return the event that would be published, its fields as JSON, or the outcome without one."""
+        event = self._outgoing(delivery)
+        if not isinstance(event, OutgoingEvent):
+            return event
+        try:
+            content = exact_json(dict(event.fields))
+        except TypeError as error:
+            return Reject(reason=f"it is no JSON: {error}", hint="change the body's mapping", sent=False)
+        api = "the Pub/Sub API, in Avro" if self._settings.transport is PublishTransport.PUBSUB else "REST"
+        # REST takes no id.
+        headers = {"EventUuid": event.id} if self._settings.transport is PublishTransport.PUBSUB else {}
+        where = f"publish /event/{self._settings.event} over {api}, to {self._org.login_url}"
+        return Preview(request=where, headers=headers, content=content)
+
+    def _outgoing(self, delivery: Delivery) -> OutgoingEvent | Outcome:
+        """Return the event to publish, or the outcome without one."""
         fields = _fields(delivery)
         if not isinstance(fields, dict):
             return Reject(
@@ -72,12 +99,7 @@ class Salesforce:
             return Skip(reason="the event carries no field that body sends", sent=False)
         if self._settings.id_field is not None:
             fields = {**fields, self._settings.id_field: delivery.key}
-        event = OutgoingEvent(id=str(uuid.uuid5(_NAMESPACE, delivery.key)), fields=fields)
-        if self._publisher is None:
-            raise RuntimeError("the plugin is not open")
-        [result] = await self._publisher.publish(self._settings.event, [event])
-        may_retry = delivery.attempt < self._settings.refusal_tries
-        return outcome_of(result, self._settings.event, may_retry=may_retry)
+        return OutgoingEvent(id=str(uuid.uuid5(_NAMESPACE, delivery.key)), fields=fields)
 
 
 def _fields(delivery: Delivery) -> Any:

@@ -4,7 +4,7 @@ from yarl import URL
 
 from streamer.events import Delivered, Delivery, FailureClass, Hold, JsonObject, Outcome, Reject
 from streamer.ports import PluginContext
-from subscribers.http import Answer, HttpSubscriber, HttpTarget, Request
+from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber
 from subscribers.slack.answers import explained
 from subscribers.slack.channel_rate import ChannelRate
 from subscribers.slack.message import message
@@ -15,7 +15,7 @@ from subscribers.slack.settings import SlackSettings
 _MAX_WAIT_S = 5.0
 
 
-class Slack(HttpSubscriber):
+class Slack(RequestSubscriber):
     """Writes to a channel by an incoming webhook, or by chat.postMessage, whose `ts` is the receipt.
 
     Slack has no idempotency keys: when the answer to an attempt is lost, the
@@ -34,24 +34,31 @@ class Slack(HttpSubscriber):
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Post the message once, within the channel's rate, and return the outcome."""
-        if delivery.body is not None and not isinstance(delivery.body, dict):
-            return Reject(
-                reason="the body is not an object",
-                hint="map body to members of a Slack message, or drop it",
-                sent=False,
-            )
-        payload = self._payload(delivery)
-        queue_s = await self._channel_rate.acquire(str(payload.get("channel")))
+        request = self.request(delivery)
+        if not isinstance(request, Request):
+            return request
+        channel = request.body.get("channel")
+        queue_s = await self._channel_rate.acquire(str(channel))
         if queue_s is not None:
             return Hold(
                 reason="Slack takes one message a second in a channel",
                 after_s=queue_s,
                 failure=FailureClass.RATE_LIMITED,
             )
-        answer = await self._http.send(Request(method="POST", url=self._url, key=delivery.key, body=payload))
+        answer = await self._http.send(request)
         if not isinstance(answer, Answer):
             return answer
-        return self._outcome(answer, own_channel=payload.get("channel") != self._settings.channel)
+        return self._outcome(answer, own_channel=channel != self._settings.channel)
+
+    def request(self, delivery: Delivery, /) -> Request | Outcome:
+        """Return the request that posts the message, or the outcome without one."""
+        if delivery.body is not None and not isinstance(delivery.body, dict):
+            return Reject(
+                reason="the body is not an object",
+                hint="map body to members of a Slack message, or drop it",
+                sent=False,
+            )
+        return Request(method="POST", url=self._url, key=delivery.key, body=self._payload(delivery))
 
     def _payload(self, delivery: Delivery) -> JsonObject:
         payload = message(delivery, blocks=self._settings.blocks, record_url=self._settings.record_url)

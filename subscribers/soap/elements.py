@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -19,7 +20,7 @@ TEXT = "#text"
 _MOST_DEPTH = 20
 _NAME = re.compile(r"[^\W\d][\w.-]*(:[^\W\d][\w.-]*)?")
 # XML 1.0, section 2.2.
-_NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NIL = f'xmlns:xsi="{SCHEMA_INSTANCE}" xsi:nil="true"'
 _IN_TEXT = {"\r": "&#13;"}
 _IN_ATTRIBUTE = {**_IN_TEXT, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"}
@@ -80,17 +81,12 @@ def _scalar(name: str, value: Any) -> str:
             return "true" if value else "false"
         case int():
             return str(value)
-        case float() | Decimal():
+        case float() | Decimal() if isfinite(value):
             # xs:decimal has no exponents.
             return format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
         case str():
-            return _text(name, value)
+            # As a template does with what no document can hold.
+            return _NOT_IN_XML.sub("\ufffd", value)
         case None:
             return ""
     raise UnfitForXml(f"{name} holds a {type(value).__name__} where a text or a number is needed")
-
-
-def _text(name: str, value: str) -> str:
-    if (wrong := _NO_CHARACTER.search(value)) is not None:
-        raise UnfitForXml(f"{name} holds the character U+{ord(wrong[0]):04X}, which XML can't carry")
-    return value

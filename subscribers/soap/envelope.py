@@ -1,5 +1,6 @@
 """Envelope of one delivery: made of the body, or by a template."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -8,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 from markupsafe import Markup
 
 from streamer.bounded_xml import MalformedXml, parse_xml
-from streamer.events import Delivery, JsonObject
+from streamer.events import Content, Delivery, JsonObject
 from subscribers.soap.elements import UnfitForXml, elements
 from subscribers.soap.security import SecurityHeader, security_header
 from subscribers.soap.settings import SoapSettings
@@ -22,10 +23,10 @@ NAMESPACES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """Content of one request, its headers, and the secrets in it."""
+    """Content of one request, its further headers, and the secrets in it."""
 
-    content: bytes = field(repr=False)
-    headers: dict[str, str]
+    content: Content = field(repr=False)
+    headers: Mapping[str, str]
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -50,20 +51,15 @@ class Envelopes:
         else:
             text = self._made(delivery, operation or "", security)
         action = settings.delete_action if deletes else settings.action
-        return Envelope(content=_checked(text), headers=self._headers(action), secrets=security.secrets)
-
-    def _headers(self, action: str) -> dict[str, str]:
-        if self._settings.version == "1.1":
-            return {
-                "Content-Type": "text/xml; charset=utf-8",
-                "Accept": "text/xml",
-                "SOAPAction": f'"{action}"',
-            }
-        parameter = f'; action="{action}"' if action else ""
-        return {
-            "Content-Type": f"application/soap+xml; charset=utf-8{parameter}",
-            "Accept": "application/soap+xml",
-        }
+        data = _checked(text)
+        if settings.version == "1.1":
+            content = Content(data=data, type="text/xml; charset=utf-8")
+            headers = {"Accept": "text/xml", "SOAPAction": f'"{action}"'}
+        else:
+            parameter = f'; action="{action}"' if action else ""
+            content = Content(data=data, type=f"application/soap+xml; charset=utf-8{parameter}")
+            headers = {"Accept": "application/soap+xml"}
+        return Envelope(content=content, headers=headers, secrets=security.secrets)
 
     def _document(self, delivery: Delivery, operation: str | None, security: SecurityHeader) -> JsonObject:
         event = delivery.event

@@ -17,26 +17,25 @@ _SAME = MappingProxyType({"sender": "client", "receiver": "server"})
 _LONGEST_TEXT = 500
 _LONGEST_DETAIL = 4_000
 
+# WS-Security, section 12: our user, password or clock, and no fault of the event.
+_OF_SECURITY = (
+    "FailedAuthentication",
+    "InvalidSecurityToken",
+    "InvalidSecurity",
+    "FailedCheck",
+    "SecurityTokenUnavailable",
+    "UnsupportedSecurityToken",
+    "UnsupportedAlgorithm",
+    "MessageExpired",
+    # SOAP 1.1 has it as an example of a code, in section 4.4.1.
+    "Client.Authentication",
+)
+# The settings do not fit the service, and no event would get through.
+_OF_SETTINGS = ("VersionMismatch", "MustUnderstand", "DataEncodingUnknown")
+
 DEFAULTS: Mapping[str, OutcomeKind] = MappingProxyType(
     {
-        # WS-Security, section 12: our user, password or clock, and no fault of the event.
-        **dict.fromkeys(
-            (
-                "FailedAuthentication",
-                "InvalidSecurityToken",
-                "InvalidSecurity",
-                "FailedCheck",
-                "SecurityTokenUnavailable",
-                "UnsupportedSecurityToken",
-                "UnsupportedAlgorithm",
-                "MessageExpired",
-                # SOAP 1.1 has it as an example of a code, in section 4.4.1.
-                "Client.Authentication",
-            ),
-            OutcomeKind.HOLD,
-        ),
-        # The settings do not fit the service, and no event would get through.
-        **dict.fromkeys(("VersionMismatch", "MustUnderstand", "DataEncodingUnknown"), OutcomeKind.HOLD),
+        **dict.fromkeys((*_OF_SECURITY, *_OF_SETTINGS), OutcomeKind.HOLD),
         "Client": OutcomeKind.REJECT,
         "Server": OutcomeKind.RETRY,
     }
@@ -60,6 +59,11 @@ class Fault:
     def __str__(self) -> str:
         """Return the code and the text."""
         return f"{self.name}: {self.text}" if self.text else self.name
+
+    @property
+    def is_of_security(self) -> bool:
+        """True when the service refuses our credentials."""
+        return any(map(self.has, _OF_SECURITY))
 
     def has(self, code: str) -> bool:
         """Return true when one of the codes is `code`, or contains it between full stops."""

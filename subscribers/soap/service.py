@@ -1,4 +1,4 @@
-"""SOAP service: called once for each attempt, and its answer judged."""
+"""SOAP service: its requests, and the outcomes of its answers."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ _OF_FAULTS = frozenset({200, 202, 400, 500})
 
 
 class SoapService:
-    """Calls the operations of one service over an open `http` target.
+    """Operations of one service at an `http` target.
 
     A fault decides about the outcome when a rule of the settings matches it,
     and otherwise, by its code, when the status is one that SOAP gives to faults.
@@ -35,22 +35,25 @@ class SoapService:
         self._takes_any_answer = takes_any_answer
         self._envelopes = Envelopes(settings)
 
-    async def call(self, delivery: Delivery, *, deletes: bool = False) -> Outcome:
-        """Call the operation once, or the one for deletions, and return the outcome."""
+    def request(self, delivery: Delivery, *, deletes: bool = False) -> Request | Reject:
+        """Return the call of the operation, or of the one for deletions; a rejection without an envelope."""
+        if delivery.content is not None:
+            return Reject(
+                reason="content has no effect with soap",
+                hint="write the envelope as soap.envelope in the subscriber's settings, then redrive",
+                sent=False,
+            )
         envelope = self._envelope(delivery, deletes=deletes)
         if not isinstance(envelope, Envelope):
             return envelope
-        answer = await self._http.send(
-            Request(
-                method="POST",
-                url=self._url,
-                key=delivery.key,
-                body=envelope.content,
-                headers=envelope.headers,
-                secrets=envelope.secrets,
-            )
+        return Request(
+            method="POST",
+            url=self._url,
+            key=delivery.key,
+            ready=envelope.content,
+            headers=envelope.headers,
+            secrets=envelope.secrets,
         )
-        return self._outcome(answer) if isinstance(answer, Answer) else answer
 
     def _envelope(self, delivery: Delivery, *, deletes: bool) -> Envelope | Reject:
         try:
@@ -69,7 +72,8 @@ class SoapService:
                 failure=FailureClass.BROKEN_ROUTE,
             )
 
-    def _outcome(self, answer: Answer) -> Outcome:
+    def outcome(self, answer: Answer) -> Outcome:
+        """Return the outcome of `answer`: that of its fault, or that of its status."""
         found = read_answer(answer.body)
         if found is not None and found.fault is not None:
             return self._of_fault(answer, found, found.fault)
@@ -90,11 +94,14 @@ class SoapService:
         if kind is None:
             return self._http.verdict(answer, invalid_because=f"but with the fault {fault}")
         if kind is OutcomeKind.HOLD:
-            advice = "check soap.security and soap.version in the settings, and the clock of this machine"
-            return replace(
-                self._held(answer, f"{said}: {advice}"), alert=True, failure=FailureClass.REFUSED_CREDENTIALS
-            )
+            return self._refused(answer, fault, said)
         return self._of_kind(kind, answer, found, said)
+
+    def _refused(self, answer: Answer, fault: Fault, said: str) -> Hold:
+        if not fault.is_of_security:
+            return replace(self._held(answer, f"{said}: check soap in the settings"), alert=True)
+        held = self._held(answer, f"{said}: check soap.security in the settings, and the clock")
+        return replace(held, alert=True, failure=FailureClass.REFUSED_CREDENTIALS)
 
     def _of_kind(self, kind: OutcomeKind, answer: Answer, found: SoapAnswer, said: str) -> Outcome:
         match kind:

@@ -27,8 +27,10 @@ def _template(source: str) -> str:
         compile_envelope(source)
     except jinja2.TemplateSyntaxError as exc:
         raise ValueError(f"is not a Jinja2 template: line {exc.lineno}: {exc.message}") from exc
-    if unknown := sorted(names_in(source) - NAMES):
-        raise ValueError(f"uses {unknown[0]}, which no event has; known: {', '.join(sorted(NAMES))}")
+    for name, line in names_in(source).items():
+        if name not in NAMES:
+            known = ", ".join(sorted(NAMES))
+            raise ValueError(f"uses {name} in line {line}, which no event has; known: {known}")
     return source
 
 

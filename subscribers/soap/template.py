@@ -1,13 +1,12 @@
 """Template of an envelope."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import jinja2
-import jinja2.meta
 from markupsafe import Markup
 
-from streamer.dispatch.attempt.template import compile_template
+from streamer.dispatch.attempt.functions import Functions
+from streamer.dispatch.attempt.template import compile_content, unknown_names
 from streamer.events import JsonObject
 from subscribers.soap.elements import UnfitForXml, elements
 
@@ -24,14 +23,12 @@ def compile_envelope(source: str) -> Callable[[JsonObject], str]:
     `{{ body | elements }}` writes the members of an object as elements, and
     `elements('p')` gives their names the prefix p.
     """
-    return compile_template(source, strict=False, xml=True, filters={"elements": _marked_elements})
+    return compile_content(source, "text/xml", strict=False, filters={"elements": _marked_elements})
 
 
-def names_in(source: str) -> set[str]:
-    """Return the names that `source`, which compiles, expects of an event."""
-    environment = jinja2.Environment(autoescape=True)
-    environment.filters["elements"] = _marked_elements
-    return jinja2.meta.find_undeclared_variables(environment.parse(source)) - environment.globals.keys()
+def names_in(source: str) -> Mapping[str, int]:
+    """Return the names that `source`, which compiles, expects of an event, each with its first line."""
+    return dict(unknown_names(source, frozenset(), Functions()))
 
 
 def _marked_elements(value: Any, prefix: str = "") -> Markup:

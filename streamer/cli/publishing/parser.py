@@ -161,7 +161,7 @@ class _Values:
             self._refuse(_mistake(error))
 
     def _refuse(self, mistake: str) -> NoReturn:
-        raise InputRefused(f"line {self._line}: {mistake}; nothing from here on was published")
+        raise InputRefused(f"line {self._line}: {mistake}; nothing from here on was read")
 
 
 def _form_of(begin: bytes, *, is_whole: bool) -> _Lines | _Values | None:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
-from jmespath.functions import Functions
 from jmespath.parser import ParsedResult
-from jmespath.visitor import TreeInterpreter
+from jmespath.visitor import Options, TreeInterpreter
 
+from streamer.dispatch.attempt.functions import Functions
 from streamer.events import JsonObject
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
@@ -26,10 +26,8 @@ ABSENT: Final = _Absence.ABSENT
 # They choose among their arguments, so an absent one leaves the others.
 _CHOOSING = frozenset({"merge", "not_null"})
 
-_FUNCTIONS = Functions()
 
-
-def projected(expression: ParsedResult) -> Project:
+def projected(expression: ParsedResult, functions: Functions) -> Project:
     """Return a function that evaluates `expression`, and returns `ABSENT` for a field that is not carried.
 
     Absence passes through operators and functions. `||` and `not_null` replace
@@ -37,7 +35,7 @@ def projected(expression: ParsedResult) -> Project:
     hash, which is absent itself when nothing is left. A multi-select list with
     an absent item is absent.
     """
-    interpreter, parsed = _Interpreter(), expression.parsed
+    interpreter, parsed = _Interpreter(functions), expression.parsed
     return lambda document: interpreter.visit(parsed, document)
 
 
@@ -62,6 +60,11 @@ def list_of(items: list[Project]) -> Project:
 
 class _Interpreter(TreeInterpreter):
     """JMESPath's interpreter, with `ABSENT` beside null."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._options_of_functions = Options(custom_functions=functions)
+        self._library = functions
+        super().__init__(self._options_of_functions)
 
     def visit_field(self, node: Node, value: Any) -> Any:
         if isinstance(value, dict):
@@ -95,12 +98,12 @@ class _Interpreter(TreeInterpreter):
         carried = [argument for argument in arguments if argument is not ABSENT]
         if len(carried) < len(arguments) and not (carried and node["value"] in _CHOOSING):
             return ABSENT
-        return _FUNCTIONS.call_function(node["value"], carried)
+        return self._library.call_function(node["value"], carried)
 
     def visit_expref(self, node: Node, value: Any) -> Any:
         expression = super().visit_expref(node, value)
         # Functions such as sort_by know null, but not absence.
-        expression.interpreter = TreeInterpreter()
+        expression.interpreter = TreeInterpreter(self._options_of_functions)
         return expression
 
     def visit_multi_select_dict(self, node: Node, value: Any) -> Any:

@@ -1,22 +1,27 @@
 """Route of a subscriber: selects events and shapes them for the target."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 import jmespath
 import jmespath.exceptions
-import jmespath.functions
 from jmespath.parser import ParsedResult
 
+from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
+from streamer.dispatch.attempt.evaluation import evaluation
+from streamer.dispatch.attempt.functions import FunctionFailed, Functions
 from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projected
-from streamer.dispatch.attempt.template import compile_template
+from streamer.dispatch.attempt.template import compile_content, compile_template
 from streamer.errors import BrokenRoute, ConfigurationError
-from streamer.events import Delivery, Event, JsonObject, SubscriberName, WrittenText
+from streamer.events import Content, Delivery, Event, JsonObject, SubscriberName, WrittenText
 
-_TEXT_LIMIT = 100_000
-_FUNCTIONS = frozenset(jmespath.functions.Functions.FUNCTION_TABLE)
+EVENT_NAMES = ("data", "id", "source", "subject", "time", "type")
+"""Names at the top of the document of every event."""
+
+_NOTHING: JsonObject = {}
 
 Keys = tuple[int | str, ...]
 
@@ -26,26 +31,30 @@ Mistake = Callable[[Keys, str, str], ConfigurationError]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Compiled predicate, projection and text template of one subscriber.
+    """Compiled predicate, projection and templates of one subscriber.
 
-    Expressions see the event as a document with `id`, `source`, `type`,
-    `subject`, `time` and `data`.
+    Expressions see the event as a document with the names `EVENT_NAMES`, and
+    beside them the members of `more`, under the names that
+    `RouteSource.more` announced.
     """
 
     name: SubscriberName
     when: Project | None = None
     body: Project | None = None
     text: Callable[[JsonObject], str] | None = None
+    content: Callable[[JsonObject], Content] | None = None
+    more: tuple[str, ...] = ()
 
-    def admits(self, event: Event) -> bool:
+    def admits(self, event: Event, more: JsonObject = _NOTHING) -> bool:
         """Return whether `when` holds for `event`. Raises `BrokenRoute`."""
         if self.when is None:
             return True
-        return bool(_evaluate("when", self.when, event_document(event)))
+        return bool(_evaluate("when", self.when, event_document(event, more)))
 
-    def delivery(self, event: Event, *, attempt: int) -> Delivery:
+    def delivery(self, event: Event, *, attempt: int, more: JsonObject = _NOTHING) -> Delivery:
         """Return `event` in the target's shape. Raises `BrokenRoute`."""
-        shaped = event_document(event) if self.body or self.text else {}
+        is_shaped = self.body or self.text or self.content
+        shaped = event_document(event, more) if is_shaped else {}
         body = _evaluate("body", self.body, shaped) if self.body else None
         return Delivery(
             event=event,
@@ -53,7 +62,8 @@ class Route:
             attempt=attempt,
             # Not None, with which a plugin sends the event itself.
             body={} if body is ABSENT else body,
-            text=_evaluate("text", self.text, shaped)[:_TEXT_LIMIT] if self.text else None,
+            text=_evaluate("text", self.text, shaped) if self.text else None,
+            content=_evaluate("content", self.content, shaped) if self.content else None,
         )
 
 
@@ -64,29 +74,44 @@ class RouteSource:
     when: str | None = None
     body: Any = None
     text: str | None = None
+    content: str | None = None
+    """Template of text or XML, of the media type `content_type`."""
+    content_type: str = "text/plain"
     keep_null: bool = False
     """Let `body` send null for a field that the event does not carry."""
     strict: bool = False
-    """Let `text` fail on a field that the event does not carry."""
+    """Let `text` and `content` fail on a field that the event does not carry."""
+    more: tuple[str, ...] = ()
+    """Names beside those of every event, such as `receipts`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names at the top of the document that the expressions see."""
+        return tuple(sorted({*EVENT_NAMES, *self.more}))
 
 
-def compile_route(name: SubscriberName, source: RouteSource, *, mistake: Mistake) -> Route:
-    """Compile the expressions of subscriber `name`.
+def compile_route(
+    name: SubscriberName, source: RouteSource, *, mistake: Mistake, functions: Functions | None = None
+) -> Route:
+    """Compile the expressions of subscriber `name`, which can call `functions`.
 
     Raises what `mistake` makes of the first that is wrong.
     """
-    compiling = _Compiling(source, mistake)
+    compiling = _Compiling(source, mistake, functions or Functions())
     return Route(
         name=name,
         when=compiling.predicate("when") if source.when is not None else None,
         body=compiling.projection(source.body, "body") if source.body is not None else None,
-        text=compiling.template("text") if source.text is not None else None,
+        text=compiling.text("text") if source.text is not None else None,
+        content=compiling.content("content") if source.content is not None else None,
+        more=source.more,
     )
 
 
-def event_document(event: Event) -> JsonObject:
-    """Return the document of `event` that expressions and templates see."""
+def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
+    """Return the document of `event` that expressions and templates see, with the members of `more`."""
     return {
+        **more,
         "id": event.id,
         "source": event.source,
         "type": event.type,
@@ -99,6 +124,8 @@ def event_document(event: Event) -> JsonObject:
 def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
     try:
         return function(shaped)
+    except FunctionFailed as error:
+        raise BrokenRoute(f"{key} fails on this event: {error}") from error
     except Exception as error:
         # Expressions and templates are an operator's code and can raise anything.
         raise BrokenRoute(f"{key} fails on this event: {type(error).__name__}: {error}") from error
@@ -107,21 +134,23 @@ def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObjec
 class _Compiling:
     """Compiles the expressions below `keys`."""
 
-    def __init__(self, source: RouteSource, mistake: Mistake, keys: Keys = ()) -> None:
+    def __init__(self, source: RouteSource, mistake: Mistake, functions: Functions, keys: Keys = ()) -> None:
         self._source = source
         self._make_mistake = mistake
+        self._functions = functions
         self._keys = keys
 
     def predicate(self, key: str) -> Project:
-        return self._parsed(self._source.when or "", key).search
+        return evaluation(self._parsed(self._source.when or "", key), self._functions)
 
     def projection(self, shape: Any, key: int | str) -> Project:
         if isinstance(shape, str):
             expression = self._parsed(shape, key)
             if (written := _written(expression)) is not None:
                 return lambda _: written
-            return expression.search if self._source.keep_null else projected(expression)
-        inner = _Compiling(self._source, self._make_mistake, (*self._keys, key))
+            evaluate = evaluation if self._source.keep_null else projected
+            return evaluate(expression, self._functions)
+        inner = _Compiling(self._source, self._make_mistake, self._functions, (*self._keys, key))
         # An empty object or list stands for itself, as every literal does.
         if isinstance(shape, dict) and shape:
             return object_of({name: inner.projection(part, name) for name, part in shape.items()})
@@ -129,12 +158,30 @@ class _Compiling:
             return list_of([inner.projection(item, index) for index, item in enumerate(shape)])
         return lambda _: shape
 
-    def template(self, key: str) -> Callable[[JsonObject], str]:
+    def text(self, key: str) -> Callable[[JsonObject], str]:
+        with self._template_mistakes(key):
+            return compile_template(
+                self._source.text or "", strict=self._source.strict, functions=self._functions
+            )
+
+    def content(self, key: str) -> Callable[[JsonObject], Content]:
+        media_type = self._source.content_type
+        with self._template_mistakes(key, "template"):
+            render = compile_content(
+                self._source.content or "",
+                media_type,
+                strict=self._source.strict,
+                functions=self._functions,
+            )
+        return lambda document: Content(data=render(document).encode(), type=media_type)
+
+    @contextmanager
+    def _template_mistakes(self, *keys: str) -> Iterator[None]:
         try:
-            return compile_template(self._source.text or "", strict=self._source.strict)
+            yield
         except jinja2.TemplateSyntaxError as error:
             detail = f"line {error.lineno}: {error.message}"
-            raise self._mistake(key, "is not a Jinja2 template", detail) from error
+            raise self._make_mistake(keys, "is not a Jinja2 template", detail) from error
 
     def _parsed(self, expression: str, key: int | str) -> ParsedResult:
         try:
@@ -142,9 +189,10 @@ class _Compiling:
         except jmespath.exceptions.JMESPathError as error:
             # The further lines point at the position by spaces, which a log does not keep.
             raise self._mistake(key, "is not a JMESPath expression", str(error).splitlines()[0]) from error
-        for function in _functions(compiled.parsed):
-            if function not in _FUNCTIONS:
-                raise self._mistake(key, "JMESPath has no such function", function)
+        try:
+            check_expression(compiled, self._functions, self._source.names)
+        except ExpressionMistake as error:
+            raise self._mistake(key, error.sentence, error.detail) from error
         return compiled
 
     def _mistake(self, key: int | str, sentence: str, detail: str) -> ConfigurationError:
@@ -156,11 +204,3 @@ def _written(expression: ParsedResult) -> WrittenText | None:
     node = expression.parsed
     is_text = node["type"] == "literal" and isinstance(node["value"], str)
     return WrittenText(node["value"]) if is_text else None
-
-
-def _functions(node: Any) -> Iterator[str]:
-    if node["type"] == "function_expression":
-        yield node["value"]
-    for child in node["children"]:
-        if isinstance(child, dict):
-            yield from _functions(child)

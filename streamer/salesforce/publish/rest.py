@@ -1,7 +1,6 @@
 """Publisher over the REST API."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +10,7 @@ import orjson
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.events import JsonObject
+from streamer.exact_json import exact_json
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
 from streamer.salesforce.publish.failures import refused_event, refused_topic
 from streamer.salesforce.publish.requests import in_requests, too_large
@@ -47,7 +47,7 @@ class RestPublisher:
         bodies: list[tuple[int, _Body]] = []
         for number, event in enumerate(events):
             try:
-                body = orjson.dumps(dict(event.fields), default=_exact)
+                body = exact_json(dict(event.fields))
             except (TypeError, ValueError) as error:
                 reason = f"it is no JSON that can be sent: {error}"
                 results[number] = Unpublished(code="field_refused", reason=reason, sent=False)
@@ -153,10 +153,3 @@ def _event_uuid(body: JsonObject) -> str:
         if isinstance(each, dict) and each.get("statusCode") == "OPERATION_ENQUEUED":
             return str(each.get("message", ""))[:100]
     return ""
-
-
-def _exact(value: Any) -> Any:
-    # orjson knows no decimals.
-    if isinstance(value, Decimal) and value.is_finite():
-        return orjson.Fragment(str(value))
-    raise TypeError(f"a {type(value).__name__} is no JSON")

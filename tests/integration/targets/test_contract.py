@@ -1,11 +1,24 @@
 """Our own plugins keep the plugin contract."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from streamer.testing import HttpSubscriberContract, Reply
+import pytest
+
+from streamer.testing import HttpSubscriberContract, Reply, SubscriberContract
+from subscribers import stdout
 from subscribers.erp import Erp
+from subscribers.file import File
 from subscribers.fulfillment import Fulfillment
+from subscribers.mqtt import Mqtt
 from subscribers.slack import Slack
+from subscribers.stdout import Stdout
+from subscribers.webhook import Webhook
+from tools.mosquitto import Mosquitto
+from tools.ports import free_ports
 
 
 class TestErp(HttpSubscriberContract):
@@ -81,3 +94,77 @@ class TestSlackWebhook(HttpSubscriberContract):
     def settings(self, address: str) -> dict[str, Any]:
         """Return the settings for a webhook at `address`."""
         return {"webhook_url": f"{address}/services/T0/B0/hunter22", "interval_s": 0}
+
+
+class TestWebhook(HttpSubscriberContract):
+    """Any target, which gets a CloudEvent."""
+
+    plugin = Webhook
+
+    def settings(self, address: str) -> dict[str, Any]:
+        """Return the settings for a target at `address`."""
+        return {
+            "url": f"{address}/hook/{{id}}",
+            "headers": {"X-Key": "hunter22"},
+            "auth": {"kind": "basic", "username": "u", "password": "hunter23"},
+            "content_mode": "structured",
+        }
+
+
+class TestMqtt(SubscriberContract):
+    """A real broker."""
+
+    plugin = Mqtt
+    nowhere = f"mqtt://localhost:{free_ports(1)[0]}"
+
+    def settings(self, address: str) -> dict[str, Any]:
+        """Return the settings for a broker at `address`."""
+        return {"url": address, "topic": "{type}/{id}", "username": "u", "password": "hunter22"}
+
+    @asynccontextmanager
+    async def target(self) -> AsyncIterator[str]:
+        """Run a broker that lets everybody in."""
+        with TemporaryDirectory() as folder, Mosquitto(Path(folder)) as broker:
+            yield f"mqtt://localhost:{broker.port}"
+
+
+class TestFile(SubscriberContract):
+    """A folder on a disk."""
+
+    plugin = File
+    nowhere = "/dev/null/nowhere"
+
+    def settings(self, address: str) -> dict[str, Any]:
+        """Return the settings for a file in `address`."""
+        return {"path": f"{address}/%Y/{{type}}.jsonl"}
+
+    @asynccontextmanager
+    async def target(self) -> AsyncIterator[str]:
+        """Make a folder."""
+        with TemporaryDirectory() as folder:
+            yield folder
+
+
+class TestStdout(SubscriberContract):
+    """A file in the place of the standard output."""
+
+    plugin = Stdout
+    nowhere = "unused"
+
+    @pytest.fixture(autouse=True)
+    def _without_a_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Close the standard output, except where a target opens it."""
+        monkeypatch.setattr(stdout, "_STDOUT", -1)
+        self._patch = monkeypatch
+
+    def settings(self, _address: str) -> dict[str, Any]:
+        """Return the settings, which know no address."""
+        return {"format": "structured"}
+
+    @asynccontextmanager
+    async def target(self) -> AsyncIterator[str]:
+        """Open a file for it."""
+        with TemporaryDirectory() as folder, (Path(folder) / "out").open("wb") as file:
+            self._patch.setattr(stdout, "_STDOUT", file.fileno())
+            yield folder
+            self._patch.setattr(stdout, "_STDOUT", -1)

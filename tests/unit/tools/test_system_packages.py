@@ -22,6 +22,7 @@ JAVA_8 = """echo 'java version "1.8.0_402"' >&2"""
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     """Adds a shell script to a machine without other programs."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("tools.mosquitto._FOLDERS", ())
     monkeypatch.delenv("STREAMER_KAFKA", raising=False)
 
     def add(name: str, script: str = "exit 0") -> Path:
@@ -34,6 +35,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     add("curl")
     add("node")
     add("npm")
+    add("mosquitto")
     return add
 
 
@@ -103,9 +105,16 @@ def test_broker_that_runs_already_needs_no_java(program: Program, monkeypatch: p
     assert system_packages.main() == 0
 
 
-@pytest.mark.parametrize(("name", "package"), [("curl", "curl"), ("node", "nodejs")])
-def test_client_of_the_sandbox_is_installed_too(
-    program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, package: str
+@pytest.mark.parametrize(
+    ("name", "package", "why"),
+    [
+        ("curl", "curl", "reads the sandbox over TLS"),
+        ("node", "nodejs", "reads the sandbox over TLS"),
+        ("mosquitto", "mosquitto", "takes the messages of the plugin mqtt"),
+    ],
+)
+def test_other_side_of_a_test_is_installed_too(
+    program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, package: str, why: str
 ) -> None:
     """No test of it is left out on a fresh machine."""
     program("java", JAVA_17)
@@ -113,9 +122,7 @@ def test_client_of_the_sandbox_is_installed_too(
     (tmp_path / name).unlink()
 
     assert system_packages.main() == 1
-    assert capsys.readouterr().out.endswith(
-        f"which reads the sandbox over TLS; in Debian: apt-get install {package}\n"
-    )
+    assert capsys.readouterr().out.endswith(f"which {why}; in Debian: apt-get install {package}\n")
 
 
 def test_old_kubectl_is_passed_over_for_the_cached_one(

@@ -1,15 +1,15 @@
 """A field that an event does not carry is not null."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jmespath
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
+from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.projection import ABSENT, projected
 from tests.deliveries import event
+from tests.unit.dispatch.attempt.expressions import DOCUMENTS, EXPRESSIONS, found_by
 from tests.unit.dispatch.world import route
 
 FIELDS: dict[str, Any] = {
@@ -122,56 +122,12 @@ def test_keep_null_sends_null_for_absent_fields_too() -> None:
     assert body_of(shape, keep_null=True) == {"a": None, "b": [None]}
 
 
-@given(
-    st.sampled_from(
-        [
-            "a.b",
-            "a[0].b",
-            "a[*].b",
-            "a[].b",
-            "a.*.b",
-            "a[?b > `1`].b",
-            "a[1:].b",
-            "a && b",
-            "!a",
-            "a == b",
-            "a < b",
-            "{x: a, y: b}",
-            "[a, b]",
-            "not_null(a, b)",
-            "a | b",
-            "type(a)",
-            "*",
-            "*[]",
-        ]
-    ),
-    st.fixed_dictionaries(
-        dict.fromkeys(
-            "ab",
-            st.recursive(
-                st.none() | st.booleans() | st.integers(0, 3) | st.text("xy", max_size=2),
-                lambda inner: (
-                    st.lists(st.fixed_dictionaries({"b": inner}), min_size=1, max_size=3)
-                    | st.fixed_dictionaries({"b": inner})
-                ),
-                max_leaves=6,
-            ),
-        )
-    ),
-)
+@given(EXPRESSIONS, DOCUMENTS)
 def test_expression_that_meets_no_absent_field_finds_what_jmespath_finds(
     expression: str, document: dict[str, Any]
 ) -> None:
     """Absence changes nothing else."""
     compiled = jmespath.compile(expression)
-    value = found_by(projected(compiled), document)
+    value = found_by(projected(compiled, Functions()), document)
 
     assert value is ABSENT or value == found_by(compiled.search, document)
-
-
-def found_by(search: Callable[[Any], Any], document: dict[str, Any]) -> Any:
-    """Return what `search` finds, or the type of its error: jmespath compares no text with a number."""
-    try:
-        return search(document)
-    except TypeError:
-        return TypeError

@@ -1,6 +1,5 @@
 """What concerns a subscriber, and in which shape it is sent."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +115,7 @@ def test_mistake_names_file_line_and_key(tmp_path: Path, written: str, key: str,
         compile_route(
             SubscriberName("target"),
             RouteSource(when=keys.get("when"), body=keys.get("body"), text=keys.get("text")),
-            mistake=partial(mistake_of, document, SubscriberName("target")),
+            mistake=lambda keys, *said: mistake_of(document, ("target", *keys), *said),
         )
 
     assert str(caught.value).startswith(f"{file}:3: subscribers.target.{key}: ")

@@ -1,0 +1,161 @@
+"""Events from a file or the standard input, in any form in which Streamer shows them."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import orjson
+import typer
+
+from streamer.cli.publishing.parser import EventParser, Read
+from streamer.cli.publishing.source import STDIN
+from streamer.errors import ConfigurationError
+from streamer.events import Event, EventId, JsonObject, ReplayId
+from streamer.exact_json import exact_json
+
+_CHUNK = 64 * 1024
+_KINDS = {
+    "CREATE": "created",
+    "UPDATE": "updated",
+    "DELETE": "deleted",
+    "UNDELETE": "undeleted",
+    "SNAPSHOT": "snapshot",
+}
+_GAP = "GAP_"
+_NO_WORD = re.compile(r"\W", re.ASCII)
+_TEXTS = ("id", "source", "type", "time")
+
+EventFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="Events in JSON: one, a list, or one in each line; - is the standard input.",
+    ),
+]
+EventType = Annotated[
+    str | None,
+    typer.Option(
+        "--type", metavar="TYPE", help="Type of events that tell none.", show_default="that of their data"
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenEvent:
+    """Event of a file, and the other members of its object, such as `receipts`."""
+
+    event: Event
+    more: JsonObject = field(default_factory=dict)
+
+
+def events_of(path: Path, event_type: str | None) -> Iterator[GivenEvent]:
+    """Yield the events in the file `path`; raises `ConfigurationError` or `InputRefused`.
+
+    An event is a CloudEvent, what the admin API or a dead letter shows of one,
+    or only the data of one, as the value of a record in Kafka. Of data alone
+    the type is `event_type` or, without one, what the data tell.
+    """
+    parser = EventParser()
+    with _opened(path) as file:
+        while chunk := _read(path, file):
+            for each in parser.fed(chunk):
+                yield _given(path, each, event_type)
+        for each in parser.ended():
+            yield _given(path, each, event_type)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    if path == STDIN:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def _read(path: Path, file: BinaryIO) -> bytes:
+    try:
+        return file.read(_CHUNK)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def _given(path: Path, read: Read, event_type: str | None) -> GivenEvent:
+    if read.fields is None:
+        raise ConfigurationError(f"{path}: line {read.line}: {read.mistake}")
+    try:
+        # As the daemon reads it: a number with a point becomes a float.
+        return _event(orjson.loads(exact_json(read.fields)), event_type)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{path}: line {read.line}: {error}") from None
+
+
+def _event(given: JsonObject, event_type: str | None) -> GivenEvent:
+    if isinstance(given.get("event"), dict) and "data" not in given:
+        # A dead letter holds its event.
+        given = given["event"]
+    if not isinstance(given.get("data"), dict) or "type" not in given:
+        return GivenEvent(event=_of_data(given, event_type))
+    if odd := [name for name in _TEXTS if not isinstance(given.get(name, ""), str)]:
+        raise ValueError(f"{odd[0]} of the event is no text")
+    data, subject = given["data"], given.get("subject")
+    known = ("specversion", "datacontenttype", "subject", "key", "channel", "replay_id", "data", "v", *_TEXTS)
+    return GivenEvent(
+        event=Event(
+            id=EventId(given.get("id") or _id(data)),
+            source=given.get("source") or "/salesforce/example",
+            type=given["type"],
+            subject=None if subject is None else str(subject),
+            time=given.get("time") or "1970-01-01T00:00:00.000Z",
+            key=str(given.get("key") or subject or given.get("id") or _id(data)),
+            channel=str(given.get("sfchannel") or given.get("channel") or "/data/ChangeEvents"),
+            replay_id=ReplayId(str(given.get("sfreplayid") or given.get("replay_id") or "0").encode()),
+            data=data,
+        ),
+        more={name: value for name, value in given.items() if name not in known},
+    )
+
+
+def _of_data(data: JsonObject, event_type: str | None) -> Event:
+    found = event_type or _type(data)
+    subject = data.get("record_id")
+    return Event(
+        id=_id(data),
+        source="/salesforce/example",
+        type=found,
+        subject=None if subject is None else str(subject),
+        time="1970-01-01T00:00:00.000Z",
+        key=str(subject or _id(data)),
+        channel="/data/ChangeEvents",
+        replay_id=ReplayId(b"0"),
+        data=data,
+    )
+
+
+def _type(data: JsonObject) -> str:
+    """Return the type of an event with these data; raises `ValueError`."""
+    entity, change = data.get("entity"), data.get("change")
+    if not isinstance(entity, str) or not entity:
+        raise ValueError("is no event: it has neither type and data, nor the entity of an event's data")
+    if isinstance(change, str) and (change in _KINDS or change.startswith(_GAP)):
+        return f"salesforce.cdc.{entity}.{_KINDS.get(change, 'gap')}"
+    if isinstance(change, str):
+        return f"salesforce.topic.{entity}.{change}"
+    if "payload" in data:
+        return f"salesforce.generic.{_NO_WORD.sub('_', entity.removeprefix('/u/'))}"
+    return f"salesforce.{'outbound' if 'action_id' in data else 'event'}.{entity}"
+
+
+def _id(data: Mapping[str, Any]) -> EventId:
+    transaction = data.get("transaction")
+    if not isinstance(transaction, dict):
+        return EventId(str(data.get("record_id") or "example"))
+    return EventId(f"{transaction.get('key')}:{transaction.get('sequence')}:{data.get('record_id')}")

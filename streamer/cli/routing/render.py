@@ -1,0 +1,166 @@
+"""The command `streamer render`."""
+
+import difflib
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from streamer.app import plan
+from streamer.app.plan import Plan
+from streamer.cli.failure import REFUSED, failures_reported
+from streamer.cli.operating.api_command import AsJson
+from streamer.cli.options import Config
+from streamer.cli.output import print_json
+from streamer.cli.routing.events import EventFile, EventType, GivenEvent, events_of
+from streamer.clock import SystemClock
+from streamer.configuration import load_document
+from streamer.errors import BrokenRoute, ConfigurationError, StreamerError
+from streamer.events import Delivery, JsonObject, Outcome, Reject, Skip, SubscriberName
+from streamer.exact_json import exact_json
+from streamer.log.patterns import wants
+from streamer.ports import Preview, Previewing
+
+
+def configured_subscribers(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the subscribers in the configuration that begin with `incomplete`, for the shell."""
+    try:
+        data: Any = load_document(context.params.get("config") or []).data
+        names = [str(name) for name in data.get("subscribers") or ()]
+    except (StreamerError, AttributeError, TypeError):
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUBSCRIBER",
+        help="The subscriber's name in the configuration.",
+        autocompletion=configured_subscribers,
+    ),
+]
+
+
+def render(
+    subscriber: Name,
+    file: EventFile,
+    *,
+    config: Config,
+    event_type: EventType = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a subscriber would send for an event, headers included; `***` stands for secrets.
+
+    FILE holds CloudEvents, as Streamer writes them in structured mode, or only
+    their data, as the values of Kafka's records. Nothing is connected or sent.
+    An event that `on` or `when` excludes is printed all the same, and standard
+    error says so.
+
+    Exits 0, or 1 when an event would become a dead letter, 2 for a mistake in
+    the configuration or the file.
+    """
+    with failures_reported():
+        checked = plan(load_document(config), SystemClock())
+        rendering = _Rendering(checked, _known(subscriber, checked))
+        given = list(events_of(file, event_type))
+        if as_json:
+            print_json({"events": [rendering.as_json(each) for each in given]})
+        else:
+            for number, each in enumerate(given):
+                rendering.print(each, is_first=number == 0)
+    if rendering.has_failed:
+        raise typer.Exit(REFUSED)
+
+
+class _Rendering:
+    """Makes deliveries by the route of one subscriber, and shows them by its plugin."""
+
+    def __init__(self, checked: Plan, name: SubscriberName) -> None:
+        self._name = name
+        self._route = checked.routes[name]
+        self._wants = wants(checked.settings.subscribers[name].on)
+        self._subscriber = checked.subscribers[name]()
+        self._stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.has_failed = False
+
+    def print(self, given: GivenEvent, *, is_first: bool) -> None:
+        """Print the request for one event, with a line between requests."""
+        if not is_first:
+            typer.echo("\n---")
+        shown = self._shown(given)
+        if not isinstance(shown, Preview):
+            self._say(f"nothing is sent: {_reason(shown)}")
+            return
+        lines = [shown.request, *(f"{name}: {value}" for name, value in shown.headers.items())]
+        typer.echo(_for_terminal("\n".join(lines)))
+        typer.echo()
+        typer.echo(_for_terminal(shown.content.decode(errors="replace")))
+
+    def as_json(self, given: GivenEvent) -> JsonObject:
+        """Return what `print` prints."""
+        shown = self._shown(given)
+        about: JsonObject = {"id": given.event.id, "type": given.event.type}
+        if not isinstance(shown, Preview):
+            return {**about, "outcome": type(shown).__name__.lower(), "reason": _reason(shown)}
+        content = shown.content.decode(errors="replace")
+        return {**about, "request": shown.request, "headers": dict(shown.headers), "content": content}
+
+    def _shown(self, given: GivenEvent) -> Preview | Outcome:
+        more = {each: given.more[each] for each in self._route.more if each in given.more}
+        try:
+            if not self._wants(given.event.type):
+                self._say(f"{self._name} does not get this event: on selects other types")
+            elif not self._route.admits(given.event, more):
+                self._say(f"{self._name} does not get this event: when does not hold")
+            delivery = self._route.delivery(given.event, attempt=1, more=more)
+        except BrokenRoute as error:
+            self.has_failed = True
+            return Reject(reason=str(error), sent=False)
+        shown = self._preview(delivery)
+        self.has_failed |= isinstance(shown, Reject)
+        return shown
+
+    def _preview(self, delivery: Delivery) -> Preview | Outcome:
+        try:
+            shown = self._subscriber.preview(delivery) if isinstance(self._subscriber, Previewing) else None
+        except Exception as error:
+            # A plugin is foreign code, and its own errors can repeat a secret.
+            raise ConfigurationError(f"the preview of the plugin raised {type(error).__name__}") from error
+        return _plain(delivery) if shown is None else shown
+
+    def _say(self, sentence: str) -> None:
+        self._stderr.print(f"streamer: {sentence}", markup=False)
+
+
+def _plain(delivery: Delivery) -> Preview:
+    """Return what a plugin without a preview gets."""
+    if delivery.content is not None:
+        headers = {"content-type": delivery.content.type}
+        return Preview(request="content for the plugin", headers=headers, content=delivery.content.data)
+    given = {"key": delivery.key, "body": delivery.body, "text": delivery.text}
+    if delivery.body is None:
+        given["event"] = delivery.event.data
+    return Preview(request="delivery to the plugin, which has no preview", content=exact_json(given))
+
+
+def _reason(outcome: Outcome) -> str:
+    return outcome.reason if isinstance(outcome, Skip | Reject) else str(outcome)
+
+
+def _for_terminal(text: str) -> str:
+    """Return `text`, on a terminal without the characters that could control it."""
+    if not sys.stdout.isatty():
+        return text
+    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+
+
+def _known(name: str, checked: Plan) -> SubscriberName:
+    subscribers = checked.settings.subscribers
+    if name in subscribers:
+        return SubscriberName(name)
+    close = difflib.get_close_matches(name, subscribers, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    known = ", ".join(subscribers) or "none"
+    raise ConfigurationError(f"SUBSCRIBER: found {name!r}; {hint}configured: {known}")

@@ -1,0 +1,193 @@
+"""Checks of a parsed JMESPath expression without any event: names, functions and their arguments."""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from jmespath.lexer import Lexer
+from jmespath.parser import ParsedResult
+
+from streamer.dispatch.attempt.functions import Function, FunctionFailed, Functions
+
+# A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
+Node = Any
+
+_TYPES = {
+    str: "string",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+# What JMESPath's own functions return; those that are not here can return anything.
+_RETURNED: Mapping[str, str] = {
+    **dict.fromkeys(("abs", "ceil", "floor", "length", "to_number"), "number"),
+    **dict.fromkeys(("contains", "ends_with", "starts_with"), "boolean"),
+    **dict.fromkeys(("join", "to_string", "type"), "string"),
+    **dict.fromkeys(("keys", "map", "sort", "sort_by", "to_array", "values"), "array"),
+    "merge": "object",
+}
+_OF_EVENTS: Mapping[str, str] = {
+    **dict.fromkeys(("id", "source", "subject", "time", "type"), "string"),
+    "data": "object",
+}
+_BOOLEAN_NODES = frozenset({"comparator", "not_expression"})
+_LISTS = frozenset(
+    {"multi_select_list", "projection", "filter_projection", "value_projection", "flatten", "slice"}
+)
+# Their first child is evaluated where they stand, and the others within its value.
+_SCOPES = frozenset(
+    {"index_expression", "pipe", "projection", "filter_projection", "subexpression", "value_projection"}
+)
+_CURRENT = frozenset({"current", "identity"})
+
+
+class ExpressionMistake(Exception):
+    """Mistake in an `expression`: a `sentence` with its `detail`, about the word at `position`."""
+
+    def __init__(self, sentence: str, detail: str, word: str, expression: str) -> None:
+        super().__init__(f"{sentence}: {detail}")
+        self.sentence = sentence
+        self.detail = detail
+        self.expression = expression
+        self._word = word
+
+    @property
+    def lex_position(self) -> int:
+        """Number of characters before the word in the expression."""
+        for token in Lexer().tokenize(self.expression):
+            if token["type"].endswith("identifier") and token["value"] == self._word:
+                return int(token["start"])
+        return 0
+
+
+def check_expression(expression: ParsedResult, functions: Functions, names: Collection[str]) -> None:
+    """Check `expression` as far as this is possible without an event; raises `ExpressionMistake`.
+
+    A field at the top must be one of `names`. Functions must exist and take
+    the number of arguments, and the literals and other known types among them.
+    """
+    checking = _Checking(expression.expression, functions, frozenset(names))
+    checking.check(expression.parsed, is_at_top=True)
+
+
+class _Checking:
+    def __init__(self, expression: str, functions: Functions, names: frozenset[str]) -> None:
+        self._expression = expression
+        self._functions = functions
+        self._names = names
+
+    def check(self, node: Node, *, is_at_top: bool) -> None:
+        """Check `node`, which is evaluated over the whole document when it `is_at_top`."""
+        if node["type"] == "field" and is_at_top and node["value"] not in self._names:
+            self._refuse_name(node["value"])
+        if node["type"] == "function_expression":
+            self._check_call(node, is_at_top=is_at_top)
+        for child, is_inner in _inner(node):
+            self.check(child, is_at_top=is_at_top and not is_inner)
+
+    def _refuse_name(self, name: str) -> None:
+        close = difflib.get_close_matches(name, self._names, n=1)
+        hint = f"did you mean {close[0]}? " if close else "fields of the record are in data.fields; "
+        detail = f"{name}; {hint}known: {', '.join(sorted(self._names))}"
+        raise ExpressionMistake("an event has no such name", detail, name, self._expression)
+
+    def _check_call(self, node: Node, *, is_at_top: bool) -> None:
+        name, arguments = node["value"], node["children"]
+        if name not in self._functions.names:
+            close = difflib.get_close_matches(name, self._functions.names, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ExpressionMistake("JMESPath has no such function", f"{name}{hint}", name, self._expression)
+        types = [self._type(each, is_at_top=is_at_top) for each in arguments]
+        own = self._functions.own.get(name)
+        try:
+            if own is None:
+                _check_jmespath(name, self._functions.FUNCTION_TABLE[name]["signature"], types)
+            else:
+                _check_own(own, arguments, types)
+        except FunctionFailed as error:
+            sentence, _, detail = str(error).partition(": ")
+            if not detail:
+                sentence, detail = "a function is called wrongly", str(error)
+            raise ExpressionMistake(sentence, detail, name, self._expression) from error
+
+    def _type(self, node: Node, *, is_at_top: bool) -> str:
+        """Return the JMESPath type of the value of `node`, if it is not null; empty when it is not known."""
+        kind = node["type"]
+        if kind == "literal":
+            return _TYPES.get(type(node["value"]), "")
+        if kind == "function_expression":
+            own = self._functions.own.get(node["value"])
+            return own.returns if own is not None else _RETURNED.get(node["value"], "")
+        if kind == "field" and is_at_top:
+            return _OF_EVENTS.get(node["value"], "")
+        if kind in _BOOLEAN_NODES:
+            return "boolean"
+        if kind in _LISTS:
+            return "array"
+        return {"multi_select_dict": "object", "expref": "expref"}.get(kind, "")
+
+
+def _inner(node: Node) -> Iterator[tuple[Node, bool]]:
+    """Yield the nodes within `node`, each with whether it is evaluated within another value than `node`."""
+    children: Sequence[Any] = [each for each in node["children"] if isinstance(each, dict)]
+    if node["type"] == "expref":
+        yield from ((each, True) for each in children)
+    elif node["type"] in _SCOPES and children:
+        first, *others = children
+        is_same = node["type"] in {"subexpression", "pipe", "index_expression"} and first["type"] in _CURRENT
+        yield first, False
+        yield from ((each, not is_same) for each in others)
+    else:
+        yield from ((each, False) for each in children)
+
+
+def _check_own(function: Function, arguments: Sequence[Node], types: Sequence[str]) -> None:
+    function.check_count(len(arguments))
+    literals = []
+    for position, (parameter, node) in enumerate(function.paired(arguments), start=1):
+        where = f"{function.name}(): argument {position} ({parameter.name})"
+        kind = types[position - 1]
+        if node["type"] == "literal":
+            literals.append(node["value"])
+            if node["value"] is not None:
+                function.read(position, parameter, node["value"])
+        elif parameter.is_named:
+            raise FunctionFailed(f"{where} must be a name in quotes, such as 'countries'")
+        elif kind and parameter.kinds and kind not in parameter.kinds:
+            raise FunctionFailed(f"{where} must be {_or(parameter.kinds)}, found {_or([kind])}")
+    if len(literals) == len(arguments):
+        # What it says to every event, it can say now.
+        function(literals)
+
+
+def _check_jmespath(name: str, signature: Sequence[Any], types: Sequence[str]) -> None:
+    is_variadic = bool(signature) and bool(signature[-1].get("variadic"))
+    if len(types) < len(signature) or (len(types) > len(signature) and not is_variadic):
+        takes = "at least " * is_variadic + str(len(signature))
+        plural = "" if takes.endswith("1") else "s"
+        raise FunctionFailed(f"{name}() takes {takes} argument{plural}, found {len(types)}")
+    for position, kind in enumerate(types):
+        allowed = signature[min(position, len(signature) - 1)]["types"]
+        kinds = [each.partition("-")[0] for each in allowed]
+        if kind and kinds and kind not in kinds:
+            raise FunctionFailed(
+                f"{name}(): argument {position + 1} must be {_or(kinds)}, found {_or([kind])}"
+            )
+
+
+_NAMED = {
+    "string": "a text",
+    "number": "a number",
+    "boolean": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+    "expref": "an expression (&…)",
+}
+
+
+def _or(kinds: Sequence[str]) -> str:
+    return " or ".join(dict.fromkeys(_NAMED.get(each, each) for each in kinds))

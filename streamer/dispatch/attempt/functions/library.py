@@ -1,0 +1,58 @@
+"""Library of the functions that an expression can call: JMESPath's own and Streamer's."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import jmespath.functions
+
+from streamer.dispatch.attempt.functions import numbers, texts, times
+from streamer.dispatch.attempt.functions.function import Function
+from streamer.dispatch.attempt.functions.keyed import Tables, keyed_functions
+
+_NUMBER = "number"
+
+
+class Functions(jmespath.functions.Functions):
+    """Functions of JMESPath and of Streamer, over the tables and the keys of a configuration.
+
+    A `Decimal` is a number in all of them.
+    """
+
+    def __init__(self, tables: Tables | None = None, hash_keys: Mapping[str, bytes] | None = None) -> None:
+        own = (*numbers.FUNCTIONS, *times.FUNCTIONS, *texts.FUNCTIONS)
+        self.own: Mapping[str, Function] = {
+            each.name: each for each in (*own, *keyed_functions(tables or {}, hash_keys or {}))
+        }
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all functions."""
+        return frozenset(self.FUNCTION_TABLE).union(self.own)
+
+    def call_function(self, function_name: str, resolved_args: Sequence[Any]) -> Any:
+        """Return the value of a function. Raises `JMESPathError`."""
+        own = self.own.get(function_name)
+        if own is not None:
+            return own(resolved_args)
+        if function_name == "contains" and len(resolved_args) == 2 and type(resolved_args[0]) is list:  # noqa: PLR2004 - both of its arguments
+            # Most predicates ask it, and jmespath's checks of its arguments take ten times as long.
+            return resolved_args[1] in resolved_args[0]
+        if len(resolved_args) == 1 and isinstance(resolved_args[0], Decimal):
+            # JMESPath's own would quote it, and not know its type.
+            if function_name == "to_string":
+                return f"{resolved_args[0]:f}"
+            if function_name == "type":
+                return _NUMBER
+        return super().call_function(function_name, list(resolved_args))
+
+    def _get_allowed_pytypes(self, types: Sequence[str]) -> tuple[list[str], list[Any]]:
+        # JMESPath knows a type by the name of Python's.
+        allowed, of_items = super()._get_allowed_pytypes(types)
+        if _NUMBER in types:
+            allowed.append(Decimal.__name__)
+        return allowed, [(*each, Decimal.__name__) if "float" in each else each for each in of_items]
+
+    def _convert_to_jmespath_type(self, pyobject: str) -> str:
+        found: str = super()._convert_to_jmespath_type(pyobject)
+        return _NUMBER if pyobject == Decimal.__name__ else found

@@ -1,0 +1,5 @@
+"""File plugin: appends each event to a file of JSON Lines."""
+
+from subscribers.file.plugin import File
+
+__all__ = ["File"]

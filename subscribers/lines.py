@@ -1,0 +1,73 @@
+"""Lines for files and pipes: written whole, and the outcome of an error of the system."""
+
+import errno
+import os
+import select
+from typing import Literal
+
+from streamer.events import Delivery, FailureClass, Hold, Outcome, Reject, Retry, Skip
+from subscribers.cloudevents import data_of, document, nothing_to_send, written
+
+Content = Literal["structured", "body"]
+"""Content of a line: the CloudEvent with `body` as its data, or `body` alone."""
+
+_RECHECK_S = 60.0
+_WRITABLE_S = 1.0
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_USER = "let the daemon's user write there", FailureClass.REFUSED_CREDENTIALS
+_FOLDER = "create its folder, or correct path", FailureClass.CONNECTION
+_FILE = "let path name a file of its own", FailureClass.CONNECTION
+_READER = "start the daemon with a reader", FailureClass.CONNECTION
+
+# What an operator does about an error that does not pass.
+_ADVICE = {
+    errno.EACCES: _USER,
+    errno.EPERM: _USER,
+    errno.EROFS: _USER,
+    errno.ENOENT: _FOLDER,
+    errno.ENOTDIR: _FOLDER,
+    errno.ELOOP: _FOLDER,
+    errno.EISDIR: _FILE,
+    errno.ENXIO: _FILE,
+    errno.EPIPE: _READER,
+    errno.EBADF: _READER,
+}
+
+
+def line(delivery: Delivery, content: Content) -> bytes | Reject | Skip:
+    """Return `delivery` as JSON in one line, with its line feed; a skip if it carries nothing of the body."""
+    if delivery.body == {}:
+        return nothing_to_send()
+    text = written(document(delivery) if content == "structured" else data_of(delivery))
+    return text + b"\n" if isinstance(text, bytes) else text
+
+
+def write_whole(descriptor: int, content: bytes) -> None:
+    """Write all of `content`, waiting while a pipe is full. Raises `OSError`, when a part can be written."""
+    rest = memoryview(content)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            # Another program can have switched the pipe that we share with it to non-blocking.
+            select.select([], [descriptor], [], _WRITABLE_S)
+
+
+def failure(error: OSError, where: str) -> Outcome:
+    """Return the outcome of a write to `where`, such as a path, that ended with `error`.
+
+    A full disk is a retry, and so is any error that can pass. What an operator
+    must correct first holds the target; a name that is too long rejects the event.
+    """
+    words = error.strerror or type(error).__name__
+    said = f"{where}: {words[:1].lower()}{words[1:]}"
+    if error.errno in _FULL:
+        return Retry(reason=f"{said}: free some, or write to another disk")
+    if error.errno == errno.ENAMETOOLONG:
+        return Reject(reason=said, hint="let path name something shorter", sent=False)
+    if error.errno not in _ADVICE:
+        return Retry(reason=said)
+    advice, kind = _ADVICE[error.errno]
+    return Hold(reason=f"{said}: {advice}", after_s=_RECHECK_S, alert=True, failure=kind)

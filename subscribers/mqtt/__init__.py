@@ -1,0 +1,5 @@
+"""MQTT plugin: publishes each event to a broker, over MQTT 5 or 3.1.1."""
+
+from subscribers.mqtt.plugin import Mqtt
+
+__all__ = ["Mqtt"]

@@ -1,0 +1,332 @@
+"""One connection to a broker: messages out, acknowledgements in."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Self
+
+from streamer.clock import Clock
+from streamer.errors import RetryLater
+from streamer.events import FailureClass
+from subscribers.http.tls import TargetTls
+from subscribers.mqtt.packets import (
+    DISCONNECT,
+    LARGEST_ANSWER,
+    PINGREQ,
+    Acknowledgement,
+    Answer,
+    Connack,
+    Connect,
+    MqttVersion,
+    PacketType,
+    Publish,
+    disconnection,
+    release,
+)
+from subscribers.mqtt.properties import MalformedPacketError
+
+_PACKET_IDS = range(1, 65_536)
+_LENGTH_BYTES = 4
+_RETAIN_NOT_SUPPORTED, _QOS_NOT_SUPPORTED = 0x9A, 0x9B
+_SHOWN = 200
+
+
+class Unreached(RetryLater):
+    """The broker can't be reached, or is gone: it is uncertain whether it has what was under way."""
+
+    def __init__(self, message: str, *, failure: FailureClass = FailureClass.CONNECTION) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+class Refused(RetryLater):
+    """The broker refuses the connection, or ends it, with an `answer` that says why.
+
+    `is_about_message` is true when it ended with one message under way, which
+    must then be the reason.
+    """
+
+    def __init__(self, message: str, *, answer: Answer, is_about_message: bool = False) -> None:
+        super().__init__(message)
+        self.answer = answer
+        self.is_about_message = is_about_message
+
+
+class TooLarge(RetryLater):
+    """The broker takes no message of this size: nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """Address of a broker, with `tls` or without, and how to introduce ourselves."""
+
+    host: str
+    port: int
+    tls: TargetTls | None
+    version: MqttVersion
+    connect: Connect = field(repr=False)
+    timeout_s: float
+    max_packet_bytes: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Connection:
+    """Open connection, which a broken or silent broker ends; `open` makes it, and `close` must follow.
+
+    Any number of messages can be under way, as far as the broker allows.
+    """
+
+    def __init__(
+        self, broker: Broker, clock: Clock, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._reader, self._writer = streams
+        self._limits = Connack(answer=Answer())
+        self._waiting: dict[int, asyncio.Future[Answer | RetryLater]] = {}
+        self._window = asyncio.Semaphore()
+        self._ids = chain.from_iterable(iter(lambda: _PACKET_IDS, None))
+        self._heard = 0
+        self._ended_by: RetryLater | None = None
+        self._is_told = False
+        self._tasks: Sequence[asyncio.Task[None]] = ()
+
+    @classmethod
+    async def open(cls, broker: Broker, clock: Clock) -> Self:
+        """Connect, within the broker's `timeout_s`. Raises `Unreached` or `Refused`."""
+        writer = None
+        try:
+            async with clock.timeout(broker.timeout_s):
+                tls = broker.tls.context if broker.tls else None
+                reader, writer = await asyncio.open_connection(
+                    broker.host, broker.port, ssl=tls, limit=LARGEST_ANSWER
+                )
+                connection = cls(broker, clock, (reader, writer))
+                await connection._introduce()
+        except BaseException as exc:
+            if writer is not None:
+                writer.transport.abort()
+            if isinstance(exc, OSError | EOFError | MalformedPacketError):
+                raise _unreached(broker, exc) from exc
+            raise
+        return connection
+
+    @property
+    def is_open(self) -> bool:
+        """True until it has ended."""
+        return self._ended_by is None
+
+    def take_refusal(self) -> Refused | None:
+        """Return, once, the broker's reason to end the connection, if no message was told of it."""
+        if self._is_told or not isinstance(self._ended_by, Refused):
+            return None
+        self._is_told = True
+        return self._ended_by
+
+    async def publish(self, message: Publish) -> Answer:
+        """Send `message`, and return the broker's answer to it; without QoS, a good one.
+
+        Raises `Unreached`, `Refused`, `TooLarge`, or `ValueError` for a topic or
+        a property that MQTT has no form for.
+        """
+        size = len(message.encoded(self._broker.version, 1))
+        if self._largest is not None and size > self._largest:
+            raise TooLarge(f"the message has {size:,} bytes, and the broker takes {self._largest:,}")
+        try:
+            async with self._clock.timeout(self._broker.timeout_s):
+                return await self._published(message)
+        except TimeoutError as exc:
+            # A broker acknowledges in order, so nothing that was sent later gets its answer either.
+            lost = Unreached(
+                f"{self._broker} acknowledged nothing within {self._broker.timeout_s:g} s",
+                failure=FailureClass.TIMEOUT,
+            )
+            self._end(lost)
+            raise lost from exc
+        except OSError as exc:
+            lost = _unreached(self._broker, exc)
+            self._end(lost)
+            raise lost from exc
+
+    async def close(self) -> None:
+        """Say goodbye, and close the connection."""
+        if self.is_open:
+            self._writer.write(DISCONNECT)
+            self._end(Unreached("the connection was closed"))
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+    @property
+    def _largest(self) -> int | None:
+        limits = [self._limits.maximum_packet_bytes, self._broker.max_packet_bytes]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    async def _introduce(self) -> None:
+        self._writer.write(self._broker.connect.encoded(self._broker.version))
+        kind, content = await self._next()
+        if kind != PacketType.CONNACK:
+            raise MalformedPacketError("it does not answer as an MQTT broker does")
+        self._limits = Connack.decoded(self._broker.version, content)
+        if self._limits.answer.is_refusal:
+            raise Refused(f"{self._broker} refuses the connection", answer=self._limits.answer)
+        self._window = asyncio.Semaphore(self._limits.receive_maximum)
+        self._tasks = (
+            asyncio.create_task(self._receive(), name=f"mqtt {self._broker}: receive"),
+            asyncio.create_task(self._keep_alive(), name=f"mqtt {self._broker}: keep alive"),
+        )
+
+    async def _published(self, message: Publish) -> Answer:
+        self._check()
+        self._check_limits(message)
+        if not message.qos:
+            self._writer.write(message.encoded(self._broker.version, 0))
+            await self._writer.drain()
+            self._check()
+            return Answer()
+        await self._window.acquire()
+        if self._ended_by is not None:
+            self._window.release()
+            raise self._ended_by
+        packet_id = next(number for number in self._ids if number not in self._waiting)
+        acknowledged = asyncio.get_running_loop().create_future()
+        # A delivery that is cancelled keeps its id until the broker has answered.
+        self._waiting[packet_id] = acknowledged
+        self._writer.write(message.encoded(self._broker.version, packet_id))
+        await self._writer.drain()
+        answer = await acknowledged
+        if isinstance(answer, RetryLater):
+            raise answer
+        return answer
+
+    def _check(self) -> None:
+        if self._ended_by is not None:
+            raise self._ended_by
+
+    def _check_limits(self, message: Publish) -> None:
+        """Raise what the broker would end the connection with."""
+        if message.qos > self._limits.maximum_qos:
+            raise Refused(f"{self._broker} can't take the message", answer=Answer(code=_QOS_NOT_SUPPORTED))
+        if message.retain and not self._limits.retains:
+            raise Refused(f"{self._broker} can't take the message", answer=Answer(code=_RETAIN_NOT_SUPPORTED))
+
+    async def _receive(self) -> None:
+        try:
+            while self.is_open:
+                kind, content = await self._next()
+                self._heard += 1
+                self._take(kind, content)
+        except (OSError, EOFError, MalformedPacketError) as exc:
+            self._end(_unreached(self._broker, exc))
+
+    async def _next(self) -> tuple[int, bytes]:
+        """Return the kind and the content of the next packet.
+
+        Messages are passed over: they are for a former owner of the session,
+        and are not acknowledged.
+        """
+        while True:
+            kind = (await self._reader.readexactly(1))[0] >> 4
+            rest = await self._length()
+            if kind != PacketType.PUBLISH:
+                break
+            while rest:
+                read = await self._reader.read(min(rest, LARGEST_ANSWER))
+                if not read:
+                    raise EOFError
+                rest -= len(read)
+        if rest > LARGEST_ANSWER:
+            raise MalformedPacketError(f"it sent a packet of {rest:,} bytes")
+        return kind, await self._reader.readexactly(rest)
+
+    async def _length(self) -> int:
+        length = 0
+        for position in range(_LENGTH_BYTES):
+            byte = (await self._reader.readexactly(1))[0]
+            length |= (byte & 0x7F) << 7 * position
+            if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+                return length
+        raise MalformedPacketError("it does not answer as an MQTT broker does")
+
+    def _take(self, kind: int, content: bytes) -> None:
+        match kind:
+            case PacketType.PUBACK | PacketType.PUBCOMP:
+                taken = Acknowledgement.decoded(content)
+                # PUBREC has accepted the message that PUBCOMP ends, whatever its own code says.
+                answer = taken.answer if kind == PacketType.PUBACK else Answer()
+                self._settle(taken.packet_id, answer)
+            case PacketType.PUBREC:
+                taken = Acknowledgement.decoded(content)
+                if taken.answer.is_refusal:
+                    self._settle(taken.packet_id, taken.answer)
+                else:
+                    self._writer.write(release(taken.packet_id))
+            case PacketType.DISCONNECT:
+                answer = disconnection(content)
+                is_alone = len(self._waiting) == 1
+                self._end(
+                    Refused(f"{self._broker} ended the connection", answer=answer, is_about_message=is_alone)
+                )
+
+    def _settle(self, packet_id: int, answer: Answer | RetryLater) -> None:
+        waiting = self._waiting.pop(packet_id, None)
+        if waiting is None:
+            return
+        self._window.release()
+        if not waiting.done():
+            waiting.set_result(answer)
+
+    def _end(self, error: RetryLater) -> None:
+        if self._ended_by is not None:
+            return
+        self._ended_by = error
+        self._is_told = bool(self._waiting)
+        for packet_id in list(self._waiting):
+            self._settle(packet_id, error)
+        self._writer.transport.abort()
+
+    async def _keep_alive(self) -> None:
+        usual_s = self._broker.connect.keep_alive_s
+        asked_s = self._limits.keep_alive_s
+        # 0 stands for no limit at all.
+        interval_s = min(usual_s, asked_s or usual_s) / 2
+        while self.is_open:
+            await self._clock.sleep(interval_s)
+            heard = self._heard
+            self._writer.write(PINGREQ)
+            await self._clock.sleep(min(interval_s, self._broker.timeout_s))
+            if self._heard == heard:
+                self._end(Unreached(f"{self._broker} is silent", failure=FailureClass.TIMEOUT))
+
+
+def _unreached(broker: Broker, exc: BaseException) -> Unreached:
+    failure = FailureClass.CONNECTION
+    match exc:
+        case ssl.SSLCertVerificationError():
+            reason = f"the certificate of {broker} is not trusted ({exc.verify_message}): check ca_file"
+        case ssl.SSLError():
+            reason = f"TLS with {broker} fails ({exc.reason}): check url and client_certificate"
+        case socket.gaierror():
+            reason = f"the name {broker.host} can't be resolved"
+        case TimeoutError():
+            failure = FailureClass.TIMEOUT
+            reason = f"{broker} gave no answer within {broker.timeout_s:g} s"
+        case MalformedPacketError():
+            failure = FailureClass.UNEXPECTED_ANSWER
+            reason = f"{broker}: {exc}: check url"
+        case EOFError() | ConnectionResetError() | BrokenPipeError():
+            reason = f"{broker} closed the connection"
+        case OSError():
+            reason = f"can't connect to {broker}: {exc.strerror or str(exc)[:_SHOWN]}"
+        case _:
+            reason = f"can't connect to {broker} ({type(exc).__name__})"
+    return Unreached(reason, failure=failure)

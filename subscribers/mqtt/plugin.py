@@ -1,0 +1,165 @@
+"""The MQTT plugin."""
+
+import asyncio
+import random
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote
+
+from streamer.events import Content, Delivery, Outcome, Reject, Retry, Skip
+from streamer.ports import PluginContext, Preview
+from subscribers.cloudevents import Message, message
+from subscribers.http.settings import HttpSettings
+from subscribers.http.tls import TargetTls
+from subscribers.mqtt.answers import acknowledged, refused
+from subscribers.mqtt.connection import Broker, Refused, TooLarge, Unreached
+from subscribers.mqtt.packets import Answer, Connect, MqttVersion, Publish
+from subscribers.mqtt.session import Session
+from subscribers.mqtt.settings import MqttSettings
+from subscribers.placeholders import Template, Unfilled
+
+# Levels, wildcards, the broker's own topics, the quote itself, and what the standard advises against.
+_FORBIDDEN = re.compile("[%/+#$\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+_LONGEST_NAME = 40
+
+_NOTHING = Content(data=b"", type="text/plain")
+
+
+class Mqtt:
+    """Publishes each event as one message, and counts it as delivered when the broker has acknowledged it.
+
+    The payload is the subscriber's `content` or `body` or, without them, the
+    event's data. With MQTT 5, user properties hold the attributes of the
+    CloudEvent. They are the same on each attempt, so that a consumer knows a
+    repetition by `id`.
+    """
+
+    Settings = MqttSettings
+    takes_content: Final = True
+
+    def __init__(self, settings: MqttSettings, context: PluginContext) -> None:
+        self._settings = settings
+        self._context = context
+        self._topic = Template(settings.topic)
+        self._session: Session | None = None
+        self.batch_size = settings.batch_size
+        self.batch_wait_s = settings.batch_wait_s
+
+    async def __aenter__(self) -> Self:
+        """Make ready to connect; raises `ConfigurationError` for unusable certificates."""
+        self._session = Session(_broker(self._settings, self._context), self._context.clock, random.random)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the connection."""
+        if self._session is not None:
+            await self._session.close()
+        self._session = None
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Publish the event once, and return the outcome."""
+        publish = self._message(delivery)
+        if not isinstance(publish, Publish):
+            return publish
+        if self._session is None:
+            raise RuntimeError("the plugin is not open")
+        try:
+            connection = await self._session.connection()
+            answer = await connection.publish(publish)
+        except Unreached as exc:
+            return Retry(reason=str(exc), failure=exc.failure)
+        except Refused as exc:
+            return refused(str(exc), self._shown(exc.answer), is_about_message=exc.is_about_message)
+        except (TooLarge, ValueError) as exc:
+            return Reject(reason=str(exc), hint="send a smaller body, or another topic", sent=False)
+        if not answer.is_refusal:
+            self._session.worked()
+        return acknowledged(self._shown(answer), publish)
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Publish each event once, all of them at once, and return the outcomes in their order."""
+        return await asyncio.gather(*map(self.deliver, deliveries))
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return the message as it would be sent, or the outcome without one."""
+        publish = self._message(delivery)
+        if not isinstance(publish, Publish):
+            return publish
+        retain = ", retained" if publish.retain else ""
+        shown = {"content-type": publish.content_type, **publish.user_properties}
+        return Preview(
+            request=f"PUBLISH {publish.topic} (QoS {publish.qos}{retain})",
+            headers=shown if self._settings.version is MqttVersion.V5 else {},
+            content=publish.payload,
+        )
+
+    def _message(self, delivery: Delivery) -> Publish | Reject | Skip:
+        settings = self._settings
+        try:
+            topic = self._topic.filled(delivery, _level)
+        except Unfilled as missing:
+            return Reject(
+                reason=f"topic: {missing}",
+                hint="let topic name what every event that arrives here has",
+                sent=False,
+            )
+        clears = delivery.event.is_deletion and settings.deletions == "clear"
+        sent = message(replace(delivery, content=_NOTHING) if clears else delivery, settings.mode)
+        if not isinstance(sent, Message):
+            return sent
+        return Publish(
+            topic=topic,
+            payload=b"" if clears else sent.content.data,
+            qos=settings.qos,
+            retain=settings.retain,
+            content_type=sent.content.type,
+            expiry_s=settings.expiry_s,
+            user_properties=sent.attributes,
+        )
+
+    def _shown(self, answer: Answer) -> Answer:
+        """Return `answer` without the password, should the broker repeat it."""
+        secret = self._settings.password
+        known = secret.get_secret_value() if secret else ""
+        return replace(answer, reason=answer.reason.replace(known, "***")) if known else answer
+
+
+def _level(value: str) -> str:
+    """Return `value` as one level of a topic."""
+    return _FORBIDDEN.sub(lambda found: quote(found[0], safe="", errors="replace"), value)
+
+
+def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
+    scheme, host, port = settings.broker
+    password = settings.password
+    return Broker(
+        host=host,
+        port=port,
+        tls=_tls(settings, context) if scheme == "mqtts" else None,
+        version=settings.version,
+        connect=Connect(
+            client_id=settings.client_id or f"streamer-{context.name[:_LONGEST_NAME]}-{secrets.token_hex(4)}",
+            keep_alive_s=settings.keep_alive_s,
+            clean_start=not settings.keeps_session,
+            session_expiry_s=settings.session_expiry_s if settings.keeps_session else 0,
+            username=settings.username,
+            password=password.get_secret_value() if password else None,
+        ),
+        timeout_s=settings.timeout_s,
+        max_packet_bytes=settings.max_packet_bytes,
+    )
+
+
+def _tls(settings: MqttSettings, context: PluginContext) -> TargetTls:
+    files = HttpSettings(ca_file=settings.ca_file, client_certificate=settings.client_certificate)
+    return TargetTls(files, context.clock)

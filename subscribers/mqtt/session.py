@@ -1,0 +1,80 @@
+"""Session with a broker: one connection after another, with a back-off between them."""
+
+import asyncio
+from collections.abc import Callable
+
+from streamer.backoff import Backoff, Delays, full_jitter
+from streamer.clock import Clock
+from subscribers.mqtt.connection import Broker, Connection
+
+_FIRST_S = 0.5
+_LIMIT_S = 5.0
+
+
+class Session:
+    """Connects when a delivery asks for a connection, and again when that one has ended.
+
+    Deliveries that ask at the same time share one attempt and its result. What
+    a connection leaves unacknowledged is not sent again by itself: dispatch
+    does it, from the log, and knows whether it still may.
+    """
+
+    def __init__(self, broker: Broker, clock: Clock, random: Callable[[], float]) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._delays = Delays(Backoff(first_s=_FIRST_S, limit_s=_LIMIT_S, jitter=full_jitter(random)))
+        self._not_before = clock.monotonic()
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[Connection] | None = None
+
+    async def connection(self) -> Connection:
+        """Return the open connection, or make one.
+
+        Raises `Unreached` or `Refused`, also for the reason with which the
+        broker ended the former connection.
+        """
+        if self._connection is not None and self._connection.is_open:
+            return self._connection
+        if self._connection is not None and (refusal := self._connection.take_refusal()) is not None:
+            # Such as that of another client with the same id, which an idle subscriber would not notice.
+            raise refusal
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect(), name=f"mqtt {self._broker}: connect")
+            self._connecting.add_done_callback(self._forget)
+        # A cancelled delivery must not cancel the attempt of the others.
+        return await asyncio.shield(self._connecting)
+
+    def worked(self) -> None:
+        """Forget former failures: the broker has acknowledged something.
+
+        A connection alone is no proof: two processes with one client id get one
+        each, and take it from each other.
+        """
+        if self._delays.failures:
+            self._delays.reset()
+            self._not_before = self._clock.monotonic()
+
+    async def close(self) -> None:
+        """End the connection, or the attempt at one."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        if self._connection is not None:
+            await self._connection.close()
+        self._connection = None
+
+    def _forget(self, attempt: asyncio.Task[Connection]) -> None:
+        self._connecting = None
+        if not attempt.cancelled():
+            # All who waited for it can be gone.
+            attempt.exception()
+
+    async def _connect(self) -> Connection:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+        if (pause_s := self._not_before - self._clock.monotonic()) > 0:
+            await self._clock.sleep(pause_s)
+        self._not_before = self._clock.monotonic() + self._delays.next_s()
+        self._connection = await Connection.open(self._broker, self._clock)
+        return self._connection

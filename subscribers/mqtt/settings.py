@@ -1,0 +1,179 @@
+"""Settings of the MQTT plugin."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from streamer.web.loopback import is_loopback
+from subscribers.cloudevents import ContentMode
+from subscribers.http.settings import ClientCertificate
+from subscribers.mqtt.packets import MqttVersion
+from subscribers.placeholders import PlaceholderText
+
+_PORTS = {"mqtts": 8883, "mqtt": 1883}
+_LONGEST_TEXT = 65_535
+_HOUR_S = 3600
+
+
+def _version(value: Any) -> Any:
+    # In YAML, 5 without quotes is a number.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class MqttSettings(BaseModel):
+    """Broker, credentials, and the form of the messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: str = Field(description="address of the broker, such as mqtts://broker.example.com:8883")
+    allow_plain: bool = Field(default=False, description="allow mqtt:// to hosts other than loopback")
+    ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
+    client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
+    username: str | None = Field(default=None, description="the user, where the broker asks for one")
+    password: SecretStr | None = Field(default=None, description="the user's password")
+    version: Annotated[
+        MqttVersion, BeforeValidator(_version, json_schema_input_type=Literal["5", "3.1.1", 5])
+    ] = Field(
+        default=MqttVersion.V5,
+        description="5 or 3.1.1, in which a broker can't say that it refuses a message",
+    )
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=_LONGEST_TEXT,
+        description="id of the session, which is kept under it across restarts; each process needs its own, "
+        "such as streamer-${HOSTNAME}; default: a new one for each start, without a session",
+    )
+    session_expiry_s: int = Field(
+        default=_HOUR_S,
+        ge=0,
+        le=0xFFFFFFFF,
+        description="time for which the broker keeps the session of client_id after the connection; "
+        "0: not at all, as always with qos 2; 3.1.1 knows no time, and keeps it",
+    )
+    topic: PlaceholderText = Field(
+        description="topic of a message, such as salesforce/{entity}/{record_id}; what MQTT forbids in the "
+        "value of a placeholder is quoted as in a URL"
+    )
+    qos: Literal[0, 1, 2] = Field(
+        default=1,
+        description="1 and 2: delivered when the broker has acknowledged it; 0: when it is sent, so that it "
+        "can be lost",
+    )
+    retain: bool = Field(
+        default=False, description="true: the broker keeps the last message of each topic for new consumers"
+    )
+    deletions: Literal["publish", "clear"] = Field(
+        default="publish",
+        description="message for a deleted record: one as for other events, or (clear) an empty one, which "
+        "removes the topic's retained message",
+    )
+    content_mode: ContentMode | None = Field(
+        default=None,
+        description="binary: the payload is body, and user properties tell of the event; structured: it is "
+        "the CloudEvent, with body as its data; plain: it is body, and nothing tells of the event; default: "
+        "binary, and structured with 3.1.1",
+    )
+    expiry_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=0xFFFFFFFF,
+        description="time after which the broker drops a message that a consumer has not fetched; needs 5",
+    )
+    max_packet_bytes: int | None = Field(
+        default=None,
+        ge=128,
+        description="largest message with its topic and properties; default: as large as the broker says",
+    )
+    batch_size: int = Field(default=100, ge=1, le=10_000, description="most events published together")
+    batch_wait_s: float = Field(
+        default=0.01, ge=0, le=1, description="longest time that the first of these waits for others"
+    )
+    keep_alive_s: int = Field(
+        default=30, ge=2, le=_LONGEST_TEXT, description="time within which a silent connection is found dead"
+    )
+    timeout_s: float = Field(
+        default=10.0, gt=0, le=300, description="time for a connection, and for an acknowledgement"
+    )
+
+    @field_validator("topic")
+    @classmethod
+    def _is_a_topic(cls, topic: str) -> str:
+        if not topic:
+            raise ValueError("is empty")
+        if re.search(r"[+#\0]", topic):
+            raise ValueError("must not contain +, # or NUL, which no topic of a message can hold")
+        if topic.startswith("$"):
+            raise ValueError("must not begin with $, which is for the broker's own topics")
+        if len(topic.encode()) > _LONGEST_TEXT:
+            raise ValueError("is longer than 65,535 bytes")
+        return topic
+
+    @model_validator(mode="after")
+    def _address_is_safe(self) -> Self:
+        scheme, host, _ = self.broker
+        if scheme == "mqtt" and not self.allow_plain and not is_loopback(host):
+            raise ValueError(
+                "url is plain mqtt: use mqtts, or set allow_plain: true in a network that you trust"
+            )
+        if scheme == "mqtt" and (self.ca_file or self.client_certificate):
+            raise ValueError("ca_file and client_certificate have no effect on a plain mqtt url: use mqtts")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.password is not None and self.username is None:
+            raise ValueError("username is missing: a password needs one")
+        secret = self.password.get_secret_value() if self.password else ""
+        for name, value in (("username", self.username), ("password", secret), ("client_id", self.client_id)):
+            if value and ("\0" in value or len(value.encode(errors="replace")) > _LONGEST_TEXT):
+                raise ValueError(f"{name} is longer than 65,535 bytes, or holds a NUL character")
+        if self.version is MqttVersion.V311 and self.content_mode == "binary":
+            raise ValueError("content_mode: binary needs version 5: use structured or plain")
+        if self.version is MqttVersion.V311 and self.expiry_s is not None:
+            raise ValueError("expiry_s needs version 5")
+        if self.deletions == "clear" and not self.retain:
+            raise ValueError("deletions: clear needs retain: true, without which there is nothing to clear")
+        return self
+
+    @property
+    def broker(self) -> tuple[str, str, int]:
+        """Scheme, host and port; raises `ValueError` for a url that names none of these, or more."""
+        try:
+            parts = urlsplit(self.url)
+            host, port = parts.hostname or "", parts.port
+            host.encode("idna")
+        except ValueError:
+            raise ValueError("url is not a URL") from None
+        if parts.scheme not in _PORTS or not host or re.search(r"[\s<>]", self.url):
+            raise ValueError("url must begin with mqtts:// and name a host")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("url must not contain a user or password: set username and password instead")
+        if parts.path not in {"", "/"} or parts.query or parts.fragment or port == 0:
+            raise ValueError("url must name nothing but a host and a port: set topic instead")
+        return parts.scheme, host, port or _PORTS[parts.scheme]
+
+    @property
+    def keeps_session(self) -> bool:
+        """True when the broker shall know the client again.
+
+        Never with QoS 2: the broker would take a new message for the repetition
+        of one with the same packet id, from before a restart, and drop it.
+        """
+        return self.client_id is not None and self.session_expiry_s > 0 and self.qos < 2  # noqa: PLR2004
+
+    @property
+    def mode(self) -> ContentMode:
+        """Form of a message."""
+        return self.content_mode or ("binary" if self.version is MqttVersion.V5 else "structured")

@@ -1,0 +1,83 @@
+"""Texts with placeholders that an event fills, such as the topic `salesforce/{entity}/{record_id}`."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from streamer.events import Delivery, Event
+from subscribers.expression import Query
+
+_EXPRESSIONS = {
+    "entity": "data.entity",
+    "record_id": "subject",
+    "subject": "subject",
+    "type": "type",
+    "id": "id",
+    "key": "key",
+}
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PATH = re.compile(r"(data|body)(\.[A-Za-z_]\w*)+")
+_ALLOWED = "entity, record_id, change, type, subject, id or key, or a path such as data.fields.Name"
+
+Escape = Callable[[str], str]
+"""Makes a value safe for the place where it is put."""
+
+
+class Unfilled(ValueError):
+    """The event has no value for a placeholder: its message names the placeholder."""
+
+
+def _parses(text: str) -> str:
+    for name in _PLACEHOLDER.findall(text):
+        if name != "change" and name not in _EXPRESSIONS and not _PATH.fullmatch(name):
+            raise ValueError(f"{{{name[:40]}}} is no placeholder: between braces write {_ALLOWED}")
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
+        raise ValueError(f"has a brace without its partner: a placeholder is {{…}} around {_ALLOWED}")
+    return text
+
+
+PlaceholderText = Annotated[str, AfterValidator(_parses)]
+"""Text in which `{entity}`, `{record_id}`, `{change}`, `{type}`, `{subject}`, `{id}`, `{key}` and paths
+such as `{data.fields.Name}` or `{body.city}` stand for values of the event."""
+
+
+class Template:
+    """Compiled `PlaceholderText`."""
+
+    def __init__(self, text: str) -> None:
+        literals = _PLACEHOLDER.split(text)
+        # With one group, split returns literals and names in turn.
+        self._literals = literals[::2]
+        self._values = [(name, _value(name)) for name in literals[1::2]]
+
+    @property
+    def is_fixed(self) -> bool:
+        """True for a text without placeholders."""
+        return not self._values
+
+    def filled(self, delivery: Delivery, escape: Escape) -> str:
+        """Return the text with the values of `delivery`, each passed through `escape`.
+
+        A value is a text or a whole number. Raises `Unfilled`.
+        """
+        parts = [self._literals[0]]
+        for (name, value), literal in zip(self._values, self._literals[1:], strict=True):
+            found = value(delivery)
+            if found is None:
+                raise Unfilled(f"{{{name}}} finds no text and no whole number in the event")
+            parts += escape(found), literal
+        return "".join(parts)
+
+
+def _value(name: str) -> Callable[[Delivery], str | None]:
+    if name == "change":
+        return lambda delivery: _change(delivery.event)
+    return Query(_EXPRESSIONS.get(name, name)).name_of
+
+
+def _change(event: Event) -> str | None:
+    """Return the last part of the type of an event about a record, such as `updated`."""
+    kind, _, change = event.type.rpartition(".")
+    return change if kind.startswith(("salesforce.cdc.", "salesforce.topic.")) else None

@@ -1,0 +1,103 @@
+"""Standard output plugin: shows each event, for people who try things and for pipes."""
+
+import threading
+import unicodedata
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamer.events import Delivered, Delivery, Outcome, Reject, Skip
+from streamer.ports import PluginContext, Preview
+from subscribers.cloudevents import data_of, nothing_to_send, written
+from subscribers.lines import failure, line, write_whole
+
+_STDOUT = 1
+
+
+class StdoutSettings(BaseModel):
+    """Form of what is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    format: Literal["structured", "body", "pretty", "text"] = Field(
+        default="structured",
+        description="structured: one line for each event, a CloudEvent with body as its data; body: one line "
+        "with body alone; pretty: indented, for people; text: text",
+    )
+
+
+class Stdout:
+    """Writes each event to the standard output; the daemon's own logs go to the standard error.
+
+    Without a reader, such as after the end of `head`, the target is held: the
+    events stay in the log.
+    """
+
+    Settings = StdoutSettings
+
+    # All subscribers of a process share its standard output, and their lines must not mix.
+    _lock: ClassVar = threading.Lock()
+
+    def __init__(self, settings: StdoutSettings, _context: PluginContext) -> None:
+        self._settings = settings
+        self._is_torn = False
+
+    def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Write the event, and return the outcome."""
+        content = self._content(delivery)
+        if not isinstance(content, bytes):
+            return content
+        with self._lock:
+            try:
+                write_whole(_STDOUT, b"\n" + content if self._is_torn else content)
+            except OSError as error:
+                # A part of the line can be written.
+                self._is_torn = True
+                return failure(error, "the standard output")
+            self._is_torn = False
+        return Delivered(answer={"bytes": len(content)})
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return what would be written, or the outcome without it."""
+        content = self._content(delivery)
+        return Preview(request="WRITE", content=content) if isinstance(content, bytes) else content
+
+    def _content(self, delivery: Delivery) -> bytes | Reject | Skip:
+        match self._settings.format:
+            case "pretty":
+                return _pretty(delivery)
+            case "text":
+                return _text(delivery)
+            case content:
+                return line(delivery, content)
+
+
+def _text(delivery: Delivery) -> bytes | Reject | Skip:
+    if delivery.text is None:
+        return Reject(
+            reason="format is text, and the subscriber has no text",
+            hint="set text, or another format in settings",
+            sent=False,
+        )
+    return _shown(delivery.text) if delivery.text.strip() else Skip(reason="the text is empty", sent=False)
+
+
+def _pretty(delivery: Delivery) -> bytes | Reject | Skip:
+    if delivery.body == {}:
+        return nothing_to_send()
+    data = written(data_of(delivery), indented=True)
+    if isinstance(data, Reject):
+        return data
+    event = delivery.event
+    title = "  ".join(part for part in (event.time, event.type, event.subject or event.id) if part)
+    return _shown(title) + _shown(data.decode()) + b"\n"
+
+
+def _shown(text: str) -> bytes:
+    """Return `text` as lines, without the control characters by which a field could drive a terminal."""
+    safe = "".join("\N{REPLACEMENT CHARACTER}" if _drives(each) else each for each in text)
+    return (safe.rstrip("\n") + "\n").encode(errors="replace")
+
+
+def _drives(character: str) -> bool:
+    return character not in "\n\t" and unicodedata.category(character) == "Cc"

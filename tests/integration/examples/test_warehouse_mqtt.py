@@ -1,0 +1,87 @@
+"""Warehouse over MQTT: each order is picked once, and new devices know which products are sold."""
+
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import orjson
+import pytest
+
+from streamer.app import plan, plugins
+from streamer.clock import SystemClock
+from streamer.sandbox import Sandbox
+from tests.integration.examples.running import Example
+from tests.mqtt import consuming
+from tools.mosquitto import Mosquitto
+
+EXAMPLE = Example(name="warehouse-mqtt.yaml")
+PASSWORD = "hunter22"
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offer the plugin, however the package was installed."""
+    point = EntryPoint(name="mqtt", value="subscribers.mqtt:Mqtt", group=plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: [point])
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """Run the warehouse's broker, at which only Streamer may write."""
+    passwords, rights = tmp_path / "passwords", tmp_path / "rights"
+    for user in ("streamer", "device"):
+        new = [] if passwords.exists() else ["-c"]
+        subprocess.run(["mosquitto_passwd", *new, "-b", passwords, user, PASSWORD], check=True)
+    rights.write_text(
+        "user streamer\ntopic write warehouse/#\n\nuser device\ntopic read warehouse/#\ntopic read #\n"
+    )
+    settings = ["allow_anonymous false", f"password_file {passwords}", f"acl_file {rights}"]
+    with Mosquitto(tmp_path, *settings) as running:
+        yield running
+
+
+async def test_warehouse_gets_orders_and_products(tmp_path: Path, broker: Mosquitto) -> None:
+    """In the order of each record's changes; through a restart of the broker; later devices, too."""
+    device = {"username": "device", "password": PASSWORD}
+    settings = {"MQTT_URL": f"mqtt://localhost:{broker.port}", "MQTT_PASSWORD": PASSWORD}
+    async with Sandbox(SystemClock()) as sandbox, EXAMPLE.running(sandbox, tmp_path, **settings):
+        org = sandbox.org
+        with org.transaction() as transaction:
+            lamp = transaction.create("Product2", {"Name": "Lamp", "IsActive": True})
+            chair = transaction.create("Product2", {"Name": "Chair", "IsActive": True})
+        async with consuming(broker.port, client_id="picker", **device) as picker:
+            org.publish_platform_event("Order_Placed__e", {"Order_No__c": "A/1", "Amount__c": 12.5})
+            await picker.until(lambda c: len(c.received) == 3)
+        broker.kill()
+        org.publish_platform_event("Order_Placed__e", {"Order_No__c": "A/2", "Express__c": True})
+        for fields in ({"Name": "Lamp 2"}, {"IsActive": False}):
+            with org.transaction() as transaction:
+                transaction.update("Product2", lamp, fields)
+        with org.transaction() as transaction:
+            transaction.delete("Product2", chair)
+        broker.start()
+        async with consuming(broker.port, **device) as late:
+            await late.until(lambda c: [each for each in c.received if each.topic.endswith("A%2F2")])
+            await late.until(lambda c: len([each for each in c.received if chair in each.topic]) >= 1)
+            await late.until(lambda c: [each for each in c.received if each.payload == b"false"])
+
+    orders = {each.topic: orjson.loads(each.payload) for each in picker.received if "orders" in each.topic}
+    assert orders == {"warehouse/orders/A%2F1": {"order": "A/1", "amount": 12.5, "express": False}}
+    [urgent] = [each for each in late.received if "orders" in each.topic]
+    assert orjson.loads(urgent.payload) == {"order": "A/2", "express": True}
+    sold = {each.topic: each.payload for each in [*picker.received, *late.received] if "sold" in each.topic}
+    assert sold == {f"warehouse/products/{lamp}/sold": b"false", f"warehouse/products/{chair}/sold": b""}
+
+
+def test_example_is_valid_as_it_stands() -> None:
+    """And keeps the schema that its first line names."""
+    environ = {
+        "SF_LOGIN_URL": "https://acme.my.salesforce.com",
+        "MQTT_URL": "mqtts://broker.acme.com:8883",
+        "MQTT_PASSWORD": PASSWORD,
+    }
+    checked = plan(EXAMPLE.document(environ), SystemClock())
+
+    assert set(checked.subscribers) == {"picking", "products"}
+    assert EXAMPLE.schema_mistakes() == []

@@ -1,0 +1,1 @@
+"""Tests of the MQTT plugin without a broker."""
