@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.bounded_xml import Element, MalformedXml, parse_xml
 from streamer.events import JsonObject
+from streamer.xml_tree import Element, MalformedXml, parse_xml
 from subscribers.http.answer import fitting
 from subscribers.soap.faults import Fault, fault_of
 
@@ -27,7 +27,7 @@ class SoapAnswer:
             return fitting({name: value for name, value in values.items() if value is not None})
         if self.fault is not None or not self.body.children:
             return {}
-        return fitting(self.body.children[0].members())
+        return fitting(self.body.children[0].values())
 
 
 def read_answer(content: bytes) -> SoapAnswer | None:

@@ -7,8 +7,8 @@ from math import isfinite
 from typing import Any
 from xml.sax.saxutils import escape
 
-from streamer.bounded_xml import SCHEMA_INSTANCE
 from streamer.events import JsonObject
+from streamer.xml_tree import SCHEMA_INSTANCE
 
 ATTRIBUTE = "@"
 """Beginning of a key whose value becomes an attribute."""
@@ -21,7 +21,7 @@ _MOST_DEPTH = 20
 _NAME = re.compile(r"[^\W\d][\w.-]*(:[^\W\d][\w.-]*)?")
 # XML 1.0, section 2.2.
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_NIL = f'xmlns:xsi="{SCHEMA_INSTANCE}" xsi:nil="true"'
+_NIL = f'xmlns:xsi="{SCHEMA_INSTANCE[1:-1]}" xsi:nil="true"'
 _IN_TEXT = {"\r": "&#13;"}
 _IN_ATTRIBUTE = {**_IN_TEXT, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"}
 

@@ -8,8 +8,8 @@ from xml.sax.saxutils import quoteattr
 
 from markupsafe import Markup
 
-from streamer.bounded_xml import MalformedXml, parse_xml
 from streamer.events import Content, Delivery, JsonObject
+from streamer.xml_tree import MalformedXml, parse_xml
 from subscribers.soap.elements import UnfitForXml, elements
 from subscribers.soap.security import SecurityHeader, security_header
 from subscribers.soap.settings import SoapSettings

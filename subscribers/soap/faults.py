@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from streamer.bounded_xml import Element
+from streamer.xml_tree import Element
 from subscribers.http import OutcomeKind
 
 _CODE = r"^([A-Za-z_][\w.-]*:)?[A-Za-z_][\w.-]*$"
@@ -136,10 +136,10 @@ def fault_of(element: Element) -> Fault:
     else:
         text, detail = element.child("faultstring"), element.child("detail")
         given = element.child("faultcode")
-        codes = (_local(given.text),) if given is not None else ()
+        codes = (_local(given.content),) if given is not None else ()
     return Fault(
         codes=tuple(each for each in codes if each),
-        text=_plain([text.text] if text is not None else [], _LONGEST_TEXT),
+        text=_plain([text.content] if text is not None else [], _LONGEST_TEXT),
         detail=_plain(_words(detail) if detail is not None else [], _LONGEST_DETAIL),
     )
 
@@ -150,7 +150,7 @@ def _codes(code: Element) -> Iterator[str]:
     inner: Element | None = code
     while inner is not None:
         value = inner.child("Value")
-        values.append(_local(value.text) if value is not None else "")
+        values.append(_local(value.content) if value is not None else "")
         inner = inner.child("Subcode")
     yield from values
     if len(values) > 1:
@@ -160,7 +160,7 @@ def _codes(code: Element) -> Iterator[str]:
 def _words(element: Element) -> Iterator[str]:
     for child in element.children:
         yield child.name
-        yield child.text
+        yield child.content
         yield from _words(child)
 
 

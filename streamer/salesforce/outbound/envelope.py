@@ -7,8 +7,8 @@ matched without their namespaces.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.bounded_xml import SCHEMA_INSTANCE, Element, MalformedXml, parse_xml
 from streamer.events import JsonObject
+from streamer.xml_tree import SCHEMA_INSTANCE, Element, MalformedXml, parse_xml
 
 MOST_NOTIFICATIONS = 100
 """Most notifications of one envelope (SOAP API guide)."""
@@ -41,11 +41,11 @@ def parse_envelope(body: bytes) -> Envelope:
         root = parse_xml(body)
     except MalformedXml as exc:
         raise MalformedEnvelope(str(exc)) from None
-    envelope_body = root.child("Body")
-    notifications = envelope_body.child("notifications") if envelope_body else None
+    content = root.child("Body")
+    notifications = content.child("notifications") if content else None
     if root.name != "Envelope" or notifications is None:
         raise MalformedEnvelope("not a SOAP envelope with notifications")
-    organization = _text(notifications, "OrganizationId")
+    organization = notifications.text("OrganizationId")
     if not organization:
         raise MalformedEnvelope("the envelope names no organisation")
     found = [each for each in notifications.children if each.name == "Notification"]
@@ -53,26 +53,17 @@ def parse_envelope(body: bytes) -> Envelope:
         raise MalformedEnvelope("the envelope holds no notification")
     if len(found) > MOST_NOTIFICATIONS:
         raise MalformedEnvelope(f"the envelope holds more than {MOST_NOTIFICATIONS} notifications")
-    action = _text(notifications, "ActionId")
+    action = notifications.text("ActionId")
     messages = [_message(each, organization_id=organization, action_id=action) for each in found]
     return Envelope(organization_id=organization, messages=messages)
 
 
 def _message(notification: Element, **shared: str | None) -> JsonObject:
     record = notification.child("sObject")
-    kind = record.attributes.get(f"{{{SCHEMA_INSTANCE}}}type", "") if record else ""
+    kind = record.attributes.get(f"{SCHEMA_INSTANCE}type", "") if record else ""
     return {
         **shared,
-        "notification_id": _text(notification, "Id"),
-        "entity": _local(kind) or None,
-        "fields": record.members() if record else {},
+        "notification_id": notification.text("Id"),
+        "entity": kind.rpartition(":")[2] or None,
+        "fields": record.values() if record else {},
     }
-
-
-def _text(element: Element, name: str) -> str | None:
-    child = element.child(name)
-    return (child.text.strip() or None) if child else None
-
-
-def _local(name: str) -> str:
-    return name.rpartition(":")[2]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.bounded_xml import parse_xml
+from streamer.xml_tree import parse_xml
 from subscribers.soap.answer import read_answer, value_at
 from subscribers.soap.elements import UnfitForXml, elements
 from subscribers.soap.security import password_digest
