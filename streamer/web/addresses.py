@@ -1,5 +1,6 @@
 """Addresses to which nothing is sent unless the settings allow it: private, link-local and the like."""
 
+import asyncio
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -132,6 +133,32 @@ class GuardedResolver(AbstractResolver):
     async def close(self) -> None:
         """Close the inner resolver."""
         await self._inner.close()
+
+
+async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.socket:
+    """Return a socket that is connected to `host` at the first of its admitted addresses that answers.
+
+    Raises `AddressRefused` for a host that has no other addresses, and otherwise
+    the `OSError` of the last one.
+    """
+    loop = asyncio.get_running_loop()
+    last: OSError | None = None
+    for info in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if (refusal := rule.refusal(str(info[4][0]))) is not None:
+            last = last or AddressRefused(f"{host} is at {info[4][0]}, {refusal}")
+            continue
+        made = rule.socket(info)
+        made.setblocking(False)
+        try:
+            await loop.sock_connect(made, info[4])
+        except BaseException as exc:
+            made.close()
+            if not isinstance(exc, OSError):
+                raise
+            last = exc
+        else:
+            return made
+    raise last or OSError(f"{host} has no address")
 
 
 def _meant(address: IPAddress) -> IPAddress:

@@ -13,13 +13,14 @@ from yarl import URL
 
 from streamer.clock import Clock
 from streamer.errors import RetryLater
-from streamer.events import FailureClass
+from streamer.events import FailureClass, Hold
 from streamer.web.addresses import AddressRefused, AddressRule, GuardedResolver, is_address
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
+from subscribers.http.verdict import RECHECK_S
 
 HEADERS: Mapping[str, str] = {
     "User-Agent": "streamer",
@@ -56,6 +57,11 @@ class ForbiddenAddress(RetryLater):
 
     The message says how to allow it.
     """
+
+    @property
+    def outcome(self) -> Hold:
+        """Hold of the whole target: no event of it can get through until an operator acts."""
+        return Hold(reason=str(self), after_s=RECHECK_S, alert=True, failure=FailureClass.CONNECTION)
 
 
 class Connection:

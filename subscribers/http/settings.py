@@ -36,7 +36,12 @@ def _network(value: Any) -> IPNetwork:
 
 
 AllowedPrivate = Annotated[
-    bool | tuple[Any, ...], BeforeValidator(_networks, json_schema_input_type=bool | list[str])
+    bool | tuple[Any, ...],
+    BeforeValidator(_networks, json_schema_input_type=bool | list[str]),
+    Field(
+        description="allow private addresses, to which nothing is sent otherwise: true, or a list of "
+        "networks such as [10.20.0.0/16]; a url with localhost or 127.0.0.1 allows loopback by itself"
+    ),
 ]
 """Permission for private addresses: all of them, none, or those of some networks."""
 
@@ -63,11 +68,7 @@ class HttpSettings(BaseModel):
 
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
-    allow_private: AllowedPrivate = Field(
-        default=False,
-        description="allow private addresses, to which nothing is sent otherwise: true, or a list of "
-        "networks such as [10.20.0.0/16]; a url with localhost or 127.0.0.1 allows loopback by itself",
-    )
+    allow_private: AllowedPrivate = False
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
     max_hold_s: float = Field(default=3600.0, gt=0, description="longest Retry-After that counts")
@@ -85,10 +86,7 @@ class HttpSettings(BaseModel):
     @property
     def address_rule(self) -> AddressRule:
         """Rule for the addresses of the target's servers."""
-        is_loopback = any(map(_names_loopback, self.urls.values()))
-        if isinstance(self.allow_private, bool):
-            return AddressRule(private=self.allow_private, loopback=is_loopback)
-        return AddressRule(networks=self.allow_private, loopback=is_loopback)
+        return rule_for(self.allow_private, loopback=any(map(_names_loopback, self.urls.values())))
 
     def check_urls(self) -> None:
         """Raise `ValueError` for the first of `urls` to which no request should go."""
@@ -113,6 +111,13 @@ class TargetSettings(HttpSettings):
     def _urls_are_safe(self) -> Self:
         self.check_urls()
         return self
+
+
+def rule_for(allow_private: AllowedPrivate, *, loopback: bool) -> AddressRule:
+    """Return the rule that `allow_private` describes; it admits loopback where the settings name it."""
+    if isinstance(allow_private, bool):
+        return AddressRule(private=allow_private, loopback=loopback)
+    return AddressRule(networks=allow_private, loopback=loopback)
 
 
 def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | None = None) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import orjson
 from yarl import URL
 
-from streamer.events import Content, Delivered, FailureClass, Hold, Outcome, Reject, Retry
+from streamer.events import Content, Delivered, Hold, Outcome, Reject, Retry
 from streamer.exact_json import exact_json
 from streamer.ports import PluginContext, Preview
 from subscribers.http.answer import Answer
@@ -21,7 +21,7 @@ from subscribers.http.outcome_table import OutcomeTable
 from subscribers.http.redaction import MASK, Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
-from subscribers.http.verdict import RECHECK_S, asked_pause, verdict
+from subscribers.http.verdict import asked_pause, verdict
 
 _REFUSALS = frozenset({401, 403})
 _WITHOUT_CONTENT = frozenset({"DELETE", "GET"})
@@ -145,8 +145,7 @@ class HttpTarget:
         except NoToken as exc:
             return self._hold(exc)
         except ForbiddenAddress as exc:
-            # Nothing was sent, and no event of this target can get through.
-            return Hold(reason=str(exc), after_s=RECHECK_S, alert=True, failure=FailureClass.CONNECTION)
+            return exc.outcome
 
     def preview(self, request: Request) -> Preview | Outcome:
         """Return `request` as `send` sends it, with secrets masked, or the outcome if it can't be sent."""

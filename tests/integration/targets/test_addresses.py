@@ -1,5 +1,6 @@
 """Nothing reaches a target's server at an address that the settings do not allow."""
 
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from subscribers.erp import Erp
 from subscribers.http.connection import Connection, Exchange, ForbiddenAddress
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
+from subscribers.mqtt import Mqtt
 from tests.deliveries import context, delivery
 from tests.fixed_resolver import FixedResolver
 from tests.forward_proxy import ForwardProxy
@@ -85,6 +87,21 @@ async def test_token_endpoint_is_held_to_the_same_rule(monkeypatch: pytest.Monke
     assert isinstance(found, Hold)
     assert found.alert
     assert "id.acme.example is at 192.168.0.9" in found.reason
+
+
+async def test_broker_is_held_to_the_same_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection is made, over whatever protocol."""
+    found = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 8883))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [found])
+    settings = {"url": "mqtts://broker.acme.example", "topic": "t"}
+    async with Mqtt(Mqtt.Settings.model_validate(settings), context(TurnedClock())) as plugin:
+        outcome = await plugin.deliver(delivery())
+
+    assert isinstance(outcome, Hold)
+    assert outcome.alert
+    assert outcome.reason.startswith("broker.acme.example is at 10.0.0.1, a private address: set")
+    with pytest.raises(ValueError, match="url names a private address"):
+        Mqtt.Settings.model_validate({**settings, "url": "mqtts://10.0.0.1"})
 
 
 async def test_redirect_into_ones_own_network_is_not_followed(erp: ErpReceiver) -> None:

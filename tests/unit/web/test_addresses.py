@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from streamer.web.addresses import AddressRefused, AddressRule, GuardedResolver
+from streamer.web.addresses import AddressRefused, AddressRule, GuardedResolver, connected_socket
 from tests.fixed_resolver import FixedResolver
 
 ALL_PRIVATE = AddressRule(private=True)
@@ -131,3 +131,16 @@ def test_socket_is_made_for_an_admitted_address_alone() -> None:
 
     with pytest.raises(AddressRefused, match=r"10\.0\.0\.1 is a private address"):
         rule.socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("10.0.0.1", 1)))
+
+
+async def test_connection_of_another_protocol_is_held_to_the_rule() -> None:
+    """Such as that to an MQTT broker."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (await connected_socket("127.0.0.1", port, AddressRule(loopback=True))).close()
+        with pytest.raises(
+            AddressRefused, match=r"^127\.0\.0\.1 is at 127\.0\.0\.1, a loopback address: set"
+        ):
+            await connected_socket("127.0.0.1", port, AddressRule())
+    with pytest.raises(ConnectionRefusedError):
+        await connected_socket("127.0.0.1", port, AddressRule(loopback=True))
