@@ -101,7 +101,11 @@ def soap(**settings: Any) -> dict[str, Any]:
         ),
         (Erp.Settings, soap(envelope="<a>\n{{ b"), "is not a Jinja2 template: line 2: unexpected end"),
         (Erp.Settings, soap(envelope="{{ a | b }}"), "is not a Jinja2 template: line 1: No filter named 'b'"),
-        (Erp.Settings, soap(envelope="{{ fields.Name }}"), "uses fields, which no event has; known: body,"),
+        (
+            Erp.Settings,
+            soap(envelope="{{ fields.Name }}"),
+            "uses fields in line 1, which no event has; known: body,",
+        ),
         (Erp.Settings, soap(envelope="<a/>", key_element="A"), "key_element has no effect with an envelope"),
         (
             Erp.Settings,
