@@ -73,12 +73,15 @@ class Erp(RequestSubscriber):
         self._settings = settings
         self._url = URL(settings.url)
         self._external_id = Query(settings.external_id)
-        self._service = settings.soap and SoapService(
+        self._service = None if settings.soap is None else self._service_of(settings.soap, context)
+
+    def _service_of(self, soap: SoapSettings, context: PluginContext) -> SoapService:
+        return SoapService(
             self._http,
-            settings.soap,
-            url=settings.url,
+            soap,
+            url=self._settings.url,
             clock=context.clock,
-            takes_any_answer=settings.answer == "any",
+            takes_any_answer=self._settings.answer == "any",
         )
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
