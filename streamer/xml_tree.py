@@ -1,6 +1,5 @@
 """Trees of XML that comes from outside, parsed within bounds."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -21,12 +20,25 @@ class MalformedXml(Exception):
 
 @dataclass(slots=True)
 class Element:
-    """One element; its name is without a namespace."""
+    """One element; its name is without the `namespace`."""
 
     name: str
     attributes: dict[str, str]
     children: list["Element"] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    namespace: str = ""
+
+    @property
+    def content(self) -> str:
+        """Text directly in the element."""
+        return "".join(self.texts)
+
+    @property
+    def value(self) -> Any:
+        """Text, an object of the children by name, or `None` for nil."""
+        if self.attributes.get(f"{SCHEMA_INSTANCE}nil") in {"true", "1"}:
+            return None
+        return self.values() if self.children else self.content
 
     def child(self, name: str) -> "Element | None":
         """Return the first child of that name."""
@@ -35,26 +47,19 @@ class Element:
     def text(self, name: str) -> str | None:
         """Return the text of the first child of that name; `None` for an empty or missing one."""
         child = self.child(name)
-        return ("".join(child.texts).strip() or None) if child else None
+        return (child.content.strip() or None) if child else None
 
     def values(self) -> dict[str, Any]:
         """Return the children by name: texts, such objects, lists of repeated ones, and `None` for nil."""
         values: dict[str, Any] = {}
-        for name, value in self._values():
-            if name not in values:
-                values[name] = value
-            elif isinstance(values[name], list):
-                values[name].append(value)
-            else:
-                values[name] = [values[name], value]
-        return values
-
-    def _values(self) -> Iterator[tuple[str, Any]]:
         for child in self.children:
-            if child.attributes.get(f"{SCHEMA_INSTANCE}nil") in {"true", "1"}:
-                yield child.name, None
+            if child.name not in values:
+                values[child.name] = child.value
+            elif isinstance(values[child.name], list):
+                values[child.name].append(child.value)
             else:
-                yield child.name, child.values() if child.children else "".join(child.texts)
+                values[child.name] = [values[child.name], child.value]
+        return values
 
 
 def parse_xml(body: bytes) -> Element:
@@ -91,7 +96,8 @@ class _Builder:
         self._count += 1
         if len(self._open) > _MOST_DEPTH or self._count > _MOST_ELEMENTS:
             raise MalformedXml("the envelope has too many elements, or too many levels of them")
-        element = Element(tag.rpartition("}")[2], attributes)
+        namespace, _, name = tag.removeprefix("{").rpartition("}")
+        element = Element(name, attributes, namespace=namespace)
         self._open[-1].children.append(element)
         self._open.append(element)
 

@@ -1,4 +1,4 @@
-"""ERP plugin: creates or updates a document over REST and JSON."""
+"""ERP plugin: creates or updates a document over REST and JSON, or calls an operation over SOAP."""
 
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote
@@ -10,8 +10,10 @@ from streamer.events import Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
 from subscribers.expression import Expression, Query
 from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber, TargetSettings
+from subscribers.soap import SoapService, SoapSettings
 
 _GONE = frozenset({404, 410})
+_OF_REST = ("method", "external_id")
 
 
 class ErpSettings(TargetSettings):
@@ -22,31 +24,45 @@ class ErpSettings(TargetSettings):
     )
     deletions: Literal["skip", "delete", "write"] = Field(
         default="skip",
-        description="what becomes of a deleted record's document; delete: DELETE {url}/{external_id}, "
-        "write: body is sent by method",
+        description="what becomes of a deleted record's document; delete: DELETE {url}/{external_id}, or "
+        "soap.delete_operation; write: body is sent as for other events",
     )
     external_id: Expression = Field(
         default="subject", description="JMESPath over the event; finds the document's external id"
     )
     answer: Literal["json", "any"] = Field(
-        default="json", description="any: a 2xx counts as delivered even without a JSON object"
+        default="json",
+        description="any: a 2xx counts as delivered even without a JSON object or a SOAP envelope",
+    )
+    soap: SoapSettings | None = Field(
+        default=None, description="call an operation over SOAP, instead of writing a document over REST"
     )
 
     @model_validator(mode="after")
+    def _keys_have_an_effect(self) -> Self:
+        if self.soap is not None and (unused := self.model_fields_set.intersection(_OF_REST)):
+            raise ValueError(f"{min(unused)} has no effect with soap, whose requests are POST to url")
+        return self
+
+    @model_validator(mode="after")
     def _deletion_has_an_address(self) -> Self:
-        if self.method == "POST" and self.deletions == "delete":
+        if self.soap is not None:
+            if self.deletions == "delete" and self.soap.delete_operation is None:
+                raise ValueError("deletions: delete needs soap.delete_operation")
+        elif self.method == "POST" and self.deletions == "delete":
             raise ValueError("deletions: delete needs method PUT or PATCH, whose documents have addresses")
         return self
 
 
 class Erp(RequestSubscriber):
-    """Upserts one document for each event, and keeps the ERP's JSON answer, such as an invoice's number.
+    """Upserts one document for each event, and keeps the ERP's answer, such as an invoice's number.
 
-    The body is the subscriber's `content` or `body` or, without one, the event's data. A gap
-    event is skipped, because it holds no fields. A deletion is what
-    `deletions` says; a document that the ERP does not know needs none. An event
-    that carries nothing of the body is skipped: an empty document would replace
-    the one that there is.
+    With `soap`, it calls an operation for each event instead. The body is the
+    subscriber's `content` (not with `soap`) or `body` or, without one, the
+    event's data. A gap event is skipped, because it holds no fields. A deletion
+    is what `deletions` says; a document that the ERP does not know needs none.
+    An event that carries nothing of the body is skipped: an empty document would
+    replace the one that there is.
     """
 
     Settings = ErpSettings
@@ -57,6 +73,16 @@ class Erp(RequestSubscriber):
         self._settings = settings
         self._url = URL(settings.url)
         self._external_id = Query(settings.external_id)
+        self._service = None if settings.soap is None else self._service_of(settings.soap, context)
+
+    def _service_of(self, soap: SoapSettings, context: PluginContext) -> SoapService:
+        return SoapService(
+            self._http,
+            soap,
+            url=self._settings.url,
+            clock=context.clock,
+            takes_any_answer=self._settings.answer == "any",
+        )
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
         """Write or delete the document once, and return the outcome."""
@@ -66,16 +92,23 @@ class Erp(RequestSubscriber):
         answer = await self._http.send(request)
         if not isinstance(answer, Answer):
             return answer
+        if self._service is not None:
+            return self._service.outcome(answer)
         # A 404 without JSON does not come from the ERP, but for example from a proxy at a wrong url.
         if request.method == "DELETE" and answer.status in _GONE and self._is_valid(answer):
             return Skip(reason="nothing to delete: the ERP knows no such document")
         return self._outcome(answer)
 
     def request(self, delivery: Delivery, /) -> Request | Outcome:
-        """Return the request that writes or deletes the document, or the outcome without one."""
+        """Return the request for the document or to the service, or the outcome without one."""
         deletes = delivery.event.is_deletion and self._settings.deletions == "delete"
         if (reason := self._skipped_because(delivery, deletes=deletes)) is not None:
             return Skip(reason=reason, sent=False)
+        if self._service is not None:
+            return self._service.request(delivery, deletes=deletes)
+        return self._of_document(delivery, deletes=deletes)
+
+    def _of_document(self, delivery: Delivery, *, deletes: bool) -> Request | Outcome:
         url = self._document(delivery)
         if url is None:
             return Reject(

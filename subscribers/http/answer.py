@@ -74,10 +74,7 @@ class Answer:
         beside ten thousand lines, and so are those nested too deeply to be
         written again. Empty when the body is no JSON object.
         """
-        found = self.json or {}
-        if len(self.body) <= EXCERPT_BYTES and _size(found) is not None:
-            return found
-        return _fitting(found)
+        return fitting(self.json or {})
 
     @property
     def code(self) -> str:
@@ -93,7 +90,11 @@ class Answer:
         return _word(error or found.get("code") or found.get("type"))
 
 
-def _fitting(found: JsonObject) -> JsonObject:
+def fitting(found: JsonObject) -> JsonObject:
+    """Return the members of `found` that fit into `EXCERPT_BYTES` together, in their order."""
+    whole = _size(found)
+    if whole is not None and whole <= EXCERPT_BYTES:
+        return found
     kept: JsonObject = {}
     room = EXCERPT_BYTES
     for name, value in found.items():

@@ -26,13 +26,24 @@ class NoAuth(_Auth):
 
 
 class ApiKeyAuth(_Auth):
-    """Key in a header of its own."""
+    """Key in a header of its own, or in the query of the address."""
 
     kind: Literal["api_key"] = Field(description=_KIND)
     header: str = Field(
         default="X-API-Key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", description="name of the header"
     )
-    key: SecretStr = Field(description="the header's value")
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name of the parameter in the query; the key is then in no header",
+    )
+    key: SecretStr = Field(description="the value of the header or the parameter")
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.query is not None and "header" in self.model_fields_set:
+            raise ValueError("set either header or query: the key is sent in one place")
+        return self
 
 
 class BasicAuth(_Auth):

@@ -1,20 +1,26 @@
-"""Connection to one server: verified by TLS, bounded in size and time."""
+"""Connection to one server: to an allowed address, verified by TLS, bounded in size and time."""
 
-import ssl
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from streamer.clock import Clock
-from streamer.errors import ConfigurationError, RetryLater
-from streamer.events import FailureClass
-from streamer.web.proxy import ProxyFailed, proxy_for, send
+from streamer.errors import RetryLater
+from streamer.events import FailureClass, Hold
+from streamer.web.addresses import AddressRefused, AddressRule, GuardedResolver, is_address
+from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
-from subscribers.http.settings import ClientCertificate, HttpSettings
+from subscribers.http.settings import HttpSettings
+from subscribers.http.tls import TargetTls
+from subscribers.http.verdict import RECHECK_S
 
 HEADERS: Mapping[str, str] = {
     "User-Agent": "streamer",
@@ -46,61 +52,109 @@ class Exchange:
     redaction: Redaction
 
 
-class Connection:
-    """Pool of connections to one target; closed until `open`."""
+class ForbiddenAddress(RetryLater):
+    """The settings allow no connection to the server's address: nothing was sent to it.
 
-    def __init__(self, settings: HttpSettings, clock: Clock) -> None:
+    The message says how to allow it.
+    """
+
+    @property
+    def outcome(self) -> Hold:
+        """Hold of the whole target: no event of it can get through until an operator acts."""
+        return Hold(reason=str(self), after_s=RECHECK_S, alert=True, failure=FailureClass.CONNECTION)
+
+
+class Connection:
+    """Pool of connections to one target; closed until `open`.
+
+    A connection is made only to an address that `settings` allow. Its names are
+    resolved by `resolver`, by default the system's. Behind a proxy, which resolves
+    the names itself, this is checked of a URL that holds an address.
+    """
+
+    def __init__(
+        self, settings: HttpSettings, clock: Clock, *, resolver: AbstractResolver | None = None
+    ) -> None:
         self._settings = settings
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
+        self._rule = settings.address_rule
+        self._resolver = resolver
+        self._tls: TargetTls | None = None
+        self._direct: aiohttp.ClientSession | None = None
+        self._proxied: aiohttp.ClientSession | None = None
+        self._opened = AsyncExitStack()
 
     async def open(self) -> Self:
-        """Open the session.
+        """Open the sessions.
 
         Raises `ConfigurationError` when a certificate file can't be used.
         """
-        # Dispatch bounds the deliveries in flight; a second bound here would
-        # only let some of them time out in a queue.
-        connector = aiohttp.TCPConnector(ssl=_tls(self._settings), limit=0)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=HEADERS,
-            timeout=aiohttp.ClientTimeout(total=None),
+        self._tls = TargetTls(self._settings, self._clock)
+        resolver = self._resolver or aiohttp.DefaultResolver()
+        self._opened.push_async_callback(resolver.close)
+        self._direct = await self._session(
+            # Dispatch bounds the deliveries in flight; a second bound here would
+            # only let some of them time out in a queue.
+            aiohttp.TCPConnector(
+                limit=0,
+                resolver=GuardedResolver(resolver, self._rule),
+                socket_factory=self._rule.socket,
+            )
         )
+        # A proxy stands in the operator's own network, as a rule.
+        self._proxied = await self._session(aiohttp.TCPConnector(limit=0))
         return self
 
     async def close(self) -> None:
-        """Close the session."""
-        if self._session is not None:
-            await self._session.close()
+        """Close the sessions."""
+        await self._opened.aclose()
 
     async def exchange(self, exchange: Exchange) -> Answer:
         """Send once, and return the answer of any status; redirects are not followed.
 
-        Raises `Unreached`, whose message holds no secret.
+        Raises `Unreached` and `ForbiddenAddress`, whose messages hold no secret.
         """
-        if self._session is None:
-            raise RuntimeError("the connection is not open")
+        proxy = proxy_for(exchange.url)
+        if proxy is not None:
+            _check_literal(exchange.url, self._rule)
         try:
             async with (
                 self._clock.timeout(self._settings.timeout_s),
-                await send(
-                    self._session,
-                    exchange.method,
-                    exchange.url,
-                    proxy=proxy_for(exchange.url),
-                    headers=exchange.headers,
-                    # Of empty content, aiohttp would name a type.
-                    data=exchange.content or None,
-                ) as response,
+                await self._sent(exchange, proxy) as response,
             ):
                 return await _read(response, exchange.redaction)
         except ProxyFailed as exc:
             raise Unreached(str(exc)) from exc
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            if isinstance(exc, aiohttp.ClientConnectorError) and isinstance(exc.os_error, AddressRefused):
+                raise ForbiddenAddress(str(exc.os_error)) from exc
             failure = FailureClass.TIMEOUT if isinstance(exc, TimeoutError) else FailureClass.CONNECTION
             raise Unreached(self._reason(exchange.url, exc), failure=failure) from exc
+
+    async def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return await self._opened.enter_async_context(
+            aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=HEADERS,
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        )
+
+    async def _sent(self, exchange: Exchange, proxy: Proxy | None) -> aiohttp.ClientResponse:
+        session = self._direct if proxy is None else self._proxied
+        if session is None or self._tls is None:
+            raise RuntimeError("the connection is not open")
+        return await send(
+            session,
+            exchange.method,
+            exchange.url,
+            proxy=proxy,
+            headers=exchange.headers,
+            # Of empty content, aiohttp would name a type.
+            data=exchange.content or None,
+            ssl=self._tls.context,
+        )
 
     def _reason(self, url: URL, exc: Exception) -> str:
         # Foreign messages can repeat the URL or a header, so only parts of
@@ -131,29 +185,26 @@ async def _read(response: aiohttp.ClientResponse, redaction: Redaction) -> Answe
         body += await content.readany()
     return Answer(
         status=response.status,
-        body=redaction(body)[:READ_BYTES],
+        body=redaction(_utf_8(body))[:READ_BYTES],
         retry_after=response.headers.get("Retry-After"),
     )
 
 
-def _tls(settings: HttpSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as exc:
-        raise ConfigurationError(f"ca_file {settings.ca_file} can't be read as PEM: {exc.strerror}") from exc
-    if settings.client_certificate:
-        _present(settings.client_certificate, context)
-    return context
+def _check_literal(url: URL, rule: AddressRule) -> None:
+    host = url.host or ""
+    if is_address(host) and (refusal := rule.refusal(host)) is not None:
+        raise ForbiddenAddress(f"{host} is {refusal}")
 
 
-def _present(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
-    secret = certificate.key_password
-    # Without a password, OpenSSL would ask for one on the terminal.
-    password = secret.get_secret_value() if secret else ""
-    try:
-        context.load_cert_chain(certificate.certificate_file, certificate.key_file, password)
-    except (OSError, ValueError) as exc:
-        raise ConfigurationError(
-            f"client_certificate {certificate.certificate_file} can't be used with its key: "
-            f"check both files and key_password ({type(exc).__name__})"
-        ) from exc
+def _utf_8(body: bytes) -> bytes:
+    """Return `body`, in UTF-8 if it is in UTF-16: in that, no secret would be found."""
+    first = body[:2]
+    if first in {BOM_UTF16_LE, BOM_UTF16_BE}:
+        encoding = "utf-16"
+    elif first.count(0) == 1:
+        encoding = "utf-16-be" if first[0] == 0 else "utf-16-le"
+    else:
+        return body
+    text = body.decode(encoding, errors="ignore").removeprefix("\ufeff")
+    # It would name the former encoding.
+    return re.sub(r"\A<\?xml[^>]*\?>", "", text).encode(errors="ignore")

@@ -38,9 +38,10 @@ _REFUSALS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Headers that authenticate a request, with the secrets in them and their redaction."""
+    """Headers or parameters that authenticate a request, with the secrets in them and their redaction."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     redaction: Redaction = field(init=False)
 
@@ -164,6 +165,8 @@ def credentials(auth: Auth, connection: Connection, clock: Clock) -> Credentials
             return FixedCredentials(Proof())
         case ApiKeyAuth():
             key = auth.key.get_secret_value()
+            if auth.query is not None:
+                return FixedCredentials(Proof(query={auth.query: key}, secrets=(key,)))
             return FixedCredentials(Proof(headers={auth.header: key}, secrets=(key,)))
         case BasicAuth():
             password = auth.password.get_secret_value()
@@ -182,6 +185,8 @@ def masked_proof(auth: Auth) -> Proof:
     match auth:
         case NoAuth():
             headers = {}
+        case ApiKeyAuth() if auth.query is not None:
+            return Proof(query={auth.query: MASK}, secrets=secrets)
         case ApiKeyAuth():
             headers = {auth.header: MASK}
         case BasicAuth():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Self
 from urllib.parse import quote, quote_plus
+from xml.sax import saxutils
 
 MASK = "***"
 """Stands for a secret."""
@@ -24,7 +25,7 @@ class Redaction:
 
     @classmethod
     def of(cls, secrets: Iterable[str]) -> Self:
-        """Return the redaction of `secrets`, verbatim and escaped for JSON, HTML or a URL."""
+        """Return the redaction of `secrets`, verbatim and escaped for JSON, HTML, XML or a URL."""
         forms = {form.encode() for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
         # The longest first: one secret can be a part of another.
         return cls(tuple(sorted(forms, key=len, reverse=True)))
@@ -50,6 +51,9 @@ def _forms(secret: str) -> tuple[str, ...]:
         json.dumps(secret, ensure_ascii=False)[1:-1],
         as_json.replace("/", r"\/"),
         escape(secret),
+        saxutils.escape(secret),
+        saxutils.escape(secret, {'"': "&quot;", "'": "&apos;"}),
+        saxutils.escape(secret, {'"': "&#34;", "'": "&#39;"}),
         quote(secret),
         quote(secret, safe=""),
         quote_plus(secret),

@@ -15,13 +15,13 @@ from streamer.exact_json import exact_json
 from streamer.ports import PluginContext, Preview
 from subscribers.http.answer import Answer
 from subscribers.http.auth import Auth
-from subscribers.http.connection import HEADERS, Connection, Exchange, Unreached
+from subscribers.http.connection import HEADERS, Connection, Exchange, ForbiddenAddress, Unreached
 from subscribers.http.credentials import NoToken, Proof, credentials, masked_proof
 from subscribers.http.outcome_table import OutcomeTable
 from subscribers.http.redaction import MASK, Redaction
 from subscribers.http.settings import HttpSettings, TargetSettings
 from subscribers.http.signing import Signer, Signing
-from subscribers.http.verdict import verdict
+from subscribers.http.verdict import asked_pause, verdict
 
 _REFUSALS = frozenset({401, 403})
 _WITHOUT_CONTENT = frozenset({"DELETE", "GET"})
@@ -41,7 +41,8 @@ class Request:
 
     Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have
     none. `headers` are further ones; they change none of those that
-    authenticate, sign or name the key.
+    authenticate, sign or name the key. `secrets` are those that the content
+    holds: they are removed from the answer.
     """
 
     method: str
@@ -50,6 +51,7 @@ class Request:
     body: Any = None
     ready: Content | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def content(self) -> bytes:
@@ -142,6 +144,8 @@ class HttpTarget:
             return Retry(reason=str(exc), failure=exc.failure)
         except NoToken as exc:
             return self._hold(exc)
+        except ForbiddenAddress as exc:
+            return exc.outcome
 
     def preview(self, request: Request) -> Preview | Outcome:
         """Return `request` as `send` sends it, with secrets masked, or the outcome if it can't be sent."""
@@ -149,7 +153,7 @@ class HttpTarget:
         if not isinstance(content, bytes):
             return content
         proof = masked_proof(self._auth)
-        redacted = proof.redaction | self._redaction
+        redacted = proof.redaction | self._redaction | Redaction.of(request.secrets)
         headers = {
             "Host": _host(request.url),
             **HEADERS,
@@ -163,7 +167,7 @@ class HttpTarget:
         if "webhook-signature" in headers:
             headers["webhook-signature"] = " ".join(f"v1,{MASK}" for _ in self._signer.keys)
         return Preview(
-            request=redacted(f"{request.method} {request.url}".encode()).decode(),
+            request=redacted(f"{request.method} {_url(request, proof)}".encode()).decode(),
             headers={name: redacted(value.encode()).decode() for name, value in headers.items()},
             content=redacted(content),
         )
@@ -189,6 +193,10 @@ class HttpTarget:
             failure=answer.failure,
         )
 
+    def asked_pause(self, answer: Answer) -> float | None:
+        """Return the seconds that `Retry-After` asks for, within the settings' bound."""
+        return asked_pause(answer, self._clock, max_hold_s=self._settings.max_hold_s)
+
     async def _send_with_credentials(self, request: Request, content: bytes) -> Answer:
         proof = await self._credentials.proof()
         answer = await self._exchange(request, content, proof)
@@ -198,13 +206,14 @@ class HttpTarget:
         return answer if renewed is None else await self._exchange(request, content, renewed)
 
     async def _exchange(self, request: Request, content: bytes, proof: Proof) -> Answer:
+        redaction = self._redaction_with(proof)
         return await self._connection.exchange(
             Exchange(
                 method=request.method,
-                url=request.url,
+                url=_url(request, proof),
                 headers=self._headers(request, content, proof),
                 content=content,
-                redaction=self._redaction_with(proof),
+                redaction=redaction | Redaction.of(request.secrets) if request.secrets else redaction,
             )
         )
 
@@ -247,6 +256,10 @@ def _content(request: Request) -> bytes | Outcome:
         return Reject(
             reason=f"the body can't be written as JSON: {exc}", hint="change the body's mapping", sent=False
         )
+
+
+def _url(request: Request, proof: Proof) -> URL:
+    return request.url.update_query(proof.query) if proof.query else request.url
 
 
 def _host(url: URL) -> str:

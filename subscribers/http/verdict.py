@@ -55,7 +55,7 @@ def verdict(
         case OutcomeKind.DELIVERED:
             return Delivered(answer=answer.receipt)
         case OutcomeKind.RETRY | OutcomeKind.HOLD as kind:
-            return _later(answer, kind, _asked(answer, clock, max_hold_s))
+            return _later(answer, kind, asked_pause(answer, clock, max_hold_s=max_hold_s))
         case OutcomeKind.REJECT:
             return _rejected(answer)
         case OutcomeKind.SKIP:
@@ -114,7 +114,8 @@ def _said(answer: Answer) -> str:
     return f"the target answered {answer.status_line}"
 
 
-def _asked(answer: Answer, clock: Clock, max_hold_s: float) -> float | None:
+def asked_pause(answer: Answer, clock: Clock, *, max_hold_s: float) -> float | None:
+    """Return the seconds that `Retry-After` asks for, at least one and at most `max_hold_s`."""
     asked_s = _retry_after(answer, clock)
     return None if asked_s is None else min(max(asked_s, _SHORTEST_S), max_hold_s)
 

@@ -12,6 +12,8 @@ from typing import Self
 from streamer.clock import Clock
 from streamer.errors import RetryLater
 from streamer.events import FailureClass
+from streamer.web.addresses import AddressRefused, AddressRule, connected_socket
+from subscribers.http.connection import ForbiddenAddress
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.packets import (
     DISCONNECT,
@@ -62,10 +64,14 @@ class TooLarge(RetryLater):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """Address of a broker, with `tls` or without, and how to introduce ourselves."""
+    """Address of a broker, with `tls` or without, and how to introduce ourselves.
+
+    `rule` decides which addresses the host can have.
+    """
 
     host: str
     port: int
+    rule: AddressRule
     tls: TargetTls | None
     version: MqttVersion
     connect: Connect = field(repr=False)
@@ -99,19 +105,24 @@ class Connection:
 
     @classmethod
     async def open(cls, broker: Broker, clock: Clock) -> Self:
-        """Connect, within the broker's `timeout_s`. Raises `Unreached` or `Refused`."""
+        """Connect, within the broker's `timeout_s`. Raises `Unreached`, `Refused` or `ForbiddenAddress`."""
         writer = None
         try:
             async with clock.timeout(broker.timeout_s):
                 tls = broker.tls.context if broker.tls else None
                 reader, writer = await asyncio.open_connection(
-                    broker.host, broker.port, ssl=tls, limit=LARGEST_ANSWER
+                    sock=await connected_socket(broker.host, broker.port, broker.rule),
+                    ssl=tls,
+                    server_hostname=broker.host if tls else None,
+                    limit=LARGEST_ANSWER,
                 )
                 connection = cls(broker, clock, (reader, writer))
                 await connection._introduce()
         except BaseException as exc:
             if writer is not None:
                 writer.transport.abort()
+            if isinstance(exc, AddressRefused):
+                raise ForbiddenAddress(str(exc)) from exc
             if isinstance(exc, OSError | EOFError | MalformedPacketError):
                 raise _unreached(broker, exc) from exc
             raise

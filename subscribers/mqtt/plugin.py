@@ -13,6 +13,7 @@ from urllib.parse import quote
 from streamer.events import Content, Delivery, Outcome, Reject, Retry, Skip
 from streamer.ports import PluginContext, Preview
 from subscribers.cloudevents import Message, message
+from subscribers.http.connection import ForbiddenAddress
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
@@ -78,6 +79,8 @@ class Mqtt:
             answer = await connection.publish(publish)
         except Unreached as exc:
             return Retry(reason=str(exc), failure=exc.failure)
+        except ForbiddenAddress as exc:
+            return exc.outcome
         except Refused as exc:
             return refused(str(exc), self._shown(exc.answer), is_about_message=exc.is_about_message)
         except (TooLarge, ValueError) as exc:
@@ -145,6 +148,7 @@ def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
     return Broker(
         host=host,
         port=port,
+        rule=settings.address_rule,
         tls=_tls(settings, context) if scheme == "mqtts" else None,
         version=settings.version,
         connect=Connect(

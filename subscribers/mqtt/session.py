@@ -30,7 +30,7 @@ class Session:
     async def connection(self) -> Connection:
         """Return the open connection, or make one.
 
-        Raises `Unreached` or `Refused`, also for the reason with which the
+        Raises `Unreached`, `ForbiddenAddress` or `Refused`, also for the reason with which the
         broker ended the former connection.
         """
         if self._connection is not None and self._connection.is_open:

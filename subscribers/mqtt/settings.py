@@ -15,9 +15,10 @@ from pydantic import (
     model_validator,
 )
 
+from streamer.web.addresses import AddressRule, is_address
 from streamer.web.loopback import is_loopback
 from subscribers.cloudevents import ContentMode
-from subscribers.http.settings import ClientCertificate
+from subscribers.http.settings import AllowedPrivate, ClientCertificate, rule_for
 from subscribers.mqtt.packets import MqttVersion
 from subscribers.placeholders import PlaceholderText
 
@@ -38,6 +39,7 @@ class MqttSettings(BaseModel):
 
     url: str = Field(description="address of the broker, such as mqtts://broker.example.com:8883")
     allow_plain: bool = Field(default=False, description="allow mqtt:// to hosts other than loopback")
+    allow_private: AllowedPrivate = False
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
     username: str | None = Field(default=None, description="the user, where the broker asks for one")
@@ -129,6 +131,8 @@ class MqttSettings(BaseModel):
             )
         if scheme == "mqtt" and (self.ca_file or self.client_certificate):
             raise ValueError("ca_file and client_certificate have no effect on a plain mqtt url: use mqtts")
+        if is_address(host) and (refusal := self.address_rule.refusal(host)) is not None:
+            raise ValueError(f"url names {refusal}")
         return self
 
     @model_validator(mode="after")
@@ -163,6 +167,11 @@ class MqttSettings(BaseModel):
         if parts.path not in {"", "/"} or parts.query or parts.fragment or port == 0:
             raise ValueError("url must name nothing but a host and a port: set topic instead")
         return parts.scheme, host, port or _PORTS[parts.scheme]
+
+    @property
+    def address_rule(self) -> AddressRule:
+        """Rule for the addresses of the broker."""
+        return rule_for(self.allow_private, loopback=is_loopback(self.broker[1]))
 
     @property
     def keeps_session(self) -> bool:

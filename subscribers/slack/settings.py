@@ -1,10 +1,11 @@
 """Settings of the Slack plugin."""
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from subscribers.http import Auth, BearerAuth, HttpSettings, NoAuth, checked_secret, checked_url
+from subscribers.http import Auth, BearerAuth, HttpSettings, NoAuth, checked_secret
 
 
 class SlackSettings(HttpSettings):
@@ -36,13 +37,18 @@ class SlackSettings(HttpSettings):
 
     @model_validator(mode="after")
     def _urls_are_safe(self) -> Self:
-        checked_url("api_url", self.api_url, allow_http=self.allow_http)
         if self.webhook_url is not None:
-            webhook = checked_secret("webhook_url", self.webhook_url)
-            checked_url("webhook_url", webhook, allow_http=self.allow_http)
+            checked_secret("webhook_url", self.webhook_url)
         if self.token is not None:
             checked_secret("token", self.token)
+        self.check_urls()
         return self
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """The addresses of the API and of the webhook."""
+        webhook = {"webhook_url": self.webhook_url.get_secret_value()} if self.webhook_url else {}
+        return {"api_url": self.api_url, **webhook}
 
     @property
     def auth(self) -> Auth:

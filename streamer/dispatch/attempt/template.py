@@ -1,9 +1,10 @@
 """Sandboxed Jinja2 templates of texts and contents, in which an absent field is empty."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import wraps
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -94,10 +95,16 @@ def compile_template(
 
 
 def compile_content(
-    source: str, media_type: str, *, strict: bool, functions: Functions | None = None
+    source: str,
+    media_type: str,
+    *,
+    strict: bool,
+    functions: Functions | None = None,
+    filters: Mapping[str, Filter] = MappingProxyType({}),
 ) -> Callable[[JsonObject], str]:
     """Return a function that renders `source`, the content of a request; in XML and HTML, values are escaped.
 
+    `filters` stand beside the usual ones.
     The function raises `ValueError` for more than a million characters.
     Otherwise it does what that of `compile_template` does, and this raises what
     that raises.
@@ -105,6 +112,9 @@ def compile_content(
     is_markup = _MARKUP.search(media_type) is not None
     finalize = _in_markup if is_markup else _single
     environment = _environment(functions, strict=strict, autoescape=is_markup, finalize=finalize)
+    environment.filters |= {
+        name: filter_ if strict else _lenient(filter_) for name, filter_ in filters.items()
+    }
     template = environment.from_string(source)
 
     def render(document: JsonObject) -> str:

@@ -5,6 +5,8 @@ from streamer.sandbox.targets.faults import MalformedAnswer, TargetFaults
 from streamer.sandbox.targets.fulfillment import FulfillmentReceiver
 from streamer.sandbox.targets.journal import Journal, Received
 from streamer.sandbox.targets.slack import SlackReceiver
+from streamer.sandbox.targets.soap_erp import SoapErpReceiver
+from streamer.sandbox.targets.soap_messages import SoapFault
 
 __all__ = [
     "ErpReceiver",
@@ -13,5 +15,7 @@ __all__ = [
     "MalformedAnswer",
     "Received",
     "SlackReceiver",
+    "SoapErpReceiver",
+    "SoapFault",
     "TargetFaults",
 ]

@@ -167,7 +167,7 @@ def test_example_stays_short() -> None:
 
 @pytest.mark.parametrize("block", SETTINGS)
 def test_settings_are_valid(block: str, tmp_path: Path) -> None:
-    """The guide's blocks of `outcomes` and `signing` can be copied."""
+    """The guide's blocks of `outcomes`, `allow_private` and `signing` can be copied."""
     path = tmp_path / "shown.yaml"
     path.write_text(block)
     secret = "whsec_" + b64encode(b"x" * 32).decode()
@@ -178,7 +178,7 @@ def test_settings_are_valid(block: str, tmp_path: Path) -> None:
 
 def test_every_file_of_the_example_is_there() -> None:
     """Each block that is a file has its name before it, and the settings are found."""
-    assert len(SETTINGS) == 2
+    assert len(SETTINGS) == 3
     assert set(FILES) == {"bell.py", "pyproject.toml", "streamer.yaml", "test_bell.py"}
 
 

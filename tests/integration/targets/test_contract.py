@@ -49,6 +49,21 @@ class TestErpWithOAuth(HttpSubscriberContract):
         return {"url": f"{address}/api/invoices", "method": "POST", "auth": auth, "signing": signing}
 
 
+class TestErpOverSoap(HttpSubscriberContract):
+    """A SOAP service that requires a user."""
+
+    plugin = Erp
+    accepted = Reply(
+        headers={"Content-Type": "text/xml"},
+        body=b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body/></s:Envelope>',
+    )
+
+    def settings(self, address: str) -> dict[str, Any]:
+        """Return the settings for a service at `address`."""
+        security = {"username": "streamer", "password": "hunter22", "timestamp_s": 60}
+        return {"url": f"{address}/soap", "soap": {"operation": "Create", "security": security}}
+
+
 class TestFulfillment(HttpSubscriberContract):
     """A fulfilment service that requires a key."""
 

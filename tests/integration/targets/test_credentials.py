@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from pydantic import SecretStr
+from yarl import URL
 
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Hold, Retry
@@ -79,7 +80,7 @@ async def test_late_refusal_of_an_old_token_takes_the_new_one(
     auth = OAuth2Auth(
         kind="oauth2", token_url=token_url, client_id="streamer", client_secret=SecretStr(SECRET)
     )
-    connection = await Connection(HttpSettings(), clock).open()
+    connection = await Connection(HttpSettings(allow_private=True), clock).open()
     credentials = ClientCredentials(auth, connection, clock)
     old = await credentials.proof()
     new = await credentials.renewed(old)
@@ -190,12 +191,26 @@ async def test_code_in_the_url_is_taken_out_of_outcomes(
     assert "nobody" not in str(outcome)
 
 
+async def test_key_in_the_query_stands_beside_the_other_parameters(
+    erp: ErpReceiver, clock: TurnedClock
+) -> None:
+    """Of an address with parameters of its own, and in no header."""
+    auth = {"kind": "api_key", "query": "code", "key": "a key/+&"}
+    url = f"{erp.url}/api/invoices?company=A%2FB"
+    async with Erp(Erp.Settings.model_validate({"url": url, "auth": auth}), context(clock)) as plugin:
+        assert isinstance(await plugin.deliver(delivery()), Delivered)
+
+    sent = URL(erp.journal[0].path)
+    assert dict(sent.query) == {"company": "A/B", "code": "a key/+&"}
+
+
 @pytest.mark.parametrize(
     "auth",
     [
         {"kind": "bearer", "token": "hunter22"},
         {"kind": "basic", "username": "bus", "password": "hunter22"},
         {"kind": "api_key", "key": "hunter22"},
+        {"kind": "api_key", "query": "code", "key": "hunter22"},
     ],
 )
 async def test_fixed_credentials_are_taken_out_of_outcomes(

@@ -13,6 +13,7 @@ from subscribers.http.redaction import Redaction
 from subscribers.slack import Slack
 
 SECRET = 'p/ä"ss+wörd-9'
+USER = {"username": "u", "password": "hunter22"}
 ERP = "https://erp.example.com/api/invoices"
 
 
@@ -24,6 +25,7 @@ ERP = "https://erp.example.com/api/invoices"
         json.dumps(SECRET, ensure_ascii=False),
         json.dumps(SECRET).replace("/", r"\/"),
         escape(SECRET),
+        SECRET.replace('"', "&#34;"),
         quote(SECRET),
         quote(SECRET, safe=""),
     ],
@@ -66,6 +68,7 @@ def test_redaction_does_not_show_its_secrets() -> None:
             },
         ),
         (Erp.Settings, {"url": ERP, "signing": {"secrets": ["whsec_hunter22hunter22hunter22hunter22"]}}),
+        (Erp.Settings, {"url": ERP, "soap": {"operation": "A", "security": USER}}),
         (Slack.Settings, {"webhook_url": "https://hooks.slack.com/services/T/B/hunter22"}),
         (Slack.Settings, {"token": "hunter22", "channel": "C1"}),
     ],
@@ -84,6 +87,8 @@ def test_settings_do_not_show_their_secrets(model: type[BaseModel], settings: di
         (Erp.Settings, {"url": ERP, "auth": {"kind": "bearer", "token": "hunter22\n"}}),
         (Erp.Settings, {"url": ERP, "auth": {"kind": "beaver", "token": "hunter22"}}),
         (Erp.Settings, {"url": ERP, "signing": {"secrets": ["hunter22"]}}),
+        (Erp.Settings, {"url": ERP, "soap": {"operation": "A", "security": {**USER, "password_type": 1}}}),
+        (Erp.Settings, {"url": ERP, "soap": {"operation": "a b", "security": USER}}),
         (Slack.Settings, {"webhook_url": "ftp://hooks.slack.com/hunter22"}),
         (Slack.Settings, {"webhook_url": "https://hooks.slack.com/hunter22", "token": "hunter22"}),
     ],

@@ -13,6 +13,11 @@ from subscribers.slack import Slack
 WEBHOOK = "https://hooks.slack.com/services/T/B/x"
 
 
+def soap(**settings: Any) -> dict[str, Any]:
+    """Return the settings of an ERP over SOAP."""
+    return {"url": "https://e.com", "soap": settings}
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "sentence"),
     [
@@ -25,6 +30,32 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
         (Erp.Settings, {"url": f"https://{'e' * 64}.com"}, "url is not a URL"),
         (Erp.Settings, {"url": "http://erp.example.com"}, "url is plain http: use https"),
         (Erp.Settings, {"url": "http://127.0.0.1.example.com"}, "url is plain http: use https"),
+        (Erp.Settings, {"url": "https://2852039166/"}, "url is not a URL"),
+        (Erp.Settings, {"url": "https://0x7f.1/"}, "url is not a URL"),
+        (Erp.Settings, {"url": "https://10.1.2.3/"}, "url names a private address: set allow_private"),
+        (Erp.Settings, {"url": "https://[fd00::1]/"}, "url names a private address: set allow_private"),
+        (
+            Erp.Settings,
+            {"url": "https://10.1.2.3/", "allow_private": ["10.2.0.0/16"]},
+            "url names a private address",
+        ),
+        (
+            Erp.Settings,
+            {"url": "https://169.254.169.254/", "allow_private": True},
+            "url names the address of a cloud's metadata service, to which nothing is ever sent",
+        ),
+        (
+            Erp.Settings,
+            {"url": "https://e.com", "allow_private": ["10.1.2.3/8"]},
+            "10.1.2.3/8: its host bits are not zero; write networks such as 10.20.0.0/16",
+        ),
+        (Erp.Settings, {"url": "https://e.com", "allow_private": ["erp"]}, "erp: it is no network"),
+        (Erp.Settings, {"url": "https://e.com", "allow_private": "yes"}, "must be true, false, or a list of"),
+        (
+            Erp.Settings,
+            {"url": "https://e.com", "auth": {"kind": "api_key", "key": "k", "header": "A", "query": "b"}},
+            "set either header or query",
+        ),
         (Erp.Settings, {"url": "https://a:b@erp.example.com"}, "must not contain a user or password"),
         (Erp.Settings, {"url": "https://e.com", "method": "GET"}, "'PUT', 'PATCH' or 'POST'"),
         (
@@ -57,6 +88,37 @@ WEBHOOK = "https://hooks.slack.com/services/T/B/x"
         (Erp.Settings, {"url": "https://e.com", "outcomes": {404: "drop"}}, "'delivered', 'retry', 'hold'"),
         (Erp.Settings, {"url": "https://e.com", "signing": {}}, "Field required"),
         (Erp.Settings, {"url": "https://e.com", "signing": {"secrets": []}}, "must be a list of one to 10"),
+        (Erp.Settings, soap(), "set operation, or an envelope of your own"),
+        (Erp.Settings, soap(operation="a b"), "String should match pattern"),
+        (Erp.Settings, soap(operation="A", version="2"), "'1.1' or '1.2'"),
+        (Erp.Settings, soap(operation="A", action='a"b'), "String should match pattern"),
+        (Erp.Settings, soap(operation="A", result={"a": "//b"}), "String should match pattern"),
+        (Erp.Settings, soap(operation="A", faults=[{"then": "skip"}]), "set code, text or detail"),
+        (
+            Erp.Settings,
+            soap(operation="A", faults=[{"text": "(", "then": "skip"}]),
+            "is not a regular expression: missing )",
+        ),
+        (Erp.Settings, soap(envelope="<a>\n{{ b"), "is not a Jinja2 template: line 2: unexpected end"),
+        (Erp.Settings, soap(envelope="{{ a | b }}"), "is not a Jinja2 template: line 1: No filter named 'b'"),
+        (
+            Erp.Settings,
+            soap(envelope="{{ fields.Name }}"),
+            "uses fields in line 1, which no event has; known: body,",
+        ),
+        (Erp.Settings, soap(envelope="<a/>", key_element="A"), "key_element has no effect with an envelope"),
+        (
+            Erp.Settings,
+            soap(envelope="<a/>", security={"username": "u", "password": "p"}),
+            "the envelope must contain {{ security }}",
+        ),
+        (
+            Erp.Settings,
+            soap(operation="A", security={"username": "u", "password": "p\n"}),
+            "password contains a line feed",
+        ),
+        (Erp.Settings, {**soap(operation="A"), "method": "PUT"}, "method has no effect with soap"),
+        (Erp.Settings, {**soap(operation="A"), "deletions": "delete"}, "needs soap.delete_operation"),
         (Fulfillment.Settings, {"url": "https://e.com", "cancel_when": "=="}, "JMESPath"),
         (Slack.Settings, {}, "set either webhook_url, or token and channel"),
         (Slack.Settings, {"token": "xoxb-1"}, "channel is missing"),
@@ -85,6 +147,29 @@ def test_token_url_is_held_to_the_same_rules() -> None:
 def test_plain_http_to_loopback_needs_no_permission(host: str) -> None:
     """What never leaves the machine may be plain."""
     assert Erp.Settings.model_validate({"url": f"http://{host}/api"}).url == f"http://{host}/api"
+
+
+@pytest.mark.parametrize("version", ["1.2", 1.2])
+def test_version_of_soap_can_lack_its_quotes(version: object) -> None:
+    """YAML reads it as a number then."""
+    read = Erp.Settings.model_validate(soap(operation="A", version=version))
+
+    assert read.soap is not None
+    assert read.soap.version == "1.2"
+
+
+@pytest.mark.parametrize("allow_private", [True, ["10.0.0.0/8", "fd00::/8"]])
+def test_private_address_can_be_allowed(allow_private: object) -> None:
+    """An ERP in one's own network, by its address."""
+    Erp.Settings.model_validate({"url": "https://10.1.2.3/api", "allow_private": allow_private})
+
+
+def test_url_with_loopback_allows_loopback_alone() -> None:
+    """The settings name it themselves, so no name can lead there unseen."""
+    rule = Erp.Settings.model_validate({"url": "http://localhost:8080/api"}).address_rule
+
+    assert rule.refusal("127.0.0.1") is None
+    assert rule.refusal("10.1.2.3") is not None
 
 
 def test_plain_http_elsewhere_can_be_allowed() -> None:

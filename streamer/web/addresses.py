@@ -1,0 +1,191 @@
+"""Addresses to which nothing is sent unless the settings allow it: private, link-local and the like."""
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+"""One of the results of `socket.getaddrinfo`."""
+
+_REMEDY = (
+    "set allow_private in the subscriber's settings to true, or to a list of the networks that it can reach"
+)
+_NEVER = "to which nothing is ever sent"
+
+# A process that is made to ask these gets credentials of the machine that it runs on.
+_METADATA = frozenset(
+    map(
+        ip_address,
+        (
+            "169.254.169.254",  # AWS, Azure, Google Cloud, Oracle and others
+            "fd00:ec2::254",  # AWS
+            "169.254.170.2",  # AWS ECS
+            "169.254.170.23",  # AWS EKS
+            "fd00:ec2::23",  # AWS EKS
+            "fd20:ce::254",  # Google Cloud
+            "168.63.129.16",  # Azure
+            "100.100.100.200",  # Alibaba Cloud
+            "192.0.0.192",  # Oracle Cloud
+        ),
+    )
+)
+_THIS_NETWORK = ip_network("0.0.0.0/8")
+# RFC 6052 and RFC 8215: translators put an IPv4 address into the last 32 bits.
+_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/96"))
+_LOCALLY_TRANSLATED = ip_network("64:ff9b:1::/48")
+# RFC 4291, section 2.5.5.1.
+_COMPATIBLE = ip_network("::/96")
+_LAST_32_BITS = 0xFFFF_FFFF
+
+
+def is_address(host: str) -> bool:
+    """Return true for an IP address, and false for a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class AddressRefused(OSError):
+    """The settings allow no connection to the address of a target; the text says how to allow it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRule:
+    """Addresses that a target can have, beside public ones.
+
+    With `private`, these are private, shared, unique local and loopback
+    addresses; with `loopback`, those of loopback alone. `networks` admits the
+    addresses in them, also those of link-local. Multicast, unspecified and
+    reserved addresses and the metadata services of clouds are never admitted.
+    An IPv6 address that stands for an IPv4 address is judged as that.
+    """
+
+    private: bool = False
+    loopback: bool = False
+    networks: tuple[IPNetwork, ...] = ()
+
+    def refusal(self, address: str) -> str | None:
+        """Return what `address` is and how to allow it, or `None` for one that is admitted.
+
+        It is the end of a sentence, such as "a private address: set …".
+        """
+        try:
+            given = ip_address(address)
+        except ValueError:
+            return "no IP address"
+        meant = _meant(given)
+        if (kind := _never_admitted(meant)) is not None:
+            return f"{kind}, {_NEVER}"
+        if any(each in network for network in self.networks for each in (given, meant)):
+            return None
+        kind = self._refused_kind(meant)
+        return None if kind is None else f"{kind}: {_REMEDY}"
+
+    def socket(self, info: AddressInfo) -> socket.socket:
+        """Return a new socket for the address of `info`, which is about to be connected to it.
+
+        Raises `AddressRefused`.
+        """
+        family, kind, protocol, _, address = info
+        if (refusal := self.refusal(str(address[0]))) is not None:
+            raise AddressRefused(f"{address[0]} is {refusal}")
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    def _refused_kind(self, address: IPAddress) -> str | None:
+        if address.is_link_local:
+            return "a link-local address, which only a list of networks allows"
+        if address.is_loopback:
+            return None if self.private or self.loopback else "a loopback address"
+        return None if self.private or _is_public(address) else "a private address"
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolver that leaves out the addresses that a rule refuses.
+
+    For a name with no other addresses it raises `AddressRefused`.
+    """
+
+    def __init__(self, inner: AbstractResolver, rule: AddressRule) -> None:
+        self._inner = inner
+        self._rule = rule
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the admitted addresses of `host`."""
+        found = await self._inner.resolve(host, port, family)
+        refusals = {each["host"]: self._rule.refusal(each["host"]) for each in found}
+        admitted = [each for each in found if refusals[each["host"]] is None]
+        if found and not admitted:
+            address, refusal = next(iter(refusals.items()))
+            raise AddressRefused(f"{host} is at {address}, {refusal}")
+        return admitted
+
+    async def close(self) -> None:
+        """Close the inner resolver."""
+        await self._inner.close()
+
+
+async def connected_socket(host: str, port: int, rule: AddressRule) -> socket.socket:
+    """Return a socket that is connected to `host` at the first of its admitted addresses that answers.
+
+    Raises `AddressRefused` for a host that has no other addresses, and otherwise
+    the `OSError` of the last one.
+    """
+    loop = asyncio.get_running_loop()
+    last: OSError | None = None
+    for info in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if (refusal := rule.refusal(str(info[4][0]))) is not None:
+            last = last or AddressRefused(f"{host} is at {info[4][0]}, {refusal}")
+            continue
+        made = rule.socket(info)
+        made.setblocking(False)
+        try:
+            await loop.sock_connect(made, info[4])
+        except BaseException as exc:
+            made.close()
+            if not isinstance(exc, OSError):
+                raise
+            last = exc
+        else:
+            return made
+    raise last or OSError(f"{host} has no address")
+
+
+def _meant(address: IPAddress) -> IPAddress:
+    """Return the IPv4 address that an IPv6 address stands for, or else `address` itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    if (inner := address.ipv4_mapped or address.sixtofour) is not None:
+        return inner
+    is_compatible = address in _COMPATIBLE and not (address.is_loopback or address.is_unspecified)
+    if is_compatible or any(address in network for network in _TRANSLATED):
+        return IPv4Address(int(address) & _LAST_32_BITS)
+    return address
+
+
+def _never_admitted(address: IPAddress) -> str | None:
+    if address in _METADATA:
+        return "the address of a cloud's metadata service"
+    if address.is_unspecified or address in _THIS_NETWORK:
+        return "an unspecified address"
+    if address.is_multicast:
+        return "a multicast address"
+    if isinstance(address, IPv4Address) and address.is_reserved:
+        return "a reserved address"
+    return None
+
+
+def _is_public(address: IPAddress) -> bool:
+    if isinstance(address, IPv6Address) and (address.is_site_local or address in _LOCALLY_TRANSLATED):
+        return False
+    return address.is_global

@@ -1,0 +1,79 @@
+"""Answer of a SOAP service: its body or its fault, and the values that a receipt keeps of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.events import JsonObject
+from streamer.xml_tree import Element, MalformedXml, parse_xml
+from subscribers.http.answer import fitting
+from subscribers.soap.faults import Fault, fault_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoapAnswer:
+    """Envelope of an answer: its `body`, and the `fault` in it."""
+
+    body: Element
+    fault: Fault | None = None
+
+    def receipt(self, result: Mapping[str, str]) -> JsonObject:
+        """Return the values that the paths of `result` find, by its names, as far as they fit into a receipt.
+
+        Without paths, it holds the members of the first element of the body.
+        """
+        if result:
+            values = {name: value_at(self.body, path) for name, path in result.items()}
+            return fitting({name: value for name, value in values.items() if value is not None})
+        if self.fault is not None or not self.body.children:
+            return {}
+        return fitting(self.body.children[0].values())
+
+
+def read_answer(content: bytes) -> SoapAnswer | None:
+    """Return the envelope in `content`, `None` for anything else. Names are matched without namespaces."""
+    try:
+        root = parse_xml(content)
+    except MalformedXml:
+        return None
+    body = root.child("Body")
+    if root.name != "Envelope" or body is None:
+        return None
+    fault = body.child("Fault")
+    # An element of the service's own namespace can have the name too; some services give a fault none.
+    is_fault = fault is not None and fault.namespace in {root.namespace, ""}
+    return SoapAnswer(body=body, fault=fault_of(fault) if fault is not None and is_fault else None)
+
+
+def value_at(element: Element, path: str) -> Any:
+    """Return the value of the first element in `element` that `path` finds, or `None`.
+
+    A path is made of names of elements with `/` between them, and begins
+    anywhere: `Invoice/Number` finds a `Number` directly in an `Invoice`. A last
+    step `@name` is an attribute.
+    """
+    steps = path.split("/")
+    attribute = steps.pop()[1:] if steps[-1].startswith("@") else None
+    for found in _found(element, steps):
+        if attribute is None:
+            return found.value.strip() if isinstance(found.value, str) else found.value
+        for name, value in found.attributes.items():
+            if name.rpartition("}")[2] == attribute:
+                return value
+    return None
+
+
+def _found(element: Element, steps: Sequence[str]) -> Iterator[Element]:
+    for child in element.children:
+        if child.name == steps[0]:
+            yield from _below(child, steps[1:])
+        yield from _found(child, steps)
+
+
+def _below(element: Element, steps: Sequence[str]) -> Iterator[Element]:
+    if not steps:
+        yield element
+        return
+    for child in element.children:
+        if child.name == steps[0]:
+            yield from _below(child, steps[1:])

@@ -1,0 +1,112 @@
+"""Envelope of one delivery: made of the body, or by a template."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from markupsafe import Markup
+
+from streamer.events import Content, Delivery, JsonObject
+from streamer.xml_tree import MalformedXml, parse_xml
+from subscribers.soap.elements import UnfitForXml, elements
+from subscribers.soap.security import SecurityHeader, security_header
+from subscribers.soap.settings import SoapSettings
+from subscribers.soap.template import OF_EVENT, compile_envelope
+
+NAMESPACES = MappingProxyType(
+    {"1.1": "http://schemas.xmlsoap.org/soap/envelope/", "1.2": "http://www.w3.org/2003/05/soap-envelope"}
+)
+"""Namespaces of the envelope, by the version of SOAP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """Content of one request, its further headers, and the secrets in it."""
+
+    content: Content = field(repr=False)
+    headers: Mapping[str, str]
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+class Envelopes:
+    """Makes the envelopes of one service."""
+
+    def __init__(self, settings: SoapSettings) -> None:
+        self._settings = settings
+        self._namespace = NAMESPACES[settings.version]
+        self._template = compile_envelope(settings.envelope) if settings.envelope is not None else None
+
+    def of(self, delivery: Delivery, *, deletes: bool, now: float) -> Envelope:
+        """Return the envelope of `delivery`, sent at `now` (epoch seconds).
+
+        Raises `UnfitForXml`, and whatever a template raises.
+        """
+        settings = self._settings
+        security = security_header(settings.security, soap_namespace=self._namespace, now=now)
+        operation = settings.delete_operation if deletes else settings.operation
+        if self._template is not None:
+            text = self._template(self._document(delivery, operation, security))
+        else:
+            text = self._made(delivery, operation or "", security)
+        action = settings.delete_action if deletes else settings.action
+        data = _checked(text)
+        if settings.version == "1.1":
+            content = Content(data=data, type="text/xml; charset=utf-8")
+            headers = {"Accept": "text/xml", "SOAPAction": f'"{action}"'}
+        else:
+            parameter = f'; action="{action}"' if action else ""
+            content = Content(data=data, type=f"application/soap+xml; charset=utf-8{parameter}")
+            headers = {"Accept": "application/soap+xml"}
+        return Envelope(content=content, headers=headers, secrets=security.secrets)
+
+    def _document(self, delivery: Delivery, operation: str | None, security: SecurityHeader) -> JsonObject:
+        event = delivery.event
+        return {
+            **{name: getattr(event, name) for name in OF_EVENT},
+            "body": _body(delivery),
+            "delivery_key": delivery.key,
+            "namespace": self._settings.namespace,
+            "operation": operation,
+            # All values in it are escaped.
+            "security": Markup(security.xml),  # noqa: S704
+        }
+
+    def _made(self, delivery: Delivery, operation: str, security: SecurityHeader) -> str:
+        body = _body(delivery)
+        if not isinstance(body, dict):
+            raise UnfitForXml("it is no object, whose members could be elements")
+        if self._settings.key_element is not None:
+            body = {self._settings.key_element: delivery.key, **body}
+        header = f"<soap:Header>{security.xml}</soap:Header>" if security.xml else ""
+        return (
+            f'<?xml version="1.0" encoding="UTF-8"?><soap:Envelope xmlns:soap="{self._namespace}">'
+            f"{header}<soap:Body>{self._operation(operation, elements(body))}</soap:Body></soap:Envelope>"
+        )
+
+    def _operation(self, name: str, content: str) -> str:
+        namespace = self._settings.namespace
+        if namespace is None:
+            return f"<{name}>{content}</{name}>"
+        if self._settings.qualified:
+            return f"<{name} xmlns={quoteattr(namespace)}>{content}</{name}>"
+        return f"<m:{name} xmlns:m={quoteattr(namespace)}>{content}</m:{name}>"
+
+
+def _body(delivery: Delivery) -> Any:
+    return delivery.event.data if delivery.body is None else delivery.body
+
+
+def _checked(text: str) -> bytes:
+    """Return `text` in UTF-8 if it is an envelope. Raises `UnfitForXml`."""
+    try:
+        content = text.strip().encode()
+        root = parse_xml(content)
+    except UnicodeEncodeError:
+        raise UnfitForXml("it holds half of a character") from None
+    except MalformedXml as exc:
+        raise UnfitForXml(f"its envelope is {exc}") from None
+    if root.name != "Envelope" or root.child("Body") is None:
+        raise UnfitForXml("what the template makes is no envelope with a body")
+    return content

@@ -1,0 +1,38 @@
+"""Template of an envelope."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from streamer.dispatch.attempt.functions import Functions
+from streamer.dispatch.attempt.template import compile_content, unknown_names
+from streamer.events import JsonObject
+from subscribers.soap.elements import UnfitForXml, elements
+
+OF_EVENT = ("id", "source", "type", "subject", "time", "key", "data")
+"""Names of the event's own values, as a template sees them."""
+
+NAMES = frozenset({*OF_EVENT, "body", "delivery_key", "namespace", "operation", "security"})
+"""Names that a template of an envelope sees."""
+
+
+def compile_envelope(source: str) -> Callable[[JsonObject], str]:
+    """Return a function that renders `source`, with values escaped. Raises `jinja2.TemplateSyntaxError`.
+
+    `{{ body | elements }}` writes the members of an object as elements, and
+    `elements('p')` gives their names the prefix p.
+    """
+    return compile_content(source, "text/xml", strict=False, filters={"elements": _marked_elements})
+
+
+def names_in(source: str) -> Mapping[str, int]:
+    """Return the names that `source`, which compiles, expects of an event, each with its first line."""
+    return dict(unknown_names(source, frozenset(), Functions()))
+
+
+def _marked_elements(value: Any, prefix: str = "") -> Markup:
+    if not isinstance(value, dict):
+        raise UnfitForXml("elements can only be made of an object")
+    # All values in it are escaped.
+    return Markup(elements(value, prefix))  # noqa: S704
