@@ -55,7 +55,7 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
 def _useless(name: SubscriberName, settings: SubscriberSettings, document: Document) -> Iterator[str]:
     """Yield a message for each key that has no effect where it stands."""
     keys: Keys = ("subscribers", name)
-    if not settings.after and document.at((*keys, "on_rejected")) is not None:
+    if not settings.after and settings.on_rejected != "skip":
         yield document.mistake((*keys, "on_rejected"), "has no effect without after: remove it")
     if len(settings.after) > 1 and settings.order == "none":
         yield document.mistake(
