@@ -74,7 +74,7 @@ def _mistakes(
             if getattr(lookup, key) is None:
                 detail = f"for example {example}; only {OWN_RECORD} goes without sobject and id"
                 yield (key,), "is missing", detail
-    elif not any(kind.can_match(each) for each in settings.on for kind in _OF_RECORDS):
+    elif settings.on and not any(kind.can_match(each) for each in settings.on for kind in _OF_RECORDS):
         yield (), "the events of on name no record", "set sobject and id"
     if late := sorted(_read_by(lookup.id) & (below - _TAKEN)):
         detail = f"{late[0]}; put the look-up that reads it below that one"
