@@ -8,6 +8,7 @@ from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
 from streamer.configuration.event_types import ANYTHING, Carried, channel_for, nearest
 from streamer.events import SubscriberName
+from streamer.librdkafka import plaintext_host
 from streamer.settings import SubscriberSettings
 from streamer.web.loopback import is_loopback
 
@@ -91,21 +92,13 @@ def _plaintext(draft: Draft, document: Document) -> Iterator[str]:
     if kafka is None or kafka.allow_plaintext or not draft.is_sound("log"):
         return
     protocol = kafka.security.protocol
-    away = [host for host in map(_host, kafka.bootstrap_servers.split(",")) if not is_loopback(host)]
-    if away and protocol.endswith("PLAINTEXT"):
+    if host := plaintext_host(kafka.bootstrap_servers, kafka.security):
         yield document.mistake(
             ("log", "kafka", "security", "protocol"),
-            f"is {protocol}, and anyone on the way to {away[0]} could read the events: use "
+            f"is {protocol}, and anyone on the way to {host} could read the events: use "
             f"{protocol.replace('PLAINTEXT', 'SSL')}, or set log.kafka.allow_plaintext if that network is "
             "trusted",
         )
-
-
-def _host(broker: str) -> str:
-    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can stand before it."""
-    address = broker.strip().rpartition("://")[2]
-    host, colon, _ = address.rpartition(":")
-    return (host if colon else address).strip("[]")
 
 
 def _unmatched(

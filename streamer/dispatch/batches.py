@@ -8,7 +8,7 @@ from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.attempt.attempts import Attempts, Tried, cancellations, undo_cancellations
 from streamer.dispatch.intake import Intake
 from streamer.dispatch.lanes.in_flight import InFlight
-from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.dispatch.lanes.lanes import Lanes
 from streamer.dispatch.progress.ledger import Ledger
 from streamer.dispatch.progress.standstill import Standstill
@@ -21,7 +21,6 @@ class _Batch:
     """Deliveries of one call, and what became of them."""
 
     members: dict[Lane, tuple[Entry, Delivery]] = field(default_factory=dict)
-    names: set[tuple[object, str]] = field(default_factory=set)
     filled: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     tried: dict[Lane, Tried] = field(default_factory=dict)
@@ -32,7 +31,6 @@ class _Batch:
     def add(self, lane: Lane, delivery: Delivery) -> None:
         """Add the head of `lane`."""
         self.members[lane] = lane.head, delivery
-        self.names.add(lane.full_name)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,18 +50,17 @@ class Batches:
     in_flight: InFlight
     standstill: Standstill
     clock: Clock
+    order: Order
     _filling: _Batch | None = field(default=None, init=False)
-    _calling: int = field(default=0, init=False)
+    _under_way: int = field(default=0, init=False)
     _closed: bool = field(default=False, init=False)
 
     async def try_once(self, lane: Lane) -> Tried | None:
         """Deliver the head of `lane` together with others; `None` if the lane was lost before the call."""
-        entry, shaped = lane.head, self.attempts.shaped(lane)
-        if not isinstance(shaped, Delivery):
-            return self.attempts.noted(Tried(entry=entry, outcome=shaped, seconds=0.0))
-        if self._filling is None or lane.full_name in self._filling.names:
-            # The same lane twice: its partition was lost and assigned again meanwhile.
-            self._send()
+        shaped = await self.attempts.shaped(lane)
+        if isinstance(shaped, Tried):
+            return self.attempts.noted(shaped)
+        if self._filling is None:
             self._filling = batch = _Batch()
             batch.add(lane, shaped)
             self.reconsider()
@@ -88,14 +85,17 @@ class Batches:
 
     def _send(self) -> None:
         if self._filling is not None:
+            self._under_way += len(self._filling)
             self._filling.filled.set()
             self._filling = None
 
     def _more_can_come(self, batch: _Batch) -> bool:
-        # An attempt outside of calls recalls its event, or has just ended and looks for the next.
-        if len(self.in_flight) > self._calling + len(batch):
+        # An attempt outside of batches recalls its event, or has just ended and looks for the next.
+        if len(self.in_flight) > self._under_way + len(batch):
             return True
         if self._closed or self.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):
+            return False
+        if self.order is Order.PARTITION and len(self.in_flight) >= len(self.ledger.partitions):
             return False
         return self.lanes.ready or not self.intake.is_full
 
@@ -107,6 +107,8 @@ class Batches:
                 await self.standstill.over()
             await self._call(batch)
         finally:
+            if batch.filled.is_set():
+                self._under_way -= len(batch)
             batch.ended.set()
 
     async def _fill(self, batch: _Batch) -> None:
@@ -125,13 +127,9 @@ class Batches:
         members = {lane: member for lane, member in batch.members.items() if lane.state is LaneState.OPEN}
         if not members:
             return
-        self._calling += len(members)
         began = self.clock.monotonic()
-        try:
-            deliveries = tuple(delivery for _, delivery in members.values())
-            outcomes = await self.attempts.delivered_together(deliveries)
-        finally:
-            self._calling -= len(members)
+        deliveries = tuple(delivery for _, delivery in members.values())
+        outcomes = await self.attempts.delivered_together(deliveries)
         seconds, share = self.clock.monotonic() - began, 1 / len(members)
         for (lane, (entry, _)), outcome in zip(members.items(), outcomes, strict=True):
             batch.tried[lane] = self.attempts.noted(Tried(entry, outcome, seconds, share))

@@ -136,6 +136,7 @@ class Dispatcher:
             in_flight=self._in_flight,
             standstill=self._standstill,
             clock=self.clock,
+            order=self.order,
         )
 
     @property

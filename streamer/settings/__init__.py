@@ -6,7 +6,13 @@ them from files and resolves `${ENV}` and `{file: …}`.
 
 from streamer.settings.channels import ChannelSettings, LargeText
 from streamer.settings.daemon import Settings
-from streamer.settings.log import KafkaLogSettings, KafkaSecurity, LogSettings, SqliteLogSettings
+from streamer.settings.log import (
+    BootstrapServers,
+    KafkaLogSettings,
+    KafkaSecurity,
+    LogSettings,
+    SqliteLogSettings,
+)
 from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import (
     Auth,
@@ -37,6 +43,7 @@ __all__ = [
     "OUTBOUND_ROOT",
     "AdminSettings",
     "Auth",
+    "BootstrapServers",
     "BreakerSettings",
     "ChannelSettings",
     "ClientCredentialsAuth",

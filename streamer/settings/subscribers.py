@@ -64,7 +64,7 @@ class SubscriberSettings(Section):
     """Consumer of the log that delivers to one target."""
 
     uses: str = Field(
-        description="the plugin: slack, erp, fulfillment, salesforce, or another that is installed"
+        description="the plugin: slack, erp, fulfillment, salesforce, kafka, or another that is installed"
     )
     on: Annotated[
         tuple[str, ...],

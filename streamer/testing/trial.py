@@ -68,7 +68,8 @@ class Trial:
             ) from error
         except Exception as error:
             raise ContractBrokenError(
-                f"{method} raised {type(error).__name__}: {error}: return an outcome that says what went wrong"
+                f"{method} raised {type(error).__name__}: {error}: return an outcome that says what went "
+                "wrong"
             ) from error
 
     def _examined(self, outcome: object, returned: str) -> Outcome:

@@ -46,6 +46,10 @@ class DispatchObserver(Protocol):
         """One attempt took `seconds`."""
         ...
 
+    def called(self, events: int) -> None:
+        """The plugin was called with a batch of `events`."""
+        ...
+
     def set_aside(self, letter: DeadLetter) -> None:
         """An event became a dead letter."""
         ...
@@ -110,33 +114,24 @@ class Attempts:
 
     async def try_once(self, lane: Lane) -> Tried:
         """Deliver the head of `lane` and return the outcome."""
-        entry = lane.head
+        entry, shaped = lane.head, await self.shaped(lane)
+        if isinstance(shaped, Tried):
+            return self.noted(shaped)
         began = self.clock.monotonic()
-        shaped = self.shaped(lane)
-        if isinstance(shaped, Delivery):
-            shaped = await self._delivered(shaped)
-        return self.noted(Tried(entry=entry, outcome=shaped, seconds=self.clock.monotonic() - began))
+        outcome = await self._delivered(shaped)
+        return self.noted(Tried(entry=entry, outcome=outcome, seconds=self.clock.monotonic() - began))
 
-    def shaped(self, lane: Lane) -> Delivery | Outcome:
-        """Return the delivery of the head of `lane`, or the outcome that it has without one."""
-        event = lane.head.event
+    async def shaped(self, lane: Lane) -> Delivery | Tried:
+        """Return the delivery of the head of `lane`, or what becomes of it without one."""
         if lane.first_tried_at is None:
             lane.first_tried_at = self.clock.now()
-        try:
-            if not self.route.admits(event):
-                return Skip(reason="when does not hold", sent=False)
-            return self.route.delivery(event, attempt=lane.attempts + 1)
-        except BrokenRoute as error:
-            return Reject(
-                reason=masked(str(error)),
-                hint="Mend the subscriber's when, body or text, then redrive.",
-                sent=False,
-                failure=FailureClass.BROKEN_ROUTE,
-            )
+        shaped = self._shaped(lane.head.event, lane.attempts + 1)
+        return shaped if isinstance(shaped, Delivery) else Tried(entry=lane.head, outcome=shaped, seconds=0.0)
 
     async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Make one call of a `BatchSubscriber`, and return an outcome for each of `deliveries`."""
         subscriber = cast("BatchSubscriber", self.subscriber)
+        self.observer.called(len(deliveries))
         call = self._returned(partial(subscriber.deliver_many, deliveries), deliveries[0].event)
         return outcomes_of(await call, len(deliveries))
 
@@ -196,6 +191,19 @@ class Attempts:
                 await self.subscriber.__aexit__(None, None, None)
         except _OF_PLUGINS:  # its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
+
+    def _shaped(self, event: Event, attempt: int) -> Delivery | Skip | Reject:
+        try:
+            if not self.route.admits(event):
+                return Skip(reason="when does not hold", sent=False)
+            return self.route.delivery(event, attempt=attempt)
+        except BrokenRoute as error:
+            return Reject(
+                reason=masked(str(error)),
+                hint="Mend the subscriber's when, body or text, then redrive.",
+                sent=False,
+                failure=FailureClass.BROKEN_ROUTE,
+            )
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
         return outcome_of(await self._returned(partial(self.subscriber.deliver, delivery), delivery.event))

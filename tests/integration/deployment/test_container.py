@@ -110,7 +110,7 @@ def test_installed_program_brings_its_plugins(installed: Path) -> None:
     said = subprocess.run(
         [installed / "python", "-c", "if True:" + script], cwd="/", check=True, capture_output=True, text=True
     )
-    plugins = ["erp Erp", "fulfillment Fulfillment", "salesforce Salesforce", "slack Slack"]
+    plugins = ["erp Erp", "fulfillment Fulfillment", "kafka Kafka", "salesforce Salesforce", "slack Slack"]
     assert said.stdout.split("\n") == [*plugins, "True", ""]
 
 

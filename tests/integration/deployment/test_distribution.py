@@ -122,5 +122,5 @@ def test_every_installed_module_can_be_imported(programs: Path, tmp_path: Path) 
     """
     printed = said([programs / "python", "-c", "if True:" + script], tmp_path)
 
-    plugins = ["erp Erp", "fulfillment Fulfillment", "salesforce Salesforce", "slack Slack"]
+    plugins = ["erp Erp", "fulfillment Fulfillment", "kafka Kafka", "salesforce Salesforce", "slack Slack"]
     assert printed.splitlines() == plugins

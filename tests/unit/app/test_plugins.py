@@ -39,7 +39,7 @@ def error_of(tmp_path: Path, uses: str, settings: str) -> str:
 
 def test_plugins_of_the_package_are_installed() -> None:
     """By their entry points, as anybody's."""
-    assert {"slack", "erp", "fulfillment", "salesforce"} <= set(installed())
+    assert {"slack", "erp", "fulfillment", "kafka", "salesforce"} <= set(installed())
 
 
 def test_subscriber_is_made_of_its_settings(tmp_path: Path) -> None:

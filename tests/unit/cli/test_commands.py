@@ -151,7 +151,7 @@ def test_schema_is_printed_as_json(invoke: Invoke) -> None:
         (
             "uses: slack",
             "uses: slak",
-            "7: subscribers.sales.uses: found 'slak'; installed: erp, fulfillment, salesforce, slack",
+            "7: subscribers.sales.uses: found 'slak'; installed: erp, fulfillment, kafka, salesforce, slack",
         ),
         ("{{ subject }}", "{{ subject", "9: subscribers.sales.text: is not a Jinja2 template"),
         ("webhook_url", "webhok_url", "10: subscribers.sales.settings.webhok_url: no such key"),

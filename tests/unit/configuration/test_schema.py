@@ -12,7 +12,7 @@ from streamer.configuration.schema import FILE, VARIABLE, configuration_schema
 from streamer.events import JsonObject
 
 SCHEMA = configuration_schema(settings_models())
-WORDS = {"Start", "Transport", "LargeText", "PublishTransport", "OutcomeKind", VARIABLE, FILE}
+WORDS = {"Start", "Transport", "LargeText", "PublishTransport", "OutcomeKind", "OwnChanges", VARIABLE, FILE}
 """Definitions that have no keys."""
 
 

@@ -7,7 +7,11 @@ import pytest
 
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
+from streamer.dispatch.dispatcher import ATTEMPT_TASK
+from streamer.dispatch.intake import Limits
+from streamer.dispatch.lanes.lane import Order
 from streamer.events import Delivered, Delivery, Hold, Outcome, Progress, Reject, Retry, Skip
+from streamer.observe.series import SubscriberMetrics
 from streamer.ports import Batching
 from tests.unit.dispatch.test_dispatcher import cancelling_itself, exiting
 from tests.unit.dispatch.world import TARGET, ScriptedTarget, World
@@ -29,6 +33,18 @@ class Whole(ScriptedTarget):
         self.batches.append([each.event.id for each in deliveries])
         outcome = await self.deliver(deliveries[0])
         return outcome if isinstance(outcome, list) else [outcome] * len(deliveries)
+
+
+class CancelsOthers(ScriptedTarget):
+    """Cancels the attempts that wait for its call."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Cancel, and deliver."""
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if task.get_name().startswith(ATTEMPT_TASK):
+                task.cancel()
+        await asyncio.sleep(0)
+        return await super().deliver_many(deliveries)
 
 
 async def test_full_batches_go_out_at_once_and_never_hold_two_events_of_a_lane(world: World) -> None:
@@ -69,6 +85,37 @@ async def test_batch_goes_out_when_nothing_more_can_come(world: World) -> None:
         await world.turn(WAIT_S)
 
     assert world.target.batches == [["0", "1", "2"], ["3", "4"]]
+
+
+async def test_batch_waits_for_no_room_that_other_calls_take(world: World) -> None:
+    """Attempts in another call come back only when that has ended."""
+    world.in_flight = 6
+    world.target.hang()
+    await world.append(*range(8))
+    async with world.running():
+        assert [len(batch) for batch in world.target.batches] == [4, 2]
+        world.target.release()
+        await world.turn(WAIT_S)
+
+
+async def test_batch_does_not_wait_while_reading_is_paused(world: World) -> None:
+    """With the memory full of events of two keys, no third one can come."""
+    world.limits = Limits(waiting=8)
+    for key in "ab":
+        await world.append(*(f"{key}{n}" for n in range(8)), key=key)
+    async with world.running():
+        assert world.target.batches[0] == ["a0", "b0"]
+        await world.turn(1)
+
+    assert len(world.target.delivered) == 16
+
+
+async def test_batch_does_not_wait_for_more_lanes_than_there_are(world: World) -> None:
+    """In order per partition, there is one for each partition."""
+    world.order = Order.PARTITION
+    await world.append(*range(3))
+    async with world.running():
+        assert world.target.batches == [["0"], ["1"], ["2"]]
 
 
 async def test_stop_sends_what_is_being_filled(world: World) -> None:
@@ -268,3 +315,44 @@ async def test_batches_reach_their_size_whatever_the_target_takes(world: World) 
             concurrency.overloaded(each)
         await asyncio.sleep(0)
     assert concurrency.limit == 4
+
+
+async def test_metrics_tell_how_full_batches_are(world: World) -> None:
+    """And each event of a batch is an attempt of its own."""
+    await world.append(*range(6))
+    async with world.running() as dispatcher:
+        await world.turn(WAIT_S)
+        observer = dispatcher.attempts.observer
+    assert isinstance(observer, SubscriberMetrics)
+    [family] = observer.batch_events.collect()
+    values = {sample.name: sample.value for sample in family.samples if "bucket" not in sample.name}
+
+    assert values["streamer_delivery_batch_events_count"] == 2
+    assert values["streamer_delivery_batch_events_sum"] == 6
+    assert observer.outcomes[Delivered]._value.get() == 6
+
+
+async def test_batch_is_not_sent_while_its_partitions_can_be_lost(world: World) -> None:
+    """The process can stand still while others are awaited: then the log must confirm the partitions."""
+    world.session_s = 6.0
+    async with world.running():
+        await world.append("a")
+        await world.quiet()
+        world.log.down = True
+        world.clock.jump(10)
+        await world.turn(1)
+        assert not world.target.batches
+        world.log.down = False
+        await world.turn(3)
+        assert world.target.batches == [["a"]]
+
+
+async def test_attempt_that_waits_for_a_call_does_not_end_before_it(world: World) -> None:
+    """A plugin that cancels what it finds must not let an event be tried again while it is under way."""
+    world.target = CancelsOthers()
+    await world.append("a", "b", "c", "d")
+    async with world.running():
+        await world.turn(5)
+
+    assert world.target.attempts == [1] * 4
+    assert world.progress == Progress(next_offset=4)

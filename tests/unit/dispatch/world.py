@@ -64,6 +64,7 @@ class ScriptedTarget:
     any_order: bool = False
     entered: int = 0
     batches: list[list[str]] = field(default_factory=list)
+    batch_size: int = 1
     _opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
