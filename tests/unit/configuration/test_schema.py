@@ -12,7 +12,17 @@ from streamer.configuration.schema import FILE, VARIABLE, configuration_schema
 from streamer.events import JsonObject
 
 SCHEMA = configuration_schema(settings_models())
-WORDS = {"Start", "Transport", "LargeText", "PublishTransport", "OutcomeKind", VARIABLE, FILE}
+WORDS = {
+    "Start",
+    "Transport",
+    "LargeText",
+    "PublishTransport",
+    "OutcomeKind",
+    "How",
+    "UnreadableBytes",
+    VARIABLE,
+    FILE,
+}
 """Definitions that have no keys."""
 
 
