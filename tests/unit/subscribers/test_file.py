@@ -19,7 +19,6 @@ from streamer.clock import TurnedClock
 from streamer.events import Delivered, Delivery, Hold, Reject, Retry, Skip
 from streamer.ports import Preview
 from subscribers.file import File
-from subscribers.file import line_file as line_files
 from subscribers.lines import failure, write_whole
 from tests.deliveries import context, delivery, event
 
@@ -204,7 +203,12 @@ def test_threads_share_writes_to_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
     """All lines are whole, and what counts as delivered was written to the disk."""
     syncs: list[int] = []
     fsync = os.fsync
-    monkeypatch.setattr(line_files.os, "fsync", lambda file: (syncs.append(file), fsync(file)))
+
+    def counted(file: int) -> None:
+        syncs.append(file)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", counted)
     with opened(tmp_path / "a", max_bytes=4096) as plugin, ThreadPoolExecutor(16) as threads:
         outcomes = list(threads.map(plugin.deliver, map(order, range(400))))
 
@@ -223,7 +227,7 @@ def test_policy_says_when_the_disk_has_it(
     clock = TurnedClock()
     with opened(tmp_path / "a", clock, fsync=policy) as plugin:
         plugin.deliver(order(0))
-        monkeypatch.setattr(line_files.os, "fsync", seen.append)
+        monkeypatch.setattr(os, "fsync", seen.append)
         plugin.deliver(order(1))
         clock.jump(1)
         plugin.deliver(order(2))
@@ -241,7 +245,7 @@ def test_line_that_the_disk_refused_is_not_delivered(tmp_path: Path, monkeypatch
     with opened(tmp_path / "a") as plugin:
         plugin.deliver(order(1))
         with monkeypatch.context() as patched:
-            patched.setattr(line_files.os, "fsync", fail)
+            patched.setattr(os, "fsync", fail)
             outcome = plugin.deliver(order(2))
         assert isinstance(plugin.deliver(order(2)), Delivered)
 
