@@ -11,12 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import structlog
 
-from streamer.events import Delivery, Outcome, SubscriberName
-from streamer.ports import BlockingSubscriber, Preview, Previewing, Subscriber
+from streamer.errors import ConfigurationError
+from streamer.events import Delivery, FailureClass, Outcome, Retry, SubscriberName
+from streamer.ports import BATCH_WAIT_S, BlockingSubscriber, Preview, Previewing, Subscriber
 
 _log = structlog.get_logger()
 
@@ -37,10 +38,18 @@ def told(calls: Iterable[traceback.FrameSummary]) -> list[str]:
 def on_threads(
     subscriber: Subscriber | BlockingSubscriber, *, name: SubscriberName, threads: int
 ) -> Subscriber:
-    """Return `subscriber` as it is if its `deliver` is asynchronous, otherwise with its calls on threads."""
-    if inspect.iscoroutinefunction(subscriber.deliver):
+    """Return `subscriber` as it is if its `deliver` is asynchronous, otherwise with its calls on threads.
+
+    Raises `ConfigurationError` for one of whose methods only some block.
+    """
+    is_asynchronous = inspect.iscoroutinefunction(subscriber.deliver)
+    many = getattr(subscriber, "deliver_many", None)
+    if many is not None and inspect.iscoroutinefunction(many) != is_asynchronous:
+        raise ConfigurationError("its deliver and deliver_many must both be asynchronous, or neither")
+    if is_asynchronous:
         return subscriber  # type: ignore[return-value] # its `deliver` is that of a `Subscriber`
-    return ThreadedSubscriber(subscriber, name=name, threads=threads)
+    threaded = ThreadedSubscriber if many is None else ThreadedBatchSubscriber
+    return threaded(subscriber, name=name, threads=threads)
 
 
 class ThreadedSubscriber:
@@ -107,6 +116,93 @@ class ThreadedSubscriber:
         """Return the plugin's own preview, `None` if it has none."""
         own = self._subscriber
         return own.preview(delivery) if isinstance(own, Previewing) else None
+
+
+class ThreadedBatchSubscriber(ThreadedSubscriber):
+    """Makes the calls of a blocking plugin that takes several events in one call.
+
+    While a call that exceeded its time-out goes on, further events of its keys
+    are left out of the next calls, and count as failed. If an event is the
+    same when the call has ended, its outcome of that call counts.
+    """
+
+    def __init__(
+        self, subscriber: Subscriber | BlockingSubscriber, *, name: SubscriberName, threads: int
+    ) -> None:
+        super().__init__(subscriber, name=name, threads=threads)
+        self._late_members: dict[str, _LateMember] = {}
+
+    @property
+    def batch_size(self) -> Any:
+        """That of the plugin, which whoever reads it checks."""
+        return self._subscriber.batch_size
+
+    @property
+    def batch_wait_s(self) -> Any:
+        """That of the plugin, which whoever reads it checks."""
+        return getattr(self._subscriber, "batch_wait_s", BATCH_WAIT_S)
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Return the outcomes of the plugin's own `deliver_many`, and those of late calls."""
+        known = [self._known(delivery) for delivery in deliveries]
+        fresh = tuple(delivery for delivery, outcome in zip(deliveries, known, strict=True) if not outcome)
+        made = await self._made(fresh) if fresh else ()
+        self._forget_ended(deliveries)
+        if len(fresh) == len(deliveries):
+            return made
+        if len(made) != len(fresh):
+            raise ValueError(f"{len(made)} outcomes for {len(fresh)} deliveries")
+        rest = iter(made)
+        return [outcome or next(rest) for outcome in known]
+
+    async def _made(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        call = self._pool.begin(self._subscriber.deliver_many, deliveries)
+        try:
+            outcomes: Sequence[Outcome] = await call.result()
+        except asyncio.CancelledError:
+            if call.abandon():
+                for index, delivery in enumerate(deliveries):
+                    self._late_members[delivery.event.key] = _LateMember(call, delivery, index)
+                first = deliveries[0].event.id
+                _log.warning("plugin.overdue", subscriber=self._name, event_id=first, at=call.where())
+            raise
+        return outcomes
+
+    def _known(self, delivery: Delivery) -> Outcome | None:
+        late = self._late_members.get(delivery.event.key)
+        if late is None:
+            return None
+        if not late.call.ended.done():
+            reason = "the plugin's former call with an event of this key still runs"
+            return Retry(reason=reason, failure=FailureClass.TIMEOUT)
+        return late.outcome if late.delivery.event.id == delivery.event.id else None
+
+    def _forget_ended(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            late = self._late_members.get(delivery.event.key)
+            if late is not None and late.call.ended.done():
+                del self._late_members[delivery.event.key]
+
+
+class _LateMember(NamedTuple):
+    """A delivery, the one number `index` of a `call` that exceeded its time-out."""
+
+    call: "_Call"
+    delivery: Delivery
+    index: int
+
+    @property
+    def outcome(self) -> Outcome:
+        """Outcome of the delivery, after the call has ended."""
+        error = self.call.ended.exception()
+        if error is not None:
+            reason = f"the plugin raised {type(error).__name__}"
+            return Retry(reason=reason, failure=FailureClass.PLUGIN_ERROR)
+        try:
+            return _outcome(self.call.ended.result()[self.index])
+        except (LookupError, TypeError):
+            reason = "the plugin returned too few outcomes"
+            return Retry(reason=reason, failure=FailureClass.PLUGIN_ERROR)
 
 
 def _outcome(returned: Any) -> Outcome:

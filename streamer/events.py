@@ -109,11 +109,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """A piece of a response that could not be read as a message."""
+    """A piece of a response that could not be read as a message.
+
+    `error` can quote the piece; `summary`, where there is one, says what it can
+    without that.
+    """
 
     raw: bytes
     error: str
     replay_id: ReplayId | None = None
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,10 @@ ORDER_KEY = "Order_No__c"
 
 
 def sandbox_configuration(url: str, *, log: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Return the configuration of a daemon that reads changes and orders of the org at `url` into `log`."""
+    """Return the configuration of a daemon that reads changes and orders of the org at `url` into `log`.
+
+    It reads over CometD, because not every sandbox serves the Pub/Sub API: see `over_pubsub`.
+    """
     return {
         "org": {
             "login_url": url,
@@ -20,6 +23,7 @@ def sandbox_configuration(url: str, *, log: dict[str, Any], **more: Any) -> dict
                 "client_id": "sandbox",
                 "client_secret": "sandbox-secret",
             },
+            "transport": "cometd",
         },
         "channels": [
             {"path": CHANGES, "start": "earliest"},

@@ -12,7 +12,7 @@ import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import commands
-from tests.commands import CommandProcess
+from tests.commands import AnyProcess
 
 _LOOK_S = 0.01
 _STOP_S = 60.0
@@ -40,7 +40,7 @@ async def until(
 class Daemon:
     """One `streamer run`: its logs, its probes, its metrics, and how it ends."""
 
-    def __init__(self, process: CommandProcess, output: Path) -> None:
+    def __init__(self, process: AnyProcess, output: Path) -> None:
         """Use `running`, which also ends it."""
         self._process = process
         self._output = output

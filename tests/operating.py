@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from tests import commands
-from tests.commands import CommandProcess
+from tests.commands import AnyProcess
 from tests.daemon import Daemon, until
 
 _LIMIT_S = 60.0
@@ -54,7 +54,7 @@ class Operator:
             output, error = await process.communicate(typed.encode() or None)
         return Said(status=process.returncode or 0, output=output.decode(), error=error.decode())
 
-    async def begin(self, *arguments: str, answers: bool = False) -> CommandProcess:
+    async def begin(self, *arguments: str, answers: bool = False) -> AnyProcess:
         """Call a command, which goes on."""
         return await commands.start(
             *arguments,

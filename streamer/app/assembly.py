@@ -16,7 +16,7 @@ from streamer.dispatch.dispatcher import Dispatcher
 from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.events import SubscriberName
-from streamer.ports import LogReader, Subscription
+from streamer.ports import Batching, LogReader, Subscription
 
 _LEAST_FINISHED = 256
 
@@ -34,6 +34,9 @@ class Assembly:
     ) -> Dispatcher:
         """Return a new dispatcher; no I/O happens yet."""
         settings = self.plan.settings.subscribers[name]
+        subscriber = self.plan.subscribers[name]()
+        batching = Batching.of(subscriber)
+        batch = batching.size if batching else 1
         return Dispatcher(
             subscription=Subscription(
                 subscriber=name, patterns=settings.on, start=settings.start, receipts=settings.receipts
@@ -41,7 +44,7 @@ class Assembly:
             reader=self.log,
             attempts=Attempts(
                 name=name,
-                subscriber=self.plan.subscribers[name](),
+                subscriber=subscriber,
                 route=self.plan.routes[name],
                 timeout_s=settings.deliver_timeout_s,
                 clock=self.clock,
@@ -49,20 +52,23 @@ class Assembly:
                 receipts=settings.receipts,
             ),
             schedule=RetrySchedule(**settings.retry.model_dump()),
-            admission=self._admission(name, on_pause, on_breaker),
+            admission=self._admission(name, on_pause, on_breaker, batch),
             limits=Limits(
                 waiting=settings.max_waiting,
                 waiting_bytes=settings.max_waiting_bytes,
                 parked=settings.max_parked,
                 # Enough for a log that records in less time than eight deliveries take.
-                finished=max(_LEAST_FINISHED, 8 * settings.max_in_flight),
+                finished=max(_LEAST_FINISHED, 8 * settings.in_flight_limit(batch)),
             ),
             order=Order(settings.order),
             clock=self.clock,
             session_s=self._session_s(),
+            batching=batching,
         )
 
-    def _admission(self, name: SubscriberName, on_pause: OnPause, on_breaker: OnBreaker) -> Admission:
+    def _admission(
+        self, name: SubscriberName, on_pause: OnPause, on_breaker: OnBreaker, batch: int
+    ) -> Admission:
         settings = self.plan.settings.subscribers[name]
         rate = settings.rate
         return Admission(
@@ -70,7 +76,7 @@ class Assembly:
             clock=self.clock,
             paused=PauseState(self.clock),
             breaker=CircuitBreaker(BreakerLimits(**settings.breaker.model_dump()), self.clock),
-            concurrency=AdaptiveConcurrency(settings.max_in_flight, self.clock),
+            concurrency=AdaptiveConcurrency(settings.in_flight_limit(batch), self.clock, batch=batch),
             guard=FloodGuard(name, GuardLimits(**settings.guard.model_dump())),
             rate=TokenBucket(rate.per_second, rate.burst, self.clock) if rate else None,
             on_pause=on_pause,

@@ -7,14 +7,16 @@ from streamer.events import JsonObject, SubscriberName
 from streamer.settings import Settings
 
 _SOURCE = ("org", "channels", "outbound")
-_RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_SOURCE)
+_PROTECTION = ("protect", "protection")
+_RELOADABLE = ("subscribers", "tables", "hash_keys", "grace_period_s", *_PROTECTION, *_SOURCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationChanges:
     """Differences between the configuration in effect and a new one.
 
-    `changes_source` is true when Salesforce is to be read in another way.
+    `changes_source` is true when Salesforce is to be read in another way, and
+    `changes_protection` when other fields are to be protected, or otherwise.
     `waiting` are the changed sections that take effect at the next start.
     """
 
@@ -22,6 +24,7 @@ class ConfigurationChanges:
     removed: tuple[SubscriberName, ...]
     changed: tuple[SubscriberName, ...]
     changes_source: bool
+    changes_protection: bool
     waiting: tuple[str, ...]
 
     @classmethod
@@ -41,6 +44,7 @@ class ConfigurationChanges:
                 )
             ),
             changes_source=any(name in _SOURCE for name in differing),
+            changes_protection=any(name in _PROTECTION for name in differing),
             waiting=tuple(name for name in differing if name not in _RELOADABLE),
         )
 
@@ -51,6 +55,7 @@ class ConfigurationChanges:
             "removed": list(self.removed),
             "changed": list(self.changed),
             "salesforce_read_anew": self.changes_source,
+            "protection_changed": self.changes_protection,
             "waiting_for_restart": list(self.waiting),
         }
 

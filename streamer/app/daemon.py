@@ -24,10 +24,10 @@ from streamer.controls import AuditRecord
 from streamer.dispatch.dispatcher import Dispatcher
 from streamer.errors import LogUnavailable, Stop, leaves
 from streamer.events import JsonObject, SubscriberName
+from streamer.ingest.protection import Protection
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.ports import Controls
-from streamer.salesforce.auth.logins import Logins
 from streamer.settings import Settings
 from streamer.supervision.endpoint import serving
 from streamer.supervision.health import Health, Heartbeat
@@ -71,7 +71,6 @@ class App:
     metrics: Metrics = field(init=False)
     port: int = field(default=0, init=False)
     admin_port: int = field(default=0, init=False)
-    _logins: Logins = field(init=False)
     _status: Status = field(default_factory=Status, init=False)
     _pulses: Pulses = field(init=False)
     _dispatching: Dispatching = field(init=False)
@@ -79,11 +78,12 @@ class App:
     _monitor: Monitor = field(init=False)
     _reloading: Reloading | None = field(default=None, init=False)
     _controls: Controls | None = field(default=None, init=False)
+    _protection: Protection = field(default_factory=Protection, init=False)
     _source_changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(clock=self.clock)
-        self._logins = self.plan.logins or Logins(self.clock)
+        self._protect()
         self._pulses = Pulses(self.clock)
         self._dispatching = Dispatching(
             plan=self.plan,
@@ -100,7 +100,7 @@ class App:
                 document=self.plan.document,
                 read=self.reread,
                 apply=self._apply,
-                logins=self._logins,
+                logins=self.plan.logins,
                 clock=self.clock,
                 metrics=self.metrics,
             )
@@ -205,15 +205,16 @@ class App:
         """Take the org and the channels of `former`, because the new ones were refused."""
         _log.error("configuration.refused", reason=reason, in_effect="the former org and channels")
         self.metrics.process.configuration_refused()
-        settings = self.plan.settings.model_copy(
-            update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
-        )
-        self.plan = replace(self.plan, settings=settings)
+        self.plan = self.plan.with_source(former)
+        # The subscribers that use the org use the one that lets them in.
+        self._dispatching.apply(self.plan)
 
     async def _apply(self, wanted: Plan) -> None:
         """Apply the part of a new configuration that a running process can follow."""
         changes = ConfigurationChanges.between(self.plan.settings, wanted.settings)
         self.plan = replace(wanted, settings=reloadable(self.plan.settings, wanted.settings))
+        # First: no event that is read from now on may be stored by the former rules.
+        self._protect()
         self._monitor.limits = StuckLimits.of(self.plan.settings)
         self._dispatching.apply(self.plan)
         if changes.changes_source:
@@ -221,6 +222,12 @@ class App:
         self.metrics.process.set_restart_needed(bool(changes.waiting))
         _log.info("configuration.applied", **changes.as_json())
         await self._audit("configuration.applied", changes.as_json())
+
+    def _protect(self) -> None:
+        """Protect what is read from now on by the plan's rules."""
+        self._protection.apply(self.plan.settings.protect, self.plan.settings.protection)
+        for warning in self.plan.warnings:
+            _log.warning("configuration.doubtful", reason=warning)
 
     async def _audit(self, what: str, detail: JsonObject) -> None:
         if self._controls is None:
@@ -236,10 +243,11 @@ class App:
         self._status.ingest_started()
         return Ingesting(
             settings=self.plan.settings,
-            logins=self._logins,
+            logins=self.plan.logins,
             clock=self.clock,
             metrics=self.metrics,
             status=self._status,
+            protection=self._protection,
             watcher=self.watcher,
         )
 

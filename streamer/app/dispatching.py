@@ -140,16 +140,16 @@ class Dispatching:
         self, name: SubscriberName, assembly: Assembly, control_follower: ControlFollower, stop: asyncio.Event
     ) -> None:
         while not stop.is_set():
-            dispatcher = assembly.dispatcher(
-                name,
-                self._observer(name),
-                partial(control_follower.keep_pause, name),
-                partial(control_follower.record_breaker, name),
-            )
-            self.dispatchers[name] = dispatcher
-            self.status.subscriber_started(name, dispatcher)
-            control_follower.apply_to(name)
             try:
+                dispatcher = assembly.dispatcher(
+                    name,
+                    self._observer(name),
+                    partial(control_follower.keep_pause, name),
+                    partial(control_follower.record_breaker, name),
+                )
+                self.dispatchers[name] = dispatcher
+                self.status.subscriber_started(name, dispatcher)
+                control_follower.apply_to(name)
                 await dispatcher.run(stop)
             except* RetryLater as group:
                 self._report_blocked(name, group)

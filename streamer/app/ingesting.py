@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,6 +15,7 @@ from streamer.errors import SalesforceUnavailable
 from streamer.events import Channel, OrgId
 from streamer.ingest.keeper import Keeper
 from streamer.ingest.large_texts import LargeTexts
+from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
 from streamer.ingest.rereading import Rereading
@@ -52,6 +53,7 @@ class Ingesting:
     clock: Clock
     metrics: Metrics
     status: Status
+    protection: Protection = field(default_factory=Protection)
     watcher: Watcher | None
 
     async def run(self, log: Log) -> None:
@@ -91,6 +93,9 @@ class Ingesting:
         rules: ChannelSettings,
         large_texts: LargeTexts | None = None,
     ) -> Ingest:
+        protection = ChannelProtection(protection=self.protection, channel=channel, key=rules.key)
+        if large_texts is not None:
+            large_texts.hides = protection.hides
         return Ingest(
             channel=channel,
             source=source,
@@ -102,6 +107,7 @@ class Ingesting:
             start=rules.start,
             on_refused=rules.on_refused_replay_id,
             large_texts=large_texts,
+            protection=protection,
         )
 
     @asynccontextmanager

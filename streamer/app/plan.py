@@ -1,14 +1,14 @@
 """Plan: a configuration that was checked to the last expression."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
 from streamer.clock import Clock
-from streamer.configuration import Document, load_draft
+from streamer.configuration import Document, load_draft, protection_warnings
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
 from streamer.dispatch.attempt.route import Route
@@ -26,14 +26,25 @@ class Plan:
     """Checked configuration, with what makes its subscribers and their compiled routes.
 
     The plugins of `org_users` use the daemon's org, with the tokens of `logins`.
+    `warnings` are lines about what is allowed, and is likely to be a mistake.
     """
 
     document: Document
     settings: Settings
     subscribers: Mapping[SubscriberName, Callable[[], Subscriber]]
     routes: Mapping[SubscriberName, Route]
+    logins: Logins
     org_users: frozenset[SubscriberName] = frozenset()
-    logins: Logins | None = None
+    warnings: tuple[str, ...] = ()
+
+    def with_source(self, former: Settings) -> "Plan":
+        """Return this plan with the org and the channels of `former`, from which its subscribers are made."""
+        settings = self.settings.model_copy(
+            update={"org": former.org, "channels": former.channels, "outbound": former.outbound}
+        )
+        return replace(
+            self, settings=settings, subscribers=_makers(settings, self.document, self.logins, self.org_users)
+        )
 
     def made_of(self, name: SubscriberName) -> tuple[object, ...]:
         """Return the settings of which the subscriber is made; other settings need another subscriber."""
@@ -50,20 +61,12 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
     """
     draft = load_draft(document)
     logins = logins or Logins(clock)
-    org = OrgAccess(settings=draft.settings.org, clock=clock, logins=logins)
     org_users = frozenset(name for name, each in draft.settings.subscribers.items() if uses_org(each.uses))
-    makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
+    makers = _makers(draft.settings, document, logins, org_users)
     routes: dict[SubscriberName, SubscriberRoute] = {}
     functions = functions_of(draft.settings)
     mistakes = list(refusals(draft, document, clock))
     for name, each in draft.settings.subscribers.items():
-        context = PluginContext(
-            name=name,
-            clock=clock,
-            org=org if name in org_users else None,
-            receives=_receives(draft.settings.channels, each.on),
-        )
-        makers[name] = partial(make_subscriber, each, context, document)
         if draft.is_sound("subscribers", name, "uses"):
             mistakes += _refused(makers[name])
         routes[name] = SubscriberRoute(
@@ -77,6 +80,7 @@ def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan
         routes={name: route.compiled() for name, route in routes.items()},
         org_users=org_users,
         logins=logins,
+        warnings=tuple(protection_warnings(draft, document)),
     )
 
 
@@ -87,6 +91,22 @@ def effective(checked: Plan) -> str:
         for name, each in checked.settings.subscribers.items()
     }
     return effective_configuration(checked.settings, own, checked.document)
+
+
+def _makers(
+    settings: Settings, document: Document, logins: Logins, org_users: Collection[SubscriberName]
+) -> Mapping[SubscriberName, Callable[[], Subscriber]]:
+    org = OrgAccess(settings=settings.org, clock=logins.clock, logins=logins)
+    makers: dict[SubscriberName, Callable[[], Subscriber]] = {}
+    for name, each in settings.subscribers.items():
+        context = PluginContext(
+            name=name,
+            clock=logins.clock,
+            org=org if name in org_users else None,
+            receives=_receives(settings.channels, each.on),
+        )
+        makers[name] = partial(make_subscriber, each, context, document)
+    return makers
 
 
 def _receives(channels: Iterable[ChannelSettings], on: tuple[str, ...]) -> Callable[[str], bool]:

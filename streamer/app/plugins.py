@@ -13,7 +13,7 @@ from streamer.blocking import on_threads
 from streamer.configuration import Document, Keys, problems
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
-from streamer.ports import Plugin, PluginContext, Subscriber
+from streamer.ports import Batching, BlockingSubscriber, Plugin, PluginContext, Subscriber
 from streamer.settings import SubscriberSettings
 
 GROUP = "streamer.subscribers"
@@ -82,7 +82,22 @@ def make_subscriber(settings: SubscriberSettings, context: PluginContext, docume
             made = plugin(own, context)
         except ConfigurationError as error:
             raise ConfigurationError(document.mistake(keys, str(error))) from error
-        return on_threads(made, name=context.name, threads=settings.max_in_flight)
+        return _on_threads(made, settings, context.name, document)
+
+
+def _on_threads(
+    made: Subscriber | BlockingSubscriber,
+    settings: SubscriberSettings,
+    name: SubscriberName,
+    document: Document,
+) -> Subscriber:
+    try:
+        batching = Batching.of(made)
+        threads = settings.in_flight_limit(batching.size if batching else 1)
+        return on_threads(made, name=name, threads=threads)
+    except ConfigurationError as error:
+        mistake = document.mistake(("subscribers", name, "uses"), f"this plugin has a mistake: {error}")
+        raise ConfigurationError(mistake) from error
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Reloading:
     apply: Callable[[Plan], Awaitable[None]]
     clock: Clock
     metrics: Metrics
-    logins: Logins | None = None
+    logins: Logins
     _asked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _seen: Fingerprints = field(default_factory=dict, init=False)
     _is_unread: bool = field(default=False, init=False)

@@ -57,6 +57,10 @@ class WatchedDispatch:
         self.metrics.attempted(event, outcome, seconds)
         self.watcher.attempted(self.name, event, outcome)
 
+    def called(self, events: int) -> None:
+        """Pass a call with a batch on."""
+        self.metrics.called(events)
+
     def set_aside(self, letter: DeadLetter) -> None:
         """Pass a dead letter on."""
         self.metrics.set_aside(letter)

@@ -66,6 +66,8 @@ def check(
     """Check a configuration to the last expression, without any connection."""
     with failures_reported():
         checked = plan(load_document(config), SystemClock())
+        for warning in checked.warnings:
+            Console(stderr=True, highlight=False).print(f"Warning: {warning}", markup=False)
         settings = checked.settings
         kind = "Kafka" if settings.log.kafka else "SQLite"
         sentence = (

@@ -5,6 +5,7 @@ from streamer.configuration.draft import Draft
 from streamer.configuration.fingerprint import Fingerprints, fingerprints
 from streamer.configuration.load import load, load_document, load_draft, load_section
 from streamer.configuration.problems import problems
+from streamer.configuration.protection import protection_warnings
 
 __all__ = [
     "Document",
@@ -17,4 +18,5 @@ __all__ = [
     "load_draft",
     "load_section",
     "problems",
+    "protection_warnings",
 ]

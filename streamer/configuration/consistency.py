@@ -7,7 +7,9 @@ from streamer.channel_paths import ChannelKind, without_filter
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
 from streamer.configuration.event_types import ANYTHING, Carried, channel_for, nearest
+from streamer.configuration.protection import protection_mistakes
 from streamer.events import SubscriberName
+from streamer.librdkafka import plaintext_host
 from streamer.settings import SubscriberSettings
 from streamer.web.loopback import is_loopback
 
@@ -21,6 +23,7 @@ def inconsistencies(draft: Draft, document: Document) -> Iterator[str]:
     yield from _topics_read_twice(draft, document)
     yield from _port_taken_twice(draft, document)
     yield from _plaintext(draft, document)
+    yield from protection_mistakes(draft, document)
     for name, subscriber in draft.settings.subscribers.items():
         if draft.is_sound("subscribers", name, "on"):
             yield from _unmatched(name, subscriber, draft, document)
@@ -91,21 +94,13 @@ def _plaintext(draft: Draft, document: Document) -> Iterator[str]:
     if kafka is None or kafka.allow_plaintext or not draft.is_sound("log"):
         return
     protocol = kafka.security.protocol
-    away = [host for host in map(_host, kafka.bootstrap_servers.split(",")) if not is_loopback(host)]
-    if away and protocol.endswith("PLAINTEXT"):
+    if host := plaintext_host(kafka.bootstrap_servers, kafka.security):
         yield document.mistake(
             ("log", "kafka", "security", "protocol"),
-            f"is {protocol}, and anyone on the way to {away[0]} could read the events: use "
+            f"is {protocol}, and anyone on the way to {host} could read the events: use "
             f"{protocol.replace('PLAINTEXT', 'SSL')}, or set log.kafka.allow_plaintext if that network is "
             "trusted",
         )
-
-
-def _host(broker: str) -> str:
-    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can stand before it."""
-    address = broker.strip().rpartition("://")[2]
-    host, colon, _ = address.rpartition(":")
-    return (host if colon else address).strip("[]")
 
 
 def _unmatched(

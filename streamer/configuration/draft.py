@@ -92,6 +92,8 @@ def _removable(keys: Keys) -> Keys:
     match keys:
         case ("channels", int() as index, *_):
             return ("channels", index)
+        case ("protect", int() as index, *_):
+            return ("protect", index)
         case ("subscribers", name, "on", *_):
             return ("subscribers", name, "on")
         case _:

@@ -72,7 +72,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
     """
     erp = ErpReceiver(clock).require_oauth("streamer", "demo-secret")
     fulfillment, slack = FulfillmentReceiver(clock), SlackReceiver(clock)
-    async with Sandbox(clock) as sandbox, erp, fulfillment, slack:
+    async with Sandbox(clock, pubsub_port=0) as sandbox, erp, fulfillment, slack:
         receivers: dict[SubscriberName, Receiver] = {
             INVOICE: erp,
             SHIPMENT: fulfillment,
@@ -136,6 +136,7 @@ def _configuration(
                 "client_id": "sandbox",
                 "client_secret": "sandbox-secret",
             },
+            "pubsub": {"endpoint": f"http://{sandbox.pubsub_address}"},
         },
         "channels": ["/data/ChangeEvents", {"path": f"/event/{ORDER_PLACED}"}],
         "log": log,

@@ -10,9 +10,10 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, Ticket
-from streamer.dispatch.attempt.attempts import Attempts
+from streamer.dispatch.attempt.attempts import Attempts, Tried
 from streamer.dispatch.attempt.failures import Failures
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
+from streamer.dispatch.batches import Batches
 from streamer.dispatch.intake import Intake, Limits
 from streamer.dispatch.lanes.delay_queue import DelayQueue
 from streamer.dispatch.lanes.in_flight import InFlight
@@ -26,7 +27,7 @@ from streamer.dispatch.redrive.redelivery import Redelivery, Redriven
 from streamer.errors import LogUnavailable
 from streamer.events import DeadLetter, Entry, Partition
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
-from streamer.ports import Feed, LogReader, Subscription
+from streamer.ports import Batching, Feed, LogReader, Subscription
 
 _log = structlog.get_logger()
 
@@ -48,6 +49,8 @@ class Dispatcher:
     the partitions can be lost. Then no attempt begins until the log has taken a
     record of each partition. `None` is for a log that never gives partitions to
     another process.
+
+    With `batching`, one call of the plugin delivers the heads of several lanes.
     """
 
     subscription: Subscription
@@ -59,6 +62,7 @@ class Dispatcher:
     clock: Clock
     order: Order = Order.KEY
     session_s: float | None = None
+    batching: Batching | None = None
     following: bool = field(default=False, init=False)
     _lanes: Lanes = field(init=False)
     _ledger: Ledger = field(init=False)
@@ -68,6 +72,7 @@ class Dispatcher:
     _outcomes: OutcomeHandler = field(init=False)
     _intake: Intake = field(init=False)
     _standstill: Standstill = field(init=False)
+    _batches: Batches | None = field(init=False)
     _in_flight: InFlight = field(default_factory=InFlight, init=False)
     _draining: bool = field(default=False, init=False)
     _choosing: bool = field(default=False, init=False)
@@ -115,6 +120,22 @@ class Dispatcher:
             ledger=self._ledger,
             clock=self.clock,
             session_s=self.session_s,
+        )
+        self._batches = self._gathering()
+
+    def _gathering(self) -> Batches | None:
+        if self.batching is None:
+            return None
+        return Batches(
+            batching=self.batching,
+            attempts=self.attempts,
+            admission=self.admission,
+            lanes=self._lanes,
+            ledger=self._ledger,
+            intake=self._intake,
+            in_flight=self._in_flight,
+            standstill=self._standstill,
+            clock=self.clock,
         )
 
     @property
@@ -241,6 +262,8 @@ class Dispatcher:
     async def _drain(self, feed: Feed) -> None:
         self._draining = True
         self._intake.close(feed)
+        if self._batches is not None:
+            self._batches.close()
         await self._in_flight.landed()
         # A restart must not forget the attempts that were spent.
         self._outcomes.park_failed(self._ledger.partitions, in_flight=())
@@ -301,6 +324,8 @@ class Dispatcher:
                 ticket = self._begin(lane)
             if self.admission.has_room:
                 self._freed.set()
+        if self._batches is not None:
+            self._batches.reconsider()
 
     def _next_at_once(self) -> Lane | None:
         """Return a lane that can be tried now, unless another lane waits for its turn."""
@@ -317,11 +342,20 @@ class Dispatcher:
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
         try:
             if await self._is_loaded(lane, ticket, feed):
-                self._outcomes.tried(lane, ticket, await self.attempts.try_once(lane))
+                tried = await self._tried(lane)
+                if tried is None:
+                    self.admission.forgone(ticket)
+                else:
+                    self._outcomes.tried(lane, ticket, tried)
         finally:
             self._in_flight.end(lane)
         self._redelivery.attempt_ended(lane)
         self._moved_at = self.clock.monotonic()
+
+    async def _tried(self, lane: Lane) -> Tried | None:
+        if self._batches is not None:
+            return await self._batches.try_once(lane)
+        return await self.attempts.try_once(lane)
 
     async def _is_loaded(self, lane: Lane, ticket: Ticket, feed: Feed) -> bool:
         """Load the head into memory; return whether it can be tried now, but not later."""

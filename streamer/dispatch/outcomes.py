@@ -66,6 +66,8 @@ class OutcomeHandler:
 
     def tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         """Handle the outcome of an attempt at the head of `lane`."""
+        if tried.share < 1:
+            ticket = ticket._replace(share=tried.share)
         if lane.state is LaneState.OPEN:
             self._conclude(lane, ticket, tried)
             return

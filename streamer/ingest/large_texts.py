@@ -1,6 +1,6 @@
 """Large texts whose change came as a diff: completed with the former value, or read again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -38,13 +38,16 @@ class LargeTexts:
     The former values are those of the events that passed before, in `cache`. A
     completed value has the hash that its diff names, so a former value that is
     out of date does no harm. With `rereading`, the others are read from the
-    org. What is left stays in the event as a diff, named in `diff_fields`.
+    org. What is left stays in the event as a diff, named in `diff_fields`. A
+    field that `hides` names, by the event's type and its own name, is neither
+    remembered nor completed nor read.
     """
 
     cache: TextCache
     clock: Clock
     observer: LargeTextObserver
     rereading: Rereading | None = None
+    hides: Callable[[str, str], bool] = lambda _type, _name: False
     _worked: int = field(default=0, init=False)
 
     async def completed(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter]:
@@ -52,7 +55,7 @@ class LargeTexts:
         items = list(read)
         unknown: dict[int, Diffs] = {}
         for place, event in _events(items):
-            self._remember(event.data)
+            self._remember(event)
             if "diff_fields" in event.data:
                 items[place], diffs = await self._applied(event)
                 if diffs:
@@ -64,10 +67,10 @@ class LargeTexts:
             self.observer.large_texts(marked=marked)
         return items
 
-    def _remember(self, data: JsonObject) -> None:
-        for name, value in data["fields"].items():
-            if type(value) is str and len(value) >= _SHORTEST:
-                self._keep(data["record_id"], name, value)
+    def _remember(self, event: Event) -> None:
+        for name, value in event.data["fields"].items():
+            if type(value) is str and len(value) >= _SHORTEST and not self.hides(event.type, name):
+                self._keep(event.data["record_id"], name, value)
 
     def _keep(self, record_id: str, name: str, text: str) -> None:
         if len(text) <= LONGEST:
@@ -83,7 +86,7 @@ class LargeTexts:
         for name in event.data["diff_fields"]:
             value = fields.get(name)
             # A part of a compound field, such as `BillingAddress.Street`, stays a diff.
-            if type(value) is not dict or not is_diff(value):
+            if type(value) is not dict or not is_diff(value) or self.hides(event.type, name):
                 continue
             given, former = value["diff"], self.cache.get(record_id, name)
             diff = TextDiff.parse(given)

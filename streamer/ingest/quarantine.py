@@ -17,6 +17,36 @@ _WINDOW = 100
 _ENOUGH = 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretBytes:
+    """Content of a dead letter in the place of bytes that can hold protected fields.
+
+    Neither the `digest` nor what is `kept`, if anything, tells anything without
+    a key.
+    """
+
+    digest: str
+    kept: bytes = b""
+
+    def error(self, piece: Unreadable) -> str:
+        """Return the error of `piece` without any text of its bytes."""
+        summary, size = piece.summary or "It can't be decoded", len(piece.raw)
+        what = "are encrypted" if self.kept else "are withheld"
+        return f"{summary}; its {size} bytes can hold protected fields and {what}"
+
+    def hint(self, batch: Batch) -> str:
+        """Return what an operator can do about a message of `batch`."""
+        if self.kept:
+            return (
+                "The raw bytes are encrypted with protection.key: docs/protection.md says how to read them."
+            )
+        hours = batch.channel.retention_s / 3600
+        return (
+            "Nothing of the message is in the log, because of protect. Salesforce retains it for "
+            f"{hours:.0f} hours. With protection.unreadable: encrypt, the next one is kept, and is secret."
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class Quarantine:
     """Sets events of one channel aside, and stops the channel when most of them are unreadable.
@@ -29,9 +59,19 @@ class Quarantine:
     _read: int = field(default=0, init=False)
     _unreadable: int = field(default=0, init=False)
 
-    def unreadable(self, piece: Unreadable, batch: Batch) -> DeadLetter:
-        """Return the dead letter of a piece that is no JSON, or of a message that is no event."""
-        digest = hashlib.sha256(piece.raw).hexdigest()[:16]
+    def unreadable(self, piece: Unreadable, batch: Batch, secret: SecretBytes | None = None) -> DeadLetter:
+        """Return the dead letter of a piece that is no JSON, or of a message that is no event.
+
+        With `secret`, it holds nothing of the piece but that, and neither do
+        lines that are logged.
+        """
+        if secret is None:
+            digest = hashlib.sha256(piece.raw).hexdigest()
+            hint = "Look at the raw bytes; if the shape is a new one, update Streamer and redrive."
+        else:
+            digest, hint = secret.digest, secret.hint(batch)
+            piece = replace(piece, raw=secret.kept, error=secret.error(piece))
+        digest = digest[:16]
         position = replay_id_to_text(piece.replay_id) if piece.replay_id else "unknown"
         _log.warning(
             "event.set_aside",
@@ -47,7 +87,7 @@ class Quarantine:
             channel=str(batch.channel),
             reason="unreadable",
             error=piece.error,
-            hint="Look at the raw bytes; if the shape is a new one, update Streamer and redrive.",
+            hint=hint,
             failed_at=now,
             first_failed_at=now,
             replay_id=piece.replay_id,

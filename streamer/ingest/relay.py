@@ -22,6 +22,7 @@ from streamer.events import (
 )
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.position import advanced, confirmed, without_appended
+from streamer.ingest.protection import ChannelProtection
 from streamer.ingest.quarantine import Quarantine
 from streamer.normalise import Normaliser
 from streamer.ports import Append, Appended, EventLog, Source
@@ -68,6 +69,7 @@ class Ingest:
     repeats nothing and skips nothing. It can be cancelled at any moment. While
     it waits for the log, `busy_since` holds the start of the wait, in monotonic
     seconds. Without `large_texts`, large texts that came as diffs stay diffs.
+    With `protection`, what it protects reaches neither the log nor the observer.
     """
 
     channel: Channel
@@ -80,6 +82,7 @@ class Ingest:
     start: Start = Start.LATEST
     on_refused: OnRefused = "earliest"
     large_texts: LargeTexts | None = None
+    protection: ChannelProtection | None = None
     busy_since: float | None = field(default=None, init=False)
     _hole: ContinuityRecord | None = field(default=None, init=False)
 
@@ -150,6 +153,8 @@ class Ingest:
             read = without_appended(read, checkpoint)
         if self.large_texts is not None:
             read = await self.large_texts.completed(read)
+        if self.protection is not None and self.protection.has_rules:
+            read = self._protected(read, self.protection, batch)
         pending.position = advanced(pending.position, read, batch)
         events = [item for item in read if type(item) is Event]
         if len(events) < len(read):
@@ -174,9 +179,26 @@ class Ingest:
         self.quarantine.judge(read=len(batch.messages) + len(batch.unreadable), unreadable=unreadable)
         if not unreadable:
             return events
+        torn = len(batch.unreadable)
         return [
-            self.quarantine.unreadable(item, batch) if isinstance(item, Unreadable) else item for item in read
+            self._quarantined(item, batch, torn=place < torn) if isinstance(item, Unreadable) else item
+            for place, item in enumerate(read)
         ]
+
+    def _protected(
+        self, read: Sequence[Event | DeadLetter], protection: ChannelProtection, batch: Batch
+    ) -> Sequence[Event | DeadLetter]:
+        """Return `read` as it can be stored; what can't be protected is set aside."""
+        protected = protection.protected(read)
+        unreadable = sum(isinstance(item, Unreadable) for item in protected)
+        self.quarantine.judge(read=0, unreadable=unreadable)
+        return [
+            self._quarantined(each, batch) if isinstance(each, Unreadable) else each for each in protected
+        ]
+
+    def _quarantined(self, piece: Unreadable, batch: Batch, *, torn: bool = False) -> DeadLetter:
+        secret = self.protection.secret(piece, torn=torn) if self.protection is not None else None
+        return self.quarantine.unreadable(piece, batch, secret)
 
     async def _commit(self, batch: Batch, pending: _Pending) -> Checkpoint:
         checkpoint = pending.position

@@ -25,9 +25,13 @@ def each_read(
 
 def unreadable(message: Any, expected: str, error: Exception) -> Unreadable:
     """Return `message`, which is not the `expected` kind, as `Unreadable` with its bytes and its position."""
+    summary = f"Not {expected}: {type(error).__name__}"
+    told = f"{summary}: {str(error)[:_LONGEST_ERROR]}"
     return Unreadable(
         raw=raw_json(message),
-        error=f"Not {expected}: {type(error).__name__}: {str(error)[:_LONGEST_ERROR]}",
+        error=told,
+        # A key is one that was looked for, and other texts can quote the message.
+        summary=told if type(error) is KeyError else summary,
         replay_id=_replay_id(message),
     )
 

@@ -38,6 +38,7 @@ from streamer.observe.series import (
 _OUTCOMES = (Delivered, Retry, Hold, Reject, Skip, Disable)
 _APPEND_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _AGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600, 86_400, 259_200)
+_BATCH_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 _DELIVERY_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -197,6 +198,12 @@ class Metrics:
             _AGE_BUCKETS_S,
             "subscriber",
         )
+        self._batch_events = self._histogram(
+            "delivery_batch_events",
+            "Events in one call of a plugin that takes several.",
+            _BATCH_BUCKETS,
+            "subscriber",
+        )
         self._in_flight = self._gauge("delivery_in_flight", "Attempts in flight.", "subscriber")
         self._limit = self._gauge(
             "delivery_limit", "Most attempts in flight; adapts to the target.", "subscriber"
@@ -229,6 +236,7 @@ class Metrics:
             self._failed,
             self._delivery_seconds,
             self._to_target_seconds,
+            self._batch_events,
             self._in_flight,
             self._limit,
             self._lag,
@@ -284,6 +292,7 @@ class Metrics:
             failures={each: self._failed.labels(name, each.value) for each in FailureClass},
             seconds=self._delivery_seconds.labels(name),
             to_target_seconds=self._to_target_seconds.labels(name),
+            batch_events=self._batch_events,
             lag=self._lag.labels(name),
             in_flight=self._in_flight.labels(name),
             parked=self._parked.labels(name),

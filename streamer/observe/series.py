@@ -162,6 +162,7 @@ class SubscriberMetrics:
     failures: dict[FailureClass, Counter]
     seconds: Histogram
     to_target_seconds: Histogram
+    batch_events: Histogram
     lag: Gauge
     in_flight: Gauge
     parked: Gauge
@@ -180,6 +181,11 @@ class SubscriberMetrics:
             self.to_target_seconds.observe(_age(event, self.clock))
         elif not isinstance(outcome, Skip):
             self.failures[outcome.failure].inc()
+
+    def called(self, events: int) -> None:
+        """Note a call of the plugin with a batch of `events`."""
+        # Most plugins take no batches, and have no such series.
+        self.batch_events.labels(self.name).observe(events)
 
     def set_aside(self, letter: DeadLetter) -> None:
         """Count the dead letter `letter`."""

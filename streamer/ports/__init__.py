@@ -18,7 +18,12 @@ from streamer.ports.dispatch import (
     Wants,
 )
 from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
+from streamer.ports.org import Org
 from streamer.ports.plugins import (
+    BATCH_WAIT_S,
+    Batching,
+    BatchSubscriber,
+    BlockingBatchSubscriber,
     BlockingSubscriber,
     Plugin,
     PluginContext,
@@ -28,7 +33,6 @@ from streamer.ports.plugins import (
 )
 from streamer.ports.publishing import (
     EventPublisher,
-    Org,
     OutgoingEvent,
     Published,
     PublishResult,
@@ -36,12 +40,32 @@ from streamer.ports.publishing import (
     Unanswered,
     Unpublished,
 )
+from streamer.ports.writing import (
+    Answered,
+    ApexRestCall,
+    ApexSoapCall,
+    CallResult,
+    OrgWriter,
+    WriteKind,
+    WriteOperation,
+    WriteRefused,
+    WriteResult,
+    Written,
+)
 
 __all__ = [
+    "BATCH_WAIT_S",
+    "Answered",
+    "ApexRestCall",
+    "ApexSoapCall",
     "Append",
     "Appended",
     "Assigned",
+    "BatchSubscriber",
+    "Batching",
+    "BlockingBatchSubscriber",
     "BlockingSubscriber",
+    "CallResult",
     "ControlledLog",
     "Controls",
     "EventLog",
@@ -50,6 +74,7 @@ __all__ = [
     "LaneChange",
     "LogReader",
     "Org",
+    "OrgWriter",
     "OutgoingEvent",
     "Ownership",
     "Page",
@@ -70,4 +95,9 @@ __all__ = [
     "Unanswered",
     "Unpublished",
     "Wants",
+    "WriteKind",
+    "WriteOperation",
+    "WriteRefused",
+    "WriteResult",
+    "Written",
 ]

@@ -1,6 +1,6 @@
 """Contracts of the plugins, which deliver to targets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -8,12 +8,22 @@ from typing import Any, Protocol, Self, runtime_checkable
 from pydantic import BaseModel
 
 from streamer.clock import Clock
+from streamer.errors import ConfigurationError
 from streamer.events import (
     Delivery,
     Outcome,
     SubscriberName,
 )
-from streamer.ports.publishing import Org
+from streamer.ports.org import Org
+
+LARGEST_BATCH = 10_000
+"""Largest `batch_size` of a plugin."""
+
+BATCH_WAIT_S = 0.01
+"""Time for which the first delivery of a batch waits for others, where the plugin names none."""
+
+LONGEST_BATCH_WAIT_S = 1.0
+"""Largest `batch_wait_s` of a plugin."""
 
 
 class Subscriber(Protocol):
@@ -89,6 +99,87 @@ class BlockingSubscriber(Protocol):
         ...
 
 
+class BatchSubscriber(Subscriber, Protocol):
+    """Delivery to a target that takes several events in one call, implemented by a plugin.
+
+    Dispatch calls `deliver_many`, also for a single event. It calls `deliver`
+    where `batch_size` is 1, and so does the delivery of a test event.
+    """
+
+    @property
+    def batch_size(self) -> int:
+        """Most deliveries in one call, from 1 to `LARGEST_BATCH`; read once, before the plugin is opened."""
+        ...
+
+    @property
+    def batch_wait_s(self) -> float:
+        """Longest time that the first delivery waits for others, up to `LONGEST_BATCH_WAIT_S`.
+
+        A class without it waits for `BATCH_WAIT_S`. A batch goes out at once
+        when it is full, or when nothing more can come.
+        """
+        ...
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Try each delivery once, and return an outcome for each, in the order of `deliveries`.
+
+        No two of them share a lane, and so a key, unless `order: none` lets
+        events of a key overtake each other. Several calls can run at once, for
+        different lanes. An exception counts as `Retry` for all of them, and so
+        does another number of outcomes. A call that exceeds the subscriber's
+        `deliver_timeout_s` is cancelled.
+        """
+        ...
+
+
+class BlockingBatchSubscriber(BlockingSubscriber, Protocol):
+    """Delivery of several events in one blocking call; `batch_size` and `batch_wait_s` as above."""
+
+    @property
+    def batch_size(self) -> int:
+        """Most deliveries in one call."""
+        ...
+
+    @property
+    def batch_wait_s(self) -> float:
+        """Longest time that the first delivery waits for others."""
+        ...
+
+    def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Try each delivery once, as `BatchSubscriber.deliver_many` does.
+
+        Called on threads. A call that exceeds the subscriber's
+        `deliver_timeout_s` counts as failed but goes on. Until it has ended,
+        its events and those of their keys are left out of further calls, and
+        count as failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """Bounds of one call of `deliver_many`."""
+
+    size: int
+    wait_s: float
+
+    @classmethod
+    def of(cls, subscriber: object) -> "Batching | None":
+        """Return the bounds that a subscriber asks for; `None` if it takes one delivery at a time.
+
+        Raises `ConfigurationError` for bounds that can't be.
+        """
+        if not hasattr(subscriber, "deliver_many"):
+            return None
+        size = getattr(subscriber, "batch_size", None)
+        if type(size) is not int or not 1 <= size <= LARGEST_BATCH:
+            raise ConfigurationError(f"its batch_size must be a whole number from 1 to {LARGEST_BATCH}")
+        wait_s = getattr(subscriber, "batch_wait_s", BATCH_WAIT_S)
+        if type(wait_s) not in {int, float} or not 0 <= wait_s <= LONGEST_BATCH_WAIT_S:
+            raise ConfigurationError(f"its batch_wait_s must be a number from 0 to {LONGEST_BATCH_WAIT_S:g}")
+        return cls(size=size, wait_s=wait_s) if size > 1 else None
+
+
 def _nothing(_event_type: str) -> bool:
     return False
 
@@ -124,5 +215,5 @@ class Plugin(Protocol):
         ...
 
     def __call__(self, settings: Any, context: PluginContext, /) -> Subscriber | BlockingSubscriber:
-        """Return a subscriber; no I/O happens yet."""
+        """Return a subscriber, or one of the kinds that take batches; no I/O happens yet."""
         ...

@@ -1,7 +1,6 @@
 """Contracts of publishing: platform events on their way into an org, and what became of each."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -80,26 +79,5 @@ class EventPublisher(Protocol):
         that has expired is renewed, and a schema that has changed is fetched
         again. Events behind a request that was not answered are not sent, and
         are `Unanswered` too. Raises no error of Streamer's.
-        """
-        ...
-
-
-class Org(Protocol):
-    """Org that the daemon reads, as a plugin can use it."""
-
-    @property
-    def login_url(self) -> str:
-        """Address of the org's login."""
-        ...
-
-    def publisher(
-        self, transport: PublishTransport, *, timeout_s: float
-    ) -> AbstractAsyncContextManager[EventPublisher]:
-        """Return a context that gives a publisher with a connection of its own.
-
-        `timeout_s` is the time for one request with its answer. The access token
-        is that of everything else in this process that uses the org. Entering
-        raises `ConfigurationError` for an address, a file or a proxy that can't
-        be used.
         """
         ...

@@ -1,7 +1,7 @@
 """Client of Salesforce's REST API."""
 
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +20,8 @@ from streamer.web.proxy import ProxyFailed, send, through
 _TIMEOUT_S = 120.0
 _TEXT_LIMIT = 500
 _LONGEST_WAIT_S = 3600.0
+# An Apex method threw an exception: the service is there, and says what it made of the request.
+_APEX_ERROR = "APEX_ERROR"
 _USAGE = re.compile(r"api-usage=(\d{1,12})/(\d{1,12})", re.ASCII)
 
 
@@ -37,10 +39,21 @@ class RequestRefused(StreamerError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
+class Answer:
+    """Answer as it came, whatever its status."""
+
     status: int
     body: bytes
-    retry_after: str | None
+    retry_after: str | None = None
+
+    @property
+    def refuses_token(self) -> bool:
+        """True when a new token can help."""
+        return self.status == HTTPStatus.UNAUTHORIZED
+
+
+RequestOptions = Callable[[Token], Mapping[str, Any]]
+"""Makes the options of an aiohttp request for a token, anew for each try."""
 
 
 class Rest:
@@ -50,7 +63,9 @@ class Rest:
     server error (it is uncertain whether a change was made), `RetryLater` when
     the org's requests are used up, `CredentialsRefused` when the login or a
     new token is refused, and `RequestRefused` for every other failure. Answers
-    of more than `answer_bytes` are not read, and count as missing.
+    of more than `answer_bytes` are not read, and count as missing. Salesforce
+    notes the name of the `client` in the origin of the changes that it makes
+    (REST API guide, call options header).
     """
 
     def __init__(
@@ -61,6 +76,7 @@ class Rest:
         *,
         api_version: str = "64.0",
         answer_bytes: int = 64 * 1024 * 1024,
+        client: str | None = None,
     ) -> None:
         self._http = http
         self._tokens = tokens
@@ -68,6 +84,9 @@ class Rest:
         self._base = f"/services/data/v{api_version}"
         self._answer_bytes = answer_bytes
         self._requests_left: float | None = None
+        self._headers = {"Content-Type": "application/json"}
+        if client is not None:
+            self._headers["Sforce-Call-Options"] = f"client={client}"
 
     @property
     def requests_left(self) -> float | None:
@@ -86,9 +105,9 @@ class Rest:
         """Change the resource at `path` by `body`; return the JSON of the answer, or `None` without one."""
         return await self._json("PATCH", path, data=orjson.dumps(body))
 
-    async def delete(self, path: str) -> None:
-        """Delete the resource at `path`."""
-        await self._json("DELETE", path)
+    async def delete(self, path: str, **parameters: str) -> Any:
+        """Delete the resource at `path`; return the JSON of the answer, or `None` without one."""
+        return await self._json("DELETE", path, params=parameters)
 
     async def query(self, soql: str, *, resource: str = "query") -> AsyncGenerator[JsonObject, None]:
         """Yield every record that `soql` finds, page by page; a caller that leaves early closes it.
@@ -120,28 +139,50 @@ class Rest:
         limits: dict[str, dict[str, int]] = await self.get("limits")
         return limits
 
-    async def _json(self, method: str, path: str, **options: Any) -> Any:
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        options: RequestOptions,
+        *,
+        refuses_token: Callable[[Answer], bool] = lambda answer: answer.refuses_token,
+    ) -> Answer:
+        """Return the answer to one request, whatever its status, with a new token if that can help.
+
+        Raises what the login raises, and `SalesforceUnavailable` without an
+        answer.
+        """
         token = await self._tokens.token()
-        answer = await self._ask(token, method, path, **options)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        answer = await self._ask(token, method, path, **options(token))
+        if refuses_token(answer):
             token = await self._tokens.refreshed(token)
-            answer = await self._ask(token, method, path, **options)
+            answer = await self._ask(token, method, path, **options(token))
+        return answer
+
+    async def _json(self, method: str, path: str, **options: Any) -> Any:
+        answer = await self.exchange(method, path, lambda _: options)
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise _refusal(f"{method} {path}", answer)
+            raise refusal(f"{method} {path}", answer)
         try:
             return orjson.loads(answer.body) if answer.body else None
         except orjson.JSONDecodeError as exc:
             raise SalesforceUnavailable(f"{method} {path} was answered, but not with JSON") from exc
 
-    async def _ask(self, token: Token, method: str, path: str, **options: Any) -> _Answer:
+    async def _ask(
+        self,
+        token: Token,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Answer:
         url = token.instance_url + (path if path.startswith("/services/") else f"{self._base}/{path}")
-        headers = {"Authorization": f"Bearer {token.access_token}", "Content-Type": "application/json"}
+        own = {"Authorization": f"Bearer {token.access_token}", **self._headers, **(headers or {})}
         try:
             async with (
                 self._clock.timeout(_TIMEOUT_S),
-                await send(
-                    self._http, method, url, proxy=token.proxy, headers=headers, **options
-                ) as response,
+                await send(self._http, method, url, proxy=token.proxy, headers=own, **options) as response,
             ):
                 body = await read_body(response, self._clock, limit=self._answer_bytes, idle_s=_TIMEOUT_S)
         except TimeoutError as exc:
@@ -151,7 +192,7 @@ class Rest:
         except (aiohttp.ClientError, OSError, BodyTooLarge, ProxyFailed) as exc:
             raise SalesforceUnavailable(f"{method} {path} failed: {exc}") from exc
         self._note_usage(response.headers.get("Sforce-Limit-Info", ""))
-        return _Answer(status=response.status, body=body, retry_after=response.headers.get("Retry-After"))
+        return Answer(status=response.status, body=body, retry_after=response.headers.get("Retry-After"))
 
     def _note_usage(self, info: str) -> None:
         usage = _USAGE.search(info)
@@ -166,12 +207,13 @@ def _records(page: Any, soql: str) -> list[JsonObject]:
     return records
 
 
-def _refusal(request: str, answer: _Answer) -> StreamerError:
+def refusal(request: str, answer: Answer) -> StreamerError:
+    """Return the error for an `answer` that refuses a request."""
     code, message = _error(answer.body)
     said = f"{request} was refused with HTTP {answer.status} {code} {message}".strip()
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return CredentialsRefused(f"{said}, with a token that was new: check the user's and the app's access")
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and code != _APEX_ERROR:
         return SalesforceUnavailable(said, after_s=_seconds(answer.retry_after))
     if code == "REQUEST_LIMIT_EXCEEDED" or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RetryLater(f"{said}: the org's requests are used up", after_s=_seconds(answer.retry_after))

@@ -1,6 +1,7 @@
 """A Salesforce org that runs on this machine, for tests, demos and continuous integration."""
 
 from streamer.sandbox.access.user import User
+from streamer.sandbox.apex import ApexAnswer, ApexCall, ApexException
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.org.channels import ChannelSettings
 from streamer.sandbox.org.definitions import DeclaredSchema, parse_schema, read_schema
@@ -10,6 +11,9 @@ from streamer.sandbox.pubsub import PubSubLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
 
 __all__ = [
+    "ApexAnswer",
+    "ApexCall",
+    "ApexException",
     "ChannelSettings",
     "ConnectedApp",
     "DeclaredSchema",

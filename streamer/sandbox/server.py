@@ -14,6 +14,9 @@ from streamer.sandbox.access.events import EventView, channel_refusal
 from streamer.sandbox.access.user import User
 from streamer.sandbox.access.users import Users
 from streamer.sandbox.admission import Admission
+from streamer.sandbox.apex import ApexMethods
+from streamer.sandbox.apex.rest import ApexRest
+from streamer.sandbox.apex.soap import ApexSoap
 from streamer.sandbox.auth.connected_app import ConnectedApp
 from streamer.sandbox.auth.directory import Directory
 from streamer.sandbox.auth.discovery import discovery_routes
@@ -31,7 +34,8 @@ from streamer.sandbox.org.org import Org, OrgSettings
 from streamer.sandbox.outbound import OutboundLimits
 from streamer.sandbox.outbound.sender import Instance, OutboundSender
 from streamer.sandbox.pubsub import PubSubLimits
-from streamer.sandbox.rest.server import rest_routes
+from streamer.sandbox.rest.http_server import ApiUsage
+from streamer.sandbox.rest.server import RestParts, rest_routes
 from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
 from streamer.sandbox.streaming.channels import StreamingChannels
 
@@ -103,6 +107,8 @@ class Sandbox:
         self.org = Org(clock, self.bus, self._settings.org)
         self.users = Users(self.org, self._settings.users)
         self.tokens = Tokens(clock, org_id=self.org.settings.org_id)
+        self.api_usage = ApiUsage()
+        self.apex = ApexMethods()
         self.streaming = StreamingChannels(self.org, self.bus, clock)
         self.cometd = CometdServer(
             self.bus,
@@ -261,13 +267,19 @@ class Sandbox:
             *Soap(self._clock, self.tokens, directory).routes(),
             *self.cometd.routes(),
             *rest_routes(
-                self.org,
-                self.users,
-                self.tokens,
-                self.cometd,
-                self._clock,
-                RestStreamingChannels(self.streaming.generic, self._online),
+                RestParts(
+                    org=self.org,
+                    users=self.users,
+                    tokens=self.tokens,
+                    cometd=self.cometd,
+                    clock=self._clock,
+                    streaming=RestStreamingChannels(self.streaming.generic, self._online),
+                    faults=self.faults.armed,
+                    usage=self.api_usage,
+                )
             ),
+            *ApexRest(self.org, self.tokens, self.apex).routes(),
+            *ApexSoap(self.org, self.tokens, self.apex).routes(),
             *control.routes(self._background.spawn, admission),
         ]
         application = web.Application(client_max_size=_MAX_BODY_BYTES)

@@ -6,7 +6,13 @@ them from files and resolves `${ENV}` and `{file: …}`.
 
 from streamer.settings.channels import ChannelSettings, LargeText
 from streamer.settings.daemon import Settings
-from streamer.settings.log import KafkaLogSettings, KafkaSecurity, LogSettings, SqliteLogSettings
+from streamer.settings.log import (
+    BootstrapServers,
+    KafkaLogSettings,
+    KafkaSecurity,
+    LogSettings,
+    SqliteLogSettings,
+)
 from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import (
     Auth,
@@ -24,6 +30,7 @@ from streamer.settings.outbound import (
     OutboundSettings,
     OutboundTlsSettings,
 )
+from streamer.settings.protection import MASK_TEXT, How, ProtectionSettings, ProtectRule, UnreadableBytes
 from streamer.settings.section import Section
 from streamer.settings.subscribers import (
     BreakerSettings,
@@ -35,14 +42,17 @@ from streamer.settings.subscribers import (
 )
 
 __all__ = [
+    "MASK_TEXT",
     "OUTBOUND_ROOT",
     "AdminSettings",
     "Auth",
+    "BootstrapServers",
     "BreakerSettings",
     "ChannelSettings",
     "ClientCredentialsAuth",
     "ContentSettings",
     "GuardSettings",
+    "How",
     "JwtAuth",
     "KafkaLogSettings",
     "KafkaSecurity",
@@ -54,6 +64,8 @@ __all__ = [
     "OutboundSettings",
     "OutboundTlsSettings",
     "PasswordAuth",
+    "ProtectRule",
+    "ProtectionSettings",
     "PubSubSettings",
     "RateSettings",
     "RefreshAuth",
@@ -63,4 +75,5 @@ __all__ = [
     "SqliteLogSettings",
     "SubscriberSettings",
     "Transport",
+    "UnreadableBytes",
 ]

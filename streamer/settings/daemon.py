@@ -11,6 +11,7 @@ from streamer.settings.log import LogSettings
 from streamer.settings.operation import AdminSettings, ObserveSettings
 from streamer.settings.org import OrgSettings, Transport
 from streamer.settings.outbound import OutboundSettings
+from streamer.settings.protection import ProtectionSettings, ProtectRule
 from streamer.settings.section import Section
 from streamer.settings.subscribers import SubscriberSettings
 
@@ -41,6 +42,12 @@ class Settings(Section):
         ...,
     ] = Field(description="what to read: paths, or sections with a path; [] for outbound messages alone")
     log: LogSettings = Field(default=LogSettings(), description="where events are kept")
+    protect: tuple[ProtectRule, ...] = Field(
+        default=(), description="fields that are dropped, masked or hashed before anything is stored"
+    )
+    protection: ProtectionSettings = Field(
+        default=ProtectionSettings(), description="what the rules of protect have in common"
+    )
     subscribers: dict[
         Annotated[SubscriberName, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], SubscriberSettings
     ] = Field(default_factory=dict, description="who gets the events, by name")

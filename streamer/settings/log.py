@@ -2,11 +2,21 @@
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from streamer.settings.section import Section
+
+
+def _without_credentials(servers: str) -> str:
+    if "@" in servers:
+        raise ValueError("must not contain a user or a password: they belong to security")
+    return servers
+
+
+BootstrapServers = Annotated[str, AfterValidator(_without_credentials)]
+"""Addresses of brokers, without credentials."""
 
 
 class KafkaSecurity(Section):
@@ -38,7 +48,7 @@ class KafkaSecurity(Section):
 class KafkaLogSettings(Section):
     """Log in Kafka."""
 
-    bootstrap_servers: str = Field(description="host:port, several separated by commas")
+    bootstrap_servers: BootstrapServers = Field(description="host:port, several separated by commas")
     prefix: str = Field(
         default="streamer",
         pattern=r"^[A-Za-z0-9._-]{1,80}$",
@@ -91,13 +101,6 @@ class KafkaLogSettings(Section):
         default_factory=dict,
         description="any librdkafka setting by its own name, for every client, unless a key of ours sets it",
     )
-
-    @field_validator("bootstrap_servers")
-    @classmethod
-    def _holds_no_credentials(cls, servers: str) -> str:
-        if "@" in servers:
-            raise ValueError("must not contain a user or a password: they belong to log.kafka.security")
-        return servers
 
     @field_validator("topic")
     @classmethod

@@ -102,7 +102,7 @@ class OrgSettings(Section):
     )
     auth: Auth = Field(description="the credentials for the org")
     transport: Transport = Field(
-        default=Transport.COMETD, description="how the channels are read that do not say so themselves"
+        default=Transport.PUBSUB, description="how the channels are read that do not say so themselves"
     )
     pubsub: PubSubSettings = Field(default=PubSubSettings(), description="address of the Pub/Sub API")
     api_version: str = Field(
@@ -110,6 +110,12 @@ class OrgSettings(Section):
         pattern=r"^\d{2,3}\.0$",
         examples=['"64.0"'],
         description="version of Salesforce's API, in quotes",
+    )
+    client_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$",
+        examples=["acme-erp-bus"],
+        description="name by which Salesforce marks the changes of this deployment, and of no other one",
     )
     allow_http: bool = Field(default=False, description="allow plain http to hosts other than loopback")
     instance_hosts: frozenset[str] = Field(

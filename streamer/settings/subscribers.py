@@ -9,6 +9,7 @@ from streamer.events import Start
 from streamer.settings.section import Section
 
 _HOUR_S = 3600.0
+_MAX_IN_FLIGHT = 32
 
 
 class RetrySettings(Section):
@@ -76,7 +77,7 @@ class SubscriberSettings(Section):
     """Consumer of the log that delivers to one target."""
 
     uses: str = Field(
-        description="the plugin: slack, erp, fulfillment, salesforce, webhook, mqtt, file, stdout, "
+        description="the plugin: slack, erp, fulfillment, salesforce, webhook, kafka, mqtt, file, stdout, "
         "or another that is installed"
     )
     on: Annotated[
@@ -121,8 +122,12 @@ class SubscriberSettings(Section):
         default=GuardSettings(), description="how many dead letters pause the subscriber"
     )
     receipts: bool = Field(default=False, description="true: the log keeps the answer to each delivery")
-    max_in_flight: int = Field(
-        default=32, ge=1, le=10_000, description="most keys delivered at once; adapts to the target"
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="most keys delivered at once; adapts to the target; default: 32, or two batches of a "
+        "plugin that takes more in one call",
     )
     max_waiting: int = Field(default=2_000, ge=1, description="events held in memory; reading pauses above")
     max_waiting_bytes: int = Field(default=16 * 1024**2, ge=1024, description="size of these in memory")
@@ -139,3 +144,7 @@ class SubscriberSettings(Section):
         if content is not None and info.data.get("body") is not None:
             raise ValueError("stands in place of body: set one of the two")
         return content
+
+    def in_flight_limit(self, batch_size: int) -> int:
+        """Return the most keys delivered at once by a plugin that takes `batch_size` events in one call."""
+        return self.max_in_flight or max(_MAX_IN_FLIGHT, 2 * batch_size)

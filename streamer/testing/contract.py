@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,16 +11,19 @@ from pydantic import BaseModel
 
 from streamer.blocking import on_threads
 from streamer.clock import Clock, TurnedClock
-from streamer.errors import Stop
+from streamer.errors import ConfigurationError, Stop
 from streamer.events import Delivered, Delivery, Hold, Retry, SubscriberName
-from streamer.ports import Plugin, PluginContext, Subscriber
+from streamer.ports import Batching, Plugin, PluginContext, Subscriber
 from streamer.testing.check import ContractBrokenError, check
 from streamer.testing.deliveries import a_delivery, an_event
 from streamer.testing.leaks import no_leaks
 from streamer.testing.secrets import plain_secrets_in, secrets_in
-from streamer.testing.trial import Trial
+from streamer.testing.trial import Trial, expect
 
 _AT_ONCE = 20
+_LARGEST_TRIED = 500
+# Numbers of records below it are those of unusual events.
+_RECORDS = 100
 
 
 class SubscriberContract(ABC):
@@ -67,8 +70,18 @@ class SubscriberContract(ABC):
     async def trial(self, address: str, clock: Clock | None = None) -> AsyncIterator[Trial]:
         """Open a subscriber that delivers to `address`; without a `clock`, time stands still."""
         secrets = secrets_in(self._read(address)) | frozenset(self.secrets)
-        async with self.subscriber(address, clock or TurnedClock()) as subscriber:
-            yield Trial(subscriber=subscriber, attempt_limit_s=self.attempt_limit_s, secrets=secrets)
+        made = self.subscriber(address, clock or TurnedClock())
+        try:
+            batching = Batching.of(made)
+        except ConfigurationError as error:
+            raise ContractBrokenError(f"the plugin can't take batches: {error}") from error
+        async with made as subscriber:
+            yield Trial(
+                subscriber=subscriber,
+                attempt_limit_s=self.attempt_limit_s,
+                batching=batching,
+                secrets=secrets,
+            )
 
     @check
     async def test_settings_do_not_show_their_secrets(self) -> None:
@@ -115,6 +128,47 @@ class SubscriberContract(ABC):
                 await trial.outcome(delivery)
 
     @check
+    async def test_takes_batches_of_any_size(self) -> None:
+        """A plugin with `deliver_many` takes as many events as its `batch_size` says, and a single one."""
+        async with self.target() as address, self.trial(address) as trial:
+            if trial.batching is None:
+                return
+            for size in (1, min(trial.batching.size, _LARGEST_TRIED)):
+                many = [self.delivery(number) for number in range(size)]
+                await trial.expect_all(Delivered, many, when=f"{size} deliveries in one call")
+
+    @check
+    async def test_batch_has_the_outcomes_of_its_events(self) -> None:
+        """Each event has its own outcome, at its own place, whatever stands beside it."""
+        async with self.target() as address, self.trial(address) as trial:
+            if trial.batching is None:
+                return
+            for size, odd in enumerate(_odd_records(self.delivery), start=1):
+                alone = type(await trial.outcome(odd))
+                many = [odd, *(self.delivery(_RECORDS + number) for number in range(2))]
+                many = many[: trial.batching.size]
+                if size % 2:
+                    many.reverse()
+                for delivery, outcome in zip(many, await trial.outcomes(many), strict=True):
+                    expected = alone if delivery is odd else Delivered
+                    when = f"in a batch with an event whose outcome alone is {alone.__name__}"
+                    expect(expected, outcome, when=when)
+
+    @check
+    async def test_missing_target_fails_a_batch(self) -> None:
+        """All of its events are tried again."""
+        async with AsyncExitStack() as stack:
+            try:
+                trial = await stack.enter_async_context(self.trial(self.nowhere))
+            except ContractBrokenError:
+                raise
+            except Exception:  # noqa: BLE001 - after it the daemon opens again, as another check says
+                return
+            if trial.batching is not None:
+                many = [self.delivery(number) for number in range(2)]
+                await trial.expect_all(Retry | Hold, many, when="there is no target")
+
+    @check
     async def test_missing_target_is_tried_again(self) -> None:
         """A target that is away costs no event, and does not stop the daemon."""
         async with AsyncExitStack() as stack:
@@ -143,6 +197,12 @@ class SubscriberContract(ABC):
 
     def _read(self, address: str) -> BaseModel:
         return self.plugin.Settings.model_validate(dict(self.settings(address)))
+
+
+def _odd_records(delivery: Callable[[int], Delivery]) -> Iterator[Delivery]:
+    """Yield unusual deliveries of different records, as `delivery` makes them by number."""
+    for number, _ in enumerate(_odd(delivery(0))):
+        yield list(_odd(delivery(number)))[number]
 
 
 def _odd(usual: Delivery) -> Iterator[Delivery]:

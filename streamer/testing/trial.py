@@ -1,12 +1,13 @@
 """Trial: a subscriber under test."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import UnionType
 
 from streamer.clock import SystemClock
 from streamer.events import LONGEST_PAUSE_S, Delivery, Hold, Outcome, Retry
-from streamer.ports import Subscriber
+from streamer.ports import Batching, Subscriber
 from streamer.testing.check import ContractBrokenError
 
 Kinds = UnionType | type
@@ -27,17 +28,23 @@ class Trial:
 
     subscriber: Subscriber
     attempt_limit_s: float
+    batching: Batching | None = None
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     async def outcome(self, delivery: Delivery) -> Outcome:
         """Return the outcome of one attempt. Raises `ContractBrokenError`."""
-        outcome = await self._returned(delivery)
-        if not isinstance(outcome, Outcome):
+        return self._examined(await self._returned("deliver", delivery), "deliver returned")
+
+    async def outcomes(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Return the outcomes of one call of `deliver_many`. Raises `ContractBrokenError`."""
+        returned = await self._returned("deliver_many", tuple(deliveries))
+        if not isinstance(returned, Sequence) or len(returned) != len(deliveries):
+            count = len(returned) if isinstance(returned, Sequence) else type(returned).__name__
             raise ContractBrokenError(
-                f"deliver returned {type(outcome).__name__}: return an outcome of streamer.events"
+                f"deliver_many returned {count} for {len(deliveries)} deliveries: return a list with one "
+                "outcome for each, in their order"
             )
-        self._examine(outcome)
-        return outcome
+        return [self._examined(outcome, "deliver_many returned a list with") for outcome in returned]
 
     async def expect(self, kinds: Kinds, delivery: Delivery, *, when: str) -> Outcome:
         """Return the outcome of one attempt, which must be of `kinds`; `when` names the situation."""
@@ -45,19 +52,33 @@ class Trial:
         expect(kinds, outcome, when=when)
         return outcome
 
-    async def _returned(self, delivery: Delivery) -> object:
+    async def expect_all(self, kinds: Kinds, deliveries: Sequence[Delivery], *, when: str) -> None:
+        """Deliver in one call; each outcome must be of `kinds`."""
+        for outcome in await self.outcomes(deliveries):
+            expect(kinds, outcome, when=when)
+
+    async def _returned(self, method: str, delivered: Delivery | Sequence[Delivery]) -> object:
         try:
             async with SystemClock().timeout(self.attempt_limit_s):
-                return await self.subscriber.deliver(delivery)
+                return await getattr(self.subscriber, method)(delivered)
         except TimeoutError as error:
             raise ContractBrokenError(
-                f"deliver raised TimeoutError, or took longer than {self.attempt_limit_s:g} s: bound its "
+                f"{method} raised TimeoutError, or took longer than {self.attempt_limit_s:g} s: bound its "
                 "waits, return Retry, and let the settings of the test leave no pauses between deliveries"
             ) from error
         except Exception as error:
             raise ContractBrokenError(
-                f"deliver raised {type(error).__name__}: {error}: return an outcome that says what went wrong"
+                f"{method} raised {type(error).__name__}: {error}: return an outcome that says what went "
+                "wrong"
             ) from error
+
+    def _examined(self, outcome: object, returned: str) -> Outcome:
+        if not isinstance(outcome, Outcome):
+            raise ContractBrokenError(
+                f"{returned} {type(outcome).__name__}: return an outcome of streamer.events"
+            )
+        self._examine(outcome)
+        return outcome
 
     def _examine(self, outcome: Outcome) -> None:
         said = repr(outcome)

@@ -1,4 +1,4 @@
-"""Salesforce plugin: publishes a platform event for each event."""
+"""Salesforce plugin: publishes platform events, writes records and calls Apex methods."""
 
 from subscribers.salesforce.plugin import Salesforce
 

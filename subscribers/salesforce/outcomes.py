@@ -1,10 +1,23 @@
-"""Outcomes of publishing, by the rules for every target."""
+"""Outcomes of what Salesforce answers, by the rules for every target."""
 
+import re
 from collections.abc import Iterator
 
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable, StreamerError
 from streamer.events import Delivered, FailureClass, Hold, JsonObject, Outcome, Reject, Retry
-from streamer.ports import Published, PublishResult, Unanswered, Unpublished
+from streamer.ports import (
+    Answered,
+    CallResult,
+    Published,
+    PublishResult,
+    Unanswered,
+    Unpublished,
+    WriteKind,
+    WriteOperation,
+    WriteRefused,
+    WriteResult,
+    Written,
+)
 from streamer.replay_ids import replay_id_to_text
 
 _RECHECK_S = 60.0
@@ -12,8 +25,31 @@ _BUSY_S = 10.0
 _LONGEST_HOLD_S = 3600.0
 _LIMIT = "limit_exceeded"
 
+# Error codes of Salesforce (SOAP API guide, ExceptionCode and StatusCode). A
+# trigger or a flow that fails repeats the code of the cause in its message.
+_PASSING = re.compile(
+    r"UNABLE_TO_LOCK_ROW|QUERY_TIMEOUT|REQUEST_RUNNING_TOO_LONG|ALL_OR_NONE_OPERATION_ROLLED_BACK"
+)
+_LIMITS = frozenset({"REQUEST_LIMIT_EXCEEDED", "EXCEEDED_RATE_LIMIT"})
+_AWAY = frozenset({"SERVER_UNAVAILABLE", "API_CURRENTLY_DISABLED"})
+_OF_THE_ORG = frozenset(
+    {"API_DISABLED_FOR_ORG", "FUNCTIONALITY_NOT_ENABLED", "INVALID_TYPE", "STORAGE_LIMIT_EXCEEDED"}
+)
+# Another try can succeed: code of the org failed, or Salesforce tells no reason.
+_DOUBTFUL = frozenset(
+    {
+        "",
+        "APEX_ERROR",
+        "CANNOT_EXECUTE_FLOW_TRIGGER",
+        "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+        "UNKNOWN_EXCEPTION",
+    }
+)
+_APEX_LIMIT = "LimitException"
+_IS_DELETED = "ENTITY_IS_DELETED"
 
-def outcome_of(result: PublishResult, event: str, *, may_retry: bool) -> Outcome:
+
+def outcome_of_publishing(result: PublishResult, event: str, *, may_retry: bool) -> Outcome:
     """Return the outcome of publishing an `event`.
 
     A refusal of the event without a known reason is a retry while it
@@ -23,9 +59,85 @@ def outcome_of(result: PublishResult, event: str, *, may_retry: bool) -> Outcome
         case Published():
             return Delivered(answer=_receipt(result, event))
         case Unpublished():
-            return _refused(result, event, may_retry=may_retry)
+            return _unpublished(result, event, may_retry=may_retry)
         case Unanswered():
             return _unanswered(result.error)
+
+
+def outcome_of_writing(
+    result: WriteResult, operation: WriteOperation, *, record_id: str, may_retry: bool
+) -> Outcome:
+    """Return the outcome of writing the record `record_id`, which is empty where Salesforce chooses it.
+
+    `may_retry` is as in `outcome_of_publishing`. A record that is to be deleted,
+    and is, is delivered.
+    """
+    named = f"{operation.kind} {operation.sobject}"
+    match result:
+        case Written():
+            answer: JsonObject = {"sobject": operation.sobject, "id": result.record_id}
+            if operation.kind is WriteKind.CREATE or result.created is not None:
+                answer["created"] = result.created is not False
+            return Delivered(answer=answer)
+        case WriteRefused(code=code) if operation.kind is WriteKind.DELETE and code == _IS_DELETED:
+            return Delivered(answer={"sobject": operation.sobject, "id": record_id, "was_deleted": True})
+        case WriteRefused(code="DUPLICATE_VALUE") if operation.kind is WriteKind.UPSERT and may_retry:
+            # Someone has created the record at the same moment: the next upsert finds it.
+            return Retry(reason=f"{named}: {result.message}", failure=FailureClass.REJECTED)
+        case WriteRefused():
+            return _refused(result, named, may_retry=may_retry)
+        case Unanswered():
+            return _unanswered(result.error)
+
+
+def outcome_of_call(result: CallResult, named: str, *, may_retry: bool) -> Outcome:
+    """Return the outcome of calling an Apex method; an answer that is no object is the receipt's `value`."""
+    match result:
+        case Answered(value=dict() as value):
+            return Delivered(answer=value)
+        case Answered():
+            return Delivered(answer={} if result.value is None else {"value": result.value})
+        case WriteRefused():
+            return _refused(result, named, may_retry=may_retry)
+        case Unanswered():
+            return _unanswered(result.error)
+
+
+def _refused(refused: WriteRefused, named: str, *, may_retry: bool) -> Outcome:
+    reason = f"{named} is refused: {_said(refused)}"
+    if refused.code in _LIMITS | _AWAY:
+        is_limit = refused.code in _LIMITS
+        return Hold(
+            reason=reason,
+            after_s=_RECHECK_S if is_limit else _BUSY_S,
+            answer=refused.answer,
+            failure=FailureClass.RATE_LIMITED if is_limit else FailureClass.HTTP_5XX,
+        )
+    if _PASSING.search(f"{refused.code} {refused.message}"):
+        return Retry(reason=reason, answer=refused.answer)
+    if refused.is_general or refused.code in _OF_THE_ORG:
+        return Hold(
+            reason=f"{reason}: check its name in the settings, and the user's permissions",
+            after_s=_RECHECK_S,
+            answer=refused.answer,
+            alert=True,
+            failure=FailureClass.REJECTED,
+        )
+    is_doubtful = refused.code in _DOUBTFUL or _APEX_LIMIT in refused.message
+    if refused.sent and may_retry and is_doubtful:
+        return Retry(reason=reason, answer=refused.answer, failure=FailureClass.REJECTED)
+    return Reject(
+        reason=reason,
+        hint="compare body with what Salesforce expects, correct one of them, then redrive",
+        answer=refused.answer,
+        sent=refused.sent,
+    )
+
+
+def _said(refused: WriteRefused) -> str:
+    if not refused.code or refused.code in refused.message:
+        return refused.message or "without a reason"
+    return f"{refused.code}: {refused.message}"
 
 
 def _receipt(result: Published, event: str) -> JsonObject:
@@ -35,7 +147,7 @@ def _receipt(result: Published, event: str) -> JsonObject:
     return receipt
 
 
-def _refused(result: Unpublished, event: str, *, may_retry: bool) -> Outcome:
+def _unpublished(result: Unpublished, event: str, *, may_retry: bool) -> Outcome:
     reason = f"{event} is not published: {result.reason}"
     if result.is_transient and result.code == _LIMIT:
         return Hold(reason=reason, after_s=_RECHECK_S, failure=FailureClass.RATE_LIMITED)

@@ -1,36 +1,37 @@
 """The Salesforce plugin."""
 
-import uuid
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from streamer.errors import ConfigurationError
-from streamer.events import Delivery, Outcome, Reject, Skip
-from streamer.exact_json import exact_json
-from streamer.ports import EventPublisher, Org, OutgoingEvent, PluginContext, Preview, PublishTransport
+from streamer.errors import ConfigurationError, StreamerError
+from streamer.events import Delivery, Event, FailureClass, Hold, Outcome, Skip
+from streamer.ports import Org, OrgWriter, PluginContext, Preview, Unanswered
 from streamer.salesforce.auth.addresses import safe_address
 from streamer.salesforce.auth.flows import token_form
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.settings import OrgSettings
-from subscribers.salesforce.outcomes import outcome_of
-from subscribers.salesforce.settings import SalesforceSettings
+from subscribers.salesforce.calls import ApexCalling
+from subscribers.salesforce.operation import Operation, delivered_together
+from subscribers.salesforce.outcomes import outcome_of_call
+from subscribers.salesforce.own_changes import is_of_client, is_of_user
+from subscribers.salesforce.preview import preview_of
+from subscribers.salesforce.publishing import Publishing
+from subscribers.salesforce.records import RecordShape, RecordWriting
+from subscribers.salesforce.settings import OwnChanges, SalesforceSettings
 
-# Salesforce sets them, or we do for it.
-_STAMPS = frozenset({"CreatedDate", "CreatedById"})
-
-_NAMESPACE = uuid.UUID("3b0f6f52-7e0b-5d0c-9c0a-6a8d5e9b1f47")
+_RECHECK_S = 60.0
 
 
 class Salesforce:
-    """Publishes one platform event for each event, to the daemon's org or to another.
+    """Changes the daemon's org or another for each event: one operation, chosen by the settings.
 
-    Its fields are the subscriber's `body` or, without one, the event's own
-    fields. Its `EventUuid` is made of the delivery's key, so that it is the same
-    on each attempt; over REST Salesforce chooses it. An event that carries no
-    field of the body is skipped. All deliveries share a connection and the
-    schemas.
+    It publishes a platform event, updates, upserts, creates or deletes a
+    record, or calls an Apex method. Change events that this deployment has
+    caused are skipped, so that a change of the record which triggered it ends
+    after one round. All deliveries share a connection and a login.
     """
 
     Settings = SalesforceSettings
@@ -39,15 +40,27 @@ class Salesforce:
     def __init__(self, settings: SalesforceSettings, context: PluginContext) -> None:
         """Raise `ConfigurationError` for a loop, and for credentials that can't be used."""
         self._settings = settings
+        self._context = context
         self._org = _org(settings, context)
+        self._own_changes = _own_changes(settings, context, self._org)
         self._open = AsyncExitStack()
-        self._publisher: EventPublisher | None = None
+        self._operation: Operation | None = None
+        self._writer: OrgWriter | None = None
         _check_loop(settings, context)
 
+    @property
+    def batch_size(self) -> int:
+        """Most deliveries in one call; a call of an Apex method is one delivery."""
+        return 1 if self._settings.call is not None else self._settings.batch_size
+
+    @property
+    def batch_wait_s(self) -> float:
+        """Longest time that the first delivery waits for others."""
+        return self._settings.batch_wait_s
+
     async def __aenter__(self) -> Self:
-        """Make ready to publish; raises `ConfigurationError` for an address or a file that can't be used."""
-        publisher = self._org.publisher(self._settings.transport, timeout_s=self._settings.timeout_s)
-        self._publisher = await self._open.enter_async_context(publisher)
+        """Make ready; raises `ConfigurationError` for an address or a file that can't be used."""
+        self._operation = await self._open.enter_async_context(self._opened())
         return self
 
     async def __aexit__(
@@ -57,58 +70,83 @@ class Salesforce:
         traceback: TracebackType | None,
     ) -> None:
         """Close the connection."""
-        self._publisher = None
+        self._operation = self._writer = None
         await self._open.aclose()
 
     async def deliver(self, delivery: Delivery, /) -> Outcome:
-        """Publish once, and return the outcome."""
-        event = self._outgoing(delivery)
-        if not isinstance(event, OutgoingEvent):
-            return event
-        if self._publisher is None:
-            raise RuntimeError("the plugin is not open")
-        [result] = await self._publisher.publish(self._settings.event, [event])
-        may_retry = delivery.attempt < self._settings.refusal_tries
-        return outcome_of(result, self._settings.event, may_retry=may_retry)
+        """Deliver once, and return the outcome."""
+        [outcome] = await self.deliver_many([delivery])
+        return outcome
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:
-        """Return the event that would be published, its fields as JSON, or the outcome without one."""
-        event = self._outgoing(delivery)
-        if not isinstance(event, OutgoingEvent):
-            return event
+        """Return what would be sent, its fields as JSON, or the outcome without it."""
+        return preview_of(self._settings, self._org.login_url, delivery)
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Deliver each once, many in one call, and return their outcomes."""
+        operation = self._operation
+        if operation is None:
+            raise RuntimeError("the plugin is not open")
+        user = await self._user()
+        if not isinstance(user, str):
+            return [user] * len(deliveries)
+
+        def guarded(delivery: Delivery) -> Delivery | Outcome:
+            if self._is_own(delivery.event, user):
+                return Skip(reason="this deployment made the change itself", sent=False)
+            return delivery
+
+        return await delivered_together(
+            deliveries, guarded, lambda _, remaining: operation.deliver(remaining)
+        )
+
+    async def _user(self) -> str | Outcome:
+        """Return the user whose changes are skipped, where they are, or the outcome of not knowing."""
+        if self._own_changes is not OwnChanges.USER or self._writer is None:
+            return ""
         try:
-            content = exact_json(dict(event.fields))
-        except TypeError as error:
-            return Reject(reason=f"it is no JSON: {error}", hint="change the body's mapping", sent=False)
-        api = "the Pub/Sub API, in Avro" if self._settings.transport is PublishTransport.PUBSUB else "REST"
-        # REST takes no id.
-        headers = {"EventUuid": event.id} if self._settings.transport is PublishTransport.PUBSUB else {}
-        where = f"publish /event/{self._settings.event} over {api}, to {self._org.login_url}"
-        return Preview(request=where, headers=headers, content=content)
+            user = await self._writer.user()
+        except StreamerError as error:
+            return outcome_of_call(Unanswered(error=error), "", may_retry=True)
+        return user or Hold(
+            reason="the login named no user: give the app the scope openid, or set own_changes: client",
+            after_s=_RECHECK_S,
+            alert=True,
+            failure=FailureClass.REFUSED_CREDENTIALS,
+        )
 
-    def _outgoing(self, delivery: Delivery) -> OutgoingEvent | Outcome:
-        """Return the event to publish, or the outcome without one."""
-        fields = _fields(delivery)
-        if not isinstance(fields, dict):
-            return Reject(
-                reason="the body is not an object",
-                hint="map body to the fields of the platform event",
-                sent=False,
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Operation]:
+        settings = self._settings
+        if settings.event is not None:
+            async with self._org.publisher(settings.transport, timeout_s=settings.timeout_s) as publisher:
+                yield Publishing(
+                    publisher=publisher,
+                    event=settings.event,
+                    id_field=settings.id_field,
+                    refusal_tries=settings.refusal_tries,
+                )
+            return
+        async with self._org.writer(timeout_s=settings.timeout_s) as writer:
+            self._writer = writer
+            if settings.call is not None:
+                async with ApexCalling(settings, writer, self._context.name) as calling:
+                    yield calling
+                return
+            yield RecordWriting(
+                writer=writer,
+                shape=RecordShape.of(settings),
+                refusal_tries=settings.refusal_tries,
             )
-        if not fields:
-            return Skip(reason="the event carries no field that body sends", sent=False)
-        if self._settings.id_field is not None:
-            fields = {**fields, self._settings.id_field: delivery.key}
-        return OutgoingEvent(id=str(uuid.uuid5(_NAMESPACE, delivery.key)), fields=fields)
 
-
-def _fields(delivery: Delivery) -> Any:
-    if delivery.body is not None:
-        return delivery.body
-    own = delivery.event.data.get("fields")
-    return (
-        {name: value for name, value in own.items() if name not in _STAMPS} if isinstance(own, dict) else {}
-    )
+    def _is_own(self, event: Event, user: str) -> bool:
+        match self._own_changes:
+            case OwnChanges.CLIENT:
+                return is_of_client(event, self._org.client_name or "")
+            case OwnChanges.USER:
+                return is_of_user(event, user)
+            case OwnChanges.DELIVER:
+                return False
 
 
 def _org(settings: SalesforceSettings, context: PluginContext) -> Org:
@@ -125,11 +163,35 @@ def _check_login(org: OrgSettings, *, now: float) -> None:
     token_form(org.auth, login_url=org.login_url, now=now)
 
 
-def _check_loop(settings: SalesforceSettings, context: PluginContext) -> None:
-    is_same = settings.org is None or (
+def _own_changes(settings: SalesforceSettings, context: PluginContext, org: Org) -> OwnChanges:
+    """Return what becomes of own changes; raises `ConfigurationError` where they can't be told."""
+    chosen = settings.own_changes
+    if chosen is None:
+        writes = settings.event is None
+        chosen = OwnChanges.CLIENT if writes and _is_same_org(settings, context) else OwnChanges.DELIVER
+    if chosen is OwnChanges.CLIENT and not org.client_name:
+        raise ConfigurationError(
+            "client_name is missing in org: give this deployment a name of its own, such as acme-erp-bus, by "
+            "which Salesforce marks its changes; without it, each could cause the next (or set own_changes)"
+        )
+    if chosen is OwnChanges.USER and settings.event is not None:
+        raise ConfigurationError("own_changes: user needs an operation that writes; use client with event")
+    return chosen
+
+
+def _is_same_org(settings: SalesforceSettings, context: PluginContext) -> bool:
+    return settings.org is None or (
         context.org is not None and settings.org.login_url == context.org.login_url
     )
-    if is_same and not settings.allow_loop and context.receives(f"salesforce.event.{settings.event}"):
+
+
+def _check_loop(settings: SalesforceSettings, context: PluginContext) -> None:
+    if (
+        settings.event is not None
+        and _is_same_org(settings, context)
+        and not settings.allow_loop
+        and context.receives(f"salesforce.event.{settings.event}")
+    ):
         raise ConfigurationError(
             f"event is {settings.event}, which the daemon reads and this subscriber's on selects, so that "
             "each delivery would cause the next: narrow on, or set allow_loop: true and let when end the loop"

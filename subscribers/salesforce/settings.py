@@ -1,23 +1,144 @@
 """Settings of the Salesforce plugin."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import re
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from streamer.ports import PublishTransport
 from streamer.salesforce.publish.access import event_name
 from streamer.settings import OrgSettings
 
 _FIELD = r"^[A-Za-z]\w*$"
+_SOBJECT = r"^[A-Za-z]\w{0,79}$"
+_OPERATIONS = ("event", "update", "upsert", "create", "delete", "call")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_PLACEHOLDER = re.compile(r"\{([A-Za-z]\w*)\}", re.ASCII)
+# The rest of a path of an Apex class's urlMapping, with placeholders.
+_APEX_PATH = re.compile(r"/?(?:[\w.~!$'()*+,;=:@-]|%[\dA-Fa-f]{2}|\{[A-Za-z]\w*\}|/)+", re.ASCII)
+_DOTS = re.compile(r"(?:^|/)(?:\.|%2[eE]){1,2}(?:/|$)")
 
 
-class SalesforceSettings(BaseModel):
-    """Platform event that is published, and the org that gets it."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    event: str = Field(description="API name of the platform event, such as Order_Placed__e")
+
+class OwnChanges(StrEnum):
+    """What becomes of change events that this deployment has caused."""
+
+    CLIENT = "client"
+    """Those whose origin has the org's `client_name` are skipped."""
+    USER = "user"
+    """Those of the user as whom the subscriber writes are skipped."""
+    DELIVER = "deliver"
+    """None is skipped."""
+
+
+class UpsertSettings(_Section):
+    """Records that are created, or updated where they exist."""
+
+    sobject: str = Field(pattern=_SOBJECT, examples=["Invoice__c"], description="API name of the object")
+    external_id: str = Field(
+        pattern=_FIELD,
+        examples=["Number__c"],
+        description="its external id field, whose value is in body and names the record",
+    )
+
+
+class CallSettings(_Section):
+    """Apex method of the org: one of rest and soap."""
+
+    rest: str | None = Field(
+        default=None,
+        examples=["/invoices/{Id}"],
+        description="path behind /services/apexrest; {Id} stands for the member Id of body",
+    )
+    soap: str | None = Field(
+        default=None,
+        pattern=r"^(?:[A-Za-z]\w*/)?[A-Za-z]\w*$",
+        examples=["InvoiceService"],
+        description="Apex class with webservice methods; with its namespace: acme/InvoiceService",
+    )
+    method: str = Field(
+        default="POST",
+        pattern=_FIELD,
+        description="with rest: GET, POST, PUT, PATCH or DELETE; with soap: the name of the method",
+    )
+    wait: bool = Field(
+        default=True,
+        description="false: an event is delivered when its call has been sent; what the method answers, "
+        "also a failure, is only logged",
+    )
+
+    @field_validator("rest")
+    @classmethod
+    def _is_a_path(cls, path: str | None) -> str | None:
+        if path is None:
+            return None
+        if _APEX_PATH.fullmatch(path) is None or _DOTS.search(path):
+            raise ValueError("must be a path without . and .. and a query, such as /invoices/{Id}")
+        return path.removeprefix("/")
+
+    @model_validator(mode="after")
+    def _is_one_method(self) -> Self:
+        if (self.rest is None) == (self.soap is None):
+            raise ValueError("must have one of rest and soap")
+        if self.rest is not None and self.method not in {*_WITH_BODY, "GET", "DELETE"}:
+            raise ValueError("method must be GET, POST, PUT, PATCH or DELETE where rest is given")
+        if self.soap is not None and "method" not in self.model_fields_set:
+            raise ValueError("method is missing: soap needs the name of the Apex method")
+        if self.rest is not None and not self.wait and self.method not in _WITH_BODY:
+            raise ValueError("wait: false needs a method with a body: POST, PUT or PATCH")
+        return self
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Names of the members of `body` that stand in the path."""
+        return tuple(_PLACEHOLDER.findall(self.rest or ""))
+
+    def path(self, values: dict[str, str]) -> str:
+        """Return the path with encoded `values` in the place of its placeholders."""
+        return _PLACEHOLDER.sub(lambda found: values[found[1]], self.rest or "")
+
+
+class SalesforceSettings(_Section):
+    """Operation, the org that it changes, and the guard against loops.
+
+    An operation is one of event, update, upsert, create, delete and call.
+    """
+
+    event: str | None = Field(
+        default=None,
+        examples=["Order_Placed__e"],
+        description="API name of the platform event that is published",
+    )
+    update: str | None = Field(
+        default=None,
+        pattern=_SOBJECT,
+        examples=["Opportunity"],
+        description="API name of the object whose records are updated; body has their Id",
+    )
+    upsert: UpsertSettings | None = Field(
+        default=None, description="records that are updated by an external id, or created"
+    )
+    create: str | None = Field(
+        default=None,
+        pattern=_SOBJECT,
+        examples=["Task"],
+        description="API name of the object of which records are created; with id_field, each once",
+    )
+    delete: str | None = Field(
+        default=None,
+        pattern=_SOBJECT,
+        examples=["Quote__c"],
+        description="API name of the object whose records are deleted; body has their Id",
+    )
+    call: CallSettings | None = Field(default=None, description="Apex method of the org that is called")
     transport: PublishTransport = Field(
         default=PublishTransport.PUBSUB,
-        description="pubsub (Pub/Sub API) or rest, which takes no id by which consumers know a repetition",
+        description="of event: pubsub (Pub/Sub API), or rest, which takes no id by which consumers know a "
+        "repetition",
     )
     org: OrgSettings | None = Field(
         default=None, description="address of another org and its credentials; default: the daemon's org"
@@ -26,7 +147,7 @@ class SalesforceSettings(BaseModel):
         default=None,
         pattern=_FIELD,
         examples=["Delivery_Key__c"],
-        description="text field of the event that gets the delivery's key",
+        description="text field, or argument, that gets the delivery's key; with create an external id field",
     )
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="time for one request with its answer")
     refusal_tries: int = Field(
@@ -36,6 +157,18 @@ class SalesforceSettings(BaseModel):
         description="attempts at an event that Salesforce refuses without a known reason, "
         "before it becomes a dead letter",
     )
+    batch_size: int = Field(
+        default=200, ge=1, le=200, description="most events in one call; those of an Apex method go alone"
+    )
+    batch_wait_s: float = Field(
+        default=0.02, ge=0, le=1, description="longest time that an event waits for others of its call"
+    )
+    own_changes: OwnChanges | None = Field(
+        default=None,
+        description="change events that this deployment caused: client skips those with the org's "
+        "client_name in their origin, user those of the user who writes, deliver none; default: client "
+        "where records or methods of the daemon's org are written, and else deliver",
+    )
     allow_loop: bool = Field(
         default=False,
         description="true: on may select the event that is published; when must then end the loop",
@@ -43,5 +176,18 @@ class SalesforceSettings(BaseModel):
 
     @field_validator("event")
     @classmethod
-    def _is_a_platform_event(cls, event: str) -> str:
-        return event_name(event)
+    def _is_a_platform_event(cls, event: str | None) -> str | None:
+        return None if event is None else event_name(event)
+
+    @model_validator(mode="after")
+    def _is_one_operation(self) -> Self:
+        chosen = [name for name in _OPERATIONS if getattr(self, name) is not None]
+        if len(chosen) != 1:
+            found = " and ".join(chosen) or "none"
+            raise ValueError(f"must have one of {', '.join(_OPERATIONS)}; found {found}")
+        return self
+
+    @property
+    def operation(self) -> Literal["event", "update", "upsert", "create", "delete", "call"]:
+        """Name of the operation."""
+        return next(name for name in _OPERATIONS if getattr(self, name) is not None)  # type: ignore[return-value] - names of the literal

@@ -21,11 +21,11 @@ class BusyOrg:
     _count: int = 0
 
     async def send(self, total: int, *, per_second: float) -> None:
-        """Send `total` messages at about this rate."""
-        began = asyncio.get_running_loop().time()
+        """Send at about this rate until there are `total` messages."""
+        began, before = asyncio.get_running_loop().time(), self.sandbox.org.published
         while (published := self.sandbox.org.published) < total:
             self._happen()
-            ahead_s = published / per_second - (asyncio.get_running_loop().time() - began)
+            ahead_s = (published - before) / per_second - (asyncio.get_running_loop().time() - began)
             await asyncio.sleep(max(0.0, ahead_s))
 
     def _happen(self) -> None:

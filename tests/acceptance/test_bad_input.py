@@ -19,6 +19,7 @@ _MISTAKES = """\
 org:
   login_url: {url}
   auth: {{flow: client_credentials, client_id: sandbox, client_secret: s3cret-of-mine}}
+  transport: cometd
 channels:
   - {{path: /data/ChangeEvents, start: erliest}}
 log: {{sqlite: {{path: log.db}}}}
@@ -45,9 +46,9 @@ async def test_configuration_errors_exit_2_before_anything_connects(
         assert await daemon.ended() == 2
 
     start, key = daemon.output.splitlines()
-    assert f"{path}:5: channels.0.start: found 'erliest'" in start
+    assert f"{path}:6: channels.0.start: found 'erliest'" in start
     assert "'latest' or 'earliest'" in start
-    assert f"{path}:7: observe.prot: no such key; did you mean port? allowed: host," in key
+    assert f"{path}:8: observe.prot: no such key; did you mean port? allowed: host," in key
     with pytest.raises(BlockingIOError):
         listener.accept()
     assert not (tmp_path / "log.db").exists()

@@ -6,6 +6,6 @@ done nothing else, and run the same `main` as the installed program, which other
 tests start: those of the container, the demo, the sandbox and the packages.
 """
 
-from tests.commands.process import CommandProcess, start
+from tests.commands.process import AnyProcess, start
 
-__all__ = ["CommandProcess", "start"]
+__all__ = ["AnyProcess", "start"]

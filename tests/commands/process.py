@@ -16,6 +16,8 @@ from typing import IO, Any
 
 import orjson
 
+_READ_BY_IMPORTS = ("GRPC_", "PYTHON", "SSL_")
+
 
 class CommandProcess:
     """One process: what it says where pipes were asked for, and how it ended."""
@@ -57,18 +59,28 @@ class CommandProcess:
         return output, error
 
 
+AnyProcess = CommandProcess | asyncio.subprocess.Process
+"""They are used alike."""
+
+
 async def start(
     *arguments: str,
     stdin: int = DEVNULL,
     stdout: int | IO[bytes] = DEVNULL,
     stderr: int | IO[bytes] = DEVNULL,
     environ: Mapping[str, str] | None = None,
-) -> CommandProcess:
+) -> AnyProcess:
     """Start `streamer` with `arguments`, and `environ` beside the environment of the tests.
 
-    Each stream is `PIPE`, `DEVNULL`, a descriptor or a file.
+    Each stream is `PIPE`, `DEVNULL`, a descriptor or a file. A process whose
+    `environ` is read while modules are imported is not forked.
     """
     whole = {**os.environ, **(environ or {})}
+    if any(name.startswith(_READ_BY_IMPORTS) for name in environ or {}):
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "streamer", *arguments,
+            stdin=stdin, stdout=stdout, stderr=stderr, env=whole,
+        )  # fmt: skip
     with ExitStack() as given:
         ends = [_ends(each, given, index) for index, each in enumerate((stdin, stdout, stderr))]
         ended, report = os.pipe()

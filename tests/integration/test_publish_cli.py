@@ -14,7 +14,7 @@ import pytest
 from streamer.clock import SystemClock
 from streamer.sandbox import OrgSettings, Sandbox, SandboxSettings, parse_schema
 from tests import commands
-from tests.commands import CommandProcess
+from tests.commands import AnyProcess
 from tests.configuration import over_pubsub, sandbox_configuration, written
 
 EVENT = "Order_Placed__e"
@@ -49,7 +49,7 @@ class World:
         messages = self.sandbox.bus.after(f"/event/{EVENT}", 0)
         return [orjson.loads(each.data)["event"]["EventUuid"] for each in messages]
 
-    async def begin(self, *arguments: str) -> CommandProcess:
+    async def begin(self, *arguments: str) -> AnyProcess:
         """Start the command."""
         return await commands.start(
             *("publish", EVENT, "-c", str(self.config), *arguments),

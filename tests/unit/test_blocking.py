@@ -3,14 +3,16 @@
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
 import pytest
 
-from streamer.blocking import ThreadedSubscriber, on_threads
+from streamer.blocking import ThreadedBatchSubscriber, ThreadedSubscriber, on_threads
+from streamer.errors import ConfigurationError
 from streamer.events import Delivered, Delivery, Outcome, Retry, SubscriberName
+from streamer.ports import Batching
 from streamer.testing import a_delivery, an_event
 
 NAME = SubscriberName("target")
@@ -210,3 +212,101 @@ def test_asynchronous_plugin_stays_as_it_is() -> None:
 
     plugin: Any = Asynchronous()
     assert on_threads(plugin, name=NAME, threads=1) is plugin
+
+
+class BlockingBatch(Blocking):
+    """Takes several events in one call."""
+
+    batch_size = 10
+
+    def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Answer each as alone."""
+        return [self.deliver(each) for each in deliveries]
+
+
+async def overdue(plugin: BlockingBatch, subscriber: ThreadedBatchSubscriber, *deliveries: Delivery) -> None:
+    """Give a call up whose first event is held."""
+    plugin.held.add(deliveries[0].event.id)
+    attempt = asyncio.create_task(subscriber.deliver_many(deliveries))
+    await begun(subscriber, deliveries[0])
+    attempt.cancel()
+    with suppress(asyncio.CancelledError):
+        await attempt
+
+
+def batching(plugin: BlockingBatch) -> ThreadedBatchSubscriber:
+    """Return `plugin` as dispatch calls it."""
+    made = on_threads(plugin, name=NAME, threads=3)
+    assert isinstance(made, ThreadedBatchSubscriber)
+    assert Batching.of(made) == Batching(size=10, wait_s=0.01)
+    return made
+
+
+def answers(*deliveries: Delivery) -> list[Outcome]:
+    """Return the outcomes of deliveries that arrive."""
+    return [Delivered(answer={"id": each.event.id}) for each in deliveries]
+
+
+async def test_batch_is_delivered_in_one_call_on_a_thread() -> None:
+    """With an outcome for each."""
+    plugin, many = BlockingBatch(), [of(n, key=f"k{n}") for n in range(5)]
+    async with batching(plugin) as subscriber:
+        assert isinstance(subscriber, ThreadedBatchSubscriber)
+        assert await subscriber.deliver_many(many) == answers(*many)
+
+    assert len(plugin.threads) == 1
+    assert threading.get_ident() not in plugin.threads
+
+
+async def test_event_of_a_call_that_exceeded_its_time_holds_no_others_up() -> None:
+    """Its key is left out of the next calls until that call has ended, and then its outcome counts."""
+    plugin = BlockingBatch()
+    first, second, other = of(1, key="a"), of(2, key="b"), of(3, key="c")
+    async with batching(plugin) as subscriber:
+        assert isinstance(subscriber, ThreadedBatchSubscriber)
+        await overdue(plugin, subscriber, first, second)
+        held, delivered = await subscriber.deliver_many([second, other])
+        assert isinstance(held, Retry)
+        assert [delivered] == answers(other)
+
+        plugin.gates[first.event.id].set()
+        await until(lambda: all(late.call.ended.done() for late in subscriber._late_members.values()))
+        following = of(4, key="a")
+        assert await subscriber.deliver_many([second, following]) == answers(second, following)
+
+    assert plugin.calls == [each.event.id for each in (first, other, second, following)]
+    assert not subscriber._late_members
+
+
+class HalfAsynchronous(Blocking):
+    """Blocks in one method and not in the other."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Answer none."""
+        return [Delivered() for _ in deliveries]
+
+
+def test_plugin_of_which_only_one_method_blocks_is_refused() -> None:
+    """Its call would hold the loop up."""
+    with pytest.raises(ConfigurationError, match="both be asynchronous, or neither"):
+        on_threads(HalfAsynchronous(), name=NAME, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "wait_s"), [(0, 0.01), (True, 0.01), ("5", 0.01), (10_001, 0.01), (5, -1), (5, 1.5), (5, None)]
+)
+def test_bounds_of_a_batch_that_cannot_be_are_refused(size: object, wait_s: object) -> None:
+    """Before anything is delivered."""
+    plugin: Any = BlockingBatch()
+    plugin.batch_size, plugin.batch_wait_s = size, wait_s
+    with pytest.raises(ConfigurationError, match="its batch_"):
+        Batching.of(plugin)
+
+
+def test_plugin_whose_batches_hold_one_event_is_given_one() -> None:
+    """By `deliver`."""
+    plugin: Any = BlockingBatch()
+    plugin.batch_size = 1
+
+    assert Batching.of(plugin) is None
+    assert Batching.of(Blocking()) is None

@@ -36,10 +36,14 @@ def _ignore(*_: str) -> None:
 
 
 class Ticket(NamedTuple):
-    """Permission for one attempt, held from its beginning to its end."""
+    """Permission for one attempt, held from its beginning to its end.
+
+    `share` is the share that the attempt had in one call of the plugin.
+    """
 
     permit: Permit[LaneName]
     began: float
+    share: float = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,12 +68,12 @@ class Admission:
     on_breaker: OnBreaker = _ignore
     open_since: float = field(default=0.0, init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _waits_for_rate: bool = field(default=False, init=False)
+    _rate_opens_at: float | None = field(default=None, init=False)
 
     @property
     def hindrance(self) -> str:
         """Reason why no attempt can begin at the moment; empty while one can."""
-        if self._waits_for_rate:
+        if self._rate_opens_at is not None:
             return "the configured rate is used up"
         return self._hold
 
@@ -106,6 +110,15 @@ class Admission:
         """True while the breaker is not closed, so that one event at a time tests the target."""
         return self.breaker.state is not BreakerState.CLOSED
 
+    def opens_within(self, seconds: float) -> bool:
+        """Return whether another attempt can begin within `seconds`, as far as is known now."""
+        if self.probes or not self.has_room:
+            return False
+        held_s = self.paused.opens_in_s
+        now = self.clock.monotonic()
+        rate_s = 0.0 if self._rate_opens_at is None else self._rate_opens_at - now
+        return held_s is not None and max(held_s, rate_s) <= seconds
+
     async def passage(self, lane: LaneName) -> bool:
         """Wait until an attempt at `lane` can begin; true allows it now, but not later.
 
@@ -137,9 +150,9 @@ class Admission:
 
     def succeeded(self, ticket: Ticket) -> None:
         """Note that the target works, even if it rejected the event."""
-        self.concurrency.succeeded(ticket.began)
+        self.concurrency.succeeded(ticket.began, ticket.share)
         was_down = self.probes
-        self.breaker.succeeded(ticket.permit)
+        self.breaker.succeeded(ticket.permit, ticket.share)
         self._changed.set()
         if was_down and not self.probes:
             _log.info("breaker.closed", subscriber=self.name)
@@ -150,7 +163,7 @@ class Admission:
         self.concurrency.overloaded(ticket.began)
         self._changed.set()
         was_down = self.probes
-        given_back = self.breaker.failed(ticket.permit)
+        given_back = self.breaker.failed(ticket.permit, ticket.share)
         if self.probes and not was_down:
             _log.warning("breaker.opened", subscriber=self.name, reason=self.breaker.reason)
             self.on_breaker(self.breaker.reason)
@@ -232,11 +245,11 @@ class Admission:
         self.open_since = self.clock.monotonic()
 
     async def _wait_for_rate(self, delay_s: float) -> None:
-        self._waits_for_rate = True
+        self._rate_opens_at = self.clock.monotonic() + delay_s
         try:
             await self.clock.sleep(max(_LEAST_S, delay_s))
         finally:
-            self._waits_for_rate = False
+            self._rate_opens_at = None
 
     async def _wait(self, seconds: float | None) -> None:
         """Wait for a change, at most `seconds` if given."""

@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
@@ -15,6 +15,8 @@ LaneT = TypeVar("LaneT", bound=Hashable)
 # Fraction of the shortest open time.
 _REPROBE_DELAY = 0.2
 _REMEMBERED = 1_000
+# More than the errors of adding up shares of calls, and less than any share.
+_ROUNDING = 1e-6
 
 
 class BreakerState(StrEnum):
@@ -63,6 +65,39 @@ class _Ended(NamedTuple, Generic[LaneT]):
     at: float
     lane: LaneT
     failed: bool
+    share: float
+
+
+class _Window(Generic[LaneT]):
+    """The latest attempts, at most `size` of them; those of one call count as one together."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._attempts: deque[_Ended[LaneT]] = deque()
+        self.weight = 0.0
+        self.failed_weight = 0.0
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def __iter__(self) -> Iterator[_Ended[LaneT]]:
+        return iter(self._attempts)
+
+    def add(self, ended: _Ended[LaneT], *, since: float) -> None:
+        """Add an attempt, and drop those that ended before `since` or are too many."""
+        self._attempts.append(ended)
+        self._weigh(ended, 1)
+        while self._attempts[0].at < since or self.weight > self._size + _ROUNDING:
+            self._weigh(self._attempts.popleft(), -1)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._attempts.clear()
+        self.weight = self.failed_weight = 0.0
+
+    def _weigh(self, ended: _Ended[LaneT], sign: int) -> None:
+        self.weight += sign * ended.share
+        self.failed_weight += sign * ended.share * ended.failed
 
 
 class CircuitBreaker(Generic[LaneT]):
@@ -92,7 +127,7 @@ class CircuitBreaker(Generic[LaneT]):
         """Begin closed; `jitter` draws each open time between half of it and the whole."""
         self._limits = limits
         self._clock = clock
-        self._window: deque[_Ended[LaneT]] = deque(maxlen=max(limits.window, limits.minimum))
+        self._window: _Window[LaneT] = _Window(max(limits.window, limits.minimum))
         self._until: float | None = None
         self._delays = Delays(
             Backoff(
@@ -149,7 +184,7 @@ class CircuitBreaker(Generic[LaneT]):
             return None
         return max(0.0, self._until + self._reprobe_delay_s(lane) - self._clock.monotonic())
 
-    def succeeded(self, permit: Permit[LaneT]) -> None:
+    def succeeded(self, permit: Permit[LaneT], share: float = 1.0) -> None:
         """Note that the target took the event, or rejected it because of the event itself.
 
         A successful probe closes the breaker and clears its failures. An
@@ -161,15 +196,17 @@ class CircuitBreaker(Generic[LaneT]):
         if permit is self._probe:
             self._close()
         elif not self._is_late(permit):
-            self._note(permit.lane, failed=False)
+            self._note(permit.lane, share, failed=False)
 
-    def failed(self, permit: Permit[LaneT]) -> Mapping[LaneT, int]:
+    def failed(self, permit: Permit[LaneT], share: float = 1.0) -> Mapping[LaneT, int]:
         """Note that the target failed; return the number of attempts to give back, by lane.
 
         If this failure opens the breaker, these are the failures in the window.
         If it was a probe, or began before the outage, it is this failure alone.
         A head can have spent fewer attempts, when the one before it was set
-        aside.
+        aside. An attempt that was a `share` of one call counts as that much:
+        one call that fails for many lanes says no more about the target than
+        one that fails for a single lane.
         """
         if permit is self._probe:
             self._excused.pop(permit.lane, None)
@@ -177,7 +214,7 @@ class CircuitBreaker(Generic[LaneT]):
             return self._given_back({permit.lane: 1})
         if self._is_late(permit):
             return self._given_back({permit.lane: 1})
-        self._note(permit.lane, failed=True)
+        self._note(permit.lane, share, failed=True)
         return self._open() if self._is_too_much() else {}
 
     def abandoned(self, permit: Permit[LaneT]) -> None:
@@ -199,14 +236,13 @@ class CircuitBreaker(Generic[LaneT]):
     def _is_late(self, permit: Permit[LaneT]) -> bool:
         return permit.outages < self._outages
 
-    def _note(self, lane: LaneT, *, failed: bool) -> None:
+    def _note(self, lane: LaneT, share: float, *, failed: bool) -> None:
         now = self._clock.monotonic()
-        while self._window and self._window[0].at < now - self._limits.window_s:
-            self._window.popleft()
-        self._window.append(_Ended(at=now, lane=lane, failed=failed))
+        ended = _Ended(at=now, lane=lane, failed=failed, share=share)
+        self._window.add(ended, since=now - self._limits.window_s)
 
     def _is_too_much(self) -> bool:
-        ended, failed = len(self._window), sum(each.failed for each in self._window)
+        ended, failed = self._window.weight + _ROUNDING, self._window.failed_weight + _ROUNDING
         return ended >= self._limits.minimum and failed >= self._limits.failure_ratio * ended
 
     def _open(self) -> Mapping[LaneT, int]:

@@ -24,6 +24,8 @@ _LEAST_ANSWERS = 16
 # Finer than any clock.
 _LEAST_S = 1e-9
 _MOST_ANSWERS = 120
+# The shares of one call add up to this at least, with the rounding errors of their sum.
+_WHOLE = 0.999
 
 
 class _Phase(Enum):
@@ -41,7 +43,7 @@ class _Round:
 
     began_at: float
     reached: bool = False
-    answers: int = 0
+    answers: float = 0.0
     seconds: float = 0.0
 
     @property
@@ -69,14 +71,20 @@ class AdaptiveConcurrency:
     Growth from 4 to 64 takes at least 60 round trips: 0.3 s at 5 ms, 12 s at
     200 ms. Each attempt that `began` ends by exactly one of the other three
     calls.
+
+    A target that takes up to `batch` attempts in one call is judged by its
+    calls: the limit grows and shrinks by whole batches, and never keeps a batch
+    from being full. An attempt that was a `share` of a call counts as that much.
     """
 
-    def __init__(self, maximum: int, clock: Clock, *, start: int = 4) -> None:
-        """Begin with the limit `start`, or with `maximum` (at least 1) if that is less."""
-        self._maximum = maximum
+    def __init__(self, maximum: int, clock: Clock, *, start: int = 4, batch: int = 1) -> None:
+        """Begin with `start` calls at once, or with `maximum` attempts (at least 1) if that is less."""
+        self._most_attempts = maximum
+        self._batch = batch
+        self._maximum = math.ceil(maximum / batch)
         self._clock = clock
-        # Kept as a fraction, because nine tenths of 4 are not 3.
-        self._limit = float(min(start, maximum))
+        # In calls. Kept as a fraction, because nine tenths of 4 are not 3.
+        self._limit = float(min(start, self._maximum))
         self._in_flight = 0
         self._own_s: float | None = None
         self._mean_s = 0.0
@@ -91,7 +99,7 @@ class AdaptiveConcurrency:
     @property
     def limit(self) -> int:
         """Largest number of attempts in flight at once."""
-        return int(self._limit)
+        return min(int(self._limit) * self._batch, self._most_attempts)
 
     @property
     def has_room(self) -> bool:
@@ -104,16 +112,17 @@ class AdaptiveConcurrency:
         self._round.reached = self._round.reached or not self.has_room
         return self._clock.monotonic()
 
-    def succeeded(self, began: float) -> None:
-        """Note that the target served the attempt that began at `began`."""
+    def succeeded(self, began: float, share: float = 1.0) -> None:
+        """Note that the target served the attempt that began at `began`, a `share` of one call."""
         self._in_flight -= 1
         if began < self._changed_at:
             return
         now = self._clock.monotonic()
-        self._round.answers += 1
-        self._round.seconds += now - began
+        self._round.answers += share
+        self._round.seconds += (now - began) * share
         if self._own_s is not None:
-            self._variance += _WEIGHT_BELOW * (((now - began) / self._own_s - 1) ** 2 - self._variance)
+            deviation = ((now - began) / self._own_s - 1) ** 2 - self._variance
+            self._variance += _WEIGHT_BELOW * share * deviation
         if self._is_complete(now):
             self._judge(self._round, now)
 
@@ -135,7 +144,7 @@ class AdaptiveConcurrency:
 
     def _is_complete(self, now: float) -> bool:
         if self._phase is _Phase.WORK:
-            return self._is_round_trip(now - self._round.began_at)
+            return self._round.answers >= _WHOLE and self._is_round_trip(now - self._round.began_at)
         wanted = min(max(self._variance / _ERROR**2, _LEAST_ANSWERS), _MOST_ANSWERS)
         return self._round.answers >= wanted
 
@@ -159,7 +168,9 @@ class AdaptiveConcurrency:
         if self._mean_s < self._own_s:
             self._own_s += _WEIGHT_BELOW * (self._mean_s - self._own_s)
         chance = math.sqrt(self._variance * _WEIGHT / (2 - _WEIGHT) / ended.answers)
-        if self.limit > 1 and self._mean_s > max(_SHORT_S, self._own_s * (_QUEUE + _DEVIATIONS * chance)):
+        if int(self._limit) > 1 and self._mean_s > max(
+            _SHORT_S, self._own_s * (_QUEUE + _DEVIATIONS * chance)
+        ):
             self._set(self._limit, _Phase.FULL, now)
         else:
             grows = ended.reached and self._mean_s <= max(_SHORT_S, self._own_s * _QUEUE)

@@ -1,15 +1,16 @@
 """One delivery attempt, isolated from the errors of the plugin."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, cast
 
 import structlog
 
 from streamer.clock import Clock
-from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of
+from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of, outcomes_of
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.lanes.lane import Lane
 from streamer.errors import BrokenRoute, RetryLater, StreamerError
@@ -28,7 +29,7 @@ from streamer.events import (
     Stage,
     SubscriberName,
 )
-from streamer.ports import Subscriber
+from streamer.ports import BatchSubscriber, Subscriber
 
 _log = structlog.get_logger()
 
@@ -45,17 +46,22 @@ class DispatchObserver(Protocol):
         """One attempt took `seconds`."""
         ...
 
+    def called(self, events: int) -> None:
+        """The plugin was called with a batch of `events`."""
+        ...
+
     def set_aside(self, letter: DeadLetter) -> None:
         """An event became a dead letter."""
         ...
 
 
 class Tried(NamedTuple):
-    """Outcome of one attempt at `entry`, and its duration."""
+    """Outcome of one attempt at `entry`, its duration, and its share of the plugin's call."""
 
     entry: Entry
     outcome: Outcome
     seconds: float
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +114,31 @@ class Attempts:
 
     async def try_once(self, lane: Lane) -> Tried:
         """Deliver the head of `lane` and return the outcome."""
-        entry = lane.head
+        entry, shaped = lane.head, await self.shaped(lane)
+        if isinstance(shaped, Tried):
+            return self.noted(shaped)
+        began = self.clock.monotonic()
+        outcome = await self._delivered(shaped)
+        return self.noted(Tried(entry=entry, outcome=outcome, seconds=self.clock.monotonic() - began))
+
+    async def shaped(self, lane: Lane) -> Delivery | Tried:
+        """Return the delivery of the head of `lane`, or what becomes of it without one."""
         if lane.first_tried_at is None:
             lane.first_tried_at = self.clock.now()
-        began = self.clock.monotonic()
-        outcome = await self._outcome(entry.event, lane.attempts + 1)
-        seconds = self.clock.monotonic() - began
-        self.observer.attempted(entry.event, outcome, seconds)
-        return Tried(entry=entry, outcome=outcome, seconds=seconds)
+        shaped = self._shaped(lane.head.event, lane.attempts + 1)
+        return shaped if isinstance(shaped, Delivery) else Tried(entry=lane.head, outcome=shaped, seconds=0.0)
+
+    async def delivered_together(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Make one call of a `BatchSubscriber`, and return an outcome for each of `deliveries`."""
+        subscriber = cast("BatchSubscriber", self.subscriber)
+        self.observer.called(len(deliveries))
+        call = self._returned(partial(subscriber.deliver_many, deliveries), deliveries[0].event)
+        return outcomes_of(await call, len(deliveries))
+
+    def noted(self, tried: Tried) -> Tried:
+        """Return `tried`, after the observer has heard of it."""
+        self.observer.attempted(tried.entry.event, tried.outcome, tried.seconds)
+        return tried
 
     def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
         """Return the receipt of the head of `lane`, or `None` if receipts are off or it was not delivered."""
@@ -169,11 +192,11 @@ class Attempts:
         except _OF_PLUGINS:  # its deliveries are recorded all the same
             _log.warning("plugin.raised", subscriber=self.name, exc_info=True)
 
-    async def _outcome(self, event: Event, attempt: int) -> Outcome:
+    def _shaped(self, event: Event, attempt: int) -> Delivery | Skip | Reject:
         try:
             if not self.route.admits(event):
                 return Skip(reason="when does not hold", sent=False)
-            delivery = self.route.delivery(event, attempt=attempt)
+            return self.route.delivery(event, attempt=attempt)
         except BrokenRoute as error:
             return Reject(
                 reason=masked(str(error)),
@@ -181,33 +204,37 @@ class Attempts:
                 sent=False,
                 failure=FailureClass.BROKEN_ROUTE,
             )
-        return await self._delivered(delivery)
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
-        cancellations = _cancellations()
+        return outcome_of(await self._returned(partial(self.subscriber.deliver, delivery), delivery.event))
+
+    async def _returned(self, call: Callable[[], Awaitable[object]], event: Event) -> object:
+        """Return what the plugin's `call` returns, or a `Retry`; `event` is the first of it."""
+        before = cancellations()
         try:
             async with self.clock.timeout(self.timeout_s):
-                returned = await self.subscriber.deliver(delivery)
+                return await call()
         except TimeoutError:
             return Retry(reason=f"no answer within {self.timeout_s:g} s", failure=FailureClass.TIMEOUT)
         except asyncio.CancelledError:
             if self.ending.is_set():
                 raise
-            _undo_cancellations(cancellations)
-            _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=delivery.event.id)
+            undo_cancellations(before)
+            _log.warning("plugin.cancelled_itself", subscriber=self.name, event_id=event.id)
             return Retry(reason="the plugin cancelled its own attempt", failure=FailureClass.PLUGIN_ERROR)
-        except _OF_PLUGINS as error:  # its event is retried, then set aside
-            _log.warning("plugin.raised", subscriber=self.name, event_id=delivery.event.id, exc_info=True)
+        except _OF_PLUGINS as error:  # its events are retried, then set aside
+            _log.warning("plugin.raised", subscriber=self.name, event_id=event.id, exc_info=True)
             return Retry(reason=f"the plugin raised {named(error)}", failure=FailureClass.PLUGIN_ERROR)
-        return outcome_of(returned)
 
 
-def _cancellations() -> int:
+def cancellations() -> int:
+    """Return how often the present task was asked to end."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
-def _undo_cancellations(before: int) -> None:
+def undo_cancellations(before: int) -> None:
+    """Let the present task go on, after a cancellation that was the plugin's own."""
     task = asyncio.current_task()
     while task is not None and task.cancelling() > before:
         task.uncancel()

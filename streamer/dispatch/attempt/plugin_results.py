@@ -5,8 +5,9 @@ before it is used. No function here raises.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, get_args
 
 import orjson
@@ -51,6 +52,26 @@ def outcome_of(returned: object) -> Outcome:
     if kind is Skip:
         return Skip(reason=_sentence(returned, "reason"), sent=_was_sent(returned))
     return _failure(kind, returned)
+
+
+def outcomes_of(returned: object, number: int) -> Sequence[Outcome]:
+    """Return the outcomes that `returned` holds for `number` deliveries, each as `outcome_of` returns it.
+
+    A `Retry` counts for all of them, and so does a value that does not hold
+    exactly as many outcomes: nobody can tell which belongs to which.
+    """
+    if isinstance(returned, Retry):
+        return [outcome_of(returned)] * number
+    try:
+        # One more than wanted tells that there are too many; some have no end.
+        found: list[object] = list(islice(returned, number + 1))  # type: ignore[call-overload] # foreign code
+    except Exception:  # noqa: BLE001 - it is no sequence, or its iterator raises anything
+        found = []
+    if len(found) == number:
+        return [outcome_of(each) for each in found]
+    count = f"{len(found)} outcomes" if len(found) < number else "too many outcomes"
+    what = f"the plugin returned {count} for {number} deliveries, as {type(returned).__name__}"
+    return [Retry(reason=_bounded(what), failure=FailureClass.PLUGIN_ERROR)] * number
 
 
 def named(error: BaseException) -> str:

@@ -29,7 +29,7 @@ class Logins:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._logins: dict[OrgSettings, _Login] = {}
 
     @asynccontextmanager
@@ -42,7 +42,7 @@ class Logins:
         if login is None:
             http = aiohttp.ClientSession()
             try:
-                login = self._logins[org] = _Login(http, Tokens(http, org, self._clock))
+                login = self._logins[org] = _Login(http, Tokens(http, org, self.clock))
             except BaseException:
                 await http.close()
                 raise

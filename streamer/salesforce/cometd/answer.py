@@ -16,6 +16,7 @@ _PART_BYTES = 512 * 1024
 
 # Each becomes a dead letter.
 _MOST_STRAYS = 10_000
+_STRAY = "no Bayeux message"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ class Answer:
 
 def _set_aside(frame: Frame, strays: Sequence[object]) -> tuple[Unreadable, ...]:
     pieces = [piece for piece in frame.unreadable if not _is_reply(piece.raw)]
-    pieces += [Unreadable(raw=raw_json(stray), error="no Bayeux message") for stray in strays]
+    pieces += [Unreadable(raw=raw_json(stray), error=_STRAY, summary=_STRAY) for stray in strays]
     return tuple(pieces)
 
 

@@ -105,7 +105,8 @@ def _piecemeal(body: bytes, *, is_part: bool) -> Frame:
         try:
             messages.append(orjson.loads(piece))
         except orjson.JSONDecodeError as exc:
-            unreadable.append(Unreadable(raw=piece, error=f"not JSON: {exc}", replay_id=_replay_id(piece)))
+            told = f"not JSON: {exc}"
+            unreadable.append(Unreadable(raw=piece, error=told, summary=told, replay_id=_replay_id(piece)))
     return Frame(messages=messages, size=len(body), unreadable=tuple(unreadable))
 
 

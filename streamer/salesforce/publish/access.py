@@ -1,4 +1,4 @@
-"""Access to an org for publishers, with a login that is shared in the process."""
+"""Access to an org for publishers and writers, with a login that is shared in the process."""
 
 import random as system_random
 import re
@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from streamer.clock import Clock
-from streamer.ports import EventPublisher, PublishTransport
+from streamer.ports import EventPublisher, OrgWriter, PublishTransport
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.rest import Rest
 from streamer.settings import OrgSettings
 
 # The caller has delays of its own; a longer one would hold up its next try after an outage.
 _RECONNECT_LIMIT_S = 5.0
+# Receipts keep less than that of an answer.
+_ANSWER_BYTES = 4 * 1024 * 1024
 
 
 def event_name(topic: str) -> str:
@@ -37,6 +39,11 @@ class OrgAccess:
     def login_url(self) -> str:
         """Address of the org's login."""
         return self.settings.login_url
+
+    @property
+    def client_name(self) -> str | None:
+        """Name that marks this deployment's changes: see `streamer.ports.Org`."""
+        return self.settings.client_name
 
     @asynccontextmanager
     async def publisher(
@@ -66,3 +73,26 @@ class OrgAccess:
                 yield PubSubPublisher(Calls(connection=connection, tokens=tokens), self.clock)
             finally:
                 await connection.close()
+
+    @asynccontextmanager
+    async def writer(self, *, timeout_s: float) -> AsyncIterator[OrgWriter]:
+        """Give a writer: see `streamer.ports.Org`."""
+        from streamer.salesforce.write.apex import ApexCaller  # noqa: PLC0415 - most daemons write nothing
+        from streamer.salesforce.write.collections import Collections  # noqa: PLC0415 - as said
+        from streamer.salesforce.write.writer import Writer  # noqa: PLC0415 - as said
+
+        client = self.client_name
+        async with self.logins.opened(self.settings) as (tokens, http):
+            rest = Rest(
+                http,
+                tokens,
+                self.clock,
+                api_version=self.settings.api_version,
+                answer_bytes=_ANSWER_BYTES,
+                client=client,
+            )
+            yield Writer(
+                tokens=tokens,
+                collections=Collections(rest, self.clock, timeout_s=timeout_s),
+                apex=ApexCaller(rest, self.clock, client=client, timeout_s=timeout_s),
+            )

@@ -13,8 +13,9 @@ from streamer.replay_ids import LONGEST_BYTES
 from streamer.salesforce.publish.avro import FieldRefused
 from streamer.salesforce.publish.calls import Calls
 from streamer.salesforce.publish.failures import refused_event
-from streamer.salesforce.publish.requests import MOST_EVENTS, in_requests, too_large
+from streamer.salesforce.publish.requests import MOST_BYTES, MOST_EVENTS, too_large
 from streamer.salesforce.publish.topics import Topic, Topics
+from streamer.salesforce.request_bodies import in_requests
 
 # Tag and length of an event in its request.
 _FRAME_BYTES = 8
@@ -79,7 +80,7 @@ class PubSubPublisher:
             else:
                 encoded.append((size, (number, made)))
         failure: StreamerError | None = None
-        for request in in_requests(encoded, most=MOST_EVENTS):
+        for request in in_requests(encoded, most=MOST_EVENTS, most_bytes=MOST_BYTES):
             if failure is None:
                 failure = await self._asked(topic, request, results)
             if failure is not None:

@@ -1,8 +1,5 @@
 """Bounds of publish requests, in events and bytes."""
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
-
 from streamer.ports import Unpublished
 
 LARGEST_EVENT = 1024 * 1024
@@ -14,8 +11,6 @@ MOST_BYTES = 2_800_000
 MOST_EVENTS = 200
 """Most events of a request, as Salesforce advises."""
 
-_Item = TypeVar("_Item")
-
 
 def too_large(size: int) -> Unpublished | None:
     """Return the result of an event of `size` bytes, or `None` if Salesforce takes it."""
@@ -23,19 +18,3 @@ def too_large(size: int) -> Unpublished | None:
         return None
     reason = f"it has {size:,} bytes; Salesforce takes 1 MB at most: send less in it"
     return Unpublished(code="too_large", reason=reason, sent=False)
-
-
-def in_requests(
-    items: Iterable[tuple[int, _Item]], *, most: int, most_bytes: int = MOST_BYTES
-) -> Iterator[list[_Item]]:
-    """Yield the items, each given with its size in bytes, in lists that fit into a request."""
-    request: list[_Item] = []
-    filled = 0
-    for size, item in items:
-        if request and (len(request) == most or filled + size > most_bytes):
-            yield request
-            request, filled = [], 0
-        request.append(item)
-        filled += size
-    if request:
-        yield request

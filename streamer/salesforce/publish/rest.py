@@ -13,7 +13,8 @@ from streamer.events import JsonObject
 from streamer.exact_json import exact_json
 from streamer.ports import OutgoingEvent, Published, PublishResult, Unanswered, Unpublished
 from streamer.salesforce.publish.failures import refused_event, refused_topic
-from streamer.salesforce.publish.requests import in_requests, too_large
+from streamer.salesforce.publish.requests import too_large
+from streamer.salesforce.request_bodies import in_requests
 from streamer.salesforce.rest import RequestRefused, Rest
 
 # Subrequests of a composite call (REST API guide, composite).

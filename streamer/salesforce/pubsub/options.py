@@ -7,7 +7,8 @@ from yarl import URL
 from streamer.errors import ConfigurationError
 from streamer.salesforce.auth.addresses import safe_address
 from streamer.salesforce.pubsub.certificates import authorities
-from streamer.settings import OrgSettings
+from streamer.settings import OrgSettings, PubSubSettings
+from streamer.web.loopback import is_loopback
 from streamer.web.proxy import Proxy, proxy_for
 
 
@@ -40,6 +41,11 @@ class PubSubOptions:
 
         Raises `ConfigurationError` for an address, a file or a proxy that can't be used.
         """
+        if org.pubsub.endpoint == PubSubSettings().endpoint and _is_local(org.login_url):
+            raise ConfigurationError(
+                f"org.pubsub.endpoint is Salesforce's, but org.login_url is {org.login_url}: name that "
+                "org's (of `streamer sandbox`: http://localhost:7443), or set org.transport to cometd"
+            )
         address = safe_address(org.pubsub.url, named="org.pubsub.endpoint", allow_http=org.allow_http)
         setting = org.proxy.get_secret_value() if org.proxy else None
         endpoint = URL(address)
@@ -51,3 +57,11 @@ class PubSubOptions:
             )
         trusted = authorities(org.pubsub.ca_file) if endpoint.scheme == "https" else None
         return cls(endpoint=endpoint, authorities=trusted, proxy=proxy)
+
+
+def _is_local(address: str) -> bool:
+    try:
+        return is_loopback(URL(address).host or "")
+    except ValueError:
+        # Another check refuses it.
+        return False

@@ -14,6 +14,9 @@ TOPIC: Final = "topic"
 SCHEMA: Final = "schema"
 PUBLISH: Final = "publish"
 OUTBOUND: Final = "outbound"
+READ: Final = "read"
+WRITE: Final = "write"
+RECORD: Final = "record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +26,11 @@ class InjectionPoint:
     Over CometD that is a handshake, a connect or a subscribe. Over the Pub/Sub
     API it is the start of a subscription (`subscribe`), an open one (`stream`),
     GetTopic, GetSchema, or a publish call. The org's own request with an
-    outbound message is one too.
+    outbound message is one too. Over REST it is a call that reads or writes, or
+    one record of a collection that is written.
 
-    `path` is the channel of a subscription or the name of an outbound message,
+    `path` is the channel of a subscription, the name of an outbound message or
+    the type of a record,
     `version` that of the endpoint, and `events` the number of events in the
     answer.
     """

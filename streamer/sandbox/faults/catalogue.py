@@ -19,6 +19,7 @@ from streamer.sandbox.bayeux import (
 from streamer.sandbox.faults.armed import CONNECT, HANDSHAKE, STREAM, SUBSCRIBE
 from streamer.sandbox.faults.arming import Count, Times
 from streamer.sandbox.faults.outbound import OutboundFaults
+from streamer.sandbox.faults.rest import RestFaults
 from streamer.sandbox.faults.streams import CALLS, CallKind, StreamFaults
 from streamer.sandbox.org.bus import EventBus
 
@@ -28,8 +29,8 @@ ANY: Final[tuple[Kind, ...]] = (HANDSHAKE, CONNECT, SUBSCRIBE)
 EVERYWHERE: Final[tuple[Kind | CallKind, ...]] = (HANDSHAKE, CONNECT, *CALLS)
 
 
-class Faults(StreamFaults, OutboundFaults):
-    """Arms faults for the CometD and Pub/Sub servers; each strikes at the next matching request.
+class Faults(StreamFaults, OutboundFaults, RestFaults):
+    """Arms faults for the servers; each strikes at the next matching request.
 
     Everywhere, `times` is the number of requests that are struck (`None`: all,
     until healed), and `after_events` lets the servers deliver exactly that many
@@ -57,9 +58,12 @@ class Faults(StreamFaults, OutboundFaults):
             "handshake_denied",
             "http_error",
             "lapse_cookie",
+            "lose_answer",
             "lose_outbound_answer",
             "lose_response",
+            "refuse_call",
             "refuse_publish",
+            "refuse_record",
             "refuse_replay_id",
             "repeat_last",
             "repeat_outbound",

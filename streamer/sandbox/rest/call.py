@@ -10,6 +10,7 @@ import orjson
 
 from streamer.sandbox.access.schema_view import SchemaView
 from streamer.sandbox.auth.tokens import Session
+from streamer.sandbox.faults.armed import ArmedFaults
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.records import Record
 from streamer.sandbox.org.refusals import Refused
@@ -55,6 +56,7 @@ class Call:
     org: Org
     schema: SchemaView
     parameters: Mapping[str, str] = field(default_factory=dict)
+    faults: ArmedFaults = field(default_factory=ArmedFaults)
     shared: Transaction | None = None
 
     def __getitem__(self, name: str) -> str:

@@ -7,12 +7,14 @@ from aiohttp import web
 
 from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.tokens import Session, Tokens
+from streamer.sandbox.faults.armed import READ, WRITE, ArmedFaults, InjectionPoint
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.org.refusals import Refused
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.resources import Resources, refusal
 
 DAILY_CALLS = 100_000
+_READING = frozenset({"GET", "HEAD"})
 _JSON = "application/json;charset=UTF-8"
 _CODINGS = (web.ContentCoding.gzip, web.ContentCoding.deflate)
 _EXPIRED = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
@@ -28,8 +30,17 @@ class ApiUsage:
 class RestServer:
     """Serves `/services/data/vXX.X/*` to valid sessions."""
 
-    def __init__(self, org: Org, users: Users, tokens: Tokens, resources: Resources, usage: ApiUsage) -> None:
+    def __init__(
+        self,
+        org: Org,
+        users: Users,
+        tokens: Tokens,
+        resources: Resources,
+        usage: ApiUsage,
+        faults: ArmedFaults,
+    ) -> None:
         self._org = org
+        self._faults = faults
         self._users = users
         self._tokens = tokens
         self._resources = resources
@@ -44,7 +55,15 @@ class RestServer:
         if session is None:
             return _response(request, refusal(_EXPIRED))
         self._usage.calls += 1
-        response = _response(request, self._resources.answer(await self._call(request, session)))
+        call = await self._call(request, session)
+        point = InjectionPoint(on=READ if call.method in _READING else WRITE)
+        if fault := self._faults.strike("refuse_call", point):
+            told = fault.settings
+            refused = Refused(told["code"], told["message"], status=told["status"])
+            return _response(request, refusal(refused))
+        response = _response(request, self._resources.answer(call))
+        if self._faults.strike("lose_answer", point) and request.transport is not None:
+            request.transport.abort()
         response.headers["Sforce-Limit-Info"] = f"api-usage={self._usage.calls}/{DAILY_CALLS}"
         return response
 
@@ -63,6 +82,7 @@ class RestServer:
             session=session,
             org=self._org,
             schema=self._users.schema(session.user_id),
+            faults=self._faults,
         )
 
 

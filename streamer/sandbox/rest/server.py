@@ -1,11 +1,14 @@
 """The REST API, put together from its resources."""
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from streamer.clock import Clock
 from streamer.sandbox.access.users import Users
 from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.cometd import CometdServer
+from streamer.sandbox.faults.armed import ArmedFaults
 from streamer.sandbox.org.org import Org
 from streamer.sandbox.rest.composite.calls import RestComposite
 from streamer.sandbox.rest.composite.collections import add_collections
@@ -21,25 +24,34 @@ from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
 from streamer.sandbox.rest.tooling.resources import RestTooling
 
 
-def rest_routes(
-    org: Org,
-    users: Users,
-    tokens: Tokens,
-    cometd: CometdServer,
-    clock: Clock,
-    streaming: RestStreamingChannels,
-) -> list[web.RouteDef]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestParts:
+    """Parts of the sandbox that the REST API serves."""
+
+    org: Org
+    users: Users
+    tokens: Tokens
+    cometd: CometdServer
+    clock: Clock
+    streaming: RestStreamingChannels
+    faults: ArmedFaults
+    usage: ApiUsage
+
+
+def rest_routes(parts: RestParts) -> list[web.RouteDef]:
     """Return the routes of the whole REST API."""
-    usage, resources = ApiUsage(), Resources()
-    metadata = RestMetadata(org, cometd, usage)
+    org = parts.org
+    usage, resources = parts.usage, Resources()
+    metadata = RestMetadata(org, parts.cometd, usage)
     metadata.add_to(resources)
     add_event_schemas(resources)
     add_replication(resources)
     RestComposite(resources, usage).add()
     add_tree(resources)
     add_collections(resources)
-    streaming.add_to(resources)
+    parts.streaming.add_to(resources)
     add_records(resources)
-    RestQueries(clock).add_to(resources)
-    RestTooling(org, clock).add_to(resources)
-    return [*metadata.routes(), *RestServer(org, users, tokens, resources, usage).routes()]
+    RestQueries(parts.clock).add_to(resources)
+    RestTooling(org, parts.clock).add_to(resources)
+    server = RestServer(org, parts.users, parts.tokens, resources, usage, parts.faults)
+    return [*metadata.routes(), *server.routes()]

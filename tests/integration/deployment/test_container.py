@@ -114,6 +114,7 @@ def test_installed_program_brings_its_plugins(installed: Path) -> None:
         "erp Erp",
         "file File",
         "fulfillment Fulfillment",
+        "kafka Kafka",
         "mqtt Mqtt",
         "salesforce Salesforce",
         "slack Slack",

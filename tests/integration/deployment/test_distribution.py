@@ -126,6 +126,7 @@ def test_every_installed_module_can_be_imported(programs: Path, tmp_path: Path) 
         "erp Erp",
         "file File",
         "fulfillment Fulfillment",
+        "kafka Kafka",
         "mqtt Mqtt",
         "salesforce Salesforce",
         "slack Slack",

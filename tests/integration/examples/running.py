@@ -48,8 +48,10 @@ class Example:
     @asynccontextmanager
     async def running(self, sandbox: Sandbox, folder: Path, **environ: str) -> AsyncIterator[App]:
         """Run it on the org of `sandbox`, with its log in `folder`, from the time when it is ready."""
+        environ = {"SF_LOGIN_URL": sandbox.url} | environ
         document = self.document(
-            {"SF_LOGIN_URL": sandbox.url} | environ,
+            environ,
+            org=self.document(environ).data["org"] | {"transport": "cometd"},
             log={"sqlite": {"path": str(folder / "log.db")}},
             observe={"host": "localhost", "port": 0},
             admin=None,

@@ -21,13 +21,15 @@ from structlog.testing import capture_logs
 from streamer.app.log import open_log
 from streamer.clock import Clock, SystemClock, TurnedClock
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
-from streamer.events import Start, SubscriberName
+from streamer.events import Delivered, Hold, Start, SubscriberName
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.observe.pulse import Pulses
 from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings, LogSettings
+from subscribers.kafka import Kafka
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
+from tests.deliveries import context, delivery
 from tests.integration.kafka.topics import make_topic, own_settings, warm_up
 from tests.unit.app.test_dispatching import World
 from tools.kafka.broker import STEADY, Broker
@@ -265,3 +267,21 @@ def _is_in_effect(admin: AdminClient, rule: AclBinding) -> bool:
         rule.permission_type,
     )
     return bool(admin.describe_acls(wanted).result())
+
+
+async def test_wrong_password_holds_the_kafka_plugin(broker: Broker) -> None:
+    """An operator must act, and no event is spent on it; the right one delivers."""
+    make_topic(broker.bootstrap, "orders")
+    wrong, right = secure(broker, password="wrong"), secure(broker)
+    outcomes = []
+    for security in (wrong.security, right.security):
+        given = {"bootstrap_servers": broker.sasl_bootstrap, "topic": "orders", "timeout_s": 4.0}
+        plugin = Kafka(Kafka.Settings.model_validate({**given, "security": security}), context(SystemClock()))
+        with plugin:
+            outcomes.append(await asyncio.to_thread(plugin.deliver, delivery()))
+
+    held, delivered = outcomes
+    assert isinstance(held, Hold)
+    assert held.alert
+    assert _PASSWORD not in repr(outcomes)
+    assert isinstance(delivered, Delivered)

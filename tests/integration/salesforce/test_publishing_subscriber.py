@@ -1,22 +1,20 @@
 """A daemon that publishes what it reads into the same org, through faults."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
-from streamer.app import App, plan, plugins
+from streamer.app import plan
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError
 from streamer.sandbox.server import Sandbox
 from tests.configuration import CHANGES, ORDERS, over_pubsub, sandbox_configuration, written
+from tests.in_process import offer_plugins, running, until
 
 PAID = "Paid__e"
 
@@ -24,8 +22,7 @@ PAID = "Paid__e"
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer the plugin, however the package was installed."""
-    point = EntryPoint(name="salesforce", value="subscribers.salesforce:Salesforce", group=plugins.GROUP)
-    monkeypatch.setattr(plugins, "entry_points", lambda **_: [point])
+    offer_plugins(monkeypatch, salesforce="subscribers.salesforce:Salesforce")
 
 
 def configuration(sandbox: Sandbox, tmp_path: Path, **subscriber: Any) -> Path:
@@ -45,26 +42,6 @@ def configuration(sandbox: Sandbox, tmp_path: Path, **subscriber: Any) -> Path:
     return written(tmp_path, {**written_out, "subscribers": {"payments": payments}})
 
 
-@asynccontextmanager
-async def running(path: Path) -> AsyncIterator[App]:
-    """Run the daemon of a configuration in this process."""
-    app = App(plan=plan(load_document([path]), SystemClock()), clock=SystemClock())
-    stopping = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(app.run(stopping))
-        try:
-            yield app
-        finally:
-            stopping.set()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - the sandbox has no event for it
-            await asyncio.sleep(0.01)
-
-
 def payments(sandbox: Sandbox) -> dict[str, list[str]]:
     """Return the ids of the events that were published for each account, in order."""
     found: dict[str, list[str]] = {}
@@ -81,8 +58,7 @@ async def test_each_event_is_published_once_through_faults(tmp_path: Path, trans
         # What nothing declares has the schema of its messages so far.
         sandbox.org.publish_platform_event(PAID, {"Account__c": "first"})
         settings = {"event": PAID, "transport": transport}
-        async with running(configuration(sandbox, tmp_path, settings=settings)) as app:
-            await until(lambda: app.ready)
+        async with running(configuration(sandbox, tmp_path, settings=settings)):
             sandbox.faults.arm("unavailable", {"on": ["publish"], "times": 2})
             sandbox.faults.arm("refuse_publish", {"times": 2})
             for number in range(20):
@@ -101,12 +77,27 @@ async def test_daemon_and_subscriber_share_one_login(tmp_path: Path) -> None:
     """A user has few grants."""
     async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
         sandbox.org.publish_platform_event(PAID, {"Account__c": "first"})
-        async with running(configuration(sandbox, tmp_path)) as app:
-            await until(lambda: app.ready)
+        async with running(configuration(sandbox, tmp_path)):
             with sandbox.org.transaction() as transaction:
                 transaction.create("Account", {"Name": "Acme"})
             await until(lambda: len(payments(sandbox)) == 2)
             assert len(sandbox.tokens) == 1
+
+
+async def test_refused_login_of_a_new_configuration_leaves_the_former_one(tmp_path: Path) -> None:
+    """To the subscriber too, which was made of the new one for a moment."""
+    async with Sandbox(SystemClock(), pubsub_port=0) as sandbox:
+        sandbox.org.publish_platform_event(PAID, {"Account__c": "first"})
+        path = configuration(sandbox, tmp_path)
+        async with running(path) as app:
+            await until(lambda: app.ready)
+            path.write_text(path.read_text().replace("sandbox-secret", "mistyped"), encoding="utf-8")
+            with capture_logs() as logs:
+                app.reload()
+                await until(lambda: any(line["event"] == "configuration.refused" for line in logs))
+            with sandbox.org.transaction() as transaction:
+                transaction.create("Account", {"Name": "Acme"})
+            await until(lambda: len(payments(sandbox)) == 2)
 
 
 async def test_loop_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:

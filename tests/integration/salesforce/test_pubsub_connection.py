@@ -129,6 +129,12 @@ def test_plain_address_outside_of_loopback_is_refused() -> None:
         PubSubOptions.of(org("http://pubsub.acme.com:7443"))
 
 
+def test_endpoint_of_salesforce_gets_no_token_of_a_local_org() -> None:
+    """Whoever tries the sandbox learns what to set."""
+    with pytest.raises(ConfigurationError, match=r"^org\.pubsub\.endpoint .* http://localhost:7443"):
+        PubSubOptions.of(org_at("http://localhost:8808"))
+
+
 @asynccontextmanager
 async def proxied(
     proxy_of: Callable[[ForwardProxy], str | None], credentials: str | None = None

@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import ClientError
 
 from tests.integration.sandbox.conftest import DATA, Client
 
@@ -229,3 +230,55 @@ async def test_a_graph_holds_records_alone(client: Client) -> None:
     query = part("GET", "query?q=SELECT+Id+FROM+Account", "found")
     graphs = [{"graphId": "1", "compositeRequest": [query]}]
     assert (await client("POST", "composite/graph", {"graphs": graphs}))[0] == 400
+
+
+async def test_a_collection_refuses_an_external_id_that_comes_twice(client: Client) -> None:
+    """All of its records, in any letter case; the others are written."""
+    records = [{"attributes": {"type": "Invoice__c"}, "Number__c": number} for number in ("a", "b", "A")]
+    status, results = await client("PATCH", "composite/sobjects/Invoice__c/Number__c", {"records": records})
+
+    assert status == 200
+    assert [each["success"] for each in results] == [False, True, False]
+    assert results[0]["errors"][0]["statusCode"] == "DUPLICATE_VALUE"
+
+
+async def test_a_collection_updates_a_record_twelve_times_at_most(client: Client) -> None:
+    """What comes after is refused."""
+    with client.sandbox.org.transaction() as transaction:
+        account = transaction.create("Account", {"Name": "Acme"})
+    records = [
+        {"attributes": {"type": "Account"}, "id": account[: 18 - number % 2 * 3], "Phone": str(number)}
+        for number in range(14)
+    ]
+    _, results = await client("PATCH", "composite/sobjects", {"records": records})
+
+    assert [each["success"] for each in results] == [True] * 12 + [False] * 2
+    assert client.sandbox.org.retrieve("Account", account)["Phone"] == "11"
+
+
+async def test_a_collection_with_a_value_of_another_type_writes_nothing(client: Client) -> None:
+    """It is not well formed."""
+    records = [
+        {"attributes": {"type": "Account"}, "Name": "Acme", "NumberOfEmployees": count}
+        for count in (1, "many")
+    ]
+    status, [error] = await client("POST", "composite/sobjects", {"records": records})
+
+    assert (status, error["errorCode"]) == (400, "JSON_PARSER_ERROR")
+    assert (await client("GET", "query?q=SELECT+Id+FROM+Account"))[1]["totalSize"] == 0
+
+
+async def test_faults_of_calls_strike(client: Client) -> None:
+    """A refused call does nothing, a refused record leaves the others, a lost answer comes to nobody."""
+    body = {"records": [{"attributes": {"type": "Account"}, "Name": name} for name in "ab"]}
+    client.sandbox.faults.arm("refuse_call", {})
+    client.sandbox.faults.arm("refuse_record", {"type": "Account"})
+    status, [error] = await client("POST", "composite/sobjects", body)
+    assert (status, error["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
+    _, results = await client("POST", "composite/sobjects", body)
+    assert [each["success"] for each in results] == [False, True]
+
+    client.sandbox.faults.arm("lose_answer", {})
+    with pytest.raises(ClientError):
+        await client("POST", "composite/sobjects", body)
+    assert (await client("GET", "query?q=SELECT+Id+FROM+Account"))[1]["totalSize"] == 3

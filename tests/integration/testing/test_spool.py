@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from typing import Any, Self
 import pytest
 from pydantic import BaseModel
 
-from streamer.events import Delivered, Delivery, Outcome, Retry
+from streamer.events import Delivered, Delivery, Outcome, Retry, Skip
 from streamer.ports import PluginContext
 from streamer.testing import ContractBrokenError, SubscriberContract
 
@@ -94,3 +94,122 @@ def test_mistake_is_found() -> None:
 
     with pytest.raises(ContractBrokenError, match="there is no target: Delivered"):
         Mistaken().test_missing_target_is_tried_again()
+
+
+class Together(Spool):
+    """Writes the files of several events in one call."""
+
+    batch_size = 3
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Write each."""
+        return [await self._judged(each) for each in deliveries]
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Write one."""
+        return await self._judged(delivery)
+
+    async def _judged(self, delivery: Delivery) -> Outcome:
+        if delivery.body == {}:
+            return Skip(reason="nothing to write", sent=False)
+        return await super().deliver(delivery)
+
+
+class TestTogether(TestSpool):
+    """A plugin that takes batches."""
+
+    plugin = Together
+
+
+class TestBlockingTogether(TestSpool):
+    """One that blocks."""
+
+    class _Blocking:
+        Settings = SpoolSettings
+        batch_size = 3
+        batch_wait_s = 0.01
+
+        def __init__(self, settings: SpoolSettings, context: PluginContext) -> None:
+            """Prepare."""
+            self._spool = Spool(settings, context)
+
+        def deliver(self, delivery: Delivery, /) -> Outcome:
+            """Write one."""
+            [outcome] = self.deliver_many([delivery])
+            return outcome
+
+        def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+            """Write each."""
+            try:
+                for each in deliveries:
+                    self._spool._write(each)
+            except OSError as error:
+                return [Retry(reason=str(error))] * len(deliveries)
+            return [Delivered()] * len(deliveries)
+
+    plugin = _Blocking
+
+
+class AnswersOne(Together):
+    """Returns an outcome for the first alone."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Forget the others."""
+        return [await self.deliver(deliveries[0])]
+
+
+class Shuffles(Together):
+    """Returns the outcomes in another order."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Turn them around."""
+        return [await self.deliver(each) for each in deliveries][::-1]
+
+
+class AllOrNothing(Together):
+    """Fails the whole batch for one of its events."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Answer all as the worst."""
+        outcomes = [await self.deliver(each) for each in deliveries]
+        skipped = [outcome for outcome in outcomes if isinstance(outcome, Skip)]
+        return skipped[:1] * len(outcomes) if skipped else outcomes
+
+
+class Boundless(Together):
+    """Takes batches of no size."""
+
+    batch_size = 0
+
+
+class Hopeful(Together):
+    """Says Delivered of what it could not write."""
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Believe that all is well."""
+        await super().deliver_many(deliveries)
+        return [Delivered()] * len(deliveries)
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "check", "words"),
+    [
+        (AnswersOne, TestSpool.test_takes_batches_of_any_size, "returned 1 for 3 deliveries"),
+        (Shuffles, TestSpool.test_batch_has_the_outcomes_of_its_events, "whose outcome alone is Skip"),
+        (AllOrNothing, TestSpool.test_batch_has_the_outcomes_of_its_events, "whose outcome alone is Skip"),
+        (Boundless, TestSpool.test_delivers, "its batch_size must be a whole number"),
+        (Hopeful, TestSpool.test_missing_target_fails_a_batch, "there is no target: Delivered"),
+    ],
+)
+def test_mistake_in_batches_is_found(
+    mistaken: type[Together], check: Callable[[TestSpool], None], words: str
+) -> None:
+    """The contract covers `deliver_many`."""
+
+    class Mistaken(TestSpool):
+        """The contract of the plugin with the mistake."""
+
+        plugin = mistaken
+
+    with pytest.raises(ContractBrokenError, match=words):
+        check(Mistaken())

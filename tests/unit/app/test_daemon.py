@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from streamer.app import App
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, LogMisconfigured, Stop
-from streamer.settings import Settings
+from streamer.settings import ProtectRule, Settings
 from tests.unit.app.test_dispatching import ONE, World
 
 REFUSED, ENDS, READS = "refused", "ends", "reads"
@@ -125,3 +126,20 @@ async def test_nothing_is_ready_before_the_first_step_of_what_reads_and_delivers
     finally:
         serving.cancel()
         await asyncio.wait([serving])
+
+
+async def test_changed_rules_protect_from_the_next_event_on() -> None:
+    """Without a new login, and said in the audit."""
+    app = App(plan=World().plan(), clock=TurnedClock())
+    former = app.plan.settings
+    rule = ProtectRule.model_validate({"entity": "*", "fields": "Email", "how": "drop"})
+    wanted = former.model_copy(update={"protect": (rule,)})
+    with capture_logs() as lines:
+        await app._apply(replace(app.plan, settings=wanted, warnings=("doubtful",)))
+
+    assert app._protection.rules == (rule,)
+    assert not app._source_changed.is_set()
+    told = {line["event"]: line for line in lines}
+    assert told["configuration.applied"]["protection_changed"] is True
+    assert told["configuration.applied"]["waiting_for_restart"] == []
+    assert told["configuration.doubtful"]["reason"] == "doubtful"

@@ -21,6 +21,7 @@ from streamer.log.memory import MemoryLog
 from streamer.log.memory.feed import MemoryFeed
 from streamer.observe.metrics import Metrics
 from streamer.ports import Subscription
+from streamer.salesforce.auth.logins import Logins
 from streamer.supervision.status import Status
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.world import ScriptedTarget
@@ -53,6 +54,7 @@ class World:
         return Plan(
             document=document,
             settings=load(document),
+            logins=Logins(self.clock),
             subscribers={name: lambda name=name: self.targets[name] for name in names},  # type: ignore[misc] # mypy infers no lambda with a default
             routes={name: Route(name=name) for name in names},
         )

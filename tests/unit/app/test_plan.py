@@ -94,11 +94,11 @@ def test_address_of_the_pubsub_api_is_checked_where_it_is_used(
     tmp_path: Path, place: str, pubsub: str, said: str
 ) -> None:
     """Before anything connects."""
-    text = GOOD.replace("  auth:", f"  allow_http: false\n  pubsub: {pubsub}\n  auth:")
+    text = GOOD.replace("  auth:", f"  transport: cometd\n  pubsub: {pubsub}\n  auth:")
     assert lines_of(tmp_path, text) == []
 
     if place == "org":
-        text = text.replace("allow_http: false", "transport: pubsub")
+        text = text.replace("transport: cometd", "transport: pubsub")
     else:
         text = text.replace("[/data/ChangeEvents]", "[{path: /data/ChangeEvents, transport: pubsub}]")
     [line] = lines_of(tmp_path, text)
@@ -136,7 +136,7 @@ def test_name_that_no_event_has_is_refused_in_a_template(tmp_path: Path) -> None
     ("url", "told"),
     [
         ("http://acme.my.salesforce.com", True),
-        ("http://127.0.0.1:8808", False),
+        ("http://127.0.0.1:8808\n  transport: cometd", False),
         ("http://acme.my.salesforce.com\n  allow_http: true", False),
     ],
 )

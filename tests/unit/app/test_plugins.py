@@ -39,7 +39,7 @@ def error_of(tmp_path: Path, uses: str, settings: str) -> str:
 
 def test_plugins_of_the_package_are_installed() -> None:
     """By their entry points, as anybody's."""
-    ours = {"erp", "file", "fulfillment", "mqtt", "salesforce", "slack", "stdout", "webhook"}
+    ours = {"erp", "file", "fulfillment", "kafka", "mqtt", "salesforce", "slack", "stdout", "webhook"}
     assert ours <= set(installed())
 
 
@@ -189,4 +189,36 @@ def test_plugin_that_refuses_without_a_word_is_still_told(
 
     assert error_of(tmp_path, "odd", "{way: silent}") == (
         "streamer.yaml:5: subscribers.crm.settings: is not allowed"
+    )
+
+
+class Endless:
+    """A plugin that takes batches of no size."""
+
+    class Settings(BaseModel):
+        """None."""
+
+    batch_size = 0
+
+    def __init__(self, settings: BaseModel, context: PluginContext) -> None:
+        """Do nothing."""
+
+    async def deliver(self) -> None:
+        """Do nothing."""
+
+    async def deliver_many(self) -> None:
+        """Do nothing."""
+
+
+def test_plugin_with_impossible_batches_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found before anything is delivered."""
+
+    def endless(**_: Any) -> list[EntryPoint]:
+        return [EntryPoint(name="odd", value=f"{__name__}:Endless", group=GROUP)]
+
+    monkeypatch.setattr(plugins, "entry_points", endless)
+
+    assert error_of(tmp_path, "odd", "{}") == (
+        "streamer.yaml:3: subscribers.crm.uses: this plugin has a mistake: its batch_size must be a whole "
+        "number from 1 to 10000"
     )

@@ -10,6 +10,7 @@ from streamer.app.reloading import Reloading
 from streamer.clock import TurnedClock
 from streamer.configuration import Document
 from streamer.observe.metrics import Metrics
+from streamer.salesforce.auth.logins import Logins
 from tests.unit.app.test_dispatching import World
 
 
@@ -24,7 +25,14 @@ async def test_refusal_while_it_is_being_applied_stands() -> None:
         refused.set()
 
     document = World().plan().document
-    reloading = Reloading(document=document, read=lambda: document, apply=apply, clock=clock, metrics=metrics)
+    reloading = Reloading(
+        document=document,
+        read=lambda: document,
+        apply=apply,
+        clock=clock,
+        metrics=metrics,
+        logins=Logins(clock),
+    )
     running = asyncio.create_task(reloading.run())
     reloading.request()
     await refused.wait()
@@ -47,7 +55,9 @@ async def test_check_that_fails_unexpectedly_leaves_the_former_one_in_effect() -
         applied.append(plan)
 
     document = World().plan().document
-    reloading = Reloading(document=document, read=read, apply=apply, clock=clock, metrics=metrics)
+    reloading = Reloading(
+        document=document, read=read, apply=apply, clock=clock, metrics=metrics, logins=Logins(clock)
+    )
     with capture_logs() as logs:
         running = asyncio.create_task(reloading.run())
         reloading.request()
@@ -72,7 +82,12 @@ async def test_restored_configuration_is_logged() -> None:
     async def apply(_: Plan) -> None: ...
 
     reloading = Reloading(
-        document=document, read=lambda: next(readings), apply=apply, clock=clock, metrics=Metrics(clock=clock)
+        document=document,
+        read=lambda: next(readings),
+        apply=apply,
+        clock=clock,
+        metrics=Metrics(clock=clock),
+        logins=Logins(clock),
     )
     with capture_logs() as logs:
         running = asyncio.create_task(reloading.run())

@@ -112,6 +112,17 @@ def test_good_configuration_passes(invoke: Invoke, config: Path) -> None:
     assert "1 channel, the log in SQLite, 1 subscriber" in answer.output
 
 
+def test_rule_that_protects_nothing_is_a_warning(invoke: Invoke, config: Path) -> None:
+    """The configuration is good all the same: another daemon can share the rules."""
+    config.write_text(f"{GOOD}protect: [{{entity: Order__e, fields: '*', how: drop}}]\n")
+    answer = invoke("check", "-c", config)
+
+    assert answer.exit_code == 0
+    assert "Warning: " in answer.stderr
+    assert "which no channel carries, so it protects nothing" in re.sub(r"\s+", " ", answer.stderr)
+    assert "The configuration is good" in answer.stdout
+
+
 def test_configuration_in_effect_is_printed(invoke: Invoke, config: Path) -> None:
     """It can be read again, plugins' settings included, but for what is masked."""
     answer = invoke("check", "-c", config, "--print")
@@ -151,7 +162,7 @@ def test_schema_is_printed_as_json(invoke: Invoke) -> None:
         (
             "uses: slack",
             "uses: slak",
-            "7: subscribers.sales.uses: found 'slak'; installed: erp, file, fulfillment, mqtt, salesforce, ",
+            "7: subscribers.sales.uses: found 'slak'; installed: erp, file, fulfillment, kafka, mqtt, ",
         ),
         ("{{ subject }}", "{{ subject", "9: subscribers.sales.text: is not a Jinja2 template"),
         ("webhook_url", "webhok_url", "10: subscribers.sales.settings.webhok_url: no such key"),

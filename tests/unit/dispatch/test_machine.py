@@ -18,6 +18,7 @@ from streamer.dispatch.intake import Limits
 from streamer.errors import LogUnavailable
 from streamer.events import Hold, Outcome, Reject, Retry, Setback
 from streamer.log.memory import MemoryLog
+from streamer.ports import Batching
 from tests.unit.dispatch.moody import Era, Moody
 from tests.unit.dispatch.world import TARGET, World, middle
 
@@ -37,6 +38,8 @@ class Process:
 class Machine(RuleBasedStateMachine):
     """One subscriber, its log, its target, and everything that befalls them."""
 
+    batching: Batching | None = None
+
     def __init__(self) -> None:
         """Start with an empty log."""
         super().__init__()
@@ -46,7 +49,8 @@ class Machine(RuleBasedStateMachine):
             target=self.target,
             log=MemoryLog(),
             limits=Limits(waiting=12, parked=8, finished=4),
-            in_flight=3,
+            in_flight=3 if self.batching is None else 2 * self.batching.size,
+            batching=self.batching,
             receipts=True,
             breaker=BreakerLimits(minimum=6, window=12, open_s=4.0, max_open_s=16.0),
             schedule=RetrySchedule(
@@ -302,6 +306,12 @@ class Machine(RuleBasedStateMachine):
         self.processes.append(self.process)
 
 
+class BatchMachine(Machine):
+    """The same, with a plugin that takes several events in one call."""
+
+    batching = Batching(size=3, wait_s=0.01)
+
+
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
     # More than ten thousand steps in all.
@@ -309,3 +319,6 @@ TestMachine.settings = settings(
     stateful_step_count=50,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+TestBatchMachine = BatchMachine.TestCase
+TestBatchMachine.settings = settings(TestMachine.settings, max_examples=150)

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from streamer.clock import TurnedClock
 from streamer.dispatch.admission.admission import Admission
@@ -36,7 +36,7 @@ from streamer.events import (
 )
 from streamer.log.memory import MemoryFeed, MemoryLog
 from streamer.observe.metrics import Metrics
-from streamer.ports import Subscription
+from streamer.ports import Batching, Subscription
 from tests.contracts.values import an_append, an_event, append_to
 
 TARGET = SubscriberName("target")
@@ -63,6 +63,7 @@ class ScriptedTarget:
     down: bool = False
     any_order: bool = False
     entered: int = 0
+    batches: list[list[str]] = field(default_factory=list)
     _opened: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
@@ -94,6 +95,15 @@ class ScriptedTarget:
             return await self._answer(delivery.event)
         finally:
             self.open.discard(delivery.event.key)
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Answer each as written; one that is to raise raises for all."""
+        self.batches.append([each.event.id for each in deliveries])
+        outcomes = await asyncio.gather(*map(self.deliver, deliveries), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return cast("list[Outcome]", outcomes)
 
     def hang(self) -> None:
         """Let attempts stay open."""
@@ -138,6 +148,7 @@ class World:
     guard: GuardLimits = field(default_factory=lambda: GuardLimits(consecutive=10_000, minimum=10_000))
     pauses: list[tuple[str, str]] = field(default_factory=list)
     session_s: float | None = None
+    batching: Batching | None = None
     rate: tuple[float, int] | None = None
     route: Route = field(default_factory=lambda: Route(name=TARGET))
     schedule: RetrySchedule = field(
@@ -166,6 +177,7 @@ class World:
             order=self.order,
             clock=self.clock,
             session_s=self.session_s,
+            batching=self.batching,
         )
 
     def admission(self) -> Admission:
@@ -175,7 +187,12 @@ class World:
             clock=self.clock,
             paused=PauseState(self.clock),
             breaker=CircuitBreaker(self.breaker, self.clock, jitter=middle),
-            concurrency=AdaptiveConcurrency(self.in_flight, self.clock, start=self.in_flight),
+            concurrency=AdaptiveConcurrency(
+                self.in_flight,
+                self.clock,
+                start=self.in_flight,
+                batch=self.batching.size if self.batching else 1,
+            ),
             guard=FloodGuard(TARGET, self.guard),
             rate=TokenBucket(*self.rate, self.clock) if self.rate else None,
             on_pause=lambda by, reason: self.pauses.append((by, reason)),

@@ -5,23 +5,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
+from streamer.librdkafka import LibraryLogger, security_options
 from streamer.log.kafka.cluster.broker_check import BrokerCheck, CheckedConsumer
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
 from streamer.log.kafka.cluster.options import reserved_options
-from streamer.settings import KafkaLogSettings, KafkaSecurity
+from streamer.settings import KafkaLogSettings
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest record: events reach 1 MB at Salesforce, and grow when encoded."""
 
 _SOCKET_TIMEOUT_MS = 10_000
-
-_log = structlog.get_logger()
 
 _Client = TypeVar("_Client")
 
@@ -84,7 +82,7 @@ class Clients:
             if name in reserved:
                 continue
             try:
-                AdminClient({name: value}, logger=_LibraryLogger())
+                AdminClient({name: value}, logger=LibraryLogger())
             except (KafkaException, TypeError, ValueError) as exc:
                 refused[name] = _reason(exc)
         return refused
@@ -118,7 +116,7 @@ class Clients:
             raise LogMisconfigured(f"log.kafka.options must not set {listed}")
         merged = {**self._common(), **defaults, **self.settings.options, **configuration}
         try:
-            return client(merged | {"error_cb": errors.note}, logger=_LibraryLogger())
+            return client(merged | {"error_cb": errors.note}, logger=LibraryLogger())
         except (KafkaException, TypeError, ValueError) as exc:
             raise LogMisconfigured(f"log.kafka: librdkafka refuses these settings: {_reason(exc)}") from exc
 
@@ -137,42 +135,10 @@ class Clients:
             # A frozen broker must not hold a request for a minute after another
             # one has taken over.
             "socket.timeout.ms": _SOCKET_TIMEOUT_MS,
-            **_security(self.settings.security),
+            **security_options(self.settings.security),
         }
 
 
 def _reason(refusal: Exception) -> str:
     text = kafka_error(refusal).str() if isinstance(refusal, KafkaException) else str(refusal)
     return text.strip()
-
-
-def _security(security: KafkaSecurity) -> dict[str, Any]:
-    password = security.password.get_secret_value() if security.password else None
-    key_password = security.key_password.get_secret_value() if security.key_password else None
-    given = {
-        "security.protocol": security.protocol,
-        "sasl.mechanism": security.mechanism,
-        "sasl.username": security.username,
-        "sasl.password": password,
-        "ssl.ca.location": str(security.ca_file) if security.ca_file else None,
-        "ssl.certificate.location": str(security.certificate_file) if security.certificate_file else None,
-        "ssl.key.location": str(security.key_file) if security.key_file else None,
-        "ssl.key.password": key_password,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-class _LibraryLogger:
-    """Receives librdkafka's log lines, which otherwise go to standard error.
-
-    The important ones reach `KafkaErrors` as well, once.
-    """
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:
-        """Log a line, unless it repeats the last one; librdkafka calls this as `logging.Logger.log`."""
-        if line != self._last:
-            _log.debug("kafka.client_said", facility=facility, client=client, line=line)
-        self._last = line

@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import orjson
 
+from streamer.cloud_events import STRUCTURED, binary_headers, structured_document
 from streamer.errors import UnreadableEvent
 from streamer.events import Event, EventId, JsonObject
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import ANY_PARTITION, Headers, Record, WrittenHeaders
-from streamer.replay_ids import replay_id_from_text, replay_id_to_text
+from streamer.replay_ids import replay_id_from_text
 
 _TYPES_REMEMBERED = 4096
-_STRUCTURED = b"application/cloudevents+json"
 # The binding tells the modes apart by their headers, and some readers by any
 # that begins with ce_: in structured mode the type goes by another name.
 _TYPE_HEADERS = frozenset({"ce_type", "type"})
@@ -42,39 +42,14 @@ class EventEncoder:
 
     def _binary(self, event: Event, now_ms: int) -> Record:
         topic, type_ = self._types.get(event.type) or self._learn(event.type)
-        replay_id, subject = event.replay_id, event.subject
-        headers: WrittenHeaders = {
-            "ce_specversion": b"1.0",
-            "ce_type": type_,
-            "ce_id": event.id,
-            "ce_source": event.source,
-            "ce_time": event.time,
-            "ce_sfchannel": event.channel,
-            "ce_sfreplayid": replay_id if replay_id.isdigit() else replay_id_to_text(replay_id),
-            "content-type": b"application/json",
-        }
-        if subject is not None:
-            headers["ce_subject"] = subject
+        headers = binary_headers(event, type_)
         value, key = _value(event.data), event.key.encode()
         return Record(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
 
     def _structured(self, event: Event, now_ms: int) -> Record:
         topic, type_ = self._types.get(event.type) or self._learn(event.type)
-        document = {
-            "specversion": "1.0",
-            "id": event.id,
-            "source": event.source,
-            "type": event.type,
-            "time": event.time,
-            "datacontenttype": "application/json",
-            "sfchannel": event.channel,
-            "sfreplayid": replay_id_to_text(event.replay_id),
-            "data": event.data,
-        }
-        if event.subject is not None:
-            document["subject"] = event.subject
-        headers: WrittenHeaders = {"type": type_, "content-type": _STRUCTURED}
-        value, key = _value(document), event.key.encode()
+        headers: WrittenHeaders = {"type": type_, "content-type": STRUCTURED}
+        value, key = _value(structured_document(event, event.data)), event.key.encode()
         return Record(topic, value, key, ANY_PARTITION, headers, _timestamp_ms(event.time, now_ms))
 
     def _learn(self, event_type: str) -> tuple[str, bytes]:
@@ -106,7 +81,7 @@ def decode(key: bytes | None, value: bytes | None, headers: Headers | None) -> E
     """
     attributes = dict(headers or ())
     try:
-        if attributes.get("content-type", b"").startswith(_STRUCTURED):
+        if attributes.get("content-type", b"").startswith(STRUCTURED):
             return _from_document(orjson.loads(value or b""), key)
         return _from_headers(attributes, key, value)
     except (LookupError, TypeError, ValueError, AttributeError) as exc:

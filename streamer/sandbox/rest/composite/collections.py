@@ -1,8 +1,11 @@
 """REST resources of sObject Collections: many records in one call and one transaction."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from streamer.sandbox.faults.armed import RECORD, InjectionPoint
+from streamer.sandbox.org.record_ids import normal_id
 from streamer.sandbox.org.refusals import Refused, external_field_missing
 from streamer.sandbox.org.transaction import Transaction
 from streamer.sandbox.rest.call import Answer, Call
@@ -18,6 +21,10 @@ from streamer.sandbox.rest.representations import (
 from streamer.sandbox.rest.resources import Resources
 
 _MAX_WRITTEN, _MAX_READ = 200, 2000
+# Of one record in one call (Apex guide, DML statements; 12 is what calls of the API were seen to say).
+_MAX_UPDATES = 12
+# A body that does not fit the types of its fields is not well formed, so that nothing of it is written.
+_OF_THE_CALL = "JSON_PARSER_ERROR"
 
 Save = Callable[[Transaction, Any], dict[str, Any]]
 
@@ -44,9 +51,18 @@ def _create(call: Call) -> Answer:
 
 
 def _update(call: Call) -> Answer:
+    updates: Counter[str] = Counter()
+
     def update(transaction: Transaction, record: Any) -> dict[str, Any]:
         fields = without_attributes(record)
         record_id = str(fields.pop("id", None) or fields.pop("Id", ""))
+        updates[normal_id(record_id) or record_id] += 1
+        if updates[normal_id(record_id) or record_id] > _MAX_UPDATES:
+            message = (
+                f"Maximum number of duplicate updates in one batch ({_MAX_UPDATES} allowed). "
+                f"Attempt to update Id more than once in this Api call: {record_id}"
+            )
+            raise Refused("DUPLICATE_VALUE", message, fields=["Id"])
         transaction.update(record_type(record), record_id, fields)
         return saved(record_id)
 
@@ -58,10 +74,15 @@ def _upsert(call: Call) -> Answer:
     if call.schema.identifying(entity, key) is None:
         raise external_field_missing(key)
 
+    keys = Counter(str(record.get(key)).casefold() for record in _records(call))
+
     def upsert(transaction: Transaction, record: Any) -> dict[str, Any]:
         fields = without_attributes(record)
         if fields.get(key) is None:
             raise Refused("MISSING_ARGUMENT", f"{key} not specified")
+        if keys[str(fields[key]).casefold()] > 1:
+            message = f"Duplicate external id specified: {fields[key]}"
+            raise Refused("DUPLICATE_VALUE", message, fields=[key])
         record_id, created = transaction.upsert(entity.name, key, fields)
         return {**saved(record_id), "created": created}
 
@@ -92,11 +113,15 @@ def _retrieve_by_body(call: Call) -> Answer:
 
 
 def _save_body(call: Call, save: Save) -> Answer:
-    body = call.json_object()
-    records = body.get("records")
+    all_or_none = call.json_object().get("allOrNone") is True
+    return Answer(body=_save(call, _records(call), save, all_or_none=all_or_none))
+
+
+def _records(call: Call) -> list[dict[str, Any]]:
+    records = call.json_object().get("records")
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise Refused("JSON_PARSER_ERROR", "The body needs a list of records")
-    return Answer(body=_save(call, records, save, all_or_none=body.get("allOrNone") is True))
+    return records
 
 
 def _save(call: Call, items: Sequence[Any], save: Save, *, all_or_none: bool) -> list[dict[str, Any]]:
@@ -107,7 +132,7 @@ def _save(call: Call, items: Sequence[Any], save: Save, *, all_or_none: bool) ->
     results: list[dict[str, Any]] = []
     try:
         with call.transaction() as transaction:
-            results += (_attempt(transaction, item, save) for item in items)
+            results += (_attempt(call, transaction, item, save) for item in items)
             _require_all(results, all_or_none=all_or_none)
     except _RolledBack:
         message = "Record rolled back because not all records were valid and the request was using AllOrNone"
@@ -121,11 +146,21 @@ def _require_all(results: Sequence[dict[str, Any]], *, all_or_none: bool) -> Non
         raise _RolledBack
 
 
-def _attempt(transaction: Transaction, item: Any, save: Save) -> dict[str, Any]:
+def _attempt(call: Call, transaction: Transaction, item: Any, save: Save) -> dict[str, Any]:
     try:
+        _strike(call, item)
         return save(transaction, item)
     except Refused as refused:
+        if refused.code == _OF_THE_CALL:
+            raise
         return not_saved(refused)
+
+
+def _strike(call: Call, item: Any) -> None:
+    entity = None if isinstance(item, dict) else call.schema.entity_of_id(item)
+    name = record_type(item) if isinstance(item, dict) else entity.name if entity else None
+    if fault := call.faults.strike("refuse_record", InjectionPoint(on=RECORD, path=name)):
+        raise Refused(fault.settings["code"], fault.settings["message"])
 
 
 def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> Answer:

@@ -378,3 +378,30 @@ class AnyTarget(RuleBasedStateMachine):
 
 TestAnyTarget = AnyTarget.TestCase
 TestAnyTarget.settings = settings(max_examples=50, stateful_step_count=60)
+
+
+def test_events_of_one_call_count_as_one_attempt() -> None:
+    """A lost connection with two hundred events on it is one sign that the target is down."""
+    breaker = a_breaker(TurnedClock(), BreakerLimits(minimum=3, window=5))
+    permits = [admitted(breaker, str(number)) for number in range(800)]
+    for number in range(600):
+        assert breaker.state is BreakerState.CLOSED
+        given_back = breaker.failed(permits[number], 1 / 200)
+
+    assert breaker.state is BreakerState.OPEN
+    assert set(given_back) == {str(number) for number in range(600)}
+    assert breaker.failed(permits[600], 1 / 200) == {"600": 1}
+    assert "600 of the last 600 attempts" in breaker.reason
+
+
+def test_window_holds_as_many_calls_as_attempts() -> None:
+    """Old calls make room for new ones."""
+    breaker = a_breaker(TurnedClock(), BreakerLimits(minimum=3, window=4, failure_ratio=0.6))
+    for _ in range(40):
+        breaker.succeeded(admitted(breaker, "a"), 1 / 10)
+    for number in range(23):
+        breaker.failed(admitted(breaker, str(number)), 1 / 10)
+        assert breaker.state is BreakerState.CLOSED
+    breaker.failed(admitted(breaker, "b"), 1 / 10)
+
+    assert breaker.state is BreakerState.OPEN

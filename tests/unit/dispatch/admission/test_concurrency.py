@@ -270,3 +270,34 @@ def test_limit_stays_within_its_bounds(maximum: int, ends: list[tuple[str, float
         assert 1 <= concurrency.limit <= maximum
         assert max(1.0, before * 0.9) <= concurrency._limit <= before + 1
         assert concurrency.has_room
+
+
+def in_batches(concurrency: AdaptiveConcurrency, clock: TurnedClock, latency: Latency, calls: int) -> None:
+    """Make `calls` calls, one after the other in as many at once as allowed, each of a full batch of 50."""
+    open_: list[tuple[float, list[float]]] = []
+    for _ in range(calls):
+        while concurrency.has_room:
+            began = [concurrency.began() for _ in range(50)]
+            open_.append((began[0] + latency(len(open_) + 1), began))
+        due, began = open_.pop(0)
+        clock.jump(max(0.0, due - clock.monotonic()))
+        for each in began:
+            concurrency.succeeded(each, 1 / 50)
+
+
+def test_target_of_batches_is_judged_by_its_calls(clock: TurnedClock) -> None:
+    """The limit grows by a batch for each round trip, and not by one event."""
+    concurrency = AdaptiveConcurrency(1_000, clock, batch=50)
+    assert concurrency.limit == 200
+    in_batches(concurrency, clock, lambda _: 0.1, calls=400)
+
+    assert concurrency.limit == 1_000
+
+
+def test_target_that_queues_calls_is_given_fewer_of_them_but_full_ones(clock: TurnedClock) -> None:
+    """One that makes a call after the other is busy with two at once."""
+    concurrency = AdaptiveConcurrency(1_000, clock, batch=50)
+    in_batches(concurrency, clock, lambda open_: 0.1 * open_, calls=2_000)
+
+    assert concurrency.limit % 50 == 0
+    assert 50 <= concurrency.limit <= 300

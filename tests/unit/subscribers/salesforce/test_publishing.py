@@ -1,7 +1,7 @@
 """Results of publishing become outcomes by the rules for every target; a loop is refused."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from streamer.errors import (
 from streamer.events import Delivered, Delivery, FailureClass, Hold, Outcome, Reject, ReplayId, Retry, Skip
 from streamer.ports import (
     EventPublisher,
+    OrgWriter,
     OutgoingEvent,
     PluginContext,
     Published,
@@ -47,6 +48,7 @@ class ScriptedOrg:
     )
     sent: list[OutgoingEvent] = field(default_factory=list)
     login_url: str = LOGIN
+    client_name: str | None = None
 
     @asynccontextmanager
     async def publisher(
@@ -55,6 +57,10 @@ class ScriptedOrg:
         """Be the publisher, too."""
         del transport, timeout_s
         yield self
+
+    def writer(self, *, timeout_s: float) -> AbstractAsyncContextManager[OrgWriter]:
+        """Give none."""
+        raise NotImplementedError
 
     async def publish(self, topic: str, events: Sequence[OutgoingEvent], /) -> Sequence[PublishResult]:
         """Take the events."""

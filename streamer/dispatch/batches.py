@@ -1,0 +1,152 @@
+"""Batches: attempts at different lanes, made in one call of the plugin."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from streamer.clock import Clock
+from streamer.dispatch.admission.admission import Admission
+from streamer.dispatch.attempt.attempts import Attempts, Tried, cancellations, undo_cancellations
+from streamer.dispatch.intake import Intake
+from streamer.dispatch.lanes.in_flight import InFlight
+from streamer.dispatch.lanes.lane import Lane, LaneState
+from streamer.dispatch.lanes.lanes import Lanes
+from streamer.dispatch.progress.ledger import Ledger
+from streamer.dispatch.progress.standstill import Standstill
+from streamer.events import Delivery, Entry
+from streamer.ports import Batching
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Deliveries of one call, and what became of them."""
+
+    members: dict[Lane, tuple[Entry, Delivery]] = field(default_factory=dict)
+    names: set[tuple[object, str]] = field(default_factory=set)
+    filled: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    tried: dict[Lane, Tried] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def add(self, lane: Lane, delivery: Delivery) -> None:
+        """Add the head of `lane`."""
+        self.members[lane] = lane.head, delivery
+        self.names.add(lane.full_name)
+
+
+@dataclass(slots=True, kw_only=True)
+class Batches:
+    """Gathers attempts at different lanes, so that the plugin delivers several events in one call.
+
+    Each attempt keeps its own ticket, outcome and record. The attempt that
+    begins a batch makes the call, in its own task, and the others wait for it.
+    """
+
+    batching: Batching
+    attempts: Attempts
+    admission: Admission
+    lanes: Lanes
+    ledger: Ledger
+    intake: Intake
+    in_flight: InFlight
+    standstill: Standstill
+    clock: Clock
+    _filling: _Batch | None = field(default=None, init=False)
+    _calling: int = field(default=0, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    async def try_once(self, lane: Lane) -> Tried | None:
+        """Deliver the head of `lane` together with others; `None` if the lane was lost before the call."""
+        shaped = await self.attempts.shaped(lane)
+        if isinstance(shaped, Tried):
+            return self.attempts.noted(shaped)
+        if self._filling is None or lane.full_name in self._filling.names:
+            # The same lane twice: its partition was lost and assigned again meanwhile.
+            self._send()
+            self._filling = batch = _Batch()
+            batch.add(lane, shaped)
+            self.reconsider()
+            await self._lead(batch)
+        else:
+            batch = self._filling
+            batch.add(lane, shaped)
+            self.reconsider()
+            await self._follow(batch)
+        return batch.tried.get(lane)
+
+    def close(self) -> None:
+        """Wait for no more attempts: none begins."""
+        self._closed = True
+        self.reconsider()
+
+    def reconsider(self) -> None:
+        """Send the batch that is being filled, if it is full or nothing more can come."""
+        batch = self._filling
+        if batch is not None and (len(batch) >= self.batching.size or not self._more_can_come(batch)):
+            self._send()
+
+    def _send(self) -> None:
+        if self._filling is not None:
+            self._filling.filled.set()
+            self._filling = None
+
+    def _more_can_come(self, batch: _Batch) -> bool:
+        # An attempt outside of calls recalls its event, or has just ended and looks for the next.
+        if len(self.in_flight) > self._calling + len(batch):
+            return True
+        if self._closed or self.ledger.is_full or not self.admission.opens_within(self.batching.wait_s):
+            return False
+        return self.lanes.ready or not self.intake.is_full
+
+    async def _lead(self, batch: _Batch) -> None:
+        try:
+            await self._fill(batch)
+            # The process can have stood still or lost partitions while the batch was filled.
+            if not self.standstill.is_over():
+                await self.standstill.over()
+            await self._call(batch)
+        finally:
+            batch.ended.set()
+
+    async def _fill(self, batch: _Batch) -> None:
+        before = cancellations()
+        try:
+            async with self.clock.timeout(self.batching.wait_s):
+                await batch.filled.wait()
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            self._survive(before)
+        if self._filling is batch:
+            self._send()
+
+    async def _call(self, batch: _Batch) -> None:
+        members = {lane: member for lane, member in batch.members.items() if lane.state is LaneState.OPEN}
+        if not members:
+            return
+        self._calling += len(members)
+        began = self.clock.monotonic()
+        try:
+            deliveries = tuple(delivery for _, delivery in members.values())
+            outcomes = await self.attempts.delivered_together(deliveries)
+        finally:
+            self._calling -= len(members)
+        seconds, share = self.clock.monotonic() - began, 1 / len(members)
+        for (lane, (entry, _)), outcome in zip(members.items(), outcomes, strict=True):
+            batch.tried[lane] = self.attempts.noted(Tried(entry, outcome, seconds, share))
+
+    async def _follow(self, batch: _Batch) -> None:
+        before = cancellations()
+        while not batch.ended.is_set():
+            try:
+                await batch.ended.wait()
+            except asyncio.CancelledError:
+                # The call goes on, so the lane must not be tried again before it ends.
+                self._survive(before)
+
+    def _survive(self, cancellations_before: int) -> None:
+        """Ignore a cancellation of the plugin's own; raise `CancelledError` when the attempts are ended."""
+        if self.attempts.ending.is_set():
+            raise asyncio.CancelledError
+        undo_cancellations(cancellations_before)

@@ -1,0 +1,109 @@
+"""Protection of what ingest stores: the rules in effect, and what they leave of events and messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from streamer.channel_paths import ChannelKind
+from streamer.configuration.protection import can_concern
+from streamer.events import Channel, DeadLetter, Event, Unreadable
+from streamer.ingest.quarantine import SecretBytes
+from streamer.protection import (
+    Fixed,
+    NotProtected,
+    ProtectedEvents,
+    Rules,
+    key_id_of,
+    keyed_digest,
+    sealed,
+)
+from streamer.raw_json import raw_json
+from streamer.settings import ProtectionSettings, ProtectRule, UnreadableBytes
+
+_KEYED = frozenset({ChannelKind.EVENTS, ChannelKind.GENERIC})
+
+
+@dataclass(slots=True)
+class Protection:
+    """Rules in effect, of all channels of a process; others take their place while it runs."""
+
+    rules: Sequence[ProtectRule] = ()
+    settings: ProtectionSettings = field(default_factory=ProtectionSettings)
+    compiled: Rules | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Compile the rules."""
+        self.apply(self.rules, self.settings)
+
+    def apply(self, rules: Sequence[ProtectRule], settings: ProtectionSettings) -> None:
+        """Protect the next batch of each channel by `rules`; without any, nothing is looked at."""
+        self.rules, self.settings = rules, settings
+        self.compiled = Rules(rules, settings) if rules else None
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelProtection:
+    """Protection of one channel, of which `key` names the field by which events are ordered, if any."""
+
+    protection: Protection
+    channel: Channel
+    key: str | None = None
+
+    @property
+    def has_rules(self) -> bool:
+        """True while there are rules, of this channel or of others."""
+        return self.protection.compiled is not None
+
+    def protected(self, read: Sequence[Event | DeadLetter]) -> list[Event | DeadLetter | Unreadable]:
+        """Return `read`, in its order, without what the rules protect.
+
+        An event that can't be protected is `Unreadable`.
+        """
+        rules = self.protection.compiled
+        events = [item for item in read if type(item) is Event]
+        # By their types, and not by their channel: an event that is not of the channel is still what it is.
+        if rules is None or not any(map(rules.of, {event.type for event in events})):
+            return list(read)
+        key = self.key if ChannelKind.of(self.channel.path) in _KEYED else None
+        protected = ProtectedEvents(rules, key=key).of(events)
+        found: list[Event | DeadLetter | Unreadable] = []
+        for item in read:
+            if type(item) is not Event:
+                found.append(item)
+                continue
+            made = next(protected)
+            found.append(_unreadable(item, made) if isinstance(made, NotProtected) else made)
+        return found
+
+    def hides(self, event_type: str, name: str) -> bool:
+        """Return whether a field of a type of event is not to be seen as it is."""
+        rules = self.protection.compiled
+        of_type = rules.of(event_type) if rules is not None else None
+        return of_type is not None and of_type.of(name) is not Fixed.KEEP
+
+    def secret(self, piece: Unreadable, *, torn: bool) -> SecretBytes | None:
+        """Return what is to be kept of `piece`, or `None` where it is kept as it is.
+
+        A `torn` piece of an answer can belong to another channel than it seems,
+        so the rules of all channels count.
+        """
+        rules, settings = self.protection.rules, self.protection.settings
+        if settings.unreadable is UnreadableBytes.KEEP:
+            return None
+        if not (rules if torn else any(can_concern(rule, self.channel.path) for rule in rules)):
+            return None
+        key = settings.key.get_secret_value() if settings.key is not None else None
+        if key is None:
+            # Other digests would tell a value to whoever tries all that it can be.
+            return SecretBytes(digest=f"{len(piece.raw)}-bytes")
+        is_encrypted = settings.unreadable is UnreadableBytes.ENCRYPT
+        kept = sealed(piece.raw, key, key_id_of(settings)) if is_encrypted else b""
+        return SecretBytes(digest=keyed_digest(piece.raw, key), kept=kept)
+
+
+def _unreadable(event: Event, error: NotProtected) -> Unreadable:
+    return Unreadable(
+        raw=raw_json(event.data),
+        error=f"Not protected: {error}",
+        summary=f"Not protected: {error}",
+        replay_id=event.replay_id,
+    )

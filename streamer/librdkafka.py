@@ -1,0 +1,58 @@
+"""Settings and log lines of librdkafka, the Kafka client of the log and of plugins."""
+
+from typing import Any
+
+import structlog
+
+from streamer.settings import KafkaSecurity
+from streamer.web.loopback import is_loopback
+
+_log = structlog.get_logger()
+
+
+def security_options(security: KafkaSecurity) -> dict[str, Any]:
+    """Return `security` as options of librdkafka, secrets in plain text."""
+    password = security.password.get_secret_value() if security.password else None
+    key_password = security.key_password.get_secret_value() if security.key_password else None
+    given = {
+        "security.protocol": security.protocol,
+        "sasl.mechanism": security.mechanism,
+        "sasl.username": security.username,
+        "sasl.password": password,
+        "ssl.ca.location": str(security.ca_file) if security.ca_file else None,
+        "ssl.certificate.location": str(security.certificate_file) if security.certificate_file else None,
+        "ssl.key.location": str(security.key_file) if security.key_file else None,
+        "ssl.key.password": key_password,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def plaintext_host(bootstrap_servers: str, security: KafkaSecurity) -> str | None:
+    """Return a host other than loopback that is reached without encryption, or `None`."""
+    if not security.protocol.endswith("PLAINTEXT"):
+        return None
+    hosts = map(_host, bootstrap_servers.split(","))
+    return next((host for host in hosts if not is_loopback(host)), None)
+
+
+def _host(broker: str) -> str:
+    """Return the host of `host:port`; IPv6 addresses have brackets, and a protocol can stand before it."""
+    address = broker.strip().rpartition("://")[2]
+    host, colon, _ = address.rpartition(":")
+    return (host if colon else address).strip("[]")
+
+
+class LibraryLogger:
+    """Receives librdkafka's log lines, which otherwise go to standard error.
+
+    The important ones reach the client's `error_cb` as well, once.
+    """
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def log(self, _level: int, _template: str, facility: str, client: str, line: str) -> None:
+        """Log a line, unless it repeats the last one; librdkafka calls this as `logging.Logger.log`."""
+        if line != self._last:
+            _log.debug("kafka.client_said", facility=facility, client=client, line=line)
+        self._last = line

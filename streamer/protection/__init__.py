@@ -1,0 +1,24 @@
+"""Protection of fields: rules that drop, mask or hash what must not be stored.
+
+Pure functions over events. A value that a rule names is replaced before the
+event is encoded, so nothing behind ingest ever holds it.
+"""
+
+from streamer.protection.events import ProtectedEvents
+from streamer.protection.rules import Rules, is_about_entity, names_field
+from streamer.protection.sealing import keyed_digest, sealed, unsealed
+from streamer.protection.treatments import Fixed, key_id_of
+from streamer.protection.values import NotProtected
+
+__all__ = [
+    "Fixed",
+    "NotProtected",
+    "ProtectedEvents",
+    "Rules",
+    "is_about_entity",
+    "key_id_of",
+    "keyed_digest",
+    "names_field",
+    "sealed",
+    "unsealed",
+]

@@ -1,0 +1,194 @@
+"""Protected events: every value that a rule names, replaced in an event's data and in its key."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streamer.events import Event, JsonObject
+from streamer.protection.rules import FieldRules, Rules
+from streamer.protection.treatments import DROP, KEEP
+from streamer.protection.values import DROPPED, NotProtected, treated_fields, treated_list, treated_whole
+
+_CHANGES = "salesforce.cdc."
+_MODIFIED = "LastModifiedDate"
+
+_BRACKETS = ("{", "[")
+_BEFORE_JSON = "\ufeff \t\r\n"
+_TEXTS = {str}
+_MEMBER = re.compile(r'\{\s*"')
+
+
+@dataclass(slots=True, kw_only=True)
+class _Parts:
+    """Parts of an event's data that differ from the given ones, or are `DROPPED`.
+
+    `keyed` holds the protected fields, in which the field of the key is looked
+    up.
+    """
+
+    differing: JsonObject = field(default_factory=dict)
+    keyed: JsonObject = field(default_factory=dict)
+
+
+class ProtectedEvents:
+    """Protects the events of one channel; `key` names the field by which they are ordered, if any."""
+
+    def __init__(self, rules: Rules, *, key: str | None = None) -> None:
+        self._rules = rules
+        self._key = key
+
+    def of(self, events: Sequence[Event]) -> Iterator[Event | NotProtected]:
+        """Yield `events` without what the rules protect; one in which they name nothing stays as it is.
+
+        In the place of an event that does not have the shape that its type
+        promises comes a `NotProtected`: it must not be stored.
+        """
+        of_type = self._rules.of
+        # The events of one message share their fields, and so do the protected ones.
+        shared: Any = None
+        parts = _Parts()
+        for event in events:
+            rules = of_type(event.type)
+            if rules is None:
+                yield event
+                continue
+            try:
+                fields = event.data.get("fields")
+                if fields is None or fields is not shared:
+                    parts, shared = _parts(event, rules), fields
+                protected: Event | NotProtected = self._with(event, parts)
+            except NotProtected as error:
+                protected = error
+            except Exception as error:  # noqa: BLE001 - whatever an event does, it costs only itself
+                # The error's own text can quote the event.
+                protected = NotProtected(f"protecting it raised {type(error).__name__}")
+            yield protected
+
+    def _with(self, event: Event, parts: _Parts) -> Event:
+        if not parts.differing:
+            return event
+        data = event.data | parts.differing
+        for name, value in parts.differing.items():
+            if value is DROPPED:
+                del data[name]
+        key = event.key
+        if self._key is not None:
+            value = parts.keyed.get(self._key)
+            key = event.id if value is None else str(value)
+        # dataclasses.replace takes four times as long.
+        return Event(
+            id=event.id,
+            source=event.source,
+            type=event.type,
+            subject=event.subject,
+            time=event.time,
+            key=key,
+            channel=event.channel,
+            replay_id=event.replay_id,
+            data=data,
+        )
+
+
+def _parts(event: Event, rules: FieldRules) -> _Parts:
+    data, parts = event.data, _Parts()
+    if "payload" in data:
+        _treat_payload(data["payload"], rules, parts)
+    elif rules.names_fields:
+        fields = data["fields"]
+        treated = treated_fields(fields, rules, data.get("diff_fields", ()))
+        parts.keyed = treated
+        if treated is not fields:
+            parts.differing["fields"] = treated
+        if event.type.startswith(_CHANGES):
+            _treat_names(data, rules, parts)
+            _treat_reread(data, rules, parts)
+    if rules.data:
+        _treat_others(data, rules, parts)
+    return parts
+
+
+def _treat_names(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
+    """Leave out the names of dropped fields, as for a user who can't see them, and of diffs that are gone."""
+    known, of = rules.known, rules.of
+    for member in ("changed_fields", "nulled_fields"):
+        names = data[member]
+        if names == []:
+            continue
+        # Those of Salesforce's header are not checked before: anything else than names could be there.
+        texts = names if type(names) is list and set(map(type, names)) == _TEXTS else _texts_of(names)
+        kept = [name for name in texts if (known.get(name) or of(name)) is not DROP]
+        if texts is not names or len(kept) < len(texts):
+            parts.differing[member] = kept
+    if "diff_fields" in data:
+        kept = [name for name in data["diff_fields"] if of(name) is KEEP]
+        parts.differing["diff_fields"] = kept or DROPPED
+
+
+def _texts_of(names: Any) -> list[str]:
+    return [name for name in names if type(name) is str] if type(names) is list else []
+
+
+def _treat_others(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
+    """Treat the values beside the fields that rules name, except a payload."""
+    transaction = data.get("transaction")
+    for place, treatment in rules.data.items():
+        member, _, name = place.partition(".")
+        if name and transaction and name in transaction:
+            transaction = _without_dropped({**transaction, name: treated_whole(transaction[name], treatment)})
+            parts.differing[member] = transaction
+        elif not name and member in data and member != "payload":
+            parts.differing[member] = treated_whole(data[member], treatment)
+
+
+def _treat_reread(data: JsonObject, rules: FieldRules, parts: _Parts) -> None:
+    """Treat the date of a record that was read again as the field that it comes from."""
+    reread = data.get("reread")
+    if reread is not None:
+        date = treated_whole(reread["last_modified"], rules.of(_MODIFIED))
+        parts.differing["reread"] = _without_dropped({**reread, "last_modified": date})
+
+
+def _treat_payload(payload: Any, rules: FieldRules, parts: _Parts) -> None:
+    """Treat the payload of a generic event: as a whole, or the members of the JSON that it is or holds."""
+    whole = rules.data.get("payload", KEEP)
+    held = _held(payload)
+    if whole is not KEEP:
+        parts.differing["payload"] = treated_whole(payload, whole)
+        held = treated_whole(held, whole)
+    elif rules.names_fields and "payload" not in rules.data and held is not None:
+        held = _members(held, rules)
+        # Text is written anew even if it says the same: a repeated member would stay in the given one.
+        parts.differing["payload"] = orjson.dumps(held).decode() if type(payload) is str else held
+    parts.keyed = held if type(held) is dict else {}
+
+
+def _held(payload: Any) -> Any:
+    """Return the object or list that a payload is, or holds as text, or `None`.
+
+    Raises `NotProtected` for text that is cut off, or else only resembles JSON:
+    its members can't be told apart. A line of a log can begin with a bracket.
+    """
+    if type(payload) is not str:
+        return payload if type(payload) in {dict, list} else None
+    text = payload.lstrip(_BEFORE_JSON)
+    if not text.startswith(_BRACKETS):
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        if _MEMBER.search(text):
+            raise NotProtected("its payload begins like JSON and is none") from None
+        return None
+
+
+def _members(value: Any, rules: FieldRules) -> Any:
+    if type(value) is dict:
+        return treated_fields(value, rules)
+    return treated_list(value, rules) if type(value) is list else value
+
+
+def _without_dropped(values: JsonObject) -> JsonObject:
+    return {name: value for name, value in values.items() if value is not DROPPED}

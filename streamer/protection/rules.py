@@ -1,0 +1,103 @@
+"""Rules compiled for each type of event: the treatment of each of its fields, looked up once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streamer.protection.names import matcher, names_of
+from streamer.protection.treatments import KEEP, Treatment, treatment_of
+from streamer.settings import ProtectionSettings, ProtectRule
+
+_RECORD_ID = "id"
+_WITH_RECORD_ID = "salesforce.topic."
+
+# Types and names come from outside, so their number has no bound of its own.
+_MOST_TYPES = 4_096
+_MOST_NAMES = 4_096
+_LONGEST_KNOWN = 255
+
+
+@dataclass(slots=True, kw_only=True)
+class FieldRules:
+    """Treatments of the fields of one type of event; the first rule that names a field decides.
+
+    The record id of a PushTopic notification, which is also its key, is kept.
+    """
+
+    rules: Sequence[tuple[ProtectRule, Treatment]]
+    keeps_id: bool
+    data: Mapping[str, Treatment] = field(init=False)
+    names_fields: bool = field(init=False)
+    known: dict[str, Treatment] = field(default_factory=dict, init=False)
+    _matchers: Sequence[tuple[Callable[[str], bool], Treatment]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the first treatment of each value beside the fields, and compile the patterns of these."""
+        self.data = {name: treatment for rule, treatment in reversed(self.rules) for name in rule.data}
+        self._matchers = [(matcher(rule.fields), treatment) for rule, treatment in self.rules if rule.fields]
+        self.names_fields = bool(self._matchers)
+
+    def of(self, path: str) -> Treatment:
+        """Return the treatment of the field at `path`: its name, and those of the parts in it, with dots."""
+        found = self.known.get(path)
+        if found is None:
+            found = self._decided(path)
+            if len(path) <= _LONGEST_KNOWN:
+                if len(self.known) >= _MOST_NAMES:
+                    self.known.clear()
+                self.known[path] = found
+        return found
+
+    def _decided(self, path: str) -> Treatment:
+        names = tuple(names_of(path))
+        if self.keeps_id and names[0] == _RECORD_ID:
+            return KEEP
+        for matches, treatment in self._matchers:
+            if any(map(matches, names)):
+                return treatment
+        return KEEP
+
+
+class Rules:
+    """All rules of a configuration.
+
+    Raises `ValueError` for a rule that hashes while there is no key.
+    """
+
+    def __init__(self, rules: Iterable[ProtectRule], settings: ProtectionSettings) -> None:
+        self._rules = [(rule, treatment_of(rule, settings)) for rule in rules]
+        self._by_type: dict[str, FieldRules | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def of(self, event_type: str) -> FieldRules | None:
+        """Return the rules of one type of event, or `None` when none is about it."""
+        try:
+            return self._by_type[event_type]
+        except KeyError:
+            if len(self._by_type) >= _MOST_TYPES:
+                self._by_type.clear()
+            found = self._by_type[event_type] = self._compiled(event_type)
+            return found
+
+    def _compiled(self, event_type: str) -> FieldRules | None:
+        rules = [(rule, treatment) for rule, treatment in self._rules if is_about(rule, event_type)]
+        keeps_id = event_type.startswith(_WITH_RECORD_ID)
+        return FieldRules(rules=rules, keeps_id=keeps_id) if rules else None
+
+
+def is_about(rule: ProtectRule, event_type: str) -> bool:
+    """Return whether `rule` is about events of a type, such as `salesforce.cdc.Contact.updated`."""
+    if rule.on is not None:
+        return matcher(rule.on)(event_type.lower())
+    return is_about_entity(rule, event_type.split(".", 3)[2])
+
+
+def is_about_entity(rule: ProtectRule, name: str) -> bool:
+    """Return whether `rule` names the entity `name`."""
+    return matcher(rule.entity or ())(name.lower())
+
+
+def names_field(rule: ProtectRule, path: str) -> bool:
+    """Return whether `rule` names the field at `path`."""
+    return any(map(matcher(rule.fields), names_of(path)))

@@ -1,0 +1,32 @@
+"""Sealing of bytes that can hold protected fields: encrypted, and known again by a digest."""
+
+import base64
+import hmac
+
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+# Hashes of fields are HMACs with the key itself. These keys must not be the hash of any value.
+_SALT = b"streamer"
+_OF_CONTENT, _OF_DIGESTS = b"unreadable messages", b"digests of unreadable messages"
+
+
+def sealed(content: bytes, key: str, key_id: str) -> bytes:
+    """Return `content` encrypted: `encrypted:`, the id of the key, a colon and a Fernet token."""
+    return b":".join((b"encrypted", key_id.encode(), Fernet(_derived(key, _OF_CONTENT)).encrypt(content)))
+
+
+def unsealed(found: bytes, key: str) -> bytes:
+    """Return what `sealed` encrypted; raises `cryptography.fernet.InvalidToken` for another key."""
+    return Fernet(_derived(key, _OF_CONTENT)).decrypt(found.split(b":", 2)[-1])
+
+
+def keyed_digest(content: bytes, key: str) -> str:
+    """Return a digest of `content` that tells nothing without the key."""
+    return hmac.digest(_derived(key, _OF_DIGESTS), content, "sha256").hex()
+
+
+def _derived(key: str, purpose: bytes) -> bytes:
+    derived = HKDF(algorithm=SHA256(), length=32, salt=_SALT, info=purpose).derive(key.encode())
+    return base64.urlsafe_b64encode(derived)

@@ -1,0 +1,116 @@
+"""Treatment of the fields of an event and of the parts in them, down to the last value."""
+
+from collections.abc import Collection
+from typing import Any
+
+from streamer.events import JsonObject
+from streamer.protection.rules import FieldRules
+from streamer.protection.treatments import DROP, KEEP, Fixed, Treatment
+
+DROPPED = object()
+"""Stands for a value that is no longer there."""
+
+# A generic event can hold any JSON.
+_DEEPEST = 64
+_LONGEST_PATH = 4_096
+
+
+class NotProtected(Exception):
+    """An event in which protected fields can't be told from others; its text quotes nothing of the event."""
+
+
+def treated_fields(fields: JsonObject, rules: FieldRules, diffs: Collection[str] = ()) -> JsonObject:
+    """Return `fields` as `rules` treat them, or `fields` themselves where these name none of them.
+
+    Null stays null unless it is dropped. The diff of a text, of which `diffs`
+    has the path, is dropped whatever the treatment: it holds parts of the text,
+    and its hash is that of no text that a consumer has. Raises `NotProtected`
+    for what is nested too deeply.
+    """
+    return _Fields(rules, diffs).of(fields, "", 0)
+
+
+def treated_list(values: list[Any], rules: FieldRules) -> list[Any]:
+    """Return a list that is a whole payload, with the members of its objects treated as fields."""
+    found = _Fields(rules, ()).of_list(values, "", KEEP, 0)
+    return found if isinstance(found, list) else []
+
+
+def treated_whole(value: Any, treatment: Treatment, depth: int = 0) -> Any:
+    """Return `value` with each single value in it treated, or `DROPPED`; raises `NotProtected` as above."""
+    if treatment is DROP:
+        return DROPPED
+    if value is None or isinstance(treatment, Fixed):
+        return value
+    if depth > _DEEPEST:
+        raise NotProtected(f"it is nested more than {_DEEPEST} levels deep")
+    if type(value) is dict:
+        return {name: treated_whole(each, treatment, depth + 1) for name, each in value.items()}
+    if type(value) is list:
+        return [treated_whole(each, treatment, depth + 1) for each in value]
+    return treatment(value)
+
+
+class _Fields:
+    """Walks through the fields of one event."""
+
+    __slots__ = ("_diffs", "_rules")
+
+    def __init__(self, rules: FieldRules, diffs: Collection[str]) -> None:
+        self._rules = rules
+        self._diffs = diffs
+
+    def of(self, fields: JsonObject, prefix: str, depth: int) -> JsonObject:
+        """Return the fields whose paths begin with `prefix`, or `fields` itself where nothing changes."""
+        known = self._rules.known
+        treated: JsonObject | None = None
+        # One loop without a call for each field, because every event of the type passes it.
+        for name, value in fields.items():
+            path = prefix + name if prefix else name
+            treatment = known.get(path) or self._rules.of(path)
+            kind = type(value)
+            if kind is dict or kind is list:
+                new = self._within(value, path, treatment, depth)
+            elif treatment is KEEP:
+                continue
+            else:
+                new = _single(value, treatment)
+            if new is value:
+                continue
+            if treated is None:
+                treated = fields.copy()
+            if new is DROPPED:
+                del treated[name]
+            else:
+                treated[name] = new
+        return fields if treated is None else treated
+
+    def of_list(self, values: list[Any], path: str, treatment: Treatment, depth: int) -> Any:
+        """Return the values of a list, `DROPPED` when all of them are dropped."""
+        new = [self._of_element(each, path, treatment, depth) for each in values]
+        kept = [each for each in new if each is not DROPPED]
+        return kept if kept or (not values and treatment is not DROP) else DROPPED
+
+    def _of_element(self, value: Any, path: str, treatment: Treatment, depth: int) -> Any:
+        if type(value) is dict or type(value) is list:
+            return self._within(value, path, treatment, depth + 1)
+        return _single(value, treatment)
+
+    def _within(self, value: Any, path: str, treatment: Treatment, depth: int) -> Any:
+        if depth > _DEEPEST or len(path) > _LONGEST_PATH:
+            raise NotProtected(
+                f"it is nested more than {_DEEPEST} levels deep, or has names that are too long"
+            )
+        if type(value) is list:
+            return self.of_list(value, path, treatment, depth)
+        if path in self._diffs:
+            return value if treatment is KEEP else DROPPED
+        if not value:
+            return DROPPED if treatment is DROP else value
+        return self.of(value, f"{path}." if path else "", depth + 1) or DROPPED
+
+
+def _single(value: Any, treatment: Treatment) -> Any:
+    if isinstance(treatment, Fixed):
+        return value if treatment is KEEP else DROPPED
+    return value if value is None else treatment(value)

@@ -1,0 +1,122 @@
+"""Caller of an org's Apex methods, over REST and SOAP."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from streamer.clock import Clock
+from streamer.errors import SalesforceUnavailable, StreamerError
+from streamer.exact_json import exact_json
+from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
+from streamer.salesforce.auth.tokens import Token
+from streamer.salesforce.rest import Answer, RequestRefused, Rest, refusal
+from streamer.salesforce.write.envelope import UnwritableArgument, answer_of, call_envelope
+
+_OF_THE_METHOD = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
+_TEXT_LIMIT = 20_000
+# Over SOAP, a session that has ended is a fault with HTTP 500.
+_SESSION_ENDED = b"INVALID_SESSION_ID"
+
+
+class ApexCaller:
+    """Calls methods that Apex classes expose as `@RestResource` or `webservice`."""
+
+    def __init__(self, rest: Rest, clock: Clock, *, client: str | None, timeout_s: float) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._client = client
+        self._timeout_s = timeout_s
+
+    async def call(self, call: ApexRestCall | ApexSoapCall, on_sent: Callable[[], None]) -> CallResult:
+        """Call a method: see `streamer.ports.OrgWriter`."""
+        named = call.path if isinstance(call, ApexRestCall) else f"{call.apex_class}.{call.method}"
+        try:
+            async with self._clock.timeout(self._timeout_s):
+                if isinstance(call, ApexRestCall):
+                    return await self._over_rest(call, on_sent)
+                return await self._over_soap(call, on_sent)
+        except (UnwritableArgument, TypeError) as error:
+            message = f"the body can't be sent: {error}"
+            return WriteRefused(code="UNWRITABLE", message=message, sent=False)
+        except TimeoutError as error:
+            late = SalesforceUnavailable(f"{named} did not answer in {self._timeout_s:g} s")
+            late.__cause__ = error
+            return Unanswered(error=late)
+        except StreamerError as error:
+            return Unanswered(error=error)
+
+    async def _over_rest(self, call: ApexRestCall, on_sent: Callable[[], None]) -> CallResult:
+        path = f"/services/apexrest/{call.path}"
+        body = None if call.body is None else exact_json(call.body)
+
+        def options(_: Token) -> Mapping[str, Any]:
+            asked: dict[str, Any] = {"params": call.query}
+            return asked if body is None else {**asked, **_sending(body, on_sent)}
+
+        answer = await self._rest.exchange(call.method, path, options)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            return _refused(f"{call.method} {path}", answer)
+        return Answered(value=_value(answer.body))
+
+    async def _over_soap(self, call: ApexSoapCall, on_sent: Callable[[], None]) -> CallResult:
+        path = f"/services/Soap/class/{call.apex_class}"
+        # Written once before anything is sent: an argument that can't be sent costs no login.
+        call_envelope(call, session_id="", client=self._client)
+
+        def options(token: Token) -> Mapping[str, Any]:
+            body = call_envelope(call, session_id=token.access_token, client=self._client)
+            return _sending(body, on_sent, {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'})
+
+        answer = await self._rest.exchange("POST", path, options, refuses_token=_session_ended)
+        found = answer_of(answer.body)
+        if isinstance(found, WriteRefused) or (found and answer.status < HTTPStatus.BAD_REQUEST):
+            return found
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            return _refused(f"POST {path}", answer)
+        raise SalesforceUnavailable(
+            f"POST {path} was answered, but not with a SOAP envelope"
+        ) from ValueError()
+
+
+def _sending(
+    body: bytes, on_sent: Callable[[], None], headers: Mapping[str, str] | None = None
+) -> Mapping[str, Any]:
+    async def whole() -> AsyncIterator[bytes]:
+        yield body
+        on_sent()
+
+    return {"data": whole(), "headers": {**(headers or {}), "Content-Length": str(len(body))}}
+
+
+def _refused(request: str, answer: Answer) -> CallResult:
+    error = refusal(request, answer)
+    if not isinstance(error, RequestRefused):
+        return Unanswered(error=error)
+    return WriteRefused(
+        # A method that chooses its status itself says more in its own words.
+        code=error.code or f"HTTP_{answer.status}",
+        message=str(error),
+        answer=_excerpt(answer.body),
+        is_general=bool(error.code) and answer.status in _OF_THE_METHOD,
+    )
+
+
+def _session_ended(answer: Answer) -> bool:
+    return answer.refuses_token or (
+        answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and _SESSION_ENDED in answer.body
+    )
+
+
+def _value(body: bytes) -> Any:
+    if not body:
+        return None
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _excerpt(body)
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:_TEXT_LIMIT].decode("utf-8", "replace")

@@ -1,0 +1,208 @@
+"""Writer of records through sObject Collections (REST API guide, sObject Collections).
+
+A call holds up to 200 records, which Salesforce changes in their order, and has
+a result for each. Without `allOrNone`, a refused record leaves the others as
+they are.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import orjson
+
+from streamer.clock import Clock
+from streamer.errors import SalesforceUnavailable, StreamerError
+from streamer.events import JsonObject
+from streamer.exact_json import exact_json
+from streamer.ports import Unanswered, WriteKind, WriteOperation, WriteRefused, WriteResult, Written
+from streamer.salesforce.request_bodies import in_requests
+from streamer.salesforce.rest import RequestRefused, Rest
+
+MOST_RECORDS = 200
+"""Most records of a call."""
+
+# A larger body would hold the event loop up while it is sent.
+_MOST_BYTES = 900_000
+# Of an id, the last three characters of 18 only check the others.
+_ID_CHARACTERS = 15
+_TEXT_LIMIT = 500
+_CODE_LIMIT = 80
+# A trigger that takes the records of a call together is over one of Apex's limits.
+_TOO_MANY_TOGETHER = "LimitException"
+# Refusals with these are about the type, the field or the user, so they hold for each record.
+_GENERAL = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
+
+
+# A call that is refused with these can hold one bad record among good ones.
+_OF_ONE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
+
+
+class _Item(NamedTuple):
+    number: int
+    record_id: str
+    body: bytes
+
+
+class _Found(NamedTuple):
+    """Results of one call; `is_whole` where Salesforce refused the call, and not each record."""
+
+    results: Sequence[WriteResult]
+    is_whole: bool = False
+
+
+class Collections:
+    """Writes any number of records, in as many calls as they need."""
+
+    def __init__(self, rest: Rest, clock: Clock, *, timeout_s: float) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._timeout_s = timeout_s
+
+    async def write(self, operation: WriteOperation, records: Sequence[JsonObject]) -> list[WriteResult]:
+        """Write `records`: see `streamer.ports.OrgWriter`.
+
+        Changes to one record go into successive calls: Salesforce refuses an
+        external id that comes twice, and an id that comes more than a few times
+        (Apex guide, DML statements). A call that is refused as a whole, and
+        one that is too much for the org's triggers, is made again in halves, so
+        that one record can't hold up the others. After a call that was not
+        answered, the rest is not sent.
+        """
+        results: dict[int, WriteResult] = {}
+        waiting: deque[Sequence[_Item]] = deque()
+        for turn in _turns(operation, records):
+            items = _items(operation, turn, results)
+            waiting.extend(in_requests(items, most=MOST_RECORDS, most_bytes=_MOST_BYTES))
+        failure: StreamerError | None = None
+        while waiting:
+            part = waiting.popleft()
+            if failure is None:
+                found = await self._found(operation, part)
+            else:
+                found = _Found([Unanswered(error=failure)] * len(part))
+            results.update(zip((item.number for item in part), found.results, strict=True))
+            if isinstance(first := found.results[0], Unanswered):
+                failure = first.error
+            # Before the later changes of the same records.
+            waiting.extendleft(reversed(_halves(_apart(part, found))))
+        return [results[number] for number in range(len(records))]
+
+    async def _found(self, operation: WriteOperation, part: Sequence[_Item]) -> _Found:
+        try:
+            async with self._clock.timeout(self._timeout_s):
+                answer = await self._asked(operation, part)
+            if not isinstance(answer, list) or len(answer) != len(part):
+                raise _unexpected(operation, "without a result for each record")
+            return _Found([_result(operation, *each) for each in zip(part, answer, strict=True)])
+        except TimeoutError as error:
+            late = SalesforceUnavailable(f"{operation.sobject}: no answer in {self._timeout_s:g} s")
+            late.__cause__ = error
+            return _Found([Unanswered(error=late)] * len(part))
+        except RequestRefused as refused:
+            result = WriteRefused(
+                code=refused.code, message=str(refused), is_general=refused.status in _GENERAL
+            )
+            return _Found([result] * len(part), is_whole=refused.status in _OF_ONE)
+        except StreamerError as error:
+            return _Found([Unanswered(error=error)] * len(part))
+
+    async def _asked(self, operation: WriteOperation, part: Sequence[_Item]) -> Any:
+        path = "composite/sobjects"
+        if operation.kind is WriteKind.DELETE:
+            return await self._rest.delete(path, ids=",".join(item.record_id for item in part))
+        body = {"allOrNone": False, "records": [orjson.Fragment(item.body) for item in part]}
+        if operation.kind is WriteKind.CREATE:
+            return await self._rest.post(path, body)
+        if operation.kind is WriteKind.UPSERT:
+            path = f"{path}/{quote(operation.sobject, safe='')}/{quote(operation.external_id, safe='')}"
+        return await self._rest.patch(path, body)
+
+
+def _turns(
+    operation: WriteOperation, records: Sequence[JsonObject]
+) -> Iterator[list[tuple[int, JsonObject]]]:
+    """Yield the numbered records in turns, none of which names a record twice."""
+    turns: list[list[tuple[int, JsonObject]]] = []
+    changes: Counter[str] = Counter()
+    for number, record in enumerate(records):
+        name = _identity(operation, record)
+        turn = 0 if name is None else changes[name]
+        if name is not None:
+            changes[name] += 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append((number, record))
+    yield from turns
+
+
+def _identity(operation: WriteOperation, record: JsonObject) -> str | None:
+    match operation.kind:
+        case WriteKind.CREATE:
+            return None
+        case WriteKind.UPSERT:
+            # Salesforce matches an external id in any letter case, unless its field says otherwise.
+            return str(record.get(operation.external_id)).casefold()
+        case _:
+            return str(record.get("Id"))[:_ID_CHARACTERS]
+
+
+def _items(
+    operation: WriteOperation, turn: Sequence[tuple[int, JsonObject]], results: dict[int, WriteResult]
+) -> Iterator[tuple[int, _Item]]:
+    """Yield the records of a turn with their sizes; note the results of those that can't be sent."""
+    for number, record in turn:
+        fields = {name: value for name, value in record.items() if name != "Id"}
+        record_id = str(record.get("Id", ""))
+        if record_id:
+            fields["id"] = record_id
+        try:
+            body = exact_json({**fields, "attributes": {"type": operation.sobject}})
+        except (TypeError, ValueError) as error:
+            message = f"it is no JSON that can be sent: {error}"
+            results[number] = WriteRefused(code="NO_JSON", message=message, sent=False)
+        else:
+            yield len(body), _Item(number, record_id, body)
+
+
+def _apart(part: Sequence[_Item], found: _Found) -> list[_Item]:
+    """Return the records of a call that can succeed in a smaller one."""
+    if len(part) == 1:
+        return []
+    return [
+        item
+        for item, result in zip(part, found.results, strict=True)
+        if isinstance(result, WriteRefused) and (found.is_whole or _TOO_MANY_TOGETHER in result.message)
+    ]
+
+
+def _halves(items: Sequence[_Item]) -> list[Sequence[_Item]]:
+    middle = (len(items) + 1) // 2
+    return [half for half in (items[:middle], items[middle:]) if half]
+
+
+def _result(operation: WriteOperation, item: _Item, answer: Any) -> WriteResult:
+    if not isinstance(answer, dict):
+        return Unanswered(error=_unexpected(operation, "with a result that is none"))
+    if answer.get("success") is True:
+        created = answer.get("created")
+        record_id = answer.get("id")
+        return Written(
+            record_id=record_id if isinstance(record_id, str) else item.record_id,
+            created=created if isinstance(created, bool) else None,
+        )
+    errors = answer.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, dict):
+        return Unanswered(error=_unexpected(operation, "with a failure that has no error"))
+    code = str(first.get("statusCode") or first.get("errorCode") or "")
+    message = " ".join(str(first.get("message", "")).split())[:_TEXT_LIMIT]
+    return WriteRefused(code=code[:_CODE_LIMIT], message=message)
+
+
+def _unexpected(operation: WriteOperation, how: str) -> SalesforceUnavailable:
+    error = SalesforceUnavailable(f"{operation.kind} {operation.sobject}: the call was answered {how}")
+    error.__cause__ = ValueError(how)
+    return error

@@ -1,0 +1,45 @@
+"""Faults of the REST API's calls that read and write."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from streamer.sandbox.faults.armed import RECORD, WRITE
+from streamer.sandbox.faults.arming import FaultCatalogue, Times
+
+RestKind = Literal["read", "write"]
+_WRITES: Final[tuple[RestKind, ...]] = (WRITE,)
+
+
+class RestFaults(FaultCatalogue):
+    """Catalogue of these faults; `write` is every call that is no GET."""
+
+    def refuse_call(
+        self,
+        *,
+        code: str = "REQUEST_LIMIT_EXCEEDED",
+        message: str = "TotalRequests Limit exceeded.",
+        status: Annotated[int, Field(ge=400, le=599)] = 403,
+        on: Sequence[RestKind] = _WRITES,
+        times: Times = 1,
+    ) -> None:
+        """Refuse the next calls of the REST API as a whole."""
+        settings = {"code": code, "message": message, "status": status}
+        self._arm("refuse_call", on, times=times, settings=settings)
+
+    def refuse_record(
+        self,
+        *,
+        code: str = "UNABLE_TO_LOCK_ROW",
+        message: str = "unable to obtain exclusive access to this record",
+        type: str | None = None,  # noqa: A002 - the word of Salesforce's own bodies
+        times: Times = 1,
+    ) -> None:
+        """Refuse the next records of collections, of a type or of any; the others of a call are written."""
+        settings = {"code": code, "message": message}
+        self._arm("refuse_record", (RECORD,), times=times, path=type, settings=settings)
+
+    def lose_answer(self, *, on: Sequence[RestKind] = _WRITES, times: Times = 1) -> None:
+        """Do what the next calls of the REST API ask for, and close the connection without an answer."""
+        self._arm("lose_answer", on, times=times)

@@ -1,0 +1,108 @@
+"""Trees of XML that comes from outside, parsed within bounds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+SCHEMA_INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
+"""Start of the names of attributes such as `xsi:nil`."""
+
+_MOST_DEPTH = 24
+_MOST_ELEMENTS = 50_000
+
+
+class MalformedXml(Exception):
+    """The bytes are no XML that is taken; the text quotes nothing of them."""
+
+
+@dataclass(slots=True)
+class Element:
+    """One element; its name is without a namespace."""
+
+    name: str
+    attributes: dict[str, str]
+    children: list["Element"] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def child(self, name: str) -> "Element | None":
+        """Return the first child of that name."""
+        return next((child for child in self.children if child.name == name), None)
+
+    def text(self, name: str) -> str | None:
+        """Return the text of the first child of that name; `None` for an empty or missing one."""
+        child = self.child(name)
+        return ("".join(child.texts).strip() or None) if child else None
+
+    def values(self) -> dict[str, Any]:
+        """Return the children by name: texts, such objects, lists of repeated ones, and `None` for nil."""
+        values: dict[str, Any] = {}
+        for name, value in self._values():
+            if name not in values:
+                values[name] = value
+            elif isinstance(values[name], list):
+                values[name].append(value)
+            else:
+                values[name] = [values[name], value]
+        return values
+
+    def _values(self) -> Iterator[tuple[str, Any]]:
+        for child in self.children:
+            if child.attributes.get(f"{SCHEMA_INSTANCE}nil") in {"true", "1"}:
+                yield child.name, None
+            else:
+                yield child.name, child.values() if child.children else "".join(child.texts)
+
+
+def parse_xml(body: bytes) -> Element:
+    """Return the root of the document in `body`; raises `MalformedXml`.
+
+    Entities and document types are refused, and so is what has more than 24
+    levels or 50,000 elements.
+    """
+    builder = _Builder()
+    parser = DefusedXMLParser(target=builder, forbid_dtd=True)
+    try:
+        parser.feed(body)
+        parser.close()
+    except ParseError as exc:
+        line, column = exc.position
+        raise MalformedXml(f"not well-formed XML at line {line}, column {column}") from None
+    except DefusedXmlException as exc:
+        raise MalformedXml(f"XML that is not taken: {type(exc).__name__}") from None
+    except (LookupError, ValueError):
+        # An encoding that Python does not know, or that expat can't read.
+        raise MalformedXml("not XML in an encoding that can be read") from None
+    return builder.close()
+
+
+class _Builder:
+    """Target of the parser: builds a tree with bounds, and stops the parser at the first excess."""
+
+    def __init__(self) -> None:
+        self._open: list[Element] = [Element("", {})]
+        self._count = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """Open an element."""
+        self._count += 1
+        if len(self._open) > _MOST_DEPTH or self._count > _MOST_ELEMENTS:
+            raise MalformedXml("the envelope has too many elements, or too many levels of them")
+        element = Element(tag.rpartition("}")[2], attributes)
+        self._open[-1].children.append(element)
+        self._open.append(element)
+
+    def end(self, _tag: str) -> None:
+        """Close an element."""
+        self._open.pop()
+
+    def data(self, text: str) -> None:
+        """Add text to the open element."""
+        self._open[-1].texts.append(text)
+
+    def close(self) -> Element:
+        """Return the root."""
+        return self._open[0].children[0]

@@ -1,0 +1,99 @@
+"""Outcomes of records, by the rules for every target."""
+
+from confluent_kafka import KafkaError
+
+from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
+from subscribers.kafka.producer import Report
+from subscribers.kafka.records import Record
+
+_RECHECK_S = 60.0
+
+_TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+_UNFIT = frozenset({KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG, KafkaError.INVALID_TIMESTAMP})
+_NO_TOPIC = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+)
+_CREDENTIALS = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+# An error of the connections says more than these do.
+_EXPLAINED = frozenset(
+    {
+        KafkaError._FATAL,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+
+
+def outcome_of(report: Report, record: Record, *, has_fixed_topic: bool) -> Outcome:
+    """Return the outcome of `record`.
+
+    What is wrong with the only topic of the subscriber holds the target, and an
+    operator must act. What is wrong with one topic of several is a retry, so
+    that events for the others go on.
+    """
+    topic = record.topic
+    if report.error is None:
+        answer = {"topic": topic, "partition": report.partition, "offset": report.offset}
+        return Delivered(answer=answer)
+    if (rejection := _rejection(report.error, topic, sent=not report.is_local)) is not None:
+        return rejection
+    if (missing := _missing_from_topic(report.error, topic, has_fixed_topic=has_fixed_topic)) is not None:
+        return missing
+    if report.background is not None and report.error.code() in _EXPLAINED:
+        return _unreached(report.background)
+    failure = FailureClass.TIMEOUT if report.error.code() in _EXPLAINED else FailureClass.OTHER
+    return Retry(reason=_said(f"topic {topic} did not take the record", report.error), failure=failure)
+
+
+def _rejection(error: KafkaError, topic: str, *, sent: bool) -> Reject | None:
+    if error.code() in _TOO_LARGE:
+        return Reject(
+            reason=_said(f"the record is too large for topic {topic}", error),
+            hint="let body send less, or raise the topic's max.message.bytes, then redrive",
+            sent=sent,
+        )
+    if error.code() in _UNFIT:
+        return Reject(
+            reason=_said(f"topic {topic} refuses the record", error),
+            hint="a compacted topic needs a key; correct the settings or the topic, then redrive",
+            sent=sent,
+        )
+    if error.code() == KafkaError.TOPIC_EXCEPTION:
+        hint = "let topic make a name that Kafka takes, then redrive"
+        return Reject(reason=_said(f"{topic} is no name of a topic", error), hint=hint, sent=sent)
+    return None
+
+
+def _missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool) -> Outcome | None:
+    if error.code() in _NO_TOPIC:
+        reason, failure = f"the cluster has no topic {topic}: create it", FailureClass.OTHER
+    elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        reason = f"Kafka does not allow this client to write to topic {topic}: grant Write on it"
+        failure = FailureClass.REFUSED_CREDENTIALS
+    else:
+        return None
+    if has_fixed_topic:
+        return Hold(reason=reason, after_s=_RECHECK_S, alert=True, failure=failure)
+    return Retry(reason=reason, failure=failure)
+
+
+def _unreached(background: KafkaError) -> Outcome:
+    if background.code() in _CREDENTIALS:
+        return _held(_said("Kafka refuses the login: check settings.security", background))
+    if background.code() == KafkaError._SSL:
+        return _held(_said("no TLS with Kafka: check settings.security.ca_file", background))
+    if background.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+        return _held("Kafka allows this client no idempotent writes: grant IdempotentWrite on the cluster")
+    reason = _said("Kafka can't be reached", background)
+    return Retry(reason=reason, failure=FailureClass.CONNECTION)
+
+
+def _held(reason: str) -> Hold:
+    failure = FailureClass.REFUSED_CREDENTIALS
+    return Hold(reason=reason, after_s=_RECHECK_S, alert=True, failure=failure)
+
+
+def _said(reason: str, error: KafkaError) -> str:
+    return f"{reason} ({error.name()}: {error.str()})"

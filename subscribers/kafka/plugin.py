@@ -1,0 +1,96 @@
+"""The Kafka plugin."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from streamer.errors import ConfigurationError
+from streamer.events import Delivery, Outcome
+from streamer.librdkafka import security_options
+from streamer.ports import PluginContext
+from subscribers.kafka.outcomes import outcome_of
+from subscribers.kafka.producer import ReportingProducer, refusal
+from subscribers.kafka.records import Record, Records
+from subscribers.kafka.settings import PLACE, KafkaSettings
+
+_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_SOCKET_TIMEOUT_MS = 10_000
+_PROPAGATION_MS = 5_000
+
+
+class Kafka:
+    """Writes one record for each event, acknowledged by all in-sync replicas.
+
+    The value is the subscriber's `body` or, without one, the event's data. The
+    events of a batch are written and flushed together. The producer is
+    idempotent, so a repetition within a call writes a record once. A later
+    attempt can write it again, with the same `ce_id`. Calls block, so Streamer
+    makes them on threads.
+    """
+
+    Settings = KafkaSettings
+
+    def __init__(self, settings: KafkaSettings, context: PluginContext) -> None:
+        """Raise `ConfigurationError` for settings that librdkafka refuses."""
+        configuration = _configuration(settings, client=f"streamer.{context.name}")
+        if reason := refusal(configuration):
+            raise ConfigurationError(f"librdkafka refuses the settings: {reason}")
+        self._records = Records(settings)
+        self._has_fixed_topic = PLACE.search(settings.topic) is None
+        self._producer = ReportingProducer(configuration, settings.timeout_s)
+        self.batch_size = settings.batch_size
+        self.batch_wait_s = settings.batch_wait_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the producer; every call has waited for its records."""
+        self._producer.close()
+
+    def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Write one record, and return the outcome."""
+        [outcome] = self.deliver_many([delivery])
+        return outcome
+
+    def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Write the records together, and return their outcomes."""
+        made = [self._records.of(delivery) for delivery in deliveries]
+        records = [each for each in made if isinstance(each, Record)]
+        reports = iter(self._producer.produce(records) if records else ())
+        return [
+            outcome_of(next(reports), each, has_fixed_topic=self._has_fixed_topic)
+            if isinstance(each, Record)
+            else each
+            for each in made
+        ]
+
+
+def _configuration(settings: KafkaSettings, *, client: str) -> dict[str, Any]:
+    timeout_ms = round(settings.timeout_s * 1000)
+    return {
+        "client.id": client,
+        "compression.type": settings.compression,
+        # Short, because flushing does not wait for it.
+        "linger.ms": min(5, timeout_ms),
+        # The brokers decide what is too large.
+        "message.max.bytes": _MAX_MESSAGE_BYTES,
+        "reconnect.backoff.max.ms": 1_000,
+        "socket.keepalive.enable": True,
+        "socket.timeout.ms": min(_SOCKET_TIMEOUT_MS, max(timeout_ms, 1_000)),
+        # A topic that is not known by then does not exist: it is reported before the time-out.
+        "topic.metadata.propagation.max.ms": min(_PROPAGATION_MS, timeout_ms // 2),
+        **settings.options,
+        "bootstrap.servers": settings.bootstrap_servers,
+        "acks": "all",
+        "allow.auto.create.topics": False,
+        "enable.idempotence": True,
+        "message.timeout.ms": timeout_ms,
+        "partitioner": "murmur2_random",
+        **security_options(settings.security),
+    }

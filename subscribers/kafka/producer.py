@@ -1,0 +1,180 @@
+"""Idempotent producer whose calls wait for their delivery reports."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streamer.librdkafka import LibraryLogger
+from subscribers.kafka.records import Record
+
+# Longest wait within a call of librdkafka, whose queue other calls share.
+_SLICE_S = 0.1
+# librdkafka reports a record as timed out a little later than it says.
+_GRACE_S = 3.0
+
+
+_JOINT = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_MSG,
+        KafkaError._INVALID_DIFFERENT_RECORD,
+    }
+)
+
+
+class Report(NamedTuple):
+    """What became of one record.
+
+    Without an `error`, the record is at `offset` of `partition`. `is_local`
+    means that the client refused it and no broker was asked. `background` is
+    the last error of the connections, which explains a record that timed out.
+    """
+
+    error: KafkaError | None
+    partition: int = -1
+    offset: int = -1
+    is_local: bool = False
+    background: KafkaError | None = None
+
+
+class _Call:
+    """Reports of the records of one call, collected on whichever thread serves the client."""
+
+    def __init__(self, number: int) -> None:
+        self.reports: list[Report | None] = [None] * number
+        self._missing = set(range(number))
+        self.complete = threading.Event()
+
+    def told(self, index: int, error: KafkaError | None, message: Message) -> None:
+        """Note the delivery report of record `index`."""
+        if error is None:
+            self.note(index, Report(None, message.partition() or 0, message.offset() or 0))
+        else:
+            self.note(index, Report(error))
+
+    def note(self, index: int, report: Report) -> None:
+        """Note what became of record `index`."""
+        self.reports[index] = report
+        self._missing.discard(index)
+        if not self._missing:
+            self.complete.set()
+
+
+class ReportingProducer:
+    """Writes records, several calls at once on threads, and returns their reports.
+
+    An error that librdkafka calls fatal, and a record without a report, end the
+    producer: the next call makes a new one. So no record is written long after
+    its call has ended.
+    """
+
+    def __init__(self, configuration: Mapping[str, Any], timeout_s: float) -> None:
+        self._configuration = dict(configuration)
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._producer: Producer | None = None
+        self._background: KafkaError | None = None
+
+    def produce(self, records: Sequence[Record]) -> list[Report]:
+        """Write `records` and wait until each was acknowledged or given up; blocks."""
+        reports = self._write(records)
+        if len(records) > 1:
+            for index, report in enumerate(reports):
+                # The client sends records together, and the broker refuses all of them for one, or
+                # because together they are too large.
+                if not report.is_local and _is_joint(report.error):
+                    [reports[index]] = self._write([records[index]])
+        return reports
+
+    def _write(self, records: Sequence[Record]) -> list[Report]:
+        call = _Call(len(records))
+        give_up_at = time.monotonic() + self._timeout_s + _GRACE_S
+        producer = self._live()
+        for index, record in enumerate(records):
+            self._enqueue(producer, record, call, index, give_up_at)
+        while not call.complete.is_set() and time.monotonic() < give_up_at:
+            # Flushing sends what is queued without the usual wait for more.
+            if not producer.flush(_SLICE_S):
+                # Another call serves our reports at this moment.
+                call.complete.wait(_SLICE_S)
+        reports = [self._judged(report) for report in call.reports]
+        if any(report.error is not None and _is_final(report.error) for report in reports):
+            self._discard(producer)
+        return reports
+
+    def close(self) -> None:
+        """End the producer; what is queued is dropped, and its calls report so."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge(blocking=False)
+            producer.poll(0)
+
+    def _live(self) -> Producer:
+        with self._lock:
+            if self._producer is None:
+                errors = {"error_cb": self._note}
+                self._producer = Producer(self._configuration | errors, logger=LibraryLogger())
+            return self._producer
+
+    def _enqueue(
+        self, producer: Producer, record: Record, call: _Call, index: int, give_up_at: float
+    ) -> None:
+        told = partial(call.told, index)
+        topic, key, value, headers = record
+        while True:
+            try:
+                producer.produce(topic, value, key, on_delivery=told, headers=headers)
+            except BufferError:
+                if time.monotonic() > give_up_at:
+                    return call.note(index, Report(KafkaError(KafkaError._QUEUE_FULL), is_local=True))
+                producer.poll(_SLICE_S)
+            except KafkaException as exc:
+                return call.note(index, Report(exc.args[0], is_local=True))
+            else:
+                return None
+
+    def _judged(self, report: Report | None) -> Report:
+        if report is None:
+            return Report(KafkaError(KafkaError._TIMED_OUT), background=self._background)
+        if report.error is None:
+            self._background = None
+            return report
+        return report._replace(background=self._background)
+
+    def _discard(self, producer: Producer) -> None:
+        with self._lock:
+            if self._producer is not producer:
+                return
+        self.close()
+
+    def _note(self, error: KafkaError) -> None:
+        # That all brokers are down follows from an error that says more.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self._background is None:
+            self._background = error
+
+
+def _is_joint(error: KafkaError | None) -> bool:
+    return error is not None and error.code() in _JOINT
+
+
+def _is_final(error: KafkaError) -> bool:
+    return error.fatal() or error.code() in {KafkaError._FATAL, KafkaError._TIMED_OUT}
+
+
+def refusal(configuration: Mapping[str, Any]) -> str | None:
+    """Return the reason why librdkafka refuses `configuration`, or `None`; nothing connects."""
+    apart = {name: value for name, value in configuration.items() if name != "bootstrap.servers"}
+    try:
+        Producer(apart, logger=LibraryLogger())
+    except KafkaException as exc:
+        return str(exc.args[0].str()).strip()
+    except (TypeError, ValueError) as exc:
+        return str(exc).strip()
+    return None

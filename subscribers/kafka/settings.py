@@ -1,0 +1,130 @@
+"""Settings of the Kafka plugin."""
+
+import re
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from streamer.librdkafka import plaintext_host
+from streamer.settings import BootstrapServers, KafkaSecurity
+from subscribers.expression import Expression
+
+PLACE = re.compile(r"\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\}")
+"""Place in `topic` that the event fills, by the path of a field."""
+
+_OWN_KEYS = {
+    "bootstrap.servers": "bootstrap_servers",
+    "metadata.broker.list": "bootstrap_servers",
+    "compression.codec": "compression",
+    "compression.type": "compression",
+    "delivery.timeout.ms": "timeout_s",
+    "message.timeout.ms": "timeout_s",
+    "security.protocol": "security",
+}
+_PROMISED = frozenset(
+    {
+        "acks",
+        "allow.auto.create.topics",
+        "delivery.report.only.error",
+        "enable.idempotence",
+        "max.in.flight",
+        "max.in.flight.requests.per.connection",
+        "partitioner",
+        "request.required.acks",
+        "transactional.id",
+    }
+)
+_SECURITY_GROUPS = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
+_OWN_HEADERS = ("ce_", "content-type")
+
+
+class KafkaSettings(BaseModel):
+    """Brokers and topic that get the records, and the form of these."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    bootstrap_servers: BootstrapServers = Field(description="host:port, several separated by commas")
+    security: KafkaSecurity = Field(
+        default=KafkaSecurity(), description="encryption and authentication, as in log.kafka.security"
+    )
+    allow_plaintext: bool = Field(
+        default=False, description="allow brokers on hosts other than loopback without encryption"
+    )
+    topic: str = Field(
+        min_length=1,
+        examples=["crm.orders", "crm.{data.entity}"],
+        description="the topic, which must exist; {path} stands for a field of the event, such as "
+        "{data.entity} or {body.region}",
+    )
+    key: Expression | None = Field(
+        default="key",
+        description="JMESPath over the event; finds the record's key. Default: the event's own key, which "
+        "keeps the events of a record in order. null: records without a key",
+    )
+    content_mode: Literal["binary", "structured", "plain"] = Field(
+        default="binary",
+        description="CloudEvents attributes in headers, or one JSON document around the value, or none",
+    )
+    headers: dict[str, Expression] = Field(
+        default_factory=dict, description="more headers: names, each with JMESPath over the event"
+    )
+    deletions: Literal["write", "tombstone", "skip"] = Field(
+        default="write",
+        description="record of a deletion: one like any other, one without a value, which removes its key "
+        "from a compacted topic, or none",
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        default="lz4", description="of the records; every reader needs a library that knows it"
+    )
+    timeout_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=300,
+        description="time in which the brokers must take a record; less than deliver_timeout_s",
+    )
+    batch_size: int = Field(default=200, ge=1, le=10_000, description="most events written together")
+    batch_wait_s: float = Field(
+        default=0.01, ge=0, le=1, description="longest time that the first of these waits for others"
+    )
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict,
+        description="any librdkafka setting of a producer by its own name, unless a key of ours sets it",
+    )
+
+    @field_validator("topic")
+    @classmethod
+    def _is_a_topic(cls, topic: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]*", PLACE.sub("", topic)):
+            raise ValueError(
+                "must be letters, digits, '.', '_' and '-', with {path} for a field, such as {data.entity}"
+            )
+        return topic
+
+    @field_validator("headers")
+    @classmethod
+    def _are_other_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        if taken := [name for name in headers if not name or name.lower().startswith(_OWN_HEADERS)]:
+            raise ValueError(f"must not set {taken[0]!r}: content_mode sets content-type and ce_ headers")
+        return headers
+
+    @field_validator("options")
+    @classmethod
+    def _are_no_keys_of_ours(cls, options: dict[str, str | int | float | bool]) -> object:
+        for name in options:
+            if instead := _OWN_KEYS.get(name) or ("security" if name.startswith(_SECURITY_GROUPS) else ""):
+                raise ValueError(f"must not set {name}: set {instead} instead")
+            if name in _PROMISED:
+                raise ValueError(f"must not set {name}: order and durability depend on it")
+        return options
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.deletions == "tombstone" and self.key is None:
+            raise ValueError("deletions: tombstone needs a key")
+        host = plaintext_host(self.bootstrap_servers, self.security)
+        if host is not None and not self.allow_plaintext:
+            raise ValueError(
+                f"security.protocol is {self.security.protocol}, and anyone on the way to {host} could read "
+                "the events: use SSL or SASL_SSL, or set allow_plaintext if that network is trusted"
+            )
+        return self

@@ -1,0 +1,119 @@
+"""Operations that write records: update, upsert, create and delete."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from streamer.events import Delivery, JsonObject, Outcome, Reject, Skip
+from streamer.ports import OrgWriter, WriteKind, WriteOperation
+from subscribers.salesforce.operation import delivered_together, fields_of
+from subscribers.salesforce.outcomes import outcome_of_writing
+from subscribers.salesforce.settings import SalesforceSettings
+
+_RECORD_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
+_NAMED_BY_ID = frozenset({WriteKind.UPDATE, WriteKind.DELETE})
+_HINT = "map body to the fields of the record"
+
+
+def operation_of(settings: SalesforceSettings) -> WriteOperation:
+    """Return the operation that the settings choose; a create with an `id_field` is an upsert by it."""
+    if settings.upsert is not None:
+        upsert = settings.upsert
+        return WriteOperation(kind=WriteKind.UPSERT, sobject=upsert.sobject, external_id=upsert.external_id)
+    if settings.create is not None and settings.id_field is not None:
+        return WriteOperation(kind=WriteKind.UPSERT, sobject=settings.create, external_id=settings.id_field)
+    kind = WriteKind(settings.operation)
+    return WriteOperation(kind=kind, sobject=str(getattr(settings, kind)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordShape:
+    """Makes the record of a delivery from the subscriber's `body`."""
+
+    operation: WriteOperation
+    id_field: str | None
+
+    @classmethod
+    def of(cls, settings: SalesforceSettings) -> "RecordShape":
+        """Return the shape that the settings choose."""
+        return cls(operation=operation_of(settings), id_field=settings.id_field)
+
+    def record(self, delivery: Delivery) -> JsonObject | Outcome:
+        """Return the record, or the outcome without one."""
+        fields = fields_of(delivery.body, hint=_HINT)
+        if not isinstance(fields, dict):
+            return fields
+        if self.operation.kind in _NAMED_BY_ID:
+            return self._named(delivery, fields)
+        if _taken_id(fields) is not None:
+            return Reject(
+                reason=f"the body has an Id, which {self.operation.kind} takes from no one",
+                hint="leave Id out of body, or use update",
+                sent=False,
+            )
+        return self._keyed(delivery, fields)
+
+    def _named(self, delivery: Delivery, fields: JsonObject) -> JsonObject | Outcome:
+        # Never the event's own record: Id can be mapped to a field that the event does not carry.
+        record_id = _taken_id(fields)
+        if not isinstance(record_id, str) or _RECORD_ID.fullmatch(record_id) is None:
+            return Reject(
+                reason=f"the body names no record of {self.operation.sobject}",
+                hint="map Id in body to the record's id, of 15 or 18 characters, such as subject",
+                sent=False,
+            )
+        if self.operation.kind is WriteKind.DELETE:
+            return {"Id": record_id}
+        if delivery.event.is_deletion and record_id == delivery.event.subject:
+            return Skip(reason="the record is deleted", sent=False)
+        if not fields:
+            return Skip(reason="the event carries no field that body sends", sent=False)
+        return {**self._keyed(delivery, fields), "Id": record_id}
+
+    def _keyed(self, delivery: Delivery, fields: JsonObject) -> Any:
+        if self.id_field is not None:
+            fields[self.id_field] = delivery.key
+        if self.operation.kind is WriteKind.UPSERT:
+            value = fields.get(self.operation.external_id)
+            if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal) or value == "":
+                return Reject(
+                    reason=f"the body has no {self.operation.external_id}, which names the record",
+                    hint=f"map {self.operation.external_id} in body to the external id",
+                    sent=False,
+                )
+        return fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordWriting:
+    """Writes one record for each delivery, many in one call; its fields are the subscriber's `body`."""
+
+    writer: OrgWriter
+    shape: RecordShape
+    refusal_tries: int
+
+    async def deliver(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Write once, and return the outcomes."""
+        return await delivered_together(deliveries, self.shape.record, self._written)
+
+    async def _written(
+        self, deliveries: Sequence[Delivery], records: Sequence[JsonObject]
+    ) -> Sequence[Outcome]:
+        results = await self.writer.write(self.shape.operation, records)
+        return [
+            outcome_of_writing(
+                result,
+                self.shape.operation,
+                record_id=str(record.get("Id", "")),
+                may_retry=delivery.attempt < self.refusal_tries,
+            )
+            for delivery, record, result in zip(deliveries, records, results, strict=True)
+        ]
+
+
+def _taken_id(fields: JsonObject) -> Any:
+    """Take the record's id out of `fields`, and return it."""
+    name = next((name for name in fields if name.lower() == "id"), None)
+    return None if name is None else fields.pop(name)

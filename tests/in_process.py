@@ -1,0 +1,46 @@
+"""Daemons that run in the process of a test."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from streamer.app import App, plan, plugins
+from streamer.clock import SystemClock
+from streamer.configuration import load_document
+
+
+def offer_plugins(monkeypatch: pytest.MonkeyPatch, **classes: str) -> None:
+    """Offer plugins by name, `module:Class` each, however the package was installed."""
+    points = [EntryPoint(name=name, value=value, group=plugins.GROUP) for name, value in classes.items()]
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: points)
+
+
+@asynccontextmanager
+async def running(path: Path, environment: Mapping[str, str] = os.environ) -> AsyncIterator[App]:
+    """Run the daemon of a configuration, and wait until it is ready."""
+    document = load_document([path], environment)
+    app = App(
+        plan=plan(document, SystemClock()),
+        clock=SystemClock(),
+        reread=lambda: load_document([path], environment),
+    )
+    stopping = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(app.run(stopping))
+        try:
+            await until(lambda: app.ready)
+            yield app
+        finally:
+            stopping.set()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - the sandbox has no event for it
+            await asyncio.sleep(0.01)
