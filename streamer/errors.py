@@ -84,6 +84,19 @@ class BrokenRoute(SetAside):
     """A subscriber's when, body, content or text fails on an event: correct it, then redrive."""
 
 
+class RecordsRefused(SetAside):
+    """Salesforce does not let us read records: check the names, and what the user can see.
+
+    `field` is the name of the field that it refuses, and empty when it refuses
+    more than a field. `code` is Salesforce's error code.
+    """
+
+    def __init__(self, message: str, *, code: str, field: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+
+
 class Stop(StreamerError):
     """Going on would fail again, or lose events, until an operator acts."""
 
