@@ -55,9 +55,9 @@ class SubscriberRoute:
         """Yield a message for each mistake; below one in an expression, a caret points at its column."""
         for keys, part in [(("when",), self.settings.when), *_leaves(("body",), self.settings.body)]:
             if isinstance(part, str) and self._is_sound(keys):
-                yield from self._refused(
-                    keys, replace(self._source, when=part)
-                ) or self._unknown_receipts(keys, receipts_in_expression(part))
+                yield from self._refused(keys, replace(self._source, when=part)) or self._unknown_receipts(
+                    keys, receipts_in_expression(part)
+                )
         text, content = self.settings.text, self.settings.content
         if text is not None and self._is_sound(("text",)):
             yield from self._mistakes_of_template(("text",), text, replace(self._source, text=text))
@@ -125,8 +125,7 @@ class SubscriberRoute:
         for name in sorted(set(used) - self.upstream):
             close = difflib.get_close_matches(name, self.upstream, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
-            known = ", ".join(sorted(self.upstream))
-            told = f"{name}; {hint}" + (f"upstream: {known}" if known else "it comes after none")
+            told = f"{name}; {hint}upstream: {', '.join(sorted(self.upstream))}"
             yield str(self._mistake(keys, "no such subscriber is upstream", told))
 
     def _mistake(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.dispatch.attempt.forwarding import Upstream
-from streamer.events import Forwarded, Retry, SubscriberName
+from streamer.events import Forwarded, JsonObject, Retry, SubscriberName
 from streamer.log.memory.feed import forwarded_to
 from streamer.ports import Settlement
 from tests.contracts.values import an_event
@@ -26,7 +26,9 @@ def world() -> World:
 
 async def forward(world: World, name: SubscriberName, *events: str, key: str = "one") -> None:
     """Let `name` forward its halves of `events`."""
-    receipts = {name: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}}
+    receipts: JsonObject = {
+        name: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}
+    }
     forwarded = [
         Forwarded(to=TARGET, event=replace(an_event(event, key=key), receipts=receipts), at=0.0)
         for event in events
@@ -53,7 +55,9 @@ async def test_crashes_leave_one_receipt_of_each_joined_event(world: World, seed
     left = {INVOICE: list(map(str, range(8))), CREDIT: list(map(str, range(8)))}
     while any(left.values()):
         name = dice.choice([each for each in left if left[each]])
-        await forward(world, name, *(left[name].pop(0) for _ in range(min(len(left[name]), dice.randint(1, 3)))))
+        await forward(
+            world, name, *(left[name].pop(0) for _ in range(min(len(left[name]), dice.randint(1, 3))))
+        )
         if dice.random() < 0.3:
             world.target.answers[str(dice.randrange(8))].append(Retry(reason="503"))
         if dice.random() < 0.5:
