@@ -361,7 +361,7 @@ class FailureClass(StrEnum):
     REJECTED = "rejected"
     """The event can never succeed, and no status says so."""
     BROKEN_ROUTE = "broken_route"
-    """The subscriber's `when`, `body` or `text` fails on the event."""
+    """The subscriber's `when`, `body`, `content` or `text` fails on the event."""
     PLUGIN_ERROR = "plugin_error"
     """The plugin raised something, or returned no outcome."""
     OTHER = "other"

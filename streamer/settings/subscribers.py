@@ -1,5 +1,6 @@
 """Subscribers: who gets which events, and the limits of the deliveries."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -73,10 +74,18 @@ class ContentSettings(Section):
         description="a Jinja2 template over the event; with an XML or HTML type, values are escaped"
     )
     type: str = Field(
-        pattern=r"^[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*( *; *[\w-]+=[^;\s]+)*$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*/[A-Za-z0-9][A-Za-z0-9.+-]*( *; *[A-Za-z0-9-]+=[!-:<-~]+)*$",
         description="its media type, such as application/xml; the text is sent in UTF-8",
         examples=["application/xml", "text/xml; charset=utf-8", "text/plain"],
     )
+
+    @field_validator("type")
+    @classmethod
+    def _is_in_utf8(cls, media_type: str) -> str:
+        charset = re.search(r"charset=\"?([^;\"]*)", media_type, re.IGNORECASE)
+        if charset is not None and charset[1].lower() not in {"utf-8", "utf8"}:
+            raise ValueError("must have no charset but utf-8, in which the text is sent")
+        return media_type
 
 
 class SubscriberSettings(Section):

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
@@ -160,6 +161,7 @@ def _odd(usual: Delivery) -> Iterator[Delivery]:
         ([], "x" * 100_000),
         ("text", "\x00\r\n<&> ü 😀"),
         (2**70, None),
+        ({"amount": Decimal("12345678901234567.89")}, None),
     ]
     odd = [replace(usual, event=event) for event in events]
     odd += [replace(usual, body=body, text=text) for body, text in shapes]

@@ -206,7 +206,7 @@ class Attempts:
         except BrokenRoute as error:
             return Reject(
                 reason=masked(str(error)),
-                hint="Mend the subscriber's when, body or text, then redrive.",
+                hint="Mend the subscriber's when, body, content or text, then redrive.",
                 sent=False,
                 failure=FailureClass.BROKEN_ROUTE,
             )

@@ -153,6 +153,10 @@ def test_mistake_in_a_template_names_its_file_and_line(
     [
         ("content: {template: x, type: xml}", "content.type: found 'xml'; must look like application/xml"),
         ("content: {template: x}", "content.type: is missing"),
+        (
+            "content: {template: x, type: text/xml; charset=latin1}",
+            "content.type: found a value that is not shown; must have no charset but utf-8",
+        ),
         ("content: {template: x, type: a/b}\n    body: subject", "content: stands in place of body"),
     ],
 )

@@ -153,7 +153,7 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
 
     def read(value: Any) -> int:
         is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-        if is_number and value == value // 1 and least <= value <= most:
+        if is_number and least <= value <= most and value == int(value):
             return int(value)
         raise Unfit(f"must be a whole number from {least:,} to {most:,}, found {_number_or_kind(value)}")
 

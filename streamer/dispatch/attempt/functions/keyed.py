@@ -2,6 +2,7 @@
 
 import difflib
 import hmac
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -85,7 +86,7 @@ class _Named:
 
 def _a_key(value: Any) -> str:
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    if is_number and value == value // 1:
+    if is_number and math.isfinite(value) and value == int(value):
         return str(int(value))
     if isinstance(value, str):
         return value

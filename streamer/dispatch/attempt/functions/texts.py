@@ -141,7 +141,7 @@ FUNCTIONS = (
         name="format",
         parameters=(
             _words(name="template", read=_template),
-            Parameter(name="values", read=a_single_value, kinds=_SINGLE),
+            Parameter(name="value", read=a_single_value, kinds=_SINGLE),
         ),
         call=_format,
         is_variadic=True,

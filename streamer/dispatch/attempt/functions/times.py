@@ -43,6 +43,7 @@ _PLACES = 9
 _OF_CALENDARS = frozenset({"days", "weeks"})
 
 _Day = TypeVar("_Day", date, datetime)
+_Result = TypeVar("_Result")
 
 
 def a_time(value: Any) -> datetime | date:
@@ -72,9 +73,12 @@ def a_zone(value: Any) -> tzinfo:
     """Read the name of a time zone."""
     text = a_text(value)
     try:
-        return ZoneInfo(text) if text else UTC
+        if text:
+            return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        raise Unfit(f"must be a time zone such as Europe/Berlin, found {shown(text)}") from None
+        # A name that is none, or that leads out of the folder of the zones.
+        pass
+    raise Unfit(f"must be a time zone such as Europe/Berlin, found {shown(text)}")
 
 
 def _a_format(value: Any) -> str:
@@ -96,7 +100,7 @@ def _text_of(moment: datetime | date) -> str:
     return moment.isoformat(timespec=precision).removesuffix("+00:00") + "Z" * (not moment.utcoffset())
 
 
-def _guarded(compute: Callable[[], Any]) -> Any:
+def _guarded(compute: Callable[[], _Result]) -> _Result:
     try:
         return compute()
     except Unfit:
@@ -133,14 +137,14 @@ def _format_time(moment: datetime | date, format_: str, zone: tzinfo | None = No
 def _date_of(moment: datetime | date, zone: tzinfo | None = None) -> str:
     if not isinstance(moment, datetime):
         return moment.isoformat()
-    return str(_guarded(lambda: (moment.astimezone(zone) if zone else moment).date().isoformat()))
+    return _guarded(lambda: (moment.astimezone(zone) if zone else moment).date().isoformat())
 
 
 def _add_time(moment: datetime | date, amount: Decimal, unit: str, zone: tzinfo | None = None) -> str:
     """Return the time that lies `amount` later; with `zone`, days and more are those of its calendar."""
     if not isinstance(moment, datetime):
-        return str(_guarded(lambda: _text_of(_date_after(moment, amount, unit))))
-    return str(_guarded(lambda: _text_of(_moment_after(moment, amount, unit, zone))))
+        return _guarded(lambda: _text_of(_date_after(moment, amount, unit)))
+    return _guarded(lambda: _text_of(_moment_after(moment, amount, unit, zone)))
 
 
 def _date_after(day: date, amount: Decimal, unit: str) -> date:
