@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -251,6 +252,29 @@ def test_line_that_the_disk_refused_is_not_delivered(tmp_path: Path, monkeypatch
 
     assert isinstance(outcome, Retry)
     assert written(tmp_path / "a") == [1, 2, 2]
+
+
+def test_failed_write_to_the_disk_fails_all_lines_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system reports it once, and a second thread's own would succeed."""
+    path = tmp_path / "a"
+    calls: list[int] = []
+
+    def fail_first(file: int) -> None:
+        calls.append(file)
+        if len(calls) == 1:
+            while path.read_bytes().count(b"\n") < 3:
+                time.sleep(0.001)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with opened(path) as plugin, ThreadPoolExecutor(2) as threads:
+        plugin.deliver(order(0))
+        monkeypatch.setattr(os, "fsync", fail_first)
+        outcomes = list(threads.map(plugin.deliver, map(order, (1, 2))))
+        assert isinstance(plugin.deliver(order(3)), Delivered)
+
+    assert [type(outcome) for outcome in outcomes] == [Retry, Retry]
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
