@@ -80,7 +80,7 @@ class EventsRefused(SetAside):
 
 
 class BrokenRoute(SetAside):
-    """A subscriber's when, body, content or text can't be evaluated for an event: correct it, then redrive."""
+    """A subscriber's when, body, content or text fails on an event: correct it, then redrive."""
 
 
 class Stop(StreamerError):

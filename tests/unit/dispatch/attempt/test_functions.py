@@ -18,7 +18,16 @@ from tests.unit.dispatch.world import TARGET, mistaken
 FUNCTIONS = Functions({"countries": {"DE": "Germany", "47": {"name": "Norway"}}}, {"main": b"secret"})
 NUMBERS = st.decimals(allow_nan=False, allow_infinity=False)
 ODD_TEXTS = st.sampled_from(
-    ["1e9999999", "1e98", "2025-01-31", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "../x", "%d", "days"]
+    [
+        "1e9999999",
+        "1e98",
+        "2025-01-31",
+        "9999-12-31T23:59:59Z",
+        "0001-01-01T00:00:00+14:00",
+        "../x",
+        "%d",
+        "days",
+    ]
 )
 FIELDS = {"Amount": 19.99, "Note": None, "Name": "Ann", "Country": "DE", "Zip": "0150"}
 CHANGED = event(data={"entity": "Order", "fields": FIELDS})
@@ -166,9 +175,7 @@ def test_failure_names_the_function_and_the_argument(expression: str, sentence: 
 
 @given(
     st.sampled_from(sorted(FUNCTIONS.own)),
-    st.lists(
-        st.none() | st.booleans() | st.integers() | st.floats() | NUMBERS | st.text() | ODD_TEXTS
-    ),
+    st.lists(st.none() | st.booleans() | st.integers() | st.floats() | NUMBERS | st.text() | ODD_TEXTS),
 )
 def test_no_argument_makes_a_function_raise_anything_else(name: str, arguments: list[Any]) -> None:
     """Whatever an event holds, its error is a sentence."""
