@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from streamer.events import SubscriberName
@@ -45,7 +46,7 @@ class Steps:
         """Return the steps that are taken at `receivers` and, for the write-back, in `org` from now on."""
         steps = cls()
         for name, receiver in receivers.items():
-            receiver.journal.listen(lambda received, name=name: steps._received(name, received))
+            receiver.journal.listen(partial(steps._received, name))
         org.listen(steps._changed)
         return steps
 

@@ -53,6 +53,9 @@ class World:
     def observe(self) -> None:
         """Add to the timeline what has changed since the last call."""
         self.timeline.observe(self.daemon.dispatchers, self.tally.dead_letters.values())
+        journal = self.receivers[SALES_CHANNEL].journal
+        if first := next((each for each in journal if each.accepted), None):
+            self.timeline.add_once(f"the first message in Slack: {first.body['text']}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

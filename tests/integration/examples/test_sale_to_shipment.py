@@ -18,7 +18,7 @@ from tests.integration.examples.running import Example
 
 EXAMPLE = Example(name="sale-to-shipment.yaml")
 NUMBERS = ("Invoice_Number__c", "Shipment_Number__c", "Shipment_Status__c", "Shipment_Error__c")
-SCHEMA = {"objects": {"Opportunity": {"fields": dict.fromkeys(NUMBERS, {"type": "string", "length": 255})}}}
+SCHEMA = {"objects": {"Opportunity": {"fields": dict.fromkeys(NUMBERS, "string")}}}
 ENVIRONMENT = {
     "SF_LOGIN_URL": "https://acme.my.salesforce.com",
     "ERP_URL": "https://erp.acme.com",
