@@ -27,7 +27,7 @@ from streamer.observe import logs
 
 _FRAME_S = 0.25
 _LINE_S = 1.0
-_WIDTH, _HEIGHT = 100, 28
+_WIDTH, _HEIGHT = 100, 32
 _LETTERS = 5
 
 
