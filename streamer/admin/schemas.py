@@ -6,6 +6,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from streamer.admin.errors import ApiError
 from streamer.controls import LetterFilter
 from streamer.events import JsonObject, SubscriberName
 from streamer.validation import mistakes
@@ -104,8 +105,15 @@ class Redriving(Chosen):
 
 
 async def body_of(request: web.Request, kind: type[_Model]) -> _Model:
-    """Return the body of `request` as `kind`; a missing body is an empty object. Raises `ValidationError`."""
-    return kind.model_validate_json(await request.read() or b"{}")
+    """Return the body of `request` as `kind`; a missing body is an empty object.
+
+    Raises `ValidationError`, and `ApiError` when the client leaves before it has sent all.
+    """
+    try:
+        body = await request.read()
+    except ConnectionError:
+        raise ApiError(400, "The body is not whole.") from None
+    return kind.model_validate_json(body or b"{}")
 
 
 def query_of(request: web.Request, kind: type[_Model]) -> _Model:

@@ -145,8 +145,7 @@ class SubscriberRoute:
         for name in sorted(set(used) - self.upstream):
             close = difflib.get_close_matches(name, self.upstream, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
-            known = ", ".join(sorted(self.upstream))
-            told = f"{name}; {hint}" + (f"upstream: {known}" if known else "it comes after none")
+            told = f"{name}; {hint}upstream: {', '.join(sorted(self.upstream))}"
             yield str(self._mistake(keys, "no such subscriber is upstream", told))
 
     def _mistake(

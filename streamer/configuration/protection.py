@@ -65,9 +65,9 @@ def protection_mistakes(draft: Draft, document: Document) -> Iterator[str]:
                     ("protect", position, "how"),
                     f"found 'hash', which needs a key: set {_A_KEY}",
                 )
-    # Where a channel is mistaken, its place is not known.
-    places = zip(draft.channels, settings.channels, strict=True) if draft.channels else ()
-    for position, channel in places:
+    # Something else stands in for channels that are all mistaken.
+    channels = settings.channels if draft.channels else ()
+    for position, channel in zip(draft.channels, channels, strict=True):
         if lost := _lost_order(channel, settings.protect):
             yield document.mistake(
                 ("channels", position, "key"),

@@ -209,7 +209,7 @@ class Connection:
         except BaseException:
             self._window.release()
             raise
-        acknowledged = asyncio.get_running_loop().create_future()
+        acknowledged: asyncio.Future[Answer | RetryLater] = asyncio.get_running_loop().create_future()
         # A delivery that is cancelled keeps its id until the broker has answered.
         self._waiting[packet_id] = acknowledged
         self._writer.write(packet)

@@ -99,7 +99,7 @@ class Mqtt:
         if not isinstance(publish, Publish):
             return publish
         retain = ", retained" if publish.retain else ""
-        shown = {"content-type": publish.content_type, **publish.user_properties}
+        shown = {"content-type": publish.content_type or "", **publish.user_properties}
         return Preview(
             request=f"PUBLISH {publish.topic} (QoS {publish.qos}{retain})",
             headers=shown if self._settings.version is MqttVersion.V5 else {},

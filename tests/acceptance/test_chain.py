@@ -23,8 +23,8 @@ from tests.acceptance.sent import by_key, sent_by
 from tests.configuration import sandbox_configuration, written
 from tests.daemon import until
 
-_KILLS = 4
-_PER_SECOND = 60.0
+_KILLS = 3
+_PER_SECOND = 8.0
 _ENDLESS = 10**9
 # Each with those that must have delivered before.
 _STEPS: Mapping[str, Sequence[str]] = {
@@ -45,11 +45,14 @@ async def target() -> AsyncIterator[ErpReceiver]:
 
 @pytest.fixture
 def fleet(sandbox: Sandbox, kept: Kept, target: ErpReceiver, tmp_path: Path) -> Fleet:
-    """Three processes where they can share a log."""
+    """Two processes where they can share a log."""
     subscribers = {name: _step(name, before, target) for name, before in _STEPS.items()}
-    settings = sandbox_configuration(sandbox.url, log=kept.configuration, subscribers=subscribers)
+    log, processes = kept.configuration, 1
+    if isinstance(kept, KeptInKafka):
+        # Eight consumers start again at once, which can take a second.
+        log, processes = {"kafka": log["kafka"] | {"session_timeout_s": 3}}, 2
+    settings = sandbox_configuration(sandbox.url, log=log, subscribers=subscribers)
     config = written(tmp_path, settings)
-    processes = 3 if isinstance(kept, KeptInKafka) else 1
     return Fleet(members=[Member(number=number, config=config) for number in range(processes)])
 
 
@@ -61,7 +64,7 @@ def _step(name: str, before: Sequence[str], target: ErpReceiver) -> dict[str, An
         "receipts": True,
         "max_in_flight": 8,
         "retry": {"first_delay_s": 0.1, "max_delay_s": 0.5},
-        "settings": {"url": f"{target.url}/api/{name}", "deletions": "write"},
+        "settings": {"url": f"{target.url}/api/{name}", "external_id": "id", "deletions": "write"},
     }
 
 
@@ -77,12 +80,12 @@ async def test_kills_leave_each_step_of_a_chain_once_and_in_turn(
         async with _sending(sandbox):
             for _, member in zip(range(_KILLS), cycle(fleet.members), strict=False):
                 target.faults.lose_answers = 2
-                await _delivered_some(target, dice.randrange(1, 200))
+                await _delivered_some(target, dice.randrange(1, 60))
                 await asyncio.sleep(dice.random() * 0.3)
                 await member.kill()
                 await member.start()
         sent = sent_by(sandbox)
-        await until(lambda: _are_receipted(kept, len(sent)), within_s=300, every_s=0.3)
+        await until(lambda: _are_receipted(kept, len(sent)), within_s=120, every_s=0.3)
         await fleet.ready()
         await fleet.stop()
 
@@ -102,7 +105,7 @@ def _first_requests(target: ErpReceiver) -> dict[str, dict[str, int]]:
     taken: dict[str, dict[str, int]] = defaultdict(dict)
     for place, received in enumerate(target.journal):
         if received.accepted:
-            taken[received.path.rpartition("/")[2]].setdefault(received.body["event"], place)
+            taken[received.path.split("/")[2]].setdefault(received.body["event"], place)
     return taken
 
 

@@ -30,8 +30,8 @@ class CommandProcess:
         self._ending = asyncio.create_task(self._watch(ended), name=f"watch {pid}")
 
     async def _watch(self, ended: asyncio.StreamReader) -> int:
-        status = int(await ended.readline())
-        self.returncode = status
+        # To its end, which closes it.
+        self.returncode = status = int(await ended.read())
         return status
 
     async def wait(self) -> int:

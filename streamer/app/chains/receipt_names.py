@@ -9,8 +9,6 @@ import jmespath
 
 RECEIPTS = "receipts"
 
-_MEMBERS = (jinja2.nodes.Getattr, jinja2.nodes.Getitem)
-
 # The first part is evaluated on the document, the others on what that gives.
 _ONE_AFTER_THE_OTHER = frozenset(
     {
@@ -32,13 +30,17 @@ def receipts_in_expression(expression: str) -> Iterator[str]:
 
 def receipts_in_template(text: str) -> Iterator[str]:
     """Yield the names in `receipts.NAME` and `receipts['NAME']` of a Jinja2 template."""
-    for node in jinja2.Environment(autoescape=True).parse(text).find_all(_MEMBERS):
-        if not isinstance(node.node, jinja2.nodes.Name) or node.node.name != RECEIPTS:
-            continue
-        if isinstance(node, jinja2.nodes.Getattr):
-            yield node.attr
-        elif isinstance(node, jinja2.nodes.Getitem) and isinstance(node.arg, jinja2.nodes.Const):
-            yield str(node.arg.value)
+    parsed = jinja2.Environment(autoescape=True).parse(text)
+    for attribute in parsed.find_all(jinja2.nodes.Getattr):
+        if _are_receipts(attribute.node):
+            yield attribute.attr
+    for item in parsed.find_all(jinja2.nodes.Getitem):
+        if _are_receipts(item.node) and isinstance(item.arg, jinja2.nodes.Const):
+            yield str(item.arg.value)
+
+
+def _are_receipts(node: jinja2.nodes.Node) -> bool:
+    return isinstance(node, jinja2.nodes.Name) and node.name == RECEIPTS
 
 
 def _in_node(node: Any) -> Iterator[str]:

@@ -45,7 +45,7 @@ _SCOPES = frozenset(
     {"index_expression", "pipe", "projection", "filter_projection", "subexpression", "value_projection"}
 )
 _CHAINS = frozenset({"subexpression", "pipe", "index_expression"})
-_NO_TOKEN = {"type": ""}
+_NO_TOKEN: Any = {"type": ""}
 _CURRENT = frozenset({"current", "identity"})
 
 
@@ -68,7 +68,7 @@ class ExpressionMistake(Exception):
     @property
     def lex_position(self) -> int:
         """Number of characters before the word in the expression."""
-        tokens = list(Lexer().tokenize(self.expression))
+        tokens: list[Any] = list(Lexer().tokenize(self.expression))
         found = [
             (self._is_meant(before["type"], after["type"]), -int(token["start"]))
             for before, token, after in zip(

@@ -84,7 +84,8 @@ class _Compiling:
             if type(one) in _NUMBERS and type(other) in _NUMBERS:
                 return compare(one, other)
             sides = [{"type": "literal", "value": each, "children": []} for each in (one, other)]
-            return interpreter.visit_comparator({**node, "children": sides}, document)
+            over_values: Any = {**node, "children": sides}
+            return interpreter.visit_comparator(over_values, document)
 
         return compared
 

@@ -2,14 +2,14 @@
 
 import json
 import re
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-import yaml
 
 from streamer.app.plan import plan
 from streamer.clock import TurnedClock
-from streamer.configuration import Document
+from streamer.configuration import load_document
 from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.route import RouteSource, compile_route
 from tests.deliveries import event
@@ -19,12 +19,14 @@ from tests.unit.dispatch.world import TARGET, mistaken
 GUIDE = page("docs/expressions.md")
 ROWS = re.findall(r"^\| (`.+?`) \| .+? \| (``.+?``|`.+?`) \| `(.+?)` \|$", GUIDE, flags=re.MULTILINE)
 FUNCTIONS = Functions({"countries": {"DE": "Germany"}}, {"analytics": b"0123456789abcdef"})
-WON = event(
-    subject="006A",
-    data={"fields": {"Amount": 19.99, "Name": "Ann Lee", "Country": "DE", "AccountId": "001A"}},
-)
-WON.time = "2025-01-31T12:00:00.000Z"
-AUTH = {"flow": "client_credentials", "client_id": "app", "client_secret": "sesame"}
+FIELDS = {"Amount": 19.99, "Name": "Ann Lee", "Country": "DE", "AccountId": "001A"}
+WON = replace(event(subject="006A", data={"fields": FIELDS}), time="2025-01-31T12:00:00.000Z")
+ORG = """\
+org:
+  login_url: https://acme.my.salesforce.com
+  auth: {flow: client_credentials, client_id: app, client_secret: sesame}
+channels: [/data/ChangeEvents]
+"""
 
 
 def test_every_function_is_described() -> None:
@@ -55,21 +57,14 @@ def test_example_has_the_value_beside_it(expression: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("block", re.findall(r"^```yaml\n(.*?)^```", GUIDE, flags=re.MULTILINE | re.DOTALL))
-def test_configuration_is_good(block: str) -> None:
-    """With a table and a key where the page has files."""
-    data: dict[str, Any] = yaml.safe_load(block)
-    if "tables" in data:
-        data["tables"]["countries"] = {"DE": "Germany"}
-        data["hash_keys"]["analytics"] = "0123456789abcdef"
-    document = Document(
-        data={
-            "org": {"login_url": "https://acme.my.salesforce.com", "auth": AUTH},
-            "channels": ["/data/ChangeEvents"],
-            **data,
-        }
-    )
+def test_configuration_is_good(tmp_path: Path, block: str) -> None:
+    """With the files that it names."""
+    (tmp_path / "countries.csv").write_text("code,name\nDE,Germany\n")
+    (tmp_path / "hash-key").write_text("0123456789abcdef")
+    whole = f"{ORG}{block.replace('/run/secrets/streamer/', '')}"
+    (tmp_path / "streamer.yaml").write_text(whole)
 
-    assert plan(document, TurnedClock()).routes
+    assert plan(load_document([tmp_path / "streamer.yaml"]), TurnedClock()).routes
 
 
 @pytest.mark.parametrize("line", commands(GUIDE))

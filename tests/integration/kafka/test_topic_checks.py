@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not marked so
     AdminClient,
     ConfigResource,
@@ -71,6 +73,28 @@ async def test_broker_that_can_not_keep_what_we_need_is_refused(monkeypatch: pyt
 
     for what, factor in zip(("transactions", "consumer groups"), factors, strict=True):
         assert f"can't keep {what}: {factor} is 3, and only 1 of them answer" in said
+
+
+async def test_group_that_has_owned_channels_is_not_asked_for_its_rights(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question can abort the process, when a broker goes away in that moment."""
+    ask, asked = KafkaAdmin.group_operations, []
+
+    def counted(*question: Any) -> Any:
+        asked.append(question)
+        return ask(*question)
+
+    monkeypatch.setattr(KafkaAdmin, "group_operations", counted)
+    settings = own_settings(kafka)
+    names = Names.of(settings)
+    await opened(settings)
+    before = len(asked)
+    with closing(Consumer({"bootstrap.servers": kafka, "group.id": names.ingest_group})) as consumer:
+        consumer.commit(offsets=[TopicPartition(names.checkpoints, 1, 0)], asynchronous=False)
+    await opened(settings)
+
+    assert (before, len(asked)) == (1, 1)
 
 
 async def test_brokers_that_hold_nothing_for_a_moment_are_waited_for(

@@ -93,6 +93,23 @@ async def test_body_that_is_not_as_its_headers_say_is_refused(ask: Asking) -> No
     assert (status, body["error"]) == (400, "The body does not match its headers.")
 
 
+async def test_client_that_leaves_in_the_midst_of_a_body_is_no_failure(world: World) -> None:
+    """Of ours, and no traceback."""
+    head = "POST /dead-letters/redrive HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with capture_logs() as logs:
+        async with serving_admin(world.context, AdminSettings(port=0)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"{head}Content-Length: 9\r\n\r\n{{".encode())
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write_eof()
+            assert await reader.read() == b""
+            await asyncio.sleep(0.05)
+            writer.close()
+
+    assert [each["event"] for each in logs] == ["admin.listening"]
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/x", 404), ("GET", PAUSE, 405)])
 async def test_what_is_not_there_is_answered_with_a_sentence(
     ask: Asking, method: str, path: str, status: int

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.dispatch.attempt.forwarding import Upstream
-from streamer.events import Forwarded, Retry, SubscriberName
+from streamer.events import Forwarded, JsonObject, Retry, SubscriberName
 from streamer.log.memory.feed import forwarded_to
 from streamer.ports import Settlement
 from tests.contracts.values import an_event
@@ -26,7 +26,9 @@ def world() -> World:
 
 async def forward(world: World, name: SubscriberName, *events: str, key: str = "one") -> None:
     """Let `name` forward its halves of `events`."""
-    receipts = {name: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}}
+    receipts: JsonObject = {
+        name: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}
+    }
     forwarded = [
         Forwarded(to=TARGET, event=replace(an_event(event, key=key), receipts=receipts), at=0.0)
         for event in events

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ from streamer.clock import TurnedClock
 from streamer.events import Delivered, Delivery, Hold, Reject, Retry, Skip
 from streamer.ports import Preview
 from subscribers.file import File
-from subscribers.file import line_file as line_files
 from subscribers.lines import failure, write_whole
 from tests.deliveries import context, delivery, event
 
@@ -204,7 +204,12 @@ def test_threads_share_writes_to_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
     """All lines are whole, and what counts as delivered was written to the disk."""
     syncs: list[int] = []
     fsync = os.fsync
-    monkeypatch.setattr(line_files.os, "fsync", lambda file: (syncs.append(file), fsync(file)))
+
+    def counted(file: int) -> None:
+        syncs.append(file)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", counted)
     with opened(tmp_path / "a", max_bytes=4096) as plugin, ThreadPoolExecutor(16) as threads:
         outcomes = list(threads.map(plugin.deliver, map(order, range(400))))
 
@@ -223,7 +228,7 @@ def test_policy_says_when_the_disk_has_it(
     clock = TurnedClock()
     with opened(tmp_path / "a", clock, fsync=policy) as plugin:
         plugin.deliver(order(0))
-        monkeypatch.setattr(line_files.os, "fsync", seen.append)
+        monkeypatch.setattr(os, "fsync", seen.append)
         plugin.deliver(order(1))
         clock.jump(1)
         plugin.deliver(order(2))
@@ -241,12 +246,35 @@ def test_line_that_the_disk_refused_is_not_delivered(tmp_path: Path, monkeypatch
     with opened(tmp_path / "a") as plugin:
         plugin.deliver(order(1))
         with monkeypatch.context() as patched:
-            patched.setattr(line_files.os, "fsync", fail)
+            patched.setattr(os, "fsync", fail)
             outcome = plugin.deliver(order(2))
         assert isinstance(plugin.deliver(order(2)), Delivered)
 
     assert isinstance(outcome, Retry)
     assert written(tmp_path / "a") == [1, 2, 2]
+
+
+def test_failed_write_to_the_disk_fails_all_lines_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system reports it once, and a second thread's own would succeed."""
+    path = tmp_path / "a"
+    calls: list[int] = []
+
+    def fail_first(file: int) -> None:
+        calls.append(file)
+        if len(calls) == 1:
+            while path.read_bytes().count(b"\n") < 3:
+                time.sleep(0.001)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with opened(path) as plugin, ThreadPoolExecutor(2) as threads:
+        plugin.deliver(order(0))
+        monkeypatch.setattr(os, "fsync", fail_first)
+        outcomes = list(threads.map(plugin.deliver, map(order, (1, 2))))
+        assert isinstance(plugin.deliver(order(3)), Delivered)
+
+    assert [type(outcome) for outcome in outcomes] == [Retry, Retry]
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:

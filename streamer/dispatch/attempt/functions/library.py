@@ -1,6 +1,6 @@
 """Library of the functions that an expression can call: JMESPath's own and Streamer's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -30,29 +30,29 @@ class Functions(jmespath.functions.Functions):
         """Names of all functions."""
         return frozenset(self.FUNCTION_TABLE).union(self.own)
 
-    def call_function(self, function_name: str, resolved_args: Sequence[Any]) -> Any:
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         """Return the value of a function. Raises `JMESPathError`."""
-        own = self.own.get(function_name)
+        own, arguments = self.own.get(function_name), list(resolved_args)
         if own is not None:
-            return own(resolved_args)
-        if function_name == "contains" and len(resolved_args) == 2 and type(resolved_args[0]) is list:  # noqa: PLR2004 - both of its arguments
+            return own(arguments)
+        if function_name == "contains" and len(arguments) == 2 and type(arguments[0]) is list:  # noqa: PLR2004 - both of its arguments
             # Most predicates ask it, and jmespath's checks of its arguments take ten times as long.
-            return resolved_args[1] in resolved_args[0]
-        if len(resolved_args) == 1 and isinstance(resolved_args[0], Decimal):
+            return arguments[1] in arguments[0]
+        if len(arguments) == 1 and isinstance(arguments[0], Decimal):
             # JMESPath's own would quote it, and not know its type.
             if function_name == "to_string":
-                return f"{resolved_args[0]:f}"
+                return f"{arguments[0]:f}"
             if function_name == "type":
                 return _NUMBER
-        return super().call_function(function_name, list(resolved_args))
+        return super().call_function(function_name, arguments)
 
     def _get_allowed_pytypes(self, types: Sequence[str]) -> tuple[list[str], list[Any]]:
         # JMESPath knows a type by the name of Python's.
-        allowed, of_items = super()._get_allowed_pytypes(types)
+        allowed, of_items = super()._get_allowed_pytypes(types)  # type: ignore[misc] # the stubs lack it
         if _NUMBER in types:
             allowed.append(Decimal.__name__)
         return allowed, [(*each, Decimal.__name__) if "float" in each else each for each in of_items]
 
     def _convert_to_jmespath_type(self, pyobject: str) -> str:
-        found: str = super()._convert_to_jmespath_type(pyobject)
+        found: str = super()._convert_to_jmespath_type(pyobject)  # type: ignore[misc] # the stubs lack it
         return _NUMBER if pyobject == Decimal.__name__ else found

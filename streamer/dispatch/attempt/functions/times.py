@@ -188,13 +188,20 @@ def _existing(local: datetime) -> datetime:
 
 def _time_between(begin: datetime | date, end: datetime | date, unit: str) -> Any:
     if isinstance(begin, datetime) or isinstance(end, datetime):
-        begin, end = _midnight(begin), _midnight(end)
-        end = _guarded(lambda: end.astimezone(begin.tzinfo))
+        begin, until = _midnight(begin), _midnight(end)
+        zone = begin.tzinfo
+        end = _guarded(lambda: until.astimezone(zone))
     if unit in _MONTHS:
         months = _months_between(begin, end) if begin <= end else -_months_between(end, begin)
         return int(months / _MONTHS[unit])
-    micros = (end - begin) // timedelta(microseconds=1)
+    micros = _difference(begin, end) // timedelta(microseconds=1)
     return number(round(Decimal(micros) / _MICROSECONDS / _SECONDS[unit], _PLACES))
+
+
+def _difference(begin: Any, end: Any) -> timedelta:
+    # Both are dates, or both are times.
+    difference: timedelta = end - begin
+    return difference
 
 
 def _months_between(begin: Any, end: Any) -> int:

@@ -110,19 +110,24 @@ class Coordinators:
             yield self._errors.explain(denied, doing="joining", subject=group)
 
     def _operations(self, consumer: Consumer, group: str, deadline: float) -> frozenset[str] | None:
-        self._look_up(consumer, deadline)
+        if self._has_committed(consumer, deadline):
+            # Whoever commits has the right to. So most starts ask no admin client, which could abort them.
+            return None
         return self._admin.group_operations(group, min(_ASK_S, self._remaining(deadline)))
 
-    def _look_up(self, consumer: Consumer, deadline: float) -> None:
+    def _has_committed(self, consumer: Consumer, deadline: float) -> bool:
+        """Return whether the group has owned a channel before; raises `KafkaException`."""
         # An admin client aborts the process when a connection breaks while it waits for
         # a coordinator (librdkafka issue 4605). So a consumer waits until there is one.
-        place = TopicPartition(self._names.checkpoints, 0)
+        count = self._clients.settings.checkpoint_partitions
+        places = [TopicPartition(self._names.checkpoints, number) for number in range(count)]
         try:
-            consumer.committed([place], timeout=min(_ASK_S, self._remaining(deadline)))
+            found = consumer.committed(places, timeout=min(_ASK_S, self._remaining(deadline)))
         except KafkaException as exc:
             # The call reports a time-out; a refusal arrives by polling.
             reported = consumer.poll(0)
             raise KafkaException((reported and reported.error()) or kafka_error(exc)) from exc
+        return any(place.offset >= 0 for place in found)
 
     def _unavailable(self, coordinator: _Coordinator) -> StreamerError:
         cluster = self._admin.cluster(_LAST_CALL_S)

@@ -41,9 +41,8 @@ class EncodedSettlement:
     @property
     def weight(self) -> int:
         """Approximate number of its rows."""
-        parked = self.parked
-        rows = (parked.joined, parked.setbacks, self.receipts, self.redriven, self.forwarded)
-        return 1 + len(self.dead_letters) + sum(map(len, rows))
+        rows = (self.dead_letters, self.parked.joined, self.parked.setbacks, self.receipts, self.redriven)
+        return 1 + sum(map(len, rows)) + len(self.forwarded)
 
 
 def encode_settlement(

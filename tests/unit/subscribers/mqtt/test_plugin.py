@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -231,18 +232,22 @@ async def test_lost_connection_is_a_retry_and_is_made_again() -> None:
     assert first[-60:] == second[-60:]
 
 
-async def test_broker_that_fails_is_asked_less_and_less() -> None:
-    """And at once again after it has worked."""
+async def test_broker_that_fails_is_asked_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliveries that wait share an attempt; and it is asked at once again after it has worked."""
+    monkeypatch.setattr("subscribers.mqtt.plugin.random.random", lambda: 1.0)
     clock = TurnedClock()
+    asked: list[float] = []
     broken = True
 
     def answer(kind: int, content: bytes) -> bytes | None:
+        if kind == CONNECT:
+            asked.append(clock.now())
         return None if broken else usual(kind, content)
 
     async with ScriptedBroker.running(answer) as broker, opened(broker, clock) as plugin:
         for _ in range(3):
             await while_time_passes(clock, *(plugin.deliver(delivery()) for _ in range(5)))
-        assert len(broker.of_kind(CONNECT)) == 3
+        assert [after - before for before, after in pairwise(asked)] == pytest.approx([0.5, 1], abs=0.2)
         broken = False
         await clock.turn(5)
         assert isinstance(await plugin.deliver(delivery()), Delivered)
