@@ -3,10 +3,9 @@
 import re
 from typing import Any, NamedTuple
 
-import orjson
-
 from streamer.cloud_events import JSON, STRUCTURED, binary_headers, structured_document
 from streamer.events import Delivery, Reject, Skip
+from streamer.exact_json import exact_json
 from subscribers.expression import Query
 from subscribers.kafka.settings import PLACE, KafkaSettings
 
@@ -126,6 +125,6 @@ def _encoded(what: str, text: str) -> bytes:
 
 def _json(what: str, value: Any) -> bytes:
     try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError as exc:
+        return exact_json(value)
+    except TypeError as exc:
         raise _Unfit(f"{what} can't be written as JSON: {exc}", "change its mapping") from exc
