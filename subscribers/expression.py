@@ -6,17 +6,28 @@ import jmespath
 from jmespath.exceptions import EmptyExpressionError, IncompleteExpressionError, JMESPathError, ParseError
 from pydantic import AfterValidator
 
+from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
+from streamer.dispatch.attempt.evaluation import evaluation
+from streamer.dispatch.attempt.functions import Functions
 from streamer.events import Delivery, JsonObject
 
+_FUNCTIONS = Functions()
 _OF_EVENT = ("id", "source", "type", "subject", "time", "key", "data")
 _OF_DELIVERY = ("body", "receipts")
+_NAMES = frozenset({*_OF_EVENT, *_OF_DELIVERY})
 
 
 def _compiles(expression: str) -> str:
     try:
-        jmespath.compile(expression)
+        check_expression(jmespath.compile(expression), _FUNCTIONS, _NAMES)
     except JMESPathError as exc:
         raise ValueError(f"is not a JMESPath expression: {_mistake(exc)}") from exc
+    except ExpressionMistake as exc:
+        # Its detail repeats the expression, too.
+        raise ValueError(
+            f"can work for no event: {exc.sentence}, at its column {exc.lex_position + 1}; "
+            f"it sees {', '.join(sorted(_NAMES))}"
+        ) from exc
     return expression
 
 
@@ -33,24 +44,41 @@ def _mistake(error: JMESPathError) -> str:
 
 
 Expression = Annotated[str, AfterValidator(_compiles)]
-"""JMESPath expression over a delivery: id, source, type, subject, time, key, data, body and receipts."""
+"""JMESPath expression over a delivery: id, source, type, subject, time, key, data, body and receipts.
+
+It can call the functions of `body`, save for those that need tables or keys of
+the configuration.
+"""
+
+
+class Unevaluated(ValueError):
+    """The expression fails on a delivery: the sentence says why."""
 
 
 class Query:
     """Compiled expression; raises jmespath's `JMESPathError` for one that `Expression` has not checked."""
 
     def __init__(self, expression: str) -> None:
-        self._compiled = jmespath.compile(expression)
-        self._path = _path(self._compiled.parsed)
+        compiled = jmespath.compile(expression)
+        self._evaluate = evaluation(compiled, _FUNCTIONS)
+        self._path = _path(compiled.parsed)
 
     def of(self, delivery: Delivery) -> Any:
         """Return the value that the expression finds in `delivery`; `None` for no value or an error."""
+        try:
+            return self.found(delivery)
+        except Unevaluated:
+            return None
+
+    def found(self, delivery: Delivery) -> Any:
+        """Return the value that the expression finds in `delivery`, `None` for none. Raises `Unevaluated`."""
         if self._path:
             return _at(self._path, delivery)
         try:
-            return self._compiled.search(_view(delivery))
-        except JMESPathError:
-            return None
+            return self._evaluate(_view(delivery))
+        except Exception as exc:
+            # Expressions are an operator's code and can raise anything.
+            raise Unevaluated(f"fails on this event: {exc}") from exc
 
     def name_of(self, delivery: Delivery) -> str | None:
         """Return the found value as a name that fits into a URL: a text or a whole number, or `None`."""

@@ -7,9 +7,9 @@ from urllib.parse import quote
 from pydantic import Field
 from yarl import URL
 
-from streamer.events import Delivery, Outcome, Reject, Skip
+from streamer.events import Delivery, FailureClass, Outcome, Reject, Skip
 from streamer.ports import PluginContext
-from subscribers.expression import Expression, Query
+from subscribers.expression import Expression, Query, Unevaluated
 from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber, TargetSettings
 
 
@@ -73,8 +73,18 @@ class Fulfillment(RequestSubscriber):
                 hint="let order find a text or a whole number in every event that arrives here",
                 sent=False,
             )
+        try:
+            cancels = self._is_cancellation(delivery)
+        except Unevaluated as error:
+            # To ship what was to be cancelled would be worse than to do nothing.
+            return Reject(
+                reason=f"cancel_when {error}",
+                hint="let cancel_when be true or false for every event that arrives here, then redrive",
+                sent=False,
+                failure=FailureClass.BROKEN_ROUTE,
+            )
         url, body, ready = self._shipments, _body(delivery, order), delivery.content
-        if self._is_cancellation(delivery):
+        if cancels:
             url, body = self._below(f"shipments/{quote(order, safe='')}/cancel"), {"order": order}
             ready = None
         return Request(method="POST", url=url, key=delivery.key, body=body, ready=ready)
@@ -82,7 +92,7 @@ class Fulfillment(RequestSubscriber):
     def _is_cancellation(self, delivery: Delivery) -> bool:
         if delivery.event.is_deletion:
             return True
-        return self._cancels is not None and self._cancels.of(delivery) is True
+        return self._cancels is not None and self._cancels.found(delivery) is True
 
     def _below(self, path: str) -> URL:
         return self._url.joinpath(path, encoded=True).with_query(self._url.query)

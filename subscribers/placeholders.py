@@ -18,7 +18,7 @@ _EXPRESSIONS = {
     "key": "key",
 }
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_PATH = re.compile(r"(data|body)(\.[A-Za-z_]\w*)+")
+_PATH = re.compile(r"(data|body|receipts)(\.[A-Za-z_]\w*)+")
 _ALLOWED = "entity, record_id, change, type, subject, id or key, or a path such as data.fields.Name"
 
 Escape = Callable[[str], str]
@@ -40,7 +40,7 @@ def _parses(text: str) -> str:
 
 PlaceholderText = Annotated[str, AfterValidator(_parses)]
 """Text in which `{entity}`, `{record_id}`, `{change}`, `{type}`, `{subject}`, `{id}`, `{key}` and paths
-such as `{data.fields.Name}` or `{body.city}` stand for values of the event."""
+such as `{data.fields.Name}`, `{body.city}` or `{receipts.invoice.number}` stand for values of the event."""
 
 
 class Template:
@@ -51,6 +51,11 @@ class Template:
         # With one group, split returns literals and names in turn.
         self._literals = literals[::2]
         self._values = [(name, _value(name)) for name in literals[1::2]]
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """The text around the placeholders."""
+        return tuple(self._literals)
 
     @property
     def is_fixed(self) -> bool:

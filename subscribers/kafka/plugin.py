@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from streamer.errors import ConfigurationError
 from streamer.events import Delivery, Outcome
 from streamer.librdkafka import security_options
-from streamer.ports import PluginContext
+from streamer.ports import PluginContext, Preview
 from subscribers.kafka.outcomes import outcome_of
 from subscribers.kafka.producer import ReportingProducer, refusal
 from subscribers.kafka.records import Record, Records
-from subscribers.kafka.settings import PLACE, KafkaSettings
+from subscribers.kafka.settings import KafkaSettings
+from subscribers.placeholders import Template
 
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _SOCKET_TIMEOUT_MS = 10_000
@@ -21,14 +22,15 @@ _PROPAGATION_MS = 5_000
 class Kafka:
     """Writes one record for each event, acknowledged by all in-sync replicas.
 
-    The value is the subscriber's `body` or, without one, the event's data. The
-    events of a batch are written and flushed together. The producer is
+    The value is the subscriber's `content` or `body` or, without them, the
+    event's data. The events of a batch are written and flushed together. The producer is
     idempotent, so a repetition within a call writes a record once. A later
     attempt can write it again, with the same `ce_id`. Calls block, so Streamer
     makes them on threads.
     """
 
     Settings = KafkaSettings
+    takes_content: Final = True
 
     def __init__(self, settings: KafkaSettings, context: PluginContext) -> None:
         """Raise `ConfigurationError` for settings that librdkafka refuses."""
@@ -36,7 +38,7 @@ class Kafka:
         if reason := refusal(configuration):
             raise ConfigurationError(f"librdkafka refuses the settings: {reason}")
         self._records = Records(settings)
-        self._has_fixed_topic = PLACE.search(settings.topic) is None
+        self._has_fixed_topic = Template(settings.topic).is_fixed
         self._producer = ReportingProducer(configuration, settings.timeout_s)
         self.batch_size = settings.batch_size
         self.batch_wait_s = settings.batch_wait_s
@@ -69,6 +71,19 @@ class Kafka:
             else each
             for each in made
         ]
+
+    def preview(self, delivery: Delivery, /) -> Preview | Outcome:
+        """Return the record as it would be written, or the outcome without one."""
+        made = self._records.of(delivery)
+        if not isinstance(made, Record):
+            return made
+        key = "no key" if made.key is None else f"key {made.key.decode()}"
+        is_tombstone = made.value is None
+        return Preview(
+            request=f"WRITE {made.topic} ({key}{', a tombstone' * is_tombstone})",
+            headers={name: value.decode() for name, value in made.headers.items()},
+            content=made.value or b"",
+        )
 
 
 def _configuration(settings: KafkaSettings, *, client: str) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """Records of deliveries: topic, key, value and headers."""
 
 import re
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from streamer.cloud_events import JSON, STRUCTURED, binary_headers, structured_document
-from streamer.events import Delivery, Reject, Skip
-from streamer.exact_json import exact_json
+from streamer.events import Content, Delivery, Reject, Skip
+from subscribers.cloudevents import Message, message, written
 from subscribers.expression import Query
-from subscribers.kafka.settings import PLACE, KafkaSettings
+from subscribers.kafka.settings import KafkaSettings
+from subscribers.placeholders import Template, Unfilled
 
 _NOT_IN_A_TOPIC = re.compile(r"[^A-Za-z0-9._-]")
+_NOTHING = Content(data=b"", type="application/json")
 _MAX_TOPIC_LENGTH = 249
 
 
@@ -19,7 +21,7 @@ class Record(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: dict[str, str | bytes | None]
+    headers: dict[str, bytes]
 
 
 class _Unfit(Exception):
@@ -35,10 +37,7 @@ class Records:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        # Texts and paths take turns, beginning and ending with a text.
-        self._topic = [
-            Query(part) if number % 2 else part for number, part in enumerate(PLACE.split(settings.topic))
-        ]
+        self._topic = Template(settings.topic)
         self._key = None if settings.key is None else Query(settings.key)
         self._headers = {name: Query(expression) for name, expression in settings.headers.items()}
 
@@ -48,17 +47,27 @@ class Records:
         if deletes and self._settings.deletions == "skip":
             return Skip(reason="the record was deleted: deletions in the settings says so", sent=False)
         is_tombstone = deletes and self._settings.deletions == "tombstone"
-        if delivery.body == {} and not is_tombstone:
-            return Skip(reason="the event carries no field that body sends", sent=False)
+        whole = replace(delivery, content=_NOTHING) if is_tombstone else delivery
+        sent = message(whole, self._settings.content_mode)
+        if not isinstance(sent, Message):
+            return sent
         try:
-            headers = self._headers_of(delivery)
-            value = None if is_tombstone else self._value_of(delivery)
-            return Record(self._topic_of(delivery), self._key_of(delivery), value, headers)
+            return Record(
+                topic=self._topic_of(delivery),
+                key=self._key_of(delivery),
+                value=None if is_tombstone else sent.content.data,
+                headers=self._headers_of(delivery, sent),
+            )
         except _Unfit as unfit:
             return unfit.rejection
 
     def _topic_of(self, delivery: Delivery) -> str:
-        topic = "".join(part if isinstance(part, str) else _name(part, delivery) for part in self._topic)
+        try:
+            topic = self._topic.filled(delivery, _name)
+        except Unfilled as missing:
+            raise _Unfit(
+                f"topic: {missing}", "let topic name what every event that arrives here has"
+            ) from missing
         if len(topic) > _MAX_TOPIC_LENGTH or topic in {".", ".."}:
             raise _Unfit(
                 f"topic ({self._settings.topic}) makes a name that Kafka does not take",
@@ -79,41 +88,20 @@ class Records:
             )
         return _encoded("key", found)
 
-    def _value_of(self, delivery: Delivery) -> bytes:
-        value = delivery.event.data if delivery.body is None else delivery.body
-        if self._settings.content_mode == "structured":
-            value = structured_document(delivery.event, value)
-        return _json("body", value)
-
-    def _headers_of(self, delivery: Delivery) -> dict[str, str | bytes | None]:
-        headers: dict[str, str | bytes | None]
-        match self._settings.content_mode:
-            case "binary":
-                headers = binary_headers(delivery.event, _encoded("type", delivery.event.type))
-            case "structured":
-                headers = {"content-type": STRUCTURED}
-            case "plain":
-                headers = {"content-type": JSON}
+    def _headers_of(self, delivery: Delivery, sent: Message) -> dict[str, bytes]:
+        # Of a text that UTF-8 can't hold, the client would raise.
+        headers = {f"ce_{name}": _encoded(name, value) for name, value in sent.attributes.items()}
+        headers["content-type"] = _encoded("content.type", sent.content.type)
         for name, query in self._headers.items():
             found = query.of(delivery)
             if found is not None:
                 key = f"headers.{name}"
                 headers[name] = _encoded(key, found) if isinstance(found, str) else _json(key, found)
-        # The client raises for a text that UTF-8 can't hold.
-        return {
-            name: _encoded(name, value) if isinstance(value, str) else value
-            for name, value in headers.items()
-        }
+        return headers
 
 
-def _name(query: Query, delivery: Delivery) -> str:
-    found = query.name_of(delivery)
-    if found is None:
-        raise _Unfit(
-            "topic names a field that the event does not carry",
-            "let topic name fields that every event carries, or select the events by when",
-        )
-    return _NOT_IN_A_TOPIC.sub("_", found)
+def _name(value: str) -> str:
+    return _NOT_IN_A_TOPIC.sub("_", value)
 
 
 def _encoded(what: str, text: str) -> bytes:
@@ -124,7 +112,7 @@ def _encoded(what: str, text: str) -> bytes:
 
 
 def _json(what: str, value: Any) -> bytes:
-    try:
-        return exact_json(value)
-    except TypeError as exc:
-        raise _Unfit(f"{what} can't be written as JSON: {exc}", "change its mapping") from exc
+    found = written(value)
+    if isinstance(found, Reject):
+        raise _Unfit(f"{what}: {found.reason}", found.hint)
+    return found

@@ -7,10 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from streamer.librdkafka import plaintext_host
 from streamer.settings import BootstrapServers, KafkaSecurity
+from subscribers.cloudevents import ContentMode
 from subscribers.expression import Expression
-
-PLACE = re.compile(r"\{([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\}")
-"""Place in `topic` that the event fills, by the path of a field."""
+from subscribers.placeholders import PlaceholderText, Template
 
 _OWN_KEYS = {
     "bootstrap.servers": "bootstrap_servers",
@@ -50,18 +49,18 @@ class KafkaSettings(BaseModel):
     allow_plaintext: bool = Field(
         default=False, description="allow brokers on hosts other than loopback without encryption"
     )
-    topic: str = Field(
+    topic: PlaceholderText = Field(
         min_length=1,
-        examples=["crm.orders", "crm.{data.entity}"],
-        description="the topic, which must exist; {path} stands for a field of the event, such as "
-        "{data.entity} or {body.region}",
+        examples=["crm.orders", "crm.{entity}"],
+        description="the topic, which must exist; it can hold placeholders of the event, such as "
+        "crm.{entity} or crm.{body.region}",
     )
     key: Expression | None = Field(
         default="key",
         description="JMESPath over the event; finds the record's key. Default: the event's own key, which "
         "keeps the events of a record in order. null: records without a key",
     )
-    content_mode: Literal["binary", "structured", "plain"] = Field(
+    content_mode: ContentMode = Field(
         default="binary",
         description="CloudEvents attributes in headers, or one JSON document around the value, or none",
     )
@@ -94,10 +93,8 @@ class KafkaSettings(BaseModel):
     @field_validator("topic")
     @classmethod
     def _is_a_topic(cls, topic: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9._-]*", PLACE.sub("", topic)):
-            raise ValueError(
-                "must be letters, digits, '.', '_' and '-', with {path} for a field, such as {data.entity}"
-            )
+        if not re.fullmatch(r"[A-Za-z0-9._-]*", "".join(Template(topic).literals)):
+            raise ValueError("must be letters, digits, '.', '_' and '-', with placeholders such as {entity}")
         return topic
 
     @field_validator("headers")

@@ -1,6 +1,7 @@
 """The Kafka plugin without a broker: settings, records, and what errors mean."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -10,7 +11,8 @@ from pydantic import ValidationError
 
 from streamer.clock import TurnedClock
 from streamer.errors import ConfigurationError
-from streamer.events import Delivered, Delivery, FailureClass, Hold, Outcome, Reject, Retry, Skip
+from streamer.events import Content, Delivered, Delivery, FailureClass, Hold, Outcome, Reject, Retry, Skip
+from streamer.ports import Preview
 from subscribers.kafka import Kafka
 from subscribers.kafka.outcomes import outcome_of
 from subscribers.kafka.producer import Report
@@ -56,6 +58,36 @@ def test_body_is_the_value() -> None:
     assert orjson.loads(record(delivery(body={"total": 12.5})).value or b"") == {"total": 12.5}
 
 
+@pytest.mark.parametrize("mode", ["binary", "structured", "plain"])
+def test_number_keeps_all_of_its_digits(mode: str) -> None:
+    """As functions of `body` make it: no float has so many."""
+    of = delivery(body={"total": Decimal("0.12345678901234567890")})
+
+    made = record(of, content_mode=mode, headers={"total": "body.total"})
+    assert b":0.12345678901234567890}" in (made.value or b"")
+    assert made.headers["total"] == b"0.12345678901234567890"
+
+
+def test_content_is_the_value() -> None:
+    """With its media type, in the place of a body."""
+    made = record(replace(delivery(), content=Content(data=b"<a/>", type="application/xml")))
+
+    assert (made.value, made.headers["content-type"]) == (b"<a/>", b"application/xml")
+
+
+def test_preview_shows_the_record() -> None:
+    """As `streamer render` prints it, without a broker."""
+    plugin = Kafka(settings(deletions="tombstone"), context(TurnedClock()))
+
+    shown, deleted = (plugin.preview(each) for each in (delivery(body={"a": 1}), DELETED))
+    assert isinstance(shown, Preview)
+    assert isinstance(deleted, Preview)
+    assert (shown.request, shown.content) == (f"WRITE orders (key {ORDER})", b'{"a":1}')
+    assert shown.headers["ce_id"] == event().id
+    assert (deleted.request, deleted.content) == (f"WRITE orders (key {ORDER}, a tombstone)", b"")
+    assert isinstance(plugin.preview(delivery(body={})), Skip)
+
+
 def test_structured_record_is_one_document() -> None:
     """With the body as its data."""
     made = record(delivery(body=[1]), content_mode="structured")
@@ -77,13 +109,14 @@ def test_topic_is_made_of_fields() -> None:
     """What no topic can be named with becomes an underscore, as in the log."""
     of = delivery(event(data={"entity": "Order", "fields": {"Region__c": "North & West"}}))
 
-    assert record(of, topic="crm.{data.entity}.{data.fields.Region__c}").topic == "crm.Order.North___West"
+    for topic in ("crm.{data.entity}.{data.fields.Region__c}", "crm.{entity}.{data.fields.Region__c}"):
+        assert record(of, topic=topic).topic == "crm.Order.North___West"
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"topic": "crm.{data.fields.Region__c}"}, "topic names a field that the event does not carry"),
+        ({"topic": "crm.{data.fields.Region__c}"}, "topic: {data.fields.Region__c} finds no text"),
         ({"topic": "{data.fields.Long}" + "x" * 100}, "a name that Kafka does not take"),
         ({"key": "data.fields.Region__c"}, "finds no key in the event"),
         ({"key": "data.fields"}, "finds no key in the event"),
@@ -133,7 +166,9 @@ def test_event_that_carries_nothing_of_the_body_is_skipped() -> None:
     ("given", "words"),
     [
         ({"topic": "crm orders"}, "must be letters, digits"),
-        ({"topic": "crm.{join('.', x)}"}, "must be letters, digits"),
+        ({"topic": "crm.{join('.', x)}"}, "is no placeholder"),
+        ({"topic": "crm.{region}"}, "is no placeholder"),
+        ({"topic": ""}, "at least 1 character"),
         ({"bootstrap_servers": "ann:secret@kafka:9092"}, "must not contain a user"),
         ({"bootstrap_servers": "localhost:9092,kafka.acme.com:9092"}, "on the way to kafka.acme.com could"),
         ({"key": None, "deletions": "tombstone"}, "needs a key"),

@@ -54,10 +54,14 @@ _MODES = {
 def a_decimal(value: Any) -> Decimal:
     """Read a number, or a text that is one, with all of the digits that it shows."""
     try:
+        made = None
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return _EXACT.create_decimal(repr(value))
-        if isinstance(value, str | Decimal) and len(str(value)) <= _LONGEST:
-            return _EXACT.create_decimal(value.strip() if isinstance(value, str) else value)
+            made = _EXACT.create_decimal(repr(value))
+        elif isinstance(value, str | Decimal) and len(str(value)) <= _LONGEST:
+            made = _EXACT.create_decimal(value.strip() if isinstance(value, str) else value)
+        # Decimal takes the texts Infinity and NaN, by which a division would be 0.
+        if made is not None and made.is_finite():
+            return made
     except (DecimalException, ValueError):
         # Not an int that Python refuses to write, either.
         pass

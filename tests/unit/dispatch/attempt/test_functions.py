@@ -21,6 +21,8 @@ ODD_TEXTS = st.sampled_from(
     [
         "1e9999999",
         "1e98",
+        "NaN",
+        "-Infinity",
         "2025-01-31",
         "9999-12-31T23:59:59Z",
         "0001-01-01T00:00:00+14:00",
@@ -29,7 +31,7 @@ ODD_TEXTS = st.sampled_from(
         "days",
     ]
 )
-FIELDS = {"Amount": 19.99, "Note": None, "Name": "Ann", "Country": "DE", "Zip": "0150"}
+FIELDS = {"Amount": 19.99, "Note": None, "Name": "Ann", "Country": "DE", "Zip": "0150", "Odd": "Infinity"}
 CHANGED = event(data={"entity": "Order", "fields": FIELDS})
 
 
@@ -151,6 +153,7 @@ def test_absent_argument_makes_an_absent_value_and_a_cleared_one_null(call: str)
     ("expression", "sentence"),
     [
         ("add(data.fields.Name, `1`)", "add(): argument 1 (value) must be a number"),
+        ("divide(`1`, data.fields.Odd)", "divide(): argument 2 (divisor) must be a number"),
         ("divide(`1`, subtract(data.fields.Amount, `19.99`))", "divide(): the divisor is 0"),
         ("multiply(data.fields.Zip, '1e98', '1e98')", "multiply(): the exact result has more than 50 digits"),
         ("upper(data.fields.Amount)", "upper(): argument 1 (text) must be a text, found a number"),
