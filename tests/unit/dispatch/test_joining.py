@@ -3,12 +3,13 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from streamer.dispatch.attempt.forwarding import Upstream
-from streamer.events import Forwarded, JsonObject, Reject, Retry, SubscriberName
+from streamer.events import Entry, Forwarded, JsonObject, Partition, Reject, Retry, SubscriberName
 from streamer.log.memory.feed import forwarded_to
 from streamer.ports import Settlement
 from tests.contracts.values import an_event
@@ -27,7 +28,15 @@ def world() -> World:
 async def forward(
     world: World, name: SubscriberName, *events: str, key: str = "one", outcome: str = "delivered"
 ) -> None:
-    """Let `name` forward its halves of `events`."""
+    """Let `name` forward its halves of `events`, and whatever follows happen."""
+    keep(world, name, *events, key=key, outcome=outcome)
+    await world.quiet()
+
+
+def keep(
+    world: World, name: SubscriberName, *events: str, key: str = "one", outcome: str = "delivered"
+) -> None:
+    """Put the halves that `name` forwards into the log."""
     receipts: JsonObject = {name: {"outcome": outcome, "answer": {}, "attempts": 1, "at": world.clock.now()}}
     forwarded = [
         Forwarded(to=TARGET, event=replace(an_event(event, key=key), receipts=receipts), at=0.0)
@@ -35,7 +44,6 @@ async def forward(
     ]
     world.log.settled.setdefault(name, {})
     world.log.settle(name, Settlement(assignment=1, progress={}, forwarded=forwarded))
-    await world.quiet()
 
 
 def assert_done(world: World, events: int) -> None:
@@ -145,3 +153,24 @@ async def test_event_that_is_skipped_once_it_is_joined_supersedes_nothing(world:
         await forward(world, CREDIT, "1", outcome="rejected")
         assert world.target.began == ["0"]
         assert not await dispatcher.superseded(world.log.letters, [])
+
+
+async def test_half_that_comes_while_the_ownership_is_in_doubt_is_joined_at_once(world: World) -> None:
+    """It does not wait for the day on which the other half would be overdue."""
+    world.session_s = 6.0
+    async with world.running():
+        await forward(world, INVOICE, "0")
+        await world.turn(20)
+    async with world.running():
+        feed, recall = world.feed, world.feed.recall
+
+        async def recall_slowly(partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
+            if len(world.log.partition(HALVES)) == 2:
+                world.clock.jump(10)
+                keep(world, CREDIT, "0")
+            return await recall(partition, offsets)
+
+        feed.recall = recall_slowly  # type: ignore[method-assign] # what happens meanwhile is the test's
+        keep(world, INVOICE, "1")
+        await world.turn(10)
+        assert world.target.delivered == ["0"]
