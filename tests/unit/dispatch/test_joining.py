@@ -16,6 +16,7 @@ from tests.contracts.values import an_event
 from tests.unit.dispatch.world import TARGET, World
 
 INVOICE, CREDIT = SubscriberName("invoice"), SubscriberName("credit")
+STOCK = SubscriberName("stock")
 HALVES = forwarded_to(TARGET)
 
 
@@ -177,3 +178,28 @@ async def test_half_that_comes_while_the_ownership_is_in_doubt_is_joined_at_once
         keep(world, INVOICE, "1")
         await world.turn(10)
         assert world.target.delivered == ["0"]
+
+
+async def test_halves_that_came_become_one_dead_letter(world: World) -> None:
+    """It says what is missing, and a redrive meets the half that comes at last."""
+    world.upstream = Upstream(names=(INVOICE, CREDIT, STOCK))
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0")
+        await forward(world, CREDIT, "0")
+        await world.turn(20)
+        [lane] = world.log.parked(TARGET, HALVES)
+        assert lane.setback.last_error == "waits for stock"
+        await world.turn(86_400)
+        [letter] = world.log.letters
+        assert letter.error == "stock has not forwarded it within 86400 s"
+        assert letter.event is not None
+        assert set(letter.event.receipts or {}) == {INVOICE, CREDIT}
+        assert not world.log.parked(TARGET, HALVES)
+
+        await forward(world, STOCK, "0")
+        dispatcher.redrive(letter, include_superseded=True)
+        await world.turn(1)
+
+    assert world.target.delivered == ["0"]
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 3
