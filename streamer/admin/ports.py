@@ -5,7 +5,7 @@ from typing import Protocol
 
 from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.route import Route
-from streamer.events import SubscriberName
+from streamer.events import Event, SubscriberName
 from streamer.observe.subscriber_status import ParkedKeys, SubscriberStatus
 from streamer.ports import Subscriber, Subscription
 from streamer.settings import Settings
@@ -48,6 +48,10 @@ class CurrentPlan(Protocol):
 
     def subscription(self, name: SubscriberName) -> Subscription:
         """Return what a subscriber selects of the log."""
+        ...
+
+    def admits(self, name: SubscriberName, event: Event) -> bool:
+        """Return whether `event` is for a subscriber, or can be with its look-ups. Raises `BrokenRoute`."""
         ...
 
 

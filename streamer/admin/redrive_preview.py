@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from streamer.admin.context import AdminContext
 from streamer.admin.errors import ApiError
 from streamer.controls import MAX_SKIPPED_CHARACTERS, LetterFilter, can_be_redriven
-from streamer.dispatch.attempt.forwarding import admits_forwarded
 from streamer.dispatch.redrive.compared_letters import ComparedLetters, TooManyLetters
 from streamer.dispatch.redrive.superseded import superseded
 from streamer.events import DeadLetter, JsonObject, SubscriberName
@@ -99,7 +99,7 @@ async def _superseded(
     context: AdminContext, name: SubscriberName, compared: ComparedLetters
 ) -> frozenset[str]:
     plan = context.daemon.plan
-    subscription, admits = plan.subscription(name), admits_forwarded(plan.routes[name])
+    subscription, admits = plan.subscription(name), partial(plan.admits, name)
     # An event that is itself a dead letter never reached the target and supersedes nothing.
     return await superseded(
         compared.deliverable[name], context.log, subscription, admits, aside=compared.others[name]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from streamer.app.chains.subscriptions import forwarding_of, selects, subscription
+from streamer.app.chains.subscriptions import forwarding_of, selects, subscription, upstream_of
 from streamer.app.plugins import checked_settings, make_subscriber, uses_org
 from streamer.app.refusals import refusals
 from streamer.app.routes import SubscriberRoute, functions_of, named_by
@@ -14,9 +14,10 @@ from streamer.configuration.chains import upstream
 from streamer.configuration.effective import effective_configuration
 from streamer.configuration.event_types import Carried
 from streamer.dispatch.attempt.enrichment import EnrichmentSource
+from streamer.dispatch.attempt.forwarding import exclusion
 from streamer.dispatch.attempt.route import Route
 from streamer.errors import ConfigurationError
-from streamer.events import SubscriberName
+from streamer.events import Event, SubscriberName
 from streamer.ports import PluginContext, Subscriber, Subscription
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
@@ -62,6 +63,12 @@ class Plan:
     def subscription(self, name: SubscriberName) -> Subscription:
         """Return what the subscriber selects of the log."""
         return subscription(name, self.settings.subscribers)
+
+    def admits(self, name: SubscriberName, event: Event) -> bool:
+        """Return whether `event` is for the subscriber, or can be with its look-ups. Raises `BrokenRoute`."""
+        enrichment, upstream = self.enrichments.get(name), upstream_of(name, self.settings.subscribers)
+        needs_lookups = enrichment is not None and enrichment.for_when
+        return not exclusion(event, self.routes[name], upstream, needs_lookups=needs_lookups)
 
 
 def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:

@@ -401,7 +401,8 @@ class Dispatcher:
         except LogUnavailable as error:
             _log.warning("log.unavailable", subscriber=self.subscription.subscriber, reason=str(error))
             halves = None
-        if not self._standstill.is_over():
+        # A lane that waits must be where the next half finds it, so nothing is awaited before.
+        if halves is Halves.THERE and not self._standstill.is_over():
             await self._standstill.over()
         if lane.state is not LaneState.OPEN:
             self.admission.forgone(ticket)

@@ -46,21 +46,26 @@ class Joining:
     limit_s: float
 
     async def join(self, lane: Lane, feed: Feed) -> Halves:
-        """Join the head with its other halves in `lane`. Raises `LogUnavailable`."""
+        """Join the head with its other halves in `lane`, also where they are overdue.
+
+        Raises `LogUnavailable`.
+        """
         head = lane.head
         if not self.upstream.joins or not self.upstream.missing(head.event):
             return Halves.THERE
         others = await self._others(lane, head, feed)
         # The head goes first, since it is the earliest.
         event = joined([head.event, *(other.event for other in others)])
-        if not self.upstream.missing(event):
-            if lane.entries and lane.entries[0] is head:
-                whole = Entry(partition=head.partition, offset=head.offset, event=event, size=head.size)
-                self.lanes.replace_head(lane, whole, tuple(others))
-            lane.awaited = None
-            return Halves.THERE
-        is_overdue = self.upstream.is_late(head.event) or self._left_s(lane) <= 0
-        return Halves.OVERDUE if is_overdue else Halves.AWAITED
+        missing = self.upstream.missing(event)
+        if missing and not self.upstream.is_late(head.event) and self._left_s(lane) > 0:
+            # For the list of parked keys.
+            lane.waits(f"waits for {' and '.join(missing)}")
+            return Halves.AWAITED
+        if lane.entries and lane.entries[0] is head:
+            whole = Entry(partition=head.partition, offset=head.offset, event=event, size=head.size)
+            self.lanes.replace_head(lane, whole, tuple(others))
+        lane.awaited = None
+        return Halves.OVERDUE if missing else Halves.THERE
 
     def begin_wait(self, lane: Lane) -> float | None:
         """Note that `lane` waits for halves of its head.
@@ -70,8 +75,6 @@ class Joining:
         """
         is_first = lane.awaited is None and not lane.is_parked
         lane.awaited = lane.head.event.id
-        # For the list of parked keys.
-        lane.last_error = f"waits for {' and '.join(self.upstream.missing(lane.head.event))}"
         return min(_IN_MEMORY_S, self._left_s(lane)) if is_first else None
 
     def is_awaited(self, lane: Lane, entry: Entry) -> bool:

@@ -11,7 +11,14 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.attempt.enrichment import Ahead, Enrichment
-from streamer.dispatch.attempt.forwarding import Forwarding, Upstream, receipts_of, redriven
+from streamer.dispatch.attempt.forwarding import (
+    EXCLUDED,
+    Forwarding,
+    Upstream,
+    exclusion,
+    receipts_of,
+    redriven,
+)
 from streamer.dispatch.attempt.plugin_results import kept, masked, named, outcome_of, outcomes_of
 from streamer.dispatch.attempt.route import Route
 from streamer.dispatch.lanes.lane import Lane
@@ -42,7 +49,6 @@ _log = structlog.get_logger()
 _OF_PLUGINS = (Exception, SystemExit, KeyboardInterrupt, BaseExceptionGroup)
 
 _STOPPED_S = 60.0
-_EXCLUDED = "when does not hold"
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
@@ -254,14 +260,8 @@ class Attempts:
 
     def _skip(self, event: Event) -> Skip | None:
         """Return why `event` is not for this target, `None` if it is or can be. Raises `BrokenRoute`."""
-        if self.upstream.names and (exclusion := self.upstream.exclusion(event)):
-            return Skip(reason=exclusion, sent=False)
-        if self._needs_lookups or (self.upstream.joins and self.upstream.missing(event)):
-            # What `when` reads is not there yet.
-            return None
-        if not self.route.admits(event, receipts_of(event)):
-            return Skip(reason=_EXCLUDED, sent=False)
-        return None
+        reason = exclusion(event, self.route, self.upstream, needs_lookups=self._needs_lookups)
+        return Skip(reason=reason, sent=False) if reason else None
 
     async def _shaped(self, event: Event, attempt: int, ahead: Ahead) -> Delivery | Skip | Reject:
         """Return what is to be delivered, or the outcome of an event that is not.
@@ -276,7 +276,7 @@ class Attempts:
             if self.enrichment is not None:
                 more = {**more, **await self.enrichment.names(event, ahead)}
             if self._needs_lookups and not self.route.admits(event, more):
-                return Skip(reason=_EXCLUDED, sent=False)
+                return Skip(reason=EXCLUDED, sent=False)
             return self._delivery(event, attempt, more)
         except BrokenRoute as error:
             return Reject(

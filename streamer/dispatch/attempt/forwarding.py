@@ -9,6 +9,9 @@ from streamer.dispatch.attempt.route import Route
 from streamer.events import DeadLetter, Event, Forwarded, JsonObject, Receipt, SubscriberName
 from streamer.normalise.times import from_epoch_ms
 
+EXCLUDED = "when does not hold"
+"""Reason why an event is skipped that a subscriber's `when` does not select."""
+
 DELIVERED, REJECTED, SKIPPED = "delivered", "rejected", "skipped"
 
 _NO_RECEIPTS: JsonObject = {"receipts": {}}
@@ -121,12 +124,18 @@ def joined(halves: Sequence[Event]) -> Event:
     return replace(halves[0], receipts=receipts)
 
 
-def admits_forwarded(route: Route) -> Callable[[Event], bool]:
-    """Return a function that tells whether `route` admits an event with its receipts.
+def exclusion(event: Event, route: Route, upstream: Upstream, *, needs_lookups: bool) -> str:
+    """Return the reason why `event` is not for the subscriber of `route`; empty when it is, or can be.
 
-    The function raises `BrokenRoute`.
+    It can be while halves of it are missing, and when `needs_lookups` says that
+    `when` reads a record. Raises `BrokenRoute`.
     """
-    return lambda event: route.admits(event, receipts_of(event))
+    if upstream.names and (reason := upstream.exclusion(event)):
+        return reason
+    if needs_lookups or (upstream.joins and upstream.missing(event)):
+        # What `when` reads is not there yet.
+        return ""
+    return "" if route.admits(event, receipts_of(event)) else EXCLUDED
 
 
 def _hears(downstream: Downstream, proof: Receipt | DeadLetter | None) -> bool:

@@ -17,7 +17,7 @@ from streamer.app.redriving import Redriving
 from streamer.clock import TurnedClock
 from streamer.dispatch.attempt.enrichment import Enrichment
 from streamer.dispatch.attempt.route import Route
-from streamer.events import DeadLetter, Reject, SubscriberName
+from streamer.events import DeadLetter, Event, Reject, SubscriberName
 from streamer.log.memory import MemoryLog
 from streamer.ports import Subscriber, Subscription
 from streamer.settings import Settings
@@ -51,6 +51,10 @@ class Plan:
     def subscription(self, name: SubscriberName) -> Subscription:
         """Return what a subscriber selects."""
         return subscription(name, self.settings.subscribers)
+
+    def admits(self, name: SubscriberName, event: Event) -> bool:
+        """Return whether `when` selects an event."""
+        return self.routes[name].admits(event)
 
 
 @dataclass(kw_only=True)

@@ -125,11 +125,6 @@ class World:
         return [target for target, name in self.journal if name == event]
 
 
-def shaped(**written: Any) -> Route:
-    """Return a route whose expressions can see receipts."""
-    return route(more=("receipts",), **written)
-
-
 async def redrive(world: World, dispatching: Dispatching, name: SubscriberName) -> None:
     """Deliver all dead letters of a subscriber again."""
     order = Redrive(
@@ -173,8 +168,8 @@ async def test_each_subscriber_delivers_after_the_one_before(world: World) -> No
 async def test_answers_are_in_the_receipts_of_those_after(world: World) -> None:
     """All along the chain; what Streamer says itself stands before a member of the same name."""
     shape = {"number": "receipts.invoice.number", "tries": "receipts.invoice.attempts"}
-    world.routes[SHIPMENT] = shaped(body=shape, when="receipts.invoice.outcome == 'delivered'")
-    world.routes[NOTICE] = shaped(text="{{ receipts.invoice.number }}, {{ receipts.shipment.number }}")
+    world.routes[SHIPMENT] = route(body=shape, when="receipts.invoice.outcome == 'delivered'")
+    world.routes[NOTICE] = route(text="{{ receipts.invoice.number }}, {{ receipts.shipment.number }}")
     async with world.running():
         world.targets[INVOICE].answers["1"].append(Retry(reason="503"))
         await world.append("1")
@@ -212,7 +207,7 @@ async def test_restart_goes_on_where_the_chain_was(world: World) -> None:
 
 async def test_what_upstream_skips_or_rejects_is_not_for_those_after(world: World) -> None:
     """Until a redrive delivers it upstream: then it comes to them as any other."""
-    world.routes[INVOICE] = shaped(when="id != 'skipped'")
+    world.routes[INVOICE] = route(when="id != 'skipped'")
     async with world.running() as dispatching:
         world.targets[INVOICE].answers["1"].append(Reject(reason="422"))
         await world.append("1", "skipped", "2")
@@ -227,7 +222,7 @@ async def test_compensation_gets_what_upstream_rejected(world: World) -> None:
     """With the reason, under a key of its own: a redrive can deliver the event upstream later."""
     undo = SubscriberName("undo")
     world.subscribers[undo] = {"after": INVOICE, "on_rejected": "run"}
-    world.routes[undo] = shaped(
+    world.routes[undo] = route(
         when="receipts.invoice.rejected",
         body={"why": "receipts.invoice.reason", "error": "receipts.invoice.error"},
     )
@@ -244,7 +239,7 @@ async def test_compensation_gets_what_upstream_rejected(world: World) -> None:
 
 async def test_dead_letter_in_the_middle_keeps_its_receipts(world: World) -> None:
     """Its redrive needs them."""
-    world.routes[SHIPMENT] = shaped(body={"number": "receipts.invoice.number"})
+    world.routes[SHIPMENT] = route(body={"number": "receipts.invoice.number"})
     async with world.running():
         world.targets[SHIPMENT].answers["1"].append(Reject(reason="422"))
         await world.append("1")
@@ -289,7 +284,7 @@ async def test_several_before_mean_all_of_them(join: World, first: SubscriberNam
     """Whichever comes first, and once."""
     last = CREDIT if first == INVOICE else INVOICE
     shape = {"invoice": "receipts.invoice.number", "credit": "receipts.credit.number"}
-    join.routes[SHIPMENT] = shaped(body=shape)
+    join.routes[SHIPMENT] = route(body=shape)
     async with join.running():
         join.targets[last].hang()
         await join.append("1", "2")
@@ -327,7 +322,7 @@ async def test_half_waits_parked_for_a_day_and_over_a_restart(join: World) -> No
 @pytest.mark.parametrize("what", ["skipped", "rejected"])
 async def test_join_is_not_waited_for_that_can_not_come(join: World, what: str) -> None:
     """What one of them skips or rejects holds up nothing."""
-    join.routes[CREDIT] = shaped(when="id != 'skipped'")
+    join.routes[CREDIT] = route(when="id != 'skipped'")
     async with join.running():
         join.targets[CREDIT].answers["rejected"].append(Reject(reason="422"))
         await join.append(what, "2")

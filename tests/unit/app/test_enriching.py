@@ -61,6 +61,17 @@ def test_lookup_can_read_its_id_from_a_receipt(tmp_path: Path) -> None:
     assert lookup.record_id(event_document(event, receipts_of(event))) == "001A"
 
 
+def test_event_can_be_for_a_subscriber_whose_when_reads_a_record(tmp_path: Path) -> None:
+    """A redrive asks this about later events, and has no record."""
+    admitted = {}
+    for when in ("account.Name == 'x'", "id == 'x'"):
+        path = tmp_path / "streamer.yaml"
+        path.write_text(subscriber(f"enrich: {{account: {SOUND}}}\n    when: {when}"))
+        checked = plan(load_document([path]), TurnedClock())
+        admitted[when] = checked.admits(SubscriberName("sales"), an_event("1"))
+    assert admitted == {"account.Name == 'x'": True, "id == 'x'": False}
+
+
 def test_subscriber_without_lookups_has_none(tmp_path: Path) -> None:
     """Nor does a change of the org concern it."""
     path = tmp_path / "streamer.yaml"

@@ -3,18 +3,20 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from streamer.dispatch.attempt.forwarding import Upstream
-from streamer.events import Forwarded, JsonObject, Reject, Retry, SubscriberName
+from streamer.events import Entry, Forwarded, JsonObject, Partition, Reject, Retry, SubscriberName
 from streamer.log.memory.feed import forwarded_to
 from streamer.ports import Settlement
 from tests.contracts.values import an_event
 from tests.unit.dispatch.world import TARGET, World
 
 INVOICE, CREDIT = SubscriberName("invoice"), SubscriberName("credit")
+STOCK = SubscriberName("stock")
 HALVES = forwarded_to(TARGET)
 
 
@@ -27,7 +29,15 @@ def world() -> World:
 async def forward(
     world: World, name: SubscriberName, *events: str, key: str = "one", outcome: str = "delivered"
 ) -> None:
-    """Let `name` forward its halves of `events`."""
+    """Let `name` forward its halves of `events`, and whatever follows happen."""
+    keep(world, name, *events, key=key, outcome=outcome)
+    await world.quiet()
+
+
+def keep(
+    world: World, name: SubscriberName, *events: str, key: str = "one", outcome: str = "delivered"
+) -> None:
+    """Put the halves that `name` forwards into the log."""
     receipts: JsonObject = {name: {"outcome": outcome, "answer": {}, "attempts": 1, "at": world.clock.now()}}
     forwarded = [
         Forwarded(to=TARGET, event=replace(an_event(event, key=key), receipts=receipts), at=0.0)
@@ -35,7 +45,6 @@ async def forward(
     ]
     world.log.settled.setdefault(name, {})
     world.log.settle(name, Settlement(assignment=1, progress={}, forwarded=forwarded))
-    await world.quiet()
 
 
 def assert_done(world: World, events: int) -> None:
@@ -145,3 +154,52 @@ async def test_event_that_is_skipped_once_it_is_joined_supersedes_nothing(world:
         await forward(world, CREDIT, "1", outcome="rejected")
         assert world.target.began == ["0"]
         assert not await dispatcher.superseded(world.log.letters, [])
+
+
+async def test_half_that_comes_while_the_ownership_is_in_doubt_is_joined_at_once(world: World) -> None:
+    """It does not wait for the day on which the other half would be overdue."""
+    world.session_s = 6.0
+    async with world.running():
+        await forward(world, INVOICE, "0")
+        await world.turn(20)
+    async with world.running():
+        feed, recall, calls = world.feed, world.feed.recall, list[Sequence[int]]()
+
+        async def recall_slowly(partition: Partition, offsets: Sequence[int]) -> Sequence[Entry]:
+            found = await recall(partition, offsets)
+            calls.append(offsets)
+            # The first call is for the head, and the second one for the places of the others.
+            if len(calls) == 2:
+                world.clock.jump(10)
+                keep(world, CREDIT, "0")
+            return found
+
+        feed.recall = recall_slowly  # type: ignore[method-assign] # what happens meanwhile is the test's
+        keep(world, INVOICE, "1")
+        await world.turn(10)
+        assert world.target.delivered == ["0"]
+
+
+async def test_halves_that_came_become_one_dead_letter(world: World) -> None:
+    """It says what is missing, and a redrive meets the half that comes at last."""
+    world.upstream = Upstream(names=(INVOICE, CREDIT, STOCK))
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0")
+        await forward(world, CREDIT, "0")
+        await world.turn(20)
+        [lane] = world.log.parked(TARGET, HALVES)
+        assert lane.setback.last_error == "waits for stock"
+        await world.turn(86_400)
+        [letter] = world.log.letters
+        assert letter.error == "stock has not forwarded it within 86400 s"
+        assert letter.event is not None
+        assert set(letter.event.receipts or {}) == {INVOICE, CREDIT}
+        assert not world.log.parked(TARGET, HALVES)
+
+        await forward(world, STOCK, "0")
+        dispatcher.redrive(letter, include_superseded=True)
+        await world.turn(1)
+
+    assert world.target.delivered == ["0"]
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 3
