@@ -38,7 +38,7 @@ class MqttSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: str = Field(description="address of the broker, such as mqtts://broker.example.com:8883")
-    allow_plain: bool = Field(default=False, description="allow mqtt:// to hosts other than loopback")
+    allow_plaintext: bool = Field(default=False, description="allow mqtt:// to hosts other than loopback")
     allow_private: AllowedPrivate = False
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
@@ -125,9 +125,9 @@ class MqttSettings(BaseModel):
     @model_validator(mode="after")
     def _address_is_safe(self) -> Self:
         scheme, host, _ = self.broker
-        if scheme == "mqtt" and not self.allow_plain and not is_loopback(host):
+        if scheme == "mqtt" and not self.allow_plaintext and not is_loopback(host):
             raise ValueError(
-                "url is plain mqtt: use mqtts, or set allow_plain: true in a network that you trust"
+                "url is plain mqtt: use mqtts, or set allow_plaintext: true in a network that you trust"
             )
         if scheme == "mqtt" and (self.ca_file or self.client_certificate):
             raise ValueError("ca_file and client_certificate have no effect on a plain mqtt url: use mqtts")
