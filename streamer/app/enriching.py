@@ -28,9 +28,12 @@ _OF_RECORDS = (Carried(kind="cdc", name=None), Carried(kind="outbound", name=Non
 
 
 def compiled_lookups(
-    enrich: Mapping[str, LookupSettings], mistake: Mistake, functions: Functions
+    enrich: Mapping[str, LookupSettings], mistake: Mistake, functions: Functions, more: tuple[str, ...]
 ) -> Iterator[Lookup]:
-    """Yield the look-ups, compiled; raises what `mistake` makes of the first that is wrong."""
+    """Yield the look-ups, compiled; raises what `mistake` makes of the first that is wrong.
+
+    Their expressions see `more` names beside those of every event.
+    """
     above: list[str] = []
     for name, each in enrich.items():
         keys: Keys = ("enrich", name, "id")
@@ -41,9 +44,7 @@ def compiled_lookups(
             sobject=each.sobject,
             record_id=None
             if each.id is None
-            else compile_projection(
-                each.id, keys, mistake=mistake, more=(*enrich, LOOKUPS), functions=functions
-            ),
+            else compile_projection(each.id, keys, mistake=mistake, more=more, functions=functions),
             needs=frozenset(above if WHOLE in needs else needs.intersection(above)),
         )
         above.append(name)

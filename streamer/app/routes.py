@@ -65,7 +65,7 @@ class SubscriberRoute:
         if not self.settings.enrich:
             return None
         return EnrichmentSource(
-            lookups=tuple(compiled_lookups(self.settings.enrich, self._mistake, self.functions)),
+            lookups=tuple(compiled_lookups(self.settings.enrich, self._mistake, self.functions, self.more)),
             for_when=reads_any(self.settings.when, self._lookups),
         )
 
@@ -173,7 +173,8 @@ def _names_in(document: Document, section: str) -> list[str]:
 
 def named_by(subscriber: SubscriberSettings, settings: Settings) -> tuple[object, object]:
     """Return the tables and the keys of `settings`, each if the subscriber's expressions use some."""
-    written = repr((subscriber.when, subscriber.body, subscriber.text, subscriber.content))
+    ids = [each.id for each in subscriber.enrich.values()]
+    written = repr((subscriber.when, subscriber.body, subscriber.text, subscriber.content, ids))
     return (
         settings.tables if "lookup" in written else None,
         settings.hash_keys if "hmac_sha256" in written else None,

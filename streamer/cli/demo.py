@@ -27,7 +27,7 @@ from streamer.observe import logs
 
 _FRAME_S = 0.25
 _LINE_S = 1.0
-_WIDTH, _HEIGHT = 100, 28
+_WIDTH, _HEIGHT = 100, 32
 _LETTERS = 5
 
 
@@ -87,11 +87,14 @@ def demo(
         str | None, typer.Option(metavar="HOST:PORT", help="Keep the log in this Kafka.  [default: SQLite]")
     ] = None,
 ) -> None:
-    """Show the whole flow on this machine: a local org, the daemon and three targets.
+    """Show the whole flow on this machine: a local org, the daemon and its targets.
 
-    After 20 seconds the ERP goes down for ten, and fulfilment refuses one order
-    for good; with a short duration, sooner. Exits 0 only if no event was lost,
-    none was in the log twice, and that order alone is a dead letter.
+    Each opportunity that is won gets an invoice in the ERP, then a shipment, and
+    then both numbers. A message in Slack tells of the large ones. After 20 seconds
+    the ERP goes down for ten, and fulfilment refuses one shipment for good; with a
+    short duration, sooner. Exits 0 only if no event was lost, none was in the log
+    twice, no step came before its turn or in a second round, and that shipment
+    alone is a dead letter.
     """
     logs.configure("auto", "error")
     found: list[Report] = []
@@ -195,7 +198,10 @@ def _conclude(report: Report, path: Path | None) -> None:
     if path is not None:
         path.write_bytes(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{_line(report)}; lost {report.lost}, twice in the log {report.duplicates_in_log}.")
+    console.print(
+        f"{_line(report)}; lost {report.lost}, twice in the log {report.duplicates_in_log}, "
+        f"before their turn {report.early}, in a second round {report.second_rounds}."
+    )
     latency = report.append_latency_ms
     console.print(f"From the commit in Salesforce to the log: p50 {latency.p50} ms, p99 {latency.p99} ms.")
     for letter in report.dead_letters[:_LETTERS]:

@@ -1,1 +1,1 @@
-"""Demo: a busy org, the daemon and three targets in one process."""
+"""Demo: a busy org, the daemon and its targets in one process."""

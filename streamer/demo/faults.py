@@ -1,13 +1,12 @@
-"""Faults of the demo: the ERP goes down for a while, and one order is refused for good."""
+"""Faults of the demo: the ERP goes down for a while, and one shipment is refused for good."""
 
 import re
 from dataclasses import dataclass
 from typing import Self
 
 from streamer.clock import Clock
-from streamer.demo.scenario import INVOICE, SHIPMENT
+from streamer.demo.chain import INVOICE, SHIPMENT
 from streamer.demo.world import World
-from streamer.events import EventId
 
 _SHARE = 0.3
 _REFUSED = 422
@@ -30,7 +29,7 @@ class Outage:
 
 
 async def inject_faults(world: World, outage: Outage, clock: Clock) -> None:
-    """Take the ERP down and poison an order in the middle of the outage; the ERP is back when it ends."""
+    """Take the ERP down and poison a sale in the middle of the outage; the ERP is back when it ends."""
     world.timeline.add(f"the ERP goes down in {outage.at_s:.0f} s, for {outage.lasts_s:.0f} s")
     await clock.sleep(outage.at_s)
     erp = world.receivers[INVOICE]
@@ -38,18 +37,18 @@ async def inject_faults(world: World, outage: Outage, clock: Clock) -> None:
     world.timeline.add("the ERP is down")
     try:
         await clock.sleep(outage.lasts_s / 2)
-        poison_order(world)
+        poison_sale(world)
         await clock.sleep(outage.lasts_s / 2)
     finally:
         erp.faults.down = False
         world.timeline.add("the ERP is back")
 
 
-def poison_order(world: World) -> EventId:
-    """Place an order that fulfilment refuses for good, and return the id of its event."""
-    poisoned = world.scenario.place_order()
+def poison_sale(world: World) -> str:
+    """Win an opportunity whose shipment is refused for good, and return its id."""
+    poisoned = world.scenario.win_refused()
     faults = world.receivers[SHIPMENT].faults
     faults.fail_keys, faults.fail_status = re.escape(poisoned), _REFUSED
     world.poisoned.add(poisoned)
-    world.timeline.add("fulfilment refuses one order for good")
+    world.timeline.add("fulfilment refuses one shipment for good")
     return poisoned

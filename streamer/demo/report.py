@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from streamer.demo.chain import BEFORE, Steps
 from streamer.demo.scenario import Scenario
 from streamer.demo.tally import Tally, percentile
-from streamer.events import DeadLetter, EventId, SubscriberName
-from streamer.sandbox.targets.receiver import Receiver
+from streamer.events import DeadLetter, SubscriberName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +20,16 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetReport:
-    """Counts of one target: expected, delivered and repeated events, and dead letters."""
+    """Counts of one target: expected, delivered and repeated events, and dead letters.
+
+    `early` steps were taken before the step that comes before them.
+    """
 
     expected: int
     delivered: int
     repeated: int
     set_aside: int = 0
+    early: int = 0
     latency_ms: Latency
 
     @property
@@ -33,19 +37,24 @@ class TargetReport:
         """Number of expected events that neither arrived nor became dead letters."""
         return max(0, self.expected - self.delivered - self.set_aside)
 
+    @property
+    def second_rounds(self) -> int:
+        """Number of deliveries that no sale has asked for, such as those that a write-back would cause."""
+        return max(0, self.delivered + self.set_aside - self.expected)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Counts at the org, in the log and at each target.
 
-    `poisoned` are the ids of the events that a target was made to refuse.
+    `poisoned` are the ids of the records whose events a target was made to refuse.
     """
 
     sent: int
     appended: int
     duplicates_in_log: int
     dead_letters: Sequence[DeadLetter] = ()
-    poisoned: Collection[EventId] = ()
+    poisoned: Collection[str] = ()
     append_latency_ms: Latency
     targets: Mapping[SubscriberName, TargetReport]
 
@@ -57,12 +66,25 @@ class Report:
     @property
     def unexpected_letters(self) -> Sequence[DeadLetter]:
         """Dead letters of events that no target was made to refuse."""
-        return [each for each in self.dead_letters if not each.event or each.event.id not in self.poisoned]
+        return [
+            each for each in self.dead_letters if not each.event or each.event.subject not in self.poisoned
+        ]
+
+    @property
+    def early(self) -> int:
+        """Number of steps that a target took before the step that comes before them."""
+        return sum(target.early for target in self.targets.values())
+
+    @property
+    def second_rounds(self) -> int:
+        """Number of deliveries that no sale has asked for."""
+        return sum(target.second_rounds for target in self.targets.values())
 
     @property
     def is_good(self) -> bool:
-        """True if events flowed, none is lost or doubled, and only poisoned ones are dead letters."""
-        return bool(self.sent) and not (self.lost or self.duplicates_in_log or self.unexpected_letters)
+        """True if each sale took its steps in turn, once, and only poisoned ones ended as dead letters."""
+        wrong = self.lost or self.duplicates_in_log or self.early or self.second_rounds
+        return bool(self.sent) and not (wrong or self.unexpected_letters)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for a file."""
@@ -73,20 +95,18 @@ class Report:
             "dead_letters": len(self.dead_letters),
             "poisoned": len(self.poisoned),
             "lost": self.lost,
+            "early": self.early,
+            "second_rounds": self.second_rounds,
             "append_latency_ms": asdict(self.append_latency_ms),
             "targets": {
-                name: {**asdict(target), "lost": target.lost} for name, target in self.targets.items()
+                name: {**asdict(target), "lost": target.lost, "second_rounds": target.second_rounds}
+                for name, target in self.targets.items()
             },
         }
 
 
-def report_of(
-    scenario: Scenario,
-    tally: Tally,
-    receivers: Mapping[SubscriberName, Receiver],
-    poisoned: Collection[EventId] = (),
-) -> Report:
-    """Compare the receivers' own journals with the changes in the org."""
+def report_of(scenario: Scenario, tally: Tally, steps: Steps, poisoned: Collection[str] = ()) -> Report:
+    """Compare what the targets saw themselves with the changes in the org."""
     distinct = len(tally.appended_ids)
     letters = tuple(tally.dead_letters.values())
     return Report(
@@ -99,12 +119,13 @@ def report_of(
         targets={
             name: TargetReport(
                 expected=scenario.expected[name],
-                delivered=len(receiver.journal.accepted),
-                repeated=sum(receiver.journal.duplicates.values()),
+                delivered=len(steps.taken[name]),
+                repeated=steps.taken[name].total() - len(steps.taken[name]),
                 set_aside=sum(letter.subscriber == name for letter in letters),
+                early=steps.early[name],
                 latency_ms=_latency(tally.delivery_latency_s.get(name, [])),
             )
-            for name, receiver in receivers.items()
+            for name in BEFORE
         },
     )
 

@@ -9,20 +9,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from streamer.demo.chain import BEFORE
 from streamer.demo.report import Latency, Report
 from streamer.demo.world import World
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _HISTORY = 48
-# Borders, the headings, the log and three targets.
-_FLOW_ROWS = 7
+# Borders, the headings, the log and the targets.
+_FLOW_ROWS = 4 + len(BEFORE)
 # A panel with fewer lines than two tells nothing.
 _LEAST_PANEL = 4
 # A number from here on needs no decimals.
 _LARGE = 1000
 _HEADINGS = ("expected", "arrived", "parked", "set aside", "due")
 # Columns that a wider terminal has room for, each with the width from which on it is shown.
-_MORE_HEADINGS = {"p50 ms": 80, "p99 ms": 80, "breaker": 80, "repeated": 92}
+_MORE_HEADINGS = {"p50 ms": 80, "p99 ms": 80, "breaker": 80, "repeated": 92, "early": 98}
 
 
 class Screen:
@@ -93,6 +94,7 @@ class Screen:
                 "arrived": target.delivered,
                 "parked": status.parked,
                 "repeated": target.repeated,
+                "early": target.early,
                 "set aside": target.set_aside,
                 "due": target.lost,
                 "breaker": "open" if status.is_down else "closed",

@@ -35,8 +35,7 @@ class Tally:
 
         age_s = self._age_s(event)
         self.delivery_latency_s.setdefault(subscriber, []).append(age_s)
-        about = event.type.removeprefix("salesforce.")
-        self.latest.append(f"{event.time[11:23]}  {about}  →  {subscriber}  ({age_s * 1000:.0f} ms)")
+        self.latest.append(f"{event.time[11:23]}  {event.key}  →  {subscriber}  ({age_s * 1000:.0f} ms)")
 
     def set_aside(self, subscriber: SubscriberName, letter: DeadLetter) -> None:  # noqa: ARG002 - it names it
         """Keep a dead letter of a subscriber."""

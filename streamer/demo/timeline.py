@@ -1,4 +1,4 @@
-"""Timeline of the demo: its faults, and what follows from them."""
+"""Timeline of the demo: the first message, the faults, and what follows from them."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from streamer.events import DeadLetter, SubscriberName
 
 @dataclass(slots=True, kw_only=True)
 class Timeline:
-    """Latest lines about faults, breakers, parked keys and dead letters, each with its second.
+    """Latest lines about messages, faults, breakers, parked keys and dead letters, each with its second.
 
     `total` counts all lines since the beginning.
     """
@@ -36,6 +36,12 @@ class Timeline:
         """Add a line about this moment."""
         self.lines.append(f"{self.elapsed_s:5.1f} s  {text}")
         self.total += 1
+
+    def add_once(self, text: str) -> None:
+        """Add a line about this moment, unless the same one was added so before."""
+        if text not in self._told:
+            self._told.add(text)
+            self.add(text)
 
     def since(self, seen: int) -> list[str]:
         """Return the kept lines after the first `seen` ones."""

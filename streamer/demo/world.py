@@ -10,12 +10,13 @@ from typing import Any
 from streamer.app import App, plan
 from streamer.clock import Clock
 from streamer.configuration import Document
+from streamer.demo.chain import BEFORE, INVOICE, KEY_FIELD, SALES_CHANNEL, SHIPMENT, WRITE_BACK, Steps
 from streamer.demo.report import Report, report_of
-from streamer.demo.scenario import BIG_DEAL, INVOICE, ORDER_PLACED, SALES_CHANNEL, SHIPMENT, Scenario
+from streamer.demo.scenario import BIG_DEAL, Scenario
 from streamer.demo.tally import Tally
 from streamer.demo.timeline import Timeline
 from streamer.errors import LogUnavailable
-from streamer.events import EventId, SubscriberName
+from streamer.events import SubscriberName
 from streamer.sandbox import Sandbox
 from streamer.sandbox.targets.erp import ErpReceiver
 from streamer.sandbox.targets.fulfillment import FulfillmentReceiver
@@ -32,16 +33,17 @@ class World:
 
     sandbox: Sandbox
     receivers: dict[SubscriberName, Receiver]
+    steps: Steps
     scenario: Scenario
     tally: Tally
     timeline: Timeline
     daemon: App
     log: str
-    poisoned: set[EventId] = field(default_factory=set)
+    poisoned: set[str] = field(default_factory=set)
 
     def report(self) -> Report:
         """Return the counts of this moment."""
-        return report_of(self.scenario, self.tally, self.receivers, self.poisoned)
+        return report_of(self.scenario, self.tally, self.steps, self.poisoned)
 
     @property
     def letters_command(self) -> str:
@@ -51,6 +53,9 @@ class World:
     def observe(self) -> None:
         """Add to the timeline what has changed since the last call."""
         self.timeline.observe(self.daemon.dispatchers, self.tally.dead_letters.values())
+        journal = self.receivers[SALES_CHANNEL].journal
+        if first := next((each for each in journal if each.accepted), None):
+            self.timeline.add_once(f"the first message in Slack: {first.body['text']}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,7 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
                 yield World(
                     sandbox=sandbox,
                     receivers=receivers,
+                    steps=Steps.watched(receivers, sandbox.org),
                     scenario=Scenario(org=sandbox.org, clock=clock, per_second=options.per_second),
                     tally=tally,
                     timeline=Timeline(clock=clock),
@@ -131,6 +137,8 @@ def _configuration(
     return {
         "org": {
             "login_url": sandbox.url,
+            # Salesforce marks the daemon's own changes with it.
+            "client_name": "streamer-demo",
             "auth": {
                 "flow": "client_credentials",
                 "client_id": "sandbox",
@@ -138,7 +146,7 @@ def _configuration(
             },
             "pubsub": {"endpoint": f"http://{sandbox.pubsub_address}"},
         },
-        "channels": ["/data/ChangeEvents", {"path": f"/event/{ORDER_PLACED}"}],
+        "channels": ["/data/ChangeEvents"],
         "log": log,
         "observe": {"host": "localhost", "port": 0},
         "admin": {"port": 0},
@@ -147,12 +155,13 @@ def _configuration(
 
 
 def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: SlackReceiver) -> dict[str, Any]:
-    won = "data.fields.StageName == 'Closed Won'"
+    """Return the chain of `BEFORE`: each step needs what the step before it has answered."""
     return {
         INVOICE: {
             "uses": "erp",
             "on": "salesforce.cdc.Opportunity.updated",
-            "when": won,
+            # A written-back number changes an opportunity too, but is no second sale.
+            "when": "data.fields.StageName == 'Closed Won'",
             "body": {"reference": "subject", "amount": "data.fields.Amount"},
             # An outage of ten seconds shows parked keys, an open breaker and the recovery.
             "retry": {"fast_tries": 0, "max_delay_s": 2},
@@ -169,14 +178,26 @@ def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: Slac
         },
         SHIPMENT: {
             "uses": "fulfillment",
-            "on": f"salesforce.event.{ORDER_PLACED}",
-            "settings": {"url": fulfillment.url, "order": "data.fields.Order_No__c"},
+            "after": BEFORE[SHIPMENT],
+            "body": {"invoice": "receipts.invoice.number"},
+            "settings": {"url": fulfillment.url, "order": "subject"},
+        },
+        WRITE_BACK: {
+            "uses": "salesforce",
+            "after": BEFORE[WRITE_BACK],
+            "body": {
+                "Id": "subject",
+                "Invoice_Number__c": "receipts.invoice.number",
+                "Shipment_Number__c": "receipts.shipment.shipment",
+            },
+            "settings": {"update": "Opportunity", "id_field": KEY_FIELD},
         },
         SALES_CHANNEL: {
             "uses": "slack",
-            "on": "salesforce.cdc.Opportunity.updated",
-            "when": f"{won} && data.fields.Amount >= `{BIG_DEAL}`",
-            "text": "Won: {{ data.fields.Amount | money }} ({{ subject }})",
+            "after": BEFORE[SALES_CHANNEL],
+            "when": f"data.fields.Amount >= `{BIG_DEAL}`",
+            "text": "Won: {{ data.fields.Amount | money }}, invoice {{ receipts.invoice.number }}, "
+            "shipment {{ receipts.shipment.shipment }}",
             "settings": {"webhook_url": slack.webhook_url},
         },
     }

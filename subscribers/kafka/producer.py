@@ -154,7 +154,7 @@ class ReportingProducer:
         topic, key, value, headers = record
         while True:
             try:
-                producer.produce(topic, value, key, on_delivery=told, headers=dict(headers))
+                producer.produce(topic, value, key, on_delivery=told, headers={**headers})
             except BufferError:
                 if time.monotonic() > give_up_at:
                     return call.note(index, Report(KafkaError(KafkaError._QUEUE_FULL), is_local=True))

@@ -23,9 +23,9 @@ from rich.console import Console
 
 from streamer.cli.demo import _conclude
 from streamer.clock import SystemClock
-from streamer.demo.faults import poison_order
+from streamer.demo.chain import BEFORE, INVOICE, SALES_CHANNEL, SHIPMENT, WRITE_BACK
+from streamer.demo.faults import poison_sale
 from streamer.demo.report import Latency, Report, TargetReport
-from streamer.demo.scenario import INVOICE, SHIPMENT
 from streamer.demo.screen import _FLOW_ROWS, Screen
 from streamer.demo.world import DemoOptions, demo_world
 from streamer.errors import LogUnavailable, leaves
@@ -33,23 +33,25 @@ from tests.contracts.values import a_dead_letter
 from tests.daemon import until
 
 STORY = (
+    r"the first message in Slack: Won: \d{3},\d{3}\.00, invoice INV-\d{6}, shipment SHP-\d{6}",
     "the ERP goes down in 2 s, for 2 s",
     "the ERP is down",
     "invoice: key 006\\w{15} is parked in the log",
     "invoice: the breaker opens",
-    "fulfilment refuses one order for good",
+    "fulfilment refuses one shipment for good",
     "shipment: dead letter, the target answered 422",
     "the ERP is back",
     "invoice: the breaker closes",
     "invoice: nothing is parked any more",
 )
 _NONE_MS = Latency(p50=0.0, p99=0.0)
+_TARGET = TargetReport(expected=1, delivered=1, repeated=0, latency_ms=_NONE_MS)
 _GOOD = Report(
     sent=3,
     appended=3,
     duplicates_in_log=0,
     append_latency_ms=_NONE_MS,
-    targets={INVOICE: TargetReport(expected=1, delivered=1, repeated=0, latency_ms=_NONE_MS)},
+    targets={INVOICE: _TARGET},
 )
 
 
@@ -66,7 +68,7 @@ async def test_demo_reports_what_arrived_and_keeps_the_picture(tmp_path: Path) -
     assert demo.returncode == 0, output.decode()
     counts = orjson.loads(report.read_bytes())
     assert counts["sent"] == counts["appended"] == _sent_for(counts["targets"])
-    assert (counts["lost"], counts["duplicates"]) == (0, 0)
+    assert [counts[each] for each in ("lost", "duplicates", "early", "second_rounds")] == [0, 0, 0, 0]
     assert counts["dead_letters"] == counts["poisoned"] == counts["targets"]["shipment"]["set_aside"] == 1
     arrived = [each["delivered"] + each["set_aside"] for each in counts["targets"].values()]
     assert arrived == [each["expected"] for each in counts["targets"].values()]
@@ -79,7 +81,7 @@ def _assert_shows_failure_and_recovery(output: str) -> None:
     assert len(re.findall(r"^sent \d+, in the log \d+", output, flags=re.MULTILINE)) >= 6
     story = [re.search(rf"^ +\d+\.\d s  {line}", output, flags=re.MULTILINE) for line in STORY]
     assert [line for line, found in zip(STORY, story, strict=True) if found is None] == []
-    assert "lost 0, twice in the log 0." in output
+    assert "lost 0, twice in the log 0, before their turn 0, in a second round 0." in output
     assert "Dead letters: 1, of which the demo caused 1." in output
 
 
@@ -147,7 +149,7 @@ async def test_terminal_gets_its_lines_back_and_then_the_summary() -> None:
     assert shown.startswith(b"\x1b[?1049h")
     assert left
     assert re.search(rb"\x1b\[[0-9;]*3[0-9]", shown) is None
-    assert b"lost 0, twice in the log 0." in after
+    assert b"lost 0, twice in the log 0, before their turn 0, in a second round 0." in after
 
 
 def _read_into(terminal: int, drawn: bytearray) -> None:
@@ -168,11 +170,11 @@ async def _has_frame(drawn: bytearray, rows: int, columns: int) -> bool:
     )
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(120, 40), (80, 24), (60, 16), (60, 12), (60, 9)])
+@pytest.mark.parametrize(("columns", "rows"), [(120, 40), (80, 24), (60, 16), (60, 13), (60, 9)])
 async def test_screen_fits_the_terminal(tmp_path: Path, columns: int, rows: int) -> None:
     """Every target with its counts is there, and nothing of the counts is cut off."""
     async with demo_world(DemoOptions(per_second=50, directory=tmp_path), SystemClock()) as world:
-        poison_order(world)
+        poison_sale(world)
         await until(lambda: _true(bool(world.tally.dead_letters)))
         world.observe()
         canvas = Console(width=columns, height=rows, file=StringIO(), force_terminal=True, no_color=True)
@@ -180,26 +182,28 @@ async def test_screen_fits_the_terminal(tmp_path: Path, columns: int, rows: int)
 
     text = ["".join(part.text for part in line) for line in lines]
     counts = "".join(text[:_FLOW_ROWS])
-    assert len(text) == (rows if rows >= 12 else _FLOW_ROWS + 1)
-    assert all(re.search(rf"→ {name} +(\d+ +)+", counts) for name in (*world.receivers, "log"))
+    assert len(text) == (rows if rows >= 13 else _FLOW_ROWS + 1)
+    assert all(re.search(rf"→ {name} +(\d+ +)+", counts) for name in (*BEFORE, "log"))
     assert all(heading in counts for heading in ("expected", "arrived", "parked", "set aside", "due"))
     assert "…" not in counts
-    assert rows < 12 or "shipment: dead letter, the target answered 422" in "".join(text)
+    assert rows < 13 or "shipment: dead letter, the target answered 422" in "".join(text)
 
 
 async def test_demo_counts_what_a_target_never_took_as_lost(tmp_path: Path) -> None:
-    """While fulfilment is down, exactly its deliveries are lost; nothing else is."""
+    """While fulfilment is down, its deliveries and those that come after them are lost; nothing else is."""
     async with demo_world(DemoOptions(per_second=50, directory=tmp_path), SystemClock()) as world:
         fulfillment = world.receivers[SHIPMENT]
         fulfillment.faults.down = True
         scenario = asyncio.create_task(world.scenario.run(), name="scenario")
         await until(lambda: _true(world.scenario.expected[SHIPMENT] >= 10))
         scenario.cancel()
-        await until(lambda: _true(world.report().lost == world.scenario.expected[SHIPMENT]))
+        due = sum(world.scenario.expected[name] for name in (SHIPMENT, WRITE_BACK, SALES_CHANNEL))
+        await until(lambda: _true(world.report().lost == due))
         report = world.report()
         fulfillment.faults.down = False
 
-    assert report.targets[SHIPMENT].lost == report.lost >= 10
+    assert report.targets[INVOICE].lost == 0
+    assert report.targets[SHIPMENT].lost == report.targets[WRITE_BACK].lost >= 10
     with pytest.raises(typer.Exit):
         _conclude(report, None)
 
@@ -211,11 +215,13 @@ async def test_demo_counts_what_a_target_never_took_as_lost(tmp_path: Path) -> N
         {"duplicates_in_log": 1},
         {"dead_letters": [a_dead_letter("1")]},
         {"sent": 0, "appended": 0},
-        {"targets": {INVOICE: TargetReport(expected=2, delivered=1, repeated=0, latency_ms=_NONE_MS)}},
+        {"targets": {INVOICE: replace(_TARGET, expected=2)}},
+        {"targets": {INVOICE: replace(_TARGET, delivered=2)}},
+        {"targets": {INVOICE: replace(_TARGET, early=1)}},
     ],
 )
 def test_demo_exits_1_unless_everything_arrived_once(loss: dict[str, Any]) -> None:
-    """Whatever is lost, twice in the log or set aside, and a demo in which nothing happened, exits 1."""
+    """Also one in which nothing happened, a step came before its turn, or a sale had a second round."""
     _conclude(_GOOD, None)
     with pytest.raises(typer.Exit) as ended:
         _conclude(replace(_GOOD, **loss), None)
@@ -223,8 +229,8 @@ def test_demo_exits_1_unless_everything_arrived_once(loss: dict[str, Any]) -> No
 
 
 def _sent_for(targets: dict[str, Any]) -> int:
-    # An opportunity is created and won, and makes an invoice; an order is one message and a shipment.
-    return int(2 * targets["invoice"]["expected"] + targets["shipment"]["expected"])
+    # An opportunity is created and won; the numbers that are written back are a third change.
+    return int(2 * targets["invoice"]["expected"] + targets["write-back"]["delivered"])
 
 
 async def _true(value: bool) -> bool:  # noqa: FBT001 - what a condition says

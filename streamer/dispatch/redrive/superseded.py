@@ -3,12 +3,17 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
+from streamer.dispatch.attempt.forwarding import Upstream, joined
 from streamer.errors import BrokenRoute
-from streamer.events import DeadLetter, Event, Partition
+from streamer.events import DeadLetter, Entry, Event, EventId, Partition
 from streamer.ports import LogReader, Subscription
 
 _Lane = tuple[Partition, str]
+
+# Of events whose halves are settled, those of dead letters alone stay without each other.
+_MOST_HALVES = 10_000
 
 
 async def superseded(
@@ -26,7 +31,8 @@ async def superseded(
     a dead letter, or on which the route breaks, never reached the target and
     does not count: therefore `aside` are all other letters of the subscriber,
     with or without an event. An event that is set aside after the letters were
-    listed can count as delivered.
+    listed can count as delivered. One that comes in halves counts where its
+    first half stands, once all are settled and none is that of a letter.
 
     Letters of other subscribers, and those without an event or a place in the
     log, are never superseded. Raises `LogUnavailable`.
@@ -42,19 +48,45 @@ async def superseded(
     undelivered = {(letter.partition, letter.offset) for letter in (*ours, *others)}
 
     found: set[str] = set()
+    halves = _Halves(upstream=Upstream(names=subscription.after))
     async with aclosing(reader.settled_events(subscription, begin)) as entries:
         async for entry in entries:
             lane = entry.partition, entry.event.key
             is_delivered = (entry.partition, entry.offset) not in undelivered
-            if lane not in waiting or not is_delivered or not _admitted(entry.event, admits):
+            if lane not in waiting or not is_delivered:
                 continue
-            found.update(id_ for id_, offset in waiting[lane].items() if offset < entry.offset)
-            waiting[lane] = {id_: at for id_, at in waiting[lane].items() if at > entry.offset}
+            whole = halves.whole(entry)
+            if whole is None or not _admitted(whole.event, admits):
+                continue
+            found.update(id_ for id_, offset in waiting[lane].items() if offset < whole.offset)
+            waiting[lane] = {id_: at for id_, at in waiting[lane].items() if at > whole.offset}
             if not waiting[lane]:
                 del waiting[lane]
             if not waiting:
                 break
     return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Halves:
+    """Settled halves of events that several subscribers forward, as far as they were read."""
+
+    upstream: Upstream
+    _first: dict[EventId, Entry] = field(default_factory=dict)
+
+    def whole(self, entry: Entry) -> Entry | None:
+        """Return the event of `entry` at the place of its first half, or `None` while others are missing."""
+        if not self.upstream.joins or not self.upstream.missing(entry.event):
+            return entry
+        id_ = entry.event.id
+        first = self._first.pop(id_, None)
+        whole = entry if first is None else replace(first, event=joined([first.event, entry.event]))
+        if not self.upstream.missing(whole.event):
+            return whole
+        self._first[id_] = whole
+        if len(self._first) > _MOST_HALVES:
+            del self._first[next(iter(self._first))]
+        return None
 
 
 def _of(subscription: Subscription, letters: Iterable[DeadLetter]) -> list[DeadLetter]:

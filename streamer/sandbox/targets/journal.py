@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ class Journal:
         self._accepted: Counter[str] = Counter()
         self._total = 0
         self._grown = asyncio.Event()
+        self._listeners: list[Callable[[Received], None]] = []
 
     def __len__(self) -> int:
         return len(self._records)
@@ -52,6 +53,12 @@ class Journal:
         self._grown.set()
         if received.accepted and received.key is not None:
             self._accepted[received.key] += 1
+        for listener in self._listeners:
+            listener(received)
+
+    def listen(self, listener: Callable[[Received], None]) -> None:
+        """Call `listener` with each request from now on, before its answer is sent."""
+        self._listeners.append(listener)
 
     async def reached(self, total: int) -> None:
         """Return once `total` requests have been added since the beginning."""

@@ -31,9 +31,9 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def free_ports(tmp_path: Path) -> Path:
-    """Return a file that puts free ports in the place of the example's."""
+    """Return a file with free ports, and with the transport that every sandbox serves."""
     path = tmp_path / "ports.yaml"
-    path.write_text("{observe: {port: 0}, admin: {port: 0}}", encoding="utf-8")
+    path.write_text("{org: {transport: cometd}, observe: {port: 0}, admin: {port: 0}}", encoding="utf-8")
     return path
 
 

@@ -72,7 +72,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """Run the example."""
     settings = SandboxSettings(org=OrgSettings(schema=parse_schema(SCHEMA)))
     async with Sandbox(SystemClock(), settings=settings) as sandbox, ErpReceiver(SystemClock()) as service:
-        text = EXAMPLE.replace("https://acme.my.salesforce.com", sandbox.url)
+        org = f"{sandbox.url}\n  transport: cometd"
+        text = EXAMPLE.replace("https://acme.my.salesforce.com", org)
         text = text.replace("https://verification.acme.com", service.url)
         path = tmp_path / "streamer.yaml"
         path.write_text(text + OF_A_TEST.format(path=tmp_path / "log.db"))

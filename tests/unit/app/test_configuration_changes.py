@@ -10,7 +10,7 @@ from streamer.settings import Settings
 
 
 def configured(**more: Any) -> Settings:
-    """Return settings with a subscriber that looks up, one that hashes, and one that does neither."""
+    """Return settings with subscribers that look up, one that hashes, and one that does neither."""
     auth = {"flow": "client_credentials", "client_id": "id", "client_secret": "secret"}
     subscriber = {"uses": "erp", "on": "salesforce.cdc.*"}
     data = {
@@ -19,6 +19,10 @@ def configured(**more: Any) -> Settings:
         "subscribers": {
             "looking": {**subscriber, "when": "lookup('x', subject, 'none') == 'y'"},
             "hashing": {**subscriber, "body": {"who": "hmac_sha256(subject, 'main')"}},
+            "reading": {
+                **subscriber,
+                "enrich": {"a": {"sobject": "A", "id": "lookup('x', subject, 'none')", "fields": ["B"]}},
+            },
             "plain": subscriber,
         },
         **more,
@@ -29,7 +33,7 @@ def configured(**more: Any) -> Settings:
 @pytest.mark.parametrize(
     ("changed", "subscribers"),
     [
-        ({"tables": {"x": {"a": "b"}}}, ("looking",)),
+        ({"tables": {"x": {"a": "b"}}}, ("looking", "reading")),
         ({"hash_keys": {"main": "0123456789abcdef"}}, ("hashing",)),
         ({}, ()),
     ],

@@ -1,5 +1,6 @@
 """Look-ups with mistakes are refused when the configuration loads, by file, line and key."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 from streamer.app import plan
 from streamer.clock import TurnedClock
 from streamer.configuration import load_document
+from streamer.dispatch.attempt.forwarding import receipts_of
+from streamer.dispatch.attempt.route import event_document
+from streamer.events import SubscriberName
+from tests.contracts.values import an_event
 from tests.unit.app.test_plan import GOOD, lines_of, subscriber
 
 SOUND = "{sobject: Account, id: data.fields.AccountId, fields: [Name]}"
@@ -38,6 +43,22 @@ def test_sound_lookups_are_compiled_with_what_they_need(tmp_path: Path) -> None:
     ]
     assert source.for_when
     assert checked.org_users == {"sales"}
+
+
+def test_lookup_can_read_its_id_from_a_receipt(tmp_path: Path) -> None:
+    """Of a subscriber upstream."""
+    path = tmp_path / "streamer.yaml"
+    later = SOUND.replace("data.fields.AccountId", "receipts.sales.AccountId")
+    settings = GOOD.splitlines()[-1]
+    path.write_text(
+        f"{GOOD}  later:\n    uses: slack\n    after: sales\n    enrich: {{account: {later}}}\n{settings}\n"
+    )
+    [lookup] = plan(load_document([path]), TurnedClock()).enrichments[SubscriberName("later")].lookups
+
+    receipts = {"sales": {"outcome": "delivered", "answer": {"AccountId": "001A"}}}
+    event = replace(an_event("1"), receipts=receipts)
+    assert lookup.record_id is not None
+    assert lookup.record_id(event_document(event, receipts_of(event))) == "001A"
 
 
 def test_subscriber_without_lookups_has_none(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.dispatch.attempt.forwarding import Upstream
-from streamer.events import Forwarded, JsonObject, Retry, SubscriberName
+from streamer.events import Forwarded, JsonObject, Reject, Retry, SubscriberName
 from streamer.log.memory.feed import forwarded_to
 from streamer.ports import Settlement
 from tests.contracts.values import an_event
@@ -24,11 +24,11 @@ def world() -> World:
     return World(upstream=Upstream(names=(INVOICE, CREDIT)), receipts=True)
 
 
-async def forward(world: World, name: SubscriberName, *events: str, key: str = "one") -> None:
+async def forward(
+    world: World, name: SubscriberName, *events: str, key: str = "one", outcome: str = "delivered"
+) -> None:
     """Let `name` forward its halves of `events`."""
-    receipts: JsonObject = {
-        name: {"outcome": "delivered", "answer": {}, "attempts": 1, "at": world.clock.now()}
-    }
+    receipts: JsonObject = {name: {"outcome": outcome, "answer": {}, "attempts": 1, "at": world.clock.now()}}
     forwarded = [
         Forwarded(to=TARGET, event=replace(an_event(event, key=key), receipts=receipts), at=0.0)
         for event in events
@@ -120,3 +120,28 @@ async def test_many_that_wait_are_joined_in_order(world: World) -> None:
 
     assert world.target.delivered == names
     assert_done(world, 60)
+
+
+async def test_half_of_a_dead_letter_does_not_supersede_it(world: World) -> None:
+    """Nor that of a later dead letter of its key; a later event that is delivered does."""
+    for name in ("0", "1"):
+        world.target.answers[name].append(Reject(reason="422"))
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0", "1", "2")
+        await forward(world, CREDIT, "0", "1")
+        letters = world.log.letters
+        assert [letter.reason for letter in letters] == ["rejected", "rejected"]
+        assert not await dispatcher.superseded(letters, [])
+        await forward(world, CREDIT, "2")
+        assert len(await dispatcher.superseded(letters, [])) == 2
+
+
+async def test_event_that_is_skipped_once_it_is_joined_supersedes_nothing(world: World) -> None:
+    """Though neither of its halves tells by itself."""
+    world.target.answers["0"].append(Reject(reason="422"))
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0", "1")
+        await forward(world, CREDIT, "0")
+        await forward(world, CREDIT, "1", outcome="rejected")
+        assert world.target.began == ["0"]
+        assert not await dispatcher.superseded(world.log.letters, [])

@@ -280,7 +280,7 @@ class World:
 def route(**written: Any) -> Route:
     """Return the compiled route of `TARGET`, whose expressions see receipts and some look-ups."""
     more = ("receipts", "lookups", "record", "account", "owner")
-    return compile_route(TARGET, RouteSource(more=more, **written), mistake=mistaken)
+    return compile_route(TARGET, RouteSource(**{"more": more, **written}), mistake=mistaken)
 
 
 def mistaken(keys: Keys, sentence: str, detail: str) -> ConfigurationError:

@@ -34,7 +34,7 @@ def an_enrichment(
 ) -> Enrichment:
     """Return the enrichment that a subscriber's `enrich` asks for."""
     settings = {name: LookupSettings.model_validate(each) for name, each in enrich.items()}
-    compiled = tuple(compiled_lookups(settings, mistaken, Functions()))
+    compiled = tuple(compiled_lookups(settings, mistaken, Functions(), ("receipts", "lookups", *enrich)))
     return Enrichment(
         source=EnrichmentSource(lookups=compiled, for_when=for_when), open=lookups.running, clock=clock
     )
