@@ -32,6 +32,14 @@ def _version(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _fits(value: str) -> bool:
+    """Return true for a text that a packet can hold; a variable of the environment can hold any bytes."""
+    try:
+        return "\0" not in value and len(value.encode()) <= _LONGEST_TEXT
+    except UnicodeEncodeError:
+        return False
+
+
 class MqttSettings(BaseModel):
     """Broker, credentials, and the form of the messages."""
 
@@ -141,8 +149,8 @@ class MqttSettings(BaseModel):
             raise ValueError("username is missing: a password needs one")
         secret = self.password.get_secret_value() if self.password else ""
         for name, value in (("username", self.username), ("password", secret), ("client_id", self.client_id)):
-            if value and ("\0" in value or len(value.encode(errors="replace")) > _LONGEST_TEXT):
-                raise ValueError(f"{name} is longer than 65,535 bytes, or holds a NUL character")
+            if value and not _fits(value):
+                raise ValueError(f"{name} is longer than 65,535 bytes, is no UTF-8, or holds a NUL character")
         if self.version is MqttVersion.V311 and self.content_mode == "binary":
             raise ValueError("content_mode: binary needs version 5: use structured or plain")
         if self.version is MqttVersion.V311 and self.expiry_s is not None:
