@@ -34,19 +34,20 @@ def binary_headers(event: Event, event_type: bytes) -> dict[str, str | bytes | N
     return headers
 
 
-def structured_document(event: Event, data: Any) -> JsonObject:
-    """Return the document of `event`, with `data` as its data."""
-    document: JsonObject = {
+def attributes(event: Event) -> dict[str, str]:
+    """Return the attributes of `event` as texts, its channel and replay id as extensions."""
+    named = {
         "specversion": "1.0",
         "id": event.id,
         "source": event.source,
         "type": event.type,
         "time": event.time,
-        "datacontenttype": "application/json",
         "sfchannel": event.channel,
         "sfreplayid": replay_id_to_text(event.replay_id),
-        "data": data,
     }
-    if event.subject is not None:
-        document["subject"] = event.subject
-    return document
+    return named if event.subject is None else {**named, "subject": event.subject}
+
+
+def structured_document(event: Event, data: Any) -> JsonObject:
+    """Return the document of `event`, with `data` as its data."""
+    return {**attributes(event), "datacontenttype": "application/json", "data": data}

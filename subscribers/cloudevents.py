@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from streamer.events import Content, Delivery, Event, JsonObject, Reject, Skip
+from streamer.cloud_events import attributes, structured_document
+from streamer.events import Content, Delivery, JsonObject, Reject, Skip
 from streamer.exact_json import exact_json
-from streamer.replay_ids import replay_id_to_text
 
 ContentMode = Literal["binary", "structured", "plain"]
 """Place of the attributes: beside the data, in one document with them, or nowhere."""
@@ -24,20 +24,6 @@ class Message:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def attributes(event: Event) -> dict[str, str]:
-    """Return the attributes of `event`, its channel and replay id as extensions."""
-    named = {
-        "specversion": "1.0",
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-        "time": event.time,
-        "sfchannel": event.channel,
-        "sfreplayid": replay_id_to_text(event.replay_id),
-    }
-    return named if event.subject is None else {**named, "subject": event.subject}
-
-
 def data_of(delivery: Delivery) -> Any:
     """Return the subscriber's `body` or, without one, the event's data."""
     return delivery.event.data if delivery.body is None else delivery.body
@@ -47,7 +33,7 @@ def document(delivery: Delivery) -> JsonObject:
     """Return the CloudEvent as one JSON object, with the subscriber's `content` or `body` as its data."""
     content = delivery.content
     if content is None:
-        return {**attributes(delivery.event), "datacontenttype": _JSON, "data": data_of(delivery)}
+        return structured_document(delivery.event, data_of(delivery))
     return {**attributes(delivery.event), "datacontenttype": content.type, **_of_bytes(content.data)}
 
 

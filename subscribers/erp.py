@@ -1,6 +1,6 @@
 """ERP plugin: creates or updates a document over REST and JSON, or calls an operation over SOAP."""
 
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 from urllib.parse import quote
 
 from pydantic import Field, model_validator
@@ -8,6 +8,7 @@ from yarl import URL
 
 from streamer.events import Delivery, Outcome, Reject, Skip
 from streamer.ports import PluginContext
+from subscribers.cloudevents import data_of
 from subscribers.expression import Expression, Query
 from subscribers.http import Answer, HttpTarget, Request, RequestSubscriber, TargetSettings
 from subscribers.soap import SoapService, SoapSettings
@@ -122,7 +123,7 @@ class Erp(RequestSubscriber):
             method=self._settings.method,
             url=url,
             key=delivery.key,
-            body=_body(delivery),
+            body=data_of(delivery),
             ready=delivery.content,
         )
 
@@ -156,7 +157,3 @@ class Erp(RequestSubscriber):
 
     def _is_valid(self, answer: Answer) -> bool:
         return self._settings.answer == "any" or not answer.body or answer.json is not None
-
-
-def _body(delivery: Delivery) -> Any:
-    return delivery.event.data if delivery.body is None else delivery.body

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from streamer.web.addresses import AddressRule, IPNetwork, is_address
+from streamer.web.loopback import is_loopback
 from subscribers.http.auth import Auth, NoAuth, OAuth2Auth
 from subscribers.http.outcome_table import OutcomeChanges
 from subscribers.http.signing import Signing
@@ -137,7 +138,7 @@ def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | No
         raise ValueError(f"{name} must begin with https:// and name a host")
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"{name} must not contain a user or password: set auth instead")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise ValueError(f"{name} is plain http: use https, or set allow_http: true in a network you trust")
     if rule is not None and is_address(host) and (refusal := rule.refusal(host)) is not None:
         raise ValueError(f"{name} names {refusal}")
@@ -157,15 +158,6 @@ def _split(url: str) -> tuple[SplitResult, str]:
 
 def _names_loopback(url: str) -> bool:
     try:
-        return _is_loopback(_split(url)[1])
-    except ValueError:
-        return False
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
+        return is_loopback(_split(url)[1])
     except ValueError:
         return False

@@ -1,5 +1,6 @@
 """HTTP target: sends JSON, text or XML, and judges the answers."""
 
+import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ _HEADER_SAFE = "!#$&'()*+,/:;=?@[]~|"
 
 # Shorter values in a URL's query are names and numbers.
 _LIKE_A_SECRET = 16
+# Part of a path that no person has named, such as those of an incoming webhook.
+_TOKEN = re.compile(r"(?=(?:[\w-]*\d){3})(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,14 +270,15 @@ def _host(url: URL) -> str:
 
 
 def _codes(url: str) -> tuple[str, ...]:
-    """Return the possible secrets in a URL's query, by which some targets know their clients.
+    """Return the possible secrets in a URL's query and path, by which some targets know their clients.
 
-    Each is returned as written, as sent, and decoded: a target can echo any form.
+    Each of the query is returned as written, as sent, and decoded: a target can echo any form.
     """
     parsed = URL(url)
     again = parsed.with_query(parsed.query)
     written = [pair.partition("=")[2] for form in (url, str(parsed), str(again)) for pair in _pairs(form)]
-    return tuple(code for code in (*written, *parsed.query.values()) if len(code) >= _LIKE_A_SECRET)
+    codes = (code for code in (*written, *parsed.query.values()) if len(code) >= _LIKE_A_SECRET)
+    return (*codes, *filter(_TOKEN.fullmatch, parsed.raw_path.split("/")))
 
 
 def _pairs(url: str) -> list[str]:

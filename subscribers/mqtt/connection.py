@@ -96,6 +96,7 @@ class Connection:
         self._reader, self._writer = streams
         self._limits = Connack(answer=Answer())
         self._waiting: dict[int, asyncio.Future[Answer | RetryLater]] = {}
+        self._released: set[int] = set()
         self._window = asyncio.Semaphore()
         self._ids = chain.from_iterable(iter(lambda: _PACKET_IDS, None))
         self._heard = 0
@@ -285,7 +286,9 @@ class Connection:
                 taken = Acknowledgement.decoded(content)
                 if taken.answer.is_refusal:
                     self._settle(taken.packet_id, taken.answer)
-                else:
+                elif taken.packet_id in self._waiting and taken.packet_id not in self._released:
+                    # Once each: a broker that reads no answers must not fill the memory with them.
+                    self._released.add(taken.packet_id)
                     self._writer.write(release(taken.packet_id))
             case PacketType.DISCONNECT:
                 answer = disconnection(content)
@@ -296,6 +299,7 @@ class Connection:
 
     def _settle(self, packet_id: int, answer: Answer | RetryLater) -> None:
         waiting = self._waiting.pop(packet_id, None)
+        self._released.discard(packet_id)
         if waiting is None:
             return
         self._window.release()

@@ -32,13 +32,21 @@ def _version(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _fits(value: str) -> bool:
+    """Return true for a text that a packet can hold; a variable of the environment can hold any bytes."""
+    try:
+        return "\0" not in value and len(value.encode()) <= _LONGEST_TEXT
+    except UnicodeEncodeError:
+        return False
+
+
 class MqttSettings(BaseModel):
     """Broker, credentials, and the form of the messages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: str = Field(description="address of the broker, such as mqtts://broker.example.com:8883")
-    allow_plain: bool = Field(default=False, description="allow mqtt:// to hosts other than loopback")
+    allow_plaintext: bool = Field(default=False, description="allow mqtt:// to hosts other than loopback")
     allow_private: AllowedPrivate = False
     ca_file: Path | None = Field(default=None, description="PEM; default: the system's authorities")
     client_certificate: ClientCertificate | None = Field(default=None, description="for mutual TLS")
@@ -125,9 +133,9 @@ class MqttSettings(BaseModel):
     @model_validator(mode="after")
     def _address_is_safe(self) -> Self:
         scheme, host, _ = self.broker
-        if scheme == "mqtt" and not self.allow_plain and not is_loopback(host):
+        if scheme == "mqtt" and not self.allow_plaintext and not is_loopback(host):
             raise ValueError(
-                "url is plain mqtt: use mqtts, or set allow_plain: true in a network that you trust"
+                "url is plain mqtt: use mqtts, or set allow_plaintext: true in a network that you trust"
             )
         if scheme == "mqtt" and (self.ca_file or self.client_certificate):
             raise ValueError("ca_file and client_certificate have no effect on a plain mqtt url: use mqtts")
@@ -141,8 +149,8 @@ class MqttSettings(BaseModel):
             raise ValueError("username is missing: a password needs one")
         secret = self.password.get_secret_value() if self.password else ""
         for name, value in (("username", self.username), ("password", secret), ("client_id", self.client_id)):
-            if value and ("\0" in value or len(value.encode(errors="replace")) > _LONGEST_TEXT):
-                raise ValueError(f"{name} is longer than 65,535 bytes, or holds a NUL character")
+            if value and not _fits(value):
+                raise ValueError(f"{name} is longer than 65,535 bytes, is no UTF-8, or holds a NUL character")
         if self.version is MqttVersion.V311 and self.content_mode == "binary":
             raise ValueError("content_mode: binary needs version 5: use structured or plain")
         if self.version is MqttVersion.V311 and self.expiry_s is not None:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from markupsafe import Markup
 
 from streamer.events import Content, Delivery, JsonObject
 from streamer.xml_tree import MalformedXml, parse_xml
+from subscribers.cloudevents import data_of
 from subscribers.soap.elements import UnfitForXml, elements
 from subscribers.soap.security import SecurityHeader, security_header
 from subscribers.soap.settings import SoapSettings
@@ -65,7 +65,7 @@ class Envelopes:
         event = delivery.event
         return {
             **{name: getattr(event, name) for name in OF_EVENT},
-            "body": _body(delivery),
+            "body": data_of(delivery),
             "delivery_key": delivery.key,
             "namespace": self._settings.namespace,
             "operation": operation,
@@ -74,7 +74,7 @@ class Envelopes:
         }
 
     def _made(self, delivery: Delivery, operation: str, security: SecurityHeader) -> str:
-        body = _body(delivery)
+        body = data_of(delivery)
         if not isinstance(body, dict):
             raise UnfitForXml("it is no object, whose members could be elements")
         if self._settings.key_element is not None:
@@ -92,10 +92,6 @@ class Envelopes:
         if self._settings.qualified:
             return f"<{name} xmlns={quoteattr(namespace)}>{content}</{name}>"
         return f"<m:{name} xmlns:m={quoteattr(namespace)}>{content}</m:{name}>"
-
-
-def _body(delivery: Delivery) -> Any:
-    return delivery.event.data if delivery.body is None else delivery.body
 
 
 def _checked(text: str) -> bytes:

@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -28,6 +28,12 @@ _KINDS = {
 _GAP = "GAP_"
 _NO_WORD = re.compile(r"\W", re.ASCII)
 _TEXTS = ("id", "source", "type", "time")
+_KNOWN = frozenset(
+    {
+        *("specversion", "datacontenttype", "subject", "key", "channel", "replay_id", "data", "v"),
+        *("sfchannel", "sfreplayid", "receipts", *_TEXTS),
+    }
+)
 
 EventFile = Annotated[
     Path,
@@ -46,7 +52,7 @@ EventType = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenEvent:
-    """Event of a file, and the other members of its object, such as `receipts`."""
+    """Event of a file with its receipts, and the other members of its object, such as looked-up records."""
 
     event: Event
     more: JsonObject = field(default_factory=dict)
@@ -108,12 +114,19 @@ def _event(given: JsonObject, event_type: str | None) -> GivenEvent:
     if isinstance(given.get("event"), dict) and "data" not in given:
         # A dead letter holds its event.
         given = given["event"]
-    if not isinstance(given.get("data"), dict) or "type" not in given:
+    receipts = given.get("receipts")
+    if receipts is not None and not isinstance(receipts, dict):
+        raise ValueError("receipts of the event are no object")
+    is_whole = isinstance(given.get("data"), dict) and "entity" not in given
+    if not is_whole:
         return GivenEvent(event=_of_data(given, event_type))
+    more = {name: value for name, value in given.items() if name not in _KNOWN}
+    if "type" not in given:
+        of_data = replace(_of_data(given["data"], event_type), receipts=receipts)
+        return GivenEvent(event=of_data, more=more)
     if odd := [name for name in _TEXTS if not isinstance(given.get(name, ""), str)]:
         raise ValueError(f"{odd[0]} of the event is no text")
     data, subject = given["data"], given.get("subject")
-    known = ("specversion", "datacontenttype", "subject", "key", "channel", "replay_id", "data", "v", *_TEXTS)
     return GivenEvent(
         event=Event(
             id=EventId(given.get("id") or _id(data)),
@@ -125,8 +138,9 @@ def _event(given: JsonObject, event_type: str | None) -> GivenEvent:
             channel=str(given.get("sfchannel") or given.get("channel") or "/data/ChangeEvents"),
             replay_id=ReplayId(str(given.get("sfreplayid") or given.get("replay_id") or "0").encode()),
             data=data,
+            receipts=receipts,
         ),
-        more={name: value for name, value in given.items() if name not in known},
+        more=more,
     )
 
 

@@ -14,12 +14,13 @@ from streamer.cli.operating.api_command import AsJson
 from streamer.cli.options import Config
 from streamer.cli.output import print_json
 from streamer.cli.routing.events import EventFile, EventType, GivenEvent, events_of
+from streamer.cli.routing.names import given_names
+from streamer.cli.routing.verdicts import Verdicts
 from streamer.clock import SystemClock
 from streamer.configuration import load_document
 from streamer.errors import BrokenRoute, ConfigurationError, StreamerError
 from streamer.events import Delivery, JsonObject, Outcome, Reject, Skip, SubscriberName
 from streamer.exact_json import exact_json
-from streamer.log.patterns import wants
 from streamer.ports import Preview, Previewing
 
 
@@ -56,7 +57,8 @@ def render(
     FILE holds CloudEvents, as Streamer writes them in structured mode, or only
     their data, as the values of Kafka's records. Nothing is connected or sent.
     An event that `on` or `when` excludes is printed all the same, and standard
-    error says so.
+    error says so. Receipts and records that enrich looks up are those that FILE
+    gives, beside an event's data, as receipts and by their names.
 
     Exits 0, or 1 when an event would become a dead letter, 2 for a mistake in
     the configuration or the file.
@@ -78,9 +80,8 @@ class _Rendering:
     """Makes deliveries by the route of one subscriber, and shows them by its plugin."""
 
     def __init__(self, checked: Plan, name: SubscriberName) -> None:
+        self._checked = checked
         self._name = name
-        self._route = checked.routes[name]
-        self._wants = wants(checked.subscription(name).patterns)
         self._subscriber = checked.subscribers[name]()
         self._stderr = Console(stderr=True, highlight=False, soft_wrap=True)
         self.has_failed = False
@@ -108,16 +109,20 @@ class _Rendering:
         return {**about, "request": shown.request, "headers": dict(shown.headers), "content": content}
 
     def _shown(self, given: GivenEvent) -> Preview | Outcome:
-        more = {each: given.more[each] for each in self._route.more if each in given.more}
+        verdicts = Verdicts(self._checked, given)
+        verdict = verdicts.of(self._name)
+        if not verdict.matches and not verdict.error:
+            self._say(f"{self._name} does not get this event: {verdict.why}")
+        if absence := given_names(self._checked, self._name, given).absence:
+            self._say(absence)
         try:
-            if not self._wants(given.event.type):
-                self._say(f"{self._name} does not get this event: on selects other types")
-            elif not self._route.admits(given.event, more):
-                self._say(f"{self._name} does not get this event: when does not hold")
-            delivery = self._route.delivery(given.event, attempt=1, more=more)
+            delivery = verdicts.delivery(self._name)
         except BrokenRoute as error:
             self.has_failed = True
             return Reject(reason=str(error), sent=False)
+        if verdict.error:
+            self.has_failed = True
+            return Reject(reason=verdict.error, sent=False)
         shown = self._preview(delivery)
         self.has_failed |= isinstance(shown, Reject)
         return shown

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol, cast
 
@@ -295,13 +295,7 @@ class Attempts:
             )
 
     def _delivery(self, event: Event, attempt: int, more: JsonObject) -> Delivery:
-        delivery = self.route.delivery(event, attempt=attempt, more=more)
-        if not self.upstream.names:
-            return delivery
-        # Upstream can deliver what it has rejected later, by a redrive, and a target would take that for a
-        # repetition.
-        key = f"{delivery.key}:rejected" if self.upstream.is_rejected(event) else delivery.key
-        return replace(delivery, key=key, receipts=more["receipts"])
+        return self.upstream.told(self.route.delivery(event, attempt=attempt, more=more), more)
 
     async def _delivered(self, delivery: Delivery) -> Outcome:
         return outcome_of(await self._returned(partial(self.subscriber.deliver, delivery), delivery.event))

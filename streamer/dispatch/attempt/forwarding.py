@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from streamer.dispatch.attempt.route import Route
-from streamer.events import DeadLetter, Event, Forwarded, JsonObject, Receipt, SubscriberName
+from streamer.events import DeadLetter, Delivery, Event, Forwarded, JsonObject, Receipt, SubscriberName
 from streamer.normalise.times import from_epoch_ms
 
 EXCLUDED = "when does not hold"
@@ -98,6 +98,15 @@ class Upstream:
     def is_rejected(self, event: Event) -> bool:
         """Return true if an upstream subscriber has rejected `event`."""
         return any(_receipt_of(event, name).get("outcome") == REJECTED for name in self.names)
+
+    def told(self, delivery: Delivery, more: JsonObject) -> Delivery:
+        """Return `delivery` with the receipts in `more`, and with a key of its own after a rejection."""
+        if not self.names:
+            return delivery
+        # Upstream can deliver what it has rejected later, by a redrive, and a target would take that for a
+        # repetition.
+        key = f"{delivery.key}:rejected" if self.is_rejected(delivery.event) else delivery.key
+        return replace(delivery, key=key, receipts=more["receipts"])
 
 
 def receipts_of(event: Event) -> JsonObject:

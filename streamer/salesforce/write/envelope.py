@@ -6,6 +6,7 @@ types (Apex guide, exposing Apex methods as SOAP web services).
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -95,7 +96,8 @@ def _text(name: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         raise UnwritableArgument(f"{name} is a list of lists, which Apex takes in no argument")
-    text = str(value)
+    # An xsd:decimal has no exponent.
+    text = f"{Decimal(str(value)):f}" if isinstance(value, float | Decimal) else str(value)
     if found := _UNWRITABLE.search(text):
         raise UnwritableArgument(f"{name} holds the character U+{ord(found[0]):04X}, which XML can't carry")
     return escape(text)

@@ -26,6 +26,14 @@ subscribers:
     uses: fulfillment
     on: [salesforce.event.Order_Placed__e]
     settings: {url: "https://f.acme.com", order: data.fields.Order_No__c}
+  number:
+    uses: erp
+    after: invoice
+    on_rejected: run
+    enrich: {account: {sobject: Account, id: data.fields.AccountId, fields: [ERP_Id__c]}}
+    when: lookups.account != 'missing'
+    body: {customer: account.ERP_Id__c, failed: receipts.invoice.rejected}
+    settings: {url: "https://erp.acme.com/numbers", external_id: receipts.invoice.number}
 """
 FIELDS = {"StageName": "Closed Won", "Amount": 12.5, "CloseDate": "2025-01-31"}
 
@@ -72,7 +80,7 @@ def test_explain_says_who_gets_an_event_and_why_not(invoke: Invoke) -> None:
     answer = invoke("explain", "-", events=change(StageName="Open"))
 
     assert answer.exit_code == 0
-    head, _, invoice, order = answer.stdout.splitlines()
+    head, _, invoice, order, number = answer.stdout.splitlines()
     assert head == "salesforce.cdc.Opportunity.updated 006A"
     assert invoice.split(maxsplit=2) == [
         "invoice",
@@ -80,6 +88,7 @@ def test_explain_says_who_gets_an_event_and_why_not(invoke: Invoke) -> None:
         'when does not hold; data.fields.StageName is "Open"; data.fields.Amount is 12.5',
     ]
     assert "on selects other types: salesforce.event.Order_Placed__e" in order
+    assert "invoice, after which it comes, does not get this event" in number
 
 
 def test_explain_tells_an_absent_field_from_null(invoke: Invoke) -> None:
@@ -148,6 +157,63 @@ def test_lines_are_explained_one_by_one(invoke: Invoke) -> None:
     assert [each["invoice"][0] for each in verdicts(invoke, lines)] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ({}, (True, "")),
+        ({"receipts": {"invoice": {"outcome": "delivered"}}}, (True, "")),
+        ({"receipts": {"invoice": {"outcome": "rejected"}}}, (True, "")),
+        ({"receipts": {"invoice": {"outcome": "skipped"}}}, (False, "invoice has skipped it")),
+        ({"account": None}, (False, 'when does not hold; lookups.account is "missing"')),
+    ],
+)
+def test_explain_knows_the_receipts_and_the_records_of_the_file(
+    invoke: Invoke, more: dict[str, Any], verdict: tuple[bool, str]
+) -> None:
+    """Beside the data, with or without the attributes of an event."""
+    found = verdicts(invoke, [{"data": change()} | more])
+
+    assert found[0]["number"] == verdict
+
+
+def test_what_the_file_lacks_is_told(invoke: Invoke) -> None:
+    """A body would miss it in silence."""
+    sentence = "the file has no receipts.invoice, no account for this event: add it beside the event's data"
+
+    explained, rendered = (
+        invoke(*command, "-", events=change()) for command in (["explain"], ["render", "number"])
+    )
+    assert explained.stdout.splitlines()[-1] == f"number: {sentence}"
+    assert f"streamer: {sentence}\n" in rendered.stderr
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        {"number": "I 1"},
+        # As a dead letter shows it.
+        {"outcome": "delivered", "answer": {"number": "I 1"}, "attempts": 1},
+    ],
+)
+def test_render_takes_receipts_and_records_from_the_file(invoke: Invoke, receipt: Any) -> None:
+    """In the body as in the settings of the plugin."""
+    event = {"data": change(), "receipts": {"invoice": receipt}, "account": {"ERP_Id__c": "C-7"}}
+    answer = invoke("render", "number", "-", events=event)
+
+    assert answer.stderr == ""
+    assert answer.stdout.startswith("PUT https://erp.acme.com/numbers/I%201\n")
+    assert answer.stdout.endswith('{"customer":"C-7","failed":false}\n')
+
+
+def test_render_of_what_was_rejected_has_a_key_of_its_own(invoke: Invoke) -> None:
+    """As the daemon sends it."""
+    receipt = {"outcome": "rejected", "answer": {"number": "I-1"}}
+    answer = invoke("render", "number", "-", events={"data": change(), "receipts": {"invoice": receipt}})
+
+    assert "Idempotency-Key: tx:1:006A:number:rejected" in answer.stdout
+    assert '"failed":true' in answer.stdout
+
+
 def test_render_prints_what_would_be_sent(invoke: Invoke) -> None:
     """The request as it goes out, but for the secret."""
     answer = invoke("render", "invoice", "-", events=change())
@@ -173,7 +239,10 @@ def test_render_says_when_the_subscriber_does_not_get_the_event(invoke: Invoke) 
     answer = invoke("render", "invoice", "-", events=change(StageName="Open"))
 
     assert answer.exit_code == 0
-    assert answer.stderr == "streamer: invoice does not get this event: when does not hold\n"
+    assert answer.stderr == (
+        'streamer: invoice does not get this event: when does not hold; data.fields.StageName is "Open"; '
+        "data.fields.Amount is 12.5\n"
+    )
     assert '"amount":12.5' in answer.stdout
 
 
@@ -186,6 +255,7 @@ def test_render_says_when_the_subscriber_does_not_get_the_event(invoke: Invoke) 
         ("invoise", change(), 2, "SUBSCRIBER: found 'invoise'; did you mean invoice? conf"),
         ("invoice", {"a": 1}, 2, "-: line 1: is no event: it has neither type"),
         ("invoice", {"type": 5, "data": {}}, 2, "-: line 1: type of the event is no text"),
+        ("invoice", {"data": change(), "receipts": []}, 2, "-: line 1: receipts of the event are no object"),
         ("invoice", "{", 2, "-: line 1: is no JSON"),
         ("invoice", "x", 2, "-: line 1: must begin with { or ["),
     ],

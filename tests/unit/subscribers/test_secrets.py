@@ -8,9 +8,13 @@ from urllib.parse import quote
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from streamer.clock import TurnedClock
+from streamer.ports import Preview
 from subscribers.erp import Erp
 from subscribers.http.redaction import Redaction
 from subscribers.slack import Slack
+from subscribers.webhook import Webhook
+from tests.deliveries import ORDER, context, delivery
 
 SECRET = 'p/ä"ss+wörd-9'
 USER = {"username": "u", "password": "hunter22"}
@@ -101,3 +105,13 @@ def test_mistaken_settings_do_not_show_their_secrets(
         model.model_validate(settings)
 
     assert "hunter22" not in str(error.value) + repr(error.value)
+
+
+def test_token_in_the_path_of_an_address_is_masked() -> None:
+    """As incoming webhooks have one; what an event puts beside it is shown."""
+    url = "https://hooks.example.com/v2/k3Jd83hf0Qm29sLw7Tz1/{record_id}"
+    plugin = Webhook(Webhook.Settings(url=url), context(TurnedClock()))
+
+    shown = plugin.preview(delivery())
+    assert isinstance(shown, Preview)
+    assert shown.request == f"POST https://hooks.example.com/v2/***/{ORDER}"

@@ -1,5 +1,6 @@
 """Envelopes of Apex web services are written and read within bounds."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -32,6 +33,15 @@ def test_headers_and_method_are_in_the_namespace_of_the_class() -> None:
     assert root.findtext(f".//{OWN}CallOptions/{OWN}client") == "acme-bus"
     assert root.findtext(f"{{{SOAP}}}Body/{OWN}confirm/{OWN}number") == "7"
     assert written({}, client=None).find(f".//{OWN}CallOptions") is None
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(Decimal("1E+2"), "100"), (1e22, "1" + 22 * "0"), (Decimal("0.10"), "0.10"), (7, "7"), (12.5, "12.5")],
+)
+def test_number_has_no_exponent(number: Any, text: str) -> None:
+    """An `xsd:decimal` has none."""
+    assert written({"number": number}).findtext(f".//{OWN}number") == text
 
 
 def test_text_stays_text() -> None:

@@ -253,6 +253,22 @@ async def test_broker_that_fails_is_asked_less_and_less(monkeypatch: pytest.Monk
         assert isinstance(await plugin.deliver(delivery()), Delivered)
 
 
+async def test_message_of_qos_2_is_released_once() -> None:
+    """However often a broker asks: it could read no answers, and fill the memory with them."""
+
+    def answer(kind: int, content: bytes) -> bytes:
+        if kind != PUBLISH:
+            return usual(kind, content)
+        received = puback(content, kind="50")
+        return bytes.fromhex("5002ffff") + received * 3
+
+    async with ScriptedBroker.running(answer) as broker:
+        outcome = await outcome_at(broker, qos=2)
+
+    assert isinstance(outcome, Delivered)
+    assert len(broker.of_kind(PUBREL)) == 1
+
+
 async def test_silent_broker_is_found_out() -> None:
     """A half-open connection has no other sign."""
     clock = TurnedClock()

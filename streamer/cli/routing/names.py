@@ -1,0 +1,56 @@
+"""Names that a subscriber's expressions see beside those of the event, as a file gives them."""
+
+from dataclasses import dataclass
+
+from streamer.app.plan import Plan
+from streamer.cli.routing.events import GivenEvent
+from streamer.configuration.chains import upstream
+from streamer.dispatch.attempt.enrichment import LOOKUPS, LookupState
+from streamer.dispatch.attempt.forwarding import receipts_of
+from streamer.events import JsonObject, SubscriberName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenNames:
+    """Receipts and looked-up records of one event, and those that are `absent` from the file.
+
+    An absent one is named as an expression names it, such as `receipts.invoice`
+    or `account`.
+    """
+
+    more: JsonObject
+    absent: tuple[str, ...] = ()
+
+    @property
+    def absence(self) -> str:
+        """A sentence about what is absent, and how to give it; empty where nothing is."""
+        if not self.absent:
+            return ""
+        return f"the file has no {', no '.join(self.absent)} for this event: add it beside the event's data"
+
+
+def given_names(checked: Plan, name: SubscriberName, given: GivenEvent) -> GivenNames:
+    """Return what the expressions of the subscriber `name` see beside `given`.
+
+    A record that the file gives is found, null stands for one that is missing,
+    and what became of the others is not known.
+    """
+    more: JsonObject = {}
+    absent: list[str] = []
+    if before := upstream(name, checked.settings.subscribers):
+        more = {**receipts_of(given.event)}
+        absent = [f"receipts.{each}" for each in sorted(before - (given.event.receipts or {}).keys())]
+    if (source := checked.enrichments.get(name)) is None:
+        return GivenNames(more=more, absent=tuple(absent))
+    states = {each.name: _state(each.name, given.more) for each in source.lookups}
+    records = {each: given.more[each] for each in states if each in given.more}
+    absent += [each for each in states if each not in records]
+    told = given.more.get(LOOKUPS)
+    more |= {**records, LOOKUPS: {**states, **(told if isinstance(told, dict) else {})}}
+    return GivenNames(more=more, absent=tuple(absent))
+
+
+def _state(name: str, records: JsonObject) -> LookupState:
+    if name not in records:
+        return LookupState.ABSENT
+    return LookupState.MISSING if records[name] is None else LookupState.FOUND

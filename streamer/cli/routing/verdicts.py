@@ -1,0 +1,114 @@
+"""Verdicts: what becomes of an event from a file at each subscriber, without any target."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.app.chains.subscriptions import upstream_of
+from streamer.app.plan import Plan
+from streamer.cli.routing.events import GivenEvent
+from streamer.cli.routing.names import GivenNames, given_names
+from streamer.dispatch.attempt.names import reads_any
+from streamer.dispatch.attempt.operands import operands
+from streamer.dispatch.attempt.projection import ABSENT
+from streamer.dispatch.attempt.route import event_document
+from streamer.errors import BrokenRoute
+from streamer.events import Delivery, SubscriberName
+from streamer.exact_json import exact_json
+from streamer.log.patterns import wants
+
+_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What becomes of an event at one subscriber: it `matches`, or `why` not.
+
+    `error` is the sentence of an expression that fails. `fields` are those that
+    `when` looks at, with their values; one that the event does not carry is
+    `ABSENT`. `names` tell what the file lacks and the verdict depends on.
+    """
+
+    subscriber: SubscriberName
+    matches: bool
+    why: str = ""
+    error: str = ""
+    fields: Mapping[str, Any] | None = None
+    names: GivenNames | None = None
+
+
+class Verdicts:
+    """Verdicts on one event; one without a receipt of a subscriber before is judged by that one's verdict."""
+
+    def __init__(self, checked: Plan, given: GivenEvent) -> None:
+        self._checked = checked
+        self._given = given
+        self._found: dict[SubscriberName, Verdict] = {}
+
+    def of(self, name: SubscriberName) -> Verdict:
+        """Return the verdict on the event at the subscriber `name`."""
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._made(name)
+        return found
+
+    def delivery(self, name: SubscriberName) -> Delivery:
+        """Return what the subscriber's plugin would get, whether it gets it or not. Raises `BrokenRoute`."""
+        more = given_names(self._checked, name, self._given).more
+        delivery = self._checked.routes[name].delivery(self._given.event, attempt=1, more=more)
+        return upstream_of(name, self._checked.settings.subscribers).told(delivery, more)
+
+    def _made(self, name: SubscriberName) -> Verdict:
+        settings = self._checked.settings.subscribers[name]
+        if not wants(self._checked.subscription(name).patterns)(self._given.event.type):
+            patterns = ", ".join(settings.on)
+            return Verdict(subscriber=name, matches=False, why=f"on selects other types: {patterns}")
+        if why := self._excluded_before(name):
+            return Verdict(subscriber=name, matches=False, why=why)
+        return self._of_expressions(name)
+
+    def _excluded_before(self, name: SubscriberName) -> str:
+        """Return why the event does not come from those before `name`; empty where it can."""
+        upstream = upstream_of(name, self._checked.settings.subscribers)
+        for before in upstream.missing(self._given.event):
+            verdict = self.of(before)
+            if not verdict.matches and not (verdict.error and upstream.runs_rejected):
+                return f"{before}, after which it comes, does not get this event"
+        return upstream.exclusion(self._given.event)
+
+    def _of_expressions(self, name: SubscriberName) -> Verdict:
+        route, event = self._checked.routes[name], self._given.event
+        when = self._checked.settings.subscribers[name].when
+        names = given_names(self._checked, name, self._given)
+        fields = operands(when, event_document(event, names.more)) if when else None
+        try:
+            if not route.admits(event, names.more):
+                return Verdict(
+                    subscriber=name,
+                    matches=False,
+                    why="; ".join(["when does not hold", *_shown(fields or {})]),
+                    fields=fields,
+                    names=names if reads_any(when, route.more) else None,
+                )
+            self.delivery(name)
+        except BrokenRoute as error:
+            return Verdict(
+                subscriber=name,
+                matches=False,
+                why=f"dead letter: {error}",
+                error=str(error),
+                fields=fields,
+                names=names,
+            )
+        return Verdict(subscriber=name, matches=True, fields=fields, names=names)
+
+
+def _shown(fields: Mapping[str, Any]) -> list[str]:
+    return [f"{path} is {_text(value)}" for path, value in fields.items()]
+
+
+def _text(value: Any) -> str:
+    if value is ABSENT:
+        return "absent"
+    text = exact_json(value).decode()
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
