@@ -42,7 +42,7 @@ _log = structlog.get_logger()
 _OF_PLUGINS = (Exception, SystemExit, KeyboardInterrupt, BaseExceptionGroup)
 
 _STOPPED_S = 60.0
-_EXCLUDED = "when does not hold"
+_EXCLUDED = Skip(reason="when does not hold", sent=False)
 _HINT = "Look at the error and the target's answer, mend the cause, then redrive."
 
 
@@ -260,7 +260,7 @@ class Attempts:
             # What `when` reads is not there yet.
             return None
         if not self.route.admits(event, receipts_of(event)):
-            return Skip(reason=_EXCLUDED, sent=False)
+            return _EXCLUDED
         return None
 
     async def _shaped(self, event: Event, attempt: int, ahead: Ahead) -> Delivery | Skip | Reject:
@@ -276,7 +276,7 @@ class Attempts:
             if self.enrichment is not None:
                 more = {**more, **await self.enrichment.names(event, ahead)}
             if self._needs_lookups and not self.route.admits(event, more):
-                return Skip(reason=_EXCLUDED, sent=False)
+                return _EXCLUDED
             return self._delivery(event, attempt, more)
         except BrokenRoute as error:
             return Reject(

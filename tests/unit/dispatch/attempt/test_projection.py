@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from streamer.dispatch.attempt.functions import Functions
-from streamer.dispatch.attempt.projection import ABSENT, projected
+from streamer.dispatch.attempt.projection import ABSENT, AbsenceInterpreter, projected
 from tests.deliveries import event
 from tests.unit.dispatch.attempt.expressions import DOCUMENTS, EXPRESSIONS, found_by
 from tests.unit.dispatch.world import route
@@ -50,6 +50,7 @@ def found(expression: str) -> Any:
         "data.fields.Missing != 'Won'",
         "data.fields.Missing > `3`",
         "!data.fields.Missing",
+        "!(data.fields.Missing)",
         "data.fields.Missing && 'yes'",
         "data.fields.Missing || data.fields.Gone",
         "to_string(data.fields.Missing)",
@@ -120,6 +121,18 @@ def test_keep_null_sends_null_for_absent_fields_too() -> None:
     shape = {"a": "data.fields.Missing", "b": ["data.fields.Missing"]}
 
     assert body_of(shape, keep_null=True) == {"a": None, "b": [None]}
+
+
+@given(EXPRESSIONS, DOCUMENTS)
+def test_compiled_projection_finds_what_its_interpreter_finds(
+    expression: str, document: dict[str, Any]
+) -> None:
+    """An operator means the same inside an expression that is interpreted and outside."""
+    compiled = jmespath.compile(expression)
+    interpreter = AbsenceInterpreter(Functions())
+
+    expected = found_by(lambda whole: interpreter.visit(compiled.parsed, whole), document)
+    assert repr(found_by(projected(compiled, Functions()), document)) == repr(expected)
 
 
 @given(EXPRESSIONS, DOCUMENTS)
