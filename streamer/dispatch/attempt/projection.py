@@ -36,7 +36,7 @@ def projected(expression: ParsedResult, functions: Functions) -> Project:
     hash, which is absent itself when nothing is left. A multi-select list with
     an absent item is absent.
     """
-    return _Compiler(AbsenceInterpreter(functions), functions).made(expression.parsed)
+    return _Compiler(_Interpreter(functions), functions).made(expression.parsed)
 
 
 def object_of(parts: dict[str, Project]) -> Project:
@@ -59,7 +59,7 @@ def list_of(items: list[Project]) -> Project:
 
 
 class _Compiler(Compiler):
-    """Makes functions that return what `AbsenceInterpreter` does."""
+    """Makes functions that return what `_Interpreter` does."""
 
     def field(self, node: Node) -> Evaluate:
         name = node["value"]
@@ -98,7 +98,7 @@ class _Compiler(Compiler):
         return value is ABSENT or super().is_false(value)
 
 
-class AbsenceInterpreter(TreeInterpreter):
+class _Interpreter(TreeInterpreter):
     """JMESPath's interpreter, with `ABSENT` beside null."""
 
     def __init__(self, functions: Functions) -> None:
