@@ -15,15 +15,16 @@ from tests.bench.ingest.steady_stream import Stream
 from tests.bench.ownership.rolling import rolling_of
 from tests.bench.ownership.takeovers import Rounds, takeovers_of
 from tests.bench.results import Part
+from tests.bench.routing.measuring import RoutingBench
 
 PARTS = (
     *("drain", "latency", "pubsub", "pubsub-latency", "takeovers", "rolling"),
-    *("deliveries", "trickle", "failing-key", "busy-target", "memory"),
+    *("deliveries", "routing", "trickle", "failing-key", "busy-target", "memory"),
 )
 """Their names: of ingest, of processes that go away, and of deliveries."""
 
 _INGEST = frozenset({"drain", "latency"})
-_DELIVERIES = frozenset({"deliveries", "trickle", "failing-key", "busy-target", "memory"})
+_DELIVERIES = frozenset({"deliveries", "routing", "trickle", "failing-key", "busy-target", "memory"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Size:
 
     Daemons drain a `backlog` over CometD and a `pubsub_backlog` over the
     Pub/Sub API, and at least `warm_up` events before a stream over either.
-    `deliveries` are events by the number of their keys. With `behind` events
+    `deliveries` are events by the number of their keys, and `routing` are events
+    that are routed. With `behind` events
     of `behind_keys` waiting, memory is watched for `looked_s`.
     """
 
@@ -45,6 +47,7 @@ class Size:
     session_s: float
     processes: int
     deliveries: Mapping[int, int]
+    routing: int
     trickle: Trickle
     failing: int
     busy: int
@@ -63,6 +66,7 @@ FULL = Size(
     session_s=6.0,
     processes=3,
     deliveries={1: 10_000, 10: 20_000, 1_000: 30_000, 100_000: 100_000},
+    routing=10_000,
     trickle=Trickle(events=2_000, per_second=200, keys=(1, 10, 1_000, 100_000), backlog=2_000),
     failing=30_000,
     busy=6_000,
@@ -80,6 +84,7 @@ QUICK = Size(
     session_s=3.0,
     processes=2,
     deliveries={1: 100, 1_000: 2_000},
+    routing=200,
     trickle=Trickle(events=100, per_second=200, keys=(1, 1_000), backlog=100),
     failing=2_000,
     busy=400,
@@ -163,6 +168,8 @@ async def _deliveries(only: Collection[str], size: Size, kafka: str, progress: P
         if "deliveries" in only:
             task = progress.add_task("deliveries", total=2 * size.rounds * sum(size.deliveries.values()))
             parts["deliveries"] = await bench.rates(size.deliveries, partial(progress.advance, task))
+        if "routing" in only:
+            parts["routing"] = await _routing(bench, size, progress)
         if "trickle" in only:
             streams = 2 * size.rounds * len(size.trickle.keys)
             task = progress.add_task("trickle", total=streams * size.trickle.events)
@@ -179,3 +186,10 @@ async def _deliveries(only: Collection[str], size: Size, kafka: str, progress: P
             parts["memory"] = await bench.memory(size.behind_keys, size.behind, size.looked_s)
             progress.update(task, completed=size.behind)
     return parts
+
+
+async def _routing(bench: DeliveryBench, size: Size, progress: Progress) -> Part:
+    task = progress.add_task("routing", total=3 * size.rounds * size.routing)
+    async with sandbox_process() as org:
+        routing = RoutingBench(deliveries=bench, org=org)
+        return await routing.routing(size.routing, partial(progress.advance, task))

@@ -23,27 +23,86 @@ _FALSE: tuple[Any, ...] = ("", [], {}, None)
 
 def evaluation(expression: ParsedResult, functions: Functions) -> Evaluate:
     """Return a function that returns the value of `expression` over a document."""
-    return _Compiling(functions).made(expression.parsed)
+    return Compiler(TreeInterpreter(Options(custom_functions=functions)), functions).made(expression.parsed)
 
 
-class _Compiling:
-    def __init__(self, functions: Functions) -> None:
-        self._functions = functions
-        self._interpreter = TreeInterpreter(Options(custom_functions=functions))
+class Compiler:
+    """Makes a function of each node of an expression; `interpreter` evaluates the nodes of unusual kinds.
+
+    Another meaning of fields, operators and calls is that of a subclass and of
+    its interpreter.
+    """
+
+    def __init__(self, interpreter: TreeInterpreter, functions: Functions) -> None:
+        self.functions = functions
+        self._interpreter = interpreter
         self._makers: Mapping[str, Callable[[Node], Evaluate]] = {
             "literal": _literal,
-            "field": _field,
+            "field": self.field,
             "subexpression": self._chain,
             "pipe": self._chain,
-            "comparator": self._comparator,
-            "and_expression": lambda node: _both(*map(self.made, node["children"])),
-            "or_expression": lambda node: _either(*map(self.made, node["children"])),
+            "comparator": self.comparator,
+            "not_expression": self.negation,
+            "and_expression": self._both,
+            "or_expression": self._either,
             "function_expression": self._call,
         }
 
     def made(self, node: Node) -> Evaluate:
         """Return a function that evaluates `node`."""
         return self._makers.get(node["type"], self._interpreted)(node)
+
+    def field(self, node: Node) -> Evaluate:
+        """Return a function that returns the field of an object."""
+        name = node["value"]
+        return lambda value: value.get(name) if isinstance(value, dict) else None
+
+    def comparator(self, node: Node) -> Evaluate:
+        """Return a function that compares both sides."""
+        left, right = (self.made(each) for each in node["children"])
+        compare = self.comparison(node)
+        return lambda document: compare(left(document), right(document))
+
+    def negation(self, node: Node) -> Evaluate:
+        """Return a function that returns true for a false operand."""
+        operand, is_false = self.made(node["children"][0]), self.is_false
+        return lambda document: is_false(operand(document))
+
+    def called(self, name: str) -> Callable[[list[Any]], Any]:
+        """Return a function that calls the function `name` with arguments."""
+        call = self.functions.call_function
+        return lambda arguments: call(name, arguments)
+
+    def is_false(self, value: Any) -> bool:
+        """Return true for what JMESPath takes as false; 0 is true."""
+        return value is False or (value is not True and value in _FALSE)
+
+    def comparison(self, node: Node) -> Callable[[Any, Any], Any]:
+        """Return a function that compares two values as the comparator `node` does."""
+        compare = TreeInterpreter.COMPARATOR_FUNC[node["value"]]
+        if node["value"] not in {"eq", "ne"}:
+            return self._ordering(node)
+        is_equal = node["value"] == "eq"
+
+        def compared(one: Any, other: Any) -> Any:
+            if isinstance(one, str) or isinstance(other, str):
+                return (one == other) is is_equal
+            # Numbers and booleans have rules of their own.
+            return bool(compare(one, other))
+
+        return compared
+
+    def _ordering(self, node: Node) -> Callable[[Any, Any], Any]:
+        compare, interpreter = TreeInterpreter.COMPARATOR_FUNC[node["value"]], self._interpreter
+
+        def compared(one: Any, other: Any) -> Any:
+            if type(one) in _NUMBERS and type(other) in _NUMBERS:
+                return compare(one, other)
+            sides = [{"type": "literal", "value": each, "children": []} for each in (one, other)]
+            over_values: Any = {**node, "children": sides}
+            return interpreter.visit_comparator(over_values, None)
+
+        return compared
 
     def _interpreted(self, node: Node) -> Evaluate:
         interpreter = self._interpreter
@@ -60,69 +119,33 @@ class _Compiling:
 
         return found
 
-    def _comparator(self, node: Node) -> Evaluate:
-        left, right = (self.made(each) for each in node["children"])
-        compare = TreeInterpreter.COMPARATOR_FUNC[node["value"]]
-        if node["value"] not in {"eq", "ne"}:
-            return self._ordering(node, left, right)
-        is_equal = node["value"] == "eq"
+    def _both(self, node: Node) -> Evaluate:
+        left, right = map(self.made, node["children"])
+        is_false = self.is_false
 
-        def compared(document: Any) -> Any:
-            one, other = left(document), right(document)
-            if isinstance(one, str) or isinstance(other, str):
-                return (one == other) is is_equal
-            # Numbers and booleans have rules of their own.
-            return bool(compare(one, other))
+        def found(document: Any) -> Any:
+            value = left(document)
+            return value if is_false(value) else right(document)
 
-        return compared
+        return found
 
-    def _ordering(self, node: Node, left: Evaluate, right: Evaluate) -> Evaluate:
-        compare, interpreter = TreeInterpreter.COMPARATOR_FUNC[node["value"]], self._interpreter
+    def _either(self, node: Node) -> Evaluate:
+        left, right = map(self.made, node["children"])
+        is_false = self.is_false
 
-        def compared(document: Any) -> Any:
-            one, other = left(document), right(document)
-            if type(one) in _NUMBERS and type(other) in _NUMBERS:
-                return compare(one, other)
-            sides = [{"type": "literal", "value": each, "children": []} for each in (one, other)]
-            over_values: Any = {**node, "children": sides}
-            return interpreter.visit_comparator(over_values, document)
+        def found(document: Any) -> Any:
+            value = left(document)
+            return right(document) if is_false(value) else value
 
-        return compared
+        return found
 
     def _call(self, node: Node) -> Evaluate:
         if any(each["type"] == "expref" for each in node["children"]):
             return self._interpreted(node)
-        name, arguments = node["value"], [self.made(each) for each in node["children"]]
-        call = self._functions.call_function
-        return lambda document: call(name, [each(document) for each in arguments])
+        call, arguments = self.called(node["value"]), [self.made(each) for each in node["children"]]
+        return lambda document: call([each(document) for each in arguments])
 
 
 def _literal(node: Node) -> Evaluate:
     value = node["value"]
     return lambda _: value
-
-
-def _field(node: Node) -> Evaluate:
-    name = node["value"]
-    return lambda value: value.get(name) if isinstance(value, dict) else None
-
-
-def _both(left: Evaluate, right: Evaluate) -> Evaluate:
-    def found(document: Any) -> Any:
-        value = left(document)
-        return value if _is_false(value) else right(document)
-
-    return found
-
-
-def _either(left: Evaluate, right: Evaluate) -> Evaluate:
-    def found(document: Any) -> Any:
-        value = left(document)
-        return right(document) if _is_false(value) else value
-
-    return found
-
-
-def _is_false(value: Any) -> bool:
-    # 0 is true in JMESPath.
-    return value is False or (value is not True and value in _FALSE)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options, TreeInterpreter
 
+from streamer.dispatch.attempt.evaluation import Compiler, Evaluate
 from streamer.dispatch.attempt.functions import Functions
 from streamer.events import JsonObject
 
@@ -35,8 +36,7 @@ def projected(expression: ParsedResult, functions: Functions) -> Project:
     hash, which is absent itself when nothing is left. A multi-select list with
     an absent item is absent.
     """
-    interpreter, parsed = _Interpreter(functions), expression.parsed
-    return lambda document: interpreter.visit(parsed, document)
+    return _Compiler(_Interpreter(functions), functions).made(expression.parsed)
 
 
 def object_of(parts: dict[str, Project]) -> Project:
@@ -58,12 +58,52 @@ def list_of(items: list[Project]) -> Project:
     return project
 
 
+class _Compiler(Compiler):
+    """Makes functions that return what `_Interpreter` does."""
+
+    def field(self, node: Node) -> Evaluate:
+        name = node["value"]
+
+        def found(value: Any) -> Any:
+            if isinstance(value, dict):
+                return value.get(name, ABSENT)
+            return None if value is None else ABSENT
+
+        return found
+
+    def comparator(self, node: Node) -> Evaluate:
+        left, right = (self.made(each) for each in node["children"])
+        compare = self.comparison(node)
+
+        def compared(document: Any) -> Any:
+            one, other = left(document), right(document)
+            return ABSENT if one is ABSENT or other is ABSENT else compare(one, other)
+
+        return compared
+
+    def negation(self, node: Node) -> Evaluate:
+        operand, is_false = self.made(node["children"][0]), self.is_false
+
+        def negated(document: Any) -> Any:
+            value = operand(document)
+            return ABSENT if value is ABSENT else is_false(value)
+
+        return negated
+
+    def called(self, name: str) -> Callable[[list[Any]], Any]:
+        call = _called(self.functions)
+        return lambda arguments: call(name, arguments)
+
+    def is_false(self, value: Any) -> bool:
+        return value is ABSENT or super().is_false(value)
+
+
 class _Interpreter(TreeInterpreter):
     """JMESPath's interpreter, with `ABSENT` beside null."""
 
     def __init__(self, functions: Functions) -> None:
         self._options_of_functions = Options(custom_functions=functions)
-        self._library = functions
+        self._call = _called(functions)
         super().__init__(self._options_of_functions)
 
     def visit_field(self, node: Node, value: Any) -> Any:
@@ -94,11 +134,7 @@ class _Interpreter(TreeInterpreter):
         return super().visit_not_expression(_with(node, [_literal(operand)]), value)
 
     def visit_function_expression(self, node: Node, value: Any) -> Any:
-        arguments = [self.visit(child, value) for child in node["children"]]
-        carried = [argument for argument in arguments if argument is not ABSENT]
-        if len(carried) < len(arguments) and not (carried and node["value"] in _CHOOSING):
-            return ABSENT
-        return self._library.call_function(node["value"], carried)
+        return self._call(node["value"], [self.visit(child, value) for child in node["children"]])
 
     def visit_expref(self, node: Node, value: Any) -> Any:
         expression = super().visit_expref(node, value)
@@ -134,6 +170,18 @@ class _Interpreter(TreeInterpreter):
 
     def _is_false(self, value: Any) -> bool:
         return value is ABSENT or super()._is_false(value)  # type: ignore[misc] # the stubs lack it
+
+
+def _called(functions: Functions) -> Callable[[str, list[Any]], Any]:
+    """Return a function that calls one of `functions` with arguments of which some can be absent."""
+
+    def call(name: str, arguments: list[Any]) -> Any:
+        carried = [argument for argument in arguments if argument is not ABSENT]
+        if len(carried) < len(arguments) and not (carried and name in _CHOOSING):
+            return ABSENT
+        return functions.call_function(name, carried)
+
+    return call
 
 
 def _with(node: Node, children: list[Node]) -> Node:

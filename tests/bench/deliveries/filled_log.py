@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from streamer.clock import SystemClock
 from streamer.events import Event
@@ -22,11 +23,15 @@ _AT_ONCE = 2_000
 
 @dataclass(slots=True, kw_only=True)
 class FilledLog:
-    """Events of `keys` records in turn, about 1 KB each; `events` is how many there are."""
+    """Events of `keys` records in turn, about 1 KB each; `events` is how many there are.
+
+    `event` makes them of their number and their record.
+    """
 
     kafka: str
     name: str
     keys: int
+    event: Callable[[int, str], Event] = a_change
     events: int = 0
     _readers: int = 0
 
@@ -66,7 +71,7 @@ class FilledLog:
 
     async def _append(self, log: KafkaLog, count: int) -> Sequence[Event]:
         events = [
-            a_change(number, record_id(number, self.keys))
+            self.event(number, record_id(number, self.keys))
             for number in range(self.events, self.events + count)
         ]
         self.events += count
@@ -78,8 +83,7 @@ Deliverer = Callable[[FilledLog, str], AbstractAsyncContextManager[int]]
 """Delivers a log from its beginning to a URL inside the context, and gives the id of the process."""
 
 
-@asynccontextmanager
-async def daemon(log: FilledLog, url: str) -> AsyncIterator[Daemon]:
+def daemon(log: FilledLog, url: str) -> AbstractAsyncContextManager[Daemon]:
     """Deliver by Streamer, at default settings."""
     shipment = {
         "uses": "fulfillment",
@@ -87,11 +91,17 @@ async def daemon(log: FilledLog, url: str) -> AsyncIterator[Daemon]:
         "start": "earliest",
         "settings": {"url": url, "order": "id"},
     }
-    kafka = {"bootstrap_servers": log.kafka, "prefix": log.reader(), "topic": _template(log.name)}
     # Nobody asks Salesforce for anything.
-    configuration = sandbox_configuration(
-        "http://localhost:9", log={"kafka": kafka}, subscribers={"target": shipment}
-    )
+    return dispatching(log, {"target": shipment}, org_url="http://localhost:9")
+
+
+@asynccontextmanager
+async def dispatching(
+    log: FilledLog, subscribers: Mapping[str, Any], *, org_url: str
+) -> AsyncIterator[Daemon]:
+    """Deliver to `subscribers` by Streamer, which reads the records of the org at `org_url`."""
+    kafka = {"bootstrap_servers": log.kafka, "prefix": log.reader(), "topic": _template(log.name)}
+    configuration = sandbox_configuration(org_url, log={"kafka": kafka}, subscribers=dict(subscribers))
     with TemporaryDirectory(prefix="streamer-bench-") as directory:
         config = written(Path(directory), configuration)
         async with Daemon.running(config, "--role", "dispatch") as process:

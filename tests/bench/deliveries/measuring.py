@@ -12,7 +12,7 @@ from streamer.log.kafka import KafkaLog
 from tests.bench.deliveries.filled_log import Deliverer, FilledLog, daemon, plain_script, streamer
 from tests.bench.deliveries.http_target import Delivery, Request, RunningTarget, target_process
 from tests.bench.deliveries.results import Backlog, BusyTarget, FailingKey, Rate, Rates, Trickle, Trickles
-from tests.bench.events import a_change, record_id
+from tests.bench.events import record_id
 from tests.bench.results import Unequal
 from tests.bench.usage import Usage, resident_mb
 from tests.daemon import until
@@ -65,12 +65,36 @@ class DeliveryBench:
         for keys, count in events.items():
             log = await self._filled(keys, count)
             for _ in range(self.rounds):
-                rate, request = await self._rate(streamer, log, count, progress)
+                rate, request = await self.rate(streamer, log, count, progress)
                 ours[keys].append(rate)
-                rate, request_of_script = await self._rate(plain_script, log, count, progress)
+                rate, request_of_script = await self.rate(plain_script, log, count, progress)
                 script[keys].append(rate)
                 _check_equal(request, request_of_script)
         return Rates(streamer=ours, script=script)
+
+    async def rate(
+        self, deliverer: Deliverer, log: FilledLog, events: int, progress: Progress
+    ) -> tuple[Rate, Request]:
+        """Deliver `log` by `deliverer`, and return how that went, and the request of the first event.
+
+        The order of a delivery is the id of its event.
+        """
+        await self.target.answers(kept=log.event(0, record_id(0, log.keys)).id)
+        async with deliverer(log, self.target.url) as pid, Usage.watching(pid) as usage:
+            await self._taken(events, progress)
+            await asyncio.sleep(_LOOK_S)
+            journal = await self.target.journal()
+            used_s = usage.cpu_s(journal[0].at, journal[-1].at)
+        rate = Rate(
+            keys=log.keys,
+            events=events,
+            per_s=_per_s(journal),
+            cpu_us_per_delivery=used_s / (len(journal) - 1) * 1e6,
+            resident_mb=usage.resident_mb,
+            repeated=_repeated(journal),
+            out_of_order=_out_of_order(journal),
+        )
+        return rate, await self.target.kept()
 
     async def trickles(self, stream: Stream, progress: Progress) -> Trickles:
         """Stream events of few keys and of many to Streamer, and then to the plain script.
@@ -140,26 +164,6 @@ class DeliveryBench:
             left = await behind()
             await process.kill()
         return Backlog(events=events, behind=int(left), resident_mb=most)
-
-    async def _rate(
-        self, deliverer: Deliverer, log: FilledLog, events: int, progress: Progress
-    ) -> tuple[Rate, Request]:
-        await self.target.answers(kept=a_change(0, record_id(0, log.keys)).id)
-        async with deliverer(log, self.target.url) as pid, Usage.watching(pid) as usage:
-            await self._taken(events, progress)
-            await asyncio.sleep(_LOOK_S)
-            journal = await self.target.journal()
-            used_s = usage.cpu_s(journal[0].at, journal[-1].at)
-        rate = Rate(
-            keys=log.keys,
-            events=events,
-            per_s=_per_s(journal),
-            cpu_us_per_delivery=used_s / (len(journal) - 1) * 1e6,
-            resident_mb=usage.resident_mb,
-            repeated=_repeated(journal),
-            out_of_order=_out_of_order(journal),
-        )
-        return rate, await self.target.kept()
 
     async def _trickles(
         self, deliverer: Deliverer, filled: FilledLog, log: KafkaLog, stream: Stream, progress: Progress

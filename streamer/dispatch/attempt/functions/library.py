@@ -1,6 +1,6 @@
 """Library of the functions that an expression can call: JMESPath's own and Streamer's."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +11,11 @@ from streamer.dispatch.attempt.functions.function import Function
 from streamer.dispatch.attempt.functions.keyed import Tables, keyed_functions
 
 _NUMBER = "number"
+_ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
+    "contains": str.__contains__,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+}
 
 
 class Functions(jmespath.functions.Functions):
@@ -35,9 +40,13 @@ class Functions(jmespath.functions.Functions):
         own, arguments = self.own.get(function_name), list(resolved_args)
         if own is not None:
             return own(arguments)
-        if function_name == "contains" and len(arguments) == 2 and type(arguments[0]) is list:  # noqa: PLR2004 - both of its arguments
-            # Most predicates ask it, and jmespath's checks of its arguments take ten times as long.
-            return arguments[1] in arguments[0]
+        if len(arguments) == 2 and function_name in _ASKED_OFTEN:  # noqa: PLR2004 - both of their arguments
+            # Most predicates ask them, and jmespath's checks of the arguments take ten times as long.
+            of, asked = arguments
+            if type(of) is list and function_name == "contains":
+                return asked in of
+            if type(of) is str and type(asked) is str:
+                return _ASKED_OFTEN[function_name](of, asked)
         if len(arguments) == 1 and isinstance(arguments[0], Decimal):
             # JMESPath's own would quote it, and not know its type.
             if function_name == "to_string":

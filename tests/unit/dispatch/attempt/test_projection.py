@@ -50,6 +50,7 @@ def found(expression: str) -> Any:
         "data.fields.Missing != 'Won'",
         "data.fields.Missing > `3`",
         "!data.fields.Missing",
+        "!(data.fields.Missing)",
         "data.fields.Missing && 'yes'",
         "data.fields.Missing || data.fields.Gone",
         "to_string(data.fields.Missing)",
@@ -120,6 +121,15 @@ def test_keep_null_sends_null_for_absent_fields_too() -> None:
     shape = {"a": "data.fields.Missing", "b": ["data.fields.Missing"]}
 
     assert body_of(shape, keep_null=True) == {"a": None, "b": [None]}
+
+
+@given(EXPRESSIONS, DOCUMENTS)
+def test_expression_means_the_same_wherever_it_stands(expression: str, document: dict[str, Any]) -> None:
+    """Inside a multi-select hash it is interpreted, and alone it is a function."""
+    alone, inside = jmespath.compile(expression), jmespath.compile(f"{{x: {expression}}}.x")
+
+    expected = found_by(projected(inside, Functions()), document)
+    assert repr(found_by(projected(alone, Functions()), document)) == repr(expected)
 
 
 @given(EXPRESSIONS, DOCUMENTS)

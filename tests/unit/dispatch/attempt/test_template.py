@@ -54,6 +54,7 @@ def test_absent_and_cleared_fields_are_empty(source: str) -> None:
         ("{{ data.fields.Note | money | default('none', true) }}", "none"),
         ("{{ data.fields.Amount | money | default('unchanged') }}", "1,250.00"),
         ("{{ data.fields.Missing is defined }}", "False"),
+        ("{{ data.fields.keys() | join(' ') }}", "Stage Amount Note"),
         ("{{ data.fields.Note is none }}", "True"),
         ("{{ 'Amount' in data.fields }}", "True"),
         ("{{ data.fields.Amount * 2 }}", "2500"),
