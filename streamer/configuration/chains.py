@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from streamer.configuration.document import Document, Keys
 from streamer.configuration.draft import Draft
-from streamer.events import SubscriberName
+from streamer.events import Start, SubscriberName
 from streamer.settings import SubscriberSettings
 
 Subscribers = Mapping[SubscriberName, SubscriberSettings]
@@ -53,7 +53,7 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
 
 
 def _useless(name: SubscriberName, settings: SubscriberSettings, document: Document) -> Iterator[str]:
-    """Yield a message for each key that has no effect where it stands."""
+    """Yield a message for each key that has no effect where it stands; a default says nothing."""
     keys: Keys = ("subscribers", name)
     if not settings.after and settings.on_rejected != "skip":
         yield document.mistake((*keys, "on_rejected"), "has no effect without after: remove it")
@@ -62,7 +62,7 @@ def _useless(name: SubscriberName, settings: SubscriberSettings, document: Docum
             (*keys, "order"),
             "is none, so what several subscribers forward can't be joined: use key, or name one after",
         )
-    if settings.after and document.at((*keys, "start")) is not None:
+    if settings.after and settings.start is not Start.LATEST:
         yield document.mistake(
             (*keys, "start"),
             f"has no effect beside after: it begins with the first event that {settings.after[0]} forwards "

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from streamer.configuration import load, load_document
+from streamer.configuration.effective import effective_configuration
 from streamer.errors import ConfigurationError
 from tests.unit.configuration.conftest import GOOD
 
@@ -81,3 +82,13 @@ def test_mistakes_name_the_subscribers(tmp_path: Path, subscribers: dict[str, st
 
     assert found[:1] == [refusal]
     assert len(found) == 1 + ("[a, a]" in str(subscribers))
+
+
+def test_what_check_prints_of_a_chain_reads_back(tmp_path: Path) -> None:
+    """With the defaults of all keys written out, those beside `after` included."""
+    document = load_document([written(tmp_path, a='on: "*"', b="after: a", c="after: [b]")], {})
+    settings = load(document)
+    printed = effective_configuration(settings, {}, document).replace("'***'", "sesame")
+    (tmp_path / "printed.yaml").write_text(printed)
+
+    assert load(load_document([tmp_path / "printed.yaml"], {})).subscribers == settings.subscribers
