@@ -21,6 +21,7 @@ _SHOWN = (
     "Streamer ÷ probe that writes nothing",
     "Pub/Sub ÷ CometD: p50",
     "local HTTP target, 1,000 keys",
+    "routing to 20 subscribers, of which 2 match",
     "1,000 keys: worst",
     "1,000 keys: stalls",
     "1,000 keys failing",
@@ -55,6 +56,7 @@ async def test_quick_bench_commits_every_event_and_reports(kafka: str, tmp_path:
     assert 0 < latency["cpu_us_per_event"] <= latency["cpu_us_per_transaction"]
     _check_pubsub(found)
     _check_deliveries(found)
+    _check_routing(found)
     assert found["machine"]["cpu"]
     for words in _SHOWN:
         assert words in output.decode()
@@ -92,3 +94,11 @@ def _check_deliveries(found: dict[str, Any]) -> None:
     assert min(with_one, with_none) > 0
     assert (failing["repeated"], failing["out_of_order"]) == (0, 0)
     assert found["memory"]["behind"] > 0
+
+
+def _check_routing(found: dict[str, Any]) -> None:
+    [routed], [enriched], [plain] = (found["routing"][what] for what in ("routed", "enriched", "plain"))
+    assert (routed["subscribers"], routed["shaped"]) == (20, 2 * routed["events"])
+    assert min(routed["cpu_us_per_event"], routed["reading_us_per_record"]) > 0
+    assert enriched["rate"]["events"] == plain["events"] == routed["events"]
+    assert 0.5 < enriched["cached"] < 1
