@@ -10,7 +10,6 @@ from streamer.dispatch.admission.admission import Admission, OnBreaker, OnPause
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
-from streamer.dispatch.admission.pause import PauseState
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts, DispatchObserver
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
@@ -81,7 +80,6 @@ class Assembly:
         return Admission(
             name=name,
             clock=self.clock,
-            paused=PauseState(self.clock),
             breaker=CircuitBreaker(BreakerLimits(**settings.breaker.model_dump()), self.clock),
             concurrency=AdaptiveConcurrency(settings.in_flight_limit(batch), self.clock, batch=batch),
             guard=FloodGuard(name, GuardLimits(**settings.guard.model_dump())),

@@ -11,7 +11,8 @@ from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerState, CircuitBreaker, Permit
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 from streamer.dispatch.admission.flood_guard import FloodGuard
-from streamer.dispatch.admission.pause import PauseState
+from streamer.dispatch.admission.pause import Pause
+from streamer.dispatch.admission.retry_after import RetryAfterHold
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.events import Hold, Partition, SubscriberName
 
@@ -59,7 +60,6 @@ class Admission:
 
     name: SubscriberName
     clock: Clock
-    paused: PauseState
     breaker: CircuitBreaker[LaneName]
     concurrency: AdaptiveConcurrency
     guard: FloodGuard
@@ -67,8 +67,13 @@ class Admission:
     on_pause: OnPause = _ignore
     on_breaker: OnBreaker = _ignore
     open_since: float = field(default=0.0, init=False)
+    _pause: Pause = field(default_factory=Pause, init=False)
+    _target_hold: RetryAfterHold = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _rate_opens_at: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._target_hold = RetryAfterHold(self.clock)
 
     @property
     def hindrance(self) -> str:
@@ -85,8 +90,9 @@ class Admission:
     @property
     def opens_in_s(self) -> float | None:
         """Seconds until a hold and the breaker let attempts begin; `None` while the subscriber is paused."""
-        held_s = self.paused.opens_in_s
-        return None if held_s is None else max(held_s, self.breaker.opens_in_s)
+        if self._pause.lasts:
+            return None
+        return max(self._target_hold.left_s, self.breaker.opens_in_s)
 
     @property
     def limit(self) -> int:
@@ -103,7 +109,7 @@ class Admission:
 
         With a rate this is always false, because only `passage` takes a token.
         """
-        return self.rate is None and self.has_room and not self.probes and self.paused.is_open
+        return self.rate is None and self.has_room and not self.probes and self._is_open
 
     @property
     def probes(self) -> bool:
@@ -114,10 +120,9 @@ class Admission:
         """Return whether another attempt can begin within `seconds`, as far as is known now."""
         if self.probes or not self.has_room:
             return False
-        held_s = self.paused.opens_in_s
         now = self.clock.monotonic()
         rate_s = 0.0 if self._rate_opens_at is None else self._rate_opens_at - now
-        return held_s is not None and max(held_s, rate_s) <= seconds
+        return not self._pause.lasts and max(self._target_hold.left_s, rate_s) <= seconds
 
     async def passage(self, lane: LaneName) -> bool:
         """Wait until an attempt at `lane` can begin; true allows it now, but not later.
@@ -127,8 +132,8 @@ class Admission:
         """
         while True:
             self._changed.clear()
-            if not self.paused.is_open:
-                await self._wait(self.paused.opens_in_s)
+            if not self._is_open:
+                await self._wait(None if self._pause.lasts else self._target_hold.left_s)
             elif self.breaker.wait_s(lane) != 0:
                 await self._wait_for_breaker(lane)
                 return False
@@ -173,8 +178,8 @@ class Admission:
         """Pause the target for as long as it asked."""
         self.concurrency.overloaded(ticket.began)
         self.breaker.abandoned(ticket.permit)
-        was_open = self.paused.is_open
-        self.paused.hold(hold.after_s, hold.reason)
+        was_open = self._is_open
+        self._target_hold.begin(hold.after_s, hold.reason)
         self._changed.set()
         # Attempts that were in flight can ask for the same hold.
         if was_open:
@@ -210,31 +215,35 @@ class Admission:
 
     def pause(self, reason: str) -> None:
         """Begin no attempt until `resume`."""
-        self.paused.pause(reason)
+        self._pause.begin(reason)
         self._changed.set()
 
     def resume(self) -> None:
         """Undo `pause`."""
-        if self.paused.is_paused:
-            self.paused.resume()
+        if self._pause.lasts:
+            self._pause.end()
             self.guard.reset()
             self._changed.set()
 
     def probe_now(self) -> None:
         """Try the target now: end a hold, and let an open breaker probe at once."""
-        self.paused.end_hold()
+        self._target_hold.end()
         self.breaker.probe_now()
         self._changed.set()
 
     def _pause_by(self, who: str, reason: str) -> None:
-        if not self.paused.is_paused:
+        if not self._pause.lasts:
             _log.error("subscriber.paused", subscriber=self.name, by=who, reason=reason)
             self.pause(reason)
             self.on_pause(who, reason)
 
     @property
     def _hold(self) -> str:
-        return self.paused.reason or self.breaker.reason
+        return self._pause.reason or self._target_hold.reason or self.breaker.reason
+
+    @property
+    def _is_open(self) -> bool:
+        return self._target_hold.is_over and not self._pause.lasts
 
     async def _wait_for_breaker(self, lane: LaneName) -> None:
         wait_s = self.breaker.wait_s(lane)

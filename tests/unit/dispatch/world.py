@@ -13,7 +13,6 @@ from streamer.dispatch.admission.admission import Admission
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits, CircuitBreaker
 from streamer.dispatch.admission.concurrency import AdaptiveConcurrency
 from streamer.dispatch.admission.flood_guard import FloodGuard, GuardLimits
-from streamer.dispatch.admission.pause import PauseState
 from streamer.dispatch.admission.token_bucket import TokenBucket
 from streamer.dispatch.attempt.attempts import Attempts
 from streamer.dispatch.attempt.enrichment import Enrichment
@@ -198,7 +197,6 @@ class World:
         return Admission(
             name=TARGET,
             clock=self.clock,
-            paused=PauseState(self.clock),
             breaker=CircuitBreaker(self.breaker, self.clock, jitter=middle),
             concurrency=AdaptiveConcurrency(
                 self.in_flight,

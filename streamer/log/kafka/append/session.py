@@ -12,7 +12,8 @@ from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, RecordsRefused, Transactions
 from streamer.log.kafka.cluster.clients import Clients
-from streamer.log.kafka.cluster.errors import KafkaErrors, is_fencing, kafka_error
+from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
+from streamer.log.kafka.cluster.fencing import is_fencing
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record
 
