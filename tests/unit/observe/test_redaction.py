@@ -68,7 +68,7 @@ def test_long_text_is_cut_before_it_is_searched() -> None:
 @pytest.mark.parametrize("piece", _HOSTILE)
 def test_hostile_text_costs_no_more_than_its_length(piece: str) -> None:
     """Four times the text may take eight times as long, and not sixteen times."""
-    for _ in range(3):
+    for _ in range(10):
         short, long = _seconds(piece, 30_000), _seconds(piece, 120_000)
         if long < 8 * short + 0.001:
             return
@@ -79,7 +79,7 @@ def _seconds(piece: str, length: int) -> float:
     text = piece * (length // len(piece))
     best = 10.0
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.thread_time()
         _SECRET_TEXT.sub("***", text)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, time.thread_time() - began)
     return best

@@ -1,6 +1,7 @@
 """Check whether a long-lived client still has a broker."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -68,3 +69,14 @@ class CheckedConsumer(Consumer):
         message = super().poll(timeout)
         self._check.check()
         return message
+
+    def close(self) -> None:
+        """Leave the group, if it has joined one, and end.
+
+        librdkafka 2.16 does not tell the group when a cooperative member without
+        partitions is closed: the group would wait for it until its session
+        ends. It does tell when such a member unsubscribes.
+        """
+        with suppress(KafkaException):
+            self.unsubscribe()
+        super().close()
