@@ -12,6 +12,7 @@
     └── Stop                  an operator must act first
         ├── ConfigurationError
         ├── CredentialsRefused
+        ├── OrgChanged
         ├── SubscriptionRefused
         ├── ReplayIdRefused
         ├── PublishingRefused
@@ -107,6 +108,10 @@ class ConfigurationError(Stop):
 
 class CredentialsRefused(Stop):
     """Salesforce, the log or a target refused our credentials."""
+
+
+class OrgChanged(Stop):
+    """The login leads to another org than the one that was meant: correct it, or name the new one."""
 
 
 class SubscriptionRefused(Stop):

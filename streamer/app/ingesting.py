@@ -11,10 +11,11 @@ from streamer.app.watcher import WatchedIngest, Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
-from streamer.errors import SalesforceUnavailable
+from streamer.errors import LogUnavailable, SalesforceUnavailable
 from streamer.events import Channel, OrgId
 from streamer.ingest.keeper import Keeper
 from streamer.ingest.large_texts import LargeTexts
+from streamer.ingest.org_identity import check_org
 from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, IngestObserver
@@ -64,6 +65,8 @@ class Ingesting:
         # Before the login, so that an address that can't be used is told at once.
         async with self._receiving(outbound), self.logins.opened(settings.org) as (tokens, http):
             org = await self._authenticated(tokens)
+            check_org(org, expected=settings.org.id, known=await self._known_orgs(log))
+            self.status.logged_in()
             channels = {Channel(org=org, path=each.path): each for each in settings.channels}
             version = settings.org.api_version
             rest = Rest(http, tokens, self.clock, api_version=version, answer_bytes=_RECORDS_BYTES)
@@ -127,15 +130,22 @@ class Ingesting:
         delays = Delays(_BACKOFF)
         while True:
             try:
-                org = (await tokens.token()).org
+                return (await tokens.token()).org
             except SalesforceUnavailable as error:
                 pause_s = delays.next_s()
                 self.status.login_failed(str(error))
                 _log.warning("salesforce.unavailable", reason=str(error), tried_again_in_s=pause_s)
                 await self.clock.sleep(pause_s)
-            else:
-                self.status.logged_in()
-                return org
+
+    async def _known_orgs(self, log: Log) -> frozenset[OrgId]:
+        delays = Delays(_BACKOFF)
+        while True:
+            try:
+                return await log.known_orgs()
+            except LogUnavailable as error:
+                pause_s = delays.next_s()
+                _log.warning("log.unavailable", reason=str(error), tried_again_in_s=pause_s)
+                await self.clock.sleep(pause_s)
 
     def _large_texts(
         self, channel: Channel, settings: ChannelSettings, records: RecordReader

@@ -17,7 +17,7 @@ from streamer.ports.dispatch import (
     Subscription,
     Wants,
 )
-from streamer.ports.ingest import Append, Appended, EventLog, Ownership, RecordReader, Source
+from streamer.ports.ingest import Append, Appended, EventLog, KnownOrgs, Ownership, RecordReader, Source
 from streamer.ports.org import Org
 from streamer.ports.plugins import (
     BATCH_WAIT_S,
@@ -71,6 +71,7 @@ __all__ = [
     "EventLog",
     "EventPublisher",
     "Feed",
+    "KnownOrgs",
     "LaneChange",
     "LogReader",
     "Org",

@@ -12,6 +12,7 @@ from streamer.events import (
     DeadLetter,
     Event,
     JsonObject,
+    OrgId,
     Start,
 )
 
@@ -138,6 +139,14 @@ class EventLog(Protocol):
 
     def begin(self, channel: Channel) -> Append:
         """Return a new, empty append to `channel`; no I/O happens yet."""
+        ...
+
+
+class KnownOrgs(Protocol):
+    """Orgs that a log has read."""
+
+    async def known_orgs(self) -> frozenset[OrgId]:
+        """Return the orgs of whose channels the log has checkpoints. Raises `LogUnavailable`."""
         ...
 
 

@@ -101,6 +101,13 @@ class OrgSettings(Section):
         description="My Domain URL, login.salesforce.com, test.salesforce.com or any server"
     )
     auth: Auth = Field(description="the credentials for the org")
+    id: str | None = Field(
+        default=None,
+        pattern=r"^00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$",
+        examples=["00D5g000004XYZaEAG"],
+        description="the org's id (Setup, Company Information): a login to another org stops Streamer; "
+        "default: the org that the log has read before",
+    )
     transport: Transport = Field(
         default=Transport.PUBSUB, description="how the channels are read that do not say so themselves"
     )

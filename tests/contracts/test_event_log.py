@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from streamer.errors import EventsRefused
-from streamer.events import Channel, Event, EventId, ReplayId
+from streamer.events import Channel, Event, EventId, OrgId, ReplayId
 from streamer.ports import Append as GrowingAppend
 from tests.contracts.follower import following
 from tests.contracts.values import (
@@ -231,3 +231,15 @@ async def added_and_committed(growing: GrowingAppend, *events: Event) -> None:
     """Add `events`, and commit; some logs refuse an event at once, others when they write it."""
     growing.add(events)
     await growing.commit(a_checkpoint(1))
+
+
+async def test_orgs_are_those_of_all_checkpoints(world: World) -> None:
+    """Also of channels that nobody reads any more."""
+    other = OrgId("00D000000000002AAA")
+    async with world.open() as log:
+        assert await log.known_orgs() == frozenset()
+
+        await append_to(log, an_append(channel=CHANGES))
+        await append_to(log, an_append(channel=Channel(org=other, path="/event/Order__e")))
+
+        assert await log.known_orgs() == {ORG, other}

@@ -8,7 +8,7 @@ from typing import Self
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
-from streamer.events import Channel, Checkpoint, Entry, Partition, SubscriberName
+from streamer.events import Channel, Checkpoint, Entry, OrgId, Partition, SubscriberName
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.encoder import AppendEncoder, KafkaAppend
 from streamer.log.kafka.append.membership import Membership
@@ -16,6 +16,8 @@ from streamer.log.kafka.append.session import PartitionSession
 from streamer.log.kafka.append.writer import Writer
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.connectivity import Connectivity
+from streamer.log.kafka.cluster.errors import KafkaErrors
+from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.control.controls import KafkaControls
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
@@ -88,6 +90,10 @@ class KafkaLog:
         """Return the last committed checkpoint of `channel`, once it is certain."""
         return await self._writer(self._checkpoints.partition_of(channel)).checkpoint(channel)
 
+    async def known_orgs(self) -> frozenset[OrgId]:
+        """Return the orgs of the committed checkpoints."""
+        return await asyncio.to_thread(self._known_orgs)
+
     def begin(self, channel: Channel) -> KafkaAppend:
         """Return a new append to `channel`, which is committed in one transaction."""
         partition = self._checkpoints.partition_of(channel)
@@ -147,6 +153,12 @@ class KafkaLog:
         await self.controls.close()
         if self._membership is not None:
             await self._membership.close()
+
+    def _known_orgs(self) -> frozenset[OrgId]:
+        errors = KafkaErrors(self._clients.settings)
+        topic = Names.of(self._clients.settings).checkpoints
+        with errors.explained(doing="reading", subject=f"topic {topic}"):
+            return self._checkpoints.orgs(errors)
 
     def _writer(self, partition: int) -> Writer:
         if partition not in self._writers:

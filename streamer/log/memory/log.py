@@ -14,6 +14,7 @@ from streamer.events import (
     DeadLetter,
     Entry,
     Event,
+    OrgId,
     ParkedLane,
     Partition,
     Progress,
@@ -79,6 +80,11 @@ class MemoryLog:
         """Return the last committed checkpoint of `channel`."""
         self.check_up()
         return self.checkpoints.get(channel)
+
+    async def known_orgs(self) -> frozenset[OrgId]:
+        """Return the orgs of the checkpoints."""
+        self.check_up()
+        return frozenset(channel.org for channel in self.checkpoints)
 
     def begin(self, channel: Channel) -> "MemoryAppend":  # noqa: ARG002 - the port's shape
         """Return a new append, which keeps its events until it is committed."""

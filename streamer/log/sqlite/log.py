@@ -11,7 +11,7 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Channel, Checkpoint, Entry, ParkedLane, Partition, SubscriberName
+from streamer.events import Channel, Checkpoint, Entry, OrgId, ParkedLane, Partition, SubscriberName
 from streamer.log.sqlite.append import SqliteAppend
 from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.filesystem import check_local
@@ -20,7 +20,7 @@ from streamer.log.sqlite.database.schema import used_bytes
 from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.retention import Retention
-from streamer.log.sqlite.rows.appends import EncodedAppend, Written, end, read_checkpoint, write
+from streamer.log.sqlite.rows.appends import EncodedAppend, Written, end, read_checkpoint, read_orgs, write
 from streamer.log.sqlite.rows.pages import Window, read_page
 from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
@@ -78,6 +78,10 @@ class SqliteLog:
     async def checkpoint(self, channel: Channel) -> Checkpoint | None:
         """Return the last committed checkpoint, including appends requested before this call."""
         return await self._writer.submit(lambda connection: read_checkpoint(connection, channel))
+
+    async def known_orgs(self) -> frozenset[OrgId]:
+        """Return the orgs of the committed checkpoints."""
+        return await self._reader.submit(read_orgs)
 
     def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
         """Return a new append, which is committed together with other waiting appends."""

@@ -6,8 +6,8 @@ from contextlib import closing
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamer.clock import Clock
-from streamer.events import Channel, Checkpoint
-from streamer.log.kafka.cluster.bounded_reader import undecided
+from streamer.events import Channel, Checkpoint, OrgId
+from streamer.log.kafka.cluster.bounded_reader import BoundedReader, undecided
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
@@ -17,6 +17,7 @@ from streamer.log.kafka.cluster.retry import RetryPolicy
 from streamer.log.records import decode_checkpoint, encode_checkpoint
 
 _POLL_S = 0.1
+_AT_ONCE = 1_000
 _CALL_S = 5.0
 
 
@@ -64,6 +65,22 @@ class Checkpoints:
             place.offset = begin
             consumer.assign([place])
             return self._read_until(end, consumer, deadline)
+
+    def orgs(self, errors: KafkaErrors) -> frozenset[OrgId]:
+        """Return the orgs that have committed checkpoints. Blocking.
+
+        Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
+        record that is no checkpoint.
+        """
+        topic, newest = self._names.checkpoints, dict[Channel, Checkpoint]()
+        with closing(self._consumer(errors, "read_committed")) as consumer:
+            places = [TopicPartition(topic, number) for number in range(self._partitions)]
+            ranges = {place.partition: _bounds(consumer, place) for place in places}
+        with BoundedReader(self._clients, errors, topic, ranges) as reader:
+            while not reader.is_over:
+                for message in reader.read(_AT_ONCE, _POLL_S):
+                    _keep(message, newest)
+        return frozenset(channel.org for channel in newest)
 
     def _wait_until_decided(
         self, place: TopicPartition, stable: int, retry: RetryPolicy, errors: KafkaErrors

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event
+from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
 from streamer.log.records import (
     decode_checkpoint,
     encode_checkpoint,
@@ -79,6 +79,12 @@ def end(connection: sqlite3.Connection) -> int:
     """Return the offset of the next event."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
     return 1 if row is None else int(row[0]) + 1
+
+
+def read_orgs(connection: sqlite3.Connection) -> frozenset[OrgId]:
+    """Return the orgs that have checkpoints."""
+    rows = connection.execute("SELECT body FROM checkpoints").fetchall()
+    return frozenset(decode_checkpoint(body).channel.org for (body,) in rows)
 
 
 def read_checkpoint(connection: sqlite3.Connection, channel: Channel) -> Checkpoint | None:
