@@ -228,7 +228,7 @@ class Attempts:
         entry, now = lane.head, self.clock.now()
         event = entry.event
         letter = DeadLetter(
-            id=f"{event.id}:{self.name}",
+            id=self._letter_id(entry),
             stage=Stage.DISPATCH,
             channel=event.channel,
             reason=reason,
@@ -250,6 +250,13 @@ class Attempts:
         )
         self.observer.set_aside(letter)
         return letter
+
+    def _letter_id(self, entry: Entry) -> str:
+        id_ = f"{entry.event.id}:{self.name}"
+        if self.upstream.joins and self.upstream.missing(entry.event):
+            # Another half can be a letter already, or the event without this one, and must stay.
+            return f"{id_}:{entry.offset}"
+        return id_
 
     async def _close(self) -> None:
         try:
