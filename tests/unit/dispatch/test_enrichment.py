@@ -225,6 +225,18 @@ async def test_refused_login_holds_the_target_and_alerts(desk: Desk) -> None:
     assert (desk.bodies["1"], desk.world.target.attempts) == ({"customer": "No 1", "how": "found"}, [1])
 
 
+async def test_hold_by_a_lookup_says_nothing_about_the_target(desk: Desk) -> None:
+    """Its limit stays, and so do the tokens of its rate."""
+    desk.world.rate = (0.001, 8)
+    desk.org.records.error = CredentialsRefused("the user is frozen")
+    async with desk.world.running() as dispatcher:
+        await desk.append(*(a_deal(number) for number in range(8)))
+        assert (dispatcher.status.is_held, dispatcher.admission.limit) == (True, 8)
+        desk.org.records.error = None
+        await desk.world.turn(62)
+    assert len(desk.bodies) == 8
+
+
 async def test_forbidden_field_is_a_dead_letter_with_its_name(desk: Desk) -> None:
     """It can't be delivered until somebody corrects the name or the permission."""
     desk.org.records.hidden = frozenset({"Name"})
