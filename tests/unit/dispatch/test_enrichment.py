@@ -332,6 +332,20 @@ def test_later_event_supersedes_where_when_needs_a_lookup(desk: Desk) -> None:
     assert not desk.world.dispatcher().attempts.admits(a_deal(1))
 
 
+async def test_only_an_attempt_that_sent_a_request_is_timed() -> None:
+    """Events that end before it would count as quick answers of the target."""
+    desk = Desk().enrich(ACCOUNT, body=WHOLE, when="data.fields.Won")
+    async with desk.world.running():
+        await desk.append(a_deal(1), a_deal(2, {"Won": True}), a_deal(3, {"Won": True, "AccountId": "Acme"}))
+        desk.org.records.error = SalesforceUnavailable("HTTP 503")
+        await desk.append(a_deal(4, {"Won": True, "AccountId": account_id(5)}))
+
+    assert (desk.world.target.began, len(desk.world.letters)) == (["2"], 1)
+    sample, labels = desk.world.metrics.registry.get_sample_value, {"subscriber": TARGET}
+    assert sample("streamer_deliveries_total", {**labels, "outcome": "skip"}) == 1
+    assert sample("streamer_delivery_seconds_count", labels) == 1
+
+
 async def test_retry_asked_for_by_salesforce_is_kept(desk: Desk) -> None:
     """Its Retry-After is the delay of the event."""
     desk.org.records.error = RetryLater("used up", after_s=20)
