@@ -25,9 +25,9 @@ from tests.daemon import Daemon, until
 _T = TypeVar("_T")
 
 _LENGTH = b"content-length:"
-_WITHIN_S = 20.0
+_WITHIN_S = 60.0
 _LOOK_S = 0.002
-_LATER_S = 2.0
+_LATER_S = 10.0
 _PULSE_S = 0.25
 _KEPT_S = 60.0
 _GOOD = 2

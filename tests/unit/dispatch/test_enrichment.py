@@ -341,7 +341,7 @@ async def test_only_an_attempt_that_sent_a_request_is_timed() -> None:
         await desk.append(a_deal(4, {"Won": True, "AccountId": account_id(5)}))
 
     assert (desk.world.target.began, len(desk.world.letters)) == (["2"], 1)
-    sample, labels = desk.world.metrics.registry.get_sample_value, {"subscriber": TARGET}
+    sample, labels = desk.world.metrics.registry.get_sample_value, {"subscriber": str(TARGET)}
     assert sample("streamer_deliveries_total", {**labels, "outcome": "skip"}) == 1
     assert sample("streamer_delivery_seconds_count", labels) == 1
 
