@@ -34,7 +34,7 @@ class Consumer:
 
     async def until(self, holds: Callable[["Consumer"], object]) -> None:
         """Wait until `holds` is true of this consumer."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds(self):  # noqa: ASYNC110 - the library hands over messages in another task
                 await asyncio.sleep(0.01)
 

@@ -52,7 +52,7 @@ class WatchedDispatch:
     metrics: SubscriberMetrics
     watcher: Watcher
 
-    def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
+    def attempted(self, event: Event, outcome: Outcome, seconds: float | None) -> None:
         """Pass an attempt on."""
         self.metrics.attempted(event, outcome, seconds)
         self.watcher.attempted(self.name, event, outcome)

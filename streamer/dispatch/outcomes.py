@@ -203,14 +203,20 @@ class OutcomeHandler:
                 lane.failed(failure.reason, self.clock.now())
                 self._set_aside(lane, failure, reason="rejected")
             case Hold() as hold:
-                self.admission.held(ticket, hold)
-                # A target that only asks for a pause does not fail.
-                if hold.alert:
-                    self.failures.failed(tried.entry.event.id, hold)
+                self._held(ticket, tried, hold)
                 self.lanes.make_ready(lane)
             case Disable(reason=reason):
                 self.admission.disabled(ticket, reason)
                 self.lanes.make_ready(lane)
+
+    def _held(self, ticket: Ticket, tried: Tried, hold: Hold) -> None:
+        if tried.awaits_lookup:
+            self.admission.held_unasked(ticket, hold)
+        else:
+            self.admission.held(ticket, hold)
+        # A target that only asks for a pause does not fail.
+        if hold.alert:
+            self.failures.failed(tried.entry.event.id, hold)
 
     def _judged(self, ticket: Ticket, *, sent: bool) -> None:
         """Note that the event is settled without a delivery; if it was sent, the target works."""

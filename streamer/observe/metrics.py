@@ -203,7 +203,9 @@ class Metrics:
         )
 
     def _declare_attempts(self) -> None:
-        self._deliveries = self._counter("deliveries", "Attempts, by outcome.", "subscriber", "outcome")
+        self._deliveries = self._counter(
+            "deliveries", "Attempts, by outcome, and events skipped without one.", "subscriber", "outcome"
+        )
         self._failed = self._counter(
             "failed_attempts",
             "Attempts after which the event was not delivered, by class of error.",
@@ -211,7 +213,10 @@ class Metrics:
             "error",
         )
         self._delivery_seconds = self._histogram(
-            "delivery_seconds", "Duration of one attempt.", _DELIVERY_BUCKETS_S, "subscriber"
+            "delivery_seconds",
+            "Duration of one attempt that sent a request.",
+            _DELIVERY_BUCKETS_S,
+            "subscriber",
         )
         self._to_target_seconds = self._histogram(
             "event_to_target_seconds",

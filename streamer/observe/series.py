@@ -204,10 +204,12 @@ class SubscriberMetrics:
     dead_letters: Counter
     label_values: LabelValues
 
-    def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
-        """Count an attempt at `event` that took `seconds`."""
+    def attempted(self, event: Event, outcome: Outcome, seconds: float | None) -> None:
+        """Count an attempt at `event` that took `seconds`, `None` if no request was sent."""
         self.outcomes[type(outcome)].inc()
-        self.seconds.observe(seconds)
+        if seconds is not None:
+            # Zeros of the events that `when` excludes would hide how long the target takes.
+            self.seconds.observe(seconds)
         if isinstance(outcome, Delivered):
             self.to_target_seconds.observe(_age(event, self.clock))
         elif not isinstance(outcome, Skip):

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from streamer.events import Event, JsonObject
+from streamer.protection.numbers import exact_text, exact_tree
 from streamer.protection.rules import FieldRules, Rules
 from streamer.protection.treatments import DROP, KEEP
 from streamer.protection.values import DROPPED, NotProtected, treated_fields, treated_list, treated_whole
@@ -161,7 +162,7 @@ def _treat_payload(payload: Any, rules: FieldRules, parts: _Parts) -> None:
     elif rules.names_fields and "payload" not in rules.data and held is not None:
         held = _members(held, rules)
         # Text is written anew even if it says the same: a repeated member would stay in the given one.
-        parts.differing["payload"] = orjson.dumps(held).decode() if type(payload) is str else held
+        parts.differing["payload"] = exact_text(held) if type(payload) is str else held
     parts.keyed = held if type(held) is dict else {}
 
 
@@ -177,7 +178,9 @@ def _held(payload: Any) -> Any:
     if not text.startswith(_BRACKETS):
         return None
     try:
-        return orjson.loads(text)
+        # It refuses what others read as JSON and can't be written.
+        orjson.loads(text)
+        return exact_tree(text)
     except orjson.JSONDecodeError:
         if _MEMBER.search(text):
             raise NotProtected("its payload begins like JSON and is none") from None

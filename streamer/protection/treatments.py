@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from streamer.protection.numbers import ExactNumber, plain_digits
 from streamer.settings import MASK_TEXT, How, ProtectionSettings, ProtectRule
 
 _KEY_ID_BYTES = 4
@@ -48,10 +49,12 @@ def canonical_text(value: Any) -> str:
 
     A number is in decimal digits without an exponent, and without a point where
     it is whole: `12` of `12.0`, which is how one transport writes the `12` of
-    the other.
+    the other. Of JSON in a text it has all digits.
     """
     if type(value) is str:
         return value
+    if type(value) is ExactNumber:
+        return plain_digits(value.text)
     if type(value) is float and value.is_integer():
         return str(int(value))
     if type(value) is float:

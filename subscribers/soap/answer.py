@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamer.events import JsonObject
-from streamer.xml_tree import Element, MalformedXml, parse_xml
+from streamer.xml.tree import Element, MalformedXml, parse_xml
 from subscribers.http.answer import fitting
 from subscribers.soap.faults import Fault, fault_of
 

@@ -8,12 +8,12 @@ from xml.sax.saxutils import quoteattr
 from markupsafe import Markup
 
 from streamer.events import Content, Delivery, JsonObject
-from streamer.xml_tree import MalformedXml, parse_xml
+from streamer.xml.elements import UnfitForXml
+from streamer.xml.tree import MalformedXml, parse_xml
 from subscribers.cloudevents import data_of
-from subscribers.soap.elements import UnfitForXml, elements
 from subscribers.soap.security import SecurityHeader, security_header
 from subscribers.soap.settings import SoapSettings
-from subscribers.soap.template import OF_EVENT, compile_envelope
+from subscribers.soap.template import ELEMENTS, OF_EVENT, compile_envelope
 
 NAMESPACES = MappingProxyType(
     {"1.1": "http://schemas.xmlsoap.org/soap/envelope/", "1.2": "http://www.w3.org/2003/05/soap-envelope"}
@@ -79,10 +79,11 @@ class Envelopes:
             raise UnfitForXml("it is no object, whose members could be elements")
         if self._settings.key_element is not None:
             body = {self._settings.key_element: delivery.key, **body}
+        content = self._operation(operation, ELEMENTS.elements(body))
         header = f"<soap:Header>{security.xml}</soap:Header>" if security.xml else ""
         return (
             f'<?xml version="1.0" encoding="UTF-8"?><soap:Envelope xmlns:soap="{self._namespace}">'
-            f"{header}<soap:Body>{self._operation(operation, elements(body))}</soap:Body></soap:Envelope>"
+            f"{header}<soap:Body>{content}</soap:Body></soap:Envelope>"
         )
 
     def _operation(self, name: str, content: str) -> str:

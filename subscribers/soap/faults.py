@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from streamer.xml_tree import Element
+from streamer.xml.tree import Element
 from subscribers.http import OutcomeKind
 
 _CODE = r"^([A-Za-z_][\w.-]*:)?[A-Za-z_][\w.-]*$"

@@ -8,7 +8,11 @@ from markupsafe import Markup
 from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.template import compile_content, unknown_names
 from streamer.events import JsonObject
-from subscribers.soap.elements import UnfitForXml, elements
+from streamer.xml.elements import ElementWriter, UnfitForXml
+from streamer.xml.tree import SCHEMA_INSTANCE
+
+ELEMENTS = ElementWriter(nil=f'xmlns:xsi="{SCHEMA_INSTANCE[1:-1]}" xsi:nil="true"')
+"""Writer of bodies; a document can have any envelope, so each nil element declares its namespace."""
 
 OF_EVENT = ("id", "source", "type", "subject", "time", "key", "data")
 """Names of the event's own values, as a template sees them."""
@@ -35,4 +39,4 @@ def _marked_elements(value: Any, prefix: str = "") -> Markup:
     if not isinstance(value, dict):
         raise UnfitForXml("elements can only be made of an object")
     # All values in it are escaped.
-    return Markup(elements(value, prefix))  # noqa: S704
+    return Markup(ELEMENTS.elements(value, prefix))  # noqa: S704

@@ -21,16 +21,31 @@ from streamer.app import plan
 from streamer.clock import SystemClock, TurnedClock
 from streamer.configuration import load_document
 from streamer.errors import ConfigurationError, LogMisconfigured, StreamerError
+from streamer.events import Channel, Event, OrgId
 from streamer.log import records
 from streamer.log.kafka.records.dead_letters import chunk_count as letter_chunks
 from streamer.log.kafka.records.dead_letters import letter_chunk
 from streamer.log.kafka.records.parked import ParkedKey, chunk_count
+from streamer.normalise import normaliser_for
+from streamer.protection import ProtectedEvents, Rules
+from streamer.raw_json import raw_json
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.cometd.answer import Answer
 from streamer.salesforce.cometd.frames import Oversized, TornBody
-from streamer.settings import OrgSettings
+from streamer.settings import OrgSettings, ProtectionSettings, ProtectRule
 from streamer.testing import Reply, ScriptedTarget
-from tests.acceptance.fuzz.grammar import CANARY, change, encoded, mutated, odd, order, torn
+from tests.acceptance.fuzz.grammar import (
+    CANARY,
+    PROTECTED,
+    change,
+    encoded,
+    mutated,
+    note,
+    odd,
+    order,
+    rules,
+    torn,
+)
 from tests.acceptance.fuzz.patient import MOST_MB, STANDSTILL_S, Patient
 from tests.configuration import CHANGES, ORDERS, sandbox_configuration
 
@@ -40,6 +55,8 @@ CASES = int(os.environ.get("FUZZ_CASES", "2000"))
 # Hypothesis remembers all cases of a round (100 kB each), and a process that grows stands still for its
 # garbage collection.
 MOST_OF_A_ROUND = 1_000
+NOTES = "/u/Notes"
+PROTECTION = ProtectionSettings.model_validate({"key": "an-invented-key-of-32-characters"})
 
 
 def share(percent: int) -> Callable[[Callable[..., None]], Any]:
@@ -98,18 +115,51 @@ def messages(draw: st.DrawFn, document: Callable[[], Any]) -> bytes:
     return head + b"," + tail + comma + b'"replayId":%d},"mark":"%mark"}'
 
 
-@share(20)
+@share(17)
 @given(drawn=st.lists(messages(change), min_size=1, max_size=5))
 def test_change_event_is_an_event_or_a_dead_letter(patient: Patient, drawn: list[bytes]) -> None:
     """Whatever its parts are."""
     assert patient.publish(CHANGES, drawn) == []
 
 
-@share(15)
+@share(12)
 @given(drawn=st.lists(messages(order), min_size=1, max_size=5))
 def test_platform_event_is_an_event_or_a_dead_letter(patient: Patient, drawn: list[bytes]) -> None:
     """Whatever its parts are."""
     assert patient.publish(ORDERS, drawn) == []
+
+
+@st.composite
+def protected(draw: st.DrawFn) -> tuple[str, Any]:
+    """Draw a channel's path, and the data of a message with a field that is protected."""
+    path, document = draw(st.sampled_from([(CHANGES, change), (ORDERS, order), (NOTES, note)]))
+    sound = document()
+    if path == NOTES:
+        payload = encoded(draw(mutated({"Secret__c": PROTECTED, **sound})))
+        return path, {
+            "event": {"createdDate": "2026-11-27T05:04:41.245Z"},
+            "payload": payload.decode("utf-8", "replace"),
+        }
+    sound["payload"]["Secret__c"] = PROTECTED
+    return path, draw(mutated(sound))
+
+
+@share(6)
+@given(drawn=protected(), rules=rules())
+def test_protected_field_is_stored_nowhere(drawn: tuple[str, Any], rules: Any) -> None:
+    """Whatever else is wrong with its event, and whatever other rules there are."""
+    path, document = drawn
+    try:
+        data = orjson.loads(encoded(document))
+        data["event"]["replayId"] = 7
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        return
+    read = normaliser_for(Channel(org=OrgId("00DSb0000000001MAA"), path=path))
+    events = [each for each in read([{"channel": path, "data": data}]) if isinstance(each, Event)]
+    compiled = Rules(map(ProtectRule.model_validate, rules), PROTECTION)
+    for stored in ProtectedEvents(compiled).of(events):
+        shown = raw_json([stored.key, stored.data]) if isinstance(stored, Event) else str(stored).encode()
+        assert PROTECTED.encode() not in shown
 
 
 HEADS = st.sampled_from(

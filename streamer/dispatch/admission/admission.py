@@ -55,7 +55,7 @@ class Admission:
     target; a hold that the target asked for; an open breaker; the rate; and the
     number of attempts that the target can take at once. Each attempt that
     `begin` was called for ends by one of `succeeded`, `failed`, `held`,
-    `disabled`, `abandoned` and `forgone`.
+    `held_unasked`, `disabled`, `abandoned` and `forgone`.
     """
 
     name: SubscriberName
@@ -178,13 +178,12 @@ class Admission:
         """Pause the target for as long as it asked."""
         self.concurrency.overloaded(ticket.began)
         self.breaker.abandoned(ticket.permit)
-        was_open = self._is_open
-        self._target_hold.begin(hold.after_s, hold.reason)
-        self._changed.set()
-        # Attempts that were in flight can ask for the same hold.
-        if was_open:
-            say = _log.error if hold.alert else _log.warning
-            say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
+        self._begin_hold(hold)
+
+    def held_unasked(self, ticket: Ticket, hold: Hold) -> None:
+        """Pause the target for a reason of which it knows nothing: it was sent no request."""
+        self.forgone(ticket)
+        self._begin_hold(hold)
 
     def disabled(self, ticket: Ticket, reason: str) -> None:
         """Pause the target until an operator resumes it, because it wants no more events."""
@@ -230,6 +229,15 @@ class Admission:
         self._target_hold.end()
         self.breaker.probe_now()
         self._changed.set()
+
+    def _begin_hold(self, hold: Hold) -> None:
+        was_open = self._is_open
+        self._target_hold.begin(hold.after_s, hold.reason)
+        self._changed.set()
+        # Attempts that were in flight can ask for the same hold.
+        if was_open:
+            say = _log.error if hold.alert else _log.warning
+            say("subscriber.held", subscriber=self.name, reason=hold.reason, after_s=hold.after_s)
 
     def _pause_by(self, who: str, reason: str) -> None:
         if not self._pause.lasts:

@@ -55,8 +55,8 @@ _HINT = "Look at the error and the target's answer, mend the cause, then redrive
 class DispatchObserver(Protocol):
     """Receives the events of one subscriber for metrics; must not block or raise."""
 
-    def attempted(self, event: Event, outcome: Outcome, seconds: float) -> None:
-        """One attempt took `seconds`."""
+    def attempted(self, event: Event, outcome: Outcome, seconds: float | None) -> None:
+        """One attempt took `seconds`; `None` if no request was sent."""
         ...
 
     def called(self, events: int) -> None:
@@ -84,6 +84,12 @@ class Tried(NamedTuple):
     seconds: float
     share: float = 1.0
     awaits_lookup: bool = False
+
+    @property
+    def was_sent(self) -> bool:
+        """True if the target was asked."""
+        is_unsent = isinstance(self.outcome, Skip | Reject) and not self.outcome.sent
+        return not (self.awaits_lookup or is_unsent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +156,7 @@ class Attempts:
             # The event stays queued, and its attempt sets it aside.
             return False
         if skip is not None:
-            self.observer.attempted(event, skip, 0.0)
+            self.observer.attempted(event, skip, None)
         return skip is not None
 
     def redriven(self, event: Event) -> Event:
@@ -203,7 +209,8 @@ class Attempts:
 
     def noted(self, tried: Tried) -> Tried:
         """Return `tried`, after the observer has heard of it."""
-        self.observer.attempted(tried.entry.event, tried.outcome, tried.seconds)
+        seconds = tried.seconds if tried.was_sent else None
+        self.observer.attempted(tried.entry.event, tried.outcome, seconds)
         return tried
 
     def receipt(self, lane: Lane, tried: Tried) -> Receipt | None:
@@ -228,7 +235,7 @@ class Attempts:
         entry, now = lane.head, self.clock.now()
         event = entry.event
         letter = DeadLetter(
-            id=f"{event.id}:{self.name}",
+            id=self._letter_id(entry),
             stage=Stage.DISPATCH,
             channel=event.channel,
             reason=reason,
@@ -250,6 +257,13 @@ class Attempts:
         )
         self.observer.set_aside(letter)
         return letter
+
+    def _letter_id(self, entry: Entry) -> str:
+        id_ = f"{entry.event.id}:{self.name}"
+        if self.upstream.joins and self.upstream.missing(entry.event):
+            # Another half can be a letter already, or the event without this one, and must stay.
+            return f"{id_}:{entry.offset}"
+        return id_
 
     async def _close(self) -> None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer.events import JsonObject
-from streamer.xml_tree import SCHEMA_INSTANCE, Element, MalformedXml, parse_xml
+from streamer.xml.tree import SCHEMA_INSTANCE, Element, MalformedXml, parse_xml
 
 MOST_NOTIFICATIONS = 100
 """Most notifications of one envelope (SOAP API guide)."""

@@ -12,7 +12,8 @@ from streamer.exact_json import exact_json
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.rest import Answer, RequestRefused, Rest, refusal
-from streamer.salesforce.write.envelope import UnwritableArgument, answer_of, call_envelope
+from streamer.salesforce.write.envelope import answer_of, call_envelope
+from streamer.xml.elements import UnfitForXml
 
 _OF_THE_METHOD = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 _TEXT_LIMIT = 20_000
@@ -37,7 +38,7 @@ class ApexCaller:
                 if isinstance(call, ApexRestCall):
                     return await self._over_rest(call, on_sent)
                 return await self._over_soap(call, on_sent)
-        except (UnwritableArgument, TypeError) as error:
+        except (UnfitForXml, TypeError) as error:
             message = f"the body can't be sent: {error}"
             return WriteRefused(code="UNWRITABLE", message=message, sent=False)
         except TimeoutError as error:

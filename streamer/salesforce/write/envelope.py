@@ -5,38 +5,39 @@ types (Apex guide, exposing Apex methods as SOAP web services).
 """
 
 import re
-from collections.abc import Iterator
-from decimal import Decimal
-from typing import Any
 from xml.sax.saxutils import escape
 
 from streamer.ports import Answered, ApexSoapCall, WriteRefused
-from streamer.xml_tree import Element, MalformedXml, parse_xml
+from streamer.xml.elements import ElementWriter
+from streamer.xml.tree import Element, MalformedXml, parse_xml
 
 _NAMESPACE = "http://soap.sforce.com/schemas/class/"
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
-_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
-# XML 1.0 has no way to write these.
-_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_MOST_DEPTH = 20
 _TEXT_LIMIT = 500
 _CODE_LIMIT = 80
 
-
-class UnwritableArgument(ValueError):
-    """An argument can't be written as XML; the text names it."""
+# Apex has no attributes, and its names are ASCII. The envelope declares xsi.
+_ARGUMENTS = ElementWriter(
+    nil='xsi:nil="true"',
+    names=re.compile(r"[A-Za-z_][\w.-]*", re.ASCII),
+    attributes=False,
+    replacement=None,
+    keeps_returns=False,
+)
 
 
 def call_envelope(call: ApexSoapCall, *, session_id: str, client: str | None) -> bytes:
-    """Return the envelope of `call`; raises `UnwritableArgument`.
+    """Return the envelope of `call`; raises `UnfitForXml`.
 
     Objects become elements with elements in them, lists repeated elements, and
     null an element that is nil.
     """
     namespace = escape(_NAMESPACE + call.apex_class, {'"': "&quot;"})
-    options = f"<CallOptions><client>{_text('client', client)}</client></CallOptions>" if client else ""
-    arguments = "".join(_elements(call.arguments, depth=1))
+    options = (
+        f"<CallOptions><client>{_ARGUMENTS.text('client', client)}</client></CallOptions>" if client else ""
+    )
+    arguments = _ARGUMENTS.elements(call.arguments)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
         f'<soapenv:Envelope xmlns:soapenv="{_ENVELOPE}" xmlns:xsi="{_INSTANCE}" xmlns="{namespace}">'
@@ -71,33 +72,3 @@ def _refused(fault: Element) -> WriteRefused:
     code = code or (fault.text("faultcode") or "").rpartition(":")[2]
     message = " ".join((fault.text("faultstring") or "no reason given").split())
     return WriteRefused(code=code[:_CODE_LIMIT], message=message[:_TEXT_LIMIT])
-
-
-def _elements(fields: dict[str, Any], *, depth: int) -> Iterator[str]:
-    if depth > _MOST_DEPTH:
-        raise UnwritableArgument("the arguments are nested too deeply")
-    for name, value in fields.items():
-        if _NAME.fullmatch(name) is None:
-            raise UnwritableArgument(f"{name[:80]!r} is no name of an argument or a field")
-        for each in value if isinstance(value, list) else [value]:
-            yield _element(name, each, depth=depth)
-
-
-def _element(name: str, value: Any, *, depth: int) -> str:
-    if value is None:
-        return f'<{name} xsi:nil="true"/>'
-    if isinstance(value, dict):
-        return f"<{name}>{''.join(_elements(value, depth=depth + 1))}</{name}>"
-    return f"<{name}>{_text(name, value)}</{name}>"
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        raise UnwritableArgument(f"{name} is a list of lists, which Apex takes in no argument")
-    # An xsd:decimal has no exponent.
-    text = f"{Decimal(str(value)):f}" if isinstance(value, float | Decimal) else str(value)
-    if found := _UNWRITABLE.search(text):
-        raise UnwritableArgument(f"{name} holds the character U+{ord(found[0]):04X}, which XML can't carry")
-    return escape(text)

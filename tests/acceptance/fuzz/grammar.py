@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 CANARY = "canary-password-of-the-target"
 """A secret that no log, metric or page may show. A target or a record can repeat it."""
 
+PROTECTED = "canary-value-of-a-protected-field"
+"""Value of the field `Secret__c`, which each drawn list of rules protects first."""
+
 Path = tuple[str | int, ...]
 Json = Any
 
@@ -59,6 +62,21 @@ odd: st.SearchStrategy[Json] = st.recursive(
 """Any JSON value, those with a bad record among them."""
 
 
+@st.composite
+def rules(draw: st.DrawFn) -> Json:
+    """Draw `protect` rules, of which the first one is for `Secret__c`."""
+    secret = {"entity": "*", "fields": "Secret__c", "how": draw(st.sampled_from(["drop", "mask", "hash"]))}
+    fields = ["*", "Name", "Secret*", "BillingCity", "BillingAddress", "*.*", "LastModifiedDate", "gap"]
+    rule = st.fixed_dictionaries(
+        {
+            "entity": st.sampled_from(["*", "Account", "Order_*"]),
+            "fields": st.lists(st.sampled_from(fields), min_size=1, max_size=3),
+            "how": st.sampled_from(["drop", "mask", "hash", "keep"]),
+        }
+    )
+    return [secret, *draw(st.lists(rule, max_size=3))]
+
+
 def change() -> Json:
     """Return the data of a change event, without its replay id; its mark makes its id unique."""
     return {
@@ -96,6 +114,11 @@ def order() -> Json:
         },
         "event": {"EventUuid": "%mark", "EventApiName": "Order_Placed__e"},
     }
+
+
+def note() -> Json:
+    """Return what someone sent to a generic channel."""
+    return {"Name": "Acme", "n": 12345678901234567890, "BillingAddress": {"City": "Ulm"}}
 
 
 @st.composite

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 _LENGTH = b"content-length:"
 _WITHIN_S = 60.0
 _LOOK_S = 0.002
-_LATER_S = 2.0
+_LATER_S = 10.0
 _PULSE_S = 0.25
 _KEPT_S = 60.0
 _GOOD = 2
@@ -161,6 +161,15 @@ class Patient:
             self.sandbox.url,
             log={"sqlite": {"path": str(self._log)}},
             subscribers={"erp": subscriber},
+            # Those of accounts alone: the other events pass as they do without rules.
+            protect=[
+                {"entity": "Account", "fields": "BillingCity", "how": "hash"},
+                {"entity": "Account", "fields": ["Name", "gap"], "how": "mask", "keep_last": 4},
+                {"entity": "Account", "fields": "LastModifiedDate", "how": "keep"},
+                {"entity": "Account", "fields": "*", "how": "drop"},
+            ],
+            # Marks are looked for in the bytes of what can't be read.
+            protection={"key": "an-invented-key-of-32-characters", "unreadable": "keep"},
             grace_period_s=5,
         )
         return written(self._directory, configuration)

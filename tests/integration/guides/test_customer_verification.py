@@ -48,7 +48,7 @@ class Desk:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until `condition` holds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the receiver has no event for it
             await asyncio.sleep(0.01)
 

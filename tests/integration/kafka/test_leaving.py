@@ -46,7 +46,7 @@ async def test_member_without_partitions_leaves_at_once(kafka: str) -> None:
 
             await until(both_are_in)
 
-        await until(is_alone, within_s=30)
+        await until(is_alone)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from streamer.app.log import open_log
 from streamer.clock import Clock, SystemClock, TurnedClock
 from streamer.errors import CredentialsRefused, LogMisconfigured, LogUnavailable, StreamerError
-from streamer.events import Delivered, Hold, Start, SubscriberName
+from streamer.events import Delivered, Hold, Outcome, Retry, Start, SubscriberName
 from streamer.log.kafka import KafkaLog
 from streamer.log.kafka.cluster.names import Names
 from streamer.observe.pulse import Pulses
@@ -29,6 +29,7 @@ from streamer.ports import Subscription
 from streamer.settings import KafkaLogSettings, LogSettings
 from subscribers.kafka import Kafka
 from tests.contracts.values import CHANGES, a_checkpoint, an_append, an_event, append_to
+from tests.daemon import until
 from tests.deliveries import context, delivery
 from tests.integration.kafka.topics import make_topic, own_settings, warm_up
 from tests.unit.app.test_dispatching import World
@@ -69,7 +70,7 @@ async def refusal(settings: KafkaLogSettings, clock: Clock | None = None) -> Str
     with pytest.raises(StreamerError) as raised:
         async with KafkaLog.open(settings, clock or SystemClock()):
             pass
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 60
     return raised.value
 
 
@@ -106,7 +107,7 @@ async def test_broker_that_is_not_there_is_retried_later() -> None:
     """An address without a broker is no mistake of the credentials."""
     clock = TurnedClock()
     opening = asyncio.ensure_future(refusal(own_settings("127.0.0.1:9"), clock))
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(60):
         while not opening.done():
             await asyncio.sleep(0.1)
             await clock.turn(10)
@@ -274,11 +275,17 @@ async def test_wrong_password_holds_the_kafka_plugin(broker: Broker) -> None:
     make_topic(broker.bootstrap, "orders")
     wrong, right = secure(broker, password="wrong"), secure(broker)
     outcomes = []
+
+    async def settled() -> Outcome | None:
+        # Within the time of one attempt, a busy machine can fail to connect.
+        outcome = await asyncio.to_thread(plugin.deliver, delivery())
+        return None if isinstance(outcome, Retry) else outcome
+
     for security in (wrong.security, right.security):
         given = {"bootstrap_servers": broker.sasl_bootstrap, "topic": "orders", "timeout_s": 4.0}
         plugin = Kafka(Kafka.Settings.model_validate({**given, "security": security}), context(SystemClock()))
         with plugin:
-            outcomes.append(await asyncio.to_thread(plugin.deliver, delivery()))
+            outcomes.append(await until(settled))
 
     held, delivered = outcomes
     assert isinstance(held, Hold)

@@ -86,14 +86,14 @@ async def world() -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def serving(*, timeout_s: float = 5) -> AsyncIterator[World]:
+async def serving() -> AsyncIterator[World]:
     """Serve an org, and write into it."""
     org = OrgSettings(schema=parse_schema({"objects": {"Invoice__c": {"fields": INVOICE}}}))
     clock = SystemClock()
     async with Sandbox(clock, settings=SandboxSettings(org=org)) as sandbox:
         settings = Settings(login_url=sandbox.url, auth=APP, client_name=CLIENT)
         access = OrgAccess(settings=settings, clock=clock, logins=Logins(clock))
-        async with access.writer(timeout_s=timeout_s) as writer:
+        async with access.writer(timeout_s=30) as writer:
             yield World(sandbox=sandbox, writer=writer)
 
 
@@ -331,7 +331,7 @@ async def test_refused_login_is_told_as_it_is() -> None:
         access = OrgAccess(
             settings=Settings(login_url=sandbox.url, auth=wrong), clock=clock, logins=Logins(clock)
         )
-        async with access.writer(timeout_s=5) as writer:
+        async with access.writer(timeout_s=30) as writer:
             results = [
                 *await writer.write(CREATE, [{"Name": "Acme"}]),
                 await writer.call(ApexRestCall(method="GET", path="ping")),
@@ -356,7 +356,7 @@ async def answering(body: bytes, status: int = 200) -> AsyncIterator[OrgWriter]:
     async with TestServer(app) as server:
         settings = Settings(login_url=f"http://localhost:{server.port}", auth=APP)
         access = OrgAccess(settings=settings, clock=clock, logins=Logins(clock))
-        async with access.writer(timeout_s=5) as writer:
+        async with access.writer(timeout_s=30) as writer:
             yield writer
 
 

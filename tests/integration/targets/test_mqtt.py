@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from streamer.clock import SystemClock
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
 from subscribers.mqtt import Mqtt
 from tests.deliveries import ORDER, context, delivery, event
-from tests.mqtt import consuming
+from tests.mqtt import Consumer, consuming
 from tools.kafka.certificate import write_certificate
 from tools.mosquitto import Mosquitto
 
@@ -102,7 +103,7 @@ async def test_retained_message_waits_for_new_consumers(broker: Mosquitto) -> No
 
 async def test_broker_that_was_restarted_is_found_again(broker: Mosquitto) -> None:
     """What it could not take meanwhile is a retry, which the breaker counts."""
-    async with opened(broker.port, timeout_s=2) as plugin:
+    async with opened(broker.port) as plugin:
         assert isinstance(await plugin.deliver(delivery()), Delivered)
         broker.kill()
         away = [await plugin.deliver(delivery()) for _ in range(2)]
@@ -115,12 +116,20 @@ async def test_broker_that_was_restarted_is_found_again(broker: Mosquitto) -> No
     assert {each.failure for each in away if isinstance(each, Retry)} == {FailureClass.CONNECTION}
 
 
+def is_connected(plugin: Mqtt) -> bool:
+    """Return true while the plugin knows of no end of its connection."""
+    assert plugin._session is not None
+    connection = plugin._session._connection
+    return connection is not None and connection.is_open
+
+
 @dataclass(slots=True)
 class Wire:
     """Way to a broker that can lose the broker's answers, and break."""
 
     port: int = 0
     is_lossy: bool = False
+    lost: int = 0
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @classmethod
@@ -156,7 +165,9 @@ class Wire:
     ) -> None:
         with suppress(OSError):
             while content := await reader.read(65_536):
-                if not (answers and self.is_lossy):
+                if answers and self.is_lossy:
+                    self.lost += 1
+                else:
                     writer.write(content)
             writer.close()
 
@@ -178,7 +189,7 @@ async def test_message_without_its_acknowledgement_comes_again(
             await consumer.until(lambda c: len(c.received) == 2)
         else:
             # The broker passes it on when it is released, which it was not.
-            await asyncio.sleep(0.2)
+            await consumer.until(lambda _: wire.lost)
         assert not delivering.done()
         wire.cut()
         lost = await delivering
@@ -240,12 +251,21 @@ async def test_message_beyond_the_brokers_limit_is_rejected(tmp_path: Path) -> N
     assert isinstance(small, Delivered)
 
 
+def _is_away(plugin: Mqtt, _: Consumer) -> bool:
+    return not is_connected(plugin)
+
+
 async def test_session_is_taken_over_and_found_again(broker: Mosquitto) -> None:
     """The broker ends the former connection, which costs no event."""
-    async with opened(broker.port, client_id="a") as first, opened(broker.port, client_id="a") as second:
-        for plugin in (first, second, first):
+    async with (
+        consuming(broker.port) as consumer,
+        opened(broker.port, client_id="a") as first,
+        opened(broker.port, client_id="a") as second,
+    ):
+        for plugin, former in ((first, second), (second, first), (first, second)):
             assert isinstance(await plugin.deliver(delivery()), Delivered)
-            await asyncio.sleep(0.1)
+            await consumer.until(partial(_is_away, former))
+            assert is_connected(plugin)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ class _Contract(SubscriberContract):
         url, _, pubsub = address.partition(" ")
         auth = {"flow": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
         org = {"login_url": url, "auth": auth, "pubsub": {"endpoint": f"http://{pubsub}"}, "proxy": "direct"}
-        return {**self.operation, "org": org, "timeout_s": 2}
+        return {**self.operation, "org": org, "timeout_s": 20}
 
     @asynccontextmanager
     async def target(self) -> AsyncIterator[str]:

@@ -246,7 +246,7 @@ async def test_target_that_does_not_answer_ends_the_test(world: World, ask: Aski
     """The limit is the subscriber's own."""
     world.tried.closed = True
     asked = asyncio.create_task(ask.post(f"/subscribers/{TARGET}/test"))
-    await asyncio.wait_for(world.tried.has_begun.wait(), 5)
+    await asyncio.wait_for(world.tried.has_begun.wait(), 60)
     await world.clock.turn(31)
 
     assert (await asked)[1]["reason"] == "no answer within 30 s"

@@ -297,7 +297,7 @@ def test_sandbox_ends_cleanly_at_a_signal() -> None:
         assert b"http://localhost:" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def _without_logs(error: bytes) -> list[str]:

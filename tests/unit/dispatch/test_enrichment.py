@@ -225,6 +225,18 @@ async def test_refused_login_holds_the_target_and_alerts(desk: Desk) -> None:
     assert (desk.bodies["1"], desk.world.target.attempts) == ({"customer": "No 1", "how": "found"}, [1])
 
 
+async def test_hold_by_a_lookup_says_nothing_about_the_target(desk: Desk) -> None:
+    """Its limit stays, and so do the tokens of its rate."""
+    desk.world.rate = (0.001, 8)
+    desk.org.records.error = CredentialsRefused("the user is frozen")
+    async with desk.world.running() as dispatcher:
+        await desk.append(*(a_deal(number) for number in range(8)))
+        assert (dispatcher.status.is_held, dispatcher.admission.limit) == (True, 8)
+        desk.org.records.error = None
+        await desk.world.turn(62)
+    assert len(desk.bodies) == 8
+
+
 async def test_forbidden_field_is_a_dead_letter_with_its_name(desk: Desk) -> None:
     """It can't be delivered until somebody corrects the name or the permission."""
     desk.org.records.hidden = frozenset({"Name"})
@@ -318,6 +330,20 @@ def test_later_event_supersedes_where_when_needs_a_lookup(desk: Desk) -> None:
     assert desk.world.dispatcher().attempts.admits(a_deal(1))
     desk.enrich(ACCOUNT, when="data.fields.Won")
     assert not desk.world.dispatcher().attempts.admits(a_deal(1))
+
+
+async def test_only_an_attempt_that_sent_a_request_is_timed() -> None:
+    """Events that end before it would count as quick answers of the target."""
+    desk = Desk().enrich(ACCOUNT, body=WHOLE, when="data.fields.Won")
+    async with desk.world.running():
+        await desk.append(a_deal(1), a_deal(2, {"Won": True}), a_deal(3, {"Won": True, "AccountId": "Acme"}))
+        desk.org.records.error = SalesforceUnavailable("HTTP 503")
+        await desk.append(a_deal(4, {"Won": True, "AccountId": account_id(5)}))
+
+    assert (desk.world.target.began, len(desk.world.letters)) == (["2"], 1)
+    sample, labels = desk.world.metrics.registry.get_sample_value, {"subscriber": str(TARGET)}
+    assert sample("streamer_deliveries_total", {**labels, "outcome": "skip"}) == 1
+    assert sample("streamer_delivery_seconds_count", labels) == 1
 
 
 async def test_retry_asked_for_by_salesforce_is_kept(desk: Desk) -> None:

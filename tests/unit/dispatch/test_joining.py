@@ -35,10 +35,17 @@ async def forward(
 
 
 def keep(
-    world: World, name: SubscriberName, *events: str, key: str = "one", outcome: str = "delivered"
+    world: World,
+    name: SubscriberName,
+    *events: str,
+    key: str = "one",
+    outcome: str = "delivered",
+    again: bool = False,
 ) -> None:
     """Put the halves that `name` forwards into the log."""
     receipts: JsonObject = {name: {"outcome": outcome, "answer": {}, "attempts": 1, "at": world.clock.now()}}
+    if again:
+        receipts[name]["again"] = True
     forwarded = [
         Forwarded(to=TARGET, event=replace(an_event(event, key=key), receipts=receipts), at=0.0)
         for event in events
@@ -203,3 +210,40 @@ async def test_halves_that_came_become_one_dead_letter(world: World) -> None:
     assert world.target.delivered == ["0"]
     assert not world.log.letters
     assert world.log.settled[TARGET][HALVES].next_offset == 3
+
+
+async def test_half_that_comes_too_late_leaves_the_dead_letter_of_its_event(world: World) -> None:
+    """Otherwise nobody could deliver that any more."""
+    world.upstream = Upstream(names=(INVOICE, CREDIT), runs_rejected=True)
+    world.target.answers["0"].append(Reject(reason="422"))
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0")
+        await forward(world, CREDIT, "0", outcome="rejected")
+        keep(world, CREDIT, "0", again=True)
+        await world.quiet()
+        letters = world.log.letters
+        assert [letter.reason for letter in letters] == ["rejected", "incomplete"]
+        dispatcher.redrive(letters[0], include_superseded=True)
+        await world.turn(1)
+
+    assert world.target.delivered == ["0"]
+    assert world.log.letters == letters[1:]
+
+
+async def test_halves_that_become_dead_letters_one_after_the_other_are_joined_by_a_redrive(
+    world: World,
+) -> None:
+    """The second letter leaves the first one."""
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0")
+        await world.turn(86_400)
+        await forward(world, CREDIT, "0")
+        await world.turn(86_400)
+        letters = world.log.letters
+        assert [letter.reason for letter in letters] == ["incomplete", "incomplete"]
+        for letter in letters:
+            dispatcher.redrive(letter, include_superseded=True)
+        await world.turn(20)
+
+    assert world.target.delivered == ["0"]
+    assert not world.log.letters

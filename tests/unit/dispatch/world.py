@@ -164,6 +164,11 @@ class World:
         )
     )
 
+    metrics: Metrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(clock=self.clock)
+
     def dispatcher(self) -> Dispatcher:
         """Return a new process's dispatcher."""
         return Dispatcher(
@@ -177,7 +182,7 @@ class World:
                 route=self.route,
                 timeout_s=30.0,
                 clock=self.clock,
-                observer=Metrics(clock=self.clock).subscriber(TARGET),
+                observer=self.metrics.subscriber(TARGET),
                 receipts=self.receipts,
                 enrichment=self.enrichment,
                 on_read=self.on_read,

@@ -1,11 +1,16 @@
 """What is left of events of each kind."""
 
+import json
+from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamer.events import Channel, Event
+from streamer.exact_json import exact_json
 from streamer.normalise import normaliser_for
 from streamer.protection import NotProtected, ProtectedEvents, Rules
 from tests.messages import ORG, change, events_of, order
@@ -209,6 +214,62 @@ def test_members_of_a_generic_payload_are_fields(*, as_text: bool) -> None:
 
     left = {"no": 1, "customer": {"tags": ["a"]}, "lines": [{"sku": "x"}]}
     assert (orjson.loads(stored) if as_text else stored) == left
+
+
+NUMBERS = (
+    "12345678901234567890123,-9223372036854775809,18446744073709551615,0.10000000000000000001,1.50,1E-400"
+)
+
+
+def test_numbers_in_text_keep_their_digits() -> None:
+    """A text can hold more than a float: long numbers of accounts, and sums to the cent."""
+    event = generic(f'{{"mail": "ida@acme.com", "n": [{NUMBERS}]}}')
+
+    assert protected(event, rule("drop", "mail")).data["payload"] == f'{{"n":[{NUMBERS}]}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("12345678901234567890123.00", "12345678901234567890123"),
+        ("0.10000000000000000001", "0.10000000000000000001"),
+        ("-1.50", "-1.5"),
+        ("1.2e1", "12"),
+        ("-0.00", "0"),
+        ("100e-999999999", "1E-999999997"),
+    ],
+)
+def test_hash_of_a_number_in_text_is_that_of_its_digits(text: str, digits: str) -> None:
+    """Numbers that are equal have one hash, others have others, and none takes a gigabyte."""
+    hashed = [
+        orjson.loads(protected(generic(f'{{"n": {each}}}'), rule("hash", "n")).data["payload"])["n"]
+        for each in (text, f'"{digits}"')
+    ]
+
+    assert hashed[0] == hashed[1]
+
+
+def test_key_is_the_same_with_and_without_rules() -> None:
+    """Or the events of a key would change their partition."""
+    event = generic('{"who": 12345678901234567890123, "n": 1.50}', key="who")
+
+    assert protected(event, rule("drop", "n"), key="who").key == event.key
+
+
+@given(
+    st.recursive(
+        st.decimals(allow_nan=False, allow_infinity=False).filter(lambda number: abs(number) < 10**300),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    )
+)
+def test_any_numbers_are_written_as_they_were_read(value: Any) -> None:
+    """As another parser finds, which is exact."""
+    event = generic(exact_json({"mail": "ida@acme.com", "v": value}).decode())
+    stored = protected(event, rule("drop", "mail")).data["payload"]
+
+    assert json.loads(stored, parse_float=Decimal, parse_int=Decimal) == {"v": value}
 
 
 def test_payload_can_be_protected_as_a_whole() -> None:

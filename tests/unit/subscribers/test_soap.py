@@ -1,15 +1,12 @@
-"""SOAP: elements of a body, digests of passwords, and the reading of any answer."""
+"""SOAP: digests of passwords, and the reading of any answer."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.xml_tree import parse_xml
 from subscribers.soap.answer import read_answer, value_at
-from subscribers.soap.elements import UnfitForXml, elements
 from subscribers.soap.security import password_digest
 
 ANSWER = b"""<?xml version="1.0"?>
@@ -29,44 +26,6 @@ APPLICATION_FAULT = (
     b'<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body>'
     b'<m:Fault xmlns:m="urn:geology"><m:Depth>12</m:Depth></m:Fault></e:Body></e:Envelope>'
 )
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [
-        ({"A": "x<y & z", "B": 1}, "<A>x&lt;y &amp; z</A><B>1</B>"),
-        ({"A": True, "B": 1e-7, "C": Decimal("1E+3")}, "<A>true</A><B>0.0000001</B><C>1000</C>"),
-        ({"A": [1, {"B": 2}], "C": []}, "<A>1</A><A><B>2</B></A>"),
-        ({"A": {"@id": 'a"\n', "@no": None, "#text": "t\r"}}, '<A id="a&quot;&#10;">t&#13;</A>'),
-        ({"A": {}}, "<A></A>"),
-        ({"n:A": 1}, "<n:A>1</n:A>"),
-    ],
-)
-def test_values_become_elements(value: dict[str, Any], written: str) -> None:
-    """In their order, escaped, and without exponents."""
-    assert elements(value) == written
-
-
-def test_null_is_nil() -> None:
-    """So that a service tells an empty field from a missing one."""
-    [nil] = parse_xml(f"<a>{elements({'B': None})}</a>".encode()).children
-
-    assert (nil.name, nil.value) == ("B", None)
-
-
-def test_prefix_stands_on_each_name() -> None:
-    """In a schema whose elements have a namespace."""
-    assert elements({"A": {"B": 1, "@c": 2}}, "p") == '<p:A c="2"><p:B>1</p:B></p:A>'
-
-
-def test_depth_is_bounded() -> None:
-    """An event of a hundred levels makes no envelope."""
-    deep: dict[str, Any] = {}
-    for _ in range(100):
-        deep = {"a": deep}
-
-    with pytest.raises(UnfitForXml, match="more than 20 levels"):
-        elements(deep)
 
 
 def test_digest_is_that_of_others() -> None:

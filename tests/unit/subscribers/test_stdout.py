@@ -96,7 +96,7 @@ def test_slow_reader_is_waited_for(pipe: tuple[int, int]) -> None:
         thread = Thread(target=lambda: read.append(reader.readline()))
         thread.start()
         outcome = plugin("body").deliver(delivery(body="x" * 300_000))
-        thread.join(10)
+        thread.join(60)
 
     assert isinstance(outcome, Delivered)
     assert orjson.loads(read[0]) == "x" * 300_000

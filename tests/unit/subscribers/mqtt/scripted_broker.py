@@ -74,7 +74,7 @@ class ScriptedBroker:
 
     async def until(self, kind: int, count: int = 1) -> None:
         """Wait until `count` packets of that kind have come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.of_kind(kind)) < count:  # noqa: ASYNC110 - a test looks in from outside
                 await asyncio.sleep(0.005)
 

@@ -1,7 +1,7 @@
 """The MQTT plugin, at a broker that answers as each test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
@@ -12,6 +12,7 @@ from streamer.clock import TurnedClock
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry, Skip
 from streamer.ports import Preview
 from subscribers.mqtt import Mqtt
+from subscribers.mqtt.connection import Connection
 from tests.deliveries import ORDER, context, delivery, event
 from tests.unit.subscribers.mqtt.scripted_broker import (
     CONNACK,
@@ -44,10 +45,24 @@ async def outcome_at(broker: ScriptedBroker, **settings: Any) -> Outcome:
         return await plugin.deliver(delivery())
 
 
+def open_connection(plugin: Mqtt) -> Connection:
+    """Return the connection of the plugin."""
+    assert plugin._session is not None
+    assert plugin._session._connection is not None
+    return plugin._session._connection
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what the plugin does with what a broker has said."""
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - a test looks in from outside
+            await asyncio.sleep(0.001)
+
+
 async def while_time_passes(clock: TurnedClock, *deliveries: Coroutine[Any, Any, Outcome]) -> list[Outcome]:
     """Return the outcomes of deliveries, while the clock goes on."""
     delivering = [asyncio.create_task(each) for each in deliveries]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not all(each.done() for each in delivering):
             await clock.turn(0.05)
             await asyncio.sleep(0.001)
@@ -280,7 +295,7 @@ async def test_silent_broker_is_found_out() -> None:
         await clock.turn(15)
         await broker.until(PINGREQ)
         await clock.turn(10)
-        await asyncio.sleep(0.05)
+        await until(lambda: not open_connection(plugin).is_open)
         await plugin.deliver(delivery())
 
     assert len(broker.of_kind(CONNECT)) == 2
@@ -331,7 +346,7 @@ async def test_cancelled_delivery_keeps_its_packet_id() -> None:
         await broker.until(PUBLISH, 2)
         first, second = map(packet_id, broker.of_kind(PUBLISH))
         broker.say(b"\x40\x02" + first)
-        await asyncio.sleep(0.05)
+        await until(lambda: len(open_connection(plugin)._waiting) == 1)
         assert not other.done()
         broker.say(b"\x40\x02" + second)
         assert isinstance(await other, Delivered)
@@ -463,7 +478,7 @@ async def test_end_of_an_idle_connection_is_told_once() -> None:
     async with ScriptedBroker.running() as broker, opened(broker, clock, client_id="a") as plugin:
         await plugin.deliver(delivery())
         broker.say(bytes.fromhex("e0028e00"))
-        await asyncio.sleep(0.05)
+        await until(lambda: not open_connection(plugin).is_open)
         told = await plugin.deliver(delivery())
         again = await plugin.deliver(delivery())
 

@@ -134,7 +134,7 @@ async def test_unwaited_call_is_delivered_when_it_is_sent() -> None:
     """Its answer comes later, and closing lets it."""
     org = SlowOrg()
     opened = await plugin(org, call=UNWAITED).__aenter__()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         outcome = await opened.deliver(delivery(change()))
         assert outcome == Delivered(answer={"call": "POST x", "waited": False})
         assert org.called == []

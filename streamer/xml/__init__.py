@@ -1,0 +1,1 @@
+"""XML: trees of what comes from outside, and elements of JSON objects."""
