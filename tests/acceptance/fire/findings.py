@@ -17,12 +17,13 @@ class Deliveries:
 
     `again` holds, for each repeated arrival, the event, the arrival before and
     the repeated one, in epoch seconds. `accepted` are the events that the
-    target acted on.
+    target acted on, with the time of the first request of each that it
+    accepted.
     """
 
     first: Sequence[str]
     again: Sequence[tuple[str, float, float]]
-    accepted: frozenset[str]
+    accepted: Mapping[str, float]
 
     @classmethod
     def of(cls, journal: Iterable[Received]) -> "Deliveries":
@@ -38,7 +39,10 @@ class Deliveries:
             else:
                 first.append(event)
             last[event] = received.at
-        accepted = frozenset(each.body["order"] for each in arrivals if each.accepted)
+        accepted: dict[str, float] = {}
+        for received in arrivals:
+            if received.accepted:
+                accepted.setdefault(received.body["order"], received.at)
         return cls(first=first, again=again, accepted=accepted)
 
 
@@ -87,9 +91,18 @@ class Findings:
         self._say(f"repeated to {name} though nothing had struck", unexplained)
         self.repeats[name] = len(deliveries.again)
 
+    def look_at_chain(self, name: str, deliveries: Deliveries, before: Deliveries) -> None:
+        """No event before the target that comes first has taken it."""
+        early = [
+            event
+            for event, at in deliveries.accepted.items()
+            if at < before.accepted.get(event, float("inf"))
+        ]
+        self._say(f"delivered to {name} too early", early)
+
     def look_at_receipts(self, name: str, deliveries: Deliveries, receipts: Sequence[str]) -> None:
         """One receipt of each delivery, however often it was repeated, and none of anything else."""
-        wanted, found = Counter(deliveries.accepted), Counter(receipts)
+        wanted, found = Counter(deliveries.accepted.keys()), Counter(receipts)
         self._say(f"receipts of {name} missing", list((wanted - found).elements()))
         self._say(f"receipts of {name} too many", list((found - wanted).elements()))
 

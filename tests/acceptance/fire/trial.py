@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.fire.cabling import Kafka
 from tests.acceptance.fire.findings import Deliveries, Findings
 from tests.acceptance.fire.schedule import Fault, profile_of, schedule
-from tests.acceptance.fire.world import World, world
+from tests.acceptance.fire.world import AFTER, World, world
 from tests.acceptance.sent import Seen, sent_by
 
 _PER_SECOND = 250.0
@@ -45,10 +46,12 @@ async def _findings(parts: World) -> Findings:
         await parts.fleet.stop()
         findings.look_at_log(sent, await kept.events())
         receipts = await _receipts(parts)
-    for name, target in parts.targets.items():
-        deliveries = Deliveries.of(target.journal)
-        findings.look_at_target(name, sent, deliveries, parts.strikes)
+    every = {name: Deliveries.of(target.journal) for name, target in parts.targets.items()}
+    for name, deliveries in every.items():
+        findings.look_at_target(name, _meant(sent, name, every), deliveries, parts.strikes)
         findings.look_at_receipts(name, deliveries, receipts[name])
+        if name in AFTER:
+            findings.look_at_chain(name, deliveries, every[AFTER[name]])
     findings.add(late)
     findings.add(parts.fleet.complaints)
     return findings
@@ -58,8 +61,8 @@ async def _late(parts: World, sent: list[Seen]) -> list[str]:
     """Wait until all is where it belongs and all daemons are ready; return what was not in time."""
     waiting = {
         "the log": lambda: parts.kept.reached(len(sent)),
-        "the targets": lambda: _delivered(parts, {event.id for event in sent}),
-        "the receipts": lambda: _receipted(parts, {event.id for event in sent}),
+        "the targets": lambda: _delivered(parts, sent),
+        "the receipts": lambda: _receipted(parts, sent),
         "the daemons": parts.fleet.is_ready,
     }
     end = asyncio.get_running_loop().time() + _SETTLED_WITHIN_S
@@ -69,19 +72,32 @@ async def _late(parts: World, sent: list[Seen]) -> list[str]:
     return [f"{what} were not complete {_SETTLED_WITHIN_S:.0f} s after the last fault" for what in waiting]
 
 
-async def _delivered(parts: World, events: set[str]) -> bool:
+def _meant(sent: Sequence[Seen], name: str, deliveries: Mapping[str, Deliveries]) -> list[Seen]:
+    """Return the events for a target: all, or those that the target before it has taken.
+
+    What was deleted was never shipped.
+    """
+    if name not in AFTER:
+        return list(sent)
+    taken = deliveries[AFTER[name]].accepted
+    return [event for event in sent if event.id in taken]
+
+
+async def _delivered(parts: World, sent: Sequence[Seen]) -> bool:
+    every = {name: Deliveries.of(target.journal) for name, target in parts.targets.items()}
     return all(
-        events <= {received.body["order"] for received in target.journal} for target in parts.targets.values()
+        {event.id for event in _meant(sent, name, every)} <= set(deliveries.first)
+        for name, deliveries in every.items()
     )
 
 
-async def _receipted(parts: World, events: set[str]) -> bool:
+async def _receipted(parts: World, sent: Sequence[Seen]) -> bool:
     # What was delivered unheard, or by a process that was killed, is delivered again.
-    if not await _delivered(parts, events):
+    if not await _delivered(parts, sent):
         return False
     receipts = await _receipts(parts)
     return all(
-        Deliveries.of(target.journal).accepted <= set(receipts[name])
+        Deliveries.of(target.journal).accepted.keys() <= set(receipts[name])
         for name, target in parts.targets.items()
     )
 

@@ -35,6 +35,9 @@ from tests.daemon import until
 from tools.proxy import TcpProxy
 
 SLOW_TARGET_S = 0.01
+AFTER = {"packing": "shipment"}
+"""Subscribers that come after another, by name."""
+
 _MOST_SESSIONS = 4
 _LOST_WITHIN_S = 30.0
 _STRUCK_WITHIN_S = 10.0
@@ -51,7 +54,10 @@ class OrgCable:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """One org, two targets, some brokers, and daemons that each have cables of their own."""
+    """One org, three targets, some brokers, and daemons that each have cables of their own.
+
+    What `shipment` has delivered goes to `packing` then.
+    """
 
     sandbox: Sandbox
     org_cables: Sequence[OrgCable]
@@ -189,7 +195,7 @@ async def world(kafka: Kafka, profile: Profile, directory: Path) -> AsyncIterato
         org_cables = [await _org_cable(stack, sandbox) for _ in range(profile.daemons)]
         targets = {
             name: await stack.enter_async_context(FulfillmentReceiver(clock))
-            for name in ("shipment", "returns")
+            for name in ("shipment", "returns", "packing")
         }
         targets["shipment"].faults.slow_s = SLOW_TARGET_S
         kept = KeptInKafka(kafka.bootstrap)
@@ -248,8 +254,7 @@ def _config(
     subscribers = {
         name: {
             "uses": "fulfillment",
-            "on": "salesforce.*",
-            "start": "earliest",
+            **({"after": AFTER[name]} if name in AFTER else {"on": "salesforce.*", "start": "earliest"}),
             "receipts": True,
             "max_in_flight": 16,
             "deliver_timeout_s": 5,
