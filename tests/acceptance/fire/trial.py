@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from streamer.events import JsonObject
 from tests.acceptance.busy_org import BusyOrg
 from tests.acceptance.fire.cabling import Kafka
 from tests.acceptance.fire.findings import Deliveries, Findings
@@ -46,12 +47,12 @@ async def _findings(parts: World) -> Findings:
         await parts.fleet.stop()
         findings.look_at_log(sent, await kept.events())
         receipts = await _receipts(parts)
-    every = {name: Deliveries.of(target.journal) for name, target in parts.targets.items()}
-    for name, deliveries in every.items():
-        findings.look_at_target(name, _meant(sent, name, every), deliveries, parts.strikes)
-        findings.look_at_receipts(name, deliveries, receipts[name])
-        if name in AFTER:
-            findings.look_at_chain(name, deliveries, every[AFTER[name]])
+    deliveries = _deliveries(parts)
+    for name, found in deliveries.items():
+        findings.look_at_target(name, _due(name, sent, deliveries), found, parts.strikes)
+        findings.look_at_receipts(name, found, receipts[name])
+    for name, upstream in AFTER.items():
+        findings.look_at_chain(name, deliveries[name], receipts[upstream])
     findings.add(late)
     findings.add(parts.fleet.complaints)
     return findings
@@ -72,22 +73,27 @@ async def _late(parts: World, sent: list[Seen]) -> list[str]:
     return [f"{what} were not complete {_SETTLED_WITHIN_S:.0f} s after the last fault" for what in waiting]
 
 
-def _meant(sent: Sequence[Seen], name: str, deliveries: Mapping[str, Deliveries]) -> list[Seen]:
-    """Return the events for a target: all, or those that the target before it has taken.
+def _deliveries(parts: World) -> dict[str, Deliveries]:
+    return {name: Deliveries.of(target.journal) for name, target in parts.targets.items()}
 
-    What was deleted was never shipped.
+
+def _due(name: str, sent: Sequence[Seen], deliveries: Mapping[str, Deliveries]) -> list[Seen]:
+    """Return the events that the target `name` must get: all, or what its upstream one has accepted.
+
+    No target accepts a deletion: each event is an order of its own, so there is
+    nothing to cancel.
     """
     if name not in AFTER:
         return list(sent)
-    taken = deliveries[AFTER[name]].accepted
-    return [event for event in sent if event.id in taken]
+    accepted = deliveries[AFTER[name]].accepted
+    return [event for event in sent if event.id in accepted]
 
 
 async def _delivered(parts: World, sent: Sequence[Seen]) -> bool:
-    every = {name: Deliveries.of(target.journal) for name, target in parts.targets.items()}
+    deliveries = _deliveries(parts)
     return all(
-        {event.id for event in _meant(sent, name, every)} <= set(deliveries.first)
-        for name, deliveries in every.items()
+        {event.id for event in _due(name, sent, deliveries)} <= found.first.keys()
+        for name, found in deliveries.items()
     )
 
 
@@ -97,13 +103,13 @@ async def _receipted(parts: World, sent: Sequence[Seen]) -> bool:
         return False
     receipts = await _receipts(parts)
     return all(
-        Deliveries.of(target.journal).accepted.keys() <= set(receipts[name])
-        for name, target in parts.targets.items()
+        found.accepted <= {receipt["event_id"] for receipt in receipts[name]}
+        for name, found in _deliveries(parts).items()
     )
 
 
-async def _receipts(parts: World) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {name: [] for name in parts.targets}
+async def _receipts(parts: World) -> dict[str, list[JsonObject]]:
+    found: dict[str, list[JsonObject]] = {name: [] for name in parts.targets}
     for receipt in await parts.kept.receipts():
-        found[receipt["subscriber"]].append(receipt["event_id"])
+        found[receipt["subscriber"]].append(receipt)
     return found

@@ -36,7 +36,7 @@ from tools.proxy import TcpProxy
 
 SLOW_TARGET_S = 0.01
 AFTER = {"packing": "shipment"}
-"""Subscribers that come after another, by name."""
+"""Upstream subscriber of each subscriber that comes after one."""
 
 _MOST_SESSIONS = 4
 _LOST_WITHIN_S = 30.0
@@ -56,7 +56,7 @@ class OrgCable:
 class World:
     """One org, three targets, some brokers, and daemons that each have cables of their own.
 
-    What `shipment` has delivered goes to `packing` then.
+    What `shipment` has delivered goes on to `packing`.
     """
 
     sandbox: Sandbox
