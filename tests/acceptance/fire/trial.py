@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streamer.events import JsonObject
@@ -47,9 +46,10 @@ async def _findings(parts: World) -> Findings:
         await parts.fleet.stop()
         findings.look_at_log(sent, await kept.events())
         receipts = await _receipts(parts)
-    deliveries = _deliveries(parts)
+    deliveries = {name: Deliveries.of(target.journal) for name, target in parts.targets.items()}
     for name, found in deliveries.items():
-        findings.look_at_target(name, _due(name, sent, deliveries), found, parts.strikes)
+        due = _due(parts, name, {event.id for event in sent})
+        findings.look_at_target(name, [event for event in sent if event.id in due], found, parts.strikes)
         findings.look_at_receipts(name, found, receipts[name])
     for name, upstream in AFTER.items():
         findings.look_at_chain(name, deliveries[name], receipts[upstream])
@@ -62,8 +62,8 @@ async def _late(parts: World, sent: list[Seen]) -> list[str]:
     """Wait until all is where it belongs and all daemons are ready; return what was not in time."""
     waiting = {
         "the log": lambda: parts.kept.reached(len(sent)),
-        "the targets": lambda: _delivered(parts, sent),
-        "the receipts": lambda: _receipted(parts, sent),
+        "the targets": lambda: _delivered(parts, {event.id for event in sent}),
+        "the receipts": lambda: _receipted(parts, {event.id for event in sent}),
         "the daemons": parts.fleet.is_ready,
     }
     end = asyncio.get_running_loop().time() + _SETTLED_WITHIN_S
@@ -73,38 +73,34 @@ async def _late(parts: World, sent: list[Seen]) -> list[str]:
     return [f"{what} were not complete {_SETTLED_WITHIN_S:.0f} s after the last fault" for what in waiting]
 
 
-def _deliveries(parts: World) -> dict[str, Deliveries]:
-    return {name: Deliveries.of(target.journal) for name, target in parts.targets.items()}
-
-
-def _due(name: str, sent: Sequence[Seen], deliveries: Mapping[str, Deliveries]) -> list[Seen]:
+def _due(parts: World, name: str, sent: set[str]) -> set[str]:
     """Return the events that the target `name` must get: all, or what its upstream one has accepted.
 
     No target accepts a deletion: each event is an order of its own, so there is
     nothing to cancel.
     """
-    if name not in AFTER:
-        return list(sent)
-    accepted = deliveries[AFTER[name]].accepted
-    return [event for event in sent if event.id in accepted]
+    return _accepted(parts, AFTER[name]) if name in AFTER else sent
 
 
-async def _delivered(parts: World, sent: Sequence[Seen]) -> bool:
-    deliveries = _deliveries(parts)
+def _accepted(parts: World, name: str) -> set[str]:
+    return {received.body["order"] for received in parts.targets[name].journal if received.accepted}
+
+
+async def _delivered(parts: World, sent: set[str]) -> bool:
     return all(
-        {event.id for event in _due(name, sent, deliveries)} <= found.first.keys()
-        for name, found in deliveries.items()
+        _due(parts, name, sent) <= {received.body["order"] for received in target.journal}
+        for name, target in parts.targets.items()
     )
 
 
-async def _receipted(parts: World, sent: Sequence[Seen]) -> bool:
+async def _receipted(parts: World, sent: set[str]) -> bool:
     # What was delivered unheard, or by a process that was killed, is delivered again.
     if not await _delivered(parts, sent):
         return False
     receipts = await _receipts(parts)
     return all(
-        found.accepted <= {receipt["event_id"] for receipt in receipts[name]}
-        for name, found in _deliveries(parts).items()
+        _accepted(parts, name) <= {receipt["event_id"] for receipt in receipts[name]}
+        for name in parts.targets
     )
 
 
