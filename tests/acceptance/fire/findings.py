@@ -97,14 +97,14 @@ class Findings:
         self._say(f"receipts of {name} too many", list((found - wanted).elements()))
 
     def look_at_chain(self, name: str, deliveries: Deliveries, upstream: Sequence[JsonObject]) -> None:
-        """No event to a subscriber before the delivery of which there is a receipt of its upstream one."""
+        """No event without, or before, the delivery in its receipt of the upstream subscriber."""
         delivered = {receipt["event_id"]: receipt["delivered_at"] for receipt in upstream}
         early = [
             f"{event} at {at:.2f}"
             for event, at in deliveries.first.items()
             if at < delivered.get(event, math.inf)
         ]
-        self._say(f"delivered to {name} before their receipts of the step before", early)
+        self._say(f"delivered to {name} before the upstream receipt", early)
 
     def add(self, sentences: Iterable[str]) -> None:
         """Take over what others found."""
