@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from streamer.settings import Transport
+from tests.acceptance.fire.findings import Deliveries, Findings
 from tests.acceptance.fire.schedule import STREAM_TROUBLES, Kind, profile_of, schedule
 
 
@@ -33,3 +34,16 @@ def test_seed_draws_the_same_again() -> None:
     assert {profile_of(seed).transport for seed in seeds} == set(Transport)
     troubles = {fault.who for fault in drawn if fault.kind is Kind.STREAM_TROUBLED}
     assert troubles == set(range(len(STREAM_TROUBLES)))
+
+
+def test_second_step_before_the_first_one_breaks_a_promise() -> None:
+    """The bench would be blind to a chain out of turn, because only a mistake of Streamer makes one."""
+    arrivals = {"in turn": 2.0, "early": 1.0, "alone": 2.0}
+    deliveries = Deliveries(first=arrivals, again=[], accepted=frozenset(arrivals))
+    receipts = [{"event_id": event, "delivered_at": 1.5} for event in ("in turn", "early")]
+    findings = Findings()
+
+    findings.look_at_chain("packing", deliveries, receipts)
+
+    told = "2 delivered to packing before the upstream receipt: early at 1.00, alone at 2.00"
+    assert findings.broken == [told]

@@ -1,9 +1,11 @@
 """What came of a trial, held against the promises."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from streamer.events import JsonObject
 from streamer.sandbox.targets.journal import Received
 from tests.acceptance.fire.struck import Strikes
 from tests.acceptance.sent import Seen, by_key
@@ -15,12 +17,13 @@ _SHOWN = 5
 class Deliveries:
     """What one target got: events in the order of their first arrivals, and those that came again.
 
-    `again` holds, for each repeated arrival, the event, the arrival before and
-    the repeated one, in epoch seconds. `accepted` are the events that the
-    target acted on.
+    Times are in epoch seconds. `first` holds the time of each event's first
+    arrival, and `again`, for each repeated arrival, the event, the arrival
+    before and the repeated one. `accepted` are the events that the target acted
+    on.
     """
 
-    first: Sequence[str]
+    first: Mapping[str, float]
     again: Sequence[tuple[str, float, float]]
     accepted: frozenset[str]
 
@@ -28,7 +31,7 @@ class Deliveries:
     def of(cls, journal: Iterable[Received]) -> "Deliveries":
         """Read a journal whose requests name their event as `order`."""
         last: dict[str, float] = {}
-        first: list[str] = []
+        first: dict[str, float] = {}
         again: list[tuple[str, float, float]] = []
         arrivals = sorted(journal, key=lambda each: each.at)
         for received in arrivals:
@@ -36,7 +39,7 @@ class Deliveries:
             if event in last:
                 again.append((event, last[event], received.at))
             else:
-                first.append(event)
+                first[event] = received.at
             last[event] = received.at
         accepted = frozenset(each.body["order"] for each in arrivals if each.accepted)
         return cls(first=first, again=again, accepted=accepted)
@@ -87,11 +90,21 @@ class Findings:
         self._say(f"repeated to {name} though nothing had struck", unexplained)
         self.repeats[name] = len(deliveries.again)
 
-    def look_at_receipts(self, name: str, deliveries: Deliveries, receipts: Sequence[str]) -> None:
+    def look_at_receipts(self, name: str, deliveries: Deliveries, receipts: Sequence[JsonObject]) -> None:
         """One receipt of each delivery, however often it was repeated, and none of anything else."""
-        wanted, found = Counter(deliveries.accepted), Counter(receipts)
+        wanted, found = Counter(deliveries.accepted), Counter(each["event_id"] for each in receipts)
         self._say(f"receipts of {name} missing", list((wanted - found).elements()))
         self._say(f"receipts of {name} too many", list((found - wanted).elements()))
+
+    def look_at_chain(self, name: str, deliveries: Deliveries, upstream: Sequence[JsonObject]) -> None:
+        """No event without, or before, the delivery in its receipt of the upstream subscriber."""
+        delivered = {receipt["event_id"]: receipt["delivered_at"] for receipt in upstream}
+        early = [
+            f"{event} at {at:.2f}"
+            for event, at in deliveries.first.items()
+            if at < delivered.get(event, math.inf)
+        ]
+        self._say(f"delivered to {name} before the upstream receipt", early)
 
     def add(self, sentences: Iterable[str]) -> None:
         """Take over what others found."""

@@ -35,6 +35,16 @@ from tests.daemon import until
 from tools.proxy import TcpProxy
 
 SLOW_TARGET_S = 0.01
+_ALL = {"on": "salesforce.*", "start": "earliest"}
+# A third subscriber that delivers everything would need a third more processor time.
+_SOURCES: Mapping[str, dict[str, Any]] = {
+    "shipment": _ALL,
+    "returns": _ALL,
+    "packing": {"after": "shipment", "on": "salesforce.cdc.Account.*"},
+}
+CHAIN = ("shipment", "packing")
+"""Two steps of a chain. The second step takes the changes of accounts only."""
+
 _MOST_SESSIONS = 4
 _LOST_WITHIN_S = 30.0
 _STRUCK_WITHIN_S = 10.0
@@ -51,7 +61,10 @@ class OrgCable:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """One org, two targets, some brokers, and daemons that each have cables of their own."""
+    """One org, three targets, some brokers, and daemons that each have cables of their own.
+
+    Accounts that `shipment` has delivered go on to `packing`.
+    """
 
     sandbox: Sandbox
     org_cables: Sequence[OrgCable]
@@ -187,10 +200,7 @@ async def world(kafka: Kafka, profile: Profile, directory: Path) -> AsyncIterato
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(Sandbox(clock, pubsub_port=0, settings=settings))
         org_cables = [await _org_cable(stack, sandbox) for _ in range(profile.daemons)]
-        targets = {
-            name: await stack.enter_async_context(FulfillmentReceiver(clock))
-            for name in ("shipment", "returns")
-        }
+        targets = {name: await stack.enter_async_context(FulfillmentReceiver(clock)) for name in _SOURCES}
         targets["shipment"].faults.slow_s = SLOW_TARGET_S
         kept = KeptInKafka(kafka.bootstrap)
         configs = [
@@ -246,10 +256,9 @@ def _config(
         "transaction_timeout_s": 6,
     }
     subscribers = {
-        name: {
+        name: _SOURCES[name]
+        | {
             "uses": "fulfillment",
-            "on": "salesforce.*",
-            "start": "earliest",
             "receipts": True,
             "max_in_flight": 16,
             "deliver_timeout_s": 5,
