@@ -9,7 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count, cycle, pairwise
 from pathlib import Path
@@ -143,14 +143,16 @@ async def test_kills_leave_each_step_of_a_chain_once_and_in_turn(
                 await asyncio.sleep(dice.random() * 0.3)
                 await member.kill()
                 await member.start()
-        await until(lambda: _are_receipted(kept, sandbox, taken), within_s=300, every_s=0.3)
+        # What is missing then is told below.
+        with suppress(AssertionError):
+            await until(lambda: _is_finished(kept, sandbox), within_s=300, every_s=0.3)
         await fleet.ready()
         await fleet.stop()
 
     updates, receipts = updates_of(sandbox), await kept.receipts()
     for step in _STEPS:
         due = _due(step, updates)
-        assert Counter(_events(receipts, step)) == Counter(event.id for event in due)
+        assert _receipted(step, receipts) == Counter(event.id for event in due), step
         assert by_key(sorted(due, key=lambda event: taken.places[step][event.id])) == by_key(due)
     assert not _out_of_turn(taken)
     assert _numbers_sent(target) <= _numbers_given(receipts)
@@ -163,8 +165,8 @@ def _due(step: str, updates: Sequence[Update]) -> list[Update]:
     return [update for update in updates if not (update.is_own and step in _BEHIND_THE_GUARD)]
 
 
-def _events(receipts: Sequence[JsonObject], step: str) -> list[str]:
-    return [receipt["event_id"] for receipt in receipts if receipt["subscriber"] == step]
+def _receipted(step: str, receipts: Sequence[JsonObject]) -> Counter[str]:
+    return Counter(receipt["event_id"] for receipt in receipts if receipt["subscriber"] == step)
 
 
 def _out_of_turn(taken: Taken) -> list[tuple[str, str]]:
@@ -242,9 +244,10 @@ async def _took_some(taken: Taken, more: int) -> None:
     await until(are_taken, within_s=120)
 
 
-async def _are_receipted(kept: Kept, sandbox: Sandbox, taken: Taken) -> bool:
-    updates, receipts = updates_of(sandbox), await kept.receipts()
-    own = {update.id for update in updates if update.is_own}
-    # Each would cause the next one, without an end.
-    assert not own & taken.places[_WRITE_BACK].keys(), "a write-back was written back"
-    return all({each.id for each in _due(step, updates)} <= set(_events(receipts, step)) for step in _STEPS)
+async def _is_finished(kept: Kept, sandbox: Sandbox) -> bool:
+    """Tell whether each step has all its receipts, or one that it must not have."""
+    receipts, updates = await kept.receipts(), updates_of(sandbox)
+    steps = [
+        (_receipted(step, receipts), Counter(each.id for each in _due(step, updates))) for step in _STEPS
+    ]
+    return any(found - due for found, due in steps) or all(found == due for found, due in steps)
