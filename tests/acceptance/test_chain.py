@@ -151,12 +151,12 @@ async def test_kills_leave_each_step_of_a_chain_once_and_in_turn(
         await fleet.stop()
 
     updates, receipts = updates_of(sandbox), await kept.receipts()
+    assert not _out_of_turn(taken)
     assert not _excess(receipts, updates)
     for step in _STEPS:
         due = _due(step, updates)
         assert _receipted(step, receipts) == Counter(event.id for event in due), step
         assert by_key(sorted(due, key=lambda event: taken.places[step][event.id])) == by_key(due)
-    assert not _out_of_turn(taken)
     assert _numbers_sent(target) <= _numbers_given(receipts)
     _check_write_backs(sandbox, target, updates)
     assert not fleet.complaints
