@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 SEEDS  ?= 20
 CASES  ?= 200000
+KILLS  ?= 20
 WORKERS ?= 4
 DIST   ?= dist
 BIN    := $(VENV)/bin
@@ -10,7 +11,7 @@ READY  := $(VENV)/.ready
 PIN    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 
-.PHONY: help check lint test demo bench fire fuzz mutants dist requirements sbom stubs reference format clean
+.PHONY: help check lint test demo bench fire fuzz chain mutants dist requirements sbom stubs reference format clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -83,6 +84,10 @@ fire: $(READY) ## the fault bench on a real Kafka: SEEDS=20 trials, or ARGS="--s
 
 fuzz: $(READY) ## CASES=200000 drawn inputs against a daemon and everything that reads bytes from outside
 	FUZZ_CASES=$(CASES) $(BIN)/pytest tests/acceptance/test_fuzz.py --numprocesses 3 --dist worksteal
+
+chain: $(READY) ## KILLS=20 kills along a chain of subscribers on each log, SQLite and a real Kafka
+	@$(BIN)/python -m tools.system_packages
+	CHAIN_KILLS=$(KILLS) $(BIN)/pytest tests/acceptance/test_chain.py --numprocesses 2
 
 mutants: $(READY) ## breaks copies of Streamer on purpose and expects that to be noticed
 	@$(BIN)/python -m tools.system_packages
