@@ -7,6 +7,7 @@ from typing import Any
 import jmespath.functions
 
 from streamer.dispatch.attempt.functions import numbers, texts, times
+from streamer.dispatch.attempt.functions.extents import check_length, extent
 from streamer.dispatch.attempt.functions.function import Function
 from streamer.dispatch.attempt.functions.keyed import Tables, keyed_functions
 
@@ -16,6 +17,12 @@ _ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
     "starts_with": str.startswith,
     "ends_with": str.endswith,
 }
+
+GROWING = frozenset({"format", "join", "pad_left", "pad_right", "replace", "to_string"})
+"""Functions whose texts can be longer than what they are made of, or of many parts."""
+
+MOST_MADE = 4_000_000
+"""Most characters that one evaluation of an expression makes."""
 
 
 class Functions(jmespath.functions.Functions):
@@ -29,6 +36,11 @@ class Functions(jmespath.functions.Functions):
         self.own: Mapping[str, Function] = {
             each.name: each for each in (*own, *keyed_functions(tables or {}, hash_keys or {}))
         }
+        self._made = 0
+
+    def begin(self) -> None:
+        """Begin the evaluation of an expression, which is synchronous."""
+        self._made = 0
 
     @property
     def names(self) -> frozenset[str]:
@@ -36,8 +48,24 @@ class Functions(jmespath.functions.Functions):
         return frozenset(self.FUNCTION_TABLE).union(self.own)
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """Return the value of a function. Raises `JMESPathError`."""
-        own, arguments = self.own.get(function_name), list(resolved_args)
+        """Return the value of a function. Raises `JMESPathError`, and `LimitExceeded` for too long a text."""
+        if function_name not in GROWING:
+            return self._called(function_name, list(resolved_args))
+        arguments = list(resolved_args)
+        if function_name == "join" and len(arguments) == 2:  # noqa: PLR2004 - both of its arguments
+            separator, items = arguments
+            if isinstance(separator, str) and isinstance(items, list):
+                check_length(extent(items) + len(separator) * len(items))
+        elif function_name == "to_string":
+            extent(arguments)
+        made = self._called(function_name, arguments)
+        if isinstance(made, str):
+            self._made += len(made)
+            check_length(self._made, MOST_MADE)
+        return made
+
+    def _called(self, function_name: str, arguments: list[Any]) -> Any:
+        own = self.own.get(function_name)
         if own is not None:
             return own(arguments)
         if len(arguments) == 2 and function_name in _ASKED_OFTEN:  # noqa: PLR2004 - both of their arguments
