@@ -111,7 +111,8 @@ class Joining:
             offsets = sorted(at for at in lane.places.get(head.event.id, ()) if at > head.offset)
             absent = [at for at in offsets if at not in held and at not in looked_for]
             if not absent:
-                return [held[at] for at in offsets if at in held]
+                found = [held[at] for at in offsets if at in held]
+                return [each for each in found if self.upstream.match(head.event, each.event)]
             looked_for.update(absent)
             recalled = await self.ledger.recall(feed, lane.partition, absent)
             held |= {entry.offset: entry for entry in recalled}

@@ -243,14 +243,14 @@ class OutcomeHandler:
         offset, entry = lane.head_offset, lane.head if lane.entries else None
         was_parked = lane.is_parked
         lane.due_at = self.clock.now()
-        if entry is not None and lane.places is not None:
-            lane.places.pop(entry.event.id, None)
         if lane.state is LaneState.OPEN:
             halves = self.lanes.absorb(lane)
             self.lanes.advance(lane)
         else:
             halves = lane.absorb()
             lane.advance()
+        if entry is not None:
+            lane.forget_places(entry.event.id, {offset, *(half.offset for half in halves)})
         proofs: list[Proof] = [] if proof is None else [proof]
         if entry is not None:
             proofs += self.attempts.forwarded(entry.event, proof)

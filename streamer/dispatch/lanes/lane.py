@@ -1,7 +1,7 @@
 """Queue of undelivered events that are delivered one after another."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 
@@ -133,6 +133,13 @@ class Lane:
             self.entries = deque(entry for entry in self.entries if entry.offset not in offsets)
             self.parked = deque(offset for offset in self.parked if offset not in offsets)
         return halves
+
+    def forget_places(self, event: EventId, offsets: Collection[int]) -> None:
+        """Drop the places of an event at `offsets`, which are settled; a redrive can have others of it."""
+        if self.places is not None:
+            left = [offset for offset in self.places.pop(event, ()) if offset not in offsets]
+            if left:
+                self.places[event] = left
 
     def advance(self) -> None:
         """Drop the head; the next event has no attempts yet."""

@@ -16,7 +16,7 @@ from tests.contracts.values import an_event
 from tests.unit.dispatch.world import TARGET, World
 
 INVOICE, CREDIT = SubscriberName("invoice"), SubscriberName("credit")
-STOCK = SubscriberName("stock")
+STOCK, SALE = SubscriberName("stock"), SubscriberName("sale")
 HALVES = forwarded_to(TARGET)
 
 
@@ -203,3 +203,60 @@ async def test_halves_that_came_become_one_dead_letter(world: World) -> None:
     assert world.target.delivered == ["0"]
     assert not world.log.letters
     assert world.log.settled[TARGET][HALVES].next_offset == 3
+
+
+def keep_after_sale(world: World, name: SubscriberName, *, again: bool, outcome: str) -> None:
+    """Put the half into the log that `name` forwards after a sale, which came by a redrive if `again`."""
+    sale: JsonObject = {"outcome": "rejected", "at": 1.0}
+    if again:
+        sale = {"outcome": "delivered", "at": 2.0, "again": True}
+    receipts: JsonObject = {"sale": sale, name: {"outcome": outcome, "at": world.clock.now()}}
+    event = replace(an_event("0", key="one"), receipts=receipts)
+    world.log.settled.setdefault(name, {})
+    forwarded = [Forwarded(to=TARGET, event=event, at=0.0)]
+    world.log.settle(name, Settlement(assignment=1, progress={}, forwarded=forwarded))
+
+
+async def test_redrive_before_a_fork_comes_to_the_join_by_both_ways(world: World) -> None:
+    """Both halves come again, so the first of them waits for the other one."""
+    world.upstream = replace(world.upstream, passed={INVOICE: frozenset({SALE}), CREDIT: frozenset({SALE})})
+    async with world.running():
+        for name in (INVOICE, CREDIT):
+            keep_after_sale(world, name, again=False, outcome="skipped")
+        await world.quiet()
+        keep_after_sale(world, INVOICE, again=True, outcome="delivered")
+        await world.turn(20)
+        keep_after_sale(world, CREDIT, again=True, outcome="delivered")
+        await world.turn(1)
+
+    assert world.target.delivered == ["0"]
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 4
+
+
+async def test_halves_of_a_redrive_join_none_of_the_time_before(world: World) -> None:
+    """Though one of these is slow: each time has its own two."""
+    world.upstream = replace(world.upstream, passed={INVOICE: frozenset({SALE}), CREDIT: frozenset({SALE})})
+    async with world.running():
+        keep_after_sale(world, INVOICE, again=False, outcome="skipped")
+        await world.quiet()
+        keep_after_sale(world, INVOICE, again=True, outcome="delivered")
+        await world.quiet()
+        keep_after_sale(world, CREDIT, again=False, outcome="skipped")
+        keep_after_sale(world, CREDIT, again=True, outcome="delivered")
+        await world.turn(1)
+
+    assert world.target.delivered == ["0"]
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 4
+
+
+async def test_redrive_on_one_way_alone_comes_too_late(world: World) -> None:
+    """What the other way had forwarded was settled without it, and nothing would come any more."""
+    world.upstream = replace(world.upstream, passed={INVOICE: frozenset({SALE}), CREDIT: frozenset()})
+    async with world.running():
+        keep_after_sale(world, INVOICE, again=True, outcome="delivered")
+        await world.turn(1)
+
+    [letter] = world.log.letters
+    assert letter.error == "it came by a redrive, and what credit had forwarded was settled without it"
