@@ -49,23 +49,9 @@ class Functions(jmespath.functions.Functions):
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         """Return the value of a function. Raises `JMESPathError`, and `LimitExceeded` for too long a text."""
-        if function_name not in GROWING:
-            return self._called(function_name, list(resolved_args))
-        arguments = list(resolved_args)
-        if function_name == "join" and len(arguments) == 2:  # noqa: PLR2004 - both of its arguments
-            separator, items = arguments
-            if isinstance(separator, str) and isinstance(items, list):
-                check_length(extent(items) + len(separator) * len(items))
-        elif function_name == "to_string":
-            extent(arguments)
-        made = self._called(function_name, arguments)
-        if isinstance(made, str):
-            self._made += len(made)
-            check_length(self._made, MOST_MADE)
-        return made
-
-    def _called(self, function_name: str, arguments: list[Any]) -> Any:
-        own = self.own.get(function_name)
+        own, arguments = self.own.get(function_name), list(resolved_args)
+        if function_name in GROWING:
+            return self._grown(function_name, own, arguments)
         if own is not None:
             return own(arguments)
         if len(arguments) == 2 and function_name in _ASKED_OFTEN:  # noqa: PLR2004 - both of their arguments
@@ -75,13 +61,28 @@ class Functions(jmespath.functions.Functions):
                 return asked in of
             if type(of) is str and type(asked) is str:
                 return _ASKED_OFTEN[function_name](of, asked)
-        if len(arguments) == 1 and isinstance(arguments[0], Decimal):
-            # JMESPath's own would quote it, and not know its type.
-            if function_name == "to_string":
-                return f"{arguments[0]:f}"
-            if function_name == "type":
-                return _NUMBER
+        if function_name == "type" and len(arguments) == 1 and isinstance(arguments[0], Decimal):
+            return _NUMBER
         return super().call_function(function_name, arguments)
+
+    def _grown(self, function_name: str, own: Function | None, arguments: list[Any]) -> Any:
+        """Return the value of a function of `GROWING`. Raises what `call_function` raises."""
+        if own is not None:
+            made = own(arguments)
+        elif function_name == "to_string" and len(arguments) == 1 and isinstance(arguments[0], Decimal):
+            # JMESPath's own would quote it.
+            made = f"{arguments[0]:f}"
+        else:
+            extent(arguments)
+            if function_name == "join" and len(arguments) == 2:  # noqa: PLR2004 - both of its arguments
+                separator, items = arguments
+                if isinstance(separator, str) and isinstance(items, list):
+                    check_length(extent(items) + len(separator) * len(items))
+            made = super().call_function(function_name, arguments)
+        if isinstance(made, str):
+            self._made += len(made)
+            check_length(self._made, MOST_MADE)
+        return made
 
     def _get_allowed_pytypes(self, types: Sequence[str]) -> tuple[list[str], list[Any]]:
         # JMESPath knows a type by the name of Python's.
