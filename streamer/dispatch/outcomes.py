@@ -77,7 +77,9 @@ class OutcomeHandler:
     def unjoined(self, lane: Lane, ticket: Ticket, halves: Halves) -> None:
         """Let `lane` wait for halves of its head that are missing, or set the head aside without them."""
         self.admission.forgone(ticket)
-        if halves is Halves.OVERDUE:
+        if halves is Halves.OVERDUE and self.joining.upstream.repeats(lane.head.event):
+            self._finish(lane, None)
+        elif halves is Halves.OVERDUE:
             self._set_aside(lane, self.joining.failure(lane), reason="incomplete")
         elif (wait_s := self.joining.begin_wait(lane)) is None:
             self.park(lane, self.joining.left_s(lane))

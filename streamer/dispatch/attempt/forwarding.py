@@ -111,6 +111,11 @@ class Upstream:
                 return f"{name} has {outcome} it"
         return ""
 
+    def repeats(self, event: Event) -> bool:
+        """Return true for a late half that was not delivered this time either: it changes nothing."""
+        outcomes = {_receipt_of(event, name).get("outcome") for name in self.names}
+        return self.is_late(event) and not outcomes.isdisjoint((SKIPPED, REJECTED))
+
     def is_rejected(self, event: Event) -> bool:
         """Return true if an upstream subscriber has rejected `event`."""
         return any(_receipt_of(event, name).get("outcome") == REJECTED for name in self.names)

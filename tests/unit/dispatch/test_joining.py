@@ -210,10 +210,14 @@ def keep_after_sale(world: World, name: SubscriberName, *, again: bool, outcome:
     sale: JsonObject = {"outcome": "rejected", "at": 1.0}
     if again:
         sale = {"outcome": "delivered", "at": 2.0, "again": True}
-    receipts: JsonObject = {"sale": sale, name: {"outcome": outcome, "at": world.clock.now()}}
-    event = replace(an_event("0", key="one"), receipts=receipts)
+    keep_receipts(world, {SALE: sale, name: {"outcome": outcome, "at": world.clock.now()}})
+
+
+def keep_receipts(world: World, receipts: JsonObject) -> None:
+    """Put the half of an event that has `receipts` into the log, forwarded by the last of them."""
+    name = SubscriberName(list(receipts)[-1])
+    forwarded = [Forwarded(to=TARGET, event=replace(an_event("0", key="one"), receipts=receipts), at=0.0)]
     world.log.settled.setdefault(name, {})
-    forwarded = [Forwarded(to=TARGET, event=event, at=0.0)]
     world.log.settle(name, Settlement(assignment=1, progress={}, forwarded=forwarded))
 
 
@@ -260,3 +264,25 @@ async def test_redrive_on_one_way_alone_comes_too_late(world: World) -> None:
 
     [letter] = world.log.letters
     assert letter.error == "it came by a redrive, and what credit had forwarded was settled without it"
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "skipped"])
+async def test_redrive_that_fails_again_leaves_no_second_dead_letter(world: World, outcome: str) -> None:
+    """The join was settled with the first rejection, and there is nothing to deliver."""
+    async with world.running():
+        keep_receipts(world, {INVOICE: {"outcome": outcome, "at": world.clock.now(), "again": True}})
+        await world.turn(1)
+
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 1
+
+
+async def test_redrive_that_fails_again_is_the_half_for_which_another_one_waits(world: World) -> None:
+    """As when the subscriber was added between the first rejection and the redrive."""
+    async with world.running():
+        await forward(world, CREDIT, "0")
+        keep_receipts(world, {INVOICE: {"outcome": "rejected", "at": world.clock.now(), "again": True}})
+        await world.turn(1)
+
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 2
