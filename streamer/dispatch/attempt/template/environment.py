@@ -33,6 +33,7 @@ COMPARED = "(compared)"
 CONCATENATED = "(concatenated)"
 KEPT = "(kept)"
 STEP = "(step)"
+OF_NODES = frozenset({COMPARED, CONCATENATED, KEPT, STEP})
 """Filters that the nodes of a template call; no source can name them."""
 
 RANDOM = ("lipsum", "random")

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from streamer.dispatch.attempt.functions import Function, Functions, LimitExceeded
-from streamer.dispatch.attempt.template.environment import AbsentField, Filter, Sandbox
+from streamer.dispatch.attempt.template.environment import OF_NODES, AbsentField, Filter, Sandbox
 from streamer.dispatch.attempt.template.mistakes import check_constants
 from streamer.dispatch.attempt.template.nodes import counted
 from streamer.events import JsonObject
@@ -115,7 +115,7 @@ def _environment(
         environment.filters.update(
             (name, _lenient(filter_))
             for name, filter_ in environment.filters.items()
-            if name not in _OF_MISSING
+            if name not in _OF_MISSING and name not in OF_NODES
         )
     return environment
 
