@@ -39,6 +39,12 @@ def mistaken_calls(source: str, functions: Functions) -> Iterator[tuple[str, int
             yield str(error), call.lineno
 
 
+def sentence_of(error: jinja2.TemplateSyntaxError) -> str:
+    """Return what is wrong with a template that can't be compiled."""
+    is_bound = isinstance(error.__cause__, LimitExceeded)
+    return "exceeds a bound whatever the event holds" if is_bound else "is not a Jinja2 template"
+
+
 def check_constants(environment: Sandbox, template: nodes.Template) -> None:
     """Raise `jinja2.TemplateAssertionError` for what exceeds a bound in `template` with every event."""
     for constant in _constants(template):

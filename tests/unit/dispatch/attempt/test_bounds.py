@@ -207,3 +207,11 @@ def test_error_of_a_template_names_its_place() -> None:
 
     with pytest.raises(BrokenRoute, match="text fails on this event: line 2 of its template: the text would"):
         compiled.delivery(event(data={"n": WIDTH}), attempt=1)
+
+
+def test_constant_beyond_a_bound_is_a_mistake_of_the_configuration() -> None:
+    """It names the place, and does not say that the template is none."""
+    with pytest.raises(
+        ConfigurationError, match=r"text.*exceeds a bound whatever the event holds: line 2: the text"
+    ):
+        compile_route(TARGET, RouteSource(text="a\n{{ 'x' * 2000000 }}"), mistake=mistaken)
