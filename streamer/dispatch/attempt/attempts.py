@@ -228,7 +228,7 @@ class Attempts:
         entry, now = lane.head, self.clock.now()
         event = entry.event
         letter = DeadLetter(
-            id=f"{event.id}:{self.name}",
+            id=self.upstream.letter_id(event, self.name),
             stage=Stage.DISPATCH,
             channel=event.channel,
             reason=reason,

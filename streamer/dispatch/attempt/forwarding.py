@@ -120,6 +120,18 @@ class Upstream:
         """Return true if an upstream subscriber has rejected `event`."""
         return any(_receipt_of(event, name).get("outcome") == REJECTED for name in self.names)
 
+    def letter_id(self, event: Event, subscriber: SubscriberName) -> str:
+        """Return the id of the dead letter of `event`; another one of the event must not replace it.
+
+        That is so of each half, and of what is delivered after a rejection.
+        """
+        parts = [event.id, subscriber]
+        if self.joins and self.missing(event):
+            parts += [name for name in self.names if _receipt_of(event, name)]
+        elif self.is_rejected(event):
+            parts.append(REJECTED)
+        return ":".join(parts)
+
     def told(self, delivery: Delivery, more: JsonObject) -> Delivery:
         """Return `delivery` with the receipts in `more`, and with a key of its own after a rejection."""
         if not self.names:

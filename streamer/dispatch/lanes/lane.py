@@ -50,7 +50,8 @@ class Lane:
     them. `halves` are those in the lane beside the head that belong to the
     same event, once they are joined; `awaited` is the event while some are
     missing. `places` are the offsets of all entries by event, if they are
-    known and needed.
+    known and needed. `redriven` are the times at which entries came back, by
+    their offsets.
     """
 
     partition: Partition
@@ -67,6 +68,7 @@ class Lane:
     halves: tuple[Entry, ...] = ()
     awaited: EventId | None = None
     places: dict[EventId, list[int]] | None = None
+    redriven: dict[int, float] = field(default_factory=dict)
 
     @property
     def full_name(self) -> tuple[Partition, str]:
@@ -143,6 +145,7 @@ class Lane:
 
     def advance(self) -> None:
         """Drop the head; the next event has no attempts yet."""
+        self.redriven.pop(self.head_offset, None)
         if self.parked:
             self.parked.popleft()
         if self.entries:

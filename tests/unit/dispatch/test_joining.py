@@ -286,3 +286,32 @@ async def test_redrive_that_fails_again_is_the_half_for_which_another_one_waits(
 
     assert not world.log.letters
     assert world.log.settled[TARGET][HALVES].next_offset == 2
+
+
+async def test_two_dead_letters_of_one_event_are_joined_by_their_redrives(world: World) -> None:
+    """Though the second one is redriven a while after the first one."""
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0")
+        await world.turn(86_500)
+        await forward(world, CREDIT, "0")
+        await world.turn(86_500)
+        assert [letter.reason for letter in world.log.letters] == ["incomplete", "incomplete"]
+        for letter in list(world.log.letters):
+            dispatcher.redrive(letter, include_superseded=True)
+            await world.turn(5)
+
+    assert world.target.delivered == ["0"]
+    assert not world.log.letters
+    assert not world.log.parked(TARGET, HALVES)
+
+
+async def test_redrive_of_one_half_alone_ends_in_a_dead_letter_soon(world: World) -> None:
+    """It does not hold up its key for a day once more."""
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0")
+        await world.turn(86_500)
+        dispatcher.redrive(world.log.letters[0], include_superseded=True)
+        await world.turn(1)
+        assert not world.log.letters
+        await world.turn(60)
+        assert [letter.reason for letter in world.log.letters] == ["incomplete"]
