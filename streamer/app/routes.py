@@ -16,7 +16,7 @@ from streamer.dispatch.attempt.enrichment import LOOKUPS, EnrichmentSource
 from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.names import reads_any
 from streamer.dispatch.attempt.route import Route, RouteSource, compile_route
-from streamer.dispatch.attempt.template import mistaken_calls, unknown_names
+from streamer.dispatch.attempt.template import mistaken_calls, sentence_of, unknown_names
 from streamer.errors import ConfigurationError
 from streamer.events import SubscriberName
 from streamer.observe.redaction import masked
@@ -115,7 +115,7 @@ class SubscriberRoute:
                     return [self._pointed(keys, cause.sentence, cause.detail, cause)]
                 case jinja2.TemplateSyntaxError() as cause:
                     detail = f"line {cause.lineno}: {cause.message}"
-                    return [str(self._mistake(keys, "is not a Jinja2 template", detail, at=(cause.lineno,)))]
+                    return [str(self._mistake(keys, sentence_of(cause), detail, at=(cause.lineno,)))]
             return [str(error)]
         return []
 

@@ -15,6 +15,8 @@ from streamer.ports import Feed
 _AT_ONCE = 20
 # The halves of an event come close together as a rule, and parking costs a record for each.
 _IN_MEMORY_S = 10.0
+# The halves of an event can be dead letters both, and they are redriven one after the other.
+_AFTER_REDRIVE_S = 60.0
 _LATE_HINT = "Look at the receipts in the event, and send it to the target by hand."
 _LOST_HINT = "Find out what became of the event there, then redrive."
 
@@ -36,7 +38,8 @@ class Joining:
 
     The halves stay in the lane, as they came, until the event is settled: a
     crash or another owner of the partition joins them anew. An event of which
-    some are missing for `limit_s` seconds becomes a dead letter.
+    some are missing for `limit_s` seconds becomes a dead letter; after a
+    redrive it waits for a minute at least.
     """
 
     upstream: Upstream
@@ -99,7 +102,10 @@ class Joining:
         return Reject(reason=reason, hint=_LOST_HINT, sent=False)
 
     def _left_s(self, lane: Lane) -> float:
-        return self.upstream.heard_at(lane.head.event) + self.limit_s - self.clock.now()
+        ends_at = self.upstream.heard_at(lane.head.event) + self.limit_s
+        if (redriven_at := lane.redriven.get(lane.head_offset)) is not None:
+            ends_at = max(ends_at, redriven_at + _AFTER_REDRIVE_S)
+        return ends_at - self.clock.now()
 
     async def _others(self, lane: Lane, head: Entry, feed: Feed) -> list[Entry]:
         if lane.places is None:
@@ -111,7 +117,8 @@ class Joining:
             offsets = sorted(at for at in lane.places.get(head.event.id, ()) if at > head.offset)
             absent = [at for at in offsets if at not in held and at not in looked_for]
             if not absent:
-                return [held[at] for at in offsets if at in held]
+                found = [held[at] for at in offsets if at in held]
+                return [each for each in found if self.upstream.match(head.event, each.event)]
             looked_for.update(absent)
             recalled = await self.ledger.recall(feed, lane.partition, absent)
             held |= {entry.offset: entry for entry in recalled}

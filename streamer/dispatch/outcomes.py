@@ -77,7 +77,9 @@ class OutcomeHandler:
     def unjoined(self, lane: Lane, ticket: Ticket, halves: Halves) -> None:
         """Let `lane` wait for halves of its head that are missing, or set the head aside without them."""
         self.admission.forgone(ticket)
-        if halves is Halves.OVERDUE:
+        if halves is Halves.OVERDUE and self.joining.upstream.repeats(lane.head.event):
+            self._finish(lane, None)
+        elif halves is Halves.OVERDUE:
             self._set_aside(lane, self.joining.failure(lane), reason="incomplete")
         elif (wait_s := self.joining.begin_wait(lane)) is None:
             self.park(lane, self.joining.left_s(lane))
@@ -249,14 +251,14 @@ class OutcomeHandler:
         offset, entry = lane.head_offset, lane.head if lane.entries else None
         was_parked = lane.is_parked
         lane.due_at = self.clock.now()
-        if entry is not None and lane.places is not None:
-            lane.places.pop(entry.event.id, None)
         if lane.state is LaneState.OPEN:
             halves = self.lanes.absorb(lane)
             self.lanes.advance(lane)
         else:
             halves = lane.absorb()
             lane.advance()
+        if entry is not None:
+            lane.forget_places(entry.event.id, {offset, *(half.offset for half in halves)})
         proofs: list[Proof] = [] if proof is None else [proof]
         if entry is not None:
             proofs += self.attempts.forwarded(entry.event, proof)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import jinja2
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from streamer.dispatch.attempt.template import sentence_of
 from subscribers.soap.faults import FaultRule
 from subscribers.soap.security import UsernameToken
 from subscribers.soap.template import NAMES, compile_envelope, names_in
@@ -26,7 +27,7 @@ def _template(source: str) -> str:
     try:
         compile_envelope(source)
     except jinja2.TemplateSyntaxError as exc:
-        raise ValueError(f"is not a Jinja2 template: line {exc.lineno}: {exc.message}") from exc
+        raise ValueError(f"{sentence_of(exc)}: line {exc.lineno}: {exc.message}") from exc
     for name, line in names_in(source).items():
         if name not in NAMES:
             known = ", ".join(sorted(NAMES))

@@ -34,8 +34,9 @@ class Size:
     Daemons drain a `backlog` over CometD and a `pubsub_backlog` over the
     Pub/Sub API, and at least `warm_up` events before a stream over either.
     `deliveries` are events by the number of their keys, and `routing` are events
-    that are routed. With `behind` events
-    of `behind_keys` waiting, memory is watched for `looked_s`.
+    that are routed; if `routing_compared`, they are delivered as they are, too.
+    With `behind` events of `behind_keys` waiting, memory is watched for
+    `looked_s`.
     """
 
     rounds: int
@@ -48,6 +49,7 @@ class Size:
     processes: int
     deliveries: Mapping[int, int]
     routing: int
+    routing_compared: bool
     trickle: Trickle
     failing: int
     busy: int
@@ -67,6 +69,7 @@ FULL = Size(
     processes=3,
     deliveries={1: 10_000, 10: 20_000, 1_000: 30_000, 100_000: 100_000},
     routing=10_000,
+    routing_compared=True,
     trickle=Trickle(events=2_000, per_second=200, keys=(1, 10, 1_000, 100_000), backlog=2_000),
     failing=30_000,
     busy=6_000,
@@ -85,6 +88,7 @@ QUICK = Size(
     processes=2,
     deliveries={1: 100, 1_000: 2_000},
     routing=200,
+    routing_compared=False,
     trickle=Trickle(events=100, per_second=200, keys=(1, 1_000), backlog=100),
     failing=2_000,
     busy=400,
@@ -189,7 +193,8 @@ async def _deliveries(only: Collection[str], size: Size, kafka: str, progress: P
 
 
 async def _routing(bench: DeliveryBench, size: Size, progress: Progress) -> Part:
-    task = progress.add_task("routing", total=3 * size.rounds * size.routing)
+    passes = 3 if size.routing_compared else 2
+    task = progress.add_task("routing", total=passes * size.rounds * size.routing)
     async with sandbox_process() as org:
-        routing = RoutingBench(deliveries=bench, org=org)
+        routing = RoutingBench(deliveries=bench, org=org, compares=size.routing_compared)
         return await routing.routing(size.routing, partial(progress.advance, task))

@@ -32,6 +32,7 @@ def upstream_of(name: SubscriberName, subscribers: Subscribers) -> Upstream:
     return Upstream(
         names=settings.after,
         runs_rejected=settings.on_rejected == "run",
+        passed={each: upstream(each, subscribers) for each in settings.after},
         takes=selects(name, subscribers),
     )
 

@@ -235,7 +235,7 @@ class Attempts:
         entry, now = lane.head, self.clock.now()
         event = entry.event
         letter = DeadLetter(
-            id=self._letter_id(entry),
+            id=self.upstream.letter_id(event, self.name),
             stage=Stage.DISPATCH,
             channel=event.channel,
             reason=reason,
@@ -257,13 +257,6 @@ class Attempts:
         )
         self.observer.set_aside(letter)
         return letter
-
-    def _letter_id(self, entry: Entry) -> str:
-        id_ = f"{entry.event.id}:{self.name}"
-        if self.upstream.joins and self.upstream.missing(entry.event):
-            # Another half can be a letter already, or the event without this one, and must stay.
-            return f"{id_}:{entry.offset}"
-        return id_
 
     async def _close(self) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 from jmespath.lexer import Lexer
 from jmespath.parser import ParsedResult
 
+from streamer.dispatch.attempt.bounds import MOST_COPIES, copies
 from streamer.dispatch.attempt.functions import Function, FunctionFailed, Functions
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
@@ -88,9 +89,15 @@ def check_expression(expression: ParsedResult, functions: Functions, names: Coll
 
     A field at the top must be one of `names`. Functions must exist and take
     the number of arguments, and the literals and other known types among them.
+    No value in it can be 1,000 times as large as an event.
     """
     checking = _Checking(expression.expression, functions, frozenset(names))
     checking.check(expression.parsed, is_at_top=True)
+    if copies(expression.parsed) > MOST_COPIES:
+        detail = f"a value in it has more than {MOST_COPIES:,} times what the event has; repeat less in it"
+        raise ExpressionMistake(
+            "it makes too much of an event", detail, word="", expression=expression.expression
+        )
 
 
 class _Checking:

@@ -10,6 +10,7 @@ from typing import Any
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options, TreeInterpreter
 
+from streamer.dispatch.attempt.bounds import bounded
 from streamer.dispatch.attempt.functions import Functions
 
 # A dictionary with `type`, `value` and `children`, as jmespath's parser makes it.
@@ -23,7 +24,8 @@ _FALSE: tuple[Any, ...] = ("", [], {}, None)
 
 def evaluation(expression: ParsedResult, functions: Functions) -> Evaluate:
     """Return a function that returns the value of `expression` over a document."""
-    return Compiler(TreeInterpreter(Options(custom_functions=functions)), functions).made(expression.parsed)
+    compiler = Compiler(TreeInterpreter(Options(custom_functions=functions)), functions)
+    return bounded(expression.parsed, functions, compiler.made(expression.parsed))
 
 
 class Compiler:

@@ -1,6 +1,6 @@
 """Forwarding of settled events to the subscribers downstream, with their receipts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -58,11 +58,13 @@ class Upstream:
     """Subscribers after which another one comes; it gets what they rejected if it `runs_rejected`.
 
     With several of them, each forwards its half of an event. An event whose
-    type one of them never `takes` never comes from all.
+    type one of them never `takes` never comes from all. `passed` are those that
+    an event has passed before it comes to each of them.
     """
 
     names: tuple[SubscriberName, ...] = ()
     runs_rejected: bool = False
+    passed: Mapping[SubscriberName, frozenset[SubscriberName]] = field(default_factory=dict)
     takes: Callable[[str], bool] = field(default=lambda _: True)
 
     @property
@@ -75,13 +77,27 @@ class Upstream:
         return [name for name in self.names if name not in (event.receipts or {})]
 
     def is_late(self, event: Event) -> bool:
-        """Return true for a half that came by a redrive, after its event was settled with a rejected one."""
-        return any(_receipt_of(event, name).get("again") for name in event.receipts or {})
+        """Return true for a half that came by a redrive, and whose others were settled without it.
+
+        They come again as well if the redrive was of a subscriber that all of
+        them have passed.
+        """
+        redrives = {
+            name: _at(event, name) for name in event.receipts or {} if _receipt_of(event, name).get("again")
+        }
+        if not redrives:
+            return False
+        latest = max(redrives, key=redrives.__getitem__)
+        return any(latest not in self.passed.get(name, ()) for name in self.missing(event))
+
+    def match(self, one: Event, other: Event) -> bool:
+        """Return true for two halves that were forwarded after the same redrives of what both have passed."""
+        before = ((one.receipts or {}).keys() & (other.receipts or {}).keys()) - set(self.names)
+        return all(_receipt_of(one, name) == _receipt_of(other, name) for name in before)
 
     def heard_at(self, event: Event) -> float:
         """Return the time at which upstream settled `event`, in epoch seconds; 0 if it can't be read."""
-        times = (_receipt_of(event, name).get("at") for name in self.names)
-        return max((float(at) for at in times if isinstance(at, int | float)), default=0.0)
+        return max((_at(event, name) for name in self.names), default=0.0)
 
     def exclusion(self, event: Event) -> str:
         """Return the reason why `event`, or its half, is not for the subscriber; empty when it is."""
@@ -95,9 +111,26 @@ class Upstream:
                 return f"{name} has {outcome} it"
         return ""
 
+    def repeats(self, event: Event) -> bool:
+        """Return true for a late half that was not delivered this time either: it changes nothing."""
+        outcomes = {_receipt_of(event, name).get("outcome") for name in self.names}
+        return self.is_late(event) and not outcomes.isdisjoint((SKIPPED, REJECTED))
+
     def is_rejected(self, event: Event) -> bool:
         """Return true if an upstream subscriber has rejected `event`."""
         return any(_receipt_of(event, name).get("outcome") == REJECTED for name in self.names)
+
+    def letter_id(self, event: Event, subscriber: SubscriberName) -> str:
+        """Return the id of the dead letter of `event`; another one of the event must not replace it.
+
+        That is so of each half, and of what is delivered after a rejection.
+        """
+        parts = [event.id, subscriber]
+        if self.joins and self.missing(event):
+            parts += [name for name in self.names if _receipt_of(event, name)]
+        elif self.is_rejected(event):
+            parts.append(REJECTED)
+        return ":".join(parts)
 
     def told(self, delivery: Delivery, more: JsonObject) -> Delivery:
         """Return `delivery` with the receipts in `more`, and with a key of its own after a rejection."""
@@ -193,6 +226,11 @@ def _json(value: object) -> object:
 def _receipt_of(event: Event, name: str) -> JsonObject:
     receipt = (event.receipts or {}).get(name)
     return receipt if isinstance(receipt, dict) else {}
+
+
+def _at(event: Event, name: str) -> float:
+    at = _receipt_of(event, name).get("at")
+    return float(at) if isinstance(at, int | float) else 0.0
 
 
 def _shown(receipt: object) -> object:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options, TreeInterpreter
 
+from streamer.dispatch.attempt.bounds import bounded
 from streamer.dispatch.attempt.evaluation import Compiler, Evaluate
 from streamer.dispatch.attempt.functions import Functions
 from streamer.events import JsonObject
@@ -36,7 +37,8 @@ def projected(expression: ParsedResult, functions: Functions) -> Project:
     hash, which is absent itself when nothing is left. A multi-select list with
     an absent item is absent.
     """
-    return _Compiler(_Interpreter(functions), functions).made(expression.parsed)
+    made = _Compiler(_Interpreter(functions), functions).made(expression.parsed)
+    return bounded(expression.parsed, functions, made)
 
 
 def object_of(parts: dict[str, Project]) -> Project:

@@ -12,9 +12,9 @@ from jmespath.parser import ParsedResult
 
 from streamer.dispatch.attempt.checks import ExpressionMistake, check_expression
 from streamer.dispatch.attempt.evaluation import evaluation
-from streamer.dispatch.attempt.functions import FunctionFailed, Functions
+from streamer.dispatch.attempt.functions import FunctionFailed, Functions, LimitExceeded
 from streamer.dispatch.attempt.projection import ABSENT, Project, list_of, object_of, projected
-from streamer.dispatch.attempt.template import compile_content, compile_template
+from streamer.dispatch.attempt.template import compile_content, compile_template, sentence_of
 from streamer.errors import BrokenRoute, ConfigurationError
 from streamer.events import Content, Delivery, Event, JsonObject, SubscriberName, WrittenText
 
@@ -135,7 +135,7 @@ def event_document(event: Event, more: JsonObject = _NOTHING) -> JsonObject:
 def _evaluate(key: str, function: Callable[[JsonObject], Any], shaped: JsonObject) -> Any:
     try:
         return function(shaped)
-    except FunctionFailed as error:
+    except (FunctionFailed, LimitExceeded) as error:
         raise BrokenRoute(f"{key} fails on this event: {error}") from error
     except Exception as error:
         # Expressions and templates are an operator's code and can raise anything.
@@ -192,7 +192,7 @@ class _Compiling:
             yield
         except jinja2.TemplateSyntaxError as error:
             detail = f"line {error.lineno}: {error.message}"
-            raise self._make_mistake(keys, "is not a Jinja2 template", detail) from error
+            raise self._make_mistake(keys, sentence_of(error), detail) from error
 
     def _parsed(self, expression: str, key: int | str) -> ParsedResult:
         try:

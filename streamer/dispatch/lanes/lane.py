@@ -1,7 +1,7 @@
 """Queue of undelivered events that are delivered one after another."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 
@@ -50,7 +50,8 @@ class Lane:
     them. `halves` are those in the lane beside the head that belong to the
     same event, once they are joined; `awaited` is the event while some are
     missing. `places` are the offsets of all entries by event, if they are
-    known and needed.
+    known and needed. `redriven` are the times at which entries came back, by
+    their offsets.
     """
 
     partition: Partition
@@ -67,6 +68,7 @@ class Lane:
     halves: tuple[Entry, ...] = ()
     awaited: EventId | None = None
     places: dict[EventId, list[int]] | None = None
+    redriven: dict[int, float] = field(default_factory=dict)
 
     @property
     def full_name(self) -> tuple[Partition, str]:
@@ -134,8 +136,16 @@ class Lane:
             self.parked = deque(offset for offset in self.parked if offset not in offsets)
         return halves
 
+    def forget_places(self, event: EventId, offsets: Collection[int]) -> None:
+        """Drop the places of an event at `offsets`, which are settled; a redrive can have others of it."""
+        if self.places is not None:
+            left = [offset for offset in self.places.pop(event, ()) if offset not in offsets]
+            if left:
+                self.places[event] = left
+
     def advance(self) -> None:
         """Drop the head; the next event has no attempts yet."""
+        self.redriven.pop(self.head_offset, None)
         if self.parked:
             self.parked.popleft()
         if self.entries:

@@ -126,7 +126,7 @@ class Redelivery:
             absorbed = self.lanes.absorb(lane)
             self.ledger.park(lane.change(joined=self.lanes.park(lane)), absorbed)
         lane = self.lanes.join(entry)
-        lane.due_at = now
+        lane.due_at = lane.redriven[entry.offset] = now
         self.ledger.redrive(lane.change(joined=[entry]), letter)
         if not has_turn:
             self.delay_queue.put(lane, 0.0)

@@ -37,10 +37,14 @@ _INVOICE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingBench:
-    """Measures `rounds` times in turn, with the broker and the target of `deliveries`."""
+    """Measures `rounds` times in turn, with the broker and the target of `deliveries`.
+
+    With `compares`, the same events are delivered as they are, too.
+    """
 
     deliveries: DeliveryBench
     org: Org
+    compares: bool = True
 
     async def routing(self, events: int, progress: Callable[[int], object]) -> Routing:
         """Route so many events here, and deliver so many with records of the org, and as they are."""
@@ -61,8 +65,9 @@ class RoutingBench:
             daemon = _EnrichingDaemon(self.org.url)
             rate, _request = await self.deliveries.rate(daemon.deliver, log, events, progress)
             enriched.append(Enriched(rate=rate, cached=daemon.cached))
-            rate, _request = await self.deliveries.rate(streamer, log, events, progress)
-            plain.append(rate)
+            if self.compares:
+                rate, _request = await self.deliveries.rate(streamer, log, events, progress)
+                plain.append(rate)
         return Routing(routed=found, enriched=enriched, plain=plain)
 
     async def _accounts(self, count: int) -> list[str]:

@@ -36,7 +36,7 @@ class Enriched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing(Part):
-    """Routing alone, and deliveries with routing, enrichment and projection in turn with plain ones."""
+    """Routing alone, and deliveries with routing, enrichment and projection; some in turn with plain ones."""
 
     routed: Sequence[Routed]
     enriched: Sequence[Enriched]
@@ -52,6 +52,8 @@ class Routing(Part):
 
     def ratios(self) -> Sequence[Ratio]:
         """Return what routing, enrichment and projection add to a delivery."""
+        if not self.plain:
+            return []
         pairs = zip(self.enriched, self.plain, strict=True)
         return [
             Ratio(
@@ -66,7 +68,7 @@ class Routing(Part):
         of = f"{first.subscribers} subscribers, of which {first.matching} match"
         rates = [each.rate for each in self.enriched]
         whole = "routed, enriched, projected and delivered"
-        return [
+        rows = [
             Row(
                 f"routing to {of}: CPU an event",
                 measured([each.cpu_us_per_event for each in self.routed], "{:.1f} µs"),
@@ -81,8 +83,8 @@ class Routing(Part):
             ),
             Row(f"{whole}: events/s", measured([each.per_s for each in rates], "{:,.0f}")),
             Row(f"{whole}: cached", measured([100 * each.cached for each in self.enriched], "{:.1f} %")),
-            Row(
-                "delivered as it is, in turn with these: CPU an event",
-                measured([each.cpu_us_per_delivery for each in self.plain], "{:.0f} µs"),
-            ),
         ]
+        if self.plain:
+            plain = measured([each.cpu_us_per_delivery for each in self.plain], "{:.0f} µs")
+            rows.append(Row("delivered as it is, in turn with these: CPU an event", plain))
+        return rows

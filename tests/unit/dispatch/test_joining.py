@@ -16,7 +16,7 @@ from tests.contracts.values import an_event
 from tests.unit.dispatch.world import TARGET, World
 
 INVOICE, CREDIT = SubscriberName("invoice"), SubscriberName("credit")
-STOCK = SubscriberName("stock")
+STOCK, SALE = SubscriberName("stock"), SubscriberName("sale")
 HALVES = forwarded_to(TARGET)
 
 
@@ -230,20 +230,113 @@ async def test_half_that_comes_too_late_leaves_the_dead_letter_of_its_event(worl
     assert world.log.letters == letters[1:]
 
 
-async def test_halves_that_become_dead_letters_one_after_the_other_are_joined_by_a_redrive(
-    world: World,
-) -> None:
-    """The second letter leaves the first one."""
-    async with world.running() as dispatcher:
-        await forward(world, INVOICE, "0")
-        await world.turn(86_400)
-        await forward(world, CREDIT, "0")
-        await world.turn(86_400)
-        letters = world.log.letters
-        assert [letter.reason for letter in letters] == ["incomplete", "incomplete"]
-        for letter in letters:
-            dispatcher.redrive(letter, include_superseded=True)
+def keep_after_sale(world: World, name: SubscriberName, *, again: bool, outcome: str) -> None:
+    """Put the half into the log that `name` forwards after a sale, which came by a redrive if `again`."""
+    sale: JsonObject = {"outcome": "rejected", "at": 1.0}
+    if again:
+        sale = {"outcome": "delivered", "at": 2.0, "again": True}
+    keep_receipts(world, {SALE: sale, name: {"outcome": outcome, "at": world.clock.now()}})
+
+
+def keep_receipts(world: World, receipts: JsonObject) -> None:
+    """Put the half of an event that has `receipts` into the log, forwarded by the last of them."""
+    name = SubscriberName(list(receipts)[-1])
+    forwarded = [Forwarded(to=TARGET, event=replace(an_event("0", key="one"), receipts=receipts), at=0.0)]
+    world.log.settled.setdefault(name, {})
+    world.log.settle(name, Settlement(assignment=1, progress={}, forwarded=forwarded))
+
+
+async def test_redrive_before_a_fork_comes_to_the_join_by_both_ways(world: World) -> None:
+    """Both halves come again, so the first of them waits for the other one."""
+    world.upstream = replace(world.upstream, passed={INVOICE: frozenset({SALE}), CREDIT: frozenset({SALE})})
+    async with world.running():
+        for name in (INVOICE, CREDIT):
+            keep_after_sale(world, name, again=False, outcome="skipped")
+        await world.quiet()
+        keep_after_sale(world, INVOICE, again=True, outcome="delivered")
         await world.turn(20)
+        keep_after_sale(world, CREDIT, again=True, outcome="delivered")
+        await world.turn(1)
 
     assert world.target.delivered == ["0"]
     assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 4
+
+
+async def test_halves_of_a_redrive_join_none_of_the_time_before(world: World) -> None:
+    """Though one of these is slow: each time has its own two."""
+    world.upstream = replace(world.upstream, passed={INVOICE: frozenset({SALE}), CREDIT: frozenset({SALE})})
+    async with world.running():
+        keep_after_sale(world, INVOICE, again=False, outcome="skipped")
+        await world.quiet()
+        keep_after_sale(world, INVOICE, again=True, outcome="delivered")
+        await world.quiet()
+        keep_after_sale(world, CREDIT, again=False, outcome="skipped")
+        keep_after_sale(world, CREDIT, again=True, outcome="delivered")
+        await world.turn(1)
+
+    assert world.target.delivered == ["0"]
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 4
+
+
+async def test_redrive_on_one_way_alone_comes_too_late(world: World) -> None:
+    """What the other way had forwarded was settled without it, and nothing would come any more."""
+    world.upstream = replace(world.upstream, passed={INVOICE: frozenset({SALE}), CREDIT: frozenset()})
+    async with world.running():
+        keep_after_sale(world, INVOICE, again=True, outcome="delivered")
+        await world.turn(1)
+
+    [letter] = world.log.letters
+    assert letter.error == "it came by a redrive, and what credit had forwarded was settled without it"
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "skipped"])
+async def test_redrive_that_fails_again_leaves_no_second_dead_letter(world: World, outcome: str) -> None:
+    """The join was settled with the first rejection, and there is nothing to deliver."""
+    async with world.running():
+        keep_receipts(world, {INVOICE: {"outcome": outcome, "at": world.clock.now(), "again": True}})
+        await world.turn(1)
+
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 1
+
+
+async def test_redrive_that_fails_again_is_the_half_for_which_another_one_waits(world: World) -> None:
+    """As when the subscriber was added between the first rejection and the redrive."""
+    async with world.running():
+        await forward(world, CREDIT, "0")
+        keep_receipts(world, {INVOICE: {"outcome": "rejected", "at": world.clock.now(), "again": True}})
+        await world.turn(1)
+
+    assert not world.log.letters
+    assert world.log.settled[TARGET][HALVES].next_offset == 2
+
+
+async def test_two_dead_letters_of_one_event_are_joined_by_their_redrives(world: World) -> None:
+    """Though the second one is redriven a while after the first one."""
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0")
+        await world.turn(86_500)
+        await forward(world, CREDIT, "0")
+        await world.turn(86_500)
+        assert [letter.reason for letter in world.log.letters] == ["incomplete", "incomplete"]
+        for letter in list(world.log.letters):
+            dispatcher.redrive(letter, include_superseded=True)
+            await world.turn(5)
+
+    assert world.target.delivered == ["0"]
+    assert not world.log.letters
+    assert not world.log.parked(TARGET, HALVES)
+
+
+async def test_redrive_of_one_half_alone_ends_in_a_dead_letter_soon(world: World) -> None:
+    """It does not hold up its key for a day once more."""
+    async with world.running() as dispatcher:
+        await forward(world, INVOICE, "0")
+        await world.turn(86_500)
+        dispatcher.redrive(world.log.letters[0], include_superseded=True)
+        await world.turn(1)
+        assert not world.log.letters
+        await world.turn(60)
+        assert [letter.reason for letter in world.log.letters] == ["incomplete"]

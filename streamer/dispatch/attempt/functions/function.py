@@ -7,8 +7,7 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-LONGEST_TEXT = 1_000_000
-"""Most characters of a text that a function makes."""
+from streamer.dispatch.attempt.functions.extents import LONGEST_TEXT
 
 _SHOWN = 60
 _KINDS = {

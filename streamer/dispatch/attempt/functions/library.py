@@ -7,6 +7,7 @@ from typing import Any
 import jmespath.functions
 
 from streamer.dispatch.attempt.functions import numbers, texts, times
+from streamer.dispatch.attempt.functions.extents import check_length, extent
 from streamer.dispatch.attempt.functions.function import Function
 from streamer.dispatch.attempt.functions.keyed import Tables, keyed_functions
 
@@ -16,6 +17,12 @@ _ASKED_OFTEN: Mapping[str, Callable[[str, str], bool]] = {
     "starts_with": str.startswith,
     "ends_with": str.endswith,
 }
+
+GROWING = frozenset({"format", "join", "pad_left", "pad_right", "replace", "to_string"})
+"""Functions whose texts can be longer than what they are made of, or of many parts."""
+
+MOST_MADE = 4_000_000
+"""Most characters that one evaluation of an expression makes."""
 
 
 class Functions(jmespath.functions.Functions):
@@ -29,6 +36,11 @@ class Functions(jmespath.functions.Functions):
         self.own: Mapping[str, Function] = {
             each.name: each for each in (*own, *keyed_functions(tables or {}, hash_keys or {}))
         }
+        self._made = 0
+
+    def begin(self) -> None:
+        """Begin the evaluation of an expression, which is synchronous."""
+        self._made = 0
 
     @property
     def names(self) -> frozenset[str]:
@@ -36,8 +48,10 @@ class Functions(jmespath.functions.Functions):
         return frozenset(self.FUNCTION_TABLE).union(self.own)
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """Return the value of a function. Raises `JMESPathError`."""
+        """Return the value of a function. Raises `JMESPathError`, and `LimitExceeded` for too long a text."""
         own, arguments = self.own.get(function_name), list(resolved_args)
+        if function_name in GROWING:
+            return self._grown(function_name, own, arguments)
         if own is not None:
             return own(arguments)
         if len(arguments) == 2 and function_name in _ASKED_OFTEN:  # noqa: PLR2004 - both of their arguments
@@ -47,13 +61,28 @@ class Functions(jmespath.functions.Functions):
                 return asked in of
             if type(of) is str and type(asked) is str:
                 return _ASKED_OFTEN[function_name](of, asked)
-        if len(arguments) == 1 and isinstance(arguments[0], Decimal):
-            # JMESPath's own would quote it, and not know its type.
-            if function_name == "to_string":
-                return f"{arguments[0]:f}"
-            if function_name == "type":
-                return _NUMBER
+        if function_name == "type" and len(arguments) == 1 and isinstance(arguments[0], Decimal):
+            return _NUMBER
         return super().call_function(function_name, arguments)
+
+    def _grown(self, function_name: str, own: Function | None, arguments: list[Any]) -> Any:
+        """Return the value of a function of `GROWING`. Raises what `call_function` raises."""
+        if own is not None:
+            made = own(arguments)
+        elif function_name == "to_string" and len(arguments) == 1 and isinstance(arguments[0], Decimal):
+            # JMESPath's own would quote it.
+            made = f"{arguments[0]:f}"
+        else:
+            extent(arguments)
+            if function_name == "join" and len(arguments) == 2:  # noqa: PLR2004 - both of its arguments
+                separator, items = arguments
+                if isinstance(separator, str) and isinstance(items, list):
+                    check_length(extent(items) + len(separator) * len(items))
+            made = super().call_function(function_name, arguments)
+        if isinstance(made, str):
+            self._made += len(made)
+            check_length(self._made, MOST_MADE)
+        return made
 
     def _get_allowed_pytypes(self, types: Sequence[str]) -> tuple[list[str], list[Any]]:
         # JMESPath knows a type by the name of Python's.

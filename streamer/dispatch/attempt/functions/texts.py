@@ -6,8 +6,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from streamer.dispatch.attempt.functions.extents import LONGEST_TEXT
 from streamer.dispatch.attempt.functions.function import (
-    LONGEST_TEXT,
     Function,
     Parameter,
     Unfit,

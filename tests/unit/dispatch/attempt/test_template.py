@@ -3,7 +3,6 @@
 import jinja2
 import pytest
 from defusedxml.ElementTree import fromstring
-from jinja2.exceptions import SecurityError
 
 from streamer.dispatch.attempt.functions import FunctionFailed
 from streamer.dispatch.attempt.template import compile_content, compile_template
@@ -124,14 +123,11 @@ def test_content_is_written_for_programs(source: str, made: str) -> None:
         ("{{ data.fields.Lines }}", "an object or a list is no text"),
         ("{{ upper(data.fields.Won) }}", "upper\\(\\): argument 1"),
         ("{% for a in range(9000) %}{{ pad_left('x', 9000) }}{% endfor %}", "more than 1,000,000 characters"),
-        ("{{ 'x' * 10000000000 }}", "a repetition has at most"),
-        ("{{ 10000000000 * 'x' }}", "a repetition has at most"),
-        ("{{ 9 ** 999999 }}", "an exponent is at most"),
     ],
 )
 def test_content_is_bounded(source: str, error: str) -> None:
     """In memory, too."""
-    with pytest.raises((ValueError, TypeError, SecurityError, FunctionFailed), match=error):
+    with pytest.raises((ValueError, TypeError, FunctionFailed), match=error):
         content(source)
 
 
