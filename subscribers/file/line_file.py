@@ -55,7 +55,8 @@ class LineFile:
         self._monotonic = monotonic
         self._writing = threading.Lock()
         self._syncing = threading.Lock()
-        # Numbers of the last lines that were appended, are on the disk, and can be lost.
+        # Numbers of the last lines that were begun, were appended, are on the disk, and can be lost.
+        self._begun = 0
         self._appended = 0
         self._synced = 0
         self._lost = 0
@@ -67,9 +68,10 @@ class LineFile:
         """Append `line`, which ends with a line feed. Raises `OSError`; the file is then as it was."""
         with self._writing:
             self._make_room(len(line))
+            self._begun += 1
+            number = self._begun
             self._append_whole(line)
-            self._appended += 1
-            number = self._appended
+            self._appended = number
         self._sync(number)
 
     def close(self) -> None:
@@ -150,7 +152,8 @@ class LineFile:
             os.fsync(self._descriptor)
         except OSError:
             # The system forgets what it could not write, so that a second fsync would prove nothing.
-            self._lost = self._appended
+            # A line that is only begun can be among it.
+            self._lost = self._begun
             raise
         self._synced, self._synced_at = appended, self._monotonic()
 

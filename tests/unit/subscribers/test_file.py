@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import stat
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from streamer.clock import TurnedClock
 from streamer.events import Delivered, Delivery, Hold, Reject, Retry, Skip
 from streamer.ports import Preview
-from subscribers.file import File
+from subscribers.file import File, line_file
 from subscribers.lines import failure, write_whole
 from tests.deliveries import context, delivery, event
 
@@ -258,18 +258,28 @@ def test_failed_write_to_the_disk_fails_all_lines_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system reports it once, and a second thread's own would succeed."""
-    path = tmp_path / "a"
+    written, failed = threading.Event(), threading.Event()
+    lines: list[bytes] = []
     calls: list[int] = []
+
+    def write(descriptor: int, line: bytes) -> None:
+        write_whole(descriptor, line)
+        lines.append(line)
+        if len(lines) == 2:
+            written.set()
+            # The line is in the file, and its thread has not come further.
+            assert failed.wait(60)
 
     def fail_first(file: int) -> None:
         calls.append(file)
         if len(calls) == 1:
-            while path.read_bytes().count(b"\n") < 3:
-                time.sleep(0.001)
+            assert written.wait(60)
+            failed.set()
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    with opened(path) as plugin, ThreadPoolExecutor(2) as threads:
+    with opened(tmp_path / "a") as plugin, ThreadPoolExecutor(2) as threads:
         plugin.deliver(order(0))
+        monkeypatch.setattr(line_file, "write_whole", write)
         monkeypatch.setattr(os, "fsync", fail_first)
         outcomes = list(threads.map(plugin.deliver, map(order, (1, 2))))
         assert isinstance(plugin.deliver(order(3)), Delivered)
