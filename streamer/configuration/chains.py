@@ -35,7 +35,10 @@ def chain_mistakes(draft: Draft, document: Document) -> Iterator[str]:
         for name, each in draft.settings.subscribers.items()
         if draft.is_sound("subscribers", name, "after")
     }
-    known = {*draft.settings.subscribers, *(document.at(("subscribers",)) or ())}
+    given = document.at(("subscribers",))
+    # A subscriber with a mistake of its own is there all the same.
+    of_given = [each for each in given if isinstance(each, str)] if isinstance(given, dict) else []
+    known = {*draft.settings.subscribers, *of_given}
     for name, each in subscribers.items():
         yield from _useless(name, each, document)
         for place, before in _named(name, each, document):

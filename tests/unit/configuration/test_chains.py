@@ -84,6 +84,16 @@ def test_mistakes_name_the_subscribers(tmp_path: Path, subscribers: dict[str, st
     assert len(found) == 1 + ("[a, a]" in str(subscribers))
 
 
+@pytest.mark.parametrize("section", ["[{a: {}}, []]", "7", "0.5", "text", "true"])
+def test_subscribers_that_are_no_section_are_refused_by_a_sentence(tmp_path: Path, section: str) -> None:
+    """Whatever stands there: its names can't be known."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(f"{HEAD}subscribers: {section}\n")
+
+    with pytest.raises(ConfigurationError, match=r"subscribers: .*must be a section"):
+        load(load_document([path], {}))
+
+
 def test_what_check_prints_of_a_chain_reads_back(tmp_path: Path) -> None:
     """With the defaults of all keys written out, those beside `after` included."""
     document = load_document([written(tmp_path, a='on: "*"', b="after: a", c="after: [b]")], {})
