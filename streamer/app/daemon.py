@@ -10,12 +10,12 @@ from enum import StrEnum
 import structlog
 
 from streamer.admin import AdminContext, serving_admin
-from streamer.app.configuration_changes import ConfigurationChanges, reloadable
 from streamer.app.dispatching import Dispatching
 from streamer.app.ingesting import Ingesting
 from streamer.app.log import Log, open_log
 from streamer.app.plan import Plan
-from streamer.app.reloading import Reloading
+from streamer.app.reloading.changes import ConfigurationChanges, reloadable
+from streamer.app.reloading.reloading import Reloading
 from streamer.app.watcher import Watcher
 from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock

@@ -1,28 +1,23 @@
 """Exclusive session of this process on one partition of the checkpoints."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from streamer.backoff import Backoff, Delays
 from streamer.clock import Clock
 from streamer.errors import Fenced, LogUnavailable, StreamerError
 from streamer.events import Channel, Checkpoint
 from streamer.log.kafka.append.checkpoints import Checkpoints
+from streamer.log.kafka.append.fencing import Fencing, Mine
 from streamer.log.kafka.append.transactions import BATCH_BYTES, Content, RecordsRefused, Transactions
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors, kafka_error
-from streamer.log.kafka.cluster.fencing import is_fencing
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record
 
-Mine = Callable[[int], bool | None]
-"""Asks whether the group assigns a partition to us; `None` while this process follows no group."""
-
 _log = structlog.get_logger()
 
-_FENCED_BACKOFF = Backoff(first_s=0.25, limit_s=10.0)
 _SMALLEST_STRIDE = 8 * 1024
 
 
@@ -49,7 +44,7 @@ class PartitionSession:
         self._committed: dict[Channel, Checkpoint] = {}
         # Last checkpoint known to the callers, by channel: returned to them, or written for them.
         self._expected: dict[Channel, Checkpoint | None] = {}
-        self._fenced_delays = Delays(_FENCED_BACKOFF)
+        self._fencing = Fencing(partition, self._names.checkpoints, mine)
         self._stride = BATCH_BYTES
 
     def committed(self, channel: Channel) -> Checkpoint | None:
@@ -75,7 +70,7 @@ class PartitionSession:
             raise self._failed(kafka_error(exc), records) from exc
         self._committed.update(checkpoints)
         self._expected.update(checkpoints)
-        self._fenced_delays.reset()
+        self._fencing.written()
         self._errors.clear()
 
     def close(self) -> None:
@@ -137,18 +132,10 @@ class PartitionSession:
 
     def _failed(self, error: KafkaError, records: Sequence[Record]) -> StreamerError:
         self.close()
-        if is_fencing(error):
-            return self._fenced(error)
+        if (fenced := self._fencing.noticed(error)) is not None:
+            return fenced
         topics = ", ".join(sorted({record.topic for record in records})) or self._names.checkpoints
         return self._errors.explain(error, doing="appending to", subject=topics)
-
-    def _fenced(self, error: KafkaError) -> StreamerError:
-        # Either another process has the partition, or the broker ended our
-        # transaction because it took too long.
-        if not self._mine(self._partition):
-            return Fenced(f"another process owns partition {self._partition} of {self._names.checkpoints}")
-        reason = f"the transaction was ended by the broker: {error.str()}"
-        return LogUnavailable(reason, after_s=self._fenced_delays.next_s())
 
     def _check_ownership(self) -> None:
         if self._mine(self._partition) is False:

@@ -45,11 +45,21 @@ _ADVICE = {
     KafkaError._UNSUPPORTED_FEATURE: ": Streamer needs brokers with transactions",
 }
 
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+
 
 def kafka_error(exception: KafkaException) -> KafkaError:
     """Return the error inside `exception`, whose code decides what can be done about it."""
     error: KafkaError = exception.args[0]
     return error
+
+
+def is_fencing(error: KafkaError) -> bool:
+    """Return whether another producer has taken over the transactional id.
+
+    Brokers answer the same when they have ended a transaction that took too long.
+    """
+    return error.code() in _FENCED
 
 
 def is_retriable(error: Exception) -> bool:

@@ -1,0 +1,1 @@
+"""Reading of the configuration again, while the daemon runs."""
