@@ -188,7 +188,7 @@ class MqttSettings(BaseModel):
         Never with QoS 2: the broker would take a new message for the repetition
         of one with the same packet id, from before a restart, and drop it.
         """
-        return self.client_id is not None and self.session_expiry_s > 0 and self.qos < 2  # noqa: PLR2004
+        return self.client_id is not None and self.session_expiry_s > 0 and self.qos < 2  # noqa: PLR2004 - QoS 2 has no other name
 
     @property
     def mode(self) -> ContentMode:

@@ -1,4 +1,4 @@
-"""What the plugin would send, for people who try out a configuration."""
+"""Previews of the calls that the plugin would make."""
 
 from streamer.events import Delivery, Outcome, Reject
 from streamer.exact_json import exact_json

@@ -69,8 +69,7 @@ class Envelopes:
             "delivery_key": delivery.key,
             "namespace": self._settings.namespace,
             "operation": operation,
-            # All values in it are escaped.
-            "security": Markup(security.xml),  # noqa: S704
+            "security": Markup(security.xml),  # noqa: S704 - all values in it are escaped
         }
 
     def _made(self, delivery: Delivery, operation: str, security: SecurityHeader) -> str:

@@ -38,5 +38,4 @@ def names_in(source: str) -> Mapping[str, int]:
 def _marked_elements(value: Any, prefix: str = "") -> Markup:
     if not isinstance(value, dict):
         raise UnfitForXml("elements can only be made of an object")
-    # All values in it are escaped.
-    return Markup(ELEMENTS.elements(value, prefix))  # noqa: S704
+    return Markup(ELEMENTS.elements(value, prefix))  # noqa: S704 - all values in it are escaped

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.deployment.entry_points import PLUGINS
+
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = ROOT / "Dockerfile"
 
@@ -110,18 +112,7 @@ def test_installed_program_brings_its_plugins(installed: Path) -> None:
     said = subprocess.run(
         [installed / "python", "-c", "if True:" + script], cwd="/", check=True, capture_output=True, text=True
     )
-    plugins = [
-        "erp Erp",
-        "file File",
-        "fulfillment Fulfillment",
-        "kafka Kafka",
-        "mqtt Mqtt",
-        "salesforce Salesforce",
-        "slack Slack",
-        "stdout Stdout",
-        "webhook Webhook",
-    ]
-    assert said.stdout.split("\n") == [*plugins, "True", ""]
+    assert said.stdout.split("\n") == [*PLUGINS, "True", ""]
 
 
 def test_health_check_fails_when_nothing_answers(installed: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from streamer import DISTRIBUTION
+from tests.integration.deployment.entry_points import PLUGINS
 from tests.integration.guides.test_example import ENVIRONMENT
 
 ROOT = Path(__file__).parents[3]
@@ -122,15 +123,4 @@ def test_every_installed_module_can_be_imported(programs: Path, tmp_path: Path) 
     """
     printed = said([programs / "python", "-c", "if True:" + script], tmp_path)
 
-    plugins = [
-        "erp Erp",
-        "file File",
-        "fulfillment Fulfillment",
-        "kafka Kafka",
-        "mqtt Mqtt",
-        "salesforce Salesforce",
-        "slack Slack",
-        "stdout Stdout",
-        "webhook Webhook",
-    ]
-    assert printed.splitlines() == plugins
+    assert printed.splitlines() == list(PLUGINS)

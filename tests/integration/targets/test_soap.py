@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import zeep
 from aiohttp import web
+from zeep.wsse.username import UsernameToken
 
 from streamer.clock import SystemClock, TurnedClock
 from streamer.events import (
@@ -354,11 +356,9 @@ async def test_secrets_of_an_envelope_are_taken_out_of_its_answer(kind: str, enc
 
 async def test_zeep_finds_the_receiver_to_be_a_service() -> None:
     """A client that is not ours reads its WSDL, calls it with a digest, and understands its faults."""
-    zeep = pytest.importorskip("zeep")
-    tokens = pytest.importorskip("zeep.wsse.username")
 
     def call(address: str, port: str, password: str) -> Any:
-        token = tokens.UsernameToken("streamer", password, use_digest=True)
+        token = UsernameToken("streamer", password, use_digest=True)
         client = zeep.Client(f"{address}?wsdl", wsse=token, port_name=port)
         with client.transport.session:
             return client.service.CreateInvoice(RequestId=port, Reference="R", Amount="1.5")
