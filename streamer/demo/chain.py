@@ -27,6 +27,14 @@ BEFORE: Mapping[SubscriberName, SubscriberName | None] = {
 KEY_FIELD = "Delivery_Key__c"
 
 
+def record_of(key: str) -> str:
+    """Return the id of the record whose change `key` stands for: an event's id, with or without its step.
+
+    The id of a change event ends with its record's.
+    """
+    return key.split(":")[2]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
     """Steps that the targets have taken, as they saw them themselves.

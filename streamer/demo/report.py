@@ -1,10 +1,11 @@
 """Report of the demo, for people and for scripts."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from streamer.demo.chain import BEFORE, Steps
+from streamer.demo.chain import BEFORE, Steps, record_of
 from streamer.demo.scenario import Scenario
 from streamer.demo.tally import Tally, percentile
 from streamer.events import DeadLetter, SubscriberName
@@ -22,25 +23,39 @@ class Latency:
 class TargetReport:
     """Counts of one target: expected, delivered and repeated events, and dead letters.
 
-    `early` steps were taken before the step that comes before them.
+    `lost` are the sales of which no event arrived or became a dead letter, and
+    `second_rounds` the events that no sale has asked for, such as those that a
+    write-back would cause. `early` steps were taken before the step that comes
+    before them.
     """
 
     expected: int
     delivered: int
     repeated: int
     set_aside: int = 0
+    lost: int = 0
+    second_rounds: int = 0
     early: int = 0
     latency_ms: Latency
 
-    @property
-    def lost(self) -> int:
-        """Number of expected events that neither arrived nor became dead letters."""
-        return max(0, self.expected - self.delivered - self.set_aside)
+    @classmethod
+    def of(
+        cls, expected: Collection[str], steps: Counter[str], letters: Collection[str], **more: Any
+    ) -> "TargetReport":
+        """Hold the records of the `steps` that were taken, and of `letters`, against those `expected`.
 
-    @property
-    def second_rounds(self) -> int:
-        """Number of deliveries that no sale has asked for, such as those that a write-back would cause."""
-        return max(0, self.delivered + self.set_aside - self.expected)
+        The keys of `steps` are those of deliveries.
+        """
+        ended = Counter([*map(record_of, steps), *letters])
+        return cls(
+            expected=len(expected),
+            delivered=len(steps),
+            repeated=steps.total() - len(steps),
+            set_aside=len(letters),
+            lost=len(set(expected) - ended.keys()),
+            second_rounds=(ended - Counter(expected)).total(),
+            **more,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +113,7 @@ class Report:
             "early": self.early,
             "second_rounds": self.second_rounds,
             "append_latency_ms": asdict(self.append_latency_ms),
-            "targets": {
-                name: {**asdict(target), "lost": target.lost, "second_rounds": target.second_rounds}
-                for name, target in self.targets.items()
-            },
+            "targets": {name: asdict(target) for name, target in self.targets.items()},
         }
 
 
@@ -117,17 +129,21 @@ def report_of(scenario: Scenario, tally: Tally, steps: Steps, poisoned: Collecti
         poisoned=frozenset(poisoned),
         append_latency_ms=_latency(tally.append_latency_s),
         targets={
-            name: TargetReport(
-                expected=scenario.expected[name],
-                delivered=len(steps.taken[name]),
-                repeated=steps.taken[name].total() - len(steps.taken[name]),
-                set_aside=sum(letter.subscriber == name for letter in letters),
+            name: TargetReport.of(
+                scenario.expected[name],
+                steps.taken[name],
+                [_record_of_letter(letter) for letter in letters if letter.subscriber == name],
                 early=steps.early[name],
                 latency_ms=_latency(tally.delivery_latency_s.get(name, [])),
             )
             for name in BEFORE
         },
     )
+
+
+def _record_of_letter(letter: DeadLetter) -> str:
+    # No sale has asked for a letter without an event.
+    return str(letter.event and letter.event.subject)
 
 
 def _latency(seconds: list[float]) -> Latency:

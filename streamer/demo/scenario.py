@@ -1,7 +1,7 @@
 """Scenario of the demo: opportunities are won in the org."""
 
 import random
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from streamer.clock import Clock
@@ -21,17 +21,18 @@ _BIG_EVERY_S = 2
 
 @dataclass(slots=True, kw_only=True)
 class Scenario:
-    """Wins one opportunity after the other, and counts the steps that each target must take.
+    """Wins one opportunity after the other, and knows of which ones each target must take its step.
 
     `per_second` are the changes of opportunities by people: an opportunity is
     created, and then won. What the targets write back comes on top of them.
+    `expected` are the records whose sale must reach each target, once.
     """
 
     org: Org
     clock: Clock
     per_second: float
     dice: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - a story, no secret
-    expected: Counter[SubscriberName] = field(default_factory=Counter)
+    expected: defaultdict[SubscriberName, set[str]] = field(default_factory=lambda: defaultdict(set))
     _won: int = 0
 
     @property
@@ -52,14 +53,18 @@ class Scenario:
         every = max(_BIG_EVERY, round(self.per_second * _BIG_EVERY_S / _CHANGES))
         is_big = self._won % every == 0
         self._won += 1
-        self._win(self.dice.randrange(BIG_DEAL, 2 * BIG_DEAL) if is_big else self._small_amount())
-        self.expected.update((INVOICE, SHIPMENT, WRITE_BACK))
-        self.expected[SALES_CHANNEL] += is_big
+        record_id = self._win(self.dice.randrange(BIG_DEAL, 2 * BIG_DEAL) if is_big else self._small_amount())
+        self._expect(record_id, INVOICE, SHIPMENT, WRITE_BACK, *([SALES_CHANNEL] if is_big else []))
 
     def win_refused(self) -> str:
         """Win an opportunity that fulfilment refuses, and return its id: no step comes after the shipment."""
-        self.expected.update((INVOICE, SHIPMENT))
-        return self._win(self._small_amount())
+        record_id = self._win(self._small_amount())
+        self._expect(record_id, INVOICE, SHIPMENT)
+        return record_id
+
+    def _expect(self, record_id: str, *steps: SubscriberName) -> None:
+        for step in steps:
+            self.expected[step].add(record_id)
 
     def _small_amount(self) -> int:
         return self.dice.randrange(500, BIG_DEAL)

@@ -9,6 +9,7 @@ import signal
 import struct
 import sys
 import termios
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,7 @@ from streamer.demo.report import Latency, Report, TargetReport
 from streamer.demo.screen import _FLOW_ROWS, Screen
 from streamer.demo.world import DemoOptions, demo_world
 from streamer.errors import LogUnavailable, leaves
+from streamer.sandbox.targets import ErpReceiver, FulfillmentReceiver
 from tests.contracts.values import a_dead_letter
 from tests.daemon import until
 
@@ -45,7 +47,8 @@ STORY = (
     "invoice: nothing is parked any more",
 )
 _NONE_MS = Latency(p50=0.0, p99=0.0)
-_TARGET = TargetReport(expected=1, delivered=1, repeated=0, latency_ms=_NONE_MS)
+_TAKEN = Counter(["t1:1:006A:invoice"])
+_TARGET = TargetReport.of(["006A"], _TAKEN, [], latency_ms=_NONE_MS)
 _GOOD = Report(
     sent=3,
     appended=3,
@@ -195,9 +198,9 @@ async def test_demo_counts_what_a_target_never_took_as_lost(tmp_path: Path) -> N
         fulfillment = world.receivers[SHIPMENT]
         fulfillment.faults.down = True
         scenario = asyncio.create_task(world.scenario.run(), name="scenario")
-        await until(lambda: _true(world.scenario.expected[SHIPMENT] >= 10))
+        await until(lambda: _true(len(world.scenario.expected[SHIPMENT]) >= 10))
         scenario.cancel()
-        due = sum(world.scenario.expected[name] for name in (SHIPMENT, WRITE_BACK, SALES_CHANNEL))
+        due = sum(len(world.scenario.expected[name]) for name in (SHIPMENT, WRITE_BACK, SALES_CHANNEL))
         await until(lambda: _true(world.report().lost == due))
         report = world.report()
         fulfillment.faults.down = False
@@ -208,6 +211,24 @@ async def test_demo_counts_what_a_target_never_took_as_lost(tmp_path: Path) -> N
         _conclude(report, None)
 
 
+async def test_numbers_of_both_systems_are_written_back(tmp_path: Path) -> None:
+    """Each won opportunity has those of its own invoice and its own shipment."""
+    async with demo_world(DemoOptions(per_second=20, directory=tmp_path), SystemClock()) as world:
+        scenario = asyncio.create_task(world.scenario.run(), name="scenario")
+        await until(lambda: _true(len(world.scenario.expected[WRITE_BACK]) >= 5))
+        scenario.cancel()
+        await until(lambda: _true(world.report().lost == 0))
+        erp, fulfillment = world.receivers[INVOICE], world.receivers[SHIPMENT]
+        assert isinstance(erp, ErpReceiver)
+        assert isinstance(fulfillment, FulfillmentReceiver)
+        invoices = {each["document"]["reference"]: each["number"] for each in erp.documents.values()}
+
+        for record_id in world.scenario.expected[WRITE_BACK]:
+            record = world.sandbox.org.retrieve("Opportunity", record_id)
+            written = record["Invoice_Number__c"], record["Shipment_Number__c"]
+            assert written == (invoices[record_id], fulfillment.shipments[record_id]["shipment"])
+
+
 @pytest.mark.parametrize(
     "loss",
     [
@@ -215,8 +236,13 @@ async def test_demo_counts_what_a_target_never_took_as_lost(tmp_path: Path) -> N
         {"duplicates_in_log": 1},
         {"dead_letters": [a_dead_letter("1")]},
         {"sent": 0, "appended": 0},
-        {"targets": {INVOICE: replace(_TARGET, expected=2)}},
-        {"targets": {INVOICE: replace(_TARGET, delivered=2)}},
+        {"targets": {INVOICE: TargetReport.of(["006A", "006B"], _TAKEN, [], latency_ms=_NONE_MS)}},
+        {
+            "targets": {
+                INVOICE: TargetReport.of(["006A"], _TAKEN + Counter(["t2:1:006A"]), [], latency_ms=_NONE_MS)
+            }
+        },
+        {"targets": {INVOICE: TargetReport.of(["006B"], _TAKEN, [], latency_ms=_NONE_MS)}},
         {"targets": {INVOICE: replace(_TARGET, early=1)}},
     ],
 )

@@ -1,6 +1,8 @@
 """The demo's durations and its verdict."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,17 @@ from streamer.sandbox import Sandbox
 from tests.deliveries import event
 
 NONE = Latency(p50=0.0, p99=0.0)
-TARGET = TargetReport(expected=4, delivered=4, repeated=1, latency_ms=NONE)
+SALES = ("006A", "006B", "006C", "006D")
+
+
+def target(*taken: str, letters: Sequence[str] = ()) -> TargetReport:
+    """Return the report of a target that must take each of `SALES`, and took events of these records."""
+    steps = Counter(f"t{number}:1:{record}:invoice" for number, record in enumerate(taken))
+    # One of them came twice.
+    return TargetReport.of(SALES, steps + Counter([*steps][:1]), letters, latency_ms=NONE)
+
+
+TARGET = target(*SALES)
 LETTER = DeadLetter(
     id="e1:invoice",
     stage=Stage.DISPATCH,
@@ -68,7 +80,7 @@ def test_demo_that_lost_nothing_succeeds(tmp_path: Path) -> None:
 
 def test_poisoned_event_is_a_dead_letter_and_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
     """The verdict counts it, says why the target refused it, and names the command that shows it."""
-    refused = replace(TARGET, delivered=3, set_aside=1)
+    refused = target("006B", "006C", "006D", letters=["006A"])
     _conclude(replace(GOOD, targets={INVOICE: refused}, dead_letters=[LETTER], poisoned={"006A"}), None)
 
     verdict = capsys.readouterr().out
@@ -92,8 +104,10 @@ def test_outage_leaves_time_to_recover(for_s: float | None, outage: tuple[float,
     "report",
     [
         replace(GOOD, appended=8),
-        replace(GOOD, targets={INVOICE: replace(TARGET, delivered=3)}),
-        replace(GOOD, targets={INVOICE: replace(TARGET, delivered=5)}),
+        replace(GOOD, targets={INVOICE: target(*SALES[:3])}),
+        replace(GOOD, targets={INVOICE: target(*SALES, "006A")}),
+        # One is lost, and another one had a second round.
+        replace(GOOD, targets={INVOICE: target("006A", "006A", "006B", "006C")}),
         replace(GOOD, targets={INVOICE: replace(TARGET, early=1)}),
         replace(GOOD, duplicates_in_log=1),
         replace(GOOD, dead_letters=[LETTER]),
@@ -119,7 +133,7 @@ async def test_slack_can_take_the_messages_of_a_fast_demo() -> None:
     acting.cancel()
 
     assert scenario.sent > 700
-    assert 1 <= scenario.expected[SALES_CHANNEL] <= 4
+    assert 1 <= len(scenario.expected[SALES_CHANNEL]) <= 4
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 3.0), (0.99, 5.0), (1.0, 5.0)])
