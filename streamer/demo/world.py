@@ -53,9 +53,20 @@ class World:
     def observe(self) -> None:
         """Add to the timeline what has changed since the last call."""
         self.timeline.observe(self.daemon.dispatchers, self.tally.dead_letters.values())
+        for said in map(self._said_of_shipment, sorted(self.poisoned)):
+            if said:
+                self.timeline.add_once(f"the opportunity says why its shipment was refused: {said}")
         journal = self.receivers[SALES_CHANNEL].journal
         if first := next((each for each in journal if each.accepted), None):
             self.timeline.add_once(f"the first message in Slack: {first.body['text']}")
+
+    @property
+    def is_settled(self) -> bool:
+        """True when every event has arrived or is a dead letter, and the org knows of refused shipments."""
+        return self.report().lost == 0 and all(map(self._said_of_shipment, self.poisoned))
+
+    def _said_of_shipment(self, record_id: str) -> str:
+        return str(self.sandbox.org.retrieve("Opportunity", record_id).get("Shipment_Error__c") or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +119,8 @@ async def demo_world(options: DemoOptions, clock: Clock) -> AsyncIterator[World]
 
 
 async def settled(world: World, clock: Clock) -> None:
-    """Wait until every event has arrived or is a dead letter, but for at most 20 s."""
-
-    def arrived() -> bool:
-        return world.report().lost == 0
-
-    await _until(arrived, clock, within_s=_SETTLE_S)
+    """Wait until the world is settled, but for at most 20 s."""
+    await _until(lambda: world.is_settled, clock, within_s=_SETTLE_S)
 
 
 async def _until(holds: Callable[[], bool], clock: Clock, *, within_s: float) -> None:
@@ -191,6 +198,15 @@ def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: Slac
                 "Shipment_Number__c": "receipts.shipment.shipment",
             },
             "settings": {"update": "Opportunity", "id_field": KEY_FIELD},
+        },
+        # What has happened to a sale shows in Salesforce too, whoever has refused it.
+        "refusal": {
+            "uses": "salesforce",
+            "after": SHIPMENT,
+            "on_rejected": "run",
+            "when": "receipts.shipment.rejected",
+            "body": {"Id": "subject", "Shipment_Error__c": "receipts.shipment.error"},
+            "settings": {"update": "Opportunity"},
         },
         SALES_CHANNEL: {
             "uses": "slack",
