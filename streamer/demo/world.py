@@ -164,25 +164,7 @@ def _configuration(
 def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: SlackReceiver) -> dict[str, Any]:
     """Return the chain of `BEFORE`: each step needs what the step before it has answered."""
     return {
-        INVOICE: {
-            "uses": "erp",
-            "on": "salesforce.cdc.Opportunity.updated",
-            # A written-back number changes an opportunity too, but is no second sale.
-            "when": "data.fields.StageName == 'Closed Won'",
-            "body": {"reference": "subject", "amount": "data.fields.Amount"},
-            # An outage of ten seconds shows parked keys, an open breaker and the recovery.
-            "retry": {"fast_tries": 0, "max_delay_s": 2},
-            "breaker": {"minimum": 5, "window": 10, "open_s": 1, "max_open_s": 2},
-            "settings": {
-                "url": f"{erp.url}/api/invoices",
-                "auth": {
-                    "kind": "oauth2",
-                    "token_url": f"{erp.url}/oauth/token",
-                    "client_id": "streamer",
-                    "client_secret": "demo-secret",
-                },
-            },
-        },
+        INVOICE: _invoice(erp),
         SHIPMENT: {
             "uses": "fulfillment",
             "after": BEFORE[SHIPMENT],
@@ -215,5 +197,27 @@ def _subscribers(erp: ErpReceiver, fulfillment: FulfillmentReceiver, slack: Slac
             "text": "Won: {{ data.fields.Amount | money }}, invoice {{ receipts.invoice.number }}, "
             "shipment {{ receipts.shipment.shipment }}",
             "settings": {"webhook_url": slack.webhook_url},
+        },
+    }
+
+
+def _invoice(erp: ErpReceiver) -> dict[str, Any]:
+    return {
+        "uses": "erp",
+        "on": "salesforce.cdc.Opportunity.updated",
+        # A written-back number changes an opportunity too, but is no second sale.
+        "when": "data.fields.StageName == 'Closed Won'",
+        "body": {"reference": "subject", "amount": "data.fields.Amount"},
+        # An outage of ten seconds shows parked keys, an open breaker and the recovery.
+        "retry": {"fast_tries": 0, "max_delay_s": 2},
+        "breaker": {"minimum": 5, "window": 10, "open_s": 1, "max_open_s": 2},
+        "settings": {
+            "url": f"{erp.url}/api/invoices",
+            "auth": {
+                "kind": "oauth2",
+                "token_url": f"{erp.url}/oauth/token",
+                "client_id": "streamer",
+                "client_secret": "demo-secret",
+            },
         },
     }
