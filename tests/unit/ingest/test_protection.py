@@ -207,26 +207,46 @@ async def test_unreadable_message_can_be_kept_and_stay_secret() -> None:
         unsealed(letter.raw, KEY[::-1])
 
 
+def deep() -> Any:
+    """Return a value that is nested too deeply to be protected."""
+    value: Any = MAIL
+    for _ in range(100):
+        value = {"in": value}
+    return value
+
+
 async def test_event_that_cannot_be_protected_is_set_aside() -> None:
     """Its position is passed, and the next event is stored."""
-    deep: Any = MAIL
-    for _ in range(100):
-        deep = {"in": deep}
     world = World(rules=[rule("drop", "Email")])
-    await world.run(batch(contact(1, It=deep), contact(2, Phone="1")))
+    await world.run(batch(contact(1, It=deep()), contact(2, Phone="1")))
 
     assert [letter.replay_id for letter in world.log.letters] == [b"1"]
     assert [event.data["fields"] for event in world.log.events] == [{"Phone": "1"}]
     assert MAIL.encode() not in world.stored
 
 
-async def test_channel_of_which_most_cannot_be_protected_stops() -> None:
+@pytest.mark.parametrize("count", [30, 100, 101])
+async def test_channel_of_which_most_cannot_be_protected_stops(count: int) -> None:
     """A rule that fits no event of the channel would set all of them aside."""
     notes = Channel(org=ORG, path="/u/Notes")
     about = {"createdDate": "2025-01-01T00:00:00.334Z"}
-    torn = [{"data": {"event": {**about, "replayId": n}, "payload": '{"to": "I'}} for n in range(30)]
-    with pytest.raises(MostlyUnreadable):
-        await World(rules=[rule("drop", "to")], channel=notes).run(batch(*torn, channel=notes))
+    torn = [{"data": {"event": {**about, "replayId": n}, "payload": '{"to": "I'}} for n in range(count)]
+    world = World(rules=[rule("drop", "to")], channel=notes)
+    with pytest.raises(MostlyUnreadable, match=f"{count} of the last {count} messages"):
+        await world.run(batch(*torn, channel=notes))
+
+    assert world.log.letters == []
+
+
+async def test_message_of_many_records_that_cannot_be_protected_is_one() -> None:
+    """It is poison for each of them, and no reason to stop the channel."""
+    poison = contact(1, It=deep())
+    poison["data"]["payload"]["ChangeEventHeader"]["recordIds"] = [f"003{number:02}" for number in range(30)]
+    world = World(rules=[rule("drop", "Email")])
+    await world.run(batch(poison, *(contact(number, Phone="1") for number in range(2, 31))))
+
+    assert len(world.log.letters) == 30
+    assert len(world.log.events) == 29
 
 
 def texts() -> list[str]:
