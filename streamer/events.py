@@ -114,13 +114,15 @@ class Unreadable:
     """A piece of a response that could not be read as a message.
 
     `error` can quote the piece; `summary`, where there is one, says what it can
-    without that.
+    without that. `event_id` is that of an event which was read and can't be
+    stored.
     """
 
     raw: bytes
     error: str
     replay_id: ReplayId | None = None
     summary: str = ""
+    event_id: EventId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Protection of what ingest stores: the rules in effect, and what they leave of events and messages."""
 
+import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +31,7 @@ class Protection:
     rules: Sequence[ProtectRule] = ()
     settings: ProtectionSettings = field(default_factory=ProtectionSettings)
     compiled: Rules | None = field(default=None, init=False)
+    process_key: str = field(default_factory=lambda: secrets.token_hex(32), init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Compile the rules."""
@@ -93,11 +96,26 @@ class ChannelProtection:
             return None
         key = settings.key.get_secret_value() if settings.key is not None else None
         if key is None:
-            # Other digests would tell a value to whoever tries all that it can be.
-            return SecretBytes(digest=f"{len(piece.raw)}-bytes")
+            return SecretBytes(digest=self._digest_without_key(piece))
         is_encrypted = settings.unreadable is UnreadableBytes.ENCRYPT
         kept = sealed(piece.raw, key, key_id_of(settings)) if is_encrypted else b""
         return SecretBytes(digest=keyed_digest(piece.raw, key), kept=kept)
+
+    def _digest_without_key(self, piece: Unreadable) -> str:
+        """Return what tells `piece` from others at its position, and no more of its bytes than their number.
+
+        The digest of an event is that of its id, which is in no secret. A message
+        at a known position has its size. Both are the same in each process that
+        reads them again. A piece at an unknown position has a digest by a key of
+        this process alone, and is another dead letter when another process reads
+        it: any digest that is not keyed would tell a value to whoever tries all
+        that it can be.
+        """
+        if piece.event_id is not None:
+            return hashlib.sha256(piece.event_id.encode("utf-8", "surrogatepass")).hexdigest()
+        if piece.replay_id is not None:
+            return f"{len(piece.raw)}-bytes"
+        return keyed_digest(piece.raw, self.protection.process_key)
 
 
 def _unreadable(event: Event, error: NotProtected) -> Unreadable:
@@ -106,4 +124,5 @@ def _unreadable(event: Event, error: NotProtected) -> Unreadable:
         error=f"Not protected: {error}",
         summary=f"Not protected: {error}",
         replay_id=event.replay_id,
+        event_id=event.id,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -161,6 +162,29 @@ async def test_unreadable_message_keeps_its_id_on_every_reading() -> None:
     assert len({*ids[0]}) == 2
 
 
+async def test_withheld_messages_keep_their_ids_without_a_key() -> None:
+    """Where their position is known, the letter of one that is read again takes the place of the first."""
+    ids = []
+    for _ in range(2):
+        world = World(rules=[rule("drop", "Email")], settings=ProtectionSettings())
+        await world.run(batch(malformed(1, Email=MAIL), malformed(2, Email=MAIL), contact(3, It=deep())))
+        ids.append([letter.id for letter in world.log.letters])
+
+    assert ids[0] == ids[1]
+    assert len({*ids[0]}) == 3
+
+
+async def test_withheld_pieces_of_one_size_stay_apart_without_a_key() -> None:
+    """Also where no position tells them apart: an answer that is torn twice."""
+    pieces = [Unreadable(raw=f'{{"Email": "{name}'.encode(), error="torn") for name in ("ida", "eva")]
+    world = World(rules=[rule("drop", "Email")], settings=ProtectionSettings())
+    await world.run(replace(batch(), unreadable=pieces))
+
+    assert len(world.log.letters) == 2
+    digests = {sha256(piece.raw).hexdigest()[:16] for piece in pieces}
+    assert not any(letter.id.rpartition(":")[2] in digests for letter in world.log.letters)
+
+
 async def test_torn_piece_leaves_none_of_its_bytes_on_any_channel() -> None:
     """It can belong to another channel of the session."""
     orders = Channel(org=ORG, path="/event/Order_Placed__e")
@@ -238,11 +262,12 @@ async def test_channel_of_which_most_cannot_be_protected_stops(count: int) -> No
     assert world.log.letters == []
 
 
-async def test_message_of_many_records_that_cannot_be_protected_is_one() -> None:
-    """It is poison for each of them, and no reason to stop the channel."""
+@pytest.mark.parametrize("settings", [WITH_KEY, ProtectionSettings()])
+async def test_message_of_many_records_that_cannot_be_protected_is_one(settings: ProtectionSettings) -> None:
+    """It is poison for each of them, with a letter of its own, and no reason to stop the channel."""
     poison = contact(1, It=deep())
     poison["data"]["payload"]["ChangeEventHeader"]["recordIds"] = [f"003{number:02}" for number in range(30)]
-    world = World(rules=[rule("drop", "Email")])
+    world = World(rules=[rule("drop", "Email")], settings=settings)
     await world.run(batch(poison, *(contact(number, Phone="1") for number in range(2, 31))))
 
     assert len(world.log.letters) == 30
