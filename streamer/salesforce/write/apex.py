@@ -12,7 +12,7 @@ from streamer.exact_json import exact_json
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.rest import Answer, RequestRefused, Rest, new_token_refused, refusal
-from streamer.salesforce.write.envelope import answer_of, call_envelope
+from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope
 from streamer.xml.elements import UnfitForXml
 
 _OF_THE_METHOD = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
@@ -63,11 +63,11 @@ class ApexCaller:
 
     async def _over_soap(self, call: ApexSoapCall, on_sent: Callable[[], None]) -> CallResult:
         path = f"/services/Soap/class/{call.apex_class}"
-        # Written once before anything is sent: an argument that can't be sent costs no login.
-        call_envelope(call, session_id="", client=self._client)
+        # Before anything is sent: an argument that can't be sent costs no login.
+        arguments = arguments_of(call)
 
         def options(token: Token) -> Mapping[str, Any]:
-            body = call_envelope(call, session_id=token.access_token, client=self._client)
+            body = call_envelope(call, arguments, session_id=token.access_token, client=self._client)
             return _sending(body, on_sent, {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'})
 
         answer = await self._rest.exchange("POST", path, options, refuses_token=_session_ended)

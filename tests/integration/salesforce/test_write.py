@@ -192,6 +192,19 @@ async def test_what_is_no_json_is_not_sent(world: World) -> None:
     assert isinstance(results[1], Written)
 
 
+async def test_argument_that_is_no_xml_costs_no_login() -> None:
+    """Whatever the login would say, the argument is what is wrong: here, no org would answer it."""
+    clock = SystemClock()
+    nowhere = Settings(login_url="http://localhost:1", auth=APP)
+    access = OrgAccess(settings=nowhere, clock=clock, logins=Logins(clock))
+    async with access.writer(timeout_s=30) as writer:
+        call = ApexSoapCall(apex_class="A", method="m", arguments={"a": "\x00"})
+        result = await writer.call(call)
+
+    assert isinstance(result, WriteRefused)
+    assert (result.code, result.sent) == ("UNWRITABLE", False)
+
+
 async def test_expired_token_is_renewed(world: World) -> None:
     """Once, for the records of a call."""
     [account] = world.accounts(1)
