@@ -56,16 +56,18 @@ class ChannelProtection:
         """True while there are rules, of this channel or of others."""
         return self.protection.compiled is not None
 
-    def protected(self, read: Sequence[Event | DeadLetter]) -> list[Event | DeadLetter | Unreadable]:
+    def protected(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter | Unreadable]:
         """Return `read`, in its order, without what the rules protect.
 
-        An event that can't be protected is `Unreadable`.
+        It is `read` itself where no rule is about any of its events. An event that
+        can't be protected is `Unreadable`.
         """
         rules = self.protection.compiled
-        events = [item for item in read if type(item) is Event]
         # By their types, and not by their channel: an event that is not of the channel is still what it is.
-        if rules is None or not any(map(rules.of, {event.type for event in events})):
-            return list(read)
+        types = {item.type for item in read if type(item) is Event}
+        if rules is None or not any(map(rules.of, types)):
+            return read
+        events = [item for item in read if type(item) is Event]
         key = self.key if ChannelKind.of(self.channel.path) in _KEYED else None
         protected = ProtectedEvents(rules, key=key).of(events)
         found: list[Event | DeadLetter | Unreadable] = []

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.errors import MostlyUnreadable
-from streamer.events import Batch, Channel, Checkpoint, ReplayId, Start, Unreadable
+from streamer.events import Batch, Channel, Checkpoint, Event, ReplayId, Start, Unreadable
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
@@ -103,6 +103,17 @@ async def test_protected_fields_are_not_in_the_log() -> None:
     assert event.data["fields"]["Phone"] == "1"
     assert len(event.data["fields"]["Email"]) == 8 + 1 + 64
     assert MAIL.encode() not in world.stored
+
+
+def test_batch_without_protected_events_is_left_as_it_is() -> None:
+    """A rule of another channel costs it a look at the types of its events."""
+    rules = Protection([rule("drop", "Email", entity="Contact")], WITH_KEY)
+    protection = ChannelProtection(protection=rules, channel=CHANGES)
+    read = normaliser_for(CHANGES)([change(1, "001A"), contact(2)])
+    account, both = ([event for event in part if isinstance(event, Event)] for part in (read[:1], read))
+
+    assert protection.protected(account) is account
+    assert protection.protected(both) is not both
 
 
 async def test_parts_of_an_answer_are_protected_as_they_are_added() -> None:
