@@ -29,6 +29,11 @@ SubscriberName = NewType("SubscriberName", str)
 JsonObject = dict[str, Any]
 
 
+def short_id(record_id: str) -> str:
+    """Return the 15 characters of an id that count: the last three of 18 only check the others."""
+    return record_id[:15]
+
+
 class WrittenText(str):
     """Text in a `body` that an operator wrote in the configuration, and no event holds."""
 
