@@ -21,8 +21,6 @@ from streamer.protection import (
 from streamer.raw_json import raw_json
 from streamer.settings import ProtectionSettings, ProtectRule, UnreadableBytes
 
-_KEYED = frozenset({ChannelKind.EVENTS, ChannelKind.GENERIC})
-
 
 @dataclass(slots=True)
 class Protection:
@@ -68,7 +66,7 @@ class ChannelProtection:
         if rules is None or not any(map(rules.of, types)):
             return read
         events = [item for item in read if type(item) is Event]
-        key = self.key if ChannelKind.of(self.channel.path) in _KEYED else None
+        key = self.key if ChannelKind.of(self.channel.path).is_keyed else None
         protected = ProtectedEvents(rules, key=key).of(events)
         found: list[Event | DeadLetter | Unreadable] = []
         for item in read:
