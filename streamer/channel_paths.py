@@ -40,6 +40,11 @@ class ChannelKind(StrEnum):
         """True for a channel that the Pub/Sub API serves too (its guide names `/data` and `/event`)."""
         return self in {ChannelKind.CHANGES, ChannelKind.EVENTS}
 
+    @property
+    def is_keyed(self) -> bool:
+        """True for a channel whose events a field can order, its `key`; others order theirs by record."""
+        return self in {ChannelKind.EVENTS, ChannelKind.GENERIC}
+
 
 _KEPT_FOR_A_DAY = frozenset({ChannelKind.PUSH_TOPIC, ChannelKind.GENERIC, ChannelKind.OUTBOUND})
 _BY_ROOT = {str(kind): kind for kind in ChannelKind}

@@ -29,6 +29,11 @@ SubscriberName = NewType("SubscriberName", str)
 JsonObject = dict[str, Any]
 
 
+def short_id(record_id: str) -> str:
+    """Return the 15 characters of an id that count: the last three of 18 only check the others."""
+    return record_id[:15]
+
+
 class WrittenText(str):
     """Text in a `body` that an operator wrote in the configuration, and no event holds."""
 
@@ -114,13 +119,15 @@ class Unreadable:
     """A piece of a response that could not be read as a message.
 
     `error` can quote the piece; `summary`, where there is one, says what it can
-    without that.
+    without that. `event_id` is that of an event which was read and can't be
+    stored.
     """
 
     raw: bytes
     error: str
     replay_id: ReplayId | None = None
     summary: str = ""
+    event_id: EventId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from streamer.protection import is_about_entity, names_field
 from streamer.settings import ChannelSettings, How, ProtectRule, UnreadableBytes
 
 _ANY_RUN = "*"
-_KEYED = frozenset({ChannelKind.EVENTS, ChannelKind.GENERIC})
 _LOSING = {How.DROP: "drops", How.MASK: "masks"}
 _PLATFORM_EVENT = "__e"
 _A_KEY = "protection.key, such as {file: /run/secrets/streamer/protection-key}"
@@ -130,7 +129,7 @@ def _meant(pattern: str, carried: Sequence[Carried]) -> str:
 
 def _lost_order(channel: ChannelSettings, protect: Sequence[ProtectRule]) -> str:
     """Return what protect does to the key of a channel that orders its events no longer, or an empty text."""
-    if channel.key is None or ChannelKind.of(channel.path) not in _KEYED:
+    if channel.key is None or not ChannelKind.of(channel.path).is_keyed:
         return ""
     has_one_type = Carried.by(channel.path).name is not None
     for rule in protect:

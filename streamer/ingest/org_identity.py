@@ -3,9 +3,7 @@
 from collections.abc import Collection
 
 from streamer.errors import OrgChanged
-from streamer.events import OrgId
-
-_SHORT = 15
+from streamer.events import OrgId, short_id
 
 
 def check_org(org: OrgId, *, expected: str | None, known: Collection[OrgId]) -> None:
@@ -16,7 +14,7 @@ def check_org(org: OrgId, *, expected: str | None, known: Collection[OrgId]) -> 
     checkpoints takes any org.
     """
     if expected is not None:
-        if org[:_SHORT] != expected[:_SHORT]:
+        if short_id(org) != short_id(expected):
             raise OrgChanged(
                 f"org.auth logs in to the org {org}, and org.id says {expected}: correct org.login_url and "
                 f"org.auth, or set org.id to {org} if that org is meant"

@@ -1,5 +1,7 @@
 """Protection of what ingest stores: the rules in effect, and what they leave of events and messages."""
 
+import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,8 +21,6 @@ from streamer.protection import (
 from streamer.raw_json import raw_json
 from streamer.settings import ProtectionSettings, ProtectRule, UnreadableBytes
 
-_KEYED = frozenset({ChannelKind.EVENTS, ChannelKind.GENERIC})
-
 
 @dataclass(slots=True)
 class Protection:
@@ -29,6 +29,7 @@ class Protection:
     rules: Sequence[ProtectRule] = ()
     settings: ProtectionSettings = field(default_factory=ProtectionSettings)
     compiled: Rules | None = field(default=None, init=False)
+    process_key: str = field(default_factory=lambda: secrets.token_hex(32), init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Compile the rules."""
@@ -53,17 +54,19 @@ class ChannelProtection:
         """True while there are rules, of this channel or of others."""
         return self.protection.compiled is not None
 
-    def protected(self, read: Sequence[Event | DeadLetter]) -> list[Event | DeadLetter | Unreadable]:
+    def protected(self, read: Sequence[Event | DeadLetter]) -> Sequence[Event | DeadLetter | Unreadable]:
         """Return `read`, in its order, without what the rules protect.
 
-        An event that can't be protected is `Unreadable`.
+        It is `read` itself where no rule is about any of its events. An event that
+        can't be protected is `Unreadable`.
         """
         rules = self.protection.compiled
-        events = [item for item in read if type(item) is Event]
         # By their types, and not by their channel: an event that is not of the channel is still what it is.
-        if rules is None or not any(map(rules.of, {event.type for event in events})):
-            return list(read)
-        key = self.key if ChannelKind.of(self.channel.path) in _KEYED else None
+        types = {item.type for item in read if type(item) is Event}
+        if rules is None or not any(map(rules.of, types)):
+            return read
+        events = [item for item in read if type(item) is Event]
+        key = self.key if ChannelKind.of(self.channel.path).is_keyed else None
         protected = ProtectedEvents(rules, key=key).of(events)
         found: list[Event | DeadLetter | Unreadable] = []
         for item in read:
@@ -93,11 +96,26 @@ class ChannelProtection:
             return None
         key = settings.key.get_secret_value() if settings.key is not None else None
         if key is None:
-            # Other digests would tell a value to whoever tries all that it can be.
-            return SecretBytes(digest=f"{len(piece.raw)}-bytes")
+            return SecretBytes(digest=self._digest_without_key(piece))
         is_encrypted = settings.unreadable is UnreadableBytes.ENCRYPT
         kept = sealed(piece.raw, key, key_id_of(settings)) if is_encrypted else b""
         return SecretBytes(digest=keyed_digest(piece.raw, key), kept=kept)
+
+    def _digest_without_key(self, piece: Unreadable) -> str:
+        """Return what tells `piece` from others at its position, and no more of its bytes than their number.
+
+        The digest of an event is that of its id, which is in no secret. A message
+        at a known position has its size. Both are the same in each process that
+        reads them again. A piece at an unknown position has a digest by a key of
+        this process alone, and is another dead letter when another process reads
+        it: any digest that is not keyed would tell a value to whoever tries all
+        that it can be.
+        """
+        if piece.event_id is not None:
+            return hashlib.sha256(piece.event_id.encode("utf-8", "surrogatepass")).hexdigest()
+        if piece.replay_id is not None:
+            return f"{len(piece.raw)}-bytes"
+        return keyed_digest(piece.raw, self.protection.process_key)
 
 
 def _unreadable(event: Event, error: NotProtected) -> Unreadable:
@@ -106,4 +124,5 @@ def _unreadable(event: Event, error: NotProtected) -> Unreadable:
         error=f"Not protected: {error}",
         summary=f"Not protected: {error}",
         replay_id=event.replay_id,
+        event_id=event.id,
     )

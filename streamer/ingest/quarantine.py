@@ -95,7 +95,13 @@ class Quarantine:
         )
 
     def judge(self, *, read: int, unreadable: int) -> None:
-        """Count a batch; raise `MostlyUnreadable` when most of the last hundred messages were unreadable."""
+        """Count a batch; raise `MostlyUnreadable` when most of the last hundred messages were unreadable.
+
+        More `unreadable` messages of the same batch are counted with `read` as
+        zero, so only a new batch begins a new window.
+        """
+        if read and self._read >= _WINDOW:
+            self._read = self._unreadable = 0
         self._read += read
         self._unreadable += unreadable
         if self._unreadable * 2 > self._read >= _ENOUGH:
@@ -103,8 +109,6 @@ class Quarantine:
                 f"{self._unreadable} of the last {self._read} messages could not be read: the channel sends "
                 "a shape that this version does not know. Nothing was passed over: update, then restart."
             )
-        if self._read >= _WINDOW:
-            self._read = self._unreadable = 0
 
     def refused(self, refused: EventsRefused) -> list[DeadLetter]:
         """Return the dead letters of the events that the log refused."""

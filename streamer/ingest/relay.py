@@ -190,8 +190,11 @@ class Ingest:
     ) -> Sequence[Event | DeadLetter]:
         """Return `read` as it can be stored; what can't be protected is set aside."""
         protected = protection.protected(read)
-        unreadable = sum(isinstance(item, Unreadable) for item in protected)
-        self.quarantine.judge(read=0, unreadable=unreadable)
+        if protected is read:
+            return read
+        # The quarantine counts messages, and a message can be several events.
+        unreadable = {item.replay_id for item in protected if isinstance(item, Unreadable)}
+        self.quarantine.judge(read=0, unreadable=len(unreadable))
         return [
             self._quarantined(each, batch) if isinstance(each, Unreadable) else each for each in protected
         ]

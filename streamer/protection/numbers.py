@@ -9,6 +9,8 @@ import orjson
 # No integer of 64 bits is longer.
 _LONGEST_INTEGER = 20
 _LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1
+# Above it, the shortest digits of a float are not those of its value.
+_MOST_EXACT = 2**53
 # Beyond a float, digits without an exponent could be without end.
 _MOST_EXPONENT = 400
 
@@ -60,9 +62,20 @@ def plain_digits(number: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def float_digits(number: float) -> str:
+    """Return a float as `plain_digits` of an equal integer, or of the shortest number that stands for it.
+
+    No integer that is read is as large as the largest floats, so these are only
+    ever numbers in digits: `1e23` is a one with 23 zeros, which no float equals.
+    """
+    if number.is_integer() and _LEAST_INTEGER <= number <= _MOST_INTEGER:
+        return str(int(number))
+    return plain_digits(repr(number))
+
+
 def _decimal(text: str) -> float:
     number = float(text)
-    return number if repr(number) == text else ExactNumber(text)
+    return number if repr(number) == text and abs(number) <= _MOST_EXACT else ExactNumber(text)
 
 
 def _integer(text: str) -> int | float:

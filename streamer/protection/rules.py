@@ -67,9 +67,6 @@ class Rules:
         self._rules = [(rule, treatment_of(rule, settings)) for rule in rules]
         self._by_type: dict[str, FieldRules | None] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._rules)
-
     def of(self, event_type: str) -> FieldRules | None:
         """Return the rules of one type of event, or `None` when none is about it."""
         try:

@@ -3,13 +3,12 @@
 import hashlib
 import hmac
 from collections.abc import Callable
-from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
 import orjson
 
-from streamer.protection.numbers import ExactNumber, plain_digits
+from streamer.protection.numbers import ExactNumber, float_digits, plain_digits
 from streamer.settings import MASK_TEXT, How, ProtectionSettings, ProtectRule
 
 _KEY_ID_BYTES = 4
@@ -55,10 +54,8 @@ def canonical_text(value: Any) -> str:
         return value
     if type(value) is ExactNumber:
         return plain_digits(value.text)
-    if type(value) is float and value.is_integer():
-        return str(int(value))
     if type(value) is float:
-        return format(Decimal(repr(value)), "f")
+        return float_digits(value)
     return orjson.dumps(value, default=str).decode() if type(value) is not int else str(value)
 
 

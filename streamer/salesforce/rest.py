@@ -212,12 +212,17 @@ def refusal(request: str, answer: Answer) -> StreamerError:
     code, message = _error(answer.body)
     said = f"{request} was refused with HTTP {answer.status} {code} {message}".strip()
     if answer.status == HTTPStatus.UNAUTHORIZED:
-        return CredentialsRefused(f"{said}, with a token that was new: check the user's and the app's access")
+        return new_token_refused(said)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and code != _APEX_ERROR:
         return SalesforceUnavailable(said, after_s=_seconds(answer.retry_after))
     if code == "REQUEST_LIMIT_EXCEEDED" or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RetryLater(f"{said}: the org's requests are used up", after_s=_seconds(answer.retry_after))
     return RequestRefused(said, status=answer.status, code=code)
+
+
+def new_token_refused(said: str) -> CredentialsRefused:
+    """Return the error for a token that is refused although it is new; `said` tells the request and why."""
+    return CredentialsRefused(f"{said}, with a token that was new: check the user's and the app's access")
 
 
 def _error(body: bytes) -> tuple[str, str]:

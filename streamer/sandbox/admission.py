@@ -7,12 +7,12 @@ fails the check of the `Host` header.
 """
 
 from collections.abc import Iterable
-from ipaddress import ip_address
 
 from aiohttp import web
 from yarl import URL
 
 from streamer.sandbox.org.refusals import Refused
+from streamer.web.addresses import is_address
 from streamer.web.loopback import is_loopback
 
 _READING = frozenset({"GET", "HEAD"})
@@ -42,7 +42,7 @@ class Admission:
             raise Refused("FORBIDDEN", message, status=403)
 
     def _knows(self, host: str) -> bool:
-        return is_loopback(host) or host in self._names or _is_address(host)
+        return is_loopback(host) or host in self._names or is_address(host)
 
 
 def _is_cross_site(request: web.Request) -> bool:
@@ -59,14 +59,6 @@ def _host(authority: str) -> str:
         return (URL.build(scheme="http", authority=authority).host or "").lower()
     except ValueError:
         return ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _place(request: web.Request) -> str:

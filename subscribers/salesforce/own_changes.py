@@ -7,10 +7,7 @@ A change event names the user and the origin of its transaction, such as
 
 from typing import Any
 
-from streamer.events import Event
-
-# Of an id, the last three characters of 18 only check the others.
-_ID_CHARACTERS = 15
+from streamer.events import Event, short_id
 
 
 def is_of_client(event: Event, client_name: str) -> bool:
@@ -24,7 +21,7 @@ def is_of_client(event: Event, client_name: str) -> bool:
 def is_of_user(event: Event, user: str) -> bool:
     """Return true for a change that this user made."""
     by = _transaction(event).get("user")
-    return isinstance(by, str) and bool(user) and by[:_ID_CHARACTERS] == user[:_ID_CHARACTERS]
+    return isinstance(by, str) and bool(user) and short_id(by) == short_id(user)
 
 
 def _transaction(event: Event) -> dict[str, Any]:

@@ -10,21 +10,22 @@ HOUR_S = 3600
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "hours", "on_pubsub"),
+    ("path", "kind", "hours", "on_pubsub", "keyed"),
     [
-        ("/data/ChangeEvents", ChannelKind.CHANGES, 72, True),
-        ("/event/Order_Placed__e", ChannelKind.EVENTS, 72, True),
-        ("/event/LoginEventStream", ChannelKind.EVENTS, 72, True),
-        ("/topic/OpenInvoices?Status__c='Open'", ChannelKind.PUSH_TOPIC, 24, False),
-        ("/u/notifications/Demo", ChannelKind.GENERIC, 24, False),
+        ("/data/ChangeEvents", ChannelKind.CHANGES, 72, True, False),
+        ("/event/Order_Placed__e", ChannelKind.EVENTS, 72, True, True),
+        ("/event/LoginEventStream", ChannelKind.EVENTS, 72, True, True),
+        ("/topic/OpenInvoices?Status__c='Open'", ChannelKind.PUSH_TOPIC, 24, False, False),
+        ("/u/notifications/Demo", ChannelKind.GENERIC, 24, False, True),
     ],
 )
-def test_kind_decides_retention_and_transports(
-    path: str, kind: ChannelKind, hours: int, *, on_pubsub: bool
+def test_kind_decides_retention_transports_and_order(
+    path: str, kind: ChannelKind, hours: int, *, on_pubsub: bool, keyed: bool
 ) -> None:
-    """PushTopic and generic channels are the Streaming API's alone, and kept for a day."""
+    """PushTopic and generic channels are the Streaming API's alone, and kept for a day; records order changes."""
     assert ChannelKind.of(path) is kind
     assert kind.is_on_pubsub is on_pubsub
+    assert kind.is_keyed is keyed
     assert Channel(org=ORG, path=path).retention_s == hours * HOUR_S
 
 

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from streamer.clock import Clock
-from streamer.events import Unreadable
+from streamer.events import Unreadable, short_id
 from streamer.salesforce.outbound.answers import Outcome, acknowledgement, fault
 from streamer.salesforce.outbound.envelope import Envelope, MalformedEnvelope, parse_envelope
 from streamer.salesforce.outbound.inbox import Arrival, NotTaken
@@ -31,7 +31,6 @@ _SECTION = "outbound"
 _LOG_EVERY_S = 60.0
 _PARSED_IN_THREAD_FROM = 64 * 1024
 _BODIES_AT_ONCE = 4
-_SHORT_ID = 15
 _TRY_AGAIN = "Not taken: send it again."
 
 
@@ -204,8 +203,7 @@ async def serving_outbound(endpoint: Endpoint) -> AsyncIterator[int]:
 
 
 def _check_organization(envelope: Envelope, org: str) -> None:
-    # An id of 15 characters is the same without its checksum.
-    if envelope.organization_id[:_SHORT_ID] != org[:_SHORT_ID]:
+    if short_id(envelope.organization_id) != short_id(org):
         raise _Refusal(
             Outcome.WRONG_ORGANIZATION,
             403,

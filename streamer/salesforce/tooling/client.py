@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from streamer.errors import ConfigurationError
-from streamer.events import JsonObject
+from streamer.events import JsonObject, short_id
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.salesforce.tooling.changes import Action, Change
 from streamer.salesforce.tooling.refusals import SetupRefused, refused_change, refused_reading
@@ -23,7 +23,6 @@ _CHANNEL_COLUMNS = ("Id", "DeveloperName", "NamespacePrefix", "ChannelType", "Ma
 _MEMBER_COLUMNS = ("Id", "DeveloperName", "NamespacePrefix", "EventChannel", "SelectedEntity")
 _SINCE, _ENRICHMENT_SINCE, _FILTERS_SINCE = 47.0, 51.0, 56.0
 _MOST_ROWS = 20_000
-_SHORT_ID = 15
 # An entity or a field that an administrator made can be named by its id. No name begins with a digit.
 _ID = re.compile(r"\d[A-Za-z0-9]{14}(?:[A-Za-z0-9]{3})?", re.ASCII)
 
@@ -77,11 +76,11 @@ class Tooling:
 
     async def _setup(self) -> ChannelSetup:
         channels = [_channel(row) async for row in self._rows(_CHANNEL_COLUMNS, _CHANNEL)]
-        names = {each.id[:_SHORT_ID]: each.name for each in channels}
+        names = {short_id(each.id): each.name for each in channels}
         columns = (*_MEMBER_COLUMNS, *(("FilterExpression",) if self._version >= _FILTERS_SINCE else ()))
         members = [_member(row, names) async for row in self._rows(columns, _MEMBER)]
         fields = await self._enriched()
-        members = [replace(each, enriched=_sorted(fields.get(each.id[:_SHORT_ID], ()))) for each in members]
+        members = [replace(each, enriched=_sorted(fields.get(short_id(each.id), ()))) for each in members]
         named = [await self._named(each) for each in members]
         return ChannelSetup(channels=tuple(channels), members=tuple(named))
 
@@ -90,7 +89,7 @@ class Tooling:
         fields: dict[str, list[str]] = {}
         if self._version >= _ENRICHMENT_SINCE:
             async for row in self._rows(("ChannelMemberId", "Field"), "EnrichedField"):
-                member = _text(row, "ChannelMemberId")[:_SHORT_ID]
+                member = short_id(_text(row, "ChannelMemberId"))
                 fields.setdefault(member, []).append(_text(row, "Field"))
         return fields
 
@@ -159,7 +158,7 @@ def _member(row: JsonObject, channels: Mapping[str, str]) -> Member:
         id=_text(row, "Id"),
         full_name=_full_name(row),
         # A custom channel is named by its id, the default one by its name.
-        channel=channels.get(channel[:_SHORT_ID], channel),
+        channel=channels.get(short_id(channel), channel),
         selected=_text(row, "SelectedEntity"),
         filter=_text(row, "FilterExpression") or None,
     )

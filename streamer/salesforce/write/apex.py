@@ -11,14 +11,14 @@ from streamer.errors import SalesforceUnavailable, StreamerError
 from streamer.exact_json import exact_json
 from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Unanswered, WriteRefused
 from streamer.salesforce.auth.tokens import Token
-from streamer.salesforce.rest import Answer, RequestRefused, Rest, refusal
-from streamer.salesforce.write.envelope import answer_of, call_envelope
+from streamer.salesforce.rest import Answer, RequestRefused, Rest, new_token_refused, refusal
+from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope
 from streamer.xml.elements import UnfitForXml
 
 _OF_THE_METHOD = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 _TEXT_LIMIT = 20_000
-# Over SOAP, a session that has ended is a fault with HTTP 500.
-_SESSION_ENDED = b"INVALID_SESSION_ID"
+# Over SOAP, a session that has ended is a fault of this code, with HTTP 500.
+_SESSION_ENDED = "INVALID_SESSION_ID"
 
 
 class ApexCaller:
@@ -63,14 +63,16 @@ class ApexCaller:
 
     async def _over_soap(self, call: ApexSoapCall, on_sent: Callable[[], None]) -> CallResult:
         path = f"/services/Soap/class/{call.apex_class}"
-        # Written once before anything is sent: an argument that can't be sent costs no login.
-        call_envelope(call, session_id="", client=self._client)
+        # Before anything is sent: an argument that can't be sent costs no login.
+        arguments = arguments_of(call)
 
         def options(token: Token) -> Mapping[str, Any]:
-            body = call_envelope(call, session_id=token.access_token, client=self._client)
+            body = call_envelope(call, arguments, session_id=token.access_token, client=self._client)
             return _sending(body, on_sent, {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""'})
 
         answer = await self._rest.exchange("POST", path, options, refuses_token=_session_ended)
+        if _session_ended(answer):
+            raise new_token_refused(_told(f"POST {path}", answer))
         found = answer_of(answer.body)
         if isinstance(found, WriteRefused) or (found and answer.status < HTTPStatus.BAD_REQUEST):
             return found
@@ -105,9 +107,17 @@ def _refused(request: str, answer: Answer) -> CallResult:
 
 
 def _session_ended(answer: Answer) -> bool:
-    return answer.refuses_token or (
-        answer.status == HTTPStatus.INTERNAL_SERVER_ERROR and _SESSION_ENDED in answer.body
-    )
+    if answer.refuses_token or answer.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer.refuses_token
+    # By the code alone: a method's exception can quote that of another call, and must not be called again.
+    fault = answer_of(answer.body)
+    return isinstance(fault, WriteRefused) and fault.code == _SESSION_ENDED
+
+
+def _told(request: str, answer: Answer) -> str:
+    fault = answer_of(answer.body)
+    message = fault.message if isinstance(fault, WriteRefused) else ""
+    return f"{request} was refused with HTTP {answer.status} {message}".strip()
 
 
 def _value(body: bytes) -> Any:

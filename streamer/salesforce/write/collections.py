@@ -15,7 +15,7 @@ import orjson
 
 from streamer.clock import Clock
 from streamer.errors import SalesforceUnavailable, StreamerError
-from streamer.events import JsonObject
+from streamer.events import JsonObject, short_id
 from streamer.exact_json import exact_json
 from streamer.ports import Unanswered, WriteKind, WriteOperation, WriteRefused, WriteResult, Written
 from streamer.salesforce.request_bodies import in_requests
@@ -26,8 +26,6 @@ MOST_RECORDS = 200
 
 # A larger body would hold the event loop up while it is sent.
 _MOST_BYTES = 900_000
-# Of an id, the last three characters of 18 only check the others.
-_ID_CHARACTERS = 15
 _TEXT_LIMIT = 500
 _CODE_LIMIT = 80
 # A trigger that takes the records of a call together is over one of Apex's limits.
@@ -146,7 +144,7 @@ def _identity(operation: WriteOperation, record: JsonObject) -> str | None:
             # Salesforce matches an external id in any letter case, unless its field says otherwise.
             return str(record.get(operation.external_id)).casefold()
         case _:
-            return str(record.get("Id"))[:_ID_CHARACTERS]
+            return short_id(str(record.get("Id")))
 
 
 def _items(

@@ -27,17 +27,21 @@ _ARGUMENTS = ElementWriter(
 )
 
 
-def call_envelope(call: ApexSoapCall, *, session_id: str, client: str | None) -> bytes:
-    """Return the envelope of `call`; raises `UnfitForXml`.
+def arguments_of(call: ApexSoapCall) -> str:
+    """Return the elements of the arguments of `call`; raises `UnfitForXml`.
 
     Objects become elements with elements in them, lists repeated elements, and
     null an element that is nil.
     """
+    return _ARGUMENTS.elements(call.arguments)
+
+
+def call_envelope(call: ApexSoapCall, arguments: str, *, session_id: str, client: str | None) -> bytes:
+    """Return the envelope of `call` with its `arguments`, which are elements; raises `UnfitForXml`."""
     namespace = escape(_NAMESPACE + call.apex_class, {'"': "&quot;"})
     options = (
         f"<CallOptions><client>{_ARGUMENTS.text('client', client)}</client></CallOptions>" if client else ""
     )
-    arguments = _ARGUMENTS.elements(call.arguments)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
         f'<soapenv:Envelope xmlns:soapenv="{_ENVELOPE}" xmlns:xsi="{_INSTANCE}" xmlns="{namespace}">'

@@ -11,11 +11,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from streamer.clock import TurnedClock
-from streamer.errors import ConfigurationError, CredentialsRefused, SalesforceUnavailable
+from streamer.app.ingesting import Ingesting
+from streamer.clock import SystemClock, TurnedClock
+from streamer.errors import ConfigurationError, CredentialsRefused, OrgChanged, SalesforceUnavailable
+from streamer.log.memory import MemoryLog
+from streamer.observe.metrics import Metrics
+from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.sandbox.server import Sandbox
-from streamer.settings import Auth, JwtAuth, PasswordAuth, RefreshAuth
+from streamer.settings import Auth, JwtAuth, PasswordAuth, RefreshAuth, Settings
+from streamer.supervision.status import Status
 from tests.keys import private_key_pem
 from tests.streaming import APP, org_at
 
@@ -266,3 +271,20 @@ async def test_unreachable_login_server_is_tried_later(http: aiohttp.ClientSessi
         pass
     with pytest.raises(SalesforceUnavailable, match="can't be reached"):
         await Tokens(http, org_at(url), TurnedClock()).token()
+
+
+async def test_org_that_is_named_is_checked_without_the_log() -> None:
+    """Its checkpoints would decide nothing, and reading them can take long or wait for the log."""
+    clock = SystemClock()
+    async with Sandbox(clock) as sandbox:
+        other = org_at(sandbox.url).model_copy(update={"id": "00D000000000009AAA"})
+        ingesting = Ingesting(
+            settings=Settings.model_validate({"org": other, "channels": ["/data/ChangeEvents"]}),
+            clock=clock,
+            metrics=Metrics(clock=clock),
+            status=Status(),
+            logins=Logins(clock),
+            watcher=None,
+        )
+        with pytest.raises(OrgChanged):
+            await ingesting.run(MemoryLog(down=True))  # type: ignore[arg-type] # it needs no condition here

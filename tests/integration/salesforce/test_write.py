@@ -192,6 +192,19 @@ async def test_what_is_no_json_is_not_sent(world: World) -> None:
     assert isinstance(results[1], Written)
 
 
+async def test_argument_that_is_no_xml_costs_no_login() -> None:
+    """Whatever the login would say, the argument is what is wrong: here, no org would answer it."""
+    clock = SystemClock()
+    nowhere = Settings(login_url="http://localhost:1", auth=APP)
+    access = OrgAccess(settings=nowhere, clock=clock, logins=Logins(clock))
+    async with access.writer(timeout_s=30) as writer:
+        call = ApexSoapCall(apex_class="A", method="m", arguments={"a": "\x00"})
+        result = await writer.call(call)
+
+    assert isinstance(result, WriteRefused)
+    assert (result.code, result.sent) == ("UNWRITABLE", False)
+
+
 async def test_expired_token_is_renewed(world: World) -> None:
     """Once, for the records of a call."""
     [account] = world.accounts(1)
@@ -321,6 +334,34 @@ async def test_ended_session_is_renewed_for_a_method(world: World) -> None:
     ):
         world.sandbox.tokens.revoke_all()
         assert await world.writer.call(call) == Answered(value="pong")
+
+
+SESSION_ENDED = "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"
+
+
+async def test_session_that_stays_refused_is_told_as_it_is_over_soap() -> None:
+    """As over REST: nothing is wrong with what was to be sent."""
+    fault = f"<faultcode>sf:INVALID_SESSION_ID</faultcode><faultstring>{SESSION_ENDED}</faultstring>"
+    envelope = f"<Envelope><Body><Fault>{fault}</Fault></Body></Envelope>"
+    async with answering(envelope.encode(), 500) as writer:
+        result = await writer.call(ApexSoapCall(apex_class="Ping", method="ping", arguments={}))
+
+    assert isinstance(result, Unanswered)
+    assert isinstance(result.error, CredentialsRefused)
+    assert "refused with HTTP 500 INVALID_SESSION_ID: Invalid" in str(result.error)
+
+
+async def test_exception_that_quotes_an_ended_session_calls_the_method_once(world: World) -> None:
+    """The session of a call that the method itself made, for one; the method may have done its work."""
+
+    def quoting(_: ApexCall) -> Any:
+        raise ApexException(f"System.CalloutException: {SESSION_ENDED}")
+
+    world.sandbox.apex.soap("Ping", "ping", quoting)
+    result = await world.writer.call(ApexSoapCall(apex_class="Ping", method="ping", arguments={}))
+
+    assert isinstance(result, WriteRefused)
+    assert (result.code, len(world.sandbox.apex.calls)) == ("Client", 1)
 
 
 async def test_refused_login_is_told_as_it_is() -> None:

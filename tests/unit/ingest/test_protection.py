@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.errors import MostlyUnreadable
-from streamer.events import Batch, Channel, Checkpoint, ReplayId, Start, Unreadable
+from streamer.events import Batch, Channel, Checkpoint, Event, ReplayId, Start, Unreadable
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.protection import ChannelProtection, Protection
 from streamer.ingest.quarantine import Quarantine
@@ -104,6 +105,17 @@ async def test_protected_fields_are_not_in_the_log() -> None:
     assert MAIL.encode() not in world.stored
 
 
+def test_batch_without_protected_events_is_left_as_it_is() -> None:
+    """A rule of another channel costs it a look at the types of its events."""
+    rules = Protection([rule("drop", "Email", entity="Contact")], WITH_KEY)
+    protection = ChannelProtection(protection=rules, channel=CHANGES)
+    read = normaliser_for(CHANGES)([change(1, "001A"), contact(2)])
+    account, both = ([event for event in part if isinstance(event, Event)] for part in (read[:1], read))
+
+    assert protection.protected(account) is account
+    assert protection.protected(both) is not both
+
+
 async def test_parts_of_an_answer_are_protected_as_they_are_added() -> None:
     """Each is encoded before the next is parsed, and all are committed at once."""
     world = World(rules=[rule("drop", "Email")])
@@ -161,6 +173,29 @@ async def test_unreadable_message_keeps_its_id_on_every_reading() -> None:
     assert len({*ids[0]}) == 2
 
 
+async def test_withheld_messages_keep_their_ids_without_a_key() -> None:
+    """Where their position is known, the letter of one that is read again takes the place of the first."""
+    ids = []
+    for _ in range(2):
+        world = World(rules=[rule("drop", "Email")], settings=ProtectionSettings())
+        await world.run(batch(malformed(1, Email=MAIL), malformed(2, Email=MAIL), contact(3, It=deep())))
+        ids.append([letter.id for letter in world.log.letters])
+
+    assert ids[0] == ids[1]
+    assert len({*ids[0]}) == 3
+
+
+async def test_withheld_pieces_of_one_size_stay_apart_without_a_key() -> None:
+    """Also where no position tells them apart: an answer that is torn twice."""
+    pieces = [Unreadable(raw=f'{{"Email": "{name}'.encode(), error="torn") for name in ("ida", "eva")]
+    world = World(rules=[rule("drop", "Email")], settings=ProtectionSettings())
+    await world.run(replace(batch(), unreadable=pieces))
+
+    assert len(world.log.letters) == 2
+    digests = {sha256(piece.raw).hexdigest()[:16] for piece in pieces}
+    assert not any(letter.id.rpartition(":")[2] in digests for letter in world.log.letters)
+
+
 async def test_torn_piece_leaves_none_of_its_bytes_on_any_channel() -> None:
     """It can belong to another channel of the session."""
     orders = Channel(org=ORG, path="/event/Order_Placed__e")
@@ -207,26 +242,47 @@ async def test_unreadable_message_can_be_kept_and_stay_secret() -> None:
         unsealed(letter.raw, KEY[::-1])
 
 
+def deep() -> Any:
+    """Return a value that is nested too deeply to be protected."""
+    value: Any = MAIL
+    for _ in range(100):
+        value = {"in": value}
+    return value
+
+
 async def test_event_that_cannot_be_protected_is_set_aside() -> None:
     """Its position is passed, and the next event is stored."""
-    deep: Any = MAIL
-    for _ in range(100):
-        deep = {"in": deep}
     world = World(rules=[rule("drop", "Email")])
-    await world.run(batch(contact(1, It=deep), contact(2, Phone="1")))
+    await world.run(batch(contact(1, It=deep()), contact(2, Phone="1")))
 
     assert [letter.replay_id for letter in world.log.letters] == [b"1"]
     assert [event.data["fields"] for event in world.log.events] == [{"Phone": "1"}]
     assert MAIL.encode() not in world.stored
 
 
-async def test_channel_of_which_most_cannot_be_protected_stops() -> None:
+@pytest.mark.parametrize("count", [30, 100, 101])
+async def test_channel_of_which_most_cannot_be_protected_stops(count: int) -> None:
     """A rule that fits no event of the channel would set all of them aside."""
     notes = Channel(org=ORG, path="/u/Notes")
     about = {"createdDate": "2025-01-01T00:00:00.334Z"}
-    torn = [{"data": {"event": {**about, "replayId": n}, "payload": '{"to": "I'}} for n in range(30)]
-    with pytest.raises(MostlyUnreadable):
-        await World(rules=[rule("drop", "to")], channel=notes).run(batch(*torn, channel=notes))
+    torn = [{"data": {"event": {**about, "replayId": n}, "payload": '{"to": "I'}} for n in range(count)]
+    world = World(rules=[rule("drop", "to")], channel=notes)
+    with pytest.raises(MostlyUnreadable, match=f"{count} of the last {count} messages"):
+        await world.run(batch(*torn, channel=notes))
+
+    assert world.log.letters == []
+
+
+@pytest.mark.parametrize("settings", [WITH_KEY, ProtectionSettings()])
+async def test_message_of_many_records_that_cannot_be_protected_is_one(settings: ProtectionSettings) -> None:
+    """It is poison for each of them, with a letter of its own, and no reason to stop the channel."""
+    poison = contact(1, It=deep())
+    poison["data"]["payload"]["ChangeEventHeader"]["recordIds"] = [f"003{number:02}" for number in range(30)]
+    world = World(rules=[rule("drop", "Email")], settings=settings)
+    await world.run(batch(poison, *(contact(number, Phone="1") for number in range(2, 31))))
+
+    assert len(world.log.letters) == 30
+    assert len(world.log.events) == 29
 
 
 def texts() -> list[str]:

@@ -72,15 +72,17 @@ class Checkpoints:
         Raises `KafkaException`, `LogUnavailable`, and `LogMisconfigured` for a
         record that is no checkpoint.
         """
-        topic, newest = self._names.checkpoints, dict[Channel, Checkpoint]()
+        topic, orgs = self._names.checkpoints, set[OrgId]()
         with closing(self._consumer(errors, "read_committed")) as consumer:
             places = [TopicPartition(topic, number) for number in range(self._partitions)]
             ranges = {place.partition: _bounds(consumer, place) for place in places}
         with BoundedReader(self._clients, errors, topic, ranges) as reader:
             while not reader.is_over:
                 for message in reader.read(_AT_ONCE, _POLL_S):
-                    _keep(message, newest)
-        return frozenset(channel.org for channel in newest)
+                    value = message.value()
+                    if value is not None:
+                        orgs.add(decode_checkpoint(value).channel.org)
+        return frozenset(orgs)
 
     def _wait_until_decided(
         self, place: TopicPartition, stable: int, retry: RetryPolicy, errors: KafkaErrors

@@ -7,7 +7,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from streamer.ports import Answered, ApexSoapCall, WriteRefused
-from streamer.salesforce.write.envelope import answer_of, call_envelope
+from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope
 from streamer.xml.elements import UnfitForXml
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -17,7 +17,7 @@ OWN = "{http://soap.sforce.com/schemas/class/acme/Invoices}"
 def written(arguments: dict[str, Any], *, client: str | None = "acme-bus") -> Any:
     """Return the root of the envelope of a call."""
     call = ApexSoapCall(apex_class="acme/Invoices", method="confirm", arguments=arguments)
-    return fromstring(call_envelope(call, session_id="00D!secret", client=client))
+    return fromstring(call_envelope(call, arguments_of(call), session_id="00D!secret", client=client))
 
 
 def answer(content: str) -> bytes:
@@ -41,7 +41,7 @@ def test_arguments_become_elements_of_the_class() -> None:
     arguments = {"lines": [{"sku": "A<&\r"}, {"sku": None}], "amount": Decimal("1E+2"), "paid": True}
     call = ApexSoapCall(apex_class="acme/Invoices", method="confirm", arguments=arguments)
 
-    assert call_envelope(call, session_id="00D!secret", client=None).endswith(
+    assert call_envelope(call, arguments_of(call), session_id="00D!secret", client=None).endswith(
         b"<soapenv:Body><confirm><lines><sku>A&lt;&amp;\r</sku></lines>"
         b'<lines><sku xsi:nil="true"/></lines><amount>100</amount><paid>true</paid></confirm>'
         b"</soapenv:Body></soapenv:Envelope>"
