@@ -333,6 +333,43 @@ async def test_no_more_is_under_way_than_the_broker_allows() -> None:
         assert all(isinstance(each.result(), Delivered) for each in delivering)
 
 
+def one_at_a_time(kind: int, content: bytes) -> bytes:
+    """Answer as a broker does that allows one message under way, and acknowledges none by itself."""
+    answers = {CONNECT: bytes.fromhex("2006 00 00 03 21 0001"), PUBLISH: b""}
+    return answers.get(kind, usual(kind, content))
+
+
+async def test_time_of_a_message_begins_when_it_is_sent() -> None:
+    """A broker that acknowledges steadily is not silent, however long a message waits for others."""
+    clock = TurnedClock()
+    async with ScriptedBroker.running(one_at_a_time) as broker, opened(broker, clock) as plugin:
+        delivering = [asyncio.create_task(plugin.deliver(delivery())) for _ in range(3)]
+        for number in range(3):
+            await broker.until(PUBLISH, number + 1)
+            await clock.turn(8)
+            broker.say(puback(broker.of_kind(PUBLISH)[number]))
+        outcomes = await asyncio.gather(*delivering)
+
+    assert {type(each) for each in outcomes} == {Delivered}
+    assert (len(broker.of_kind(CONNECT)), len(broker.of_kind(PUBLISH))) == (1, 3)
+
+
+async def test_message_that_waits_for_cancelled_ones_times_out() -> None:
+    """Nothing else finds a broker that answers pings and acknowledges no message."""
+    clock = TurnedClock()
+    async with ScriptedBroker.running(one_at_a_time) as broker, opened(broker, clock) as plugin:
+        cancelled = asyncio.create_task(plugin.deliver(delivery()))
+        await broker.until(PUBLISH)
+        cancelled.cancel()
+        waiting = asyncio.create_task(plugin.deliver(delivery()))
+        await clock.turn(10)
+        outcome = await waiting
+
+    assert isinstance(outcome, Retry)
+    assert outcome.failure is FailureClass.TIMEOUT
+    assert len(broker.of_kind(PUBLISH)) == 1
+
+
 async def test_cancelled_delivery_keeps_its_packet_id() -> None:
     """Its acknowledgement is not taken for that of another message."""
     async with (
