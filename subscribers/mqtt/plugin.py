@@ -85,7 +85,7 @@ class Mqtt:
             return refused(str(exc), self._shown(exc.answer), is_about_message=exc.is_about_message)
         except (TooLarge, ValueError) as exc:
             return Reject(reason=str(exc), hint="send a smaller body, or another topic", sent=False)
-        if not answer.is_refusal:
+        if publish.qos and not answer.is_refusal:
             self._session.worked()
         return acknowledged(self._shown(answer), publish)
 

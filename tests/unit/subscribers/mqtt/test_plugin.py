@@ -268,6 +268,30 @@ async def test_broker_that_fails_is_asked_less_and_less(monkeypatch: pytest.Monk
         assert isinstance(await plugin.deliver(delivery()), Delivered)
 
 
+async def test_message_that_is_only_sent_is_no_proof_of_a_broker_that_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With QoS 0, two processes with one client id would take the connection from each other at once."""
+    monkeypatch.setattr("subscribers.mqtt.plugin.random.random", lambda: 1.0)
+    clock = TurnedClock()
+    asked: list[float] = []
+
+    def answer(kind: int, content: bytes) -> bytes | None:
+        if kind == CONNECT:
+            asked.append(clock.now())
+        return None if kind == PUBLISH else usual(kind, content)
+
+    async with (
+        ScriptedBroker.running(answer) as broker,
+        opened(broker, clock, qos=0, version="3.1.1") as plugin,
+    ):
+        for _ in range(4):
+            await while_time_passes(clock, plugin.deliver(delivery()))
+            await until(lambda: not open_connection(plugin).is_open)
+
+    assert [after - before for before, after in pairwise(asked)] == pytest.approx([0.5, 1, 2], abs=0.2)
+
+
 async def test_message_of_qos_2_is_released_once() -> None:
     """However often a broker asks: it could read no answers, and fill the memory with them."""
 
