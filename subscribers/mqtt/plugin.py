@@ -14,6 +14,7 @@ from streamer.events import Content, Delivery, Outcome, Reject, Retry, Skip
 from streamer.ports import PluginContext, Preview
 from subscribers.cloudevents import Message, message
 from subscribers.http.connection import ForbiddenAddress
+from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
@@ -47,6 +48,7 @@ class Mqtt:
         self._settings = settings
         self._context = context
         self._topic = Template(settings.topic)
+        self._redaction = Redaction.of([settings.password.get_secret_value()] if settings.password else [])
         self._session: Session | None = None
         self.batch_size = settings.batch_size
         self.batch_wait_s = settings.batch_wait_s
@@ -132,9 +134,8 @@ class Mqtt:
 
     def _shown(self, answer: Answer) -> Answer:
         """Return `answer` without the password, should the broker repeat it."""
-        secret = self._settings.password
-        known = secret.get_secret_value() if secret else ""
-        return replace(answer, reason=answer.reason.replace(known, "***")) if known else answer
+        reason, server = (self._redaction(each.encode()).decode() for each in (answer.reason, answer.server))
+        return replace(answer, reason=reason, server=server)
 
 
 def _level(value: str) -> str:

@@ -80,6 +80,12 @@ def refusing(code: str, *, kind: int = PUBLISH) -> Any:
     return answer
 
 
+def refused_connection(code: int, identifier: int, words: str) -> bytes:
+    """Return a CONNACK with a code, and words in the property of that identifier."""
+    said = bytes([3 + len(words), identifier]) + len(words).to_bytes(2) + words.encode()
+    return bytes([0x20, 2 + len(said), 0, code]) + said
+
+
 async def test_message_waits_for_its_acknowledgement() -> None:
     """The broker has it, or it is not delivered."""
     async with (
@@ -510,16 +516,32 @@ async def test_event_that_makes_no_message_has_an_outcome(made: Any, kind: type,
     assert not getattr(outcome, "sent", True)
 
 
-async def test_password_is_not_repeated() -> None:
-    """A broker's own words can hold it."""
-    words = b"no hunter22 here"
-    said = bytes([3 + len(words)]) + b"\x1f" + len(words).to_bytes(2) + words
-    refused = bytes([0x20, 2 + len(said), 0, 0x86]) + said
+@pytest.mark.parametrize(
+    ("password", "words", "shown"),
+    [
+        ("hunter22", "no hunter22 here", "no *** here"),
+        ('hunter"22', r'{"password": "hunter\"22"}', '{"password": "***"}'),
+        ("n", "no hunter22 here", "no hunter22 here"),
+    ],
+)
+async def test_password_is_not_repeated(password: str, words: str, shown: str) -> None:
+    """A broker's own words can hold it, in any form; one letter is no secret, and in any word."""
+    refused = refused_connection(0x86, 0x1F, words)
+    async with ScriptedBroker.running(lambda k, c: refused if k == CONNECT else usual(k, c)) as broker:
+        outcome = await outcome_at(broker, username="u", password=password)
+
+    assert isinstance(outcome, Hold)
+    assert shown in outcome.reason
+
+
+async def test_password_is_not_repeated_as_another_server() -> None:
+    """The address to use instead is the broker's own words, too."""
+    refused = refused_connection(0x9D, 0x1C, "u:hunter22@other1")
     async with ScriptedBroker.running(lambda k, c: refused if k == CONNECT else usual(k, c)) as broker:
         outcome = await outcome_at(broker, username="u", password="hunter22")
 
     assert isinstance(outcome, Hold)
-    assert "no *** here" in outcome.reason
+    assert outcome.reason.endswith("set url to the broker's new address (u:***@other1)")
 
 
 async def test_nothing_listens() -> None:
