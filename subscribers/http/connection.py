@@ -16,11 +16,11 @@ from streamer.errors import RetryLater
 from streamer.events import FailureClass, Hold
 from streamer.web.addresses import AddressRefused, AddressRule, GuardedResolver, is_address
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send
+from subscribers.holds import RECHECK_S
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
-from subscribers.http.verdict import RECHECK_S
 
 HEADERS: Mapping[str, str] = {
     "User-Agent": "streamer",
