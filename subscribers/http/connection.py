@@ -89,7 +89,7 @@ class Connection:
 
         Raises `ConfigurationError` when a certificate file can't be used.
         """
-        self._tls = TargetTls(self._settings, self._clock)
+        self._tls = TargetTls(self._settings.ca_file, self._settings.client_certificate, self._clock)
         resolver = self._resolver or aiohttp.DefaultResolver()
         self._opened.push_async_callback(resolver.close)
         self._direct = await self._session(

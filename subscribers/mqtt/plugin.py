@@ -15,7 +15,6 @@ from streamer.ports import PluginContext, Preview
 from subscribers.cloudevents import Message, message
 from subscribers.http.connection import ForbiddenAddress
 from subscribers.http.redaction import Redaction
-from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
 from subscribers.mqtt.connection import Broker, Refused, TooLarge, Unreached
@@ -150,7 +149,9 @@ def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
         host=host,
         port=port,
         rule=settings.address_rule,
-        tls=_tls(settings, context) if scheme == "mqtts" else None,
+        tls=TargetTls(settings.ca_file, settings.client_certificate, context.clock)
+        if scheme == "mqtts"
+        else None,
         version=settings.version,
         connect=Connect(
             client_id=settings.client_id or f"streamer-{context.name[:_LONGEST_NAME]}-{secrets.token_hex(4)}",
@@ -163,8 +164,3 @@ def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
         timeout_s=settings.timeout_s,
         max_packet_bytes=settings.max_packet_bytes,
     )
-
-
-def _tls(settings: MqttSettings, context: PluginContext) -> TargetTls:
-    files = HttpSettings(ca_file=settings.ca_file, client_certificate=settings.client_certificate)
-    return TargetTls(files, context.clock)
