@@ -9,6 +9,25 @@ from streamer.web.loopback import is_loopback
 
 _log = structlog.get_logger()
 
+BROKER_OPTIONS = ("bootstrap.servers", "metadata.broker.list")
+"""Options that name the brokers."""
+
+COMPRESSION_OPTIONS = ("compression.codec", "compression.type")
+"""Options that choose the compression of records."""
+
+DURABILITY_OPTIONS = (
+    "acks",
+    "delivery.report.only.error",
+    "enable.idempotence",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "request.required.acks",
+)
+"""Options with which a producer could lose, repeat or reorder records."""
+
+SECURITY_PREFIXES = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
+"""Beginnings of the options for encryption and authentication, beside `security.protocol`."""
+
 
 def security_options(security: KafkaSecurity) -> dict[str, Any]:
     """Return `security` as options of librdkafka, secrets in plain text."""

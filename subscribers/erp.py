@@ -70,7 +70,8 @@ class Erp(RequestSubscriber):
     takes_content: Final = True
 
     def __init__(self, settings: ErpSettings, context: PluginContext) -> None:
-        super().__init__(HttpTarget.of(settings, context))
+        secrets = settings.soap.secrets if settings.soap is not None else ()
+        super().__init__(HttpTarget.of(settings, context, secrets=secrets))
         self._settings = settings
         self._url = URL(settings.url)
         self._external_id = Query(settings.external_id)

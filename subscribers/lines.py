@@ -7,11 +7,11 @@ from typing import Literal
 
 from streamer.events import Delivery, FailureClass, Hold, Outcome, Reject, Retry, Skip
 from subscribers.cloudevents import data_of, document, nothing_to_send, written
+from subscribers.holds import RECHECK_S
 
 Content = Literal["structured", "body"]
 """Content of a line: the CloudEvent with `body` as its data, or `body` alone."""
 
-_RECHECK_S = 60.0
 _WRITABLE_S = 1.0
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -70,4 +70,4 @@ def failure(error: OSError, where: str) -> Outcome:
     if error.errno not in _ADVICE:
         return Retry(reason=said)
     advice, kind = _ADVICE[error.errno]
-    return Hold(reason=f"{said}: {advice}", after_s=_RECHECK_S, alert=True, failure=kind)
+    return Hold(reason=f"{said}: {advice}", after_s=RECHECK_S, alert=True, failure=kind)

@@ -26,6 +26,22 @@ class StdoutSettings(BaseModel):
     )
 
 
+class _Output:
+    """Standard output of the process, whose lines do not mix."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_torn = False
+
+    def write(self, content: bytes) -> None:
+        """Write lines, which begin a new one after a part of one. Raises `OSError`."""
+        with self._lock:
+            # Of what fails, a part can be written.
+            begun, self._is_torn = self._is_torn, True
+            write_whole(_STDOUT, b"\n" + content if begun else content)
+            self._is_torn = False
+
+
 class Stdout:
     """Writes each event to the standard output; the daemon's own logs go to the standard error.
 
@@ -35,26 +51,21 @@ class Stdout:
 
     Settings = StdoutSettings
 
-    # All subscribers of a process share its standard output, and their lines must not mix.
-    _lock: ClassVar = threading.Lock()
+    # All subscribers of a process share it.
+    _output: ClassVar[_Output] = _Output()
 
     def __init__(self, settings: StdoutSettings, _context: PluginContext) -> None:
         self._settings = settings
-        self._is_torn = False
 
     def deliver(self, delivery: Delivery, /) -> Outcome:
         """Write the event, and return the outcome."""
         content = self._content(delivery)
         if not isinstance(content, bytes):
             return content
-        with self._lock:
-            try:
-                write_whole(_STDOUT, b"\n" + content if self._is_torn else content)
-            except OSError as error:
-                # A part of the line can be written.
-                self._is_torn = True
-                return failure(error, "the standard output")
-            self._is_torn = False
+        try:
+            self._output.write(content)
+        except OSError as error:
+            return failure(error, "the standard output")
         return Delivered(answer={"bytes": len(content)})
 
     def preview(self, delivery: Delivery, /) -> Preview | Outcome:

@@ -7,10 +7,8 @@ from subscribers.http.settings import HttpSettings, TargetSettings, checked_url
 from subscribers.http.signing import Signing
 from subscribers.http.subscriber import HttpSubscriber, RequestSubscriber
 from subscribers.http.target import HttpTarget, Request
-from subscribers.http.verdict import RECHECK_S
 
 __all__ = [
-    "RECHECK_S",
     "Answer",
     "Auth",
     "BearerAuth",

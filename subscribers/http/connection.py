@@ -16,11 +16,11 @@ from streamer.errors import RetryLater
 from streamer.events import FailureClass, Hold
 from streamer.web.addresses import AddressRefused, AddressRule, GuardedResolver, is_address
 from streamer.web.proxy import Proxy, ProxyFailed, proxy_for, send
+from subscribers.holds import RECHECK_S
 from subscribers.http.answer import READ_BYTES, Answer
 from subscribers.http.redaction import Redaction
 from subscribers.http.settings import HttpSettings
 from subscribers.http.tls import TargetTls
-from subscribers.http.verdict import RECHECK_S
 
 HEADERS: Mapping[str, str] = {
     "User-Agent": "streamer",
@@ -89,7 +89,7 @@ class Connection:
 
         Raises `ConfigurationError` when a certificate file can't be used.
         """
-        self._tls = TargetTls(self._settings, self._clock)
+        self._tls = TargetTls(self._settings.ca_file, self._settings.client_certificate, self._clock)
         resolver = self._resolver or aiohttp.DefaultResolver()
         self._opened.push_async_callback(resolver.close)
         self._direct = await self._session(

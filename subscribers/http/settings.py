@@ -131,7 +131,7 @@ def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | No
     repeats the URL, which can be a secret.
     """
     try:
-        parts, host = _split(url)
+        parts, host = split_url(url)
     except ValueError:
         raise ValueError(f"{name} is not a URL") from None
     if parts.scheme not in {"http", "https"} or not host:
@@ -145,8 +145,8 @@ def checked_url(name: str, url: str, *, allow_http: bool, rule: AddressRule | No
     return url
 
 
-def _split(url: str) -> tuple[SplitResult, str]:
-    """Return the parts of `url` and its host. Raises `ValueError` for a URL that no request can use."""
+def split_url(url: str) -> tuple[SplitResult, str]:
+    """Return the parts of `url` and its host. Raises `ValueError` for a URL that no connection can use."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     host.encode("idna")
@@ -158,6 +158,6 @@ def _split(url: str) -> tuple[SplitResult, str]:
 
 def _names_loopback(url: str) -> bool:
     try:
-        return is_loopback(_split(url)[1])
+        return is_loopback(split_url(url)[1])
     except ValueError:
         return False

@@ -44,8 +44,8 @@ class Request:
 
     Its content is `ready`, or else `body` as JSON. A `DELETE` and a `GET` have
     none. `headers` are further ones; they change none of those that
-    authenticate, sign or name the key. `secrets` are those that the content
-    holds: they are removed from the answer.
+    authenticate, sign or name the key. `secrets` are those that this content
+    alone holds: they are removed from the answer.
     """
 
     method: str

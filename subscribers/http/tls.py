@@ -8,7 +8,7 @@ import structlog
 from streamer.clock import Clock
 from streamer.errors import ConfigurationError
 from streamer.web.tls import seen
-from subscribers.http.settings import ClientCertificate, HttpSettings
+from subscribers.http.settings import ClientCertificate
 
 _log = structlog.get_logger()
 
@@ -18,17 +18,21 @@ _LOOK_S = 5.0
 class TargetTls:
     """Context of new connections, made anew within five seconds when a certificate's file changes.
 
-    While the changed files can't be used, the former context stays. Connections
-    that are open keep the certificate that they began with.
+    It trusts the authorities of `ca_file` or, without it, the system's. While
+    the changed files can't be used, the former context stays. Connections that
+    are open keep the certificate that they began with.
     """
 
-    def __init__(self, settings: HttpSettings, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(
+        self, ca_file: Path | None, client_certificate: ClientCertificate | None, clock: Clock
+    ) -> None:
+        self._ca_file = ca_file
+        self._client_certificate = client_certificate
         self._clock = clock
-        self._files = _files(settings)
+        self._files = _files(ca_file, client_certificate)
         self._seen = seen(self._files)
         self._look_at = clock.monotonic() + _LOOK_S
-        self._context = _context(settings)
+        self._context = _context(ca_file, client_certificate)
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -42,26 +46,25 @@ class TargetTls:
 
     def _renew(self) -> None:
         try:
-            self._context = _context(self._settings)
+            self._context = _context(self._ca_file, self._client_certificate)
         except ConfigurationError as error:
             _log.error("certificate.refused", reason=str(error), in_effect="the former one")
         else:
             _log.info("certificate.renewed", files=[str(file) for file in self._files])
 
 
-def _files(settings: HttpSettings) -> tuple[Path, ...]:
-    certificate = settings.client_certificate
-    named = (settings.ca_file, *((certificate.certificate_file, certificate.key_file) if certificate else ()))
+def _files(ca_file: Path | None, certificate: ClientCertificate | None) -> tuple[Path, ...]:
+    named = (ca_file, *((certificate.certificate_file, certificate.key_file) if certificate else ()))
     return tuple(file for file in named if file is not None)
 
 
-def _context(settings: HttpSettings) -> ssl.SSLContext:
+def _context(ca_file: Path | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except OSError as exc:
-        raise ConfigurationError(f"ca_file {settings.ca_file} can't be read as PEM: {exc.strerror}") from exc
-    if settings.client_certificate:
-        _present(settings.client_certificate, context)
+        raise ConfigurationError(f"ca_file {ca_file} can't be read as PEM: {exc.strerror}") from exc
+    if certificate is not None:
+        _present(certificate, context)
     return context
 
 

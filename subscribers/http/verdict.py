@@ -6,13 +6,10 @@ from email.utils import parsedate_to_datetime
 
 from streamer.clock import Clock
 from streamer.events import Delivered, Disable, Hold, Outcome, Reject, Retry, Skip
+from subscribers.holds import BUSY_S, RECHECK_S
 from subscribers.http.answer import Answer
 from subscribers.http.outcome_table import OutcomeKind, OutcomeTable
 
-RECHECK_S = 60.0
-"""Length of a hold after which a target is tried again, in case its complaint was resolved."""
-
-_BUSY_S = 10.0
 _SHORTEST_S = 1.0
 
 _CONFLICT = 409
@@ -80,7 +77,7 @@ def _key_conflict(answer: Answer) -> Outcome | None:
 def _later(answer: Answer, kind: OutcomeKind, asked_s: float | None) -> Hold | Retry:
     if kind is OutcomeKind.RETRY and (asked_s is None or answer.status not in _PAUSES):
         return Retry(reason=_said(answer), after_s=asked_s, answer=answer.excerpt, failure=answer.failure)
-    usual_s = _BUSY_S if answer.status == _TOO_MANY else RECHECK_S
+    usual_s = BUSY_S if answer.status == _TOO_MANY else RECHECK_S
     return Hold(
         reason=f"{_said(answer)}: {_advice(answer.status)}",
         after_s=usual_s if asked_s is None else asked_s,

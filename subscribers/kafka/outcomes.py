@@ -3,10 +3,9 @@
 from confluent_kafka import KafkaError
 
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
+from subscribers.holds import RECHECK_S
 from subscribers.kafka.producer import NO_TOPIC, Report
 from subscribers.kafka.records import Record
-
-_RECHECK_S = 60.0
 
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 _UNFIT = frozenset({KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG, KafkaError.INVALID_TIMESTAMP})
@@ -72,7 +71,7 @@ def _missing_from_topic(error: KafkaError, topic: str, *, has_fixed_topic: bool)
     else:
         return None
     if has_fixed_topic:
-        return Hold(reason=reason, after_s=_RECHECK_S, alert=True, failure=failure)
+        return Hold(reason=reason, after_s=RECHECK_S, alert=True, failure=failure)
     return Retry(reason=reason, failure=failure)
 
 
@@ -89,7 +88,7 @@ def _unreached(background: KafkaError) -> Outcome:
 
 def _held(reason: str) -> Hold:
     failure = FailureClass.REFUSED_CREDENTIALS
-    return Hold(reason=reason, after_s=_RECHECK_S, alert=True, failure=failure)
+    return Hold(reason=reason, after_s=RECHECK_S, alert=True, failure=failure)
 
 
 def _said(reason: str, error: KafkaError) -> str:

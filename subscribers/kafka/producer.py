@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -91,22 +92,32 @@ class ReportingProducer:
         self._missing: set[str] = set()
 
     def produce(self, records: Sequence[Record]) -> list[Report]:
-        """Write `records` and wait until each was acknowledged or given up; blocks."""
-        reports = self._write(records)
-        if len(records) > 1:
-            for index, report in enumerate(reports):
+        """Write `records` and wait until each was acknowledged or given up; blocks.
+
+        One deadline holds for all of them. What it leaves over is reported as timed out.
+        """
+        give_up_at = time.monotonic() + self._timeout_s + _GRACE_S
+        reports: dict[int, Report] = {}
+        waiting: deque[Sequence[int]] = deque([range(len(records))])
+        while waiting:
+            indices = waiting.popleft()
+            written = self._write([records[index] for index in indices], give_up_at)
+            reports.update(zip(indices, written, strict=True))
+            if len(indices) > 1:
                 # The client sends records together, and the broker refuses all of them for one, or
                 # because together they are too large.
-                if not report.is_local and _is_joint(report.error):
-                    [reports[index]] = self._write([records[index]])
-        return reports
+                refused = [index for index in indices if _is_joint(reports[index])]
+                half = len(refused) // 2
+                waiting.extend(part for part in (refused[:half], refused[half:]) if part)
+        return [reports[index] for index in range(len(records))]
 
-    def _write(self, records: Sequence[Record]) -> list[Report]:
+    def _write(self, records: Sequence[Record], give_up_at: float) -> list[Report]:
         call = _Call(len(records))
-        give_up_at = time.monotonic() + self._timeout_s + _GRACE_S
         producer = self._live()
         for topic in self._missing.intersection(record.topic for record in records):
-            self._look_for(producer, topic)
+            self._look_for(producer, topic, give_up_at)
+        if time.monotonic() >= give_up_at:
+            return [self._judged(None)] * len(records)
         for index, record in enumerate(records):
             self._enqueue(producer, record, call, index, give_up_at)
         while not call.complete.is_set() and time.monotonic() < give_up_at:
@@ -141,10 +152,13 @@ class ReportingProducer:
                 self._producer = Producer(self._configuration | errors, logger=LibraryLogger())
             return self._producer
 
-    def _look_for(self, producer: Producer, topic: str) -> None:
+    def _look_for(self, producer: Producer, topic: str, give_up_at: float) -> None:
+        timeout_s = min(self._timeout_s, give_up_at - time.monotonic())
+        if timeout_s <= 0:
+            return
         # librdkafka itself asks again for a missing topic only after minutes.
         with suppress(KafkaException):
-            producer.list_topics(topic, timeout=self._timeout_s)
+            producer.list_topics(topic, timeout=timeout_s)
         self._missing.discard(topic)
 
     def _enqueue(
@@ -184,8 +198,8 @@ class ReportingProducer:
             self._background = error
 
 
-def _is_joint(error: KafkaError | None) -> bool:
-    return error is not None and error.code() in _JOINT
+def _is_joint(report: Report) -> bool:
+    return report.error is not None and not report.is_local and report.error.code() in _JOINT
 
 
 def _is_final(error: KafkaError) -> bool:

@@ -5,35 +5,33 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from streamer.librdkafka import plaintext_host
+from streamer.librdkafka import (
+    BROKER_OPTIONS,
+    COMPRESSION_OPTIONS,
+    DURABILITY_OPTIONS,
+    SECURITY_PREFIXES,
+    plaintext_host,
+)
 from streamer.settings import BootstrapServers, KafkaSecurity
 from subscribers.cloudevents import ContentMode
 from subscribers.expression import Expression
 from subscribers.placeholders import PlaceholderText, Template
 
 _OWN_KEYS = {
-    "bootstrap.servers": "bootstrap_servers",
-    "metadata.broker.list": "bootstrap_servers",
-    "compression.codec": "compression",
-    "compression.type": "compression",
+    **dict.fromkeys(BROKER_OPTIONS, "bootstrap_servers"),
+    **dict.fromkeys(COMPRESSION_OPTIONS, "compression"),
     "delivery.timeout.ms": "timeout_s",
     "message.timeout.ms": "timeout_s",
     "security.protocol": "security",
 }
 _PROMISED = frozenset(
     {
-        "acks",
+        *DURABILITY_OPTIONS,
         "allow.auto.create.topics",
-        "delivery.report.only.error",
-        "enable.idempotence",
-        "max.in.flight",
-        "max.in.flight.requests.per.connection",
         "partitioner",
-        "request.required.acks",
         "transactional.id",
     }
 )
-_SECURITY_GROUPS = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
 _OWN_HEADERS = ("ce_", "content-type")
 
 
@@ -108,7 +106,7 @@ class KafkaSettings(BaseModel):
     @classmethod
     def _are_no_keys_of_ours(cls, options: dict[str, str | int | float | bool]) -> object:
         for name in options:
-            if instead := _OWN_KEYS.get(name) or ("security" if name.startswith(_SECURITY_GROUPS) else ""):
+            if instead := _OWN_KEYS.get(name) or ("security" if name.startswith(SECURITY_PREFIXES) else ""):
                 raise ValueError(f"must not set {name}: set {instead} instead")
             if name in _PROMISED:
                 raise ValueError(f"must not set {name}: order and durability depend on it")

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from streamer.events import Delivered, FailureClass, Hold, Outcome, Reject, Retry
+from subscribers.holds import BUSY_S, RECHECK_S
 from subscribers.mqtt.packets import Answer, Publish
 
-_RECHECK_S = 60.0
-_BUSY_S = 10.0
 _SHOWN = 200
 
 _NO_SUBSCRIBERS = 0x10
@@ -107,10 +106,10 @@ def refused(
         server = f" ({answer.server[:_SHOWN]})" if answer.server else ""
         return Hold(
             reason=f"{reason}: {_HELD[code]}{server}",
-            after_s=_RECHECK_S,
+            after_s=RECHECK_S,
             alert=True,
             failure=FailureClass.REFUSED_CREDENTIALS if code in _OF_CREDENTIALS else FailureClass.CONNECTION,
         )
     if code in _BUSY:
-        return Hold(reason=reason, after_s=_BUSY_S, failure=FailureClass.RATE_LIMITED)
+        return Hold(reason=reason, after_s=BUSY_S, failure=FailureClass.RATE_LIMITED)
     return Retry(reason=reason, failure=otherwise)

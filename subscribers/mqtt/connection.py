@@ -98,6 +98,7 @@ class Connection:
         self._waiting: dict[int, asyncio.Future[Answer | RetryLater]] = {}
         self._released: set[int] = set()
         self._window = asyncio.Semaphore()
+        self._settled = 0
         self._ids = chain.from_iterable(iter(lambda: _PACKET_IDS, None))
         self._heard = 0
         self._ended_by: RetryLater | None = None
@@ -144,12 +145,18 @@ class Connection:
     async def publish(self, message: Publish) -> Answer:
         """Send `message`, and return the broker's answer to it; without QoS, a good one.
 
+        While the broker allows no more messages under way, the message waits for
+        as long as others are acknowledged: `timeout_s` begins when it is sent.
+
         Raises `Unreached`, `Refused`, `TooLarge`, or `ValueError` for a topic or
         a property that MQTT has no form for.
         """
+        self._check_limits(message)
         try:
+            if message.qos:
+                await self._admission()
             async with self._clock.timeout(self._broker.timeout_s):
-                return await self._published(message)
+                return await (self._acknowledged(message) if message.qos else self._written(message))
         except TimeoutError as exc:
             # A broker acknowledges in order, so nothing that was sent later gets its answer either.
             lost = Unreached(
@@ -194,15 +201,32 @@ class Connection:
             asyncio.create_task(self._keep_alive(), name=f"mqtt {self._broker}: keep alive"),
         )
 
-    async def _published(self, message: Publish) -> Answer:
-        self._check_limits(message)
-        if not message.qos:
-            self._check()
-            self._writer.write(self._packet(message, 0))
-            await self._writer.drain()
-            self._check()
-            return Answer()
-        await self._window.acquire()
+    async def _admission(self) -> None:
+        """Wait until the broker allows one more message under way.
+
+        Raises `TimeoutError` when it acknowledges none meanwhile. The messages under way time out
+        first, unless their deliveries were cancelled.
+        """
+        while True:
+            settled = self._settled
+            try:
+                async with self._clock.timeout(self._broker.timeout_s):
+                    await self._window.acquire()
+            except TimeoutError:
+                if self._settled == settled:
+                    raise
+            else:
+                return
+
+    async def _written(self, message: Publish) -> Answer:
+        self._check()
+        self._writer.write(self._packet(message, 0))
+        await self._writer.drain()
+        self._check()
+        return Answer()
+
+    async def _acknowledged(self, message: Publish) -> Answer:
+        """Send `message`, for which there is room in the window."""
         try:
             self._check()
             packet_id = next(number for number in self._ids if number not in self._waiting)
@@ -302,6 +326,7 @@ class Connection:
         self._released.discard(packet_id)
         if waiting is None:
             return
+        self._settled += 1
         self._window.release()
         if not waiting.done():
             waiting.set_result(answer)

@@ -14,7 +14,7 @@ from streamer.events import Content, Delivery, Outcome, Reject, Retry, Skip
 from streamer.ports import PluginContext, Preview
 from subscribers.cloudevents import Message, message
 from subscribers.http.connection import ForbiddenAddress
-from subscribers.http.settings import HttpSettings
+from subscribers.http.redaction import Redaction
 from subscribers.http.tls import TargetTls
 from subscribers.mqtt.answers import acknowledged, refused
 from subscribers.mqtt.connection import Broker, Refused, TooLarge, Unreached
@@ -47,6 +47,7 @@ class Mqtt:
         self._settings = settings
         self._context = context
         self._topic = Template(settings.topic)
+        self._redaction = Redaction.of([settings.password.get_secret_value()] if settings.password else [])
         self._session: Session | None = None
         self.batch_size = settings.batch_size
         self.batch_wait_s = settings.batch_wait_s
@@ -85,7 +86,7 @@ class Mqtt:
             return refused(str(exc), self._shown(exc.answer), is_about_message=exc.is_about_message)
         except (TooLarge, ValueError) as exc:
             return Reject(reason=str(exc), hint="send a smaller body, or another topic", sent=False)
-        if not answer.is_refusal:
+        if publish.qos and not answer.is_refusal:
             self._session.worked()
         return acknowledged(self._shown(answer), publish)
 
@@ -132,9 +133,8 @@ class Mqtt:
 
     def _shown(self, answer: Answer) -> Answer:
         """Return `answer` without the password, should the broker repeat it."""
-        secret = self._settings.password
-        known = secret.get_secret_value() if secret else ""
-        return replace(answer, reason=answer.reason.replace(known, "***")) if known else answer
+        reason, server = (self._redaction(each.encode()).decode() for each in (answer.reason, answer.server))
+        return replace(answer, reason=reason, server=server)
 
 
 def _level(value: str) -> str:
@@ -149,7 +149,9 @@ def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
         host=host,
         port=port,
         rule=settings.address_rule,
-        tls=_tls(settings, context) if scheme == "mqtts" else None,
+        tls=TargetTls(settings.ca_file, settings.client_certificate, context.clock)
+        if scheme == "mqtts"
+        else None,
         version=settings.version,
         connect=Connect(
             client_id=settings.client_id or f"streamer-{context.name[:_LONGEST_NAME]}-{secrets.token_hex(4)}",
@@ -162,8 +164,3 @@ def _broker(settings: MqttSettings, context: PluginContext) -> Broker:
         timeout_s=settings.timeout_s,
         max_packet_bytes=settings.max_packet_bytes,
     )
-
-
-def _tls(settings: MqttSettings, context: PluginContext) -> TargetTls:
-    files = HttpSettings(ca_file=settings.ca_file, client_certificate=settings.client_certificate)
-    return TargetTls(files, context.clock)

@@ -36,8 +36,6 @@ _VARIABLE = 0x0B
 
 _LONGEST_TEXT = 65_535
 _LONGEST_VARIABLE = 4
-LARGEST_VARIABLE = 268_435_455
-"""Largest number that a variable byte integer holds, and so the longest packet."""
 
 
 def variable(number: int) -> bytes:

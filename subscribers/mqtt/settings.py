@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -18,7 +17,7 @@ from pydantic import (
 from streamer.web.addresses import AddressRule, is_address
 from streamer.web.loopback import is_loopback
 from subscribers.cloudevents import ContentMode
-from subscribers.http.settings import AllowedPrivate, ClientCertificate, rule_for
+from subscribers.http.settings import AllowedPrivate, ClientCertificate, rule_for, split_url
 from subscribers.mqtt.packets import MqttVersion
 from subscribers.placeholders import PlaceholderText
 
@@ -163,18 +162,16 @@ class MqttSettings(BaseModel):
     def broker(self) -> tuple[str, str, int]:
         """Scheme, host and port; raises `ValueError` for a url that names none of these, or more."""
         try:
-            parts = urlsplit(self.url)
-            host, port = parts.hostname or "", parts.port
-            host.encode("idna")
+            parts, host = split_url(self.url)
         except ValueError:
             raise ValueError("url is not a URL") from None
-        if parts.scheme not in _PORTS or not host or re.search(r"[\s<>]", self.url):
+        if parts.scheme not in _PORTS or not host:
             raise ValueError("url must begin with mqtts:// and name a host")
         if parts.username is not None or parts.password is not None:
             raise ValueError("url must not contain a user or password: set username and password instead")
-        if parts.path not in {"", "/"} or parts.query or parts.fragment or port == 0:
+        if parts.path not in {"", "/"} or parts.query or parts.fragment:
             raise ValueError("url must name nothing but a host and a port: set topic instead")
-        return parts.scheme, host, port or _PORTS[parts.scheme]
+        return parts.scheme, host, parts.port or _PORTS[parts.scheme]
 
     @property
     def address_rule(self) -> AddressRule:

@@ -19,9 +19,8 @@ from streamer.ports import (
     Written,
 )
 from streamer.replay_ids import replay_id_to_text
+from subscribers.holds import BUSY_S, RECHECK_S
 
-_RECHECK_S = 60.0
-_BUSY_S = 10.0
 _LONGEST_HOLD_S = 3600.0
 _LIMIT = "limit_exceeded"
 
@@ -112,7 +111,7 @@ def _refused(refused: WriteRefused, named: str, *, may_retry: bool) -> Outcome:
         is_limit = refused.code in _LIMITS
         return Hold(
             reason=reason,
-            after_s=_RECHECK_S if is_limit else _BUSY_S,
+            after_s=RECHECK_S if is_limit else BUSY_S,
             answer=refused.answer,
             failure=FailureClass.RATE_LIMITED if is_limit else FailureClass.HTTP_5XX,
         )
@@ -121,7 +120,7 @@ def _refused(refused: WriteRefused, named: str, *, may_retry: bool) -> Outcome:
     if refused.is_general or refused.code in _OF_THE_ORG:
         return Hold(
             reason=f"{reason}: check its name in the settings, and the user's permissions",
-            after_s=_RECHECK_S,
+            after_s=RECHECK_S,
             answer=refused.answer,
             alert=True,
             failure=FailureClass.REJECTED,
@@ -153,7 +152,7 @@ def _receipt(result: Published, event: str) -> JsonObject:
 def _unpublished(result: Unpublished, event: str, *, may_retry: bool) -> Outcome:
     reason = f"{event} is not published: {result.reason}"
     if result.is_transient and result.code == _LIMIT:
-        return Hold(reason=reason, after_s=_RECHECK_S, failure=FailureClass.RATE_LIMITED)
+        return Hold(reason=reason, after_s=RECHECK_S, failure=FailureClass.RATE_LIMITED)
     if result.is_transient or (result.sent and may_retry):
         return Retry(reason=reason, failure=FailureClass.REJECTED)
     return Reject(
@@ -171,14 +170,14 @@ def _unanswered(error: StreamerError) -> Outcome:
             is_limit = not isinstance(error, SalesforceUnavailable)
             return Hold(
                 reason=str(error),
-                after_s=min(error.after_s or _BUSY_S, _LONGEST_HOLD_S),
+                after_s=min(error.after_s or BUSY_S, _LONGEST_HOLD_S),
                 failure=FailureClass.RATE_LIMITED if is_limit else FailureClass.HTTP_5XX,
             )
         case CredentialsRefused():
             failure = FailureClass.REFUSED_CREDENTIALS
         case _:
             failure = FailureClass.REJECTED
-    return Hold(reason=str(error), after_s=_RECHECK_S, alert=True, failure=failure)
+    return Hold(reason=str(error), after_s=RECHECK_S, alert=True, failure=failure)
 
 
 def _class_of(error: SalesforceUnavailable) -> FailureClass:

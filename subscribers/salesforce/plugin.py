@@ -13,6 +13,7 @@ from streamer.salesforce.auth.flows import token_form
 from streamer.salesforce.auth.logins import Logins
 from streamer.salesforce.publish.access import OrgAccess
 from streamer.settings import OrgSettings
+from subscribers.holds import RECHECK_S
 from subscribers.salesforce.calls import ApexCalling
 from subscribers.salesforce.operation import Operation, delivered_together
 from subscribers.salesforce.outcomes import outcome_of_call
@@ -21,8 +22,6 @@ from subscribers.salesforce.preview import preview_of
 from subscribers.salesforce.publishing import Publishing
 from subscribers.salesforce.records import RecordShape, RecordWriting
 from subscribers.salesforce.settings import OwnChanges, SalesforceSettings
-
-_RECHECK_S = 60.0
 
 
 class Salesforce:
@@ -110,7 +109,7 @@ class Salesforce:
             return outcome_of_call(Unanswered(error=error), "", may_retry=True)
         return user or Hold(
             reason="the login named no user: give the app the scope openid, or set own_changes: client",
-            after_s=_RECHECK_S,
+            after_s=RECHECK_S,
             alert=True,
             failure=FailureClass.REFUSED_CREDENTIALS,
         )

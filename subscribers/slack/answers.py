@@ -1,7 +1,8 @@
 """Outcomes of Slack's error codes."""
 
 from streamer.events import FailureClass, Hold, Outcome, Reject, Retry
-from subscribers.http import RECHECK_S, Answer
+from subscribers.holds import RECHECK_S
+from subscribers.http import Answer
 
 _RATE_LIMIT_S = 30.0
 

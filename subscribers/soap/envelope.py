@@ -23,7 +23,7 @@ NAMESPACES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """Content of one request, its further headers, and the secrets in it."""
+    """Content of one request, its further headers, and the secrets that it alone holds."""
 
     content: Content = field(repr=False)
     headers: Mapping[str, str]

@@ -46,10 +46,17 @@ class UsernameToken(BaseModel):
         checked_secret("password", self.password)
         return self
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Secrets that every envelope holds or is made of."""
+        password = self.password.get_secret_value()
+        # An answer can quote the envelope in JSON, say, and so escape the password twice.
+        return password, escape(password)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityHeader:
-    """Header block of one envelope, and the `secrets` in it."""
+    """Header block of one envelope, and the `secrets` that it alone holds."""
 
     xml: str = field(default="", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -73,10 +80,7 @@ def security_header(token: UsernameToken | None, *, soap_namespace: str, now: fl
 def _password(token: UsernameToken, *, created: str) -> tuple[str, tuple[str, ...]]:
     password = token.password.get_secret_value()
     if token.password_type == "text":  # noqa: S105 - a type, and no password
-        escaped = escape(password)
-        element = f'<wsse:Password Type="{_PROFILE}#PasswordText">{escaped}</wsse:Password>'
-        # An answer can quote the envelope in JSON, say, and so escape the password twice.
-        return element, (password, escaped)
+        return f'<wsse:Password Type="{_PROFILE}#PasswordText">{escape(password)}</wsse:Password>', ()
     nonce = os.urandom(_NONCE_BYTES)
     digest = password_digest(password, nonce=nonce, created=created)
     elements = (
@@ -84,7 +88,7 @@ def _password(token: UsernameToken, *, created: str) -> tuple[str, tuple[str, ..
         f'<wsse:Nonce EncodingType="{_BASE64}">{b64encode(nonce).decode()}</wsse:Nonce>'
         f"<wsu:Created>{created}</wsu:Created>"
     )
-    return elements, (password, digest)
+    return elements, (digest,)
 
 
 def password_digest(password: str, *, nonce: bytes, created: str) -> str:

@@ -7,7 +7,8 @@ from yarl import URL
 from streamer.clock import Clock
 from streamer.events import Delivered, Delivery, Disable, FailureClass, Hold, Outcome, Reject, Retry, Skip
 from streamer.xml.elements import UnfitForXml
-from subscribers.http import RECHECK_S, Answer, HttpTarget, OutcomeKind, Request
+from subscribers.holds import RECHECK_S
+from subscribers.http import Answer, HttpTarget, OutcomeKind, Request
 from subscribers.soap.answer import SoapAnswer, read_answer
 from subscribers.soap.envelope import Envelope, Envelopes
 from subscribers.soap.faults import Fault, kind_by_default, kind_by_rule

@@ -106,3 +106,8 @@ class SoapSettings(BaseModel):
         if self.security is not None and "security" not in names_in(self.envelope):
             raise ValueError("the envelope must contain {{ security }} in its header, as security is set")
         return self
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Secrets of the security header that an answer must not repeat."""
+        return self.security.secrets if self.security is not None else ()

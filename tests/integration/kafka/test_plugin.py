@@ -97,7 +97,7 @@ async def test_what_is_reported_is_in_the_topic(kafka: str, written: Any) -> Non
 
 
 async def test_record_that_is_too_large_costs_the_others_nothing(kafka: str, written: Any) -> None:
-    """The broker refuses what it got together, so each is written alone, and once."""
+    """The broker refuses what it got together, so its parts are written apart, and each record once."""
     topic = new_topic(kafka, partitions=1, max_message_bytes="2000")
     many = [
         order(1, text="x" * 700),

@@ -155,6 +155,7 @@ class TestStdout(SubscriberContract):
     def _without_a_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Close the standard output, except where a target opens it."""
         monkeypatch.setattr(stdout, "_STDOUT", -1)
+        monkeypatch.setattr(Stdout, "_output", stdout._Output())
         self._patch = monkeypatch
 
     def settings(self, _address: str) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import errno
 import os
-import resource
-import signal
 import stat
 import threading
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from streamer.ports import Preview
 from subscribers.file import File, line_file
 from subscribers.lines import failure, write_whole
 from tests.deliveries import context, delivery, event
+from tests.unit.subscribers.file_sizes import room_for
 
 
 def order(number: int, **more: Any) -> Delivery:
@@ -102,19 +101,6 @@ def test_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
     assert isinstance(outcome, Hold)
     assert "does not end as a file of JSON Lines does" in outcome.reason
     assert path.read_bytes() == b"\x7fELF and more"
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """Let files of this process grow to `size` bytes only."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_line_that_fits_in_part_is_taken_out_again(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from streamer.clock import TurnedClock
 from streamer.ports import Preview
 from subscribers.erp import Erp
+from subscribers.http import Request
 from subscribers.http.redaction import Redaction
 from subscribers.slack import Slack
 from subscribers.webhook import Webhook
@@ -115,3 +116,18 @@ def test_token_in_the_path_of_an_address_is_masked() -> None:
     shown = plugin.preview(delivery())
     assert isinstance(shown, Preview)
     assert shown.request == f"POST https://hooks.example.com/v2/***/{ORDER}"
+
+
+@pytest.mark.parametrize(("kind", "lengths"), [("text", []), ("digest", [28])])
+def test_request_names_no_secret_that_every_request_has(kind: str, lengths: list[int]) -> None:
+    """The forms of a constant one are made once; a digest in base64 differs each time."""
+    security = {**USER, "password_type": kind}
+    soap = {"operation": "Create", "security": security}
+    plugin = Erp(Erp.Settings.model_validate({"url": ERP, "soap": soap}), context(TurnedClock()))
+    request = plugin.request(delivery())
+
+    assert isinstance(request, Request)
+    assert list(map(len, request.secrets)) == lengths
+    shown = plugin.preview(delivery())
+    assert isinstance(shown, Preview)
+    assert b">***</wsse:Password>" in shown.content

@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Thread
 
 import orjson
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.events import Delivered, Delivery, Hold, Outcome, Reject, Skip
+from streamer.events import Delivered, Delivery, Hold, Outcome, Reject, Retry, Skip
 from subscribers import stdout as stdouts
 from subscribers.stdout import Stdout
 from tests.deliveries import ORDER, context, delivery
+from tests.unit.subscribers.file_sizes import room_for
 
 
 @pytest.fixture
@@ -19,6 +21,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     """Yield the two ends of a pipe that stands for the standard output."""
     reading, writing = os.pipe()
     monkeypatch.setattr(stdouts, "_STDOUT", writing)
+    monkeypatch.setattr(Stdout, "_output", stdouts._Output())
     yield reading, writing
     os.close(writing)
 
@@ -86,6 +89,24 @@ def test_reader_that_has_gone_holds_the_target(pipe: tuple[int, int]) -> None:
 
     assert isinstance(outcome, Hold)
     assert outcome.reason == "the standard output: broken pipe: start the daemon with a reader"
+
+
+def test_line_begins_anew_after_a_part_of_another_subscribers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both write to the one standard output of the process, which had no room for a while."""
+    with (tmp_path / "out").open("w+b") as out:
+        monkeypatch.setattr(stdouts, "_STDOUT", out.fileno())
+        monkeypatch.setattr(Stdout, "_output", stdouts._Output())
+        first, second = plugin("body"), plugin("body")
+        with room_for(5):
+            torn = first.deliver(delivery(body={"total": 1}))
+        whole = second.deliver(delivery(body={"total": 2}))
+        out.seek(0)
+        lines = out.read().splitlines()
+
+    assert (type(torn), type(whole)) == (Retry, Delivered)
+    assert lines == [b'{"tot', b'{"total":2}']
 
 
 def test_slow_reader_is_waited_for(pipe: tuple[int, int]) -> None:

@@ -1,5 +1,6 @@
 """Library of the functions that an expression can call: JMESPath's own and Streamer's."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,12 @@ MOST_MADE = 4_000_000
 """Most characters that one evaluation of an expression makes."""
 
 
+class _Made(threading.local):
+    """Number of the characters that the current evaluation of a thread has made."""
+
+    characters = 0
+
+
 class Functions(jmespath.functions.Functions):
     """Functions of JMESPath and of Streamer, over the tables and the keys of a configuration.
 
@@ -36,11 +43,11 @@ class Functions(jmespath.functions.Functions):
         self.own: Mapping[str, Function] = {
             each.name: each for each in (*own, *keyed_functions(tables or {}, hash_keys or {}))
         }
-        self._made = 0
+        self._made = _Made()
 
     def begin(self) -> None:
-        """Begin the evaluation of an expression, which is synchronous."""
-        self._made = 0
+        """Begin the evaluation of an expression, which is synchronous; each thread has one of its own."""
+        self._made.characters = 0
 
     @property
     def names(self) -> frozenset[str]:
@@ -80,8 +87,8 @@ class Functions(jmespath.functions.Functions):
                     check_length(extent(items) + len(separator) * len(items))
             made = super().call_function(function_name, arguments)
         if isinstance(made, str):
-            self._made += len(made)
-            check_length(self._made, MOST_MADE)
+            self._made.characters += len(made)
+            check_length(self._made.characters, MOST_MADE)
         return made
 
     def _get_allowed_pytypes(self, types: Sequence[str]) -> tuple[list[str], list[Any]]:

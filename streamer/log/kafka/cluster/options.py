@@ -2,22 +2,21 @@
 
 from collections.abc import Mapping
 
+from streamer.librdkafka import BROKER_OPTIONS, COMPRESSION_OPTIONS, DURABILITY_OPTIONS, SECURITY_PREFIXES
+
 _EXACTLY_ONCE = "exactly-once delivery depends on it"
 _SECURITY = "set log.kafka.security instead"
 
 _RESERVED: Mapping[str, str] = {
-    "acks": _EXACTLY_ONCE,
+    **dict.fromkeys(BROKER_OPTIONS, "set log.kafka.bootstrap_servers instead"),
+    **dict.fromkeys(COMPRESSION_OPTIONS, "set log.kafka.compression instead"),
+    **dict.fromkeys(DURABILITY_OPTIONS, _EXACTLY_ONCE),
     "allow.auto.create.topics": "set log.kafka.create_topics instead",
     "auto.commit.enable": _EXACTLY_ONCE,
     "auto.offset.reset": "set start of a channel or a subscriber instead",
     "batch.size": _EXACTLY_ONCE,
-    "bootstrap.servers": "set log.kafka.bootstrap_servers instead",
-    "compression.codec": "set log.kafka.compression instead",
-    "compression.type": "set log.kafka.compression instead",
-    "delivery.report.only.error": _EXACTLY_ONCE,
     "enable.auto.commit": _EXACTLY_ONCE,
     "enable.auto.offset.store": _EXACTLY_ONCE,
-    "enable.idempotence": _EXACTLY_ONCE,
     "enable.partition.eof": _EXACTLY_ONCE,
     "enable.ssl.certificate.verification": "Streamer verifies every broker; set log.kafka.security.ca_file "
     "instead",
@@ -26,12 +25,8 @@ _RESERVED: Mapping[str, str] = {
     "group.protocol": "a takeover within seconds depends on it",
     "heartbeat.interval.ms": "set log.kafka.session_timeout_s instead",
     "isolation.level": _EXACTLY_ONCE,
-    "max.in.flight": _EXACTLY_ONCE,
-    "max.in.flight.requests.per.connection": _EXACTLY_ONCE,
-    "metadata.broker.list": "set log.kafka.bootstrap_servers instead",
     "partition.assignment.strategy": _EXACTLY_ONCE,
     "partitioner": "Java clients must find a key in the same partition",
-    "request.required.acks": _EXACTLY_ONCE,
     "security.protocol": "set log.kafka.security.protocol instead",
     "session.timeout.ms": "set log.kafka.session_timeout_s instead",
     "transaction.timeout.ms": "set log.kafka.transaction_timeout_s instead",
@@ -45,7 +40,6 @@ _RESERVED: Mapping[str, str] = {
     "ssl.key.location": "set log.kafka.security.key_file instead",
     "ssl.key.password": "set log.kafka.security.key_password instead",
 }
-_RESERVED_GROUPS = ("sasl.", "ssl.", "enable.sasl.", "enable.ssl.", "https.ca.")
 
 
 def reserved_options(options: Mapping[str, object]) -> dict[str, str]:
@@ -55,4 +49,4 @@ def reserved_options(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def _reason(name: str) -> str:
-    return _RESERVED.get(name) or (_SECURITY if name.startswith(_RESERVED_GROUPS) else "")
+    return _RESERVED.get(name) or (_SECURITY if name.startswith(SECURITY_PREFIXES) else "")

@@ -1,5 +1,6 @@
 """Bounds of templates and expressions: neither an event nor a mistake takes the daemon's memory or time."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jinja2
@@ -215,3 +216,32 @@ def test_constant_beyond_a_bound_is_a_mistake_of_the_configuration() -> None:
         ConfigurationError, match=r"text.*exceeds a bound whatever the event holds: line 2: the text"
     ):
         compile_route(TARGET, RouteSource(text="a\n{{ 'x' * 2000000 }}"), mistake=mistaken)
+
+
+def made_texts(functions: Functions, count: int) -> None:
+    """Make texts of 900,000 characters."""
+    for _ in range(count):
+        functions.call_function("join", ["", ["x" * 900_000]])
+
+
+def test_each_thread_has_a_bound_of_its_own() -> None:
+    """Plugins evaluate on several threads: none begins the evaluation of another anew."""
+    functions = Functions()
+    functions.begin()
+    made_texts(functions, 4)
+    with ThreadPoolExecutor(1) as another:
+        another.submit(functions.begin).result()
+        another.submit(made_texts, functions, 1).result()
+
+    with pytest.raises(LimitExceeded, match="more than 4,000,000 characters"):
+        made_texts(functions, 1)
+
+
+def test_no_thread_uses_up_the_bound_of_another() -> None:
+    """An event with a small text is no dead letter because of what others make at that moment."""
+    functions = Functions()
+    with ThreadPoolExecutor(1) as another:
+        another.submit(functions.begin).result()
+        functions.begin()
+        made_texts(functions, 4)
+        another.submit(made_texts, functions, 4).result()

@@ -80,6 +80,12 @@ def refusing(code: str, *, kind: int = PUBLISH) -> Any:
     return answer
 
 
+def refused_connection(code: int, identifier: int, words: str) -> bytes:
+    """Return a CONNACK with a code, and words in the property of that identifier."""
+    said = bytes([3 + len(words), identifier]) + len(words).to_bytes(2) + words.encode()
+    return bytes([0x20, 2 + len(said), 0, code]) + said
+
+
 async def test_message_waits_for_its_acknowledgement() -> None:
     """The broker has it, or it is not delivered."""
     async with (
@@ -268,6 +274,30 @@ async def test_broker_that_fails_is_asked_less_and_less(monkeypatch: pytest.Monk
         assert isinstance(await plugin.deliver(delivery()), Delivered)
 
 
+async def test_message_that_is_only_sent_is_no_proof_of_a_broker_that_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With QoS 0, two processes with one client id would take the connection from each other at once."""
+    monkeypatch.setattr("subscribers.mqtt.plugin.random.random", lambda: 1.0)
+    clock = TurnedClock()
+    asked: list[float] = []
+
+    def answer(kind: int, content: bytes) -> bytes | None:
+        if kind == CONNECT:
+            asked.append(clock.now())
+        return None if kind == PUBLISH else usual(kind, content)
+
+    async with (
+        ScriptedBroker.running(answer) as broker,
+        opened(broker, clock, qos=0, version="3.1.1") as plugin,
+    ):
+        for _ in range(4):
+            await while_time_passes(clock, plugin.deliver(delivery()))
+            await until(lambda: not open_connection(plugin).is_open)
+
+    assert [after - before for before, after in pairwise(asked)] == pytest.approx([0.5, 1, 2], abs=0.2)
+
+
 async def test_message_of_qos_2_is_released_once() -> None:
     """However often a broker asks: it could read no answers, and fill the memory with them."""
 
@@ -331,6 +361,43 @@ async def test_no_more_is_under_way_than_the_broker_allows() -> None:
                 broker.say(puback(content))
             await asyncio.sleep(0.005)
         assert all(isinstance(each.result(), Delivered) for each in delivering)
+
+
+def one_at_a_time(kind: int, content: bytes) -> bytes:
+    """Answer as a broker does that allows one message under way, and acknowledges none by itself."""
+    answers = {CONNECT: bytes.fromhex("2006 00 00 03 21 0001"), PUBLISH: b""}
+    return answers.get(kind, usual(kind, content))
+
+
+async def test_time_of_a_message_begins_when_it_is_sent() -> None:
+    """A broker that acknowledges steadily is not silent, however long a message waits for others."""
+    clock = TurnedClock()
+    async with ScriptedBroker.running(one_at_a_time) as broker, opened(broker, clock) as plugin:
+        delivering = [asyncio.create_task(plugin.deliver(delivery())) for _ in range(3)]
+        for number in range(3):
+            await broker.until(PUBLISH, number + 1)
+            await clock.turn(8)
+            broker.say(puback(broker.of_kind(PUBLISH)[number]))
+        outcomes = await asyncio.gather(*delivering)
+
+    assert {type(each) for each in outcomes} == {Delivered}
+    assert (len(broker.of_kind(CONNECT)), len(broker.of_kind(PUBLISH))) == (1, 3)
+
+
+async def test_message_that_waits_for_cancelled_ones_times_out() -> None:
+    """Nothing else finds a broker that answers pings and acknowledges no message."""
+    clock = TurnedClock()
+    async with ScriptedBroker.running(one_at_a_time) as broker, opened(broker, clock) as plugin:
+        cancelled = asyncio.create_task(plugin.deliver(delivery()))
+        await broker.until(PUBLISH)
+        cancelled.cancel()
+        waiting = asyncio.create_task(plugin.deliver(delivery()))
+        await clock.turn(10)
+        outcome = await waiting
+
+    assert isinstance(outcome, Retry)
+    assert outcome.failure is FailureClass.TIMEOUT
+    assert len(broker.of_kind(PUBLISH)) == 1
 
 
 async def test_cancelled_delivery_keeps_its_packet_id() -> None:
@@ -449,16 +516,32 @@ async def test_event_that_makes_no_message_has_an_outcome(made: Any, kind: type,
     assert not getattr(outcome, "sent", True)
 
 
-async def test_password_is_not_repeated() -> None:
-    """A broker's own words can hold it."""
-    words = b"no hunter22 here"
-    said = bytes([3 + len(words)]) + b"\x1f" + len(words).to_bytes(2) + words
-    refused = bytes([0x20, 2 + len(said), 0, 0x86]) + said
+@pytest.mark.parametrize(
+    ("password", "words", "shown"),
+    [
+        ("hunter22", "no hunter22 here", "no *** here"),
+        ('hunter"22', r'{"password": "hunter\"22"}', '{"password": "***"}'),
+        ("n", "no hunter22 here", "no hunter22 here"),
+    ],
+)
+async def test_password_is_not_repeated(password: str, words: str, shown: str) -> None:
+    """A broker's own words can hold it, in any form; one letter is no secret, and in any word."""
+    refused = refused_connection(0x86, 0x1F, words)
+    async with ScriptedBroker.running(lambda k, c: refused if k == CONNECT else usual(k, c)) as broker:
+        outcome = await outcome_at(broker, username="u", password=password)
+
+    assert isinstance(outcome, Hold)
+    assert shown in outcome.reason
+
+
+async def test_password_is_not_repeated_as_another_server() -> None:
+    """The address to use instead is the broker's own words, too."""
+    refused = refused_connection(0x9D, 0x1C, "u:hunter22@other1")
     async with ScriptedBroker.running(lambda k, c: refused if k == CONNECT else usual(k, c)) as broker:
         outcome = await outcome_at(broker, username="u", password="hunter22")
 
     assert isinstance(outcome, Hold)
-    assert "no *** here" in outcome.reason
+    assert outcome.reason.endswith("set url to the broker's new address (u:***@other1)")
 
 
 async def test_nothing_listens() -> None:

@@ -18,6 +18,10 @@ URL = "mqtts://broker.example.com"
         ({"url": "broker:8883"}, "url must begin with mqtts:// and name a host"),
         ({"url": "mqtts://"}, "url must begin with mqtts:// and name a host"),
         ({"url": "mqtts://e.com:99999"}, "url is not a URL"),
+        ({"url": "mqtts://e.com:0"}, "url is not a URL"),
+        ({"url": "mqtts://e .com"}, "url is not a URL"),
+        # Resolvers read it as 127.0.0.1, or not at all.
+        ({"url": "mqtts://0x7f.1"}, "url is not a URL"),
         ({"url": "mqtts://u:hunter22@e.com"}, "set username and password instead"),
         ({"url": "mqtts://e.com/topic"}, "set topic instead"),
         ({"url": "mqtt://e.com"}, "url is plain mqtt: use mqtts"),

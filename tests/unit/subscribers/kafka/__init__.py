@@ -1,0 +1,1 @@
+"""Tests of the Kafka plugin without a broker."""

@@ -1,0 +1,94 @@
+"""Records that the broker refuses together, and the one deadline of a call."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import KafkaError
+
+from subscribers.kafka import producer as producers
+from subscribers.kafka.producer import Report, ReportingProducer
+from subscribers.kafka.records import Record
+from tests.unit.subscribers.kafka.cluster import Cluster
+
+Producing = Callable[[Cluster], ReportingProducer]
+
+
+@pytest.fixture
+def producing(monkeypatch: pytest.MonkeyPatch) -> Producing:
+    """A function that returns a producer at a cluster, whose calls end after 0.3 seconds."""
+
+    def at(cluster: Cluster) -> ReportingProducer:
+        monkeypatch.setattr(producers, "Producer", cluster.producer)
+        monkeypatch.setattr(producers, "_GRACE_S", 0.1)
+        monkeypatch.setattr(producers, "_SLICE_S", 0.02)
+        return ReportingProducer({}, timeout_s=0.2)
+
+    return at
+
+
+def record(size: int = 10, topic: str = "orders") -> Record:
+    """Return a record with a value of that many bytes."""
+    return Record(topic, b"key", b"x" * size, {})
+
+
+def codes(reports: list[Report]) -> list[int | None]:
+    """Return the codes of the errors of reports."""
+    return [None if report.error is None else report.error.code() for report in reports]
+
+
+@pytest.mark.parametrize("large", [0, 77, 199])
+def test_one_record_that_is_too_large_is_found_by_halving(producing: Producing, large: int) -> None:
+    """Of 200, with two writes for each halving, and all others are written once."""
+    cluster = Cluster()
+    reports = producing(cluster).produce([record(1_000 if index == large else 10) for index in range(200)])
+
+    assert [index for index, report in enumerate(reports) if report.error is not None] == [large]
+    assert codes(reports)[large] == KafkaError.MSG_SIZE_TOO_LARGE
+    assert len(cluster.written) == 199
+    assert len(cluster.batches) <= 1 + 2 * 8
+    assert sorted(report.offset for report in reports if report.error is None) == list(range(199))
+
+
+def test_each_of_several_large_records_is_found(producing: Producing) -> None:
+    """However they are spread."""
+    sizes = [1_000 if index in {0, 1, 5, 9} else 10 for index in range(10)]
+    reports = producing(Cluster()).produce([record(size) for size in sizes])
+
+    assert [report.error is not None for report in reports] == [size == 1_000 for size in sizes]
+
+
+def test_record_that_is_refused_alone_is_written_once(producing: Producing) -> None:
+    """It was the reason itself."""
+    cluster = Cluster()
+
+    assert codes(producing(cluster).produce([record(1_000)])) == [KafkaError.MSG_SIZE_TOO_LARGE]
+    assert len(cluster.batches) == 1
+
+
+def test_broker_that_stops_in_between_rejects_nothing(producing: Producing) -> None:
+    """What the deadline leaves over has timed out: with the joint error, all would be dead letters."""
+    cluster = Cluster(answers=2)
+    began = time.monotonic()
+    reports = producing(cluster).produce([record(1_000), *[record()] * 15])
+
+    assert time.monotonic() - began < 1
+    assert set(codes(reports)) == {KafkaError._TIMED_OUT}
+    # The deadline was over with the second half, so its halves were not tried.
+    assert [len(batch) for batch in cluster.batches] == [16, 8, 8]
+    assert not cluster.written
+
+
+def test_look_ups_of_missing_topics_share_the_deadline(producing: Producing) -> None:
+    """However many topics are missing."""
+    cluster = Cluster(has_topic=False)
+    producer = producing(cluster)
+    records = [record(topic=f"topic-{number}") for number in range(10)]
+    first = producer.produce(records)
+    began = time.monotonic()
+    second = producer.produce(records)
+
+    assert time.monotonic() - began < 1
+    assert set(codes(first)) == {KafkaError._UNKNOWN_TOPIC}
+    assert set(codes(second)) == {KafkaError._TIMED_OUT}
+    assert sum(cluster.asked) < 0.5
