@@ -35,14 +35,19 @@ class Whole(ScriptedTarget):
         return outcome if isinstance(outcome, list) else [outcome] * len(deliveries)
 
 
+def cancel_others() -> None:
+    """Cancel all attempts but the one that calls this."""
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        if task.get_name().startswith(ATTEMPT_TASK):
+            task.cancel()
+
+
 class CancelsOthers(ScriptedTarget):
     """Cancels the attempts that wait for its call."""
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Cancel, and deliver."""
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            if task.get_name().startswith(ATTEMPT_TASK):
-                task.cancel()
+        cancel_others()
         await asyncio.sleep(0)
         return await super().deliver_many(deliveries)
 
@@ -356,3 +361,24 @@ async def test_attempt_that_waits_for_a_call_does_not_end_before_it(world: World
 
     assert world.target.attempts == [1] * 4
     assert world.progress == Progress(next_offset=4)
+
+
+async def test_batch_that_is_cancelled_while_it_waits_for_the_log_is_tried_again(world: World) -> None:
+    """None of its events is lost, whether its attempt makes the call or waits for it."""
+    world.session_s, world.in_flight = 6.0, 4
+    async with world.running():
+        await world.append("a", "b")
+        await world.quiet()
+        world.log.down = True
+        world.clock.jump(10)
+        await world.turn(1)
+        cancel_others()
+        await world.turn(1)
+        assert not world.target.batches
+        world.log.down = False
+        await world.turn(3)
+        await world.append("c", "d", "e", "f")
+        await world.turn(WAIT_S)
+
+    assert world.target.batches == [["a", "b"], ["c", "d", "e", "f"]]
+    assert world.progress == Progress(next_offset=6)
