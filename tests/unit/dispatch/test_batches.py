@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.dispatcher import ATTEMPT_TASK
@@ -17,12 +18,27 @@ from tests.unit.dispatch.test_dispatcher import cancelling_itself, exiting
 from tests.unit.dispatch.world import TARGET, ScriptedTarget, World
 
 WAIT_S = 0.01
+SLOW_S = 0.01
 
 
 @pytest.fixture
 def world() -> World:
     """A target that takes four events in a call, in two calls at once."""
     return World(batching=Batching(size=4, wait_s=WAIT_S), in_flight=8)
+
+
+class Slow(ScriptedTarget):
+    """Takes as long for a call as a network does."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Take `SLOW_S` on `clock`."""
+        super().__init__()
+        self._clock = clock
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Answer in time."""
+        await self._clock.sleep(SLOW_S)
+        return await super().deliver_many(deliveries)
 
 
 class Whole(ScriptedTarget):
@@ -382,3 +398,22 @@ async def test_batch_that_is_cancelled_while_it_waits_for_the_log_is_tried_again
 
     assert world.target.batches == [["a", "b"], ["c", "d", "e", "f"]]
     assert world.progress == Progress(next_offset=6)
+
+
+async def test_wait_for_others_is_not_the_latency_of_the_target(world: World) -> None:
+    """A quick target is not taken for overloaded, because lone events wait for others."""
+    world.batching = Batching(size=4, wait_s=0.5)
+    world.target = Slow(world.clock)
+    await world.append(*range(40))
+    async with world.running() as dispatcher:
+        for _ in range(10):
+            await world.turn(SLOW_S)
+        limits = {dispatcher.status.limit}
+        for number in range(40, 200):
+            await world.append(number)
+            await world.turn(0.5)
+            await world.turn(SLOW_S)
+            limits.add(dispatcher.status.limit)
+
+    assert len(world.target.delivered) == 200
+    assert limits == {8}
