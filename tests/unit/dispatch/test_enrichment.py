@@ -379,3 +379,18 @@ async def test_attempt_that_is_cancelled_during_its_lookup_is_made_again(desk: D
 
     assert sorted(desk.world.target.delivered) == [str(number) for number in range(1, 9)]
     assert set(desk.world.target.attempts) == {1}
+
+
+async def test_cached_record_beside_one_that_is_read_changes_neither_counts_nor_order(desk: Desk) -> None:
+    """Each look-up is counted once, and a body that passes them all on looks the same."""
+    both = {"own": {"sobject": "Opportunity", "id": "subject", "fields": ["StageName"]}, **ACCOUNT}
+    desk.enrich(both, body={"lookups": "lookups", "names": "keys(lookups)"})
+    desk.org.records.records["Opportunity"] = {deal_id(n): {"StageName": "Won"} for n in (1, 2)}
+    async with desk.world.running():
+        await desk.append(a_deal(1))
+        assert desk.org.seen.results == {"read": 2}
+        await desk.append(a_deal(2))
+
+    assert desk.org.seen.results == {"read": 3, "cached": 1}
+    assert desk.bodies["2"] == desk.bodies["1"]
+    assert desk.bodies["2"]["names"] == ["own", "account"]
