@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import structlog
 
 from streamer.errors import ConfigurationError
-from streamer.events import Delivery, FailureClass, Outcome, Retry, SubscriberName
+from streamer.events import Delivery, EventId, FailureClass, Outcome, Retry, SubscriberName
 from streamer.ports import BATCH_WAIT_S, BlockingSubscriber, Preview, Previewing, Subscriber
 
 _log = structlog.get_logger()
@@ -130,7 +130,7 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         self, subscriber: Subscriber | BlockingSubscriber, *, name: SubscriberName, threads: int
     ) -> None:
         super().__init__(subscriber, name=name, threads=threads)
-        self._late_members: dict[str, _LateMember] = {}
+        self._late_members: dict[str, dict[EventId, _LateMember]] = {}
 
     @property
     def batch_size(self) -> Any:
@@ -145,13 +145,15 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Return the outcomes of the plugin's own `deliver_many`, and those of late calls."""
         known = [self._known(delivery) for delivery in deliveries]
+        # A late call that ends during this one has outcomes that only the next one returns.
+        ended = [member for delivery in deliveries for member in self._ended(delivery)]
         fresh = tuple(delivery for delivery, outcome in zip(deliveries, known, strict=True) if not outcome)
         made = await self._made(fresh) if fresh else ()
-        self._forget_ended(deliveries)
+        if len(fresh) < len(deliveries) and len(made) != len(fresh):
+            raise ValueError(f"{len(made)} outcomes for {len(fresh)} deliveries")
+        self._forget(ended)
         if len(fresh) == len(deliveries):
             return made
-        if len(made) != len(fresh):
-            raise ValueError(f"{len(made)} outcomes for {len(fresh)} deliveries")
         rest = iter(made)
         return [outcome or next(rest) for outcome in known]
 
@@ -162,26 +164,39 @@ class ThreadedBatchSubscriber(ThreadedSubscriber):
         except asyncio.CancelledError:
             if call.abandon():
                 for place, delivery in enumerate(deliveries):
-                    self._late_members[delivery.event.key] = _LateMember(call, delivery, place)
+                    members = self._late_members.setdefault(delivery.event.key, {})
+                    members[delivery.event.id] = _LateMember(call, delivery, place)
                 first = deliveries[0].event.id
                 _log.warning("plugin.overdue", subscriber=self._name, event_id=first, at=call.where())
             raise
         return outcomes
 
     def _known(self, delivery: Delivery) -> Outcome | None:
-        late = self._late_members.get(delivery.event.key)
-        if late is None:
+        members = self._late_members.get(delivery.event.key, {})
+        own = members.get(delivery.event.id)
+        if own is not None and own.has_ended:
+            return own.outcome
+        if all(member.has_ended for member in members.values()):
             return None
-        if not late.call.ended.done():
-            reason = "the plugin's former call with an event of this key still runs"
-            return Retry(reason=reason, failure=FailureClass.TIMEOUT)
-        return late.outcome if late.delivery.event.id == delivery.event.id else None
+        reason = "the plugin's former call with an event of this key still runs"
+        return Retry(reason=reason, failure=FailureClass.TIMEOUT)
 
-    def _forget_ended(self, deliveries: Sequence[Delivery]) -> None:
-        for delivery in deliveries:
-            late = self._late_members.get(delivery.event.key)
-            if late is not None and late.call.ended.done():
-                del self._late_members[delivery.event.key]
+    def _ended(self, delivery: Delivery) -> list["_LateMember"]:
+        """Return the members of ended calls of which nothing is awaited after `delivery`."""
+        members = self._late_members.get(delivery.event.key, {})
+        own = members.get(delivery.event.id)
+        # Another event comes when the former ones of its key are settled, unless the order is `none`.
+        awaited = members.values() if own is None else (own,)
+        return [member for member in awaited if member.has_ended]
+
+    def _forget(self, ended: Iterable["_LateMember"]) -> None:
+        for member in ended:
+            event = member.delivery.event
+            members = self._late_members.get(event.key, {})
+            if members.get(event.id) is member:
+                del members[event.id]
+            if not members:
+                self._late_members.pop(event.key, None)
 
 
 class _LateMember(NamedTuple):
@@ -190,6 +205,11 @@ class _LateMember(NamedTuple):
     call: "_Call"
     delivery: Delivery
     place: int
+
+    @property
+    def has_ended(self) -> bool:
+        """True once the call has ended."""
+        return self.call.ended.done()
 
     @property
     def outcome(self) -> Outcome:

@@ -12,6 +12,7 @@ from streamer.dispatch.attempt.enrichment import LOOKUPS, Enrichment, Enrichment
 from streamer.dispatch.attempt.functions import Functions
 from streamer.dispatch.attempt.names import WHOLE, names_read
 from streamer.dispatch.attempt.route import EVENT_NAMES, Mistake, compile_projection
+from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.reading import LookupObserver
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event
@@ -40,7 +41,7 @@ def compiled_lookups(
         needs = _read_by(each.id)
         yield Lookup(
             name=name,
-            fields=each.fields,
+            fields=FieldNames.of(*each.fields),
             sobject=each.sobject,
             record_id=None
             if each.id is None

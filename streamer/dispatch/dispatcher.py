@@ -11,7 +11,7 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.dispatch.admission.admission import Admission, Ticket
-from streamer.dispatch.attempt.attempts import Attempts, Tried
+from streamer.dispatch.attempt.attempts import Attempts, Tried, cancellations, undo_cancellations
 from streamer.dispatch.attempt.failures import Failures
 from streamer.dispatch.attempt.retry_schedule import RetrySchedule
 from streamer.dispatch.batches import Batches
@@ -358,17 +358,30 @@ class Dispatcher:
         return self.admission.begin(lane.full_name)
 
     async def _attempt(self, lane: Lane, ticket: Ticket, feed: Feed) -> None:
+        before = cancellations()
         try:
             if await self._is_loaded(lane, ticket, feed) and await self._is_joined(lane, ticket, feed):
                 tried = await self._tried(lane)
                 if tried is None:
-                    self.admission.forgone(ticket)
+                    self._forgo(lane, ticket)
                 else:
                     self._outcomes.tried(lane, ticket, tried)
+        except asyncio.CancelledError:
+            if self.attempts.ending.is_set():
+                raise
+            # A plugin cancelled an attempt that it was not called for.
+            undo_cancellations(before)
+            self._forgo(lane, ticket)
         finally:
             self._in_flight.end(lane)
         self._redelivery.attempt_ended(lane)
         self._moved_at = self.clock.monotonic()
+
+    def _forgo(self, lane: Lane, ticket: Ticket) -> None:
+        """End an attempt that sent nothing; a lane that is still ours gets another turn."""
+        self.admission.forgone(ticket)
+        if lane.state is LaneState.OPEN:
+            self._lanes.make_ready(lane)
 
     async def _tried(self, lane: Lane) -> Tried | None:
         if self._batches is not None:

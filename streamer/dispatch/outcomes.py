@@ -88,11 +88,6 @@ class OutcomeHandler:
 
     def tried(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         """Handle the outcome of an attempt at the head of `lane`."""
-        if tried.share < 1:
-            ticket = ticket._replace(share=tried.share)
-        if self.attempts.enrichment is not None:
-            # The latency of look-ups is not the target's.
-            ticket = ticket._replace(began=self.clock.monotonic() - tried.seconds)
         if lane.state is LaneState.OPEN:
             self._conclude(lane, ticket, tried)
             return
@@ -180,14 +175,14 @@ class OutcomeHandler:
     def _conclude(self, lane: Lane, ticket: Ticket, tried: Tried) -> None:
         match tried.outcome:
             case Delivered():
-                self.admission.succeeded(ticket)
+                self.admission.succeeded(ticket, seconds=tried.seconds, share=tried.share)
                 self.admission.delivered()
                 self.redelivery.delivered(tried.entry)
                 self._finish(lane, self.attempts.receipt(lane, tried))
                 if self.failures.last is not None:
                     self.failures.worked(self.lanes.parked)
             case Skip(sent=sent):
-                self._judged(ticket, sent=sent)
+                self._judged(ticket, tried, sent=sent)
                 self._finish(lane, None)
             case Retry() as failure if tried.awaits_lookup:
                 # It says nothing about the target.
@@ -198,10 +193,10 @@ class OutcomeHandler:
             case Retry() as failure:
                 lane.failed(failure.reason, self.clock.now())
                 self.failures.failed(tried.entry.event.id, failure)
-                self.give_back(self.admission.failed(ticket))
+                self.give_back(self.admission.failed(ticket, seconds=tried.seconds, share=tried.share))
                 self._retry(lane, failure)
             case Reject() as failure:
-                self._judged(ticket, sent=failure.sent)
+                self._judged(ticket, tried, sent=failure.sent)
                 lane.failed(failure.reason, self.clock.now())
                 self._set_aside(lane, failure, reason="rejected")
             case Hold() as hold:
@@ -215,15 +210,15 @@ class OutcomeHandler:
         if tried.awaits_lookup:
             self.admission.held_unasked(ticket, hold)
         else:
-            self.admission.held(ticket, hold)
+            self.admission.held(ticket, hold, seconds=tried.seconds)
         # A target that only asks for a pause does not fail.
         if hold.alert:
             self.failures.failed(tried.entry.event.id, hold)
 
-    def _judged(self, ticket: Ticket, *, sent: bool) -> None:
+    def _judged(self, ticket: Ticket, tried: Tried, *, sent: bool) -> None:
         """Note that the event is settled without a delivery; if it was sent, the target works."""
         if sent:
-            self.admission.succeeded(ticket)
+            self.admission.succeeded(ticket, seconds=tried.seconds, share=tried.share)
         else:
             self.admission.forgone(ticket)
 

@@ -247,6 +247,13 @@ def answers(*deliveries: Delivery) -> list[Outcome]:
     return [Delivered(answer={"id": each.event.id}) for each in deliveries]
 
 
+async def late_ended(subscriber: ThreadedBatchSubscriber) -> None:
+    """Wait until all calls that exceeded their time have ended."""
+    members = [each for of_key in subscriber._late_members.values() for each in of_key.values()]
+    assert members
+    await until(lambda: all(each.has_ended for each in members))
+
+
 async def test_batch_is_delivered_in_one_call_on_a_thread() -> None:
     """With an outcome for each."""
     plugin, many = BlockingBatch(), [of(n, key=f"k{n}") for n in range(5)]
@@ -270,11 +277,68 @@ async def test_event_of_a_call_that_exceeded_its_time_holds_no_others_up() -> No
         assert [delivered] == answers(other)
 
         plugin.gates[first.event.id].set()
-        await until(lambda: all(late.call.ended.done() for late in subscriber._late_members.values()))
+        await late_ended(subscriber)
         following = of(4, key="a")
         assert await subscriber.deliver_many([second, following]) == answers(second, following)
 
     assert plugin.calls == [each.event.id for each in (first, other, second, following)]
+    assert not subscriber._late_members
+
+
+async def test_outcome_of_a_call_that_ends_during_another_counts() -> None:
+    """What it delivered is not delivered a second time."""
+    plugin = BlockingBatch()
+    late, other = of(1, key="a"), of(2, key="b")
+    async with batching(plugin) as subscriber:
+        assert isinstance(subscriber, ThreadedBatchSubscriber)
+        await overdue(plugin, subscriber, late)
+        plugin.held.add(other.event.id)
+        during = asyncio.create_task(subscriber.deliver_many([late, other]))
+        await begun(subscriber, other)
+        plugin.gates[late.event.id].set()
+        await late_ended(subscriber)
+        plugin.gates[other.event.id].set()
+        assert isinstance((await during)[0], Retry)
+
+        assert await subscriber.deliver_many([late]) == answers(late)
+    assert plugin.calls == [late.event.id, other.event.id]
+
+
+async def test_outcome_of_a_late_call_survives_a_wrong_number_of_outcomes() -> None:
+    """All of that call are tried again, and the event that arrived late must not arrive twice."""
+
+    class Short(BlockingBatch):
+        def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+            outcomes = super().deliver_many(deliveries)
+            return outcomes if self.held else []
+
+    plugin = Short()
+    late, other = of(1, key="a"), of(2, key="b")
+    async with batching(plugin) as subscriber:
+        assert isinstance(subscriber, ThreadedBatchSubscriber)
+        await overdue(plugin, subscriber, late)
+        plugin.gates[late.event.id].set()
+        await late_ended(subscriber)
+        plugin.held.clear()
+        with pytest.raises(ValueError, match="0 outcomes for 1 deliveries"):
+            await subscriber.deliver_many([late, other])
+
+        assert await subscriber.deliver_many([late]) == answers(late)
+
+
+async def test_two_events_of_a_key_in_a_late_call_keep_their_outcomes() -> None:
+    """With `order: none` both are in one call, and each comes again by itself."""
+    plugin = BlockingBatch()
+    first, second = of(1, key="a"), of(2, key="a")
+    async with batching(plugin) as subscriber:
+        assert isinstance(subscriber, ThreadedBatchSubscriber)
+        await overdue(plugin, subscriber, first, second)
+        plugin.gates[first.event.id].set()
+        await late_ended(subscriber)
+        assert await subscriber.deliver_many([first]) == answers(first)
+        assert await subscriber.deliver_many([second]) == answers(second)
+
+    assert plugin.calls == [first.event.id, second.event.id]
     assert not subscriber._late_members
 
 

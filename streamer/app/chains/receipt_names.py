@@ -7,25 +7,18 @@ import jinja2
 import jinja2.nodes
 import jmespath
 
-RECEIPTS = "receipts"
+from streamer.dispatch.attempt.names import nodes_at_top
 
-# The first part is evaluated on the document, the others on what that gives.
-_ONE_AFTER_THE_OTHER = frozenset(
-    {
-        "filter_projection",
-        "flatten",
-        "index_expression",
-        "pipe",
-        "projection",
-        "subexpression",
-        "value_projection",
-    }
-)
+RECEIPTS = "receipts"
 
 
 def receipts_in_expression(expression: str) -> Iterator[str]:
     """Yield the names in `receipts.NAME` of a JMESPath expression that compiles."""
-    yield from _in_node(jmespath.compile(expression).parsed)
+    for node in nodes_at_top(jmespath.compile(expression).parsed):
+        if node["type"] == "subexpression":
+            whole, member, *_ = node["children"]
+            if _is_field(whole, RECEIPTS) and member["type"] == "field":
+                yield member["value"]
 
 
 def receipts_in_template(text: str) -> Iterator[str]:
@@ -41,18 +34,6 @@ def receipts_in_template(text: str) -> Iterator[str]:
 
 def _are_receipts(node: jinja2.nodes.Node) -> bool:
     return isinstance(node, jinja2.nodes.Name) and node.name == RECEIPTS
-
-
-def _in_node(node: Any) -> Iterator[str]:
-    children = [child for child in node["children"] if isinstance(child, dict)]
-    if node["type"] == "subexpression" and len(children) > 1:
-        whole, member = children[:2]
-        if _is_field(whole, RECEIPTS) and member["type"] == "field":
-            yield member["value"]
-    if node["type"] == "expref":
-        return
-    for child in children[:1] if node["type"] in _ONE_AFTER_THE_OTHER else children:
-        yield from _in_node(child)
 
 
 def _is_field(node: Any, name: str) -> bool:

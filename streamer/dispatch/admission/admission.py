@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import structlog
 
@@ -24,6 +23,9 @@ _LEAST_S = 0.001
 LaneName = tuple[Partition, str]
 """Name of a lane for the lifetime of its key."""
 
+Ticket = Permit[LaneName]
+"""Permission for one attempt, held from its beginning to its end."""
+
 OnPause = Callable[[str, str], None]
 """Callback with the cause of a pause (`guard` or `target`) and the reason."""
 
@@ -36,17 +38,6 @@ def _ignore(*_: str) -> None:
     """Do nothing."""
 
 
-class Ticket(NamedTuple):
-    """Permission for one attempt, held from its beginning to its end.
-
-    `share` is the share that the attempt had in one call of the plugin.
-    """
-
-    permit: Permit[LaneName]
-    began: float
-    share: float = 1.0
-
-
 @dataclass(slots=True, kw_only=True)
 class Admission:
     """Decides when the next attempt at one target can begin.
@@ -55,7 +46,9 @@ class Admission:
     target; a hold that the target asked for; an open breaker; the rate; and the
     number of attempts that the target can take at once. Each attempt that
     `begin` was called for ends by one of `succeeded`, `failed`, `held`,
-    `held_unasked`, `disabled`, `abandoned` and `forgone`.
+    `held_unasked`, `disabled`, `abandoned` and `forgone`. The first three judge
+    the target by the `seconds` that its call took, of which the attempt was a
+    `share`.
     """
 
     name: SubscriberName
@@ -151,33 +144,34 @@ class Admission:
         """Note that an attempt begins, directly after `passage`."""
         permit = self.breaker.admit(lane)
         assert permit is not None  # noqa: S101 - nothing has happened since the passage
-        return Ticket(permit=permit, began=self.concurrency.began())
+        self.concurrency.began()
+        return permit
 
-    def succeeded(self, ticket: Ticket) -> None:
+    def succeeded(self, ticket: Ticket, *, seconds: float, share: float) -> None:
         """Note that the target works, even if it rejected the event."""
-        self.concurrency.succeeded(ticket.began, ticket.share)
+        self.concurrency.succeeded(self.clock.monotonic() - seconds, share)
         was_down = self.probes
-        self.breaker.succeeded(ticket.permit, ticket.share)
+        self.breaker.succeeded(ticket, share)
         self._changed.set()
         if was_down and not self.probes:
             _log.info("breaker.closed", subscriber=self.name)
             self.on_breaker("")
 
-    def failed(self, ticket: Ticket) -> Mapping[LaneName, int]:
+    def failed(self, ticket: Ticket, *, seconds: float, share: float) -> Mapping[LaneName, int]:
         """Note that the target does not work; return the number of attempts to give back to each lane."""
-        self.concurrency.overloaded(ticket.began)
+        self.concurrency.overloaded(self.clock.monotonic() - seconds)
         self._changed.set()
         was_down = self.probes
-        given_back = self.breaker.failed(ticket.permit, ticket.share)
+        given_back = self.breaker.failed(ticket, share)
         if self.probes and not was_down:
             _log.warning("breaker.opened", subscriber=self.name, reason=self.breaker.reason)
             self.on_breaker(self.breaker.reason)
         return given_back
 
-    def held(self, ticket: Ticket, hold: Hold) -> None:
+    def held(self, ticket: Ticket, hold: Hold, *, seconds: float) -> None:
         """Pause the target for as long as it asked."""
-        self.concurrency.overloaded(ticket.began)
-        self.breaker.abandoned(ticket.permit)
+        self.concurrency.overloaded(self.clock.monotonic() - seconds)
+        self.breaker.abandoned(ticket)
         self._begin_hold(hold)
 
     def held_unasked(self, ticket: Ticket, hold: Hold) -> None:
@@ -193,7 +187,7 @@ class Admission:
     def abandoned(self, ticket: Ticket) -> None:
         """Note that an attempt has ended without a result about the target."""
         self.concurrency.abandoned()
-        self.breaker.abandoned(ticket.permit)
+        self.breaker.abandoned(ticket)
         self._changed.set()
 
     def forgone(self, ticket: Ticket | None = None) -> None:

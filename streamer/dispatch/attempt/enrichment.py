@@ -1,16 +1,17 @@
 """Enrichment of one subscriber's events by records of the org."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 from streamer.clock import Clock
 from streamer.dispatch.attempt.forwarding import receipts_of
 from streamer.dispatch.attempt.projection import ABSENT, Project
 from streamer.dispatch.attempt.route import event_document
+from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.record_ids import record_id_of
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import BrokenRoute, RetryLater
@@ -47,7 +48,7 @@ class Lookup:
     """
 
     name: str
-    fields: tuple[str, ...]
+    fields: FieldNames
     sobject: str | None = None
     record_id: Project | None = None
     needs: frozenset[str] = frozenset()
@@ -95,40 +96,34 @@ class Enrichment:
         records = self._opened()
         # A parked event can have been read by another process.
         records.changed(event)
-        found: JsonObject = {}
-        states: dict[str, str] = {}
-        try:
-            async with self.clock.timeout(self.timeout_s):
-                for stage in self._stages:
-                    wanted = [(lookup, *_record_of(lookup, event, found)) for lookup in stage]
-                    begun = [each for each in wanted if _is_begun(records, *each)]
-                    for coming in islice(ahead(), records.batch) if begun else ():
-                        self._expect(records, coming)
-                    for lookup, sobject, record_id in wanted:
-                        states[lookup.name] = await self._find(records, lookup, sobject, record_id, found)
-        except TimeoutError:
-            raise RetryLater(f"Salesforce did not answer the look-ups within {self.timeout_s:g} s") from None
-        return {**found, LOOKUPS: states}
+        naming = _Naming(event, records.cached)
+        unknown = naming.unknown(self._stages)
+        if first := next(unknown, None):
+            try:
+                async with self.clock.timeout(self.timeout_s):
+                    for wanted in chain((first,), unknown):
+                        await self._read(wanted, naming, ahead)
+            except TimeoutError:
+                what = f"Salesforce did not answer the look-ups within {self.timeout_s:g} s"
+                raise RetryLater(what) from None
+        return {**naming.found, LOOKUPS: naming.states}
 
-    def _expect(self, records: RecordLookups, event: Event) -> None:
+    async def _read(self, wanted: Sequence["_Wanted"], naming: "_Naming", ahead: Ahead) -> None:
+        """Look up what is `wanted`, and begin to read what the events that come next need."""
+        records = self._opened()
+        begun = [records.expect(each.sobject, each.record_id, each.lookup.fields) for each in wanted]
+        for coming in islice(ahead(), records.batch) if any(begun) else ():
+            self._expect(coming)
+        for lookup, sobject, record_id in wanted:
+            naming.add(lookup, await records.find(sobject, record_id, lookup.fields))
+
+    def _expect(self, event: Event) -> None:
         """Begin to read what `event` needs, as far as it is known now."""
-        found: JsonObject = {}
+        records = self._opened()
         # What is wrong shows in its own attempt.
         with suppress(BrokenRoute):
-            for stage in self._stages:
-                if not _is_known(records, stage, event, found):
-                    return
-
-    async def _find(
-        self, records: RecordLookups, lookup: Lookup, sobject: str, record_id: Any, found: JsonObject
-    ) -> LookupState:
-        if record_id is ABSENT:
-            return LookupState.ABSENT
-        if record_id is None:
-            found[lookup.name] = None
-            return LookupState.EMPTY
-        found[lookup.name] = record = await records.find(sobject, record_id, lookup.fields)
-        return LookupState.MISSING if record is None else LookupState.FOUND
+            for each in next(_Naming(event, records.known).unknown(self._stages), ()):
+                records.expect(each.sobject, each.record_id, each.lookup.fields)
 
     def _opened(self) -> RecordLookups:
         assert self._records is not None  # noqa: S101 - attempts are made while it is open
@@ -147,46 +142,72 @@ def _staged(lookups: Sequence[Lookup]) -> Sequence[Sequence[Lookup]]:
     return stages
 
 
-def _is_known(records: RecordLookups, stage: Sequence[Lookup], event: Event, found: dict[str, Any]) -> bool:
-    """Add what is known of a stage to `found`, begin to read the rest, and return true without any."""
-    is_whole = True
-    for lookup in stage:
-        sobject, record_id = _record_of(lookup, event, found)
+class _Wanted(NamedTuple):
+    """Record that a look-up reads."""
+
+    lookup: Lookup
+    sobject: str
+    record_id: str
+
+
+class _Naming:
+    """Records for one event, by name: `found` and `states` are as expressions see them.
+
+    `known` returns a record in a tuple, or `None` where a call must read it.
+    """
+
+    def __init__(
+        self, event: Event, known: Callable[[str, str, FieldNames], tuple[JsonObject | None] | None]
+    ) -> None:
+        self._event = event
+        self._known = known
+        self._document = event_document(event, receipts_of(event))
+        self.found: JsonObject = {}
+        self.states: dict[str, str] = {}
+
+    def unknown(self, stages: Iterable[Sequence[Lookup]]) -> Iterator[Sequence[_Wanted]]:
+        """Add what is known; yield the rest of a stage, which must be added before the next one.
+
+        Raises `BrokenRoute`.
+        """
+        for stage in stages:
+            places = [(lookup, *self._record_of(lookup)) for lookup in stage]
+            if wanted := [_Wanted(*each) for each in places if not self._is_known(*each)]:
+                yield wanted
+
+    def add(self, lookup: Lookup, record: JsonObject | None) -> None:
+        """Add the record that `lookup` has found, `None` if it is missing."""
+        self.found[lookup.name] = self._document[lookup.name] = record
+        self.states[lookup.name] = LookupState.MISSING if record is None else LookupState.FOUND
+
+    def _is_known(self, lookup: Lookup, sobject: str, record_id: Any) -> bool:
         if record_id is ABSENT:
-            continue
-        known = (None,) if record_id is None else records.known(sobject, record_id, lookup.fields)
-        if known is None:
-            records.expect(sobject, record_id, lookup.fields)
-            is_whole = False
-        else:
-            (found[lookup.name],) = known
-    return is_whole
+            self.states[lookup.name] = LookupState.ABSENT
+            return True
+        known = (None,) if record_id is None else self._known(sobject, record_id, lookup.fields)
+        # One that is read keeps its place among the names.
+        self.add(lookup, None if known is None else known[0])
+        if record_id is None:
+            self.states[lookup.name] = LookupState.EMPTY
+        return known is not None
 
-
-def _is_begun(records: RecordLookups, lookup: Lookup, sobject: str, record_id: Any) -> bool:
-    return (
-        record_id is not None
-        and record_id is not ABSENT
-        and records.expect(sobject, record_id, lookup.fields)
-    )
-
-
-def _record_of(lookup: Lookup, event: Event, found: Mapping[str, Any]) -> tuple[str, Any]:
-    if lookup.record_id is None or lookup.sobject is None:
-        sobject, own = event.data.get("entity"), record_id_of(event.data.get("record_id"))
-        return (sobject, own) if isinstance(sobject, str) and own is not None else ("", ABSENT)
-    try:
-        value = lookup.record_id(event_document(event, {**receipts_of(event), **found}))
-    except Exception as error:
-        # Expressions are an operator's code and can raise anything.
-        what = f"enrich.{lookup.name}.id fails on this event: {type(error).__name__}: {error}"
-        raise BrokenRoute(what) from error
-    if value is ABSENT:
-        return lookup.sobject, ABSENT
-    if value is None or value == "":
-        return lookup.sobject, None
-    record_id = record_id_of(value)
-    if record_id is None:
-        shown = str(value)[:_LONGEST_SHOWN]
-        raise BrokenRoute(f"enrich.{lookup.name}.id gives {shown}, which is no id of a record")
-    return lookup.sobject, record_id
+    def _record_of(self, lookup: Lookup) -> tuple[str, Any]:
+        if lookup.record_id is None or lookup.sobject is None:
+            data = self._event.data
+            sobject, own = data.get("entity"), record_id_of(data.get("record_id"))
+            return (sobject, own) if isinstance(sobject, str) and own is not None else ("", ABSENT)
+        try:
+            value = lookup.record_id(self._document)
+        except Exception as error:
+            # Expressions are an operator's code and can raise anything.
+            what = f"enrich.{lookup.name}.id fails on this event: {type(error).__name__}: {error}"
+            raise BrokenRoute(what) from error
+        if value is ABSENT:
+            return lookup.sobject, ABSENT
+        if value is None or value == "":
+            return lookup.sobject, None
+        record_id = record_id_of(value)
+        if record_id is None:
+            shown = str(value)[:_LONGEST_SHOWN]
+            raise BrokenRoute(f"enrich.{lookup.name}.id gives {shown}, which is no id of a record")
+        return lookup.sobject, record_id

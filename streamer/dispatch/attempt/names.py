@@ -31,18 +31,21 @@ def reads_any(expression: str | None, names: Iterable[str]) -> bool:
     return expression is not None and bool(wanted) and bool(names_read(expression) & {*wanted, WHOLE})
 
 
-def _names(node: Any) -> Iterator[str]:
-    kind, children = node["type"], node["children"]
-    if kind == "field":
-        yield node["value"]
-    elif kind in {"current", "identity"}:
-        yield WHOLE
-    elif kind == "expref":
+def nodes_at_top(node: Any) -> Iterator[Any]:
+    """Yield `node` of a parsed JMESPath expression and those below it that see the whole document."""
+    if node["type"] == "expref":
         # It is applied to the items of a list.
         return
-    elif kind in _CHAINS:
-        yield from _names(children[0])
-    else:
-        for child in children:
-            if isinstance(child, dict):
-                yield from _names(child)
+    yield node
+    children = node["children"]
+    for child in children[:1] if node["type"] in _CHAINS else children:
+        if isinstance(child, dict):
+            yield from nodes_at_top(child)
+
+
+def _names(node: Any) -> Iterator[str]:
+    for each in nodes_at_top(node):
+        if each["type"] == "field":
+            yield each["value"]
+        elif each["type"] in {"current", "identity"}:
+            yield WHOLE

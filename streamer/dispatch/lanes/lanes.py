@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, zip_longest
 
 from streamer.dispatch.lanes.lane import Lane, LaneState, Order
 from streamer.events import Entry, Event, EventId, ParkedLane, Partition
@@ -60,9 +60,14 @@ class Lanes:
         ]
 
     def upcoming(self) -> Iterator[Event]:
-        """Yield the events in memory about in the order of their turns: first the heads of all lanes."""
-        for lane in self._lanes.values():
-            yield from (entry.event for entry in islice(lane.entries, 1))
+        """Yield the events in memory about in the order of their turns: first the heads of the ready lanes.
+
+        The heads of other lanes are left out: they are being tried, or wait.
+        """
+        for turn in zip_longest(*self._ready.values()):
+            for lane in turn:
+                if lane is not None:
+                    yield from (entry.event for entry in islice(lane.entries, 1))
         for lane in self._lanes.values():
             yield from (entry.event for entry in islice(lane.entries, 1, None))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from streamer.clock import Clock
 from streamer.errors import RecordsRefused
@@ -11,6 +11,29 @@ _WANTED_S = 600.0
 _REFUSED_S = 60.0
 # A refusal of the whole object is that of no field.
 _OBJECT = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldNames:
+    """Names of the fields that a look-up reads.
+
+    `pairs` hold each name as it is asked for, and its key, which is in lower
+    case; `keys` are all of these.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    keys: frozenset[str]
+
+    @classmethod
+    def of(cls, *names: str) -> Self:
+        """Return these names."""
+        pairs = tuple((name, name.lower()) for name in names)
+        return cls(pairs=pairs, keys=frozenset(key for _, key in pairs))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names as they are asked for."""
+        return tuple(name for name, _ in self.pairs)
 
 
 class _Wanted(NamedTuple):
@@ -37,11 +60,10 @@ class ObjectFields:
     _wanted: dict[str, _Wanted] = field(default_factory=dict, init=False)
     _refused: dict[str, _Refused] = field(default_factory=dict, init=False)
 
-    def want(self, fields: Iterable[str]) -> None:
+    def want(self, fields: FieldNames) -> None:
         """Read `fields` too from now on."""
         now = self.clock.monotonic()
-        for name in fields:
-            key = name.lower()
+        for name, key in fields.pairs:
             known = self._wanted.get(key)
             self._wanted[key] = _Wanted(name if known is None else known.name, now)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from streamer.clock import Clock
 from streamer.dispatch.lookups.allowance import Allowance
 from streamer.dispatch.lookups.batch import Batch
 from streamer.dispatch.lookups.cache import CachedRecord, RecordCache
-from streamer.dispatch.lookups.fields import ObjectFields
+from streamer.dispatch.lookups.fields import FieldNames, ObjectFields
 from streamer.dispatch.lookups.reading import LookupObserver, Reading
 from streamer.dispatch.lookups.record_ids import record_id_of
 from streamer.errors import RecordsRefused, RetryLater, SalesforceUnavailable, Stop, StreamerError
@@ -114,12 +114,19 @@ class RecordLookups:
         """Most records that one call reads."""
         return self._limits.batch
 
-    def known(self, sobject: str, record_id: str, fields: Sequence[str]) -> tuple[JsonObject | None] | None:
+    def known(self, sobject: str, record_id: str, fields: FieldNames) -> tuple[JsonObject | None] | None:
         """Return what `find` would return without a call, in a tuple, or `None` if it needs one."""
         cached = self._cached(sobject, record_id, fields)
         return None if cached is None else (_named(cached, fields),)
 
-    def expect(self, sobject: str, record_id: str, fields: Sequence[str]) -> bool:
+    def cached(self, sobject: str, record_id: str, fields: FieldNames) -> tuple[JsonObject | None] | None:
+        """Return what `known` returns, and count a look-up if it is not `None`."""
+        known = self.known(sobject, record_id, fields)
+        if known is not None:
+            self._observer.looked_up("cached")
+        return known
+
+    def expect(self, sobject: str, record_id: str, fields: FieldNames) -> bool:
         """Begin to read a record that will be looked up, if it can be read now.
 
         Returns true if it was not being read before.
@@ -133,7 +140,7 @@ class RecordLookups:
             # It shows when the record is looked up.
             return False
 
-    async def find(self, sobject: str, record_id: str, fields: Sequence[str]) -> JsonObject | None:
+    async def find(self, sobject: str, record_id: str, fields: FieldNames) -> JsonObject | None:
         """Return `fields` of a record, or `None` when there is none that the org's user can see.
 
         A field that Salesforce leaves out of its answer is left out. Raises
@@ -152,7 +159,7 @@ class RecordLookups:
         self._observer.looked_up(result)
         return _named(record, fields)
 
-    async def _found(self, sobject: str, record_id: str, fields: Sequence[str]) -> tuple[CachedRecord, str]:
+    async def _found(self, sobject: str, record_id: str, fields: FieldNames) -> tuple[CachedRecord, str]:
         if (cached := self._cached(sobject, record_id, fields)) is not None:
             return cached, "cached"
         while True:
@@ -160,22 +167,22 @@ class RecordLookups:
             await batch.done()
             if batch.error is not None:
                 raise batch.error.with_traceback(None)
-            if (refusal := self._object(sobject).refusal(fields)) is not None:
+            if (refusal := self._object(sobject).refusal(fields.names)) is not None:
                 raise refusal.with_traceback(None)
-            if batch.serves(record_id, _keys(fields)):
+            if batch.serves(record_id, fields.keys):
                 return _record(batch, record_id), "read"
 
-    def _cached(self, sobject: str, record_id: str, fields: Sequence[str]) -> CachedRecord | None:
+    def _cached(self, sobject: str, record_id: str, fields: FieldNames) -> CachedRecord | None:
         self._object(sobject).want(fields)
-        return self._cache.get(sobject, record_id, _keys(fields))
+        return self._cache.get(sobject, record_id, fields.keys)
 
-    def _joined(self, sobject: str, record_id: str, fields: Sequence[str]) -> Batch:
+    def _joined(self, sobject: str, record_id: str, fields: FieldNames) -> Batch:
         """Return the batch that reads the record; raises what keeps it from being read."""
-        hindrance = self._object(sobject).refusal(fields) or self._allowance.hindrance
+        hindrance = self._object(sobject).refusal(fields.names) or self._allowance.hindrance
         if hindrance is not None:
             raise hindrance.with_traceback(None)
         batch = self._batches.get(record_id)
-        if batch is not None and batch.sobject == sobject and batch.serves(record_id, _keys(fields)):
+        if batch is not None and batch.sobject == sobject and batch.serves(record_id, fields.keys):
             return batch
         batch = self._collecting.get(sobject)
         if batch is None or not batch.is_open:
@@ -264,11 +271,12 @@ def _record(batch: Batch, record_id: str) -> CachedRecord:
     )
 
 
-def _named(record: CachedRecord, fields: Sequence[str]) -> JsonObject | None:
+def _named(record: CachedRecord, fields: FieldNames) -> JsonObject | None:
     """Return `fields` of the record by the names by which they were asked for; `None` if it is missing."""
-    if record.values is None:
+    values = record.values
+    if values is None:
         return None
-    return {each: record.values[each.lower()] for each in fields if each.lower() in record.values}
+    return {name: values[key] for name, key in fields.pairs if key in values}
 
 
 def _keys(names: Iterable[str]) -> frozenset[str]:

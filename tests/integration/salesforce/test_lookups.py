@@ -8,6 +8,7 @@ import pytest
 
 from streamer.app.enriching import OrgLookups
 from streamer.clock import SystemClock
+from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import RecordLookups
 from streamer.errors import RecordsRefused, RetryLater
 from streamer.observe.metrics import Metrics
@@ -51,21 +52,21 @@ async def test_missing_and_deleted_records_are_none() -> None:
         record_id, deleted = desk.account(), desk.account()
         with desk.sandbox.org.transaction() as transaction:
             transaction.delete("Account", deleted)
-        assert await desk.lookups.find("Account", record_id, ("name", "Phone")) == {
+        assert await desk.lookups.find("Account", record_id, FieldNames.of("name", "Phone")) == {
             "name": "Acme",
             "Phone": None,
         }
-        assert await desk.lookups.find("Account", deleted, ("name",)) is None
-        assert await desk.lookups.find("Account", "001999999999999AAA", ("name",)) is None
+        assert await desk.lookups.find("Account", deleted, FieldNames.of("name")) is None
+        assert await desk.lookups.find("Account", "001999999999999AAA", FieldNames.of("name")) is None
 
 
 async def test_expired_token_is_renewed_once_for_all() -> None:
     """The look-up does not notice."""
     async with opened() as desk:
         record_id = desk.account()
-        await desk.lookups.find("Account", record_id, ("Name",))
+        await desk.lookups.find("Account", record_id, FieldNames.of("Name"))
         desk.sandbox.tokens.revoke_all()
-        assert await desk.lookups.find("Account", desk.account(), ("Name",)) == {"Name": "Acme"}
+        assert await desk.lookups.find("Account", desk.account(), FieldNames.of("Name")) == {"Name": "Acme"}
 
 
 async def test_field_that_the_org_does_not_know_is_named() -> None:
@@ -73,9 +74,9 @@ async def test_field_that_the_org_does_not_know_is_named() -> None:
     async with opened() as desk:
         record_id = desk.account()
         with pytest.raises(RecordsRefused, match="No such column 'Nonsense'") as raised:
-            await desk.lookups.find("Account", record_id, ("Name", "Nonsense"))
+            await desk.lookups.find("Account", record_id, FieldNames.of("Name", "Nonsense"))
         assert (raised.value.field, raised.value.code) == ("Nonsense", "INVALID_FIELD")
-        assert await desk.lookups.find("Account", record_id, ("Name",)) == {"Name": "Acme"}
+        assert await desk.lookups.find("Account", record_id, FieldNames.of("Name")) == {"Name": "Acme"}
         assert (desk.calls("refused"), desk.calls()) == (1, 1)
 
 
@@ -84,7 +85,7 @@ async def test_object_that_the_user_must_not_read_is_refused() -> None:
     async with opened() as desk:
         desk.sandbox.faults.refuse_call(code="INSUFFICIENT_ACCESS", message="insufficient access rights")
         with pytest.raises(RecordsRefused, match="INSUFFICIENT_ACCESS") as raised:
-            await desk.lookups.find("Account", desk.account(), ("Name",))
+            await desk.lookups.find("Account", desk.account(), FieldNames.of("Name"))
         assert raised.value.field == ""
 
 
@@ -103,7 +104,7 @@ async def test_org_that_can_not_answer_is_left_alone_for_a_while(
         arm(desk)
         for _ in range(2):
             with pytest.raises(RetryLater, match=said):
-                await desk.lookups.find("Account", desk.account(), ("Name",))
+                await desk.lookups.find("Account", desk.account(), FieldNames.of("Name"))
         assert desk.calls("failed") == 1
 
 
@@ -112,10 +113,10 @@ async def test_lookups_leave_requests_to_others() -> None:
     async with opened(reserve=0.2) as desk:
         desk.sandbox.faults.use_up_requests(share=0.85)
         known = desk.account()
-        await desk.lookups.find("Account", known, ("Name",))
+        await desk.lookups.find("Account", known, FieldNames.of("Name"))
         with pytest.raises(RetryLater, match="15% of the org's daily requests are left"):
-            await desk.lookups.find("Account", desk.account(), ("Name",))
-        assert await desk.lookups.find("Account", known, ("Name",)) == {"Name": "Acme"}
+            await desk.lookups.find("Account", desk.account(), FieldNames.of("Name"))
+        assert await desk.lookups.find("Account", known, FieldNames.of("Name")) == {"Name": "Acme"}
         assert desk.metrics.registry.get_sample_value("streamer_lookups_waiting") == 1
 
 
@@ -124,8 +125,8 @@ async def test_two_thousand_records_take_one_call() -> None:
     async with opened(batch=2_000, collect_s=5) as desk:
         ids = [f"001{number:012d}AAA" for number in range(900_000, 902_000)]
         for each in ids:
-            desk.lookups.expect("Account", each, ("Name",))
-        assert await desk.lookups.find("Account", ids[0], ("Name",)) is None
+            desk.lookups.expect("Account", each, FieldNames.of("Name"))
+        assert await desk.lookups.find("Account", ids[0], FieldNames.of("Name")) is None
         assert desk.calls() == 1
 
 
@@ -140,6 +141,6 @@ async def test_users_share_calls_and_cache_until_the_last_has_gone() -> None:
                 assert first is second
             async with lookups.opened(org.model_copy(update={"api_version": "65.0"})) as other:
                 assert other is not first
-            assert await first.find("Account", "001000000000001AAA", ("Name",)) is None
+            assert await first.find("Account", "001000000000001AAA", FieldNames.of("Name")) is None
         async with lookups.opened(org) as later:
             assert later is not first

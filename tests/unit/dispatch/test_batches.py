@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from streamer.clock import Clock
 from streamer.dispatch.admission.circuit_breaker import BreakerLimits
 from streamer.dispatch.admission.flood_guard import GuardLimits
 from streamer.dispatch.dispatcher import ATTEMPT_TASK
@@ -17,12 +18,27 @@ from tests.unit.dispatch.test_dispatcher import cancelling_itself, exiting
 from tests.unit.dispatch.world import TARGET, ScriptedTarget, World
 
 WAIT_S = 0.01
+SLOW_S = 0.01
 
 
 @pytest.fixture
 def world() -> World:
     """A target that takes four events in a call, in two calls at once."""
     return World(batching=Batching(size=4, wait_s=WAIT_S), in_flight=8)
+
+
+class Slow(ScriptedTarget):
+    """Takes as long for a call as a network does."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Take `SLOW_S` on `clock`."""
+        super().__init__()
+        self._clock = clock
+
+    async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
+        """Answer in time."""
+        await self._clock.sleep(SLOW_S)
+        return await super().deliver_many(deliveries)
 
 
 class Whole(ScriptedTarget):
@@ -35,14 +51,19 @@ class Whole(ScriptedTarget):
         return outcome if isinstance(outcome, list) else [outcome] * len(deliveries)
 
 
+def cancel_others() -> None:
+    """Cancel all attempts but the one that calls this."""
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        if task.get_name().startswith(ATTEMPT_TASK):
+            task.cancel()
+
+
 class CancelsOthers(ScriptedTarget):
     """Cancels the attempts that wait for its call."""
 
     async def deliver_many(self, deliveries: Sequence[Delivery], /) -> Sequence[Outcome]:
         """Cancel, and deliver."""
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            if task.get_name().startswith(ATTEMPT_TASK):
-                task.cancel()
+        cancel_others()
         await asyncio.sleep(0)
         return await super().deliver_many(deliveries)
 
@@ -356,3 +377,43 @@ async def test_attempt_that_waits_for_a_call_does_not_end_before_it(world: World
 
     assert world.target.attempts == [1] * 4
     assert world.progress == Progress(next_offset=4)
+
+
+async def test_batch_that_is_cancelled_while_it_waits_for_the_log_is_tried_again(world: World) -> None:
+    """None of its events is lost, whether its attempt makes the call or waits for it."""
+    world.session_s, world.in_flight = 6.0, 4
+    async with world.running():
+        await world.append("a", "b")
+        await world.quiet()
+        world.log.down = True
+        world.clock.jump(10)
+        await world.turn(1)
+        cancel_others()
+        await world.turn(1)
+        assert not world.target.batches
+        world.log.down = False
+        await world.turn(3)
+        await world.append("c", "d", "e", "f")
+        await world.turn(WAIT_S)
+
+    assert world.target.batches == [["a", "b"], ["c", "d", "e", "f"]]
+    assert world.progress == Progress(next_offset=6)
+
+
+async def test_wait_for_others_is_not_the_latency_of_the_target(world: World) -> None:
+    """A quick target is not taken for overloaded, because lone events wait for others."""
+    world.batching = Batching(size=4, wait_s=0.5)
+    world.target = Slow(world.clock)
+    await world.append(*range(40))
+    async with world.running() as dispatcher:
+        for _ in range(10):
+            await world.turn(SLOW_S)
+        limits = {dispatcher.status.limit}
+        for number in range(40, 200):
+            await world.append(number)
+            await world.turn(0.5)
+            await world.turn(SLOW_S)
+            limits.add(dispatcher.status.limit)
+
+    assert len(world.target.delivered) == 200
+    assert limits == {8}

@@ -10,11 +10,12 @@ from streamer.dispatch.intake import Limits
 from streamer.dispatch.lanes.lane import Order
 from streamer.dispatch.lookups.records import LookupLimits
 from streamer.errors import CredentialsRefused, RecordsRefused, RetryLater, SalesforceUnavailable
-from streamer.events import Delivered, Event, FailureClass
+from streamer.events import Delivered, Delivery, Event, FailureClass, Outcome
 from tests.contracts.values import an_append, an_event, append_to
 from tests.unit.dispatch.lookups.world import World as Org
 from tests.unit.dispatch.lookups.world import account_id, an_enrichment
-from tests.unit.dispatch.world import TARGET, World, route
+from tests.unit.dispatch.test_batches import cancel_others
+from tests.unit.dispatch.world import TARGET, ScriptedTarget, World, route
 
 ACCOUNT = {"account": {"sobject": "Account", "id": "data.fields.AccountId", "fields": ["Name"]}}
 RECORD = {"record": {"fields": ["Name"]}}
@@ -353,3 +354,43 @@ async def test_retry_asked_for_by_salesforce_is_kept(desk: Desk) -> None:
         await desk.append(a_deal(1))
         desk.org.records.error = None
         assert dispatcher.status.next_try_at == pytest.approx(desk.world.clock.now() + 20, abs=1)
+
+
+class CancelsOnce(ScriptedTarget):
+    """Cancels the attempts beside its own, when it is first called."""
+
+    async def deliver(self, delivery: Delivery, /) -> Outcome:
+        """Cancel, and deliver."""
+        if not self.began:
+            cancel_others()
+        return await super().deliver(delivery)
+
+
+async def test_attempt_that_is_cancelled_during_its_lookup_is_made_again(desk: Desk) -> None:
+    """A plugin that cancels what it finds costs neither an event nor the room for another attempt."""
+    desk.world.target, desk.world.in_flight = CancelsOnce(), 2
+    desk.org.records.open.clear()
+    async with desk.world.running() as dispatcher:
+        await desk.append(a_deal(1), a_deal(2, {"AccountId": None}))
+        assert desk.world.target.delivered == ["2"]
+        desk.org.records.open.set()
+        await desk.append(*(a_deal(number) for number in range(3, 9)))
+        assert dispatcher.status.in_flight == 0
+
+    assert sorted(desk.world.target.delivered) == [str(number) for number in range(1, 9)]
+    assert set(desk.world.target.attempts) == {1}
+
+
+async def test_cached_record_beside_one_that_is_read_changes_neither_counts_nor_order(desk: Desk) -> None:
+    """Each look-up is counted once, and a body that passes them all on looks the same."""
+    both = {"own": {"sobject": "Opportunity", "id": "subject", "fields": ["StageName"]}, **ACCOUNT}
+    desk.enrich(both, body={"lookups": "lookups", "names": "keys(lookups)"})
+    desk.org.records.records["Opportunity"] = {deal_id(n): {"StageName": "Won"} for n in (1, 2)}
+    async with desk.world.running():
+        await desk.append(a_deal(1))
+        assert desk.org.seen.results == {"read": 2}
+        await desk.append(a_deal(2))
+
+    assert desk.org.seen.results == {"read": 3, "cached": 1}
+    assert desk.bodies["2"] == desk.bodies["1"]
+    assert desk.bodies["2"]["names"] == ["own", "account"]

@@ -101,3 +101,20 @@ async def test_same_key_in_two_partitions_is_two_lanes(key: str) -> None:
     lanes.put(entry("2", key, THERE))
 
     assert len(await ready(lanes)) == 2
+
+
+async def test_upcoming_events_are_those_of_ready_lanes_in_the_order_of_their_turns() -> None:
+    """Many lanes that wait, or are being tried, leave a look-up no room for the events that come next."""
+    lanes = Lanes()
+    for number in range(300):
+        lanes.put(entry(f"waits {number}", f"w{number}"))
+        lanes.put(entry(f"later {number}", f"w{number}"))
+    assert len(await ready(lanes)) == 300
+    for number in range(3):
+        lanes.put(entry(f"here {number}", f"h{number}"))
+    lanes.put(entry("there", "t", THERE))
+    upcoming = [event.id for event in lanes.upcoming()]
+
+    assert upcoming[:4] == ["here 0", "there", "here 1", "here 2"]
+    assert set(upcoming[4:]) == {f"later {number}" for number in range(300)}
+    assert [lane.head.event.id for lane in await ready(lanes)] == upcoming[:4]

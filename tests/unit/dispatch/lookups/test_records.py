@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import LookupLimits
 from streamer.errors import CredentialsRefused, RecordsRefused, RetryLater, SalesforceUnavailable
 from tests.unit.dispatch.lookups.world import World, a_change, account_id
@@ -241,7 +242,7 @@ async def test_unexpected_error_is_a_retry() -> None:
 async def test_expected_record_is_read_before_it_is_looked_up() -> None:
     """What keeps it from being read shows when it is looked up."""
     world = World()
-    world.lookups.expect("Account", account_id(1), ("Name",))
+    world.lookups.expect("Account", account_id(1), FieldNames.of("Name"))
     await world.clock.turn(0.005)
     assert await world.found() == {"Name": "No 1"}
     assert world.seen.results == {"cached": 1}

@@ -10,6 +10,7 @@ from streamer.app.enriching import compiled_lookups
 from streamer.clock import Clock, TurnedClock
 from streamer.dispatch.attempt.enrichment import Enrichment, EnrichmentSource
 from streamer.dispatch.attempt.functions import Functions
+from streamer.dispatch.lookups.fields import FieldNames
 from streamer.dispatch.lookups.records import LookupLimits, RecordLookups
 from streamer.events import Event, JsonObject
 from streamer.salesforce.memory import MemoryRecords
@@ -96,7 +97,9 @@ class World:
         self, record_id: str = account_id(1), *fields: str, sobject: str = "Account"
     ) -> "asyncio.Task[JsonObject | None]":
         """Begin to look up fields of an account, its name by default."""
-        return asyncio.ensure_future(self.lookups.find(sobject, record_id, fields or ("Name",)))
+        return asyncio.ensure_future(
+            self.lookups.find(sobject, record_id, FieldNames.of(*fields or ("Name",)))
+        )
 
     async def found(self, record_id: str = account_id(1), *fields: str) -> JsonObject | None:
         """Return what a look-up finds when its call has been sent."""
