@@ -11,7 +11,7 @@ import pytest
 
 from streamer.app import App, plan, plugins
 from streamer.clock import SystemClock
-from streamer.configuration import load_document
+from streamer.configuration import Document, load_document
 
 
 def offer_plugins(monkeypatch: pytest.MonkeyPatch, **classes: str) -> None:
@@ -22,18 +22,24 @@ def offer_plugins(monkeypatch: pytest.MonkeyPatch, **classes: str) -> None:
 
 @asynccontextmanager
 async def running(*paths: Path, environment: Mapping[str, str] = os.environ) -> AsyncIterator[App]:
-    """Run the daemon of a configuration in these files, and wait until it is ready."""
-    document = load_document(paths, environment)
-    app = App(
-        plan=plan(document, SystemClock()),
-        clock=SystemClock(),
-        reread=lambda: load_document(paths, environment),
-    )
+    """Run the daemon of a configuration in these files, which it follows, from the time when it is ready."""
+
+    def read() -> Document:
+        return load_document(paths, environment)
+
+    async with serving(read(), reread=read) as app:
+        yield app
+
+
+@asynccontextmanager
+async def serving(document: Document, *, reread: Callable[[], Document] | None = None) -> AsyncIterator[App]:
+    """Run the daemon of a configuration, from the time when it is ready and waits for nothing."""
+    app = App(plan=plan(document, SystemClock()), clock=SystemClock(), reread=reread)
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(app.run(stopping))
+        group.create_task(app.run(stopping), name="daemon")
         try:
-            await until(lambda: app.ready)
+            await until(lambda: app.ready and not app.waits)
             yield app
         finally:
             stopping.set()

@@ -1,6 +1,5 @@
 """An example as a daemon in this process, on the sandbox's org and a file."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -11,12 +10,11 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft7Validator
 
-from streamer.app import App, plan
-from streamer.clock import SystemClock
+from streamer.app import App
 from streamer.configuration import Document, load_document
 from streamer.configuration.reading import Yaml12Words
 from streamer.sandbox import Sandbox
-from tests.daemon import until
+from tests.in_process import serving
 
 FOLDER = Path(__file__).parents[3] / "config" / "examples"
 CREDENTIALS = {"SF_CLIENT_ID": "sandbox", "SF_CLIENT_SECRET": "sandbox-secret"}
@@ -56,19 +54,8 @@ class Example:
             observe={"host": "localhost", "port": 0},
             admin=None,
         )
-        daemon = App(plan=plan(document, SystemClock()), clock=SystemClock())
-        stopping = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(daemon.run(stopping), name=self.name)
-
-            async def ready() -> bool:
-                return daemon.ready and not daemon.waits
-
-            await until(ready)
-            try:
-                yield daemon
-            finally:
-                stopping.set()
+        async with serving(document) as daemon:
+            yield daemon
 
 
 def bytes_in(folder: Path) -> bytes:

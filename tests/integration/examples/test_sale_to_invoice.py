@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from streamer.app import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import ApexCall, OrgSettings, Sandbox, SandboxSettings, parse_schema
 from streamer.sandbox.targets import ErpReceiver
-from tests.in_process import offer_plugins, running, until
-from tests.integration.guides.pages import ROOT
+from tests.in_process import offer_plugins, until
+from tests.integration.examples.running import Example
 
-EXAMPLE = ROOT / "config" / "examples" / "sale-to-invoice.yaml"
+EXAMPLE = Example(name="sale-to-invoice.yaml")
 SCHEMA = {
     "objects": {
         "Opportunity": {"fields": {"Invoice_Number__c": "string", "Invoice_Status__c": "string"}},
@@ -28,13 +29,6 @@ SCHEMA = {
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer the plugins, however the package was installed."""
     offer_plugins(monkeypatch, erp="subscribers.erp:Erp", salesforce="subscribers.salesforce:Salesforce")
-
-
-def free_ports(tmp_path: Path) -> Path:
-    """Return a file with free ports, and with the transport that every sandbox serves."""
-    path = tmp_path / "ports.yaml"
-    path.write_text("{org: {transport: cometd}, observe: {port: 0}, admin: {port: 0}}", encoding="utf-8")
-    return path
 
 
 def win(sandbox: Sandbox, name: str) -> str:
@@ -69,15 +63,7 @@ async def test_rules_hold_from_both_sides(tmp_path: Path) -> None:
         def of(opportunity: str, field: str) -> Any:
             return sandbox.org.retrieve("Opportunity", opportunity).get(field)
 
-        environment = {
-            "SF_LOGIN_URL": sandbox.url,
-            "SF_CLIENT_ID": "sandbox",
-            "SF_CLIENT_SECRET": "sandbox-secret",
-            "ERP_URL": erp.url,
-            "ERP_API_KEY": "invented",
-            "STREAMER_LOG": str(tmp_path / "log.db"),
-        }
-        async with running(EXAMPLE, free_ports(tmp_path), environment=environment):
+        async with EXAMPLE.running(sandbox, tmp_path, ERP_URL=erp.url, ERP_API_KEY="invented"):
             sold, refused = win(sandbox, "Sold"), win(sandbox, "Refused")
             await until(lambda: len(erp.documents) == 2)
             number = erp.documents["invoices", sold]["number"]
@@ -93,3 +79,16 @@ async def test_rules_hold_from_both_sides(tmp_path: Path) -> None:
     [call] = sandbox.apex.calls
     assert (call.path, call.arguments) == (f"/opportunities/{refused}/reopen", {"reason": "credit"})
     assert of(refused, "StageName") == "Negotiation/Review"
+
+
+def test_example_is_valid_as_it_stands() -> None:
+    """Also for an editor, by the schema that its first line names."""
+    environ = {
+        "SF_LOGIN_URL": "https://acme.my.salesforce.com",
+        "ERP_URL": "https://erp.acme.com",
+        "ERP_API_KEY": "invented",
+    }
+    checked = plan(EXAMPLE.document(environ), SystemClock())
+
+    assert set(checked.subscribers) == {"invoice", "invoice-number", "invoice-rejected", "invoice-kept"}
+    assert EXAMPLE.schema_mistakes() == []

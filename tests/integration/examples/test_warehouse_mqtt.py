@@ -2,16 +2,16 @@
 
 import subprocess
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from streamer.app import plan, plugins
+from streamer.app import plan
 from streamer.clock import SystemClock
 from streamer.sandbox import Sandbox
+from tests.in_process import offer_plugins
 from tests.integration.examples.running import Example
 from tests.mqtt import Consumer, consuming
 from tools.mosquitto import Mosquitto
@@ -24,8 +24,7 @@ _FIRST, _SECOND = "warehouse/orders/A%2F1", "warehouse/orders/A%2F2"
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer the plugin, however the package was installed."""
-    point = EntryPoint(name="mqtt", value="subscribers.mqtt:Mqtt", group=plugins.GROUP)
-    monkeypatch.setattr(plugins, "entry_points", lambda **_: [point])
+    offer_plugins(monkeypatch, mqtt="subscribers.mqtt:Mqtt")
 
 
 @pytest.fixture
