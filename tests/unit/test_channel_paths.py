@@ -22,7 +22,7 @@ HOUR_S = 3600
 def test_kind_decides_retention_transports_and_order(
     path: str, kind: ChannelKind, hours: int, *, on_pubsub: bool, keyed: bool
 ) -> None:
-    """PushTopic and generic channels are the Streaming API's alone, and kept for a day; records order changes."""
+    """PushTopic and generic channels are the Streaming API's alone, and kept for a day."""
     assert ChannelKind.of(path) is kind
     assert kind.is_on_pubsub is on_pubsub
     assert kind.is_keyed is keyed
