@@ -44,12 +44,23 @@ class Example:
         return [each.message for each in Draft7Validator(schema).iter_errors(whole)]
 
     @asynccontextmanager
-    async def running(self, sandbox: Sandbox, folder: Path, **environ: str) -> AsyncIterator[App]:
-        """Run it on the org of `sandbox`, with its log in `folder`, from the time when it is ready."""
+    async def running(
+        self, sandbox: Sandbox, folder: Path, *, first_delay_s: float = 1, **environ: str
+    ) -> AsyncIterator[App]:
+        """Run it on the org of `sandbox`, with its log in `folder`, from the time when it is ready.
+
+        Retries begin after `first_delay_s` seconds at most.
+        """
         environ = {"SF_LOGIN_URL": sandbox.url} | environ
+        data = self.document(environ).data
+        subscribers = {
+            name: each | {"retry": each.get("retry", {}) | {"first_delay_s": first_delay_s}}
+            for name, each in data.get("subscribers", {}).items()
+        }
         document = self.document(
             environ,
-            org=self.document(environ).data["org"] | {"transport": "cometd"},
+            org=data["org"] | {"transport": "cometd"},
+            subscribers=subscribers,
             log={"sqlite": {"path": str(folder / "log.db")}},
             observe={"host": "localhost", "port": 0},
             admin=None,
