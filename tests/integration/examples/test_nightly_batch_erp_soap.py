@@ -1,5 +1,6 @@
 """Nightly batch replaced: each invoice reaches the ERP once, through lost answers and refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from streamer.app import plan
@@ -60,7 +61,7 @@ async def test_invoice_of_a_closed_period_is_written_once_it_is_open_again(tmp_p
     async with Sandbox(clock) as sandbox, erp:
         erp.closed_until = CLOSED
         environ = {"ERP_URL": erp.service_url, "ERP_PASSWORD": "invented"}
-        async with EXAMPLE.running(sandbox, tmp_path, first_delay_s=0.02, **environ):
+        async with replace(EXAMPLE, first_delay_s=0.02).running(sandbox, tmp_path, **environ):
             request(sandbox, "B-001", amount=1, date=CLOSED)
             request(sandbox, "B-001", amount=2)
 
