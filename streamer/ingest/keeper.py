@@ -68,7 +68,12 @@ class Keeper:
     @property
     def busy_since(self) -> Mapping[Channel, float]:
         """Time since which each channel waits for the log, in monotonic seconds; absent if it does not."""
-        return {channel: run.busy_since for channel, run in self._runs.items() if run.busy_since is not None}
+        return _known({channel: run.busy_since for channel, run in self._runs.items()})
+
+    @property
+    def verified_at(self) -> Mapping[Channel, float]:
+        """Time up to which no event of each channel is missing, in epoch seconds; absent while unknown."""
+        return _known({channel: run.verified_at for channel, run in self._runs.items()})
 
     async def run(self) -> None:
         """Follow the ownership until cancelled, then stop every channel."""
@@ -136,3 +141,7 @@ class Keeper:
                 del self._tasks[channel]
                 self._status.pop(channel, None)
                 _log.info("channel.released", channel=str(channel))
+
+
+def _known(times: Mapping[Channel, float | None]) -> Mapping[Channel, float]:
+    return {channel: time for channel, time in times.items() if time is not None}

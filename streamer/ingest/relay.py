@@ -68,8 +68,9 @@ class Ingest:
     An answer's events are committed together with its replay id, so a crash
     repeats nothing and skips nothing. It can be cancelled at any moment. While
     it waits for the log, `busy_since` holds the start of the wait, in monotonic
-    seconds. Without `large_texts`, large texts that came as diffs stay diffs.
-    With `protection`, what it protects reaches neither the log nor the observer.
+    seconds. `verified_at` is that of the checkpoint, `None` while it is unknown.
+    Without `large_texts`, large texts that came as diffs stay diffs. With
+    `protection`, what it protects reaches neither the log nor the observer.
     """
 
     channel: Channel
@@ -84,6 +85,7 @@ class Ingest:
     large_texts: LargeTexts | None = None
     protection: ChannelProtection | None = None
     busy_since: float | None = field(default=None, init=False)
+    verified_at: float | None = field(default=None, init=False)
     _hole: ContinuityRecord | None = field(default=None, init=False)
 
     async def run(self) -> None:
@@ -110,8 +112,8 @@ class Ingest:
         if checkpoint is None:
             _log.info("channel.positioned", channel=channel, at=self.start, reason="there is no checkpoint")
             return
-        # A checkpoint that has seen nothing but unreadable messages knows no time.
-        age_s = round(self.clock.now() - checkpoint.verified_at, 1) if checkpoint.verified_at else None
+        verified_at = _verified_at(checkpoint)
+        age_s = round(self.clock.now() - verified_at, 1) if verified_at else None
         if checkpoint.replay_id is None:
             reason = "the checkpoint holds no complete replay id"
             _log.info("channel.positioned", channel=channel, at=Start.EARLIEST, age_s=age_s, reason=reason)
@@ -139,6 +141,7 @@ class Ingest:
         self.busy_since = self.clock.monotonic()
         checkpoint = await self.log.checkpoint(self.channel)
         self.busy_since = None
+        self.verified_at = _verified_at(checkpoint)
         return checkpoint
 
     def _begin(self, checkpoint: Checkpoint | None) -> _Pending:
@@ -217,6 +220,7 @@ class Ingest:
             else:
                 break
         self._hole = self.busy_since = None
+        self.verified_at = _verified_at(checkpoint)
         appended = Appended(
             checkpoint=checkpoint,
             events=pending.events,
@@ -270,3 +274,8 @@ class Ingest:
             # Without the id, the source leaves out what the log holds by the last event.
             return replace(checkpoint, replay_id=None)
         return Start(self.on_refused)
+
+
+def _verified_at(checkpoint: Checkpoint | None) -> float | None:
+    # A checkpoint that has seen nothing but unreadable messages knows no time.
+    return (checkpoint.verified_at if checkpoint else 0.0) or None

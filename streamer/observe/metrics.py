@@ -116,7 +116,12 @@ class Metrics:
         )
         self._verified = self._gauge(
             "checkpoint_verified_timestamp_seconds",
-            "Last time at which no event was known to be missing, in seconds since the epoch.",
+            "Time up to which no event is missing, in seconds since the epoch; absent while unknown.",
+            "channel",
+        )
+        self._expires = self._gauge(
+            "checkpoint_expires_timestamp_seconds",
+            "Time from which Salesforce keeps the next events no longer, in seconds since the epoch.",
             "channel",
         )
         self._up = self._gauge(
@@ -193,6 +198,7 @@ class Metrics:
             self._append_seconds,
             self._age_seconds,
             self._verified,
+            self._expires,
             self._up,
             self._owned,
             self._subscriptions,
@@ -300,8 +306,9 @@ class Metrics:
             batches=self._batches.labels(path),
             append_seconds=self._append_seconds.labels(path),
             age_seconds=self._age_seconds.labels(path),
-            verified=self._verified.labels(path),
             path=path,
+            verified=self._verified,
+            expires=self._expires,
             ups=self._up,
             owned=self._owned.labels(path),
             holes={cause: self._continuity.labels(path, cause.value) for cause in HoleCause},

@@ -93,8 +93,9 @@ class ChannelMetrics:
     batches: Counter
     append_seconds: Histogram
     age_seconds: Histogram
-    verified: Gauge
     path: str
+    verified: Gauge
+    expires: Gauge
     ups: Gauge
     owned: Gauge
     holes: dict[HoleCause, Counter]
@@ -109,7 +110,6 @@ class ChannelMetrics:
         """Count an append that was durable after `seconds`."""
         self.batches.inc()
         self.append_seconds.observe(seconds)
-        self.verified.set(appended.checkpoint.verified_at)
         self.events.inc(appended.events)
         if appended.first is not None:
             # The first event is the oldest. One observation for each append,
@@ -130,12 +130,18 @@ class ChannelMetrics:
         """Record whether this process owns the channel."""
         self.owned.set(owned)
         if not owned:
-            # A channel that another process reads is not down.
-            self.ups.remove(self.path)
+            # A channel that another process reads is neither down nor late.
+            for gauge in (self.ups, self.verified, self.expires):
+                gauge.remove(self.path)
 
     def set_up(self, up: bool) -> None:  # noqa: FBT001 - a gauge of two states
         """Record whether the channel, which this process owns, is subscribed and read."""
         self.ups.labels(self.path).set(up)
+
+    def set_verified(self, verified_at: float, *, expires_at: float) -> None:
+        """Record up to when no event is missing, and from when the next ones can be; in epoch seconds."""
+        self.verified.labels(self.path).set(verified_at)
+        self.expires.labels(self.path).set(expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Transports over which the channels of an org are read."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,11 +14,16 @@ from streamer.settings import OUTBOUND_ROOT, Settings, Transport
 
 
 class SubscribedSource(Source, Protocol):
-    """Source that tells which of its channels Salesforce has accepted."""
+    """Source that tells which of its channels Salesforce has accepted, and which it leaves unanswered."""
 
     @property
     def subscribed(self) -> frozenset[str]:
         """Paths that Salesforce has accepted."""
+        ...
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Number of connections in a row that have brought nothing in time, by path; absent without any."""
         ...
 
 
@@ -33,8 +38,12 @@ class Transports:
     @property
     def subscribed(self) -> frozenset[str]:
         """Paths that Salesforce has accepted, over any transport."""
-        sources = [*self.sources.values(), *([self.outbound] if self.outbound else [])]
-        return frozenset(path for source in sources for path in source.subscribed)
+        return frozenset(path for source in self._sources for path in source.subscribed)
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Number of connections in a row that have brought nothing in time, by path; absent without any."""
+        return {path: times for source in self._sources for path, times in source.overdue.items()}
 
     def batches(self, channel: Channel, *, after: Checkpoint | Start) -> AsyncGenerator[Batch, None]:
         """Yield the batches of `channel`: see `streamer.ports.Source`."""
@@ -43,6 +52,10 @@ class Transports:
     def settle(self, checkpoint: Checkpoint, /) -> None:
         """Let the checkpoint's channel resume after it."""
         self._source(checkpoint.channel).settle(checkpoint)
+
+    @property
+    def _sources(self) -> Sequence[SubscribedSource]:
+        return [*self.sources.values(), *([self.outbound] if self.outbound else [])]
 
     def _source(self, channel: Channel) -> SubscribedSource:
         if self.outbound is not None and channel.path.startswith(OUTBOUND_ROOT):

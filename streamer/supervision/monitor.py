@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
+from streamer.channel_paths import ChannelKind
 from streamer.clock import Clock
+from streamer.events import Channel
 from streamer.observe.metrics import Metrics
 from streamer.observe.pulse import Pulses
 from streamer.supervision.health import Health, Kind, ProbeResult, State
@@ -15,6 +17,9 @@ from streamer.supervision.stuck import Activity, Name, Part, Stuck, StuckDetecto
 _INTERVAL_S = 1.0
 # A rolling restart, or a broker that is away for a moment, takes less.
 _RECORDED_WITHIN_S = 30.0
+# Six hours of three days, and two of one.
+_LAST_PART = 1 / 12
+_HOUR_S = 3600.0
 
 _log = structlog.get_logger()
 
@@ -41,6 +46,7 @@ class Monitor:
     def register(self, health: Health) -> None:
         """Add the probes to `health`."""
         health.register(Kind.LIVENESS, "progress", self._progress)
+        health.register(Kind.READINESS, "positions", self._positions)
         health.register(Kind.READINESS, "records", self._records)
 
     async def run(self) -> None:
@@ -60,6 +66,17 @@ class Monitor:
         stuck = self._detector.judge(self._activities())
         return ProbeResult(ok=not stuck, sentence=" ".join(map(str, stuck)) or "Nothing is stuck.")
 
+    def _positions(self) -> ProbeResult:
+        """Judge how long Salesforce still keeps the events that come next."""
+        now = self._clock.now()
+        late = [
+            f"{channel.path}: Salesforce keeps events for {channel.retention_s / _HOUR_S:.0f} h, and for "
+            f"{(now - verified_at) / _HOUR_S:.1f} h nothing has shown that none is missing"
+            for channel, verified_at in self._verified_at.items()
+            if _expires_at(channel, verified_at) - now < channel.retention_s * _LAST_PART
+        ]
+        return ProbeResult(ok=not late, sentence="; ".join(late) or "No position is about to expire.")
+
     def _records(self) -> ProbeResult:
         """Judge whether the log records deliveries; a restart repeats those that it has not recorded."""
         late = [
@@ -77,12 +94,22 @@ class Monitor:
     def _update_channel_gauges(self) -> None:
         if self._status.keeper is None:
             return
-        owned = self._status.channels
+        owned, verified_at = self._status.channels, self._verified_at
         for channel in self._status.keeper.channels:
             metrics = self._metrics.channel(channel)
             metrics.set_owned(channel in owned)
             if channel in owned:
                 metrics.set_up(channel.path in self._status.subscribed)
+            if at := verified_at.get(channel):
+                metrics.set_verified(at, expires_at=_expires_at(channel, at))
+
+    @property
+    def _verified_at(self) -> Mapping[Channel, float]:
+        """Time up to which no event of a channel is missing, where Salesforce's retention bounds it."""
+        keeper = self._status.keeper
+        times = keeper.verified_at if keeper else {}
+        # Salesforce itself repeats an outbound message until it is taken.
+        return {each: at for each, at in times.items() if not ChannelKind.of(each.path).is_pushed}
 
     def _update_thread_gauges(self) -> None:
         now = self._clock.monotonic()
@@ -120,3 +147,7 @@ class Monitor:
         for name, each in self._status.dispatchers.items():
             limit_s = self.limits.of_subscriber(name)
             yield (Part.SUBSCRIBER, name), Activity(since=each.stalled_since, limit_s=limit_s)
+
+
+def _expires_at(channel: Channel, verified_at: float) -> float:
+    return verified_at + channel.retention_s

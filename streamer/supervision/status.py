@@ -11,6 +11,8 @@ from streamer.observe.subscriber_status import SubscriberStatus
 from streamer.supervision.health import State
 
 _STEP_S = 0.02
+# A single connection can break without a word.
+_OFTEN = 2
 
 
 class Subscribed(Protocol):
@@ -19,6 +21,11 @@ class Subscribed(Protocol):
     @property
     def subscribed(self) -> frozenset[str]:
         """Paths that Salesforce has accepted in the present session."""
+        ...
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Number of connections in a row that have brought nothing in time, by path; absent without any."""
         ...
 
 
@@ -221,6 +228,12 @@ class Status:
             f"{channel.path}: not subscribed yet"
             for channel, each in self.channels.items()
             if each.state is ChannelState.RUNNING and channel.path not in self.subscribed
+        ]
+        overdue = self._source.overdue if self._source else {}
+        problems += [
+            f"{channel.path}: Salesforce has left {times} connections in a row unanswered; each was made anew"
+            for channel in self.channels
+            if channel.path in self.subscribed and (times := overdue.get(channel.path, 0)) >= _OFTEN
         ]
         return problems
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random as system_random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -64,6 +64,7 @@ class CometdSource:
             spawn=lambda waiting: self._tasks.create_task(waiting, name="cometd doubt"),
         )
         self._delays = RecoveryDelays(random)
+        self._overdue = 0
         self.last_answer_at: float | None = None
         """Time at which Salesforce last confirmed the session, in epoch seconds."""
 
@@ -71,6 +72,11 @@ class CometdSource:
     def subscribed(self) -> frozenset[str]:
         """Paths that Salesforce has accepted in the current session."""
         return self._feeds.subscribed
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Number of sessions in a row whose connect was not answered in time, by path; absent without any."""
+        return dict.fromkeys(self._feeds.paths, self._overdue) if self._overdue else {}
 
     async def __aenter__(self) -> Self:
         """Start the reader; it connects to Salesforce while any channel is read."""
@@ -206,12 +212,14 @@ class CometdSource:
             if session.connects > 1:
                 # The server answers the first connect at once, so it does not prove a connection that lasts.
                 self._delays.usual.reset()
+                self._overdue = 0
         if session.advice.interval_s:
             await self._clock.sleep(session.advice.interval_s)
 
     async def _recover(self, lost: SessionLost, token: Token) -> None:
         self._observer.lost(lost.reason)
         if lost.reason == "overdue":
+            self._overdue += 1
             self._observer.overdue()
         if lost.reaction is Reaction.GIVE_UP:
             raise ConfigurationError(f"Salesforce can't serve this client ({lost}): check org.api_version")

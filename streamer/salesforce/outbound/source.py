@@ -1,6 +1,6 @@
 """Source of the notifications that Salesforce sends to the endpoint."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 import structlog
 
@@ -33,6 +33,11 @@ class OutboundSource:
     def subscribed(self) -> frozenset[str]:
         """Paths of the channels that are read."""
         return frozenset(self._inboxes)
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Nothing: Salesforce need not send anything."""
+        return {}
 
     def organization(self, path: str) -> OrgId | None:
         """Return the org whose notifications the channel `path` takes, `None` while it is not read."""

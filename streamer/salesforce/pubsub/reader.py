@@ -41,7 +41,8 @@ class ChannelReader:
     more, so never beyond what the log can take.
 
     A stream that ends is followed by another, from the position in the log.
-    Before that the consumer gets, and commits, all that was received.
+    Before that the consumer gets, and commits, all that was received. `overdue`
+    counts the streams in a row that have brought nothing in time.
     """
 
     channel: Channel
@@ -54,6 +55,7 @@ class ChannelReader:
     clock: Clock
     observer: SessionObserver
     is_subscribed: bool = field(default=False, init=False)
+    overdue: int = field(default=0, init=False)
     _stale: Token | None = field(default=None, init=False)
     _token: Token | None = field(default=None, init=False)
     _began: float = field(default=0.0, init=False)
@@ -161,6 +163,7 @@ class ChannelReader:
 
     def _admit(self) -> None:
         """Begin all back-offs anew, because Salesforce has answered."""
+        self.overdue = 0
         self.delays.usual.reset()
         self.delays.admitted()
         self.connection.proved()
@@ -207,6 +210,7 @@ class ChannelReader:
             raise error
         self.observer.lost(ended.reason)
         if ended.reason == "overdue":
+            self.overdue += 1
             self.observer.overdue()
         if ended.reaction is Reaction.RENEW_TOKEN:
             self._stale = self._token

@@ -1,7 +1,7 @@
 """Source of events over the Pub/Sub API: one stream for each channel, on one connection."""
 
 import random as system_random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -60,6 +60,11 @@ class PubSubSource:
     def subscribed(self) -> frozenset[str]:
         """Paths that Salesforce has accepted in their present streams."""
         return frozenset(path for path, reader in self._readers.items() if reader.is_subscribed)
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Number of streams in a row that have brought nothing in time, by path; absent without any."""
+        return {path: reader.overdue for path, reader in self._readers.items() if reader.overdue}
 
     async def __aenter__(self) -> Self:
         """Return the source; the connection is made when the first channel is read."""

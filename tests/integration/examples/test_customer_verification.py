@@ -120,7 +120,7 @@ async def test_account_that_is_refused_stays_inactive(desk: Desk) -> None:
     desk.service.faults.fail_keys, desk.service.faults.fail_status = ".", 422
     refused = desk.create(Name="Initech")
     await until(
-        lambda: desk.count("dead_letters_total", stage="", subscriber=VERIFICATION, reason="rejected")
+        lambda: desk.count("dead_letters_total", stage="dispatch", subscriber=VERIFICATION, reason="rejected")
     )
     desk.service.faults.fail_keys = None
     later = desk.create(Name="Globex")

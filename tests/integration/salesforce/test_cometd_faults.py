@@ -89,6 +89,22 @@ async def test_half_open_connection_is_overdue_and_recycled(world: World) -> Non
     assert world.sandbox.faults.lost == 5
 
 
+async def test_connects_that_are_left_unanswered_in_a_row_are_counted(world: World) -> None:
+    """Until one is answered: the immediate answer to the first of a session proves nothing."""
+    reader = world.read()
+    world.publish(1)
+    await world.all_read(reader)
+    world.sandbox.faults.half_open(times=2)
+    for times in (1, 2):
+        await world.until(lambda: len(world.losses.reasons) == times, turning=5)  # noqa: B023 - awaited at once
+        assert world.source.overdue == {CHANGES: times}
+    world.publish(1)
+    await world.all_read(reader)
+    await world.until(lambda: not world.source.overdue, turning=5)
+
+    assert world.losses.reasons == ["overdue"] * 2
+
+
 async def test_lost_response_is_asked_for_again(world: World) -> None:
     """Events that Salesforce counts as delivered come again in a new session."""
     readers = world.read(), world.read(ORDERS)

@@ -328,6 +328,21 @@ async def test_silent_stream_is_replaced_after_300_s(world: World) -> None:
     assert len({stream.peer for stream in world.server.streams}) == 2
 
 
+async def test_streams_that_stay_silent_in_a_row_are_counted(world: World) -> None:
+    """Until one brings something; the acceptance of a stream proves nothing."""
+    await begun(world, ORDERS)
+    world.server.is_silent = True
+    world.publish(1)
+    for times in (1, 2):
+        await world.until(lambda: len(world.losses.reasons) == times, turning=5)  # noqa: B023 - awaited at once
+        assert world.source.overdue == {ORDERS: times}
+    world.server.is_silent = False
+    await world.all_read()
+
+    assert world.source.overdue == {}
+    assert set(world.losses.reasons) == {"overdue"}
+
+
 async def test_keep_alives_keep_a_quiet_stream(world: World) -> None:
     """It is quiet, and not dead."""
     await begun(world, ORDERS)

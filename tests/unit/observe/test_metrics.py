@@ -87,12 +87,24 @@ def test_age_is_measured_from_the_commit_of_the_oldest_event(metrics: Metrics, c
     assert value(metrics, "event_age_seconds_count", CHANNEL) == 1
 
 
-def test_empty_append_still_moves_the_verified_time(metrics: Metrics, channel: Channel) -> None:
-    """A quiet channel shows that nothing is missing."""
+def test_empty_append_has_no_age(metrics: Metrics, channel: Channel) -> None:
+    """A quiet channel is no slow one."""
     metrics.channel(channel).appended(append(channel), 0.0)
 
-    assert value(metrics, "checkpoint_verified_timestamp_seconds", CHANNEL) == 1_735_689_600.0
+    assert value(metrics, "ingest_batches_total", CHANNEL) == 1
     assert value(metrics, "event_age_seconds_count", CHANNEL) == 0
+
+
+def test_position_is_shown_while_this_process_owns_the_channel(metrics: Metrics, channel: Channel) -> None:
+    """Both times; those of a former owner would tell of an expiry that nobody has to fear."""
+    names = ("checkpoint_verified_timestamp_seconds", "checkpoint_expires_timestamp_seconds")
+    mine = metrics.channel(channel)
+    assert [value(metrics, name, CHANNEL) for name in names] == [None, None]
+    mine.set_verified(1_735_689_600.0, expires_at=1_735_948_800.0)
+    assert [value(metrics, name, CHANNEL) for name in names] == [1_735_689_600.0, 1_735_948_800.0]
+    mine.set_owned(False)
+
+    assert [value(metrics, name, CHANNEL) for name in names] == [None, None]
 
 
 def test_what_ingest_sets_aside_and_records_is_counted(metrics: Metrics, channel: Channel) -> None:

@@ -20,6 +20,7 @@ class Kept:
     channels: Sequence[Channel] = (CHANGES,)
     joined: bool = True
     busy_since: dict[Channel, float] = field(default_factory=dict)
+    verified_at: dict[Channel, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Session:
     """A source that is subscribed to what a test wants."""
 
     subscribed: frozenset[str] = frozenset()
+    overdue: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

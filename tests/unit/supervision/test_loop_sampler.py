@@ -51,8 +51,10 @@ async def test_plugin_that_blocks_is_named_with_its_line(
         await world.quiet()
         await asyncio.sleep(LIMIT_S)
 
-    [line] = [line for line in capsys.readouterr().out.splitlines() if "loop.blocked" in line]
-    assert f"subscriber={TARGET}" in line
+    blamed = f"subscriber={TARGET}"
+    # A busy machine can hold up other code too.
+    said = capsys.readouterr().out.splitlines()
+    [line] = [each for each in said if "loop.blocked" in each and blamed in each]
     assert re.search(r"at=\['[^']*test_loop_sampler\.py:\d+ in deliver'\]", line)
     assert counted(metrics, TARGET) == 1
 

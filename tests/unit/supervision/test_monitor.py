@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
@@ -22,6 +22,7 @@ from tests.contracts.values import CHANGES
 from tests.unit.supervision.parts import SALES, Condition, Delivering, Kept, Session
 
 LIMIT_S = 60.0
+HOUR_S = 3600
 
 
 @dataclass
@@ -122,6 +123,47 @@ async def test_deliveries_that_are_not_recorded_are_shown_and_make_unready(world
     await world.clock.turn(1)
     assert world.gauge("unrecorded_seconds", subscriber="sales") == 0
     assert world.health.report(Kind.READINESS).ok
+
+
+@pytest.mark.parametrize(
+    ("path", "hours_kept", "hours_ready"), [("/data/ChangeEvents", 72, 66), ("/u/notifications/Demo", 24, 22)]
+)
+async def test_position_that_is_about_to_expire_makes_unready(
+    world: World, path: str, hours_kept: int, hours_ready: int
+) -> None:
+    """While its next events can still be read; a proof that nothing is missing ends it."""
+    channel = replace(CHANGES, path=path)
+    world.kept.status[channel] = world.kept.status[CHANGES]
+    world.kept.channels = (channel,)
+    verified_at = world.kept.verified_at[channel] = world.clock.now()
+    await world.clock.turn(1)
+    assert world.gauge("checkpoint_verified_timestamp_seconds", channel=path) == verified_at
+    expires_at = world.gauge("checkpoint_expires_timestamp_seconds", channel=path)
+    assert expires_at == verified_at + hours_kept * HOUR_S
+
+    world.clock._now = verified_at + hours_ready * HOUR_S
+    assert world.health.report(Kind.READINESS).ok
+    world.clock._now += 60
+    [problem] = world.health.report(Kind.READINESS).problems
+    assert problem == (
+        f"positions: {path}: Salesforce keeps events for {hours_kept} h, and for {hours_ready}.0 h nothing "
+        "has shown that none is missing"
+    )
+    assert not world.problems
+    world.kept.verified_at[channel] = world.clock.now()
+    assert world.health.report(Kind.READINESS).ok
+
+
+async def test_channel_that_salesforce_sends_has_no_position_that_expires(world: World) -> None:
+    """An outbound message is repeated until it is taken."""
+    pushed = replace(CHANGES, path="/outbound/Case")
+    world.kept.status[pushed] = world.kept.status[CHANGES]
+    world.kept.channels = (pushed,)
+    world.kept.verified_at[pushed] = world.clock.now() - 1_000 * HOUR_S
+    await world.clock.turn(1)
+
+    assert world.health.report(Kind.READINESS).ok
+    assert world.gauge("checkpoint_expires_timestamp_seconds", channel=pushed.path) is None
 
 
 async def test_age_of_the_last_poll_is_shown_and_judged(world: World) -> None:

@@ -60,6 +60,19 @@ def test_channel_that_is_not_subscribed_is_named(status: Status) -> None:
     assert readiness(status) == [f"channels: {CHANGES.path}: not subscribed yet"]
 
 
+def test_channel_that_is_left_unanswered_again_and_again_is_named(status: Status) -> None:
+    """One connection can die in silence; when the next does too, it is not the connection."""
+    path = CHANGES.path
+    status.channels_opened(keeper(ChannelState.RUNNING), Session(frozenset({path}), {path: 1}))
+    assert readiness(status) == []
+    status.channels_opened(keeper(ChannelState.RUNNING), Session(frozenset({path}), {path: 2}))
+
+    assert readiness(status) == [
+        f"channels: {path}: Salesforce has left 2 connections in a row unanswered; each was made anew"
+    ]
+    assert not status.is_complete
+
+
 def test_what_is_waited_for_is_named(status: Status) -> None:
     """Such as Salesforce's login."""
     status.login_failed("Logging in to Salesforce.")
