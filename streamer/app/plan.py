@@ -70,11 +70,13 @@ class Plan:
         source = self.enrichments.get(name)
         return lookups.enrichment(source, self.settings.org) if source else None
 
-    def admits(self, name: SubscriberName, event: Event) -> bool:
-        """Return whether `event` is for the subscriber, or can be with its look-ups. Raises `BrokenRoute`."""
-        enrichment, upstream = self.enrichments.get(name), upstream_of(name, self.settings.subscribers)
-        needs_lookups = enrichment is not None and enrichment.for_when
-        return not exclusion(event, self.routes[name], upstream, needs_lookups=needs_lookups)
+    def admits(self, name: SubscriberName) -> Callable[[Event], bool]:
+        """Return a test whether an event is for the subscriber, or can be with its look-ups.
+
+        The test raises `BrokenRoute`.
+        """
+        route, upstream = self.routes[name], upstream_of(name, self.settings.subscribers)
+        return lambda event: not exclusion(event, route, upstream)
 
 
 def plan(document: Document, clock: Clock, logins: Logins | None = None) -> Plan:
