@@ -109,6 +109,24 @@ def test_line_begins_anew_after_a_part_of_another_subscribers(
     assert lines == [b'{"tot', b'{"total":2}']
 
 
+def test_line_of_which_nothing_was_written_leaves_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs that read lines of JSON stop at an empty line."""
+    with (tmp_path / "out").open("w+b") as out:
+        monkeypatch.setattr(stdouts, "_STDOUT", out.fileno())
+        monkeypatch.setattr(Stdout, "_output", stdouts._Output())
+        written = plugin("body")
+        with room_for(0):
+            failed = written.deliver(delivery(body={"total": 1}))
+        again = written.deliver(delivery(body={"total": 1}))
+        out.seek(0)
+        lines = out.read().splitlines()
+
+    assert (type(failed), type(again)) == (Retry, Delivered)
+    assert lines == [b'{"total":1}']
+
+
 def test_slow_reader_is_waited_for(pipe: tuple[int, int]) -> None:
     """Even where another program has switched the pipe to non-blocking."""
     os.set_blocking(pipe[1], False)
