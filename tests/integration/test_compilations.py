@@ -81,7 +81,7 @@ def subscribers(url: str, soap_url: str, folder: Path) -> dict[str, Any]:
         "people": {
             **after,
             "uses": "file",
-            "text": "{{ data.fields.Name | upper }} {% for c in data.changed_fields or [] %}{{ c }}{% endfor %}",
+            "text": "{{ data.fields.Name | upper }} {% for c in data.changed_fields %}{{ c }}{% endfor %}",
             "settings": {"path": str(folder / "people.jsonl")},
         },
         "hook": {

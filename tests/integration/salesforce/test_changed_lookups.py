@@ -71,7 +71,7 @@ async def opened(tmp_path: Path, **subscribers: dict[str, Any]) -> AsyncIterator
 
 
 async def test_change_that_any_subscriber_reads_ends_the_use_of_a_related_record(tmp_path: Path) -> None:
-    """Two contacts share one look-up of their account; after its change, the next contact has the new name."""
+    """Two contacts share one look-up of their account; after its change, the next has the new name."""
     contacts = {
         "on": "salesforce.cdc.Contact.created",
         "enrich": {"account": {"sobject": "Account", "id": "data.fields.AccountId", "fields": ["Name"]}},
