@@ -13,13 +13,15 @@ from streamer.ports import Answered, ApexRestCall, ApexSoapCall, CallResult, Una
 from streamer.salesforce.auth.tokens import Token
 from streamer.salesforce.rest import Answer, RequestRefused, Rest, new_token_refused, refusal
 from streamer.salesforce.rest_requests import RestRequest
-from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope
+from streamer.salesforce.write.envelope import answer_of, arguments_of, call_envelope, is_uncoded
 from streamer.xml.elements import UnfitForXml
 
 _OF_THE_METHOD = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 _TEXT_LIMIT = 20_000
-# Over SOAP, a session that has ended is a fault of this code, with HTTP 500.
+# Over SOAP, a session that has ended is a fault of this code; no guide says its HTTP status.
 _SESSION_ENDED = "INVALID_SESSION_ID"
+# A fault comes with one of these (SOAP 1.1, section 6.2; SOAP 1.2, part 2, section 7.5).
+_OF_FAULTS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR})
 
 
 class ApexCaller:
@@ -67,10 +69,15 @@ class ApexCaller:
         if _session_ended(answer):
             raise new_token_refused(_told(request, answer))
         found = answer_of(answer.body)
-        if isinstance(found, WriteRefused) or (found and answer.status < HTTPStatus.BAD_REQUEST):
+        is_success = answer.status < HTTPStatus.BAD_REQUEST
+        if isinstance(found, WriteRefused):
+            if is_success or answer.status in _OF_FAULTS or not is_uncoded(found.code):
+                return found
+            return _refused(f"{request} ({found.message})", answer, sets_status=False)
+        if not is_success:
+            return _refused(request, answer, sets_status=False)
+        if found is not None:
             return found
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            return _refused(request, answer)
         raise SalesforceUnavailable(f"{request} was answered, but not with a SOAP envelope") from ValueError()
 
 
@@ -103,7 +110,8 @@ def _soap_path(call: ApexSoapCall) -> str:
     return f"/services/Soap/class/{call.apex_class}"
 
 
-def _refused(request: str, answer: Answer) -> CallResult:
+def _refused(request: str, answer: Answer, *, sets_status: bool = True) -> CallResult:
+    """Return the result of an `answer` without a fault; a method over REST `sets_status` itself."""
     error = refusal(request, answer)
     if not isinstance(error, RequestRefused):
         return Unanswered(error=error)
@@ -112,12 +120,12 @@ def _refused(request: str, answer: Answer) -> CallResult:
         code=error.code or f"HTTP_{answer.status}",
         message=str(error),
         answer=_excerpt(answer.body),
-        is_general=bool(error.code) and answer.status in _OF_THE_METHOD,
+        is_general=(bool(error.code) or not sets_status) and answer.status in _OF_THE_METHOD,
     )
 
 
 def _session_ended(answer: Answer) -> bool:
-    if answer.refuses_token or answer.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+    if answer.refuses_token or _SESSION_ENDED.encode() not in answer.body:
         return answer.refuses_token
     # By the code alone: a method's exception can quote that of another call, and must not be called again.
     fault = answer_of(answer.body)
