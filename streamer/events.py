@@ -85,11 +85,12 @@ class Channel:
 class Event:
     """One change to one record, or one message: a CloudEvents 1.0 event.
 
-    `time` is the commit time, RFC 3339 in UTC with milliseconds. Events with
-    the same `key` stay in order. `channel` (a path) and `replay_id` are the
-    event's position; the same change of the org read elsewhere differs in
-    these alone. An event that was forwarded has in `receipts` what became of
-    it at each upstream subscriber, by the subscriber's name.
+    `time` is RFC 3339 in UTC with milliseconds: the commit time, or for a record
+    of a snapshot the time at which it was read. Events with the same `key` stay
+    in order. `channel` (a path) and `replay_id` are the event's position; the
+    same change of the org read elsewhere differs in these alone. An event that
+    was forwarded has in `receipts` what became of it at each upstream
+    subscriber, by the subscriber's name.
     """
 
     id: EventId

@@ -17,7 +17,16 @@ from streamer.ports.dispatch import (
     Subscription,
     Wants,
 )
-from streamer.ports.ingest import Append, Appended, EventLog, KnownOrgs, Ownership, RecordReader, Source
+from streamer.ports.ingest import (
+    Append,
+    Appended,
+    Describer,
+    EventLog,
+    KnownOrgs,
+    Ownership,
+    RecordReader,
+    Source,
+)
 from streamer.ports.org import Org
 from streamer.ports.plugins import (
     BATCH_WAIT_S,
@@ -68,6 +77,7 @@ __all__ = [
     "CallResult",
     "ControlledLog",
     "Controls",
+    "Describer",
     "EventLog",
     "EventPublisher",
     "Feed",

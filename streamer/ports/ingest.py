@@ -71,6 +71,20 @@ class RecordReader(Protocol):
         ...
 
 
+class Describer(Protocol):
+    """Reader of the definitions of one org's entities."""
+
+    async def describe(self, entity: str, /) -> JsonObject:
+        """Return the describe of `entity`, at the price of one request.
+
+        Its `name` is that of the entity in Salesforce's spelling, and `fields`
+        is a list of objects, one for each field that the user can see, with its
+        `name`, its `type` and its `compoundFieldName`. Raises as
+        `RecordReader.read` does.
+        """
+        ...
+
+
 class Append(Protocol):
     """Append to one channel, which grows until it is committed, atomically.
 

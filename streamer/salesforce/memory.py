@@ -37,15 +37,20 @@ class MemorySource:
 
 
 class MemoryRecords:
-    """Reader of the records in `records`, by entity and id.
+    """Reader of the records in `records`, by entity and id, and of the `describes` of entities.
 
-    While `error` is set, it is raised, and a request for a field of `hidden` is
-    refused. `requests` lists the entity, the ids and
-    the fields of each request.
+    While `error` is set, it is raised. A request for a field of `hidden` is
+    refused, and describes go without it. `requests` lists the entity, the ids
+    and the fields of each request; a describe has neither.
     """
 
-    def __init__(self, records: Mapping[str, Mapping[str, JsonObject]] | None = None) -> None:
+    def __init__(
+        self,
+        records: Mapping[str, Mapping[str, JsonObject]] | None = None,
+        describes: Mapping[str, JsonObject] | None = None,
+    ) -> None:
         self.records = {entity: dict(of_entity) for entity, of_entity in (records or {}).items()}
+        self.describes = {**(describes or {})}
         self.requests_left: float | None = None
         self.error: StreamerError | None = None
         self.hidden: frozenset[str] = frozenset()
@@ -65,6 +70,16 @@ class MemoryRecords:
             for each in ids
             if each in held
         }
+
+    async def describe(self, entity: str, /) -> JsonObject:
+        """Return what `describes` holds, without the `hidden` fields."""
+        self.requests.append((entity, [], []))
+        if self.error is not None:
+            raise self.error
+        held = self.describes.get(entity)
+        if held is None:
+            raise RecordsRefused("The requested resource does not exist", code="NOT_FOUND")
+        return {**held, "fields": [each for each in held["fields"] if each["name"] not in self.hidden]}
 
 
 def _after(script: Sequence[Batch], after: Checkpoint | Start) -> list[Batch]:

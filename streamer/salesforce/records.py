@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from streamer.errors import RecordsRefused, SalesforceUnavailable
@@ -44,6 +45,30 @@ class RestRecords:
             for each, record in zip(ids, answer, strict=True)
             if isinstance(record, dict)
         }
+
+    async def describe(self, entity: str, /) -> JsonObject:
+        """Return the describe of `entity`: see `streamer.ports.Describer`."""
+        path = f"sobjects/{quote(entity, safe='')}/describe"
+        try:
+            answer = await self._rest.get(path)
+        except RequestRefused as error:
+            raise RecordsRefused(str(error), code=error.code) from error
+        if not _is_describe(answer, entity):
+            raise SalesforceUnavailable(f"GET {path} was answered, but not with a describe of {entity}")
+        describe: JsonObject = answer
+        return describe
+
+
+def _is_describe(answer: Any, entity: str) -> bool:
+    """Return whether an answer has the name of `entity`, in any case, and a list of fields."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("fields"), list):
+        return False
+    name = answer.get("name")
+    return (
+        isinstance(name, str)
+        and name.lower() == entity.lower()
+        and all(isinstance(field, dict) and isinstance(field.get("name"), str) for field in answer["fields"])
+    )
 
 
 def _field(message: str, asked: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Contract of `RecordReader`, for the twin and the REST API."""
+"""Contracts of `RecordReader` and `Describer`, for the twin and the REST API."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
@@ -7,13 +7,16 @@ import aiohttp
 import pytest
 
 from streamer.clock import TurnedClock
-from streamer.ports import RecordReader
+from streamer.errors import RecordsRefused
+from streamer.ports import Describer, RecordReader
 from streamer.salesforce.auth.tokens import Tokens
 from streamer.salesforce.memory import MemoryRecords
 from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import Rest
 from streamer.sandbox.server import Sandbox
 from tests.streaming import org_at
+
+_CITY = {"name": "BillingCity", "type": "string", "compoundFieldName": "BillingAddress"}
 
 
 class Org(Protocol):
@@ -22,6 +25,11 @@ class Org(Protocol):
     @property
     def reader(self) -> RecordReader:
         """The reader."""
+        ...
+
+    @property
+    def describer(self) -> Describer:
+        """What describes the org's entities."""
         ...
 
     def create(self, **fields: str) -> str:
@@ -38,7 +46,11 @@ class Twin:
 
     def __init__(self) -> None:
         """Hold no record."""
-        self.reader = MemoryRecords({"Account": {}})
+        describe = {
+            "name": "Account",
+            "fields": [{"name": "Id", "type": "id", "compoundFieldName": None}, _CITY],
+        }
+        self.reader = self.describer = MemoryRecords({"Account": {}}, {"Account": describe})
 
     def create(self, **fields: str) -> str:
         """Hold one more."""
@@ -58,7 +70,7 @@ class Sandboxed:
     def __init__(self, sandbox: Sandbox, reader: RestRecords) -> None:
         """Read it over its REST API."""
         self._sandbox = sandbox
-        self.reader = reader
+        self.reader = self.describer = reader
 
     def create(self, **fields: str) -> str:
         """Create a record in a transaction of its own."""
@@ -112,3 +124,20 @@ async def test_share_of_the_requests_is_one_or_unknown_at_first(org: Org) -> Non
     await read(org, org.create(Name="One", Description="1"))
 
     assert org.reader.requests_left is None or 0.99 < org.reader.requests_left < 1.0
+
+
+async def test_describe_names_the_fields_with_their_types_and_compound_fields(org: Org) -> None:
+    """What a record consists of is known before the first is read."""
+    describe = await org.describer.describe("Account")
+
+    assert describe["name"] == "Account"
+    city = next(field for field in describe["fields"] if field["name"] == "BillingCity")
+    assert {name: city[name] for name in _CITY} == _CITY
+
+
+async def test_describe_of_no_entity_is_refused(org: Org) -> None:
+    """With Salesforce's code."""
+    with pytest.raises(RecordsRefused) as raised:
+        await org.describer.describe("Acount")
+
+    assert raised.value.code == "NOT_FOUND"

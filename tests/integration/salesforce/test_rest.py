@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from streamer.clock import TurnedClock
 from streamer.errors import CredentialsRefused, RetryLater, SalesforceUnavailable
 from streamer.salesforce.auth.tokens import Tokens
+from streamer.salesforce.records import RestRecords
 from streamer.salesforce.rest import RequestRefused, Rest
 from streamer.sandbox.server import Sandbox
 from tests.streaming import org_at
@@ -51,7 +52,7 @@ async def answering(status: int, body: Any, headers: dict[str, str]) -> AsyncIte
 
     app = web.Application()
     app.router.add_post("/services/oauth2/token", login)
-    app.router.add_get("/services/data/v64.0/limits", answer)
+    app.router.add_get("/services/data/v64.0/{resource:.*}", answer)
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
         clock = TurnedClock()
         tokens = Tokens(http, org_at(f"http://localhost:{server.port}"), clock)
@@ -145,3 +146,23 @@ async def test_page_in_place_of_json_is_no_answer() -> None:
     async with answering(200, "<html>", {}) as rest:
         with pytest.raises(SalesforceUnavailable, match="but not with JSON"):
             await rest.get("limits")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {"name": "Account"},
+        {"name": "Account", "fields": {}},
+        {"name": "Account", "fields": ["Id"]},
+        {"name": "Account", "fields": [{"type": "id"}]},
+        {"name": ["Account"], "fields": []},
+        {"name": "Contact", "fields": []},
+    ],
+)
+async def test_answer_that_is_no_describe_is_no_answer(body: Any) -> None:
+    """Fields that can't be told would be missing without a word."""
+    async with answering(200, body, {}) as rest:
+        with pytest.raises(SalesforceUnavailable, match="but not with a describe of Account"):
+            await RestRecords(rest).describe("Account")

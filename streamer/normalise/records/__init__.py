@@ -1,0 +1,23 @@
+"""Conversion of the org's records, as REST or Bulk API 2.0 returns them, to events.
+
+A record becomes an event as the change stream would have told it: the same
+names, the same compound fields, the same form of each value.
+"""
+
+from streamer.normalise.records.events import (
+    SnapshotRead,
+    recovered_event,
+    snapshot_deletion,
+    snapshot_event,
+)
+from streamer.normalise.records.org_record import OrgRecord
+from streamer.normalise.records.shape import RecordShape
+
+__all__ = [
+    "OrgRecord",
+    "RecordShape",
+    "SnapshotRead",
+    "recovered_event",
+    "snapshot_deletion",
+    "snapshot_event",
+]

@@ -1,0 +1,119 @@
+"""Events about records that were read from the org.
+
+None of them claims what changed: `changed_fields` and `nulled_fields` are empty.
+All fields that the user can see are in `fields`, null where they are empty, so
+that a consumer that merges fields ends at the state of the record.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from streamer.events import Channel, Event, EventId, JsonObject, ReplayId
+from streamer.normalise.records.org_record import OrgRecord
+from streamer.normalise.times import as_event_time
+
+_GAP = "GAP_"
+_KIND = {"CREATE": "created", "UPDATE": "updated", "DELETE": "deleted", "UNDELETE": "undeleted"}
+_SNAPSHOT = "SNAPSHOT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRead:
+    """Read of records for the snapshot `snapshot`, an id that no other has.
+
+    `position` is the position of `channel` at which the events are appended.
+    `read_at` is the time in epoch seconds at which the records were so.
+    """
+
+    snapshot: str
+    channel: Channel
+    position: ReplayId
+    read_at: float
+
+
+def snapshot_event(record: OrgRecord, read: SnapshotRead) -> Event:
+    """Return the event of a record that a snapshot has read; its id is made of those of both.
+
+    Its time is that of the read, and not the record's `LastModifiedDate`: the
+    log forgets events by their time, and a new subscriber passes over those
+    before its own.
+    """
+    return _of_snapshot(record.entity, record.id, read, record.fields)
+
+
+def snapshot_deletion(entity: str, record_id: str, read: SnapshotRead) -> Event:
+    """Return the deletion of a record that a snapshot has found to be gone.
+
+    It is a deletion like any other. Its id differs from that of the record's
+    row, which the same snapshot can have read before.
+    """
+    return _of_snapshot(entity, record_id, read, None)
+
+
+def recovered_event(gap: Event, record: OrgRecord | None, *, read_at: float) -> Event:
+    """Return the event that tells what the gap event of one record did not.
+
+    `record` is the record as it was at `read_at` (epoch seconds), and `None`
+    when it is gone: then the event is a deletion. Otherwise it has the type of
+    the change, save that a record whose deletion the gap tells, and which
+    exists again, is undeleted. Time, position and transaction are the gap's.
+
+    Raises `ValueError` for a gap that is not about one record: an overflow, or
+    a change of all records of a type.
+    """
+    change = gap.data["change"].removeprefix(_GAP)
+    if not gap.is_gap or change == gap.data["change"] or change not in _KIND:
+        raise ValueError(
+            f"{gap.data['change']} is no gap in the changes of one record: resynchronise its type"
+        )
+    if record is None or record.is_deleted:
+        change = "DELETE"
+    elif change == "DELETE":
+        change = "UNDELETE"
+    data = {
+        "record_id": gap.data["record_id"],
+        "entity": gap.data["entity"],
+        **_body(change, record.fields if record is not None and change != "DELETE" else {}),
+        "recovered": {"reason": gap.data["change"], "read_at": _time(read_at)},
+    }
+    if "transaction" in gap.data:
+        data["transaction"] = gap.data["transaction"]
+    return replace(
+        gap,
+        id=EventId(f"{gap.id}:recovered"),
+        type=f"{gap.type.rpartition('.')[0]}.{_KIND[change]}",
+        data=data,
+    )
+
+
+def _of_snapshot(entity: str, record_id: str, read: SnapshotRead, fields: JsonObject | None) -> Event:
+    time = _time(read.read_at)
+    event_id = f"{read.snapshot}:{record_id}"
+    data: JsonObject = {"record_id": record_id, "entity": entity}
+    if fields is not None:
+        kind = "snapshot"
+        data |= _body(_SNAPSHOT, fields)
+    else:
+        kind = "deleted"
+        event_id += ":deleted"
+        data |= _body("DELETE", {})
+    data["snapshot"] = {"id": read.snapshot, "read_at": time}
+    return Event(
+        id=EventId(event_id),
+        source=f"/salesforce/{read.channel.org}",
+        type=f"salesforce.cdc.{entity}.{kind}",
+        subject=record_id,
+        time=time,
+        key=record_id,
+        channel=read.channel.path,
+        replay_id=read.position,
+        data=data,
+    )
+
+
+def _body(change: str, fields: JsonObject) -> JsonObject:
+    return {"change": change, "fields": fields, "changed_fields": [], "nulled_fields": []}
+
+
+def _time(epoch_s: float) -> str:
+    return as_event_time(datetime.fromtimestamp(epoch_s, UTC))
