@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Path:
 
 COMMANDS = [(), *((name,) for name in ("run", "check", "explain", "render", "schema", "publish"))]
 SERVERS = [("sandbox",), ("demo",), ("audit",)]
-PARKED = [("parked", "list")]
+PARKED = [("parked", "list"), ("continuity", "list")]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 CDC = [("org", "cdc", name) for name in ("list", "enable", "disable")]
