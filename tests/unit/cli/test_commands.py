@@ -86,6 +86,10 @@ def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[st
         (("audit", "--last", "x"), "'--last' / '-n': must be a whole number"),
         (("audit", "--last", 0), "'--last' / '-n': must be at least 1"),
         (("deadletters", "redrive", "--per-second", 0), "'--per-second': must be at least 0.01"),
+        (
+            ("continuity", "list", "--state", "lost"),
+            "'--state': 'lost' is not one of 'open', 'full', 'partial'",
+        ),
         (("demo", "--report", "/nowhere/at/all.json"), "'--report': /nowhere/at/all.json can't be written"),
         (("demo", "--svg", "/"), "'--svg': / can't be written: name a file in a folder of yours"),
         (("run", "-c", "x", "--role", "both"), "'--role': 'both' is not one of 'all', 'ingest', 'dispatch'"),

@@ -39,11 +39,12 @@ def read_continuity(
         with BoundedReader(clients, errors, topic, read_ranges, over_holes=True) as reader:
             while not reader.is_over:
                 for message in reader.read(_AT_ONCE, _POLL_S):
-                    _apply(message, states)
+                    apply_message(message, states)
     return states.oldest_first()
 
 
-def _apply(message: Message, states: LastStates) -> None:
+def apply_message(message: Message, states: LastStates) -> None:
+    """Apply one record of the topic to `states`; one that can't be read is logged and left out."""
     if message.value() is None:
         # An operator can remove a record by a tombstone of its key.
         states.forget((message.key() or b"").decode("utf-8", "replace"))
