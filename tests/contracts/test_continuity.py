@@ -74,6 +74,27 @@ async def test_hole_that_is_met_again_keeps_the_time_of_its_first_record(world: 
         assert list(await log.open_holes(CHANGES)) == [an_open_hole("a", at=1.0), an_open_hole("b", at=2.0)]
 
 
+async def test_hole_can_be_opened_again(world: World) -> None:
+    """A gap event that is read once more is a hole once more."""
+    hole = an_open_hole("a")
+    async with world.open() as log:
+        await record(log, replace(hole, state=Repair.FULL, updated_at=2.0))
+        await record(log, hole)
+
+        assert list(await log.open_holes(CHANGES)) == [hole]
+
+
+async def test_old_hole_is_found_among_many(world: World) -> None:
+    """However many were recorded after it."""
+    old = replace(an_open_hole("old", at=0.0), cause=HoleCause.OVERFLOW)
+    async with world.open() as log:
+        await record(log, old, *(an_open_hole(str(n), at=float(n)) for n in range(1, 1_200)))
+
+        assert await listed(log, ContinuityFilter(cause=HoleCause.OVERFLOW)) == ["old"]
+        assert await listed(log, last=2) == ["1198", "1199"]
+        assert len(await log.open_holes(CHANGES)) == 1_200
+
+
 async def test_filters_pick_what_is_meant(world: World) -> None:
     """Each of them alone, and the state by the last one."""
     async with world.open() as log:
