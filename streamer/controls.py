@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from streamer.events import DeadLetter, JsonObject, SubscriberName
+from streamer.events import ContinuityRecord, DeadLetter, HoleCause, JsonObject, Repair, SubscriberName
 
 MAX_SKIPPED_CHARACTERS = 400_000
 """An order fits into one record of the log while the ids that it skips are no longer than this altogether."""
@@ -58,6 +58,28 @@ class LetterFilter:
             and (self.error is None or self.error.casefold() in letter.error.casefold())
             and (self.failed_from is None or letter.failed_at >= self.failed_from)
             and (self.failed_before is None or letter.failed_at < self.failed_before)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuityFilter:
+    """Filter of continuity records; a field that is `None` matches all of them.
+
+    `channel` is a path, and `recorded_from` is in epoch seconds.
+    """
+
+    channel: str | None = None
+    cause: HoleCause | None = None
+    state: Repair | None = None
+    recorded_from: float | None = None
+
+    def admits(self, record: ContinuityRecord) -> bool:
+        """Return true for a record that every field matches."""
+        return (
+            self.channel in {None, record.channel.path}
+            and self.cause in {None, record.cause}
+            and self.state in {None, record.state}
+            and (self.recorded_from is None or record.recorded_at >= self.recorded_from)
         )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from streamer.controls import AuditRecord, LetterFilter, Redrive
 from streamer.dispatch.attempt.route import event_document
-from streamer.events import DeadLetter, Event, JsonObject, SubscriberName
+from streamer.events import ContinuityRecord, DeadLetter, Event, JsonObject, SubscriberName
 from streamer.observe.subscriber_status import ParkedKey
 from streamer.replay_ids import replay_id_to_text
 
@@ -66,7 +66,7 @@ def parked_json(subscriber: SubscriberName, parked: ParkedKey) -> JsonObject:
         "attempts": parked.attempts,
         "due_at": rfc3339(parked.due_at),
         "error": parked.last_error[:_ERROR_LIMIT],
-        "first_failed_at": None if failed_at is None else rfc3339(failed_at),
+        "first_failed_at": _optional_time(failed_at),
         "first_error": parked.first_error[:_ERROR_LIMIT],
         "topic": parked.partition.topic,
         "partition": parked.partition.number,
@@ -88,8 +88,8 @@ def filter_json(letters: LetterFilter) -> JsonObject:
         "key": letters.key,
         "reason": letters.reason,
         "error": letters.error,
-        "since": None if letters.failed_from is None else rfc3339(letters.failed_from),
-        "until": None if letters.failed_before is None else rfc3339(letters.failed_before),
+        "since": _optional_time(letters.failed_from),
+        "until": _optional_time(letters.failed_before),
     }
     return {name: value for name, value in said.items() if value is not None}
 
@@ -123,6 +123,26 @@ def ended_redrive_json(record: AuditRecord, *, superseded: int) -> JsonObject:
     }
 
 
+def continuity_json(record: ContinuityRecord) -> JsonObject:
+    """Return a continuity record; `from` and `until` are the ends of the hole, as far as they are known."""
+    return {
+        "id": record.id,
+        "channel": record.channel.path,
+        "org": record.channel.org,
+        "cause": record.cause,
+        "state": record.state,
+        "entity": record.entity,
+        "detail": record.detail,
+        "after": None if record.after is None else replay_id_to_text(record.after),
+        "from": _optional_time(record.verified_at),
+        "until": _optional_time(record.until),
+        "found": record.found,
+        "published": record.published,
+        "recorded_at": rfc3339(record.recorded_at),
+        "updated_at": _optional_time(record.updated_at),
+    }
+
+
 def audit_json(record: AuditRecord) -> JsonObject:
     """Return an audit record."""
     return {
@@ -132,6 +152,10 @@ def audit_json(record: AuditRecord) -> JsonObject:
         "subscriber": record.subscriber,
         "detail": record.detail,
     }
+
+
+def _optional_time(at: float | None) -> str | None:
+    return None if at is None else rfc3339(at)
 
 
 def _event(event: Event) -> JsonObject:

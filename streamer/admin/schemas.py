@@ -7,12 +7,12 @@ from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from streamer.admin.errors import ApiError
-from streamer.controls import LetterFilter
-from streamer.events import JsonObject, SubscriberName
+from streamer.controls import ContinuityFilter, LetterFilter
+from streamer.events import HoleCause, JsonObject, Repair, SubscriberName
 from streamer.validation import mistakes
 
 MOST_LETTERS = 1_000
-"""Most dead letters, parked keys or audit records in one list."""
+"""Most dead letters, parked keys, continuity or audit records in one list."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -53,6 +53,24 @@ class Parked(RequestModel):
     subscriber: SubscriberName | None = None
     key: str | None = None
     first: int = Field(default=50, ge=1, le=MOST_LETTERS)
+
+
+class Holes(Last):
+    """Request for the latest continuity records of a filter; `channel` is a path."""
+
+    channel: str | None = None
+    cause: HoleCause | None = None
+    state: Repair | None = None
+    since: AwareDatetime | None = None
+
+    def meant(self) -> ContinuityFilter:
+        """Return the filter."""
+        return ContinuityFilter(
+            channel=self.channel,
+            cause=self.cause,
+            state=self.state,
+            recorded_from=None if self.since is None else self.since.timestamp(),
+        )
 
 
 class Letters(RequestModel):

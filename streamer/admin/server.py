@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from streamer.admin.audit import AuditResource
 from streamer.admin.context import AdminContext
+from streamer.admin.continuity import ContinuityResource
 from streamer.admin.letters import LetterResource
 from streamer.admin.middleware import authentication, errors_as_json
 from streamer.admin.redrives import RedriveResource
@@ -45,6 +46,7 @@ def application(context: AdminContext, token: SecretStr | None) -> web.Applicati
         RedriveResource(context=context),
         LetterResource(context=context),
         AuditResource(context=context),
+        ContinuityResource(context=context),
     ):
         app.add_routes(resource.routes())
     return app

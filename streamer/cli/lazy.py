@@ -23,6 +23,7 @@ COMMANDS = {
     "subscribers": "streamer.cli.operating.subscribers:subscribers",
     "deadletters": "streamer.cli.operating.deadletters:deadletters",
     "parked": "streamer.cli.operating.parked:parked",
+    "continuity": "streamer.cli.operating.continuity:continuity",
     "audit": "streamer.cli.operating.audit:audit",
     "org": "streamer.cli.org.commands:org",
 }

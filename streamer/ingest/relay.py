@@ -16,10 +16,10 @@ from streamer.events import (
     ContinuityRecord,
     DeadLetter,
     Event,
-    HoleCause,
     Start,
     Unreadable,
 )
+from streamer.ingest.holes import holes_of, refused_hole
 from streamer.ingest.large_texts import LargeTexts
 from streamer.ingest.position import advanced, confirmed, without_appended
 from streamer.ingest.protection import ChannelProtection
@@ -166,7 +166,7 @@ class Ingest:
             pending.events += len(events)
             pending.first = pending.first or events[0]
             if any(what.endswith(".gap") for what in {event.type for event in events}):
-                pending.continuity += self._holes(events, batch)
+                pending.continuity += holes_of(events, self.channel, batch.read_at)
             self.observer.taken(events)
             try:
                 pending.append.add(events)
@@ -237,43 +237,26 @@ class Ingest:
         pending.events -= len(refused.events)
         pending.set_aside += self.quarantine.refused(refused)
 
-    def _holes(self, events: Sequence[Event], batch: Batch) -> list[ContinuityRecord]:
-        return [
-            ContinuityRecord(
-                channel=self.channel,
-                cause=HoleCause.GAP_EVENT if event.data["change"] != "GAP_OVERFLOW" else HoleCause.OVERFLOW,
-                detail=f"{event.data['change']} of {event.data['entity']} {event.subject}",
-                recorded_at=batch.read_at,
-                after=event.replay_id,
-            )
-            for event in events
-            if event.is_gap
-        ]
-
     def _resume(self, refused: ReplayIdRefused, checkpoint: Checkpoint | None) -> Checkpoint | Start:
         if self.on_refused == "fail":
             raise refused
         # Written with the first batch that follows, so that the record and the
         # position it explains are in the log together.
-        self._hole = ContinuityRecord(
-            channel=self.channel,
-            cause=HoleCause.REPLAY_ID_REFUSED,
-            detail=f"Salesforce refused the replay id; reading goes on at {self.on_refused}",
-            recorded_at=self.clock.now(),
-            after=checkpoint.replay_id if checkpoint else None,
-            verified_at=checkpoint.verified_at if checkpoint else None,
-        )
-        _log.error(
+        resumes_at = Start(self.on_refused)
+        self._hole = refused_hole(self.channel, checkpoint, resumes_at, self.clock.now())
+        log = _log.error if self._hole.is_unrepaired else _log.warning
+        log(
             "replay_id.refused",
             channel=str(self.channel),
             resumes_at=self.on_refused,
-            verified_at=checkpoint.verified_at if checkpoint else None,
+            verified_at=self._hole.verified_at,
+            state=self._hole.state,
             answer=str(refused),
         )
-        if checkpoint is not None and self.on_refused == "earliest":
+        if checkpoint is not None and resumes_at is Start.EARLIEST:
             # Without the id, the source leaves out what the log holds by the last event.
             return replace(checkpoint, replay_id=None)
-        return Start(self.on_refused)
+        return resumes_at
 
 
 def _verified_at(checkpoint: Checkpoint | None) -> float | None:

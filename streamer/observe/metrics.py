@@ -189,7 +189,16 @@ class Metrics:
             "reason",
         )
         self._continuity = self._counter(
-            "continuity_records", "Holes that were detected and recorded.", "channel", "cause"
+            "continuity_records",
+            "Holes that were detected, and snapshots that were asked for, and recorded.",
+            "channel",
+            "cause",
+        )
+        self._unrepaired = self._counter(
+            "continuity_unrepaired",
+            "Holes whose repair ended with events still missing, or that nothing repairs.",
+            "channel",
+            "cause",
         )
 
         self._of_channels = (
@@ -203,6 +212,7 @@ class Metrics:
             self._owned,
             self._subscriptions,
             self._continuity,
+            self._unrepaired,
             self._large_texts,
             self.outbound.requests,
             self.outbound.repeats,
@@ -312,6 +322,7 @@ class Metrics:
             ups=self._up,
             owned=self._owned.labels(path),
             holes={cause: self._continuity.labels(path, cause.value) for cause in HoleCause},
+            unrepaired={cause: self._unrepaired.labels(path, cause.value) for cause in HoleCause},
             texts={result: self._large_texts.labels(path, result) for result in TEXT_RESULTS},
             dead_letters=self._dead_letters,
             label_values=self._label_values,

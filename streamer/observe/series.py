@@ -99,6 +99,7 @@ class ChannelMetrics:
     ups: Gauge
     owned: Gauge
     holes: dict[HoleCause, Counter]
+    unrepaired: dict[HoleCause, Counter]
     texts: dict[str, Counter]
     dead_letters: Counter
     label_values: LabelValues
@@ -119,7 +120,10 @@ class ChannelMetrics:
             reason = self.label_values.bounded(letter.reason)
             self.dead_letters.labels(Stage.INGEST.value, "", reason).inc()
         for record in appended.continuity:
-            self.holes[record.cause].inc()
+            if record.is_new:
+                self.holes[record.cause].inc()
+            if record.is_unrepaired:
+                self.unrepaired[record.cause].inc()
 
     def large_texts(self, **counts: int) -> None:
         """Count large texts that came as diffs, by what became of them, of `TEXT_RESULTS`."""

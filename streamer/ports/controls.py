@@ -1,17 +1,15 @@
-"""Contracts of operation: switches, the audit and dead letters, kept in the log."""
+"""Contracts of operation: switches, the audit, dead letters and continuity records, kept in the log."""
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Protocol
 
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
-from streamer.events import (
-    DeadLetter,
-)
+from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, Switchboard
+from streamer.events import ContinuityRecord, DeadLetter
 from streamer.ports.dispatch import LogReader
 
 
 class Controls(Protocol):
-    """Switches, redrives, dead letters and the audit, kept in the log for every process.
+    """Switches, redrives, dead letters, continuity records and the audit, kept in the log for every process.
 
     A call that writes returns when its change and its audit record are
     durable; no change takes effect before its record. It raises
@@ -54,6 +52,14 @@ class Controls(Protocol):
         """Yield each present dead letter once, in the latest version of its id, and end.
 
         Memory is bounded whatever their number, save for their ids. Raises `LogUnavailable`.
+        """
+        ...
+
+    async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
+        """Return the last states of the continuity records that `chosen` admits, oldest first.
+
+        They are the `last` recorded ones at most. Records that can't be read
+        are logged and left out. Raises `LogUnavailable`.
         """
         ...
 

@@ -115,7 +115,9 @@ class Append(Protocol):
     ) -> None:
         """Write the events and the other records atomically, and return when they are durable and visible.
 
-        `checkpoint` covers all of them. Commits of one channel take effect in
+        `checkpoint` covers all of them. A continuity record replaces the former
+        state of its id, and keeps the time at which that was recorded. Commits
+        of one channel take effect in
         the order of the calls. Commits that wait at the same time are written
         together. The log is bounded: a call waits until there is room.
 
@@ -148,6 +150,15 @@ class EventLog(Protocol):
 
         The answer is certain: an append whose result is still open is fenced
         off or awaited first. Raises `LogUnavailable`; the caller tries again.
+        """
+        ...
+
+    async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
+        """Return the continuity records of `channel` whose last state is open, oldest first.
+
+        They are certain once `checkpoint` has answered. Records that can't be
+        read are logged and left out. Raises `LogUnavailable`; the caller tries
+        again.
         """
         ...
 

@@ -15,6 +15,7 @@ from streamer.events import (
     OrgId,
     Partition,
     Receipt,
+    Repair,
     ReplayId,
     Stage,
     SubscriberName,
@@ -116,11 +117,18 @@ def a_receipt(name: str) -> Receipt:
 def a_hole(detail: str = "the replay id had expired") -> ContinuityRecord:
     """Return a continuity record with every field filled."""
     return ContinuityRecord(
+        id=f"refused:{detail}",
         channel=CHANGES,
         cause=HoleCause.REPLAY_ID_REFUSED,
         detail=detail,
         recorded_at=1735689600.0,
+        state=Repair.FULL,
+        entity="Account",
         after=ReplayId(b"17"),
         verified_at=1735680000.0,
-        repaired=True,
+        until=1735685000.0,
+        progress={"locator": "MTAwMDA", "last": "001000000000001AAA"},
+        found=7,
+        published=5,
+        updated_at=1735689700.0,
     )

@@ -120,6 +120,12 @@ def redrive_ids(context: typer.Context, incomplete: str) -> list[str]:
     return [each["id"] for each in listed if each["id"].startswith(incomplete)]
 
 
+def channels_with_holes(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the channels of the latest continuity records that begin with `incomplete`, as above."""
+    paths = {each["channel"] for each in _listed(context, "continuity", "records")}
+    return sorted(path for path in paths if path.startswith(incomplete))
+
+
 Name = Annotated[
     str,
     typer.Argument(
@@ -128,12 +134,13 @@ Name = Annotated[
 ]
 
 
-def _listed(context: typer.Context, what: str) -> list[JsonObject]:
+def _listed(context: typer.Context, what: str, member: str = "") -> list[JsonObject]:
+    """Return the list at the path `what`, which is the answer's `member`, by default of the same name."""
     given = context.params
     try:
         where = ApiOptions(config=given.get("config"), url=given.get("url"), token=given.get("token"))
         api = replace(where.api(), timeout_s=_COMPLETION_S)
-        answer: list[JsonObject] = asyncio.run(api.get(f"/{what}"))[what]
+        answer: list[JsonObject] = asyncio.run(api.get(f"/{what}"))[member or what]
     except StreamerError:
         return []
     return answer

@@ -8,7 +8,8 @@ from typing import Self
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured
-from streamer.events import Channel, Checkpoint, Entry, OrgId, Partition, SubscriberName
+from streamer.events import Channel, Checkpoint, ContinuityRecord, Entry, OrgId, Partition, SubscriberName
+from streamer.log.continuity import is_open_in
 from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.encoder import AppendEncoder, KafkaAppend
 from streamer.log.kafka.append.membership import Membership
@@ -18,6 +19,7 @@ from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.connectivity import Connectivity
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
+from streamer.log.kafka.control.continuity import read_continuity
 from streamer.log.kafka.control.controls import KafkaControls
 from streamer.log.kafka.feed.context import LogContext
 from streamer.log.kafka.feed.feed import follow
@@ -93,6 +95,12 @@ class KafkaLog:
     async def known_orgs(self) -> frozenset[OrgId]:
         """Return the orgs of the committed checkpoints."""
         return await asyncio.to_thread(self._known_orgs)
+
+    async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
+        """Return the open continuity records of `channel`."""
+        return await asyncio.to_thread(
+            read_continuity, self._clients, self._topics.admin, is_open_in(channel)
+        )
 
     def begin(self, channel: Channel) -> KafkaAppend:
         """Return a new append to `channel`, which is committed in one transaction."""

@@ -5,16 +5,23 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
-from streamer.events import DeadLetter
+from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, Switchboard
+from streamer.events import ContinuityRecord, DeadLetter
+from streamer.log.continuity import last_states
 
 
 class MemoryControls:
-    """Controls, redrives, audit records and dead letters of one log in memory."""
+    """Controls, redrives, audit records, dead letters and continuity records of one log in memory."""
 
-    def __init__(self, letters: dict[str, DeadLetter], check_up: Callable[[], None]) -> None:
-        """Begin without controls; `letters` are the log's, and `check_up` raises while it is down."""
+    def __init__(
+        self,
+        letters: dict[str, DeadLetter],
+        continuity: Sequence[ContinuityRecord],
+        check_up: Callable[[], None],
+    ) -> None:
+        """Begin without controls; the log keeps the others, and `check_up` raises while it is down."""
         self._letters = letters
+        self._continuity = continuity
         self._check_up = check_up
         self._board = Switchboard()
         self._version = 0
@@ -66,6 +73,11 @@ class MemoryControls:
         self._check_up()
         for letter in list(self._letters.values()):
             yield letter
+
+    async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
+        """Return the last recorded of the continuity records that `chosen` admits."""
+        self._check_up()
+        return last_states(self._continuity, chosen.admits)[-last:] if last else []
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord, /) -> None:
         """Remove dead letters."""

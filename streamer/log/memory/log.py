@@ -21,6 +21,7 @@ from streamer.events import (
     Receipt,
     SubscriberName,
 )
+from streamer.log.continuity import is_open_in, last_states
 from streamer.log.memory.controls import MemoryControls
 from streamer.log.memory.feed import (
     MemoryFeed,
@@ -43,8 +44,8 @@ class MemoryLog:
     `refuse` names events that an append never takes, and `fail_after_commit`
     lets the next append or settlement take effect and then raises
     `LogUnavailable`. A partition with more than `room` offsets settled above
-    its prefix is crowded. Tests can inspect the kept events, letters and
-    progress.
+    its prefix is crowded. Tests can inspect the kept events, letters, progress
+    and `continuity`, which holds each state of a continuity record.
     """
 
     down: bool = False
@@ -64,7 +65,7 @@ class MemoryLog:
     controls: MemoryControls = field(init=False)
 
     def __post_init__(self) -> None:
-        self.controls = MemoryControls(self._letters, self.check_up)
+        self.controls = MemoryControls(self._letters, self.continuity, self.check_up)
 
     @property
     def events(self) -> list[Event]:
@@ -85,6 +86,11 @@ class MemoryLog:
         """Return the orgs of the checkpoints."""
         self.check_up()
         return frozenset(channel.org for channel in self.checkpoints)
+
+    async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
+        """Return the open continuity records of `channel`."""
+        self.check_up()
+        return last_states(self.continuity, is_open_in(channel))
 
     def begin(self, channel: Channel) -> "MemoryAppend":  # noqa: ARG002 - the port's shape
         """Return a new append, which keeps its events until it is committed."""

@@ -8,12 +8,8 @@ A replay id of printable ASCII is kept as it is, any other as `base64:…`.
 """
 
 from streamer.log.records.audit import decode_audit, encode_audit
-from streamer.log.records.channels import (
-    decode_checkpoint,
-    decode_continuity,
-    encode_checkpoint,
-    encode_continuity,
-)
+from streamer.log.records.channels import decode_checkpoint, encode_checkpoint
+from streamer.log.records.continuity import decode_continuity, encode_continuity
 from streamer.log.records.controls import (
     decode_control,
     decode_left_out,

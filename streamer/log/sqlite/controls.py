@@ -6,11 +6,12 @@ from functools import partial
 from sqlite3 import Connection
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
+from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, Switchboard
 from streamer.errors import LogUnavailable
-from streamer.events import DeadLetter
+from streamer.events import ContinuityRecord, DeadLetter
 from streamer.log.records import encode_audit
 from streamer.log.sqlite.database.worker import Worker
+from streamer.log.sqlite.rows.continuity import NEWEST, read_before
 from streamer.log.sqlite.rows.controls import (
     ControlTable,
     control_row,
@@ -86,6 +87,16 @@ class SqliteControls:
             for letter in page:
                 yield letter
             page, after = await self._reader.submit(partial(read_letters, after=after, last=last))
+
+    async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
+        """Return the last recorded of the continuity records that `chosen` admits."""
+        found: list[ContinuityRecord] = []
+        below = NEWEST
+        while below and len(found) < last:
+            page = await self._reader.submit(partial(read_before, before=below))
+            found = [*filter(chosen.admits, page.records), *found]
+            below = page.lowest
+        return found[-last:] if last else []
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
         """Remove dead letters, some at a time so that others can write in between.

@@ -11,7 +11,17 @@ import structlog
 
 from streamer.clock import Clock
 from streamer.errors import LogMisconfigured, LogUnavailable
-from streamer.events import Channel, Checkpoint, Entry, OrgId, ParkedLane, Partition, SubscriberName
+from streamer.events import (
+    Channel,
+    Checkpoint,
+    ContinuityRecord,
+    Entry,
+    OrgId,
+    ParkedLane,
+    Partition,
+    SubscriberName,
+)
+from streamer.log.continuity import is_open_in
 from streamer.log.sqlite.append import SqliteAppend
 from streamer.log.sqlite.controls import SqliteControls
 from streamer.log.sqlite.database.filesystem import check_local
@@ -21,6 +31,7 @@ from streamer.log.sqlite.database.worker import Worker
 from streamer.log.sqlite.feed import SqliteFeed
 from streamer.log.sqlite.retention import Retention
 from streamer.log.sqlite.rows.appends import EncodedAppend, Written, end, read_checkpoint, read_orgs, write
+from streamer.log.sqlite.rows.continuity import read_open
 from streamer.log.sqlite.rows.pages import Window, read_page
 from streamer.log.sqlite.rows.parked import count_parked, read_lanes, read_parked
 from streamer.log.sqlite.rows.subscribers import find_place, mark_absent
@@ -82,6 +93,10 @@ class SqliteLog:
     async def known_orgs(self) -> frozenset[OrgId]:
         """Return the orgs of the committed checkpoints."""
         return await self._reader.submit(read_orgs)
+
+    async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
+        """Return the open continuity records of `channel`, including appends requested before this call."""
+        return list(filter(is_open_in(channel), await self._writer.submit(read_open)))
 
     def begin(self, channel: Channel) -> SqliteAppend:  # noqa: ARG002 - every channel has the same file
         """Return a new append, which is committed together with other waiting appends."""

@@ -123,6 +123,10 @@ class NotificationLog:
         newest = self.recent.newest
         return None if newest is None else replace(newest, channel=channel, appended=())
 
+    async def open_holes(self, channel: Channel) -> Sequence[ContinuityRecord]:
+        """Return the open holes of `channel`."""
+        return await self.log.open_holes(channel)
+
     def begin(self, channel: Channel) -> "NotificationAppend":
         """Return a new, empty append to `channel`."""
         return NotificationAppend(append=self.log.begin(channel), within=self, channel=channel)

@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Path:
 
 COMMANDS = [(), *((name,) for name in ("run", "check", "explain", "render", "schema", "publish"))]
 SERVERS = [("sandbox",), ("demo",), ("audit",)]
-PARKED = [("parked", "list")]
+PARKED = [("parked", "list"), ("continuity", "list")]
 SUBSCRIBERS = [("subscribers", name) for name in ("list", "pause", "resume", "probe", "test")]
 DEAD_LETTERS = [("deadletters", name) for name in ("list", "show", "redrive", "cancel", "discard")]
 CDC = [("org", "cdc", name) for name in ("list", "enable", "disable")]
@@ -86,6 +86,10 @@ def test_help_names_what_options_take_in_words(invoke: Invoke, command: tuple[st
         (("audit", "--last", "x"), "'--last' / '-n': must be a whole number"),
         (("audit", "--last", 0), "'--last' / '-n': must be at least 1"),
         (("deadletters", "redrive", "--per-second", 0), "'--per-second': must be at least 0.01"),
+        (
+            ("continuity", "list", "--state", "lost"),
+            "'--state': 'lost' is not one of 'open', 'full', 'partial'",
+        ),
         (("demo", "--report", "/nowhere/at/all.json"), "'--report': /nowhere/at/all.json can't be written"),
         (("demo", "--svg", "/"), "'--svg': / can't be written: name a file in a folder of yours"),
         (("run", "-c", "x", "--role", "both"), "'--role': 'both' is not one of 'all', 'ingest', 'dispatch'"),

@@ -12,7 +12,17 @@ from structlog.testing import capture_logs
 
 from streamer.clock import TurnedClock
 from streamer.errors import LogUnavailable, MostlyUnreadable, ReplayIdRefused
-from streamer.events import Batch, Checkpoint, Event, EventId, HoleCause, ReplayId, Start, Unreadable
+from streamer.events import (
+    Batch,
+    Checkpoint,
+    Event,
+    EventId,
+    HoleCause,
+    Repair,
+    ReplayId,
+    Start,
+    Unreadable,
+)
 from streamer.ingest import relay
 from streamer.ingest.quarantine import Quarantine
 from streamer.ingest.relay import Ingest, OnRefused
@@ -313,7 +323,7 @@ async def test_refused_replay_id_is_recorded_and_reading_goes_on(policy: OnRefus
     assert one.records == ["001Z"]
     (record,) = one.log.continuity
     assert (record.cause, record.after, record.verified_at) == (HoleCause.REPLAY_ID_REFUSED, b"5", 77.0)
-    assert record.repaired is False
+    assert (record.state, record.is_new) == (Repair.NONE, True)
 
 
 async def test_refused_replay_id_repeats_nothing_that_the_log_holds() -> None:

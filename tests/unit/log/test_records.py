@@ -22,13 +22,14 @@ from streamer.events import (
     OrgId,
     Partition,
     Receipt,
+    Repair,
     ReplayId,
     Setback,
     Stage,
     SubscriberName,
 )
 from streamer.log import records
-from tests.contracts.values import a_checkpoint, a_dead_letter, a_receipt, an_event
+from tests.contracts.values import a_checkpoint, a_dead_letter, a_hole, a_receipt, an_event
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 times = st.floats(min_value=0, max_value=4e9)
@@ -62,13 +63,20 @@ checkpoints = st.builds(
 )
 holes = st.builds(
     ContinuityRecord,
+    id=texts,
     channel=channels,
     cause=st.sampled_from(HoleCause),
     detail=texts,
     recorded_at=times,
     after=st.none() | replay_ids,
     verified_at=st.none() | times,
-    repaired=st.booleans(),
+    state=st.sampled_from(Repair),
+    entity=st.none() | texts,
+    until=st.none() | times,
+    progress=st.dictionaries(texts, json_values),
+    found=st.integers(0, 2**53),
+    published=st.integers(0, 2**53),
+    updated_at=st.none() | times,
 )
 names = st.builds(SubscriberName, texts)
 dead_letters = st.builds(
@@ -162,6 +170,48 @@ def test_values_come_back(kind: str, data: st.DataObject) -> None:
 
     assert decode(encode(value)) == value
     assert b"\n" not in encode(value)
+
+
+@pytest.mark.parametrize(("repaired", "state"), [(True, Repair.FULL), (False, Repair.NONE)])
+def test_hole_of_the_former_format_is_read(repaired: bool, state: Repair) -> None:  # noqa: FBT001 - a parameter of the test
+    """It gets an id, and a final state."""
+    fields = orjson.loads(records.encode_continuity(a_hole()))
+    kept = {name: fields[name] for name in ("v", "org", "path", "cause", "detail", "recorded_at", "after")}
+    former = orjson.dumps({**kept, "verified_at": None, "repaired": repaired})
+
+    record = records.decode_continuity(former, former_id="former:3")
+    assert (record.id, record.state, record.is_new) == ("former:3", state, True)
+    assert (record.channel, record.after) == (a_hole().channel, a_hole().after)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", 7),
+        ("org", None),
+        ("cause", "unheard_of"),
+        ("state", "mended"),
+        ("recorded_at", 1e300),
+        ("until", -1),
+        ("found", 0.5),
+        ("published", True),
+        ("progress", [1]),
+        ("after", "base64:?"),
+    ],
+)
+def test_hole_with_a_field_of_another_kind_is_refused(name: str, value: object) -> None:
+    """Whoever lists the holes could not show it."""
+    fields = orjson.loads(records.encode_continuity(a_hole()))
+
+    with pytest.raises(LogMisconfigured, match="a continuity record that Streamer did not write"):
+        records.decode_continuity(orjson.dumps({**fields, name: value}))
+
+
+def test_hole_whose_texts_no_json_holds_is_written_all_the_same() -> None:
+    """An id of Salesforce's with half a surrogate pair must not stop the channel."""
+    hole = replace(a_hole("half \ud800"), entity="E\udfff")
+
+    assert records.decode_continuity(records.encode_continuity(hole)).detail == "half \\ud800"
 
 
 def test_numeric_replay_id_is_readable_in_the_log() -> None:

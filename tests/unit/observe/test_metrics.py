@@ -1,6 +1,9 @@
 """What is counted, under which names."""
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from streamer.clock import TurnedClock
 from streamer.events import (
@@ -15,6 +18,7 @@ from streamer.events import (
     Hold,
     HoleCause,
     Reject,
+    Repair,
     ReplayId,
     Retry,
     Skip,
@@ -109,13 +113,41 @@ def test_position_is_shown_while_this_process_owns_the_channel(metrics: Metrics,
 
 def test_what_ingest_sets_aside_and_records_is_counted(metrics: Metrics, channel: Channel) -> None:
     """Dead letters and holes of an append are counted by their cause."""
-    hole = ContinuityRecord(channel=channel, cause=HoleCause.GAP_EVENT, detail="", recorded_at=0.0)
+    hole = a_hole_in(channel)
     letter = dead_letter("unreadable", Stage.INGEST)
     metrics.channel(channel).appended(append(channel, set_aside=[letter], continuity=[hole]), 0.0)
 
     labels = {"stage": "ingest", "subscriber": "", "reason": "unreadable"}
     assert value(metrics, "dead_letters_total", labels) == 1
     assert value(metrics, "continuity_records_total", {**CHANNEL, "cause": "gap_event"}) == 1
+
+
+def a_hole_in(channel: Channel) -> ContinuityRecord:
+    """Return the first state of a hole that waits for its repair."""
+    return ContinuityRecord(
+        id="gap:1",
+        channel=channel,
+        cause=HoleCause.GAP_EVENT,
+        detail="",
+        recorded_at=0.0,
+        state=Repair.OPEN,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "unrepaired"), [(Repair.OPEN, 0), (Repair.FULL, 0), (Repair.PARTIAL, 1), (Repair.NONE, 1)]
+)
+def test_hole_is_counted_once_and_told_when_it_stays_one(
+    metrics: Metrics, channel: Channel, state: Repair, unrepaired: int
+) -> None:
+    """Its further states are no further holes; the end of a repair that misses something is told."""
+    hole = a_hole_in(channel)
+    for record in (hole, replace(hole, updated_at=1.0), replace(hole, updated_at=2.0, state=state)):
+        metrics.channel(channel).appended(append(channel, continuity=[record]), 0.0)
+
+    labels = {**CHANNEL, "cause": "gap_event"}
+    assert value(metrics, "continuity_records_total", labels) == 1
+    assert value(metrics, "continuity_unrepaired_total", labels) == unrepaired
 
 
 async def test_only_a_delivery_counts_as_having_reached_the_target(

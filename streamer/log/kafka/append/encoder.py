@@ -12,10 +12,10 @@ from streamer.log.kafka.append.checkpoints import Checkpoints
 from streamer.log.kafka.append.transactions import Content, content
 from streamer.log.kafka.cluster.clients import largest_record
 from streamer.log.kafka.cluster.names import Names
-from streamer.log.kafka.cluster.record import ANY_PARTITION, Record
+from streamer.log.kafka.cluster.record import Record
+from streamer.log.kafka.records.continuity import continuity_message
 from streamer.log.kafka.records.dead_letters import dead_letter_records
 from streamer.log.kafka.records.events import EventEncoder, decode
-from streamer.log.records import encode_continuity
 from streamer.settings import KafkaLogSettings
 
 # Bytes that Kafka and the headers add to a value.
@@ -67,7 +67,7 @@ class AppendEncoder:
         continuity: Sequence[ContinuityRecord],
     ) -> EncodedAppend:
         """Return the append of `events`, which take `size` bytes, and of the records beside them."""
-        beside = list(self._beside(checkpoint, set_aside, continuity))
+        beside = list(self._beside(set_aside, continuity))
         size += sum(len(record.value) for record in beside)
         return EncodedAppend(checkpoint=checkpoint, events=events, beside=beside, size=size)
 
@@ -83,18 +83,13 @@ class AppendEncoder:
 
     def _beside(
         self,
-        checkpoint: Checkpoint,
         set_aside: Sequence[DeadLetter],
         continuity: Sequence[ContinuityRecord],
     ) -> Iterator[Record]:
         for letter in set_aside:
             yield from dead_letter_records(letter, self._names.dead_letters)
-        key = str(checkpoint.channel).encode()
         for hole in continuity:
-            value = encode_continuity(hole)
-            yield Record(
-                self._names.continuity, value, key, ANY_PARTITION, {"content-type": b"application/json"}
-            )
+            yield continuity_message(hole, self._names.continuity)
 
 
 Write = Callable[[EncodedAppend], Awaitable[None]]

@@ -8,14 +8,16 @@ from itertools import islice
 from confluent_kafka import Message
 
 from streamer.clock import Clock
-from streamer.controls import AuditRecord, Control, Redrive, Switchboard
-from streamer.events import DeadLetter
+from streamer.controls import AuditRecord, ContinuityFilter, Control, Redrive, Switchboard
+from streamer.events import ContinuityRecord, DeadLetter
+from streamer.log.continuity import MOST_RECORDS
 from streamer.log.kafka.cluster.bounded_reader import BoundedReader
 from streamer.log.kafka.cluster.clients import Clients
 from streamer.log.kafka.cluster.errors import KafkaErrors
 from streamer.log.kafka.cluster.names import Names
 from streamer.log.kafka.cluster.record import Record, Tombstone
 from streamer.log.kafka.cluster.threads import iterate_in_thread
+from streamer.log.kafka.control.continuity import read_continuity
 from streamer.log.kafka.control.letters import LetterReader
 from streamer.log.kafka.control.watch import ControlWatch
 from streamer.log.kafka.control.writer import ControlWriter
@@ -76,6 +78,13 @@ class KafkaControls:
         ) as letters:
             async for letter in letters:
                 yield letter
+
+    async def continuity(self, chosen: ContinuityFilter, *, last: int) -> Sequence[ContinuityRecord]:
+        """Return the last recorded of the continuity records that `chosen` admits."""
+        found = await asyncio.to_thread(
+            read_continuity, self._clients, self._admin, chosen.admits, most=MOST_RECORDS
+        )
+        return found[-last:] if last else []
 
     async def discard(self, letters: Sequence[str], audit: AuditRecord) -> None:
         """Remove dead letters, with all their chunks."""

@@ -37,12 +37,12 @@ class TopicSpecs:
 
     def internal(self) -> dict[str, NewTopic]:
         """Return the topics of Streamer's own that always exist, by name."""
-        # Dead letters are kept by id until an operator removes them; continuity
-        # and audit records are kept for ever.
+        # Dead letters are kept by id until an operator removes them; the last
+        # state of each continuity record, and the audit, are kept for ever.
         topics = (
             self._topic(self._names.checkpoints, self.settings.checkpoint_partitions, _QUICKLY_READ),
             self._topic(self._names.dead_letters, 1, _BY_ID),
-            self._topic(self._names.continuity, 1, _FOR_EVER),
+            self._topic(self._names.continuity, 1, _QUICKLY_READ),
             self._topic(self._names.control, 1, _QUICKLY_READ),
             self._topic(self._names.audit, 1, _FOR_EVER),
             # As many partitions as events have, so that one key has the same number in both.

@@ -77,7 +77,27 @@ PRAGMA user_version = 3;
 COMMIT;
 """
 
-UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED)
+# A record keeps its row and the time at which it was recorded first, while its
+# states replace each other. Those of the former format, which had no id and
+# named no time beside their bodies, are all in a final state.
+_CONTINUITY = """
+BEGIN IMMEDIATE;
+ALTER TABLE continuity RENAME TO former_continuity;
+CREATE TABLE continuity (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  recorded_at REAL,
+  is_open INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE INDEX open_continuity ON continuity (seq) WHERE is_open;
+INSERT INTO continuity SELECT seq, 'former:' || seq, NULL, 0, body FROM former_continuity;
+DROP TABLE former_continuity;
+PRAGMA user_version = 4;
+COMMIT;
+"""
+
+UPGRADES = (_EVENTS, _DELIVERY, _FORWARDED, _CONTINUITY)
 """Scripts that upgrade a file from version n to n + 1, each in a transaction of its own."""
 
 VERSION = len(UPGRADES)

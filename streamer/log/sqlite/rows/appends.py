@@ -5,14 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer.events import Channel, Checkpoint, ContinuityRecord, DeadLetter, Event, OrgId
-from streamer.log.records import (
-    decode_checkpoint,
-    encode_checkpoint,
-    encode_continuity,
-    encode_event,
-)
+from streamer.log.records import decode_checkpoint, encode_checkpoint, encode_event
 from streamer.log.sqlite.database.bulk import insert_rows
 from streamer.log.sqlite.database.schema import used_bytes
+from streamer.log.sqlite.rows.continuity import ContinuityRow, continuity_rows, write_continuity
 from streamer.log.sqlite.rows.dead_letters import LetterRow, letter_rows, write_letters
 
 EventRow = tuple[int, str, int, bytes]
@@ -26,7 +22,7 @@ class EncodedAppend:
     checkpoint: bytes
     events: Sequence[EventRow]
     dead_letters: Sequence[LetterRow]
-    continuity: Sequence[bytes]
+    continuity: Sequence[ContinuityRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +45,7 @@ def encode(
         checkpoint=encode_checkpoint(checkpoint),
         events=events,
         dead_letters=letter_rows(set_aside),
-        continuity=[encode_continuity(record) for record in continuity],
+        continuity=continuity_rows(continuity),
     )
 
 
@@ -66,9 +62,7 @@ def write(connection: sqlite3.Connection, append: EncodedAppend) -> Written:
     """Insert the rows of `append`; return the new end and size of the log."""
     insert_rows(connection, "INSERT INTO events (appended_at, type, size, body)", append.events)
     write_letters(connection, append.dead_letters)
-    connection.executemany(
-        "INSERT INTO continuity (body) VALUES (?)", ((body,) for body in append.continuity)
-    )
+    write_continuity(connection, append.continuity)
     connection.execute(
         "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (append.channel, append.checkpoint)
     )

@@ -8,13 +8,20 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.controls import AuditRecord, Control, LetterFilter, Redrive, Switch, Switchboard
+from streamer.controls import (
+    AuditRecord,
+    ContinuityFilter,
+    Control,
+    LetterFilter,
+    Redrive,
+    Switch,
+    Switchboard,
+)
 from streamer.errors import LogUnavailable
-from streamer.events import Forwarded, ParkedLane, Stage, SubscriberName
+from streamer.events import Forwarded, ParkedLane, Repair, Stage, SubscriberName
 from streamer.log.records import (
     encode_audit,
     encode_checkpoint,
-    encode_continuity,
     encode_control,
     encode_dead_letter,
     encode_event,
@@ -95,6 +102,18 @@ PRAGMA user_version = 2;
 COMMIT;
 """
 
+# Holes as version 3 wrote them, and one that nobody can read; to be changed by nobody.
+HOLES = [
+    (
+        b'{"v":1,"org":"00D000000000001EAA","path":"/data/ChangeEvents","cause":"gap_event","detail":"GAP_UPDATE",'
+        b'"recorded_at":1735689600.0,"after":"17","verified_at":null,"repaired":false}'
+    ),
+    b'{"v":1,"detail":',
+    (
+        b'{"v":1,"org":"00D000000000001EAA","path":"/data/ChangeEvents","cause":"replay_id_refused","detail":"lost",'
+        b'"recorded_at":1735689700.0,"after":null,"verified_at":1735680000.0,"repaired":true}'
+    ),
+]
 TARGET = SubscriberName("target")
 LETTERS = {5: a_dead_letter("b"), 9: a_dead_letter("12:target", stage=Stage.DISPATCH), 12: a_dead_letter("a")}
 AUDIT = AuditRecord(at=1.0, what="subscriber.paused", by="operator", subscriber=TARGET)
@@ -158,7 +177,8 @@ def write_version_2(log_file: LogFile) -> None:
             connection.execute(f"INSERT INTO {table} (recorded_at, body) VALUES (?, ?)", (now, body))  # noqa: S608 - tables of ours
         connection.execute("INSERT INTO controls VALUES ('target', ?)", (encode_control(PAUSED),))
         connection.execute("INSERT INTO redrives VALUES ('r1', ?)", (encode_redrive(REDRIVE),))
-        connection.execute("INSERT INTO continuity (body) VALUES (?)", (encode_continuity(a_hole()),))
+        for hole in HOLES:
+            connection.execute("INSERT INTO continuity (body) VALUES (?)", (hole,))
         checkpoint = str(CHANGES), encode_checkpoint(a_checkpoint(3))
         connection.execute("INSERT INTO checkpoints VALUES (?, ?)", checkpoint)
         connection.execute("INSERT INTO subscribers VALUES ('target', '', 14, '[16,16]', NULL, 41)")
@@ -173,7 +193,7 @@ async def test_file_of_version_1_goes_on_where_it_was(log_file: LogFile) -> None
             assert await log.checkpoint(CHANGES) == a_checkpoint(3)
             assert await letters(log.controls) == [a_dead_letter(name) for name in ("b", "a", "c")]
 
-    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 1, 3)]
+    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 1, 4)]
 
 
 async def test_file_of_version_1_learns_what_is_new(log_file: LogFile) -> None:
@@ -223,14 +243,35 @@ async def test_file_of_version_2_goes_on_where_it_was(log_file: LogFile) -> None
                     controls={TARGET: PAUSED}, redrives={REDRIVE.id: REDRIVE}
                 )
 
-    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 2, 3)]
+    assert [(line["event"], line["found"], line["version"]) for line in logs] == [("log.upgraded", 2, 4)]
     with closing(sqlite3.connect(log_file.settings.path)) as connection:
         for table, bodies in (
             ("receipts", [encode_receipt(a_receipt("9")), encode_receipt(a_receipt("16"))]),
-            ("continuity", [encode_continuity(a_hole())]),
+            ("continuity", HOLES),
         ):
             rows = connection.execute(f"SELECT body FROM {table} ORDER BY seq").fetchall()  # noqa: S608 - tables of ours
             assert [row[0] for row in rows] == bodies
+
+
+async def test_holes_of_version_2_are_listed_and_none_is_open(log_file: LogFile) -> None:
+    """They get ids and states; new ones stand behind them, and the unreadable one is named."""
+    write_version_2(log_file)
+    hole = replace(a_hole(), state=Repair.OPEN)
+    with capture_logs() as logs:
+        async with log_file.open() as log:
+            assert await log.open_holes(CHANGES) == []
+            await append_to(log, replace(an_append(), continuity=[hole]))
+            listed = await log.controls.continuity(ContinuityFilter(), last=10)
+
+    found = [(record.id, record.state, record.recorded_at) for record in listed[:-1]]
+    assert found == [
+        ("former:1", Repair.NONE, 1735689600.0),
+        ("former:3", Repair.FULL, 1735689700.0),
+    ]
+    assert listed[-1] == hole
+    assert [line["place"] for line in logs if line["event"] == "continuity.unreadable"] == [
+        "row 2 of the table continuity"
+    ]
 
 
 async def test_file_of_version_2_learns_to_forward(log_file: LogFile) -> None:

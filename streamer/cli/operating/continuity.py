@@ -1,0 +1,96 @@
+"""The commands `streamer continuity …`."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+
+from streamer.cli.help import HelpfulCommand, HelpfulGroup
+from streamer.cli.operating.api_command import ApiOptions, AsJson, api_command, channels_with_holes
+from streamer.cli.operating.times import moment
+from streamer.cli.output import at, by_reason, console, plain, print_json, print_table
+from streamer.events import HoleCause, JsonObject, Repair
+
+continuity = typer.Typer(
+    cls=HelpfulGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""List continuity records: the holes in what Salesforce sent, and their repair.
+
+    The log holds the records of every process, so any process can answer.
+
+    Exits 0 when it is done, 1 when the daemon refuses or can't be reached, 2
+    for a mistake in the arguments.
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoleOptions:
+    """Options that filter continuity records."""
+
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Of this channel, such as /data/ChangeEvents.  [default: any]",
+            autocompletion=channels_with_holes,
+        ),
+    ] = None
+    cause: Annotated[
+        HoleCause | None,
+        typer.Option(metavar="WORD", help=f"With this cause: {', '.join(HoleCause)}.  [default: any]"),
+    ] = None
+    state: Annotated[
+        Repair | None,
+        typer.Option(metavar="WORD", help=f"In this state: {', '.join(Repair)}.  [default: any]"),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            parser=moment, metavar="TIME", help="Recorded since 2h ago, or an ISO time.  [default: ever]"
+        ),
+    ] = None
+
+
+@continuity.command("list", cls=HelpfulCommand)
+@api_command
+async def list_(
+    holes: HoleOptions,
+    where: ApiOptions,
+    *,
+    last: Annotated[
+        int, typer.Option("--last", "-n", min=1, max=1_000, metavar="NUMBER", help="Most records.")
+    ] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show the latest holes, the newest last, and whether they were repaired.
+
+    STATE is open (its repair waits or is under way), full (nothing is
+    missing), partial (something stays missing) or none (nothing repairs it).
+    """
+    answer = await where.api().get("/continuity", **asdict(holes), last=last)
+    if as_json:
+        print_json(answer)
+        return
+    records = answer["records"]
+    print_table(map(_line, records), empty="No continuity records.", whole="ID")
+    if records:
+        counts = Counter(record["state"] for record in records)
+        console().print(f"\n{len(records):,} shown: ", plain(by_reason(counts)), sep="")
+
+
+def _line(record: JsonObject) -> JsonObject:
+    return {
+        "RECORDED": at(record["recorded_at"]),
+        "CHANNEL": record["channel"],
+        "CAUSE": record["cause"],
+        "STATE": record["state"],
+        "FROM": at(record["from"]),
+        "UNTIL": at(record["until"]),
+        "FOUND": record["found"],
+        "PUBLISHED": record["published"],
+        "DETAIL": record["detail"],
+        "ID": record["id"],
+    }

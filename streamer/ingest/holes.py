@@ -1,0 +1,85 @@
+"""Continuity records of the holes that ingest detects."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import uuid4
+
+from streamer.clock import CLOCKS_DIFFER_S
+from streamer.events import Channel, Checkpoint, ContinuityRecord, Event, HoleCause, Repair, Start
+from streamer.replay_ids import replay_id_to_text
+
+# Salesforce's own ids are short; others must not make a record too large for the log.
+_LONGEST_ID = 200
+_LONGEST_DETAIL = 500
+
+
+def holes_of(events: Sequence[Event], channel: Channel, read_at: float) -> list[ContinuityRecord]:
+    """Return the records of the gap events among `events`, with ids that are the same at each reading.
+
+    `read_at` is in epoch seconds. The hole ends with the commit that the event tells of.
+    """
+    return [_hole_of(event, channel, read_at) for event in events if event.is_gap]
+
+
+def refused_hole(
+    channel: Channel, checkpoint: Checkpoint | None, resumes_at: Start, now: float
+) -> ContinuityRecord:
+    """Return the record of a replay id that Salesforce refused at `now`, in epoch seconds.
+
+    Nothing is missing where reading resumes at the earliest retained event, and
+    the last moment at which nothing was missing lies within the retention.
+    Otherwise events are missing up to the first one that is retained, or up to
+    `now` where reading resumes at the latest.
+    """
+    verified_at = (checkpoint.verified_at if checkpoint else 0.0) or None
+    retained_from = now - channel.retention_s
+    is_earliest = resumes_at is Start.EARLIEST
+    is_whole = is_earliest and verified_at is not None and verified_at - CLOCKS_DIFFER_S >= retained_from
+    return ContinuityRecord(
+        id=_refused_id(channel, checkpoint),
+        channel=channel,
+        cause=HoleCause.REPLAY_ID_REFUSED,
+        detail=f"Salesforce refused the replay id; reading goes on at {resumes_at}",
+        recorded_at=now,
+        state=Repair.FULL if is_whole else Repair.NONE,
+        after=checkpoint.replay_id if checkpoint else None,
+        verified_at=verified_at,
+        until=retained_from if is_earliest and not is_whole else now,
+    )
+
+
+def _hole_of(event: Event, channel: Channel, read_at: float) -> ContinuityRecord:
+    change, entity = event.data["change"], event.data["entity"]
+    return ContinuityRecord(
+        id=_bounded(f"gap:{event.id}"),
+        channel=channel,
+        cause=_cause(event),
+        detail=f"{change} of {entity} {event.subject}"[:_LONGEST_DETAIL],
+        recorded_at=read_at,
+        state=Repair.NONE,
+        entity=entity[:_LONGEST_ID],
+        after=event.replay_id,
+        until=datetime.fromisoformat(event.time).timestamp(),
+    )
+
+
+def _cause(event: Event) -> HoleCause:
+    if event.data["change"] == "GAP_OVERFLOW":
+        return HoleCause.OVERFLOW
+    return HoleCause.ENTITY_CHANGE if (event.subject or "").endswith("*") else HoleCause.GAP_EVENT
+
+
+def _refused_id(channel: Channel, checkpoint: Checkpoint | None) -> str:
+    if checkpoint is None:
+        return f"refused:{uuid4()}"
+    # The same position can be refused again, before the record is in the log.
+    after = "" if checkpoint.replay_id is None else replay_id_to_text(checkpoint.replay_id)
+    return _bounded(f"refused:{channel}:{after}:{checkpoint.verified_at:.3f}")
+
+
+def _bounded(id_: str) -> str:
+    if len(id_) <= _LONGEST_ID:
+        return id_
+    digest = hashlib.sha256(id_.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{id_.partition(':')[0]}:sha256:{digest}"

@@ -1,0 +1,69 @@
+"""Last states of continuity records."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from streamer.events import Channel, ContinuityRecord, Repair
+
+MOST_RECORDS = 50_000
+"""Most records that a listing considers: those whose state changed last. It bounds the memory."""
+
+_log = structlog.get_logger()
+
+
+class LastStates:
+    """The last state of each continuity record, of those that `admits` accepts.
+
+    With `most`, those that changed longest ago are dropped beyond that number.
+    """
+
+    def __init__(self, admits: Callable[[ContinuityRecord], bool], *, most: int | None = None) -> None:
+        self._admits = admits
+        self._most = most
+        self._records: dict[str, ContinuityRecord] = {}
+
+    def apply(self, record: ContinuityRecord) -> None:
+        """Apply the next state of a record, in the order in which they were written."""
+        former = self._records.pop(record.id, None)
+        if former is not None:
+            record = replace(record, recorded_at=former.recorded_at)
+        if not self._admits(record):
+            return
+        self._records[record.id] = record
+        if self._most is not None and len(self._records) > self._most:
+            del self._records[next(iter(self._records))]
+
+    def forget(self, record_id: str) -> None:
+        """Forget a record that was removed from the log."""
+        self._records.pop(record_id, None)
+
+    def oldest_first(self) -> Sequence[ContinuityRecord]:
+        """Return the records in the order in which they were recorded first."""
+        return sorted(self._records.values(), key=lambda record: record.recorded_at)
+
+
+def last_states(
+    records: Iterable[ContinuityRecord], admits: Callable[[ContinuityRecord], bool]
+) -> Sequence[ContinuityRecord]:
+    """Return the last states in `records` that `admits` accepts, oldest first."""
+    states = LastStates(admits)
+    for record in records:
+        states.apply(record)
+    return states.oldest_first()
+
+
+def is_open_in(channel: Channel) -> Callable[[ContinuityRecord], bool]:
+    """Return the predicate for the open records of `channel`."""
+    return lambda record: record.state is Repair.OPEN and record.channel == channel
+
+
+def log_unreadable(error: Exception, place: str) -> None:
+    """Log that the record at `place` can't be read: one bad record must not hide the others."""
+    _log.error(
+        "continuity.unreadable",
+        place=place,
+        reason=str(error),
+        hint="let only Streamer write there; a hole that it tells of is neither listed nor repaired",
+    )

@@ -1,0 +1,90 @@
+"""Continuity records as JSON."""
+
+from typing import Any
+
+from streamer.events import Channel, ContinuityRecord, HoleCause, JsonObject, OrgId, Repair
+from streamer.log.records.channels import channel_fields
+from streamer.log.records.record import decode, encode, optional_printable, printable
+from streamer.replay_ids import optional_replay_id, optional_text
+
+_YEAR_10000 = 253_402_300_800
+_MOST = 2**53
+
+
+def encode_continuity(record: ContinuityRecord) -> bytes:
+    """Return `record` as JSON; raises `TypeError` when JSON can't hold its progress."""
+    return encode(
+        {
+            "id": printable(record.id),
+            **channel_fields(record.channel),
+            "cause": record.cause,
+            "state": record.state,
+            "entity": optional_printable(record.entity),
+            "detail": printable(record.detail),
+            "recorded_at": record.recorded_at,
+            "after": optional_text(record.after),
+            "verified_at": record.verified_at,
+            "until": record.until,
+            "progress": record.progress,
+            "found": record.found,
+            "published": record.published,
+            "updated_at": record.updated_at,
+        }
+    )
+
+
+def decode_continuity(raw: bytes | str, *, former_id: str = "") -> ContinuityRecord:
+    """Return the record that `encode_continuity` wrote; raises `LogMisconfigured`.
+
+    A record of the former format has no id, and gets `former_id`; whether it
+    was repaired is its final state.
+    """
+    return decode(raw, "a continuity record", lambda fields: _continuity(fields, former_id))
+
+
+def _continuity(fields: JsonObject, former_id: str) -> ContinuityRecord:
+    return ContinuityRecord(
+        id=_text(fields.get("id", former_id)),
+        channel=Channel(org=OrgId(_text(fields["org"])), path=_text(fields["path"])),
+        cause=HoleCause(fields["cause"]),
+        detail=_text(fields["detail"]),
+        recorded_at=_time(fields["recorded_at"]),
+        state=_state(fields),
+        entity=None if fields.get("entity") is None else _text(fields["entity"]),
+        after=optional_replay_id(fields.get("after")),
+        verified_at=_optional_time(fields.get("verified_at")),
+        until=_optional_time(fields.get("until")),
+        progress=dict(fields.get("progress") or {}),
+        found=_count(fields.get("found", 0)),
+        published=_count(fields.get("published", 0)),
+        updated_at=_optional_time(fields.get("updated_at")),
+    )
+
+
+def _state(fields: JsonObject) -> Repair:
+    if "state" in fields:
+        return Repair(fields["state"])
+    return Repair.FULL if fields.get("repaired") else Repair.NONE
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError("a text is of another type")
+    return value
+
+
+def _time(value: Any) -> float:
+    # A later one could not be shown as a date.
+    if not 0 <= value < _YEAR_10000:
+        raise ValueError("a time outside of 1970 to 9999")
+    return float(value)
+
+
+def _optional_time(value: Any) -> float | None:
+    return None if value is None else _time(value)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise ValueError("a count is none")
+    return value

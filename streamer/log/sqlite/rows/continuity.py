@@ -1,0 +1,72 @@
+"""Rows of continuity records."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from streamer.errors import LogMisconfigured
+from streamer.events import ContinuityRecord, Repair
+from streamer.log.continuity import log_unreadable
+from streamer.log.records import decode_continuity, encode_continuity
+from streamer.log.records.record import printable
+from streamer.log.sqlite.database.bulk import insert_rows
+
+NEWEST = 2**63 - 1
+"""Number above those of all rows."""
+
+_PAGE_ROWS = 500
+_SELECT = "SELECT seq, id, recorded_at, body FROM continuity"
+
+ContinuityRow = tuple[str, float, bool, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuityPage:
+    """Readable records of some rows, oldest first, and the `lowest` number of the rows, 0 without any."""
+
+    records: Sequence[ContinuityRecord]
+    lowest: int
+
+
+def continuity_rows(records: Iterable[ContinuityRecord]) -> list[ContinuityRow]:
+    """Return `records` as rows."""
+    return [
+        (printable(record.id), record.recorded_at, record.state is Repair.OPEN, encode_continuity(record))
+        for record in records
+    ]
+
+
+def write_continuity(connection: sqlite3.Connection, rows: Sequence[ContinuityRow]) -> None:
+    """Add continuity records; one with a known id replaces the former state in its row."""
+    insert_rows(
+        connection,
+        "INSERT INTO continuity (id, recorded_at, is_open, body)",
+        rows,
+        conflict="ON CONFLICT (id) DO UPDATE SET is_open = excluded.is_open, body = excluded.body",
+    )
+
+
+def read_open(connection: sqlite3.Connection) -> list[ContinuityRecord]:
+    """Return the open records, oldest first."""
+    return list(_read(connection.execute(f"{_SELECT} WHERE is_open ORDER BY seq")))
+
+
+def read_before(connection: sqlite3.Connection, before: int) -> ContinuityPage:
+    """Return the last records whose rows are numbered below `before`."""
+    rows = connection.execute(
+        f"{_SELECT} WHERE seq < ? ORDER BY seq DESC LIMIT {_PAGE_ROWS}", (before,)
+    ).fetchall()
+    rows.reverse()
+    return ContinuityPage(records=list(_read(rows)), lowest=rows[0][0] if rows else 0)
+
+
+def _read(rows: Iterable[tuple[Any, ...]]) -> Iterator[ContinuityRecord]:
+    for seq, id_, recorded_at, body in rows:
+        try:
+            record = decode_continuity(body, former_id=id_)
+        except LogMisconfigured as error:
+            log_unreadable(error, f"row {seq} of the table continuity")
+            continue
+        # The row keeps the time of the first state; those of the former format have it in the body alone.
+        yield record if recorded_at is None else replace(record, recorded_at=recorded_at)

@@ -1,0 +1,123 @@
+"""Contract of the continuity records: the last state of each is kept, and found again."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from streamer.controls import ContinuityFilter
+from streamer.events import Channel, ContinuityRecord, HoleCause, Repair
+from tests.contracts.values import CHANGES, ORG, Append, a_checkpoint, a_hole, append_to
+from tests.contracts.worlds import Log, World
+
+ORDERS = Channel(org=ORG, path="/event/Order__e")
+EVERY = ContinuityFilter()
+
+
+def an_open_hole(name: str, *, channel: Channel = CHANGES, at: float = 1.0) -> ContinuityRecord:
+    """Return the first state of the hole `name`, recorded at `at`."""
+    hole = replace(a_hole(name), id=name, channel=channel, state=Repair.OPEN, recorded_at=at)
+    return replace(hole, progress={}, found=0, published=0, updated_at=None)
+
+
+async def record(log: Log, *holes: ContinuityRecord) -> None:
+    """Append the states of holes in one channel."""
+    channel = holes[0].channel
+    await log.checkpoint(channel)
+    await append_to(log, Append(checkpoint=a_checkpoint(1, channel=channel), continuity=holes))
+
+
+async def listed(log: Log, chosen: ContinuityFilter = EVERY, *, last: int = 10) -> Sequence[str]:
+    """Return the ids of the records that an operator is shown."""
+    return [record.id for record in await log.controls.continuity(chosen, last=last)]
+
+
+async def test_log_without_holes_has_none(world: World) -> None:
+    """Neither for a channel nor for an operator."""
+    async with world.open() as log:
+        assert list(await log.open_holes(CHANGES)) == []
+        assert await listed(log) == []
+
+
+async def test_open_holes_are_found_after_a_restart(world: World) -> None:
+    """As they were when they were last appended, the oldest first, and those of no other channel."""
+    first, second = an_open_hole("b", at=1.0), an_open_hole("a", at=2.0)
+    begun = replace(first, progress={"last": "001Ü"}, found=200, published=199, updated_at=3.5)
+    async with world.open() as log:
+        await record(log, first, second)
+        await record(log, an_open_hole("other", channel=ORDERS))
+        await record(log, begun)
+        assert list(await log.open_holes(CHANGES)) == [begun, second]
+    async with world.open() as log:
+        assert list(await log.open_holes(CHANGES)) == [begun, second]
+
+
+@pytest.mark.parametrize("state", [Repair.FULL, Repair.PARTIAL, Repair.NONE])
+async def test_hole_in_a_final_state_is_no_longer_open(world: World, state: Repair) -> None:
+    """It stays listed, in that state."""
+    hole, other = an_open_hole("a"), an_open_hole("b", at=2.0)
+    ended = replace(hole, state=state, updated_at=9.0)
+    async with world.open() as log:
+        await record(log, hole, other)
+        await record(log, ended)
+
+        assert list(await log.open_holes(CHANGES)) == [other]
+        assert list(await log.controls.continuity(EVERY, last=10)) == [ended, other]
+
+
+async def test_hole_that_is_met_again_keeps_the_time_of_its_first_record(world: World) -> None:
+    """It is the same hole, at its place among the others."""
+    async with world.open() as log:
+        await record(log, an_open_hole("a", at=1.0), an_open_hole("b", at=2.0))
+        await record(log, an_open_hole("a", at=3.0))
+
+        assert list(await log.open_holes(CHANGES)) == [an_open_hole("a", at=1.0), an_open_hole("b", at=2.0)]
+
+
+async def test_hole_can_be_opened_again(world: World) -> None:
+    """A gap event that is read once more is a hole once more."""
+    hole = an_open_hole("a")
+    async with world.open() as log:
+        await record(log, replace(hole, state=Repair.FULL, updated_at=2.0))
+        await record(log, hole)
+
+        assert list(await log.open_holes(CHANGES)) == [hole]
+
+
+async def test_old_hole_is_found_among_many(world: World) -> None:
+    """However many were recorded after it."""
+    old = replace(an_open_hole("old", at=0.0), cause=HoleCause.OVERFLOW)
+    async with world.open() as log:
+        await record(log, old, *(an_open_hole(str(n), at=float(n)) for n in range(1, 1_200)))
+
+        assert await listed(log, ContinuityFilter(cause=HoleCause.OVERFLOW)) == ["old"]
+        assert await listed(log, last=2) == ["1198", "1199"]
+        assert len(await log.open_holes(CHANGES)) == 1_200
+
+
+async def test_filters_pick_what_is_meant(world: World) -> None:
+    """Each of them alone, and the state by the last one."""
+    async with world.open() as log:
+        await record(log, an_open_hole("a", at=1.0))
+        await record(log, replace(an_open_hole("b", at=2.0), cause=HoleCause.GAP_EVENT, state=Repair.NONE))
+        await record(log, an_open_hole("c", channel=ORDERS, at=3.0))
+        await record(log, replace(an_open_hole("a", at=1.0), state=Repair.PARTIAL, updated_at=4.0))
+
+        assert await listed(log) == ["a", "b", "c"]
+        assert await listed(log, ContinuityFilter(channel=CHANGES.path)) == ["a", "b"]
+        assert await listed(log, ContinuityFilter(cause=HoleCause.GAP_EVENT)) == ["b"]
+        assert await listed(log, ContinuityFilter(state=Repair.OPEN)) == ["c"]
+        assert await listed(log, ContinuityFilter(state=Repair.PARTIAL)) == ["a"]
+        assert await listed(log, ContinuityFilter(recorded_from=2.0)) == ["b", "c"]
+        assert await listed(log, last=2) == ["b", "c"]
+        assert await listed(log, last=0) == []
+
+
+async def test_dropped_append_records_no_hole(world: World) -> None:
+    """A hole stands in the log with the checkpoint that explains it, or not at all."""
+    async with world.open() as log:
+        growing = log.begin(CHANGES)
+        growing.add([])
+        del growing
+
+        assert list(await log.open_holes(CHANGES)) == []
