@@ -1,5 +1,7 @@
 """HTTP front end of the REST API: session check, count of calls, compression."""
 
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import orjson
@@ -96,10 +98,13 @@ class RestServer:
 
 def _response(request: web.Request, answer: Answer) -> web.Response:
     response = web.Response(status=answer.status, headers=answer.headers)
-    if answer.body is None:
+    if answer.chunks is not None:
+        response.body = _sent(answer.chunks)
+    elif answer.body is None:
         return response
-    response.body = orjson.dumps(answer.body)
-    response.headers["Content-Type"] = _JSON
+    else:
+        response.body = orjson.dumps(answer.body)
+        response.headers["Content-Type"] = _JSON
     accepted = request.headers.get("Accept-Encoding", "")
     coding = next((each for each in _CODINGS if each.value in accepted), None)
     if coding is not None:
@@ -107,3 +112,10 @@ def _response(request: web.Request, answer: Answer) -> web.Response:
         if etag := response.headers.get("ETag"):
             response.headers["ETag"] = f'{etag[:-1]}-{coding.value}"'
     return response
+
+
+async def _sent(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Iterate over the chunks of a body, and let other calls be answered in between."""
+    for chunk in chunks:
+        yield chunk
+        await asyncio.sleep(0)
