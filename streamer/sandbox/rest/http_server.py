@@ -98,7 +98,7 @@ class RestServer:
 
 def _response(request: web.Request, answer: Answer) -> web.Response:
     response = web.Response(status=answer.status, headers=answer.headers)
-    if answer.chunks is not None:
+    if answer.chunks is not None and request.method != "HEAD":
         response.body = _sent(answer.chunks)
     elif answer.body is None:
         return response

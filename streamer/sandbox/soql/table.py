@@ -58,15 +58,15 @@ class TableRun:
         return tuple(read(record) for read in self._readers)
 
     def _reader(self, column: Column) -> Callable[[Record], Any]:
-        known, entity, scope, name = column.known, self.entity, self._scope, column.name
-
-        def own(record: Record) -> Any:
-            return read_field(entity, record, name)
-
-        def parents(record: Record) -> Any:
-            return scope.value(entity, record, column)
-
-        read = parents if column.path else own
-        if known is not None and known.type == "datetime":
+        read, known = self._raw_reader(column), column.known
+        if known is None or known.type == "datetime":
             return read
         return lambda record: rest_value(known, read(record))
+
+    def _raw_reader(self, column: Column) -> Callable[[Record], Any]:
+        entity, scope, name = self.entity, self._scope, column.name
+        if column.path:
+            return lambda record: scope.value(entity, record, column)
+        if name in entity.compounds:
+            return lambda record: read_field(entity, record, name)
+        return lambda record: record.get(name)
