@@ -8,12 +8,15 @@ from streamer.sandbox.org.definitions import DeclaredSchema, parse_schema, read_
 from streamer.sandbox.org.org import OrgSettings
 from streamer.sandbox.outbound import OutboundLimits, OutboundMessage
 from streamer.sandbox.pubsub import PubSubLimits
+from streamer.sandbox.rest.bulk import BulkLimits
+from streamer.sandbox.rest.replication import ReplicationLimits
 from streamer.sandbox.server import Sandbox, SandboxSettings
 
 __all__ = [
     "ApexAnswer",
     "ApexCall",
     "ApexException",
+    "BulkLimits",
     "ChannelSettings",
     "ConnectedApp",
     "DeclaredSchema",
@@ -21,6 +24,7 @@ __all__ = [
     "OutboundLimits",
     "OutboundMessage",
     "PubSubLimits",
+    "ReplicationLimits",
     "Sandbox",
     "SandboxSettings",
     "User",

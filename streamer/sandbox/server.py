@@ -34,7 +34,9 @@ from streamer.sandbox.org.org import Org, OrgSettings
 from streamer.sandbox.outbound import OutboundLimits
 from streamer.sandbox.outbound.sender import Instance, OutboundSender
 from streamer.sandbox.pubsub import PubSubLimits
+from streamer.sandbox.rest.bulk import BulkLimits
 from streamer.sandbox.rest.http_server import ApiUsage
+from streamer.sandbox.rest.replication import ReplicationLimits
 from streamer.sandbox.rest.server import RestParts, rest_routes
 from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
 from streamer.sandbox.streaming.channels import StreamingChannels
@@ -50,7 +52,7 @@ _SHUTDOWN_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSettings:
-    """The org, its login, and the limits of its CometD and Pub/Sub servers and its outbound messages.
+    """The org, its login, and the limits of its servers, its outbound messages and its reads in volume.
 
     `users` are those beside the org's own, who may do everything; one with the
     own user's name takes that one's place. Events are kept for `retention_s`
@@ -65,6 +67,8 @@ class SandboxSettings:
     cometd: CometdLimits = field(default_factory=CometdLimits)
     pubsub: PubSubLimits = field(default_factory=PubSubLimits)
     outbound: OutboundLimits = field(default_factory=OutboundLimits)
+    bulk: BulkLimits = field(default_factory=BulkLimits)
+    replication: ReplicationLimits = field(default_factory=ReplicationLimits)
     retention_s: float = 72 * 3600.0
     tls: Certificates | ssl.SSLContext | None = None
     names: tuple[str, ...] = ()
@@ -276,6 +280,9 @@ class Sandbox:
                     streaming=RestStreamingChannels(self.streaming.generic, self._online),
                     faults=self.faults.armed,
                     usage=self.api_usage,
+                    spawn=self._background.spawn,
+                    bulk=self._settings.bulk,
+                    replication=self._settings.replication,
                 )
             ),
             *ApexRest(self.org, self.tokens, self.apex).routes(),

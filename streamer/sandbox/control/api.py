@@ -131,6 +131,7 @@ class ControlApi:
             ("POST", "/sandbox/changes", changes),
             ("POST", "/sandbox/transactions", self._transaction),
             ("POST", "/sandbox/records/{type}/{id}/undelete", self._undelete),
+            ("DELETE", "/sandbox/recycle-bin", self._empty_recycle_bin),
             ("PUT", "/sandbox/users/{username}", self._put_user),
             ("GET", "/sandbox/schema", self._schema),
             ("PUT", "/sandbox/schema", self._put_schema),
@@ -198,6 +199,9 @@ class ControlApi:
         with self._org.transaction() as transaction:
             transaction.undelete(request.match_info["type"], request.match_info["id"])
         return web.Response(status=204)
+
+    async def _empty_recycle_bin(self, _request: web.Request) -> web.Response:
+        return answer({"removed": self._org.empty_recycle_bin()})
 
     async def _convert(self, request: web.Request) -> web.Response:
         asked = _Conversion.model_validate(await json_object(request))

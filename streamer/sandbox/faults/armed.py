@@ -17,6 +17,7 @@ OUTBOUND: Final = "outbound"
 READ: Final = "read"
 WRITE: Final = "write"
 RECORD: Final = "record"
+JOB: Final = "job"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,11 @@ class InjectionPoint:
     API it is the start of a subscription (`subscribe`), an open one (`stream`),
     GetTopic, GetSchema, or a publish call. The org's own request with an
     outbound message is one too. Over REST it is a call that reads or writes, or
-    one record of a collection that is written.
+    one record of a collection that is written, or a query job that begins to
+    run.
 
     `path` is the channel of a subscription, the name of an outbound message or
-    the type of a record,
+    the type of a record or of a job's records,
     `version` that of the endpoint, and `events` the number of events in the
     answer.
     """

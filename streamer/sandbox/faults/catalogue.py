@@ -52,6 +52,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults):
             "events_before_reply",
             "events_beside_failure",
             "expire_session",
+            "fail_query_job",
             "forget_client",
             "garble_outbound",
             "half_open",

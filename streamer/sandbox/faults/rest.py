@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from streamer.sandbox.faults.armed import READ, RECORD, WRITE
+from streamer.sandbox.faults.armed import JOB, READ, RECORD, WRITE
 from streamer.sandbox.faults.arming import FaultCatalogue, Times
 
 RestKind = Literal["read", "write"]
@@ -39,6 +39,18 @@ class RestFaults(FaultCatalogue):
         """Refuse the next records of collections, of a type or of any; the others of a call are written."""
         settings = {"code": code, "message": message}
         self._arm("refuse_record", (RECORD,), times=times, path=type, settings=settings)
+
+    def fail_query_job(
+        self,
+        *,
+        code: str = "QUERY_TIMEOUT",
+        message: str = "Your query request was running for too long.",
+        type: str | None = None,  # noqa: A002 - as above
+        times: Times = 1,
+    ) -> None:
+        """Let the next query jobs of the Bulk API fail, those of a type or any, when they begin to run."""
+        settings = {"code": code, "message": message}
+        self._arm("fail_query_job", (JOB,), times=times, path=type, settings=settings)
 
     def use_up_requests(
         self, *, share: Annotated[float, Field(ge=0, le=1)] = 1.0, times: Times = None

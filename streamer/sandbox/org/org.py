@@ -174,6 +174,11 @@ class Org:
             raise Refused("ENTITY_IS_DELETED", "entity is deleted", status=404)
         return record
 
+    def empty_recycle_bin(self) -> int:
+        """Remove all deleted records for good, as an administrator can, and return their number."""
+        now = timestamp(self._clock.now())
+        return sum(self.records.empty_recycle_bin(entity, now) for entity in self.schema.entities)
+
     def publish_platform_event(
         self,
         name: str,

@@ -16,13 +16,15 @@ class Records:
 
     An index over a field is built when the field is first searched, and kept.
     `deleted_with` lists the types and ids of the records that the deletion of a
-    record took along.
+    record took along. `emptied_at` is when each type's deleted records were
+    removed.
     """
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, Record]] = {}
         self._indexes: dict[str, dict[str, _Index]] = {}
         self.deleted_with: dict[str, list[tuple[str, str]]] = {}
+        self.emptied_at: dict[str, str] = {}
 
     def get(self, entity: Entity, record_id: str) -> Record | None:
         """Return the record, deleted or not; `None` if there is none."""
@@ -45,6 +47,16 @@ class Records:
     def remove(self, entity: Entity, record_id: str) -> None:
         """Remove the record without a trace."""
         self._reindex(entity, self._tables[entity.name].pop(record_id), None)
+
+    def empty_recycle_bin(self, entity: Entity, at: str) -> int:
+        """Remove the deleted records of a type, and return their number."""
+        gone = [record["Id"] for record in self.all(entity) if record["IsDeleted"]]
+        for record_id in gone:
+            self.remove(entity, record_id)
+            self.deleted_with.pop(record_id, None)
+        if gone:
+            self.emptied_at[entity.name] = at
+        return len(gone)
 
     def find(self, entity: Entity, field: str, value: Any) -> list[Record]:
         """Return the records that are not deleted and hold `value`, in any letter case, in `field`."""

@@ -1,6 +1,6 @@
 """One call of the REST API and its answer, however they travel."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +17,16 @@ from streamer.sandbox.rest_requests import client_of, parsed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Status, JSON body and headers of an answer; a `None` body is none at all."""
+    """Status, JSON body and headers of an answer; a `None` body is none at all.
+
+    `chunks` are a body of another type, which the headers name. They are made
+    while they are sent.
+    """
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    chunks: Iterable[bytes] | None = None
 
     @property
     def is_error(self) -> bool:
@@ -39,7 +44,7 @@ class Call:
     `path` is what follows the API version, still encoded, and `parameters` are
     its parts by name. `headers` are found in any letter case. `schema` is what
     the session's user sees of the org's. The changes of a call with a `shared`
-    transaction belong to that one.
+    transaction belong to that one. A part of a composite call `is_part`.
     """
 
     method: str
@@ -54,6 +59,7 @@ class Call:
     parameters: Mapping[str, str] = field(default_factory=dict)
     faults: ArmedFaults = field(default_factory=ArmedFaults)
     shared: Transaction | None = None
+    is_part: bool = False
 
     def __getitem__(self, name: str) -> str:
         """Return a parameter of the path."""

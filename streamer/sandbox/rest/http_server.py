@@ -1,5 +1,7 @@
 """HTTP front end of the REST API: session check, count of calls, compression."""
 
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -95,7 +97,9 @@ class RestServer:
 
 def _response(request: web.Request, answer: Answer) -> web.Response:
     response = json_response(answer.body, status=answer.status, headers=answer.headers)
-    if answer.body is None:
+    if answer.chunks is not None and request.method != "HEAD":
+        response.body = _sent(answer.chunks)
+    elif answer.body is None:
         return response
     accepted = request.headers.get("Accept-Encoding", "")
     coding = next((each for each in _CODINGS if each.value in accepted), None)
@@ -104,3 +108,10 @@ def _response(request: web.Request, answer: Answer) -> web.Response:
         if etag := response.headers.get("ETag"):
             response.headers["ETag"] = f'{etag[:-1]}-{coding.value}"'
     return response
+
+
+async def _sent(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Iterate over the chunks of a body, and let other calls be answered in between."""
+    for chunk in chunks:
+        yield chunk
+        await asyncio.sleep(0)

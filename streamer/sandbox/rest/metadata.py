@@ -4,6 +4,7 @@ from aiohttp import web
 
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.org.org import Org
+from streamer.sandbox.rest.bulk.jobs import QueryJobs
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.describe import add_describe, describe_all, describe_basic
 from streamer.sandbox.rest.http_server import DAILY_CALLS, ApiUsage
@@ -13,7 +14,7 @@ from streamer.sandbox.rest.resources import Resources
 _VERSIONS = range(58, 67)
 _UNUSED_LIMITS = {
     "DailyBulkApiBatches": 15_000,
-    "DailyBulkV2QueryJobs": 10_000,
+    "DailyBulkV2QueryFileStorageMB": 976_562,
     "DailyDurableGenericStreamingApiEvents": 10_000,
     "DailyDurableStreamingApiEvents": 10_000,
     "DailyStandardVolumePlatformEvents": 25_000,
@@ -24,10 +25,11 @@ _UNUSED_LIMITS = {
 class RestMetadata:
     """Serves versions, resources, limits and describes."""
 
-    def __init__(self, org: Org, cometd: CometdServer, usage: ApiUsage) -> None:
+    def __init__(self, org: Org, cometd: CometdServer, usage: ApiUsage, jobs: QueryJobs) -> None:
         self._org = org
         self._cometd = cometd
         self._usage = usage
+        self._jobs = jobs
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route of the versions, which needs no session."""
@@ -52,6 +54,7 @@ class RestMetadata:
     def _limits(self, _call: Call) -> Answer:
         used = {
             "DailyApiRequests": (DAILY_CALLS, self._usage.calls),
+            "DailyBulkV2QueryJobs": (self._jobs.limits.jobs_a_day, self._jobs.made_today),
             "DailyDeliveredPlatformEvents": (50_000, self._cometd.delivered),
             "HourlyPublishedPlatformEvents": (250_000, self._org.published_platform_events),
             "DurableStreamingApiConcurrentClients": (2_000, self._cometd.clients),
@@ -62,5 +65,5 @@ class RestMetadata:
 
 
 def _resources(call: Call) -> Answer:
-    names = ("sobjects", "query", "queryAll", "limits", "composite", "tooling")
+    names = ("sobjects", "query", "queryAll", "limits", "composite", "tooling", "jobs")
     return Answer(body={name: f"{call.base}/{name}" for name in names})

@@ -10,6 +10,9 @@ from streamer.sandbox.auth.tokens import Tokens
 from streamer.sandbox.cometd import CometdServer
 from streamer.sandbox.faults.armed import ArmedFaults
 from streamer.sandbox.org.org import Org
+from streamer.sandbox.rest.bulk import BulkLimits
+from streamer.sandbox.rest.bulk.jobs import QueryJobs, Spawn
+from streamer.sandbox.rest.bulk.resources import RestQueryJobs
 from streamer.sandbox.rest.composite.calls import RestComposite
 from streamer.sandbox.rest.composite.collections import add_collections
 from streamer.sandbox.rest.composite.tree import add_tree
@@ -18,7 +21,7 @@ from streamer.sandbox.rest.http_server import ApiUsage, RestServer
 from streamer.sandbox.rest.metadata import RestMetadata
 from streamer.sandbox.rest.queries import RestQueries
 from streamer.sandbox.rest.records import add_records
-from streamer.sandbox.rest.replication import add_replication
+from streamer.sandbox.rest.replication import ReplicationLimits, RestReplication
 from streamer.sandbox.rest.resources import Resources
 from streamer.sandbox.rest.streaming_channels import RestStreamingChannels
 from streamer.sandbox.rest.tooling.resources import RestTooling
@@ -26,7 +29,7 @@ from streamer.sandbox.rest.tooling.resources import RestTooling
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestParts:
-    """Parts of the sandbox that the REST API serves."""
+    """Parts of the sandbox that the REST API serves; `spawn` runs its query jobs."""
 
     org: Org
     users: Users
@@ -36,16 +39,20 @@ class RestParts:
     streaming: RestStreamingChannels
     faults: ArmedFaults
     usage: ApiUsage
+    spawn: Spawn
+    bulk: BulkLimits
+    replication: ReplicationLimits
 
 
 def rest_routes(parts: RestParts) -> list[web.RouteDef]:
     """Return the routes of the whole REST API."""
     org = parts.org
     usage, resources = parts.usage, Resources()
-    metadata = RestMetadata(org, parts.cometd, usage)
+    jobs = QueryJobs(parts.clock, org, parts.faults, parts.bulk, parts.spawn)
+    metadata = RestMetadata(org, parts.cometd, usage, jobs)
     metadata.add_to(resources)
     add_event_schemas(resources)
-    add_replication(resources)
+    RestReplication(parts.clock, parts.replication).add_to(resources)
     RestComposite(resources, usage).add()
     add_tree(resources)
     add_collections(resources)
@@ -53,5 +60,6 @@ def rest_routes(parts: RestParts) -> list[web.RouteDef]:
     add_records(resources)
     RestQueries(parts.clock).add_to(resources)
     RestTooling(org, parts.clock).add_to(resources)
+    RestQueryJobs(jobs).add_to(resources)
     server = RestServer(org, parts.users, parts.tokens, resources, usage, parts.faults)
     return [*metadata.routes(), *server.routes()]

@@ -1,7 +1,7 @@
 """Evaluator of parsed SOQL queries over the org's records."""
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from streamer.sandbox.org.records import Record
@@ -45,7 +45,7 @@ class QueryRun:
             self._groups.check()
             self._answer: GroupAnswer | RecordAnswer = GroupAnswer(self._groups)
         else:
-            self._answer = RecordAnswer(setting, query, self._entity, self._selected(), self._children)
+            self._answer = RecordAnswer(setting, query, self._entity, self.selected(), self._children)
 
     @property
     def entity(self) -> Entity:
@@ -62,13 +62,41 @@ class QueryRun:
         """The selected columns in order, those of a parent behind its relationship's name and a dot."""
         return tuple(self._answer.columns())
 
+    def matching(self, records: Iterable[Record]) -> list[Record]:
+        """Return those of `records`, which are of the queried type, that meet the conditions."""
+        return [
+            record
+            for record in records
+            if (self._setting.include_deleted or not record["IsDeleted"])
+            and (self._where is None or self._where(record))
+        ]
+
+    def arranged(self, found: list[Any]) -> list[Any]:
+        """Return matching records, or their groups, in order, as many as the query asks for."""
+        for reader, order in reversed(self._order):
+            found = _ordered(found, reader, order)
+        return self._limited(found)
+
+    def selected(self) -> Iterator[Selected]:
+        """Iterate over what is selected, the fields of a `FIELDS()` one by one."""
+        yield from self._query.selected
+        match self._query.every:
+            case None:
+                return
+            case "CUSTOM":
+                names = ["Id", *sorted(name for name in self._entity.fields if name.endswith("__c"))]
+            case every:
+                names = [n for n in self._entity.fields if every == "ALL" or not n.endswith("__c")]
+        for name in names:
+            yield Selected(item=Path(name, self._query.source.offset))
+
     def count(self) -> int:
         """Return the number of matching records."""
         return len(self._limited(self._matching()))
 
     def rows(self) -> list[Row]:
         """Return the answer's rows as the REST API shows them."""
-        return self._answer.rows(self._limited(self._found()))
+        return self._answer.rows(self.arranged(self._found()))
 
     def row(self, record: Record) -> Row | None:
         """Return the row of one record, deleted or not, or `None` if it does not meet the conditions."""
@@ -80,7 +108,7 @@ class QueryRun:
         by_parent: dict[str, list[Record]] = {}
         for record in self._found():
             by_parent.setdefault(record.get(field) or "", []).append(record)
-        return {parent: self._answer.rows(self._limited(found)) for parent, found in by_parent.items()}
+        return {parent: self._answer.rows(self.arranged(found)) for parent, found in by_parent.items()}
 
     def ids(self) -> frozenset[str]:
         """Return the values of the one column of a semi-join's subquery, which holds ids."""
@@ -95,38 +123,19 @@ class QueryRun:
         return QueryRun(self._setting, query, entity)
 
     def _matching(self) -> list[Record]:
-        return [
-            record
-            for record in self._scope.records.all(self._entity)
-            if (self._setting.include_deleted or not record["IsDeleted"])
-            and (self._where is None or self._where(record))
-        ]
+        return self.matching(self._scope.records.all(self._entity))
 
     def _found(self) -> list[Any]:
-        """Return the matching records, or their groups, in order."""
+        """Return the matching records, or their groups."""
         found: list[Any] = self._matching()
-        if self._query.is_aggregate:
-            groups = self._groups.of(found)
-            found = [group for group in groups if self._having is None or self._having(group)]
-        for reader, order in reversed(self._order):
-            found = _ordered(found, reader, order)
-        return found
+        if not self._query.is_aggregate:
+            return found
+        groups = self._groups.of(found)
+        return [group for group in groups if self._having is None or self._having(group)]
 
     def _limited(self, found: list[Any]) -> list[Any]:
         limit = self._query.limit
         return found[self._query.offset : None if limit is None else self._query.offset + limit]
-
-    def _selected(self) -> Iterator[Selected]:
-        yield from self._query.selected
-        match self._query.every:
-            case None:
-                return
-            case "CUSTOM":
-                names = ["Id", *sorted(name for name in self._entity.fields if name.endswith("__c"))]
-            case every:
-                names = [n for n in self._entity.fields if every == "ALL" or not n.endswith("__c")]
-        for name in names:
-            yield Selected(item=Path(name, self._query.source.offset))
 
     def _conditions(self, reader: Callable[[Operand], Reader]) -> Conditions:
         return Conditions(query=self._query, reader=reader, ids=self._semi_join, now=self._setting.now)

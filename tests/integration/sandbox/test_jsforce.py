@@ -196,3 +196,39 @@ async def test_it_hears_a_push_topic_and_a_generic_channel(sandbox: Sandbox, aut
     assert heard["topic"]["sobject"]["Name"] == "Acme"
     assert heard["topic"]["event"]["type"] == "created"
     assert heard["generic"]["payload"] == "any string"
+
+
+IN_VOLUME = """
+(async () => {
+  connection.bulk2.pollInterval = 50;
+  const rows = async (soql, options) => (await connection.bulk2.query(soql, options)).toArray();
+  const all = await rows('SELECT Name, Account.Name, CreatedDate FROM Contact ORDER BY LastName');
+  const deleted = await rows('SELECT Name FROM Contact', {scanAll: true});
+  const refused = await rows('SELECT COUNT() FROM Contact').catch(error => error.name);
+  const span = ['2025-01-01T00:00:00Z', '2025-01-01T01:00:00Z'];
+  const updated = await connection.sobject('Contact').updated(...span);
+  console.log(JSON.stringify({all, deleted: deleted.length, refused, updated: updated.ids.length}));
+})();
+"""
+
+
+async def test_it_reads_in_volume(sandbox: Sandbox, authority: Certificates, clock: TurnedClock) -> None:
+    """Its `bulk2` reads the results of a job; of several pages it can't, whoever serves them."""
+    with sandbox.org.transaction() as transaction:
+        acme = transaction.create("Account", {"Name": "Acme"})
+        for name in ("Aas", "Berg", "Carlsen"):
+            transaction.create("Contact", {"LastName": name, "AccountId": acme})
+        transaction.delete("Contact", transaction.create("Contact", {"LastName": "Gone"}))
+    await clock.turn(3600)
+    token = sandbox.tokens.issue(user_id=sandbox.org.settings.user_id, client_id="sandbox")
+    found = await run(IN_VOLUME, sandbox, authority, token=token)
+    created = "2025-01-01T00:00:00.000Z"
+    assert found == {
+        "all": [
+            {"Name": name, "Account.Name": "Acme", "CreatedDate": created}
+            for name in ("Aas", "Berg", "Carlsen")
+        ],
+        "deleted": 4,
+        "refused": "API_ERROR",
+        "updated": 3,
+    }

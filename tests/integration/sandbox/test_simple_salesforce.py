@@ -1,8 +1,11 @@
 """An independent client, simple-salesforce, works unchanged against the sandbox."""
 
 import asyncio
+import csv
+import io
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from simple_salesforce.exceptions import (
     SalesforceAuthenticationFailed,
     SalesforceExpiredSession,
     SalesforceMalformedRequest,
+    SalesforceOperationError,
     SalesforceResourceNotFound,
 )
 
@@ -226,3 +230,48 @@ async def test_it_manages_channels_by_the_tooling_api(salesforce: Any) -> None:
         ]
 
     assert await asyncio.to_thread(work) == [True, ["AccountChangeEvent"], "AccountChangeEvent", 0]
+
+
+async def test_it_reads_in_volume(salesforce: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its `bulk2` makes query jobs, and reads their results page by page, into memory or files."""
+    with sandbox.org.transaction() as transaction:
+        for number in range(5):
+            transaction.create("Account", {"Name": f'A "{number}"', "AnnualRevenue": number * 10_000_000})
+        transaction.delete("Account", transaction.create("Account", {"Name": "Gone"}))
+    query = "SELECT Name, AnnualRevenue FROM Account ORDER BY Name"
+
+    def work() -> list[Any]:
+        bulk = salesforce.bulk2.Account
+        pages = list(bulk.query(query, max_records=2))
+        rows = [row for page in pages for row in csv.DictReader(io.StringIO(page))]
+        everything = list(bulk.query_all(query))
+        files = bulk.download(query, path=str(tmp_path), max_records=3)
+        texts = [Path(each["file"]).read_text("utf-8") for each in files]
+        with pytest.raises(SalesforceMalformedRequest, match="Selecting compound data"):
+            list(bulk.query("SELECT BillingAddress FROM Account"))
+        return [len(pages), rows[4], everything[0].count("\n"), [text.count("\n") for text in texts]]
+
+    last = {"Name": 'A "4"', "AnnualRevenue": "4.0E7"}
+    assert await asyncio.to_thread(work) == [3, last, 7, [4, 3]]
+
+
+async def test_a_failed_job_is_its_error(salesforce: Any, sandbox: Sandbox) -> None:
+    """With the message of the job."""
+    sandbox.faults.fail_query_job()
+    with pytest.raises(SalesforceOperationError, match="QUERY_TIMEOUT"):
+        await asyncio.to_thread(lambda: list(salesforce.bulk2.Account.query("SELECT Id FROM Account")))
+
+
+async def test_it_replicates(salesforce: Any, clock: TurnedClock) -> None:
+    """Its `updated` and `deleted`."""
+    start = datetime.fromtimestamp(clock.now(), UTC)
+    contact = (await asyncio.to_thread(lambda: salesforce.Contact.create({"LastName": "Smith"})))["id"]
+    await clock.turn(600)
+    end = datetime.fromtimestamp(clock.now(), UTC)
+
+    def ask() -> list[Any]:
+        updated = salesforce.Contact.updated(start, end)["ids"]
+        salesforce.Contact.delete(contact)
+        return [updated, salesforce.Contact.deleted(start, end)["deletedRecords"]]
+
+    assert await asyncio.to_thread(ask) == [[contact], []]

@@ -6,7 +6,8 @@ from typing import Any
 
 from streamer.sandbox.faults.armed import RECORD, InjectionPoint
 from streamer.sandbox.org.record_ids import normal_id
-from streamer.sandbox.org.refusals import Refused, external_field_missing
+from streamer.sandbox.org.refusals import Refused, external_field_missing, no_such_column
+from streamer.sandbox.org.schema import Entity
 from streamer.sandbox.org.transaction import Transaction
 from streamer.sandbox.rest.call import Answer, Call
 from streamer.sandbox.rest.representations import (
@@ -166,19 +167,23 @@ def _strike(call: Call, item: Any) -> None:
 def _retrieve(call: Call, ids: Sequence[str], fields: Sequence[str]) -> Answer:
     if len(ids) > _MAX_READ:
         raise Refused("EXCEEDED_ID_LIMIT", f"You can't retrieve more than {_MAX_READ} records at once")
-    if not fields:
-        raise Refused("MISSING_ARGUMENT", "fields not specified")
-    return Answer(body=[_found(call, record_id, fields) for record_id in ids])
+    for name, given in (("ids", ids), ("fields", fields)):
+        if not given:
+            raise Refused("MISSING_ARGUMENT", f"{name} not specified")
+    entity = call.schema.entity(call["type"])
+    for name in fields:
+        if call.schema.readable(entity, name) is None:
+            raise no_such_column(name, entity.name)
+    return Answer(body=[_found(call, entity, record_id, fields) for record_id in ids])
 
 
-def _found(call: Call, record_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
+def _found(call: Call, entity: Entity, record_id: str, fields: Sequence[str]) -> dict[str, Any] | None:
     try:
-        record = call.retrieve(call["type"], record_id)
+        record = call.org.retrieve(entity.name, record_id)
     except Refused:
         # A record that is missing or deleted is null at its place in the list.
-        call.schema.entity(call["type"])
         return None
-    return record_body(call, call.schema.entity(call["type"]), record, fields)
+    return record_body(call, entity, record, fields)
 
 
 def _texts(body: dict[str, Any], key: str) -> list[str]:

@@ -67,6 +67,7 @@ def part_of(call: Call, part: Subrequest, shared: Transaction | None = None) -> 
         headers=inherited,
         body=b"" if part.body is None else orjson.dumps(part.body),
         shared=shared if shared is not None else call.shared,
+        is_part=True,
     )
 
 

@@ -1,0 +1,226 @@
+"""Query jobs: they wait, run over a snapshot of the org, and keep their rows for as long as they exist."""
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from streamer.clock import Clock
+from streamer.sandbox.access.schema_view import SchemaView
+from streamer.sandbox.faults.armed import JOB, ArmedFaults, InjectionPoint
+from streamer.sandbox.org.org import Org
+from streamer.sandbox.org.record_ids import normal_id
+from streamer.sandbox.org.records import Record
+from streamer.sandbox.org.refusals import Refused, not_found
+from streamer.sandbox.rest.bulk.csv_format import CsvFormat
+from streamer.sandbox.rest.bulk.limits import BulkLimits
+from streamer.sandbox.rest.bulk.query_checks import check_clauses, check_column, unsupported
+from streamer.sandbox.soql.answers import Setting
+from streamer.sandbox.soql.columns import Scope
+from streamer.sandbox.soql.parser import parse
+from streamer.sandbox.soql.syntax import Query
+from streamer.sandbox.soql.table import Cells, TableRun
+
+_PREFIX = "750"
+_DAY_S = 24 * 3600.0
+_SLICE = 5_000
+# Until version 49.0 columns come in the order of their names.
+_COLUMNS_AS_ASKED_SINCE = 50.0
+
+Spawn = Callable[[Coroutine[Any, Any, Any], str], None]
+"""Runs a coroutine in the background under a name."""
+
+
+class JobState(StrEnum):
+    """The state of a job."""
+
+    UPLOAD_COMPLETE = "UploadComplete"
+    IN_PROGRESS = "InProgress"
+    JOB_COMPLETE = "JobComplete"
+    FAILED = "Failed"
+    ABORTED = "Aborted"
+
+
+ENDED = frozenset({JobState.JOB_COMPLETE, JobState.FAILED, JobState.ABORTED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """What a user asks for; `schema` is what the user sees of the org's."""
+
+    query: str
+    include_deleted: bool
+    format: CsvFormat
+    version: str
+    user_id: str
+    schema: SchemaView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows of a job.
+
+    They are the org's own records as they were, which cost no copy; only the
+    values of their parents are kept beside them, as whole rows.
+    """
+
+    names: Sequence[str]
+    held: Sequence[Any]
+    cells: Callable[[Any], Cells]
+
+    def page(self, start: int, end: int) -> Iterator[Cells]:
+        """Iterate over the rows from `start` up to `end`."""
+        return (self.cells(self.held[number]) for number in range(start, end))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class QueryJob:
+    """One job; times in epoch seconds."""
+
+    id: str
+    number: int
+    request: JobRequest
+    query: Query
+    object: str
+    created_at: float
+    changed_at: float
+    began_at: float | None = None
+    state: JobState = JobState.UPLOAD_COMPLETE
+    processed: int = 0
+    error: str | None = None
+    rows: Rows | None = None
+
+    @property
+    def ran_ms(self) -> int:
+        """Milliseconds for which it has run, up to its latest change."""
+        return 0 if self.began_at is None else round((self.changed_at - self.began_at) * 1000)
+
+    def enter(self, state: JobState, now: float) -> None:
+        """Change its state."""
+        self.state = state
+        self.changed_at = now
+
+
+@dataclass(slots=True)
+class QueryJobs:
+    """Creates, runs, finds, aborts and deletes the jobs of an org."""
+
+    clock: Clock
+    org: Org
+    faults: ArmedFaults
+    limits: BulkLimits
+    spawn: Spawn
+    _jobs: dict[str, QueryJob] = field(default_factory=dict)
+    _made: int = 0
+    _made_at: deque[float] = field(default_factory=deque)
+
+    @property
+    def made_today(self) -> int:
+        """Number of jobs made within 24 hours."""
+        while self._made_at and self._made_at[0] <= self.clock.monotonic() - _DAY_S:
+            self._made_at.popleft()
+        return len(self._made_at)
+
+    def create(self, request: JobRequest) -> QueryJob:
+        """Return a job that waits; raises `Refused` for a query without an answer, and beyond the limit."""
+        query = parse(request.query)
+        check_clauses(query)
+        entity = self._run_of(request, query).entity
+        if self.made_today >= self.limits.jobs_a_day:
+            message = f"Max bulk v2 query jobs ({self.limits.jobs_a_day}) per 24 hrs has been reached"
+            raise Refused("LIMIT_EXCEEDED", message)
+        now = self.clock.now()
+        self._made += 1
+        self._made_at.append(self.clock.monotonic())
+        job = QueryJob(
+            id=self.org.new_id(_PREFIX),
+            number=self._made,
+            request=request,
+            query=query,
+            object=entity.name,
+            created_at=now,
+            changed_at=now,
+        )
+        self._jobs[job.id] = job
+        self.spawn(self._run(job), "sandbox.query_job")
+        return job
+
+    def all(self) -> list[QueryJob]:
+        """Return the jobs in the order of their creation."""
+        oldest = self.clock.now() - self.limits.kept_s
+        for job in [each for each in self._jobs.values() if each.created_at < oldest and each.state in ENDED]:
+            del self._jobs[job.id]
+        return list(self._jobs.values())
+
+    def get(self, job_id: str) -> QueryJob:
+        """Return a job; raises `Refused` where there is none any more."""
+        self.all()
+        job = self._jobs.get(normal_id(job_id) or job_id)
+        if job is None:
+            raise not_found()
+        return job
+
+    def abort(self, job: QueryJob) -> None:
+        """Abort a job; raises `Refused` for one that has ended."""
+        if job.state in ENDED:
+            raise Refused("INVALIDJOBSTATE", "Aborting already Completed Job not allowed")
+        job.enter(JobState.ABORTED, self.clock.now())
+
+    def delete(self, job: QueryJob) -> None:
+        """Delete a job and its rows; raises `Refused` for one that has not ended."""
+        if job.state not in ENDED:
+            raise unsupported("Error encountered when deleting the job because the job is not terminated")
+        del self._jobs[job.id]
+
+    async def _run(self, job: QueryJob) -> None:
+        await self.clock.sleep(self.limits.queued_s)
+        if job.state in ENDED:
+            return
+        job.began_at = self.clock.now()
+        job.enter(JobState.IN_PROGRESS, job.began_at)
+        try:
+            self._strike(job)
+            rows = await self._rows(job, self._run_of(job.request, job.query))
+        except Refused as refused:
+            # The schema, or a right, has changed since the job was made.
+            job.error = f"{refused.code}: {refused.message}"
+            job.enter(JobState.FAILED, self.clock.now())
+            return
+        await self.clock.sleep(self.limits.running_s)
+        if job.state not in ENDED:
+            job.rows = rows
+            job.enter(JobState.JOB_COMPLETE, self.clock.now())
+
+    async def _rows(self, job: QueryJob, run: TableRun) -> Rows:
+        # A record that changes is replaced, so that a list of the records is a snapshot.
+        records = iter(list(self.org.records.all(run.entity)))
+        found: list[Record] = []
+        while piece := list(islice(records, _SLICE)):
+            found += run.matching(piece)
+            job.processed = len(found)
+            await self.clock.sleep(0)
+        found = run.arranged(found)
+        job.processed = len(found)
+        names = [column.dotted for column in run.columns]
+        if run.reads_parents:
+            return Rows(names=names, held=[run.cells(record) for record in found], cells=tuple)
+        return Rows(names=names, held=found, cells=run.cells)
+
+    def _run_of(self, request: JobRequest, query: Query) -> TableRun:
+        setting = Setting(
+            scope=Scope(schema=request.schema, records=self.org.records),
+            now=self.clock.now(),
+            include_deleted=request.include_deleted,
+        )
+        run = TableRun(setting, query)
+        for column in run.columns:
+            check_column(run.entity, column)
+        if float(request.version) < _COLUMNS_AS_ASKED_SINCE:
+            run.sort_columns()
+        return run
+
+    def _strike(self, job: QueryJob) -> None:
+        if fault := self.faults.strike("fail_query_job", InjectionPoint(on=JOB, path=job.object)):
+            raise Refused(fault.settings["code"], fault.settings["message"])
