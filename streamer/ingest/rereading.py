@@ -1,9 +1,11 @@
 """Reading of records again, for what their events do not tell."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,6 +30,8 @@ _LEAST_S = 1.0
 _RECORDS = 50
 _ENTITIES = 256
 _ALL = ""
+
+_Answer = TypeVar("_Answer")
 
 Wanted = Mapping[str, Mapping[str, AbstractSet[str]]]
 """Names of fields, by entity and record id."""
@@ -77,7 +81,7 @@ class Rereading:
     _spare_s: float = field(default=_MOST_S, init=False)
     _spent_at: float | None = field(default=None, init=False)
     _pauses: _Pauses = field(init=False)
-    _late: "asyncio.Task[Mapping[str, JsonObject]] | None" = field(default=None, init=False)
+    _late: "asyncio.Task[Any] | None" = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Begin without a pause."""
@@ -88,23 +92,27 @@ class Rereading:
         found: dict[str, JsonObject] = {}
         for entity, fields_by_id in wanted.items():
             for ids in _parts(list(fields_by_id)):
-                limit_s = self._limit_s()
-                if limit_s < _LEAST_S or self._must_wait(entity):
-                    break
                 names = sorted(set().union(*(fields_by_id[each] for each in ids)))
-                found.update(await self._asked(entity, ids, names, limit_s))
+                answer = await self.asked(entity, partial(self.records.read, entity, ids, names))
+                if answer is None:
+                    break
+                found.update(answer)
         return found
 
-    async def _asked(
-        self, entity: str, ids: Sequence[str], names: Sequence[str], limit_s: float
-    ) -> Mapping[str, JsonObject]:
+    async def asked(
+        self, entity: str, request: Callable[[], Coroutine[Any, Any, _Answer]]
+    ) -> _Answer | None:
+        """Return the answer to one request about `entity`; `None` without one, or when it has to wait."""
+        limit_s = self._limit_s()
+        if limit_s < _LEAST_S or self._must_wait(entity):
+            return None
         began = self.clock.monotonic()
-        reading = asyncio.create_task(self._reading(entity, ids, names), name=f"reread {self.channel}")
+        reading = asyncio.create_task(request(), name=f"reread {self.channel}")
         try:
             async with self.clock.timeout(limit_s):
                 # A request can renew the token, and a renewal that is broken off can lose it:
                 # what is late ends by itself.
-                found = await asyncio.shield(reading)
+                answer = await asyncio.shield(reading)
         except TimeoutError:
             self._failed(_ALL, entity, f"there was no answer in {limit_s:.0f} s")
         except RetryLater as error:
@@ -116,17 +124,12 @@ class Rereading:
         else:
             self._pauses.end(_ALL, entity)
             self._leave_requests(entity)
-            return found
+            return answer
         finally:
             self._spare_s -= self.clock.monotonic() - began
             self._late = reading
             reading.add_done_callback(_ended)
-        return {}
-
-    async def _reading(
-        self, entity: str, ids: Sequence[str], names: Sequence[str]
-    ) -> Mapping[str, JsonObject]:
-        return await self.records.read(entity, ids, names)
+        return None
 
     def _must_wait(self, entity: str) -> bool:
         is_late = self._late is not None and not self._late.done()
@@ -157,7 +160,7 @@ class Rereading:
         return self._spare_s
 
 
-def _ended(late: "asyncio.Task[Mapping[str, JsonObject]]") -> None:
+def _ended(late: "asyncio.Task[Any]") -> None:
     # asyncio reports an error that nothing has looked at.
     if not late.cancelled():
         late.exception()
