@@ -18,6 +18,7 @@ READ: Final = "read"
 WRITE: Final = "write"
 RECORD: Final = "record"
 JOB: Final = "job"
+RESULTS: Final = "results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class InjectionPoint:
     GetTopic, GetSchema, or a publish call. The org's own request with an
     outbound message is one too. Over REST it is a call that reads or writes, or
     one record of a collection that is written, or a query job that begins to
-    run.
+    run, or whose results are read.
 
     `path` is the channel of a subscription, the name of an outbound message or
     the type of a record or of a job's records,

@@ -45,6 +45,7 @@ class Faults(StreamFaults, OutboundFaults, RestFaults):
             "broken_response",
             "busy",
             "client_limit",
+            "cut_results",
             "daily_limit",
             "deny_subscription",
             "disconnect",

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from streamer.sandbox.faults.armed import JOB, READ, RECORD, WRITE
+from streamer.sandbox.faults.armed import JOB, READ, RECORD, RESULTS, WRITE
 from streamer.sandbox.faults.arming import FaultCatalogue, Times
 
 RestKind = Literal["read", "write"]
@@ -51,6 +51,17 @@ class RestFaults(FaultCatalogue):
         """Let the next query jobs of the Bulk API fail, those of a type or any, when they begin to run."""
         settings = {"code": code, "message": message}
         self._arm("fail_query_job", (JOB,), times=times, path=type, settings=settings)
+
+    def cut_results(
+        self,
+        *,
+        after_bytes: Annotated[int, Field(ge=0)] = 100,
+        type: str | None = None,  # noqa: A002 - as above
+        times: Times = 1,
+    ) -> None:
+        """Break the connection after so many bytes of the next results of query jobs, or at their end."""
+        settings = {"after_bytes": after_bytes}
+        self._arm("cut_results", (RESULTS,), times=times, path=type, settings=settings)
 
     def use_up_requests(
         self, *, share: Annotated[float, Field(ge=0, le=1)] = 1.0, times: Times = None

@@ -20,13 +20,15 @@ class Answer:
     """Status, JSON body and headers of an answer; a `None` body is none at all.
 
     `chunks` are a body of another type, which the headers name. They are made
-    while they are sent.
+    while they are sent; with `cut_after`, the connection breaks after so many of
+    their bytes.
     """
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     chunks: Iterable[bytes] | None = None
+    cut_after: int | None = None
 
     @property
     def is_error(self) -> bool:

@@ -98,7 +98,7 @@ class RestServer:
 def _response(request: web.Request, answer: Answer) -> web.Response:
     response = json_response(answer.body, status=answer.status, headers=answer.headers)
     if answer.chunks is not None and request.method != "HEAD":
-        response.body = _sent(answer.chunks)
+        response.body = _sent(request, answer.chunks, answer.cut_after)
     elif answer.body is None:
         return response
     accepted = request.headers.get("Accept-Encoding", "")
@@ -110,8 +110,14 @@ def _response(request: web.Request, answer: Answer) -> web.Response:
     return response
 
 
-async def _sent(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+async def _sent(request: web.Request, chunks: Iterable[bytes], cut_after: int | None) -> AsyncIterator[bytes]:
     """Iterate over the chunks of a body, and let other calls be answered in between."""
+    left = cut_after
     for chunk in chunks:
-        yield chunk
+        yield chunk[:left]
+        left = None if left is None else left - len(chunk)
+        if left is not None and left <= 0:
+            break
         await asyncio.sleep(0)
+    if left is not None and request.transport is not None:
+        request.transport.close()

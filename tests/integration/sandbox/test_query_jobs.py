@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 import aiohttp
+import pytest
 
 from streamer.clock import TurnedClock
 from streamer.sandbox import BulkLimits, Sandbox, SandboxSettings
@@ -47,6 +48,26 @@ async def test_a_large_result_is_sent_in_pieces(client: Client) -> None:
     assert (len(packed) < len(half) / 2, plain.startswith(half), half.count(b"\n")) == (True, True, 1001)
     async with client.http.head(url) as response:
         assert response.headers["Sforce-NumberOfRecords"] == "2000"
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("after", [0, 40, 100_000, 10_000_000])
+async def test_results_that_break_off_are_told_from_whole_ones(
+    client: Client, after: int, coding: str
+) -> None:
+    """The body has no end, wherever it breaks; the next try reads it whole."""
+    with client.sandbox.org.transaction() as transaction:
+        for number in range(2_000):
+            transaction.create("Account", {"Name": f"Account {number} with a long name to fill the answer"})
+    job = await done(client)
+    client.sandbox.faults.cut_results(after_bytes=after, type="Account")
+    options: dict[str, Any] = {"headers": {"Accept-Encoding": coding}}
+    url = f"{DATA}/jobs/query/{job}/results"
+    with pytest.raises(aiohttp.ClientError):
+        async with client.http.get(url, **options) as response:
+            await response.read()
+    async with client.http.get(url, **options) as response:
+        assert (await response.text()).count("\n") == 2_001
 
 
 async def test_a_composite_call_makes_jobs_and_reads_no_results(client: Client) -> None:

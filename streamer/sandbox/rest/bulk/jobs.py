@@ -188,7 +188,7 @@ class QueryJobs:
             job.error = f"{refused.code}: {refused.message}"
             job.enter(JobState.FAILED, self.clock.now())
             return
-        await self.clock.sleep(self.limits.running_s)
+        await self.clock.sleep(job.began_at + self.limits.running_s - self.clock.now())
         if job.state not in ENDED:
             job.rows = rows
             job.enter(JobState.JOB_COMPLETE, self.clock.now())

@@ -8,6 +8,7 @@ import base64
 import binascii
 from typing import Any
 
+from streamer.sandbox.faults.armed import RESULTS, InjectionPoint
 from streamer.sandbox.org.field_values import rest_value, timestamp
 from streamer.sandbox.org.refusals import Refused, not_found
 from streamer.sandbox.org.schema import Field
@@ -112,7 +113,9 @@ class RestQueryJobs:
             "Sforce-Locator": _locator(end) if end < len(rows.held) else "null",
         }
         chunks = job.request.format.chunks(rows.names, rows.page(start, end))
-        return Answer(chunks=chunks, headers=headers)
+        fault = call.faults.strike("cut_results", InjectionPoint(on=RESULTS, path=job.object))
+        cut_after = None if fault is None else fault.settings["after_bytes"]
+        return Answer(chunks=chunks, headers=headers, cut_after=cut_after)
 
     def _pages(self, call: Call) -> Answer:
         job, rows = self._complete(call)
